@@ -1,0 +1,1 @@
+"""eventalarm: event-driven alarm evaluation for Aodh and Ceilometer."""

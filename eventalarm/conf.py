@@ -1,0 +1,219 @@
+"""Every option of eventalarm, by group; nothing else in the package invents an option."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oslo_config import cfg
+from oslo_config import types as cfg_types
+
+GROUP = "eventalarm"
+DELIVERY_GROUP = "eventalarm_delivery"
+
+LISTENER_OPTS: list[Any] = [
+    cfg.IntOpt(
+        "workers",
+        default=1,
+        min=1,
+        help="Listener processes started by one eventalarm-listener. Every process is equal and there is no "
+        "leader, so processes may also be spread over hosts. One process keeps about one core busy under a "
+        "storm; give it more when the queue does not drain.",
+    ),
+    cfg.StrOpt(
+        "topic",
+        default="event_eval",
+        help="Topic on which the publisher puts events and the listener takes them. Both sides must agree.",
+    ),
+    cfg.StrOpt(
+        "exchange",
+        default="eventalarm",
+        help="Exchange of the topic. It is our own, so that its durability cannot clash with how another "
+        "service declared a shared exchange. Both sides must agree, except on RabbitMQ, where the queue is "
+        "named after the topic alone.",
+    ),
+    cfg.IntOpt(
+        "batch_size",
+        default=500,
+        min=1,
+        help="Most messages taken into one batch. A single event is never made to wait for more; this only "
+        "bounds how much of a backlog is handled in one database transaction.",
+    ),
+    cfg.IntOpt(
+        "prefetch",
+        default=1000,
+        min=32,
+        help="Messages that the broker may hand to one process before they are acknowledged; bounds its "
+        "memory. More than twice batch_size gains nothing.",
+    ),
+    cfg.ListOpt(
+        "owner_traits",
+        default=["project_id", "tenant_id"],
+        help="Traits that name the project an event belongs to; the first present one counts. Ceilometer "
+        "fills tenant_id from the caller by default, so project_id comes first.",
+    ),
+    cfg.ListOpt(
+        "resource_traits",
+        default=[
+            "resource_id",
+            "instance_id",
+            "server_id",
+            "volume_id",
+            "port_id",
+            "share_id",
+            "hostname",
+            "host",
+        ],
+        help="Traits that name the managed object an event is about; the first present one counts. They "
+        "also tell which conditions of a rule identify the resource, which clearing depends on.",
+    ),
+    cfg.ListOpt(
+        "infrastructure_projects",
+        default=[],
+        help="Projects whose alarms see events that belong to no project (host faults and the like). Empty: "
+        "nobody but alarms without a project see them, as in Aodh.",
+    ),
+    cfg.StrOpt(
+        "clear_event_alarms",
+        default="with_ok_actions",
+        choices=[
+            ("with_ok_actions", "event alarms that have ok_actions return to ok by themselves"),
+            ("always", "every event alarm returns to ok by itself"),
+            ("never", "event alarms stay in alarm until a person resets them, as in Aodh"),
+        ],
+        help="When an event alarm returns to ok: on a later event of the same type and managed object that "
+        "fulfils the conditions that identify the resource but no longer all the others.",
+    ),
+    cfg.FloatOpt(
+        "definitions_overlap",
+        default=10.0,
+        min=0.0,
+        help="Seconds by which each look for changed alarm definitions reaches back behind the newest one "
+        "seen. Must exceed the clock difference between Aodh API hosts plus the longest API transaction.",
+    ),
+    cfg.FloatOpt(
+        "full_reload_interval",
+        default=600.0,
+        min=1.0,
+        help="Seconds between complete reloads of the alarm definitions, the net under the incremental ones.",
+    ),
+    cfg.IntOpt(
+        "max_candidates",
+        default=10000,
+        min=1,
+        help="Most alarms that one event may lead to in one transaction; more are worked off in further "
+        "transactions, all before the event is acknowledged.",
+    ),
+    cfg.FloatOpt(
+        "retry_initial",
+        default=0.1,
+        min=0.001,
+        help="Seconds to wait before work is tried again after the database failed; doubles, with jitter, up "
+        "to retry_max. Events are held meanwhile, never dropped.",
+    ),
+    cfg.FloatOpt("retry_max", default=5.0, min=0.01, help="Longest wait between two tries, in seconds."),
+    cfg.IntOpt(
+        "history_time_to_live",
+        default=30 * 86400,
+        min=-1,
+        help="Seconds that eventalarm-expirer keeps finished transitions, cleared occurrences and finished "
+        "deliveries. -1 keeps them for ever.",
+    ),
+    cfg.IntOpt(
+        "expire_batch_size",
+        default=1000,
+        min=1,
+        help="Rows that eventalarm-expirer removes in one transaction, so that it never holds locks for long.",
+    ),
+]
+
+DELIVERY_OPTS: list[Any] = [
+    cfg.StrOpt(
+        "mode",
+        default="direct",
+        choices=[
+            ("direct", "the listener calls the actions itself, with its own retries and isolation"),
+            ("aodh", "the listener hands the actions to the running aodh-notifier on its topic"),
+        ],
+        help="Who calls the alarm actions.",
+    ),
+    cfg.FloatOpt("connect_timeout", default=3.0, min=0.01, help="Seconds to connect to a destination."),
+    cfg.FloatOpt(
+        "total_timeout", default=10.0, min=0.01, help="Seconds for one whole attempt, answer included."
+    ),
+    cfg.IntOpt(
+        "max_attempts",
+        default=10,
+        min=1,
+        help="Attempts before a delivery is given up and kept as failed.",
+    ),
+    cfg.FloatOpt(
+        "retry_initial",
+        default=0.5,
+        min=0.001,
+        help="Seconds before the second attempt; doubles, with jitter, up to retry_max.",
+    ),
+    cfg.FloatOpt("retry_max", default=60.0, min=0.01, help="Longest wait between two attempts, in seconds."),
+    cfg.FloatOpt(
+        "retry_after_max",
+        default=300.0,
+        min=0.0,
+        help="Longest wait, in seconds, that a consumer may ask for with Retry-After.",
+    ),
+    cfg.IntOpt("concurrency", default=200, min=1, help="Calls under way at once in one process."),
+    cfg.IntOpt(
+        "concurrency_per_destination",
+        default=16,
+        min=1,
+        help="Calls under way at once to one destination (scheme, host and port) from one process, so that a "
+        "slow one leaves room for the others.",
+    ),
+    cfg.IntOpt(
+        "max_in_memory",
+        default=10000,
+        min=1,
+        help="Deliveries that one process holds in memory; what is beyond waits in the database.",
+    ),
+    cfg.FloatOpt(
+        "lease",
+        default=10.0,
+        min=0.5,
+        help="Seconds without a sign of life after which the deliveries of a process are taken over by others.",
+    ),
+    cfg.FloatOpt(
+        "poll_interval",
+        default=1.0,
+        min=0.01,
+        help="Seconds between looks for deliveries that are due in the database. New deliveries do not wait "
+        "for it: it is the net for retries and for what a dead process left.",
+    ),
+    cfg.IntOpt(
+        "plugin_threads",
+        default=8,
+        min=1,
+        help="Threads for each action scheme that an aodh.notifier plugin serves.",
+    ),
+    cfg.IntOpt(
+        "max_response_size",
+        default=65536,
+        min=0,
+        help="Bytes of an answer that are read at most; the rest is not.",
+    ),
+    cfg.ListOpt(
+        "deny_networks",
+        default=["169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"],
+        item_type=cfg_types.String(),
+        help="Networks that no webhook may reach, checked on the address connected to. The default keeps "
+        "tenants away from link-local and metadata services.",
+    ),
+]
+
+
+def list_opts() -> list[tuple[str, list[Any]]]:
+    """Return the options by group, for oslo-config-generator."""
+    return [(GROUP, LISTENER_OPTS), (DELIVERY_GROUP, DELIVERY_OPTS)]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register every option on *conf*; safe to call again."""
+    for group, opts in list_opts():
+        conf.register_opts(opts, group=group)

@@ -1,0 +1,1 @@
+"""The evaluator: from an event on the bus to a committed transition."""

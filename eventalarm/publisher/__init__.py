@@ -1,0 +1,1 @@
+"""The Ceilometer publisher plugin; it runs inside Ceilometer's notification agent."""

@@ -1,0 +1,1 @@
+"""Storage: our tables beside Aodh's, and everything that speaks SQL."""

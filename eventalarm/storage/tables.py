@@ -1,0 +1,185 @@
+"""The tables: our own (prefix ``eventalarm_``) and the columns of Aodh's that we read or write.
+
+Datetimes are stored as naive UTC with microseconds, as Aodh stores its own.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+from eventalarm.model import UTC
+
+metadata = sa.MetaData()
+aodh_metadata = sa.MetaData()
+
+OWN_TABLE_ARGS = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+
+ID = sa.String(36)
+ALARM_ID = sa.String(128)
+KEY = sa.String(255)
+LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime.datetime]):
+    """An aware UTC datetime, stored naive with microseconds."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Ask MySQL and MariaDB for the microseconds that they leave out by default."""
+        if dialect.name in ("mysql", "mariadb"):
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(sa.DateTime())
+
+    def process_bind_param(self, value: datetime.datetime | None, dialect: sa.Dialect) -> Any:
+        """Drop the time zone on the way in."""
+        return value.astimezone(UTC).replace(tzinfo=None) if value is not None else None
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime.datetime | None:
+        """Put the time zone back on the way out."""
+        return value.replace(tzinfo=UTC) if value is not None else None
+
+
+class JsonText(sa.types.TypeDecorator[Any]):
+    """JSON kept as text, as Aodh keeps it; text that is not JSON reads as None instead of failing."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
+        """Encode on the way in."""
+        return None if value is None else json.dumps(value)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+        """Decode on the way out; one unreadable row must not stop the others (G6)."""
+        try:
+            return None if value is None else json.loads(value)
+        except ValueError:
+            return None
+
+
+alarm = sa.Table(
+    "alarm",
+    aodh_metadata,
+    sa.Column("alarm_id", ALARM_ID, primary_key=True),
+    sa.Column("enabled", sa.Boolean),
+    sa.Column("name", sa.Text),
+    sa.Column("type", sa.String(50)),
+    sa.Column("severity", sa.String(50)),
+    sa.Column("timestamp", UtcDateTime),
+    sa.Column("project_id", sa.String(128)),
+    sa.Column("state", sa.String(255)),
+    sa.Column("state_reason", sa.Text),
+    sa.Column("state_timestamp", UtcDateTime),
+    sa.Column("ok_actions", JsonText),
+    sa.Column("alarm_actions", JsonText),
+    sa.Column("insufficient_data_actions", JsonText),
+    sa.Column("repeat_actions", sa.Boolean),
+    sa.Column("rule", JsonText),
+    sa.Column("time_constraints", JsonText),
+)
+
+alarm_history = sa.Table(
+    "alarm_history",
+    aodh_metadata,
+    sa.Column("event_id", sa.String(128), primary_key=True),
+    sa.Column("alarm_id", ALARM_ID, nullable=False),
+    sa.Column("on_behalf_of", sa.String(128)),
+    sa.Column("project_id", sa.String(128)),
+    sa.Column("user_id", sa.String(128)),
+    sa.Column("type", sa.String(20)),
+    sa.Column("detail", sa.Text),
+    sa.Column("timestamp", UtcDateTime),
+    sa.Column("severity", sa.String(50)),
+)
+
+# One row for each life of an alarm on a managed object; ``latest`` is true on the newest one and NULL on
+# the others, so that the unique index holds for the newest only.
+occurrence = sa.Table(
+    "eventalarm_occurrence",
+    metadata,
+    sa.Column("occurrence_id", ID, primary_key=True),
+    sa.Column("alarm_id", ALARM_ID, nullable=False),
+    sa.Column("project_id", sa.String(128), nullable=False),
+    sa.Column("managed_object", KEY, nullable=False),
+    sa.Column("latest", sa.Boolean),
+    sa.Column("raised", sa.Boolean, nullable=False),
+    sa.Column("event_time", UtcDateTime, nullable=False),
+    sa.Column("raised_at", UtcDateTime, nullable=False),
+    sa.Column("changed_at", UtcDateTime),
+    sa.Column("cleared_at", UtcDateTime),
+    sa.Column("hits", sa.Integer, nullable=False),
+    sa.UniqueConstraint("alarm_id", "managed_object", "latest", name="uq_eventalarm_occurrence_latest"),
+    sa.Index("ix_eventalarm_occurrence_project", "project_id", "raised"),
+    sa.Index("ix_eventalarm_occurrence_cleared", "cleared_at"),
+    **OWN_TABLE_ARGS,
+)
+
+transition = sa.Table(
+    "eventalarm_transition",
+    metadata,
+    sa.Column("transition_id", ID, primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("occurrence_id", ID, nullable=False),
+    sa.Column("alarm_id", ALARM_ID, nullable=False),
+    sa.Column("project_id", sa.String(128), nullable=False),
+    sa.Column("managed_object", KEY, nullable=False),
+    sa.Column("message_id", KEY, nullable=False),
+    sa.Column("alarm_name", sa.Text),
+    sa.Column("severity", sa.String(50)),
+    sa.Column("previous", sa.String(32), nullable=False),
+    sa.Column("current", sa.String(32), nullable=False),
+    sa.Column("reason", LONG_TEXT, nullable=False),
+    sa.Column("event_type", KEY, nullable=False),
+    sa.Column("event_time", UtcDateTime, nullable=False),
+    sa.Column("recorded_at", UtcDateTime, nullable=False),
+    sa.Column("event", LONG_TEXT, nullable=False),
+    sa.UniqueConstraint("alarm_id", "managed_object", "message_id", name="uq_eventalarm_transition_once"),
+    sa.Index("ix_eventalarm_transition_occurrence", "occurrence_id"),
+    sa.Index("ix_eventalarm_transition_recorded", "recorded_at"),
+    **OWN_TABLE_ARGS,
+)
+
+# The outbox. ``seq`` rises in the order in which the deliveries of one alarm were committed.
+delivery = sa.Table(
+    "eventalarm_delivery",
+    metadata,
+    sa.Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
+    sa.Column("delivery_id", ID, nullable=False, unique=True),
+    sa.Column("transition_id", ID, nullable=False),
+    sa.Column("order_key", sa.String(64), nullable=False),
+    sa.Column("alarm_id", ALARM_ID, nullable=False),
+    sa.Column("project_id", sa.String(128), nullable=False),
+    sa.Column("action", LONG_TEXT, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("owner", ID),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("next_attempt_at", UtcDateTime, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("error", sa.Text),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Index("ix_eventalarm_delivery_due", "state", "next_attempt_at"),
+    sa.Index("ix_eventalarm_delivery_order", "order_key", "state"),
+    sa.Index("ix_eventalarm_delivery_owner", "owner"),
+    sa.Index("ix_eventalarm_delivery_transition", "transition_id"),
+    sa.Index("ix_eventalarm_delivery_finished", "finished_at"),
+    **OWN_TABLE_ARGS,
+)
+
+# One row for each living process; a delivery whose owner has no row, or an expired one, is orphaned.
+worker = sa.Table(
+    "eventalarm_worker",
+    metadata,
+    sa.Column("worker_id", ID, primary_key=True),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+    **OWN_TABLE_ARGS,
+)

@@ -1,0 +1,1 @@
+"""Functional tests: real brokers, databases, sockets and processes."""
