@@ -1,0 +1,125 @@
+"""The way into the database: one engine, write transactions, and errors sorted into retryable or not."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_db import exception as db_exception
+from oslo_db.sqlalchemy import engines
+
+from eventalarm.exceptions import Retryable
+from eventalarm.model import UTC
+
+RETRYABLE = (
+    db_exception.DBConnectionError,
+    db_exception.DBDeadlock,
+    db_exception.RetryRequest,
+    sa.exc.TimeoutError,
+)
+
+# What servers say of themselves while they start, stop or switch over; oslo.db leaves these unsorted.
+PASSING_TROUBLE = (
+    "database is locked",
+    "starting up",
+    "shutting down",
+    "recovery mode",
+    "read-only",
+    "read_only",
+    "too many connections",
+    "too many clients",
+    "lock wait timeout",
+    "could not serialize",
+    "terminating connection",
+    "server closed the connection",
+    "connection is lost",
+    "consuming input failed",
+    "has changed since last read",
+    "wsrep",
+)
+
+NOW = {
+    "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
+    "postgresql": "SELECT extract(epoch from clock_timestamp())",
+}
+NOW_MYSQL = "SELECT UNIX_TIMESTAMP(SYSDATE(6))"
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Tell whether the database, rather than what we asked of it, caused *error*."""
+    if isinstance(error, RETRYABLE):
+        return True
+    if isinstance(error, db_exception.DBError | sa.exc.DBAPIError):
+        text = str(error).lower()
+        return any(words in text for words in PASSING_TROUBLE)
+    return False
+
+
+class Database:
+    """Transactions on one engine.
+
+    ``begin`` and ``read`` raise :class:`eventalarm.exceptions.Retryable` when the database failed or
+    another transaction won; whatever was done inside is rolled back. Errors that our own data caused pass
+    through unchanged. Safe to share between threads.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+        self.dialect = engine.dialect.name
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """Open a write transaction; commit at the end, roll back on any error."""
+        with self._sorting_errors(), self.engine.begin() as connection:
+            if self.dialect == "sqlite":
+                # Take the write lock before the first read: SQLite has no row locks, and a read that is
+                # upgraded later fails when another writer came between.
+                connection.exec_driver_sql("UPDATE eventalarm_worker SET host = host WHERE 1 = 0")
+            yield connection
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Open a short read; every read sees what was committed before it began."""
+        with self._sorting_errors(), self.engine.connect() as connection:
+            yield connection
+
+    def now(self) -> datetime.datetime:
+        """Return the database's clock (aware UTC): the one clock that all processes share."""
+        with self.read() as connection:
+            seconds = connection.exec_driver_sql(NOW.get(self.dialect, NOW_MYSQL)).scalar_one()
+        return datetime.datetime.fromtimestamp(float(seconds), UTC)
+
+    def dispose(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+    @contextlib.contextmanager
+    def _sorting_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (db_exception.DBError, sa.exc.SQLAlchemyError) as exc:
+            if is_retryable(exc):
+                raise Retryable(str(exc).splitlines()[0][:500]) from exc
+            raise
+
+
+def connect(url: str, **options: Any) -> Database:
+    """Open *url* as Aodh names it; *options* are those of oslo.db's ``create_engine``.
+
+    :raises Retryable: when the database does not answer.
+    """
+    options.setdefault("max_retries", 0)
+    options.setdefault("sqlite_fk", True)
+    try:
+        engine = engines.create_engine(url, **options)
+    except db_exception.DBError as exc:
+        if is_retryable(exc):
+            raise Retryable(f"the database does not answer: {str(exc).splitlines()[0][:300]}") from exc
+        raise
+    if engine.dialect.name in ("mysql", "mariadb"):
+        # Gap locks of REPEATABLE READ make unrelated listeners deadlock on inserts; row locks are enough.
+        engine = engine.execution_options(isolation_level="READ COMMITTED")
+    return Database(engine)
