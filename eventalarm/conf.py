@@ -122,7 +122,7 @@ LISTENER_OPTS: list[Any] = [
         "expire_batch_size",
         default=1000,
         min=1,
-        help="Rows that eventalarm-expirer removes in one transaction, so that it never holds locks for long.",
+        help="Rows that eventalarm-expirer removes in one transaction, so that locks are short.",
     ),
 ]
 
@@ -177,7 +177,7 @@ DELIVERY_OPTS: list[Any] = [
         "lease",
         default=10.0,
         min=0.5,
-        help="Seconds without a sign of life after which the deliveries of a process are taken over by others.",
+        help="Seconds without a sign of life after which others take over the deliveries of a process.",
     ),
     cfg.FloatOpt(
         "poll_interval",

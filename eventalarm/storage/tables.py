@@ -17,7 +17,7 @@ from eventalarm.model import UTC
 metadata = sa.MetaData()
 aodh_metadata = sa.MetaData()
 
-OWN_TABLE_ARGS = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+OWN_TABLE_ARGS: Any = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 ID = sa.String(36)
 ALARM_ID = sa.String(128)
