@@ -117,7 +117,7 @@ occurrence = sa.Table(
     sa.Column("cleared_at", UtcDateTime),
     sa.Column("hits", sa.Integer, nullable=False),
     sa.UniqueConstraint("alarm_id", "managed_object", "latest", name="uq_eventalarm_occurrence_latest"),
-    sa.Index("ix_eventalarm_occurrence_project", "project_id", "raised"),
+    sa.Index("ix_eventalarm_occurrence_raised", "alarm_id", "raised"),
     sa.Index("ix_eventalarm_occurrence_cleared", "cleared_at"),
     **OWN_TABLE_ARGS,
 )
