@@ -97,6 +97,13 @@ LISTENER_OPTS: list[Any] = [
         help="Seconds between complete reloads of the alarm definitions, the net under the incremental ones.",
     ),
     cfg.IntOpt(
+        "max_cached_alarms",
+        default=2000000,
+        min=1,
+        help="Most alarm definitions kept in one process (about 1 KiB each); the projects used longest ago "
+        "are dropped first and loaded again when they are needed.",
+    ),
+    cfg.IntOpt(
         "max_candidates",
         default=10000,
         min=1,

@@ -187,6 +187,15 @@ class AlarmDefinition:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class DefinitionChange:
+    """That an alarm's definition changed, and when (Aodh's ``alarm.timestamp``)."""
+
+    alarm_id: str
+    project_id: str
+    version: datetime.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Alarm:
     """One row of Aodh's ``alarm`` table as it was when its lock was taken."""
 

@@ -1,0 +1,209 @@
+"""The alarm definitions: cached and indexed per project, never older than the batch that is evaluated.
+
+Freshness contract (guarantee G3): after :meth:`AlarmCache.refresh` returns, every alarm whose creation or
+change was committed before the call is seen by :meth:`AlarmCache.project`, provided that the clocks of the
+Aodh API hosts differ by less than ``overlap`` seconds. There is no time to live: only alarms changed since
+the last look are read again. Alarm *state* is never cached; deleted alarms may linger until they are locked
+for firing, which is when :meth:`AlarmCache.forget` is called. A full reload now and then is the net.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterable
+from typing import Protocol
+
+import cachetools
+
+from eventalarm.evaluator.index import Anchor, ProjectIndex
+from eventalarm.evaluator.query import Rule, compile_rule
+from eventalarm.exceptions import InvalidRule
+from eventalarm.model import AlarmDefinition, DefinitionChange
+
+LOG = logging.getLogger(__name__)
+
+
+class DefinitionSource(Protocol):
+    """Where definitions come from; every call sees what was committed before it."""
+
+    def now(self) -> datetime.datetime:
+        """Return the database's clock."""
+
+    def changed_since(self, moment: datetime.datetime) -> Iterable[DefinitionChange]:
+        """Return the alarms of our types whose definition changed at or after *moment*."""
+
+    def of_project(self, project_id: str) -> Iterable[AlarmDefinition]:
+        """Return the enabled alarms of our types in a project."""
+
+    def of_alarms(self, alarm_ids: Collection[str]) -> Iterable[AlarmDefinition]:
+        """Return those of *alarm_ids* that are enabled and of our types."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CacheOptions:
+    """``overlap`` and ``reload_interval`` in seconds; ``max_alarms`` bounds the memory."""
+
+    resource_traits: tuple[str, ...]
+    overlap: float
+    reload_interval: float
+    max_alarms: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """A cached alarm; ``rule`` is None when it cannot be compiled."""
+
+    version: datetime.datetime
+    rule: Rule | None
+    clears: bool
+    anchor: Anchor | None
+
+
+class CachedProject:
+    """The index of one project and what is filed in it."""
+
+    def __init__(self, loaded_at: float) -> None:
+        self.index = ProjectIndex()
+        self.entries: dict[str, Entry] = {}
+        self.loaded_at = loaded_at
+
+    def remove(self, alarm_id: str) -> None:
+        """Take an alarm out if it is there."""
+        entry = self.entries.pop(alarm_id, None)
+        if entry is not None and entry.rule is not None and entry.anchor is not None:
+            self.index.discard(alarm_id, entry.rule, entry.clears, entry.anchor)
+
+
+class _DatabaseClock:
+    """The database's clock, asked now and then and carried on by our own monotonic one."""
+
+    def __init__(self, source: DefinitionSource, monotonic: Callable[[], float], ask_every: float) -> None:
+        self._source = source
+        self._monotonic = monotonic
+        self._ask_every = ask_every
+        self._asked: tuple[datetime.datetime, float] | None = None
+
+    def now(self) -> datetime.datetime:
+        """Return the present; never ahead of the database's clock by more than its drift."""
+        before = self._monotonic()
+        if self._asked is None or before - self._asked[1] >= self._ask_every:
+            self._asked = (self._source.now(), self._monotonic())
+        moment, at = self._asked
+        return moment + datetime.timedelta(seconds=max(0.0, before - at))
+
+
+class AlarmCache:
+    """Definitions by project, loaded when a project's first event comes, refreshed once per batch.
+
+    :param clears: tells of a definition whether the alarm recovers by itself.
+    :param bad_rule: called once for each version of an alarm whose rule cannot be compiled.
+    :param monotonic: seconds, for the age of a loaded project.
+    """
+
+    def __init__(
+        self,
+        source: DefinitionSource,
+        options: CacheOptions,
+        *,
+        clears: Callable[[AlarmDefinition], bool],
+        bad_rule: Callable[[AlarmDefinition, InvalidRule], None],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._source = source
+        self._options = options
+        self._clears = clears
+        self._bad_rule = bad_rule
+        self._monotonic = monotonic
+        self._clock = _DatabaseClock(source, monotonic, options.reload_interval)
+        self._looked_at: datetime.datetime | None = None
+        self._lock = threading.RLock()
+        self._projects: cachetools.LRUCache[str, CachedProject] = cachetools.LRUCache(
+            options.max_alarms, getsizeof=lambda p: min(len(p.entries) + 1, options.max_alarms)
+        )
+
+    def refresh(self) -> None:
+        """Take in every definition that changed since the last call.
+
+        :raises Retryable: when the database failed; the cache is then as fresh as before.
+        """
+        with self._lock:
+            started = self._clock.now()
+            if self._projects and self._looked_at is not None:
+                since = self._looked_at - datetime.timedelta(seconds=self._options.overlap)
+                changed = [c for c in self._source.changed_since(since) if self._is_news(c)]
+                if changed:
+                    self._take_in(changed)
+            self._looked_at = started
+
+    def _is_news(self, change: DefinitionChange) -> bool:
+        project = self._projects.get(change.project_id)
+        if project is None:
+            return False
+        entry = project.entries.get(change.alarm_id)
+        return entry is None or entry.version != change.version
+
+    def _take_in(self, changed: list[DefinitionChange]) -> None:
+        current = {d.alarm_id: d for d in self._source.of_alarms([c.alarm_id for c in changed])}
+        for change in changed:
+            definition = current.get(change.alarm_id)
+            project = self._projects.get(change.project_id)
+            if project is None:
+                continue
+            project.remove(change.alarm_id)
+            if definition is not None and definition.project_id == change.project_id:
+                self._file(project, definition)
+            self._projects[change.project_id] = project
+
+    def _file(self, project: CachedProject, definition: AlarmDefinition) -> None:
+        clears = self._clears(definition)
+        try:
+            rule = compile_rule(definition.rule, self._options.resource_traits)
+        except InvalidRule as exc:
+            project.entries[definition.alarm_id] = Entry(definition.version, None, clears, None)
+            self._bad_rule(definition, exc)
+            return
+        anchor = project.index.add(definition.alarm_id, rule, clears)
+        project.entries[definition.alarm_id] = Entry(definition.version, rule, clears, anchor)
+
+    def project(self, project_id: str) -> ProjectIndex:
+        """Return the index of a project, loading it when it is not there or too old.
+
+        :raises Retryable: when it must be loaded and the database failed.
+        """
+        with self._lock:
+            project = self._projects.get(project_id)
+            now = self._monotonic()
+            if project is None or now - project.loaded_at >= self._options.reload_interval:
+                project = CachedProject(now)
+                for definition in self._source.of_project(project_id):
+                    self._file(project, definition)
+                LOG.debug("Loaded %d alarm definitions of project %s", len(project.entries), project_id)
+                self._projects[project_id] = project
+            return project.index
+
+    def rule(self, definition: AlarmDefinition) -> Rule:
+        """Return the compiled rule of an alarm as it was just read, reusing the cached one if it is the same.
+
+        :raises InvalidRule: when the rule as it stands now cannot be compiled.
+        """
+        with self._lock:
+            project = self._projects.get(definition.project_id)
+            entry = project.entries.get(definition.alarm_id) if project is not None else None
+        if entry is not None and entry.rule is not None and entry.version == definition.version:
+            return entry.rule
+        return compile_rule(definition.rule, self._options.resource_traits)
+
+    def forget(self, project_id: str, alarm_id: str) -> None:
+        """Drop an alarm that turned out to be deleted, disabled or moved."""
+        with self._lock:
+            project = self._projects.get(project_id)
+            if project is not None:
+                project.remove(alarm_id)
+
+    def __len__(self) -> int:
+        """Return how many alarms are cached."""
+        with self._lock:
+            return sum(len(project.entries) for project in self._projects.values())
