@@ -1,0 +1,144 @@
+"""Fixtures of the functional tests; every test worker has services of its own, started when first asked for.
+
+So a test may kill ``rabbitmq``, ``mariadb`` or ``postgresql`` without disturbing tests in other workers;
+the fixtures that hand out URLs start again what an earlier test left dead.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import pytest
+
+from tests.functional.databases import Databases, MariadbDatabases, PostgresqlDatabases, SqliteDatabases
+from tests.functional.helpers import Process, WebhookSink
+from tests.functional.services import MariaDB, PostgreSQL, RabbitMQ, Service
+
+ENGINES = ["sqlite", "mariadb", "postgresql"]
+S = TypeVar("S", bound=Service)
+Spawn = Callable[..., Process]
+
+
+def _serve(service: type[S], tmp_path_factory: pytest.TempPathFactory) -> Iterator[S]:
+    try:
+        running = service(tmp_path_factory.mktemp(service.name))
+    except RuntimeError as exc:
+        pytest.fail(str(exc), pytrace=False)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A RabbitMQ node: ``kill``, ``start``, ``ctl``, ``queues``."""
+    yield from _serve(RabbitMQ, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
+    """A MariaDB server: ``kill``, ``start``, ``url(database)``."""
+    yield from _serve(MariaDB, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+    """A PostgreSQL server: ``kill``, ``start``, ``url(database)``."""
+    yield from _serve(PostgreSQL, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def _sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabases:
+    return SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="session")
+def _mariadb_databases(mariadb: MariaDB, tmp_path_factory: pytest.TempPathFactory) -> MariadbDatabases:
+    return MariadbDatabases(mariadb, tmp_path_factory.mktemp("mariadb-aodh"))
+
+
+@pytest.fixture(scope="session")
+def _postgresql_databases(
+    postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory
+) -> PostgresqlDatabases:
+    return PostgresqlDatabases(postgresql, tmp_path_factory.mktemp("postgresql-aodh"))
+
+
+def _supply(engine: str, request: pytest.FixtureRequest) -> Databases:
+    if engine != "sqlite":
+        request.getfixturevalue(engine).start()
+    supply: Databases = request.getfixturevalue(f"_{engine}_databases")
+    return supply
+
+
+@pytest.fixture
+def rabbit_url(rabbitmq: RabbitMQ) -> str:
+    """The transport URL of a fresh vhost; append ``?rabbit_quorum_queue=true`` for quorum queues."""
+    rabbitmq.start()
+    return rabbitmq.new_url()
+
+
+@pytest.fixture
+def mariadb_url(request: pytest.FixtureRequest) -> str:
+    """A fresh, empty MariaDB database."""
+    return _supply("mariadb", request).empty()
+
+
+@pytest.fixture
+def postgresql_url(request: pytest.FixtureRequest) -> str:
+    """A fresh, empty PostgreSQL database."""
+    return _supply("postgresql", request).empty()
+
+
+@pytest.fixture(params=ENGINES)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh, empty database, once on each engine."""
+    return _supply(request.param, request).empty()
+
+
+@pytest.fixture(params=ENGINES)
+def aodh_database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh database with Aodh's tables, once on each engine."""
+    return _supply(request.param, request).with_aodh()
+
+
+@pytest.fixture
+def aodh_sqlite_url(request: pytest.FixtureRequest) -> str:
+    """A fresh SQLite database with Aodh's tables."""
+    return _supply("sqlite", request).with_aodh()
+
+
+@pytest.fixture
+def aodh_mariadb_url(request: pytest.FixtureRequest) -> str:
+    """A fresh MariaDB database with Aodh's tables."""
+    return _supply("mariadb", request).with_aodh()
+
+
+@pytest.fixture
+def aodh_postgresql_url(request: pytest.FixtureRequest) -> str:
+    """A fresh PostgreSQL database with Aodh's tables."""
+    return _supply("postgresql", request).with_aodh()
+
+
+@pytest.fixture
+def spawn(tmp_path: pathlib.Path) -> Iterator[Spawn]:
+    """Start programs that end with the test: ``spawn([command, ...], env={}) -> Process``."""
+    started: list[Process] = []
+
+    def start(command: Sequence[str], env: Mapping[str, str] | None = None) -> Process:
+        name = f"{pathlib.Path(command[0]).name}-{len(started)}.log"
+        started.append(Process(command, tmp_path / name, env))
+        return started[-1]
+
+    yield start
+    for process in reversed(started):
+        process.close()
+
+
+@pytest.fixture
+def webhook_sink() -> Iterator[WebhookSink]:
+    """A real HTTP server that records what it is sent and answers as told."""
+    sink = WebhookSink()
+    yield sink
+    sink.close()

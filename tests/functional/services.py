@@ -1,0 +1,336 @@
+"""Real brokers and databases for the functional tests, started through pifpaf and killed on request.
+
+Each service belongs to a keeper, a child process that obeys one JSON command per line and ends, with
+everything it started, as soon as its input closes: however the test run dies, nothing is left running.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import Any, ClassVar
+
+import psutil
+from pifpaf.drivers import Driver
+from pifpaf.drivers.mysql import MySQLDriver
+from pifpaf.drivers.postgresql import PostgreSQLDriver
+from pifpaf.drivers.rabbitmq import RabbitMQDriver
+
+LOCALHOST = "127.0.0.1"
+SERVER_PATH = ["/usr/sbin", "/usr/libexec", "/usr/lib/rabbitmq/bin", "/usr/local/sbin"]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((LOCALHOST, 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def kill_all(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=10)
+
+
+class KeptRabbitMQ(RabbitMQDriver):
+    """A node with its own name server, so that nodes of parallel runs never see each other."""
+
+    def __init__(self) -> None:
+        port, self.epmd_port, dist, ctl = free_ports(4)
+        super().__init__(port=port)
+        self.node = f"{self.nodename}@localhost"
+        self.vhosts = 0
+        os.environ.update(
+            ERL_EPMD_PORT=str(self.epmd_port),
+            ERL_EPMD_ADDRESS=LOCALHOST,
+            RABBITMQ_DIST_PORT=str(dist),
+            RABBITMQ_CTL_DIST_PORT_MIN=str(ctl),
+            RABBITMQ_CTL_DIST_PORT_MAX="65535",
+            # An idle node must not spin: the machine may have two cores.
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+        )
+
+    def _setUp(self) -> None:  # noqa: N802
+        epmd = subprocess.Popen(["epmd"], stderr=subprocess.DEVNULL, start_new_session=True)
+        self.addCleanup(epmd.wait)
+        self.addCleanup(epmd.kill)
+        while socket.socket().connect_ex((LOCALHOST, self.epmd_port)):
+            time.sleep(0.02)
+        super()._setUp()
+
+    def info(self) -> dict[str, Any]:
+        return {"port": self.port, "user": self.username, "password": self.password}
+
+    def kill(self) -> None:
+        server = self._process[self.node]
+        family = server.children(recursive=True)
+        self.kill_node(self.node, signal.SIGKILL)
+        kill_all(family)
+
+    def start(self) -> None:
+        self.start_node(self.node)
+
+    def ctl(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [shutil.which("rabbitmqctl", path=":".join(self._path)), "-q", "-n", self.node, *arguments],
+            env={**os.environ, **self.env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"rabbitmqctl {arguments[0]}: {done.stdout} {done.stderr}")
+        return done.stdout
+
+    def new_vhosts(self, count: int) -> list[str]:
+        """Make *count* vhosts in one call: each call starts an Erlang machine of its own."""
+        names = [f"test-{self.vhosts + number}" for number in range(count)]
+        self.vhosts += count
+        grant = {"user": self.username, "configure": ".*", "write": ".*", "read": ".*"}
+        definitions = pathlib.Path(self.tempdir, "vhosts.json")
+        definitions.write_text(
+            json.dumps(
+                {
+                    "vhosts": [{"name": name} for name in names],
+                    "permissions": [{**grant, "vhost": name} for name in names],
+                }
+            )
+        )
+        self.ctl("import_definitions", str(definitions))
+        return names
+
+
+class KeptMariaDB(MySQLDriver):
+    """A server on TCP; what it committed is with the kernel, so killing the process loses nothing."""
+
+    server: psutil.Popen
+    again: tuple[list[str], dict[str, Any]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        (self.port,) = free_ports(1)
+
+    def _exec(self, command: list[str], **options: Any) -> Any:
+        if "--skip-networking" not in command:
+            return super()._exec(command, **options)
+        self.again = (command, options)
+        served = [
+            *(argument for argument in command if argument != "--skip-networking"),
+            f"--port={self.port}",
+            f"--bind-address={LOCALHOST}",
+            "--innodb-flush-log-at-trx-commit=2",
+            "--max-connections=500",
+        ]
+        self.server, output = super()._exec(served, **options)
+        return self.server, output
+
+    def info(self) -> dict[str, Any]:
+        return {"port": self.port}
+
+    def kill(self) -> None:
+        kill_all([self.server])
+
+    def start(self) -> None:
+        command, options = self.again
+        self._exec(command, **options)
+
+
+class KeptPostgreSQL(PostgreSQLDriver):
+    """A server on TCP, run by another user where we are root, since initdb refuses root.
+
+    Commits reach the kernel before they are answered (pifpaf's default would not): a killed server must
+    not forget them.
+    """
+
+    again: tuple[list[str], dict[str, Any]]
+
+    def __init__(self) -> None:
+        super().__init__(port=free_ports(1)[0], host=LOCALHOST, sync=True)
+        self.user = ""
+
+    def _setUp(self) -> None:  # noqa: N802
+        if os.geteuid() == 0:
+            known = {entry.pw_name for entry in pwd.getpwall()}
+            self.user = next(name for name in ("postgres", "nobody") if name in known)
+        super()._setUp()
+
+    def _exec(self, command: list[str], **options: Any) -> Any:
+        if command[-1] == "start":
+            self.again = (command, options)
+        prefix = []
+        if self.user:
+            shutil.chown(self.tempdir, self.user)
+            prefix = ["setpriv", f"--reuid={self.user}", "--clear-groups", "--"]
+        result = super()._exec([*prefix, *command], **options)
+        if command[-1] == "initdb":
+            with pathlib.Path(self.tempdir, "postgresql.conf").open("a", encoding="utf-8") as conf:
+                conf.write("fsync = off\nfull_page_writes = off\nmax_connections = 500\n")
+        return result
+
+    def info(self) -> dict[str, Any]:
+        owner = self.user or pwd.getpwuid(os.geteuid()).pw_name
+        return {"port": self.port, "user": owner}
+
+    def kill(self) -> None:
+        pid = int(pathlib.Path(self.tempdir, "postmaster.pid").read_text().split()[0])
+        postmaster = psutil.Process(pid)
+        kill_all([postmaster, *postmaster.children()])
+
+    def start(self) -> None:
+        command, options = self.again
+        self._exec(command, **options)
+
+
+KEPT: dict[str, type[Driver]] = {
+    "rabbitmq": KeptRabbitMQ,
+    "mariadb": KeptMariaDB,
+    "postgresql": KeptPostgreSQL,
+}
+
+
+def keep(name: str) -> None:
+    """Be the keeper of service *name*: start it, obey standard input, take it down at its end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(**result: Any) -> None:
+        answers.write(json.dumps(result) + "\n")
+        answers.flush()
+
+    try:
+        with KEPT[name]() as service:
+            answer(result=service.info())
+            for line in sys.stdin:
+                verb, *arguments = json.loads(line)
+                try:
+                    answer(result=getattr(service, verb)(*arguments))
+                except Exception as exc:  # noqa: BLE001 - whatever failed, the test must hear of it
+                    answer(error=repr(exc))
+    except Exception as exc:  # noqa: BLE001 - as above
+        answer(error=repr(exc))
+
+
+class Service:
+    """The tests' end of one kept service; ``kill`` and ``start`` keep its data."""
+
+    name: ClassVar[str]
+    programs: ClassVar[dict[str, str]]
+
+    def __init__(self, log_dir: pathlib.Path) -> None:
+        for program, package in self.programs.items():
+            if not shutil.which(program, path=os.pathsep.join([os.environ["PATH"], *SERVER_PATH])):
+                raise RuntimeError(f"{program} is not installed: apt-get install {package}")
+        self.log = log_dir / f"{self.name}.log"
+        self.running = True
+        with self.log.open("w") as log:
+            self._keeper = subprocess.Popen(
+                [sys.executable, "-m", "tests.functional.services", self.name],
+                cwd=pathlib.Path(__file__).parents[2],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        self.info: dict[str, Any] = self._answer()
+
+    def _answer(self) -> Any:
+        assert self._keeper.stdout is not None
+        line = self._keeper.stdout.readline()
+        reply = json.loads(line) if line else {"error": "its keeper died"}
+        if "error" in reply:
+            raise RuntimeError(f"{self.name}: {reply['error']}\n{self.log.read_text()[-3000:]}")
+        return reply.get("result")
+
+    def ask(self, verb: str, *arguments: Any) -> Any:
+        """Have the keeper do *verb*; raises RuntimeError with what it said when that failed."""
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.write(json.dumps([verb, *arguments]) + "\n")
+        self._keeper.stdin.flush()
+        return self._answer()
+
+    def kill(self) -> None:
+        """End the server by SIGKILL."""
+        self.ask("kill")
+        self.running = False
+
+    def start(self) -> None:
+        """Start the server again, on the same port and data; nothing to do while it runs."""
+        if not self.running:
+            self.ask("start")
+            self.running = True
+
+    def stop(self) -> None:
+        """End the server and its keeper, for good."""
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.close()
+        self._keeper.wait(timeout=60)
+
+
+class RabbitMQ(Service):
+    """A RabbitMQ node; every test gets a vhost of its own."""
+
+    name = "rabbitmq"
+    programs: ClassVar[dict[str, str]] = {"rabbitmq-server": "rabbitmq-server"}
+
+    def __init__(self, log_dir: pathlib.Path) -> None:
+        super().__init__(log_dir)
+        self._spare: list[str] = []
+
+    def new_url(self) -> str:
+        """Return the transport URL of a vhost that nobody used before."""
+        if not self._spare:
+            self._spare = self.ask("new_vhosts", 25)
+        return "rabbit://{user}:{password}@127.0.0.1:{port}/{}".format(self._spare.pop(0), **self.info)
+
+    def ctl(self, *arguments: str) -> str:
+        """Run ``rabbitmqctl`` and return what it printed."""
+        text: str = self.ask("ctl", *arguments)
+        return text
+
+    def queues(self, url: str) -> dict[str, dict[str, Any]]:
+        """Return the queues of the vhost of *url* by name: durable, type, messages, consumers."""
+        vhost = url.partition("?")[0].rpartition("/")[2]
+        columns = ["name", "durable", "type", "messages", "consumers"]
+        rows = json.loads(self.ctl("list_queues", "-p", vhost, *columns, "--formatter", "json"))
+        return {row["name"]: row for row in rows}
+
+
+class MariaDB(Service):
+    """A MariaDB server."""
+
+    name = "mariadb"
+    programs: ClassVar[dict[str, str]] = {"mysqld": "mariadb-server"}
+
+    def url(self, database: str) -> str:
+        """Return the SQLAlchemy URL of *database*."""
+        return f"mysql+pymysql://root@127.0.0.1:{self.info['port']}/{database}"
+
+
+class PostgreSQL(Service):
+    """A PostgreSQL server."""
+
+    name = "postgresql"
+    programs: ClassVar[dict[str, str]] = {"pg_config": "postgresql", "setpriv": "util-linux"}
+
+    def url(self, database: str) -> str:
+        """Return the SQLAlchemy URL of *database*."""
+        return "postgresql://{user}@127.0.0.1:{port}/{}".format(database, **self.info)
+
+
+if __name__ == "__main__":
+    keep(sys.argv[1])
