@@ -1,0 +1,229 @@
+"""How a command starts: the deployer's Aodh configuration in, options, logging and the database out.
+
+Nothing here talks to Keystone (guarantee G8): its options are registered for the notifiers that use them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.metadata
+import importlib.util
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_config import cfg
+from oslo_db import options as db_options
+from oslo_log import log
+
+from eventalarm import conf as options
+from eventalarm.exceptions import EventAlarmError, InvalidOption
+from eventalarm.storage import database as storage
+
+LOG = log.getLogger(__name__)
+
+FAILED = 2
+PROJECTS = ("aodh", "eventalarm")
+QUIET = ("amqp=WARN", "kombu=WARN", "oslo.messaging=WARN", "aiohttp=WARN", "cotyledon=INFO", "futurist=INFO")
+QUIET_TOO = ("alembic=WARN", "keystoneclient=INFO", "oslo_db.sqlalchemy=WARN")
+SOURCE = re.compile(r"detail='(.*)'")  # in the text of oslo.config's errors: the file or the variable
+HELP_FLAGS = frozenset({"-h", "--help", "--version"})
+
+# The options of oslo.db's [database] that mean something to one engine of ours.
+ENGINE_OPTIONS = (
+    "connection_debug",
+    "connection_parameters",
+    "connection_recycle_time",
+    "connection_trace",
+    "max_overflow",
+    "max_pool_size",
+    "mysql_sql_mode",
+    "mysql_wsrep_sync_wait",
+    "pool_timeout",
+    "sqlite_synchronous",
+)
+
+
+class _Options(cfg.ConfigOpts):
+    """A ConfigOpts whose ``--help`` keeps the line breaks of what we wrote."""
+
+    def _pre_setup(self, *args: Any, **kwargs: Any) -> Any:
+        result = super()._pre_setup(*args, **kwargs)
+        if self._oparser is not None:
+            self._oparser.formatter_class = argparse.RawDescriptionHelpFormatter
+        return result
+
+
+def package_version() -> str:
+    """Return the version of the installed package."""
+    return importlib.metadata.version("eventalarm")
+
+
+def prepare(
+    argv: Sequence[str],
+    *,
+    prog: str,
+    description: str,
+    epilog: str,
+    extra_cli: Iterable[Any] = (),
+    version: str = "",
+) -> cfg.ConfigOpts:
+    """Return the configuration of the command *prog*, read as Aodh reads its own, with logging set up.
+
+    ``/etc/aodh/aodh.conf``, then ``/etc/eventalarm/eventalarm.conf`` and the ``*.conf.d`` beside them are
+    read unless *argv* names others. *version* is what ``--version`` adds to the package's. *extra_cli* are
+    further command line options.
+
+    :raises SystemExit: code 0 after ``--help`` and ``--version``; code 2 after a configuration error, which
+        is then one line on stderr that names the option.
+    """
+    with errors_on_stderr(prog):
+        conf = _Options()
+        log.register_options(conf)
+        log.set_defaults(default_log_levels=[*log.get_default_log_levels(), *QUIET, *QUIET_TOO])
+        db_options.set_defaults(conf)
+        options.register_opts(conf)
+        conf.register_cli_opts(list(extra_cli))
+        if HELP_FLAGS.isdisjoint(argv):
+            _register_aodh(conf)
+        _parse(
+            conf,
+            argv,
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            version=f"{prog} {package_version()}{version}",
+        )
+        _check_values(conf)
+        _register_credentials(conf)
+        _set_up_logging(conf)
+    return conf
+
+
+def database(conf: cfg.ConfigOpts) -> storage.Database:
+    """Return the database that Aodh's ``[database]`` options name; nothing is connected for long.
+
+    :raises InvalidOption: when ``[database] connection`` is missing or cannot work.
+    :raises eventalarm.exceptions.Retryable: when the database does not answer.
+    """
+    url = conf.database.connection
+    if not url:
+        raise InvalidOption(
+            "[database] connection",
+            f"is not set ({_files_read(conf)})",
+            "set it as in aodh.conf, or name the file with --config-file",
+        )
+    engine_options = {name: conf.database[name] for name in ENGINE_OPTIONS if name in conf.database}
+    try:
+        return storage.connect(with_driver(url), **engine_options)
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as exc:
+        raise InvalidOption(
+            "[database] connection",
+            str(exc).splitlines()[0],
+            "eventalarm works with mysql+pymysql, postgresql and sqlite URLs; "
+            "the drivers come with eventalarm[mysql] and eventalarm[postgresql]",
+        ) from exc
+
+
+def with_driver(url: str) -> str:
+    """Return *url* with the driver that Aodh's short schemes leave to the library's version.
+
+    ``mysql:`` means PyMySQL, as in Aodh. ``postgresql:`` means psycopg2 up to SQLAlchemy 2.0 and psycopg 3
+    since 2.1; we take the one that is installed.
+    """
+    scheme, separator, rest = url.partition("://")
+    if scheme == "mysql":
+        scheme = "mysql+pymysql"
+    elif scheme == "postgresql":
+        drivers = [name for name in ("psycopg", "psycopg2") if importlib.util.find_spec(name)]
+        scheme = f"postgresql+{drivers[0]}" if drivers else scheme
+    return f"{scheme}{separator}{rest}"
+
+
+@contextlib.contextmanager
+def errors_on_stderr(prog: str) -> Iterator[None]:
+    """End the command *prog* with one line on stderr and code 2 for every error we raise on purpose."""
+    try:
+        yield
+    except (EventAlarmError, cfg.Error) as exc:
+        sys.stderr.write(f"{prog}: error: {' '.join(str(exc).split())}\n")
+        raise SystemExit(FAILED) from None
+
+
+def _parse(
+    conf: cfg.ConfigOpts, argv: Sequence[str], *, prog: str, description: str, epilog: str, version: str
+) -> None:
+    files = [path for project in PROJECTS for path in cfg.find_config_files(project, prog)]
+    folders = [path for project in PROJECTS for path in cfg.find_config_dirs(project, prog)]
+    conf(
+        list(argv),
+        project="eventalarm",
+        prog=prog,
+        version=version,
+        usage=f"{prog} [options]",
+        description=description,
+        epilog=epilog,
+        default_config_files=list(dict.fromkeys(files)),
+        default_config_dirs=list(dict.fromkeys(folders)),
+    )
+
+
+def _register_aodh(conf: cfg.ConfigOpts) -> None:
+    # Imported here: it takes seconds, since it brings Aodh's whole API, and --help needs none of it.
+    from aodh import keystone_client  # noqa: PLC0415
+    from aodh import opts as aodh_opts  # noqa: PLC0415
+
+    for group, opts in aodh_opts.list_opts():
+        conf.register_opts(list(opts), group=None if group == "DEFAULT" else group)
+    keystone_client.register_keystoneauth_opts(conf)
+
+
+def _register_credentials(conf: cfg.ConfigOpts) -> None:
+    """Register the options of the configured auth plugin, which trust+http and zaqar actions read.
+
+    Aodh loads the plugin instead, which refuses to start when an option is missing.
+    """
+    from keystoneauth1 import exceptions as auth_exceptions  # noqa: PLC0415
+    from keystoneauth1 import loading  # noqa: PLC0415
+
+    auth_type = conf.service_credentials.auth_type
+    if not auth_type:
+        return
+    try:
+        conf.register_opts(loading.get_auth_plugin_conf_options(auth_type), group="service_credentials")
+    except (auth_exceptions.NoMatchingPlugin, cfg.DuplicateOptError) as exc:
+        LOG.warning("[service_credentials] auth_type: %s; actions that need Keystone will fail", exc)
+
+
+def _check_values(conf: cfg.ConfigOpts) -> None:
+    """Read every option that we use once: oslo.config finds a bad value only when it is read."""
+    groups = [*options.list_opts(), ("database", db_options.database_opts)]
+    for group, opts in groups:
+        for opt in opts:
+            try:
+                conf[group][opt.dest]
+            except cfg.Error as exc:
+                place, _, problem = str(exc).rpartition(" is not valid: ")
+                where = SOURCE.search(place)
+                raise InvalidOption(
+                    f"[{group}] {opt.name}",
+                    problem,
+                    f"correct it in {where[1] if where else 'the configuration'}",
+                ) from exc
+
+
+def _set_up_logging(conf: cfg.ConfigOpts) -> None:
+    try:
+        log.setup(conf, "eventalarm", package_version())
+    except (log.LogConfigError, OSError) as exc:
+        raise InvalidOption(
+            "[DEFAULT] log_file, log_dir", str(exc), "give a place that we may write"
+        ) from exc
+
+
+def _files_read(conf: cfg.ConfigOpts) -> str:
+    files = conf.config_file or []
+    return f"read: {', '.join(files)}" if files else "no configuration file was found"
