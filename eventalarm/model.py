@@ -229,6 +229,7 @@ class Occurrence:
 
     occurrence_id: str
     alarm_id: str
+    project_id: str
     managed_object: str
     raised: bool
     event_time: datetime.datetime

@@ -142,6 +142,7 @@ transition = sa.Table(
     sa.Column("recorded_at", UtcDateTime, nullable=False),
     sa.Column("event", LONG_TEXT, nullable=False),
     sa.UniqueConstraint("alarm_id", "managed_object", "message_id", name="uq_eventalarm_transition_once"),
+    sa.Index("ix_eventalarm_transition_message", "message_id", "alarm_id"),
     sa.Index("ix_eventalarm_transition_occurrence", "occurrence_id"),
     sa.Index("ix_eventalarm_transition_recorded", "recorded_at"),
     **OWN_TABLE_ARGS,

@@ -1,0 +1,118 @@
+"""The decision: what one event does to one alarm, and why. Pure: values in, a value out."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+from typing import Final
+
+from eventalarm.evaluator.query import Rule, Verdict
+from eventalarm.model import ALARM, OK, Alarm, AlarmDefinition, Kind, Occurrence
+
+EVENT_TYPE: Final = "event"
+WITH_OK_ACTIONS: Final = "with_ok_actions"
+ALWAYS: Final = "always"
+
+
+class Reason(enum.StrEnum):
+    """Why an event changed an alarm, or why not; the metric label of the same name."""
+
+    RAISED = "raised"
+    REPEATED = "repeated"
+    CLEARED = "cleared"
+    LATE = "late"
+    DELETED = "deleted"
+    DISABLED = "disabled"
+    MOVED = "moved"
+    BAD_RULE = "bad_rule"
+    NO_LONGER_MATCHES = "no_longer_matches"
+    DUPLICATE = "duplicate"
+    OUTSIDE_TIME_CONSTRAINTS = "outside_time_constraints"
+    ALREADY_RAISED = "already_raised"
+    NOT_RAISED = "not_raised"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do: ``kind`` is None when nothing is to be recorded.
+
+    ``state`` is the alarm's state afterwards; ``record_state`` tells whether the alarm row and its history
+    are written; ``fire`` tells whether the actions of ``state`` are called.
+    """
+
+    reason: Reason
+    kind: Kind | None = None
+    state: str = ""
+    record_state: bool = False
+    fire: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a decision depends on, read under the alarm's lock.
+
+    ``occurrence`` is the latest life of the alarm on the event's managed object, ``others_raised`` counts
+    the other managed objects on which the alarm is raised, ``seen`` tells that this event already caused a
+    transition here, ``in_time`` that the time constraints allow a change now.
+    """
+
+    alarm: Alarm
+    rule: Rule
+    verdict: Verdict
+    event_time: datetime.datetime
+    occurrence: Occurrence | None
+    others_raised: int
+    seen: bool
+    in_time: bool
+    clears: bool
+
+
+def clears(mode: str, definition: AlarmDefinition) -> bool:
+    """Tell whether an ``event`` alarm returns to ok by itself (option ``clear_event_alarms``)."""
+    return mode == ALWAYS or (mode == WITH_OK_ACTIONS and definition.has_ok_actions)
+
+
+def decide(case: Situation) -> Decision:
+    """Decide what an event does to an alarm.
+
+    The alarm row is the truth for the present: an occurrence counts as raised only while the alarm is in
+    alarm, so that a state set through the API is honoured and no occurrence is ever stuck.
+    """
+    if case.verdict is Verdict.NOTHING:
+        return Decision(Reason.NO_LONGER_MATCHES)
+    if case.seen:
+        return Decision(Reason.DUPLICATE)
+    if not case.in_time:
+        return Decision(Reason.OUTSIDE_TIME_CONSTRAINTS)
+    decision = _raise(case) if case.verdict is Verdict.MATCH else _clear(case)
+    late = case.occurrence is not None and case.event_time < case.occurrence.event_time
+    if late and decision.kind is not None:
+        return Decision(Reason.LATE, Kind.LATE, case.alarm.state)
+    return decision
+
+
+def _is_raised(case: Situation) -> bool:
+    return case.occurrence is not None and case.occurrence.raised and case.alarm.state == ALARM
+
+
+def _raise(case: Situation) -> Decision:
+    repeat = case.alarm.repeat_actions
+    if _is_raised(case):
+        if repeat:
+            return Decision(Reason.REPEATED, Kind.CHANGED, ALARM, record_state=True, fire=True)
+        return Decision(Reason.ALREADY_RAISED)
+    news = repeat or case.alarm.state != ALARM
+    return Decision(Reason.RAISED, Kind.RAISED, ALARM, record_state=news, fire=news)
+
+
+def _clear(case: Situation) -> Decision:
+    if not case.clears:
+        return Decision(Reason.NO_LONGER_MATCHES)
+    # An alarm raised by a person or by another evaluator has no occurrence; if its rule names the resource,
+    # the recovery of that resource is the recovery of the alarm.
+    inherited = case.alarm.state == ALARM and case.others_raised == 0 and bool(case.rule.identity)
+    if not _is_raised(case) and not inherited:
+        return Decision(Reason.NOT_RAISED)
+    last = case.others_raised == 0
+    return Decision(Reason.CLEARED, Kind.CLEARED, OK if last else ALARM, record_state=last, fire=last)

@@ -1,0 +1,37 @@
+"""What text must become before every supported database stores it and finds it again."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+KEY_LENGTH: Final = 255
+AODH_TEXT_LENGTH: Final = 8000
+DIGEST_LENGTH: Final = 32
+
+
+def clean(text: str) -> str:
+    """Replace what UTF-8 or PostgreSQL cannot hold: lone surrogates and NUL."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
+
+
+def key(text: str) -> str:
+    """Return *text* as an indexed key: at most 255 characters, still distinct for distinct long texts.
+
+    Trailing blanks go, since MySQL takes "a" and "a " for equal.
+    """
+    text = clean(text).rstrip()
+    if len(text) <= KEY_LENGTH:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+    return f"{text[: KEY_LENGTH - DIGEST_LENGTH - 1]}~{digest}"
+
+
+def for_aodh(text: str) -> str:
+    """Return *text* as Aodh's own text columns can hold it: three-byte UTF-8, 64 KiB with JSON escapes."""
+    text = clean(text)
+    if not text.isascii():
+        text = "".join(c if ord(c) <= 0xFFFF else "\ufffd" for c in text)
+    return text if len(text) <= AODH_TEXT_LENGTH else text[: AODH_TEXT_LENGTH - 1] + "…"

@@ -1,0 +1,188 @@
+"""One transaction of the evaluator: alarm rows locked, transitions and all that follows from them written.
+
+A batch costs a constant number of statements, however many alarms fire (chunks of 500 aside).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from eventalarm.model import Alarm, Occurrence, Transition
+from eventalarm.storage import text
+from eventalarm.storage.alarms import ROW_COLUMNS, in_chunks, to_alarm
+from eventalarm.storage.tables import alarm, alarm_history, occurrence, transition
+
+STATE_TRANSITION: Final = "state transition"
+
+OCCURRENCE_COLUMNS: Final = tuple(occurrence.c[field.name] for field in dataclasses.fields(Occurrence))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StateChange:
+    """A new state for an alarm row, and for Aodh's history."""
+
+    alarm_id: str
+    project_id: str
+    severity: str | None
+    state: str
+    reason: str
+
+
+class Transaction:
+    """The reads and writes of the evaluator on one open write transaction."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+
+    def lock(self, alarm_ids: Collection[str]) -> dict[str, Alarm]:
+        """Lock and return the alarms that still exist, in one order for all processes."""
+        found: dict[str, Alarm] = {}
+        for chunk in in_chunks(alarm_ids):
+            query = (
+                sa.select(*ROW_COLUMNS)
+                .where(alarm.c.alarm_id.in_(chunk))
+                .order_by(alarm.c.alarm_id)
+                .with_for_update(key_share=True)
+            )
+            found.update((row.alarm_id, to_alarm(row)) for row in self.connection.execute(query))
+        return found
+
+    def occurrences(
+        self, alarm_ids: Collection[str], managed_objects: Collection[str]
+    ) -> dict[tuple[str, str], Occurrence]:
+        """Return the latest occurrence of each alarm on each of the managed objects."""
+        found: dict[tuple[str, str], Occurrence] = {}
+        objects = sorted(managed_objects)
+        for chunk in in_chunks(alarm_ids):
+            query = sa.select(*OCCURRENCE_COLUMNS).where(
+                occurrence.c.alarm_id.in_(chunk),
+                occurrence.c.managed_object.in_(objects),
+                occurrence.c.latest,
+            )
+            for row in self.connection.execute(query):
+                found[row.alarm_id, row.managed_object] = Occurrence(**row._mapping)
+        return found
+
+    def raised_counts(self, alarm_ids: Collection[str]) -> dict[str, int]:
+        """Return on how many managed objects each alarm is raised."""
+        found: dict[str, int] = {}
+        for chunk in in_chunks(alarm_ids):
+            query = (
+                sa.select(occurrence.c.alarm_id, sa.func.count())
+                .where(occurrence.c.alarm_id.in_(chunk), occurrence.c.raised)
+                .group_by(occurrence.c.alarm_id)
+            )
+            found.update((row[0], row[1]) for row in self.connection.execute(query))
+        return found
+
+    def seen(self, alarm_ids: Collection[str], message_ids: Collection[str]) -> set[tuple[str, str, str]]:
+        """Return which (alarm, managed object, message) already caused a transition (G2)."""
+        found: set[tuple[str, str, str]] = set()
+        columns = (transition.c.alarm_id, transition.c.managed_object, transition.c.message_id)
+        messages = sorted(message_ids)
+        for chunk in in_chunks(alarm_ids):
+            query = sa.select(*columns).where(
+                transition.c.alarm_id.in_(chunk), transition.c.message_id.in_(messages)
+            )
+            found.update((row[0], row[1], row[2]) for row in self.connection.execute(query))
+        return found
+
+    def close_occurrences(self, alarm_ids: Collection[str], now: datetime.datetime) -> None:
+        """Clear every raised occurrence of alarms whose state was changed by somebody else."""
+        for chunk in in_chunks(alarm_ids):
+            self.connection.execute(
+                occurrence.update()
+                .where(occurrence.c.alarm_id.in_(chunk), occurrence.c.raised)
+                .values(raised=False, changed_at=now, cleared_at=now)
+            )
+
+    def write_occurrences(self, changed: Sequence[Occurrence], superseded: Collection[str]) -> None:
+        """Write occurrences, new or changed; *superseded* are the ids that are no longer the latest."""
+        for chunk in in_chunks(superseded):
+            self.connection.execute(
+                occurrence.update().where(occurrence.c.occurrence_id.in_(chunk)).values(latest=None)
+            )
+        if not changed:
+            return
+        # Delete and insert is portable and costs two statements for any number of rows.
+        for chunk in in_chunks([o.occurrence_id for o in changed]):
+            self.connection.execute(occurrence.delete().where(occurrence.c.occurrence_id.in_(chunk)))
+        self.connection.execute(occurrence.insert(), [_occurrence_row(o) for o in changed])
+
+    def write_transitions(self, transitions: Iterable[Transition]) -> None:
+        """Record transitions; unique per alarm, managed object and message."""
+        rows = [_transition_row(t) for t in transitions]
+        if rows:
+            self.connection.execute(transition.insert(), rows)
+
+    def write_states(self, changes: Mapping[str, StateChange], now: datetime.datetime) -> None:
+        """Write the columns that the evaluator owns, and no others (G4)."""
+        by_state: dict[str, list[StateChange]] = {}
+        for change in changes.values():
+            by_state.setdefault(change.state, []).append(change)
+        for state, same in by_state.items():
+            reasons = {c.alarm_id: text.for_aodh(c.reason) for c in same}
+            for chunk in in_chunks(reasons):
+                self.connection.execute(
+                    alarm.update()
+                    .where(alarm.c.alarm_id.in_(chunk))
+                    .values(
+                        state=state,
+                        state_timestamp=now,
+                        state_reason=sa.case({a: reasons[a] for a in chunk}, value=alarm.c.alarm_id),
+                    )
+                )
+
+    def write_history(self, changes: Sequence[StateChange], now: datetime.datetime) -> None:
+        """Add Aodh's own ``state transition`` records, so that its alarm-history keeps working."""
+        if changes:
+            self.connection.execute(alarm_history.insert(), [_history_row(c, now) for c in changes])
+
+
+def _occurrence_row(life: Occurrence) -> dict[str, Any]:
+    row: dict[str, Any] = {column.name: getattr(life, column.name) for column in OCCURRENCE_COLUMNS}
+    return row | {"latest": True}
+
+
+def _transition_row(t: Transition) -> dict[str, Any]:
+    return {
+        "transition_id": t.transition_id,
+        "kind": t.kind.value,
+        "occurrence_id": t.occurrence_id,
+        "alarm_id": t.alarm_id,
+        "project_id": t.project_id,
+        "managed_object": t.managed_object,
+        "message_id": text.key(t.event.message_id),
+        "alarm_name": t.alarm_name,
+        "severity": t.severity,
+        "previous": t.previous,
+        "current": t.current,
+        "reason": text.clean(t.reason),
+        "event_type": text.key(t.event.event_type),
+        "event_time": t.event_time,
+        "recorded_at": t.recorded_at,
+        "event": json.dumps(t.event.body),
+    }
+
+
+def _history_row(change: StateChange, now: datetime.datetime) -> dict[str, Any]:
+    detail = json.dumps({"state": change.state, "transition_reason": text.for_aodh(change.reason)})
+    # Aodh puts the ids of its service user here, for which it must ask Keystone; a firing must not (G8).
+    return {
+        "event_id": str(uuid.uuid4()),
+        "alarm_id": change.alarm_id,
+        "on_behalf_of": change.project_id,
+        "project_id": None,
+        "user_id": None,
+        "type": STATE_TRANSITION,
+        "detail": detail,
+        "timestamp": now,
+        "severity": change.severity,
+    }
