@@ -14,31 +14,16 @@ from oslo_db.sqlalchemy import engines
 from eventalarm.exceptions import Retryable
 from eventalarm.model import UTC
 
-RETRYABLE = (
-    db_exception.DBConnectionError,
-    db_exception.DBDeadlock,
-    db_exception.RetryRequest,
-    sa.exc.TimeoutError,
-)
-
-# What servers say of themselves while they start, stop or switch over; oslo.db leaves these unsorted.
-PASSING_TROUBLE = (
-    "database is locked",
-    "starting up",
-    "shutting down",
-    "recovery mode",
-    "read-only",
-    "read_only",
-    "too many connections",
-    "too many clients",
-    "lock wait timeout",
-    "could not serialize",
-    "terminating connection",
-    "server closed the connection",
-    "connection is lost",
-    "consuming input failed",
-    "has changed since last read",
-    "wsrep",
+# What a database says of the values it was given. Everything else (no connection, deadlock, a server that
+# starts or stops, a missing grant or table) is trouble of the database's own, during which work is held.
+CONTENT_ERRORS = (
+    db_exception.DBDataError,
+    db_exception.DBDuplicateEntry,
+    db_exception.DBReferenceError,
+    db_exception.DBConstraintError,
+    db_exception.DBInvalidUnicodeParameter,
+    sa.exc.DataError,
+    sa.exc.IntegrityError,
 )
 
 NOW = {
@@ -48,22 +33,19 @@ NOW = {
 NOW_MYSQL = "SELECT UNIX_TIMESTAMP(SYSDATE(6))"
 
 
-def is_retryable(error: BaseException) -> bool:
-    """Tell whether the database, rather than what we asked of it, caused *error*."""
-    if isinstance(error, RETRYABLE):
+def is_content_error(error: BaseException) -> bool:
+    """Tell whether *what* the database was given caused *error*, so that trying again cannot help."""
+    if isinstance(error, CONTENT_ERRORS):
         return True
-    if isinstance(error, db_exception.DBError | sa.exc.DBAPIError):
-        text = str(error).lower()
-        return any(words in text for words in PASSING_TROUBLE)
-    return False
+    return isinstance(error, sa.exc.StatementError) and not isinstance(error, sa.exc.DBAPIError)
 
 
 class Database:
     """Transactions on one engine.
 
     ``begin`` and ``read`` raise :class:`eventalarm.exceptions.Retryable` when the database failed or
-    another transaction won; whatever was done inside is rolled back. Errors that our own data caused pass
-    through unchanged. Safe to share between threads.
+    another transaction won; whatever was done inside is rolled back. Errors that the values caused (see
+    :func:`is_content_error`) pass through unchanged. Safe to share between threads.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -101,9 +83,9 @@ class Database:
         try:
             yield
         except (db_exception.DBError, sa.exc.SQLAlchemyError) as exc:
-            if is_retryable(exc):
-                raise Retryable(str(exc).splitlines()[0][:500]) from exc
-            raise
+            if is_content_error(exc):
+                raise
+            raise Retryable(f"the database failed: {str(exc).splitlines()[0][:300]}") from exc
 
 
 def connect(url: str, **options: Any) -> Database:
@@ -115,10 +97,8 @@ def connect(url: str, **options: Any) -> Database:
     options.setdefault("sqlite_fk", True)
     try:
         engine = engines.create_engine(url, **options)
-    except db_exception.DBError as exc:
-        if is_retryable(exc):
-            raise Retryable(f"the database does not answer: {str(exc).splitlines()[0][:300]}") from exc
-        raise
+    except (db_exception.DBError, sa.exc.SQLAlchemyError) as exc:
+        raise Retryable(f"the database does not answer: {str(exc).splitlines()[0][:300]}") from exc
     if engine.dialect.name in ("mysql", "mariadb"):
         # Gap locks of REPEATABLE READ make unrelated listeners deadlock on inserts; row locks are enough.
         engine = engine.execution_options(isolation_level="READ COMMITTED")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+import json
+from collections.abc import Mapping
+from typing import Any, Final
 
 KEY_LENGTH: Final = 255
 AODH_TEXT_LENGTH: Final = 8000
 DIGEST_LENGTH: Final = 32
+EVENT_LENGTH: Final = 1024 * 1024
 
 
 def clean(text: str) -> str:
@@ -35,3 +38,18 @@ def for_aodh(text: str) -> str:
     if not text.isascii():
         text = "".join(c if ord(c) <= 0xFFFF else "\ufffd" for c in text)
     return text if len(text) <= AODH_TEXT_LENGTH else text[: AODH_TEXT_LENGTH - 1] + "…"
+
+
+def event_json(body: Mapping[str, Any], limit: int = EVENT_LENGTH) -> str:
+    """Return an event as JSON of at most *limit* characters, so that no packet limit can refuse it.
+
+    What is too long loses its ``raw`` part first, then its traits; ``truncated`` then names what is missing.
+    """
+    whole = json.dumps(body)
+    if len(whole) <= limit:
+        return whole
+    without_raw = json.dumps({**body, "raw": {}, "truncated": ["raw"]})
+    if len(without_raw) <= limit:
+        return without_raw
+    kept = {name: str(body.get(name))[:KEY_LENGTH] for name in ("message_id", "event_type", "generated")}
+    return json.dumps({**kept, "traits": [], "raw": {}, "truncated": ["raw", "traits"]})

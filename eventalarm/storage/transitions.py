@@ -114,7 +114,8 @@ class Transaction:
         # Delete and insert is portable and costs two statements for any number of rows.
         for chunk in in_chunks([o.occurrence_id for o in changed]):
             self.connection.execute(occurrence.delete().where(occurrence.c.occurrence_id.in_(chunk)))
-        self.connection.execute(occurrence.insert(), [_occurrence_row(o) for o in changed])
+        rows = [_occurrence_row(o, o.occurrence_id not in superseded) for o in changed]
+        self.connection.execute(occurrence.insert(), rows)
 
     def write_transitions(self, transitions: Iterable[Transition]) -> None:
         """Record transitions; unique per alarm, managed object and message."""
@@ -146,9 +147,9 @@ class Transaction:
             self.connection.execute(alarm_history.insert(), [_history_row(c, now) for c in changes])
 
 
-def _occurrence_row(life: Occurrence) -> dict[str, Any]:
+def _occurrence_row(life: Occurrence, latest: bool) -> dict[str, Any]:
     row: dict[str, Any] = {column.name: getattr(life, column.name) for column in OCCURRENCE_COLUMNS}
-    return row | {"latest": True}
+    return row | {"latest": latest or None}
 
 
 def _transition_row(t: Transition) -> dict[str, Any]:
@@ -168,7 +169,7 @@ def _transition_row(t: Transition) -> dict[str, Any]:
         "event_type": text.key(t.event.event_type),
         "event_time": t.event_time,
         "recorded_at": t.recorded_at,
-        "event": json.dumps(t.event.body),
+        "event": text.event_json(t.event.body),
     }
 
 

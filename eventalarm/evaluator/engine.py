@@ -1,0 +1,264 @@
+"""A batch of events: candidates found, rows locked, decisions taken, all committed, deliveries released.
+
+The stages are separate functions with plain data between them; nothing here knows the bus or HTTP.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from eventalarm.evaluator.alarm_cache import AlarmCache
+from eventalarm.evaluator.decide import Reason, Situation, clears, decide
+from eventalarm.evaluator.ledger import Ledger, Subject
+from eventalarm.evaluator.query import Verdict
+from eventalarm.evaluator.time_constraint import within_time_constraints
+from eventalarm.exceptions import InvalidRule, Retryable
+from eventalarm.model import ALARM, UTC, Delivery, Event, Transition
+from eventalarm.storage import text
+from eventalarm.storage.alarms import AlarmReader
+from eventalarm.storage.database import Database
+from eventalarm.storage.transitions import StateChange, Transaction
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What a deployer sets; see ``eventalarm.conf`` for each."""
+
+    types: tuple[str, ...]
+    owner_traits: tuple[str, ...]
+    resource_traits: tuple[str, ...]
+    infrastructure_projects: tuple[str, ...]
+    clear_mode: str
+    record_history: bool
+    max_candidates: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Match:
+    """That an event concerns an alarm."""
+
+    alarm_id: str
+    project_id: str
+    verdict: Verdict
+    subject: Subject
+
+
+@dataclasses.dataclass(slots=True)
+class BatchReport:
+    """What a batch came to: counts by reason, for metrics and for people who ask."""
+
+    events: int = 0
+    matches: int = 0
+    reasons: Counter[str] = dataclasses.field(default_factory=Counter)
+    bad_traits: int = 0
+    transitions: list[Transition] = dataclasses.field(default_factory=list)
+
+
+class Courier(Protocol):
+    """The delivery side, as the engine needs it."""
+
+    def enqueue(self, connection: sa.Connection, transitions: Sequence[Transition]) -> list[Delivery]:
+        """Write the deliveries of *transitions* in the open transaction; return those to send now."""
+
+    def submit(self, deliveries: Sequence[Delivery]) -> None:
+        """Start sending what :meth:`enqueue` returned, now that it is committed."""
+
+    def recover(self) -> None:
+        """Look for deliveries that a commit of unknown outcome may have left to us."""
+
+
+class Engine:
+    """Evaluates batches of events. One batch at a time; processes may run any number of engines.
+
+    :param clock: returns the present as an aware UTC datetime.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        cache: AlarmCache,
+        courier: Courier,
+        options: EngineOptions,
+        clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(UTC),
+    ) -> None:
+        self._database = database
+        self._reader = AlarmReader(database, options.types)
+        self._cache = cache
+        self._courier = courier
+        self._options = options
+        self._clock = clock
+
+    def process(self, events: Sequence[Event]) -> BatchReport:
+        """Evaluate events and commit all that follows from them; then start the deliveries.
+
+        When this returns, every event is dealt with for good and its message may be acknowledged. An event
+        that the database refuses for its content is logged, counted and left out; the others stand (G6).
+
+        :raises Retryable: when the database failed; nothing that was not committed is kept, and calling
+            again with the same events is safe (G2).
+        """
+        report = BatchReport(events=len(events))
+        self._cache.refresh()
+        matches = self.match(events, report)
+        for group in _portions(matches, self._options.max_candidates):
+            self._settle(group, report)
+        return report
+
+    # -- match ------------------------------------------------------------------------------------------
+
+    def match(self, events: Iterable[Event], report: BatchReport) -> list[Match]:
+        """Return which events concern which alarms, oldest event first for each managed object."""
+        now = self._clock()
+        matches: list[Match] = []
+        for event in events:
+            for project_id in self._projects(event):
+                index = self._cache.project(project_id)
+                candidates = index.candidates(event)
+                if candidates:
+                    subject = self._subject(event, now)
+                    matches.extend(Match(c.alarm_id, project_id, c.verdict, subject) for c in candidates)
+            if event.bad_traits:
+                report.bad_traits += len(event.bad_traits)
+                LOG.warning(
+                    "Event %s: ignored unreadable traits: %s", event.message_id[:255], event.bad_traits[:5]
+                )
+        report.matches += len(matches)
+        if len(matches) > 1:
+            matches.sort(key=lambda m: m.subject.event_time)
+        return self._without_idle_recoveries(matches)
+
+    def _projects(self, event: Event) -> tuple[str, ...]:
+        owner = event.first_trait(self._options.owner_traits)
+        return (owner,) if owner else ("", *self._options.infrastructure_projects)
+
+    def _subject(self, event: Event, now: datetime.datetime) -> Subject:
+        managed_object = text.key(event.first_trait(self._options.resource_traits))
+        return Subject(event, managed_object, text.key(event.message_id), event.time(now))
+
+    def _without_idle_recoveries(self, matches: list[Match]) -> list[Match]:
+        """Drop recoveries of alarms that are not in alarm: healthy resources report all day long."""
+        recovering = {m.alarm_id for m in matches if m.verdict is Verdict.RECOVERED}
+        recovering -= {m.alarm_id for m in matches if m.verdict is Verdict.MATCH}
+        if not recovering:
+            return matches
+        idle = recovering - self._reader.in_state(recovering, ALARM)
+        return [m for m in matches if m.alarm_id not in idle] if idle else matches
+
+    # -- settle -----------------------------------------------------------------------------------------
+
+    def _settle(self, matches: list[Match], report: BatchReport) -> None:
+        if not matches:
+            return
+        try:
+            deliveries = self._commit(matches, report)
+        except Retryable:
+            self._courier.recover()
+            raise
+        except Exception as exc:
+            self._settle_apart(matches, report, exc)
+        else:
+            self._courier.submit(deliveries)
+
+    def _settle_apart(self, matches: list[Match], report: BatchReport, error: Exception) -> None:
+        """Find the one match that cannot be settled, and leave out only that (G6)."""
+        if len(matches) > 1:
+            half = len(matches) // 2
+            self._settle(matches[:half], report)
+            self._settle(matches[half:], report)
+            return
+        report.reasons["refused"] += 1
+        LOG.error(
+            "Event %s cannot change alarm %s and is left out there: %s: %s",
+            matches[0].subject.message_key,
+            matches[0].alarm_id,
+            type(error).__name__,
+            str(error).splitlines()[0][:300] if str(error) else "",
+            exc_info=LOG.isEnabledFor(logging.DEBUG),
+        )
+
+    def _commit(self, matches: list[Match], report: BatchReport) -> list[Delivery]:
+        now = self._clock()
+        reasons: Counter[str] = Counter()
+        with self._database.begin() as connection:
+            transaction = Transaction(connection)
+            ledger = self._load(transaction, matches, now)
+            for match in matches:
+                reasons[self._evaluate(ledger, match, now)] += 1
+            outcome = ledger.outcome()
+            transaction.close_occurrences(outcome.externally_reset, now)
+            transaction.write_occurrences(outcome.occurrences, set(outcome.superseded))
+            transaction.write_transitions(outcome.transitions)
+            self._write_states(transaction, outcome.state_changes, now)
+            deliveries = self._courier.enqueue(connection, [t for t in outcome.transitions if t.actions])
+        report.reasons.update(reasons)
+        report.transitions.extend(outcome.transitions)
+        return deliveries
+
+    def _load(self, transaction: Transaction, matches: list[Match], now: datetime.datetime) -> Ledger:
+        alarms = transaction.lock({m.alarm_id for m in matches})
+        objects = {m.subject.managed_object for m in matches}
+        messages = {m.subject.message_key for m in matches}
+        return Ledger(
+            alarms,
+            transaction.occurrences(alarms, objects),
+            transaction.raised_counts(alarms),
+            transaction.seen(alarms, messages),
+            now=now,
+        )
+
+    def _evaluate(self, ledger: Ledger, match: Match, now: datetime.datetime) -> Reason:
+        alarm = ledger.alarms.get(match.alarm_id)
+        gone = None
+        if alarm is None:
+            gone = Reason.DELETED
+        elif not alarm.enabled or alarm.definition.type not in self._options.types:
+            gone = Reason.DISABLED
+        elif alarm.definition.project_id != match.project_id:
+            gone = Reason.MOVED
+        if alarm is None or gone is not None:
+            self._cache.forget(match.project_id, match.alarm_id)
+            return gone or Reason.DELETED
+        try:
+            rule = self._cache.rule(alarm.definition)
+        except InvalidRule:
+            return Reason.BAD_RULE
+        event = match.subject.event
+        verdict = rule.verdict(event) if rule.watches(event.event_type) else Verdict.NOTHING
+        decision = decide(
+            Situation(
+                alarm=alarm,
+                rule=rule,
+                verdict=verdict,
+                event_time=match.subject.event_time,
+                occurrence=ledger.occurrence(alarm.alarm_id, match.subject.managed_object),
+                others_raised=ledger.others_raised(alarm.alarm_id, match.subject.managed_object),
+                seen=ledger.seen(alarm.alarm_id, match.subject),
+                in_time=within_time_constraints(alarm.time_constraints, now),
+                clears=clears(self._options.clear_mode, alarm.definition),
+            )
+        )
+        ledger.apply(alarm, match.subject, decision, verdict)
+        return decision.reason
+
+    def _write_states(
+        self, transaction: Transaction, transitions: Sequence[Transition], now: datetime.datetime
+    ) -> None:
+        changes = [
+            StateChange(t.alarm_id, t.project_id, t.severity, t.current, t.reason) for t in transitions
+        ]
+        transaction.write_states({c.alarm_id: c for c in changes}, now)
+        if self._options.record_history:
+            transaction.write_history(changes, now)
+
+
+def _portions(matches: list[Match], size: int) -> list[list[Match]]:
+    return [matches[start : start + size] for start in range(0, len(matches), size)] if matches else []

@@ -1,0 +1,167 @@
+"""The working copy of the locked rows: decisions applied in memory, event after event, then written."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import uuid
+from collections.abc import Callable
+
+from eventalarm.evaluator import query
+from eventalarm.evaluator.decide import Decision
+from eventalarm.evaluator.query import Verdict
+from eventalarm.model import ALARM, Alarm, Event, Kind, Occurrence, Transition
+
+NewId = Callable[[], str]
+
+
+def new_id() -> str:
+    """Return a fresh random id."""
+    return str(uuid.uuid4())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Subject:
+    """One event about one managed object, as the evaluator sees it."""
+
+    event: Event
+    managed_object: str
+    message_key: str
+    event_time: datetime.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the rows: the input of the writing stage."""
+
+    transitions: list[Transition]
+    occurrences: list[Occurrence]
+    superseded: list[str]
+    externally_reset: list[str]
+    state_changes: list[Transition]
+
+
+class Ledger:
+    """Alarms, their latest occurrences and seen events; later decisions see what earlier ones did."""
+
+    def __init__(
+        self,
+        alarms: dict[str, Alarm],
+        occurrences: dict[tuple[str, str], Occurrence],
+        raised_counts: dict[str, int],
+        seen: set[tuple[str, str, str]],
+        *,
+        now: datetime.datetime,
+        make_id: NewId = new_id,
+    ) -> None:
+        self.alarms = alarms
+        self._occurrences = occurrences
+        self._raised = raised_counts
+        self._seen = seen
+        self._now = now
+        self._make_id = make_id
+        self._dirty: dict[str, Occurrence] = {}
+        self._superseded: list[str] = []
+        self._transitions: list[Transition] = []
+        self._state_changes: list[Transition] = []
+        self._reset = [a for a, n in raised_counts.items() if n and a in alarms and alarms[a].state != ALARM]
+        for alarm_id in self._reset:
+            self._follow_reset(alarm_id)
+
+    def _follow_reset(self, alarm_id: str) -> None:
+        # The state was set through the API: what was raised is over, and may be raised anew.
+        self._raised[alarm_id] = 0
+        for key, life in self._occurrences.items():
+            if key[0] == alarm_id and life.raised:
+                self._occurrences[key] = dataclasses.replace(
+                    life, raised=False, changed_at=self._now, cleared_at=self._now
+                )
+
+    def occurrence(self, alarm_id: str, managed_object: str) -> Occurrence | None:
+        """Return the latest life of an alarm on a managed object."""
+        return self._occurrences.get((alarm_id, managed_object))
+
+    def others_raised(self, alarm_id: str, managed_object: str) -> int:
+        """Return on how many other managed objects the alarm is raised."""
+        life = self.occurrence(alarm_id, managed_object)
+        return self._raised.get(alarm_id, 0) - (1 if life is not None and life.raised else 0)
+
+    def seen(self, alarm_id: str, subject: Subject) -> bool:
+        """Tell whether the event already caused a transition of the alarm."""
+        return (alarm_id, subject.managed_object, subject.message_key) in self._seen
+
+    def apply(self, alarm: Alarm, subject: Subject, decision: Decision, verdict: Verdict) -> None:
+        """Carry out a decision on the working copy."""
+        if decision.kind is None:
+            return
+        life = self._live(alarm, subject, decision.kind)
+        record = Transition(
+            transition_id=self._make_id(),
+            kind=decision.kind,
+            occurrence_id=life.occurrence_id,
+            alarm_id=alarm.alarm_id,
+            project_id=alarm.definition.project_id,
+            managed_object=subject.managed_object,
+            alarm_name=alarm.name,
+            severity=alarm.severity,
+            previous=alarm.state,
+            current=decision.state,
+            reason=query.reason(subject.event, alarm.definition.rule, verdict),
+            event=subject.event,
+            event_time=subject.event_time,
+            recorded_at=self._now,
+            actions=alarm.actions.get(decision.state, ()) if decision.fire else (),
+        )
+        self._transitions.append(record)
+        self._seen.add((alarm.alarm_id, subject.managed_object, subject.message_key))
+        if decision.record_state:
+            self._state_changes.append(record)
+            self.alarms[alarm.alarm_id] = dataclasses.replace(alarm, state=decision.state)
+
+    def _live(self, alarm: Alarm, subject: Subject, kind: Kind) -> Occurrence:
+        before = self.occurrence(alarm.alarm_id, subject.managed_object)
+        if kind is Kind.LATE and before is not None:
+            return before
+        if kind is Kind.RAISED or before is None or not before.raised:
+            after = self._begin(alarm, subject, kind)
+            if before is not None:
+                self._superseded.append(before.occurrence_id)
+        else:
+            cleared = kind is Kind.CLEARED
+            after = dataclasses.replace(
+                before,
+                raised=not cleared,
+                event_time=subject.event_time,
+                changed_at=self._now,
+                cleared_at=self._now if cleared else None,
+                hits=before.hits + (0 if cleared else 1),
+            )
+        count = int(after.raised) - int(before is not None and before.raised)
+        self._raised[alarm.alarm_id] = self._raised.get(alarm.alarm_id, 0) + count
+        self._occurrences[alarm.alarm_id, subject.managed_object] = after
+        self._dirty[after.occurrence_id] = after
+        return after
+
+    def _begin(self, alarm: Alarm, subject: Subject, kind: Kind) -> Occurrence:
+        raised = kind is not Kind.CLEARED
+        return Occurrence(
+            occurrence_id=self._make_id(),
+            alarm_id=alarm.alarm_id,
+            project_id=alarm.definition.project_id,
+            managed_object=subject.managed_object,
+            raised=raised,
+            event_time=subject.event_time,
+            raised_at=self._now,
+            changed_at=None if raised else self._now,
+            cleared_at=None if raised else self._now,
+        )
+
+    def outcome(self) -> Outcome:
+        """Return everything that must be written."""
+        return Outcome(
+            self._transitions,
+            list(self._dirty.values()),
+            self._superseded,
+            self._reset,
+            self._state_changes,
+        )
