@@ -1,0 +1,294 @@
+"""The outbox: deliveries committed with their transition, leased to one process at a time, in order.
+
+A delivery is *unfinished* while it is pending or leased. The *head* of an order key is its oldest
+unfinished delivery, and only a head is ever leased: so the deliveries of one alarm to one action leave in
+the order of their commits, whichever process sends them. A lease belongs to a worker row. Whoever finds the
+row expired, by the database's clock, removes it and takes over; so a worker whose row is still there when
+it renews knows that nobody took anything from it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState, JSONDict, Notification
+from eventalarm.storage.database import Database
+from eventalarm.storage.tables import delivery, transition, worker
+
+UNFINISHED: Final = (DeliveryState.PENDING.value, DeliveryState.LEASED.value)
+AT_ONCE: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+ERROR_LENGTH: Final = 500
+# One statement names this many rows at most: psycopg 3 takes 65,535 values, SQLite 32,766.
+CHUNK: Final = 5000
+
+
+def order_key(alarm_id: str, action: str) -> str:
+    """Return what the deliveries of one alarm to one action share: 64 hexadecimal characters."""
+    return hashlib.sha256(f"{alarm_id}\n{action}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def storable(text: str) -> str:
+    """Return *text* without what a database refuses: NUL (PostgreSQL) and lone surrogates (all)."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+class Outbox:
+    """The deliveries and the processes that hold them, in one database.
+
+    Every method is one transaction (``enqueue`` takes part in its caller's) of a constant number of
+    statements, and raises :class:`eventalarm.exceptions.Retryable` when the database failed. Safe to share
+    between threads.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def register(self, worker_id: str, host: str, lease: float) -> None:
+        """Make *worker_id* known, alive for *lease* seconds from now; an id is never used twice."""
+        expires_at = self._database.now() + datetime.timedelta(seconds=lease)
+        row = {"worker_id": worker_id, "host": storable(host)[:255], "expires_at": expires_at}
+        with self._database.begin() as connection:
+            connection.execute(sa.insert(worker), row)
+
+    def renew(self, worker_id: str, lease: float) -> bool:
+        """Keep *worker_id* alive for *lease* seconds from now; False when it is too late for that.
+
+        After False its deliveries may be in other hands: send no more of them, register under a new id.
+        """
+        now = self._database.now()
+        alive = sa.and_(worker.c.worker_id == worker_id, worker.c.expires_at > now)
+        renewal = sa.update(worker).where(alive).values(expires_at=now + datetime.timedelta(seconds=lease))
+        with self._database.begin() as connection:
+            return connection.execute(renewal).rowcount == 1
+
+    def release(self, worker_id: str) -> None:
+        """End *worker_id* cleanly: what it still holds is due at once, for anybody."""
+        with self._database.begin() as connection:
+            connection.execute(_put_back(worker_id, AT_ONCE))
+            connection.execute(sa.delete(worker).where(worker.c.worker_id == worker_id))
+
+    def enqueue(
+        self,
+        connection: sa.Connection,
+        deliveries: Sequence[Delivery],
+        transition_ids: Sequence[str],
+        owner: str | None,
+    ) -> list[Delivery]:
+        """Insert *deliveries*, each for the transition at the same place, in the caller's transaction.
+
+        Heads are leased to *owner* and returned, in order: once the transaction is committed they may be
+        sent. The others wait their turn; without an owner all do. The caller holds the row locks of the
+        alarms concerned, so that nobody else adds to the same order keys meanwhile.
+        """
+        taken = _unfinished_keys(connection, {item.order_key for item in deliveries})
+        rows, leased = [], []
+        for item, transition_id in zip(deliveries, transition_ids, strict=True):
+            ours = owner is not None and item.order_key not in taken
+            taken.add(item.order_key)
+            rows.append(_row(item, transition_id, owner if ours else None))
+            if ours:
+                leased.append(item)
+        if rows:
+            connection.execute(sa.insert(delivery), rows)
+        return leased
+
+    def claim(
+        self, worker_id: str, limit: int, *, orphans: bool = True, avoid: Collection[str] = ()
+    ) -> list[Delivery]:
+        """Lease to *worker_id* up to *limit* heads that are due, oldest first.
+
+        With *orphans* also those that dead processes held. Actions that begin with a text of *avoid* are
+        left alone. Nothing is leased to a worker that is itself expired.
+        """
+        now = self._database.now()
+        due = _due(now)
+        for start in avoid:
+            due = sa.and_(due, ~delivery.c.action.startswith(start, autoescape=True))
+        with self._database.begin() as connection:
+            if orphans:
+                _bury_the_dead(connection, now)
+                due = sa.or_(due, _orphaned())
+            return self._lease(connection, worker_id, due, limit)
+
+    def claim_next(self, worker_id: str, order_keys: Collection[str]) -> list[Delivery]:
+        """Lease to *worker_id* the due heads of *order_keys*: the successors of what was just finished."""
+        if not order_keys:
+            return []
+        due = sa.and_(_due(self._database.now()), delivery.c.order_key.in_(sorted(order_keys)))
+        with self._database.begin() as connection:
+            return self._lease(connection, worker_id, due, len(order_keys))
+
+    def hand_back(self, worker_id: str, delivery_ids: Collection[str], delay: float = 0.0) -> None:
+        """Return unsent deliveries of *worker_id*; anybody may take them after *delay* seconds."""
+        due = self._database.now() + datetime.timedelta(seconds=delay) if delay else AT_ONCE
+        with self._database.begin() as connection:
+            statement = _put_back(worker_id, due).where(delivery.c.delivery_id.in_(sorted(delivery_ids)))
+            connection.execute(statement)
+
+    def record(self, worker_id: str, results: Sequence[DeliveryResult]) -> None:
+        """Write down what came of attempts; rows that *worker_id* lost meanwhile stay as they are.
+
+        A retry goes back to the outbox: any process may make it when it is due.
+        """
+        now = self._database.now()
+        retries = [result for result in results if result.state == DeliveryState.PENDING]
+        finished = [result for result in results if result.state != DeliveryState.PENDING]
+        with self._database.begin() as connection:
+            if finished:
+                connection.execute(_update(worker_id, finished).values(owner=None, finished_at=now))
+            if retries:
+                due = {r.delivery_id: now + datetime.timedelta(seconds=r.retry_in) for r in retries}
+                columns = {"owner": None, "next_attempt_at": _each(delivery.c.next_attempt_at, due)}
+                connection.execute(_update(worker_id, retries).values(columns))
+
+    def _lease(
+        self, connection: sa.Connection, worker_id: str, due: sa.ColumnElement[bool], limit: int
+    ) -> list[Delivery]:
+        known = sa.select(worker.c.worker_id).where(worker.c.worker_id == worker_id)
+        if limit < 1 or connection.execute(known).first() is None:
+            return []
+        heads = sa.select(delivery.c.seq).where(due, _is_head())
+        heads = heads.order_by(delivery.c.next_attempt_at, delivery.c.seq).limit(limit)
+        if self._database.dialect != "sqlite":
+            heads = heads.with_for_update(skip_locked=True)
+        found = list(connection.execute(heads).scalars())
+        if not found:
+            return []
+        ours = delivery.c.seq.in_(found)
+        leased = {"state": DeliveryState.LEASED.value, "owner": worker_id}
+        connection.execute(sa.update(delivery).where(ours).values(leased))
+        return _read(connection, ours)
+
+
+def _unfinished_keys(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
+    wanted = sorted(keys)
+    found: set[str] = set()
+    for start in range(0, len(wanted), CHUNK):
+        some = delivery.c.order_key.in_(wanted[start : start + CHUNK])
+        query = sa.select(delivery.c.order_key).where(some, delivery.c.state.in_(UNFINISHED)).distinct()
+        found.update(connection.execute(query).scalars())
+    return found
+
+
+def _row(item: Delivery, transition_id: str, owner: str | None) -> JSONDict:
+    return {
+        "delivery_id": item.delivery_id,
+        "transition_id": transition_id,
+        "order_key": item.order_key,
+        "alarm_id": item.alarm_id,
+        "project_id": item.project_id,
+        "action": storable(item.action),
+        "state": (DeliveryState.LEASED if owner else DeliveryState.PENDING).value,
+        "owner": owner,
+        "attempts": item.attempts,
+        # Not created_at: that is a host's clock, and a fast one would hold the delivery back.
+        "next_attempt_at": AT_ONCE,
+        "created_at": item.created_at,
+    }
+
+
+def _due(now: datetime.datetime) -> sa.ColumnElement[bool]:
+    return sa.and_(delivery.c.state == DeliveryState.PENDING.value, delivery.c.next_attempt_at <= now)
+
+
+def _orphaned() -> sa.ColumnElement[bool]:
+    alive = sa.exists().where(worker.c.worker_id == delivery.c.owner)
+    return sa.and_(delivery.c.state == DeliveryState.LEASED.value, ~alive)
+
+
+def _is_head() -> sa.ColumnElement[bool]:
+    before = delivery.alias("before")
+    earlier = sa.exists().where(
+        before.c.order_key == delivery.c.order_key,
+        before.c.state.in_(UNFINISHED),
+        before.c.seq < delivery.c.seq,
+    )
+    return ~earlier
+
+
+def _bury_the_dead(connection: sa.Connection, now: datetime.datetime) -> None:
+    expired = worker.c.expires_at <= now
+    dead = list(connection.execute(sa.select(worker.c.worker_id).where(expired)).scalars())
+    if dead:
+        connection.execute(sa.delete(worker).where(worker.c.worker_id.in_(dead), expired))
+
+
+def _put_back(worker_id: str, due: datetime.datetime) -> sa.Update:
+    ours = sa.and_(delivery.c.owner == worker_id, delivery.c.state == DeliveryState.LEASED.value)
+    pending = {"state": DeliveryState.PENDING.value, "owner": None, "next_attempt_at": due}
+    return sa.update(delivery).where(ours).values(pending)
+
+
+def _update(worker_id: str, results: Sequence[DeliveryResult]) -> sa.Update:
+    ours = sa.and_(delivery.c.owner == worker_id, delivery.c.state == DeliveryState.LEASED.value)
+    named = delivery.c.delivery_id.in_([result.delivery_id for result in results])
+    columns = {
+        "state": _each(delivery.c.state, {r.delivery_id: r.state.value for r in results}),
+        "attempts": _each(delivery.c.attempts, {r.delivery_id: r.attempts for r in results}),
+        "status": _each(delivery.c.status, {r.delivery_id: r.status for r in results}),
+        "error": _each(
+            delivery.c.error, {r.delivery_id: storable(r.error)[:ERROR_LENGTH] or None for r in results}
+        ),
+    }
+    return sa.update(delivery).where(ours, named).values(columns)
+
+
+def _each(column: sa.Column[Any], values: Mapping[str, Any]) -> sa.ColumnElement[Any]:
+    """Return one expression that gives each delivery its own value; the most frequent one is the default.
+
+    Most batches hold one value only, and then this is a plain parameter.
+    """
+    usual = Counter(values.values()).most_common(1)[0][0]
+    others = {name: sa.literal(value, column.type) for name, value in values.items() if value != usual}
+    default = sa.literal(usual, column.type)
+    return sa.case(others, value=delivery.c.delivery_id, else_=default) if others else default
+
+
+def _read(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Delivery]:
+    query = (
+        sa.select(delivery, *(transition.c[name] for name in _NOTIFIED))
+        .outerjoin(transition, transition.c.transition_id == delivery.c.transition_id)
+        .where(which)
+        .order_by(delivery.c.seq)
+    )
+    return [_delivery(row._mapping) for row in connection.execute(query)]
+
+
+_NOTIFIED: Final = ("alarm_name", "severity", "previous", "current", "reason", "event")
+
+
+def _delivery(row: sa.RowMapping) -> Delivery:
+    notification = Notification(
+        alarm_name=row["alarm_name"] or "",
+        alarm_id=row["alarm_id"],
+        severity=row["severity"],
+        previous=row["previous"] or "",
+        current=row["current"] or "",
+        reason=row["reason"] or "",
+        reason_data={"type": "event", "event": _event(row["event"])},
+    )
+    return Delivery(
+        delivery_id=row["delivery_id"],
+        order_key=row["order_key"],
+        alarm_id=row["alarm_id"],
+        project_id=row["project_id"],
+        action=row["action"],
+        notification=notification,
+        created_at=row["created_at"],
+        attempts=row["attempts"],
+        seq=row["seq"],
+    )
+
+
+def _event(text: str | None) -> Any:
+    try:
+        return json.loads(text or "{}")
+    except ValueError:
+        return {}
