@@ -1,0 +1,10 @@
+"""Alembic's way in: runs the revisions on the connection that ``storage/schema.py`` hands over."""
+
+from alembic import context
+
+from eventalarm.storage.migrations import VERSION_TABLE
+
+context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
+
+with context.begin_transaction():
+    context.run_migrations()
