@@ -120,21 +120,32 @@ class Engine:
         now = self._clock()
         matches: list[Match] = []
         for event in events:
-            for project_id in self._projects(event):
-                index = self._cache.project(project_id)
-                candidates = index.candidates(event)
-                if candidates:
-                    subject = self._subject(event, now)
-                    matches.extend(Match(c.alarm_id, project_id, c.verdict, subject) for c in candidates)
+            try:
+                found = self._matches_of(event, now)
+            except Retryable:
+                raise
+            except Exception:
+                report.reasons["unmatchable"] += 1
+                LOG.exception("Event %s cannot be matched and is left out", event.message_id[:255])
+                continue
+            matches.extend(found)
             if event.bad_traits:
                 report.bad_traits += len(event.bad_traits)
-                LOG.warning(
-                    "Event %s: ignored unreadable traits: %s", event.message_id[:255], event.bad_traits[:5]
-                )
+                bad = ", ".join(event.bad_traits[:5])[:300]
+                LOG.warning("Event %s: ignored unreadable traits: %s", event.message_id[:255], bad)
         report.matches += len(matches)
         if len(matches) > 1:
             matches.sort(key=lambda m: m.subject.event_time)
         return self._without_idle_recoveries(matches)
+
+    def _matches_of(self, event: Event, now: datetime.datetime) -> list[Match]:
+        matches: list[Match] = []
+        for project_id in self._projects(event):
+            candidates = self._cache.project(project_id).candidates(event)
+            if candidates:
+                subject = self._subject(event, now)
+                matches.extend(Match(c.alarm_id, project_id, c.verdict, subject) for c in candidates)
+        return matches
 
     def _projects(self, event: Event) -> tuple[str, ...]:
         owner = event.first_trait(self._options.owner_traits)
@@ -163,7 +174,7 @@ class Engine:
         except Retryable:
             self._courier.recover()
             raise
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it must hurt only the event that caused it
             self._settle_apart(matches, report, exc)
         else:
             self._courier.submit(deliveries)

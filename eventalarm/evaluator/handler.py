@@ -1,0 +1,110 @@
+"""A batch of messages: decoded, evaluated, and held while the database is away."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from eventalarm.evaluator.engine import BatchReport
+from eventalarm.exceptions import Retryable
+from eventalarm.metrics import Metrics
+from eventalarm.model import Event
+from eventalarm.publisher import codec
+
+LOG = logging.getLogger(__name__)
+
+
+class Evaluator(Protocol):
+    """The engine, as the handler needs it."""
+
+    def process(self, events: Sequence[Event]) -> BatchReport:
+        """Evaluate events; raises Retryable when the database failed."""
+
+
+class BatchHandler:
+    """Turns messages into events and sees them through.
+
+    While the database is away the batch is held and tried again, with a growing, jittered pause; nothing
+    is dropped and the broker keeps the rest of the queue. When *stopping* is set meanwhile, the batch is
+    given back.
+
+    :param retry_initial: seconds before the second try; doubles up to *retry_max*.
+    """
+
+    def __init__(
+        self,
+        engine: Evaluator,
+        metrics: Metrics,
+        stopping: threading.Event,
+        *,
+        retry_initial: float,
+        retry_max: float,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._engine = engine
+        self._metrics = metrics
+        self._stopping = stopping
+        self._initial = retry_initial
+        self._max = retry_max
+        self._jitter = jitter
+
+    def __call__(self, messages: Sequence[dict[str, Any]]) -> bool:
+        """Handle the messages of one batch; False means that they must go back to the broker."""
+        started = time.monotonic()
+        events = self._decode(messages)
+        if not events:
+            return True
+        report = self._evaluate(events)
+        if report is None:
+            self._metrics.count("batches", outcome="given_back")
+            return False
+        self._metrics.observe("batch_seconds", time.monotonic() - started)
+        self._count(report)
+        return True
+
+    def _decode(self, messages: Sequence[dict[str, Any]]) -> list[Event]:
+        events: list[Event] = []
+        for message in messages:
+            good, bad = codec.decode(message.get("payload"))
+            events.extend(good)
+            for error in bad:
+                self._metrics.count("events", outcome=error.reason)
+                LOG.warning(
+                    "Ignored an unreadable event %s in message %s: %s",
+                    error.event_id or "without id",
+                    message.get("message_id"),
+                    error,
+                )
+        self._metrics.count("messages", len(messages), outcome="taken")
+        return events
+
+    def _evaluate(self, events: Sequence[Event]) -> BatchReport | None:
+        pause = self._initial
+        failing = False
+        while True:
+            try:
+                report = self._engine.process(events)
+            except Retryable as exc:
+                if not failing:
+                    LOG.error("Holding %d events until the database is back: %s", len(events), exc)
+                failing = True
+                self._metrics.count("batches", outcome="retried")
+                if self._stopping.wait(pause * (0.5 + self._jitter() / 2)):
+                    return None
+                pause = min(pause * 2, self._max)
+            else:
+                if failing:
+                    LOG.warning("The database is back; %d held events are evaluated", len(events))
+                return report
+
+    def _count(self, report: BatchReport) -> None:
+        self._metrics.count("batches", outcome="committed")
+        self._metrics.count("events", report.events, outcome="evaluated")
+        if report.bad_traits:
+            self._metrics.count("bad_traits", report.bad_traits)
+        for reason, number in report.reasons.items():
+            self._metrics.count("decisions", number, reason=reason)
