@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from oslo_config import cfg
+from oslo_db import exception as db_exception
 from oslo_db import options as db_options
 from oslo_log import log
 
@@ -145,12 +146,20 @@ def with_driver(url: str) -> str:
 
 @contextlib.contextmanager
 def errors_on_stderr(prog: str) -> Iterator[None]:
-    """End the command *prog* with one line on stderr and code 2 for every error we raise on purpose."""
+    """End the command *prog* with one line on stderr and code 2 for every error that is not a defect of ours.
+
+    That is what we raise on purpose, what oslo.config finds, and what the database refuses.
+    """
     try:
         yield
     except (EventAlarmError, cfg.Error) as exc:
-        sys.stderr.write(f"{prog}: error: {' '.join(str(exc).split())}\n")
-        raise SystemExit(FAILED) from None
+        problem = " ".join(str(exc).split())
+    except (db_exception.DBError, sa.exc.SQLAlchemyError) as exc:
+        problem = f"the database refused: {str(exc).splitlines()[0]}"
+    else:
+        return
+    sys.stderr.write(f"{prog}: error: {problem}\n")
+    raise SystemExit(FAILED)
 
 
 def _parse(

@@ -85,6 +85,7 @@ def _create_transition() -> None:
     )
     steps.create_index("ix_eventalarm_transition_occurrence", name, "occurrence_id")
     steps.create_index("ix_eventalarm_transition_recorded", name, "recorded_at")
+    steps.create_index("ix_eventalarm_transition_message", name, "message_id", "alarm_id")
 
 
 def _create_delivery() -> None:

@@ -1,0 +1,87 @@
+"""``eventalarm-dbsync``: bring eventalarm's tables, which live in Aodh's database, to this release."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from oslo_config import cfg
+
+from eventalarm import service
+from eventalarm.storage import schema
+from eventalarm.storage.database import Database
+
+PROG = "eventalarm-dbsync"
+CURRENT, NEEDS_UPGRADE, CANNOT = 0, 1, service.FAILED
+
+DESCRIPTION = """\
+Create or upgrade eventalarm's tables (eventalarm_*) in Aodh's database.
+
+Run it once before the first eventalarm-listener and after every upgrade of
+the package. It never changes Aodh's tables, except that it adds the index
+eventalarm_ix_alarm_timestamp on alarm.timestamp, so that a listener finds
+changed alarms without reading them all. It may be repeated, interrupted and
+run on several hosts at once.
+
+It reads [database] connection as Aodh does: from /etc/aodh/aodh.conf, then
+/etc/eventalarm/eventalarm.conf, or from the files named with --config-file.
+"""
+
+EPILOG = """\
+examples:
+  eventalarm-dbsync
+  eventalarm-dbsync --config-file /etc/aodh/aodh.conf
+  eventalarm-dbsync --check && systemctl start eventalarm-listener
+
+exit codes:
+  0  the schema is current
+  1  with --check: the schema must be upgraded; nothing was changed
+  2  could not: the reason is on stderr (no database, or Aodh's schema is
+     missing or too old: run aodh-dbsync first)
+"""
+
+OPTIONS = [
+    cfg.BoolOpt("check", default=False, help="Only say what the database holds; change nothing."),
+]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit codes are those of the help text."""
+    conf = service.prepare(
+        sys.argv[1:] if argv is None else argv,
+        prog=PROG,
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        extra_cli=OPTIONS,
+        version=f" (schema {schema.head_revision()})",
+    )
+    with service.errors_on_stderr(PROG):
+        database = service.database(conf)
+        try:
+            return _check(database) if conf.check else _upgrade(database)
+        finally:
+            database.dispose()
+
+
+def _check(database: Database) -> int:
+    status = schema.check(database)
+    if status.state is schema.SchemaState.CURRENT:
+        print(status.message)
+        return CURRENT
+    sys.stderr.write(f"{PROG}: {status.message}\n")
+    return NEEDS_UPGRADE if status.upgradable else CANNOT
+
+
+def _upgrade(database: Database) -> int:
+    before = schema.upgrade(database)
+    if before.state is schema.SchemaState.CURRENT:
+        print(before.message)
+    elif before.found:
+        print(f"eventalarm's schema was upgraded from revision {before.found} to {before.wanted}")
+    else:
+        print(f"eventalarm's tables were created (revision {before.wanted})")
+    return CURRENT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""The schema on real databases: created, checked, repeated, raced, interrupted, and equal to the tables."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import pathlib
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from eventalarm.exceptions import Retryable, SchemaError
+from eventalarm.storage import database, schema, tables
+from eventalarm.storage.migrations import VERSION_TABLE
+from eventalarm.storage.schema import SchemaState
+from tests.functional.helpers import console_script
+
+TIMESTAMP_INDEX = "eventalarm_ix_alarm_timestamp"
+
+
+@pytest.fixture
+def aodh_database(aodh_database_url: str) -> Iterator[database.Database]:
+    """A database with Aodh's schema, once on each engine."""
+    opened = database.connect(aodh_database_url)
+    yield opened
+    opened.dispose()
+
+
+def execute(opened: database.Database, *statements: str) -> None:
+    with opened.engine.begin() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+
+
+def indexes(opened: database.Database, table: str) -> set[str]:
+    return {str(index["name"]) for index in sa.inspect(opened.engine).get_indexes(table)}
+
+
+def test_upgrade_makes_what_the_code_expects(aodh_database: database.Database) -> None:
+    assert schema.check(aodh_database).state is SchemaState.MISSING
+    schema.upgrade(aodh_database)
+    assert schema.check(aodh_database).state is SchemaState.CURRENT
+    schema.require_current(aodh_database)
+
+    def ours(name: str | None, kind: str, parents: object) -> bool:
+        return kind != "table" or name in tables.metadata.tables
+
+    with aodh_database.engine.connect() as connection:
+        options = {"compare_type": True, "compare_server_default": True, "include_name": ours}
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, tables.metadata) == []
+
+
+def test_upgrade_twice_changes_nothing(aodh_database: database.Database) -> None:
+    assert schema.upgrade(aodh_database).state is SchemaState.MISSING
+    assert schema.upgrade(aodh_database).state is SchemaState.CURRENT
+    assert TIMESTAMP_INDEX in indexes(aodh_database, "alarm")
+
+
+def test_upgrades_at_the_same_time(aodh_database_url: str) -> None:
+    def run(_: int) -> SchemaState:
+        opened = database.connect(aodh_database_url)
+        try:
+            return schema.upgrade(opened).state
+        finally:
+            opened.dispose()
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = sorted(pool.map(run, range(4)))
+    assert found == sorted([SchemaState.MISSING, *[SchemaState.CURRENT] * 3])
+
+
+def test_upgrade_goes_on_where_another_was_interrupted(aodh_database: database.Database) -> None:
+    with aodh_database.engine.begin() as connection:
+        connection.execute(sa.schema.CreateTable(tables.occurrence))
+        tables.worker.create(connection)
+        connection.execute(sa.text(f"CREATE INDEX {TIMESTAMP_INDEX} ON alarm (timestamp)"))
+    schema.upgrade(aodh_database)
+    assert "ix_eventalarm_occurrence_raised" in indexes(aodh_database, "eventalarm_occurrence")
+    assert set(tables.metadata.tables) <= set(sa.inspect(aodh_database.engine).get_table_names())
+
+
+def test_upgrade_gives_up_waiting_for_another(aodh_mariadb_url: str) -> None:
+    opened = database.connect(aodh_mariadb_url)
+    with opened.engine.connect() as other:
+        assert other.execute(sa.select(sa.func.get_lock(schema.LOCK_NAME, 1))).scalar() == 1
+        with pytest.raises(Retryable, match="another eventalarm-dbsync"):
+            schema.upgrade(opened, lock_timeout=0.1)
+    assert schema.check(opened).state is SchemaState.MISSING
+    opened.dispose()
+
+
+def test_mariadb_tables_keep_case_and_microseconds(aodh_mariadb_url: str) -> None:
+    opened = database.connect(aodh_mariadb_url)
+    schema.upgrade(opened)
+    with opened.read() as connection:
+        rows = connection.execute(
+            sa.text(
+                "SELECT table_name, engine, table_collation FROM information_schema.tables "
+                "WHERE table_schema = database() AND table_name LIKE 'eventalarm%'"
+            )
+        ).all()
+        precision = connection.execute(
+            sa.text(
+                "SELECT DISTINCT datetime_precision FROM information_schema.columns WHERE table_schema = "
+                "database() AND table_name LIKE 'eventalarm%' AND data_type = 'datetime'"
+            )
+        ).scalars()
+        assert list(precision) == [6]
+    assert {tuple(row) for row in rows if row[0] != VERSION_TABLE} == {
+        (name, "InnoDB", "utf8mb4_bin") for name in tables.metadata.tables
+    }
+    opened.dispose()
+
+
+def test_no_aodh(database_url: str) -> None:
+    opened = database.connect(database_url)
+    assert schema.check(opened).state is SchemaState.AODH_MISSING
+    with pytest.raises(SchemaError, match="run aodh-dbsync first"):
+        schema.upgrade(opened)
+    assert sa.inspect(opened.engine).get_table_names() == []
+    opened.dispose()
+
+
+def test_old_aodh(aodh_database: database.Database) -> None:
+    execute(aodh_database, "ALTER TABLE alarm DROP COLUMN state_reason")
+    with pytest.raises(SchemaError, match=r"no column alarm\.state_reason.*Aodh 5\.1"):
+        schema.upgrade(aodh_database)
+    assert schema.check(aodh_database).state is SchemaState.AODH_OLD
+
+
+def test_newer_than_this_release(aodh_database: database.Database) -> None:
+    schema.upgrade(aodh_database)
+    execute(aodh_database, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    assert schema.check(aodh_database).state is SchemaState.NEWER
+    with pytest.raises(SchemaError, match="9999"):
+        schema.upgrade(aodh_database)
+    with pytest.raises(SchemaError, match="9999"):
+        schema.require_current(aodh_database)
+
+
+def dbsync(tmp_path: pathlib.Path, url: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    config = tmp_path / "aodh.conf"
+    config.write_text(f"[database]\nconnection = {url}\n")
+    command = [console_script("eventalarm-dbsync"), "--config-file", str(config), *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_the_command(aodh_sqlite_url: str, tmp_path: pathlib.Path) -> None:
+    before = dbsync(tmp_path, aodh_sqlite_url, "--check")
+    assert (before.returncode, before.stdout) == (1, "")
+    assert "run eventalarm-dbsync" in before.stderr
+
+    upgrade = dbsync(tmp_path, aodh_sqlite_url)
+    assert (upgrade.returncode, upgrade.stderr) == (0, "")
+    assert "created" in upgrade.stdout
+
+    after = dbsync(tmp_path, aodh_sqlite_url, "--check")
+    assert (after.returncode, after.stderr) == (0, "")
+    assert f"current (revision {schema.head_revision()})" in after.stdout
+
+    version = dbsync(tmp_path, aodh_sqlite_url, "--version")
+    assert version.stdout.endswith(f"(schema {schema.head_revision()})\n")
+
+
+def test_the_command_without_aodh(tmp_path: pathlib.Path) -> None:
+    for flags in ([], ["--check"]):
+        result = dbsync(tmp_path, f"sqlite:///{tmp_path}/empty.sqlite", *flags)
+        assert result.returncode == 2
+        assert result.stderr.count("\n") == 1
+        assert "aodh-dbsync" in result.stderr
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "postgresql"])
+def test_the_command_without_a_database(tmp_path: pathlib.Path, scheme: str) -> None:
+    result = dbsync(tmp_path, f"{scheme}://aodh:s3cret@127.0.0.1:1/aodh")
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert "s3cret" not in result.stderr
