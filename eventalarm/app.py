@@ -1,0 +1,195 @@
+"""The wiring: configuration in, running parts out. The only module that knows everything."""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cotyledon
+from oslo_config import cfg
+
+from eventalarm import bus, service
+from eventalarm import conf as options
+from eventalarm.delivery import courier, dispatcher, senders
+from eventalarm.delivery import options as delivery_options
+from eventalarm.evaluator import decide
+from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
+from eventalarm.evaluator.engine import Courier, Engine, EngineOptions
+from eventalarm.evaluator.handler import BatchHandler
+from eventalarm.evaluator.listener import BatchServer
+from eventalarm.exceptions import InvalidRule, Retryable, SchemaError
+from eventalarm.metrics import Metrics
+from eventalarm.model import AlarmDefinition
+from eventalarm.storage import schema
+from eventalarm.storage.alarms import AlarmReader
+from eventalarm.storage.database import Database
+from eventalarm.storage.outbox import Outbox
+
+LOG = logging.getLogger(__name__)
+
+ALARM_TYPES = (decide.EVENT_TYPE,)
+STOP_GRACE = 10.0
+
+
+def wait_for_database(conf: cfg.ConfigOpts, stopping: threading.Event) -> Database | None:
+    """Return the database once it answers and holds our schema; None when told to stop before.
+
+    Says what it waits for once, and again when that changes.
+
+    :raises InvalidOption: when the configured URL can never work.
+    """
+    group = conf[options.GROUP]
+    pause, said = group.retry_initial, ""
+    while True:
+        try:
+            database = service.database(conf)
+            status = schema.check(database)
+            if status.state is schema.SchemaState.CURRENT:
+                if said:
+                    LOG.warning("The database is ready")
+                return database
+            waiting_for = status.message
+            database.dispose()
+        except (Retryable, SchemaError) as exc:
+            waiting_for = str(exc)
+        if waiting_for != said:
+            LOG.warning("Waiting for the database: %s", waiting_for)
+            said = waiting_for
+        if stopping.wait(pause * (0.5 + random.random() / 2)):  # noqa: S311 - jitter, not a secret
+            return None
+        pause = min(pause * 2, group.retry_max)
+
+
+def check_options(conf: cfg.ConfigOpts) -> None:
+    """Find options that can never work before anything is started.
+
+    :raises InvalidOption: naming the option and the remedy.
+    """
+    delivery_options.from_conf(conf)
+    bus.get_transport(conf).cleanup()
+
+
+def build_engine(conf: cfg.ConfigOpts, database: Database, letters: Courier, metrics: Metrics) -> Engine:
+    """Assemble the evaluator from the options."""
+    group = conf[options.GROUP]
+
+    def bad_rule(definition: AlarmDefinition, error: InvalidRule) -> None:
+        metrics.count("bad_rules", field=error.field.partition("[")[0])
+        LOG.warning("Alarm %s cannot be evaluated: %s", definition.alarm_id, error)
+
+    cache = AlarmCache(
+        AlarmReader(database, ALARM_TYPES),
+        CacheOptions(
+            resource_traits=tuple(group.resource_traits),
+            overlap=group.definitions_overlap,
+            reload_interval=group.full_reload_interval,
+            max_alarms=group.max_cached_alarms,
+        ),
+        clears=lambda definition: decide.clears(group.clear_event_alarms, definition),
+        bad_rule=bad_rule,
+        monotonic=time.monotonic,
+    )
+    engine_options = EngineOptions(
+        types=ALARM_TYPES,
+        owner_traits=tuple(group.owner_traits),
+        resource_traits=tuple(group.resource_traits),
+        infrastructure_projects=tuple(group.infrastructure_projects),
+        clear_mode=group.clear_event_alarms,
+        record_history=conf.record_history,
+        max_candidates=group.max_candidates,
+    )
+    return Engine(database, cache, letters, engine_options)
+
+
+class ListenerProcess:
+    """Everything that one listener process runs: the bus edge, the evaluator and the delivery worker."""
+
+    def __init__(self, conf: cfg.ConfigOpts, metrics: Metrics | None = None) -> None:
+        self._conf = conf
+        self.metrics = metrics or Metrics()
+        self._stopping = threading.Event()
+        self._stops: list[Callable[[], Any]] = []
+
+    def start(self) -> None:
+        """Wait for database and broker, then begin to work; returns when messages are being taken.
+
+        :raises InvalidOption: when an option can never work.
+        """
+        database = wait_for_database(self._conf, self._stopping)
+        if database is None:
+            return
+        self._stops.append(database.dispose)
+        worker = self._start_delivery(database)
+        self._stops.append(lambda: worker.stop(STOP_GRACE))
+        letters = courier.OutboxCourier(Outbox(database), worker)
+        engine = build_engine(self._conf, database, letters, self.metrics)
+        server = self._build_server(engine)
+        LOG.info("Waiting for the broker")
+        server.start()
+        self._stops.append(lambda: (server.stop(), server.wait()))
+        LOG.info("Listening on topic %s", self._conf[options.GROUP].topic)
+
+    def _start_delivery(self, database: Database) -> dispatcher.Dispatcher:
+        settings = delivery_options.from_conf(self._conf)
+        worker = dispatcher.Dispatcher(
+            Outbox(database),
+            senders.build(self._conf, settings),
+            settings,
+            host=socket.gethostname(),
+            metrics=self.metrics,
+        )
+        worker.start()
+        return worker
+
+    def _build_server(self, engine: Engine) -> BatchServer:
+        group = self._conf[options.GROUP]
+        handler = BatchHandler(
+            engine,
+            self.metrics,
+            self._stopping,
+            retry_initial=group.retry_initial,
+            retry_max=group.retry_max,
+        )
+        return BatchServer(
+            bus.get_transport(self._conf, prefetch=group.prefetch),
+            topic=group.topic,
+            exchange=group.exchange,
+            handler=handler,
+            batch_size=group.batch_size,
+        )
+
+    def stop(self) -> None:
+        """Finish the batch in hand and the calls under way, give back the rest; safe to call twice."""
+        self._stopping.set()
+        while self._stops:
+            self._stops.pop()()
+
+
+class ListenerService(cotyledon.Service):  # type: ignore[misc]
+    """One listener process under cotyledon."""
+
+    name = "eventalarm-listener"
+
+    def __init__(self, worker_id: int, conf: cfg.ConfigOpts) -> None:
+        super().__init__(worker_id)
+        self._process = ListenerProcess(conf)
+
+    def run(self) -> None:
+        """Start working; called by cotyledon in the new process."""
+        self._process.start()
+
+    def terminate(self) -> None:
+        """Stop on SIGTERM."""
+        self._process.stop()
+
+
+def run_listener(conf: cfg.ConfigOpts) -> None:
+    """Run ``[eventalarm] workers`` listener processes until told to stop."""
+    manager = cotyledon.ServiceManager()
+    manager.add(ListenerService, workers=conf[options.GROUP].workers, args=(conf,))
+    manager.run()
