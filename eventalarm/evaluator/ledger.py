@@ -65,14 +65,14 @@ class Ledger:
         self._transitions: list[Transition] = []
         self._state_changes: list[Transition] = []
         self._reset = [a for a, n in raised_counts.items() if n and a in alarms and alarms[a].state != ALARM]
-        for alarm_id in self._reset:
-            self._follow_reset(alarm_id)
+        self._follow_resets(frozenset(self._reset))
 
-    def _follow_reset(self, alarm_id: str) -> None:
-        # The state was set through the API: what was raised is over, and may be raised anew.
-        self._raised[alarm_id] = 0
+    def _follow_resets(self, alarm_ids: frozenset[str]) -> None:
+        # Their state was set through the API: what was raised is over, and may be raised anew.
+        for alarm_id in alarm_ids:
+            self._raised[alarm_id] = 0
         for key, life in self._occurrences.items():
-            if key[0] == alarm_id and life.raised:
+            if key[0] in alarm_ids and life.raised:
                 self._occurrences[key] = dataclasses.replace(
                     life, raised=False, changed_at=self._now, cleared_at=self._now
                 )
