@@ -1,0 +1,90 @@
+"""The wire format of the ``event_eval`` topic, which both ends use: a list of serialised Ceilometer events.
+
+It is what Ceilometer's own ``notifier://`` publisher puts on its topic, so a stock consumer can read it too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from oslo_serialization import jsonutils
+
+from eventalarm.exceptions import InvalidEvent
+from eventalarm.model import Event, JSONDict
+
+# RabbitMQ limits the whole message: the envelope of oslo.messaging and its context come on top of the events.
+ENVELOPE_SIZE = 1024
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Encoded:
+    """One event fit for the wire; ``size`` is what it takes there, in bytes."""
+
+    body: JSONDict
+    size: int
+
+    @property
+    def message_id(self) -> str:
+        """The event's own id, for the log."""
+        return str(self.body.get("message_id", ""))
+
+    def without_raw(self) -> Encoded | None:
+        """Return the event without its copy of the notification, or None when it carries none."""
+        if not self.body.get("raw"):
+            return None
+        return encode({**self.body, "raw": {}})
+
+
+def encode(body: JSONDict) -> Encoded:
+    """Check that an event (``Event.serialize()`` of Ceilometer) can be written as JSON and measure it.
+
+    :raises InvalidEvent: when it cannot be written.
+    """
+    try:
+        text = jsonutils.dumps(body)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise InvalidEvent("not_json", str(exc)[:200], str(body.get("message_id", ""))) from exc
+    # The text travels as a string inside another JSON document, which escapes these two once more.
+    return Encoded(body, len(text) + text.count('"') + text.count("\\") + 2)
+
+
+def decode(payload: object) -> tuple[list[Event], list[InvalidEvent]]:
+    """Return the events of a message and, apart from them, what could not be read (guarantee G6).
+
+    A single event that is not wrapped in a list is accepted. Never raises, whatever the payload.
+    """
+    if isinstance(payload, dict):
+        payload = [payload]
+    if not isinstance(payload, list | tuple):
+        return [], [InvalidEvent("not_a_list", type(payload).__name__)]
+    events, invalid = [], []
+    for body in payload:
+        try:
+            events.append(_decode_one(body))
+        except InvalidEvent as exc:
+            invalid.append(exc)
+        except Exception as exc:  # noqa: BLE001 - hostile input must not stop its neighbours
+            invalid.append(InvalidEvent("unreadable", type(exc).__name__, _message_id(body)))
+    return events, invalid
+
+
+def _decode_one(body: object) -> Event:
+    event = Event.parse(body)
+    for name, text in (("message_id", event.message_id), ("event_type", event.event_type)):
+        # Neither is text for a database: PostgreSQL refuses NUL, every driver refuses half a character.
+        if "\x00" in text or not _is_unicode(text):
+            raise InvalidEvent(f"bad_{name}", repr(text)[:80], repr(event.message_id)[1:-1][:80])
+    return event
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _message_id(body: object) -> str:
+    message_id = body.get("message_id") if isinstance(body, dict) else None
+    return message_id if isinstance(message_id, str) else ""

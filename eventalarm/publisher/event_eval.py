@@ -1,0 +1,89 @@
+"""The Ceilometer event publisher ``eventalarm://``: puts every event on the ``event_eval`` topic."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Sequence
+from typing import Any
+
+from ceilometer import publisher
+from ceilometer.publisher import utils
+from oslo_config import cfg
+from oslo_log import log
+
+from eventalarm import bus
+from eventalarm.exceptions import InvalidEvent, InvalidOption
+from eventalarm.model import JSONDict
+from eventalarm.publisher import codec, options, policies
+
+LOG = log.getLogger(__name__)
+
+
+class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
+    """Publishes as its URL in ``event_pipeline.yaml`` says; every option is checked when it is made.
+
+    :raises InvalidOption: from the constructor, naming the option that cannot work.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, parsed_url: urllib.parse.SplitResult) -> None:
+        super().__init__(conf, parsed_url)
+        chosen = options.parse(parsed_url)
+        self._check_driver(conf, chosen)
+        self._transport = bus.get_transport(conf, chosen.url, options=chosen.driver_options)
+        self._topic = chosen.topic
+        self._exchange = chosen.exchange
+        self._publisher_id = f"eventalarm.publisher.{conf.host}"
+        where = f"{bus.describe(conf, chosen.url)} topic {chosen.topic}"
+        self._policy = policies.make(self._send, chosen, where)
+        LOG.info("Publishing events to %s, policy %s", where, chosen.policy)
+
+    @staticmethod
+    def _check_driver(conf: cfg.ConfigOpts, chosen: options.PublisherOptions) -> None:
+        if chosen.url is None and chosen.driver is not None:
+            own = bus.describe(conf).partition("://")[0]
+            if chosen.driver != own:
+                raise InvalidOption(
+                    "driver",
+                    f"{chosen.driver} needs a host: Ceilometer's own transport is {own}",
+                    "add the host",
+                )
+
+    def publish_samples(self, samples: Sequence[Any]) -> None:
+        """Refuse: alarms on samples are not ours.
+
+        :raises NotImplementedError: always.
+        """
+        raise NotImplementedError("eventalarm:// publishes events only; it belongs into event_pipeline.yaml")
+
+    def publish_events(self, events: Sequence[Any]) -> None:
+        """Publish Ceilometer events in order; what one of them cannot do never stops the others.
+
+        :raises PublishError: policy ``default`` after ``max_retry`` tries; Ceilometer then acts on its
+            ``[notification] ack_on_event_error``.
+        """
+        encoded = [one for one in map(self._encode, events) if one is not None]
+        if encoded:
+            self._policy.publish(encoded)
+
+    def _encode(self, event: Any) -> codec.Encoded | None:
+        try:
+            return codec.encode(utils.message_from_event(event, self.conf.publisher.telemetry_secret))
+        except (InvalidEvent, TypeError, ValueError, AttributeError) as exc:
+            message_id = getattr(event, "message_id", "")
+            LOG.error("Event %s is lost: it cannot be written as a message (%s)", message_id, exc)
+            return None
+
+    def _send(self, payload: list[JSONDict]) -> None:
+        bus.send(
+            self._transport,
+            topic=self._topic,
+            exchange=self._exchange,
+            event_type=self._topic,
+            payload=payload,
+            publisher_id=self._publisher_id,
+        )
+
+    def close(self) -> None:
+        """Let everything go that waits for the broker, and close the connection."""
+        self._policy.close()
+        self._transport.cleanup()

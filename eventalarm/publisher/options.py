@@ -1,0 +1,113 @@
+"""The options of an ``eventalarm://`` URL: read once, checked, and frozen."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import re
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any, Final
+
+from eventalarm.exceptions import InvalidOption
+
+MEBIBYTE: Final = 1024 * 1024
+NAME: Final = re.compile(r"[\w.-]{1,200}")
+
+
+class Policy(enum.StrEnum):
+    """What becomes of events while the broker does not take them."""
+
+    DEFAULT = "default"
+    QUEUE = "queue"
+    DROP = "drop"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PublisherOptions:
+    """What one publisher line of ``event_pipeline.yaml`` asks for.
+
+    ``url`` is the transport URL, None where the line names no host: then Ceilometer's own counts, and
+    ``driver`` must be absent or name the same driver. ``max_retry`` counts the tries after the first one,
+    None is without end. ``max_message_size`` is in bytes. ``driver_options`` are for oslo.messaging.
+    """
+
+    url: str | None = dataclasses.field(default=None, repr=False)
+    driver: str | None = None
+    topic: str = "event_eval"
+    exchange: str = "eventalarm"
+    policy: Policy = Policy.DEFAULT
+    max_queue_length: int = 1024
+    max_retry: int | None = None
+    max_message_size: int = 8 * MEBIBYTE
+    driver_options: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def parse(parts: urllib.parse.SplitResult) -> PublisherOptions:
+    """Read the options of a split publisher URL.
+
+    Whether the driver knows the options passed on to it is checked where the transport is made.
+
+    :raises InvalidOption: naming the first option that cannot work, and the remedy.
+    """
+    query = _query(parts.query)
+    own = {name: read(name, query.pop(name)) for name, read in READERS.items() if name in query}
+    url = None
+    if parts.netloc:
+        url = f"{own.get('driver', 'rabbit')}://{parts.netloc}{parts.path}"
+    elif parts.path.strip("/"):
+        raise InvalidOption("host", "is missing before the virtual host", "write eventalarm://host/vhost")
+    return PublisherOptions(url=url, driver_options=query, **own)
+
+
+def _query(text: str) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, value in urllib.parse.parse_qsl(text, keep_blank_values=True):
+        if name in values:
+            raise InvalidOption(name, "is given twice", "keep one of them")
+        if not value:
+            raise InvalidOption(name, "has no value", f"write {name}=VALUE or remove it")
+        values[name] = value
+    return values
+
+
+def _name(option: str, value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise InvalidOption(
+            option, f"{value[:80]!r} is no name", "use up to 200 letters, digits, dots, dashes or underscores"
+        )
+    return value
+
+
+def _policy(option: str, value: str) -> Policy:
+    try:
+        return Policy(value)
+    except ValueError:
+        choices = ", ".join(Policy)
+        raise InvalidOption(option, f"{value[:80]!r} is unknown", f"use one of: {choices}") from None
+
+
+class _Number:
+    """Reads a whole number of at least *least*."""
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+
+    def __call__(self, option: str, value: str) -> int:
+        if not (value.isascii() and value.isdigit()) or len(value) > 15 or int(value) < self._least:
+            raise InvalidOption(
+                option, f"{value[:80]!r} cannot work", f"use a whole number of at least {self._least}"
+            )
+        return int(value)
+
+
+READERS: Final[Mapping[str, Any]] = {
+    "topic": _name,
+    "exchange": _name,
+    "driver": _name,
+    "policy": _policy,
+    "max_queue_length": _Number(1),
+    "max_retry": _Number(0),
+    # Less than this would split and strip nearly every event.
+    "max_message_size": _Number(16 * 1024),
+}
