@@ -1,0 +1,159 @@
+"""The end of old records: finished deliveries, their transitions, cleared occurrences and dead workers.
+
+Safe beside running listeners. What is removed can never come back to life: a finished delivery is checked
+again as it is removed, a transition gets its deliveries only in the transaction that records it, and an
+occurrence that is over is never raised again (a new raise is a new occurrence).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import sqlalchemy as sa
+import tenacity
+
+from eventalarm.exceptions import Retryable
+from eventalarm.model import DeliveryState
+from eventalarm.storage.database import Database
+from eventalarm.storage.tables import alarm, delivery, occurrence, transition, worker
+
+FINISHED: Final = (DeliveryState.DELIVERED.value, DeliveryState.FAILED.value)
+TRIES: Final = 8
+
+Progress = Callable[[str, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Rows of one table to remove: those whose ``age`` is past and that fulfil ``own`` and ``others``.
+
+    ``own`` looks at the row itself and is checked again as it is removed; ``others`` looks at other tables.
+    """
+
+    name: str
+    key: sa.Column[Any]
+    age: sa.Column[Any]
+    own: sa.ColumnElement[bool] = dataclasses.field(default_factory=sa.true)
+    others: sa.ColumnElement[bool] = dataclasses.field(default_factory=sa.true)
+
+
+def _none(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    return ~sa.exists().where(*conditions)
+
+
+_NO_ALARM: Final = _none(alarm.c.alarm_id == occurrence.c.alarm_id)
+_NO_TRANSITION: Final = _none(transition.c.occurrence_id == occurrence.c.occurrence_id)
+_NO_DELIVERY: Final = _none(delivery.c.transition_id == transition.c.transition_id)
+_NOT_RAISED_NOW: Final = _none(
+    occurrence.c.occurrence_id == transition.c.occurrence_id,
+    occurrence.c.raised,
+    occurrence.c.latest,
+    sa.exists().where(alarm.c.alarm_id == occurrence.c.alarm_id),
+)
+
+# In this order: a transition stays while a delivery needs it, an occurrence while it has transitions.
+SWEEPS: Final = (
+    Sweep("deliveries", delivery.c.seq, delivery.c.finished_at, delivery.c.state.in_(FINISHED)),
+    Sweep(
+        "transitions",
+        transition.c.transition_id,
+        transition.c.recorded_at,
+        others=sa.and_(_NO_DELIVERY, _NOT_RAISED_NOW),
+    ),
+    Sweep(
+        "occurrences",
+        occurrence.c.occurrence_id,
+        occurrence.c.cleared_at,
+        sa.not_(occurrence.c.raised),
+        _NO_TRANSITION,
+    ),
+    Sweep(
+        "occurrences of deleted alarms",
+        occurrence.c.occurrence_id,
+        occurrence.c.raised_at,
+        occurrence.c.raised,
+        sa.and_(_NO_ALARM, _NO_TRANSITION),
+    ),
+)
+# A worker whose row has expired can never renew it, so that its age needs no margin.
+WORKERS: Final = Sweep("workers", worker.c.worker_id, worker.c.expires_at)
+
+
+def expire(
+    database: Database,
+    keep: datetime.timedelta,
+    *,
+    batch_size: int,
+    progress: Progress = lambda _name, _removed: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[str, int]:
+    """Remove what was over before *keep* ago, by the database's clock; return the rows removed, by kind.
+
+    Every batch of *batch_size* rows is a transaction of its own, tried again when the database failed or a
+    listener was in the way; *progress* is told the kind and its rows so far after each.
+
+    :raises Retryable: when the database failed again and again; what was removed stays removed.
+    """
+    now = database.now()
+    removed = {}
+    for sweep in (*SWEEPS, WORKERS):
+        before = now if sweep is WORKERS else now - keep
+        removed[sweep.name] = 0
+        for count in _batches(database, sweep, before, batch_size, sleep):
+            removed[sweep.name] += count
+            progress(sweep.name, removed[sweep.name])
+    return removed
+
+
+def _batches(
+    database: Database,
+    sweep: Sweep,
+    before: datetime.datetime,
+    size: int,
+    sleep: Callable[[float], None],
+) -> Iterator[int]:
+    """Remove batch after batch, the oldest first, and yield the size of each."""
+    retry = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(Retryable),
+        wait=tenacity.wait_random_exponential(multiplier=0.1, max=5.0),
+        stop=tenacity.stop_after_attempt(TRIES),
+        sleep=sleep,
+        reraise=True,
+    )
+    reached = None
+    while True:
+        found, count, reached = retry(_remove_batch, database, sweep, before, reached, size)
+        if count:
+            yield count
+        if found < size:
+            return
+
+
+def _remove_batch(
+    database: Database,
+    sweep: Sweep,
+    before: datetime.datetime,
+    reached: datetime.datetime | None,
+    size: int,
+) -> tuple[int, int, datetime.datetime | None]:
+    """Return how many rows were found and removed, and the age of the youngest, where the next look begins.
+
+    The look begins there so that rows that must stay are passed once, not once for each batch. The keys are
+    read first: MariaDB has no LIMIT inside an IN.
+    """
+    table = sweep.key.table
+    query = sa.select(sweep.key, sweep.age).where(sweep.age < before, sweep.own, sweep.others)
+    if reached is not None:
+        query = query.where(sweep.age >= reached)
+    with database.begin() as connection:
+        rows = connection.execute(query.order_by(sweep.age).limit(size)).all()
+        if not rows:
+            return 0, 0, reached
+        keys = [row[0] for row in rows]
+        # A row can have come back to life since it was read: a person may retry a failed delivery.
+        statement = sa.delete(table).where(sweep.key.in_(keys), sweep.age < before, sweep.own)
+        return len(rows), connection.execute(statement).rowcount, rows[-1][1]
