@@ -8,29 +8,40 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import cotyledon
+import cotyledon.types
+import oslo_messaging
 from oslo_config import cfg
 
 from eventalarm import bus, service
 from eventalarm import conf as options
-from eventalarm.delivery import courier, dispatcher, senders
+from eventalarm.delivery import courier, dispatcher
 from eventalarm.delivery import options as delivery_options
+from eventalarm.delivery.aodh_topic import AodhTopicSender
+from eventalarm.delivery.http import HttpSender
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.plugins import PluginSender
+from eventalarm.delivery.ports import Sender
+from eventalarm.delivery.router import Router
+from eventalarm.delivery.trust import TrustSender
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
 from eventalarm.evaluator.engine import Courier, Engine, EngineOptions
-from eventalarm.evaluator.handler import BatchHandler
+from eventalarm.evaluator.handler import BatchHandler, Evaluator
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.exceptions import InvalidRule, Retryable, SchemaError
 from eventalarm.metrics import Metrics
-from eventalarm.model import AlarmDefinition
+from eventalarm.model import AlarmDefinition, JSONDict
 from eventalarm.storage import schema
 from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
 
 LOG = logging.getLogger(__name__)
+
+S = TypeVar("S")
 
 ALARM_TYPES = (decide.EVENT_TYPE,)
 STOP_GRACE = 10.0
@@ -74,7 +85,31 @@ def check_options(conf: cfg.ConfigOpts) -> None:
     bus.get_transport(conf).cleanup()
 
 
-def build_engine(conf: cfg.ConfigOpts, database: Database, letters: Courier, metrics: Metrics) -> Engine:
+def build_sender(conf: cfg.ConfigOpts, settings: DeliveryOptions) -> Sender:
+    """Assemble the ways to carry out actions: our own, or the running aodh-notifier's."""
+    if settings.mode == "aodh":
+        # Not ours but aodh-notifier's queue: declared as Aodh declares it.
+        transport = oslo_messaging.get_notification_transport(conf)
+
+        def publish(payload: JSONDict) -> None:
+            bus.send(
+                transport,
+                topic=conf.notifier_topic,
+                exchange=conf.control_exchange,
+                event_type="alarm.update",
+                payload=payload,
+            )
+
+        return AodhTopicSender(publish, settings)
+    http = HttpSender(settings)
+    trust = TrustSender(conf, settings, http)
+    senders: dict[str, Sender] = {"http": http, "https": http, "trust+http": trust, "trust+https": trust}
+    return Router(senders, PluginSender(conf, settings))
+
+
+def build_engine(
+    conf: cfg.ConfigOpts, database: Database, letters: Courier[S], metrics: Metrics
+) -> Engine[S]:
     """Assemble the evaluator from the options."""
     group = conf[options.GROUP]
 
@@ -138,7 +173,7 @@ class ListenerProcess:
         settings = delivery_options.from_conf(self._conf)
         worker = dispatcher.Dispatcher(
             Outbox(database),
-            senders.build(self._conf, settings),
+            lambda: build_sender(self._conf, settings),
             settings,
             host=socket.gethostname(),
             metrics=self.metrics,
@@ -146,7 +181,7 @@ class ListenerProcess:
         worker.start()
         return worker
 
-    def _build_server(self, engine: Engine) -> BatchServer:
+    def _build_server(self, engine: Evaluator) -> BatchServer:
         group = self._conf[options.GROUP]
         handler = BatchHandler(
             engine,
@@ -170,12 +205,12 @@ class ListenerProcess:
             self._stops.pop()()
 
 
-class ListenerService(cotyledon.Service):  # type: ignore[misc]
+class ListenerService(cotyledon.Service):
     """One listener process under cotyledon."""
 
     name = "eventalarm-listener"
 
-    def __init__(self, worker_id: int, conf: cfg.ConfigOpts) -> None:
+    def __init__(self, worker_id: cotyledon.types.WorkerId, conf: cfg.ConfigOpts) -> None:
         super().__init__(worker_id)
         self._process = ListenerProcess(conf)
 

@@ -20,6 +20,7 @@ from oslo_db import exception as db_exception
 from oslo_db import options as db_options
 from oslo_log import log
 
+from eventalarm import bus
 from eventalarm import conf as options
 from eventalarm.exceptions import EventAlarmError, InvalidOption
 from eventalarm.storage import database as storage
@@ -82,6 +83,7 @@ def prepare(
         is then one line on stderr that names the option.
     """
     with errors_on_stderr(prog):
+        bus.set_defaults()
         conf = _Options()
         log.register_options(conf)
         log.set_defaults(default_log_levels=[*log.get_default_log_levels(), *QUIET, *QUIET_TOO])

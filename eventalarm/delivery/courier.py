@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -16,14 +17,20 @@ class Worker(Protocol):
     """The delivery worker of this process, as the courier needs it."""
 
     @property
-    def worker_id(self) -> str | None:
-        """Return the id under which deliveries are leased, or None while there is no valid lease."""
+    def owner(self) -> str | None:
+        """Return the id under which to enqueue, or None while there is no valid lease."""
 
-    def submit(self, deliveries: Sequence[Delivery]) -> None:
-        """Start sending deliveries that are leased to us."""
+    def submit(self, owner: str, deliveries: Sequence[Delivery], waiting: Iterable[str] = ()) -> None:
+        """Start sending deliveries that are leased to *owner*; look after the order keys in *waiting*."""
 
-    def recover(self) -> None:
-        """Take up deliveries that are leased to us but that we do not hold."""
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shipment:
+    """What one transaction put into the outbox: *leased* may be sent at once, *waiting* wait their turn."""
+
+    owner: str | None = None
+    leased: tuple[Delivery, ...] = ()
+    waiting: frozenset[str] = frozenset()
 
 
 def to_deliveries(transition: Transition, make_id: Callable[[], str]) -> list[Delivery]:
@@ -52,7 +59,10 @@ def to_deliveries(transition: Transition, make_id: Callable[[], str]) -> list[De
 
 
 class OutboxCourier:
-    """Puts deliveries into the outbox inside the evaluator's transaction, and releases them after it."""
+    """Puts deliveries into the outbox inside the evaluator's transaction, and releases them after it.
+
+    One transaction at a time: ``enqueue``, then ``submit`` once that is committed.
+    """
 
     def __init__(
         self, outbox: Outbox, worker: Worker, make_id: Callable[[], str] = lambda: str(uuid.uuid4())
@@ -60,9 +70,10 @@ class OutboxCourier:
         self._outbox = outbox
         self._worker = worker
         self._make_id = make_id
+        self._waiting: set[str] = set()
 
-    def enqueue(self, connection: sa.Connection, transitions: Sequence[Transition]) -> list[Delivery]:
-        """Write the deliveries of *transitions*; return those that may be sent once committed, in order."""
+    def enqueue(self, connection: sa.Connection, transitions: Sequence[Transition]) -> Shipment:
+        """Write the deliveries of *transitions*; return what :meth:`submit` needs once it is committed."""
         deliveries: list[Delivery] = []
         transition_ids: list[str] = []
         for transition in transitions:
@@ -70,14 +81,14 @@ class OutboxCourier:
             deliveries.extend(made)
             transition_ids.extend(transition.transition_id for _ in made)
         if not deliveries:
-            return []
-        return self._outbox.enqueue(connection, deliveries, transition_ids, self._worker.worker_id)
+            return Shipment()
+        owner = self._worker.owner
+        leased = self._outbox.enqueue(connection, deliveries, transition_ids, owner)
+        sent = {item.delivery_id for item in leased}
+        waiting = frozenset(item.order_key for item in deliveries if item.delivery_id not in sent)
+        return Shipment(owner, tuple(leased), waiting)
 
-    def submit(self, deliveries: Sequence[Delivery]) -> None:
-        """Give committed deliveries to the worker."""
-        if deliveries:
-            self._worker.submit(deliveries)
-
-    def recover(self) -> None:
-        """Have the worker look for what a commit of unknown outcome left to us."""
-        self._worker.recover()
+    def submit(self, shipment: Shipment) -> None:
+        """Give what is committed now to the worker."""
+        if shipment.owner is not None and (shipment.leased or shipment.waiting):
+            self._worker.submit(shipment.owner, shipment.leased, shipment.waiting)

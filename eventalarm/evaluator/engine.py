@@ -10,7 +10,7 @@ import datetime
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 
@@ -20,13 +20,15 @@ from eventalarm.evaluator.ledger import Ledger, Subject
 from eventalarm.evaluator.query import Verdict
 from eventalarm.evaluator.time_constraint import within_time_constraints
 from eventalarm.exceptions import InvalidRule, Retryable
-from eventalarm.model import ALARM, UTC, Delivery, Event, Transition
+from eventalarm.model import ALARM, UTC, Event, Transition
 from eventalarm.storage import text
 from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.database import Database
 from eventalarm.storage.transitions import StateChange, Transaction
 
 LOG = logging.getLogger(__name__)
+
+S = TypeVar("S")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,20 +65,17 @@ class BatchReport:
     transitions: list[Transition] = dataclasses.field(default_factory=list)
 
 
-class Courier(Protocol):
-    """The delivery side, as the engine needs it."""
+class Courier(Protocol[S]):
+    """The delivery side, as the engine needs it; *S* is what it passes from one call to the other."""
 
-    def enqueue(self, connection: sa.Connection, transitions: Sequence[Transition]) -> list[Delivery]:
-        """Write the deliveries of *transitions* in the open transaction; return those to send now."""
+    def enqueue(self, connection: sa.Connection, transitions: Sequence[Transition]) -> S:
+        """Write the deliveries of *transitions* in the open transaction."""
 
-    def submit(self, deliveries: Sequence[Delivery]) -> None:
-        """Start sending what :meth:`enqueue` returned, now that it is committed."""
-
-    def recover(self) -> None:
-        """Look for deliveries that a commit of unknown outcome may have left to us."""
+    def submit(self, shipment: S) -> None:
+        """Start sending what :meth:`enqueue` wrote, now that it is committed."""
 
 
-class Engine:
+class Engine(Generic[S]):
     """Evaluates batches of events. One batch at a time; processes may run any number of engines.
 
     :param clock: returns the present as an aware UTC datetime.
@@ -86,7 +85,7 @@ class Engine:
         self,
         database: Database,
         cache: AlarmCache,
-        courier: Courier,
+        courier: Courier[S],
         options: EngineOptions,
         clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(UTC),
     ) -> None:
@@ -170,14 +169,13 @@ class Engine:
         if not matches:
             return
         try:
-            deliveries = self._commit(matches, report)
+            shipment = self._commit(matches, report)
         except Retryable:
-            self._courier.recover()
             raise
         except Exception as exc:  # noqa: BLE001 - whatever it is, it must hurt only the event that caused it
             self._settle_apart(matches, report, exc)
         else:
-            self._courier.submit(deliveries)
+            self._courier.submit(shipment)
 
     def _settle_apart(self, matches: list[Match], report: BatchReport, error: Exception) -> None:
         """Find the one match that cannot be settled, and leave out only that (G6)."""
@@ -196,7 +194,7 @@ class Engine:
             exc_info=LOG.isEnabledFor(logging.DEBUG),
         )
 
-    def _commit(self, matches: list[Match], report: BatchReport) -> list[Delivery]:
+    def _commit(self, matches: list[Match], report: BatchReport) -> S:
         now = self._clock()
         reasons: Counter[str] = Counter()
         with self._database.begin() as connection:
@@ -209,10 +207,10 @@ class Engine:
             transaction.write_occurrences(outcome.occurrences, set(outcome.superseded))
             transaction.write_transitions(outcome.transitions)
             self._write_states(transaction, outcome.state_changes, now)
-            deliveries = self._courier.enqueue(connection, [t for t in outcome.transitions if t.actions])
+            shipment = self._courier.enqueue(connection, [t for t in outcome.transitions if t.actions])
         report.reasons.update(reasons)
         report.transitions.extend(outcome.transitions)
-        return deliveries
+        return shipment
 
     def _load(self, transaction: Transaction, matches: list[Match], now: datetime.datetime) -> Ledger:
         alarms = transaction.lock({m.alarm_id for m in matches})

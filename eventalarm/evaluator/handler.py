@@ -13,7 +13,7 @@ from eventalarm.evaluator.engine import BatchReport
 from eventalarm.exceptions import Retryable
 from eventalarm.metrics import Metrics
 from eventalarm.model import Event
-from eventalarm.publisher import codec
+from eventalarm.publisher.codec import decode
 
 LOG = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class BatchHandler:
     def _decode(self, messages: Sequence[dict[str, Any]]) -> list[Event]:
         events: list[Event] = []
         for message in messages:
-            good, bad = codec.decode(message.get("payload"))
+            good, bad = decode(message.get("payload"))
             events.extend(good)
             for error in bad:
                 self._metrics.count("events", outcome=error.reason)
