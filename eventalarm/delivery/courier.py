@@ -70,7 +70,6 @@ class OutboxCourier:
         self._outbox = outbox
         self._worker = worker
         self._make_id = make_id
-        self._waiting: set[str] = set()
 
     def enqueue(self, connection: sa.Connection, transitions: Sequence[Transition]) -> Shipment:
         """Write the deliveries of *transitions*; return what :meth:`submit` needs once it is committed."""

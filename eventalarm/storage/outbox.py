@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState, JSONDict, Notification
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import delivery, transition, worker
+from eventalarm.storage.text import clean
 
 UNFINISHED: Final = (DeliveryState.PENDING.value, DeliveryState.LEASED.value)
 AT_ONCE: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,11 +33,6 @@ CHUNK: Final = 5000
 def order_key(alarm_id: str, action: str) -> str:
     """Return what the deliveries of one alarm to one action share: 64 hexadecimal characters."""
     return hashlib.sha256(f"{alarm_id}\n{action}".encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def storable(text: str) -> str:
-    """Return *text* without what a database refuses: NUL (PostgreSQL) and lone surrogates (all)."""
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 class Outbox:
@@ -53,7 +49,7 @@ class Outbox:
     def register(self, worker_id: str, host: str, lease: float) -> None:
         """Make *worker_id* known, alive for *lease* seconds from now; an id is never used twice."""
         expires_at = self._database.now() + datetime.timedelta(seconds=lease)
-        row = {"worker_id": worker_id, "host": storable(host)[:255], "expires_at": expires_at}
+        row = {"worker_id": worker_id, "host": clean(host)[:255], "expires_at": expires_at}
         with self._database.begin() as connection:
             connection.execute(sa.insert(worker), row)
 
@@ -88,7 +84,8 @@ class Outbox:
         alarms concerned, so that nobody else adds to the same order keys meanwhile.
         """
         taken = _unfinished_keys(connection, {item.order_key for item in deliveries})
-        rows, leased = [], []
+        rows: list[JSONDict] = []
+        leased: list[Delivery] = []
         for item, transition_id in zip(deliveries, transition_ids, strict=True):
             ours = owner is not None and item.order_key not in taken
             taken.add(item.order_key)
@@ -131,6 +128,12 @@ class Outbox:
         with self._database.begin() as connection:
             statement = _put_back(worker_id, due).where(delivery.c.delivery_id.in_(sorted(delivery_ids)))
             connection.execute(statement)
+
+    def leased_to(self, worker_id: str) -> set[str]:
+        """Return the ids of the unfinished deliveries that *worker_id* holds."""
+        query = sa.select(delivery.c.delivery_id).where(_held_by(worker_id))
+        with self._database.read() as connection:
+            return set(connection.execute(query).scalars())
 
     def record(self, worker_id: str, results: Sequence[DeliveryResult]) -> None:
         """Write down what came of attempts; rows that *worker_id* lost meanwhile stay as they are.
@@ -184,7 +187,7 @@ def _row(item: Delivery, transition_id: str, owner: str | None) -> JSONDict:
         "order_key": item.order_key,
         "alarm_id": item.alarm_id,
         "project_id": item.project_id,
-        "action": storable(item.action),
+        "action": clean(item.action),
         "state": (DeliveryState.LEASED if owner else DeliveryState.PENDING).value,
         "owner": owner,
         "attempts": item.attempts,
@@ -220,24 +223,26 @@ def _bury_the_dead(connection: sa.Connection, now: datetime.datetime) -> None:
         connection.execute(sa.delete(worker).where(worker.c.worker_id.in_(dead), expired))
 
 
+def _held_by(worker_id: str) -> sa.ColumnElement[bool]:
+    return sa.and_(delivery.c.owner == worker_id, delivery.c.state == DeliveryState.LEASED.value)
+
+
 def _put_back(worker_id: str, due: datetime.datetime) -> sa.Update:
-    ours = sa.and_(delivery.c.owner == worker_id, delivery.c.state == DeliveryState.LEASED.value)
     pending = {"state": DeliveryState.PENDING.value, "owner": None, "next_attempt_at": due}
-    return sa.update(delivery).where(ours).values(pending)
+    return sa.update(delivery).where(_held_by(worker_id)).values(pending)
 
 
 def _update(worker_id: str, results: Sequence[DeliveryResult]) -> sa.Update:
-    ours = sa.and_(delivery.c.owner == worker_id, delivery.c.state == DeliveryState.LEASED.value)
     named = delivery.c.delivery_id.in_([result.delivery_id for result in results])
     columns = {
         "state": _each(delivery.c.state, {r.delivery_id: r.state.value for r in results}),
         "attempts": _each(delivery.c.attempts, {r.delivery_id: r.attempts for r in results}),
         "status": _each(delivery.c.status, {r.delivery_id: r.status for r in results}),
         "error": _each(
-            delivery.c.error, {r.delivery_id: storable(r.error)[:ERROR_LENGTH] or None for r in results}
+            delivery.c.error, {r.delivery_id: clean(r.error)[:ERROR_LENGTH] or None for r in results}
         ),
     }
-    return sa.update(delivery).where(ours, named).values(columns)
+    return sa.update(delivery).where(_held_by(worker_id), named).values(columns)
 
 
 def _each(column: sa.Column[Any], values: Mapping[str, Any]) -> sa.ColumnElement[Any]:

@@ -1,0 +1,80 @@
+"""Reading action URLs: which scheme and destination, and the URL to call just as the tenant wrote it."""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from typing import Final
+
+import yarl
+
+from eventalarm.exceptions import DeliveryError
+
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+# What a request line can carry as it is; anything else is quoted, as Aodh's HTTP client does.
+CLEAN: Final = re.compile(r"[!-~]+")
+UNSAFE: Final = re.compile(r'["<>\\^`{|}]')
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def split(action: str) -> urllib.parse.SplitResult:
+    """Split *action*.
+
+    :raises DeliveryError: permanent, when it is not a URL or holds control characters.
+    """
+    if CONTROL.search(action):
+        raise _bad("it holds control characters")
+    try:
+        parts = urllib.parse.urlsplit(action.strip())
+        parts.port  # noqa: B018 - reading it is the check
+    except ValueError as exc:
+        raise _bad("it is not a URL") from exc
+    return parts
+
+
+def scheme(action: str) -> str:
+    """Return the scheme in lower case, empty when there is none to read."""
+    try:
+        return split(action).scheme
+    except DeliveryError:
+        return ""
+
+
+def place(action: str) -> tuple[str, str, int]:
+    """Return (scheme, host, port) with default ports filled in; empty for what cannot be read."""
+    try:
+        parts = split(action)
+    except DeliveryError:
+        return "", "", 0
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme.rpartition("+")[2], 0)
+    return parts.scheme, parts.hostname or "", port
+
+
+def start(action: str) -> str:
+    """Return the text of *action* up to and including the character after the host and port."""
+    _, separator, rest = action.partition("://")
+    end = re.search(r"[/?#]", rest)
+    return action if not separator or end is None else action[: len(action) - len(rest) + end.end()]
+
+
+def http_url(action: str) -> yarl.URL:
+    """Return the http or https URL to call; path and query stay byte for byte what was written.
+
+    :raises DeliveryError: permanent, when it cannot be called.
+    """
+    text = action.strip()
+    if not split(text).hostname:
+        raise _bad("it names no host")
+    try:
+        url = yarl.URL(text, encoded=bool(CLEAN.fullmatch(text)) and not UNSAFE.search(text))
+        # Reading them is the check: a host that IDNA refuses, credentials that HTTP cannot carry.
+        f"{url.user or ''}:{url.password or ''}".encode("latin-1")
+        if url.raw_host is None:
+            raise _bad("it names no host")
+    except ValueError as exc:
+        raise _bad("it is not a URL that can be called") from exc
+    return url
+
+
+def _bad(problem: str) -> DeliveryError:
+    return DeliveryError("bad_action", problem, permanent=True)

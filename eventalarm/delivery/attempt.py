@@ -1,0 +1,44 @@
+"""One attempt of one delivery: send, and turn whatever happens into a result."""
+
+from __future__ import annotations
+
+from oslo_log import log
+
+from eventalarm.delivery import retry
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.ports import Metrics, Sender
+from eventalarm.exceptions import DeliveryError
+from eventalarm.model import Delivery, DeliveryResult, DeliveryState
+
+LOG = log.getLogger(__name__)
+
+
+class Attempt:
+    """Makes attempts; counts each by its result: ``delivered``, ``given_up``, or why it is repeated."""
+
+    def __init__(
+        self, sender: Sender, options: DeliveryOptions, metrics: Metrics, uniform: retry.Uniform
+    ) -> None:
+        self._sender = sender
+        self._options = options
+        self._metrics = metrics
+        self._uniform = uniform
+
+    async def __call__(self, delivery: Delivery) -> DeliveryResult:
+        """Send *delivery* once; never raises, a sender's bug is a failed attempt too (G6)."""
+        try:
+            status = await self._sender.send(delivery)
+        except DeliveryError as exc:
+            return self._failed(delivery, exc)
+        except Exception as exc:
+            LOG.debug("Delivery %s failed unexpectedly", delivery.delivery_id, exc_info=True)
+            return self._failed(delivery, DeliveryError("internal", type(exc).__name__))
+        self._metrics.count("deliveries", result="delivered")
+        return retry.delivered(delivery, status)
+
+    def _failed(self, delivery: Delivery, error: DeliveryError) -> DeliveryResult:
+        result = retry.failed(delivery, error, self._options, self._uniform)
+        given_up = result.state == DeliveryState.FAILED
+        self._metrics.count("deliveries", result="given_up" if given_up else error.reason)
+        LOG.debug("Delivery %s, attempt %d: %s", result.delivery_id, result.attempts, error)
+        return result

@@ -1,0 +1,287 @@
+"""The delivery worker of one process: a thread with an event loop that sends what the outbox leased to us."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from oslo_log import log
+
+from eventalarm.delivery import action, retry
+from eventalarm.delivery.attempt import Attempt
+from eventalarm.delivery.lanes import Lanes, Parcel
+from eventalarm.delivery.lease import Lease
+from eventalarm.delivery.loops import repeat
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.ports import Destination, Metrics, NoMetrics, Sender
+from eventalarm.delivery.recorder import Recorder
+from eventalarm.delivery.threads import Threads
+from eventalarm.exceptions import Retryable
+from eventalarm.model import Delivery
+from eventalarm.storage.outbox import Outbox
+
+LOG = log.getLogger(__name__)
+
+# A call that took longer than this does not count as prompt, see lanes.
+PROMPT: Final = 1.0
+CLAIM: Final = 500
+DATABASE_THREADS: Final = 4
+RESOLVER_THREADS: Final = 64
+MOST_AVOIDED: Final = 50
+LAST_WORDS: Final = 5.0
+SLOWEST_RETRY: Final = 5.0
+LOOKS: Final = 3
+
+
+class Dispatcher:
+    """Sends deliveries at once, in order, each destination apart; retries go through the outbox.
+
+    ``start`` returns at once, also while the database is down, and raises what *make_sender* raises.
+    ``owner``, ``submit`` and ``stop`` may be called from any thread. What is leased to us and not sent is
+    never lost: it is handed back, or others find it when our lease has ended.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        make_sender: Callable[[], Sender],
+        options: DeliveryOptions,
+        *,
+        host: str = "",
+        metrics: Metrics | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        uniform: retry.Uniform = random.uniform,
+        new_id: Callable[[], object] = uuid.uuid4,
+    ) -> None:
+        self._outbox = outbox
+        self._make_sender = make_sender
+        self._options = options
+        self._host = host
+        self._metrics = metrics or NoMetrics()
+        self._monotonic = monotonic
+        self._uniform = uniform
+        self._new_id = new_id
+        self._lease = Lease(options.lease)
+        self._lanes = Lanes(options.max_in_memory, options.concurrency)
+        self._database = Threads("outbox", DATABASE_THREADS).run
+        self._recorder = Recorder(
+            outbox,
+            self._lease,
+            self._database,
+            recorded=self._forget,
+            claimed=self._accept,
+            overflow_delay=2 * options.poll_interval,
+            monotonic=monotonic,
+        )
+        self._overflowing: dict[Destination, str] = {}
+        self._strays: set[str] = set()
+        self._looks = 0
+        self._recover = asyncio.Event()
+        self._calls: set[asyncio.Task[None]] = set()
+        self._running = threading.Event()
+        self._stopping = threading.Event()
+        self._stop = asyncio.Event()
+        self._grace = 0.0
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread; returns when it takes submissions."""
+        self._sender = self._make_sender()
+        self._attempt = Attempt(self._sender, self._options, self._metrics, self._uniform)
+        self._thread = threading.Thread(target=self._serve, name="dispatcher", daemon=True)
+        self._thread.start()
+        self._running.wait()
+
+    @property
+    def owner(self) -> str | None:
+        """Under which id to enqueue now; None while we hold no valid lease: then let anybody send."""
+        return None if self._stopping.is_set() else self._lease.current(self._monotonic())
+
+    def submit(self, owner: str, deliveries: Sequence[Delivery], waiting: Iterable[str] = ()) -> None:
+        """Send what was just committed as leased to *owner*, which is what ``owner`` said before.
+
+        *waiting* are the order keys of what the same transaction left pending: their turn may have come
+        while it was not committed yet, when nobody could see them.
+        """
+        self._call_soon(self._submitted, owner, list(deliveries), set(waiting))
+
+    def stop(self, grace: float) -> None:
+        """Finish what is under way within *grace* seconds, hand back the rest, end the thread.
+
+        What is still under way then is broken off and handed back too, so others will send it again. Five
+        seconds more may pass while results are recorded.
+        """
+        if self._thread is not None and not self._stopping.is_set():
+            self._grace = grace
+            self._stopping.set()
+            self._call_soon(self._stop.set)
+        if self._thread is not None:
+            self._thread.join()
+
+    # ---- the thread and its loops
+
+    def _call_soon(self, function: Callable[..., object], *args: object) -> None:
+        with contextlib.suppress(RuntimeError, AttributeError):  # not started, or the loop is closed
+            self._loop.call_soon_threadsafe(function, *args)
+
+    def _serve(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        # aiohttp resolves names here; a name is looked up once at a time, so a hung one costs one thread.
+        resolvers = concurrent.futures.ThreadPoolExecutor(RESOLVER_THREADS, "resolver")
+        self._loop.set_default_executor(resolvers)
+        self._loop.call_soon(self._running.set)
+        try:
+            self._loop.run_until_complete(self._main())
+        finally:
+            resolvers.shutdown(wait=False, cancel_futures=True)
+            self._loop.close()
+
+    async def _main(self) -> None:
+        slowest = min(SLOWEST_RETRY, self._options.lease / 3)
+        heartbeat, *others = [
+            asyncio.create_task(repeat(step, troubled=self._troubled, slowest=slowest, uniform=self._uniform))
+            for step in (self._keep_lease, self._poll, self._recorder.step, self._find_strays)
+        ]
+        await self._stop.wait()
+        await _end(others)
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=self._grace)
+        await _end(self._calls)
+        try:
+            async with asyncio.timeout(LAST_WORDS):
+                await self._last_words()
+        except (Retryable, TimeoutError):
+            LOG.warning("The outbox is out of reach; others take over when the lease has ended")
+        await _end([heartbeat])
+        await self._sender.close()
+
+    async def _last_words(self) -> None:
+        while not self._recorder.empty:
+            await self._recorder.write()
+        if self._lease.owner is not None:
+            await self._database(self._outbox.release, self._lease.owner)
+
+    def _troubled(self) -> None:
+        self._lease.troubled(self._monotonic())
+        self._looks = LOOKS
+        self._recover.set()
+
+    # ---- the steps
+
+    async def _keep_lease(self) -> float:
+        asked_at = self._monotonic()
+        owner, seconds = self._lease.owner, self._options.lease
+        if owner is None:
+            owner = str(self._new_id())
+            await self._database(self._outbox.register, owner, self._host, seconds)
+            self._lease.begin(owner, asked_at)
+        elif await self._database(self._outbox.renew, owner, seconds):
+            self._lease.renewed(asked_at)
+        else:
+            LOG.warning("The lease was not renewed in time; what is not sent yet goes back to the outbox")
+            self._lease.lost()
+            self._recorder.give_back(owner, [p.delivery.delivery_id for p in self._lanes.clear()])
+            return 0.0
+        self._pump()
+        return seconds / 3
+
+    async def _poll(self) -> float:
+        now = self._monotonic()
+        owner = self._lease.current(now)
+        pause = self._options.poll_interval
+        limit = min(CLAIM, self._lanes.room())
+        if owner is None or limit < 1:
+            return min(pause, 0.1)
+        for destination in [d for d in self._overflowing if not self._lanes.full(d)]:
+            del self._overflowing[destination]
+        avoid = list(self._overflowing.values())[:MOST_AVOIDED]
+        orphans = self._lease.may_take_over(now)
+        found = await self._database(self._outbox.claim, owner, limit, orphans=orphans, avoid=avoid)
+        more = self._accept(owner, found) == limit
+        return 0.0 if more else self._uniform(0.8 * pause, 1.2 * pause)
+
+    async def _find_strays(self) -> float:
+        """Hand back what is leased to us but not in our hands, when seen so twice.
+
+        It was committed, but the answer to COMMIT was lost with the connection, or ``submit`` never came.
+        Looked for once in a lease, and soon after the database failed.
+        """
+        if not self._looks:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._options.lease):
+                    await self._recover.wait()
+            self._recover.clear()
+        owner = self._lease.current(self._monotonic())
+        if owner is not None:
+            leased = await self._database(self._outbox.leased_to, owner)
+            strays = {name for name in leased if not self._lanes.holds(name)}
+            self._recorder.give_back(owner, strays & self._strays)
+            self._strays = strays - self._strays
+            self._looks = max(0, self._looks - 1)
+        return self._options.poll_interval
+
+    # ---- deliveries in and out
+
+    def _submitted(self, owner: str, deliveries: Sequence[Delivery], waiting: set[str]) -> None:
+        self._accept(owner, deliveries)
+        self._recorder.look_after(waiting)
+
+    def _accept(self, owner: str, deliveries: Sequence[Delivery]) -> int:
+        """Take what is leased to us as far as there is room; return how many that were."""
+        taken = 0
+        for item in deliveries:
+            parcel = Parcel(owner, item, self._sender.destination(item))
+            if owner != self._lease.owner or self._stopping.is_set():
+                self._recorder.give_back(owner, [item.delivery_id])
+            elif self._lanes.put(parcel):
+                taken += 1
+            else:
+                self._recorder.give_back(owner, [item.delivery_id], later=True)
+                self._overflowing.setdefault(parcel.destination, action.start(item.action))
+        self._pump()
+        return taken
+
+    def _forget(self, parcels: Iterable[Parcel]) -> None:
+        for parcel in parcels:
+            self._lanes.forget(parcel)
+
+    def _pump(self) -> None:
+        """Start every call that may start now."""
+        while not self._stopping.is_set() and self._lease.current(self._monotonic()) is not None:
+            parcel = self._lanes.take()
+            if parcel is None:
+                return
+            call = asyncio.create_task(self._call(parcel))
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+
+    async def _call(self, parcel: Parcel) -> None:
+        started = self._monotonic()
+        result = None
+        try:
+            if self._lease.holds(parcel.owner, started):
+                result = await self._attempt(parcel.delivery)
+        finally:
+            took = self._monotonic() - started
+            self._lanes.finished(parcel, prompt=took < PROMPT)
+        if result is None:
+            self._lanes.forget(parcel)
+            self._recorder.give_back(parcel.owner, [parcel.delivery.delivery_id])
+        else:
+            self._metrics.observe("delivery_seconds", took)
+            self._recorder.add(parcel, result)
+        self._pump()
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    ended = list(tasks)
+    for task in ended:
+        task.cancel()
+    await asyncio.gather(*ended, return_exceptions=True)

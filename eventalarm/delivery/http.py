@@ -1,0 +1,152 @@
+"""Webhooks over http and https: Aodh's body and headers, bounded in time, size and reach."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import aiohttp
+import yarl
+
+from eventalarm.delivery import action, retry
+from eventalarm.delivery.fence import FENCED, Fence
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.ports import Destination
+from eventalarm.delivery.tls import TlsContexts
+from eventalarm.exceptions import DeliveryError
+from eventalarm.model import UTC, Delivery
+
+DELIVERY_ID_HEADER = "X-Eventalarm-Delivery-Id"
+REQUEST_ID_HEADER = "x-openstack-request-id"
+# Less than what common servers allow, since a POST on a connection that the server just closed is lost.
+KEEPALIVE = 1.5
+DNS_CACHE = 10
+
+SORTED_FIRST = (aiohttp.ClientSSLError, aiohttp.ClientConnectorDNSError)
+FAILURES: Final[tuple[tuple[Any, str, str], ...]] = (
+    (aiohttp.ClientSSLError, "tls", "the TLS handshake failed"),
+    (aiohttp.ClientConnectorDNSError, "dns", "the name cannot be resolved"),
+    (aiohttp.ConnectionTimeoutError, "connect_timeout", "no connection in time"),
+    (TimeoutError, "timeout", "no answer in time"),
+    ((OSError, aiohttp.ClientConnectionError), "disconnected", "the connection broke before the answer"),
+    (ValueError, "bad_action", "it is not a URL that can be called"),  # also aiohttp.InvalidURL
+)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(UTC)
+
+
+class HttpSender:
+    """One session for every webhook; concurrency is the dispatcher's business, not the pool's.
+
+    :raises InvalidOption: when Aodh's TLS options name files that cannot be used.
+    """
+
+    def __init__(
+        self,
+        options: DeliveryOptions,
+        *,
+        new_id: Callable[[], object] = uuid.uuid4,
+        now: Callable[[], datetime.datetime] = _now,
+    ) -> None:
+        self._options = options
+        self._new_id = new_id
+        self._now = now
+        self._tls = TlsContexts(options.tls)
+        self._fence = Fence(options.deny_networks)
+        self._session: aiohttp.ClientSession | None = None
+
+    def destination(self, delivery: Delivery) -> Destination:
+        """Return scheme, host and port of the action."""
+        return Destination(*action.place(delivery.action), self._options.concurrency_per_destination)
+
+    async def send(self, delivery: Delivery) -> int:
+        """POST the notification to the action; return the status, which is 2xx.
+
+        :raises DeliveryError: for every other answer and for none.
+        """
+        return await self.post(action.http_url(delivery.action), delivery)
+
+    async def post(self, url: yarl.URL, delivery: Delivery, headers: Mapping[str, str] | None = None) -> int:
+        """POST to *url* with further *headers*; as :meth:`send` otherwise."""
+        context = self._tls.for_query(url.raw_query_string) if url.scheme == "https" else True
+        try:
+            async with self._opened().post(
+                url,
+                data=json.dumps(delivery.notification.body()).encode(),
+                headers={**(headers or {}), **self._headers(delivery)},
+                allow_redirects=False,
+                ssl=context,
+            ) as response:
+                await self._drain(response)
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            raise _failure(exc) from exc
+        if 200 <= response.status < 300:
+            return response.status
+        answer = response.headers
+        wait = retry.retry_after(answer.get("Retry-After"), answer.get("Date"), self._now())
+        raise retry.of_status(response.status, wait)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _headers(self, delivery: Delivery) -> dict[str, str]:
+        return {
+            "Content-Type": "application/json",
+            REQUEST_ID_HEADER: f"req-{self._new_id()}",
+            DELIVERY_ID_HEADER: delivery.delivery_id,
+        }
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                limit=0,
+                keepalive_timeout=KEEPALIVE,
+                ttl_dns_cache=DNS_CACHE,
+                socket_factory=self._fence.socket,
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                # Cookies of one tenant are none of another's.
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                headers={"User-Agent": "eventalarm", "Accept": "*/*", "Accept-Encoding": "identity"},
+                timeout=aiohttp.ClientTimeout(
+                    total=self._options.total_timeout,
+                    connect=self._options.connect_timeout,
+                    ceil_threshold=float("inf"),
+                ),
+            )
+        return self._session
+
+    async def _drain(self, response: aiohttp.ClientResponse) -> None:
+        """Read what there is of the answer, so that the connection can be used again.
+
+        The status decided already: an answer that drips, breaks off or never ends changes nothing, it only
+        costs its connection.
+        """
+        left = self._options.max_response_size
+        with contextlib.suppress(aiohttp.ClientError, OSError):
+            while left > 0 and (chunk := await response.content.read(left)):
+                left -= len(chunk)
+
+
+def _failure(error: Exception) -> DeliveryError:
+    """Name what went wrong, without the URL: its query and credentials are nobody's business."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return DeliveryError("tls", getattr(error.certificate_error, "verify_message", "bad certificate"))
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, SORTED_FIRST):
+        if FENCED in str(error.os_error):
+            return DeliveryError("fenced", FENCED, permanent=True)
+        return DeliveryError("connect", error.strerror or type(error.os_error).__name__)
+    for kinds, reason, text in FAILURES:
+        if isinstance(error, kinds):
+            return DeliveryError(reason, text, permanent=reason == "bad_action")
+    return DeliveryError("protocol", f"the answer is not HTTP ({type(error).__name__})")

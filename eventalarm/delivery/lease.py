@@ -1,0 +1,48 @@
+"""What a process knows of its own lease, by its own monotonic clock, without asking the database."""
+
+from __future__ import annotations
+
+
+class Lease:
+    """Valid for *seconds* counted from before the database was asked: never longer than others believe.
+
+    ``now`` is always a reading of the process's monotonic clock in seconds.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.owner: str | None = None
+        self._valid_until = 0.0
+        self._no_takeover_before = 0.0
+
+    def begin(self, owner: str, asked_at: float) -> None:
+        """We are registered as *owner*, as asked for at *asked_at*."""
+        self._valid_until = asked_at + self.seconds
+        self.owner = owner
+
+    def renewed(self, asked_at: float) -> None:
+        """The database agreed to a renewal asked for at *asked_at*."""
+        self._valid_until = max(self._valid_until, asked_at + self.seconds)
+
+    def lost(self) -> None:
+        """Our row was gone or expired."""
+        self.owner = None
+
+    def troubled(self, now: float) -> None:
+        """The database failed: others may look dead only because they could not reach it either.
+
+        They get one lease to come back and to record what they sent; else it would be sent twice (G2).
+        """
+        self._no_takeover_before = now + self.seconds
+
+    def holds(self, owner: str | None, now: float) -> bool:
+        """Tell whether what was leased to *owner* is ours to send at this moment."""
+        return owner is not None and owner == self.owner and now < self._valid_until
+
+    def current(self, now: float) -> str | None:
+        """Return our id while the lease is valid."""
+        return self.owner if now < self._valid_until else None
+
+    def may_take_over(self, now: float) -> bool:
+        """Tell whether the deliveries of workers that look dead may be taken."""
+        return now >= self._no_takeover_before

@@ -1,0 +1,44 @@
+"""Steps that are repeated for as long as the worker lives, whatever goes wrong in one of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from oslo_log import log
+
+from eventalarm.delivery.retry import Uniform
+from eventalarm.exceptions import Retryable
+
+LOG = log.getLogger(__name__)
+
+FIRST_PAUSE: Final = 0.1
+MOST_DOUBLINGS: Final = 10
+
+# Does one thing and returns the seconds to wait before it is due again.
+Step = Callable[[], Awaitable[float]]
+
+
+async def repeat(step: Step, *, troubled: Callable[[], None], slowest: float, uniform: Uniform) -> None:
+    """Call *step* for ever; after an error wait, longer each time, up to *slowest* seconds.
+
+    *troubled* is called when the database failed. Ends only by being cancelled.
+    """
+    failures = 0
+    while True:
+        try:
+            pause = await step()
+            failures = 0
+        except Exception as exc:
+            failures += 1
+            if isinstance(exc, Retryable):
+                troubled()
+                level = logging.WARNING if failures == 1 else logging.DEBUG
+                LOG.log(level, "The outbox is out of reach: %s", exc)
+            else:
+                LOG.error("Unexpected error in the delivery worker", exc_info=exc)
+            longest = min(slowest, FIRST_PAUSE * 2.0 ** min(failures, MOST_DOUBLINGS))
+            pause = uniform(longest / 2, longest)
+        await asyncio.sleep(pause)

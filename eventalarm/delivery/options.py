@@ -1,0 +1,70 @@
+"""What the delivery rooms are told: one frozen object, read from the configuration once."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from typing import Any
+
+from eventalarm.conf import DELIVERY_GROUP
+from eventalarm.exceptions import InvalidOption
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """Aodh's own ``rest_notifier_*`` options; empty text means not set."""
+
+    verify: bool = True
+    ca_bundle: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeliveryOptions:
+    """Group ``[eventalarm_delivery]``, where each field is explained; times are in seconds."""
+
+    mode: str = "direct"
+    connect_timeout: float = 3.0
+    total_timeout: float = 10.0
+    max_attempts: int = 10
+    retry_initial: float = 0.5
+    retry_max: float = 60.0
+    retry_after_max: float = 300.0
+    concurrency: int = 200
+    concurrency_per_destination: int = 16
+    max_in_memory: int = 10000
+    lease: float = 10.0
+    poll_interval: float = 1.0
+    plugin_threads: int = 8
+    max_response_size: int = 65536
+    deny_networks: tuple[Network, ...] = ()
+    tls: TlsOptions = TlsOptions()
+
+
+def from_conf(conf: Any) -> DeliveryOptions:
+    """Read the options from *conf*, where ours and Aodh's are registered.
+
+    :raises InvalidOption: when a network of ``deny_networks`` is not one.
+    """
+    group = conf[DELIVERY_GROUP]
+    plain = [f.name for f in dataclasses.fields(DeliveryOptions) if f.name not in ("deny_networks", "tls")]
+    tls = TlsOptions(
+        verify=conf.rest_notifier_ssl_verify,
+        ca_bundle=conf.rest_notifier_ca_bundle_certificate_path or "",
+        certificate=conf.rest_notifier_certificate_file or "",
+        key=conf.rest_notifier_certificate_key or "",
+    )
+    networks = tuple(_network(text) for text in group.deny_networks)
+    return DeliveryOptions(**{name: group[name] for name in plain}, deny_networks=networks, tls=tls)
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text.strip(), strict=False)
+    except ValueError as exc:
+        raise InvalidOption(
+            f"[{DELIVERY_GROUP}] deny_networks", str(exc), "write networks like 169.254.0.0/16 or fe80::/10"
+        ) from exc

@@ -1,0 +1,99 @@
+"""Actions of other schemes, through the ``aodh.notifier`` plugins that are installed (zaqar, log, ...)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from oslo_log import log
+from oslo_utils import netutils
+from stevedore import driver
+
+from eventalarm.delivery import action
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.ports import Destination
+from eventalarm.delivery.threads import Threads
+from eventalarm.exceptions import DeliveryError
+from eventalarm.model import Delivery
+
+LOG = log.getLogger(__name__)
+
+NAMESPACE: Final = "aodh.notifier"
+
+
+def installed() -> frozenset[str]:
+    """Return the schemes that have a plugin."""
+    return frozenset(importlib.metadata.entry_points(group=NAMESPACE).names)
+
+
+class PluginSender:
+    """Calls a plugin as Aodh's notifier does; one scheme's plugin cannot disturb another's.
+
+    A plugin is loaded for its first delivery, so one that needs Keystone disturbs nobody who does not use
+    it. What a plugin returns means nothing: only an exception or silence is a failure.
+    """
+
+    def __init__(
+        self, conf: Any, options: DeliveryOptions, schemes: Callable[[], frozenset[str]] = installed
+    ) -> None:
+        self._conf = conf
+        self._options = options
+        self._schemes = schemes()
+        self._plugins: dict[str, Any] = {}
+        self._threads: dict[str, Threads] = {}
+        self._loading = threading.Lock()
+
+    def destination(self, delivery: Delivery) -> Destination:
+        """Return the scheme: its threads are what its deliveries share."""
+        return Destination(action.scheme(delivery.action), "", 0, self._options.plugin_threads)
+
+    async def send(self, delivery: Delivery) -> None:
+        """Let the plugin notify.
+
+        :raises DeliveryError: ``unknown_scheme`` (permanent) without a plugin, ``plugin_unusable`` when it
+            cannot be loaded, ``plugin_error`` when it raised, ``timeout`` and ``busy``.
+        """
+        scheme = action.split(delivery.action).scheme
+        if scheme not in self._schemes:
+            raise DeliveryError("unknown_scheme", "no aodh.notifier plugin serves it", permanent=True)
+        if scheme not in self._threads:
+            limit, timeout = self._options.plugin_threads, self._options.total_timeout
+            self._threads[scheme] = Threads(f"notifier {scheme}", limit, timeout)
+        await self._threads[scheme].run(self._notify, scheme, delivery)
+
+    async def close(self) -> None:
+        """Nothing to let go of: threads end by themselves."""
+
+    def _notify(self, scheme: str, delivery: Delivery) -> None:
+        plugin = self._loaded(scheme)
+        url = netutils.urlsplit(delivery.action)
+        told = delivery.notification
+        try:
+            plugin.notify(
+                url,
+                told.alarm_id,
+                told.alarm_name,
+                told.severity,
+                told.previous,
+                told.current,
+                told.reason,
+                told.reason_data,
+            )
+        except Exception as exc:
+            # Its text may hold the URL with a tenant's secrets.
+            raise DeliveryError("plugin_error", type(exc).__name__) from exc
+
+    def _loaded(self, scheme: str) -> Any:
+        with self._loading:
+            if scheme not in self._plugins:
+                try:
+                    manager: Any = driver.DriverManager(
+                        NAMESPACE, scheme, invoke_on_load=True, invoke_args=(self._conf,)
+                    )
+                except Exception as exc:
+                    LOG.debug("The notifier of %s:// cannot be loaded", scheme, exc_info=True)
+                    raise DeliveryError("plugin_unusable", type(exc).__name__) from exc
+                self._plugins[scheme] = manager.driver
+            return self._plugins[scheme]

@@ -1,0 +1,87 @@
+"""The retry policy: what an attempt's outcome means, and when to try again. Pure.
+
+Aodh's consumers come and go: a service that restarts behind a proxy answers 404 or 502 for a while, and one
+whose credentials are being renewed 401 or 403. Losing an alarm is worse than a few more POSTs, and attempts
+are bounded anyway; so only what says that *this request* can never be accepted is given up at once.
+"""
+
+from __future__ import annotations
+
+import datetime
+import email.utils
+from collections.abc import Callable
+from typing import Final
+
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.exceptions import DeliveryError
+from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState
+
+# Moved for ever (we follow no redirect), malformed, method not allowed, gone, length required, too large,
+# URI too long, unsupported type, unprocessable, headers too large, not implemented.
+PERMANENT_STATUSES: Final = frozenset({301, 308, 400, 405, 410, 411, 413, 414, 415, 422, 431, 501})
+LONGEST_ERROR: Final = 300
+MOST_DOUBLINGS: Final = 32
+
+Uniform = Callable[[float, float], float]
+
+
+def delivered(delivery: Delivery, status: int | None) -> DeliveryResult:
+    """Return the result of an attempt that the consumer accepted."""
+    return DeliveryResult(
+        delivery.delivery_id, DeliveryState.DELIVERED, attempts=delivery.attempts + 1, status=status
+    )
+
+
+def failed(
+    delivery: Delivery, error: DeliveryError, options: DeliveryOptions, uniform: Uniform
+) -> DeliveryResult:
+    """Return what follows from a failed attempt: another one later, or giving up.
+
+    The wait is exponential with full jitter; a consumer's Retry-After lengthens it up to ``retry_after_max``.
+    """
+    attempts = delivery.attempts + 1
+    text = str(error)[:LONGEST_ERROR]
+    if error.permanent or attempts >= options.max_attempts:
+        return DeliveryResult(delivery.delivery_id, DeliveryState.FAILED, attempts, error.status, text)
+    wait = backoff(attempts, options.retry_initial, options.retry_max, uniform)
+    if error.retry_after is not None:
+        wait = max(wait, min(error.retry_after, options.retry_after_max))
+    return DeliveryResult(
+        delivery.delivery_id, DeliveryState.PENDING, attempts, error.status, text, retry_in=wait
+    )
+
+
+def backoff(attempts: int, initial: float, longest: float, uniform: Uniform) -> float:
+    """Return seconds to wait after *attempts* failures: anything up to the doubled *initial*."""
+    return uniform(0.0, min(longest, initial * 2.0 ** min(attempts - 1, MOST_DOUBLINGS)))
+
+
+def retry_after(value: str | None, date: str | None, now: datetime.datetime) -> float | None:
+    """Return the seconds that a ``Retry-After`` header asks for, None when it is absent or unreadable.
+
+    An HTTP date is compared with the answer's own ``Date``, when there is one: our clocks may differ.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    until = _http_date(value)
+    if until is None:
+        return None
+    return max(0.0, (until - (_http_date(date) or now)).total_seconds())
+
+
+def of_status(status: int, wait: float | None = None) -> DeliveryError:
+    """Return the error that an answer with a *status* outside 200-299 is."""
+    reason = "redirect" if 300 <= status < 400 else f"http_{status // 100}xx"
+    permanent = status in PERMANENT_STATUSES
+    return DeliveryError(reason, f"HTTP {status}", status=status, retry_after=wait, permanent=permanent)
+
+
+def _http_date(value: str | None) -> datetime.datetime | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(value or "")
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError, TypeError):
+        return None

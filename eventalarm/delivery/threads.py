@@ -1,0 +1,64 @@
+"""Blocking calls beside the event loop: bounded, and a call that never ends takes nothing but its place."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from eventalarm.exceptions import DeliveryError
+
+
+class Threads:
+    """At most *limit* calls at once, each in a thread that does not outlive the process.
+
+    With a *timeout* a caller waits so many seconds for a place and as many for the answer; a call that
+    overran keeps its place until it ends, because nothing can end a thread.
+    """
+
+    def __init__(self, name: str, limit: int, timeout: float | None = None) -> None:
+        self._name = name
+        self._timeout = timeout
+        self._places = asyncio.Semaphore(limit)
+
+    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Return what the call returned, or raise what it raised.
+
+        :raises DeliveryError: ``timeout`` when it did not end in time, ``busy`` when no place became free.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._places.acquire()
+        except TimeoutError as exc:
+            raise DeliveryError("busy", f"calls that do not end hold every thread of {self._name}") from exc
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+
+        def work() -> None:
+            outcome, error = None, None
+            try:
+                outcome = function(*args, **kwargs)
+            except BaseException as exc:  # noqa: BLE001 - carried over to the caller
+                error = exc
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(self._ended, answer, outcome, error)
+
+        threading.Thread(target=work, name=self._name, daemon=True).start()
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await answer
+        except TimeoutError as exc:
+            if answer.done() and not answer.cancelled():
+                raise  # the call's own error
+            raise DeliveryError("timeout", f"no answer within {self._timeout} s") from exc
+
+    def _ended(self, answer: asyncio.Future[Any], outcome: Any, error: BaseException | None) -> None:
+        self._places.release()
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(outcome)
+        else:
+            answer.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
