@@ -165,7 +165,7 @@ class ListenerProcess:
         engine = build_engine(self._conf, database, letters, self.metrics)
         server = self._build_server(engine)
         LOG.info("Waiting for the broker")
-        server.start()
+        server.begin()
         self._stops.append(lambda: (server.stop(), server.wait()))
         LOG.info("Listening on topic %s", self._conf[options.GROUP].topic)
 

@@ -60,9 +60,9 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._draining = False
 
-    def start(self, override_pool_size: int | None = None) -> None:
+    def begin(self) -> None:
         """Begin to take messages; waits for the broker if it is not there yet."""
-        super().start(override_pool_size=override_pool_size or 1)
+        self.start(override_pool_size=1)
 
     def _on_incoming(self, incoming: Sequence[Message]) -> None:
         with self._lock:
