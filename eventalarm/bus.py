@@ -117,12 +117,16 @@ def _check_option(conf: cfg.ConfigOpts, parsed: Any, name: str, value: str) -> N
     alone = oslo_messaging.TransportURL(conf, parsed.transport, query={name: value})
     try:
         oslo_messaging.get_notification_transport(conf, alone)
-    except cfg.NoSuchOptError as exc:
+    except cfg.NoSuchOptError:
         raise InvalidOption(
             name, f"unknown, also to the {driver} driver of oslo.messaging", "correct or remove it"
-        ) from exc
+        ) from None
     except ValueError as exc:
-        raise InvalidOption(name, f"{value!r} does not fit ({exc})", "see [oslo_messaging_rabbit]") from exc
+        raise InvalidOption(
+            name,
+            f"{value!r} does not fit ({exc})",
+            f"see [oslo_messaging_{driver}] in the configuration reference",
+        ) from None
 
 
 def send(

@@ -12,7 +12,7 @@ from oslo_config import cfg
 from oslo_log import log
 
 from eventalarm import bus
-from eventalarm.exceptions import InvalidEvent, InvalidOption
+from eventalarm.exceptions import InvalidOption
 from eventalarm.model import JSONDict
 from eventalarm.publisher import codec, options, policies
 
@@ -27,9 +27,19 @@ class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
 
     def __init__(self, conf: cfg.ConfigOpts, parsed_url: urllib.parse.SplitResult) -> None:
         super().__init__(conf, parsed_url)
-        chosen = options.parse(parsed_url)
-        self._check_driver(conf, chosen)
-        self._transport = bus.get_transport(conf, chosen.url, options=chosen.driver_options)
+        try:
+            chosen = options.parse(parsed_url)
+            self._check_driver(conf, chosen)
+            self._transport = bus.get_transport(conf, chosen.url, options=chosen.driver_options)
+        except InvalidOption as exc:
+            # Ceilometer logs a traceback and goes on without us; this line says what that means.
+            LOG.error(
+                "eventalarm:// publishes nothing until its URL is corrected: %s (options: %s; all others are "
+                "handed to the oslo.messaging driver)",
+                exc,
+                ", ".join(options.READERS),
+            )
+            raise
         self._topic = chosen.topic
         self._exchange = chosen.exchange
         self._publisher_id = f"eventalarm.publisher.{conf.host}"
@@ -68,9 +78,11 @@ class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
     def _encode(self, event: Any) -> codec.Encoded | None:
         try:
             return codec.encode(utils.message_from_event(event, self.conf.publisher.telemetry_secret))
-        except (InvalidEvent, TypeError, ValueError, AttributeError) as exc:
+        except Exception as exc:  # noqa: BLE001 - a hostile notification stops no other
             message_id = getattr(event, "message_id", "")
-            LOG.error("Event %s is lost: it cannot be written as a message (%s)", message_id, exc)
+            LOG.error(
+                "Event %s is lost: it cannot be written (%s: %.200s)", message_id, type(exc).__name__, exc
+            )
             return None
 
     def _send(self, payload: list[JSONDict]) -> None:

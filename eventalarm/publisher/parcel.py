@@ -20,8 +20,8 @@ Parcel = list[Encoded]
 def pack(events: Iterable[Encoded], max_size: int) -> deque[Parcel]:
     """Group events, in order, into parcels of at most *max_size* bytes on the wire.
 
-    An event that alone is larger travels without its copy of the notification (``raw``), in a parcel of
-    its own; the broker has the last word on it.
+    An event that alone is larger travels without its copy of the notification (``raw``); one that is still
+    too large has a parcel of its own, and the broker the last word on it.
     """
     parcels: deque[Parcel] = deque()
     room = 0

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import oslo_messaging
+
 T = TypeVar("T")
 
 
@@ -238,6 +240,39 @@ class WebhookSink:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(10)
+
+
+class TopicListener:
+    """A plain oslo.messaging listener, as any consumer of the topic would write it."""
+
+    def __init__(self, transport: Any, topic: str = "event_eval", exchange: str = "eventalarm") -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.ticks: list[float] = []
+        target = oslo_messaging.Target(topic=topic, exchange=exchange)
+        self._listener = oslo_messaging.get_batch_notification_listener(
+            transport, [target], [self], executor="threading", batch_size=1
+        )
+        self._listener.start(override_pool_size=1)
+
+    def sample(self, messages: list[dict[str, Any]]) -> None:
+        """Take messages: oslo.messaging calls the method named after their priority."""
+        self.ticks += [time.monotonic()] * len(messages)
+        self.messages += messages
+
+    @property
+    def ids(self) -> list[str]:
+        """The message ids of all events so far, in order of arrival."""
+        return [event["message_id"] for message in self.messages for event in message["payload"]]
+
+    def wait(self, count: int = 1, timeout: float = 30.0) -> list[dict[str, Any]]:
+        """Return the messages once there are at least *count*."""
+        wait_until(lambda: len(self.messages) >= count, timeout, f"{count} messages")
+        return self.messages
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._listener.stop()
+        self._listener.wait()
 
 
 def write_config(path: pathlib.Path, sections: Mapping[str, Mapping[str, Any]]) -> pathlib.Path:

@@ -1,0 +1,263 @@
+"""The three policies: what their callers see, what the broker gets, what the operator reads."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from eventalarm.exceptions import PublishError
+from eventalarm.publisher import policies
+from eventalarm.publisher.contact import Backoff, Contact
+from eventalarm.publisher.options import Policy, PublisherOptions
+from tests.functional.helpers import wait_until
+from tests.unit.publisher.fakes import Broker, event
+
+FAST = Backoff(0.001, 0.002)
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+def contact() -> Contact:
+    return Contact("rabbit://h/v", itertools.count().__next__)
+
+
+@pytest.fixture
+def blocking(broker: Broker, contact: Contact) -> Iterator[Callable[..., policies.Blocking]]:
+    made: list[policies.Blocking] = []
+
+    def make(wait: Callable[[float], bool] | None = None, **options: int) -> policies.Blocking:
+        made.append(policies.Blocking(broker.send, PublisherOptions(**options), contact, FAST, wait))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def queueing(broker: Broker, contact: Contact) -> Iterator[Callable[..., policies.Queueing]]:
+    made: list[policies.Queueing] = []
+
+    def make(backoff: Backoff = FAST, **options: int) -> policies.Queueing:
+        made.append(policies.Queueing(broker.send, PublisherOptions(**options), contact, backoff))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelno > logging.DEBUG]
+
+
+class TestBlocking:
+    def test_returns_when_the_broker_has_the_events(
+        self, broker: Broker, blocking: Callable[..., policies.Blocking], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        blocking().publish([event(1), event(2)])
+        assert [len(payload) for payload in broker.taken] == [2]
+        assert told(caplog) == []
+
+    def test_outlasts_an_outage_and_says_so_twice(
+        self, broker: Broker, blocking: Callable[..., policies.Blocking], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        broker.failures = 5
+        waits: list[float] = []
+        policy = blocking(lambda seconds: bool(waits.append(seconds)))
+        policy.publish([event(1)])
+        assert broker.ids == ["m1"]
+        assert len(waits) == 5
+        lost, regained = told(caplog)
+        assert "takes no events: told to refuse" in lost
+        assert "takes events again" in regained
+
+    def test_gives_up_after_max_retry(
+        self, broker: Broker, blocking: Callable[..., policies.Blocking]
+    ) -> None:
+        broker.up = False
+        with pytest.raises(PublishError, match="nobody there"):
+            blocking(max_retry=2).publish([event(1)])
+        assert broker.tries == 3
+
+    def test_the_callers_behind_share_one_message_in_order(
+        self, broker: Broker, blocking: Callable[..., policies.Blocking]
+    ) -> None:
+        policy = blocking()
+        broker.gate.clear()
+        with ThreadPoolExecutor(6) as pool:
+            for number in range(6):
+                pool.submit(policy.publish, [event(number)])
+                if number == 0:
+                    assert broker.entered.acquire(timeout=10)
+                else:
+                    wait_until(lambda number=number: len(policy._line) == number)
+            broker.gate.set()
+        assert [[body["message_id"] for body in payload] for payload in broker.taken] == [
+            ["m0"],
+            ["m1", "m2", "m3", "m4", "m5"],
+        ]
+
+    def test_nobody_returns_before_his_events_are_taken(
+        self, broker: Broker, blocking: Callable[..., policies.Blocking]
+    ) -> None:
+        policy = blocking()
+
+        def publish(number: int) -> bool:
+            policy.publish([event(number)])
+            return f"m{number}" in broker.ids
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(publish, range(400)))
+        assert sorted(broker.ids) == sorted(f"m{number}" for number in range(400))
+
+    def test_everybody_in_the_line_hears_of_the_failure(
+        self, broker: Broker, blocking: Callable[..., policies.Blocking]
+    ) -> None:
+        policy = blocking(max_retry=0)
+        broker.up = False
+        broker.gate.clear()
+        with ThreadPoolExecutor(3) as pool:
+            first = pool.submit(policy.publish, [event(0)])
+            assert broker.entered.acquire(timeout=10)
+            others = [pool.submit(policy.publish, [event(number)]) for number in (1, 2)]
+            wait_until(lambda: len(policy._line) == 2)
+            broker.gate.set()
+            assert all(isinstance(one.exception(10), PublishError) for one in [first, *others])
+        broker.up = True
+        policy.publish([event(3)])
+        assert broker.ids == ["m3"]
+
+    def test_closing_lets_waiting_callers_go(
+        self, broker: Broker, blocking: Callable[..., policies.Blocking]
+    ) -> None:
+        broker.up = False
+        policy = blocking()
+        with ThreadPoolExecutor(1) as pool:
+            caller = pool.submit(policy.publish, [event(1)])
+            wait_until(lambda: broker.tries > 1)
+            policy.close()
+            assert "closed" in str(caller.exception(10))
+
+
+class TestQueueing:
+    def test_sends_at_once_while_the_broker_is_there(
+        self, broker: Broker, queueing: Callable[..., policies.Queueing]
+    ) -> None:
+        before = threading.active_count()
+        queueing().publish([event(1)])
+        assert broker.ids == ["m1"]
+        assert threading.active_count() == before
+
+    def test_keeps_order_and_flushes_without_a_new_event(
+        self, broker: Broker, queueing: Callable[..., policies.Queueing], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        policy = queueing()
+        broker.up = False
+        for number in range(5):
+            policy.publish([event(number)])
+        assert broker.ids == []
+        broker.up = True
+        wait_until(lambda: len(broker.ids) == 5)
+        assert broker.ids == [f"m{number}" for number in range(5)]
+        wait_until(lambda: policy._thread is None)
+        assert ["no events" in told(caplog)[0], "again" in told(caplog)[1], len(told(caplog))] == [
+            True,
+            True,
+            2,
+        ]
+
+    def test_serves_a_second_outage_as_well(
+        self, broker: Broker, queueing: Callable[..., policies.Queueing]
+    ) -> None:
+        policy = queueing()
+        for number in range(3):
+            broker.up = False
+            policy.publish([event(number)])
+            broker.up = True
+            wait_until(lambda number=number: f"m{number}" in broker.ids)
+
+    def test_callers_do_not_wait_for_an_absent_broker(
+        self, broker: Broker, queueing: Callable[..., policies.Queueing]
+    ) -> None:
+        policy = queueing(Backoff(60, 60))
+        broker.up = False
+        policy.publish([event(0)])
+        broker.gate.clear()
+        for number in range(1, 4):
+            policy.publish([event(number)])
+        assert broker.tries == 1
+        broker.gate.set()
+
+    def test_drops_the_oldest_and_counts_them(
+        self, broker: Broker, queueing: Callable[..., policies.Queueing], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        policy = queueing(Backoff(0.2, 0.2), max_queue_length=3)
+        broker.up = False
+        for number in range(15):
+            policy.publish([event(number)])
+        assert len(policy._waiting) <= 3
+        broker.up = True
+        wait_until(lambda: policy._thread is None)
+        assert broker.ids == ["m12", "m13", "m14"]
+        reports = told(caplog)
+        assert "1 events dropped so far" in reports[1]
+        assert "10 events dropped so far" in reports[2]
+        assert "12 events dropped" in reports[3]
+
+    def test_closing_stops_the_thread(
+        self, broker: Broker, queueing: Callable[..., policies.Queueing]
+    ) -> None:
+        policy = queueing(Backoff(60, 60))
+        broker.up = False
+        policy.publish([event(0)])
+        thread = policy._thread
+        assert thread is not None
+        policy.close()
+        assert not thread.is_alive()
+
+
+def test_dropping_tries_once_and_counts(
+    broker: Broker, contact: Contact, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = policies.Dropping(broker.send, PublisherOptions(), contact)
+    broker.up = False
+    for number in range(3):
+        policy.publish([event(number), event(number)])
+    assert broker.tries == 3
+    broker.up = True
+    policy.publish([event(9)])
+    assert broker.ids == ["m9"]
+    reports = told(caplog)
+    assert "no events" in reports[0]
+    assert "2 events dropped so far" in reports[1]
+    assert "6 events dropped" in reports[2]
+    assert len(reports) == 3
+
+
+def test_a_backoff_doubles_to_its_limit_with_jitter() -> None:
+    longest = Backoff(0.1, 5.0, lambda low, high: high)
+    assert [longest(tries) for tries in (1, 2, 3, 7, 8, 10_000)] == [0.1, 0.2, 0.4, 5.0, 5.0, 5.0]
+    shortest = Backoff(0.1, 5.0, lambda low, high: low)
+    assert shortest(1) == 0.05
+
+
+@pytest.mark.parametrize(
+    ("policy", "kind"),
+    [
+        (Policy.DEFAULT, policies.Blocking),
+        (Policy.QUEUE, policies.Queueing),
+        (Policy.DROP, policies.Dropping),
+    ],
+)
+def test_the_option_chooses_the_policy(broker: Broker, policy: Policy, kind: type) -> None:
+    assert isinstance(policies.make(broker.send, PublisherOptions(policy=policy), "here"), kind)
