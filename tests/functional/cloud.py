@@ -66,7 +66,8 @@ class Cloud:
     ) -> None:
         self._spawn = spawn
         self.database_url = database_url
-        self.conf_path = aodh_config(tmp_path, database_url, transport_url, **sections)
+        noauth_api = {"auth_mode": "noauth"}
+        self.conf_path = aodh_config(tmp_path, database_url, transport_url, api=noauth_api, **sections)
         self.conf = service.prepare(
             ["--config-file", str(self.conf_path)], prog="test", description="", epilog=""
         )
