@@ -25,6 +25,7 @@ from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.plugins import PluginSender
 from eventalarm.delivery.ports import Sender
 from eventalarm.delivery.router import Router
+from eventalarm.delivery.traced import TracedSender
 from eventalarm.delivery.trust import TrustSender
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
@@ -38,6 +39,7 @@ from eventalarm.storage import schema
 from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
+from eventalarm.trace import Trace
 
 LOG = logging.getLogger(__name__)
 
@@ -108,7 +110,11 @@ def build_sender(conf: cfg.ConfigOpts, settings: DeliveryOptions) -> Sender:
 
 
 def build_engine(
-    conf: cfg.ConfigOpts, database: Database, letters: Courier[S], metrics: Metrics
+    conf: cfg.ConfigOpts,
+    database: Database,
+    letters: Courier[S],
+    metrics: Metrics,
+    trace: Trace | None = None,
 ) -> Engine[S]:
     """Assemble the evaluator from the options."""
     group = conf[options.GROUP]
@@ -138,14 +144,20 @@ def build_engine(
         record_history=conf.record_history,
         max_candidates=group.max_candidates,
     )
-    return Engine(database, cache, letters, engine_options)
+    return Engine(database, cache, letters, engine_options, trace=trace)
 
 
 class ListenerProcess:
-    """Everything that one listener process runs: the bus edge, the evaluator and the delivery worker."""
+    """Everything that one listener process runs: the bus edge, the evaluator and the delivery worker.
 
-    def __init__(self, conf: cfg.ConfigOpts, metrics: Metrics | None = None) -> None:
+    :param trace: somebody who watches single events pass, as the demo does.
+    """
+
+    def __init__(
+        self, conf: cfg.ConfigOpts, metrics: Metrics | None = None, trace: Trace | None = None
+    ) -> None:
         self._conf = conf
+        self._trace = trace
         self.metrics = metrics or Metrics()
         self._stopping = threading.Event()
         self._stops: list[Callable[[], Any]] = []
@@ -162,7 +174,7 @@ class ListenerProcess:
         worker = self._start_delivery(database)
         self._stops.append(lambda: worker.stop(STOP_GRACE))
         letters = courier.OutboxCourier(Outbox(database), worker)
-        engine = build_engine(self._conf, database, letters, self.metrics)
+        engine = build_engine(self._conf, database, letters, self.metrics, self._trace)
         server = self._build_server(engine)
         LOG.info("Waiting for the broker")
         server.begin()
@@ -173,13 +185,16 @@ class ListenerProcess:
         settings = delivery_options.from_conf(self._conf)
         worker = dispatcher.Dispatcher(
             Outbox(database),
-            lambda: build_sender(self._conf, settings),
+            lambda: self._watched(build_sender(self._conf, settings)),
             settings,
             host=socket.gethostname(),
             metrics=self.metrics,
         )
         worker.start()
         return worker
+
+    def _watched(self, sender: Sender) -> Sender:
+        return sender if self._trace is None else TracedSender(sender, self._trace)
 
     def _build_server(self, engine: Evaluator) -> BatchServer:
         group = self._conf[options.GROUP]
@@ -189,6 +204,7 @@ class ListenerProcess:
             self._stopping,
             retry_initial=group.retry_initial,
             retry_max=group.retry_max,
+            trace=self._trace,
         )
         return BatchServer(
             bus.get_transport(self._conf, prefetch=group.prefetch),

@@ -25,6 +25,7 @@ from eventalarm.storage import text
 from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.database import Database
 from eventalarm.storage.transitions import StateChange, Transaction
+from eventalarm.trace import Stage, Trace, mark_all
 
 LOG = logging.getLogger(__name__)
 
@@ -88,6 +89,8 @@ class Engine(Generic[S]):
         courier: Courier[S],
         options: EngineOptions,
         clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(UTC),
+        *,
+        trace: Trace | None = None,
     ) -> None:
         self._database = database
         self._reader = AlarmReader(database, options.types)
@@ -95,6 +98,7 @@ class Engine(Generic[S]):
         self._courier = courier
         self._options = options
         self._clock = clock
+        self._trace = trace
 
     def process(self, events: Sequence[Event]) -> BatchReport:
         """Evaluate events and commit all that follows from them; then start the deliveries.
@@ -108,6 +112,7 @@ class Engine(Generic[S]):
         report = BatchReport(events=len(events))
         self._cache.refresh()
         matches = self.match(events, report)
+        mark_all(self._trace, Stage.MATCHED, (m.subject.event for m in matches))
         for group in _portions(matches, self._options.max_candidates):
             self._settle(group, report)
         return report
@@ -175,6 +180,7 @@ class Engine(Generic[S]):
         except Exception as exc:  # noqa: BLE001 - whatever it is, it must hurt only the event that caused it
             self._settle_apart(matches, report, exc)
         else:
+            mark_all(self._trace, Stage.COMMITTED, (m.subject.event for m in matches))
             self._courier.submit(shipment)
 
     def _settle_apart(self, matches: list[Match], report: BatchReport, error: Exception) -> None:

@@ -14,6 +14,7 @@ from eventalarm.exceptions import Retryable
 from eventalarm.metrics import Metrics
 from eventalarm.model import Event
 from eventalarm.publisher.codec import decode
+from eventalarm.trace import Stage, Trace, mark_all
 
 LOG = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class BatchHandler:
         retry_initial: float,
         retry_max: float,
         jitter: Callable[[], float] = random.random,
+        trace: Trace | None = None,
     ) -> None:
         self._engine = engine
         self._metrics = metrics
@@ -51,6 +53,7 @@ class BatchHandler:
         self._initial = retry_initial
         self._max = retry_max
         self._jitter = jitter
+        self._trace = trace
 
     def __call__(self, messages: Sequence[dict[str, Any]]) -> bool:
         """Handle the messages of one batch; False means that they must go back to the broker."""
@@ -58,6 +61,7 @@ class BatchHandler:
         events = self._decode(messages)
         if not events:
             return True
+        mark_all(self._trace, Stage.RECEIVED, events)
         report = self._evaluate(events)
         if report is None:
             self._metrics.count("batches", outcome="given_back")
