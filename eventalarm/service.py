@@ -122,7 +122,7 @@ def database(conf: cfg.ConfigOpts) -> storage.Database:
     engine_options = {name: conf.database[name] for name in ENGINE_OPTIONS if name in conf.database}
     try:
         return storage.connect(with_driver(url), **engine_options)
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as exc:
+    except (sa.exc.ArgumentError, ImportError) as exc:
         raise InvalidOption(
             "[database] connection",
             str(exc).splitlines()[0],

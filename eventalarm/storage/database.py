@@ -92,11 +92,14 @@ def connect(url: str, **options: Any) -> Database:
     """Open *url* as Aodh names it; *options* are those of oslo.db's ``create_engine``.
 
     :raises Retryable: when the database does not answer.
+    :raises sqlalchemy.exc.ArgumentError: when *url* is none, or of a kind that nothing installed can open.
     """
     options.setdefault("max_retries", 0)
     options.setdefault("sqlite_fk", True)
     try:
         engine = engines.create_engine(url, **options)
+    except sa.exc.ArgumentError:
+        raise
     except (db_exception.DBError, sa.exc.SQLAlchemyError) as exc:
         raise Retryable(f"the database does not answer: {str(exc).splitlines()[0][:300]}") from exc
     if engine.dialect.name in ("mysql", "mariadb"):

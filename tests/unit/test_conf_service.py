@@ -1,0 +1,136 @@
+"""How a command starts: which files it reads, and what it says when they are wrong."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from eventalarm import service
+
+PROGRAM = """
+import sys
+import eventalarm.cmd
+from eventalarm import service
+from oslo_service import backend
+conf = service.prepare(
+    sys.argv[1:], prog="eventalarm-test", description="First line.\\n  second line", epilog="the end"
+)
+with service.errors_on_stderr("eventalarm-test"):
+    print(conf.eventalarm.workers, service.database(conf).engine.url)
+print(backend.get_backend_type())
+"""
+
+
+@pytest.fixture
+def home(tmp_path: pathlib.Path) -> pathlib.Path:
+    """The home directory of :func:`run`."""
+    return tmp_path
+
+
+def run(home: pathlib.Path, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, *argv],
+        env={**environment, "HOME": str(home), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def write(path: pathlib.Path, text: str) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return str(path)
+
+
+def error(result: subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode == 2
+    assert result.stderr.startswith("eventalarm-test: error: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+def test_our_file_is_read_after_aodhs(home: pathlib.Path) -> None:
+    write(home / ".aodh/aodh.conf", "[database]\nconnection = sqlite:///a\n[eventalarm]\nworkers = 2\n")
+    write(home / ".eventalarm/eventalarm.conf", "[eventalarm]\nworkers = 3\n")
+    assert run(home).stdout.startswith("3 sqlite:///a\n")
+
+
+def test_config_file_replaces_the_default_ones(home: pathlib.Path) -> None:
+    write(home / ".aodh/aodh.conf", "[eventalarm]\nworkers = 2\n")
+    mine = write(home / "mine.conf", "[database]\nconnection = mysql://u:p@h/aodh?charset=utf8\n")
+    assert run(home, "--config-file", mine).stdout.startswith("1 mysql+pymysql://u:***@h/aodh?charset=utf8\n")
+
+
+def test_keystone_is_not_asked(home: pathlib.Path) -> None:
+    text = "[database]\nconnection = sqlite://\n[service_credentials]\nauth_type = password\n"
+    result = run(home, "--config-file", write(home / "a.conf", text))
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_commands_run_on_threads(home: pathlib.Path) -> None:
+    write(home / ".aodh/aodh.conf", "[database]\nconnection = sqlite://\n")
+    result = run(home)
+    assert result.stderr == ""
+    assert result.stdout.endswith("BackendType.THREADING\n")
+
+
+def test_no_connection(home: pathlib.Path) -> None:
+    message = error(run(home))
+    assert "[database] connection: is not set (no configuration file was found)" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[eventalarm]\nworkers = 0\n", "[eventalarm] workers: Should be greater"),
+        ("[eventalarm_delivery]\nmode = later\n", "[eventalarm_delivery] mode: Valid values are"),
+        ("[eventalarm]\ntopic = $nothing\n", "[eventalarm] topic: no such option nothing"),
+        ("[database]\nmax_pool_size = many\n", "[database] max_pool_size: invalid literal"),
+        ("workers\n", "Failed to parse"),
+        ("[database]\nconnection = oracle9://u:s3cret@h/a\n", "[database] connection: Can't load plugin"),
+        ("[database]\nconnection = nonsense\n", "[database] connection: Could not parse"),
+    ],
+)
+def test_what_is_wrong_is_named(home: pathlib.Path, text: str, expected: str) -> None:
+    path = write(home / "a.conf", text)
+    message = error(run(home, "--config-file", path))
+    assert expected in message
+    assert "s3cret" not in message
+
+
+def test_a_wrong_variable_is_named(home: pathlib.Path) -> None:
+    assert "OS_EVENTALARM__WORKERS" in error(run(home, OS_EVENTALARM__WORKERS="none"))
+
+
+def test_a_log_file_that_cannot_be_written(home: pathlib.Path) -> None:
+    path = write(home / "a.conf", f"[DEFAULT]\nlog_file = {home}/none/x.log\n")
+    assert "log_file" in error(run(home, "--config-file", path))
+
+
+def test_help_keeps_its_lines(home: pathlib.Path) -> None:
+    result = run(home, "--help")
+    assert result.returncode == 0
+    assert "First line.\n  second line\n" in result.stdout
+    assert result.stdout.endswith("the end\n")
+    assert run(home, "--version").stdout == f"eventalarm-test {service.package_version()}\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("mysql://h/a", "mysql+pymysql://h/a"),
+        ("mysql+pymysql://h/a", "mysql+pymysql://h/a"),
+        ("postgresql://h/a", "postgresql+psycopg://h/a"),
+        ("postgresql+psycopg2://h/a", "postgresql+psycopg2://h/a"),
+        ("sqlite:////a", "sqlite:////a"),
+    ],
+)
+def test_short_schemes_get_a_driver(url: str, expected: str) -> None:
+    assert service.with_driver(url) == expected
