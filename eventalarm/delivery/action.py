@@ -33,11 +33,8 @@ def split(action: str) -> urllib.parse.SplitResult:
 
 
 def scheme(action: str) -> str:
-    """Return the scheme in lower case, empty when there is none to read."""
-    try:
-        return split(action).scheme
-    except DeliveryError:
-        return ""
+    """Return the scheme in lower case, or what stands in its place."""
+    return action.partition(":")[0].strip().lower()
 
 
 def place(action: str) -> tuple[str, str, int]:
@@ -63,16 +60,16 @@ def http_url(action: str) -> yarl.URL:
     :raises DeliveryError: permanent, when it cannot be called.
     """
     text = action.strip()
-    if not split(text).hostname:
-        raise _bad("it names no host")
+    if CONTROL.search(text):
+        raise _bad("it holds control characters")
     try:
         url = yarl.URL(text, encoded=bool(CLEAN.fullmatch(text)) and not UNSAFE.search(text))
         # Reading them is the check: a host that IDNA refuses, credentials that HTTP cannot carry.
         f"{url.user or ''}:{url.password or ''}".encode("latin-1")
-        if url.raw_host is None:
-            raise _bad("it names no host")
     except ValueError as exc:
         raise _bad("it is not a URL that can be called") from exc
+    if not url.raw_host or not url.port:
+        raise _bad("it names no host and port that can be called")
     return url
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import random
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -41,6 +42,11 @@ def _now() -> datetime.datetime:
     return datetime.datetime.now(UTC)
 
 
+def _request_id() -> str:
+    # Not uuid4: the system call for its randomness lets go of the interpreter once per POST.
+    return str(uuid.UUID(int=random.getrandbits(128), version=4))  # noqa: S311 - an id, not a secret
+
+
 class HttpSender:
     """One session for every webhook; concurrency is the dispatcher's business, not the pool's.
 
@@ -51,7 +57,7 @@ class HttpSender:
         self,
         options: DeliveryOptions,
         *,
-        new_id: Callable[[], object] = uuid.uuid4,
+        new_id: Callable[[], str] = _request_id,
         now: Callable[[], datetime.datetime] = _now,
     ) -> None:
         self._options = options

@@ -123,8 +123,8 @@ class Lanes:
 
     def _fewest(self, prompt: bool) -> tuple[Destination, _Lane] | None:
         for lanes in self._ready[prompt]:
-            for choice in lanes.items():
-                return choice
+            if lanes:
+                return next(iter(lanes.items()))
         return None
 
     def _file(self, destination: Destination, lane: _Lane) -> None:
