@@ -1,0 +1,57 @@
+"""Deliveries and options for tests, with everything else at rest."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import uuid
+from typing import Any
+
+from eventalarm.delivery.lanes import Parcel
+from eventalarm.delivery.ports import Destination
+from eventalarm.model import UTC, Delivery, Notification
+from eventalarm.storage.outbox import order_key
+
+NOW = datetime.datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
+EVENT = {
+    "message_id": "m",
+    "event_type": "compute.instance.update",
+    "generated": "2026-05-01T11:59:59",
+    "traits": [["state", 1, "error"], ["display_name", 1, "caf\u00e9"]],
+}
+
+_NUMBERS = itertools.count(1)
+
+
+def make_delivery(action: str = "http://127.0.0.1:1/", alarm_id: str = "", **fields: Any) -> Delivery:
+    """Return a delivery; each has an alarm of its own unless one is named."""
+    alarm_id = alarm_id or f"alarm-{next(_NUMBERS)}"
+    notification = Notification(
+        alarm_name="disk",
+        alarm_id=alarm_id,
+        severity="low",
+        previous="ok",
+        current="alarm",
+        reason="because",
+        reason_data={"type": "event", "event": EVENT},
+    )
+    known: dict[str, Any] = {
+        "delivery_id": str(uuid.uuid4()),
+        "order_key": order_key(alarm_id, action),
+        "alarm_id": alarm_id,
+        "project_id": "p",
+        "action": action,
+        "notification": notification,
+        "created_at": NOW,
+    }
+    return Delivery(**{**known, **fields})
+
+
+def make_parcel(host: str, limit: int = 16) -> Parcel:
+    """Return a parcel for *host*."""
+    return Parcel("me", make_delivery(), Destination("http", host, 80, limit))
+
+
+def longest(low: float, high: float) -> float:
+    """Instead of random.uniform: always the longest wait."""
+    return high

@@ -1,0 +1,38 @@
+from eventalarm.delivery.lease import Lease
+
+
+def test_a_lease_counts_from_before_the_database_was_asked():
+    lease = Lease(10.0)
+    assert lease.current(0.0) is None
+    lease.begin("w", asked_at=100.0)
+    assert lease.current(109.9) == "w"
+    assert lease.current(110.0) is None
+    assert not lease.holds("w", 110.0)
+    lease.renewed(asked_at=105.0)
+    assert lease.holds("w", 114.9)
+
+
+def test_an_old_answer_does_not_shorten_it():
+    lease = Lease(10.0)
+    lease.begin("w", 100.0)
+    lease.renewed(90.0)
+    assert lease.holds("w", 109.0)
+
+
+def test_what_was_leased_under_another_id_is_not_ours():
+    lease = Lease(10.0)
+    lease.begin("old", 100.0)
+    lease.lost()
+    assert lease.current(101.0) is None
+    lease.begin("new", 101.0)
+    assert not lease.holds("old", 102.0)
+    assert lease.holds("new", 102.0)
+    assert not lease.holds(None, 102.0)
+
+
+def test_after_trouble_others_get_one_lease_to_come_back():
+    lease = Lease(10.0)
+    assert lease.may_take_over(0.0)
+    lease.troubled(100.0)
+    assert not lease.may_take_over(109.9)
+    assert lease.may_take_over(110.0)
