@@ -83,7 +83,7 @@ def _run(conf: cfg.ConfigOpts, keep: datetime.timedelta) -> None:
         removed = expire(database, keep, batch_size=conf[GROUP].expire_batch_size, progress=Report())
     finally:
         database.dispose()
-    print(f"removed what was over more than {keep} ago:")
+    print(f"removed what was over more than {str(keep).removesuffix(', 0:00:00')} ago:")
     print(table(removed))
 
 
