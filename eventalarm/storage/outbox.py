@@ -288,7 +288,8 @@ def _delivery(row: sa.RowMapping) -> Delivery:
         order_key=row["order_key"],
         alarm_id=row["alarm_id"],
         project_id=row["project_id"],
-        action=row["action"],
+        # Without its transition there is nothing to tell: an action that no sender accepts.
+        action=row["action"] if row["current"] is not None else "",
         notification=notification,
         created_at=row["created_at"],
         attempts=row["attempts"],

@@ -1,0 +1,479 @@
+"""Webhooks over real sockets: what a consumer sees, and what becomes of each way to fail."""
+
+import asyncio
+import base64
+import contextlib
+import datetime
+import ipaddress
+import json
+import pathlib
+import re
+import socket
+import ssl
+import threading
+
+import pytest
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from eventalarm.delivery.http import HttpSender
+from eventalarm.delivery.options import DeliveryOptions, TlsOptions
+from eventalarm.exceptions import DeliveryError, InvalidOption
+from tests.unit.delivery.parts import make_delivery
+
+QUICK = DeliveryOptions(connect_timeout=2.0, total_timeout=5.0)
+
+
+def attempt(url, options=QUICK, **fields):
+    """Return the status of one attempt, or the DeliveryError it raised."""
+
+    async def run():
+        sender = HttpSender(options)
+        try:
+            return await sender.send(make_delivery(url, **fields))
+        except DeliveryError as exc:
+            return exc
+        finally:
+            await sender.close()
+
+    return asyncio.run(run())
+
+
+@contextlib.contextmanager
+def talker(talk, context=None):
+    """Serve each connection with *talk(connection)* in a thread; yields the port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+        ending = threading.Event()
+        threads = []
+
+        def serve(connection):
+            with contextlib.suppress(OSError), connection:
+                connection.settimeout(10)
+                talk(connection, ending)
+
+        def accept():
+            while not ending.is_set():
+                with contextlib.suppress(TimeoutError):
+                    connection, _ = server.accept()
+                    threads.append(threading.Thread(target=serve, args=(connection,)))
+                    threads[-1].start()
+
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            ending.set()
+            accepting.join()
+            for thread in threads:
+                thread.join(10)
+
+
+def answer_with(text):
+    def talk(connection, ending):
+        connection.recv(65536)
+        connection.sendall(text)
+
+    return talk
+
+
+# ---- what a consumer sees
+
+
+def test_a_consumer_sees_what_aodh_sends(webhook_sink):
+    item = make_delivery(webhook_sink.url("/a%2Fb?x=%7e&aodh-alarm-ssl-verify=0"))
+    assert attempt(item.action, delivery_id="id-1", alarm_id="alarm-1") == 200
+    assert attempt(item.action, delivery_id="id-1", alarm_id="alarm-1", attempts=1) == 200
+    first, second = webhook_sink.wait(2)
+    assert first.path == "/a%2Fb?x=%7e&aodh-alarm-ssl-verify=0"
+    sample = pathlib.Path(__file__).parents[1] / "data" / "aodh-webhook-body.json"
+    assert set(first.json) == set(json.loads(sample.read_text()))
+    assert list(first.json) == [
+        "alarm_name",
+        "alarm_id",
+        "severity",
+        "previous",
+        "current",
+        "reason",
+        "reason_data",
+    ]
+    expected = make_delivery(item.action, alarm_id="alarm-1").notification.body()
+    assert first.body == json.dumps(expected).encode()
+    assert first.headers["Content-Type"] == "application/json"
+    assert first.headers["X-Eventalarm-Delivery-Id"] == second.headers["X-Eventalarm-Delivery-Id"] == "id-1"
+    name = {key.lower(): key for key in first.headers}["x-openstack-request-id"]
+    assert re.fullmatch(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", first.headers[name])
+    assert first.headers[name] != second.headers[name]
+
+
+def test_aodh_itself_sends_the_same_bytes(webhook_sink):
+    from aodh.notifier import rest  # noqa: PLC0415
+    from oslo_config import cfg  # noqa: PLC0415
+    from oslo_utils import netutils  # noqa: PLC0415
+
+    conf = cfg.ConfigOpts()
+    conf.register_opts(rest.OPTS)
+    conf([])
+    url = webhook_sink.url("/x/%41?q=a+b%20c&r=")
+    told = make_delivery(url, alarm_id="a").notification
+    rest.RestAlarmNotifier(conf).notify(netutils.urlsplit(url), **told.body())
+    assert attempt(url, alarm_id="a") == 200
+    theirs, ours = webhook_sink.wait(2)
+    assert (ours.body, ours.headers["Content-Type"]) == (theirs.body, theirs.headers["content-type"])
+    assert ours.path == "/x/%41?q=a+b%20c&r="
+
+
+def test_credentials_in_the_url_become_basic_authentication(webhook_sink):
+    url = webhook_sink.url("/p").replace("http://", "http://user:p%40ss@")
+    assert attempt(url) == 200
+    (request,) = webhook_sink.wait(1)
+    assert request.headers["Authorization"] == "Basic " + base64.b64encode(b"user:p@ss").decode()
+    assert "user" not in request.path
+    assert "@" not in request.headers["Host"]
+
+
+def test_connections_are_used_again_and_cookies_are_forgotten(webhook_sink):
+    webhook_sink.behave("/", headers={"Set-Cookie": "tenant=a"}, body=b"thanks")
+
+    async def run():
+        sender = HttpSender(QUICK)
+        for _ in range(5):
+            await sender.send(make_delivery(webhook_sink.url("/")))
+        (kept,) = sender._session.connector._conns.values()
+        await sender.close()
+        return len(kept)
+
+    assert asyncio.run(run()) == 1
+    assert all("Cookie" not in request.headers for request in webhook_sink.wait(5))
+
+
+# ---- ways to fail
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "permanent"),
+    [(500, "http_5xx", False), (404, "http_4xx", False), (410, "http_4xx", True)],
+)
+def test_any_other_status_is_a_failure(webhook_sink, status, reason, permanent):
+    webhook_sink.behave("/", statuses=[status])
+    error = attempt(webhook_sink.url("/"))
+    assert (error.reason, error.status, error.permanent) == (reason, status, permanent)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_every_2xx_is_a_success(webhook_sink, status):
+    webhook_sink.behave("/", statuses=[status])
+    assert attempt(webhook_sink.url("/")) == status
+
+
+def test_retry_after_is_read(webhook_sink):
+    webhook_sink.behave("/seconds", statuses=[429], headers={"Retry-After": "7"})
+    assert attempt(webhook_sink.url("/seconds")).retry_after == 7.0
+    until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=100)
+    webhook_sink.behave(
+        "/date", statuses=[503], headers={"Retry-After": until.strftime("%a, %d %b %Y %H:%M:%S GMT")}
+    )
+    assert 90 < attempt(webhook_sink.url("/date")).retry_after <= 100
+
+
+def test_a_redirect_is_not_followed(webhook_sink):
+    denied = DeliveryOptions(deny_networks=(ipaddress.ip_network("169.254.0.0/16"),))
+    webhook_sink.behave("/", statuses=[302], headers={"Location": "http://169.254.169.254/latest/"})
+    assert attempt(webhook_sink.url("/"), denied).reason == "redirect"
+    webhook_sink.behave("/", statuses=[307], headers={"Location": webhook_sink.url("/elsewhere")})
+    assert attempt(webhook_sink.url("/")).reason == "redirect"
+    assert webhook_sink.at("/elsewhere") == []
+
+
+def test_a_refused_connection():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    error = attempt(f"http://127.0.0.1:{port}/?token=secret")
+    assert (error.reason, error.permanent) == ("connect", False)
+    assert "secret" not in str(error)
+
+
+def test_a_name_that_does_not_exist():
+    error = attempt("http://name.invalid/?token=secret")
+    assert (error.reason, error.permanent) == ("dns", False)
+    assert "secret" not in str(error)
+
+
+def test_a_consumer_that_never_answers():
+    def hang(connection, ending):
+        connection.recv(65536)
+        ending.wait(20)
+
+    options = DeliveryOptions(total_timeout=0.3)
+    with talker(hang) as port:
+        assert attempt(f"http://127.0.0.1:{port}/", options).reason == "timeout"
+
+
+def test_a_consumer_that_never_accepts():
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        with contextlib.ExitStack() as waiting:
+            for _ in range(4):  # more than the backlog: the kernel ignores what comes next
+                extra = waiting.enter_context(socket.socket())
+                extra.setblocking(False)
+                extra.connect_ex(address)
+            options = DeliveryOptions(connect_timeout=0.3, total_timeout=5.0)
+            assert attempt(f"http://127.0.0.1:{address[1]}/", options).reason == "connect_timeout"
+
+
+def test_dripping_headers_end_with_the_total_timeout():
+    def drip(connection, ending):
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        while not ending.wait(0.05):
+            connection.sendall(b"X-Drip: 1\r\n")
+
+    options = DeliveryOptions(total_timeout=0.4)
+    with talker(drip) as port:
+        assert attempt(f"http://127.0.0.1:{port}/", options).reason in ("timeout", "protocol")
+
+
+def test_an_accepted_delivery_stays_accepted_when_the_body_drips():
+    def drip(connection, ending):
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        while not ending.wait(0.05):
+            connection.sendall(b".")
+
+    options = DeliveryOptions(total_timeout=0.4)
+    with talker(drip) as port:
+        assert attempt(f"http://127.0.0.1:{port}/", options) == 200
+
+
+def test_an_endless_body_is_read_up_to_the_limit():
+    sent = []
+
+    def flood(connection, ending):
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while not ending.is_set():
+            connection.sendall(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+            sent.append(65536)
+
+    options = DeliveryOptions(total_timeout=30.0, max_response_size=100_000)
+    with talker(flood) as port:
+        assert attempt(f"http://127.0.0.1:{port}/", options) == 200
+    assert sum(sent) < 20_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"", "disconnected"),
+        (b"HTTP/1.1 200", "disconnected"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "protocol"),
+    ],
+)
+def test_an_answer_that_is_none(text, reason):
+    with talker(answer_with(text)) as port:
+        assert attempt(f"http://127.0.0.1:{port}/").reason == reason
+
+
+@pytest.mark.parametrize(
+    "url", ["http://", "http://h:99999/", "http://h/\r\nX: y", "http://" + "a" * 70 + ".b/"]
+)
+def test_an_action_that_cannot_be_called(url):
+    error = attempt(url)
+    assert (error.reason, error.permanent) == ("bad_action", True)
+
+
+# ---- the fence
+
+
+FENCED = DeliveryOptions(
+    connect_timeout=2.0,
+    total_timeout=4.0,
+    deny_networks=tuple(map(ipaddress.ip_network, ("169.254.0.0/16", "127.0.0.0/8", "::1/128"))),
+)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "2852039166",
+        "0xa9fea9fe",
+        "169.16689662",
+        "[::ffff:169.254.169.254]",
+        "127.0.0.1",
+        "0.0.0.0",
+        "localhost",
+    ],
+)
+def test_denied_networks_are_not_reached_by_any_spelling(webhook_sink, host):
+    error = attempt(f"http://{host}:{webhook_sink.port}/", FENCED)
+    # aiohttp refuses some spellings by itself.
+    assert (error.reason, error.permanent) in [("fenced", True), ("bad_action", True)]
+    assert webhook_sink.requests == []
+
+
+def test_others_are_reached_through_the_fence(webhook_sink):
+    options = DeliveryOptions(deny_networks=(ipaddress.ip_network("169.254.0.0/16"),))
+    assert attempt(webhook_sink.url("/", host="localhost"), options) == 200
+
+
+# ---- TLS
+
+
+class Authority:
+    """A certificate authority for one test run."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test authority")])
+        self.bundle = folder / "ca.pem"
+        self.bundle.write_bytes(_pem(self._sign(self.name, self.key.public_key(), ca=True)))
+
+    def issue(self, name, *sans):
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        certificate = self._sign(subject, key.public_key(), sans=sans)
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        certificate_file, key_file = self.folder / f"{name}.pem", self.folder / f"{name}.key"
+        certificate_file.write_bytes(_pem(certificate))
+        key_file.write_bytes(private)
+        return str(certificate_file), str(key_file)
+
+    def _sign(self, subject, public_key, *, ca=False, sans=()):
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(hours=1))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        )
+        if sans:
+            builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
+        return builder.sign(self.key, hashes.SHA256())
+
+
+def _pem(certificate):
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("tls"))
+
+
+@contextlib.contextmanager
+def tls_server(authority, *, client_certificate=False):
+    """A real https consumer for localhost; yields the port and a list of client names seen."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.issue("server", x509.DNSName("localhost")))
+    if client_certificate:
+        context.load_verify_locations(authority.bundle)
+        context.verify_mode = ssl.CERT_REQUIRED
+    loop, ready, seen, port = asyncio.new_event_loop(), threading.Event(), [], []
+
+    async def handle(request):
+        peer = request.transport.get_extra_info("peercert") or {}
+        seen.append(dict(pair for part in peer.get("subject", ()) for pair in part).get("commonName"))
+        return web.Response()
+
+    async def serve():
+        app = web.Application()
+        app.router.add_post("/{path:.*}", handle)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+        await site.start()
+        port.append(site._server.sockets[0].getsockname()[1])
+        ready.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await runner.cleanup()
+
+    task = loop.create_task(serve())
+    thread = threading.Thread(target=lambda: loop.run_until_complete(task))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield port[0], seen
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join(10)
+        loop.close()
+
+
+def tls(**fields):
+    return DeliveryOptions(total_timeout=5.0, tls=TlsOptions(**fields))
+
+
+def test_servers_are_verified_with_the_bundle(authority):
+    with tls_server(authority) as (port, seen):
+        url = f"https://localhost:{port}/"
+        assert attempt(url, tls(ca_bundle=str(authority.bundle))) == 200
+        assert attempt(url, tls()).reason == "tls"
+        by_address = attempt(f"https://127.0.0.1:{port}/", tls(ca_bundle=str(authority.bundle)))
+        assert by_address.reason == "tls"
+        assert not by_address.permanent
+        assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("verify", "query", "accepted"),
+    [
+        (True, "", False),
+        (False, "", True),
+        (True, "?aodh-alarm-ssl-verify=0", True),
+        (True, "?aodh-alarm-ssl-verify=1&aodh-alarm-ssl-verify=0", True),
+        (False, "?aodh-alarm-ssl-verify=1", False),
+    ],
+)
+def test_an_action_decides_about_verification_as_in_aodh(authority, verify, query, accepted):
+    with tls_server(authority) as (port, _):
+        outcome = attempt(f"https://localhost:{port}/{query}", tls(verify=verify))
+        assert outcome == 200 if accepted else outcome.reason == "tls"
+
+
+def test_an_unreadable_choice_is_a_permanent_failure():
+    error = attempt("https://localhost:1/?aodh-alarm-ssl-verify=no", tls())
+    assert (error.reason, error.permanent) == ("bad_action", True)
+
+
+def test_the_client_certificate_is_shown(authority):
+    certificate, key = authority.issue("listener")
+    with tls_server(authority, client_certificate=True) as (port, seen):
+        bundle = str(authority.bundle)
+        shown = tls(ca_bundle=bundle, certificate=certificate, key=key)
+        assert attempt(f"https://localhost:{port}/", shown) == 200
+        assert seen == ["listener"]
+        assert attempt(f"https://localhost:{port}/", tls(ca_bundle=bundle)).reason in ("tls", "disconnected")
+
+
+@pytest.mark.parametrize(
+    ("fields", "option"),
+    [
+        ({"ca_bundle": "/nowhere/ca.pem"}, "rest_notifier_ca_bundle_certificate_path"),
+        ({"certificate": "/nowhere/cert.pem"}, "rest_notifier_certificate_file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_at_start(fields, option):
+    with pytest.raises(InvalidOption, match=option):
+        HttpSender(tls(**fields))
+
+
+def test_a_bundle_may_be_a_folder(authority, tmp_path):
+    HttpSender(tls(ca_bundle=str(tmp_path)))
+
+
+def test_plain_text_on_an_https_port(webhook_sink):
+    assert attempt(f"https://127.0.0.1:{webhook_sink.port}/", tls()).reason in ("tls", "disconnected")

@@ -1,0 +1,328 @@
+"""The outbox on every database: leases, order, takeover, results (G1, G2, G7)."""
+
+import datetime
+import json
+import threading
+
+import pytest
+import sqlalchemy as sa
+
+from eventalarm.exceptions import Retryable
+from eventalarm.model import DeliveryResult, DeliveryState
+from eventalarm.service import with_driver
+from eventalarm.storage import database as storage
+from eventalarm.storage import tables
+from eventalarm.storage.outbox import Outbox, order_key
+from tests.unit.delivery.parts import EVENT, NOW, make_delivery
+
+LONG, SHORT = 1000.0, -1.0
+
+
+@pytest.fixture
+def database(database_url):
+    database = storage.connect(with_driver(database_url))
+    tables.metadata.create_all(database.engine)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def outbox(database):
+    outbox = Outbox(database)
+    outbox.register("me", "host-a", LONG)
+    return outbox
+
+
+def enqueue(database, outbox, deliveries, owner):
+    with database.begin() as connection:
+        for item in deliveries:
+            connection.execute(sa.insert(tables.transition), _transition(item))
+        return outbox.enqueue(connection, deliveries, [f"t-{d.delivery_id[:30]}" for d in deliveries], owner)
+
+
+def _transition(item):
+    return {
+        "transition_id": f"t-{item.delivery_id[:30]}",
+        "kind": "raised",
+        "occurrence_id": "o",
+        "alarm_id": item.alarm_id,
+        "project_id": "p",
+        "managed_object": "vm",
+        "message_id": item.delivery_id,
+        "alarm_name": item.notification.alarm_name,
+        "severity": item.notification.severity,
+        "previous": "ok",
+        "current": "alarm",
+        "reason": "because",
+        "event_type": "e",
+        "event_time": NOW,
+        "recorded_at": NOW,
+        "event": json.dumps(EVENT),
+    }
+
+
+def rows(database):
+    with database.read() as connection:
+        found = connection.execute(sa.select(tables.delivery).order_by(tables.delivery.c.seq)).mappings()
+        return [dict(row) for row in found]
+
+
+def states(database):
+    return [(row["state"], row["owner"]) for row in rows(database)]
+
+
+def ids(deliveries):
+    return [item.delivery_id for item in deliveries]
+
+
+def done(item, attempts=1):
+    return DeliveryResult(item.delivery_id, DeliveryState.DELIVERED, attempts, status=200)
+
+
+def again(item, retry_in, error="timeout: no answer"):
+    return DeliveryResult(
+        item.delivery_id, DeliveryState.PENDING, item.attempts + 1, error=error, retry_in=retry_in
+    )
+
+
+def test_the_first_of_each_order_key_is_leased_and_the_others_wait_behind_it(database, outbox):
+    a1, a2 = make_delivery(alarm_id="a"), make_delivery(alarm_id="a")
+    b1 = make_delivery(alarm_id="b")
+    assert enqueue(database, outbox, [a1, a2, b1], "me") == [a1, b1]
+    assert states(database) == [("leased", "me"), ("pending", None), ("leased", "me")]
+    a3 = make_delivery(alarm_id="a")
+    assert enqueue(database, outbox, [a3], "me") == []
+    assert outbox.claim("me", 10) == []
+
+    outbox.record("me", [done(a1)])
+    assert ids(outbox.claim_next("me", {a1.order_key})) == [a2.delivery_id]
+    assert outbox.claim_next("me", {a1.order_key}) == []
+    outbox.record("me", [done(a2)])
+    assert ids(outbox.claim_next("me", {a1.order_key, "unknown"})) == [a3.delivery_id]
+
+
+def test_another_action_of_the_same_alarm_does_not_wait(database, outbox):
+    one, two = make_delivery("http://one/", alarm_id="a"), make_delivery("http://two/", alarm_id="a")
+    assert enqueue(database, outbox, [one, two], "me") == [one, two]
+
+
+def test_without_an_owner_anybody_sends(database, outbox):
+    item = make_delivery()
+    assert enqueue(database, outbox, [item], None) == []
+    assert ids(outbox.claim("me", 10)) == [item.delivery_id]
+
+
+def test_a_claimed_delivery_says_the_same_as_the_original(database, outbox):
+    item = make_delivery("http://h/?secret=%2F")
+    enqueue(database, outbox, [item], None)
+    (claimed,) = outbox.claim("me", 10)
+    assert claimed.notification == item.notification
+    assert claimed.notification.body() == item.notification.body()
+    assert (claimed.action, claimed.order_key, claimed.attempts) == (item.action, item.order_key, 0)
+    assert (claimed.created_at, claimed.seq > 0) == (item.created_at, True)
+
+
+def test_a_waiting_retry_holds_its_successors(database, outbox):
+    first, second = make_delivery(alarm_id="a"), make_delivery(alarm_id="a")
+    enqueue(database, outbox, [first, second], "me")
+    outbox.record("me", [again(first, retry_in=500.0)])
+    assert outbox.claim_next("me", {first.order_key}) == []
+    assert outbox.claim("me", 10) == []
+    outbox.record("me", [again(first, retry_in=0.0)])  # not ours any more: nothing happens
+    assert outbox.claim("me", 10) == []
+    with database.begin() as connection:
+        connection.execute(
+            sa.update(tables.delivery).values(next_attempt_at=NOW - datetime.timedelta(days=999))
+        )
+    (claimed,) = outbox.claim("me", 10)
+    assert (claimed.delivery_id, claimed.attempts) == (first.delivery_id, 1)
+
+
+def test_results_are_kept_with_their_own_values(database, outbox):
+    items = [make_delivery() for _ in range(5)]
+    enqueue(database, outbox, items, "me")
+    before = outbox._database.now()
+    failed = DeliveryResult(items[1].delivery_id, DeliveryState.FAILED, 7, 410, "http_4xx: HTTP 410")
+    odd = DeliveryResult(items[2].delivery_id, DeliveryState.FAILED, 1, None, "x\x00\ud800" + "y" * 5000)
+    outbox.record(
+        "me", [done(items[0]), failed, odd, again(items[3], 60.0), again(items[4], 120.0, "dns: no")]
+    )
+    first, second, third, fourth, fifth = rows(database)
+    assert (first["state"], first["status"], first["attempts"], first["error"]) == ("delivered", 200, 1, None)
+    assert (second["state"], second["status"], second["attempts"]) == ("failed", 410, 7)
+    assert second["error"] == "http_4xx: HTTP 410"
+    assert third["error"].startswith("x\ufffd")
+    assert len(third["error"]) <= 500
+    assert all(row["owner"] is None and row["finished_at"] >= before for row in (first, second, third))
+    assert (fourth["state"], fourth["attempts"], fourth["finished_at"]) == ("pending", 1, None)
+    for row, wait in ((fourth, 60), (fifth, 120)):
+        assert 0 <= (row["next_attempt_at"] - before).total_seconds() - wait < 30
+    assert fifth["error"] == "dns: no"
+
+
+def test_nobody_takes_from_the_living(database, outbox):
+    outbox.register("other", "host-b", LONG)
+    item = make_delivery()
+    enqueue(database, outbox, [item], "me")
+    assert outbox.claim("other", 10) == []
+
+
+def test_what_the_dead_held_is_taken_over(database, outbox):
+    outbox.register("dead", "host-b", SHORT)
+    items = [make_delivery(alarm_id="a"), make_delivery(alarm_id="a"), make_delivery(alarm_id="b")]
+    enqueue(database, outbox, items, "dead")
+    assert outbox.claim("me", 10, orphans=False) == []
+    assert ids(outbox.claim("me", 10)) == ids([items[0], items[2]])
+    # The dead one learns of it when it comes back, and its results count no more.
+    assert outbox.renew("dead", LONG) is False
+    outbox.record("dead", [done(items[0])])
+    outbox.hand_back("dead", ids(items))
+    outbox.release("dead")
+    assert states(database) == [("leased", "me"), ("pending", None), ("leased", "me")]
+
+
+def test_a_renewed_worker_is_not_dead(database, outbox):
+    enqueue(database, outbox, [make_delivery()], "me")
+    assert outbox.renew("me", LONG) is True
+    outbox.register("other", "host-b", LONG)
+    assert outbox.claim("other", 10) == []
+    assert outbox.renew("nobody", LONG) is False
+
+
+def test_the_expired_get_nothing(database, outbox):
+    enqueue(database, outbox, [make_delivery()], None)
+    outbox.register("dead", "host-b", SHORT)
+    assert outbox.claim("dead", 10) == []
+    assert outbox.claim_next("gone", [make_delivery(alarm_id="x").order_key]) == []
+    assert states(database) == [("pending", None)]
+
+
+def test_expiry_is_read_from_the_database_clock(database, outbox, monkeypatch):
+    # A host whose own clock is a day off registers, renews and claims as everybody else.
+    class Fast(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return super().now(tz) + datetime.timedelta(days=1)
+
+    enqueue(database, outbox, [make_delivery()], "me")
+    monkeypatch.setattr(datetime, "datetime", Fast)
+    outbox.register("other", "host-b", 60.0)
+    assert outbox.claim("other", 10) == []
+    assert outbox.renew("other", 60.0) is True
+
+
+def test_a_clean_end_frees_everything_at_once(database, outbox):
+    items = [make_delivery(), make_delivery()]
+    enqueue(database, outbox, items, "me")
+    outbox.record("me", [done(items[0])])
+    outbox.release("me")
+    assert states(database) == [("delivered", None), ("pending", None)]
+    outbox.register("other", "host-b", LONG)
+    assert ids(outbox.claim("other", 10)) == [items[1].delivery_id]
+
+
+def test_handing_back_frees_what_is_named(database, outbox):
+    items = [make_delivery(), make_delivery(), make_delivery()]
+    enqueue(database, outbox, items, "me")
+    outbox.hand_back("me", [items[0].delivery_id])
+    outbox.hand_back("me", [items[1].delivery_id], delay=500.0)
+    assert [state for state, _ in states(database)] == ["pending", "pending", "leased"]
+    assert ids(outbox.claim("me", 10)) == [items[0].delivery_id]
+    assert outbox.leased_to("me") == {items[0].delivery_id, items[2].delivery_id}
+
+
+def test_a_claim_takes_the_oldest_and_leaves_what_is_to_be_avoided(database, outbox):
+    slow = [make_delivery(f"http://slow:80/x_{n}") for n in range(3)]
+    fast = [make_delivery("http://slow:8080/"), make_delivery("http://fast/")]
+    enqueue(database, outbox, [*slow, *fast], None)
+    assert ids(outbox.claim("me", 1)) == ids(slow[:1])
+    assert ids(outbox.claim("me", 10, avoid=["http://slow:80/"])) == ids(fast)
+    assert outbox.claim("me", 10, avoid=["http://slow:80/x_"]) == []
+    assert ids(outbox.claim("me", 10, avoid=["http://slow:80/x%", "http://_low:80/"])) == ids(slow[1:])
+
+
+def test_a_lost_transition_makes_no_empty_webhook_and_stops_nobody(database, outbox):
+    items = [make_delivery(), make_delivery()]
+    enqueue(database, outbox, items, None)
+    with database.begin() as connection:
+        connection.execute(
+            sa.delete(tables.transition).where(tables.transition.c.message_id == items[0].delivery_id)
+        )
+    claimed = outbox.claim("me", 10)
+    assert ids(claimed) == ids(items)
+    assert [item.action for item in claimed] == ["", items[1].action]
+
+
+def test_text_that_databases_refuse(database, outbox):
+    item = make_delivery("http://h/\x00\ud800")
+    assert len(order_key("a", item.action)) == 64
+    enqueue(database, outbox, [item], "me")
+    assert rows(database)[0]["action"].startswith("http://h/\ufffd")
+
+
+def test_several_claimers_never_share_a_delivery_and_keep_order(database, outbox):
+    items = [make_delivery(alarm_id=f"a{n % 40}") for n in range(120)]
+    enqueue(database, outbox, items, None)
+    workers = [f"w{n}" for n in range(4)]
+    sent, lock = [], threading.Lock()
+
+    def work(name):
+        left = 200
+        while left and len(sent) < len(items):
+            left -= 1
+            try:
+                taken = outbox.claim(name, 7)
+                with lock:
+                    sent.extend(taken)
+                outbox.record(name, [done(item) for item in taken])
+            except Retryable:
+                continue
+
+    for name in workers:
+        outbox.register(name, "host", LONG)
+    threads = [threading.Thread(target=work, args=(name,)) for name in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(ids(sent)) == sorted(ids(items))
+    by_key = {}
+    for item in sent:
+        by_key.setdefault(item.order_key, []).append(item.seq)
+    assert all(seqs == sorted(seqs) for seqs in by_key.values())
+    assert {row["state"] for row in rows(database)} == {"delivered"}
+
+
+def test_a_batch_costs_a_constant_number_of_statements(database, outbox):
+    def run(number):
+        listener = []
+
+        def note(conn, cursor, statement, parameters, context, executemany):
+            listener.append(statement)
+
+        sa.event.listen(database.engine, "before_cursor_execute", note)
+        try:
+            items = [make_delivery() for _ in range(number)]
+            with database.begin() as connection:
+                outbox.enqueue(connection, items, ["t"] * number, "me")
+            results = [again(item, float(n)) if n % 2 else done(item) for n, item in enumerate(items)]
+            outbox.record("me", results)
+            outbox.claim_next("me", {item.order_key for item in items})
+        finally:
+            sa.event.remove(database.engine, "before_cursor_execute", note)
+        return len(listener)
+
+    assert run(400) == run(4)
+
+
+def test_a_broken_transaction_leaves_nothing(database, outbox):
+    def break_off():
+        with database.begin() as connection:
+            outbox.enqueue(connection, [make_delivery()], ["t"], "me")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        break_off()
+    assert rows(database) == []
+    with database.begin() as connection:
+        assert outbox.enqueue(connection, [], [], "me") == []
