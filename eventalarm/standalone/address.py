@@ -1,0 +1,58 @@
+"""Where the unauthenticated API may listen: on loopback, unless somebody says that they know what they do."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Final
+
+from eventalarm.exceptions import InvalidOption
+
+CONSENT: Final = "--i-know-there-is-no-authentication"
+
+
+def listen(host: str, port: int, *, consent: bool) -> socket.socket:
+    """Return a listening socket on *host* and *port* (0: any free one); one address, IPv4 if there is one.
+
+    :raises InvalidOption: when *host* has no address, leads beyond loopback without *consent*, or the port
+        cannot be had.
+    """
+    family, address = _resolve(host)
+    if not consent and not ipaddress.ip_address(address).is_loopback:
+        shown = host if host == address else f"{host} ({address})"
+        raise InvalidOption(
+            "--host",
+            f"{shown} can be reached from other machines, and nobody is asked for a password here",
+            f"use 127.0.0.1, or add {CONSENT}",
+        )
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((address, port))
+        listening.listen(128)
+    except OSError as exc:
+        listening.close()
+        raise InvalidOption(
+            "--port",
+            f"{port} on {address} cannot be had ({exc.strerror})",
+            "use another one, or 0 for any free one",
+        ) from exc
+    return listening
+
+
+def url(listening: socket.socket) -> str:
+    """Return the URL under which *listening* can be reached from this machine."""
+    address, port = listening.getsockname()[:2]
+    number = ipaddress.ip_address(address)
+    if number.is_unspecified:
+        number = ipaddress.ip_address("127.0.0.1" if number.version == 4 else "::1")
+    return f"http://[{number}]:{port}" if number.version == 6 else f"http://{number}:{port}"
+
+
+def _resolve(host: str) -> tuple[socket.AddressFamily, str]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as exc:
+        raise InvalidOption("--host", f"{host} has no address ({exc})", "use 127.0.0.1") from exc
+    family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+    return family, str(address[0]).partition("%")[0]

@@ -1,0 +1,173 @@
+"""The data directory: who may use it, and the configuration that every part of the process reads from it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import pathlib
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from eventalarm.exceptions import InvalidOption
+from eventalarm.standalone import inprocess, sample
+
+Sections = Mapping[str, Mapping[str, str]]
+
+HEADER: Final = "# Written at every start of eventalarm-standalone; your own options go into conf.d/*.conf.\n"
+
+EVENT_PIPELINE: Final = """\
+# Ceilometer's event pipeline. Yours to edit: it is written only where it is missing.
+sources:
+    - name: event_source
+      events:
+          - "*"
+      sinks:
+          - event_sink
+sinks:
+    - name: event_sink
+      publishers:
+          - eventalarm://
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DataDir:
+    """The files of one data directory; *path* is absolute."""
+
+    path: pathlib.Path
+
+    @property
+    def aodh_conf(self) -> pathlib.Path:
+        """What Aodh's API and eventalarm read."""
+        return self.path / "aodh.conf"
+
+    @property
+    def ceilometer_conf(self) -> pathlib.Path:
+        """What Ceilometer's pipeline reads."""
+        return self.path / "ceilometer.conf"
+
+    @property
+    def overrides(self) -> pathlib.Path:
+        """The folder of the user's own options, stronger than both."""
+        return self.path / "conf.d"
+
+    @property
+    def event_pipeline(self) -> pathlib.Path:
+        """The user's ``event_pipeline.yaml``."""
+        return self.path / "event_pipeline.yaml"
+
+    @property
+    def database(self) -> pathlib.Path:
+        """The SQLite file that holds Aodh's tables and ours."""
+        return self.path / "aodh.sqlite"
+
+    @property
+    def log(self) -> pathlib.Path:
+        """The log of the whole process."""
+        return self.path / "standalone.log"
+
+    @property
+    def fault(self) -> pathlib.Path:
+        """A notification to post: a server goes to error."""
+        return self.path / "fault.json"
+
+    @property
+    def recovery(self) -> pathlib.Path:
+        """A notification to post: that server is active again."""
+        return self.path / "recovery.json"
+
+
+@contextlib.contextmanager
+def claim(path: str) -> Iterator[DataDir]:
+    """Make the directory *path* if need be and hold it for this process until the end of the block.
+
+    :raises InvalidOption: naming ``--data-dir`` when it cannot be used or another process holds it.
+    """
+    folder = pathlib.Path(path).expanduser().absolute()
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = stack.enter_context((folder / "lock").open("a+"))
+        except OSError as exc:
+            raise InvalidOption(
+                "--data-dir",
+                f"{folder} cannot be used ({exc.strerror})",
+                "name a directory that you may write",
+            ) from exc
+        _hold(lock, folder)
+        yield DataDir(folder)
+
+
+def _hold(lock: Any, folder: pathlib.Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        lock.seek(0)
+        holder = lock.read(20).strip() or "?"
+        raise InvalidOption(
+            "--data-dir",
+            f"{folder} is in use by process {holder}",
+            "stop that one first, or name another directory",
+        ) from exc
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+
+
+def fill(data: DataDir, aodh_paste: str, event_definitions: str) -> None:
+    """Write the configuration and the notifications to try; what belongs to the user is left alone.
+
+    *aodh_paste* and *event_definitions* are the files that Aodh and Ceilometer ship, named in full so that
+    none in ``/etc`` or the working directory is taken instead.
+    """
+    data.overrides.mkdir(exist_ok=True)
+    if not data.event_pipeline.exists():
+        data.event_pipeline.write_text(EVENT_PIPELINE)
+    _write(data.aodh_conf, _aodh_sections(data, aodh_paste))
+    _write(data.ceilometer_conf, _ceilometer_sections(data, event_definitions))
+    for path, notification in ((data.fault, sample.fault()), (data.recovery, sample.recovery())):
+        path.write_text(json.dumps(notification, indent=1) + "\n")
+    with contextlib.closing(sqlite3.connect(data.database)) as database:
+        # Readers and the one writer do not wait for each other.
+        database.execute("PRAGMA journal_mode = WAL")
+
+
+def _aodh_sections(data: DataDir, paste: str) -> Sections:
+    return {
+        "DEFAULT": {
+            "transport_url": inprocess.URL,
+            "control_exchange": "aodh",
+            "log_file": str(data.log),
+            "log_rotation_type": "size",
+            "max_logfile_size_mb": "10",
+            "max_logfile_count": "2",
+        },
+        "database": {"connection": f"sqlite:///{data.database}", "max_retries": "1"},
+        "api": {"auth_mode": "noauth", "paste_config": paste},
+        "oslo_policy": {"policy_file": str(data.path / "policy.yaml")},
+    }
+
+
+def _ceilometer_sections(data: DataDir, event_definitions: str) -> Sections:
+    return {
+        "DEFAULT": {
+            "transport_url": inprocess.URL,
+            "control_exchange": "ceilometer",
+            "event_pipeline_cfg_file": str(data.event_pipeline),
+        },
+        "event": {"definitions_cfg_file": event_definitions},
+        "notification": {"pipelines": "event"},
+    }
+
+
+def _write(path: pathlib.Path, sections: Sections) -> None:
+    lines = [HEADER]
+    for section, options in sections.items():
+        lines.append(f"[{section}]")
+        lines.extend(f"{name} = {value.replace('$', '$$')}" for name, value in options.items())
+        lines.append("")
+    path.write_text("\n".join(lines))
