@@ -119,7 +119,10 @@ class Rule:
 
     def watches(self, event_type: str) -> bool:
         """Tell whether the rule is about events of this type."""
-        return self.event_type == event_type or _pattern(self.event_type)(event_type) is not None
+        if not is_glob(self.event_type):
+            return self.event_type == event_type
+        # Not even a pattern that equals the type matches by that alone: "x[1]" is about "x1", as in Aodh.
+        return _pattern(self.event_type)(event_type) is not None
 
     def verdict(self, event: Event) -> Verdict:
         """Judge an event whose type the rule watches.
@@ -180,11 +183,14 @@ def compile_rule(rule: object, resource_traits: Collection[str]) -> Rule:
     :param resource_traits: the traits that name a resource; an ``eq`` on one of them identifies it.
     :raises InvalidRule: when the rule could never match; says which field and what to do.
     """
-    if not isinstance(rule, Mapping):
-        raise InvalidRule("rule", "not an object", "give {event_type, query}")
-    event_type = rule.get("event_type") or "*"
-    if not isinstance(event_type, str):
-        raise InvalidRule("event_type", "not text", "give a name or a pattern such as compute.instance.*")
+    if not isinstance(rule, Mapping) or not rule:
+        # Also what is left of a row whose JSON cannot be read: it must not match every event.
+        raise InvalidRule("rule", "empty or unreadable", "give {event_type, query}")
+    event_type = rule.get("event_type")
+    if event_type is None:
+        event_type = "*"
+    if not isinstance(event_type, str) or not event_type:
+        raise InvalidRule("event_type", "no text", "give a name, or a pattern such as compute.instance.*")
     query = rule.get("query") or []
     if not isinstance(query, list):
         raise InvalidRule("query", "not a list", "give a list of {field, op, type, value}")
