@@ -5,9 +5,11 @@ All times are aware UTC datetimes unless a name says otherwise. Dicts from the b
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import enum
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -23,6 +25,11 @@ UNKNOWN: Final = "insufficient data"
 
 STRING, INTEGER, FLOAT, DATETIME = 1, 2, 3, 4
 
+# Months, days and seconds of one digit, as in 2026-5-1: not ISO 8601, but Aodh reads them.
+ONE_DIGIT: Final = re.compile(r"(?<=[-:])(\d)(?!\d)", re.ASCII)
+
+LISTS: Final = frozenset({list, tuple})
+
 JSONDict = dict[str, Any]
 TraitValue = str | int | float | datetime.datetime
 
@@ -37,7 +44,7 @@ def parse_time(value: object) -> datetime.datetime:
             moment = datetime.datetime.fromisoformat(value)
         except ValueError:
             try:
-                moment = date_parser.isoparse(value.strip())
+                moment = date_parser.isoparse(ONE_DIGIT.sub(r"0\1", value.strip()))
             except (ValueError, OverflowError) as exc:
                 raise ValueError(f"not an ISO 8601 date: {value[:80]!r}") from exc
     elif isinstance(value, datetime.datetime):
@@ -108,15 +115,16 @@ class Event:
             if traits is not None:
                 self.bad_traits.append("traits")
             return {}
-        try:
-            return {name: (dtype, value) for name, dtype, value in traits}
-        except (TypeError, ValueError):
-            return self._read_each_trait(traits)
+        # Texts and mappings can be taken apart too, but they are no traits.
+        if LISTS.issuperset(map(type, traits)):
+            with contextlib.suppress(TypeError, ValueError):
+                return {name: (dtype, value) for name, dtype, value in traits}
+        return self._read_each_trait(traits)
 
     def _read_each_trait(self, traits: Iterable[object]) -> dict[str, Any]:
         good = {}
         for trait in traits:
-            if isinstance(trait, list | tuple) and len(trait) == 3 and isinstance(trait[0], str):
+            if isinstance(trait, list | tuple) and len(trait) >= 3 and isinstance(trait[0], str):
                 good[trait[0]] = (trait[1], trait[2])
             else:
                 self.bad_traits.append(repr(trait)[:80])
