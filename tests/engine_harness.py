@@ -1,0 +1,163 @@
+"""The engine on a real database, with a courier that only writes down what it is given."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from aodh.storage.sqlalchemy import models as aodh_models
+
+from eventalarm.evaluator import decide
+from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
+from eventalarm.evaluator.engine import BatchReport, Engine, EngineOptions
+from eventalarm.exceptions import InvalidRule
+from eventalarm.model import UTC, AlarmDefinition, Delivery, Event, Transition
+from eventalarm.storage import tables
+from eventalarm.storage.alarms import AlarmReader
+from eventalarm.storage.database import Database
+
+OWNER_TRAITS = ("project_id", "tenant_id")
+RESOURCE_TRAITS = ("resource_id", "instance_id", "host")
+ALARM_TABLE = aodh_models.Alarm.__table__
+
+
+class RecordingCourier:
+    """Keeps the transitions whose transaction was committed, in order; what was rolled back is forgotten."""
+
+    def __init__(self) -> None:
+        self.sent: list[Transition] = []
+        self.recoveries = 0
+        self._open: list[Transition] = []
+
+    def enqueue(self, connection: sa.Connection, transitions: Sequence[Transition]) -> list[Delivery]:
+        self._open = list(transitions)
+        return []
+
+    def submit(self, deliveries: Sequence[Delivery]) -> None:
+        self.sent += self._open
+        self._open = []
+
+    def recover(self) -> None:
+        self.recoveries += 1
+
+
+class EngineHarness:
+    """One engine with a cache of its own, as one listener process has it."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Callable[[], datetime.datetime] | None = None,
+        infrastructure_projects: Sequence[str] = (),
+        clear_mode: str = decide.WITH_OK_ACTIONS,
+        max_candidates: int = 10000,
+        courier: Any = None,
+    ) -> None:
+        self.database = database
+        self.courier = courier or RecordingCourier()
+        self.bad_rules: list[tuple[str, str]] = []
+        self.cache = AlarmCache(
+            AlarmReader(database, (decide.EVENT_TYPE,)),
+            CacheOptions(RESOURCE_TRAITS, overlap=10.0, reload_interval=600.0, max_alarms=1_000_000),
+            clears=lambda definition: decide.clears(clear_mode, definition),
+            bad_rule=self._bad_rule,
+            monotonic=time.monotonic,
+        )
+        options = EngineOptions(
+            types=(decide.EVENT_TYPE,),
+            owner_traits=OWNER_TRAITS,
+            resource_traits=RESOURCE_TRAITS,
+            infrastructure_projects=tuple(infrastructure_projects),
+            clear_mode=clear_mode,
+            record_history=True,
+            max_candidates=max_candidates,
+        )
+        clocks = {"clock": clock} if clock is not None else {}
+        self.engine = Engine(database, self.cache, self.courier, options, **clocks)
+
+    def _bad_rule(self, definition: AlarmDefinition, error: InvalidRule) -> None:
+        self.bad_rules.append((definition.alarm_id, error.field))
+
+    @property
+    def sent(self) -> list[Transition]:
+        """The transitions with actions, as committed."""
+        return list(self.courier.sent)
+
+    def process(self, *events: Event | dict[str, Any]) -> BatchReport:
+        """Evaluate events as one batch."""
+        return self.engine.process([e if isinstance(e, Event) else Event.parse(e) for e in events])
+
+
+def alarm_row(alarm_id: str = "", *, rule: Any, **columns: Any) -> dict[str, Any]:
+    """Return a row of Aodh's alarm table, as its API would have written it a moment ago."""
+    now = datetime.datetime.now(UTC).replace(tzinfo=None)
+    row = {
+        "alarm_id": alarm_id or str(uuid.uuid4()),
+        "enabled": True,
+        "name": "an alarm",
+        "type": "event",
+        "severity": "low",
+        "description": "",
+        "timestamp": now,
+        "user_id": "user",
+        "project_id": "project-a",
+        "state": "ok",
+        "state_reason": "Not evaluated yet",
+        "state_timestamp": now,
+        "ok_actions": [],
+        "alarm_actions": ["http://alarm"],
+        "insufficient_data_actions": [],
+        "repeat_actions": False,
+        "rule": rule,
+        "time_constraints": [],
+        "evaluate_timestamp": now,
+    }
+    return row | columns
+
+
+def insert_alarms(database: Database, *rows: Mapping[str, Any]) -> None:
+    """Write rows of Aodh's alarm table with Aodh's own column types."""
+    with database.begin() as connection:
+        connection.execute(sa.insert(ALARM_TABLE), list(rows))
+
+
+def read_alarm(database: Database, alarm_id: str) -> dict[str, Any]:
+    """Return an alarm row as Aodh reads it."""
+    with database.read() as connection:
+        row = connection.execute(sa.select(ALARM_TABLE).where(ALARM_TABLE.c.alarm_id == alarm_id)).one()
+    return dict(row._mapping)
+
+
+def read_table(database: Database, table: sa.Table, **equal: Any) -> list[dict[str, Any]]:
+    """Return the rows of one of our tables."""
+    wanted = [table.c[name] == value for name, value in equal.items()]
+    with database.read() as connection:
+        return [dict(row._mapping) for row in connection.execute(sa.select(table).where(*wanted))]
+
+
+def transitions(database: Database, **equal: Any) -> list[dict[str, Any]]:
+    """Return recorded transitions, oldest first."""
+    return sorted(read_table(database, tables.transition, **equal), key=lambda row: row["recorded_at"])
+
+
+def occurrences(database: Database, **equal: Any) -> list[dict[str, Any]]:
+    """Return occurrences, oldest first."""
+    return sorted(read_table(database, tables.occurrence, **equal), key=lambda row: row["raised_at"])
+
+
+def history(database: Database, alarm_id: str) -> list[dict[str, Any]]:
+    """Return the details of Aodh's history records of an alarm."""
+    rows = read_table(database, tables.alarm_history, alarm_id=alarm_id)
+    return [json.loads(row["detail"]) for row in sorted(rows, key=lambda row: row["timestamp"])]
+
+
+def create_schemas(database: Database) -> None:
+    """Create Aodh's tables and ours, without their migrations."""
+    aodh_models.Base.metadata.create_all(database.engine)
+    tables.metadata.create_all(database.engine)
