@@ -200,7 +200,8 @@ class ProjectIndex:
             watching = [key for key in self._by_pattern.keys() if Rule(str(key), (), ()).watches(event_type)]  # noqa: SIM118
             patterns = tuple(watching)
             if len(resolved) >= RESOLVED_LIMIT:
-                resolved = self._resolved = {}
+                # Never put a new dict in its place: the writer may just have, and what we found is older.
+                resolved.clear()
             resolved[event_type] = patterns
         return patterns
 
