@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import argparse
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eventalarm.standalone.cloud import Standalone
+    from eventalarm.standalone.datadir import DataDir
+    from eventalarm.trace import Trace
 
 PROG = "eventalarm-standalone"
 DEFAULT_PORT = 8042
@@ -118,21 +125,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command until it is told to stop; the exit codes are those of the help text."""
     chosen = parser().parse_args(argv)
     stopping = stop_signals()
-    print("Starting ...", flush=True)
-    from eventalarm import service  # noqa: PLC0415 - heavy, and --help needs none of it
-    from eventalarm.standalone import cloud, hints  # noqa: PLC0415
+    # Imported here: heavy, and --help needs none of it.
+    from eventalarm import service  # noqa: PLC0415
+    from eventalarm.standalone import address, datadir, hints  # noqa: PLC0415
 
-    with service.errors_on_stderr(PROG):
-        standalone = cloud.Standalone(
-            cloud.Options(chosen.data_dir, chosen.host, chosen.port, chosen.consent), prog=PROG
-        )
-        data = standalone.start()
+    with service.errors_on_stderr(PROG), datadir.claim(chosen.data_dir) as data:
+        listening = address.listen(chosen.host, chosen.port, consent=chosen.consent)
+        print("Starting ...", flush=True)
+        standalone = build(data, listening, prog=PROG)
+        standalone.start()
         print(f"Serving on {standalone.endpoint} with the data in {data.path}; Ctrl-C ends it.\n")
         print(hints.next_steps(standalone.endpoint, data), flush=True)
         stopping.wait()
         standalone.stop()
     print("Stopped; the data is kept.")
     return 0
+
+
+def build(data: DataDir, listening: socket.socket, *, prog: str, trace: Trace | None = None) -> Standalone:
+    """Return what runs the chain; loading its parts takes seconds.
+
+    :raises InvalidOption: when a package that only this needs is not installed.
+    """
+    from eventalarm.exceptions import InvalidOption  # noqa: PLC0415
+
+    try:
+        from eventalarm.standalone.cloud import Standalone  # noqa: PLC0415
+    except ModuleNotFoundError as exc:
+        if exc.name not in ("waitress", "aodhclient"):
+            raise
+        raise InvalidOption(prog, f"needs {exc.name}", "pip install 'eventalarm[standalone]'") from exc
+    return Standalone(data, listening, prog=prog, trace=trace)
 
 
 if __name__ == "__main__":

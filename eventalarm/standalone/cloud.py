@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import pathlib
+import socket
 
 from aodh import storage as aodh_storage
 from aodh.api import app as aodh_api
@@ -25,64 +25,56 @@ LOG = logging.getLogger(__name__)
 PASTE = str(pathlib.Path(aodh_api.__file__).with_name("api-paste.ini"))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Options:
-    """What a person chooses; *consent* is to listen beyond loopback."""
-
-    data_dir: str
-    host: str = "127.0.0.1"
-    port: int = 0
-    consent: bool = False
-
-
 class Standalone:
     """Aodh's API, Ceilometer's event pipeline, a bus, and eventalarm, on one data directory.
 
+    :param data: the directory, claimed for this process.
+    :param listening: where to serve; closed by :meth:`stop`.
     :param prog: the command on whose behalf; it is named in configuration errors.
     """
 
-    def __init__(self, options: Options, *, prog: str, trace: Trace | None = None) -> None:
-        self._options = options
+    def __init__(
+        self, data: DataDir, listening: socket.socket, *, prog: str, trace: Trace | None = None
+    ) -> None:
+        self._data = data
+        self._listening = listening
         self._prog = prog
         self._trace = trace
         self._running = contextlib.ExitStack()
-        self.endpoint = ""
+        self.endpoint = address.url(listening)
 
-    def start(self) -> DataDir:
-        """Return once everything works, with the directory it works on.
+    def start(self) -> None:
+        """Return once everything works; when it fails, nothing is left running.
 
-        :raises InvalidOption: naming the option that cannot work; nothing is left running then.
+        :raises InvalidOption: naming the option or file that cannot work.
         :raises eventalarm.exceptions.EventAlarmError: when the database cannot be used.
         :raises SystemExit: code 2, after one line on stderr, when the user's own options are wrong.
         """
         with contextlib.ExitStack() as undo:
-            listening = address.listen(self._options.host, self._options.port, consent=self._options.consent)
-            undo.callback(listening.close)
-            data = undo.enter_context(datadir.claim(self._options.data_dir))
-            datadir.fill(data, PASTE, EVENT_DEFINITIONS)
-            conf = self._configuration(data)
+            undo.callback(self._listening.close)
+            datadir.fill(self._data, PASTE, EVENT_DEFINITIONS)
+            conf = self._configuration()
             _create_tables(conf)
             listener = app.ListenerProcess(conf, trace=self._trace)
             undo.callback(listener.stop)
             listener.start()
-            agent = Agent(data, self._trace)
+            agent = Agent(self._data, self._trace)
             agent.start()
             undo.callback(agent.stop)
-            web = WebServer(dispatch(aodh_api.load_app(conf), Intake(agent.put, agent.exchanges)), listening)
+            intake = Intake(agent.put, agent.exchanges)
+            web = WebServer(dispatch(aodh_api.load_app(conf), intake), self._listening)
             web.start()
             undo.callback(web.stop)
-            self.endpoint = address.url(listening)
-            LOG.info("Serving %s from %s", self.endpoint, data.path)
+            LOG.info("Serving %s from %s", self.endpoint, self._data.path)
             self._running = undo.pop_all()
-        return data
 
     def stop(self) -> None:
-        """Take no more requests, see through what was taken, and let go of the directory."""
+        """Take no more requests and see through what was taken."""
         self._running.close()
 
-    def _configuration(self, data: DataDir) -> cfg.ConfigOpts:
+    def _configuration(self) -> cfg.ConfigOpts:
         return service.prepare(
-            ["--config-file", str(data.aodh_conf), "--config-dir", str(data.overrides)],
+            ["--config-file", str(self._data.aodh_conf), "--config-dir", str(self._data.overrides)],
             prog=self._prog,
             description="",
             epilog="",

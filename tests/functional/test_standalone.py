@@ -1,0 +1,337 @@
+"""``eventalarm-standalone`` as a person uses it: a process, its port, its data directory, aodhclient."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import aodhclient.client
+import aodhclient.noauth
+import pytest
+from keystoneauth1 import session
+
+from eventalarm.standalone import hints, sample
+from tests.functional.helpers import Process, WebhookSink, console_script, wait_until
+
+PROGRAM = console_script("eventalarm-standalone")
+
+
+@dataclass
+class Standalone:
+    """A running program under test."""
+
+    process: Process
+    data_dir: pathlib.Path
+    endpoint: str
+
+    def client(self, project: str | None = None) -> Any:
+        auth = aodhclient.noauth.AodhNoAuthPlugin(
+            "tester", project or hints.project(), hints.ROLES, self.endpoint
+        )
+        return aodhclient.client.Client("2", session=session.Session(auth=auth))
+
+    def post(
+        self, notification: object, exchange: str | None = None, **headers: str
+    ) -> tuple[int, dict[str, Any]]:
+        body = notification if isinstance(notification, bytes) else json.dumps(notification).encode()
+        query = f"?exchange={exchange}" if exchange is not None else ""
+        request = urllib.request.Request(
+            f"{self.endpoint}/notifications{query}",
+            body,
+            {"Content-Type": "application/json", **headers},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as exc:
+            return exc.code, json.load(exc)
+
+    def watch(self, url: str, instance: str, **more: Any) -> str:
+        """Create the alarm of the README on *instance* and return its id."""
+        rule = {
+            "event_type": "compute.instance.update",
+            "query": [
+                {"field": "traits.instance_id", "op": "eq", "type": "string", "value": instance},
+                {"field": "traits.state", "op": "eq", "type": "string", "value": "error"},
+            ],
+        }
+        alarm = {"name": f"failed-{instance}", "type": "event", "event_rule": rule, "alarm_actions": [url]}
+        created: str = self.client().alarm.create({**alarm, **more})["alarm_id"]
+        return created
+
+
+def start(data_dir: pathlib.Path, log: pathlib.Path, *arguments: str) -> Standalone:
+    process = Process([PROGRAM, "--data-dir", str(data_dir), "--port", "0", *arguments], log)
+    try:
+        endpoint = process.wait_for_log(r"Serving on (http://\S+)")[1]
+        process.wait_for_log("standalone.log")
+    except BaseException:
+        process.close()
+        raise
+    return Standalone(process, data_dir, endpoint)
+
+
+@contextlib.contextmanager
+def running(data_dir: pathlib.Path, log: pathlib.Path, *arguments: str) -> Iterator[Standalone]:
+    one = start(data_dir, log, *arguments)
+    try:
+        yield one
+    finally:
+        one.process.close()
+
+
+@pytest.fixture(scope="module")
+def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+    folder = tmp_path_factory.mktemp("standalone")
+    with running(folder / "data", folder / "log") as one:
+        yield one
+
+
+def notification(instance: str, state: str, **more: Any) -> dict[str, Any]:
+    payload = {**sample.fault()["payload"], "instance_id": instance, "state": state}
+    return {**sample.fault(), "payload": payload, **more}
+
+
+def refused(*arguments: str) -> str:
+    """Return what the program said when it refused to start."""
+    done = subprocess.run(
+        [PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+def test_a_fault_raises_and_its_recovery_clears(standalone: Standalone, webhook_sink: WebhookSink) -> None:
+    server, client = str(uuid.uuid4()), standalone.client()
+    alarm_id = standalone.watch(webhook_sink.url("/bad"), server, ok_actions=[webhook_sink.url("/good")])
+    before = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+    status, answer = standalone.post(notification(server, "error"))
+    (raised,) = webhook_sink.wait(1, "/bad")
+
+    assert status == 202
+    assert (raised.json["alarm_id"], raised.json["current"]) == (alarm_id, "alarm")
+    event = raised.json["reason_data"]["event"]
+    assert event["message_id"] == answer["message_id"]
+    assert ["state", 1, "error"] in event["traits"]
+    alarm = client.alarm.get(alarm_id)
+    assert alarm["state"] == "alarm"
+    assert datetime.datetime.fromisoformat(alarm["state_timestamp"]) >= before
+    newest = client.alarm_history.get(alarm_id)[0]
+    assert newest["type"] == "state transition"
+    assert json.loads(newest["detail"])["state"] == "alarm"
+
+    standalone.post(notification(server, "active"))
+    (cleared,) = webhook_sink.wait(1, "/good")
+
+    assert (cleared.json["previous"], cleared.json["current"]) == ("alarm", "ok")
+    assert client.alarm.get(alarm_id)["state"] == "ok"
+    assert len(webhook_sink.requests) == 2
+
+
+def test_the_same_message_fires_once(standalone: Standalone, webhook_sink: WebhookSink) -> None:
+    first, second = str(uuid.uuid4()), str(uuid.uuid4())
+    for server in (first, second):
+        standalone.watch(webhook_sink.url(f"/{server}"), server, repeat_actions=True)
+    same = notification(first, "error", message_id=str(uuid.uuid4()))
+
+    answers = [standalone.post(same), standalone.post(same), standalone.post(notification(second, "error"))]
+
+    # The bus keeps the order, so that the third webhook tells that the second post was evaluated.
+    webhook_sink.wait(1, f"/{second}")
+    assert [status for status, _ in answers] == [202, 202, 202]
+    assert answers[0][1]["message_id"] == same["message_id"]
+    assert len(webhook_sink.at(f"/{first}")) == 1
+
+
+def test_a_recording_from_a_broker_is_taken_as_it_is(
+    standalone: Standalone, webhook_sink: WebhookSink
+) -> None:
+    server = str(uuid.uuid4())
+    standalone.watch(webhook_sink.url("/hook"), server)
+    inner = sample.told_now(notification(server, "error"), datetime.datetime.now(datetime.UTC))
+
+    status, answer = standalone.post({"oslo.version": "2.0", "oslo.message": json.dumps(inner)}, "nova")
+
+    (hook,) = webhook_sink.wait(1, "/hook")
+    assert (status, answer["message_id"]) == (202, inner["message_id"])
+    generated = datetime.datetime.fromisoformat(hook.json["reason_data"]["event"]["generated"])
+    assert generated == datetime.datetime.fromisoformat(inner["timestamp"])
+
+
+def test_another_project_sees_neither_alarm_nor_fault(
+    standalone: Standalone, webhook_sink: WebhookSink
+) -> None:
+    server, other = str(uuid.uuid4()), uuid.uuid4().hex
+    alarm_id = standalone.watch(webhook_sink.url("/hook"), server)
+    payload = {**notification(server, "error")["payload"], "tenant_id": other}
+
+    standalone.post({**notification(server, "error"), "payload": payload})
+    standalone.post(notification(server, "error"))
+
+    (hook,) = webhook_sink.wait(1, "/hook")
+    traits = {name: value for name, _, value in hook.json["reason_data"]["event"]["traits"]}
+    assert traits["tenant_id"] == hints.project()
+    assert alarm_id not in [alarm["alarm_id"] for alarm in standalone.client(other).alarm.list()]
+
+
+GOOD = notification("server", "error")
+
+
+@pytest.mark.parametrize(
+    ("body", "exchange", "status", "field"),
+    [
+        (b"{", None, 400, "body"),
+        ([], None, 400, "body"),
+        (b"\xff\xfe", None, 400, "body"),
+        ({**GOOD, "payload": "text"}, None, 400, "payload"),
+        ({**GOOD, "event_type": ""}, None, 400, "event_type"),
+        ({**GOOD, "publisher_id": None}, None, 400, "publisher_id"),
+        ({**GOOD, "message_id": 7}, None, 400, "message_id"),
+        ({**GOOD, "timestamp": "yesterday"}, None, 400, "timestamp"),
+        ({**GOOD, "priority": "loud"}, None, 400, "priority"),
+        ({"oslo.message": "no"}, None, 400, "oslo.message"),
+        (GOOD, "nowhere", 400, "exchange"),
+        ({**GOOD, "payload": {"padding": "x" * 1024 * 1024}}, None, 413, "body"),
+    ],
+)
+def test_a_bad_body_is_refused_by_field(
+    standalone: Standalone, body: object, exchange: str | None, status: int, field: str
+) -> None:
+    code, answer = standalone.post(body, exchange)
+
+    assert (code, answer["field"]) == (status, field)
+    assert answer["message"].startswith(f"{field}: ")
+
+
+def test_only_declared_json_is_posted(standalone: Standalone) -> None:
+    code, answer = standalone.post(GOOD, **{"Content-Type": "text/plain"})
+    assert (code, answer["field"]) == (415, "Content-Type")
+
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{standalone.endpoint}/notifications", timeout=10)
+    assert (caught.value.code, caught.value.headers["Allow"]) == (405, "POST")
+    caught.value.close()
+
+
+def test_the_printed_lines_work(standalone: Standalone, webhook_sink: WebhookSink) -> None:
+    text = standalone.process.text()
+    alarm = re.search(r"openstack alarm create .*\\\n.*\\\n.*", text)
+    exports = re.search(r"export .*", text)
+    posts = re.findall(r"curl .*", text)
+    assert alarm, text
+    assert exports, text
+    assert len(posts) == 2
+    script = "\n".join(
+        [
+            "set -e",
+            exports[0],
+            alarm[0].replace("http://127.0.0.1:9000/", webhook_sink.url("/hook")),
+            *(f"{post} --fail --silent --show-error" for post in posts),
+        ]
+    )
+    path = f"{pathlib.Path(PROGRAM).parent}:{os.environ['PATH']}"
+
+    done = subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        env={"PATH": path, "HOME": str(standalone.data_dir)},
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    hooks = webhook_sink.wait(2, "/hook")
+    assert [hook.json["current"] for hook in hooks] == ["alarm", "ok"]
+
+
+def test_a_second_one_on_the_same_directory_is_refused(standalone: Standalone) -> None:
+    said = refused("--data-dir", str(standalone.data_dir), "--port", "0")
+
+    assert f"in use by process {standalone.process.pid}" in said
+    assert standalone.client().alarm.list() is not None
+
+
+def test_a_taken_port_is_refused(standalone: Standalone, tmp_path: pathlib.Path) -> None:
+    port = standalone.endpoint.rpartition(":")[2]
+
+    said = refused("--data-dir", str(tmp_path / "data"), "--port", port)
+
+    assert f"--port: {port} on 127.0.0.1" in said
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_beyond_loopback_needs_consent(tmp_path: pathlib.Path, host: str) -> None:
+    said = refused("--data-dir", str(tmp_path / "data"), "--port", "0", "--host", host)
+
+    assert "--i-know-there-is-no-authentication" in said
+
+
+def test_a_pipeline_that_cannot_work_is_said(tmp_path: pathlib.Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    pipeline = data / "event_pipeline.yaml"
+    source = {"name": "s", "events": ["*"], "sinks": ["k"]}
+    sink = {"name": "k", "publishers": ["eventalarm://?policy=none"]}
+    pipeline.write_text(json.dumps({"sources": [source], "sinks": [sink]}))
+
+    said = refused("--data-dir", str(data), "--port", "0")
+
+    assert str(pipeline) in said
+    assert "policy" in (data / "standalone.log").read_text()
+
+
+def test_the_data_outlives_a_clean_end_and_a_webhook_the_consumer(
+    tmp_path: pathlib.Path, webhook_sink: WebhookSink
+) -> None:
+    data, server = tmp_path / "data", str(uuid.uuid4())
+    webhook_sink.behave("/hook", statuses=[503, 200], headers={"Retry-After": "2"})
+    consent = ["--host", "0.0.0.0", "--i-know-there-is-no-authentication"]
+    with running(data, tmp_path / "first", *consent) as one:
+        alarm_id = one.watch(webhook_sink.url("/hook"), server)
+        one.post(notification(server, "error"))
+        webhook_sink.wait(1, "/hook")
+        assert one.process.terminate() == 0
+        assert "the data is kept" in one.process.text()
+
+    with running(data, tmp_path / "second") as again:
+        assert again.client().alarm.get(alarm_id)["state"] == "alarm"
+        refusals = webhook_sink.wait(2, "/hook")
+        assert len({hook.headers["X-Eventalarm-Delivery-Id"] for hook in refusals}) == 1
+        again.process.popen.send_signal(signal.SIGINT)
+        assert again.process.wait(30) == 0
+
+
+def test_what_was_accepted_is_evaluated_before_a_clean_end(
+    tmp_path: pathlib.Path, webhook_sink: WebhookSink
+) -> None:
+    data, server = tmp_path / "data", str(uuid.uuid4())
+    with running(data, tmp_path / "first") as one:
+        alarm_id = one.watch(webhook_sink.url("/hook"), server)
+        for _ in range(200):
+            one.post(notification(str(uuid.uuid4()), "error"))
+        one.post(notification(server, "error"))
+        assert one.process.terminate() == 0
+
+    with running(data, tmp_path / "second") as again:
+        wait_until(lambda: again.client().alarm.get(alarm_id)["state"] == "alarm", 5, "the alarm")
+        webhook_sink.wait(1, "/hook")
