@@ -44,7 +44,8 @@ class TrustSender:
         return await self._http.post(action.http_url(url), delivery, headers)
 
     async def close(self) -> None:
-        """Nothing of its own to let go of."""
+        """Close the connections."""
+        await self._http.close()
 
 
 def _trusted(conf: Any, parts: urllib.parse.SplitResult) -> tuple[str, dict[str, str]]:

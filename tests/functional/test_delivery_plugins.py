@@ -1,0 +1,289 @@
+"""Actions of other schemes: Aodh's own plugins, Keystone trusts, and aodh-notifier's topic."""
+
+import asyncio
+import json
+import logging
+import threading
+
+import oslo_messaging
+import pytest
+from aodh import keystone_client
+from aodh import opts as aodh_opts
+from keystoneauth1 import loading
+from oslo_config import cfg
+
+from eventalarm import bus
+from eventalarm.delivery.aodh_topic import EVENT_TYPE, AodhTopicSender
+from eventalarm.delivery.http import HttpSender
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.plugins import PluginSender, installed
+from eventalarm.delivery.router import Router
+from eventalarm.delivery.threads import Threads
+from eventalarm.delivery.trust import TrustSender
+from eventalarm.exceptions import DeliveryError, MessageTooLarge, PublishError
+from tests.functional.helpers import wait_until
+from tests.unit.delivery.parts import make_delivery
+
+OPTIONS = DeliveryOptions(total_timeout=5.0, plugin_threads=2)
+
+
+@pytest.fixture(scope="module")
+def conf():
+    conf = cfg.ConfigOpts()
+    for group, opts in aodh_opts.list_opts():
+        conf.register_opts(list(opts), group=None if group == "DEFAULT" else group)
+    keystone_client.register_keystoneauth_opts(conf)
+    conf([])
+    conf.register_opts(loading.get_auth_plugin_conf_options("password"), group="service_credentials")
+    return conf
+
+
+def attempt(sender, item):
+    """Return what one attempt returned, or the DeliveryError it raised."""
+
+    async def run():
+        try:
+            return await sender.send(item)
+        except DeliveryError as exc:
+            return exc
+        finally:
+            await sender.close()
+
+    return asyncio.run(run())
+
+
+def test_aodh_plugins_are_installed():
+    assert {"http", "https", "log", "test", "trust+http", "trust+https", "zaqar"} <= installed()
+
+
+def test_a_plugin_is_called_as_aodh_calls_it(conf):
+    sender = PluginSender(conf, OPTIONS)
+    item = make_delivery("test://somewhere/x?y=z")
+    assert attempt(sender, item) is None
+    (call,) = sender._plugins["test"].notifications
+    action, *told = call
+    assert (action.scheme, action.netloc, action.path, action.query) == ("test", "somewhere", "/x", "y=z")
+    body = item.notification.body()
+    names = ("alarm_id", "alarm_name", "severity", "previous", "current", "reason", "reason_data")
+    assert told == [body[name] for name in names]
+
+
+def test_the_log_plugin_logs(conf, caplog):
+    caplog.set_level(logging.INFO, "aodh.notifier.log")
+    assert attempt(PluginSender(conf, OPTIONS), make_delivery("log://")) is None
+    assert "Notifying alarm disk" in caplog.text
+
+
+def test_an_unknown_scheme_is_given_up_at_once(conf):
+    for action in ("gopher://h/", "nonsense", ""):
+        error = attempt(PluginSender(conf, OPTIONS), make_delivery(action))
+        assert (error.reason, error.permanent) == ("unknown_scheme", True)
+
+
+def test_a_plugin_that_cannot_be_loaded_fails_its_scheme_only(conf):
+    schemes = installed() | {"missing"}
+
+    async def run():
+        sender = PluginSender(conf, OPTIONS, lambda: schemes)
+        with pytest.raises(DeliveryError) as caught:
+            await sender.send(make_delivery("missing://x"))
+        assert await sender.send(make_delivery("test://x")) is None
+        return caught.value
+
+    error = asyncio.run(run())
+    assert (error.reason, error.permanent) == ("plugin_unusable", False)
+
+
+class Troubled:
+    """A plugin with whatever trouble it is made with."""
+
+    def __init__(self, trouble):
+        self.notify = trouble
+
+
+def test_an_error_of_a_plugin_is_a_failed_attempt_and_tells_no_secret(conf):
+    def trouble(*args):
+        raise ValueError(args[0].geturl())
+
+    sender = PluginSender(conf, OPTIONS)
+    sender._plugins["test"] = Troubled(trouble)
+    error = attempt(sender, make_delivery("test://x/?signature=secret"))
+    assert (error.reason, error.detail, error.permanent) == ("plugin_error", "ValueError", False)
+
+
+def test_a_hung_plugin_holds_its_own_threads_and_nothing_else(conf):
+    release = threading.Event()
+    options = DeliveryOptions(total_timeout=0.2, plugin_threads=2)
+
+    async def run():
+        sender = PluginSender(conf, options)
+        sender._plugins["test"] = Troubled(lambda *args: release.wait(30))
+        hung = make_delivery("test://x")
+        reasons = []
+        for _ in range(3):
+            with pytest.raises(DeliveryError) as caught:
+                await sender.send(hung)
+            reasons.append(caught.value.reason)
+        assert await sender.send(make_delivery("log://")) is None
+        release.set()
+        sender._plugins["test"] = Troubled(lambda *args: None)
+        while True:  # until a place is free again; pytest's timeout is the limit
+            try:
+                await sender.send(hung)
+            except DeliveryError:
+                continue
+            return reasons
+
+    try:
+        assert asyncio.run(run()) == ["timeout", "timeout", "busy"]
+    finally:
+        release.set()
+
+
+def test_what_a_call_raises_is_what_its_caller_sees():
+    def own_timeout():
+        raise TimeoutError("mine")
+
+    async def run():
+        threads = Threads("t", 1, timeout=5.0)
+        assert await threads.run(max, 1, 2) == 2
+        with pytest.raises(TimeoutError, match="mine"):
+            await threads.run(own_timeout)
+        with pytest.raises(ZeroDivisionError):
+            await threads.run(divmod, 1, 0)
+
+    asyncio.run(run())
+
+
+def test_the_scheme_decides_who_sends(conf, webhook_sink):
+    http, others = HttpSender(OPTIONS), PluginSender(conf, OPTIONS)
+    router = Router({"http": http, "https": http}, others)
+    places = {
+        action: router.destination(make_delivery(action))
+        for action in ("HTTP://H:80/x", "log://a", "log://b", "x\ny")
+    }
+    assert (places["HTTP://H:80/x"].host, places["HTTP://H:80/x"].limit) == ("h", 16)
+    assert places["log://a"] == places["log://b"]
+    assert places["log://a"].limit == OPTIONS.plugin_threads
+    assert attempt(router, make_delivery(webhook_sink.url("/"))) == 200
+
+
+# ---- trust+http
+
+
+def keystone(sink, conf, status=201):
+    """Let *sink* be Keystone too."""
+    expires = "2099-01-01T00:00:00.000000Z"
+    token = {
+        "token": {"expires_at": expires, "issued_at": expires, "methods": ["password"], "user": {"id": "u"}}
+    }
+    version = {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": sink.url("/v3/")}]}
+    versions = json.dumps({"version": version}).encode()
+    headers = {"Content-Type": "application/json"}
+    sink.behave("/v3", body=versions, headers=headers)
+    sink.behave("/v3/", body=versions, headers=headers)
+    token_headers = {**headers, "X-Subject-Token": "token-of-the-trust"}
+    sink.behave("/v3/auth/tokens", statuses=[status], body=json.dumps(token).encode(), headers=token_headers)
+    for name, value in {"auth_url": sink.url("/v3"), "username": "aodh", "password": "pw"}.items():
+        conf.set_override(name, value, group="service_credentials")
+    conf.set_override("user_domain_id", "default", group="service_credentials")
+
+
+def trust_sender(conf, options=OPTIONS):
+    return TrustSender(conf, options, HttpSender(options))
+
+
+def test_a_trust_action_is_posted_with_a_token_of_its_trust(conf, webhook_sink):
+    keystone(webhook_sink, conf)
+    url = webhook_sink.url("/signal?a=%2F").replace("http://", "trust+http://trust-id@")
+    assert attempt(trust_sender(conf), make_delivery(url)) == 200
+    (asked,) = webhook_sink.at("/v3/auth/tokens")
+    assert asked.json["auth"]["scope"]["OS-TRUST:trust"] == {"id": "trust-id"}
+    (posted,) = webhook_sink.at("/signal?a=%2F")
+    assert posted.headers["X-Auth-Token"] == "token-of-the-trust"
+    assert posted.json["current"] == "alarm"
+    assert "Authorization" not in posted.headers
+
+
+def test_without_keystone_only_trust_actions_fail(conf, webhook_sink):
+    keystone(webhook_sink, conf, status=503)
+    url = webhook_sink.url("/signal").replace("http://", "trust+http://trust-id@")
+    error = attempt(trust_sender(conf), make_delivery(url))
+    assert (error.reason, error.permanent) == ("keystone", False)
+    assert webhook_sink.at("/signal") == []
+    assert attempt(HttpSender(OPTIONS), make_delivery(webhook_sink.url("/"))) == 200
+
+
+def test_a_trust_action_does_not_climb_the_fence(conf, webhook_sink):
+    keystone(webhook_sink, conf)
+    from ipaddress import ip_network  # noqa: PLC0415
+
+    fenced = DeliveryOptions(deny_networks=(ip_network("169.254.0.0/16"),))
+    error = attempt(trust_sender(conf, fenced), make_delivery("trust+http://t@169.254.169.254/"))
+    assert (error.reason, error.permanent) == ("fenced", True)
+
+
+def test_a_hung_consumer_of_a_trust_action_costs_its_timeout(conf, webhook_sink):
+    keystone(webhook_sink, conf)
+    release = webhook_sink.hang("/signal")
+    url = webhook_sink.url("/signal").replace("http://", "trust+http://trust-id@")
+    options = DeliveryOptions(total_timeout=1.0)
+    assert attempt(trust_sender(conf, options), make_delivery(url)).reason == "timeout"
+    release()
+
+
+def test_a_trust_action_without_a_trust(conf):
+    error = attempt(trust_sender(conf), make_delivery("trust+http://127.0.0.1:1/"))
+    assert (error.reason, error.permanent) == ("bad_action", True)
+
+
+# ---- mode = aodh
+
+
+def test_aodh_notifier_gets_what_aodh_would_send_it():
+    """The payload goes through a real (in-memory) bus to Aodh's own endpoint and its plugins."""
+    from aodh import notifier as aodh_notifier  # noqa: PLC0415
+    from stevedore import extension  # noqa: PLC0415
+
+    conf = cfg.ConfigOpts()
+    conf([])
+    transport = oslo_messaging.get_notification_transport(conf, "fake://")
+    plugins = extension.ExtensionManager("aodh.notifier", invoke_on_load=True, invoke_args=(conf,))
+    endpoint = aodh_notifier.AlarmEndpoint(plugins)
+    target = oslo_messaging.Target(topic="alarming-test", exchange="aodh-test")
+    listener = oslo_messaging.get_batch_notification_listener(
+        transport, [target], [endpoint], executor="threading", batch_size=1
+    )
+    listener.start()
+    try:
+
+        def publish(payload):
+            bus.send(
+                transport, topic="alarming-test", exchange="aodh-test", event_type=EVENT_TYPE, payload=payload
+            )
+
+        item = make_delivery("test://x")
+        assert attempt(AodhTopicSender(publish, OPTIONS), item) is None
+        (call,) = wait_until(lambda: plugins["test"].obj.notifications)
+    finally:
+        listener.stop()
+        listener.wait()
+    names = ("alarm_id", "alarm_name", "severity", "previous", "current", "reason", "reason_data")
+    assert list(call[1:]) == [item.notification.body()[name] for name in names]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason", "permanent"),
+    [(PublishError("no broker"), "publish", False), (MessageTooLarge("17 MB"), "too_large", True)],
+)
+def test_a_broker_that_does_not_take_it(trouble, reason, permanent):
+    def publish(payload):
+        raise trouble
+
+    error = attempt(AodhTopicSender(publish, OPTIONS), make_delivery("zaqar://x"))
+    assert (error.reason, error.permanent) == (reason, permanent)
+
+
+def test_the_broker_is_one_destination():
+    sender = AodhTopicSender(lambda payload: None, OPTIONS)
+    assert sender.destination(make_delivery("http://a/")) == sender.destination(make_delivery("log://b/"))
