@@ -14,7 +14,7 @@ import datetime
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 import cachetools
 
@@ -24,6 +24,8 @@ from eventalarm.exceptions import InvalidRule
 from eventalarm.model import AlarmDefinition, DefinitionChange
 
 LOG = logging.getLogger(__name__)
+
+REPORTED_LIMIT: Final = 10000
 
 
 class DefinitionSource(Protocol):
@@ -120,6 +122,8 @@ class AlarmCache:
         self._clock = _DatabaseClock(source, monotonic, options.reload_interval)
         self._looked_at: datetime.datetime | None = None
         self._lock = threading.RLock()
+        # Outlives the projects, which are loaded again and again.
+        self._reported: cachetools.LRUCache[str, datetime.datetime] = cachetools.LRUCache(REPORTED_LIMIT)
         self._projects: cachetools.LRUCache[str, CachedProject] = cachetools.LRUCache(
             options.max_alarms, getsizeof=lambda p: min(len(p.entries) + 1, options.max_alarms)
         )
@@ -163,7 +167,9 @@ class AlarmCache:
             rule = compile_rule(definition.rule, self._options.resource_traits)
         except InvalidRule as exc:
             project.entries[definition.alarm_id] = Entry(definition.version, None, clears, None)
-            self._bad_rule(definition, exc)
+            if self._reported.get(definition.alarm_id) != definition.version:
+                self._reported[definition.alarm_id] = definition.version
+                self._bad_rule(definition, exc)
             return
         anchor = project.index.add(definition.alarm_id, rule, clears)
         project.entries[definition.alarm_id] = Entry(definition.version, rule, clears, anchor)
