@@ -1,0 +1,163 @@
+"""Every reason, as one table: the situation, what is decided, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from eventalarm.evaluator.decide import (
+    ALWAYS,
+    WITH_OK_ACTIONS,
+    Decision,
+    Reason,
+    Situation,
+    clears,
+    decide,
+)
+from eventalarm.evaluator.query import Verdict, compile_rule
+from eventalarm.model import ALARM, OK, UNKNOWN, Kind, Occurrence
+from tests.builders import NOW, PROJECT, RESOURCE_TRAITS, alarm, at, condition, definition, rule
+
+ON_A_RESOURCE = compile_rule(rule("*", condition("state", "error"), resource_id="vm"), RESOURCE_TRAITS)
+ON_ANY_RESOURCE = compile_rule(rule("*", condition("state", "error")), RESOURCE_TRAITS)
+
+
+def life(raised: bool = True, seconds: float = -60) -> Occurrence:
+    """The latest life of the alarm on the object; its last event was *seconds* from NOW."""
+    return Occurrence("o1", "alarm-1", PROJECT, "vm", raised, at(seconds), at(seconds))
+
+
+def situation(state: str = OK, repeat: bool = False, **fields: Any) -> Situation:
+    values: dict[str, Any] = {
+        "rule": ON_A_RESOURCE,
+        "verdict": Verdict.MATCH,
+        "event_time": NOW,
+        "occurrence": None,
+        "others_raised": 0,
+        "seen": False,
+        "in_time": True,
+        "clears": False,
+        **fields,
+    }
+    return Situation(alarm=alarm(state=state, repeat_actions=repeat), **values)
+
+
+RECOVER = {"verdict": Verdict.RECOVERED, "clears": True}
+RAISED = Decision(Reason.RAISED, Kind.RAISED, ALARM, record_state=True, fire=True)
+QUIETLY_RAISED = Decision(Reason.RAISED, Kind.RAISED, ALARM)
+REPEATED = Decision(Reason.REPEATED, Kind.CHANGED, ALARM, record_state=True, fire=True)
+CLEARED = Decision(Reason.CLEARED, Kind.CLEARED, OK, record_state=True, fire=True)
+PARTLY_CLEARED = Decision(Reason.CLEARED, Kind.CLEARED, ALARM)
+
+TABLE = [
+    # The first matching event raises, from whatever state the alarm was in.
+    (situation(OK), RAISED),
+    (situation(UNKNOWN), RAISED),
+    # A life that ended is no obstacle to the next one.
+    (situation(OK, occurrence=life(raised=False)), RAISED),
+    # The state was reset through the API while the occurrence was raised: the row is the truth.
+    (situation(OK, occurrence=life()), RAISED),
+    (situation(UNKNOWN, occurrence=life()), RAISED),
+    # Fired and no repetition: nothing, as in Aodh.
+    (situation(ALARM, occurrence=life()), Decision(Reason.ALREADY_RAISED)),
+    # Another managed object of an alarm that is already in alarm: an occurrence of its own, nobody is called.
+    (situation(ALARM, others_raised=1), QUIETLY_RAISED),
+    # In alarm without any occurrence (by hand, or by Aodh's evaluator): one follows, nobody is called.
+    (situation(ALARM), QUIETLY_RAISED),
+    # Repetition: every matching event is told, on this object and on others.
+    (situation(ALARM, repeat=True, occurrence=life()), REPEATED),
+    (situation(ALARM, repeat=True), RAISED),
+    (situation(ALARM, repeat=True, others_raised=2), RAISED),
+    (situation(OK, repeat=True), RAISED),
+    # A recovery: to ok, and its actions.
+    (situation(ALARM, occurrence=life(), **RECOVER), CLEARED),
+    # Another object is still raised: this occurrence ends, the alarm stays.
+    (situation(ALARM, occurrence=life(), others_raised=1, **RECOVER), PARTLY_CLEARED),
+    # Raised by hand or by another evaluator: the recovery of the resource that the rule names ends it.
+    (situation(ALARM, **RECOVER), CLEARED),
+    # But not when the rule names no resource: this event may be about any.
+    (situation(ALARM, rule=ON_ANY_RESOURCE, **RECOVER), Decision(Reason.NOT_RAISED)),
+    # Nor when others are raised: the alarm was not raised by hand.
+    (situation(ALARM, others_raised=1, **RECOVER), Decision(Reason.NOT_RAISED)),
+    # A rule without a resource clears what an event of the same object raised.
+    (situation(ALARM, occurrence=life(), rule=ON_ANY_RESOURCE, **RECOVER), CLEARED),
+    # Healthy resources report all day long.
+    (situation(OK, **RECOVER), Decision(Reason.NOT_RAISED)),
+    (situation(UNKNOWN, **RECOVER), Decision(Reason.NOT_RAISED)),
+    (situation(OK, occurrence=life(raised=False), **RECOVER), Decision(Reason.NOT_RAISED)),
+    # Somebody reset it: there is nothing left to clear, and no second call.
+    (situation(OK, occurrence=life(), **RECOVER), Decision(Reason.NOT_RAISED)),
+    # An alarm that does not recover by itself stays latched, as in Aodh.
+    (
+        situation(ALARM, occurrence=life(), verdict=Verdict.RECOVERED),
+        Decision(Reason.NO_LONGER_MATCHES),
+    ),
+    # The rule changed since the alarm was found.
+    (situation(OK, verdict=Verdict.NOTHING), Decision(Reason.NO_LONGER_MATCHES)),
+    # One event counts once (G2), whatever it would do.
+    (situation(OK, seen=True), Decision(Reason.DUPLICATE)),
+    (situation(ALARM, repeat=True, occurrence=life(), seen=True), Decision(Reason.DUPLICATE)),
+    (situation(ALARM, occurrence=life(), seen=True, **RECOVER), Decision(Reason.DUPLICATE)),
+    # Outside its time constraints an alarm neither fires nor clears.
+    (situation(OK, in_time=False), Decision(Reason.OUTSIDE_TIME_CONSTRAINTS)),
+    (
+        situation(ALARM, occurrence=life(), in_time=False, **RECOVER),
+        Decision(Reason.OUTSIDE_TIME_CONSTRAINTS),
+    ),
+    # An event older than the one that set the state changes nothing, and is recorded (G9).
+    (situation(OK, occurrence=life(raised=False, seconds=1)), Decision(Reason.LATE, Kind.LATE, OK)),
+    (situation(ALARM, occurrence=life(seconds=1), **RECOVER), Decision(Reason.LATE, Kind.LATE, ALARM)),
+    (
+        situation(ALARM, repeat=True, occurrence=life(seconds=1)),
+        Decision(Reason.LATE, Kind.LATE, ALARM),
+    ),
+    # Late, but it would have changed nothing anyway: nothing to record.
+    (situation(ALARM, occurrence=life(seconds=1)), Decision(Reason.ALREADY_RAISED)),
+    (situation(OK, occurrence=life(raised=False, seconds=1), **RECOVER), Decision(Reason.NOT_RAISED)),
+    # At the same moment is not late: sources with coarse clocks exist.
+    (situation(OK, occurrence=life(raised=False, seconds=0)), RAISED),
+    (situation(ALARM, occurrence=life(seconds=0), **RECOVER), CLEARED),
+]
+
+
+@pytest.mark.parametrize(("case", "decision"), TABLE)
+def test_decision(case: Situation, decision: Decision) -> None:
+    assert decide(case) == decision
+
+
+def test_the_table_shows_every_reason_that_is_decided_here() -> None:
+    before_the_decision = {Reason.DELETED, Reason.DISABLED, Reason.MOVED, Reason.BAD_RULE}
+    assert {decision.reason for _, decision in TABLE} == set(Reason) - before_the_decision
+
+
+@pytest.mark.parametrize(("case", "decision"), TABLE)
+def test_what_is_not_recorded_calls_nobody(case: Situation, decision: Decision) -> None:
+    if decision.fire:
+        assert decision.record_state
+    if decision.kind is None:
+        assert not decision.fire
+        assert not decision.record_state
+
+
+@pytest.mark.parametrize(("case", "decision"), TABLE)
+def test_deciding_twice_changes_nothing(case: Situation, decision: Decision) -> None:
+    """An event that was counted is a duplicate, or has nothing more to say."""
+    again = decide(dataclasses.replace(case, seen=True))
+    assert again.kind is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "has_ok_actions", "answer"),
+    [
+        (WITH_OK_ACTIONS, True, True),
+        (WITH_OK_ACTIONS, False, False),
+        (ALWAYS, False, True),
+        (ALWAYS, True, True),
+        ("never", True, False),
+        ("never", False, False),
+    ],
+)
+def test_who_recovers_by_itself(mode: str, has_ok_actions: bool, answer: bool) -> None:
+    assert clears(mode, definition(has_ok_actions=has_ok_actions)) is answer
