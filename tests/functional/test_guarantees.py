@@ -24,15 +24,10 @@ ONE_OF_EACH = 20
 
 
 @pytest.fixture
-def cloud(
-    spawn: Spawn, tmp_path: pathlib.Path, aodh_mariadb_url: str, rabbit_url: str
-) -> Iterator[Cloud]:
-    """A cloud with the Aodh API running and no listener yet."""
-    one = Cloud(
-        spawn, tmp_path, aodh_mariadb_url, rabbit_url + QUORUM, eventalarm_delivery=QUICK
-    )
+def cloud(spawn: Spawn, tmp_path: pathlib.Path, aodh_mariadb_url: str, rabbit_url: str) -> Iterator[Cloud]:
+    """A cloud without listeners and API yet."""
+    one = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url + QUORUM, eventalarm_delivery=QUICK)
     one.dbsync()
-    one.start_api()
     yield one
     one.close()
 
@@ -44,9 +39,7 @@ def fire_many(cloud: Cloud, sink: WebhookSink, count: int = ONE_OF_EACH) -> list
 
 def assert_each_fired_once(cloud: Cloud, sink: WebhookSink, alarms: list[str]) -> None:
     """Every alarm has one transition; each of its deliveries arrived, repeats carry the same id."""
-    wait_until(
-        lambda: all(cloud.transitions(alarm) for alarm in alarms), 60, "a transition of every alarm"
-    )
+    wait_until(lambda: all(cloud.transitions(alarm) for alarm in alarms), 60, "a transition of every alarm")
     cloud.settle()
     for number, alarm in enumerate(alarms):
         assert [t["kind"] for t in cloud.transitions(alarm)] == ["raised"]
@@ -72,12 +65,16 @@ def test_g1_killed_listener_loses_nothing(cloud: Cloud, webhook_sink: WebhookSin
 
 
 def test_g1_killed_broker_loses_nothing(
-    cloud: Cloud, webhook_sink: WebhookSink, rabbitmq: RabbitMQ
+    cloud: Cloud, webhook_sink: WebhookSink, rabbitmq: RabbitMQ, rabbit_url: str
 ) -> None:
     """Red when the queue is neither durable nor a quorum queue."""
     alarms = fire_many(cloud, webhook_sink)
+    # A node that dies within seconds of a queue's birth forgets it (RabbitMQ 3.10 registers it lazily).
+    cloud.start_listener().terminate()
     for number in range(len(alarms)):
         cloud.publish(make_event(f"vm-{number}"))
+    name = "event_eval.sample"
+    wait_until(lambda: rabbitmq.queues(rabbit_url)[name]["messages"] == len(alarms), what="the queue is full")
     rabbitmq.kill()
     listener = cloud.start_listener(wait=False)
     listener.wait_for_log("Waiting for the broker")
@@ -85,9 +82,7 @@ def test_g1_killed_broker_loses_nothing(
     assert_each_fired_once(cloud, webhook_sink, alarms)
 
 
-def test_g1_killed_database_loses_nothing(
-    cloud: Cloud, webhook_sink: WebhookSink, mariadb: MariaDB
-) -> None:
+def test_g1_killed_database_loses_nothing(cloud: Cloud, webhook_sink: WebhookSink, mariadb: MariaDB) -> None:
     """Red when a batch that failed is acknowledged instead of held."""
     alarms = fire_many(cloud, webhook_sink)
     listener = cloud.start_listener()
@@ -99,9 +94,7 @@ def test_g1_killed_database_loses_nothing(
     assert_each_fired_once(cloud, webhook_sink, alarms)
 
 
-def test_g2_two_listeners_and_repeated_events_fire_once(
-    cloud: Cloud, webhook_sink: WebhookSink
-) -> None:
+def test_g2_two_listeners_and_repeated_events_fire_once(cloud: Cloud, webhook_sink: WebhookSink) -> None:
     """Red when the transaction does not look for transitions that the event already caused."""
     alarms = [
         cloud.create_alarm([webhook_sink.url(f"/{n}")], instance=f"vm-{n}", repeat_actions=True)
@@ -124,10 +117,9 @@ def test_g2_two_listeners_and_repeated_events_fire_once(
         assert len(webhook_sink.at(f"/{number}")) == len(expected)
 
 
-def test_g3_alarm_created_just_before_its_event_fires(
-    cloud: Cloud, webhook_sink: WebhookSink
-) -> None:
+def test_g3_alarm_created_just_before_its_event_fires(cloud: Cloud, webhook_sink: WebhookSink) -> None:
     """Red when definitions are not looked at again for each batch (stock Aodh: 0 of 10)."""
+    cloud.start_api()
     cloud.start_listener()
     warm = cloud.create_alarm([webhook_sink.url("/warm")], instance="warm")
     cloud.publish(make_event("warm"))
@@ -141,6 +133,7 @@ def test_g3_alarm_created_just_before_its_event_fires(
 
 def test_g4_edits_win(cloud: Cloud, webhook_sink: WebhookSink) -> None:
     """Red when alarms are written back or judged as they were cached."""
+    cloud.start_api()
     client = cloud.client()
     cloud.start_listener()
     edits = {
@@ -249,13 +242,12 @@ def test_g8_keystone_and_api_down(
     try:
         cloud.dbsync()
         cloud.start_api()
-        alarm = cloud.create_alarm([webhook_sink.url("/a"), "trust+" + webhook_sink.url("/b")][:1])
-        api = cloud.api_url
+        alarm = cloud.create_alarm([webhook_sink.url("/a")])
+        cloud.stop_api()
         cloud.start_listener()
-        cloud.api_url = ""
         cloud.publish(make_event())
         assert webhook_sink.wait(1, "/a")[0].json["current"] == "alarm"
-        cloud.api_url = api
+        cloud.start_api()
         assert [h["type"] for h in cloud.client().alarm_history.get(alarm)].count("state transition") == 1
     finally:
         cloud.close()
@@ -293,14 +285,14 @@ def test_g10_backlog_stays_on_the_broker(
     for _ in range(2 * prefetch):
         cloud.publish(make_event("nobody"))
 
-    def waiting() -> int:
+    def enough_waiting() -> bool:
         vhost = rabbit_url.rpartition("/")[2]
         text = rabbitmq.ctl("list_queues", "-p", vhost, "messages_unacknowledged", "messages_ready")
         unacknowledged, ready = (int(word) for word in text.split()[-2:])
         assert unacknowledged <= prefetch
-        return ready
+        return ready >= prefetch
 
-    assert wait_until(waiting, what="messages that the listener leaves on the broker") >= prefetch
+    wait_until(enough_waiting, what="messages that the listener leaves on the broker")
     mariadb.start()
     wait_until(lambda: rabbitmq.queues(rabbit_url)["event_eval.sample"]["messages"] == 0, 60, "drained")
 
