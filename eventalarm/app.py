@@ -142,6 +142,7 @@ def build_engine(
         infrastructure_projects=tuple(group.infrastructure_projects),
         clear_mode=group.clear_event_alarms,
         record_history=conf.record_history,
+        beside_aodh_listener=group.beside_aodh_listener,
         max_candidates=group.max_candidates,
     )
     return Engine(database, cache, letters, engine_options, trace=trace)

@@ -96,6 +96,13 @@ LISTENER_OPTS: list[Any] = [
         min=1.0,
         help="Seconds between complete reloads of the alarm definitions, the net under the incremental ones.",
     ),
+    cfg.BoolOpt(
+        "beside_aodh_listener",
+        default=False,
+        help="Set this while events of the same time also go to a stock aodh-listener, that is while you "
+        "move from it: an event that Aodh's alarm history names as fired is then not fired again. Costs one "
+        "more read per batch that fires. Needs record_history, which is on by default.",
+    ),
     cfg.IntOpt(
         "max_cached_alarms",
         default=2000000,

@@ -31,6 +31,8 @@ LOG = logging.getLogger(__name__)
 
 S = TypeVar("S")
 
+CLOCK_TOLERANCE = datetime.timedelta(minutes=5)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EngineOptions:
@@ -43,6 +45,7 @@ class EngineOptions:
     clear_mode: str
     record_history: bool
     max_candidates: int
+    beside_aodh_listener: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -222,11 +225,16 @@ class Engine(Generic[S]):
         alarms = transaction.lock({m.alarm_id for m in matches})
         objects = {m.subject.managed_object for m in matches}
         messages = {m.subject.message_key for m in matches}
+        elsewhere: set[tuple[str, str]] = set()
+        if self._options.beside_aodh_listener:
+            oldest = min(m.subject.event_time for m in matches) - CLOCK_TOLERANCE
+            elsewhere = transaction.handled_elsewhere(alarms, oldest)
         return Ledger(
             alarms,
             transaction.occurrences(alarms, objects),
             transaction.raised_counts(alarms),
             transaction.seen(alarms, messages),
+            handled_elsewhere=frozenset(elsewhere),
             now=now,
         )
 

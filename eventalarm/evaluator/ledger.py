@@ -51,6 +51,7 @@ class Ledger:
         raised_counts: dict[str, int],
         seen: set[tuple[str, str, str]],
         *,
+        handled_elsewhere: frozenset[tuple[str, str]] = frozenset(),
         now: datetime.datetime,
         make_id: NewId = new_id,
     ) -> None:
@@ -58,6 +59,7 @@ class Ledger:
         self._occurrences = occurrences
         self._raised = raised_counts
         self._seen = seen
+        self._elsewhere = handled_elsewhere
         self._now = now
         self._make_id = make_id
         self._dirty: dict[str, Occurrence] = {}
@@ -87,7 +89,9 @@ class Ledger:
         return self._raised.get(alarm_id, 0) - (1 if life is not None and life.raised else 0)
 
     def seen(self, alarm_id: str, subject: Subject) -> bool:
-        """Tell whether the event already caused a transition of the alarm."""
+        """Tell whether the event already caused a transition of the alarm, here or in another evaluator."""
+        if (alarm_id, subject.message_key) in self._elsewhere:
+            return True
         return (alarm_id, subject.managed_object, subject.message_key) in self._seen
 
     def apply(self, alarm: Alarm, subject: Subject, decision: Decision, verdict: Verdict) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import re
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -20,6 +21,7 @@ from eventalarm.storage.alarms import ROW_COLUMNS, in_chunks, to_alarm
 from eventalarm.storage.tables import alarm, alarm_history, occurrence, transition
 
 STATE_TRANSITION: Final = "state transition"
+REASON: Final = re.compile(r"Event <id=(.+?),event_type=")
 
 OCCURRENCE_COLUMNS: Final = tuple(occurrence.c[field.name] for field in dataclasses.fields(Occurrence))
 
@@ -92,6 +94,24 @@ class Transaction:
                 transition.c.alarm_id.in_(chunk), transition.c.message_id.in_(messages)
             )
             found.update((row[0], row[1], row[2]) for row in self.connection.execute(query))
+        return found
+
+    def handled_elsewhere(self, alarm_ids: Collection[str], since: datetime.datetime) -> set[tuple[str, str]]:
+        """Return which (alarm, message) Aodh's history holds since then, whoever fired.
+
+        The reason that Aodh's event evaluator records names the event: ``Event <id=...,event_type=...``.
+        """
+        found: set[tuple[str, str]] = set()
+        for chunk in in_chunks(alarm_ids):
+            query = sa.select(alarm_history.c.alarm_id, alarm_history.c.detail).where(
+                alarm_history.c.alarm_id.in_(chunk),
+                alarm_history.c.type == STATE_TRANSITION,
+                alarm_history.c.timestamp >= since,
+            )
+            for alarm_id, detail in self.connection.execute(query):
+                named = REASON.search(detail or "")
+                if named is not None:
+                    found.add((alarm_id, text.key(named[1])))
         return found
 
     def close_occurrences(self, alarm_ids: Collection[str], now: datetime.datetime) -> None:
