@@ -17,6 +17,10 @@ RABBIT_DRIVERS: Final = frozenset({"rabbit", "kombu"})
 DRIVERS_WITH_OPTIONS: Final = RABBIT_DRIVERS | {"kafka"}
 KEEP_QUEUES: Final = {"amqp_durable_queues": "true", "amqp_auto_delete": "false"}
 
+# The driver waits for a confirmation as long as for a heartbeat. A restarting RabbitMQ can forget a message
+# for a quorum queue and never confirm it: then the sooner we know, the sooner we send it again.
+SENDING: Final = {"heartbeat_timeout_threshold": "15", "kombu_reconnect_delay": "0"}
+
 # What RabbitMQ (channel error 406) and Kafka say of a message that exceeds their limit.
 TOO_LARGE: Final = re.compile(
     r"message size \d+ is larger than|MSG_SIZE_TOO_LARGE|message size too large", re.I
@@ -43,9 +47,12 @@ def get_transport(
 
     On RabbitMQ our queue and exchange are durable and never deleted with their last consumer, even where
     *conf* says otherwise for the services' own queues: alarms would be forgotten when the broker or the
-    last listener restarts. What the deployer put into the URL still wins. *prefetch* bounds the
-    unacknowledged messages of a listener (RabbitMQ). *options* are options of the oslo.messaging driver by
-    name, stronger than *conf* and URL. Nothing is connected yet.
+    last listener restarts. What the deployer put into the URL still wins.
+
+    *prefetch* makes a transport for listening and bounds its unacknowledged messages (RabbitMQ). Without it
+    the transport is for sending: it replaces a broken connection without a pause, and waits 15 s at most for
+    a confirmation. *options* are options of the oslo.messaging driver by name, stronger than *conf* and URL.
+    Nothing is connected yet.
 
     :raises InvalidOption: naming ``transport_url`` or the driver option that cannot work.
     """
@@ -54,9 +61,9 @@ def get_transport(
         _check_option(conf, parsed, name, value)
     defaults: dict[str, str] = {}
     if driver_name(parsed) in RABBIT_DRIVERS:
-        defaults = dict(KEEP_QUEUES)
-        if prefetch is not None:
-            defaults["rabbit_qos_prefetch_count"] = str(prefetch)
+        defaults = KEEP_QUEUES | (
+            SENDING if prefetch is None else {"rabbit_qos_prefetch_count": str(prefetch)}
+        )
     parsed.query = {**defaults, **parsed.query, **(options or {})}
     return _open(conf, parsed)
 
@@ -142,9 +149,10 @@ def send(
 ) -> None:
     """Send one notification and return when the broker has taken it (RabbitMQ: confirmed it).
 
-    *payload* must be fit for JSON. *retry* further tries are made at once, without a pause: one is enough
-    to get over a connection that died while it was idle. Whoever wants to outlast an absent broker calls
-    again, after a pause of its own.
+    *payload* must be fit for JSON. *retry* is how often the driver may try again by itself. It must not be
+    less than one: the driver gives up before it replaces a channel that the broker closed, and would meet
+    the same closed channel on every later call. Nor should it be much more: the driver waits whole seconds
+    between tries and cannot be stopped. Whoever wants to outlast an absent broker calls again.
 
     This is the call that oslo.messaging's own ``messagingv2`` driver makes, one level below its public
     ``Notifier``: the ``Notifier`` catches every error, logs it with the whole payload and returns as if the
@@ -162,18 +170,13 @@ def send(
         "payload": payload,
         "timestamp": str(timeutils.utcnow()),
     }
-    for tries_left in range(retry, -1, -1):
-        try:
-            # retry=0: oslo's own retries cannot be stopped, and it sleeps whole seconds between them.
-            transport._send_notification(target, {}, dict(message), version=2.0, retry=0)
-        except Exception as exc:
-            # Drivers let errors of three libraries through, without a common class.
-            if TOO_LARGE.search(str(exc)):
-                raise MessageTooLarge(str(exc)) from exc
-            if not tries_left:
-                raise PublishError(_explain(exc)) from exc
-        else:
-            return
+    try:
+        transport._send_notification(target, {}, message, version=2.0, retry=retry)
+    except Exception as exc:
+        # Drivers let errors of three libraries through, without a common class.
+        if TOO_LARGE.search(str(exc)):
+            raise MessageTooLarge(str(exc)) from exc
+        raise PublishError(_explain(exc)) from exc
 
 
 def _explain(error: Exception) -> str:
