@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import argparse
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from eventalarm.standalone.cloud import Standalone
-    from eventalarm.standalone.datadir import DataDir
-    from eventalarm.trace import Trace
 
 PROG = "eventalarm-standalone"
 DEFAULT_PORT = 8042
+CONSUMER = "http://127.0.0.1:9000/"
 
 DESCRIPTION = """\
 Run everything that an event alarm needs in one process, to try it out, to
@@ -127,35 +121,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     stopping = stop_signals()
     # Imported here: heavy, and --help needs none of it.
     from eventalarm import service  # noqa: PLC0415
-    from eventalarm.standalone import address, datadir, hints  # noqa: PLC0415
+    from eventalarm.standalone import address, datadir, hints, parts  # noqa: PLC0415
 
     with service.errors_on_stderr(PROG), datadir.claim(chosen.data_dir) as data:
         listening = address.listen(chosen.host, chosen.port, consent=chosen.consent)
         print("Starting ...", flush=True)
-        standalone = build(data, listening, prog=PROG)
+        standalone = parts.standalone(data, listening, prog=PROG)
         standalone.start()
         print(f"Serving on {standalone.endpoint} with the data in {data.path}; Ctrl-C ends it.\n")
-        print(hints.next_steps(standalone.endpoint, data), flush=True)
+        print(hints.as_tenant(standalone.endpoint))
+        print(hints.watch(CONSUMER))
+        print(hints.speak_as_nova(standalone.endpoint, data), flush=True)
         stopping.wait()
         standalone.stop()
     print("Stopped; the data is kept.")
     return 0
-
-
-def build(data: DataDir, listening: socket.socket, *, prog: str, trace: Trace | None = None) -> Standalone:
-    """Return what runs the chain; loading its parts takes seconds.
-
-    :raises InvalidOption: when a package that only this needs is not installed.
-    """
-    from eventalarm.exceptions import InvalidOption  # noqa: PLC0415
-
-    try:
-        from eventalarm.standalone.cloud import Standalone  # noqa: PLC0415
-    except ModuleNotFoundError as exc:
-        if exc.name not in ("waitress", "aodhclient"):
-            raise
-        raise InvalidOption(prog, f"needs {exc.name}", "pip install 'eventalarm[standalone]'") from exc
-    return Standalone(data, listening, prog=prog, trace=trace)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pathlib
 import shlex
+import shutil
+import sys
 from typing import Final
 
 from eventalarm.standalone import intake, sample
@@ -35,26 +38,44 @@ def post(endpoint: str, path: str) -> str:
     return f"curl --json {shlex.quote('@' + path)} '{endpoint}{intake.PATH}?exchange={sample.EXCHANGE}'"
 
 
-def create_alarm() -> str:
-    """Return the shell line that creates an alarm on the sample's fault."""
+def create_alarm(action: str) -> str:
+    """Return the shell command that creates an alarm on the sample's fault, which calls *action*."""
     return (
         "openstack alarm create --name server-failed --type event --event-type compute.instance.update \\\n"
         f"    --query 'traits.instance_id=string::{instance()};traits.state=string::error' \\\n"
-        "    --alarm-action http://127.0.0.1:9000/ --ok-action http://127.0.0.1:9000/"
+        f"    --alarm-action {action} --ok-action {action}"
     )
 
 
-def next_steps(endpoint: str, data: DataDir) -> str:
-    """Return what to type, line by line, with a word on each."""
+def path() -> str:
+    """Return the shell line that finds the ``openstack`` command beside our Python, empty if it is found."""
+    beside = pathlib.Path(sys.executable).parent
+    if shutil.which("openstack") or not (beside / "openstack").exists():
+        return ""
+    return f"    export PATH={shlex.quote(str(beside))}:$PATH\n"
+
+
+def as_tenant(endpoint: str) -> str:
+    """Return how to be a tenant."""
     return f"""\
 Be a tenant (there is no Keystone here, so the client says who it is):
-    {credentials(endpoint)}
+{path()}    {credentials(endpoint)}
     openstack alarm list
+"""
 
-Watch a server, with any web server of yours on port 9000 as the consumer:
-    {create_alarm()}
 
-Let Nova say that it failed, and that it is well again:
+def watch(action: str) -> str:
+    """Return how to create an alarm that calls *action*."""
+    return f"""\
+Watch a server, with a web server of yours as the consumer:
+    {create_alarm(action)}
+"""
+
+
+def speak_as_nova(endpoint: str, data: DataDir) -> str:
+    """Return how to post the sample, and where everything is."""
+    return f"""\
+Let Nova say that the server failed, and that it is well again:
     {post(endpoint, str(data.fault))}
     {post(endpoint, str(data.recovery))}
     openstack alarm list

@@ -1,0 +1,73 @@
+"""A webhook consumer on a real socket: says 200 to everything and remembers it."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from eventalarm.model import JSONDict
+
+Hook = JSONDict
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    take: Callable[[Hook], None]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.take(json.loads(body))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: Any) -> None:
+        """Say nothing."""
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+
+class Consumer:
+    """Listens on a free port of 127.0.0.1 from the start.
+
+    :param told: is called with each webhook's body as it arrives.
+    """
+
+    def __init__(self, told: Callable[[Hook], None] | None = None) -> None:
+        self._told = told
+        self._arrived = threading.Condition()
+        self._hooks: list[Hook] = []
+        handler = type("Handler", (_Handler,), {"take": staticmethod(self._take)})
+        self._server = _Server(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="consumer")
+        self._thread.start()
+
+    def _take(self, hook: Hook) -> None:
+        with self._arrived:
+            self._hooks.append(hook)
+            self._arrived.notify_all()
+        if self._told is not None:
+            self._told(hook)
+
+    def wait(self, count: int, timeout: float) -> list[Hook]:
+        """Return all webhooks so far once there are *count* of them.
+
+        :raises TimeoutError: when there are fewer after *timeout* seconds.
+        """
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: len(self._hooks) >= count, timeout):
+                raise TimeoutError(f"no webhook came within {timeout:g} seconds")
+            return list(self._hooks)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

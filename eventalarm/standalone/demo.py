@@ -1,0 +1,223 @@
+"""The demo: a real Nova fault becomes a webhook and clears again; every step is checked as it is shown."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from eventalarm.exceptions import EventAlarmError
+from eventalarm.model import ALARM, OK, UNKNOWN, JSONDict, parse_time
+from eventalarm.standalone import address, datadir, hints, parts, sample, tenant
+from eventalarm.standalone.consumer import Consumer, Hook
+from eventalarm.standalone.datadir import DataDir
+from eventalarm.standalone.result import Result
+from eventalarm.standalone.screen import Screen
+from eventalarm.standalone.timeline import Recorder, Timeline
+
+PATIENCE: Final = 20.0
+MORE: Final = 10
+PAUSE: Final = 0.1
+ALARM_COLUMNS: Final = ("name", "query", "state", "state_timestamp", "state_reason")
+HISTORY_COLUMNS: Final = ("timestamp", "type", "detail")
+
+
+class StepFailed(EventAlarmError):
+    """A step of the demo did not show what it should have; the text names step, reason and log."""
+
+
+class Demo:
+    """The steps in order; each raises :class:`StepFailed` when it does not come out as told.
+
+    :param told: is called with each webhook that the consumer gets.
+    """
+
+    def __init__(
+        self,
+        screen: Screen,
+        *,
+        prog: str,
+        told: Callable[[Hook], None] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._screen = screen
+        self._prog = prog
+        self._told = told
+        self._sleep = sleep
+        self._recorder = Recorder()
+        self._running = contextlib.ExitStack()
+        self._data: DataDir | None = None
+        self._temporary: pathlib.Path | None = None
+        self._consumer: Consumer
+        self._aodh: Any = None
+        self._alarm_id = ""
+        self._webhooks = 0
+        self.endpoint = ""
+
+    def run(self, data_dir: str | None) -> Result:
+        """Do everything on *data_dir* (None: a temporary one) and return what was measured."""
+        start = self._start(data_dir)
+        self._create_alarm()
+        self._another_server_fails()
+        fault = self._server_fails()
+        self._show_alarm()
+        recovery = self._server_recovers()
+        more = self._again_and_again()
+        self._show_history()
+        self._screen.timeline("The first fault, from Nova to the consumer's answer", fault)
+        return Result(self._alarm_id, start, fault, recovery, more)
+
+    def next_steps(self) -> str:
+        """Return what to type while the demo is kept running."""
+        if self._data is None:
+            raise RuntimeError("the demo was not started")
+        return f"{hints.as_tenant(self.endpoint)}\n{hints.speak_as_nova(self.endpoint, self._data)}"
+
+    def stop(self, *, keep_data: bool = False) -> None:
+        """Stop everything; a temporary directory is removed unless *keep_data*."""
+        self._running.close()
+        if self._temporary is not None and not keep_data:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    # -- steps ------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _step(self, name: str, doing: str) -> Iterator[None]:
+        try:
+            with self._screen.doing(doing):
+                yield
+        except (Exception, SystemExit) as exc:
+            reason = " ".join(str(exc).split()) or type(exc).__name__
+            log = f"; the log is {self._data.log}" if self._data and self._data.log.exists() else ""
+            raise StepFailed(f"step {name!r} failed: {reason}{log}") from exc
+
+    def _start(self, data_dir: str | None) -> float:
+        started = time.monotonic()
+        with self._step("start", "Starting; Ceilometer takes its time to read its event definitions ..."):
+            if data_dir is None:
+                self._temporary = pathlib.Path(tempfile.mkdtemp(prefix="eventalarm-demo-"))
+            self._data = self._running.enter_context(datadir.claim(data_dir or str(self._temporary)))
+            listening = address.listen("127.0.0.1", 0, consent=False)
+            standalone = parts.standalone(self._data, listening, prog=self._prog, trace=self._recorder)
+            standalone.start()
+            self._running.callback(standalone.stop)
+            self.endpoint = standalone.endpoint
+            self._consumer = Consumer(self._told)
+            self._running.callback(self._consumer.close)
+        seconds = time.monotonic() - started
+        self._screen.done(
+            "Aodh's API, Ceilometer's event pipeline, a bus and eventalarm run", f"{seconds:.1f} s"
+        )
+        return seconds
+
+    def _create_alarm(self) -> None:
+        with self._step("create the alarm", "Creating an alarm ..."):
+            self._aodh = tenant.connect(self.endpoint)
+            made = self._aodh.alarm.create(tenant.alarm_on_failure(self._consumer.url))
+            _expect("the new alarm's state", made["state"], UNKNOWN)
+            self._alarm_id = str(made["alarm_id"])
+        self._screen.done("A tenant creates an alarm with aodhclient: my server is in error")
+
+    def _another_server_fails(self) -> None:
+        with self._step("another server fails", "Nova says that another server failed ..."):
+            self._tell(sample.another_fault())
+        # The bus keeps the order: a webhook for this one would be there when the next step counts them.
+        self._screen.done("Nova says that another server failed: no webhook")
+
+    def _server_fails(self) -> Timeline:
+        with self._step("the server fails", "Nova says that the server failed ..."):
+            before = self._recorder.now()
+            timeline = self._tell_and_see(sample.fault(), UNKNOWN, ALARM)
+            alarm = self._aodh.alarm.get(self._alarm_id)
+            _expect("the alarm's state", alarm["state"], ALARM)
+            fresh = before <= parse_time(alarm["state_timestamp"]) <= self._recorder.now()
+            _expect("that the alarm's state_timestamp is fresh", fresh, True)
+        self._screen.done("Nova says that my server failed: alarm, webhook answered", _after(timeline))
+        return timeline
+
+    def _server_recovers(self) -> Timeline:
+        with self._step("the server recovers", "Nova says that the server is active again ..."):
+            timeline = self._tell_and_see(sample.recovery(), ALARM, OK)
+            _expect("the alarm's state", self._aodh.alarm.get(self._alarm_id)["state"], OK)
+        self._screen.done("Nova says that it is active again: ok, webhook answered", _after(timeline))
+        return timeline
+
+    def _again_and_again(self) -> list[Timeline]:
+        more: list[Timeline] = []
+        with self._step("again and again", "The same a few times more ..."):
+            for _ in range(MORE):
+                for notification, previous, current in (
+                    (sample.fault(), OK, ALARM),
+                    (sample.recovery(), ALARM, OK),
+                ):
+                    # Webhooks of one alarm leave one after the other; nobody should wait for one here.
+                    self._sleep(PAUSE)
+                    more.append(self._tell_and_see(notification, previous, current))
+        totals = [line.total for line in more]
+        note = f"median {statistics.median(totals):.1f} ms, slowest {max(totals):.1f} ms"
+        self._screen.done(f"The same {MORE} times more, a moment apart: {len(more)} webhooks answered", note)
+        return more
+
+    def _show_alarm(self) -> None:
+        with self._step("show the alarm", "Asking Aodh ..."):
+            shown = self._printed("alarm show", ALARM_COLUMNS)
+        self._screen.command(*shown)
+
+    def _show_history(self) -> None:
+        with self._step("show the history", "Asking Aodh ..."):
+            history = self._aodh.alarm_history.get(self._alarm_id)
+            states = [
+                json.loads(one["detail"])["state"] for one in history if one["type"] == "state transition"
+            ]
+            _expect("the states in the history", states, [OK, ALARM] * (MORE + 1))
+            shown = self._printed("alarm-history show", HISTORY_COLUMNS, "--limit", "4")
+        self._screen.command(*shown)
+
+    # -- what they are made of --------------------------------------------------------------------------
+
+    def _tell(self, notification: JSONDict) -> str:
+        """Post *notification* as generated now; return its message id."""
+        at = self._recorder.now()
+        told = sample.told_now(notification, at)
+        message_id = str(told["message_id"])
+        self._recorder.generated(message_id, at)
+        tenant.post(self.endpoint, told)
+        return message_id
+
+    def _tell_and_see(self, notification: JSONDict, previous: str, current: str) -> Timeline:
+        """Post *notification* and return its timeline, once exactly the webhook that it causes has come."""
+        message_id = self._tell(notification)
+        self._webhooks += 1
+        hooks = self._consumer.wait(self._webhooks, PATIENCE)
+        timeline = self._recorder.wait(message_id, PATIENCE)
+        _expect("the number of webhooks", len(hooks), self._webhooks)
+        hook = hooks[-1]
+        _expect("the webhook's alarm", hook["alarm_id"], self._alarm_id)
+        _expect("the webhook's states", (hook["previous"], hook["current"]), (previous, current))
+        _expect("the webhook's event", hook["reason_data"]["event"]["message_id"], message_id)
+        return timeline
+
+    def _printed(self, command: str, columns: tuple[str, ...], *more: str) -> tuple[str, str]:
+        """Return a client's command that fits into the screen, and what it prints."""
+        chosen = [word for name in columns for word in ("-c", name)]
+        arguments = [self._alarm_id, *more, *chosen]
+        width = self._screen.width
+        lines = [line[:width] for line in tenant.printed(self._aodh, command, arguments).splitlines()]
+        shown = [f"openstack {command} {' '.join([self._alarm_id, *more])} \\"]
+        shown.append(f"      {' '.join(chosen)} | cut -c-{width}")
+        return "\n".join(shown), "\n".join(lines)
+
+
+def _after(timeline: Timeline) -> str:
+    return f"{timeline.total:.1f} ms"
+
+
+def _expect(what: str, found: object, wanted: object) -> None:
+    if found != wanted:
+        raise EventAlarmError(f"{what} should be {wanted!r}, it is {found!r}")

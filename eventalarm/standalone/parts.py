@@ -1,0 +1,39 @@
+"""Loading the parts late: it takes seconds, and needs packages that a listener does without."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from eventalarm.exceptions import InvalidOption
+from eventalarm.standalone.datadir import DataDir
+from eventalarm.trace import Trace
+
+if TYPE_CHECKING:
+    from eventalarm.standalone.cloud import Standalone
+
+OPTIONAL = frozenset({"waitress", "aodhclient", "rich"})
+
+
+def missing(prog: str, error: ModuleNotFoundError) -> InvalidOption:
+    """Return what to tell a person who runs *prog* without the extra that it needs.
+
+    :raises ModuleNotFoundError: when *error* is about something else.
+    """
+    if (error.name or "").partition(".")[0] not in OPTIONAL:
+        raise error
+    return InvalidOption(prog, f"needs {error.name}", "pip install 'eventalarm[standalone]'")
+
+
+def standalone(
+    data: DataDir, listening: socket.socket, *, prog: str, trace: Trace | None = None
+) -> Standalone:
+    """Return what runs the whole chain, not yet started; see :class:`eventalarm.standalone.cloud.Standalone`.
+
+    :raises InvalidOption: when a package is not installed.
+    """
+    try:
+        from eventalarm.standalone.cloud import Standalone  # noqa: PLC0415
+    except ModuleNotFoundError as exc:
+        raise missing(prog, exc) from exc
+    return Standalone(data, listening, prog=prog, trace=trace)

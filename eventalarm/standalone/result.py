@@ -1,0 +1,54 @@
+"""What the demo measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Sequence
+
+from eventalarm.model import JSONDict
+from eventalarm.standalone.timeline import Timeline
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """The figures: ``start`` is in seconds; *fault* and *recovery* are the first ones, *more* those after."""
+
+    alarm_id: str
+    start: float
+    fault: Timeline
+    recovery: Timeline
+    more: Sequence[Timeline]
+
+    @property
+    def median(self) -> float:
+        """Milliseconds from Nova to the consumer's answer, in the middle of *more*."""
+        return statistics.median(line.total for line in self.more)
+
+    @property
+    def slowest(self) -> float:
+        """The same, the longest of *more*."""
+        return max(line.total for line in self.more)
+
+    def as_json(self) -> str:
+        """Return the figures for programs."""
+        figures: JSONDict = {
+            "alarm_id": self.alarm_id,
+            "start_seconds": round(self.start, 3),
+            "fault": _as_dict(self.fault),
+            "recovery": _as_dict(self.recovery),
+            "more": {
+                "count": len(self.more),
+                "median_ms": round(self.median, 3),
+                "slowest_ms": round(self.slowest, 3),
+            },
+        }
+        return json.dumps(figures, indent=1)
+
+
+def _as_dict(line: Timeline) -> JSONDict:
+    return {
+        "message_id": line.message_id,
+        "ms": {stage: round(ms, 3) for stage, ms in line.ms.items()},
+    }

@@ -1,0 +1,107 @@
+"""How the demo looks: what is under way, what was seen, commands with their output, and the timeline."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from eventalarm.standalone.timeline import Timeline
+from eventalarm.trace import Stage
+
+BAR_WIDTH: Final = 24
+EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+
+# What the time between the stage before and this one went into.
+MEANING: Final = {
+    Stage.GENERATED: "Nova's own time stamp",
+    Stage.PUBLISHED: "bus, Ceilometer's pipeline",
+    Stage.RECEIVED: "our publisher, bus",
+    Stage.MATCHED: "whose alarm is it?",
+    Stage.COMMITTED: "state and webhook stored",
+    Stage.SENT: "the call begins",
+    Stage.ANSWERED: "the consumer says 200",
+}
+
+
+def bar(start: float, end: float, total: float, *, fine: bool) -> str:
+    """Return a bar from *start* to *end* on a scale of *total*, as text of at most BAR_WIDTH characters.
+
+    *fine* draws eighths of a character; otherwise ``#`` is used. What took any time at all is visible.
+    """
+    scale = BAR_WIDTH / total if total > 0 else 0.0
+    first = min(int(start * scale), BAR_WIDTH - 1)
+    length = (end - start) * scale
+    if not fine:
+        return " " * first + "#" * max(round(length), 1 if end > start else 0)
+    eighths = max(round(length * 8), 1 if end > start else 0)
+    whole, rest = divmod(eighths, 8)
+    return " " * first + "█" * whole + EIGHTHS[rest].strip()
+
+
+class Screen:
+    """Writes for a person; plain text without colours and symbols where *console* is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._fancy = console.is_terminal and not console.no_color and console.encoding.startswith("utf")
+        self._tick = "✔" if self._fancy else "ok"
+
+    @property
+    def width(self) -> int:
+        """Characters in a line."""
+        return min(self._console.width, 110)
+
+    def title(self, text: str) -> None:
+        """Say what this is."""
+        self._console.print(Text(text, style="bold"))
+        self._console.print()
+
+    @contextlib.contextmanager
+    def doing(self, text: str) -> Iterator[None]:
+        """Show that *text* is under way, where that can be wiped off again."""
+        if self._fancy:
+            with self._console.status(text):
+                yield
+        else:
+            yield
+
+    def done(self, text: str, note: str = "") -> None:
+        """Tick off what was seen."""
+        line = Text(f"{self._tick} ", style="green")
+        line.append(text, style="default")
+        if note:
+            line.append(f"  {note}", style="bold cyan")
+        self._console.print(line, soft_wrap=True)
+
+    def command(self, line: str, output: str) -> None:
+        """Show a command and what it printed."""
+        self._console.print()
+        self._console.print(Text(f"$ {line}", style="bold"), soft_wrap=True)
+        self._console.print(Text(output.rstrip()), soft_wrap=True)
+        self._console.print()
+
+    def timeline(self, title: str, timeline: Timeline) -> None:
+        """Draw one bar for each stage, from the end of the stage before to its own end."""
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+        table.add_column("", no_wrap=True, min_width=max(map(len, Stage)))
+        table.add_column("took ms", justify="right", no_wrap=True, min_width=7)
+        table.add_column("", no_wrap=True, min_width=BAR_WIDTH)
+        table.add_column("at ms", justify="right", no_wrap=True, min_width=6)
+        table.add_column("", style="dim", no_wrap=True)
+        before = 0.0
+        for stage, at in timeline.ms.items():
+            drawn = bar(before, at, timeline.total, fine=self._fancy)
+            took = "" if stage is Stage.GENERATED else f"{at - before:.1f}"
+            table.add_row(stage, took, Text(drawn, style="cyan"), f"{at:.1f}", MEANING[stage])
+            before = at
+        self._console.print(Text(title, style="bold"))
+        self._console.print(table)
+
+    def text(self, text: str) -> None:
+        """Write as it is."""
+        self._console.print(Text(text), soft_wrap=True)
