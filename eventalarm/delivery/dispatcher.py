@@ -83,6 +83,7 @@ class Dispatcher:
         self._overflowing: dict[Destination, str] = {}
         self._strays: set[str] = set()
         self._looks = 0
+        self._next_sweep = monotonic()
         self._recover = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
         self._running = threading.Event()
@@ -202,8 +203,16 @@ class Dispatcher:
         for destination in [d for d in self._overflowing if not self._lanes.full(d)]:
             del self._overflowing[destination]
         avoid = list(self._overflowing.values())[:MOST_AVOIDED]
-        orphans = self._lease.may_take_over(now)
-        found = await self._database(self._outbox.claim, owner, limit, orphans=orphans, avoid=avoid)
+        found = await self._database(
+            self._outbox.claim,
+            owner,
+            limit,
+            orphans=self._lease.may_take_over(now),
+            overlooked=now >= self._next_sweep,
+            avoid=avoid,
+        )
+        if now >= self._next_sweep and len(found) < limit:
+            self._next_sweep = now + self._options.lease
         more = self._accept(owner, found) == limit
         return 0.0 if more else self._uniform(0.8 * pause, 1.2 * pause)
 

@@ -44,7 +44,7 @@ def _now() -> datetime.datetime:
 
 def _request_id() -> str:
     # Not uuid4: the system call for its randomness lets go of the interpreter once per POST.
-    return str(uuid.UUID(int=random.getrandbits(128), version=4))  # noqa: S311 - an id, not a secret
+    return str(uuid.UUID(int=random.getrandbits(128), version=4))
 
 
 class HttpSender:

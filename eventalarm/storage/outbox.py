@@ -11,20 +11,22 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState, JSONDict, Notification
+from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState, JSONDict
 from eventalarm.storage.database import Database
-from eventalarm.storage.tables import delivery, transition, worker
+from eventalarm.storage.delivery_rows import read, to_row
+from eventalarm.storage.tables import delivery, worker
 from eventalarm.storage.text import clean
 
 UNFINISHED: Final = (DeliveryState.PENDING.value, DeliveryState.LEASED.value)
+# When an attempt is due that depends on no clock: now, or when the predecessor is finished.
 AT_ONCE: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+IN_TURN: Final = datetime.datetime(9999, 1, 1, tzinfo=UTC)
 ERROR_LENGTH: Final = 500
 # One statement names this many rows at most: psycopg 3 takes 65,535 values, SQLite 32,766.
 CHUNK: Final = 5000
@@ -87,44 +89,47 @@ class Outbox:
         rows: list[JSONDict] = []
         leased: list[Delivery] = []
         for item, transition_id in zip(deliveries, transition_ids, strict=True):
-            ours = owner is not None and item.order_key not in taken
+            head = item.order_key not in taken
             taken.add(item.order_key)
-            rows.append(_row(item, transition_id, owner if ours else None))
-            if ours:
+            rows.append(to_row(item, transition_id, owner if head else None, AT_ONCE if head else IN_TURN))
+            if head and owner is not None:
                 leased.append(item)
         if rows:
             connection.execute(sa.insert(delivery), rows)
         return leased
 
     def claim(
-        self, worker_id: str, limit: int, *, orphans: bool = True, avoid: Collection[str] = ()
+        self,
+        worker_id: str,
+        limit: int,
+        *,
+        orphans: bool = True,
+        overlooked: bool = False,
+        avoid: Collection[str] = (),
     ) -> list[Delivery]:
         """Lease to *worker_id* up to *limit* heads that are due, oldest first.
 
-        With *orphans* also those that dead processes held. Actions that begin with a text of *avoid* are
-        left alone. Nothing is leased to a worker that is itself expired.
+        With *orphans* also those that dead processes held; with *overlooked* also those whose predecessor
+        ended without anybody asking for its successors, which costs a look at everything that waits.
+        Actions that begin with a text of *avoid* are left alone. The expired get nothing.
         """
         now = self._database.now()
-        due = _due(now)
+        due = sa.or_(_due(now), _waiting()) if overlooked else _due(now)
         for start in avoid:
             due = sa.and_(due, ~delivery.c.action.startswith(start, autoescape=True))
-        with self._database.begin() as connection:
-            if orphans:
-                _bury_the_dead(connection, now)
-                due = sa.or_(due, _orphaned())
-            return self._lease(connection, worker_id, due, limit)
+        if orphans:
+            self._bury_the_dead(now)
+            due = sa.or_(due, _orphaned())
+        return self._lease(worker_id, due, limit)
 
     def claim_next(self, worker_id: str, order_keys: Collection[str]) -> list[Delivery]:
         """Lease to *worker_id* the due heads of *order_keys*: the successors of what was just finished."""
-        behind = delivery.c.order_key.in_(sorted(order_keys))
-        waiting = sa.select(delivery.c.seq).where(behind, delivery.c.state == DeliveryState.PENDING.value)
-        with self._database.read() as connection:
-            # Mostly nothing waits, and then nothing is locked or written.
-            if not order_keys or connection.execute(waiting.limit(1)).first() is None:
-                return []
-        due = sa.and_(_due(self._database.now()), behind)
-        with self._database.begin() as connection:
-            return self._lease(connection, worker_id, due, len(order_keys))
+        if not order_keys:
+            return []
+        due = sa.or_(_due(self._database.now()), _waiting())
+        return self._lease(
+            worker_id, sa.and_(due, delivery.c.order_key.in_(sorted(order_keys))), len(order_keys)
+        )
 
     def hand_back(self, worker_id: str, delivery_ids: Collection[str], delay: float = 0.0) -> None:
         """Return unsent deliveries of *worker_id*; anybody may take them after *delay* seconds."""
@@ -155,23 +160,33 @@ class Outbox:
                 columns = {"owner": None, "next_attempt_at": _each(delivery.c.next_attempt_at, due)}
                 connection.execute(_update(worker_id, retries).values(columns))
 
-    def _lease(
-        self, connection: sa.Connection, worker_id: str, due: sa.ColumnElement[bool], limit: int
-    ) -> list[Delivery]:
-        known = sa.select(worker.c.worker_id).where(worker.c.worker_id == worker_id)
-        if limit < 1 or connection.execute(known).first() is None:
-            return []
+    def _lease(self, worker_id: str, due: sa.ColumnElement[bool], limit: int) -> list[Delivery]:
         heads = sa.select(delivery.c.seq).where(due, _is_head())
-        heads = heads.order_by(delivery.c.next_attempt_at, delivery.c.seq).limit(limit)
-        if self._database.dialect != "sqlite":
-            heads = heads.with_for_update(skip_locked=True)
-        found = list(connection.execute(heads).scalars())
+        # Mostly there are none, and then nothing is locked: a look over a long backlog disturbs nobody.
+        seen = heads.order_by(delivery.c.next_attempt_at, delivery.c.seq).limit(max(0, limit))
+        with self._database.read() as connection:
+            found = list(connection.execute(seen).scalars())
         if not found:
             return []
-        ours = delivery.c.seq.in_(found)
-        leased = {"state": DeliveryState.LEASED.value, "owner": worker_id}
-        connection.execute(sa.update(delivery).where(ours).values(leased))
-        return _read(connection, ours)
+        still = heads.where(delivery.c.seq.in_(found))
+        if self._database.dialect != "sqlite":
+            still = still.with_for_update(skip_locked=True)
+        known = sa.select(worker.c.worker_id).where(worker.c.worker_id == worker_id)
+        with self._database.begin() as connection:
+            if connection.execute(known).first() is None:
+                return []
+            ours = delivery.c.seq.in_(list(connection.execute(still).scalars()))
+            leased = {"state": DeliveryState.LEASED.value, "owner": worker_id}
+            connection.execute(sa.update(delivery).where(ours).values(leased))
+            return read(connection, ours)
+
+    def _bury_the_dead(self, now: datetime.datetime) -> None:
+        expired = worker.c.expires_at <= now
+        with self._database.read() as connection:
+            dead = list(connection.execute(sa.select(worker.c.worker_id).where(expired)).scalars())
+        if dead:
+            with self._database.begin() as connection:
+                connection.execute(sa.delete(worker).where(worker.c.worker_id.in_(dead), expired))
 
 
 def _unfinished_keys(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
@@ -184,25 +199,12 @@ def _unfinished_keys(connection: sa.Connection, keys: Iterable[str]) -> set[str]
     return found
 
 
-def _row(item: Delivery, transition_id: str, owner: str | None) -> JSONDict:
-    return {
-        "delivery_id": item.delivery_id,
-        "transition_id": transition_id,
-        "order_key": item.order_key,
-        "alarm_id": item.alarm_id,
-        "project_id": item.project_id,
-        "action": clean(item.action),
-        "state": (DeliveryState.LEASED if owner else DeliveryState.PENDING).value,
-        "owner": owner,
-        "attempts": item.attempts,
-        # Not created_at: that is a host's clock, and a fast one would hold the delivery back.
-        "next_attempt_at": AT_ONCE,
-        "created_at": item.created_at,
-    }
-
-
 def _due(now: datetime.datetime) -> sa.ColumnElement[bool]:
     return sa.and_(delivery.c.state == DeliveryState.PENDING.value, delivery.c.next_attempt_at <= now)
+
+
+def _waiting() -> sa.ColumnElement[bool]:
+    return sa.and_(delivery.c.state == DeliveryState.PENDING.value, delivery.c.next_attempt_at == IN_TURN)
 
 
 def _orphaned() -> sa.ColumnElement[bool]:
@@ -218,13 +220,6 @@ def _is_head() -> sa.ColumnElement[bool]:
         before.c.seq < delivery.c.seq,
     )
     return ~earlier
-
-
-def _bury_the_dead(connection: sa.Connection, now: datetime.datetime) -> None:
-    expired = worker.c.expires_at <= now
-    dead = list(connection.execute(sa.select(worker.c.worker_id).where(expired)).scalars())
-    if dead:
-        connection.execute(sa.delete(worker).where(worker.c.worker_id.in_(dead), expired))
 
 
 def _held_by(worker_id: str) -> sa.ColumnElement[bool]:
@@ -258,47 +253,3 @@ def _each(column: sa.Column[Any], values: Mapping[str, Any]) -> sa.ColumnElement
     others = {name: sa.literal(value, column.type) for name, value in values.items() if value != usual}
     default = sa.literal(usual, column.type)
     return sa.case(others, value=delivery.c.delivery_id, else_=default) if others else default
-
-
-def _read(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Delivery]:
-    query = (
-        sa.select(delivery, *(transition.c[name] for name in _NOTIFIED))
-        .outerjoin(transition, transition.c.transition_id == delivery.c.transition_id)
-        .where(which)
-        .order_by(delivery.c.seq)
-    )
-    return [_delivery(row._mapping) for row in connection.execute(query)]
-
-
-_NOTIFIED: Final = ("alarm_name", "severity", "previous", "current", "reason", "event")
-
-
-def _delivery(row: sa.RowMapping) -> Delivery:
-    notification = Notification(
-        alarm_name=row["alarm_name"] or "",
-        alarm_id=row["alarm_id"],
-        severity=row["severity"],
-        previous=row["previous"] or "",
-        current=row["current"] or "",
-        reason=row["reason"] or "",
-        reason_data={"type": "event", "event": _event(row["event"])},
-    )
-    return Delivery(
-        delivery_id=row["delivery_id"],
-        order_key=row["order_key"],
-        alarm_id=row["alarm_id"],
-        project_id=row["project_id"],
-        # Without its transition there is nothing to tell: an action that no sender accepts.
-        action=row["action"] if row["current"] is not None else "",
-        notification=notification,
-        created_at=row["created_at"],
-        attempts=row["attempts"],
-        seq=row["seq"],
-    )
-
-
-def _event(text: str | None) -> Any:
-    try:
-        return json.loads(text or "{}")
-    except ValueError:
-        return {}

@@ -278,6 +278,18 @@ def test_memory_is_bounded_and_what_does_not_fit_is_sent_later(database, start, 
     assert len(set(received(webhook_sink))) == 41
 
 
+def test_a_backlog_of_one_destination_hides_no_other_in_the_database(database, start, webhook_sink):
+    release = webhook_sink.hang("/slow")
+    outbox = Shaky(database)
+    enqueue(database, [make_delivery(webhook_sink.url("/slow")) for _ in range(400)], None)
+    enqueue(database, [make_delivery(webhook_sink.url("/other", host="localhost"))], None)
+    start(outbox, max_in_memory=8, concurrency_per_destination=2)
+    webhook_sink.wait(1, "/other")
+    # Four fit into each look at the database: without a way around the backlog it takes a hundred.
+    assert outbox.claims < 40
+    release()
+
+
 # ---- leases (G1, G2)
 
 

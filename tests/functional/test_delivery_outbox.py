@@ -92,13 +92,21 @@ def test_the_first_of_each_order_key_is_leased_and_the_others_wait_behind_it(dat
     assert states(database) == [("leased", "me"), ("pending", None), ("leased", "me")]
     a3 = make_delivery(alarm_id="a")
     assert enqueue(database, outbox, [a3], "me") == []
-    assert outbox.claim("me", 10) == []
+    assert outbox.claim("me", 10, overlooked=True) == []
 
     outbox.record("me", [done(a1)])
     assert ids(outbox.claim_next("me", {a1.order_key})) == [a2.delivery_id]
     assert outbox.claim_next("me", {a1.order_key}) == []
     outbox.record("me", [done(a2)])
     assert ids(outbox.claim_next("me", {a1.order_key, "unknown"})) == [a3.delivery_id]
+
+
+def test_a_successor_that_nobody_asked_for_is_found_by_a_thorough_look(database, outbox):
+    first, second = make_delivery(alarm_id="a"), make_delivery(alarm_id="a")
+    enqueue(database, outbox, [first, second], "me")
+    outbox.record("me", [done(first)])
+    assert outbox.claim("me", 10) == []
+    assert ids(outbox.claim("me", 10, overlooked=True)) == [second.delivery_id]
 
 
 def test_another_action_of_the_same_alarm_does_not_wait(database, outbox):
@@ -127,9 +135,9 @@ def test_a_waiting_retry_holds_its_successors(database, outbox):
     enqueue(database, outbox, [first, second], "me")
     outbox.record("me", [again(first, retry_in=500.0)])
     assert outbox.claim_next("me", {first.order_key}) == []
-    assert outbox.claim("me", 10) == []
+    assert outbox.claim("me", 10, overlooked=True) == []
     outbox.record("me", [again(first, retry_in=0.0)])  # not ours any more: nothing happens
-    assert outbox.claim("me", 10) == []
+    assert outbox.claim("me", 10, overlooked=True) == []
     with database.begin() as connection:
         connection.execute(
             sa.update(tables.delivery).values(next_attempt_at=NOW - datetime.timedelta(days=999))
@@ -271,7 +279,7 @@ def test_several_claimers_never_share_a_delivery_and_keep_order(database, outbox
         while left and len(sent) < len(items):
             left -= 1
             try:
-                taken = outbox.claim(name, 7)
+                taken = outbox.claim(name, 7, overlooked=True)
                 with lock:
                     sent.extend(taken)
                 outbox.record(name, [done(item) for item in taken])
@@ -305,7 +313,7 @@ def test_a_batch_costs_a_constant_number_of_statements(database, outbox):
             items = [make_delivery() for _ in range(number)]
             with database.begin() as connection:
                 outbox.enqueue(connection, items, ["t"] * number, "me")
-            results = [again(item, float(n)) if n % 2 else done(item) for n, item in enumerate(items)]
+            results = [again(item, 500.0 + n) if n % 2 else done(item) for n, item in enumerate(items)]
             outbox.record("me", results)
             outbox.claim_next("me", {item.order_key for item in items})
         finally:

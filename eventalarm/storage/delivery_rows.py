@@ -1,0 +1,74 @@
+"""Deliveries as rows of the outbox, and back: the notification is rebuilt from its transition."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from eventalarm.model import Delivery, DeliveryState, JSONDict, Notification
+from eventalarm.storage.tables import delivery, transition
+from eventalarm.storage.text import clean
+
+_NOTIFIED: Final = ("alarm_name", "severity", "previous", "current", "reason", "event")
+
+
+def to_row(item: Delivery, transition_id: str, owner: str | None, due: datetime.datetime) -> JSONDict:
+    """Return the new row of *item*: leased to *owner*, or pending and due at *due*."""
+    return {
+        "delivery_id": item.delivery_id,
+        "transition_id": transition_id,
+        "order_key": item.order_key,
+        "alarm_id": item.alarm_id,
+        "project_id": item.project_id,
+        "action": clean(item.action),
+        "state": (DeliveryState.LEASED if owner else DeliveryState.PENDING).value,
+        "owner": owner,
+        "attempts": item.attempts,
+        "next_attempt_at": due,
+        "created_at": item.created_at,
+    }
+
+
+def read(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Delivery]:
+    """Return the deliveries that fulfil *which*, oldest first, as they were when they were enqueued."""
+    query = (
+        sa.select(delivery, *(transition.c[name] for name in _NOTIFIED))
+        .outerjoin(transition, transition.c.transition_id == delivery.c.transition_id)
+        .where(which)
+        .order_by(delivery.c.seq)
+    )
+    return [_delivery(row._mapping) for row in connection.execute(query)]
+
+
+def _delivery(row: sa.RowMapping) -> Delivery:
+    notification = Notification(
+        alarm_name=row["alarm_name"] or "",
+        alarm_id=row["alarm_id"],
+        severity=row["severity"],
+        previous=row["previous"] or "",
+        current=row["current"] or "",
+        reason=row["reason"] or "",
+        reason_data={"type": "event", "event": _event(row["event"])},
+    )
+    return Delivery(
+        delivery_id=row["delivery_id"],
+        order_key=row["order_key"],
+        alarm_id=row["alarm_id"],
+        project_id=row["project_id"],
+        # Without its transition there is nothing to tell: an action that no sender accepts.
+        action=row["action"] if row["current"] is not None else "",
+        notification=notification,
+        created_at=row["created_at"],
+        attempts=row["attempts"],
+        seq=row["seq"],
+    )
+
+
+def _event(text: str | None) -> Any:
+    try:
+        return json.loads(text or "{}")
+    except ValueError:
+        return {}
