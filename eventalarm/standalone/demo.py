@@ -6,7 +6,6 @@ import contextlib
 import json
 import pathlib
 import shutil
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -68,10 +67,14 @@ class Demo:
         fault = self._server_fails()
         self._show_alarm()
         recovery = self._server_recovers()
-        more = self._again_and_again()
+        result = Result(self._alarm_id, start, fault, recovery, self._again_and_again())
+        note = f"median {result.median:.1f} ms, slowest {result.slowest:.1f} ms"
+        self._screen.done(f"The same {MORE} times more: {len(result.more)} webhooks answered", note)
         self._show_history()
-        self._screen.timeline("The first fault, from Nova to the consumer's answer", fault)
-        return Result(self._alarm_id, start, fault, recovery, more)
+        self._screen.timeline(
+            "From Nova to the consumer's answer, the median of these faults", result.typical
+        )
+        return result
 
     def next_steps(self) -> str:
         """Return what to type while the demo is kept running."""
@@ -159,9 +162,6 @@ class Demo:
                     # Webhooks of one alarm leave one after the other; nobody should wait for one here.
                     self._sleep(PAUSE)
                     more.append(self._tell_and_see(notification, previous, current))
-        totals = [line.total for line in more]
-        note = f"median {statistics.median(totals):.1f} ms, slowest {max(totals):.1f} ms"
-        self._screen.done(f"The same {MORE} times more, a moment apart: {len(more)} webhooks answered", note)
         return more
 
     def _show_alarm(self) -> None:

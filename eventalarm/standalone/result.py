@@ -13,13 +13,22 @@ from eventalarm.standalone.timeline import Timeline
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Result:
-    """The figures: ``start`` is in seconds; *fault* and *recovery* are the first ones, *more* those after."""
+    """The figures: *start* is in seconds; *fault* and *recovery* are the first ones.
+
+    *more* are those after: a fault, its recovery, a fault, and so on.
+    """
 
     alarm_id: str
     start: float
     fault: Timeline
     recovery: Timeline
     more: Sequence[Timeline]
+
+    @property
+    def typical(self) -> Timeline:
+        """The fault that is in the middle of those of *more*."""
+        faults = sorted(self.more[::2], key=lambda line: line.total)
+        return faults[len(faults) // 2]
 
     @property
     def median(self) -> float:
@@ -38,6 +47,7 @@ class Result:
             "start_seconds": round(self.start, 3),
             "fault": _as_dict(self.fault),
             "recovery": _as_dict(self.recovery),
+            "typical": _as_dict(self.typical),
             "more": {
                 "count": len(self.more),
                 "median_ms": round(self.median, 3),

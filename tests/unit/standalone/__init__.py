@@ -1,0 +1,1 @@
+"""Unit tests of what runs everything in one process."""

@@ -1,0 +1,97 @@
+"""What ``POST /notifications`` makes of a body."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any
+
+import pytest
+import webob
+
+from eventalarm.standalone import intake
+
+NOW = datetime.datetime(2026, 11, 21, 8, 0, 0, 5, tzinfo=datetime.UTC)
+GOOD = {"event_type": "a.b", "publisher_id": "nova.host", "payload": {"x": 1}}
+
+
+def read(fields: object, exchange: str = "nova") -> intake.Notification:
+    body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
+    return intake.read(body, exchange, ("nova", "cinder"), NOW, "new-id")
+
+
+def test_what_is_missing_is_filled_in() -> None:
+    assert read(GOOD) == intake.Notification(
+        "nova",
+        "info",
+        {**GOOD, "priority": "INFO", "message_id": "new-id", "timestamp": "2026-11-21 08:00:00.000005"},
+    )
+
+
+def test_what_is_said_stays() -> None:
+    said = {**GOOD, "priority": "ERROR", "message_id": "mine", "timestamp": "2026-11-20 23:01:36.223555"}
+
+    assert read(said, "cinder") == intake.Notification("cinder", "error", said)
+
+
+def test_what_is_no_part_of_a_notification_is_left_out() -> None:
+    assert "_context_auth_token" not in read({**GOOD, "_context_auth_token": "secret"}).message
+
+
+def test_the_envelope_is_taken_off() -> None:
+    enveloped = {"oslo.version": "2.0", "oslo.message": json.dumps({**GOOD, "message_id": "inner"})}
+
+    assert read(enveloped).message["message_id"] == "inner"
+
+
+@pytest.mark.parametrize(
+    ("fields", "exchange", "field"),
+    [
+        (b"", "nova", "body"),
+        (b"[" * 100000, "nova", "body"),
+        ("text", "nova", "body"),
+        ({"oslo.message": 5}, "nova", "oslo.message"),
+        ({"oslo.message": "[]"}, "nova", "oslo.message"),
+        ({}, "nova", "payload"),
+        ({**GOOD, "payload": []}, "nova", "payload"),
+        ({**GOOD, "priority": "loud"}, "nova", "priority"),
+        ({**GOOD, "priority": None}, "nova", "priority"),
+        ({**GOOD, "event_type": 3}, "nova", "event_type"),
+        ({**GOOD, "publisher_id": ""}, "nova", "publisher_id"),
+        ({**GOOD, "message_id": ["x"]}, "nova", "message_id"),
+        ({**GOOD, "timestamp": "soon"}, "nova", "timestamp"),
+        (GOOD, "glance", "exchange"),
+    ],
+)
+def test_the_first_field_that_cannot_work_is_named(fields: object, exchange: str, field: str) -> None:
+    with pytest.raises(intake.BadNotification) as caught:
+        read(fields, exchange)
+
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "field"),
+    [
+        ({"method": "GET"}, 405, "method"),
+        ({"content_type": "application/x-www-form-urlencoded"}, 415, "Content-Type"),
+        ({"body": b" " * (intake.MAX_BODY + 1)}, 413, "body"),
+        ({"query_string": "exchange=glance"}, 400, "exchange"),
+    ],
+)
+def test_a_request_that_is_refused_puts_nothing_on_the_bus(
+    options: dict[str, Any], status: int, field: str
+) -> None:
+    put: list[intake.Notification] = []
+    good = {"method": "POST", "content_type": "application/json", "body": json.dumps(GOOD).encode()}
+    request = webob.Request.blank("/notifications")
+    for name, value in {**good, **options}.items():
+        if name == "query_string":
+            request.query_string = value
+        else:
+            setattr(request, name, value)
+
+    response = request.get_response(intake.Intake(put.append, ("nova",)))
+
+    assert (response.status_code, response.json["field"]) == (status, field)
+    assert not put

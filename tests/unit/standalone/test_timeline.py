@@ -1,0 +1,120 @@
+"""The demo's figures, and how they are drawn."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import itertools
+
+import pytest
+from rich.console import Console
+
+from eventalarm.standalone import screen
+from eventalarm.standalone.result import Result
+from eventalarm.standalone.timeline import Recorder, Timeline
+from eventalarm.trace import Stage
+
+
+def recorder(*ticks: float) -> Recorder:
+    following = itertools.chain([0.0, *ticks], itertools.repeat(99.0))
+    return Recorder(lambda: next(following))
+
+
+def test_stages_are_counted_from_the_time_in_the_notification() -> None:
+    one = recorder(2.0, 2.001, 2.002, 2.003, 2.004, 2.005, 2.006)
+    at = one.now()
+    one.generated("m", at)
+    for stage in list(Stage)[1:]:
+        one.mark(stage, "m")
+
+    timeline = one.wait("m", 0)
+
+    assert list(timeline.ms) == list(Stage)
+    assert list(timeline.ms.values()) == pytest.approx([0, 1, 2, 3, 4, 5, 6], abs=0.01)
+    assert timeline.total == pytest.approx(6, abs=0.01)
+
+
+def test_the_first_time_of_a_repeated_stage_counts() -> None:
+    one = recorder(1.0, *range(2, 8), 50.0)
+    one.generated("m", one.now())
+    for stage in [*list(Stage)[1:], Stage.SENT]:
+        one.mark(stage, "m")
+
+    assert one.wait("m", 0).ms[Stage.SENT] == pytest.approx(5000, abs=0.1)
+
+
+def test_a_stage_that_is_not_reached_is_named() -> None:
+    one = Recorder()
+    one.generated("m", one.now())
+    one.mark(Stage.PUBLISHED, "m")
+    one.mark(Stage.RECEIVED, "another")
+
+    with pytest.raises(TimeoutError, match="not received within"):
+        one.wait("m", 0.01)
+
+
+def test_the_clock_of_the_recorder_is_that_of_the_day() -> None:
+    assert abs(Recorder().now() - datetime.datetime.now(datetime.UTC)) < datetime.timedelta(seconds=1)
+
+
+def line(total: float) -> Timeline:
+    return Timeline(f"m{total}", {stage: total * number / 6 for number, stage in enumerate(Stage)})
+
+
+def test_the_typical_fault_is_the_median_one_and_no_recovery() -> None:
+    more = [line(ms) for ms in (9.0, 1.0, 30.0, 2.0, 10.0, 3.0)]
+    result = Result("a", 1.0, line(50.0), line(40.0), more)
+
+    assert result.typical.total == 10.0
+    assert (result.median, result.slowest) == (6.0, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "fine", "drawn"),
+    [
+        (0, 0, True, ""),
+        (0, 100, True, "█" * 24),
+        (50, 100, True, " " * 12 + "█" * 12),
+        (0, 50, False, "#" * 12),
+        (99.9, 100, True, " " * 23 + "▏"),
+        (100, 100.0, False, " " * 23),
+        (99.9, 100, False, " " * 23 + "#"),
+    ],
+)
+def test_bars(start: float, end: float, fine: bool, drawn: str) -> None:
+    assert screen.bar(start, end, 100, fine=fine) == drawn
+
+
+def test_bars_join_and_end_together() -> None:
+    drawn = [screen.bar(a, b, 60, fine=False) for a, b in itertools.pairwise([0, 10, 20, 30, 40, 50, 60])]
+
+    assert [text.rindex("#") + 1 for text in drawn] == [4, 8, 12, 16, 20, 24]
+
+
+def test_plain_text_where_there_is_no_terminal() -> None:
+    output = io.StringIO()
+    one = screen.Screen(Console(file=output, width=80))
+
+    one.done("It works", "1 ms")
+    with one.doing("never seen"):
+        pass
+    one.timeline("Time", line(12.0))
+
+    text = output.getvalue()
+    assert text.isascii()
+    assert "\x1b" not in text
+    assert "never seen" not in text
+    rows = text.splitlines()
+    assert rows[0] == "ok It works  1 ms"
+    answered = next(row for row in rows if row.startswith("answered"))
+    assert answered.split() == ["answered", "2.0", "####", "12.0", "the", "consumer", "says", "200"]
+    assert max(map(len, rows)) <= 80
+
+
+def test_a_terminal_gets_symbols_unless_it_asks_for_none() -> None:
+    output = io.StringIO()
+    one = screen.Screen(Console(file=output, width=80, force_terminal=True, no_color=True))
+
+    one.done("It works")
+
+    assert output.getvalue().startswith("ok It works")
