@@ -165,6 +165,7 @@ class TestQueueing:
         broker.up = False
         for number in range(5):
             policy.publish([event(number)])
+        wait_until(lambda: broker.tries > 3, what="tries in vain with all of them waiting")
         assert broker.ids == []
         broker.up = True
         wait_until(lambda: len(broker.ids) == 5)
