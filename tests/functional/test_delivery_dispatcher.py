@@ -19,6 +19,7 @@ from eventalarm.delivery.http import HttpSender
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.exceptions import InvalidOption, Retryable
 from eventalarm.metrics import Metrics
+from eventalarm.model import DeliveryResult, DeliveryState
 from eventalarm.service import with_driver
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
@@ -299,6 +300,33 @@ def test_what_was_committed_but_never_submitted_is_found(database, start, webhoo
     webhook_sink.wait(1)
     wait_until(lambda: all_are(database, "delivered"))
     assert len(webhook_sink.requests) == 1
+
+
+def test_a_successor_whose_predecessor_ended_elsewhere_is_found(database, start, webhook_sink):
+    start(lease=0.5)
+    other = Outbox(database)
+    other.register("other", "host-b", NEVER)
+    items = [make_delivery(webhook_sink.url("/"), alarm_id="a") for _ in range(2)]
+    enqueue(database, items, "other")
+    other.record("other", [DeliveryResult(items[0].delivery_id, DeliveryState.DELIVERED, 1, 200)])
+    # "other" is alive, but never asked what comes next.
+    wait_until(lambda: all_are(database, "delivered"))
+    assert received(webhook_sink) == [items[1].delivery_id]
+
+
+def test_what_was_leased_under_an_id_that_is_gone_is_not_sent(database, start, webhook_sink):
+    dispatcher = start(poll_interval=NEVER, lease=60.0)
+    outbox = Outbox(database)
+    outbox.register("gone", "host", -1.0)
+    outbox.register("other", "host", NEVER)
+    leased = enqueue(database, [make_delivery(webhook_sink.url("/theirs"))], "gone")
+    assert len(outbox.claim("other", 10)) == 1
+    dispatcher.submit("gone", leased)
+    send(dispatcher, database, [make_delivery(webhook_sink.url("/ours"))])
+    webhook_sink.wait(1, "/ours")
+    assert webhook_sink.at("/theirs") == []
+    with database.read() as connection:
+        assert connection.execute(sa.select(tables.delivery.c.owner)).scalars().first() == "other"
 
 
 def test_a_clean_stop_finishes_what_is_under_way_and_hands_back_the_rest(database, start, webhook_sink):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 
 import oslo_messaging
 import pytest
@@ -119,11 +120,12 @@ def test_a_hung_plugin_holds_its_own_threads_and_nothing_else(conf):
         sender = PluginSender(conf, options)
         sender._plugins["test"] = Troubled(lambda *args: release.wait(30))
         hung = make_delivery("test://x")
-        reasons = []
+        reasons, before = [], time.monotonic()
         for _ in range(3):
             with pytest.raises(DeliveryError) as caught:
                 await sender.send(hung)
             reasons.append(caught.value.reason)
+        assert time.monotonic() - before < 5.0
         assert await sender.send(make_delivery("log://")) is None
         release.set()
         sender._plugins["test"] = Troubled(lambda *args: None)
