@@ -113,7 +113,7 @@ def upgrade(database: Database, *, lock_timeout: float = 300.0) -> SchemaStatus:
     :raises Retryable: when the database failed, or the other upgrade took too long.
     """
     _require_upgradable(check(database))
-    with database.read() as connection, connection.begin(), _only_one(connection, lock_timeout):
+    with database._sorting_errors(), _only_one(database.engine, lock_timeout) as connection:
         status = _look(connection)
         _require_upgradable(status)
         if status.state is not SchemaState.CURRENT:
@@ -178,20 +178,27 @@ def judge(columns: Columns, found: str, known: list[str]) -> SchemaStatus:
 
 
 @contextlib.contextmanager
-def _only_one(connection: sa.Connection, timeout: float) -> Iterator[None]:
-    """Hold the lock of upgrades until the end of the block, or of the transaction around it."""
-    dialect = connection.dialect.name
-    if dialect == "sqlite":
-        connection.exec_driver_sql("UPDATE alarm SET state = state WHERE 1 = 0")
-    elif dialect == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": LOCK_NAME})
-    else:
-        # The lock belongs to the connection, so that it outlives the implicit commits of MySQL's DDL.
-        got = connection.execute(sa.select(sa.func.get_lock(LOCK_NAME, timeout))).scalar()
-        if got != 1:
+def _only_one(engine: sa.Engine, timeout: float) -> Iterator[sa.Connection]:
+    """Open a transaction that no other upgrade can open before this one is committed."""
+    if engine.dialect.name in ("mysql", "mariadb"):
+        with _named_lock(engine, timeout), engine.begin() as connection:
+            yield connection
+        return
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("UPDATE alarm SET state = state WHERE 1 = 0")
+        else:
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": LOCK_NAME})
+        yield connection
+
+
+@contextlib.contextmanager
+def _named_lock(engine: sa.Engine, timeout: float) -> Iterator[None]:
+    """Hold MySQL's lock on a connection of its own: it must outlive the commit of the work."""
+    with engine.connect() as connection:
+        if connection.execute(sa.select(sa.func.get_lock(LOCK_NAME, timeout))).scalar() != 1:
             raise Retryable(f"another eventalarm-dbsync has been at work for {timeout:g} seconds; try again")
-    try:
-        yield
-    finally:
-        if dialect in ("mysql", "mariadb"):
+        try:
+            yield
+        finally:
             connection.execute(sa.select(sa.func.release_lock(LOCK_NAME)))

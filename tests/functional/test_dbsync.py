@@ -93,6 +93,23 @@ def test_upgrade_gives_up_waiting_for_another(aodh_mariadb_url: str) -> None:
     opened.dispose()
 
 
+def test_the_lock_outlives_the_commit(aodh_mariadb_url: str) -> None:
+    opened, second = database.connect(aodh_mariadb_url), database.connect(aodh_mariadb_url)
+    refused = []
+
+    @sa.event.listens_for(opened.engine, "commit")
+    def upgrade_too(_: sa.Connection) -> None:
+        with pytest.raises(Retryable, match="another eventalarm-dbsync"):
+            schema.upgrade(second, lock_timeout=0.1)
+        refused.append(True)
+
+    schema.upgrade(opened)
+    assert refused
+    assert schema.upgrade(second).state is SchemaState.CURRENT
+    opened.dispose()
+    second.dispose()
+
+
 def test_mariadb_tables_keep_case_and_microseconds(aodh_mariadb_url: str) -> None:
     opened = database.connect(aodh_mariadb_url)
     schema.upgrade(opened)
