@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
+from aodh.storage import impl_sqlalchemy
+from aodh.storage import models as api_models
 from aodh.storage.sqlalchemy import models as aodh_models
+from oslo_db.sqlalchemy import enginefacade
 
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
 from eventalarm.evaluator.engine import BatchReport, Engine, EngineOptions
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import UTC, AlarmDefinition, Delivery, Event, Transition
+from eventalarm.service import with_driver
 from eventalarm.storage import tables
 from eventalarm.storage.alarms import AlarmReader
-from eventalarm.storage.database import Database
+from eventalarm.storage.database import Database, connect
 
 OWNER_TRAITS = ("project_id", "tenant_id")
 RESOURCE_TRAITS = ("resource_id", "instance_id", "host")
@@ -161,3 +167,56 @@ def create_schemas(database: Database) -> None:
     """Create Aodh's tables and ours, without their migrations."""
     aodh_models.Base.metadata.create_all(database.engine)
     tables.metadata.create_all(database.engine)
+
+
+@contextlib.contextmanager
+def open_database(url: str) -> Iterator[Database]:
+    """Open a database that holds Aodh's tables and give it ours."""
+    database = connect(with_driver(url))
+    tables.metadata.create_all(database.engine)
+    yield database
+    database.dispose()
+
+
+class AodhStorage:
+    """Aodh's real storage code, on a database of our choice: Aodh itself binds one for the whole process."""
+
+    def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        facade = enginefacade.transaction_context()
+        facade.configure(connection=with_driver(url), max_retries=0, sqlite_fk=True)
+        monkeypatch.setattr(impl_sqlalchemy, "enginefacade", facade)
+        monkeypatch.setattr(impl_sqlalchemy, "DB_CONFIGURED", True)
+        self.connection = impl_sqlalchemy.Connection(None)
+        self._facade = facade
+
+    def create(self, row: Mapping[str, Any]) -> str:
+        """Create an alarm as the API does and return its id."""
+        self.connection.create_alarm(api_models.Alarm(**row))
+        return str(row["alarm_id"])
+
+    def get(self, alarm_id: str) -> Any:
+        """Return an alarm as the API reads it."""
+        (found,) = self.connection.get_alarms(alarm_id=alarm_id)
+        return found
+
+    def edit(self, alarm_id: str, **changes: Any) -> None:
+        """Change an alarm as a PUT does: the whole row as read, with the changes and a new timestamp."""
+        self.put(self.get(alarm_id), **changes)
+
+    def put(self, read_before: Any, **changes: Any) -> None:
+        """Write back an alarm that was read earlier, with *changes*."""
+        changes["timestamp"] = datetime.datetime.now(UTC).replace(tzinfo=None)
+        self.connection.update_alarm(api_models.Alarm(**(read_before.as_dict() | changes)))
+
+    def delete(self, alarm_id: str) -> None:
+        """Delete an alarm as the API does."""
+        self.connection.delete_alarm(alarm_id)
+
+    def changes(self, alarm_id: str, project_id: str) -> list[Any]:
+        """Return the alarm's history as the API reads it for its owner, oldest first."""
+        found = self.connection.get_alarm_changes(alarm_id, project_id)
+        return sorted(found, key=lambda change: change.timestamp)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._facade.writer.get_engine().dispose()

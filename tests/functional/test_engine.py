@@ -1,0 +1,429 @@
+"""The engine on every database, beside Aodh's own storage code: G2, G3, G4, G5, G9, history, cost."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from eventalarm.exceptions import Retryable
+from eventalarm.model import UTC
+from eventalarm.storage.database import Database
+from tests.builders import PROJECT, condition, event_body, rule
+from tests.engine_harness import (
+    AodhStorage,
+    EngineHarness,
+    alarm_row,
+    history,
+    insert_alarms,
+    occurrences,
+    open_database,
+    read_alarm,
+    transitions,
+)
+
+ERROR = rule("*", state="error")
+OWNED_BY_US = {"state", "state_reason", "state_timestamp"}
+
+
+@pytest.fixture
+def database(aodh_database_url: str) -> Iterator[Database]:
+    with open_database(aodh_database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def aodh(
+    aodh_database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AodhStorage]:
+    storage = AodhStorage(aodh_database_url, monkeypatch)
+    yield storage
+    storage.close()
+
+
+@pytest.fixture
+def engine(database: Database) -> EngineHarness:
+    """An engine whose cache is loaded: only what changes from now on is news to it."""
+    harness = EngineHarness(database)
+    harness.process(event_body(state="warming up"))
+    return harness
+
+
+def fault(**fields: Any) -> dict[str, Any]:
+    """An event that fires ERROR, generated now."""
+    moment = datetime.datetime.now(UTC)
+    return event_body(**{"state": "error", "resource_id": "vm-1", "generated": moment, **fields})
+
+
+def between_look_and_lock(engine: EngineHarness, edit: Callable[[], None]) -> None:
+    """Have *edit* happen after the engine looked for changed definitions and before it locks the rows."""
+    refresh = engine.cache.refresh
+
+    def refresh_then_edit() -> None:
+        refresh()
+        edit()
+
+    engine.cache.refresh = refresh_then_edit  # type: ignore[method-assign]
+
+
+def try_until_done(engine: EngineHarness, *events: dict[str, Any]) -> None:
+    """Process as the listener does: again while the database says that another was faster."""
+    for _ in range(50):
+        try:
+            engine.process(*events)
+        except Retryable:
+            continue
+        return
+    raise AssertionError("the database never let us")
+
+
+# -- G2: one transition per alarm, managed object and event ----------------------------------------------
+
+
+@pytest.mark.parametrize("repeat_actions", [False, True])
+def test_g2_the_same_event_twice_is_one_transition(
+    engine: EngineHarness, aodh: AodhStorage, repeat_actions: bool
+) -> None:
+    alarm_id = aodh.create(alarm_row(rule=ERROR, repeat_actions=repeat_actions))
+    event = fault()
+    engine.process(event, event)
+    engine.process(event)
+    again = EngineHarness(engine.database)
+    assert again.process(event, event).reasons["duplicate"] == 2
+    assert len(transitions(engine.database, alarm_id=alarm_id)) == 1
+    assert [t.alarm_id for t in engine.sent] == [alarm_id]
+    assert again.sent == []
+
+
+@pytest.mark.parametrize("repeat_actions", [False, True])
+def test_g2_engines_at_the_same_time(
+    aodh_database_url: str, database: Database, repeat_actions: bool
+) -> None:
+    """Four listeners get the same messages in different orders, at the same moment."""
+    alarms = [f"alarm-{n}" for n in range(20)]
+    insert_alarms(
+        database,
+        *(
+            alarm_row(a, rule=rule("*", state="error", resource_id=f"vm-{n}"), repeat_actions=repeat_actions)
+            for n, a in enumerate(alarms)
+        ),
+    )
+    events = [fault(resource_id=f"vm-{n}", generated="2026-05-01T12:00:00") for n in range(20)]
+    ready = threading.Barrier(4)
+    sent: list[str] = []
+    problems: list[BaseException] = []
+
+    def listen(turn: int) -> None:
+        try:
+            with open_database(aodh_database_url) as own:
+                harness = EngineHarness(own)
+                ready.wait(60)
+                order = events[turn * 5 :] + events[: turn * 5]
+                for start in range(0, 20, 5 + turn):
+                    try_until_done(harness, *order[start : start + 5 + turn])
+                sent.extend(t.alarm_id for t in harness.sent)
+        except BaseException as exc:  # noqa: BLE001 - reported by the test
+            problems.append(exc)
+
+    threads = [threading.Thread(target=listen, args=(turn,)) for turn in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert sorted(t["alarm_id"] for t in transitions(database)) == sorted(alarms)
+    assert sorted(sent) == sorted(alarms), "each alarm's actions are called once"
+    assert len(occurrences(database)) == 20
+    assert all(len(history(database, a)) == 1 for a in alarms)
+
+
+# -- G3: definitions as new as the batch ----------------------------------------------------------------
+
+
+def test_g3_an_alarm_created_just_before_its_event_fires(engine: EngineHarness, aodh: AodhStorage) -> None:
+    for _ in range(5):
+        alarm_id = aodh.create(alarm_row(rule=ERROR))
+        engine.process(fault())
+        assert engine.sent[-1].alarm_id == alarm_id
+        assert read_alarm(engine.database, alarm_id)["state"] == "alarm"
+
+
+def test_g3_an_alarm_edited_just_before_its_event_fires_as_it_is_now(
+    engine: EngineHarness, aodh: AodhStorage
+) -> None:
+    alarm_id = aodh.create(alarm_row(rule=rule("*", state="deleted"), enabled=False))
+    assert engine.process(fault()).matches == 0
+    aodh.edit(alarm_id, rule=ERROR)
+    assert engine.process(fault()).matches == 0, "still disabled"
+    aodh.edit(alarm_id, enabled=True)
+    engine.process(fault())
+    assert [t.alarm_id for t in engine.sent] == [alarm_id]
+
+
+# -- G4: a user's edit always wins ------------------------------------------------------------------------
+
+
+def test_g4_only_the_columns_of_the_evaluator_are_written(engine: EngineHarness, aodh: AodhStorage) -> None:
+    alarm_id = aodh.create(alarm_row(rule=ERROR, description="mine", ok_actions=["http://ok"]))
+    before = read_alarm(engine.database, alarm_id)
+    engine.process(fault())
+    after = read_alarm(engine.database, alarm_id)
+    assert {name for name in before if before[name] != after[name]} == OWNED_BY_US
+    assert after["state"] == "alarm"
+    assert after["state_timestamp"] > before["state_timestamp"]
+    assert after["state_reason"].startswith("Event <id=")
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        ({"enabled": False}, "disabled"),
+        ({"type": "composite"}, "disabled"),
+        ({"rule": rule("*", state="deleted")}, "no_longer_matches"),
+        ({"rule": rule("port.*", state="error")}, "no_longer_matches"),
+        ({"rule": {"event_type": "*", "query": [condition("a", "x", "eq", "integer")]}}, "bad_rule"),
+        ({"project_id": "project-b"}, "moved"),
+        ({"project_id": "Project-A"}, "moved"),
+        ({"state": "alarm"}, "raised"),  # set by hand: the occurrence follows, nobody is called
+        ({"time_constraints": [{"name": "n", "start": "0 0 30 2 *", "duration": 1, "timezone": ""}]}, None),
+    ],
+)
+def test_g4_an_edit_between_look_and_lock_is_honoured(
+    engine: EngineHarness, aodh: AodhStorage, edit: dict[str, Any], reason: str | None
+) -> None:
+    alarm_id = aodh.create(alarm_row(rule=ERROR))
+    between_look_and_lock(engine, lambda: aodh.edit(alarm_id, **edit))
+    report = engine.process(fault())
+    assert dict(report.reasons) == {reason or "outside_time_constraints": 1}
+    assert engine.sent == []
+    row = read_alarm(engine.database, alarm_id)
+    assert {name: row[name] for name in edit} == edit
+    assert row["state_reason"] == "Not evaluated yet"
+    assert history(engine.database, alarm_id) == []
+
+
+def test_g4_an_alarm_deleted_between_look_and_lock_stays_deleted(
+    engine: EngineHarness, aodh: AodhStorage
+) -> None:
+    alarm_id, other = aodh.create(alarm_row(rule=ERROR)), aodh.create(alarm_row(rule=ERROR))
+    between_look_and_lock(engine, lambda: aodh.delete(alarm_id))
+    report = engine.process(fault())
+    assert dict(report.reasons) == {"deleted": 1, "raised": 1}
+    assert [t.alarm_id for t in engine.sent] == [other]
+    assert aodh.connection.get_alarms(alarm_id=alarm_id) == []
+    # It is not looked up for ever.
+    assert engine.process(fault(state="ok")).matches == 0
+    assert engine.process(fault()).matches == 1
+
+
+def test_g4_what_consumers_are_told_is_what_the_row_says_now(
+    engine: EngineHarness, aodh: AodhStorage
+) -> None:
+    alarm_id = aodh.create(alarm_row(rule=ERROR))
+    edit = {"name": "renamed", "severity": "critical", "alarm_actions": ["http://new"], "description": "d"}
+    between_look_and_lock(engine, lambda: aodh.edit(alarm_id, **edit))
+    engine.process(fault())
+    (sent,) = engine.sent
+    assert (sent.alarm_name, sent.severity, sent.actions) == ("renamed", "critical", ("http://new",))
+    row = read_alarm(engine.database, alarm_id)
+    assert {name: row[name] for name in edit} == edit
+    assert row["state"] == "alarm"
+    (change,) = aodh.changes(alarm_id, PROJECT)
+    assert change.severity == "critical"
+
+
+def test_g4_an_edited_rule_that_matches_too_fires(engine: EngineHarness, aodh: AodhStorage) -> None:
+    alarm_id = aodh.create(alarm_row(rule=ERROR))
+    new = rule("*", resource_id="vm-1")
+    between_look_and_lock(engine, lambda: aodh.edit(alarm_id, rule=new))
+    engine.process(fault())
+    assert '"traits.resource_id"' in engine.sent[0].reason
+
+
+def test_g4_a_put_that_writes_the_old_state_back_does_not_silence_the_alarm(
+    engine: EngineHarness, aodh: AodhStorage
+) -> None:
+    alarm_id = aodh.create(alarm_row(rule=ERROR))
+    read_before = aodh.get(alarm_id)
+    engine.process(fault())
+    aodh.put(read_before, description="edited")
+    assert read_alarm(engine.database, alarm_id)["state"] == "ok"
+    engine.process(fault())
+    row = read_alarm(engine.database, alarm_id)
+    assert (row["state"], row["description"]) == ("alarm", "edited")
+    assert [t.previous for t in engine.sent] == ["ok", "ok"]
+    first, second = occurrences(engine.database, alarm_id=alarm_id)
+    assert (first["raised"], second["raised"]) == (False, True)
+    assert first["cleared_at"] is not None
+    assert (first["latest"], second["latest"]) == (None, True)
+
+
+@pytest.mark.parametrize("state", ["ok", "insufficient data"])
+def test_g4_a_reset_by_hand_rearms_every_managed_object(
+    engine: EngineHarness, aodh: AodhStorage, state: str
+) -> None:
+    alarm_id = aodh.create(alarm_row(rule=ERROR))
+    engine.process(fault(), fault(resource_id="vm-2"))
+    aodh.edit(alarm_id, state=state)
+    engine.process(fault(resource_id="vm-2"))
+    assert [(t.previous, t.managed_object) for t in engine.sent] == [("ok", "vm-1"), (state, "vm-2")]
+    raised = {o["managed_object"] for o in occurrences(engine.database, alarm_id=alarm_id, raised=True)}
+    assert raised == {"vm-2"}
+
+
+# -- G5: tenants never see each other ---------------------------------------------------------------------
+
+
+def test_g5_only_the_owners_alarms_fire(database: Database) -> None:
+    projects = ["project-a", "project-b", "Project-A", "project-a ", "", None]
+    insert_alarms(database, *(alarm_row(f"a{n}", rule=ERROR, project_id=p) for n, p in enumerate(projects)))
+    engine = EngineHarness(database)
+    for number, project in enumerate(projects[:4]):
+        engine.process(fault(project=project))
+        assert [t.alarm_id for t in engine.sent[number:]] == [f"a{number}"]
+    engine.process(fault(project=None))
+    assert {t.alarm_id for t in engine.sent[4:]} == {"a4", "a5"}
+
+
+def test_g5_infrastructure_events_reach_infrastructure_projects_only(database: Database) -> None:
+    projects = ["admin", "ops", "project-a"]
+    insert_alarms(database, *(alarm_row(p, rule=ERROR, project_id=p) for p in projects))
+    engine = EngineHarness(database, infrastructure_projects=["admin", "ops"])
+    engine.process(fault(project=None))
+    assert sorted(t.alarm_id for t in engine.sent) == ["admin", "ops"]
+    # And an event of a tenant is not theirs.
+    engine.process(fault(project="project-a"), fault(project="admin", resource_id="vm-2"))
+    assert [t.alarm_id for t in engine.sent[2:]] == ["project-a"]
+
+
+def test_g5_the_payloads_project_owns_the_event_not_the_callers(database: Database) -> None:
+    insert_alarms(database, *(alarm_row(p, rule=ERROR, project_id=p) for p in ("owner", "caller")))
+    engine = EngineHarness(database)
+    for traits in (
+        [["tenant_id", 1, "caller"], ["project_id", 1, "owner"]],
+        [["project_id", 1, "owner"], ["tenant_id", 1, "caller"]],
+    ):
+        engine.process(fault(project=None, traits=traits))
+    assert [t.alarm_id for t in engine.sent] == ["owner"]
+    assert transitions(database, alarm_id="caller") == []
+
+
+def test_g5_a_resource_id_alone_crosses_nothing(database: Database) -> None:
+    rules = rule("*", state="error", resource_id="vm-1")
+    insert_alarms(database, *(alarm_row(p, rule=rules, project_id=p) for p in ("project-a", "project-b")))
+    engine = EngineHarness(database)
+    engine.process(fault(project="project-a"))
+    assert [t.alarm_id for t in engine.sent] == ["project-a"]
+
+
+# -- G9: late never undoes new ----------------------------------------------------------------------------
+
+
+def moment(seconds: int) -> str:
+    return f"2026-05-01T12:00:{seconds:02}"
+
+
+def test_g9_a_late_event_is_recorded_and_changes_nothing(engine: EngineHarness, aodh: AodhStorage) -> None:
+    clearing = rule("*", state="error", resource_id="vm-1")
+    alarm_id = aodh.create(alarm_row(rule=clearing, ok_actions=["http://ok"]))
+    engine.process(fault(generated=moment(10)))
+    engine.process(fault(state="active", generated=moment(20)))
+    engine.process(fault(generated=moment(15)))
+    row = read_alarm(engine.database, alarm_id)
+    assert row["state"] == "ok"
+    assert [t.current for t in engine.sent] == ["alarm", "ok"]
+    kinds = [t["kind"] for t in transitions(engine.database, alarm_id=alarm_id)]
+    assert kinds == ["raised", "cleared", "late"]
+    assert len(history(engine.database, alarm_id)) == 2
+    # What is newer still counts, and the late one stays counted.
+    assert engine.process(fault(generated=moment(30))).reasons["raised"] == 1
+
+
+def test_g9_a_batch_is_evaluated_in_the_order_of_its_events(engine: EngineHarness, aodh: AodhStorage) -> None:
+    clearing = rule("*", state="error", resource_id="vm-1")
+    alarm_id = aodh.create(alarm_row(rule=clearing, ok_actions=["http://ok"]))
+    engine.process(fault(state="active", generated=moment(20)), fault(generated=moment(10)))
+    assert [t.current for t in engine.sent] == ["alarm", "ok"]
+    assert read_alarm(engine.database, alarm_id)["state"] == "ok"
+
+
+def test_g9_a_fast_clock_makes_nobody_late(engine: EngineHarness, aodh: AodhStorage) -> None:
+    aodh.create(alarm_row(rule=ERROR, repeat_actions=True))
+    engine.process(fault(generated="2099-01-01T00:00:00"))
+    engine.process(fault())
+    assert len(engine.sent) == 2
+
+
+# -- what Aodh's API reads --------------------------------------------------------------------------------
+
+
+def test_history_is_what_the_api_shows(engine: EngineHarness, aodh: AodhStorage) -> None:
+    alarm_id = aodh.create(
+        alarm_row(rule=rule("*", state="error", resource_id="vm-1"), ok_actions=["http://ok"])
+    )
+    engine.process(fault())
+    engine.process(fault(state="active"))
+    first, second = aodh.changes(alarm_id, PROJECT)
+    assert {first.type, second.type} == {"state transition"}
+    assert [first.on_behalf_of, first.severity] == [PROJECT, "low"]
+    assert [h["state"] for h in history(engine.database, alarm_id)] == ["alarm", "ok"]
+    shown = aodh.get(alarm_id)
+    assert shown.state == "ok"
+    assert shown.state_reason == history(engine.database, alarm_id)[1]["transition_reason"]
+    assert shown.state_timestamp == second.timestamp
+    assert aodh.changes(alarm_id, "project-b") == []
+
+
+def test_occurrences_of_several_managed_objects(engine: EngineHarness, aodh: AodhStorage) -> None:
+    alarm_id = aodh.create(alarm_row(rule=ERROR, ok_actions=["http://ok"]))
+    engine.process(fault(resource_id="vm-1"), fault(resource_id="vm-2"))
+    engine.process(fault(state="active", resource_id="vm-1"))
+    assert read_alarm(engine.database, alarm_id)["state"] == "alarm"
+    engine.process(fault(state="active", resource_id="vm-2"))
+    assert read_alarm(engine.database, alarm_id)["state"] == "ok"
+    assert [t.actions for t in engine.sent] == [("http://alarm",), ("http://ok",)]
+    assert occurrences(engine.database, raised=True) == []
+
+
+# -- what a batch costs -------------------------------------------------------------------------------------
+
+
+def statements_of(database: Database, work: Callable[[], Any]) -> list[str]:
+    """Return the first words of the statements that *work* sends (SQLite also shows its BEGIN)."""
+    seen: list[str] = []
+
+    def note(conn: Any, cursor: Any, statement: str, *args: Any) -> None:
+        seen.append(statement.split(maxsplit=1)[0])
+
+    sa.event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        work()
+    finally:
+        sa.event.remove(database.engine, "before_cursor_execute", note)
+    return [word for word in seen if word != "BEGIN"]
+
+
+def test_a_batch_costs_the_same_statements_for_one_alarm_and_for_many(engine: EngineHarness) -> None:
+    database = engine.database
+    costs = []
+    for turn, count in enumerate((1, 200)):
+        rows = [
+            alarm_row(f"{turn}-{n}", rule=rule("*", state="error", host=f"{turn}-{n}")) for n in range(count)
+        ]
+        insert_alarms(database, *rows)
+        engine.process(fault(state="warming up"))
+        events = [fault(host=f"{turn}-{n}", resource_id=f"vm-{turn}-{n}") for n in range(count)]
+        costs.append(statements_of(database, lambda events=events: engine.process(*events)))
+    assert len(engine.sent) == 201
+    assert costs[0] == costs[1]
+
+
+def test_a_batch_that_concerns_nobody_costs_one_look(engine: EngineHarness) -> None:
+    insert_alarms(engine.database, alarm_row(rule=ERROR))
+    engine.process(fault(state="warming up"))
+    events = [fault(state="fine", resource_id=f"vm-{n}") for n in range(100)]
+    assert statements_of(engine.database, lambda: engine.process(*events)) == ["SELECT"]
