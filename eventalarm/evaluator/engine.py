@@ -213,7 +213,9 @@ class Engine(Generic[S]):
                 reasons[self._evaluate(ledger, match, now)] += 1
             outcome = ledger.outcome()
             transaction.close_occurrences(outcome.externally_reset, now)
-            transaction.write_occurrences(outcome.occurrences, set(outcome.superseded))
+            transaction.write_occurrences(
+                outcome.occurrences, known=outcome.known, superseded=frozenset(outcome.superseded)
+            )
             transaction.write_transitions(outcome.transitions)
             self._write_states(transaction, outcome.state_changes, now)
             shipment = self._courier.enqueue(connection, [t for t in outcome.transitions if t.actions])

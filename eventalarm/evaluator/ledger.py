@@ -36,6 +36,7 @@ class Outcome:
 
     transitions: list[Transition]
     occurrences: list[Occurrence]
+    known: frozenset[str]
     superseded: list[str]
     externally_reset: list[str]
     state_changes: list[Transition]
@@ -57,6 +58,7 @@ class Ledger:
     ) -> None:
         self.alarms = alarms
         self._occurrences = occurrences
+        self._known = frozenset(life.occurrence_id for life in occurrences.values())
         self._raised = raised_counts
         self._seen = seen
         self._elsewhere = handled_elsewhere
@@ -165,6 +167,7 @@ class Ledger:
         return Outcome(
             self._transitions,
             list(self._dirty.values()),
+            self._known,
             self._superseded,
             self._reset,
             self._state_changes,

@@ -123,16 +123,21 @@ class Transaction:
                 .values(raised=False, changed_at=now, cleared_at=now)
             )
 
-    def write_occurrences(self, changed: Sequence[Occurrence], superseded: Collection[str]) -> None:
-        """Write occurrences, new or changed; *superseded* are the ids that are no longer the latest."""
-        for chunk in in_chunks(superseded):
+    def write_occurrences(
+        self, changed: Sequence[Occurrence], *, known: Collection[str], superseded: Collection[str]
+    ) -> None:
+        """Write occurrences, new or changed.
+
+        *known* are the ids that the database holds already, *superseded* those that are the latest no more.
+        """
+        for chunk in in_chunks([i for i in superseded if i in known]):
             self.connection.execute(
                 occurrence.update().where(occurrence.c.occurrence_id.in_(chunk)).values(latest=None)
             )
         if not changed:
             return
         # Delete and insert is portable and costs two statements for any number of rows.
-        for chunk in in_chunks([o.occurrence_id for o in changed]):
+        for chunk in in_chunks([o.occurrence_id for o in changed if o.occurrence_id in known]):
             self.connection.execute(occurrence.delete().where(occurrence.c.occurrence_id.in_(chunk)))
         rows = [_occurrence_row(o, o.occurrence_id not in superseded) for o in changed]
         self.connection.execute(occurrence.insert(), rows)
