@@ -34,8 +34,6 @@ VALUE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueEr
 # Seconds of rest after which a kept connection is no longer trusted, but taken from the pool, which pings.
 KEEP = 1.0
 
-VALUE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-
 NOW = {
     "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
     "postgresql": "SELECT extract(epoch from clock_timestamp())",
@@ -47,12 +45,6 @@ def is_content_error(error: BaseException) -> bool:
     """Tell whether *what* the database was given caused *error*, so that trying again cannot help."""
     if isinstance(error, CONTENT_ERRORS):
         return True
-    if type(error) is db_exception.DBError:
-        # oslo.db has no name for it. The driver has: the names of these classes are those of the DB-API.
-        inner: Any = getattr(error, "inner_exception", None)
-        names = {kind.__name__ for kind in type(inner).__mro__}
-        by_name = not names.isdisjoint(("DataError", "IntegrityError"))
-        return by_name or isinstance(inner, VALUE_ERRORS) or is_content_error(inner)
     if type(error) is db_exception.DBError:
         # oslo.db has no name for it. The driver has: the names of these classes are those of the DB-API.
         inner: Any = getattr(error, "inner_exception", None)
@@ -155,18 +147,6 @@ class Database:
             if is_content_error(exc):
                 raise
             raise Retryable(f"the database failed: {str(exc).splitlines()[0][:300]}") from exc
-
-
-def _with_every_character(url: str) -> sa.URL:
-    """Return *url* with the character set of our tables.
-
-    Aodh's URL may say ``charset=utf8``. On MySQL that is three bytes, and an event with a character of four
-    would make our statements fail.
-    """
-    made = sa.make_url(url)
-    if made.get_backend_name() in ("mysql", "mariadb"):
-        made = made.update_query_dict({"charset": "utf8mb4"})
-    return made
 
 
 def _with_every_character(url: str) -> sa.URL:
