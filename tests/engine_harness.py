@@ -64,6 +64,7 @@ class EngineHarness:
         clear_mode: str = decide.WITH_OK_ACTIONS,
         max_candidates: int = 10000,
         courier: Any = None,
+        beside_aodh_listener: bool = False,
     ) -> None:
         self.database = database
         self.courier = courier or RecordingCourier()
@@ -83,6 +84,7 @@ class EngineHarness:
             clear_mode=clear_mode,
             record_history=True,
             max_candidates=max_candidates,
+            beside_aodh_listener=beside_aodh_listener,
         )
         clocks = {"clock": clock} if clock is not None else {}
         self.engine = Engine(database, self.cache, self.courier, options, **clocks)

@@ -22,7 +22,7 @@ from eventalarm.evaluator.time_constraint import within_time_constraints
 from eventalarm.exceptions import InvalidRule, Retryable
 from eventalarm.model import ALARM, UTC, Event, Transition
 from eventalarm.storage import text
-from eventalarm.storage.alarms import AlarmReader
+from eventalarm.storage.alarms import NEVER, AlarmReader
 from eventalarm.storage.database import Database
 from eventalarm.storage.transitions import StateChange, Transaction
 from eventalarm.trace import Stage, Trace, mark_all
@@ -229,8 +229,9 @@ class Engine(Generic[S]):
         messages = {m.subject.message_key for m in matches}
         elsewhere: set[tuple[str, str]] = set()
         if self._options.beside_aodh_listener:
-            oldest = min(m.subject.event_time for m in matches) - CLOCK_TOLERANCE
-            elsewhere = transaction.handled_elsewhere(alarms, oldest)
+            # An event may say that it is of the year 1, and there is no time before that.
+            oldest = max(NEVER, min(m.subject.event_time for m in matches))
+            elsewhere = transaction.handled_elsewhere(alarms, oldest - CLOCK_TOLERANCE)
         return Ledger(
             alarms,
             transaction.occurrences(alarms, objects),

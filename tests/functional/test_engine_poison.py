@@ -201,6 +201,12 @@ def refusal(database: Database, table: sa.Table, row: dict[str, Any]) -> BaseExc
     raise AssertionError(f"{row} was taken")
 
 
+def test_g6_a_time_before_all_others_counts_beside_a_stock_listener(database: Database) -> None:
+    insert_alarms(database, alarm_row("a", rule=ERROR))
+    engine = EngineHarness(database, beside_aodh_listener=True)
+    assert engine.process(fault(generated="0001-01-01T00:00:00")).reasons == {"raised": 1}
+
+
 def test_g6_null_columns_have_their_empty_value(database: Database) -> None:
     nulls = dict.fromkeys(
         ["name", "severity", "state", "repeat_actions", "time_constraints", "ok_actions", "description"]
