@@ -1,0 +1,159 @@
+"""``eventalarm-demo`` as a person uses it, and the figures that it prints for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+
+import pytest
+
+from eventalarm.trace import Stage
+from tests.functional.conftest import Spawn
+from tests.functional.helpers import console_script
+
+PROGRAM = console_script("eventalarm-demo")
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(temporary: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(temporary), "COLUMNS": "80"},
+    )
+
+
+def test_the_figures_are_consistent_and_nothing_is_left(tmp_path: pathlib.Path) -> None:
+    done = run(tmp_path, "--json")
+
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    for name in ("fault", "recovery", "typical"):
+        stages = figures[name]["ms"]
+        assert list(stages) == list(Stage)
+        assert stages["generated"] == 0
+        assert list(stages.values()) == sorted(stages.values())
+        assert stages["answered"] < 20_000
+    assert len({figures[name]["message_id"] for name in ("fault", "recovery", "typical")}) == 3
+    assert figures["more"]["count"] == 20
+    assert figures["more"]["median_ms"] <= figures["more"]["slowest_ms"]
+    assert "webhook answered" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_person_sees_what_happened(tmp_path: pathlib.Path) -> None:
+    data = tmp_path / "data"
+
+    done = run(tmp_path, "--data-dir", str(data))
+
+    assert done.returncode == 0, done.stderr
+    text = done.stdout
+    assert done.stderr == ""
+    assert text.isascii()
+    assert re.search(r"\| state +\| alarm +", text)
+    assert re.search(r"\| state transition \| \{\"state\": \"ok\"", text)
+    shown = [
+        line.split()[0] for line in text.partition("median of these faults")[2].splitlines() if "." in line
+    ]
+    assert shown[: len(Stage)] == list(Stage)
+    tables = [line for line in text.splitlines() if line.startswith(("|", "+"))]
+    assert len(tables) > 12
+    assert max(map(len, tables)) <= 80
+    assert len(text.splitlines()) < 60
+    assert (data / "standalone.log").exists()
+
+
+@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
+def test_it_is_kept_running_until_told_to_end(
+    tmp_path: pathlib.Path, spawn: Spawn, word: signal.Signals
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    process = spawn([PROGRAM, "--keep"], env={"TMPDIR": str(temporary)})
+    endpoint = process.wait_for_log(r"Still running on (http://\S+);")[1]
+    process.wait_for_log(r"Log: .*standalone.log")
+    (folder,) = temporary.glob("eventalarm-demo-*")
+
+    for name, states in (("fault", "ok -> alarm"), ("recovery", "alarm -> ok")):
+        request = urllib.request.Request(
+            f"{endpoint}/notifications",
+            (folder / f"{name}.json").read_bytes(),
+            {"Content-Type": "application/json"},
+        )
+        urllib.request.urlopen(request, timeout=10).close()
+        process.wait_for_log(f"webhook: server-failed: {states}")
+    process.popen.send_signal(word)
+
+    assert process.wait(30) == 0
+    assert not folder.exists()
+
+
+def test_a_directory_that_cannot_be_used_fails_the_first_step(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    done = run(tmp_path, "--data-dir", str(tmp_path / "file" / "data"))
+
+    assert done.returncode == 1
+    assert re.fullmatch(r"eventalarm-demo: error: step 'start' failed: --data-dir: .*\n", done.stderr)
+
+
+def test_a_chain_that_is_cut_fails_the_step_that_needs_it_and_keeps_the_log(tmp_path: pathlib.Path) -> None:
+    data = tmp_path / "data"
+    (data / "conf.d").mkdir(parents=True)
+    (data / "conf.d" / "mine.conf").write_text("[eventalarm]\ntopic = elsewhere\n")
+
+    done = run(tmp_path, "--data-dir", str(data))
+
+    assert done.returncode == 1
+    assert "error: step 'the server fails' failed: no webhook came within" in done.stderr
+    assert str(data / "standalone.log") in done.stderr
+
+
+def test_an_option_that_cannot_work_is_named(tmp_path: pathlib.Path) -> None:
+    data = tmp_path / "data"
+    (data / "conf.d").mkdir(parents=True)
+    (data / "conf.d" / "mine.conf").write_text("[eventalarm]\nbatch_size = many\n")
+
+    done = run(tmp_path, "--data-dir", str(data))
+
+    assert done.returncode == 1
+    assert "batch_size" in done.stderr
+
+
+def test_the_script_runs_it_from_anywhere_and_installs_nothing_twice(tmp_path: pathlib.Path) -> None:
+    """With an environment as an earlier run left it: making one takes minutes and a network."""
+    project = tmp_path / "project"
+    programs = project / ".demo" / "venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("demo", "setup.cfg", "pyproject.toml"):
+        (project / name).write_bytes((ROOT / name).read_bytes())
+    (project / "demo").chmod(0o755)
+    (programs / "python").symlink_to(pathlib.Path(sys.executable))
+    (programs / "eventalarm-demo").symlink_to(PROGRAM)
+    stamp = subprocess.run(
+        "cat setup.cfg pyproject.toml | sha256sum", shell=True, cwd=project, capture_output=True, check=True
+    )
+    (project / ".demo" / "venv" / "installed").write_bytes(stamp.stdout)
+
+    done = subprocess.run(
+        [str(project / "demo"), "--help"],
+        cwd=tempfile.gettempdir(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: ./demo")
+    assert done.stderr == ""
