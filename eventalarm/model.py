@@ -233,7 +233,11 @@ class Kind(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One raise...clear life of an alarm on one managed object."""
+    """One raise...clear life of an alarm on one managed object.
+
+    ``event_time`` is that of the newest event that set or confirmed the present state; ``hits`` counts the
+    events that raised. Without hits it is no life at all, only the note that the object was heard of.
+    """
 
     occurrence_id: str
     alarm_id: str

@@ -38,7 +38,9 @@ class Decision:
     """What to do: ``kind`` is None when nothing is to be recorded.
 
     ``state`` is the alarm's state afterwards; ``record_state`` tells whether the alarm row and its history
-    are written; ``fire`` tells whether the actions of ``state`` are called.
+    are written; ``fire`` tells whether the actions of ``state`` are called. ``confirm`` tells that nothing
+    changes, but that the time of the event must be kept: the present state is as young as that, so an older
+    event that arrives later, by another listener perhaps, is late (G9).
     """
 
     reason: Reason
@@ -46,6 +48,7 @@ class Decision:
     state: str = ""
     record_state: bool = False
     fire: bool = False
+    confirm: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,9 +89,12 @@ def decide(case: Situation) -> Decision:
     if not case.in_time:
         return Decision(Reason.OUTSIDE_TIME_CONSTRAINTS)
     decision = _raise(case) if case.verdict is Verdict.MATCH else _clear(case)
-    late = case.occurrence is not None and case.event_time < case.occurrence.event_time
-    if late and decision.kind is not None:
-        return Decision(Reason.LATE, Kind.LATE, case.alarm.state)
+    known = case.occurrence
+    if decision.kind is not None:
+        late = known is not None and case.event_time < known.event_time
+        return Decision(Reason.LATE, Kind.LATE, case.alarm.state) if late else decision
+    if case.clears and (known is None or case.event_time > known.event_time):
+        return dataclasses.replace(decision, confirm=True)
     return decision
 
 

@@ -20,9 +20,9 @@ from eventalarm.evaluator.ledger import Ledger, Subject
 from eventalarm.evaluator.query import Verdict
 from eventalarm.evaluator.time_constraint import within_time_constraints
 from eventalarm.exceptions import InvalidRule, Retryable
-from eventalarm.model import ALARM, UTC, Event, Transition
+from eventalarm.model import UTC, Event, Transition
 from eventalarm.storage import text
-from eventalarm.storage.alarms import NEVER, AlarmReader
+from eventalarm.storage.alarms import NEVER
 from eventalarm.storage.database import Database
 from eventalarm.storage.transitions import StateChange, Transaction
 from eventalarm.trace import Stage, Trace, mark_all
@@ -96,7 +96,6 @@ class Engine(Generic[S]):
         trace: Trace | None = None,
     ) -> None:
         self._database = database
-        self._reader = AlarmReader(database, options.types)
         self._cache = cache
         self._courier = courier
         self._options = options
@@ -143,7 +142,7 @@ class Engine(Generic[S]):
         report.matches += len(matches)
         if len(matches) > 1:
             matches.sort(key=lambda m: m.subject.event_time)
-        return self._without_idle_recoveries(matches)
+        return matches
 
     def _matches_of(self, event: Event, now: datetime.datetime) -> list[Match]:
         matches: list[Match] = []
@@ -161,15 +160,6 @@ class Engine(Generic[S]):
     def _subject(self, event: Event, now: datetime.datetime) -> Subject:
         managed_object = text.key(event.first_trait(self._options.resource_traits))
         return Subject(event, managed_object, text.key(event.message_id), event.time(now))
-
-    def _without_idle_recoveries(self, matches: list[Match]) -> list[Match]:
-        """Drop recoveries of alarms that are not in alarm: healthy resources report all day long."""
-        recovering = {m.alarm_id for m in matches if m.verdict is Verdict.RECOVERED}
-        recovering -= {m.alarm_id for m in matches if m.verdict is Verdict.MATCH}
-        if not recovering:
-            return matches
-        idle = recovering - self._reader.in_state(recovering, ALARM)
-        return [m for m in matches if m.alarm_id not in idle] if idle else matches
 
     # -- settle -----------------------------------------------------------------------------------------
 

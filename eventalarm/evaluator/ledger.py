@@ -99,6 +99,8 @@ class Ledger:
     def apply(self, alarm: Alarm, subject: Subject, decision: Decision, verdict: Verdict) -> None:
         """Carry out a decision on the working copy."""
         if decision.kind is None:
+            if decision.confirm:
+                self._confirm(alarm, subject)
             return
         life = self._live(alarm, subject, decision.kind)
         record = Transition(
@@ -129,9 +131,11 @@ class Ledger:
         if kind is Kind.LATE and before is not None:
             return before
         if kind is Kind.RAISED or before is None or not before.raised:
-            after = self._begin(alarm, subject, kind)
-            if before is not None:
+            after = self._begin(alarm, subject, raised=kind is not Kind.CLEARED)
+            if before is not None and before.hits:
                 self._superseded.append(before.occurrence_id)
+            elif before is not None:
+                after = dataclasses.replace(after, occurrence_id=before.occurrence_id)
         else:
             cleared = kind is Kind.CLEARED
             after = dataclasses.replace(
@@ -144,12 +148,22 @@ class Ledger:
             )
         count = int(after.raised) - int(before is not None and before.raised)
         self._raised[alarm.alarm_id] = self._raised.get(alarm.alarm_id, 0) + count
-        self._occurrences[alarm.alarm_id, subject.managed_object] = after
-        self._dirty[after.occurrence_id] = after
-        return after
+        return self._keep(after)
 
-    def _begin(self, alarm: Alarm, subject: Subject, kind: Kind) -> Occurrence:
-        raised = kind is not Kind.CLEARED
+    def _confirm(self, alarm: Alarm, subject: Subject) -> None:
+        """Keep when the managed object was last heard of; one that was never raised has no hits."""
+        before = self.occurrence(alarm.alarm_id, subject.managed_object)
+        if before is None:
+            self._keep(dataclasses.replace(self._begin(alarm, subject, raised=False), hits=0))
+        else:
+            self._keep(dataclasses.replace(before, event_time=subject.event_time))
+
+    def _keep(self, life: Occurrence) -> Occurrence:
+        self._occurrences[life.alarm_id, life.managed_object] = life
+        self._dirty[life.occurrence_id] = life
+        return life
+
+    def _begin(self, alarm: Alarm, subject: Subject, *, raised: bool) -> Occurrence:
         return Occurrence(
             occurrence_id=self._make_id(),
             alarm_id=alarm.alarm_id,

@@ -116,12 +116,3 @@ class AlarmReader:
                 rows = connection.execute(self._enabled().where(alarm.c.alarm_id.in_(chunk))).all()
                 found.extend(map(to_definition, rows))
         return found
-
-    def in_state(self, alarm_ids: Collection[str], state: str) -> set[str]:
-        """Return those of *alarm_ids* that are in *state* now, without locking them."""
-        found: set[str] = set()
-        with self._database.read() as connection:
-            for chunk in in_chunks(alarm_ids):
-                query = sa.select(alarm.c.alarm_id).where(alarm.c.alarm_id.in_(chunk), alarm.c.state == state)
-                found.update(connection.execute(query).scalars())
-        return found

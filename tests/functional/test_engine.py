@@ -343,6 +343,24 @@ def test_g9_a_late_event_is_recorded_and_changes_nothing(engine: EngineHarness, 
     assert engine.process(fault(generated=moment(30))).reasons["raised"] == 1
 
 
+def test_g9_the_order_holds_across_listeners(engine: EngineHarness, database: Database) -> None:
+    """Two listeners share one queue, so the recovery can be evaluated before the fault that it ends.
+
+    Red when an event that changes nothing leaves no trace: the alarm then stays in alarm for ever.
+    """
+    clearing = rule("*", state="error", resource_id="vm-1")
+    insert_alarms(database, alarm_row(alarm_id="a", rule=clearing, ok_actions=["http://ok"]))
+    other = EngineHarness(database)
+    other.process(fault(state="active", generated=moment(20)))
+    engine.process(fault(generated=moment(10)))
+    assert read_alarm(database, "a")["state"] != "alarm"
+    engine.process(fault(generated=moment(30)))
+    other.process(fault(generated=moment(50)))
+    engine.process(fault(state="active", generated=moment(40)))
+    assert read_alarm(database, "a")["state"] == "alarm"
+    assert [t["kind"] for t in transitions(database, alarm_id="a")] == ["late", "raised", "late"]
+
+
 def test_g9_a_batch_is_evaluated_in_the_order_of_its_events(engine: EngineHarness, aodh: AodhStorage) -> None:
     clearing = rule("*", state="error", resource_id="vm-1")
     alarm_id = aodh.create(alarm_row(rule=clearing, ok_actions=["http://ok"]))

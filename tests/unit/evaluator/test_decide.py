@@ -49,6 +49,8 @@ RAISED = Decision(Reason.RAISED, Kind.RAISED, ALARM, record_state=True, fire=Tru
 QUIETLY_RAISED = Decision(Reason.RAISED, Kind.RAISED, ALARM)
 REPEATED = Decision(Reason.REPEATED, Kind.CHANGED, ALARM, record_state=True, fire=True)
 CLEARED = Decision(Reason.CLEARED, Kind.CLEARED, OK, record_state=True, fire=True)
+# Nothing changes, but an older event that comes later must be late.
+HEALTHY = Decision(Reason.NOT_RAISED, confirm=True)
 PARTLY_CLEARED = Decision(Reason.CLEARED, Kind.CLEARED, ALARM)
 
 TABLE = [
@@ -62,6 +64,8 @@ TABLE = [
     (situation(UNKNOWN, occurrence=life()), RAISED),
     # Fired and no repetition: nothing, as in Aodh.
     (situation(ALARM, occurrence=life()), Decision(Reason.ALREADY_RAISED)),
+    # On an alarm that clears, the fault is as young as its newest event: an older recovery is late.
+    (situation(ALARM, occurrence=life(), clears=True), Decision(Reason.ALREADY_RAISED, confirm=True)),
     # Another managed object of an alarm that is already in alarm: an occurrence of its own, nobody is called.
     (situation(ALARM, others_raised=1), QUIETLY_RAISED),
     # In alarm without any occurrence (by hand, or by Aodh's evaluator): one follows, nobody is called.
@@ -78,17 +82,17 @@ TABLE = [
     # Raised by hand or by another evaluator: the recovery of the resource that the rule names ends it.
     (situation(ALARM, **RECOVER), CLEARED),
     # But not when the rule names no resource: this event may be about any.
-    (situation(ALARM, rule=ON_ANY_RESOURCE, **RECOVER), Decision(Reason.NOT_RAISED)),
+    (situation(ALARM, rule=ON_ANY_RESOURCE, **RECOVER), HEALTHY),
     # Nor when others are raised: the alarm was not raised by hand.
-    (situation(ALARM, others_raised=1, **RECOVER), Decision(Reason.NOT_RAISED)),
+    (situation(ALARM, others_raised=1, **RECOVER), HEALTHY),
     # A rule without a resource clears what an event of the same object raised.
     (situation(ALARM, occurrence=life(), rule=ON_ANY_RESOURCE, **RECOVER), CLEARED),
     # Healthy resources report all day long.
-    (situation(OK, **RECOVER), Decision(Reason.NOT_RAISED)),
-    (situation(UNKNOWN, **RECOVER), Decision(Reason.NOT_RAISED)),
-    (situation(OK, occurrence=life(raised=False), **RECOVER), Decision(Reason.NOT_RAISED)),
+    (situation(OK, **RECOVER), HEALTHY),
+    (situation(UNKNOWN, **RECOVER), HEALTHY),
+    (situation(OK, occurrence=life(raised=False), **RECOVER), HEALTHY),
     # Somebody reset it: there is nothing left to clear, and no second call.
-    (situation(OK, occurrence=life(), **RECOVER), Decision(Reason.NOT_RAISED)),
+    (situation(OK, occurrence=life(), **RECOVER), HEALTHY),
     # An alarm that does not recover by itself stays latched, as in Aodh.
     (
         situation(ALARM, occurrence=life(), verdict=Verdict.RECOVERED),

@@ -96,6 +96,19 @@ def test_raise() -> None:
     assert (play.outcome.superseded, play.outcome.externally_reset) == ([], [])
 
 
+def test_a_healthy_object_leaves_a_note_that_the_first_life_takes_over() -> None:
+    play = Play()
+    assert play.tell("active", time=1) is Reason.NOT_RAISED
+    (note,) = play.outcome.occurrences
+    assert (note.hits, note.raised, note.event_time) == (0, False, at(1))
+    assert play.outcome.transitions == []
+    assert play.tell("error", time=0) is Reason.LATE
+    assert play.tell("error", time=2) is Reason.RAISED
+    (life,) = play.outcome.occurrences
+    assert (life.occurrence_id, life.hits, life.raised) == (note.occurrence_id, 1, True)
+    assert play.outcome.superseded == []
+
+
 def test_raise_clear_raise() -> None:
     play = Play()
     reasons = [play.tell(state, time=t) for t, state in enumerate(["error", "active", "error"])]
