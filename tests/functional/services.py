@@ -309,6 +309,19 @@ class RabbitMQ(Service):
         rows = json.loads(self.ctl("list_queues", "-p", vhost, *columns, "--formatter", "json"))
         return {row["name"]: row for row in rows}
 
+    def unacknowledged(self, url: str) -> int:
+        """Return how many messages of the vhost are with consumers."""
+        return self._total(url, "messages_unacknowledged")
+
+    def ready(self, url: str) -> int:
+        """Return how many messages of the vhost wait on the broker."""
+        return self._total(url, "messages_ready")
+
+    def _total(self, url: str, column: str) -> int:
+        vhost = url.partition("?")[0].rpartition("/")[2]
+        rows = json.loads(self.ctl("list_queues", "-p", vhost, column, "--formatter", "json"))
+        return sum(int(row[column]) for row in rows)
+
 
 class MariaDB(Service):
     """A MariaDB server."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import oslo_messaging
 import pytest
+import sqlalchemy as sa
 
 from tests.functional.cloud import PROJECT, Cloud, Spawn, make_event
 from tests.functional.helpers import WebhookSink, wait_until
@@ -49,7 +50,7 @@ def assert_each_fired_once(cloud: Cloud, sink: WebhookSink, alarms: list[str]) -
 
 
 def test_g1_killed_listener_loses_nothing(cloud: Cloud, webhook_sink: WebhookSink) -> None:
-    """Red when messages are acknowledged on receipt, and when orphaned deliveries are not taken over."""
+    """Red when nobody takes over the deliveries that a dead process held."""
     alarms = fire_many(cloud, webhook_sink)
     releases = [webhook_sink.hang(f"/{n}") for n in range(len(alarms))]
     first = cloud.start_listener()
@@ -60,6 +61,26 @@ def test_g1_killed_listener_loses_nothing(cloud: Cloud, webhook_sink: WebhookSin
     first.kill()
     for release in releases:
         release()
+    cloud.start_listener()
+    assert_each_fired_once(cloud, webhook_sink, alarms)
+
+
+def test_g1_listener_killed_in_mid_batch_loses_nothing(
+    cloud: Cloud, webhook_sink: WebhookSink, rabbitmq: RabbitMQ, rabbit_url: str
+) -> None:
+    """Red when messages are acknowledged before what they caused is committed."""
+    alarms = fire_many(cloud, webhook_sink)
+    first = cloud.start_listener()
+    with cloud.database.begin() as connection:
+        connection.execute(sa.text("SELECT alarm_id FROM alarm FOR UPDATE"))
+        for number in range(len(alarms)):
+            cloud.publish(make_event(f"vm-{number}"))
+        wait_until(lambda: rabbitmq.unacknowledged(rabbit_url) > 0, what="messages taken")
+        wait_until(
+            lambda: cloud.rows("SELECT count(*) AS n FROM information_schema.innodb_lock_waits")[0]["n"],
+            what="the listener waits for the rows",
+        )
+        first.kill()
     cloud.start_listener()
     assert_each_fired_once(cloud, webhook_sink, alarms)
 
@@ -286,11 +307,9 @@ def test_g10_backlog_stays_on_the_broker(
         cloud.publish(make_event("nobody"))
 
     def enough_waiting() -> bool:
-        vhost = rabbit_url.rpartition("/")[2]
-        text = rabbitmq.ctl("list_queues", "-p", vhost, "messages_unacknowledged", "messages_ready")
-        unacknowledged, ready = (int(word) for word in text.split()[-2:])
-        assert unacknowledged <= prefetch
-        return ready >= prefetch
+        taken = rabbitmq.unacknowledged(rabbit_url)
+        assert taken <= prefetch
+        return rabbitmq.ready(rabbit_url) >= prefetch
 
     wait_until(enough_waiting, what="messages that the listener leaves on the broker")
     mariadb.start()
