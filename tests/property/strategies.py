@@ -226,4 +226,5 @@ def agreeing(draw: st.DrawFn, trait: list[Any]) -> dict[str, Any]:
     name, dtype, value = trait
     types = {1: "string", 2: "integer", 3: "float", 4: "datetime"}
     op = draw(st.sampled_from(["eq", "eq", "eq", "ge", "le", "ne"]))
-    return {"field": f"traits.{name}", "op": op, "type": types[dtype], "value": value}
+    # Not in the order of the alphabet, in which Aodh's reason has them.
+    return {"value": value, "field": f"traits.{name}", "op": op, "type": types[dtype]}

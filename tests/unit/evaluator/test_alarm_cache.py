@@ -259,13 +259,13 @@ def test_a_project_beyond_the_bound_is_still_evaluated() -> None:
 
 
 def test_growing_projects_push_others_out() -> None:
-    cached = Cached(max_alarms=12)
+    cached = Cached(max_alarms=11)
     cached.source.put(definition("a", rule("*")), definition("b", rule("*"), project_id="project-b"))
     cached.found(PROJECT)
     cached.found("project-b")
     cached.source.put(*(definition(f"n{n}", rule("*"), version=1, project_id="project-b") for n in range(10)))
     cached.found("project-b")
-    assert len(cached.cache) <= 12
+    assert len(cached.cache) <= 11
     assert cached.found(PROJECT) == {"a"}
 
 
