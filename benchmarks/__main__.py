@@ -1,0 +1,73 @@
+"""``python -m benchmarks``: measure, print, write; exit code 1 when eventalarm lost, doubled or never finished."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pathlib
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from benchmarks import plot, report
+from benchmarks.ground import Ground, environment
+from benchmarks.measurement import Measurement
+from benchmarks.options import Options, parse
+from benchmarks.progress import Progress
+from benchmarks.scenarios.context import Context, Scenario
+
+FAILED = 1
+
+
+def scenario(name: str) -> Scenario:
+    """Return the function that measures a scenario."""
+    module = importlib.import_module(f"benchmarks.scenarios.{name}")
+    function: Scenario = module.run
+    return function
+
+
+def save(measurements: Sequence[Measurement], options: Options, about: dict[str, object]) -> None:
+    """Write everything measured so far, so that an interrupted run is not lost."""
+    given = {**dataclasses.asdict(options), "output": str(options.output)}
+    report.write(measurements, options.output, about, given)
+    if plot.available():
+        for name in options.scenarios:
+            plot.draw(name, measurements, options.output)
+
+
+def measure(options: Options, progress: Progress, directory: pathlib.Path) -> list[Measurement]:
+    """Run the scenarios and return what they measured."""
+    about = environment()
+    ground = Ground(directory, options.database, progress)
+    measurements: list[Measurement] = []
+    try:
+        context = Context(options, progress, ground, directory)
+        for name in options.scenarios:
+            progress.scope(f"{name}: ")
+            for one in scenario(name)(context):
+                measurements.append(one)
+                progress.say(f"{one.metric}: {report.cell(one)} {one.unit}".replace("\n", "; "))
+                save(measurements, options, about | ground.facts())
+    finally:
+        progress.scope("")
+        ground.close()
+    return measurements
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    options = parse(argv)
+    progress = Progress()
+    if not plot.available():
+        progress.say("no plots: matplotlib is not installed (pip install -r benchmarks/requirements.txt)")
+    with tempfile.TemporaryDirectory(prefix="eventalarm-benchmark-") as name:
+        measurements = measure(options, progress, pathlib.Path(name))
+    report.show(measurements, Console())
+    progress.say(f"written to {options.output}/: results.json, table.txt and plots")
+    return FAILED if report.failures(measurements) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Whether a contender did its work: which webhooks were owed, which came, and what the database says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+# An alarm and the event that fired it: the identity of one webhook.
+Hit = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The webhooks of one measurement; ``transitions`` is None where the database was not asked.
+
+    ``doubled`` counts receptions beyond the first of each hit, ``unexpected`` receptions that nothing owed.
+    """
+
+    expected: int
+    received: int
+    doubled: int
+    missing: int
+    unexpected: int
+    transitions: int | None = None
+
+    @property
+    def right(self) -> bool:
+        """Whether every hit was received once, nothing else was, and the database agrees."""
+        agreed = self.transitions is None or self.transitions == self.expected
+        return agreed and not (self.doubled or self.missing or self.unexpected)
+
+    def __str__(self) -> str:
+        parts = [f"{self.received:,} of {self.expected:,}"]
+        for name in ("doubled", "missing", "unexpected"):
+            number = getattr(self, name)
+            if number:
+                parts.append(f"{number:,} {name}")
+        if self.transitions is not None and self.transitions != self.expected:
+            parts.append(f"{self.transitions:,} transitions in the database")
+        return ", ".join(parts)
+
+
+def tally(expected: Iterable[Hit], received: Iterable[Hit], transitions: int | None = None) -> Tally:
+    """Compare the hits that were owed with those that arrived."""
+    owed, came = Counter(expected), Counter(received)
+    return Tally(
+        expected=owed.total(),
+        received=came.total(),
+        doubled=sum(number - owed[hit] for hit, number in came.items() if hit in owed and number > owed[hit]),
+        missing=(owed - came).total(),
+        unexpected=sum(number for hit, number in came.items() if hit not in owed),
+        transitions=transitions,
+    )
+
+
+def add(tallies: Iterable[Tally]) -> Tally | None:
+    """Return the sum of several tallies; None when there is none."""
+    total: Tally | None = None
+    for one in tallies:
+        if total is None:
+            total = one
+            continue
+        known = total.transitions is not None and one.transitions is not None
+        total = Tally(
+            total.expected + one.expected,
+            total.received + one.received,
+            total.doubled + one.doubled,
+            total.missing + one.missing,
+            total.unexpected + one.unexpected,
+            (total.transitions or 0) + (one.transitions or 0) if known else None,
+        )
+    return total

@@ -1,0 +1,193 @@
+"""Where contenders meet: one database with its alarms, one broker vhost, one webhook sink, one load generator."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import itertools
+import pathlib
+import subprocess
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from types import TracebackType
+
+import sqlalchemy as sa
+from aodh.storage.sqlalchemy import models
+
+from benchmarks import broker, contenders
+from benchmarks.accounting import Hit, Tally, tally
+from benchmarks.children import Arrival, Load, Sink
+from benchmarks.contenders import Recipe, Running
+from benchmarks.ground import Ground, execute
+from benchmarks.measurement import Contender
+from benchmarks.options import Options
+from benchmarks.progress import Progress
+from benchmarks.workload import AlarmSpec, EventSpec, alarm_row
+from eventalarm.conf import LISTENER_OPTS
+from tests.functional.helpers import aodh_config, console_script
+
+ALARM = models.Alarm.__table__
+CHUNK = 5000
+# Alarms older than any look-back of a listener: the benchmark is of alarms at rest, but for churn.
+AGE = datetime.timedelta(hours=1)
+OWN_TABLES = ("eventalarm_delivery", "eventalarm_transition", "eventalarm_occurrence", "alarm_history")
+# The pauses of the benchmark must not look like the death of a listener.
+LEASE = 300
+WEBHOOK_TIMEOUT = 120.0
+
+
+def present() -> datetime.datetime:
+    """Return the present as Aodh's API writes it."""
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+
+class Arena:
+    """A fresh database, vhost, sink and load generator; a context manager."""
+
+    def __init__(
+        self, ground: Ground, options: Options, progress: Progress, directory: pathlib.Path, destinations: int = 1
+    ) -> None:
+        self.progress = progress
+        self._options = options
+        self._directory = directory
+        self._numbers = itertools.count()
+        self._stack = contextlib.ExitStack()
+        self.url = ground.transport_url()
+        self.database_url = ground.database_url()
+        self.engine = sa.create_engine(self.database_url, pool_pre_ping=True)
+        self._stack.callback(self.engine.dispose)
+        self._write_configurations()
+        self._dbsync()
+        self.sink = Sink(destinations)
+        self._stack.callback(self.sink.close)
+        self.load = Load(self.url)
+        self._stack.callback(self.load.close)
+
+    def _write_configurations(self) -> None:
+        ours, stock = self._directory / "ours", self._directory / "stock"
+        ours.mkdir(parents=True)
+        stock.mkdir()
+        self._ours = aodh_config(
+            ours,
+            self.database_url,
+            self.url,
+            eventalarm={"workers": self._options.workers},
+            eventalarm_delivery={"lease": LEASE},
+        )
+        # Recording history takes stock Aodh to Keystone, which is not here; ours records it all the same.
+        self._stock = aodh_config(stock, self.database_url, self.url, DEFAULT={"record_history": False})
+
+    def _dbsync(self) -> None:
+        command = [console_script("eventalarm-dbsync"), "--config-file", str(self._ours)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode:
+            raise RuntimeError(f"eventalarm-dbsync: {done.stdout}{done.stderr}")
+
+    def __enter__(self) -> Arena:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    # -- alarms -----------------------------------------------------------------------------------------
+
+    def insert(self, alarms: Iterable[AlarmSpec]) -> list[AlarmSpec]:
+        """Insert *alarms* into Aodh's own table, in bulk, and return them."""
+        made: list[AlarmSpec] = []
+        moment = present() - AGE
+        source = iter(alarms)
+        while chunk := list(itertools.islice(source, CHUNK)):
+            with self.engine.begin() as connection:
+                connection.execute(ALARM.insert(), [alarm_row(spec, moment) for spec in chunk])
+            made += chunk
+            self.progress.tick(f"inserted {len(made):,} alarms")
+        execute(self.database_url, "ANALYZE TABLE alarm" if self.engine.name != "postgresql" else "ANALYZE alarm")
+        return made
+
+    def clean(self) -> None:
+        """Put every alarm back to rest and forget what was done with it; nobody may be running."""
+        changed = ALARM.c.state != "insufficient data"
+        with self.engine.begin() as connection:
+            connection.execute(ALARM.update().where(changed).values(state="insufficient data"))
+        with self.engine.begin() as connection:
+            for table in OWN_TABLES:
+                connection.exec_driver_sql(f"DELETE FROM {table}")
+        self.sink.reset()
+
+    def transitions(self, message_ids: Iterable[str]) -> list[Hit]:
+        """Return the transitions that eventalarm recorded for these events."""
+        wanted = frozenset(message_ids)
+        with self.engine.connect() as connection:
+            rows = connection.exec_driver_sql("SELECT alarm_id, message_id FROM eventalarm_transition")
+            return [(row[0], row[1]) for row in rows if row[1] in wanted]
+
+    def in_alarm(self, alarm_ids: Iterable[str]) -> int:
+        """Return how many of these alarms are in state ``alarm``."""
+        wanted = frozenset(alarm_ids)
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(ALARM.c.alarm_id).where(ALARM.c.state == "alarm")).scalars()
+            return sum(alarm_id in wanted for alarm_id in rows)
+
+    # -- contenders -------------------------------------------------------------------------------------
+
+    def eventalarm(self) -> Recipe:
+        """Return the recipe of ``eventalarm-listener``."""
+        return contenders.eventalarm(self._ours, self._options.workers)
+
+    def stock(self) -> Recipe:
+        """Return the recipe of stock Aodh."""
+        return contenders.stock(self._stock)
+
+    def null(self) -> Recipe:
+        """Return the recipe of the do-nothing listener, with eventalarm's batch size and prefetch."""
+        defaults = {option.dest: option.default for option in LISTENER_OPTS}
+        return contenders.null(
+            self.url, self._options.workers, defaults["batch_size"], defaults["prefetch"]
+        )
+
+    def relay(self) -> Recipe:
+        """Return the recipe of the raw publish → consume → POST."""
+        return contenders.relay(self.url, self.sink.bases)
+
+    def recipes(self, floor: Recipe) -> list[Recipe]:
+        """Return who takes part: the floor, eventalarm, and stock Aodh unless it is left out."""
+        return [floor, self.eventalarm(), *([self.stock()] if self._options.stock else [])]
+
+    def launch(self, recipe: Recipe) -> Running:
+        """Start a contender without waiting for it."""
+        directory = self._directory / f"{recipe.contender}-{next(self._numbers)}"
+        return Running(recipe, directory, self.url, self.progress)
+
+    @contextlib.contextmanager
+    def running(self, recipe: Recipe) -> Iterator[Running]:
+        """Run a contender on clean ground, from when it takes messages to the end of the block."""
+        self.clean()
+        broker.purge(self.url, recipe.topic)
+        running = self.launch(recipe)
+        try:
+            running.await_consumers()
+            yield running
+        finally:
+            running.close()
+
+    def prepare(self, events: Sequence[EventSpec], running: Running) -> None:
+        """Have the load generator encode *events* for a contender."""
+        self.load.prepare(events, running.recipe.exchange, running.recipe.topic)
+
+    # -- accounting -------------------------------------------------------------------------------------
+
+    def account(self, events: Sequence[EventSpec], arrivals: Sequence[Arrival], running: Running) -> Tally:
+        """Compare what *events* owed with those of *arrivals* that tell of them, and with the database."""
+        owed = [event.hit for event in events if event.fires]
+        messages = {event.message_id for event in events}
+        came = [one.hit for one in arrivals if one.message_id in messages]
+        recorded: int | None = None
+        if running.recipe.contender is Contender.EVENTALARM:
+            recorded = self._recorded(owed, messages)
+        return tally(owed, came, recorded)
+
+    def _recorded(self, owed: Sequence[Hit], messages: Collection[str]) -> int:
+        """Return the transitions in the database, less the alarms that are not in the state they should be."""
+        alarms = {alarm_id for alarm_id, _ in owed}
+        return len(self.transitions(messages)) - (len(alarms) - self.in_alarm(alarms))

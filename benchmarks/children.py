@@ -1,0 +1,149 @@
+"""The benchmark's own child processes: the webhook sink and the load generator, seen from the parent."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from benchmarks import sink as sink_process
+from benchmarks.accounting import Hit
+from benchmarks.progress import Progress
+from benchmarks.workload import EventSpec
+
+ROOT = pathlib.Path(__file__).parents[1]
+LOOK = 1.0
+
+
+class Child:
+    """A Python module of ours that ends when its standard input closes."""
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def read(self) -> str:
+        """Return its next line.
+
+        :raises RuntimeError: when it ended instead.
+        """
+        assert self._popen.stdout is not None
+        line = self._popen.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._popen.args} ended with {self._popen.wait(30)}")
+        return line
+
+    def ask(self, **request: Any) -> Any:
+        """Send one request and return the answer to it."""
+        assert self._popen.stdin is not None
+        self._popen.stdin.write(json.dumps(request) + "\n")
+        self._popen.stdin.flush()
+        return json.loads(self.read())
+
+    def close(self) -> None:
+        """End it."""
+        assert self._popen.stdin is not None
+        self._popen.stdin.close()
+        try:
+            self._popen.wait(30)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait(10)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One webhook; ``moment`` in monotonic seconds."""
+
+    moment: float
+    alarm_id: str
+    message_id: str
+    delivery_id: str
+
+    @property
+    def hit(self) -> Hit:
+        """The alarm and the event that it tells of."""
+        return self.alarm_id, self.message_id
+
+
+class Sink:
+    """The webhook consumer; ``bases`` are the URLs, one for each destination, to which a path is added."""
+
+    def __init__(self, destinations: int) -> None:
+        self._child = Child("benchmarks.sink", str(destinations))
+        port = int(self._child.read())
+        self.bases = [f"http://{host}:{port}/hook" for host in sink_process.addresses(destinations)]
+        self._url = f"http://{sink_process.HOST}:{port}"
+        self._session = requests.Session()
+
+    def reset(self) -> None:
+        """Forget what arrived."""
+        self._session.post(self._url + sink_process.RESET, timeout=30)
+
+    def wait(self, count: int, timeout: float, progress: Progress) -> int:
+        """Return how many arrived, as soon as they are *count* or *timeout* seconds are over."""
+        left = timeout
+        while True:
+            look = max(0.0, min(LOOK, left))
+            answer = self._session.get(
+                f"{self._url}/wait", params={"count": str(count), "timeout": str(look)}, timeout=look + 30
+            )
+            arrived = int(answer.json()["count"])
+            left -= look
+            if arrived >= count or left <= 0:
+                return arrived
+            progress.tick(f"{arrived:,} of {count:,} webhooks")
+
+    def results(self) -> list[Arrival]:
+        """Return all arrivals in order."""
+        return [Arrival(*one) for one in self._session.get(f"{self._url}/results", timeout=120).json()]
+
+    def close(self) -> None:
+        """End the process."""
+        self._session.close()
+        self._child.close()
+
+
+@dataclass(frozen=True)
+class Sent:
+    """When each event was due and when it was sent, in monotonic seconds."""
+
+    due: list[float]
+    sent: list[float]
+
+
+class Load:
+    """The load generator; every event is encoded before the first one is sent."""
+
+    def __init__(self, url: str) -> None:
+        self._child = Child("benchmarks.load", url)
+
+    def prepare(self, events: Sequence[EventSpec], exchange: str, topic: str) -> None:
+        """Encode *events* for *topic*; they are sent by the next call."""
+        rows = [[e.project, e.resource, e.message_id, e.state] for e in events]
+        self._child.ask(verb="prepare", events=rows, exchange=exchange, topic=topic)
+
+    def burst(self) -> Sent:
+        """Send all as fast as the broker takes them; return when it has confirmed all."""
+        answer = self._child.ask(verb="burst")
+        return Sent(answer["sent"], answer["sent"])
+
+    def paced(self, rate: float, seed: int) -> Sent:
+        """Send *rate* a second at random moments (a Poisson stream), whatever becomes of them."""
+        return Sent(**self._child.ask(verb="paced", rate=rate, seed=seed))
+
+    def close(self) -> None:
+        """End the process."""
+        self._child.close()

@@ -1,0 +1,144 @@
+"""The load generator, in a process of its own: sends prepared events in one burst or at a steady random rate.
+
+Messages are those of oslo.messaging, byte for byte; they are written through its AMQP library with the
+broker's confirmations counted as they come, so that the generator is no bottleneck. One JSON request a line.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import random
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import amqp
+from oslo_messaging._drivers import amqp as oslo_amqp
+from oslo_messaging._drivers import common as oslo_common
+from oslo_utils import timeutils
+
+from benchmarks import workload
+from benchmarks.broker import connect
+
+LEAD = 0.2
+CONFIRM_TIMEOUT = 120.0
+
+
+def envelope(event: dict[str, Any]) -> str:
+    """Return the message that ``eventalarm.bus.send`` makes of one event, encoded."""
+    message = {
+        "message_id": str(uuid.uuid4()),
+        "publisher_id": "benchmark",
+        "event_type": "event",
+        "priority": "SAMPLE",
+        "payload": [event],
+        "timestamp": str(timeutils.utcnow()),
+    }
+    oslo_amqp._add_unique_id(message)
+    return json.dumps(oslo_common.serialize_msg(message))
+
+
+class Generator:
+    """One connection to the broker and the messages to send next."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = connect(url)
+        self._channel = self._connection.channel()
+        self._channel.confirm_select()
+        self._channel.events["basic_ack"].add(self._confirmed)
+        self._confirmed_up_to = self._published = 0
+        self._place = ("", "")
+        self._messages: list[amqp.Message] = []
+
+    def _confirmed(self, delivery_tag: int, multiple: bool) -> None:
+        self._confirmed_up_to = max(self._confirmed_up_to, delivery_tag)
+        self._outstanding -= {delivery_tag} if not multiple else set(range(self._low, delivery_tag + 1))
+        if multiple:
+            self._low = max(self._low, delivery_tag + 1)
+
+    def prepare(self, events: list[list[str]], exchange: str, topic: str) -> dict[str, Any]:
+        """Encode *events* for the queue of *topic*."""
+        base = workload.template()
+        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        self._place = (exchange, f"{topic}.sample")
+        self._messages = [
+            amqp.Message(
+                envelope(
+                    workload.body(
+                        workload.EventSpec(*spec), now + datetime.timedelta(microseconds=number), base
+                    )
+                ),
+                content_type="application/json",
+                content_encoding="utf-8",
+                delivery_mode=2,
+            )
+            for number, spec in enumerate(events)
+        ]
+        self._outstanding: set[int] = set()
+        self._low = self._published + 1
+        return {"prepared": len(self._messages)}
+
+    def _publish(self, message: amqp.Message) -> float:
+        exchange, key = self._place
+        moment = time.monotonic()
+        self._published += 1
+        self._outstanding.add(self._published)
+        self._channel.basic_publish(message, exchange=exchange, routing_key=key)
+        return moment
+
+    def _await_confirmations(self) -> None:
+        deadline = time.monotonic() + CONFIRM_TIMEOUT
+        while self._outstanding:
+            self._connection.drain_events(timeout=max(0.001, deadline - time.monotonic()))
+
+    def burst(self) -> dict[str, Any]:
+        """Send everything at once."""
+        sent = [self._publish(message) for message in self._messages]
+        self._await_confirmations()
+        return {"sent": sent}
+
+    def paced(self, rate: float, seed: int) -> dict[str, Any]:
+        """Send everything at *rate* a second."""
+        due, sent = [], []
+        for moment, message in zip(_moments(rate, seed), self._messages, strict=False):
+            self._idle_until(moment)
+            due.append(moment)
+            sent.append(self._publish(message))
+        self._await_confirmations()
+        return {"due": due, "sent": sent}
+
+    def _idle_until(self, moment: float) -> None:
+        """Read confirmations while there is time, so that they never stand in the way of sending."""
+        while (left := moment - time.monotonic()) > 0:
+            if left < 0.001 or not self._outstanding:
+                time.sleep(left)
+                continue
+            try:
+                self._connection.drain_events(timeout=left - 0.0005)
+            except TimeoutError:
+                continue
+
+
+def _moments(rate: float, seed: int) -> Iterator[float]:
+    chance = random.Random(seed)  # noqa: S311 - a workload, not a secret
+    moment = time.monotonic() + LEAD
+    while True:
+        moment += chance.expovariate(rate)
+        yield moment
+
+
+def main() -> None:
+    """Obey standard input until it closes."""
+    generator = Generator(sys.argv[1])
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = getattr(generator, request.pop("verb"))(**request)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

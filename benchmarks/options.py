@@ -1,0 +1,109 @@
+"""The command line of the benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SCENARIOS = ("match", "memory", "throughput", "latency", "storm", "cold", "churn")
+ALL = "all"
+WHAT = """\
+scenarios:
+  match       decoded events against 10 to 100,000 alarms, in one process without broker or database
+  memory      bytes per cached alarm
+  throughput  events per second through one listener, by number of alarms, projects and matching share
+  latency     publish to webhook at 10, 100 and 500 events/s
+  storm       100 to 5,000 alarms fired at once: when does the last webhook arrive
+  cold        the first event of a project with 100,000 alarms; start with 1,000,000 alarms
+  churn       500 alarm edits/s while events flow: does every alarm fire, and how late
+  all         all of these
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure and how; ``output`` is the directory for results."""
+
+    scenarios: tuple[str, ...]
+    database: str = "mariadb"
+    workers: int = 1
+    repeats: int = 3
+    quick: bool = False
+    stock: bool = True
+    stock_seconds: float = 60.0
+    seed: int = 1
+    only: str = ""
+    output: pathlib.Path = pathlib.Path("benchmark-results")
+
+    def size(self, full: int, quick: int) -> int:
+        """Return the size of something: *full*, or *quick* for a smoke test."""
+        return quick if self.quick else full
+
+    def wants(self, case: str) -> bool:
+        """Return whether *case* is to be measured."""
+        return self.only in case
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks",
+        description="Measure eventalarm beside its floor and beside stock Aodh, on real services.",
+        epilog=WHAT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "scenarios",
+        nargs="+",
+        choices=[*SCENARIOS, ALL],
+        metavar="SCENARIO",
+        help=f"one or more of {', '.join([*SCENARIOS, ALL])}",
+    )
+    parser.add_argument("--quick", action="store_true", help="small enough for a smoke test; no figures to quote")
+    parser.add_argument("--repeats", type=_positive, help="repeats of each measurement (3; with --quick 1)")
+    parser.add_argument("--workers", type=_positive, default=1, help="listener processes of eventalarm (1)")
+    parser.add_argument("--database", choices=["mariadb", "postgresql"], default="mariadb")
+    parser.add_argument("--no-stock", dest="stock", action="store_false", help="leave stock Aodh out")
+    parser.add_argument(
+        "--stock-seconds", type=float, help="stop stock Aodh after so many seconds a case (60; with --quick 5)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of everything random (1)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose name contains TEXT")
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        default=pathlib.Path("benchmark-results"),
+        metavar="DIRECTORY",
+        help="where results.json, table.txt and the plots go (benchmark-results)",
+    )
+    return parser
+
+
+def parse(argv: Sequence[str] | None = None) -> Options:
+    """Return the options of *argv*.
+
+    :raises SystemExit: code 2 when they make no sense, 0 after ``--help``.
+    """
+    given = build_parser().parse_args(argv)
+    names = SCENARIOS if ALL in given.scenarios else tuple(dict.fromkeys(given.scenarios))
+    return Options(
+        scenarios=tuple(names),
+        database=given.database,
+        workers=given.workers,
+        repeats=given.repeats or (1 if given.quick else 3),
+        quick=given.quick,
+        stock=given.stock,
+        stock_seconds=given.stock_seconds or (5.0 if given.quick else 60.0),
+        seed=given.seed,
+        only=given.only,
+        output=given.output,
+    )

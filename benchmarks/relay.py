@@ -1,0 +1,109 @@
+"""The floor of latency: takes each event from the queue and POSTs it at once; no rules, no database.
+
+``python -m benchmarks.relay URL TOPIC EXCHANGE BASE…`` relays until it is ended. It calls the URL that the
+alarm on the event's instance would call, with a body of the same shape and size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import threading
+from typing import Any
+
+import aiohttp
+import amqp
+from oslo_config import cfg
+
+from benchmarks import workload
+from benchmarks.broker import connect
+from eventalarm import bus
+
+PREFETCH = 1000
+CONNECTIONS = 200
+
+
+def notification(message: amqp.Message) -> tuple[str, bytes]:
+    """Return the alarm id and the webhook body for a message."""
+    (event,) = json.loads(json.loads(message.body)["oslo.message"])["payload"]
+    traits = {name: value for name, _, value in event["traits"]}
+    alarm_id = workload.alarm_id_of(traits["project_id"], traits["instance_id"])
+    reason = f"Event <id={event['message_id']},event_type={event['event_type']}> hits the query <query=[]>."
+    webhook = {
+        "alarm_name": f"fault of {traits['instance_id']}",
+        "alarm_id": alarm_id,
+        "severity": "critical",
+        "previous": "insufficient data",
+        "current": "alarm",
+        "reason": reason,
+        "reason_data": {"type": "event", "event": event},
+    }
+    return alarm_id, json.dumps(webhook).encode()
+
+
+class Relay:
+    """A thread that consumes and a loop that POSTs."""
+
+    def __init__(self, bases: list[str]) -> None:
+        self._bases = bases
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, url: str, queue: str) -> None:
+        """Relay for ever."""
+        self._loop = asyncio.get_running_loop()
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+        async with aiohttp.ClientSession(
+            connector=connector, headers={"Content-Type": "application/json"}
+        ) as self._session:
+            threading.Thread(target=self._consume, args=(url, queue), daemon=True).start()
+            await asyncio.Event().wait()
+
+    def _consume(self, url: str, queue: str) -> None:
+        try:
+            with connect(url) as connection:
+                channel = connection.channel()
+                channel.basic_qos(0, PREFETCH, False)
+
+                def take(message: amqp.Message) -> None:
+                    self._loop.call_soon_threadsafe(self._start, *notification(message))
+                    channel.basic_ack(message.delivery_tag)
+
+                channel.basic_consume(queue, callback=take)
+                while True:
+                    connection.drain_events()
+        finally:
+            # Without its consumer the process is of no use: the benchmark must notice.
+            os._exit(1)
+
+    def _start(self, alarm_id: str, body: bytes) -> None:
+        task = self._loop.create_task(self._post(workload.action(self._bases, alarm_id), body))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _post(self, url: str, body: bytes) -> None:
+        async with self._session.post(url, data=body) as response:
+            await response.read()
+
+
+def declare(url: str, topic: str, exchange: str) -> None:
+    """Make the queue as eventalarm's own publisher makes it, by sending one message that is thrown away."""
+    conf = cfg.ConfigOpts()
+    conf([], default_config_files=[])
+    transport = bus.get_transport(conf, url)
+    bus.send(transport, topic=topic, exchange=exchange, event_type="event", payload=[])
+    transport.cleanup()
+    with connect(url) as connection:
+        connection.channel().queue_purge(f"{topic}.sample")
+
+
+def main() -> None:
+    """Relay until ended."""
+    url, topic, exchange, *bases = sys.argv[1:]
+    declare(url, topic, exchange)
+    asyncio.run(Relay(bases).run(url, f"{topic}.sample"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""What every scenario is given: the options, progress lines, and arenas to measure in."""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from benchmarks.arena import Arena
+from benchmarks.ground import Ground
+from benchmarks.measurement import Measurement
+from benchmarks.options import Options
+from benchmarks.progress import Progress
+
+# Longer than anything that works takes; whoever needs more has lost.
+TIMEOUT = 600.0
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run of the benchmarks; ``directory`` is for logs and is removed at the end."""
+
+    options: Options
+    progress: Progress
+    ground: Ground
+    directory: pathlib.Path
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def arena(self, destinations: int = 1) -> Arena:
+        """Return a fresh arena, to be used as a context manager."""
+        directory = self.directory / f"arena-{next(self._numbers)}"
+        return Arena(self.ground, self.options, self.progress, directory, destinations)
+
+
+Scenario = Callable[[Context], Iterator[Measurement]]

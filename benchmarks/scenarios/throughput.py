@@ -1,0 +1,170 @@
+"""Throughput: events that already wait in the queue are released to one contender at a time and drained.
+
+The rate is events over the time from the release to the last acknowledgement, caches warm. The floor is the
+do-nothing listener, measured again for every number of alarms.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks import accounting
+from benchmarks.accounting import Tally
+from benchmarks.arena import WEBHOOK_TIMEOUT, Arena
+from benchmarks.contenders import Cut, Guard, Running, await_acks
+from benchmarks.measurement import Contender, Measurement
+from benchmarks.progress import NotInTime
+from benchmarks.scenarios.context import TIMEOUT, Context
+from benchmarks.workload import FAULT, EventSpec, project_name, resource_name, spread, stream
+
+NAME = "throughput"
+
+
+@dataclass(frozen=True)
+class Case:
+    """How many alarms in how many projects, and which share of the events fires one."""
+
+    alarms: int
+    projects: int
+    matching: float
+
+    @property
+    def place(self) -> str:
+        """The alarms in words."""
+        projects = "1 project" if self.projects == 1 else f"{self.projects:,} projects"
+        return f"{self.alarms:,} alarms, {projects}"
+
+    def __str__(self) -> str:
+        return f"{self.place}, {self.matching:.0%} matching"
+
+
+@dataclass
+class Drains:
+    """What the repeats of one contender came to."""
+
+    rates: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+    tallies: list[Tally] = field(default_factory=list)
+    cut: str = ""
+
+
+def cases(context: Context) -> list[Case]:
+    """Return every case, those on the same alarms side by side."""
+    numbers = [0, 10, 100] if context.options.quick else [0, 10, 1000, 10000, 100000]
+    many = context.options.size(1000, 5)
+    shares = [0.0, 0.1] if context.options.quick else [0.0, 0.01, 0.1]
+    made = [
+        Case(alarms, projects, share)
+        for projects in (1, many)
+        for alarms in numbers
+        for share in (shares if alarms else shares[:1])
+    ]
+    return [case for case in made if context.options.wants(str(case))]
+
+
+def run(context: Context) -> Iterator[Measurement]:
+    """Measure every case."""
+    chosen = cases(context)
+    for place in dict.fromkeys((case.alarms, case.projects) for case in chosen):
+        with context.arena() as arena:
+            alarms, projects = place
+            names = [project_name(number) for number in range(projects)]
+            context.progress.say(f"inserting {alarms:,} alarms")
+            arena.insert(spread(names, alarms, arena.sink.bases))
+            for case in chosen:
+                if (case.alarms, case.projects) == place:
+                    yield from _measure(context, arena, case, names)
+
+
+def _measure(context: Context, arena: Arena, case: Case, projects: Sequence[str]) -> Iterator[Measurement]:
+    for recipe in arena.recipes(arena.null()):
+        context.progress.scope(f"{NAME}: {case}: {recipe.contender}: ")
+        with arena.running(recipe) as running:
+            drains = _drain_all(context, arena, case, projects, running)
+        curve = f"{case.matching:.0%} matching, " + ("1 project" if case.projects == 1 else "many projects")
+        common = {"scenario": NAME, "case": str(case), "contender": recipe.contender, "cut": drains.cut}
+        yield Measurement(
+            **common,
+            metric="rate",
+            unit="events/s",
+            samples=tuple(drains.rates),
+            more_is_better=True,
+            tally=accounting.add(drains.tallies),
+            size=case.alarms,
+            curve=curve,
+        )
+        if drains.costs:
+            yield Measurement(
+                **common, metric="processor time", unit="µs/event", samples=tuple(drains.costs)
+            )
+
+
+def _drain_all(
+    context: Context, arena: Arena, case: Case, projects: Sequence[str], running: Running
+) -> Drains:
+    drains = Drains()
+    guard = Guard(running, context.options.stock_seconds)
+    done = 0
+    try:
+        done = _warm_up(arena, projects, running, guard)
+    except (Cut, NotInTime) as exc:
+        drains.cut = f"{exc} while warming up"
+        return drains
+    number = context.options.size(20000, 500)
+    for repeat in range(context.options.repeats):
+        label = f"{case} {repeat}"
+        events = stream(projects, case.alarms, number, case.matching, seed=context.options.seed, run=label)
+        arena.prepare(events, running)
+        try:
+            done = _drain(context, arena, events, running, done, drains)
+        except Cut as exc:
+            drains.cut = str(exc)
+            break
+    return drains
+
+
+def _warm_up(arena: Arena, projects: Sequence[str], running: Running, guard: Guard) -> int:
+    """Have every project loaded and every code path run; return how many events that took."""
+    nobodys = resource_name(0, "nobody's")
+    nobody = [EventSpec(project, nobodys, f"warm-{project}", FAULT, fires=False) for project in projects]
+    last = [EventSpec(projects[0], nobodys, f"warm-{n}", FAULT, fires=False) for n in range(100)]
+    # One first, alone: dozens of threads that load the same project at once would be no warm-up.
+    done = 0
+    for events in ([nobody[0]], [*nobody[1:], *last]):
+        arena.prepare(events, running)
+        arena.load.burst()
+        done += len(events)
+        await_acks(running, done, guard, TIMEOUT, arena.progress)
+    return done
+
+
+def _drain(
+    context: Context,
+    arena: Arena,
+    events: Sequence[EventSpec],
+    running: Running,
+    done: int,
+    drains: Drains,
+) -> int:
+    """Queue the prepared *events*, release *running*, and add what it did to *drains*."""
+    arena.sink.reset()
+    with running.paused():
+        arena.load.burst()
+        used = running.cpu()
+        released = time.monotonic()
+    guard = Guard(running, context.options.stock_seconds)
+    try:
+        await_acks(running, done + len(events), guard, TIMEOUT, arena.progress)
+    except Cut:
+        took = time.monotonic() - released
+        drains.rates.append((running.acks().count - done) / took)
+        raise
+    acks = running.acks()
+    drains.rates.append(len(events) / (acks.last - released))
+    drains.costs.append((running.cpu() - used) / len(events) * 1e6)
+    if running.recipe.contender is not Contender.FLOOR:
+        arena.sink.wait(sum(event.fires for event in events), WEBHOOK_TIMEOUT, arena.progress)
+        drains.tallies.append(arena.account(events, arena.sink.results(), running))
+    return done + len(events)

@@ -1,0 +1,96 @@
+"""Counts the acknowledgements that a program sends to RabbitMQ, from within it, the same way for every contender.
+
+``python -m benchmarks.tap DIRECTORY SCRIPT ARGUMENT…`` runs the installed console script SCRIPT; each of its
+processes keeps count, first and last moment (monotonic, s) in a file of DIRECTORY that the benchmark maps.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pathlib
+import runpy
+import struct
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+RECORD = struct.Struct("=Qdd")
+
+
+@dataclass(frozen=True)
+class Acks:
+    """How many messages were acknowledged, and when first and last (monotonic seconds; 0 when never)."""
+
+    count: int = 0
+    first: float = 0.0
+    last: float = 0.0
+
+
+def read(directory: pathlib.Path) -> Acks:
+    """Return the sum over all processes that write into *directory*."""
+    parts = [RECORD.unpack(p.read_bytes()[: RECORD.size]) for p in directory.glob("*.acks")]
+    parts = [part for part in parts if part[0]]
+    if not parts:
+        return Acks()
+    return Acks(sum(p[0] for p in parts), min(p[1] for p in parts), max(p[2] for p in parts))
+
+
+class Counter:
+    """One process's record; a forked child opens its own."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self._directory = directory
+        self._pid = 0
+
+    def _open(self) -> None:
+        self._pid = os.getpid()
+        self._count, self._first = 0, 0.0
+        self._done: dict[int, int] = {}
+        path = self._directory / f"{self._pid}.acks"
+        path.write_bytes(bytes(RECORD.size))
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), RECORD.size)
+
+    def add(self, channel: int, tag: int, multiple: bool) -> None:
+        """Count one acknowledgement frame on *channel*; *multiple* stands for all tags up to *tag*."""
+        now = time.monotonic()
+        if self._pid != os.getpid():
+            self._open()
+        if multiple:
+            self._count += tag - self._done.get(channel, 0)
+            self._done[channel] = tag
+        else:
+            self._count += 1
+            self._done[channel] = max(tag, self._done.get(channel, 0))
+        self._first = self._first or now
+        RECORD.pack_into(self._map, 0, self._count, self._first, now)
+
+
+def install(directory: pathlib.Path) -> None:
+    """Count from now on, in this process and its children."""
+    from amqp.channel import Channel  # noqa: PLC0415 - only in the tapped program
+
+    counter = Counter(directory)
+    send: Callable[..., Any] = Channel.basic_ack
+
+    def basic_ack(channel: Any, delivery_tag: int, multiple: bool = False, **options: Any) -> Any:
+        result = send(channel, delivery_tag, multiple, **options)
+        counter.add(id(channel), delivery_tag, multiple)
+        return result
+
+    Channel.basic_ack = basic_ack
+
+
+def main() -> None:
+    """Run the console script named on the command line, tapped."""
+    directory, script, *arguments = sys.argv[1:]
+    install(pathlib.Path(directory))
+    sys.argv = [script, *arguments]
+    runpy.run_path(script, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
