@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from benchmarks import accounting
 from benchmarks.accounting import Tally
 from benchmarks.arena import WEBHOOK_TIMEOUT, Arena
-from benchmarks.contenders import Cut, Guard, Running, await_acks
+from benchmarks.contenders import Cut, Guard, Recipe, Running, await_acks
 from benchmarks.measurement import Contender, Measurement
 from benchmarks.progress import NotInTime
 from benchmarks.scenarios.context import TIMEOUT, Context
@@ -52,81 +53,81 @@ class Drains:
 
 def cases(context: Context) -> list[Case]:
     """Return every case, those on the same alarms side by side."""
-    numbers = [0, 10, 100] if context.options.quick else [0, 10, 1000, 10000, 100000]
-    many = context.options.size(1000, 5)
-    shares = [0.0, 0.1] if context.options.quick else [0.0, 0.01, 0.1]
-    made = [
-        Case(alarms, projects, share)
-        for projects in (1, many)
-        for alarms in numbers
-        for share in (shares if alarms else shares[:1])
-    ]
+    if context.options.quick:
+        made = [Case(100, projects, share) for projects in (1, 5) for share in (0.0, 0.1)]
+    else:
+        made = [
+            Case(alarms, projects, share)
+            for projects in (1, 1000)
+            for alarms in (0, 10, 1000, 10000, 100000)
+            for share in ((0.0, 0.01, 0.1) if alarms else (0.0,))
+        ]
     return [case for case in made if context.options.wants(str(case))]
 
 
 def run(context: Context) -> Iterator[Measurement]:
     """Measure every case."""
     chosen = cases(context)
-    for place in dict.fromkeys((case.alarms, case.projects) for case in chosen):
+    for alarms, projects in dict.fromkeys((case.alarms, case.projects) for case in chosen):
         with context.arena() as arena:
-            alarms, projects = place
             names = [project_name(number) for number in range(projects)]
+            context.progress.scope(f"{NAME}: ")
             context.progress.say(f"inserting {alarms:,} alarms")
             arena.insert(spread(names, alarms, arena.sink.bases))
-            for case in chosen:
-                if (case.alarms, case.projects) == place:
-                    yield from _measure(context, arena, case, names)
+            here = [case for case in chosen if (case.alarms, case.projects) == (alarms, projects)]
+            for recipe in arena.recipes(arena.null()):
+                yield from _measure(context, arena, recipe, here, names)
 
 
-def _measure(context: Context, arena: Arena, case: Case, projects: Sequence[str]) -> Iterator[Measurement]:
-    for recipe in arena.recipes(arena.null()):
-        context.progress.scope(f"{NAME}: {case}: {recipe.contender}: ")
+def _measure(
+    context: Context, arena: Arena, recipe: Recipe, chosen: Sequence[Case], projects: Sequence[str]
+) -> Iterator[Measurement]:
+    """Measure one contender in cases on the same alarms; it is started again only after it was cut off."""
+    left = list(chosen)
+    while left:
+        context.progress.scope(f"{NAME}: {left[0].place}: {recipe.contender}: ")
         with arena.running(recipe) as running:
-            drains = _drain_all(context, arena, case, projects, running)
-        curve = f"{case.matching:.0%} matching, " + ("1 project" if case.projects == 1 else "many projects")
-        common = {"scenario": NAME, "case": str(case), "contender": recipe.contender, "cut": drains.cut}
-        yield Measurement(
-            **common,
-            metric="rate",
-            unit="events/s",
-            samples=tuple(drains.rates),
-            more_is_better=True,
-            tally=accounting.add(drains.tallies),
-            size=case.alarms,
-            curve=curve,
-        )
-        if drains.costs:
-            yield Measurement(
-                **common, metric="processor time", unit="µs/event", samples=tuple(drains.costs)
-            )
+            cut, done = "", 0
+            try:
+                done = _warm_up(context, arena, projects, running)
+            except (Cut, NotInTime) as exc:
+                cut = f"{exc} while warming up"
+            while left:
+                case = left.pop(0)
+                context.progress.scope(f"{NAME}: {case}: {recipe.contender}: ")
+                drains = Drains(cut=cut)
+                if not cut:
+                    done = _drain_all(context, arena, case, projects, running, done, drains)
+                yield from _figures(case, recipe.contender, drains)
+                if drains.cut and not cut:
+                    break
 
 
-def _drain_all(
-    context: Context, arena: Arena, case: Case, projects: Sequence[str], running: Running
-) -> Drains:
-    drains = Drains()
-    guard = Guard(running, context.options.stock_seconds)
-    done = 0
-    try:
-        done = _warm_up(arena, projects, running, guard)
-    except (Cut, NotInTime) as exc:
-        drains.cut = f"{exc} while warming up"
-        return drains
-    number = context.options.size(20000, 500)
-    for repeat in range(context.options.repeats):
-        label = f"{case} {repeat}"
-        events = stream(projects, case.alarms, number, case.matching, seed=context.options.seed, run=label)
-        arena.prepare(events, running)
-        try:
-            done = _drain(context, arena, events, running, done, drains)
-        except Cut as exc:
-            drains.cut = str(exc)
-            break
-    return drains
+def _figures(case: Case, contender: Contender, drains: Drains) -> Iterator[Measurement]:
+    where = "1 project" if case.projects == 1 else "many projects"
+    common: dict[str, Any] = {
+        "scenario": NAME,
+        "case": str(case),
+        "contender": contender,
+        "size": case.alarms,
+        "cut": drains.cut,
+    }
+    yield Measurement(
+        **common,
+        metric="rate",
+        unit="events/s",
+        samples=tuple(drains.rates),
+        more_is_better=True,
+        tally=accounting.add(drains.tallies),
+        curve=f"{case.matching:.0%} matching, {where}",
+    )
+    if drains.costs:
+        yield Measurement(**common, metric="processor time", unit="µs/event", samples=tuple(drains.costs))
 
 
-def _warm_up(arena: Arena, projects: Sequence[str], running: Running, guard: Guard) -> int:
+def _warm_up(context: Context, arena: Arena, projects: Sequence[str], running: Running) -> int:
     """Have every project loaded and every code path run; return how many events that took."""
+    guard = Guard(running, context.options.stock_seconds)
     nobodys = resource_name(0, "nobody's")
     nobody = [EventSpec(project, nobodys, f"warm-{project}", FAULT, fires=False) for project in projects]
     last = [EventSpec(projects[0], nobodys, f"warm-{n}", FAULT, fires=False) for n in range(100)]
@@ -137,6 +138,29 @@ def _warm_up(arena: Arena, projects: Sequence[str], running: Running, guard: Gua
         arena.load.burst()
         done += len(events)
         await_acks(running, done, guard, TIMEOUT, arena.progress)
+    return done
+
+
+def _drain_all(
+    context: Context,
+    arena: Arena,
+    case: Case,
+    projects: Sequence[str],
+    running: Running,
+    done: int,
+    drains: Drains,
+) -> int:
+    """Do all repeats of a case into *drains*; return how many events the contender acknowledged in all."""
+    number = context.options.size(20000, 500)
+    for repeat in range(context.options.repeats):
+        label = f"{case} {repeat}"
+        events = stream(projects, case.alarms, number, case.matching, seed=context.options.seed, run=label)
+        arena.prepare(events, running)
+        try:
+            done = _drain(context, arena, events, running, done, drains)
+        except (Cut, NotInTime) as exc:
+            drains.cut = str(exc)
+            break
     return done
 
 

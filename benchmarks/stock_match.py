@@ -1,0 +1,72 @@
+"""Stock Aodh's own event evaluator with its alarms in its cache, asked only whether they match."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aodh import service
+from aodh.evaluator import event as aodh_event
+from aodh.storage import models
+from oslo_utils import timeutils
+
+from benchmarks import core, workload
+
+
+class _Counting(aodh_event.EventAlarmEvaluator):  # type: ignore[misc]
+    """Counts instead of firing."""
+
+    fired = 0
+
+    def _fire_alarm(self, alarm: Any, event: Any) -> None:
+        self.fired += 1
+
+
+def matcher(alarms: int, shape: str) -> Callable[[Sequence[Any]], int]:
+    """Return Aodh's evaluation of events up to the decision, logging as it does by default, but to nowhere."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # noqa: PTH123
+        conf = service.prepare_service(argv=[], config_files=[])
+    conf.set_override("log_file", os.devnull)
+    service.log.setup(conf, "aodh")
+    conf.set_override("transport_url", "fake://")
+    evaluator = _Counting(conf)
+    # Cached for ever: loading is not what is measured.
+    conf.set_override("event_alarm_cache_ttl", 10**9)
+    now = timeutils.utcnow()
+    made = [_alarm(number, shape, now) for number in range(alarms)]
+    evaluator.caches[core.PROJECT] = {
+        "alarms": {one.alarm_id: aodh_event.Alarm(one) for one in made},
+        "updated": now,
+    }
+
+    def match(events: Sequence[Any]) -> int:
+        before = evaluator.fired
+        evaluator.evaluate_events(list(events))
+        return evaluator.fired - before
+
+    return match
+
+
+def _alarm(number: int, shape: str, now: Any) -> Any:
+    return models.Alarm(
+        alarm_id=workload.alarm_id_of(core.PROJECT, workload.resource_name(number)),
+        type="event",
+        enabled=True,
+        name="",
+        description="",
+        timestamp=now,
+        user_id="",
+        project_id=core.PROJECT,
+        state="ok",
+        state_timestamp=now,
+        state_reason="",
+        ok_actions=[],
+        alarm_actions=[],
+        insufficient_data_actions=[],
+        repeat_actions=True,
+        rule=core.rule_of(number, shape),
+        time_constraints=[],
+        severity="low",
+    )
