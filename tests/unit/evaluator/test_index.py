@@ -198,9 +198,9 @@ def test_readers_beside_a_writer_see_every_alarm_that_stays() -> None:
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
-    for turn in range(60):
+    for turn in range(40):
         # Enough alike that groups outgrow their tuples and shrink again.
-        filed = [(index.add(f"guest-{turn}-{n}", r, n % 2 == 0), r, n) for n, r in enumerate(compiled * 20)]
+        filed = [(index.add(f"guest-{turn}-{n}", r, n % 2 == 0), r, n) for n, r in enumerate(compiled * 40)]
         for anchor, r, n in filed:
             index.discard(f"guest-{turn}-{n}", r, n % 2 == 0, anchor)
     writing.clear()
