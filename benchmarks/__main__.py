@@ -64,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         progress.say("no plots: matplotlib is not installed (pip install -r benchmarks/requirements.txt)")
     with tempfile.TemporaryDirectory(prefix="eventalarm-benchmark-") as name:
         measurements = measure(options, progress, pathlib.Path(name))
-    report.show(measurements, Console())
+    terminal = Console()
+    report.show(measurements, Console(width=max(terminal.width, report.WIDTH)))
     progress.say(f"written to {options.output}/: results.json, table.txt and plots")
     return FAILED if report.failures(measurements) else 0
 

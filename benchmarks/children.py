@@ -15,7 +15,7 @@ import requests
 from benchmarks import sink as sink_process
 from benchmarks.accounting import Hit
 from benchmarks.progress import Progress
-from benchmarks.workload import EventSpec
+from benchmarks.workload import AlarmSpec, EventSpec
 
 ROOT = pathlib.Path(__file__).parents[1]
 LOOK = 1.0
@@ -143,6 +143,31 @@ class Load:
     def paced(self, rate: float, seed: int) -> Sent:
         """Send *rate* a second at random moments (a Poisson stream), whatever becomes of them."""
         return Sent(**self._child.ask(verb="paced", rate=rate, seed=seed))
+
+    def created(self, rate: float, seed: int, database: str, alarms: Sequence[AlarmSpec]) -> Sent:
+        """As :meth:`paced`, with the alarm of each event created in *database* right before it is sent."""
+        rows = [[one.project, one.resource, one.action] for one in alarms]
+        return Sent(**self._child.ask(verb="created", rate=rate, seed=seed, database=database, alarms=rows))
+
+    def close(self) -> None:
+        """End the process."""
+        self._child.close()
+
+
+class Churn:
+    """The editor of alarms, at *rate* edits a second."""
+
+    def __init__(self, database: str, alarms: Sequence[AlarmSpec], rate: float) -> None:
+        self._child = Child("benchmarks.churner", database, str(rate))
+        self._child.ask(verb="prepare", alarm_ids=[one.alarm_id for one in alarms])
+
+    def start(self) -> None:
+        """Begin to edit."""
+        self._child.ask(verb="start")
+
+    def stop(self) -> float:
+        """Stop editing; return how many edits a second were committed."""
+        return float(self._child.ask(verb="stop")["rate"])
 
     def close(self) -> None:
         """End the process."""

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import amqp
+import sqlalchemy as sa
+from aodh.storage.sqlalchemy import models
 from oslo_messaging._drivers import amqp as oslo_amqp
 from oslo_messaging._drivers import common as oslo_common
 from oslo_utils import timeutils
@@ -109,6 +111,25 @@ class Generator:
             sent.append(self._publish(message))
         self._await_confirmations()
         return {"due": due, "sent": sent}
+
+    def created(self, rate: float, seed: int, database: str, alarms: list[list[str]]) -> dict[str, Any]:
+        """As :meth:`paced`, but each event's alarm is created, and that committed, right before it is sent.
+
+        What an event waits for then begins when it is sent: the creation is the user's own time.
+        """
+        sent = []
+        engine = sa.create_engine(database, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            everything = zip(_moments(rate, seed), self._messages, alarms, strict=False)
+            for moment, message, (project, resource, action) in everything:
+                self._idle_until(moment)
+                spec = workload.AlarmSpec(project, resource, action)
+                now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+                connection.execute(models.Alarm.__table__.insert(), workload.alarm_row(spec, now))
+                sent.append(self._publish(message))
+        engine.dispose()
+        self._await_confirmations()
+        return {"due": sent, "sent": sent}
 
     def _idle_until(self, moment: float) -> None:
         """Read confirmations while there is time, so that they never stand in the way of sending."""

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from benchmarks.measurement import Contender, Measurement, ratio
 
+WIDTH = 160
 Row = Mapping[Contender, Measurement]
 
 
@@ -120,4 +121,4 @@ def write(
     text = json.dumps(document, indent=1, default=str, ensure_ascii=False)
     (directory / "results.json").write_text(text + "\n", encoding="utf-8")
     with (directory / "table.txt").open("w", encoding="utf-8") as file:
-        show(measurements, Console(file=file, width=160))
+        show(measurements, Console(file=file, width=WIDTH))

@@ -14,7 +14,7 @@ NAME = "memory"
 def run(context: Context) -> Iterator[Measurement]:
     """Measure both kinds of projects."""
     alarms = context.options.size(100000, 5000)
-    for shape in ("resource", "mixed"):
+    for shape in ("resource",) if context.options.quick else ("resource", "mixed"):
         case = f"{alarms:,} alarms ({shape})"
         if not context.options.wants(case):
             continue
