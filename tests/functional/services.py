@@ -204,6 +204,8 @@ KEPT: dict[str, type[Driver]] = {
 def keep(name: str) -> None:
     """Be the keeper of service *name*: start it, obey standard input, take it down at its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A server that runs as another user must be able to enter its working directory.
+    os.chdir("/")
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
