@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure, print, write; exit code 1 when eventalarm lost, doubled or never finished."""
+"""``python -m benchmarks``: measure, print, write; exit code 1 when eventalarm lost or doubled anything."""
 
 from __future__ import annotations
 

@@ -1,12 +1,14 @@
-"""Where contenders meet: one database with its alarms, one broker vhost, one webhook sink, one load generator."""
+"""Where contenders meet: one database with alarms, one broker vhost, one webhook sink, one load generator."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import itertools
 import pathlib
 import subprocess
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from types import TracebackType
 
@@ -33,6 +35,8 @@ OWN_TABLES = ("eventalarm_delivery", "eventalarm_transition", "eventalarm_occurr
 # The pauses of the benchmark must not look like the death of a listener.
 LEASE = 300
 WEBHOOK_TIMEOUT = 120.0
+# How long doubled webhooks are waited for when all that is owed has arrived, in seconds.
+GRACE = 0.5
 
 
 def present() -> datetime.datetime:
@@ -44,7 +48,12 @@ class Arena:
     """A fresh database, vhost, sink and load generator; a context manager."""
 
     def __init__(
-        self, ground: Ground, options: Options, progress: Progress, directory: pathlib.Path, destinations: int = 1
+        self,
+        ground: Ground,
+        options: Options,
+        progress: Progress,
+        directory: pathlib.Path,
+        destinations: int = 1,
     ) -> None:
         self.progress = progress
         self._options = options
@@ -102,7 +111,9 @@ class Arena:
                 connection.execute(ALARM.insert(), [alarm_row(spec, moment) for spec in chunk])
             made += chunk
             self.progress.tick(f"inserted {len(made):,} alarms")
-        execute(self.database_url, "ANALYZE TABLE alarm" if self.engine.name != "postgresql" else "ANALYZE alarm")
+        execute(
+            self.database_url, "ANALYZE TABLE alarm" if self.engine.name != "postgresql" else "ANALYZE alarm"
+        )
         return made
 
     def clean(self) -> None:
@@ -142,9 +153,7 @@ class Arena:
     def null(self) -> Recipe:
         """Return the recipe of the do-nothing listener, with eventalarm's batch size and prefetch."""
         defaults = {option.dest: option.default for option in LISTENER_OPTS}
-        return contenders.null(
-            self.url, self._options.workers, defaults["batch_size"], defaults["prefetch"]
-        )
+        return contenders.null(self.url, self._options.workers, defaults["batch_size"], defaults["prefetch"])
 
     def relay(self) -> Recipe:
         """Return the recipe of the raw publish → consume → POST."""
@@ -177,17 +186,30 @@ class Arena:
 
     # -- accounting -------------------------------------------------------------------------------------
 
-    def account(self, events: Sequence[EventSpec], arrivals: Sequence[Arrival], running: Running) -> Tally:
-        """Compare what *events* owed with those of *arrivals* that tell of them, and with the database."""
+    def collect(
+        self, events: Sequence[EventSpec], running: Running, limit: float
+    ) -> tuple[list[Arrival], Tally]:
+        """Wait up to *limit* seconds for the webhooks that *events* owe, and a moment more for doubled ones.
+
+        Return what arrived, in order, and how that compares with what was owed and with the database.
+        """
         owed = [event.hit for event in events if event.fires]
         messages = {event.message_id for event in events}
-        came = [one.hit for one in arrivals if one.message_id in messages]
-        recorded: int | None = None
+        deadline = time.monotonic() + limit
+        wanted = len(owed)
+        while True:
+            self.sink.wait(wanted, max(0.0, deadline - time.monotonic()), self.progress)
+            time.sleep(GRACE)
+            arrivals = [one for one in self.sink.results() if one.message_id in messages]
+            found = tally(owed, [one.hit for one in arrivals])
+            if not found.missing or time.monotonic() > deadline:
+                break
+            wanted = len(arrivals) + found.missing
         if running.recipe.contender is Contender.EVENTALARM:
-            recorded = self._recorded(owed, messages)
-        return tally(owed, came, recorded)
+            found = dataclasses.replace(found, transitions=self._recorded(owed, messages))
+        return arrivals, found
 
     def _recorded(self, owed: Sequence[Hit], messages: Collection[str]) -> int:
-        """Return the transitions in the database, less the alarms that are not in the state they should be."""
+        """Return the transitions in the database, less the alarms whose state is not what it should be."""
         alarms = {alarm_id for alarm_id, _ in owed}
         return len(self.transitions(messages)) - (len(alarms) - self.in_alarm(alarms))

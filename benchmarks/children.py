@@ -25,6 +25,7 @@ class Child:
     """A Python module of ours that ends when its standard input closes."""
 
     def __init__(self, module: str, *arguments: str) -> None:
+        self._name = module
         self._popen = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
@@ -42,7 +43,7 @@ class Child:
         assert self._popen.stdout is not None
         line = self._popen.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self._popen.args} ended with {self._popen.wait(30)}")
+            raise RuntimeError(f"{self._name} ended with {self._popen.wait(30)}")
         return line
 
     def ask(self, **request: Any) -> Any:

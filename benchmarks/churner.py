@@ -1,4 +1,4 @@
-"""The editor of alarms, in a process of its own: commits edits at a fixed rate, as many users of an API would.
+"""The editor of alarms, in a process of its own: commits edits at a fixed rate, as users of an API would.
 
 ``python -m benchmarks.churner DATABASE RATE`` obeys one JSON request a line: prepare, start, stop.
 """

@@ -99,7 +99,7 @@ class Running:
         for process in self._processes:
             code = process.popen.poll()
             if code is not None:
-                raise RuntimeError(f"{process.popen.args} ended with {code}:\n{process.text()[-3000:]}")
+                raise RuntimeError(f"{self.recipe.contender} ended with {code}:\n{process.text()[-3000:]}")
 
     def acks(self) -> tap.Acks:
         """Return what it acknowledged so far."""

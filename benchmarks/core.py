@@ -1,7 +1,7 @@
 """The matching core without broker and database, in a process of its own: prints one JSON line and ends.
 
-``python -m benchmarks.core match CONTENDER ALARMS SHAPE MATCHING SECONDS REPEATS SEED`` gives events per processor
-second; ``python -m benchmarks.core memory ALARMS SHAPE METHOD`` gives bytes per cached alarm.
+``python -m benchmarks.core match CONTENDER ALARMS SHAPE MATCHING SECONDS REPEATS SEED`` gives events per
+processor second; ``python -m benchmarks.core memory ALARMS SHAPE METHOD`` gives bytes per cached alarm.
 """
 
 from __future__ import annotations
@@ -159,9 +159,14 @@ def measure_match(
 
 
 def _round(
-    match: Callable[[Sequence[Any]], int], contender: str, alarms: int, matching: float, seconds: float, run: str
+    match: Callable[[Sequence[Any]], int],
+    contender: str,
+    alarms: int,
+    matching: float,
+    seconds: float,
+    run: str,
 ) -> tuple[int, float, int, int]:
-    base, now = workload.template(), datetime.datetime(2026, 6, 1)  # noqa: DTZ001 - as Ceilometer writes it
+    base, now = workload.template(), datetime.datetime(2026, 6, 1)
     batch = 1 if contender == Contender.STOCK else BATCH
     specs = workload.stream([PROJECT], alarms, BATCH * 4, matching, seed=1, run=run)
     bodies = [workload.body(spec, now, base) for spec in specs]

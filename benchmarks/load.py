@@ -51,15 +51,18 @@ class Generator:
         self._channel = self._connection.channel()
         self._channel.confirm_select()
         self._channel.events["basic_ack"].add(self._confirmed)
-        self._confirmed_up_to = self._published = 0
+        self._published = 0
+        self._outstanding: set[int] = set()
+        self._low = 1
         self._place = ("", "")
         self._messages: list[amqp.Message] = []
 
     def _confirmed(self, delivery_tag: int, multiple: bool) -> None:
-        self._confirmed_up_to = max(self._confirmed_up_to, delivery_tag)
-        self._outstanding -= {delivery_tag} if not multiple else set(range(self._low, delivery_tag + 1))
-        if multiple:
-            self._low = max(self._low, delivery_tag + 1)
+        if not multiple:
+            self._outstanding.discard(delivery_tag)
+            return
+        self._outstanding.difference_update(range(self._low, delivery_tag + 1))
+        self._low = max(self._low, delivery_tag + 1)
 
     def prepare(self, events: list[list[str]], exchange: str, topic: str) -> dict[str, Any]:
         """Encode *events* for the queue of *topic*."""
@@ -70,17 +73,17 @@ class Generator:
             amqp.Message(
                 envelope(
                     workload.body(
-                        workload.EventSpec(*spec), now + datetime.timedelta(microseconds=number), base
+                        workload.EventSpec(project, resource, message_id, state),
+                        now + datetime.timedelta(microseconds=number),
+                        base,
                     )
                 ),
                 content_type="application/json",
                 content_encoding="utf-8",
                 delivery_mode=2,
             )
-            for number, spec in enumerate(events)
+            for number, (project, resource, message_id, state) in enumerate(events)
         ]
-        self._outstanding: set[int] = set()
-        self._low = self._published + 1
         return {"prepared": len(self._messages)}
 
     def _publish(self, message: amqp.Message) -> float:
@@ -144,7 +147,7 @@ class Generator:
 
 
 def _moments(rate: float, seed: int) -> Iterator[float]:
-    chance = random.Random(seed)  # noqa: S311 - a workload, not a secret
+    chance = random.Random(seed)
     moment = time.monotonic() + LEAD
     while True:
         moment += chance.expovariate(rate)

@@ -62,7 +62,7 @@ class Measurement:
 
 
 def ratio(ours: Measurement | None, other: Measurement | None) -> float | None:
-    """Return how many times as much (of a rate) or as long (of a cost) ours is as the other; None if unknown."""
+    """Return how many times the other's figure ours is, be it a rate or a cost; None if unknown."""
     if ours is None or other is None or ours.summary is None or other.summary is None:
         return None
     if not other.summary.median:

@@ -68,13 +68,17 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SCENARIO",
         help=f"one or more of {', '.join([*SCENARIOS, ALL])}",
     )
-    parser.add_argument("--quick", action="store_true", help="small enough for a smoke test; no figures to quote")
+    parser.add_argument(
+        "--quick", action="store_true", help="small enough for a smoke test; no figures to quote"
+    )
     parser.add_argument("--repeats", type=_positive, help="repeats of each measurement (3; with --quick 1)")
     parser.add_argument("--workers", type=_positive, default=1, help="listener processes of eventalarm (1)")
     parser.add_argument("--database", choices=["mariadb", "postgresql"], default="mariadb")
     parser.add_argument("--no-stock", dest="stock", action="store_false", help="leave stock Aodh out")
     parser.add_argument(
-        "--stock-seconds", type=float, help="stop stock Aodh after so many seconds a case (60; with --quick 5)"
+        "--stock-seconds",
+        type=float,
+        help="stop stock Aodh after so many seconds a case (60; with --quick 5)",
     )
     parser.add_argument("--seed", type=int, default=1, help="of everything random (1)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose name contains TEXT")

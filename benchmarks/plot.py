@@ -1,4 +1,4 @@
-"""The plots: what one event costs against the number of alarms, as SVG by matplotlib, where that is installed."""
+"""The plots: what one event costs against the number of alarms, as SVG, where matplotlib is installed."""
 
 from __future__ import annotations
 

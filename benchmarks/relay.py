@@ -11,7 +11,6 @@ import json
 import os
 import sys
 import threading
-from typing import Any
 
 import aiohttp
 import amqp

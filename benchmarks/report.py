@@ -1,4 +1,4 @@
-"""What is shown at the end: a table with ratios to the floor and to stock Aodh, a JSON file, and the failures."""
+"""What is shown at the end: a table with ratios to the floor and to stock Aodh, a JSON file, the failures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def figure(number: float) -> str:
     """Return a number with about three significant digits."""
     if number == 0 or abs(number) >= 100:
         return f"{number:,.0f}"
-    return f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}" if abs(number) >= 0.1 else f"{number:.2g}"
+    return (
+        f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}" if abs(number) >= 0.1 else f"{number:.2g}"
+    )
 
 
 def cell(one: Measurement | None) -> str:
@@ -56,7 +58,7 @@ def verdict(row: Row) -> str:
 
 
 def rows(measurements: Sequence[Measurement]) -> dict[tuple[str, str, str], dict[Contender, Measurement]]:
-    """Return the measurements by (case, metric, unit), each with one per contender, in the order they came."""
+    """Return the measurements by (case, metric, unit), each with one per contender, in their order."""
     found: dict[tuple[str, str, str], dict[Contender, Measurement]] = {}
     for one in measurements:
         found.setdefault((one.case, one.metric, one.unit), {})[one.contender] = one

@@ -25,7 +25,7 @@ class _Counting(aodh_event.EventAlarmEvaluator):  # type: ignore[misc]
 
 
 def matcher(alarms: int, shape: str) -> Callable[[Sequence[Any]], int]:
-    """Return Aodh's evaluation of events up to the decision, logging as it does by default, but to nowhere."""
+    """Return Aodh's evaluation of events up to the decision, logging by default, but to nowhere."""
     conf = service.prepare_service(argv=["--log-file", os.devnull], config_files=[])
     # The first call registers the option, the second one gives it to everybody.
     oslo_messaging.get_notification_transport(conf, "fake://")

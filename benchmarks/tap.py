@@ -1,4 +1,4 @@
-"""Counts the acknowledgements that a program sends to RabbitMQ, from within it, the same way for every contender.
+"""Counts the acknowledgements that a program sends to RabbitMQ, the same way for every contender.
 
 ``python -m benchmarks.tap DIRECTORY SCRIPT ARGUMENT…`` runs the installed console script SCRIPT; each of its
 processes keeps count, first and last moment (monotonic, s) in a file of DIRECTORY that the benchmark maps.

@@ -1,4 +1,4 @@
-"""Churn: alarms are edited through the database while events flow; each event's alarm is created right before.
+"""Churn: alarms are edited through the database while events flow, each for an alarm created just before.
 
 Times run from when an event is sent, its alarm committed just before, to its webhook. The floor is the raw
 publish → consume → POST beside the same creations and edits.
@@ -81,11 +81,12 @@ def _flow(
     seed = context.options.seed + repeat
     sent = arena.load.created(RATE, seed, arena.database_url, alarms)
     limit = 0.5 * context.options.stock_seconds if stock else WEBHOOK_TIMEOUT
-    arena.sink.wait(count, limit, context.progress)
+    arrivals, tally = arena.collect(events, running, limit)
     if churn is not None:
-        context.progress.say(f"{churn.stop():.0f} edits/s, {count / (sent.sent[-1] - sent.sent[0]):.0f} events/s")
-    arrivals = arena.sink.results()
-    found.tallies.append(arena.account(events, arrivals, running))
+        context.progress.say(
+            f"{churn.stop():.0f} edits/s, {count / (sent.sent[-1] - sent.sent[0]):.0f} events/s"
+        )
+    found.tallies.append(tally)
     came = waits(events, sent, arrivals)
     if came:
         found.add(came)

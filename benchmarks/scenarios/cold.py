@@ -1,4 +1,4 @@
-"""Cold: the first event of a large project while another project's events flow; starting beside a million alarms.
+"""Cold: the first event of a large project while another's events flow; starting beside a million alarms.
 
 First event: from when it is due to its webhook, and the slowest event of the other project meanwhile, beside
 the slowest before. Start: from starting the process to taking messages, to the first webhook, and to having
@@ -42,9 +42,7 @@ class Found:
         """Yield one measurement for each metric."""
         whole = accounting.add(self.tallies)
         for (metric, unit), samples in self.samples.items() or [(("nothing", ""), [])]:
-            yield Measurement(
-                NAME, case, metric, unit, contender, tuple(samples), tally=whole, cut=self.cut
-            )
+            yield Measurement(NAME, case, metric, unit, contender, tuple(samples), tally=whole, cut=self.cut)
 
 
 def run(context: Context) -> Iterator[Measurement]:
@@ -101,10 +99,10 @@ def _meet(
     arena.sink.reset()
     context.progress.say(f"publishing {len(events)} events")
     sent = arena.load.paced(RATE, seed + repeat)
-    if arena.sink.wait(len(events), limit, context.progress) < len(events):
+    arrivals, tally = arena.collect(events, running, limit)
+    found.tallies.append(tally)
+    if tally.missing:
         found.cut = f"stopped after {limit:.0f} s"
-    arrivals = arena.sink.results()
-    found.tallies.append(arena.account(events, arrivals, running))
     came = {one.message_id: one.moment for one in reversed(arrivals)}
     due = {event.message_id: moment for event, moment in zip(events, sent.due, strict=True)}
     if first.message_id not in came:
@@ -160,9 +158,8 @@ def _work(
     arena.prepare(first, running)
     arena.sink.reset()
     sent = arena.load.burst().sent[0]
-    arena.sink.wait(1, limit, context.progress)
-    arrivals = arena.sink.results()
-    found.tallies.append(arena.account(first, arrivals, running))
+    arrivals, tally = arena.collect(first, running, limit)
+    found.tallies.append(tally)
     if not arrivals:
         found.cut = f"stopped after {limit:.0f} s"
         return

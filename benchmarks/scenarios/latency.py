@@ -14,7 +14,7 @@ from benchmarks import accounting
 from benchmarks.accounting import Tally
 from benchmarks.arena import WEBHOOK_TIMEOUT, Arena
 from benchmarks.children import Arrival, Sent
-from benchmarks.contenders import Recipe, Running
+from benchmarks.contenders import Running
 from benchmarks.measurement import Contender, Measurement
 from benchmarks.scenarios.context import Context
 from benchmarks.stats import percentile
@@ -99,7 +99,9 @@ def _measure(
             events = of_alarms(
                 alarms, round(rate * length), seed=context.options.seed, run=f"{rate} {repeat}"
             )
-            if not pace(context, arena, running, events, rate, repeat, found, limit - length if stock else limit):
+            if not pace(
+                context, arena, running, events, rate, repeat, found, limit - length if stock else limit
+            ):
                 found.cut = found.cut or f"stopped after {limit:.0f} s"
         yield from found.figures(NAME, f"{rate} events/s", contender)
         if found.cut:
@@ -130,15 +132,14 @@ def pace(
     found: Latencies,
     limit: float,
 ) -> bool:
-    """Publish *events* at *rate*; add what came to *found*; return whether all came *limit* s after the last."""
+    """Publish *events* at *rate*; add what came to *found*; return whether all came within *limit* s."""
     arena.prepare(events, running)
     arena.sink.reset()
     context.progress.say(f"publishing {len(events):,} events")
     sent = arena.load.paced(rate, context.options.seed + repeat)
-    arrived = arena.sink.wait(len(events), max(1.0, limit), context.progress)
-    arrivals = arena.sink.results()
-    found.tallies.append(arena.account(events, arrivals, running))
+    arrivals, tally = arena.collect(events, running, max(1.0, limit))
+    found.tallies.append(tally)
     came = waits(events, sent, arrivals)
     if came:
         found.add(came)
-    return arrived >= len(events)
+    return not tally.missing

@@ -59,9 +59,7 @@ def run(context: Context) -> Iterator[Measurement]:
             yield from _slope(ours, f"({shape}), {matching:.0%} matching")
 
 
-def _measure(
-    context: Context, case: str, alarms: int, shape: str, matching: float
-) -> Iterator[Measurement]:
+def _measure(context: Context, case: str, alarms: int, shape: str, matching: float) -> Iterator[Measurement]:
     seconds = 0.2 if context.options.quick else 2.0
     for contender in Contender:
         if contender is Contender.STOCK and not (context.options.stock and shape == "resource"):

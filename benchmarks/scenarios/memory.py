@@ -1,4 +1,4 @@
-"""Memory: bytes per cached alarm, in a fresh process for each figure, by resident memory and by tracemalloc."""
+"""Memory: bytes per cached alarm, a fresh process for each figure, by resident memory and by tracemalloc."""
 
 from __future__ import annotations
 
@@ -33,6 +33,4 @@ def run(context: Context) -> Iterator[Measurement]:
             )
             if method == "rss":
                 times = tuple(answer["seconds"] / alarms * 1e6 for answer in answers)
-                yield Measurement(
-                    NAME, case, "compile and file", "µs/alarm", Contender.EVENTALARM, times
-                )
+                yield Measurement(NAME, case, "compile and file", "µs/alarm", Contender.EVENTALARM, times)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from benchmarks import accounting
 from benchmarks.accounting import Tally
@@ -80,22 +81,29 @@ def _measure(
                 _storm(context, arena, case, running, f"storm {next(numbers)}", storms)
                 if storms.cut:
                     break
-            common = {"scenario": NAME, "case": str(case), "unit": "s", "contender": recipe.contender}
+            common: dict[str, Any] = {
+                "scenario": NAME,
+                "case": str(case),
+                "unit": "s",
+                "contender": recipe.contender,
+            }
             whole = accounting.add(storms.tallies)
             yield Measurement(
                 **common, metric="last webhook", samples=tuple(storms.last), tally=whole, cut=storms.cut
             )
             if storms.middle:
                 yield Measurement(
-                    **common, metric="middle webhook", samples=tuple(storms.middle), tally=whole, cut=storms.cut
+                    **common,
+                    metric="middle webhook",
+                    samples=tuple(storms.middle),
+                    tally=whole,
+                    cut=storms.cut,
                 )
             if storms.cut:
                 return
 
 
-def _storm(
-    context: Context, arena: Arena, case: Case, running: Running, label: str, storms: Storms
-) -> None:
+def _storm(context: Context, arena: Arena, case: Case, running: Running, label: str, storms: Storms) -> None:
     """Fire new alarms in new projects, warmed up by one alarm each, and add what happened to *storms*."""
     projects = [project_name(number, label) for number in range(case.projects)]
     bases = arena.sink.bases
@@ -109,14 +117,13 @@ def _storm(
     arena.prepare(events, running)
     arena.sink.reset()
     sent = arena.load.burst().sent
-    arrived = arena.sink.wait(len(events), limit, context.progress)
-    results = arena.sink.results()
-    storms.tallies.append(arena.account(events, results, running))
-    moments = sorted({one.message_id: one.moment for one in reversed(results)}.values())
-    if arrived < len(events):
+    arrivals, found = arena.collect(events, running, limit)
+    storms.tallies.append(found)
+    if found.missing:
         storms.last.append(limit)
         storms.cut = f"stopped after {limit:.0f} s"
         return
+    moments = sorted({one.message_id: one.moment for one in reversed(arrivals)}.values())
     storms.last.append(moments[-1] - sent[0])
     storms.middle.append(moments[len(moments) // 2] - sent[0])
 

@@ -189,6 +189,5 @@ def _drain(
     drains.rates.append(len(events) / (acks.last - released))
     drains.costs.append((running.cpu() - used) / len(events) * 1e6)
     if running.recipe.contender is not Contender.FLOOR:
-        arena.sink.wait(sum(event.fires for event in events), WEBHOOK_TIMEOUT, arena.progress)
-        drains.tallies.append(arena.account(events, arena.sink.results(), running))
+        drains.tallies.append(arena.collect(events, running, WEBHOOK_TIMEOUT)[1])
     return done + len(events)
