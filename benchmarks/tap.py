@@ -49,10 +49,12 @@ class Counter:
         self._pid = os.getpid()
         self._count, self._first = 0, 0.0
         self._done: dict[int, int] = {}
-        path = self._directory / f"{self._pid}.acks"
+        path = self._directory / f"{self._pid}.new"
         path.write_bytes(bytes(RECORD.size))
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), RECORD.size)
+        # Readers must never see it half made.
+        path.rename(path.with_suffix(".acks"))
 
     def add(self, channel: int, tag: int, multiple: bool) -> None:
         """Count one acknowledgement frame on *channel*; *multiple* stands for all tags up to *tag*."""
