@@ -153,7 +153,10 @@ def test_g3_alarm_created_just_before_its_event_fires(cloud: Cloud, webhook_sink
 
 
 def test_g4_edits_win(cloud: Cloud, webhook_sink: WebhookSink) -> None:
-    """Red when alarms are written back or judged as they were cached."""
+    """Red when definitions are judged as they were cached.
+
+    Edits between look and lock are made in ``test_engine.py``, ``test_g4_*``.
+    """
     cloud.start_api()
     client = cloud.client()
     cloud.start_listener()
@@ -207,6 +210,8 @@ def test_g6_poison_hurts_only_itself(cloud: Cloud, webhook_sink: WebhookSink) ->
         {"field": "traits.state", "op": "eq", "type": "boolean", "value": "true"},
         {"field": "message_id.", "op": "lt", "type": "integer", "value": "5"},
         {"field": "traits.state", "op": "gt", "type": "float", "value": "1"},
+        {"field": "traits.vcpus", "op": "eq", "type": "integer", "value": "many"},
+        {"field": "traits.state", "op": "resembles", "type": "string", "value": "error"},
     ]
     for rule in bad_rules:
         cloud.create_alarm(event_rule={"event_type": "*", "query": [rule]})
