@@ -148,33 +148,39 @@ class Rule:
         return all(c.holds(event) for c in self.identity) and all(c.holds(event) for c in self.rest)
 
 
-def _compile_value(number: int, type_name: str, value: object) -> TraitValue | bool:
+def _compile_condition(item: object) -> Condition:
+    """Compile one item of a query; the fields of its errors are relative to the item."""
+    if not isinstance(item, dict):
+        raise InvalidRule("", "not an object", "give {field, op, type, value}")
+    field, op, type_name, value = item.get("field"), item.get("op"), item.get("type"), item.get("value")
+    if type(field) is str and type(value) is str and type(op) is str and type(type_name) is str:
+        return _shared_condition(field, op, type_name, value)
+    return _condition(field, op, type_name, value)
+
+
+def _condition(field: object, op: object, type_name: object, value: object) -> Condition:
+    if not isinstance(field, str) or not field:
+        raise InvalidRule(".field", "missing", "name a trait as traits.NAME")
+    op = op or "eq"
+    if not isinstance(op, str) or op not in COMPARATORS:
+        raise InvalidRule(".op", f"unknown: {op!r}", f"use one of {', '.join(COMPARATORS)}")
+    type_name = type_name or "string"
+    if not isinstance(type_name, str) or type_name not in TYPES:
+        raise InvalidRule(".type", f"unknown: {type_name!r}", f"use one of {', '.join(TYPES)}")
+    trait = field.removeprefix(TRAIT_PREFIX) if field.startswith(TRAIT_PREFIX) else ""
     try:
-        return to_boolean(value) if type_name == "boolean" else convert(value, type_name)
+        converted = to_boolean(value) if type_name == "boolean" else convert(value, type_name)
     except ValueError as exc:
         raise InvalidRule(
-            f"query[{number}].value",
+            ".value",
             f"{str(value)[:80]!r} is not of type {type_name}",
             f"give a value of type {type_name}, or change the type",
         ) from exc
+    return Condition(field, op, type_name, converted, trait)
 
 
-def _compile_condition(number: int, item: object) -> Condition:
-    if not isinstance(item, Mapping):
-        raise InvalidRule(f"query[{number}]", "not an object", "give {field, op, type, value}")
-    field = item.get("field")
-    if not isinstance(field, str) or not field:
-        raise InvalidRule(f"query[{number}].field", "missing", "name a trait as traits.NAME")
-    op = item.get("op") or "eq"
-    if not isinstance(op, str) or op not in COMPARATORS:
-        raise InvalidRule(f"query[{number}].op", f"unknown: {op!r}", f"use one of {', '.join(COMPARATORS)}")
-    type_name = item.get("type") or "string"
-    if not isinstance(type_name, str) or type_name not in TYPES:
-        raise InvalidRule(
-            f"query[{number}].type", f"unknown: {type_name!r}", f"use one of {', '.join(TYPES)}"
-        )
-    trait = field.removeprefix(TRAIT_PREFIX) if field.startswith(TRAIT_PREFIX) else ""
-    return Condition(field, op, type_name, _compile_value(number, type_name, item.get("value")), trait)
+# Most alarms share all but the condition on their resource: what is shared is compiled and kept once.
+_shared_condition = functools.lru_cache(maxsize=4096)(_condition)
 
 
 def compile_rule(rule: object, resource_traits: Collection[str]) -> Rule:
@@ -183,7 +189,7 @@ def compile_rule(rule: object, resource_traits: Collection[str]) -> Rule:
     :param resource_traits: the traits that name a resource; an ``eq`` on one of them identifies it.
     :raises InvalidRule: when the rule could never match; says which field and what to do.
     """
-    if not isinstance(rule, Mapping) or not rule:
+    if not isinstance(rule, dict) or not rule:
         # Also what is left of a row whose JSON cannot be read: it must not match every event.
         raise InvalidRule("rule", "empty or unreadable", "give {event_type, query}")
     event_type = rule.get("event_type")
@@ -197,7 +203,10 @@ def compile_rule(rule: object, resource_traits: Collection[str]) -> Rule:
     identity: list[Condition] = []
     rest: list[Condition] = []
     for number, item in enumerate(query):
-        condition = _compile_condition(number, item)
+        try:
+            condition = _compile_condition(item)
+        except InvalidRule as exc:
+            raise InvalidRule(f"query[{number}]{exc.field}", exc.problem, exc.remedy) from exc
         identifies = condition.op == "eq" and condition.trait in resource_traits
         (identity if identifies else rest).append(condition)
     return Rule(event_type, tuple(identity), tuple(rest))
