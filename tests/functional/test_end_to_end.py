@@ -9,7 +9,7 @@ import pathlib
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import oslo_messaging
@@ -146,7 +146,9 @@ def milliseconds(seconds: list[float]) -> str:
     return f"p50 {cuts[49] * 1000:6.1f} ms   p99 {cuts[98] * 1000:6.1f} ms"
 
 
-def test_print_latency_beside_its_floor(cloud: Cloud, webhook_sink: WebhookSink) -> None:
+def test_print_latency_beside_its_floor(
+    cloud: Cloud, webhook_sink: WebhookSink, figure: Callable[[str], None]
+) -> None:
     """Figures for people, not a verdict: machines differ. The benchmark proper is in ``benchmarks/``."""
     import requests  # noqa: PLC0415
 
@@ -180,7 +182,7 @@ def test_print_latency_beside_its_floor(cloud: Cloud, webhook_sink: WebhookSink)
             posts.append(webhook_sink.at("/floor")[-1].tick - sent)
     floor.close()
     transport.cleanup()
-    print(f"\npublish -> webhook     {milliseconds(ours)}   (RabbitMQ quorum queue, MariaDB)")
-    print(f"null listener          {milliseconds(null)}")
-    print(f"raw POST               {milliseconds(posts)}")
+    figure(f"publish -> webhook   {milliseconds(ours)}   (RabbitMQ quorum queue, MariaDB)")
+    figure(f"  null listener      {milliseconds(null)}")
+    figure(f"  raw POST           {milliseconds(posts)}")
     assert len(ours) == len(null) == len(posts) == LATENCY_EVENTS

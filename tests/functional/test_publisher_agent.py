@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import oslo_messaging
@@ -37,7 +37,12 @@ def listener(rabbit_url: str) -> Iterator[TopicListener]:
 
 
 def test_a_nova_notification_becomes_an_event_on_the_topic(
-    rabbit_url: str, nova: Any, listener: TopicListener, spawn: Spawn, tmp_path: pathlib.Path
+    rabbit_url: str,
+    nova: Any,
+    listener: TopicListener,
+    spawn: Spawn,
+    tmp_path: pathlib.Path,
+    figure: Callable[[str], None],
 ) -> None:
     begun = time.monotonic()
     agent = spawn(agent_command(tmp_path, rabbit_url, ["eventalarm://?rabbit_qos_prefetch_count=5"]))
@@ -45,7 +50,7 @@ def test_a_nova_notification_becomes_an_event_on_the_topic(
     notification = load_notification(UPDATE)
     notify(nova, notification)
     listener.wait(1)
-    print(f"\nagent started and served its first event after {time.monotonic() - begun:.1f} s")
+    figure(f"ceilometer-agent-notification: first event {time.monotonic() - begun:.1f} s after its start")
     (event,), invalid = decode(listener.messages[0]["payload"])
     assert invalid == []
     assert event.message_id == notification["message_id"]
@@ -66,7 +71,7 @@ def test_a_nova_notification_becomes_an_event_on_the_topic(
         listener.wait(count)
         latencies.append((listener.ticks[-1] - at) * 1000)
     latencies.sort()
-    print(f"notification to event_eval: median {latencies[15]:.1f} ms, worst of 30 {latencies[-1]:.1f} ms")
+    figure(f"notification -> event_eval: median {latencies[15]:.1f} ms, worst of 30 {latencies[-1]:.1f} ms")
     assert agent.terminate() == 0
 
 
