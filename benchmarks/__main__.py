@@ -48,7 +48,7 @@ def measure(options: Options, progress: Progress, directory: pathlib.Path) -> li
             progress.scope(f"{name}: ")
             for one in scenario(name)(context):
                 measurements.append(one)
-                progress.say(f"{one.metric}: {report.cell(one)} {one.unit}".replace("\n", "; "))
+                progress.say(f"{one.metric}, {one.unit}: {report.cell(one)}".replace("\n", "; "))
                 save(measurements, options, about | ground.facts())
     finally:
         progress.scope("")
