@@ -70,4 +70,4 @@ def notify(transport: Any, notification: Mapping[str, Any], exchange: str = "nov
     """Put a notification on the bus exactly as the service that emitted it did."""
     priority = str(notification["priority"]).lower()
     target = oslo_messaging.Target(topic=f"notifications.{priority}", exchange=exchange)
-    transport._send_notification(target, {}, dict(notification), version=2.0, retry=0)
+    transport._send_notification(target, {}, dict(notification), version=2.0, retry=5)
