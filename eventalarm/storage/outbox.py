@@ -114,7 +114,7 @@ class Outbox:
         Actions that begin with a text of *avoid* are left alone. The expired get nothing.
         """
         now = self._database.now()
-        due = sa.or_(_due(now), _waiting()) if overlooked else _due(now)
+        due = sa.or_(_due(now), sa.and_(_waiting(), ~_overtaken())) if overlooked else _due(now)
         for start in avoid:
             due = sa.and_(due, ~delivery.c.action.startswith(start, autoescape=True))
         if orphans:
@@ -205,6 +205,17 @@ def _due(now: datetime.datetime) -> sa.ColumnElement[bool]:
 
 def _waiting() -> sa.ColumnElement[bool]:
     return sa.and_(delivery.c.state == DeliveryState.PENDING.value, delivery.c.next_attempt_at == IN_TURN)
+
+
+def _overtaken() -> sa.ColumnElement[bool]:
+    """A later one of the same order key is in living hands: this one was failed, and retried meanwhile."""
+    later = delivery.alias("later")
+    return sa.exists().where(
+        later.c.order_key == delivery.c.order_key,
+        later.c.state == DeliveryState.LEASED.value,
+        later.c.seq > delivery.c.seq,
+        sa.exists().where(worker.c.worker_id == later.c.owner),
+    )
 
 
 def _orphaned() -> sa.ColumnElement[bool]:

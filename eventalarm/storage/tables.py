@@ -148,7 +148,8 @@ transition = sa.Table(
     **OWN_TABLE_ARGS,
 )
 
-# The outbox. ``seq`` rises in the order in which the deliveries of one alarm were committed.
+# The outbox. ``seq`` rises in the order in which the deliveries of one alarm were committed. ``attempts``
+# counts since a person last retried the delivery, ``earlier_attempts`` those before that.
 delivery = sa.Table(
     "eventalarm_delivery",
     metadata,
@@ -167,6 +168,8 @@ delivery = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("finished_at", UtcDateTime),
+    sa.Column("earlier_attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("retried_at", UtcDateTime),
     sa.Index("ix_eventalarm_delivery_due", "state", "next_attempt_at"),
     sa.Index("ix_eventalarm_delivery_order", "order_key", "state"),
     sa.Index("ix_eventalarm_delivery_owner", "owner"),
@@ -176,11 +179,13 @@ delivery = sa.Table(
 )
 
 # One row for each living process; a delivery whose owner has no row, or an expired one, is orphaned.
+# ``last_event_at`` is when the process last took an event from the bus.
 worker = sa.Table(
     "eventalarm_worker",
     metadata,
     sa.Column("worker_id", ID, primary_key=True),
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("expires_at", UtcDateTime, nullable=False),
+    sa.Column("last_event_at", UtcDateTime),
     **OWN_TABLE_ARGS,
 )

@@ -1,0 +1,83 @@
+"""Which deliveries a command line means: ids, state, project, alarm, destination and age."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from eventalarm.exceptions import EventAlarmError
+from eventalarm.model import DeliveryState
+
+ALL_STATES: Final = "all"
+UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+LONGEST: Final = 100 * 365 * 86400
+
+
+class Unusable(EventAlarmError):
+    """What was asked for cannot be done; the message says what to do instead."""
+
+
+def age(text: str) -> datetime.timedelta:
+    """Read an age: a number with the unit s, m, h, d or w; seconds without one.
+
+    :raises argparse.ArgumentTypeError: when it is none, or too long.
+    """
+    found = re.fullmatch(r"(\d{1,9})([smhdw]?)", text.strip())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no age; write 90s, 10m, 2h, 3d or 1w")
+    seconds = int(found[1]) * UNITS[found[2] or "s"]
+    if seconds > LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is too long ago")
+    return datetime.timedelta(seconds=seconds)
+
+
+def add_filters(parser: argparse.ArgumentParser, states: Sequence[str]) -> None:
+    """Add the options that say which deliveries are meant; *states* are those that may be chosen."""
+    group = parser.add_argument_group("which deliveries")
+    if len(states) > 1:
+        default = DeliveryState.FAILED.value
+        choices = [*map(str, states), ALL_STATES]
+        group.add_argument("--state", choices=choices, default=default, help=f"default: {default}")
+    group.add_argument("--project", default="", metavar="ID", help="of this project")
+    group.add_argument("--alarm", default="", metavar="ID", help="of this alarm")
+    group.add_argument(
+        "--destination",
+        default="",
+        metavar="HOST|URL",
+        help="to this host, host:port, or to URLs that begin so (user information left out)",
+    )
+    group.add_argument("--older-than", type=age, metavar="AGE", help="made at least so long ago")
+    group.add_argument("--newer-than", type=age, metavar="AGE", help="made at most so long ago")
+
+
+def is_filtered(args: argparse.Namespace) -> bool:
+    """Tell whether any of those options was given."""
+    given = (args.project, args.alarm, args.destination, args.older_than, args.newer_than)
+    return any(value not in ("", None) for value in given)
+
+
+def selection(args: argparse.Namespace, now: datetime.datetime, states: Sequence[str]) -> Any:
+    """Return what the filters of a command line mean, as ``eventalarm.storage.letters.Selection``.
+
+    :raises Unusable: when the destination is neither a host nor the beginning of a URL.
+    """
+    from eventalarm.delivery import address  # noqa: PLC0415 - heavy, and --help needs none of it
+    from eventalarm.storage.letters import Selection  # noqa: PLC0415
+
+    state = getattr(args, "state", DeliveryState.FAILED.value)
+    wanted = args.destination.strip()
+    if wanted and not address.hint(wanted):
+        raise Unusable(f"--destination {wanted} names no host; write a host, host:port or a URL")
+    return Selection(
+        states=tuple(map(str, states)) if state == ALL_STATES else (state,),
+        delivery_ids=tuple(dict.fromkeys(getattr(args, "delivery_id", ()))),
+        project_id=args.project,
+        alarm_id=args.alarm,
+        since=now - args.newer_than if args.newer_than is not None else None,
+        until=now - args.older_than if args.older_than is not None else None,
+        goes_to=address.goes_to(wanted) if wanted else None,
+        hint=address.hint(wanted) if wanted else "",
+    )
