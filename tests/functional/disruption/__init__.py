@@ -1,0 +1,1 @@
+"""The disruption rig: load with a known outcome, parts that break, and the account of what became of it."""

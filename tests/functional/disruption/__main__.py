@@ -1,0 +1,93 @@
+"""``python -m tests.functional.disruption``: disrupt, account, print; exit code 1 when anything is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import pathlib
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+
+from benchmarks.ground import environment
+from benchmarks.progress import Progress
+from eventalarm.service import with_driver
+from tests.functional.databases import Databases, MariadbDatabases, PostgresqlDatabases
+from tests.functional.disruption import report
+from tests.functional.disruption.rig import Ground, Result, Setup, run
+from tests.functional.services import MariaDB, PostgreSQL, RabbitMQ
+
+FAILED = 1
+BOTH = "both"
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.functional.disruption",
+        description="Break a small real cloud in every way, and show that nothing is lost or doubled.",
+    )
+    parser.add_argument("--minutes", type=float, default=15.0, help="how long all runs last together")
+    parser.add_argument("--seed", type=int, default=1, help="everything random follows from it")
+    parser.add_argument("--database", choices=["mariadb", "postgresql", BOTH], default=BOTH)
+    parser.add_argument("--rate", type=float, default=30.0, help="stories a second")
+    parser.add_argument("--lease", type=float, default=10.0, help="[eventalarm_delivery] lease")
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("disruption-results"))
+    return parser.parse_args(argv)
+
+
+@contextlib.contextmanager
+def services(directory: pathlib.Path, kind: str, progress: Progress) -> Iterator[Ground]:
+    """Start RabbitMQ and a database for one run."""
+    with contextlib.ExitStack() as stack:
+        progress.say("starting RabbitMQ")
+        rabbitmq = RabbitMQ(directory)
+        stack.callback(rabbitmq.stop)
+        progress.say(f"starting {kind}")
+        database: MariaDB | PostgreSQL = MariaDB(directory) if kind == "mariadb" else PostgreSQL(directory)
+        stack.callback(database.stop)
+        supply: Databases = (
+            MariadbDatabases(database, directory)
+            if isinstance(database, MariaDB)
+            else PostgresqlDatabases(database, directory)
+        )
+        yield Ground(rabbitmq, database, with_driver(supply.with_aodh()))
+
+
+def disrupt(options: argparse.Namespace, progress: Progress, directory: pathlib.Path) -> list[Result]:
+    """Do the runs, each on services of its own."""
+    kinds = ["mariadb", "postgresql"] if options.database == BOTH else [options.database]
+    results = []
+    for number, kind in enumerate(kinds):
+        setup = Setup(
+            seed=options.seed + number,
+            seconds=options.minutes * 60 / len(kinds),
+            rate=options.rate,
+            lease=options.lease,
+        )
+        progress.scope(f"{kind}: ")
+        place = directory / kind
+        place.mkdir()
+        with services(place, kind, progress) as ground:
+            results.append(run(ground, place, setup, progress))
+        report.write(results, options.output, environment())
+    progress.scope("")
+    return results
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    options = parse(argv)
+    progress = Progress()
+    with tempfile.TemporaryDirectory(prefix="eventalarm-disruption-") as name:
+        results = disrupt(options, progress, pathlib.Path(name))
+    terminal = Console()
+    report.show(results, Console(width=max(terminal.width, report.WIDTH)))
+    progress.say(f"written to {options.output}/: report.json and report.txt")
+    return 0 if all(result.right for result in results) else FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,251 @@
+"""What breaks things: each disruptor strikes once, waits until all is back, and tells what it did."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from eventalarm.exceptions import Retryable
+from tests.functional.disruption.consumers import MODES, OK, TLS
+from tests.functional.disruption.stage import Listener, Stage, epoch
+
+SUPERVISOR_PAUSE = 1.0
+LOOK = 0.1
+
+
+@dataclass(frozen=True)
+class Used:
+    """One strike: *began* and *back* in epoch seconds; *back* is when the thing itself worked again.
+
+    ``taken_over`` is how many seconds after a kill the last delivery of the dead process was in other hands;
+    ``held`` how many it held. ``alone`` tells that nothing else was broken meanwhile.
+    """
+
+    name: str
+    target: str
+    began: float
+    back: float
+    alone: bool = True
+    held: int = 0
+    taken_over: float | None = None
+
+
+Strike = Callable[[Stage, random.Random], Used]
+
+
+def kill_listener(stage: Stage, chance: random.Random) -> Used:
+    """SIGKILL one of the listeners; its supervisor starts it again once the others have taken over."""
+    listener, name = _one_of(stage.listeners, chance)
+    known = stage.workers()
+    listener.kill()
+    began = epoch()
+    held = stage.leased()
+    try:
+        dead = _dead_worker(stage, set(known))
+        waiting = held.get(dead, set())
+        while waiting & stage.leased().get(dead, set()):
+            time.sleep(LOOK)
+        taken_over = epoch() - began
+    finally:
+        time.sleep(max(0.0, began + SUPERVISOR_PAUSE - epoch()))
+        listener.start(wait=True)
+    return Used("kill listener", name, began, epoch(), True, len(waiting), taken_over if waiting else None)
+
+
+def _dead_worker(stage: Stage, known: set[str]) -> str:
+    """Return which of the *known* workers does not renew its lease any more."""
+    before = {name: until for name, until in stage.workers().items() if name in known}
+    while True:
+        time.sleep(LOOK)
+        now = stage.workers()
+        quiet = [name for name, until in before.items() if now.get(name, until) == until]
+        if len(quiet) <= 1 or any(name not in now for name in quiet):
+            return next((name for name in quiet if name not in now), quiet[0] if quiet else "")
+
+
+def kill_listener_at_once(stage: Stage, chance: random.Random) -> Used:
+    """SIGKILL one of the listeners and start it again like any supervisor: whatever else is broken."""
+    listener, name = _one_of(stage.listeners, chance)
+    listener.kill()
+    began = epoch()
+    time.sleep(SUPERVISOR_PAUSE)
+    listener.start()
+    return Used("kill listener", name, began, epoch())
+
+
+def stop_listener(stage: Stage, chance: random.Random) -> Used:
+    """SIGSTOP one of the listeners, sometimes for longer than its lease, then SIGCONT."""
+    listener, name = _one_of(stage.listeners, chance)
+    lease = stage.cloud.conf.eventalarm_delivery.lease
+    began = epoch()
+    listener.signal(signal.SIGSTOP)
+    try:
+        time.sleep(chance.choice((0.3, 0.7, 1.4)) * lease)
+    finally:
+        listener.signal(signal.SIGCONT)
+    return Used("stop listener", name, began, epoch())
+
+
+def kill_broker(stage: Stage, chance: random.Random) -> Used:
+    """SIGKILL RabbitMQ and start it again after a while."""
+    began = epoch()
+    stage.ground.rabbitmq.kill()
+    time.sleep(chance.uniform(0.0, 6.0))
+    stage.ground.rabbitmq.start()
+    return Used("kill RabbitMQ", "", began, epoch())
+
+
+def kill_database(stage: Stage, chance: random.Random) -> Used:
+    """SIGKILL the database and start it again after a while."""
+    began = epoch()
+    stage.ground.database.kill()
+    time.sleep(chance.uniform(0.0, 8.0))
+    stage.ground.database.start()
+    return Used(f"kill {stage.ground.database.name}", "", began, epoch())
+
+
+def _cut(kind: str) -> Strike:
+    def cut(stage: Stage, chance: random.Random) -> Used:
+        """Cut the connections of one listener half-open, then reset them."""
+        number = chance.randrange(len(stage.listeners))
+        began = epoch()
+        cut_off = stage.links.hold(f"{kind} {number}")
+        time.sleep(chance.uniform(1.0, 8.0))
+        stage.links.reset(f"{kind} {number}")
+        return Used(f"cut {kind} link", f"listener {number}", began, epoch(), held=cut_off)
+
+    return cut
+
+
+STRIKES: Final[dict[str, Strike]] = {
+    "kill listener": kill_listener,
+    "stop listener": stop_listener,
+    "kill broker": kill_broker,
+    "kill database": kill_database,
+    "cut database": _cut("database"),
+    "cut broker": _cut("broker"),
+}
+# What may be broken at the same time: a process, and what it stands on.
+PAIRS: Final[Sequence[tuple[Strike, Strike]]] = (
+    (kill_listener_at_once, kill_database),
+    (kill_listener_at_once, kill_broker),
+    (stop_listener, kill_database),
+    (stop_listener, kill_broker),
+    (kill_broker, kill_database),
+    (kill_listener_at_once, _cut("database")),
+)
+
+
+def _one_of(listeners: Sequence[Listener], chance: random.Random) -> tuple[Listener, str]:
+    number = chance.randrange(len(listeners))
+    return listeners[number], f"listener {number}"
+
+
+class Striker(threading.Thread):
+    """Strikes by a shuffled deck of all strikes, again and again, with pauses; now and then two at once.
+
+    *on_error* is told what a strike could not do; the run is then no proof of anything.
+    """
+
+    def __init__(
+        self, stage: Stage, *, seed: int, pause: tuple[float, float], together: float, rounds: int = 10**6
+    ) -> None:
+        super().__init__(name="striker", daemon=True)
+        self._stage = stage
+        self._chance = random.Random(f"{seed} strikes")
+        self._pause = pause
+        self._together = together
+        self._rounds = rounds
+        self._over = threading.Event()
+        self.used: list[Used] = []
+        self.failures: list[BaseException] = []
+        self.now = ""
+
+    def finish(self) -> None:
+        """Let the strike under way end, then no more."""
+        self._over.set()
+        self.join(180)
+
+    def run(self) -> None:
+        """Strike until told to stop; called by ``start``."""
+        try:
+            for strikes in self._cards():
+                if self._over.wait(self._chance.uniform(*self._pause)):
+                    return
+                self._strike(strikes)
+        except BaseException as exc:  # noqa: BLE001 - the main thread must hear of it
+            self.failures.append(exc)
+
+    def _cards(self) -> Iterator[tuple[Strike, ...]]:
+        for _ in range(self._rounds):
+            deck: list[tuple[Strike, ...]] = [(strike,) for strike in STRIKES.values()]
+            if self._chance.random() < self._together:
+                deck.append(self._chance.choice(PAIRS))
+            self._chance.shuffle(deck)
+            yield from deck
+
+    def _strike(self, strikes: Sequence[Strike]) -> None:
+        seeds = [random.Random(self._chance.random()) for _ in strikes]
+        names = {strike: name for name, strike in STRIKES.items()}
+        self.now = " + ".join(names.get(strike, strike.__name__) for strike in strikes)
+        done: list[Used] = []
+
+        def work(strike: Strike, chance: random.Random) -> None:
+            try:
+                done.append(_persistently(strike, self._stage, chance))
+            except BaseException as exc:  # noqa: BLE001 - as above
+                self.failures.append(exc)
+
+        threads = [threading.Thread(target=work, args=pair) for pair in zip(strikes, seeds, strict=True)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        alone = len(strikes) == 1
+        self.used += [Used(**{**vars(one), "alone": alone}) for one in done]
+        self.now = ""
+
+
+def _persistently(strike: Strike, stage: Stage, chance: random.Random) -> Used:
+    with contextlib.suppress(Retryable):
+        return strike(stage, chance)
+    return strike(stage, chance)
+
+
+class Moods(threading.Thread):
+    """Takes the consumers through all ways to misbehave, in turn; ``steady`` always stays well."""
+
+    def __init__(
+        self, stage: Stage, *, seed: int, lasts: tuple[float, float], pause: tuple[float, float]
+    ) -> None:
+        super().__init__(name="moods", daemon=True)
+        self._consumers = stage.consumers
+        self._chance = random.Random(f"{seed} moods")
+        self._lasts = lasts
+        self._pause = pause
+        self._over = threading.Event()
+        self.used: list[Used] = []
+
+    def finish(self) -> None:
+        """End the misbehaviour under way, then no more."""
+        self._over.set()
+        self.join(60)
+
+    def run(self) -> None:
+        """Change moods until told to stop; called by ``start``."""
+        deck: list[str] = []
+        while not self._over.wait(self._chance.uniform(*self._pause)):
+            deck = deck or self._chance.sample(MODES, len(MODES))
+            mode = deck.pop()
+            name = "tls" if mode == TLS else self._chance.choice(("a", "b", "c", "d"))
+            began = epoch()
+            self._consumers.mode(name, mode)
+            self._over.wait(self._chance.uniform(*self._lasts))
+            self._consumers.mode(name, OK)
+            self.used.append(Used(f"consumer: {mode}", name, began, epoch()))

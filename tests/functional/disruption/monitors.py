@@ -1,0 +1,139 @@
+"""The monitors: what is sampled while the load runs, and how long each recovery took."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import statistics
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import amqp
+
+from benchmarks import broker
+from eventalarm.exceptions import Retryable
+from tests.functional.disruption.disruptors import Used
+from tests.functional.disruption.stage import Stage, epoch
+
+EVERY = 1.0
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look: memory of each listener in bytes, queue depth and outbox; None while out of reach."""
+
+    at: float
+    memory: tuple[int, ...]
+    queue: int | None
+    outbox: int | None
+
+
+class Watch(threading.Thread):
+    """Looks once a second until told to stop."""
+
+    def __init__(self, stage: Stage, say: Callable[[str], None], about: Callable[[], str]) -> None:
+        super().__init__(name="watch", daemon=True)
+        self._stage = stage
+        self._say = say
+        self._about = about
+        self._over = threading.Event()
+        self.samples: list[Sample] = []
+
+    def finish(self) -> None:
+        """Look no more."""
+        self._over.set()
+        self.join(60)
+
+    def run(self) -> None:
+        """Look; called by ``start``."""
+        while not self._over.wait(EVERY):
+            queue = depth(self._stage)
+            outbox = None
+            with contextlib.suppress(Retryable):
+                outbox = self._stage.unfinished()
+            memory = tuple(listener.memory() for listener in self._stage.listeners)
+            self.samples.append(Sample(epoch(), memory, queue, outbox))
+            sizes = "+".join(f"{size // MIB}" for size in memory)
+            self._say(f"{self._about()}, queue {shown(queue)}, outbox {shown(outbox)}, RSS {sizes} MiB")
+
+
+def shown(number: int | None) -> str:
+    """Return a number as text."""
+    return "?" if number is None else f"{number:,}"
+
+
+def depth(stage: Stage) -> int | None:
+    """Return how many events wait on the broker, None while it is away."""
+    try:
+        found = broker.look(stage.transport_url, stage.cloud.conf.eventalarm.topic)
+    except (OSError, amqp.AMQPError):
+        return None
+    return found.messages if found else 0
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What came of the strikes of one name; seconds, None when nothing was to be seen.
+
+    ``commits`` and ``deliveries`` are how long after the thing was back the first transition was committed
+    and the first webhook accepted; ``taken_over`` is of kills. Only strikes that came alone are measured.
+    """
+
+    name: str
+    times: int
+    commits: tuple[float, ...]
+    deliveries: tuple[float, ...]
+    taken_over: tuple[float, ...]
+    held: int
+
+
+def recoveries(used: Sequence[Used], commits: Sequence[float], deliveries: Sequence[float]) -> list[Recovery]:
+    """Return one summary for each kind of strike; *commits* and *deliveries* are epoch seconds."""
+    by_name: dict[str, list[Used]] = defaultdict(list)
+    for one in used:
+        by_name[one.name].append(one)
+    committed, delivered = sorted(commits), sorted(deliveries)
+    found = []
+    for name, strikes in sorted(by_name.items()):
+        alone = [one for one in strikes if one.alone]
+        found.append(
+            Recovery(
+                name,
+                len(strikes),
+                tuple(_after(committed, alone)),
+                tuple(_after(delivered, alone)),
+                tuple(one.taken_over for one in alone if one.taken_over is not None),
+                sum(one.held for one in alone),
+            )
+        )
+    return found
+
+
+def _after(moments: Sequence[float], strikes: Sequence[Used]) -> list[float]:
+    found = []
+    for strike in strikes:
+        place = bisect.bisect_left(moments, strike.back)
+        if place < len(moments):
+            found.append(moments[place] - strike.back)
+    return found
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident memory of the listeners in MiB: when the load began, at most, and at its end."""
+
+    first: float
+    most: float
+    last: float
+
+
+def memory(samples: Sequence[Sample]) -> Memory:
+    """Return the median over the first and the last tenth of *samples*, and the most."""
+    sizes = [max(sample.memory) / MIB for sample in samples if max(sample.memory)]
+    if not sizes:
+        return Memory(0.0, 0.0, 0.0)
+    tenth = max(1, len(sizes) // 10)
+    return Memory(statistics.median(sizes[:tenth]), max(sizes), statistics.median(sizes[-tenth:]))

@@ -1,0 +1,124 @@
+"""What is shown at the end: tables of what was demanded, what came of it and how fast, and a JSON file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.functional.disruption.monitors import Recovery
+from tests.functional.disruption.rig import Result
+
+WIDTH = 130
+FIRST = (
+    "events",
+    "expected transitions",
+    "transitions",
+    "late transitions",
+    "expected deliveries",
+    "deliveries",
+    "deliveries delivered",
+    "deliveries failed",
+    "POSTs received",
+    "accepted POSTs repeated",
+    "edits",
+)
+LOST = ("lost transition", "lost delivery", "unfinished delivery")
+DOUBLED = ("doubled transition", "doubled delivery row", "doubled delivery")
+
+
+def sums(result: Result) -> dict[str, float]:
+    """Return every number of a run by name."""
+    account = result.account
+    return {
+        **{name: account.numbers[name] for name in FIRST},
+        **result.numbers,
+        "LOST": sum(account.errors[kind] for kind in LOST),
+        "DOUBLED": sum(account.errors[kind] for kind in DOUBLED),
+        "OTHER ERRORS": sum(
+            number for kind, number in account.errors.items() if kind not in (*LOST, *DOUBLED)
+        ),
+    }
+
+
+def _seconds(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.2f} / {max(values):.2f}" if values else "–"
+
+
+def _numbers(results: Sequence[Result]) -> Table:
+    table = Table(title="Everything accounted for", title_justify="left")
+    table.add_column("")
+    for result in results:
+        table.add_column(f"{result.database}, {result.setup.seconds:.0f} s", justify="right")
+    found = [sums(result) for result in results]
+    for name in found[0]:
+        table.add_row(name, *(f"{one[name]:,g}" if one[name] % 1 else f"{one[name]:,.0f}" for one in found))
+    for name in ("first", "most", "last"):
+        table.add_row(f"listener RSS, {name} (MiB)", *(f"{getattr(one.memory, name):.0f}" for one in results))
+    return table
+
+
+def _recoveries(result: Result) -> Table:
+    table = Table(title=f"Disruptions on {result.database}, seconds: median / worst", title_justify="left")
+    for heading in ("disruptor", "times", "to first commit", "to first webhook", "taken over", "held"):
+        table.add_column(heading, justify="left" if heading == "disruptor" else "right")
+    for one in result.recoveries:
+        table.add_row(
+            one.name,
+            str(one.times),
+            *(_seconds(values) for values in (one.commits, one.deliveries, one.taken_over)),
+            str(one.held or "–"),
+        )
+    return table
+
+
+def show(results: Sequence[Result], console: Console) -> None:
+    """Print the tables, then what went wrong."""
+    console.print(_numbers(results))
+    for result in results:
+        console.print(_recoveries(result))
+    for result in results:
+        for problem in (*result.account.problems, *result.missed):
+            console.print(f"WRONG {problem}", style="bold red", markup=False, highlight=False)
+        if result.right:
+            console.print(f"{result.database}: nothing lost, nothing doubled", style="bold green")
+
+
+def as_json(results: Sequence[Result], environment: Mapping[str, Any]) -> str:
+    """Return everything, samples included."""
+    document = {
+        "environment": environment,
+        "runs": [
+            {
+                "database": result.database,
+                "setup": dataclasses.asdict(result.setup),
+                "numbers": sums(result),
+                "errors": result.account.errors,
+                "problems": result.account.problems,
+                "missed": result.missed,
+                "recoveries": [_recovery(one) for one in result.recoveries],
+                "memory": dataclasses.asdict(result.memory),
+                "samples": [dataclasses.asdict(one) for one in result.samples],
+            }
+            for result in results
+        ],
+    }
+    return json.dumps(document, indent=1, default=str, ensure_ascii=False) + "\n"
+
+
+def _recovery(one: Recovery) -> dict[str, Any]:
+    return dataclasses.asdict(one)
+
+
+def write(results: Sequence[Result], directory: pathlib.Path, environment: Mapping[str, Any]) -> None:
+    """Write ``report.json`` and ``report.txt``; *directory* is made if need be."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "report.json").write_text(as_json(results, environment), encoding="utf-8")
+    with (directory / "report.txt").open("w", encoding="utf-8") as file:
+        show(results, Console(file=file, width=WIDTH))

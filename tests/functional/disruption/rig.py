@@ -1,0 +1,248 @@
+"""The rig: runners, disruptors and monitors on one stage, and everything collected when all is over."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from benchmarks.progress import Progress
+from eventalarm.exceptions import Retryable
+from eventalarm.storage.tables import alarm, delivery, transition
+from tests.functional.disruption import account as accounting
+from tests.functional.disruption import monitors
+from tests.functional.disruption.account import Account, Blow, Letter, Row
+from tests.functional.disruption.consumers import ANSWERS, OK, Receipt
+from tests.functional.disruption.disruptors import Moods, Striker, Used
+from tests.functional.disruption.runners import EventLoad, Publisher, Users
+from tests.functional.disruption.stage import Ground, Stage, epoch
+from tests.functional.disruption.stories import Plan, Story, Writer
+
+FIRING_RESUMES = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """One run. ``rounds`` bounds how often every strike is made; seconds throughout."""
+
+    seed: int = 1
+    seconds: float = 60.0
+    rate: float = 30.0
+    users: float = 1.0
+    lease: float = 10.0
+    pause: tuple[float, float] = (1.0, 4.0)
+    together: float = 0.7
+    rounds: int = 10**6
+    mood_lasts: tuple[float, float] = (1.0, 5.0)
+    mood_pause: tuple[float, float] = (0.2, 2.0)
+    patience: float = 120.0
+
+    def delivery_options(self) -> dict[str, Any]:
+        """Return ``[eventalarm_delivery]``: enough attempts to outlast every mood of a consumer."""
+        return {"lease": self.lease, "max_attempts": 60, "retry_max": 2.0, "retry_after_max": 2.0}
+
+
+@dataclasses.dataclass
+class Result:
+    """What a run came to."""
+
+    setup: Setup
+    database: str
+    account: Account
+    recoveries: list[monitors.Recovery]
+    memory: monitors.Memory
+    samples: list[monitors.Sample]
+    numbers: dict[str, float]
+    missed: list[str]
+
+    @property
+    def right(self) -> bool:
+        """Whether nothing was lost, doubled, invented or out of order, and every recovery was in time."""
+        return self.account.right and not self.missed
+
+
+def run(ground: Ground, directory: pathlib.Path, setup: Setup, progress: Progress) -> Result:
+    """Build a stage, disrupt it for the time of *setup*, wait until all is settled, and account for it.
+
+    :raises RuntimeError: when the rig itself failed: a strike could not be made.
+    """
+    stage = Stage(ground, directory, setup.delivery_options())
+    try:
+        return _Run(stage, setup, progress).go()
+    finally:
+        stage.close()
+
+
+class _Run:
+    def __init__(self, stage: Stage, setup: Setup, progress: Progress) -> None:
+        self._stage = stage
+        self._setup = setup
+        self._progress = progress
+        self._receipts: list[Receipt] = []
+        plan = Plan(setup.seed, setup.seconds, setup.rate)
+        writer = Writer(plan, list(stage.actions.values()))
+        self._stories = list(writer.stories())
+        self._shared = writer.shared
+        self._publisher = Publisher(stage.cloud.conf)
+        self._load = EventLoad(self._stories, self._publisher, stage.committed)
+        self._users = Users(
+            stage.cloud.client,
+            self._publisher,
+            stage.committed,
+            projects=sorted({story.alarm.project for story in self._stories}),
+            actions=list(stage.actions.values()),
+            seed=setup.seed,
+            rate=setup.users,
+        )
+        self._striker = Striker(
+            stage, seed=setup.seed, pause=setup.pause, together=setup.together, rounds=setup.rounds
+        )
+        self._moods = Moods(stage, seed=setup.seed, lasts=setup.mood_lasts, pause=setup.mood_pause)
+        self._watch = monitors.Watch(stage, progress.tick, self._about)
+
+    def _about(self) -> str:
+        self._receipts += self._stage.consumers.results()
+        doing = f", now {self._striker.now}" if self._striker.now else ""
+        return (
+            f"{self._publisher.published:,} events, {len(self._receipts):,} POSTs, "
+            f"{len(self._striker.used)} strikes{doing}"
+        )
+
+    def go(self) -> Result:
+        """Do it all."""
+        own = [(story.alarm, story.clears) for story in self._stories if story.fresh]
+        count = self._stage.insert([*((spec, False) for spec in self._shared), *own])
+        self._progress.say(f"{len(self._stories):,} stories about {count:,} alarms")
+        self._stage.start()
+        self._progress.say("listeners take messages")
+        began = time.monotonic()
+        threads = (self._watch, self._load, self._users, self._moods, self._striker)
+        for thread in threads:
+            thread.start()
+        self._load.join(self._setup.seconds)
+        self._striker.join(max(0.0, self._setup.seconds - (time.monotonic() - began)))
+        self._striker.finish()
+        self._moods.finish()
+        self._progress.say("all is mended; waiting until everything is settled")
+        settled_in = self._settle()
+        self._watch.finish()
+        self._receipts += self._stage.consumers.results()
+        if self._striker.failures:
+            raise RuntimeError("a strike could not be made") from self._striker.failures[0]
+        return self._result(settled_in)
+
+    def _settle(self) -> float:
+        """Wait until the load is told, the queue empty and the outbox too; return how long that took."""
+        began = time.monotonic()
+        deadline = began + self._setup.patience
+        self._load.join(self._setup.patience)
+        self._users.finish()
+        quiet = 0
+        while quiet < 3 and time.monotonic() < deadline:
+            time.sleep(0.5)
+            with contextlib.suppress(Retryable):
+                busy = self._publisher.waiting or monitors.depth(self._stage) != 0 or self._stage.unfinished()
+                missing = self._missing() if not busy else set()
+                quiet = 0 if busy or missing else quiet + 1
+        self._publisher.close()
+        return time.monotonic() - began
+
+    def _missing(self) -> set[str]:
+        """Return the events that must have caused a transition by now and did not."""
+        stories = [*self._stories, *self._users.stories]
+        due = {m for story in stories for m in set.intersection(*(set(o) for o in story.outcomes))}
+        return due - self._stage.committed(due)
+
+    # -- the account
+
+    def _read(self) -> tuple[list[Row], list[Letter], list[dict[str, Any]]]:
+        rows = sa.select(*(transition.c[field.name] for field in dataclasses.fields(Row)))
+        letters = sa.select(*(delivery.c[field.name] for field in dataclasses.fields(Letter)))
+        columns = (alarm.c.alarm_id, alarm.c.name, alarm.c.severity, alarm.c.enabled, alarm.c.alarm_actions)
+        edited = [edit.alarm_id for edit in self._users.edits]
+        with self._stage.cloud.database.read() as connection:
+            return (
+                [Row(**row._mapping) for row in connection.execute(rows)],
+                [Letter(**row._mapping) for row in connection.execute(letters)],
+                [
+                    dict(row._mapping)
+                    for row in connection.execute(sa.select(*columns).where(alarm.c.alarm_id.in_(edited)))
+                ],
+            )
+
+    def _result(self, settled_in: float) -> Result:
+        rows, letters, alarms = self._read()
+        stories: Sequence[Story] = [*self._stories, *self._users.stories]
+        used = [*self._striker.used, *self._moods.used]
+        account = accounting.settle(stories, rows, letters, self._receipts, blows(self._striker.used))
+        accounting.commits_in_order(account, rows, letters)
+        actions = {letter.transition_id: letter.action for letter in letters}
+        fired = {row.message_id: (row.alarm_name, actions.get(row.transition_id, "")) for row in rows}
+        accounting.edits_stand(account, self._users.edits, {row["alarm_id"]: row for row in alarms}, fired)
+        commits = [_epoch(row.recorded_at) for row in rows]
+        deliveries = [one.began for one in self._receipts if one.status == ANSWERS[OK][0]]
+        found = monitors.recoveries(used, commits, deliveries)
+        numbers: dict[str, float] = {
+            "messages": self._publisher.messages,
+            "messages sent again by the publisher": self._publisher.resent,
+            **self._load.counts,
+            "seconds that the load was late at most": round(self._load.late_by, 2),
+            "alarms created through the API": self._users.created,
+            "requests that the API could not serve": self._users.refused,
+            "most messages in the queue": max((s.queue or 0 for s in self._watch.samples), default=0),
+            "most deliveries in the outbox": max((s.outbox or 0 for s in self._watch.samples), default=0),
+            "seconds to settle at the end": round(settled_in, 1),
+        }
+        return Result(
+            self._setup,
+            self._stage.ground.database.name,
+            account,
+            found,
+            monitors.memory(self._watch.samples),
+            self._watch.samples,
+            numbers,
+            missed(found, self._setup.lease),
+        )
+
+
+def _epoch(moment: datetime.datetime) -> float:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+
+
+def blows(used: Sequence[Used]) -> list[Blow]:
+    """Return what ended, froze or cut off a process.
+
+    A result cannot be recorded while the database is away either: then the blow reaches back to that.
+    """
+    found = []
+    away = [one for one in used if one.name in ("kill mariadb", "kill postgresql", "cut database link")]
+    for one in used:
+        if one.name in ("kill listener", "stop listener", "cut database link"):
+            reach = [other.began for other in away if other.began <= one.began <= other.back + FIRING_RESUMES]
+            ended = one.began if one.name == "kill listener" else one.back
+            found.append(Blow(min([one.began, *reach]), ended))
+    return found
+
+
+def missed(found: Sequence[monitors.Recovery], lease: float) -> list[str]:
+    """Return the targets that were missed, in words."""
+    words = []
+    for one in found:
+        slow = [*one.commits, *one.deliveries]
+        if one.name.startswith("kill") and slow and max(slow) > FIRING_RESUMES:
+            words.append(f"{one.name}: firing resumed after {max(slow):.1f} s, not {FIRING_RESUMES:.0f}")
+        if one.taken_over and max(one.taken_over) > lease:
+            words.append(
+                f"{one.name}: taken over after {max(one.taken_over):.1f} s, the lease is {lease:.0f}"
+            )
+    return words
+
+
+Say = Callable[[str], None]
+__all__ = ["Ground", "Result", "Setup", "epoch", "run"]

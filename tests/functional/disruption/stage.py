@@ -1,0 +1,222 @@
+"""What is disrupted: a cloud with two listeners behind links that can be cut, kept alive by a supervisor."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import os
+import pathlib
+import signal
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import psutil
+import sqlalchemy as sa
+import trustme
+from aodh.storage.sqlalchemy import models
+
+from benchmarks import workload
+from eventalarm.exceptions import Retryable
+from eventalarm.storage.tables import delivery, transition, worker
+from tests.functional.cloud import Cloud
+from tests.functional.disruption.consumers import Consumers
+from tests.functional.disruption.proxy import HOST, Links
+from tests.functional.helpers import Process, write_config
+from tests.functional.services import MariaDB, PostgreSQL, RabbitMQ
+
+QUORUM = "?rabbit_quorum_queue=true"
+CHUNK = 1000
+# Alarms older than any look-back of a listener.
+AGE = datetime.timedelta(hours=1)
+UNFINISHED = ("pending", "leased")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ground:
+    """The services of one run, which may be killed, and the database to use."""
+
+    rabbitmq: RabbitMQ
+    database: MariaDB | PostgreSQL
+    database_url: str
+
+
+class Programs:
+    """Starts programs that end with it; what :class:`Cloud` calls ``spawn``."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self._directory = directory
+        self._started: list[Process] = []
+
+    def __call__(self, command: Sequence[Any], env: Mapping[str, str] | None = None) -> Process:
+        """Start one; it logs into the directory."""
+        name = f"{pathlib.Path(command[0]).name}-{len(self._started)}.log"
+        self._started.append(Process(command, self._directory / name, env))
+        return self._started[-1]
+
+    def close(self) -> None:
+        """End everything, also what is stopped."""
+        for process in reversed(self._started):
+            process.kill()
+
+
+class Listener:
+    """One ``eventalarm-listener``, started again by a supervisor when it died."""
+
+    def __init__(self, cloud: Cloud, conf_path: pathlib.Path) -> None:
+        self._cloud = cloud
+        self._conf_path = conf_path
+        self._process: Process | None = None
+
+    def start(self, *, wait: bool = False) -> None:
+        """Start it; with *wait* return when it takes messages."""
+        self._process = self._cloud.start_listener("--config-file", str(self._conf_path), wait=wait)
+
+    @property
+    def process(self) -> Process:
+        """The program that runs now."""
+        assert self._process is not None
+        return self._process
+
+    def kill(self) -> None:
+        """End it by SIGKILL, its worker too."""
+        self.process.kill()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to it and its worker."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def memory(self) -> int:
+        """Return the resident bytes of its largest process; 0 while it is dead."""
+        sizes = [0]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(self.process.pid)
+            for one in (parent, *parent.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    sizes.append(one.memory_info().rss)
+        return max(sizes)
+
+
+class Stage:
+    """Cloud, listeners, links and consumers; ``close`` ends them, not the ground."""
+
+    CONSUMERS = ("steady", "a", "b", "c", "d", "tls")
+
+    def __init__(
+        self,
+        ground: Ground,
+        directory: pathlib.Path,
+        delivery_options: Mapping[str, Any],
+        listeners: int = 2,
+    ) -> None:
+        self.ground = ground
+        self._stack = contextlib.ExitStack()
+        self._programs = Programs(directory)
+        self._stack.callback(self._programs.close)
+        authority = trustme.CA()
+        bundle = directory / "authority.pem"
+        authority.cert_pem.write_to_path(str(bundle))
+        identity = directory / "consumer.pem"
+        authority.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(str(identity))
+        transport_url = ground.rabbitmq.new_url() + QUORUM
+        self.cloud = Cloud(
+            self._programs,
+            directory,
+            ground.database_url,
+            transport_url,
+            DEFAULT={"rest_notifier_ca_bundle_certificate_path": bundle},
+            eventalarm_delivery=delivery_options,
+        )
+        self._stack.callback(self.cloud.close)
+        self.transport_url = transport_url
+        self.cloud.dbsync()
+        self.links = Links()
+        self._stack.callback(self.links.close)
+        self.consumers = Consumers()
+        self._stack.callback(self.consumers.close)
+        self.actions = {
+            name: self.consumers.open(name, str(identity) if name == "tls" else "") for name in self.CONSUMERS
+        }
+        self.listeners = [self._listener(number, directory) for number in range(listeners)]
+
+    def _listener(self, number: int, directory: pathlib.Path) -> Listener:
+        broker, database = self.ground.rabbitmq.info["port"], self.ground.database.info["port"]
+        ports = {
+            str(port): str(self.links.open(f"{kind} {number}", port))
+            for kind, port in (("broker", broker), ("database", database))
+        }
+        urls = [self.transport_url, self.cloud.database_url]
+        for port, instead in ports.items():
+            urls = [url.replace(f":{port}/", f":{instead}/") for url in urls]
+        sections = {"DEFAULT": {"transport_url": urls[0]}, "database": {"connection": urls[1]}}
+        return Listener(self.cloud, write_config(directory / f"listener-{number}.conf", sections))
+
+    def start(self) -> None:
+        """Start the Aodh API and the listeners."""
+        self.cloud.start_api()
+        for listener in self.listeners:
+            listener.start(wait=True)
+
+    def close(self) -> None:
+        """End everything but the ground."""
+        self._stack.close()
+
+    # -- the database, asked directly and not through a link
+
+    def insert(self, alarms: Iterable[tuple[workload.AlarmSpec, bool]]) -> int:
+        """Insert alarms as the Aodh API would; those marked have ok_actions. Return how many."""
+        moment = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) - AGE
+        rows = [
+            {**workload.alarm_row(spec, moment), "ok_actions": [spec.action] if clears else []}
+            for spec, clears in alarms
+        ]
+        for start in range(0, len(rows), CHUNK):
+            with self.cloud.database.begin() as connection:
+                connection.execute(models.Alarm.__table__.insert(), rows[start : start + CHUNK])
+        return len(rows)
+
+    def committed(self, message_ids: Collection[str]) -> set[str]:
+        """Return those events that caused a transition; none while the database is away."""
+        ids = list(message_ids)
+        found: set[str] = set()
+        with contextlib.suppress(Retryable):
+            for start in range(0, len(ids), CHUNK):
+                named = transition.c.message_id.in_(ids[start : start + CHUNK])
+                with self.cloud.database.read() as connection:
+                    found.update(
+                        connection.execute(sa.select(transition.c.message_id).where(named)).scalars()
+                    )
+        return found
+
+    def leased(self) -> dict[str, set[str]]:
+        """Return the deliveries under way by their owner."""
+        query = sa.select(delivery.c.owner, delivery.c.delivery_id).where(delivery.c.state == "leased")
+        found: dict[str, set[str]] = {}
+        with self.cloud.database.read() as connection:
+            for owner, delivery_id in connection.execute(query):
+                found.setdefault(owner, set()).add(delivery_id)
+        return found
+
+    def workers(self) -> dict[str, datetime.datetime]:
+        """Return until when each worker that the outbox knows is alive."""
+        with self.cloud.database.read() as connection:
+            rows = connection.execute(sa.select(worker.c.worker_id, worker.c.expires_at))
+            return {row[0]: row[1] for row in rows}
+
+    def unfinished(self) -> int:
+        """Return how many deliveries are neither delivered nor given up."""
+        query = sa.select(sa.func.count()).where(delivery.c.state.in_(UNFINISHED))
+        with self.cloud.database.read() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def events_recorded(self) -> int:
+        """Return how many transitions there are."""
+        with self.cloud.database.read() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(transition)).scalar_one())
+
+
+def epoch() -> float:
+    """Return the present in seconds since the epoch."""
+    return time.time()

@@ -1,0 +1,204 @@
+"""What is published and what must come of it: seeded stories, each with its legal outcomes. Pure.
+
+A story is about one alarm and some events. Listeners work side by side, so some stories may end in more
+than one way: a recovery may overtake its fault. Each way is an :data:`Outcome`; anything else is an error.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.workload import FAULT, HEALTH, AlarmSpec, EventSpec, project_name, resource_name
+
+RAISED, CHANGED, CLEARED, LATE = "raised", "changed", "cleared", "late"
+HOUR = 3600.0
+
+# By message id, the kinds of transition that the event may cause; an event that is not named causes none.
+Outcome = Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One event to publish; ``skew`` is what its ``generated`` is off the present, in seconds."""
+
+    spec: EventSpec
+    skew: float = 0.0
+
+
+@dataclass(frozen=True)
+class Story:
+    """``steps`` are messages of some events; each but the first waits until the one before is committed.
+
+    ``at`` is the moment of the first, in seconds since the load began; ``clears`` tells that the alarm has
+    ok_actions, ``fresh`` that it is this story's own. ``repeats`` are the seconds after which the first
+    message is published once more, ``apart`` means a message of its own for each event.
+    """
+
+    name: str
+    at: float
+    alarm: AlarmSpec
+    steps: Sequence[Sequence[Sent]]
+    outcomes: Sequence[Outcome]
+    clears: bool = False
+    fresh: bool = True
+    repeats: Sequence[float] = field(default=())
+    apart: bool = False
+    named: str = ""
+
+    @property
+    def alarm_id(self) -> str:
+        """The alarm's id: what the API answered, or what follows from its project and resource."""
+        return self.named or self.alarm.alarm_id
+
+    @property
+    def messages(self) -> frozenset[str]:
+        """The ids of all its events."""
+        return frozenset(sent.spec.message_id for step in self.steps for sent in step)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large a load is: *rate* stories a second for *seconds*, and how often a message comes twice."""
+
+    seed: int
+    seconds: float
+    rate: float
+    projects: int = 5
+    shared: int = 60
+    doubled: float = 0.05
+
+
+class Writer:
+    """Writes stories from a seed; *actions* are the URLs, one for each consumer, that alarms call in turn."""
+
+    # How often each kind of story is told.
+    WEIGHTS = {
+        "repeat": 50,
+        "single": 20,
+        "healthy": 8,
+        "stranger": 4,
+        "pair": 6,
+        "race": 4,
+        "ahead": 3,
+        "behind": 3,
+        "swapped": 2,
+    }
+
+    def __init__(self, plan: Plan, actions: Sequence[str]) -> None:
+        self._plan = plan
+        self._actions = actions
+        self._chance = random.Random(f"{plan.seed} stories")
+        self._projects = [project_name(number, "disruption") for number in range(plan.projects)]
+        self._made = 0
+        self._shared = [self._alarm(repeat=True) for _ in range(plan.shared)]
+
+    @property
+    def shared(self) -> list[AlarmSpec]:
+        """The alarms that many stories tell of."""
+        return self._shared
+
+    def stories(self) -> Iterator[Story]:
+        """Yield stories at the moments of a Poisson stream."""
+        kinds, weights = list(self.WEIGHTS), list(self.WEIGHTS.values())
+        moment = 0.0
+        while (moment := moment + self._chance.expovariate(self._plan.rate)) < self._plan.seconds:
+            kind = self._chance.choices(kinds, weights)[0]
+            story: Story = getattr(self, f"_{kind}")(moment)
+            yield story
+
+    # -- parts
+
+    def _alarm(self, *, repeat: bool) -> AlarmSpec:
+        number = self._made
+        self._made += 1
+        project = self._projects[number % len(self._projects)]
+        resource = resource_name(number, f"disruption {self._plan.seed}")
+        base = self._actions[number % len(self._actions)]
+        spec = AlarmSpec(project, resource, repeat=repeat)
+        return AlarmSpec(project, resource, f"{base}/{spec.alarm_id}", repeat=repeat)
+
+    def _event(self, alarm: AlarmSpec, state: str = FAULT, project: str = "") -> EventSpec:
+        message_id = str(uuid.UUID(int=self._chance.getrandbits(128), version=4))
+        return EventSpec(project or alarm.project, alarm.resource, message_id, state)
+
+    def _again(self) -> tuple[float, ...]:
+        return (self._chance.uniform(0.0, 8.0),) if self._chance.random() < self._plan.doubled else ()
+
+    def _told(
+        self, name: str, at: float, alarm: AlarmSpec, steps: Sequence[Sequence[Sent]], *kinds: dict[str, str]
+    ) -> Story:
+        outcomes = [{one: frozenset(kind.split("|")) for one, kind in outcome.items()} for outcome in kinds]
+        shared = name == "repeat" or (name in ("healthy", "stranger"))
+        clears = name in ("pair", "race")
+        again = self._again()
+        apart = name == "race"
+        return Story(
+            name, at, alarm, steps, outcomes, clears=clears, fresh=not shared, repeats=again, apart=apart
+        )
+
+    # -- kinds of stories
+
+    def _repeat(self, at: float) -> Story:
+        """One of many faults of a shared instance: one transition, late if a newer one overtook it."""
+        alarm = self._chance.choice(self._shared)
+        fault = self._event(alarm)
+        legal = "|".join((RAISED, CHANGED, LATE))
+        return self._told("repeat", at, alarm, [[Sent(fault)]], {fault.message_id: legal})
+
+    def _single(self, at: float) -> Story:
+        """One fault of an instance of its own."""
+        alarm = self._alarm(repeat=False)
+        fault = self._event(alarm)
+        return self._told("single", at, alarm, [[Sent(fault)]], {fault.message_id: RAISED})
+
+    def _healthy(self, at: float) -> Story:
+        """A healthy state of a watched instance causes nothing."""
+        alarm = self._chance.choice(self._shared)
+        return self._told("healthy", at, alarm, [[Sent(self._event(alarm, HEALTH))]], {})
+
+    def _stranger(self, at: float) -> Story:
+        """The same instance id in another project causes nothing (G5)."""
+        alarm = self._chance.choice(self._shared)
+        other = next(project for project in self._projects if project != alarm.project)
+        return self._told("stranger", at, alarm, [[Sent(self._event(alarm, project=other))]], {})
+
+    def _pair(self, at: float) -> Story:
+        """A fault, and its recovery once the fault is committed."""
+        alarm = self._alarm(repeat=False)
+        fault, recovery = self._event(alarm), self._event(alarm, HEALTH)
+        outcome = {fault.message_id: RAISED, recovery.message_id: CLEARED}
+        return self._told("pair", at, alarm, [[Sent(fault)], [Sent(recovery)]], outcome)
+
+    def _race(self, at: float) -> Story:
+        """A fault and its recovery in messages that two listeners may take: the recovery may be first."""
+        alarm = self._alarm(repeat=False)
+        fault, recovery = self._event(alarm), self._event(alarm, HEALTH)
+        cleared = {fault.message_id: RAISED, recovery.message_id: CLEARED}
+        return self._told(
+            "race", at, alarm, [[Sent(fault), Sent(recovery)]], cleared, {fault.message_id: LATE}
+        )
+
+    def _ahead(self, at: float) -> Story:
+        """A clock an hour ahead: what comes later is late (G9)."""
+        alarm = self._alarm(repeat=True)
+        skewed, normal = self._event(alarm), self._event(alarm)
+        outcome = {skewed.message_id: RAISED, normal.message_id: LATE}
+        return self._told("ahead", at, alarm, [[Sent(skewed, HOUR)], [Sent(normal)]], outcome)
+
+    def _behind(self, at: float) -> Story:
+        """A clock an hour behind: late, and the next one in time is not."""
+        alarm = self._alarm(repeat=True)
+        normal, skewed, last = self._event(alarm), self._event(alarm), self._event(alarm)
+        outcome = {normal.message_id: RAISED, skewed.message_id: LATE, last.message_id: CHANGED}
+        steps = [[Sent(normal)], [Sent(skewed, -HOUR)], [Sent(last)]]
+        return self._told("behind", at, alarm, steps, outcome)
+
+    def _swapped(self, at: float) -> Story:
+        """Two events of one message in the wrong order are put right."""
+        alarm = self._alarm(repeat=True)
+        older, newer = self._event(alarm), self._event(alarm)
+        outcome = {older.message_id: RAISED, newer.message_id: CHANGED}
+        return self._told("swapped", at, alarm, [[Sent(newer, 60.0), Sent(older)]], outcome)
