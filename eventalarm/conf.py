@@ -191,7 +191,9 @@ DELIVERY_OPTS: list[Any] = [
         "lease",
         default=10.0,
         min=0.5,
-        help="Seconds without a sign of life after which others take over the deliveries of a process.",
+        help="Seconds after the death of a process within which others have taken over its deliveries. It "
+        "counts as dead a little earlier, so that they find out in time: after this less 1.2 times "
+        "poll_interval and a twentieth, but not before half of it.",
     ),
     cfg.FloatOpt(
         "poll_interval",

@@ -17,7 +17,7 @@ from oslo_log import log
 from eventalarm.delivery import action, retry
 from eventalarm.delivery.attempt import Attempt
 from eventalarm.delivery.lanes import Lanes, Parcel
-from eventalarm.delivery.lease import Lease
+from eventalarm.delivery.lease import SPREAD, Lease, term
 from eventalarm.delivery.loops import repeat
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.ports import Destination, Metrics, NoMetrics, Sender
@@ -68,7 +68,8 @@ class Dispatcher:
         self._monotonic = monotonic
         self._uniform = uniform
         self._new_id = new_id
-        self._lease = Lease(options.lease)
+        self._term = term(options.lease, options.poll_interval)
+        self._lease = Lease(self._term)
         self._lanes = Lanes(options.max_in_memory, options.concurrency)
         self._database = Threads("outbox", DATABASE_THREADS).run
         self._recorder = Recorder(
@@ -145,7 +146,7 @@ class Dispatcher:
             self._loop.close()
 
     async def _main(self) -> None:
-        slowest = min(SLOWEST_RETRY, self._options.lease / 3)
+        slowest = min(SLOWEST_RETRY, self._term / 3)
         heartbeat, *others = [
             asyncio.create_task(repeat(step, troubled=self._troubled, slowest=slowest, uniform=self._uniform))
             for step in (self._keep_lease, self._poll, self._recorder.step, self._find_strays)
@@ -178,7 +179,7 @@ class Dispatcher:
 
     async def _keep_lease(self) -> float:
         asked_at = self._monotonic()
-        owner, seconds = self._lease.owner, self._options.lease
+        owner, seconds = self._lease.owner, self._term
         if owner is None:
             owner = str(self._new_id())
             await self._database(self._outbox.register, owner, self._host, seconds)
@@ -214,7 +215,7 @@ class Dispatcher:
         if now >= self._next_sweep and len(found) < limit:
             self._next_sweep = now + self._options.lease
         more = self._accept(owner, found) == limit
-        return 0.0 if more else self._uniform(0.8 * pause, 1.2 * pause)
+        return 0.0 if more else self._uniform((1 - SPREAD) * pause, (1 + SPREAD) * pause)
 
     async def _find_strays(self) -> float:
         """Hand back what is leased to us but not in our hands, when seen so twice.

@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+# A process looks for what is due after 0.8 to 1.2 times the poll interval.
+SPREAD: Final = 0.2
+# What the look, the POST and its record may take, as a share of the promise.
+WORK: Final = 0.05
+
+
+def term(promised: float, poll_interval: float) -> float:
+    """Return for how many seconds to sign a lease, so that others take over within *promised* seconds.
+
+    A process may die right after it renewed; then its lease ends, and only the next look of another process
+    finds what it held. At least half of the promise is kept for the lease itself.
+    """
+    return max(promised / 2, promised * (1.0 - WORK) - poll_interval * (1.0 + SPREAD))
+
 
 class Lease:
     """Valid for *seconds* counted from before the database was asked: never longer than others believe.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import pathlib
 import sys
 import tempfile
@@ -81,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parse(argv)
     progress = Progress()
+    # What the rig itself meets while everything is broken is no news.
+    logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="eventalarm-disruption-") as name:
         results = disrupt(options, progress, pathlib.Path(name))
     terminal = Console()

@@ -17,6 +17,7 @@ from tests.functional.disruption.stage import Listener, Stage, epoch
 
 SUPERVISOR_PAUSE = 1.0
 LOOK = 0.1
+CONSUMER: Final = "consumer: "
 
 
 @dataclass(frozen=True)
@@ -248,4 +249,4 @@ class Moods(threading.Thread):
             self._consumers.mode(name, mode)
             self._over.wait(self._chance.uniform(*self._lasts))
             self._consumers.mode(name, OK)
-            self.used.append(Used(f"consumer: {mode}", name, began, epoch()))
+            self.used.append(Used(CONSUMER + mode, name, began, epoch()))

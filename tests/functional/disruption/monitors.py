@@ -7,14 +7,14 @@ import contextlib
 import statistics
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import amqp
 
 from benchmarks import broker
 from eventalarm.exceptions import Retryable
-from tests.functional.disruption.disruptors import Used
+from tests.functional.disruption.disruptors import CONSUMER, Used
 from tests.functional.disruption.stage import Stage, epoch
 
 EVERY = 1.0
@@ -90,12 +90,17 @@ class Recovery:
     held: int
 
 
-def recoveries(used: Sequence[Used], commits: Sequence[float], deliveries: Sequence[float]) -> list[Recovery]:
-    """Return one summary for each kind of strike; *commits* and *deliveries* are epoch seconds."""
+def recoveries(
+    used: Sequence[Used], commits: Sequence[float], deliveries: Sequence[tuple[float, str]]
+) -> list[Recovery]:
+    """Return one summary for each kind of strike; *commits* and *deliveries* (to whom) are epoch seconds."""
     by_name: dict[str, list[Used]] = defaultdict(list)
     for one in used:
         by_name[one.name].append(one)
-    committed, delivered = sorted(commits), sorted(deliveries)
+    committed = {"": sorted(commits)}
+    delivered = {"": sorted(moment for moment, _ in deliveries)}
+    for moment, consumer in sorted(deliveries):
+        delivered.setdefault(consumer, []).append(moment)
     found = []
     for name, strikes in sorted(by_name.items()):
         alone = [one for one in strikes if one.alone]
@@ -112,9 +117,12 @@ def recoveries(used: Sequence[Used], commits: Sequence[float], deliveries: Seque
     return found
 
 
-def _after(moments: Sequence[float], strikes: Sequence[Used]) -> list[float]:
+def _after(known: Mapping[str, Sequence[float]], strikes: Sequence[Used]) -> list[float]:
+    """Return how long after each strike the next moment came: of its own target, or of any."""
     found = []
     for strike in strikes:
+        own = strike.name.startswith(CONSUMER)
+        moments = known.get(strike.target if own else "", ())
         place = bisect.bisect_left(moments, strike.back)
         if place < len(moments):
             found.append(moments[place] - strike.back)

@@ -60,7 +60,7 @@ class Link:
             ends.append(back)
             self._writers.add(back)
             await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             pass
         finally:
             for end in ends:

@@ -186,7 +186,7 @@ class _Run:
         fired = {row.message_id: (row.alarm_name, actions.get(row.transition_id, "")) for row in rows}
         accounting.edits_stand(account, self._users.edits, {row["alarm_id"]: row for row in alarms}, fired)
         commits = [_epoch(row.recorded_at) for row in rows]
-        deliveries = [one.began for one in self._receipts if one.status == ANSWERS[OK][0]]
+        deliveries = [(one.began, one.consumer) for one in self._receipts if one.status == ANSWERS[OK][0]]
         found = monitors.recoveries(used, commits, deliveries)
         numbers: dict[str, float] = {
             "messages": self._publisher.messages,

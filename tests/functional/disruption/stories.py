@@ -182,10 +182,10 @@ class Writer:
         )
 
     def _ahead(self, at: float) -> Story:
-        """A clock an hour ahead: what comes later is late (G9)."""
+        """A clock an hour ahead makes nothing late that comes after it (G9)."""
         alarm = self._alarm(repeat=True)
         skewed, normal = self._event(alarm), self._event(alarm)
-        outcome = {skewed.message_id: RAISED, normal.message_id: LATE}
+        outcome = {skewed.message_id: RAISED, normal.message_id: CHANGED}
         return self._told("ahead", at, alarm, [[Sent(skewed, HOUR)], [Sent(normal)]], outcome)
 
     def _behind(self, at: float) -> Story:

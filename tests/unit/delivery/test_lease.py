@@ -1,4 +1,6 @@
-from eventalarm.delivery.lease import Lease
+import pytest
+
+from eventalarm.delivery.lease import SPREAD, Lease, term
 
 
 def test_a_lease_counts_from_before_the_database_was_asked():
@@ -36,3 +38,12 @@ def test_after_trouble_others_get_one_lease_to_come_back():
     lease.troubled(100.0)
     assert not lease.may_take_over(109.9)
     assert lease.may_take_over(110.0)
+
+
+@pytest.mark.parametrize(("promised", "poll"), [(10.0, 1.0), (2.0, 0.2), (30.0, 5.0), (1.0, 0.05)])
+def test_a_lease_signed_right_before_death_is_found_within_the_promise(promised, poll):
+    assert promised / 2 <= term(promised, poll) <= promised - poll * (1 + SPREAD)
+
+
+def test_a_slow_poller_does_not_make_the_lease_vanish():
+    assert term(1.0, 10.0) == 0.5
