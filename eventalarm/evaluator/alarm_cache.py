@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 import cachetools
 
-from eventalarm.evaluator.index import Anchor, ProjectIndex
+from eventalarm.evaluator.index import Filing, ProjectIndex
 from eventalarm.evaluator.query import Rule, compile_rule
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import AlarmDefinition, DefinitionChange
@@ -66,7 +66,7 @@ class Entry:
     version: datetime.datetime
     rule: Rule | None
     clears: bool
-    anchor: Anchor | None
+    anchor: Filing | None
 
 
 class CachedProject:

@@ -1,18 +1,25 @@
 """The content index: from an event to the alarms of one project that it may concern, and to no others.
 
 Every alarm is filed under one *anchor*: its least crowded equality condition on a trait, else its exact event
-type, else its event type pattern. An event is looked up only under the keys that it holds, so the price of
-an event depends on how many alarms share its keys, not on how many alarms there are (design §6).
+type, else its event type pattern; a list of values or an ``or`` of equalities is several anchors at once. An
+event is looked up only under the keys that it holds, so the price of an event depends on how many alarms
+share its keys, not on how many alarms there are (design §6).
 Alarms with equal rules under one anchor share one group and are tested once.
+
+What has no equality condition is the *scan list*: an event is tested against every group of it whose type or
+pattern is about the event's type. These groups are always tested, since nothing matched may be lost; their
+number is the one price that a project can drive up by itself, so it is counted (:attr:`ProjectIndex.scanned`)
+and the cache reports a project in which it passes ``[eventalarm] max_scan_groups``.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from eventalarm.evaluator.query import Condition, Rule, Verdict, is_glob
+from eventalarm.evaluator.operators import is_glob
+from eventalarm.evaluator.query import Anchor, Anchors, Moment, Part, Verdict, Watch, watches
 from eventalarm.model import Event
 
 RESOLVED_LIMIT: Final = 4096
@@ -21,10 +28,14 @@ TUPLE_LIMIT: Final = 16
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Candidate:
-    """An alarm that an event concerns, as far as the cached definitions tell."""
+    """An alarm that an event concerns, as far as the cached definitions tell.
+
+    ``managed_object`` is None when the alarm lives on whatever object the event is about.
+    """
 
     alarm_id: str
     verdict: Verdict
+    managed_object: str | None = None
 
 
 class Group:
@@ -35,7 +46,7 @@ class Group:
 
     __slots__ = ("alarm_ids", "clears", "rule")
 
-    def __init__(self, rule: Rule, clears: bool) -> None:
+    def __init__(self, rule: Watch, clears: bool) -> None:
         self.rule = rule
         self.clears = clears
         self.alarm_ids: tuple[str, ...] | dict[str, None] = ()
@@ -56,25 +67,26 @@ class Group:
         else:
             self.alarm_ids = tuple(a for a in self.alarm_ids if a != alarm_id)
 
-    def judge(self, event: Event) -> Verdict:
+    def judge(self, event: Event, now: Moment) -> Verdict:
         """Judge an event whose type the rule watches."""
         if self.clears:
-            return self.rule.verdict(event)
-        return Verdict.MATCH if self.rule.matches(event) else Verdict.NOTHING
+            return self.rule.verdict(event, now)
+        return Verdict.MATCH if self.rule.matches(event, now) else Verdict.NOTHING
 
 
-GroupKey = tuple[Rule, bool]
+GroupKey = tuple[Watch, bool]
 # Most keys hold one group: it stands there by itself, without a dict around it.
 Bucket = Group | dict[GroupKey, Group]
 
 
 class Table:
-    """Groups filed under keys of one kind (the values of one trait, or event types)."""
+    """Groups filed under keys of one kind (the values of one trait, or event types); counts its groups."""
 
-    __slots__ = ("_buckets",)
+    __slots__ = ("_buckets", "groups")
 
     def __init__(self) -> None:
         self._buckets: dict[object, Bucket] = {}
+        self.groups = 0
 
     def __bool__(self) -> bool:
         return bool(self._buckets)
@@ -92,37 +104,42 @@ class Table:
         bucket = self._buckets.get(key)
         return 0 if bucket is None else 1 if isinstance(bucket, Group) else len(bucket)
 
-    def add(self, key: object, rule: Rule, clears: bool, alarm_id: str) -> Group:
+    def add(self, key: object, rule: Watch, clears: bool, alarm_id: str) -> Group:
         """File an alarm under *key* and return its group."""
         bucket = self._buckets.get(key)
         if bucket is None:
             group = Group(rule, clears)
             group.add(alarm_id)
             self._buckets[key] = group
+            self.groups += 1
             return group
         if isinstance(bucket, Group):
             if (bucket.rule, bucket.clears) == (rule, clears):
                 bucket.add(alarm_id)
                 return bucket
             bucket = self._buckets[key] = {(bucket.rule, bucket.clears): bucket}
-        group = bucket.get((rule, clears)) or Group(rule, clears)
+        known = bucket.get((rule, clears))
+        group = known or Group(rule, clears)
+        self.groups += known is None
         group.add(alarm_id)
         bucket[(rule, clears)] = group
         return group
 
-    def discard(self, key: object, rule: Rule, clears: bool, alarm_id: str) -> None:
+    def discard(self, key: object, rule: Watch, clears: bool, alarm_id: str) -> None:
         """Take an alarm away from *key*; what becomes empty goes too."""
         bucket = self._buckets.get(key)
         if isinstance(bucket, Group):
             bucket.discard(alarm_id)
             if not bucket.alarm_ids:
                 del self._buckets[key]
+                self.groups -= 1
         elif bucket is not None:
             group = bucket.get((rule, clears))
             if group is not None:
                 group.discard(alarm_id)
                 if not group.alarm_ids:
                     del bucket[(rule, clears)]
+                    self.groups -= 1
             if not bucket:
                 del self._buckets[key]
 
@@ -132,103 +149,137 @@ def groups_of(bucket: Bucket) -> tuple[Group, ...]:
     return (bucket,) if isinstance(bucket, Group) else tuple(bucket.values())
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Anchor:
-    """Where an alarm is filed: ``trait`` is empty for the tables of event types and patterns."""
-
-    trait: str
-    key: object
+Filing = Anchor | Anchors
 
 
 class ProjectIndex:
     """The alarms of one project, by content.
 
     Concurrency contract: any number of readers (:meth:`candidates`) beside one writer (:meth:`add`,
-    :meth:`discard`). A reader sees each alarm as it was before or after a change, never half changed.
+    :meth:`discard`). A reader sees each alarm as it was before or after a change, never half changed; one
+    that is filed under several anchors is there as soon as it is under the first.
     """
 
     def __init__(self) -> None:
         self._by_trait: dict[str, Table] = {}
+        self._by_object: dict[tuple[str, ...], Table] = {}
         self._by_type = Table()
         self._by_pattern = Table()
         self._resolved: dict[str, tuple[object, ...]] = {}
 
-    def _anchors(self, rule: Rule, clears: bool) -> Iterator[Condition]:
-        # An alarm that recovers by itself must be found by the recovering event too, which still fulfils
-        # the conditions that identify the resource but no longer the others.
-        conditions = rule.identity if clears else (*rule.identity, *rule.rest)
-        for condition in conditions:
-            if condition.trait and condition.op == "eq" and condition.type != "boolean":
-                yield condition
+    @property
+    def scanned(self) -> int:
+        """How many groups have no equality condition, and cost every event of a type that they watch."""
+        return self._by_type.groups + self._by_pattern.groups
 
-    def _choose(self, rule: Rule, clears: bool) -> Anchor:
-        best: Condition | None = None
-        least = 0
-        for condition in self._anchors(rule, clears):
-            table = self._by_trait.get(condition.trait)
-            crowd = table.crowd(condition.value) if table is not None else 0
-            if best is None or crowd < least:
-                best, least = condition, crowd
-        return Anchor(best.trait, best.value) if best is not None else Anchor("", rule.event_type)
+    def _crowd(self, anchors: Anchors) -> int:
+        crowd = 0
+        for anchor in anchors:
+            table = self._existing(anchor)
+            crowd += table.crowd(anchor.key) if table is not None else 0
+        return crowd
 
-    def _table(self, anchor: Anchor) -> Table:
+    def _choose(self, part: Part) -> Anchors:
+        best: Anchors | None = None
+        least = (0, 0)
+        for anchors in part.choices:
+            cost = (self._crowd(anchors), len(anchors))
+            if best is None or cost < least:
+                best, least = anchors, cost
+        return best if best is not None else tuple(Anchor("", pattern) for pattern in part.event_types)
+
+    def _existing(self, anchor: Anchor) -> Table | None:
+        if not isinstance(anchor.trait, str):
+            return self._by_object.get(anchor.trait)
         if anchor.trait:
-            return self._by_trait.setdefault(anchor.trait, Table())
+            return self._by_trait.get(anchor.trait)
         return self._by_pattern if is_glob(str(anchor.key)) else self._by_type
 
-    def add(self, alarm_id: str, rule: Rule, clears: bool) -> Anchor:
-        """File an alarm and return where; the caller keeps the anchor to take the alarm away again."""
-        anchor = self._choose(rule, clears)
-        self._table(anchor).add(anchor.key, rule, clears, alarm_id)
-        if not anchor.trait:
-            self._resolved = {}
-        return anchor
+    def _table(self, anchor: Anchor) -> Table:
+        table = self._existing(anchor)
+        if table is None:
+            table = Table()
+            if isinstance(anchor.trait, str):
+                self._by_trait[anchor.trait] = table
+            else:
+                self._by_object[anchor.trait] = table
+        return table
 
-    def discard(self, alarm_id: str, rule: Rule, clears: bool, anchor: Anchor) -> None:
+    def add(self, alarm_id: str, rule: Watch, clears: bool) -> Filing:
+        """File an alarm and return where; the caller keeps that to take the alarm away again."""
+        anchors: Anchors = ()
+        for part in rule.parts(clears):
+            anchors += self._choose(part)
+        if len(anchors) > 1:
+            anchors = tuple(dict.fromkeys(anchors))
+        for anchor in anchors:
+            self._table(anchor).add(anchor.key, rule, clears, alarm_id)
+            if not anchor.trait:
+                self._resolved = {}
+        # One anchor is by far the most frequent case; a tuple around each would be felt in the memory.
+        return anchors[0] if len(anchors) == 1 else anchors
+
+    def discard(self, alarm_id: str, rule: Watch, clears: bool, filing: Filing) -> None:
         """Take an alarm away from where :meth:`add` filed it."""
-        table = self._table(anchor)
-        table.discard(anchor.key, rule, clears, alarm_id)
-        if anchor.trait and not table:
-            self._by_trait.pop(anchor.trait, None)
-        if not anchor.trait:
-            self._resolved = {}
+        for anchor in (filing,) if isinstance(filing, Anchor) else filing:
+            table = self._existing(anchor)
+            if table is None:
+                continue
+            table.discard(anchor.key, rule, clears, alarm_id)
+            if not anchor.trait:
+                self._resolved = {}
+            elif not table:
+                if isinstance(anchor.trait, str):
+                    self._by_trait.pop(anchor.trait, None)
+                else:
+                    self._by_object.pop(anchor.trait, None)
 
     def _patterns_for(self, event_type: str) -> tuple[object, ...]:
         resolved = self._resolved
         patterns = resolved.get(event_type)
         if patterns is None:
-            watching = [key for key in self._by_pattern.keys() if Rule(str(key), (), ()).watches(event_type)]  # noqa: SIM118
-            patterns = tuple(watching)
+            patterns = tuple(key for key in self._by_pattern.keys() if watches(str(key), event_type))  # noqa: SIM118
             if len(resolved) >= RESOLVED_LIMIT:
                 # Never put a new dict in its place: the writer may just have, and what we found is older.
                 resolved.clear()
             resolved[event_type] = patterns
         return patterns
 
-    def _buckets(self, event: Event) -> Iterator[Bucket]:
+    def _buckets(self, event: Event) -> Iterator[Bucket | None]:
         for trait, table in tuple(self._by_trait.items()):
             value = event.trait(trait)
             if value is not None:
-                bucket = table.get(value)
-                if bucket is not None:
-                    yield bucket
+                yield table.get(value)
+        if self._by_object:
+            for traits, table in tuple(self._by_object.items()):
+                yield table.get(event.first_trait(traits))
         if self._by_type:
-            bucket = self._by_type.get(event.event_type)
-            if bucket is not None:
-                yield bucket
+            yield self._by_type.get(event.event_type)
         if self._by_pattern:
             for pattern in self._patterns_for(event.event_type):
-                bucket = self._by_pattern.get(pattern)
-                if bucket is not None:
-                    yield bucket
+                yield self._by_pattern.get(pattern)
 
-    def candidates(self, event: Event) -> list[Candidate]:
-        """Return the alarms that match the event or recover by it, each once."""
+    def candidates(self, event: Event, now: Moment = None) -> list[Candidate]:
+        """Return the alarms that match the event or recover by it, each once.
+
+        :param now: the moment of evaluation, which relative times in rules are counted from; without it a
+            condition with a relative time never holds.
+        """
         found: list[Candidate] = []
+        doubled = False
         for bucket in self._buckets(event):
+            if bucket is None:
+                continue
             for group in groups_of(bucket):
-                if group.rule.watches(event.event_type):
-                    verdict = group.judge(event)
+                rule = group.rule
+                if rule.watches(event.event_type):
+                    verdict = group.judge(event, now)
                     if verdict is not Verdict.NOTHING:
-                        found.extend(Candidate(alarm_id, verdict) for alarm_id in tuple(group.alarm_ids))
-        return found
+                        place = rule.managed_object(event)
+                        found.extend(Candidate(a, verdict, place) for a in tuple(group.alarm_ids))
+                        doubled = doubled or rule.finds_twice
+        return _each_once(found) if doubled else found
+
+
+def _each_once(found: Iterable[Candidate]) -> list[Candidate]:
+    return list({candidate.alarm_id: candidate for candidate in found}.values())

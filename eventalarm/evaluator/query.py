@@ -7,31 +7,21 @@ that cannot be made is false, and ``boolean`` and non-trait fields work (design 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import enum
-import fnmatch
 import functools
 import json
-import operator
-import re
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final, Protocol
 
+from eventalarm.evaluator.operators import COMPARATORS, TESTS, glob_test, is_glob
+from eventalarm.evaluator.values import TYPES, to_boolean, to_type
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import Event, TraitValue, convert
 
-COMPARATORS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "lt": operator.lt,
-    "le": operator.le,
-    "gt": operator.gt,
-    "ge": operator.ge,
-}
-TYPES: Final = ("string", "integer", "float", "boolean", "datetime", "none")
-TRUE_WORDS: Final = frozenset({"true", "t", "yes", "y", "on", "1"})
-FALSE_WORDS: Final = frozenset({"false", "f", "no", "n", "off", "0"})
 TRAIT_PREFIX: Final = "traits."
-GLOB_CHARACTERS: Final = frozenset("*?[")
+
+Moment = datetime.datetime | None
 
 
 class Verdict(enum.Enum):
@@ -42,22 +32,66 @@ class Verdict(enum.Enum):
     NOTHING = "nothing"
 
 
-def to_boolean(value: object) -> bool:
-    """Return *value* as a boolean, by the words that OpenStack APIs accept.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Anchor:
+    """A key under which an alarm can be filed.
 
-    :raises ValueError: when it is none of them.
+    ``trait`` names a trait; a tuple of traits means the first of them that is present; an empty name means
+    that ``key`` is an event type or a pattern of event types.
     """
-    text = str(value).strip().lower()
-    if text in TRUE_WORDS:
-        return True
-    if text in FALSE_WORDS:
-        return False
-    raise ValueError(f"not a boolean: {text[:80]!r}")
+
+    trait: str | tuple[str, ...]
+    key: object
+
+
+Anchors = tuple[Anchor, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """What one part of a rule can be filed under: one of ``choices``, else all of ``event_types``.
+
+    Whatever the part matches holds at least one key of each choice.
+    """
+
+    event_types: Sequence[str]
+    choices: Iterable[Anchors]
+
+
+class Watch(Protocol):
+    """A compiled rule of any kind of alarm, as index, cache and engine use it. Equal rules compare equal.
+
+    ``finds_twice`` tells that one event may be found under several keys of the same alarm. ``identity`` is
+    what names the watched resource; empty when the rule names none.
+    """
+
+    @property
+    def finds_twice(self) -> bool:
+        """Whether one event may hold several of an alarm's keys."""
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """The conditions that name the watched resource."""
+
+    def parts(self, clears: bool) -> tuple[Part, ...]:
+        """Return what must be filed for the alarm to be found by every event that concerns it."""
+
+    def watches(self, event_type: str) -> bool:
+        """Tell whether the rule is about events of this type."""
+
+    def verdict(self, event: Event, now: Moment = None) -> Verdict:
+        """Judge an event whose type the rule watches; *now* is what relative times are counted from."""
+
+    def matches(self, event: Event, now: Moment = None) -> bool:
+        """Tell whether the event raises the alarm, for alarms that never clear."""
+
+    def managed_object(self, event: Event) -> str | None:
+        """Return the managed object on which the event bears; None for the one that it is about."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Condition:
-    """One ``{field, op, type, value}`` of a query; ``value`` is already converted.
+    """One ``{field, op, type, value}`` of a query; ``value`` is what the operator's test takes.
 
     ``trait`` is the trait's name, or empty when ``field`` is a dotted path into the event.
     """
@@ -65,7 +99,7 @@ class Condition:
     field: str
     op: str
     type: str
-    value: TraitValue | bool
+    value: Any
     trait: str
 
     def observed(self, event: Event) -> TraitValue | bool | None:
@@ -86,28 +120,34 @@ class Condition:
         except ValueError:
             return None
 
-    def holds(self, event: Event) -> bool:
+    def holds(self, event: Event, now: Moment = None) -> bool:
         """Tell whether the event fulfils the condition; an impossible comparison is false."""
         seen = event.trait(self.trait) if self.trait and self.type != "boolean" else self.observed(event)
         try:
-            return bool(COMPARATORS[self.op](seen, self.value))
-        except TypeError:
+            return bool(TESTS[self.op](seen, self.value))
+        except (TypeError, ValueError):
             return False
 
+    def choices(self) -> Iterator[Anchors]:
+        """Yield the keys that an event must hold one of to fulfil the condition."""
+        if self.trait and self.type != "boolean":
+            if self.op == "eq":
+                yield (Anchor(self.trait, self.value),)
+            elif self.op == "in" and isinstance(self.value, frozenset):
+                yield tuple(Anchor(self.trait, value) for value in self.value)
 
-@functools.lru_cache(maxsize=4096)
-def _pattern(glob: str) -> Callable[[str], re.Match[str] | None]:
-    return re.compile(fnmatch.translate(glob)).match
 
-
-def is_glob(event_type: str) -> bool:
-    """Tell whether an event type is a pattern rather than a name."""
-    return not GLOB_CHARACTERS.isdisjoint(event_type)
+def watches(pattern: str, event_type: str) -> bool:
+    """Tell whether an event type is the one of a rule, or of its pattern (fnmatch)."""
+    if not is_glob(pattern):
+        return pattern == event_type
+    # Not even a pattern that equals the type matches by that alone: "x[1]" is about "x1", as in Aodh.
+    return glob_test(pattern)(event_type) is not None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rule:
-    """A compiled rule: an event type (fnmatch pattern) and the conditions that must all hold.
+    """An ``event`` alarm's rule: an event type (fnmatch pattern) and the conditions that must all hold.
 
     ``identity`` are the conditions that say which resource is watched, ``rest`` the others, in their order.
     Equal rules compare equal, so one test can serve many alarms.
@@ -116,15 +156,24 @@ class Rule:
     event_type: str
     identity: tuple[Condition, ...]
     rest: tuple[Condition, ...]
+    finds_twice: ClassVar[bool] = False
+
+    def parts(self, clears: bool) -> tuple[Part, ...]:
+        """Return what must be filed: an event type, or one of the equalities on a trait."""
+        # An alarm that recovers by itself must be found by the recovering event too, which still fulfils
+        # the conditions that identify the resource but no longer the others.
+        conditions = self.identity if clears else (*self.identity, *self.rest)
+        return (Part((self.event_type,), (anchors for c in conditions for anchors in c.choices())),)
+
+    def managed_object(self, event: Event) -> str | None:
+        """Return None: the alarm lives on whatever object the event is about."""
+        return None
 
     def watches(self, event_type: str) -> bool:
         """Tell whether the rule is about events of this type."""
-        if not is_glob(self.event_type):
-            return self.event_type == event_type
-        # Not even a pattern that equals the type matches by that alone: "x[1]" is about "x1", as in Aodh.
-        return _pattern(self.event_type)(event_type) is not None
+        return watches(self.event_type, event_type)
 
-    def verdict(self, event: Event) -> Verdict:
+    def verdict(self, event: Event, now: Moment = None) -> Verdict:
         """Judge an event whose type the rule watches.
 
         RECOVERED means: it is about the watched resource, carries a field of another condition, and no
@@ -143,9 +192,14 @@ class Rule:
             return Verdict.MATCH
         return Verdict.RECOVERED if denied else Verdict.NOTHING
 
-    def matches(self, event: Event) -> bool:
+    def matches(self, event: Event, now: Moment = None) -> bool:
         """Tell whether every condition holds, for alarms that never clear."""
         return all(c.holds(event) for c in self.identity) and all(c.holds(event) for c in self.rest)
+
+
+def trait_of(field: str) -> str:
+    """Return the trait that a field names, or an empty name when it is a path into the event."""
+    return field.removeprefix(TRAIT_PREFIX) if field.startswith(TRAIT_PREFIX) else ""
 
 
 def _compile_condition(item: object) -> Condition:
@@ -167,9 +221,9 @@ def _condition(field: object, op: object, type_name: object, value: object) -> C
     type_name = type_name or "string"
     if not isinstance(type_name, str) or type_name not in TYPES:
         raise InvalidRule(".type", f"unknown: {type_name!r}", f"use one of {', '.join(TYPES)}")
-    trait = field.removeprefix(TRAIT_PREFIX) if field.startswith(TRAIT_PREFIX) else ""
+    trait = trait_of(field)
     try:
-        converted = to_boolean(value) if type_name == "boolean" else convert(value, type_name)
+        converted = to_type(value, type_name)
     except ValueError as exc:
         raise InvalidRule(
             ".value",
@@ -214,6 +268,12 @@ def compile_rule(rule: object, resource_traits: Collection[str]) -> Rule:
 
 def reason(event: Event, rule: Mapping[str, Any], verdict: Verdict) -> str:
     """Return why the state changed, in the words that consumers of Aodh's event alarms parse."""
-    query = json.dumps(rule.get("query") or [], sort_keys=True)
-    hits = "hits" if verdict is Verdict.MATCH else "no longer hits"
-    return f"Event <id={event.message_id},event_type={event.event_type}> {hits} the query <query={query}>."
+    clear = rule.get("clear")
+    if verdict is Verdict.MATCH:
+        hits, query = "hits the query", rule.get("query")
+    elif isinstance(clear, dict):
+        hits, query = "hits the clear query", clear.get("query")
+    else:
+        hits, query = "no longer hits the query", rule.get("query")
+    text = json.dumps(query or [], sort_keys=True)
+    return f"Event <id={event.message_id},event_type={event.event_type}> {hits} <query={text}>."

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import stateful
 from hypothesis import strategies as st
 
-from eventalarm.evaluator.index import Anchor, ProjectIndex
+from eventalarm.evaluator.index import Filing, ProjectIndex
 from eventalarm.evaluator.query import Rule, Verdict, compile_rule
 from tests.builders import RESOURCE_TRAITS, condition, event
 from tests.property import examples
@@ -41,7 +41,7 @@ TRAITS = st.fixed_dictionaries(
 )
 
 
-def scan(filed: dict[str, tuple[Rule, bool, Anchor]], the_event: Any) -> dict[str, Verdict]:
+def scan(filed: dict[str, tuple[Rule, bool, Filing]], the_event: Any) -> dict[str, Verdict]:
     """Ask every alarm."""
     answers: dict[str, Verdict] = {}
     for alarm_id, (rule, clears, _) in filed.items():
@@ -58,7 +58,7 @@ class IndexMachine(stateful.RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.index = ProjectIndex()
-        self.filed: dict[str, tuple[Rule, bool, Anchor]] = {}
+        self.filed: dict[str, tuple[Rule, bool, Filing]] = {}
 
     def _put(self, alarm_id: str, rule: Rule, clears: bool) -> None:
         self._take_away(alarm_id)

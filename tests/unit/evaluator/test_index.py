@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from eventalarm.evaluator import index as index_module
-from eventalarm.evaluator.index import Anchor, ProjectIndex
-from eventalarm.evaluator.query import Verdict, compile_rule
+from eventalarm.evaluator.index import Filing, ProjectIndex
+from eventalarm.evaluator.query import Anchor, Verdict, compile_rule
 from eventalarm.model import Event
 from tests.builders import RESOURCE_TRAITS, condition, event, rule
 
 
-def file(index: ProjectIndex, alarm_id: str, the_rule: Any, clears: bool = False) -> Anchor:
+def file(index: ProjectIndex, alarm_id: str, the_rule: Any, clears: bool = False) -> Filing:
     return index.add(alarm_id, compile_rule(the_rule, RESOURCE_TRAITS), clears)
 
 
@@ -62,7 +62,7 @@ def test_equal_rules_are_tested_once(monkeypatch: pytest.MonkeyPatch) -> None:
         file(index, str(number), rule("*", condition("count", 1, "gt"), state="error"))
     judged = []
     judge = index_module.Group.judge
-    monkeypatch.setattr(index_module.Group, "judge", lambda g, e: judged.append(g) or judge(g, e))
+    monkeypatch.setattr(index_module.Group, "judge", lambda g, e, now: judged.append(g) or judge(g, e, now))
     assert len(found(index, event(state="error", count=2))) == 100
     assert len(judged) == 1
 
