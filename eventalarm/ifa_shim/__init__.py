@@ -1,1 +1,52 @@
-"""The IFA shim: alarms as ETSI NFV IFA 005/006 describes them."""
+"""ETSI NFV's view of Aodh's alarms: a library that needs no server, and the API that is built on it.
+
+>>> from eventalarm.ifa_shim import from_api
+>>> alarm = {"alarm_id": "5b0c1b1e", "type": "gnocchi_resources_threshold", "name": "cpu", "state": "alarm",
+...          "severity": "critical", "project_id": "p", "timestamp": "2026-03-01T09:00:00",
+...          "gnocchi_resources_threshold_rule": {"metric": "cpu_util", "resource_type": "instance",
+...                                               "resource_id": "9f7c2d80"}}
+>>> history = [{"type": "state transition", "event_id": "1", "timestamp": "2026-03-01T10:00:00.412345",
+...             "detail": '{"state": "alarm", "transition_reason": "above 90 %"}'}]
+>>> found = from_api(alarm, history)
+>>> found.managed_object_id, found.perceived_severity.value, found.state.value
+('9f7c2d80', 'CRITICAL', 'FIRED')
+>>> found.raised_time.isoformat()
+'2026-03-01T10:00:00.412345+00:00'
+"""
+
+from eventalarm.ifa_shim.history import AodhAlarm, Record, read_records
+from eventalarm.ifa_shim.mapping import from_api, from_history, from_occurrence
+from eventalarm.ifa_shim.own import OwnStep
+from eventalarm.ifa_shim.record import (
+    AckState,
+    EventType,
+    FaultyResource,
+    IfaAlarm,
+    ResourceKind,
+    Severity,
+    State,
+    rfc3339,
+)
+from eventalarm.ifa_shim.render import as_ifa005, as_sol003
+from eventalarm.ifa_shim.settings import Settings
+
+__all__ = [
+    "AckState",
+    "AodhAlarm",
+    "EventType",
+    "FaultyResource",
+    "IfaAlarm",
+    "OwnStep",
+    "Record",
+    "ResourceKind",
+    "Settings",
+    "Severity",
+    "State",
+    "as_ifa005",
+    "as_sol003",
+    "from_api",
+    "from_history",
+    "from_occurrence",
+    "read_records",
+    "rfc3339",
+]

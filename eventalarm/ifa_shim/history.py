@@ -1,0 +1,160 @@
+"""Aodh's side as plain data: an alarm as its row or its API has it, and the records of its history."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from eventalarm.model import UNKNOWN, UTC, parse_time
+
+CREATION: Final = "creation"
+RULE_CHANGE: Final = "rule change"
+STATE_TRANSITION: Final = "state transition"
+TYPES: Final = frozenset({CREATION, RULE_CHANGE, STATE_TRANSITION})
+
+MANUAL: Final = "Manually set via API"
+EVENT_REASON: Final = re.compile(
+    r"Event <id=(?P<id>.+?),event_type=(?P<type>.+?)> (?P<verdict>.+?) the query <query=(?P<query>.*)>\.?\Z",
+    re.DOTALL,
+)
+NEVER: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _time(value: object) -> datetime.datetime:
+    try:
+        return parse_time(value)
+    except ValueError:
+        return NEVER
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AodhAlarm:
+    """What the mapping needs of an alarm of any type; naive times were UTC, as everywhere in Aodh."""
+
+    alarm_id: str
+    project_id: str
+    type: str
+    name: str
+    state: str
+    severity: str | None = None
+    enabled: bool = True
+    state_reason: str = ""
+    timestamp: datetime.datetime = NEVER
+    state_timestamp: datetime.datetime = NEVER
+    rule: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    repeat_actions: bool = False
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> AodhAlarm:
+        """Read an alarm as Aodh's API answers it (``GET /v2/alarms/{id}``), or as its row holds it."""
+        kind = str(body.get("type") or "")
+        rule = body.get("rule") if body.get("rule") is not None else body.get(f"{kind}_rule")
+        return cls(
+            alarm_id=str(body["alarm_id"]),
+            project_id=str(body.get("project_id") or ""),
+            type=kind,
+            name=str(body.get("name") or ""),
+            state=str(body.get("state") or UNKNOWN),
+            severity=body.get("severity"),
+            enabled=bool(body.get("enabled", True)),
+            state_reason=str(body.get("state_reason") or ""),
+            timestamp=_time(body.get("timestamp")),
+            state_timestamp=_time(body.get("state_timestamp")),
+            rule=_mapping(rule),
+            repeat_actions=bool(body.get("repeat_actions")),
+        )
+
+    @property
+    def manual(self) -> bool:
+        """Tell whether a person set the present state."""
+        return self.state_reason == MANUAL
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """One record of Aodh's history, in any of the shapes that Aodh writes.
+
+    ``state`` is the state that it tells of, or None; ``reason`` why; ``manual`` that a person set it.
+    """
+
+    record_id: str
+    type: str
+    at: datetime.datetime
+    detail: Mapping[str, Any]
+    user_id: str = ""
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Record:
+        """Read a record as Aodh's API, its table or its notifications have it (``detail`` text or mapping).
+
+        :raises ValueError: when the record tells nothing: unknown type, no time, or a detail that is no
+            JSON object.
+        """
+        kind = body.get("type")
+        if kind not in TYPES:
+            raise ValueError(f"no type of Aodh's history: {kind!r:.40}")
+        detail = body.get("detail")
+        if isinstance(detail, str | bytes):
+            detail = json.loads(detail)
+        if not isinstance(detail, Mapping):
+            raise ValueError("its detail is no JSON object")
+        return cls(
+            record_id=str(body.get("event_id") or ""),
+            type=str(kind),
+            at=parse_time(body.get("timestamp")),
+            detail=detail,
+            user_id=str(body.get("user_id") or ""),
+        )
+
+    @property
+    def state(self) -> str | None:
+        """The state that the record says the alarm took, or None."""
+        state = self.detail.get("state")
+        return state if isinstance(state, str) else None
+
+    @property
+    def reason(self) -> str:
+        """Why, as the evaluator (``transition_reason``) or the API (``state_reason``) wrote it."""
+        return str(self.detail.get("transition_reason") or self.detail.get("state_reason") or "")
+
+    @property
+    def manual(self) -> bool:
+        """Tell whether a person set the state through the API."""
+        return self.state is not None and self.detail.get("state_reason") == MANUAL
+
+
+def read_records(bodies: Iterable[object]) -> tuple[list[Record], int]:
+    """Return the readable records, each once, and how many could not be read (they never fail the rest)."""
+    found: dict[object, Record] = {}
+    skipped = 0
+    for body in bodies:
+        try:
+            record = Record.parse(_mapping(body))
+        except (ValueError, RecursionError):
+            skipped += 1
+            continue
+        found.setdefault(record.record_id or object(), record)
+    return list(found.values()), skipped
+
+
+def event_of(reason: str) -> tuple[str, str]:
+    """Return message id and event type that the reason of an event alarm names, or empty texts."""
+    match = EVENT_REASON.match(reason)
+    return (match["id"], match["type"]) if match else ("", "")
+
+
+def query_of(reason: str) -> Any:
+    """Return the query that the reason of an event alarm quotes, or None."""
+    match = EVENT_REASON.match(reason)
+    try:
+        return json.loads(match["query"]) if match else None
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,123 @@
+"""The life that our own evaluator recorded: occurrence and transitions, in the light of the row."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from eventalarm.ifa_shim.fold import VISIBLE, Life, Step, StepKind
+from eventalarm.ifa_shim.history import RULE_CHANGE, AodhAlarm, Record, event_of
+from eventalarm.ifa_shim.resource import retargeted
+from eventalarm.ifa_shim.settings import InsufficientData, Settings
+from eventalarm.model import OK, UNKNOWN, Event, Kind, Occurrence
+
+STEP_KINDS = {Kind.RAISED: StepKind.RAISED, Kind.CHANGED: StepKind.REPEATED, Kind.CLEARED: StepKind.CLEARED}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OwnStep:
+    """One recorded transition: ``event`` is the event's body, which may have been cut down or be missing."""
+
+    kind: Kind
+    at: datetime.datetime
+    event_time: datetime.datetime
+    message_id: str
+    event_type: str
+    alarm_name: str
+    severity: str | None
+    reason: str
+    event: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def parsed(self) -> Event:
+        """Return the event; without traits where they were not kept."""
+        body = {**self.event, "message_id": self.message_id, "event_type": self.event_type}
+        return Event(body)
+
+
+def own_life(
+    occurrence: Occurrence,
+    transitions: Sequence[OwnStep],
+    alarm: AodhAlarm | None,
+    edits: Sequence[Record],
+    settings: Settings,
+) -> Life:
+    """Return the life of an occurrence; *alarm* is None once it was deleted, *edits* its history if known.
+
+    What the tenant did to the row since counts: a state that was reset ends the life, so does a deletion,
+    so does a rule that now names another resource; edits of name, rule or severity change it.
+    """
+    steps = sorted((_step(t) for t in transitions if t.kind in STEP_KINDS), key=lambda step: step.at)
+    if not steps or steps[0].kind is not StepKind.RAISED:
+        steps.insert(0, Step(StepKind.RAISED, occurrence.raised_at))
+    life = Life(occurrence.raised_at, None, None, (steps[0],), hits=max(occurrence.hits, 1))
+    for step in sorted([*steps[1:], *_edits(occurrence, edits)], key=lambda step: step.at):
+        life = _follow(life, step, settings)
+    if life.open and not occurrence.raised:
+        life = life.clear(Step(StepKind.CLEARED, occurrence.cleared_at or occurrence.raised_at))
+    return _present(life, transitions, alarm, settings)
+
+
+def _step(transition: OwnStep) -> Step:
+    message_id, event_type = transition.message_id, transition.event_type
+    return Step(
+        STEP_KINDS[transition.kind],
+        transition.at,
+        reason=transition.reason,
+        severity=transition.severity,
+        message_id=message_id,
+        event_type=event_type or event_of(transition.reason)[1],
+        event=transition.event,
+    )
+
+
+def _edits(occurrence: Occurrence, edits: Sequence[Record]) -> list[Step]:
+    """Return the edits made while the occurrence was raised."""
+    end = None if occurrence.raised else occurrence.cleared_at
+    found = []
+    for record in edits:
+        words = sorted(VISIBLE.intersection(record.detail))
+        inside = record.at > occurrence.raised_at and (end is None or record.at < end)
+        if record.type == RULE_CHANGE and words and inside:
+            severity = record.detail.get("severity")
+            reason = f"edited: {', '.join(words)}"
+            found.append(Step(StepKind.CHANGED, record.at, reason, severity=severity, user_id=record.user_id))
+    return found
+
+
+def _follow(life: Life, step: Step, settings: Settings) -> Life:
+    if step.kind is StepKind.CLEARED:
+        return life.clear(step) if life.open else life
+    if step.kind is StepKind.REPEATED:
+        change = life.change if settings.repeat_is_change else life.add
+        return change(step, last_hit_at=step.at)
+    return life.change(step) if life.open else life
+
+
+def _present(life: Life, transitions: Sequence[OwnStep], alarm: AodhAlarm | None, settings: Settings) -> Life:
+    """End or mark an open life as the row has it now."""
+    if not life.open:
+        return life
+    last = life.steps[-1].at
+    if alarm is None:
+        return life.clear(Step(StepKind.CLEARED, last, "the alarm was deleted", estimated=True))
+    if alarm.state == OK or (alarm.state == UNKNOWN and settings.insufficient_data is InsufficientData.CLEAR):
+        step = Step(
+            StepKind.CLEARED,
+            max(alarm.state_timestamp, last),
+            alarm.state_reason,
+            manual=alarm.manual,
+            estimated=alarm.state_timestamp < last,
+        )
+        return life.clear(step)
+    raising = next((t for t in transitions if t.kind is Kind.RAISED), None)
+    if raising is not None and raising.event and retargeted(alarm.rule, raising.parsed(), settings):
+        at = max(alarm.timestamp, last)
+        return life.clear(Step(StepKind.CLEARED, at, "the rule names another resource"))
+    if alarm.state == UNKNOWN:
+        step = Step(StepKind.CHANGED, max(alarm.state_timestamp, last), alarm.state_reason)
+        keep = settings.insufficient_data is InsufficientData.KEEP
+        life = life.add(step) if keep else life.change(step)
+        return dataclasses.replace(life, unknown=True)
+    return life

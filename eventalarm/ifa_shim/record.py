@@ -1,0 +1,133 @@
+"""What an NFVO reads: one alarm of one managed object, typed; texts only at the very edge."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import uuid
+from typing import Final
+
+from eventalarm.model import UTC
+
+# Names of (alarm, managed object) pairs; never change it, consumers keep the ids.
+NAMESPACE: Final = uuid.UUID("6b1f3c52-8d0e-5c4b-9d57-0d6a3f1f7e21")
+
+
+class Severity(enum.StrEnum):
+    """X.733 perceived severities, as IFA 005 and SOL003 spell them."""
+
+    CRITICAL = "CRITICAL"
+    MAJOR = "MAJOR"
+    MINOR = "MINOR"
+    WARNING = "WARNING"
+    INDETERMINATE = "INDETERMINATE"
+    CLEARED = "CLEARED"
+
+    @property
+    def rank(self) -> int:
+        """Doctor's integer severity, higher is worse; CLEARED is no fault, so it is below all."""
+        return RANKS.index(self) - 1
+
+
+RANKS: Final = (
+    Severity.CLEARED,
+    Severity.INDETERMINATE,
+    Severity.WARNING,
+    Severity.MINOR,
+    Severity.MAJOR,
+    Severity.CRITICAL,
+)
+
+
+class State(enum.StrEnum):
+    """Where the life of an alarm stands (IFA 005)."""
+
+    FIRED = "FIRED"
+    UPDATED = "UPDATED"
+    CLEARED = "CLEARED"
+
+
+class EventType(enum.StrEnum):
+    """SOL003's kinds of alarms (X.733 event types)."""
+
+    COMMUNICATIONS = "COMMUNICATIONS_ALARM"
+    PROCESSING_ERROR = "PROCESSING_ERROR_ALARM"
+    ENVIRONMENTAL = "ENVIRONMENTAL_ALARM"
+    QOS = "QOS_ALARM"
+    EQUIPMENT = "EQUIPMENT_ALARM"
+
+
+class ResourceKind(enum.StrEnum):
+    """SOL003's kinds of virtualised resources."""
+
+    COMPUTE = "COMPUTE"
+    STORAGE = "STORAGE"
+    NETWORK = "NETWORK"
+
+
+class AckState(enum.StrEnum):
+    """Whether an operator has taken note (SOL003; IFA 005 has no such thing)."""
+
+    UNACKNOWLEDGED = "UNACKNOWLEDGED"
+    ACKNOWLEDGED = "ACKNOWLEDGED"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FaultyResource:
+    """The virtualised resource at fault, known by kind; ``type`` is Heat's name of it, or empty."""
+
+    resource_id: str
+    kind: ResourceKind
+    type: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IfaAlarm:
+    """One alarm of one managed object in the terms of IFA 005 clause 8.6.4, with what SOL003 adds.
+
+    Times are aware UTC. ``raised_time`` ≤ ``changed_time`` ≤ ``cleared_time``; ``event_time`` is what the
+    source said and bound by nothing. ``fault_details`` are sorted ``key=value`` texts. ``life`` names this
+    raise…clear life: an acknowledgement holds for one life only. ``aodh_alarm_id`` and ``project_id`` say
+    whose it is; they are for access control and are not rendered as attributes.
+    """
+
+    alarm_id: str
+    managed_object_id: str
+    raised_time: datetime.datetime
+    changed_time: datetime.datetime | None
+    cleared_time: datetime.datetime | None
+    state: State
+    perceived_severity: Severity
+    event_time: datetime.datetime
+    event_type: EventType
+    fault_type: str
+    probable_cause: str
+    is_root_cause: bool
+    correlated_alarm_ids: tuple[str, ...]
+    fault_details: tuple[str, ...]
+    faulty_resource: FaultyResource | None
+    aodh_alarm_id: str
+    project_id: str
+    life: str
+    acknowledged_time: datetime.datetime | None = None
+
+    @property
+    def active(self) -> bool:
+        """Tell whether the fault stands."""
+        return self.state is not State.CLEARED
+
+    @property
+    def ack_state(self) -> AckState:
+        """Whether somebody acknowledged this life of the alarm."""
+        return AckState.UNACKNOWLEDGED if self.acknowledged_time is None else AckState.ACKNOWLEDGED
+
+
+def rfc3339(moment: datetime.datetime) -> str:
+    """Return an aware time as RFC 3339 in UTC, always with microseconds (``2026-03-01T10:00:00.000000Z``)."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def object_alarm_id(aodh_alarm_id: str, managed_object: str) -> str:
+    """Return the id of an alarm on one of several managed objects: always the same for the same pair."""
+    return str(uuid.uuid5(NAMESPACE, f"{aodh_alarm_id}\n{managed_object}"))

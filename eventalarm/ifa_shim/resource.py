@@ -1,0 +1,127 @@
+"""Which managed object an alarm is about: from the event, else from the rule, else none."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from eventalarm.ifa_shim.history import AodhAlarm
+from eventalarm.ifa_shim.record import FaultyResource
+from eventalarm.ifa_shim.settings import Settings
+from eventalarm.model import Event
+
+EVENT: Final = "event"
+NOTIFICATION: Final = "notification"
+EVENT_TYPES: Final = frozenset({EVENT, NOTIFICATION})
+TRAITS: Final = "traits."
+DEPTH: Final = 32
+IN_RULE: Final = ("resource_id", "pool_id")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Target:
+    """One thing that a rule demands of the resource: that ``trait`` equals ``value``."""
+
+    trait: str
+    value: str
+
+
+def targets(rule: Mapping[str, Any], settings: Settings) -> tuple[Target, ...]:
+    """Return the resource that an event or notification rule is bound to, as its conditions name it.
+
+    Empty: the rule is about any resource, or gives every resource a life of its own (``group_by``).
+    """
+    if rule.get("group_by"):
+        return ()
+    names = {*settings.traits, *(name for family in settings.families for name in family.traits)}
+    found = [t for t in _equalities(rule.get("query"), DEPTH) if t.trait in names]
+    named = rule.get("resource_id")
+    if isinstance(named, str) and named:
+        found.insert(0, Target("resource_id", named))
+    order = {name: place for place, name in enumerate(settings.traits)}
+    return tuple(sorted(found, key=lambda t: order.get(t.trait, len(order))))
+
+
+def _equalities(query: Any, depth: int) -> Iterator[Target]:
+    """Yield the equality conditions that must all hold: a list, or an ``and`` of conditions."""
+    if isinstance(query, Mapping) and "and" in query:
+        query = query["and"]
+    if isinstance(query, list):
+        for part in query if depth else ():
+            yield from _equalities(part, depth - 1)
+    elif isinstance(query, Mapping) and query.get("op", "eq") == "eq":
+        field, value = query.get("field"), query.get("value")
+        if isinstance(field, str) and isinstance(value, str | int) and value != "":
+            yield Target(field.removeprefix(TRAITS), str(value))
+
+
+def object_of_rule(alarm: AodhAlarm, settings: Settings) -> str:
+    """Return the one managed object that the definition of *alarm* names, or an empty text."""
+    if alarm.type in EVENT_TYPES:
+        bound = targets(alarm.rule, settings)
+        return bound[0].value if bound else ""
+    ids = {str(found) for found in _resource_ids(alarm.rule, DEPTH)}
+    return ids.pop() if len(ids) == 1 else ""
+
+
+def _resource_ids(rule: Any, depth: int) -> Iterator[str]:
+    """Yield every resource that a threshold, load balancer or composite rule names."""
+    if not depth:
+        return
+    if isinstance(rule, list):
+        for part in rule:
+            yield from _resource_ids(part, depth - 1)
+    elif isinstance(rule, Mapping):
+        for name in IN_RULE:
+            if isinstance(rule.get(name), str) and rule[name]:
+                yield rule[name]
+        for word in ("or", "and"):
+            yield from _resource_ids(rule.get(word), depth - 1)
+        yield from _ids_of_query(rule.get("query"))
+
+
+def _ids_of_query(query: Any) -> Iterator[str]:
+    """Yield the ids that the JSON query of an aggregation rule demands, ``{"=": {"id": …}}``."""
+    if isinstance(query, str):
+        try:
+            query = json.loads(query)
+        except (ValueError, RecursionError):
+            return
+    if not isinstance(query, Mapping):
+        return
+    equal = query.get("=") or query.get("eq")
+    if isinstance(equal, Mapping) and isinstance(equal.get("id"), str):
+        yield equal["id"]
+    for part in query.get("and") or ():
+        yield from _ids_of_query(part)
+
+
+def object_of_event(event: Event, settings: Settings) -> str:
+    """Return the managed object that an event is about: by its family's traits, then by the generic ones."""
+    family = settings.family(event.event_type)
+    return event.first_trait((*(family.traits if family else ()), *settings.traits))
+
+
+def retargeted(rule: Mapping[str, Any], event: Event, settings: Settings) -> bool:
+    """Tell whether the present *rule* is bound to another resource than the one that *event* was about."""
+    for target in targets(rule, settings):
+        value = event.trait(target.trait)
+        if value is None:
+            value = event.body.get(target.trait)
+        if str(value) == target.value:
+            return False
+    return bool(targets(rule, settings))
+
+
+def faulty_resource(
+    managed_object: str, fault_type: str, rule: Mapping[str, Any], settings: Settings
+) -> FaultyResource | None:
+    """Return the resource with its kind, or None when its kind is not one of SOL003's three."""
+    resource_type = rule.get("resource_type")
+    named = f"gnocchi.{resource_type}" if isinstance(resource_type, str) and resource_type else fault_type
+    family = settings.family(named)
+    if not managed_object or family is None or family.kind is None:
+        return None
+    return FaultyResource(managed_object, family.kind, family.type)
