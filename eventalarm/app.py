@@ -35,6 +35,7 @@ from eventalarm.evaluator.listener import BatchServer
 from eventalarm.exceptions import InvalidRule, Retryable, SchemaError
 from eventalarm.metrics import Metrics
 from eventalarm.model import AlarmDefinition, JSONDict
+from eventalarm.pulse import Pulse
 from eventalarm.storage import schema
 from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.database import Database
@@ -160,6 +161,7 @@ class ListenerProcess:
         self._conf = conf
         self._trace = trace
         self.metrics = metrics or Metrics()
+        self._pulse = Pulse()
         self._stopping = threading.Event()
         self._stops: list[Callable[[], Any]] = []
 
@@ -190,6 +192,7 @@ class ListenerProcess:
             settings,
             host=socket.gethostname(),
             metrics=self.metrics,
+            last_event=lambda: self._pulse.last,
         )
         worker.start()
         return worker
@@ -206,6 +209,7 @@ class ListenerProcess:
             retry_initial=group.retry_initial,
             retry_max=group.retry_max,
             trace=self._trace,
+            pulse=self._pulse,
         )
         return BatchServer(
             bus.get_transport(self._conf, prefetch=group.prefetch),

@@ -68,6 +68,14 @@ def get_transport(
     return _open(conf, parsed)
 
 
+def transport_url(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
+    """Return the parsed oslo.messaging ``TransportURL`` that counts: *url*, or what *conf* has.
+
+    :raises InvalidOption: naming ``transport_url`` when it cannot be read.
+    """
+    return _parse(conf, url)
+
+
 def driver_name(parsed: Any) -> str:
     """Return the oslo.messaging driver of a parsed transport URL."""
     return str(parsed.transport).partition("+")[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import datetime
 import random
 import threading
 import time
@@ -59,6 +60,7 @@ class Dispatcher:
         monotonic: Callable[[], float] = time.monotonic,
         uniform: retry.Uniform = random.uniform,
         new_id: Callable[[], object] = uuid.uuid4,
+        last_event: Callable[[], datetime.datetime | None] = lambda: None,
     ) -> None:
         self._outbox = outbox
         self._make_sender = make_sender
@@ -68,6 +70,7 @@ class Dispatcher:
         self._monotonic = monotonic
         self._uniform = uniform
         self._new_id = new_id
+        self._last_event = last_event
         self._term = term(options.lease, options.poll_interval)
         self._lease = Lease(self._term)
         self._lanes = Lanes(options.max_in_memory, options.concurrency)
@@ -184,7 +187,7 @@ class Dispatcher:
             owner = str(self._new_id())
             await self._database(self._outbox.register, owner, self._host, seconds)
             self._lease.begin(owner, asked_at)
-        elif await self._database(self._outbox.renew, owner, seconds):
+        elif await self._database(self._outbox.renew, owner, seconds, self._last_event()):
             self._lease.renewed(asked_at)
         else:
             LOG.warning("The lease was not renewed in time; what is not sent yet goes back to the outbox")

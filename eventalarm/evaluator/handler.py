@@ -14,6 +14,7 @@ from eventalarm.exceptions import Retryable
 from eventalarm.metrics import Metrics
 from eventalarm.model import Event
 from eventalarm.publisher.codec import decode
+from eventalarm.pulse import Pulse
 from eventalarm.trace import Stage, Trace, mark_all
 
 LOG = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class BatchHandler:
         retry_max: float,
         jitter: Callable[[], float] = random.random,
         trace: Trace | None = None,
+        pulse: Pulse | None = None,
     ) -> None:
         self._engine = engine
         self._metrics = metrics
@@ -54,6 +56,7 @@ class BatchHandler:
         self._max = retry_max
         self._jitter = jitter
         self._trace = trace
+        self._pulse = pulse or Pulse()
 
     def __call__(self, messages: Sequence[dict[str, Any]]) -> bool:
         """Handle the messages of one batch; False means that they must go back to the broker."""
@@ -62,6 +65,7 @@ class BatchHandler:
         if not events:
             return True
         mark_all(self._trace, Stage.RECEIVED, events)
+        self._pulse.beat(events)
         report = self._evaluate(events)
         if report is None:
             self._metrics.count("batches", outcome="given_back")

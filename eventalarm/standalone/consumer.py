@@ -34,18 +34,20 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 class Consumer:
-    """Listens on a free port of 127.0.0.1 from the start.
+    """Listens on *host* from the start, on a free port unless one is named.
 
     :param told: is called with each webhook's body as it arrives.
     """
 
-    def __init__(self, told: Callable[[Hook], None] | None = None) -> None:
+    def __init__(
+        self, told: Callable[[Hook], None] | None = None, *, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self._told = told
         self._arrived = threading.Condition()
         self._hooks: list[Hook] = []
         handler = type("Handler", (_Handler,), {"take": staticmethod(self._take)})
-        self._server = _Server(("127.0.0.1", 0), handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
+        self._server = _Server((host, port), handler)
+        self.url = f"http://{host}:{self._server.server_address[1]}/"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="consumer")
         self._thread.start()
 

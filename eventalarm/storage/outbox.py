@@ -55,14 +55,18 @@ class Outbox:
         with self._database.begin() as connection:
             connection.execute(sa.insert(worker), row)
 
-    def renew(self, worker_id: str, lease: float) -> bool:
+    def renew(self, worker_id: str, lease: float, last_event_at: datetime.datetime | None = None) -> bool:
         """Keep *worker_id* alive for *lease* seconds from now; False when it is too late for that.
 
         After False its deliveries may be in other hands: send no more of them, register under a new id.
+        *last_event_at* is when the process last took an event, for people who ask.
         """
         now = self._database.now()
         alive = sa.and_(worker.c.worker_id == worker_id, worker.c.expires_at > now)
-        renewal = sa.update(worker).where(alive).values(expires_at=now + datetime.timedelta(seconds=lease))
+        values: JSONDict = {"expires_at": now + datetime.timedelta(seconds=lease)}
+        if last_event_at is not None:
+            values["last_event_at"] = last_event_at
+        renewal = sa.update(worker).where(alive).values(values)
         with self._database.begin() as connection:
             return connection.execute(renewal).rowcount == 1
 
