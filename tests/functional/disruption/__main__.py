@@ -8,7 +8,7 @@ import logging
 import pathlib
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
 
@@ -18,10 +18,22 @@ from eventalarm.service import with_driver
 from tests.functional.databases import Databases, MariadbDatabases, PostgresqlDatabases
 from tests.functional.disruption import report
 from tests.functional.disruption.rig import Ground, Result, Setup, run
+from tests.functional.disruption.scenarios import Finding, backlog, isolation, soak
 from tests.functional.services import MariaDB, PostgreSQL, RabbitMQ
 
 FAILED = 1
 BOTH = "both"
+DISRUPT = "disrupt"
+Other = Callable[[Ground, pathlib.Path, Progress, argparse.Namespace], Finding]
+OTHERS: dict[str, Other] = {
+    "isolation": lambda ground, place, progress, options: isolation(
+        ground, place, progress, seed=options.seed
+    ),
+    "backlog": lambda ground, place, progress, options: backlog(
+        ground, place, progress, events=options.backlog_events, seed=options.seed
+    ),
+    "soak": lambda ground, place, progress, options: soak(ground, place, progress, seed=options.seed),
+}
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -30,13 +42,28 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m tests.functional.disruption",
         description="Break a small real cloud in every way, and show that nothing is lost or doubled.",
     )
-    parser.add_argument("--minutes", type=float, default=15.0, help="how long all runs last together")
+    parser.add_argument(
+        "scenarios",
+        nargs="*",
+        metavar="SCENARIO",
+        help="disrupt, isolation, backlog, soak; without any, all but soak",
+    )
+    parser.add_argument("--soak", action="store_true", help="add the soak of ten minutes")
+    parser.add_argument("--backlog-events", type=int, default=200_000, help="events queued at start")
+    parser.add_argument("--minutes", type=float, default=15.0, help="how long disrupt lasts")
     parser.add_argument("--seed", type=int, default=1, help="everything random follows from it")
     parser.add_argument("--database", choices=["mariadb", "postgresql", BOTH], default=BOTH)
     parser.add_argument("--rate", type=float, default=30.0, help="stories a second")
     parser.add_argument("--lease", type=float, default=10.0, help="[eventalarm_delivery] lease")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("disruption-results"))
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    unknown = set(options.scenarios) - {DISRUPT, *OTHERS}
+    if unknown:
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
+    options.scenarios = options.scenarios or [DISRUPT, "isolation", "backlog"]
+    if options.soak:
+        options.scenarios.append("soak")
+    return options
 
 
 @contextlib.contextmanager
@@ -54,12 +81,17 @@ def services(directory: pathlib.Path, kind: str, progress: Progress) -> Iterator
             if isinstance(database, MariaDB)
             else PostgresqlDatabases(database, directory)
         )
-        yield Ground(rabbitmq, database, with_driver(supply.with_aodh()))
+        yield Ground(rabbitmq, database, lambda: with_driver(supply.with_aodh()))
+
+
+def kinds_of(options: argparse.Namespace) -> list[str]:
+    """Return the databases to use."""
+    return ["mariadb", "postgresql"] if options.database == BOTH else [options.database]
 
 
 def disrupt(options: argparse.Namespace, progress: Progress, directory: pathlib.Path) -> list[Result]:
     """Do the runs, each on services of its own."""
-    kinds = ["mariadb", "postgresql"] if options.database == BOTH else [options.database]
+    kinds = kinds_of(options)
     results = []
     for number, kind in enumerate(kinds):
         setup = Setup(
@@ -73,9 +105,26 @@ def disrupt(options: argparse.Namespace, progress: Progress, directory: pathlib.
         place.mkdir()
         with services(place, kind, progress) as ground:
             results.append(run(ground, place, setup, progress))
-        report.write(results, options.output, environment())
+        report.write(results, [], options.output, environment())
     progress.scope("")
     return results
+
+
+def others(options: argparse.Namespace, progress: Progress, directory: pathlib.Path) -> list[Finding]:
+    """Run the other scenarios, on one set of services."""
+    wanted = [name for name in OTHERS if name in options.scenarios]
+    if not wanted:
+        return []
+    place = directory / "scenarios"
+    place.mkdir()
+    findings = []
+    with services(place, kinds_of(options)[0], progress) as ground:
+        for name in wanted:
+            progress.scope(f"{name}: ")
+            (place / name).mkdir()
+            findings.append(OTHERS[name](ground, place / name, progress, options))
+    progress.scope("")
+    return findings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,11 +134,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What the rig itself meets while everything is broken is no news.
     logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="eventalarm-disruption-") as name:
-        results = disrupt(options, progress, pathlib.Path(name))
+        results = disrupt(options, progress, pathlib.Path(name)) if DISRUPT in options.scenarios else []
+        findings = others(options, progress, pathlib.Path(name))
+    report.write(results, findings, options.output, environment())
     terminal = Console()
-    report.show(results, Console(width=max(terminal.width, report.WIDTH)))
+    report.show(results, findings, Console(width=max(terminal.width, report.WIDTH)))
     progress.say(f"written to {options.output}/: report.json and report.txt")
-    return 0 if all(result.right for result in results) else FAILED
+    right = all(one.right for one in results) and not any(one.wrong for one in findings)
+    return 0 if right else FAILED
 
 
 if __name__ == "__main__":

@@ -157,8 +157,8 @@ def _deliveries(
             kind = "lost delivery" if of_transition[row.transition_id] < expected else "doubled delivery row"
             account.error(kind, f"event {row.message_id}, {row.kind}")
     for letter in letters:
-        _judge(account, letter, answers.pop(letter.delivery_id, set()))
-    for delivery_id in answers:
+        _judge(account, letter, answers.get(letter.delivery_id, set()))
+    for delivery_id in answers.keys() - {letter.delivery_id for letter in letters}:
         account.error("invented delivery", delivery_id)
 
 
@@ -205,11 +205,12 @@ def _order(account: Account, letters: Sequence[Letter], receipts: Sequence[Recei
     last: dict[tuple[str, str], int] = {}
     seen: set[str] = set()
     for receipt in sorted(receipts, key=lambda one: one.began):
-        if receipt.status != ANSWERS[OK][0] or receipt.delivery_id in seen:
+        known = receipt.delivery_id in seq and receipt.delivery_id not in seen
+        if receipt.status != ANSWERS[OK][0] or not known:
             continue
         seen.add(receipt.delivery_id)
         place = (receipt.consumer, receipt.path)
-        number = seq.get(receipt.delivery_id, 0)
+        number = seq[receipt.delivery_id]
         if number < last.get(place, 0):
             account.error("reordered delivery", f"{receipt.delivery_id} at {receipt.consumer}{receipt.path}")
         last[place] = max(number, last.get(place, 0))

@@ -13,7 +13,7 @@ from typing import Final
 
 from eventalarm.exceptions import Retryable
 from tests.functional.disruption.consumers import MODES, OK, TLS
-from tests.functional.disruption.stage import Listener, Stage, epoch
+from tests.functional.disruption.stage import MOODY, SECURE, Listener, Stage, epoch
 
 SUPERVISOR_PAUSE = 1.0
 LOOK = 0.1
@@ -244,7 +244,7 @@ class Moods(threading.Thread):
         while not self._over.wait(self._chance.uniform(*self._pause)):
             deck = deck or self._chance.sample(MODES, len(MODES))
             mode = deck.pop()
-            name = "tls" if mode == TLS else self._chance.choice(("a", "b", "c", "d"))
+            name = SECURE if mode == TLS else self._chance.choice(MOODY)
             began = epoch()
             self._consumers.mode(name, mode)
             self._over.wait(self._chance.uniform(*self._lasts))

@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.functional.disruption.monitors import Recovery
 from tests.functional.disruption.rig import Result
+from tests.functional.disruption.scenarios import Finding
 
 WIDTH = 130
 FIRST = (
@@ -78,9 +78,22 @@ def _recoveries(result: Result) -> Table:
     return table
 
 
-def show(results: Sequence[Result], console: Console) -> None:
+def _findings(findings: Sequence[Finding]) -> Table:
+    table = Table(title="Scenarios", title_justify="left")
+    table.add_column("")
+    table.add_column("", justify="right")
+    for finding in findings:
+        for name, value in finding.figures.items():
+            table.add_row(f"{finding.name}: {name}", f"{value:,.0f}" if value >= 100 else f"{value:.2f}")
+    return table
+
+
+def show(results: Sequence[Result], findings: Sequence[Finding], console: Console) -> None:
     """Print the tables, then what went wrong."""
-    console.print(_numbers(results))
+    if results:
+        console.print(_numbers(results))
+    if findings:
+        console.print(_findings(findings))
     for result in results:
         console.print(_recoveries(result))
     for result in results:
@@ -88,12 +101,16 @@ def show(results: Sequence[Result], console: Console) -> None:
             console.print(f"WRONG {problem}", style="bold red", markup=False, highlight=False)
         if result.right:
             console.print(f"{result.database}: nothing lost, nothing doubled", style="bold green")
+    for finding in findings:
+        for problem in finding.wrong:
+            console.print(f"WRONG {finding.name}: {problem}", style="bold red", markup=False)
 
 
-def as_json(results: Sequence[Result], environment: Mapping[str, Any]) -> str:
+def as_json(results: Sequence[Result], findings: Sequence[Finding], environment: Mapping[str, Any]) -> str:
     """Return everything, samples included."""
     document = {
         "environment": environment,
+        "scenarios": [dataclasses.asdict(one) for one in findings],
         "runs": [
             {
                 "database": result.database,
@@ -102,7 +119,7 @@ def as_json(results: Sequence[Result], environment: Mapping[str, Any]) -> str:
                 "errors": result.account.errors,
                 "problems": result.account.problems,
                 "missed": result.missed,
-                "recoveries": [_recovery(one) for one in result.recoveries],
+                "recoveries": [dataclasses.asdict(one) for one in result.recoveries],
                 "memory": dataclasses.asdict(result.memory),
                 "samples": [dataclasses.asdict(one) for one in result.samples],
             }
@@ -112,13 +129,14 @@ def as_json(results: Sequence[Result], environment: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=1, default=str, ensure_ascii=False) + "\n"
 
 
-def _recovery(one: Recovery) -> dict[str, Any]:
-    return dataclasses.asdict(one)
-
-
-def write(results: Sequence[Result], directory: pathlib.Path, environment: Mapping[str, Any]) -> None:
+def write(
+    results: Sequence[Result],
+    findings: Sequence[Finding],
+    directory: pathlib.Path,
+    environment: Mapping[str, Any],
+) -> None:
     """Write ``report.json`` and ``report.txt``; *directory* is made if need be."""
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "report.json").write_text(as_json(results, environment), encoding="utf-8")
+    (directory / "report.json").write_text(as_json(results, findings, environment), encoding="utf-8")
     with (directory / "report.txt").open("w", encoding="utf-8") as file:
-        show(results, Console(file=file, width=WIDTH))
+        show(results, findings, Console(file=file, width=WIDTH))

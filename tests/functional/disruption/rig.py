@@ -20,9 +20,10 @@ from tests.functional.disruption import monitors
 from tests.functional.disruption.account import Account, Blow, Letter, Row
 from tests.functional.disruption.consumers import ANSWERS, OK, Receipt
 from tests.functional.disruption.disruptors import Moods, Striker, Used
-from tests.functional.disruption.runners import EventLoad, Publisher, Users
+from tests.functional.disruption.runners import EventLoad, Publisher
 from tests.functional.disruption.stage import Ground, Stage, epoch
 from tests.functional.disruption.stories import Plan, Story, Writer
+from tests.functional.disruption.users import Users
 
 FIRING_RESUMES = 5.0
 

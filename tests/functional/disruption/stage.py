@@ -9,7 +9,7 @@ import os
 import pathlib
 import signal
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import psutil
@@ -30,16 +30,18 @@ QUORUM = "?rabbit_quorum_queue=true"
 CHUNK = 1000
 # Alarms older than any look-back of a listener.
 AGE = datetime.timedelta(hours=1)
+# Consumers: one that is always well, some that are not, and one that speaks TLS.
+STEADY, MOODY, SECURE = "steady", ("a", "b", "c", "d"), "tls"
 UNFINISHED = ("pending", "leased")
 
 
 @dataclasses.dataclass(frozen=True)
 class Ground:
-    """The services of one run, which may be killed, and the database to use."""
+    """The services of one run, which may be killed; ``new_url`` makes a database with Aodh's tables."""
 
     rabbitmq: RabbitMQ
     database: MariaDB | PostgreSQL
-    database_url: str
+    new_url: Callable[[], str]
 
 
 class Programs:
@@ -102,14 +104,13 @@ class Listener:
 class Stage:
     """Cloud, listeners, links and consumers; ``close`` ends them, not the ground."""
 
-    CONSUMERS = ("steady", "a", "b", "c", "d", "tls")
-
     def __init__(
         self,
         ground: Ground,
         directory: pathlib.Path,
         delivery_options: Mapping[str, Any],
         listeners: int = 2,
+        consumers: Sequence[str] = (STEADY, *MOODY, SECURE),
     ) -> None:
         self.ground = ground
         self._stack = contextlib.ExitStack()
@@ -124,7 +125,7 @@ class Stage:
         self.cloud = Cloud(
             self._programs,
             directory,
-            ground.database_url,
+            ground.new_url(),
             transport_url,
             DEFAULT={"rest_notifier_ca_bundle_certificate_path": bundle},
             eventalarm_delivery=delivery_options,
@@ -137,7 +138,7 @@ class Stage:
         self.consumers = Consumers()
         self._stack.callback(self.consumers.close)
         self.actions = {
-            name: self.consumers.open(name, str(identity) if name == "tls" else "") for name in self.CONSUMERS
+            name: self.consumers.open(name, str(identity) if name == SECURE else "") for name in consumers
         }
         self.listeners = [self._listener(number, directory) for number in range(listeners)]
 

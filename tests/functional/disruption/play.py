@@ -1,0 +1,113 @@
+"""A stage with one listener for scenarios: paced events, their latency, and waiting until all is idle."""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+import random
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+
+from benchmarks import workload
+from benchmarks.progress import Progress, wait
+from benchmarks.workload import AlarmSpec, EventSpec
+from tests.functional.disruption.consumers import ANSWERS, OK, Receipt
+from tests.functional.disruption.monitors import depth
+from tests.functional.disruption.runners import Publisher
+from tests.functional.disruption.stage import Ground, Stage, epoch
+
+SETTLE = 60.0
+
+
+class Play:
+    """A stage with one listener and everything that the scenarios do on it."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        directory: pathlib.Path,
+        consumers: Sequence[str],
+        progress: Progress,
+        seed: int,
+        **delivery: float,
+    ) -> None:
+        self.stage = Stage(ground, directory, delivery, listeners=1, consumers=consumers)
+        self.progress = progress
+        self.chance = random.Random(f"{seed} scenario")
+        self.published: dict[str, float] = {}
+        self.receipts: list[Receipt] = []
+        self._base = workload.template()
+        self._projects = [workload.project_name(number, "scenario") for number in range(3)]
+        self.publisher = Publisher(self.stage.cloud.conf, threads=2)
+
+    def alarms(self, consumer: str, count: int) -> list[AlarmSpec]:
+        """Return *count* inserted alarms that call *consumer*."""
+        base = self.stage.actions[consumer]
+        specs = list(workload.spread(self._projects, count, [base], label=consumer))
+        self.stage.insert((spec, False) for spec in specs)
+        return specs
+
+    def event(self, spec: AlarmSpec) -> EventSpec:
+        """Return a fault of the instance of an alarm."""
+        message_id = str(uuid.UUID(int=self.chance.getrandbits(128), version=4))
+        return EventSpec(spec.project, spec.resource, message_id)
+
+    def fire(self, sources: Sequence[tuple[float, Sequence[AlarmSpec]]], seconds: float) -> set[str]:
+        """Publish events for alarms of each source at its rate a second; return the ids."""
+        began = time.monotonic()
+        moments = sorted(
+            (moment, number)
+            for number, (rate, _) in enumerate(sources)
+            for moment in self._poisson(rate, seconds)
+        )
+        ids = set()
+        for moment, number in moments:
+            time.sleep(max(0.0, began + moment - time.monotonic()))
+            event = self.event(self.chance.choice(sources[number][1]))
+            self.publish(event)
+            if not number:
+                ids.add(event.message_id)
+        return ids
+
+    def publish(self, event: EventSpec) -> None:
+        """Publish one event now."""
+        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        self.published[event.message_id] = epoch()
+        self.publisher.put([workload.body(event, now, self._base)])
+
+    def _poisson(self, rate: float, seconds: float) -> Iterator[float]:
+        moment = self.chance.expovariate(rate)
+        while moment < seconds:
+            yield moment
+            moment += self.chance.expovariate(rate)
+
+    def accepted(self) -> dict[str, float]:
+        """Return when each event's webhook was accepted first, by message id."""
+        self.receipts += self.stage.consumers.results()
+        found: dict[str, float] = {}
+        for one in self.receipts:
+            if one.status == ANSWERS[OK][0]:
+                found.setdefault(one.message_id, one.began)
+        return found
+
+    def latencies(self, ids: set[str]) -> list[float]:
+        """Return the seconds from publishing to the webhook, once all of *ids* came."""
+        wait(lambda: ids <= self.accepted().keys(), SETTLE, self.progress, lambda: "webhooks", pause=0.2)
+        came = self.accepted()
+        return [came[one] - self.published[one] for one in ids]
+
+    def idle(self, what: str, timeout: float = SETTLE) -> None:
+        """Wait until queue and outbox are empty."""
+        wait(
+            lambda: not self.publisher.waiting and not depth(self.stage) and not self.stage.unfinished(),
+            timeout,
+            self.progress,
+            lambda: f"{what}: outbox {self.stage.unfinished():,}",
+            pause=0.2,
+        )
+
+    def close(self) -> None:
+        """End it."""
+        self.publisher.close()
+        self.stage.close()

@@ -1,0 +1,148 @@
+"""The users: they create alarms through the Aodh API, fire them at once, edit them, and fire again."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import random
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks import workload
+from tests.functional.disruption.runners import LOOK, Committed, Publisher
+from tests.functional.disruption.stories import CHANGED, RAISED, Sent, Story
+
+
+@dataclass(frozen=True)
+class Edited:
+    """An edit that the API accepted, and the event published after it; a deletion has no ``fields``."""
+
+    alarm_id: str
+    kind: str
+    fields: dict[str, Any]
+    message_id: str
+
+
+class Users(threading.Thread):
+    """Creates alarms through the Aodh API and publishes their event at once, then edits and does so again.
+
+    What the API refuses or leaves open, while its database is away, makes no story: nobody was promised
+    anything.
+    """
+
+    KINDS = ("rename", "retarget", "disable", "delete", "none", "none")
+
+    def __init__(
+        self,
+        client: Callable[[str], Any],
+        publisher: Publisher,
+        committed: Committed,
+        *,
+        projects: Sequence[str],
+        actions: Sequence[str],
+        seed: int,
+        rate: float,
+    ) -> None:
+        super().__init__(name="users", daemon=True)
+        self._client = client
+        self._publisher = publisher
+        self._committed = committed
+        self._projects = projects
+        self._actions = actions
+        self._chance = random.Random(f"{seed} users")
+        self._rate = rate
+        self._base = workload.template()
+        self._over = threading.Event()
+        self.stories: list[Story] = []
+        self.edits: list[Edited] = []
+        self.created = self.refused = 0
+
+    def finish(self) -> None:
+        """Let the story under way end, then no more."""
+        self._over.set()
+        self.join(120)
+
+    def run(self) -> None:
+        """Work until told to stop; called by ``start``."""
+        for number in itertools.count():
+            if self._over.wait(self._chance.expovariate(self._rate)):
+                return
+            self._user(number)
+
+    def _spec(self, number: int) -> workload.AlarmSpec:
+        project = self._projects[number % len(self._projects)]
+        return workload.AlarmSpec(project, workload.resource_name(number, "user's vm"), repeat=True)
+
+    def _user(self, number: int) -> None:
+        spec = self._spec(number)
+        action = f"{self._actions[number % len(self._actions)]}/user/{number}"
+        alarm_id = self._create(spec, action)
+        if alarm_id is None:
+            return
+        first, second = self._event(spec), self._event(spec)
+        self._publish(first)
+        steps = [[Sent(first)]]
+        outcome = {first.message_id: frozenset({RAISED})}
+        kind = self._chance.choice(self.KINDS)
+        edited = None
+        if kind != "none" and self._is_committed(first.message_id):
+            edited = self._edit(spec.project, alarm_id, kind, f"{action}/moved")
+        if edited is not None:
+            self.edits.append(Edited(alarm_id, kind, edited, second.message_id))
+            self._publish(second)
+            steps.append([Sent(second)])
+            if kind in ("rename", "retarget"):
+                outcome[second.message_id] = frozenset({RAISED, CHANGED})
+        self.stories.append(Story(f"user {kind}", 0.0, spec, steps, [outcome], named=alarm_id))
+
+    def _create(self, spec: workload.AlarmSpec, action: str) -> str | None:
+        alarm = {
+            "name": f"fault of {spec.resource}",
+            "type": "event",
+            "severity": "low",
+            "event_rule": spec.rule(),
+            "alarm_actions": [action],
+            "repeat_actions": True,
+        }
+        try:
+            alarm_id = str(self._client(spec.project).alarm.create(alarm)["alarm_id"])
+        except Exception:  # noqa: BLE001 - whatever a client library makes of an API without database
+            self.refused += 1
+            return None
+        self.created += 1
+        return alarm_id
+
+    def _event(self, spec: workload.AlarmSpec) -> workload.EventSpec:
+        message_id = str(uuid.UUID(int=self._chance.getrandbits(128), version=4))
+        return workload.EventSpec(spec.project, spec.resource, message_id)
+
+    def _publish(self, event: workload.EventSpec) -> None:
+        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        self._publisher.put([workload.body(event, now, self._base)])
+
+    def _is_committed(self, message_id: str) -> bool:
+        while not self._over.wait(LOOK):
+            if self._committed([message_id]):
+                return True
+        return False
+
+    def _edit(self, project: str, alarm_id: str, kind: str, action: str) -> dict[str, Any] | None:
+        fields: dict[str, dict[str, Any]] = {
+            "rename": {"name": f"renamed {alarm_id}", "severity": "moderate"},
+            "retarget": {"alarm_actions": [action]},
+            "disable": {"enabled": False},
+            "delete": {},
+        }
+        try:
+            alarms = self._client(project).alarm
+            if kind == "delete":
+                alarms.delete(alarm_id)
+            else:
+                alarms.update(alarm_id, fields[kind])
+        except Exception:  # noqa: BLE001 - as above
+            self.refused += 1
+            return None
+        return fields[kind]
