@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import enum
 import re
+import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -27,6 +28,11 @@ STRING, INTEGER, FLOAT, DATETIME = 1, 2, 3, 4
 
 # Months, days and seconds of one digit, as in 2026-5-1: not ISO 8601, but Aodh reads them.
 ONE_DIGIT: Final = re.compile(r"(?<=[-:])(\d)(?!\d)", re.ASCII)
+
+# Names of (alarm, managed object) pairs; never change it, consumers keep the ids.
+OBJECT_NAMESPACE: Final = uuid.UUID("6b1f3c52-8d0e-5c4b-9d57-0d6a3f1f7e21")
+# What X.733 calls the severities of a fault that stands.
+FAULT_SEVERITIES: Final = frozenset({"CRITICAL", "MAJOR", "MINOR", "WARNING", "INDETERMINATE"})
 
 LISTS: Final = frozenset({list, tuple})
 
@@ -179,6 +185,17 @@ class Event:
         return f"<Event {self.message_id} {self.event_type}>"
 
 
+def fault_severity(event: Event) -> str | None:
+    """Return the X.733 severity that an event carries in its trait ``severity``, or None."""
+    word = event.first_trait(("severity",)).upper()
+    return word if word in FAULT_SEVERITIES else None
+
+
+def object_alarm_id(alarm_id: str, managed_object: str) -> str:
+    """Return the id of an alarm on one of several managed objects: always the same for the same pair."""
+    return str(uuid.uuid5(OBJECT_NAMESPACE, f"{alarm_id}\n{managed_object}"))
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class AlarmDefinition:
     """What the cache keeps of an alarm: enough to find it, nothing that changes when it fires.
@@ -237,6 +254,7 @@ class Occurrence:
 
     ``event_time`` is that of the newest event that set or confirmed the present state; ``hits`` counts the
     events that raised. Without hits it is no life at all, only the note that the object was heard of.
+    ``severity`` is the X.733 word that the raising event carried, if any.
     """
 
     occurrence_id: str
@@ -249,6 +267,7 @@ class Occurrence:
     changed_at: datetime.datetime | None = None
     cleared_at: datetime.datetime | None = None
     hits: int = 1
+    severity: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from eventalarm.evaluator import query
 from eventalarm.evaluator.decide import Decision
 from eventalarm.evaluator.query import Verdict
-from eventalarm.model import ALARM, Alarm, Event, Kind, Occurrence, Transition
+from eventalarm.model import ALARM, Alarm, Event, Kind, Occurrence, Transition, fault_severity
 
 NewId = Callable[[], str]
 
@@ -174,6 +174,7 @@ class Ledger:
             raised_at=self._now,
             changed_at=None if raised else self._now,
             cleared_at=None if raised else self._now,
+            severity=fault_severity(subject.event),
         )
 
     def outcome(self) -> Outcome:

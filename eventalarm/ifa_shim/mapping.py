@@ -11,7 +11,7 @@ from typing import Any, Final
 from eventalarm.ifa_shim.fold import Life, fold
 from eventalarm.ifa_shim.history import AodhAlarm, Record, event_of, query_of, read_records
 from eventalarm.ifa_shim.own import OwnStep, own_life
-from eventalarm.ifa_shim.record import IfaAlarm, Severity, State, object_alarm_id, rfc3339
+from eventalarm.ifa_shim.record import IfaAlarm, Severity, State, rfc3339
 from eventalarm.ifa_shim.resource import (
     EVENT_TYPES,
     faulty_resource,
@@ -20,7 +20,7 @@ from eventalarm.ifa_shim.resource import (
     targets,
 )
 from eventalarm.ifa_shim.settings import InsufficientData, Settings
-from eventalarm.model import Event, Kind, Occurrence, parse_time
+from eventalarm.model import Event, Kind, Occurrence, fault_severity, object_alarm_id, parse_time
 
 DETAIL_LENGTH: Final = 255
 MAX_DETAILS: Final = 64
@@ -55,6 +55,7 @@ class _Case:
     event_time: datetime.datetime
     acknowledged: datetime.datetime | None
     message_id: str = ""
+    severity: str | None = None
     correlated: Sequence[str] = ()
 
 
@@ -144,6 +145,7 @@ def from_occurrence(
         event_time=_generated(raising) or occurrence.raised_at,
         acknowledged=acknowledged,
         message_id=event.message_id if event is not None else "",
+        severity=occurrence.severity,
         correlated=correlated,
     )
     return _build(case, settings)
@@ -240,13 +242,8 @@ def _perceived(case: _Case, settings: Settings) -> Severity:
     if case.life.unknown and settings.insufficient_data is InsufficientData.INDETERMINATE:
         return Severity.INDETERMINATE
     fixed = settings.override(case.subject.name, case.fault_type)
-    return fixed or said_by(case.event) or settings.severity(case.subject.severity)
-
-
-def said_by(event: Event | None) -> Severity | None:
-    """Return the X.733 severity that an event carries in its trait ``severity``, if it is one of a fault."""
-    word = event.first_trait(["severity"]).upper() if event is not None else ""
-    return Severity(word) if word in Severity.__members__ and word != Severity.CLEARED else None
+    said = case.severity or (fault_severity(case.event) if case.event is not None else None)
+    return fixed or (Severity(said) if said else settings.severity(case.subject.severity))
 
 
 def _named_correlations(event: Event | None) -> list[str]:

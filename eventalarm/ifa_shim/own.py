@@ -51,6 +51,9 @@ def own_life(
     steps = sorted((_step(t) for t in transitions if t.kind in STEP_KINDS), key=lambda step: step.at)
     if not steps or steps[0].kind is not StepKind.RAISED:
         steps.insert(0, Step(StepKind.RAISED, occurrence.raised_at))
+    if occurrence.raised and occurrence.hits > 1 and len(steps) == 1 and occurrence.changed_at is not None:
+        # The repetitions were not read, or are no longer kept; the last one left its time.
+        steps.append(Step(StepKind.REPEATED, occurrence.changed_at))
     life = Life(occurrence.raised_at, None, None, (steps[0],), hits=max(occurrence.hits, 1))
     for step in sorted([*steps[1:], *_edits(occurrence, edits)], key=lambda step: step.at):
         life = _follow(life, step, settings)

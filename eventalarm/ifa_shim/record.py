@@ -5,13 +5,9 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
-import uuid
 from typing import Final
 
 from eventalarm.model import UTC
-
-# Names of (alarm, managed object) pairs; never change it, consumers keep the ids.
-NAMESPACE: Final = uuid.UUID("6b1f3c52-8d0e-5c4b-9d57-0d6a3f1f7e21")
 
 
 class Severity(enum.StrEnum):
@@ -126,8 +122,3 @@ class IfaAlarm:
 def rfc3339(moment: datetime.datetime) -> str:
     """Return an aware time as RFC 3339 in UTC, always with microseconds (``2026-03-01T10:00:00.000000Z``)."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def object_alarm_id(aodh_alarm_id: str, managed_object: str) -> str:
-    """Return the id of an alarm on one of several managed objects: always the same for the same pair."""
-    return str(uuid.uuid5(NAMESPACE, f"{aodh_alarm_id}\n{managed_object}"))

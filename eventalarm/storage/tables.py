@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from eventalarm.model import UTC
+from eventalarm.model import UTC, object_alarm_id
 
 metadata = sa.MetaData()
 aodh_metadata = sa.MetaData()
@@ -100,6 +100,13 @@ alarm_history = sa.Table(
     sa.Column("severity", sa.String(50)),
 )
 
+
+def _object_id(context: Any) -> str:
+    """Return the id of the row's (alarm, managed object), by which consumers of the IFA API ask for it."""
+    values = context.get_current_parameters()
+    return object_alarm_id(values["alarm_id"], values["managed_object"])
+
+
 # One row for each life of an alarm on a managed object; ``latest`` is true on the newest one and NULL on
 # the others, so that the unique index holds for the newest only.
 occurrence = sa.Table(
@@ -116,9 +123,15 @@ occurrence = sa.Table(
     sa.Column("changed_at", UtcDateTime),
     sa.Column("cleared_at", UtcDateTime),
     sa.Column("hits", sa.Integer, nullable=False),
+    sa.Column("severity", sa.String(16)),
+    sa.Column("object_id", ID, default=_object_id),
     sa.UniqueConstraint("alarm_id", "managed_object", "latest", name="uq_eventalarm_occurrence_latest"),
     sa.Index("ix_eventalarm_occurrence_raised", "alarm_id", "raised"),
     sa.Index("ix_eventalarm_occurrence_cleared", "cleared_at"),
+    sa.Index("ix_eventalarm_occurrence_object_id", "object_id"),
+    sa.Index("ix_eventalarm_occurrence_object", "managed_object"),
+    sa.Index("ix_eventalarm_occurrence_project", "project_id", "raised", "raised_at"),
+    sa.Index("ix_eventalarm_occurrence_all", "raised", "raised_at"),
     **OWN_TABLE_ARGS,
 )
 
@@ -187,5 +200,39 @@ worker = sa.Table(
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("expires_at", UtcDateTime, nullable=False),
     sa.Column("last_event_at", UtcDateTime),
+    **OWN_TABLE_ARGS,
+)
+
+# That somebody took note of one life of an alarm on a managed object; the next life knows nothing of it.
+acknowledgement = sa.Table(
+    "eventalarm_acknowledgement",
+    metadata,
+    sa.Column("object_id", ID, primary_key=True),
+    sa.Column("alarm_id", ALARM_ID, nullable=False),
+    sa.Column("project_id", sa.String(128), nullable=False),
+    sa.Column("life", sa.String(64), nullable=False),
+    sa.Column("acknowledged_at", UtcDateTime, nullable=False),
+    sa.Column("user_id", sa.String(128)),
+    sa.Index("ix_eventalarm_acknowledgement_at", "acknowledged_at"),
+    **OWN_TABLE_ARGS,
+)
+
+# Who wants to be told of which alarms; ``authentication`` is encrypted.
+subscription = sa.Table(
+    "eventalarm_subscription",
+    metadata,
+    sa.Column("subscription_id", ID, primary_key=True),
+    sa.Column("project_id", sa.String(128), nullable=False),
+    sa.Column("user_id", sa.String(128)),
+    sa.Column("all_projects", sa.Boolean, nullable=False),
+    sa.Column("callback_uri", LONG_TEXT, nullable=False),
+    sa.Column("filter", LONG_TEXT, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("authentication", LONG_TEXT),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("suspended_at", UtcDateTime),
+    sa.UniqueConstraint("project_id", "digest", name="uq_eventalarm_subscription_once"),
+    sa.Index("ix_eventalarm_subscription_project", "project_id", "subscription_id"),
     **OWN_TABLE_ARGS,
 )

@@ -22,9 +22,8 @@ from eventalarm.ifa_shim import (
     read_records,
     rfc3339,
 )
-from eventalarm.ifa_shim.record import object_alarm_id
 from eventalarm.ifa_shim.settings import InsufficientData, Settings
-from eventalarm.model import ALARM, OK, UNKNOWN, UTC, Kind
+from eventalarm.model import ALARM, OK, UNKNOWN, UTC, Kind, object_alarm_id
 from tests.builders import at, rule
 from tests.unit.ifa_shim.parts import (
     SERVER,
