@@ -31,6 +31,10 @@ ROW_COLUMNS: Final = (
     alarm.c.insufficient_data_actions,
     alarm.c.time_constraints,
 )
+# Built once, for it is sent with every batch.
+CHANGED: Final = sa.select(alarm.c.alarm_id, alarm.c.project_id, alarm.c.timestamp).where(
+    alarm.c.timestamp >= sa.bindparam("moment", type_=alarm.c.timestamp.type)
+)
 NEVER: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 CHUNK: Final = 500
 
@@ -90,9 +94,8 @@ class AlarmReader:
 
     def changed_since(self, moment: datetime.datetime) -> Iterable[DefinitionChange]:
         """Return the alarms whose definition changed at or after *moment*, whatever their type is now."""
-        columns = (alarm.c.alarm_id, alarm.c.project_id, alarm.c.timestamp)
         with self._database.read() as connection:
-            rows = connection.execute(sa.select(*columns).where(alarm.c.timestamp >= moment)).all()
+            rows = connection.execute(CHANGED, {"moment": moment}).all()
         return [DefinitionChange(row.alarm_id, row.project_id or "", row.timestamp) for row in rows]
 
     def _enabled(self) -> sa.Select[Any]:

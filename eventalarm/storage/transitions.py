@@ -25,6 +25,48 @@ REASON: Final = re.compile(r"Event <id=(.+?),event_type=")
 
 OCCURRENCE_COLUMNS: Final = tuple(occurrence.c[field.name] for field in dataclasses.fields(Occurrence))
 
+# Statements are built once: building one costs as much as its round trip.
+_ALARMS: Final = sa.bindparam("alarms", expanding=True)
+_OBJECTS: Final = sa.bindparam("objects", expanding=True)
+_IDS: Final = sa.bindparam("ids", expanding=True)
+
+LOCK: Final = (
+    sa.select(*ROW_COLUMNS)
+    .where(alarm.c.alarm_id.in_(_ALARMS))
+    .order_by(alarm.c.alarm_id)
+    .with_for_update(key_share=True)
+)
+LIVES: Final = sa.select(*OCCURRENCE_COLUMNS).where(
+    occurrence.c.alarm_id.in_(_ALARMS), occurrence.c.managed_object.in_(_OBJECTS), occurrence.c.latest
+)
+RAISED: Final = (
+    sa.select(occurrence.c.alarm_id, sa.func.count())
+    .where(occurrence.c.alarm_id.in_(_ALARMS), occurrence.c.raised)
+    .group_by(occurrence.c.alarm_id)
+)
+SEEN: Final = sa.select(transition.c.alarm_id, transition.c.managed_object, transition.c.message_id).where(
+    transition.c.alarm_id.in_(_ALARMS), transition.c.message_id.in_(sa.bindparam("messages", expanding=True))
+)
+ELSEWHERE: Final = sa.select(alarm_history.c.alarm_id, alarm_history.c.detail).where(
+    alarm_history.c.alarm_id.in_(_ALARMS),
+    alarm_history.c.type == STATE_TRANSITION,
+    alarm_history.c.timestamp >= sa.bindparam("since", type_=alarm_history.c.timestamp.type),
+)
+SUPERSEDE: Final = occurrence.update().where(occurrence.c.occurrence_id.in_(_IDS)).values(latest=None)
+REPLACE: Final = occurrence.delete().where(occurrence.c.occurrence_id.in_(_IDS))
+ADD_LIVES: Final = occurrence.insert()
+ADD_TRANSITIONS: Final = transition.insert()
+ADD_HISTORY: Final = alarm_history.insert()
+SET_STATE: Final = (
+    alarm.update()
+    .where(alarm.c.alarm_id == sa.bindparam("only"))
+    .values(
+        state=sa.bindparam("state"),
+        state_reason=sa.bindparam("reason"),
+        state_timestamp=sa.bindparam("now", type_=alarm.c.state_timestamp.type),
+    )
+)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StateChange:
@@ -47,13 +89,8 @@ class Transaction:
         """Lock and return the alarms that still exist, in one order for all processes."""
         found: dict[str, Alarm] = {}
         for chunk in in_chunks(alarm_ids):
-            query = (
-                sa.select(*ROW_COLUMNS)
-                .where(alarm.c.alarm_id.in_(chunk))
-                .order_by(alarm.c.alarm_id)
-                .with_for_update(key_share=True)
-            )
-            found.update((row.alarm_id, to_alarm(row)) for row in self.connection.execute(query))
+            rows = self.connection.execute(LOCK, {"alarms": chunk})
+            found.update((row.alarm_id, to_alarm(row)) for row in rows)
         return found
 
     def occurrences(
@@ -63,37 +100,25 @@ class Transaction:
         found: dict[tuple[str, str], Occurrence] = {}
         objects = sorted(managed_objects)
         for chunk in in_chunks(alarm_ids):
-            query = sa.select(*OCCURRENCE_COLUMNS).where(
-                occurrence.c.alarm_id.in_(chunk),
-                occurrence.c.managed_object.in_(objects),
-                occurrence.c.latest,
-            )
-            for row in self.connection.execute(query):
-                found[row.alarm_id, row.managed_object] = Occurrence(**row._mapping)
+            for row in self.connection.execute(LIVES, {"alarms": chunk, "objects": objects}):
+                life = Occurrence(*row)
+                found[life.alarm_id, life.managed_object] = life
         return found
 
     def raised_counts(self, alarm_ids: Collection[str]) -> dict[str, int]:
         """Return on how many managed objects each alarm is raised."""
         found: dict[str, int] = {}
         for chunk in in_chunks(alarm_ids):
-            query = (
-                sa.select(occurrence.c.alarm_id, sa.func.count())
-                .where(occurrence.c.alarm_id.in_(chunk), occurrence.c.raised)
-                .group_by(occurrence.c.alarm_id)
-            )
-            found.update((row[0], row[1]) for row in self.connection.execute(query))
+            found.update((row[0], row[1]) for row in self.connection.execute(RAISED, {"alarms": chunk}))
         return found
 
     def seen(self, alarm_ids: Collection[str], message_ids: Collection[str]) -> set[tuple[str, str, str]]:
         """Return which (alarm, managed object, message) already caused a transition (G2)."""
         found: set[tuple[str, str, str]] = set()
-        columns = (transition.c.alarm_id, transition.c.managed_object, transition.c.message_id)
         messages = sorted(message_ids)
         for chunk in in_chunks(alarm_ids):
-            query = sa.select(*columns).where(
-                transition.c.alarm_id.in_(chunk), transition.c.message_id.in_(messages)
-            )
-            found.update((row[0], row[1], row[2]) for row in self.connection.execute(query))
+            rows = self.connection.execute(SEEN, {"alarms": chunk, "messages": messages})
+            found.update((row[0], row[1], row[2]) for row in rows)
         return found
 
     def handled_elsewhere(self, alarm_ids: Collection[str], since: datetime.datetime) -> set[tuple[str, str]]:
@@ -103,12 +128,7 @@ class Transaction:
         """
         found: set[tuple[str, str]] = set()
         for chunk in in_chunks(alarm_ids):
-            query = sa.select(alarm_history.c.alarm_id, alarm_history.c.detail).where(
-                alarm_history.c.alarm_id.in_(chunk),
-                alarm_history.c.type == STATE_TRANSITION,
-                alarm_history.c.timestamp >= since,
-            )
-            for alarm_id, detail in self.connection.execute(query):
+            for alarm_id, detail in self.connection.execute(ELSEWHERE, {"alarms": chunk, "since": since}):
                 named = REASON.search(detail or "")
                 if named is not None:
                     found.add((alarm_id, text.key(named[1])))
@@ -131,25 +151,29 @@ class Transaction:
         *known* are the ids that the database holds already, *superseded* those that are the latest no more.
         """
         for chunk in in_chunks([i for i in superseded if i in known]):
-            self.connection.execute(
-                occurrence.update().where(occurrence.c.occurrence_id.in_(chunk)).values(latest=None)
-            )
+            self.connection.execute(SUPERSEDE, {"ids": chunk})
         if not changed:
             return
         # Delete and insert is portable and costs two statements for any number of rows.
         for chunk in in_chunks([o.occurrence_id for o in changed if o.occurrence_id in known]):
-            self.connection.execute(occurrence.delete().where(occurrence.c.occurrence_id.in_(chunk)))
+            self.connection.execute(REPLACE, {"ids": chunk})
         rows = [_occurrence_row(o, o.occurrence_id not in superseded) for o in changed]
-        self.connection.execute(occurrence.insert(), rows)
+        self.connection.execute(ADD_LIVES, rows)
 
     def write_transitions(self, transitions: Iterable[Transition]) -> None:
         """Record transitions; unique per alarm, managed object and message."""
         rows = [_transition_row(t) for t in transitions]
         if rows:
-            self.connection.execute(transition.insert(), rows)
+            self.connection.execute(ADD_TRANSITIONS, rows)
 
     def write_states(self, changes: Mapping[str, StateChange], now: datetime.datetime) -> None:
         """Write the columns that the evaluator owns, and no others (G4)."""
+        if len(changes) == 1:
+            (change,) = changes.values()
+            reason = text.for_aodh(change.reason)
+            values = {"only": change.alarm_id, "state": change.state, "reason": reason, "now": now}
+            self.connection.execute(SET_STATE, values)
+            return
         by_state: dict[str, list[StateChange]] = {}
         for change in changes.values():
             by_state.setdefault(change.state, []).append(change)
@@ -169,7 +193,7 @@ class Transaction:
     def write_history(self, changes: Sequence[StateChange], now: datetime.datetime) -> None:
         """Add Aodh's own ``state transition`` records, so that its alarm-history keeps working."""
         if changes:
-            self.connection.execute(alarm_history.insert(), [_history_row(c, now) for c in changes])
+            self.connection.execute(ADD_HISTORY, [_history_row(c, now) for c in changes])
 
 
 def _occurrence_row(life: Occurrence, latest: bool) -> dict[str, Any]:
