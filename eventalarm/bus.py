@@ -21,6 +21,10 @@ KEEP_QUEUES: Final = {"amqp_durable_queues": "true", "amqp_auto_delete": "false"
 # for a quorum queue and never confirm it: then the sooner we know, the sooner we send it again.
 SENDING: Final = {"heartbeat_timeout_threshold": "15", "kombu_reconnect_delay": "0"}
 
+# The driver's pauses between tries grow to half a minute; whoever waits for alarms wants them when the broker
+# is back, not half a minute later.
+LISTENING: Final = {"rabbit_interval_max": "2"}
+
 # What RabbitMQ (channel error 406) and Kafka say of a message that exceeds their limit.
 TOO_LARGE: Final = re.compile(
     r"message size \d+ is larger than|MSG_SIZE_TOO_LARGE|message size too large", re.I
@@ -49,10 +53,10 @@ def get_transport(
     *conf* says otherwise for the services' own queues: alarms would be forgotten when the broker or the
     last listener restarts. What the deployer put into the URL still wins.
 
-    *prefetch* makes a transport for listening and bounds its unacknowledged messages (RabbitMQ). Without it
-    the transport is for sending: it replaces a broken connection without a pause, and waits 15 s at most for
-    a confirmation. *options* are options of the oslo.messaging driver by name, stronger than *conf* and URL.
-    Nothing is connected yet.
+    *prefetch* makes a transport for listening: it bounds its unacknowledged messages (RabbitMQ) and is back
+    a few seconds after the broker, however long that was away. Without it the transport is for sending: it
+    replaces a broken connection without a pause, and waits 15 s at most for a confirmation. *options* are
+    options of the oslo.messaging driver by name, stronger than *conf* and URL. Nothing is connected yet.
 
     :raises InvalidOption: naming ``transport_url`` or the driver option that cannot work.
     """
@@ -62,7 +66,7 @@ def get_transport(
     defaults: dict[str, str] = {}
     if driver_name(parsed) in RABBIT_DRIVERS:
         defaults = KEEP_QUEUES | (
-            SENDING if prefetch is None else {"rabbit_qos_prefetch_count": str(prefetch)}
+            SENDING if prefetch is None else LISTENING | {"rabbit_qos_prefetch_count": str(prefetch)}
         )
     parsed.query = {**defaults, **parsed.query, **(options or {})}
     return _open(conf, parsed)

@@ -56,6 +56,12 @@ def test_quorum_queues_of_the_configuration_are_kept(conf: cfg.ConfigOpts) -> No
     assert rabbit_options(bus.get_transport(conf)).rabbit_quorum_queue
 
 
+def test_a_listener_looks_often_for_a_broker_that_is_away(conf: cfg.ConfigOpts) -> None:
+    assert rabbit_options(bus.get_transport(conf, "rabbit://h", prefetch=7)).rabbit_interval_max == 2
+    patient = "rabbit://h?rabbit_interval_max=9"
+    assert rabbit_options(bus.get_transport(conf, patient, prefetch=7)).rabbit_interval_max == 9
+
+
 def test_prefetch_is_bounded_unless_the_url_says_otherwise(conf: cfg.ConfigOpts) -> None:
     assert rabbit_options(bus.get_transport(conf, "rabbit://h", prefetch=7)).rabbit_qos_prefetch_count == 7
     url = "rabbit://h?rabbit_qos_prefetch_count=9"
