@@ -1,0 +1,167 @@
+"""From the configuration to the checks, in the order of an event's way."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import socket
+import threading
+from collections.abc import Callable
+
+from oslo_config import cfg
+
+from eventalarm import bus, service
+from eventalarm.conf import GROUP
+from eventalarm.delivery import options as delivery_options
+from eventalarm.delivery.fence import Fence
+from eventalarm.exceptions import EventAlarmError
+from eventalarm.model import JSONDict
+from eventalarm.pulse import CANARY
+from eventalarm.status import broker, canary, pipeline, store, upgrade
+from eventalarm.status.outcome import Finding, Level
+from eventalarm.status.runner import Check
+from eventalarm.storage.database import Database
+from eventalarm.storage.signs import living
+
+LOOPBACK = "127.0.0.1"
+DISCARD_PORT = 9
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line asks for; times in seconds, ``canary_address`` is HOST[:PORT] or empty."""
+
+    event_pipeline: str = ""
+    canary: bool = False
+    canary_address: str = ""
+    timeout: float = 10.0
+    warn_after: float = 30.0
+    fail_after: float = 300.0
+    longest_silence: float = 86400.0
+
+
+class Checkup:
+    """The checks of one deployment; everything is opened when first asked for."""
+
+    def __init__(self, conf: cfg.ConfigOpts, wishes: Wishes) -> None:
+        self._conf = conf
+        self._wishes = wishes
+        self._lock = threading.Lock()
+        self._database: Database | None = None
+        self._in_flight = ""
+
+    def checks(self) -> list[Check]:
+        """Return what is to be looked at."""
+        wishes, schema = self._wishes, ("schema",)
+        found = [
+            Check("configuration", self._configuration),
+            Check("pipeline", self._pipeline, ("configuration",)),
+            Check("broker", lambda: broker.look_at_hosts(self._conf, wishes.timeout), ("configuration",)),
+            Check("queue", lambda: broker.look_at_queue(self._conf, wishes.timeout), ("broker",)),
+            Check("database", self._reach_database, ("configuration",)),
+            Check("schema", self._of_database(store.look_at_schema), ("database",)),
+            Check("listeners", self._of_database(store.look_at_listeners), schema),
+            Check("alarms", self._of_database(store.look_at_alarms), schema),
+            Check("outbox", self._of_database(self._outbox), schema),
+            Check("failed deliveries", self._of_database(store.look_at_failed), schema),
+        ]
+        if wishes.canary:
+            needs = ("configuration", "listeners")
+            found.append(Check("canary", self._of_database(self._canary), needs, extra=wishes.timeout))
+        return found
+
+    def close(self) -> None:
+        """Remove what a canary left that was broken off, and let go of the database.
+
+        :raises Retryable: when the database failed; the next canary removes it then.
+        """
+        if self._database is not None:
+            if self._in_flight:
+                canary.remove(self._database, self._in_flight)
+            self._database.dispose()
+
+    def _of_database(self, look: Callable[[Database], Finding]) -> Callable[[], Finding]:
+        return lambda: look(self._opened())
+
+    def _opened(self) -> Database:
+        with self._lock:
+            if self._database is None:
+                self._database = service.database(self._conf)
+            return self._database
+
+    def _configuration(self) -> Finding:
+        unknown = upgrade.unknown_options(self._conf)
+        files = ", ".join(self._conf.config_file or []) or "no file, only defaults and the environment"
+        if unknown:
+            remedy = "correct or remove them: they have no effect"
+            return Finding(Level.WARNING, f"read {files}; unknown options: {', '.join(unknown)}", remedy)
+        return Finding(Level.OK, f"read {files}")
+
+    def _reach_database(self) -> Finding:
+        self._opened().now()
+        return Finding(Level.OK, f"{self._opened().dialect} answers")
+
+    def _outbox(self, database: Database) -> Finding:
+        return store.look_at_outbox(database, self._wishes.warn_after, self._wishes.fail_after)
+
+    def _pipeline(self) -> Finding:
+        path = pathlib.Path(self._wishes.event_pipeline or pipeline.USUAL_PLACE)
+        feed = None
+        if self._wishes.event_pipeline or path.exists():
+            feed = pipeline.read(path, self._conf[GROUP].topic)
+        return pipeline.look(feed, self._heard(), self._wishes.longest_silence)
+
+    def _heard(self) -> pipeline.Heard | None:
+        try:
+            alive = living(self._opened())
+        except EventAlarmError:
+            return None
+        return pipeline.Heard(bool(alive.hosts), alive.last_event_at, alive.now)
+
+    def _canary(self, database: Database) -> Finding:
+        settings = delivery_options.from_conf(self._conf)
+        host, port = self._canary_address(living(database).hosts)
+        if Fence(settings.deny_networks).refuses(host):
+            return Finding(
+                Level.SKIPPED,
+                f"the fence ([eventalarm_delivery] deny_networks) denies webhooks to {host}",
+                "name another address of this host: --canary-address",
+            )
+        group = self._conf[GROUP]
+        options = canary.CanaryOptions(
+            host, port, self._wishes.timeout, group.owner_traits[0], group.resource_traits[0]
+        )
+        transport = bus.get_transport(self._conf)
+
+        def publish(event: JSONDict) -> None:
+            names = {"topic": group.topic, "exchange": group.exchange}
+            bus.send(transport, event_type=CANARY, payload=[event], **names)
+
+        try:
+            self._in_flight = canary.new_id()
+            finding = canary.fly(database, publish, options, self._in_flight)
+            self._in_flight = ""
+            return finding
+        finally:
+            transport.cleanup()
+
+    def _canary_address(self, hosts: tuple[str, ...]) -> tuple[str, int]:
+        """Return where listeners on *hosts* reach us: the loopback interface if they are all here."""
+        if self._wishes.canary_address:
+            host, _, port = self._wishes.canary_address.partition(":")
+            return host, int(port or 0)
+        if set(hosts) <= {socket.gethostname()}:
+            return LOOPBACK, 0
+        return _own_address(bus.transport_url(self._conf)), 0
+
+
+def _own_address(url: object) -> str:
+    """Return our address on the way to the broker, to which listeners have one, too; nothing is sent."""
+    for host in getattr(url, "hosts", ()):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((host.hostname, host.port or DISCARD_PORT))
+            except OSError:
+                continue
+            return str(probe.getsockname()[0])
+    return LOOPBACK

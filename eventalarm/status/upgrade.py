@@ -1,0 +1,65 @@
+"""``eventalarm-status upgrade check``: what OpenStack's operators run before services are restarted."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from oslo_config import cfg
+from oslo_upgradecheck import upgradecheck
+
+from eventalarm import conf as options
+from eventalarm import service
+from eventalarm.exceptions import EventAlarmError
+from eventalarm.storage import schema
+
+
+def unknown_options(conf: cfg.ConfigOpts) -> list[str]:
+    """Return the options of our groups in the configuration files that this release does not know."""
+    known = {
+        group: {name for opt in opts for name in (opt.name, opt.dest, *_deprecated(opt))}
+        for group, opts in options.list_opts()
+    }
+    found: dict[str, None] = {}
+    for path in conf.config_file or []:
+        sections: dict[str, dict[str, list[str]]] = {}
+        with contextlib.suppress(cfg.ParseError, OSError):
+            cfg.ConfigParser(path, sections).parse()
+        for group, names in known.items():
+            for name in sections.get(group, {}):
+                if name not in names and name.replace("-", "_") not in names:
+                    found[f"[{group}] {name}"] = None
+    return list(found)
+
+
+def _deprecated(opt: Any) -> list[str]:
+    return [old.name for old in opt.deprecated_opts if old.name]
+
+
+class Checks(upgradecheck.UpgradeCommands):
+    """The checks, in the form of oslo.upgradecheck; ``check()`` prints a table and returns the exit code."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+
+    def _schema(self) -> Any:
+        try:
+            database = service.database(self._conf)
+            try:
+                status = schema.check(database)
+            finally:
+                database.dispose()
+        except EventAlarmError as exc:
+            return upgradecheck.Result(upgradecheck.Code.FAILURE, str(exc))
+        current = status.state is schema.SchemaState.CURRENT
+        code = upgradecheck.Code.SUCCESS if current else upgradecheck.Code.FAILURE
+        return upgradecheck.Result(code, status.message)
+
+    def _options(self) -> Any:
+        unknown = unknown_options(self._conf)
+        if not unknown:
+            return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+        text = f"options that this release does not know, which have no effect: {', '.join(unknown)}"
+        return upgradecheck.Result(upgradecheck.Code.WARNING, text)
+
+    _upgrade_checks = (("Schema", _schema), ("Options", _options))

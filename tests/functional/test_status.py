@@ -1,0 +1,207 @@
+"""``eventalarm-status`` on a real cloud: names the broken hop, and sends a canary through all of them."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from eventalarm import bus
+from eventalarm.status import canary
+from eventalarm.status.assemble import Checkup, Wishes
+from eventalarm.status.outcome import Finding, Level
+from eventalarm.status.runner import Runner
+from eventalarm.storage import tables
+from tests.functional.cloud import Cloud, make_event
+from tests.functional.conftest import Spawn
+from tests.functional.helpers import WebhookSink, console_script, wait_until
+from tests.functional.services import RabbitMQ
+
+
+@pytest.fixture
+def cloud(spawn: Spawn, tmp_path: pathlib.Path, aodh_mariadb_url: str, rabbit_url: str) -> Iterator[Cloud]:
+    made = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url, eventalarm_delivery={"lease": 1.0})
+    yield made
+    made.close()
+
+
+def look(cloud: Cloud, **wishes: Any) -> dict[str, Finding]:
+    checkup = Checkup(cloud.conf, Wishes(**{"timeout": 10.0, **wishes}))
+    try:
+        results = Runner(checkup.checks(), 10.0, lambda _text: None).run()
+    finally:
+        checkup.close()
+    return {result.name: result.finding for result in results}
+
+
+def levels(found: dict[str, Finding]) -> dict[str, str]:
+    return {name: finding.level.value for name, finding in found.items()}
+
+
+def left_over(cloud: Cloud) -> int:
+    with cloud.database.read() as connection:
+        counts = [
+            connection.execute(sa.select(sa.func.count()).where(table.c.alarm_id.startswith(canary.PREFIX)))
+            for table in (
+                tables.alarm,
+                tables.alarm_history,
+                tables.occurrence,
+                tables.transition,
+                tables.delivery,
+            )
+        ]
+        return sum(count.scalar_one() for count in counts)
+
+
+def command(cloud: Cloud, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [console_script("eventalarm-status"), *words, "--config-file", str(cloud.conf_path)],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+def test_from_nothing_to_a_flying_canary(cloud: Cloud, figure: Any) -> None:
+    found = look(cloud, canary=True)
+    assert levels(found) == {
+        "configuration": "OK",
+        "pipeline": "WARNING",
+        "broker": "OK",
+        "queue": "FAILED",
+        "database": "OK",
+        "schema": "FAILED",
+        "listeners": "SKIPPED",
+        "alarms": "SKIPPED",
+        "outbox": "SKIPPED",
+        "failed deliveries": "SKIPPED",
+        "canary": "SKIPPED",
+    }
+    assert found["schema"].remedy == "run eventalarm-dbsync"
+    assert "there is no queue event_eval.sample" in found["queue"].message
+
+    cloud.dbsync()
+    cloud.create_alarm()
+    found = look(cloud)
+    assert (found["schema"].level, found["listeners"].level) == (Level.OK, Level.FAILED)
+    assert "start eventalarm-listener" in found["listeners"].remedy
+
+    listener = cloud.start_listener()
+    done = command(cloud, "check", "--canary", "--json")
+    told = json.loads(done.stdout)
+    checks = {check["check"]: check for check in told["checks"]}
+    assert (told["code"], done.returncode, done.stderr) == (1, 1, "")
+    assert {name for name, check in checks.items() if check["level"] != "OK"} == {"pipeline"}
+    assert "no event has come from Ceilometer" in checks["pipeline"]["message"]
+    assert checks["queue"]["figures"] == {"messages": 0, "consumers": 1}
+    assert checks["alarms"]["figures"] == {"event": 1}
+    figure(f"canary: {checks['canary']['figures']['milliseconds']} ms from event to webhook")
+    assert left_over(cloud) == 0
+
+    cloud.publish(make_event("vm-9"))
+    wait_until(lambda: look(cloud)["pipeline"].level is Level.OK, 30.0, "the event to be seen")
+    assert "the last event came" in look(cloud)["pipeline"].message
+    assert set(levels(look(cloud, canary=True)).values()) == {"OK"}
+
+    listener.kill()
+    wait_until(lambda: look(cloud)["listeners"].level is Level.FAILED, 30.0, "the lease to end")
+    assert "no listener takes events" in look(cloud)["queue"].message
+
+
+def test_a_canary_that_does_not_arrive_leaves_nothing_and_says_where_it_stopped(cloud: Cloud) -> None:
+    cloud.dbsync()
+    options = canary.CanaryOptions("127.0.0.1", 0, 0.2, "project_id", "resource_id")
+    lost = canary.fly(cloud.database, lambda _event: None, options, canary.new_id())
+    assert (lost.level, left_over(cloud)) == (Level.FAILED, 0)
+    assert "no listener took the event" in lost.message
+
+    def defect(_event: Any) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        canary.fly(cloud.database, defect, options, canary.new_id())
+    assert left_over(cloud) == 0
+
+    # Killed ones: one long ago, one just now.
+    old, young = canary.new_id(), canary.new_id()
+    for alarm_id in (old, young):
+        canary._insert(cloud.database, alarm_id, "http://127.0.0.1:1/")
+    with cloud.database.begin() as connection:
+        change = sa.update(tables.alarm).where(tables.alarm.c.alarm_id == old)
+        connection.execute(change.values(timestamp=cloud.database.now() - 2 * canary.LEFT_AFTER))
+    canary.remove_left_behind(cloud.database)
+    with cloud.database.read() as connection:
+        left = list(connection.execute(sa.select(tables.alarm.c.alarm_id)).scalars())
+    assert left == [young]
+
+
+def test_a_fenced_canary_does_not_fly(spawn: Spawn, tmp_path: pathlib.Path, aodh_sqlite_url: str) -> None:
+    fence = {"deny_networks": "127.0.0.0/8"}
+    cloud = Cloud(spawn, tmp_path, aodh_sqlite_url, "fake://", eventalarm_delivery=fence)
+    cloud.dbsync()
+    with cloud.database.begin() as connection:
+        row = {"worker_id": "w", "host": "elsewhere", "expires_at": cloud.database.now().replace(year=2999)}
+        connection.execute(sa.insert(tables.worker), row)
+    found = look(cloud, canary=True, canary_address="127.0.0.1")
+    assert found["canary"].level is Level.SKIPPED
+    assert "deny_networks" in found["canary"].message
+    assert (found["broker"].level, found["queue"].level) == (Level.SKIPPED, Level.SKIPPED)
+    cloud.close()
+
+
+def test_a_transient_queue_and_an_old_outbox(
+    cloud: Cloud, rabbitmq: RabbitMQ, webhook_sink: WebhookSink
+) -> None:
+    cloud.dbsync()
+    transport = bus.get_transport(
+        cloud.conf, options={"amqp_durable_queues": "false", "rabbit_transient_quorum_queue": "false"}
+    )
+    names = {"topic": cloud.conf.eventalarm.topic, "exchange": "other"}
+    bus.send(transport, event_type="e", payload=[], **names)
+    transport.cleanup()
+    assert not rabbitmq.queues(cloud.conf.transport_url)["event_eval.sample"]["durable"]
+    now = cloud.database.now()
+    long_ago = now.replace(year=now.year - 1)
+    row = {
+        "delivery_id": "d",
+        "transition_id": "t",
+        "order_key": "k",
+        "alarm_id": "a",
+        "project_id": "p",
+        "action": "http://h/",
+        "created_at": long_ago,
+        "next_attempt_at": long_ago,
+    }
+    failed = {**row, "delivery_id": "f", "order_key": "l", "state": "failed", "finished_at": now}
+    with cloud.database.begin() as connection:
+        connection.execute(sa.insert(tables.delivery), {**row, "state": "pending"})
+        connection.execute(sa.insert(tables.delivery), failed)
+    found = look(cloud)
+    assert "it is not durable" in found["queue"].message
+    assert (found["outbox"].level, found["outbox"].figures["due"]) == (Level.FAILED, 1)
+    assert found["outbox"].figures["oldest_due"] == pytest.approx(365 * 86400, rel=0.01)
+    assert found["failed deliveries"].level is Level.WARNING
+    assert "eventalarm-delivery list" in found["failed deliveries"].remedy
+
+
+def test_what_cannot_be_configured_and_the_upgrade_check(cloud: Cloud) -> None:
+    upgrade = command(cloud, "upgrade", "check")
+    assert (upgrade.returncode, "run eventalarm-dbsync" in upgrade.stdout) == (2, True)
+    cloud.dbsync()
+    with cloud.conf_path.open("a") as conf:
+        conf.write("\n[eventalarm]\nwokers = 4\n")
+    upgrade = command(cloud, "upgrade", "check")
+    assert upgrade.returncode == 1
+    assert "[eventalarm] wokers" in upgrade.stdout
+    with cloud.conf_path.open("a") as conf:
+        conf.write("workers = many\n")
+    done = command(cloud, "check")
+    assert (done.returncode, done.stderr) == (2, "")
+    assert re.match(r"eventalarm FAILED: configuration\n.*\[eventalarm\] workers", done.stdout)
