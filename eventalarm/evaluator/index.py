@@ -15,7 +15,7 @@ and the cache reports a project in which it passes ``[eventalarm] max_scan_group
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from eventalarm.evaluator.operators import is_glob
@@ -80,20 +80,20 @@ Bucket = Group | dict[GroupKey, Group]
 
 
 class Table:
-    """Groups filed under keys of one kind (the values of one trait, or event types); counts its groups."""
+    """Groups filed under keys of one kind (the values of one trait, or event types); counts its groups.
 
-    __slots__ = ("_buckets", "groups")
+    ``get`` returns what is filed under a key, or None; it is called for every event, hence the dict's own.
+    """
+
+    __slots__ = ("_buckets", "get", "groups")
 
     def __init__(self) -> None:
         self._buckets: dict[object, Bucket] = {}
+        self.get = self._buckets.get
         self.groups = 0
 
     def __bool__(self) -> bool:
         return bool(self._buckets)
-
-    def get(self, key: object) -> Bucket | None:
-        """Return what is filed under *key*."""
-        return self._buckets.get(key)
 
     def keys(self) -> list[object]:
         """Return the keys at this moment."""
@@ -245,19 +245,25 @@ class ProjectIndex:
             resolved[event_type] = patterns
         return patterns
 
-    def _buckets(self, event: Event) -> Iterator[Bucket | None]:
+    def _buckets(self, event: Event) -> list[Bucket]:
+        held: list[Bucket] = []
         for trait, table in tuple(self._by_trait.items()):
             value = event.trait(trait)
             if value is not None:
-                yield table.get(value)
+                bucket = table.get(value)
+                if bucket is not None:
+                    held.append(bucket)
         if self._by_object:
-            for traits, table in tuple(self._by_object.items()):
-                yield table.get(event.first_trait(traits))
+            objects = [(table, event.first_trait(traits)) for traits, table in tuple(self._by_object.items())]
+            held.extend(bucket for table, key in objects if (bucket := table.get(key)) is not None)
         if self._by_type:
-            yield self._by_type.get(event.event_type)
+            bucket = self._by_type.get(event.event_type)
+            if bucket is not None:
+                held.append(bucket)
         if self._by_pattern:
-            for pattern in self._patterns_for(event.event_type):
-                yield self._by_pattern.get(pattern)
+            patterns = self._patterns_for(event.event_type)
+            held.extend(b for pattern in patterns if (b := self._by_pattern.get(pattern)) is not None)
+        return held
 
     def candidates(self, event: Event, now: Moment = None) -> list[Candidate]:
         """Return the alarms that match the event or recover by it, each once.
@@ -268,8 +274,6 @@ class ProjectIndex:
         found: list[Candidate] = []
         doubled = False
         for bucket in self._buckets(event):
-            if bucket is None:
-                continue
             for group in groups_of(bucket):
                 rule = group.rule
                 if rule.watches(event.event_type):
