@@ -140,6 +140,58 @@ LISTENER_OPTS: list[Any] = [
     ),
 ]
 
+RULE_OPTS: list[Any] = [
+    cfg.BoolOpt(
+        "require_resource_id",
+        default=False,
+        help="Refuse notification alarms that do not name the resource they watch (resource_id).",
+    ),
+    cfg.IntOpt(
+        "max_rule_size",
+        default=32768,
+        min=256,
+        max=60000,
+        help="Bytes that a notification rule may take as JSON. It must fit into Aodh's alarm table.",
+    ),
+    cfg.IntOpt(
+        "max_rule_depth",
+        default=8,
+        min=2,
+        max=64,
+        help="Levels to which and, or, not and lists may be nested in a query of a notification rule.",
+    ),
+    cfg.IntOpt("max_rule_conditions", default=100, min=1, help="Conditions in one query, at every level."),
+    cfg.IntOpt("max_rule_list", default=100, min=1, help="Values in one list, and event types in one rule."),
+    cfg.IntOpt("max_rule_value_length", default=1024, min=1, help="Characters of one value of a condition."),
+    cfg.IntOpt(
+        "max_rule_pattern_length",
+        default=255,
+        min=1,
+        help="Characters of a field, an event type, a wildcard or a regular expression in a rule.",
+    ),
+    cfg.IntOpt(
+        "max_scan_groups",
+        default=1000,
+        min=0,
+        help="Different rules without an equality on a trait that one project may have before it is reported: "
+        "every event of the project is tested against each of them that watches its type. They stay evaluated; "
+        "the report (a warning and a metric, once) says how to make them cheap.",
+    ),
+    cfg.IntOpt(
+        "max_event_traits",
+        default=10000,
+        min=1,
+        help="Traits that an event may have. An event with more is left out, counted as too_many_traits.",
+    ),
+    cfg.IntOpt(
+        "max_trait_length",
+        default=16384,
+        min=1,
+        help="Characters that the text of a trait may have to be compared. A longer one counts as absent, and "
+        "is counted as a bad trait.",
+    ),
+]
+
 DELIVERY_OPTS: list[Any] = [
     cfg.StrOpt(
         "mode",
@@ -226,7 +278,7 @@ DELIVERY_OPTS: list[Any] = [
 
 def list_opts() -> list[tuple[str, list[Any]]]:
     """Return the options by group, for oslo-config-generator."""
-    return [(GROUP, LISTENER_OPTS), (DELIVERY_GROUP, DELIVERY_OPTS)]
+    return [(GROUP, LISTENER_OPTS + RULE_OPTS), (DELIVERY_GROUP, DELIVERY_OPTS)]
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
