@@ -7,6 +7,8 @@ from typing import Any
 from oslo_config import cfg
 from oslo_config import types as cfg_types
 
+from eventalarm.conf_ifa import IFA_GROUP, IFA_OPTS
+
 GROUP = "eventalarm"
 DELIVERY_GROUP = "eventalarm_delivery"
 
@@ -124,13 +126,38 @@ LISTENER_OPTS: list[Any] = [
         help="Seconds to wait before work is tried again after the database failed; doubles, with jitter, up "
         "to retry_max. Events are held meanwhile, never dropped.",
     ),
-    cfg.FloatOpt("retry_max", default=5.0, min=0.01, help="Longest wait between two tries, in seconds."),
+    cfg.FloatOpt(
+        "retry_max",
+        default=2.0,
+        min=0.01,
+        help="Longest wait between two tries, in seconds: about as long after the return of the database "
+        "alarms fire again.",
+    ),
     cfg.IntOpt(
         "history_time_to_live",
         default=30 * 86400,
         min=-1,
         help="Seconds that eventalarm-expirer keeps finished transitions, cleared occurrences and finished "
         "deliveries. -1 keeps them for ever.",
+    ),
+    cfg.PortOpt(
+        "metrics_port",
+        min=1,
+        help="Port of the Prometheus endpoint of one eventalarm-listener, which adds up all its processes. "
+        "Unset: no endpoint. Two listeners on one host need two ports.",
+    ),
+    cfg.HostAddressOpt(
+        "metrics_host",
+        default="127.0.0.1",
+        help="Address of the Prometheus endpoint. It tells nothing about tenants, but has no authentication: "
+        "let it listen on a network of yours only.",
+    ),
+    cfg.FloatOpt(
+        "metrics_outbox_interval",
+        default=10.0,
+        min=0.1,
+        help="Seconds between looks at the outbox for the Prometheus endpoint, one per listener with an "
+        "endpoint. Each reads the unfinished and the failed deliveries by their index.",
     ),
     cfg.IntOpt(
         "expire_batch_size",
@@ -278,7 +305,7 @@ DELIVERY_OPTS: list[Any] = [
 
 def list_opts() -> list[tuple[str, list[Any]]]:
     """Return the options by group, for oslo-config-generator."""
-    return [(GROUP, LISTENER_OPTS + RULE_OPTS), (DELIVERY_GROUP, DELIVERY_OPTS)]
+    return [(GROUP, LISTENER_OPTS + RULE_OPTS), (DELIVERY_GROUP, DELIVERY_OPTS), (IFA_GROUP, IFA_OPTS)]
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:

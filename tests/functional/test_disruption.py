@@ -14,7 +14,6 @@ import pytest
 
 from benchmarks.progress import Progress
 from benchmarks.workload import AlarmSpec, EventSpec
-from eventalarm.service import with_driver
 from tests.functional.databases import MariadbDatabases
 from tests.functional.disruption import monitors, report, rig, scenarios
 from tests.functional.disruption.account import Blow, Letter, Row, commits_in_order, edits_stand, settle
@@ -157,7 +156,7 @@ def ground(rabbitmq: RabbitMQ, mariadb: MariaDB, tmp_path: pathlib.Path) -> Grou
     rabbitmq.start()
     mariadb.start()
     databases = MariadbDatabases(mariadb, tmp_path)
-    return Ground(rabbitmq, mariadb, lambda: with_driver(databases.with_aodh()))
+    return Ground(rabbitmq, mariadb, databases.with_aodh)
 
 
 def test_everything_breaks_once_and_nothing_is_lost(
@@ -166,7 +165,8 @@ def test_everything_breaks_once_and_nothing_is_lost(
     """G1, G2, G3, G4, G5, G7, G9 at once. Red when a batch is acknowledged before its commit, when results
     are not recorded, when definitions are not refreshed, or when an orphan is not taken over.
     """
-    setup = rig.Setup(seconds=30.0, rate=25.0, lease=2.0, rounds=1, together=0.0, pause=(0.5, 1.0))
+    short = {"rounds": 1, "together": 0.0, "pause": (0.5, 1.0), "outage": (0.0, 4.0)}
+    setup = rig.Setup(seconds=30.0, rate=25.0, lease=2.0, **short)
     result = rig.run(ground, tmp_path, setup, Progress())
     for name, number in report.sums(result).items():
         figure(f"disruption: {name}: {number:,.0f}")

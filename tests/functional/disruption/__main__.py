@@ -14,7 +14,6 @@ from rich.console import Console
 
 from benchmarks.ground import environment
 from benchmarks.progress import Progress
-from eventalarm.service import with_driver
 from tests.functional.databases import Databases, MariadbDatabases, PostgresqlDatabases
 from tests.functional.disruption import report
 from tests.functional.disruption.rig import Ground, Result, Setup, run
@@ -56,6 +55,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=30.0, help="stories a second")
     parser.add_argument("--lease", type=float, default=10.0, help="[eventalarm_delivery] lease")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("disruption-results"))
+    parser.add_argument("--logs", type=pathlib.Path, help="keep the logs of all programs in a new directory")
     options = parser.parse_args(argv)
     unknown = set(options.scenarios) - {DISRUPT, *OTHERS}
     if unknown:
@@ -81,7 +81,7 @@ def services(directory: pathlib.Path, kind: str, progress: Progress) -> Iterator
             if isinstance(database, MariaDB)
             else PostgresqlDatabases(database, directory)
         )
-        yield Ground(rabbitmq, database, lambda: with_driver(supply.with_aodh()))
+        yield Ground(rabbitmq, database, supply.with_aodh)
 
 
 def kinds_of(options: argparse.Namespace) -> list[str]:
@@ -133,9 +133,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     progress = Progress()
     # What the rig itself meets while everything is broken is no news.
     logging.disable(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="eventalarm-disruption-") as name:
-        results = disrupt(options, progress, pathlib.Path(name)) if DISRUPT in options.scenarios else []
-        findings = others(options, progress, pathlib.Path(name))
+    with contextlib.ExitStack() as stack:
+        if options.logs:
+            options.logs.mkdir(parents=True)
+        place = options.logs or pathlib.Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="eventalarm-disruption-"))
+        )
+        results = disrupt(options, progress, place.resolve()) if DISRUPT in options.scenarios else []
+        findings = others(options, progress, place.resolve())
     report.write(results, findings, options.output, environment())
     terminal = Console()
     report.show(results, findings, Console(width=max(terminal.width, report.WIDTH)))

@@ -97,7 +97,7 @@ def kill_broker(stage: Stage, chance: random.Random) -> Used:
     """SIGKILL RabbitMQ and start it again after a while."""
     began = epoch()
     stage.ground.rabbitmq.kill()
-    time.sleep(chance.uniform(0.0, 6.0))
+    time.sleep(chance.uniform(*stage.outage))
     stage.ground.rabbitmq.start()
     return Used("kill RabbitMQ", "", began, epoch())
 
@@ -106,7 +106,7 @@ def kill_database(stage: Stage, chance: random.Random) -> Used:
     """SIGKILL the database and start it again after a while."""
     began = epoch()
     stage.ground.database.kill()
-    time.sleep(chance.uniform(0.0, 8.0))
+    time.sleep(chance.uniform(*stage.outage))
     stage.ground.database.start()
     return Used(f"kill {stage.ground.database.name}", "", began, epoch())
 

@@ -30,7 +30,7 @@ FIRING_RESUMES = 5.0
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """One run. ``rounds`` bounds how often every strike is made; seconds throughout."""
+    """One run: ``rounds`` bounds how often every strike is made, ``outage`` how long services are away."""
 
     seed: int = 1
     seconds: float = 60.0
@@ -40,6 +40,7 @@ class Setup:
     pause: tuple[float, float] = (1.0, 4.0)
     together: float = 0.7
     rounds: int = 10**6
+    outage: tuple[float, float] = (0.0, 15.0)
     mood_lasts: tuple[float, float] = (1.0, 5.0)
     mood_pause: tuple[float, float] = (0.2, 2.0)
     patience: float = 120.0
@@ -73,7 +74,7 @@ def run(ground: Ground, directory: pathlib.Path, setup: Setup, progress: Progres
 
     :raises RuntimeError: when the rig itself failed: a strike could not be made.
     """
-    stage = Stage(ground, directory, setup.delivery_options())
+    stage = Stage(ground, directory, setup.delivery_options(), outage=setup.outage)
     try:
         return _Run(stage, setup, progress).go()
     finally:

@@ -111,8 +111,10 @@ class Stage:
         delivery_options: Mapping[str, Any],
         listeners: int = 2,
         consumers: Sequence[str] = (STEADY, *MOODY, SECURE),
+        outage: tuple[float, float] = (0.0, 15.0),
     ) -> None:
         self.ground = ground
+        self.outage = outage
         self._stack = contextlib.ExitStack()
         self._programs = Programs(directory)
         self._stack.callback(self._programs.close)
