@@ -14,6 +14,7 @@ COUNTERS = {
     "decisions": ("Events that concerned an alarm, by what they did to it", ("reason",)),
     "bad_traits": ("Traits that could not be read and were ignored", ()),
     "bad_rules": ("Alarm definitions that cannot be evaluated", ("field",)),
+    "crowded_projects": ("Projects reported for rules that every event must be tested against", ()),
     "batches": ("Batches worked off, by outcome", ("outcome",)),
     "deliveries": ("Attempts to call an action, by result", ("result",)),
 }

@@ -78,8 +78,23 @@ def convert(value: object, dtype: object) -> TraitValue:
         if dtype in (DATETIME, "datetime"):
             return parse_time(value)
         return str(value)
-    except (TypeError, OverflowError) as exc:
+    except (TypeError, OverflowError, RecursionError) as exc:
         raise ValueError(str(exc)) from exc
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EventLimits:
+    """How large an event may be, so that its evaluation takes bounded time.
+
+    An event with more than ``traits`` traits is refused; a text longer than ``text`` characters counts as
+    absent, since every comparison takes time in proportion to it.
+    """
+
+    traits: int = 10000
+    text: int = 16384
+
+
+DEFAULT_LIMITS: Final = EventLimits()
 
 
 class Event:
@@ -90,10 +105,11 @@ class Event:
     Where a trait name repeats, the last one counts, as in Aodh.
     """
 
-    __slots__ = ("_raw", "_values", "bad_traits", "body", "event_type", "message_id")
+    __slots__ = ("_longest", "_raw", "_values", "bad_traits", "body", "event_type", "message_id")
 
-    def __init__(self, body: JSONDict) -> None:
+    def __init__(self, body: JSONDict, longest: int = DEFAULT_LIMITS.text) -> None:
         self.body = body
+        self._longest = longest
         self.message_id: str = body["message_id"]
         self.event_type: str = body["event_type"]
         self.bad_traits: list[str] = []
@@ -101,10 +117,11 @@ class Event:
         self._raw = self._read_traits(body.get("traits"))
 
     @classmethod
-    def parse(cls, body: object) -> Event:
+    def parse(cls, body: object, limits: EventLimits = DEFAULT_LIMITS) -> Event:
         """Check and wrap one event as published by Ceilometer.
 
-        :raises InvalidEvent: when it is not a mapping or lacks ``message_id`` or ``event_type``.
+        :raises InvalidEvent: when it is not a mapping, lacks ``message_id`` or ``event_type``, or is larger
+            than *limits*.
         """
         if not isinstance(body, dict):
             raise InvalidEvent("not_a_mapping", type(body).__name__)
@@ -114,7 +131,12 @@ class Event:
         event_type = body.get("event_type")
         if not isinstance(event_type, str) or not event_type:
             raise InvalidEvent("no_event_type", event_id=message_id)
-        return cls(body)
+        if len(event_type) > limits.text:
+            raise InvalidEvent("event_type_too_long", f"{len(event_type)} characters", message_id)
+        traits = body.get("traits")
+        if isinstance(traits, list) and len(traits) > limits.traits:
+            raise InvalidEvent("too_many_traits", str(len(traits)), message_id)
+        return cls(body, limits.text)
 
     def _read_traits(self, traits: object) -> dict[str, Any]:
         if not isinstance(traits, list):
@@ -147,8 +169,11 @@ class Event:
         if raw is not None:
             try:
                 value = raw[1] if raw[0] == STRING and type(raw[1]) is str else convert(raw[1], raw[0])
+                if type(value) is str and len(value) > self._longest:
+                    raise ValueError("too long to be compared")
             except ValueError:
                 self.bad_traits.append(name)
+                value = None
         self._values[name] = value
         return value
 
@@ -159,6 +184,9 @@ class Event:
             if not isinstance(value, Mapping):
                 return None
             value = value.get(part)
+        if isinstance(value, str) and len(value) > self._longest:
+            self.bad_traits.append(".".join(parts))
+            return None
         return value
 
     def first_trait(self, names: Iterable[str]) -> str:

@@ -21,7 +21,8 @@ from typing import Final, Protocol
 import cachetools
 
 from eventalarm.evaluator.index import Filing, ProjectIndex
-from eventalarm.evaluator.query import Rule, compile_rule
+from eventalarm.evaluator.query import Watch
+from eventalarm.evaluator.rule import compile_definition
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import AlarmDefinition, DefinitionChange
 
@@ -51,12 +52,16 @@ class DefinitionSource(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CacheOptions:
-    """``overlap`` and ``reload_interval`` in seconds; ``max_alarms`` bounds the memory."""
+    """``overlap`` and ``reload_interval`` in seconds; ``max_alarms`` bounds the memory.
+
+    A project with more than ``max_scan_groups`` different rules without an equality is reported.
+    """
 
     resource_traits: tuple[str, ...]
     overlap: float
     reload_interval: float
     max_alarms: int
+    max_scan_groups: int = 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Entry:
     """A cached alarm; ``rule`` is None when it cannot be compiled."""
 
     version: datetime.datetime
-    rule: Rule | None
+    rule: Watch | None
     clears: bool
     anchor: Filing | None
 
@@ -125,6 +130,7 @@ class AlarmCache:
 
     :param clears: tells of a definition whether the alarm recovers by itself.
     :param bad_rule: called once for each version of an alarm whose rule cannot be compiled.
+    :param crowded: called once for each project with more than ``max_scan_groups``, with their number.
     :param monotonic: seconds, for the age of a loaded project.
     """
 
@@ -136,8 +142,10 @@ class AlarmCache:
         clears: Callable[[AlarmDefinition], bool],
         bad_rule: Callable[[AlarmDefinition, InvalidRule], None],
         monotonic: Callable[[], float],
+        crowded: Callable[[str, int], None] = lambda project_id, scanned: None,
     ) -> None:
         self._source = source
+        self._crowded = crowded
         self._options = options
         self._clears = clears
         self._bad_rule = bad_rule
@@ -147,6 +155,7 @@ class AlarmCache:
         self._lock = threading.RLock()
         # Outlives the projects, which are loaded again and again.
         self._reported: cachetools.LRUCache[str, datetime.datetime] = cachetools.LRUCache(REPORTED_LIMIT)
+        self._reported_projects: cachetools.LRUCache[str, int] = cachetools.LRUCache(REPORTED_LIMIT)
         self._projects: cachetools.LRUCache[str, CachedProject] = cachetools.LRUCache(
             options.max_alarms, getsizeof=lambda p: min(len(p.entries) + 1, options.max_alarms)
         )
@@ -182,12 +191,13 @@ class AlarmCache:
             project.remove(change.alarm_id)
             if definition is not None and definition.project_id == change.project_id:
                 self._file(project, definition)
+                self._report_crowd(definition.project_id, project.index.scanned)
             self._projects[change.project_id] = project
 
     def _file(self, project: CachedProject, definition: AlarmDefinition) -> None:
         clears = self._clears(definition)
         try:
-            rule = compile_rule(definition.rule, self._options.resource_traits)
+            rule = compile_definition(definition, self._options.resource_traits)
         except InvalidRule as exc:
             project.entries[definition.alarm_id] = Entry(definition.version, None, clears, None)
             if self._reported.get(definition.alarm_id) != definition.version:
@@ -196,6 +206,11 @@ class AlarmCache:
             return
         anchor = project.index.add(definition.alarm_id, rule, clears)
         project.entries[definition.alarm_id] = Entry(definition.version, rule, clears, anchor)
+
+    def _report_crowd(self, project_id: str, scanned: int) -> None:
+        if scanned > self._options.max_scan_groups and project_id not in self._reported_projects:
+            self._reported_projects[project_id] = scanned
+            self._crowded(project_id, scanned)
 
     def project(self, project_id: str) -> ProjectIndex:
         """Return the index of a project, loading it when it is not there or too old.
@@ -212,9 +227,10 @@ class AlarmCache:
                         self._file(project, definition)
                 LOG.debug("Loaded %d alarm definitions of project %s", len(project.entries), project_id)
                 self._projects[project_id] = project
+                self._report_crowd(project_id, project.index.scanned)
             return project.index
 
-    def rule(self, definition: AlarmDefinition) -> Rule:
+    def rule(self, definition: AlarmDefinition) -> Watch:
         """Return the compiled rule of an alarm as it was just read, reusing the cached one if it is the same.
 
         :raises InvalidRule: when the rule as it stands now cannot be compiled.
@@ -224,7 +240,7 @@ class AlarmCache:
             entry = project.entries.get(definition.alarm_id) if project is not None else None
         if entry is not None and entry.rule is not None and entry.version == definition.version:
             return entry.rule
-        return compile_rule(definition.rule, self._options.resource_traits)
+        return compile_definition(definition, self._options.resource_traits)
 
     def forget(self, project_id: str, alarm_id: str) -> None:
         """Drop an alarm that turned out to be deleted, disabled or moved."""

@@ -7,10 +7,11 @@ import datetime
 import enum
 from typing import Final
 
-from eventalarm.evaluator.query import Rule, Verdict
+from eventalarm.evaluator.query import Verdict, Watch
 from eventalarm.model import ALARM, OK, Alarm, AlarmDefinition, Kind, Occurrence
 
 EVENT_TYPE: Final = "event"
+NOTIFICATION_TYPE: Final = "notification"
 WITH_OK_ACTIONS: Final = "with_ok_actions"
 ALWAYS: Final = "always"
 
@@ -61,7 +62,7 @@ class Situation:
     """
 
     alarm: Alarm
-    rule: Rule
+    rule: Watch
     verdict: Verdict
     event_time: datetime.datetime
     occurrence: Occurrence | None
@@ -72,7 +73,12 @@ class Situation:
 
 
 def clears(mode: str, definition: AlarmDefinition) -> bool:
-    """Tell whether an ``event`` alarm returns to ok by itself (option ``clear_event_alarms``)."""
+    """Tell whether an event can return the alarm to ok.
+
+    For an ``event`` alarm the option ``clear_event_alarms`` says so, for a ``notification`` alarm its rule.
+    """
+    if definition.type == NOTIFICATION_TYPE:
+        return any(definition.rule.get(name) is not None for name in ("clear", "absence"))
     return mode == ALWAYS or (mode == WITH_OK_ACTIONS and definition.has_ok_actions)
 
 

@@ -147,10 +147,12 @@ class Engine(Generic[S]):
     def _matches_of(self, event: Event, now: datetime.datetime) -> list[Match]:
         matches: list[Match] = []
         for project_id in self._projects(event):
-            candidates = self._cache.project(project_id).candidates(event)
+            candidates = self._cache.project(project_id).candidates(event, now)
             if candidates:
-                subject = self._subject(event, now)
-                matches.extend(Match(c.alarm_id, project_id, c.verdict, subject) for c in candidates)
+                about = self._subject(event, now)
+                for c in candidates:
+                    subject = about if c.managed_object is None else _on_object(about, c.managed_object)
+                    matches.append(Match(c.alarm_id, project_id, c.verdict, subject))
         return matches
 
     def _projects(self, event: Event) -> tuple[str, ...]:
@@ -248,7 +250,7 @@ class Engine(Generic[S]):
         except InvalidRule:
             return Reason.BAD_RULE
         event = match.subject.event
-        verdict = rule.verdict(event) if rule.watches(event.event_type) else Verdict.NOTHING
+        verdict = rule.verdict(event, now) if rule.watches(event.event_type) else Verdict.NOTHING
         decision = decide(
             Situation(
                 alarm=alarm,
@@ -274,6 +276,10 @@ class Engine(Generic[S]):
         transaction.write_states({c.alarm_id: c for c in changes}, now)
         if self._options.record_history:
             transaction.write_history(changes, now)
+
+
+def _on_object(about: Subject, managed_object: str) -> Subject:
+    return dataclasses.replace(about, managed_object=text.key(managed_object))
 
 
 def _portions(matches: list[Match], size: int) -> list[list[Match]]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from eventalarm.evaluator.engine import BatchReport
 from eventalarm.exceptions import Retryable
 from eventalarm.metrics import Metrics
-from eventalarm.model import Event
+from eventalarm.model import DEFAULT_LIMITS, Event, EventLimits
 from eventalarm.publisher.codec import decode
 from eventalarm.pulse import Pulse
 from eventalarm.trace import Stage, Trace, mark_all
@@ -47,6 +47,7 @@ class BatchHandler:
         retry_max: float,
         jitter: Callable[[], float] = random.random,
         trace: Trace | None = None,
+        limits: EventLimits = DEFAULT_LIMITS,
         pulse: Pulse | None = None,
     ) -> None:
         self._engine = engine
@@ -56,6 +57,7 @@ class BatchHandler:
         self._max = retry_max
         self._jitter = jitter
         self._trace = trace
+        self._limits = limits
         self._pulse = pulse or Pulse()
 
     def __call__(self, messages: Sequence[dict[str, Any]]) -> bool:
@@ -77,7 +79,7 @@ class BatchHandler:
     def _decode(self, messages: Sequence[dict[str, Any]]) -> list[Event]:
         events: list[Event] = []
         for message in messages:
-            good, bad = decode(message.get("payload"))
+            good, bad = decode(message.get("payload"), self._limits)
             events.extend(good)
             for error in bad:
                 self._metrics.count("events", outcome=error.reason)

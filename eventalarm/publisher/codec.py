@@ -10,7 +10,7 @@ import dataclasses
 from oslo_serialization import jsonutils
 
 from eventalarm.exceptions import InvalidEvent
-from eventalarm.model import Event, JSONDict
+from eventalarm.model import DEFAULT_LIMITS, Event, EventLimits, JSONDict
 
 # RabbitMQ limits the whole message: the envelope of oslo.messaging and its context come on top of the events.
 ENVELOPE_SIZE = 1024
@@ -48,7 +48,9 @@ def encode(body: JSONDict) -> Encoded:
     return Encoded(body, len(text) + text.count('"') + text.count("\\") + 2)
 
 
-def decode(payload: object) -> tuple[list[Event], list[InvalidEvent]]:
+def decode(
+    payload: object, limits: EventLimits = DEFAULT_LIMITS
+) -> tuple[list[Event], list[InvalidEvent]]:
     """Return the events of a message and, apart from them, what could not be read (guarantee G6).
 
     A single event that is not wrapped in a list is accepted. Never raises, whatever the payload.
@@ -60,7 +62,7 @@ def decode(payload: object) -> tuple[list[Event], list[InvalidEvent]]:
     events, invalid = [], []
     for body in payload:
         try:
-            events.append(_decode_one(body))
+            events.append(_decode_one(body, limits))
         except InvalidEvent as exc:
             invalid.append(exc)
         except Exception as exc:  # noqa: BLE001 - hostile input must not stop its neighbours
@@ -68,8 +70,8 @@ def decode(payload: object) -> tuple[list[Event], list[InvalidEvent]]:
     return events, invalid
 
 
-def _decode_one(body: object) -> Event:
-    event = Event.parse(body)
+def _decode_one(body: object, limits: EventLimits) -> Event:
+    event = Event.parse(body, limits)
     for name, text in (("message_id", event.message_id), ("event_type", event.event_type)):
         # Neither is text for a database: PostgreSQL refuses NUL, every driver refuses half a character.
         if "\x00" in text or not _is_unicode(text):
