@@ -32,6 +32,7 @@ from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
 from eventalarm.evaluator.engine import Courier, Engine, EngineOptions
 from eventalarm.evaluator.handler import BatchHandler, Evaluator
 from eventalarm.evaluator.listener import BatchServer
+from eventalarm.evaluator.options import event_limits
 from eventalarm.exceptions import InvalidRule, Retryable, SchemaError
 from eventalarm.metrics import Metrics
 from eventalarm.model import AlarmDefinition, JSONDict
@@ -46,7 +47,7 @@ LOG = logging.getLogger(__name__)
 
 S = TypeVar("S")
 
-ALARM_TYPES = (decide.EVENT_TYPE,)
+ALARM_TYPES = (decide.EVENT_TYPE, decide.NOTIFICATION_TYPE)
 STOP_GRACE = 10.0
 
 
@@ -124,6 +125,15 @@ def build_engine(
         metrics.count("bad_rules", field=error.field.partition("[")[0])
         LOG.warning("Alarm %s cannot be evaluated: %s", definition.alarm_id, error)
 
+    def crowded(project_id: str, scanned: int) -> None:
+        metrics.count("crowded_projects")
+        LOG.warning(
+            "Every event of project %s may be tested against %d rules, since they have no equality: give them "
+            "a condition eq or in on a trait, or a resource_id (option max_scan_groups)",
+            project_id or "(none)",
+            scanned,
+        )
+
     cache = AlarmCache(
         AlarmReader(database, ALARM_TYPES),
         CacheOptions(
@@ -131,9 +141,11 @@ def build_engine(
             overlap=group.definitions_overlap,
             reload_interval=group.full_reload_interval,
             max_alarms=group.max_cached_alarms,
+            max_scan_groups=group.max_scan_groups,
         ),
         clears=lambda definition: decide.clears(group.clear_event_alarms, definition),
         bad_rule=bad_rule,
+        crowded=crowded,
         monotonic=time.monotonic,
     )
     engine_options = EngineOptions(
@@ -208,6 +220,7 @@ class ListenerProcess:
             self._stopping,
             retry_initial=group.retry_initial,
             retry_max=group.retry_max,
+            limits=event_limits(group),
             trace=self._trace,
             pulse=self._pulse,
         )

@@ -200,9 +200,9 @@ RULE_OPTS: list[Any] = [
         "max_scan_groups",
         default=1000,
         min=0,
-        help="Different rules without an equality on a trait that one project may have before it is reported: "
-        "every event of the project is tested against each of them that watches its type. They stay evaluated; "
-        "the report (a warning and a metric, once) says how to make them cheap.",
+        help="Different rules without an equality on a trait that one project may have before it is reported. "
+        "Every event of the project is tested against each of them that watches its type. They stay "
+        "evaluated; the report (a warning and a metric, once) says how to make them cheap.",
     ),
     cfg.IntOpt(
         "max_event_traits",
@@ -214,8 +214,8 @@ RULE_OPTS: list[Any] = [
         "max_trait_length",
         default=16384,
         min=1,
-        help="Characters that the text of a trait may have to be compared. A longer one counts as absent, and "
-        "is counted as a bad trait.",
+        help="Characters that the text of a trait may have to be compared. A longer one counts as absent, "
+        "and is counted as a bad trait.",
     ),
 ]
 

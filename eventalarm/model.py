@@ -169,9 +169,9 @@ class Event:
         if raw is not None:
             try:
                 value = raw[1] if raw[0] == STRING and type(raw[1]) is str else convert(raw[1], raw[0])
-                if type(value) is str and len(value) > self._longest:
-                    raise ValueError("too long to be compared")
             except ValueError:
+                self.bad_traits.append(name)
+            if type(value) is str and len(value) > self._longest:
                 self.bad_traits.append(name)
                 value = None
         self._values[name] = value

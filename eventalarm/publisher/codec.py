@@ -48,9 +48,7 @@ def encode(body: JSONDict) -> Encoded:
     return Encoded(body, len(text) + text.count('"') + text.count("\\") + 2)
 
 
-def decode(
-    payload: object, limits: EventLimits = DEFAULT_LIMITS
-) -> tuple[list[Event], list[InvalidEvent]]:
+def decode(payload: object, limits: EventLimits = DEFAULT_LIMITS) -> tuple[list[Event], list[InvalidEvent]]:
     """Return the events of a message and, apart from them, what could not be read (guarantee G6).
 
     A single event that is not wrapped in a list is accepted. Never raises, whatever the payload.
