@@ -128,8 +128,8 @@ def build_engine(
     def crowded(project_id: str, scanned: int) -> None:
         metrics.count("crowded_projects")
         LOG.warning(
-            "Every event of project %s may be tested against %d rules, since they have no equality: give them "
-            "a condition eq or in on a trait, or a resource_id (option max_scan_groups)",
+            "Every event of project %s may be tested against %d rules, since they have no equality: give "
+            "them a condition eq or in on a trait, or a resource_id (option max_scan_groups)",
             project_id or "(none)",
             scanned,
         )

@@ -200,8 +200,8 @@ RULE_OPTS: list[Any] = [
         "max_scan_groups",
         default=1000,
         min=0,
-        help="Different rules without an equality on a trait that one project may have before it is reported. "
-        "Every event of the project is tested against each of them that watches its type. They stay "
+        help="Different rules with no equality on a trait that one project may have before it is reported: "
+        "each event of the project is tested against all of them that watch its type. They stay "
         "evaluated; the report (a warning and a metric, once) says how to make them cheap.",
     ),
     cfg.IntOpt(

@@ -68,7 +68,7 @@ notification_rule = NotificationRuleType()
 
 
 class NotificationEvaluator(evaluator.Evaluator):  # type: ignore[misc]
-    """Leaves ``notification`` alarms to the listener; without it aodh-evaluator warns of each, every cycle."""
+    """Leaves ``notification`` alarms to the listener; without it aodh-evaluator warns of each of them."""
 
     def evaluate(self, alarm: Any) -> None:
         """Do nothing: the alarm is evaluated when an event comes."""

@@ -1,0 +1,1 @@
+"""The ``openstack eventalarm`` commands; nothing of the service imports this."""

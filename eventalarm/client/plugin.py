@@ -1,0 +1,32 @@
+"""What python-openstackclient asks of a plugin: which API, and a client for it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+API_NAME = "eventalarm"
+API_VERSION_OPTION = "os_eventalarm_api_version"
+API_VERSIONS = ("1",)
+DEFAULT_API_VERSION = "1"
+
+
+def make_client(instance: Any) -> Any:
+    """Return an aodhclient: alarms with a notification rule live in Aodh's API."""
+    from aodhclient.v2 import client  # noqa: PLC0415 - only commands that talk to the cloud need it
+
+    instance.setup_auth()
+    return client.Client(
+        session=instance.session, interface=instance.interface, region_name=instance.region_name
+    )
+
+
+def build_option_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the option that picks the version; there is one."""
+    parser.add_argument(
+        "--os-eventalarm-api-version",
+        metavar="<version>",
+        default=DEFAULT_API_VERSION,
+        help=f"version of the eventalarm commands, default {DEFAULT_API_VERSION}",
+    )
+    return parser

@@ -1,0 +1,184 @@
+"""``openstack eventalarm rule create|show|test``: notification alarms, and dry runs of any rule."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import pathlib
+import sys
+from typing import Any, NamedTuple
+
+from osc_lib import exceptions
+from osc_lib.command import command
+
+from eventalarm.conf import LISTENER_OPTS
+from eventalarm.evaluator import decide
+from eventalarm.evaluator.explain import explain
+from eventalarm.evaluator.query import Verdict
+from eventalarm.evaluator.rule import parse
+from eventalarm.exceptions import EventAlarmError
+from eventalarm.model import UTC, AlarmDefinition, Event, parse_time
+
+DEFAULTS = {option.dest: option.default for option in LISTENER_OPTS}
+SHOWN = ("alarm_id", "name", "type", "enabled", "state", "state_reason", "severity", "project_id")
+ACTIONS = ("alarm_actions", "ok_actions", "insufficient_data_actions")
+TYPES = (decide.NOTIFICATION_TYPE, decide.EVENT_TYPE)
+NEVER = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Case(NamedTuple):
+    definition: AlarmDefinition
+    clears: bool
+
+
+def _load(path: str) -> Any:
+    try:
+        text = sys.stdin.read() if path == "-" else pathlib.Path(path).read_text()
+        return json.loads(text)
+    except (OSError, ValueError, RecursionError) as exc:
+        raise exceptions.CommandError(f"{path}: {exc}") from exc
+
+
+def _shown(alarm: dict[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    rows = [(name, alarm.get(name)) for name in SHOWN]
+    rows += [(name, "\n".join(alarm.get(name) or [])) for name in ACTIONS]
+    rule = alarm.get(f"{alarm.get('type')}_rule")
+    rows.append(("rule", json.dumps(rule, indent=2, sort_keys=True)))
+    names, values = zip(*rows, strict=True)
+    return names, values
+
+
+def _alarms(app: Any) -> Any:
+    return app.client_manager.eventalarm.alarm
+
+
+class CreateRule(command.ShowOne):
+    """Create an alarm with a notification rule (a JSON file)."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the command's arguments."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("--name", required=True, help="name of the alarm")
+        parser.add_argument(
+            "--rule", required=True, metavar="FILE", help="notification rule as JSON; - is stdin"
+        )
+        parser.add_argument("--severity", choices=("low", "moderate", "critical"), default="low")
+        parser.add_argument("--repeat-actions", action="store_true", help="tell of every matching event")
+        for state in ("alarm", "ok", "insufficient-data"):
+            parser.add_argument(
+                f"--{state}-action",
+                action="append",
+                default=[],
+                metavar="URL",
+                help=f"call this on {state}; may repeat",
+            )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
+        """Check the rule here, where errors are cheap, then create the alarm."""
+        document = _load(parsed_args.rule)
+        try:
+            parse(document)
+        except EventAlarmError as exc:
+            raise exceptions.CommandError(f"{parsed_args.rule}: {exc}") from exc
+        alarm = {
+            "name": parsed_args.name,
+            "type": decide.NOTIFICATION_TYPE,
+            "severity": parsed_args.severity,
+            "repeat_actions": parsed_args.repeat_actions,
+            "notification_rule": document,
+            "alarm_actions": parsed_args.alarm_action,
+            "ok_actions": parsed_args.ok_action,
+            "insufficient_data_actions": parsed_args.insufficient_data_action,
+        }
+        return _shown(_alarms(self.app).create(alarm))
+
+
+class ShowRule(command.ShowOne):
+    """Show an alarm with its rule, whole and readable."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the command's arguments."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("alarm", metavar="ALARM", help="id of the alarm")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
+        """Fetch the alarm."""
+        return _shown(_alarms(self.app).get(parsed_args.alarm))
+
+
+class TestRule(command.Command):
+    """Tell what an event would do to an alarm, condition by condition. Nothing is written.
+
+    Exit code 0 when the event raises or clears the alarm, 1 when it does nothing.
+    """
+
+    # With --rule nothing but two files is needed: no cloud, no credentials.
+    auth_required = False
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the command's arguments."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument(
+            "--rule", metavar="FILE", help="a notification rule or an event rule, as JSON; - is stdin"
+        )
+        which.add_argument("--alarm", metavar="ID", help="the rule of an alarm in the cloud")
+        parser.add_argument(
+            "--event", required=True, metavar="FILE", help="an event as Ceilometer stores it, as JSON"
+        )
+        parser.add_argument(
+            "--type", choices=(decide.NOTIFICATION_TYPE, decide.EVENT_TYPE), help="type of the rule in FILE"
+        )
+        parser.add_argument("--now", metavar="TIME", help="evaluate as if at this time (ISO 8601)")
+        parser.add_argument(
+            "--resource-traits",
+            metavar="NAMES",
+            default=",".join(DEFAULTS["resource_traits"]),
+            help="as the cloud's option resource_traits, separated by commas",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Read rule and event, explain, print."""
+        document = _load(parsed_args.event)
+        bodies = document if isinstance(document, list) else [document]
+        code = 1
+        try:
+            now = parse_time(parsed_args.now) if parsed_args.now else datetime.datetime.now(UTC)
+            case = self._definition(parsed_args)
+            for body in bodies:
+                explanation = explain(
+                    case.definition,
+                    Event.parse(body),
+                    now,
+                    resource_traits=tuple(parsed_args.resource_traits.split(",")),
+                    clears=case.clears,
+                )
+                self.app.stdout.write("\n".join(explanation.lines()) + "\n")
+                code = 0 if explanation.verdict is not Verdict.NOTHING else code
+        except (EventAlarmError, ValueError) as exc:
+            raise exceptions.CommandError(str(exc)) from exc
+        return code
+
+    def _definition(self, parsed_args: argparse.Namespace) -> _Case:
+        if parsed_args.alarm:
+            alarm = _alarms(self.app).get(parsed_args.alarm)
+            kind, rule = alarm["type"], alarm.get(f"{alarm['type']}_rule")
+            if kind not in TYPES:
+                raise exceptions.CommandError(
+                    f"alarm {parsed_args.alarm} is of type {kind}, which events do not concern"
+                )
+            ok_actions = bool(alarm.get("ok_actions"))
+        else:
+            rule, ok_actions = _load(parsed_args.rule), True
+            kind = parsed_args.type or decide.NOTIFICATION_TYPE
+            # An alarm as aodhclient prints or takes it, whole.
+            for name in TYPES:
+                if isinstance(rule, dict) and f"{name}_rule" in rule:
+                    kind, rule = name, rule[f"{name}_rule"]
+        body = rule if isinstance(rule, dict) else {}
+        definition = AlarmDefinition(parsed_args.alarm or "", "", kind, NEVER, body, ok_actions)
+        return _Case(definition, decide.clears(decide.WITH_OK_ACTIONS, definition))

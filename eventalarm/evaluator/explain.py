@@ -1,0 +1,149 @@
+"""Why an alarm does or does not react to an event: each condition, what the event holds, the verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Collection
+from typing import Any
+
+from eventalarm.evaluator.expression import Either, Every, Not, PresenceCondition, Test
+from eventalarm.evaluator.life import About, Half, Life
+from eventalarm.evaluator.operators import OPERATORS, TextTest
+from eventalarm.evaluator.query import Condition, Rule, Verdict, watches
+from eventalarm.evaluator.rule import compile_definition
+from eventalarm.evaluator.values import RelativeTime
+from eventalarm.model import AlarmDefinition, Event
+
+LONGEST = 200
+WORDS = {
+    Verdict.MATCH: "raises the alarm",
+    Verdict.RECOVERED: "clears the alarm",
+    Verdict.NOTHING: "does nothing to the alarm",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """One question and its answer; ``seen`` is None where the event holds nothing for it.
+
+    ``asked`` reads like ``traits.state eq 'error'``; ``parts`` are the questions that it is made of.
+    """
+
+    asked: str
+    holds: bool
+    seen: str | None = None
+    parts: tuple[Finding, ...] = ()
+
+    def lines(self, indent: int = 0) -> list[str]:
+        """Return the finding as lines of text, parts below and indented."""
+        mark = "yes" if self.holds else "no "
+        seen = "" if self.parts else f"   (event: {'absent' if self.seen is None else self.seen})"
+        below = [line for part in self.parts for line in part.lines(indent + 1)]
+        return [f"{mark}  {'  ' * indent}{self.asked}{seen}", *below]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Explanation:
+    """The verdict on an event and what led to it. ``clears`` is None when the rule has no clear part.
+
+    ``managed_object`` is the one whose occurrence the event would change.
+    """
+
+    verdict: Verdict
+    managed_object: str
+    raises: Finding
+    clears: Finding | None
+    bad_traits: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Return everything as lines of text, the verdict first."""
+        said = [f"The event {WORDS[self.verdict]} (managed object: {self.managed_object or 'none'})."]
+        said += self.raises.lines()
+        if self.clears is not None:
+            said += self.clears.lines()
+        if self.bad_traits:
+            said.append(f"Ignored, since unreadable: {', '.join(self.bad_traits)[:LONGEST]}")
+        return said
+
+
+def explain(
+    definition: AlarmDefinition,
+    event: Event,
+    now: datetime.datetime,
+    *,
+    resource_traits: Collection[str],
+    clears: bool,
+) -> Explanation:
+    """Tell what an event does to an alarm, as far as rule and event say; state and time are left out.
+
+    :param clears: that the alarm can return to ok by an event (see ``decide.clears``).
+    :raises InvalidRule: when the rule cannot be evaluated.
+    """
+    rule = compile_definition(definition, resource_traits)
+    verdict = rule.verdict(event, now) if rule.watches(event.event_type) else Verdict.NOTHING
+    if verdict is Verdict.RECOVERED and not clears:
+        verdict = Verdict.NOTHING
+    place = rule.managed_object(event)
+    if isinstance(rule, Life):
+        raises = _half("raises, all of", rule.raises, event, now)
+        clear = None if rule.clear is None else _half("clears, all of", rule.clear, event, now)
+    elif isinstance(rule, Rule):
+        raises = _half("raises, all of", Half((rule.event_type,), (*rule.identity, *rule.rest)), event, now)
+        clear = None
+    else:
+        raise TypeError(type(rule).__name__)
+    return Explanation(
+        verdict=verdict,
+        managed_object=event.first_trait(resource_traits) if place is None else place,
+        raises=raises,
+        clears=clear,
+        bad_traits=tuple(event.bad_traits),
+    )
+
+
+def _half(asked: str, half: Half, event: Event, now: datetime.datetime) -> Finding:
+    known = any(watches(pattern, event.event_type) for pattern in half.event_types)
+    event_type = Finding(f"event_type is {' or '.join(half.event_types)}"[:LONGEST], known, event.event_type)
+    parts = (event_type, *(_finding(test, event, now) for test in half.tests))
+    return Finding(asked, all(part.holds for part in parts), parts=parts)
+
+
+def _finding(test: Test, event: Event, now: datetime.datetime) -> Finding:
+    holds = test.holds(event, now)
+    if isinstance(test, Every):
+        return Finding("all of", holds, parts=tuple(_finding(t, event, now) for t in test.tests))
+    if isinstance(test, Either):
+        return Finding("any of", holds, parts=tuple(_finding(t, event, now) for t in test.tests))
+    if isinstance(test, Not):
+        return Finding("not", holds, parts=(_finding(test.test, event, now),))
+    if isinstance(test, About):
+        return Finding(f"resource_id is {test.resource_id!r}", holds, _shown(event.first_trait(test.traits)))
+    if isinstance(test, Condition):
+        seen = test.observed(event)
+        return Finding(_asked(test, now), holds, None if seen is None else _shown(seen))
+    raise TypeError(type(test).__name__)
+
+
+def _asked(condition: Condition, now: datetime.datetime) -> str:
+    value: Any = condition.value
+    if isinstance(value, TextTest):
+        value = value.text
+    elif isinstance(value, RelativeTime):
+        value = value.at(now)
+    elif isinstance(value, frozenset):
+        value = sorted(value, key=str)
+    elif isinstance(condition, PresenceCondition):
+        return f"{condition.field} {'exists' if value else 'does not exist'}"
+    return f"{condition.field} {condition.op} {_shown(value)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, datetime.datetime):
+        return value.isoformat()
+    return repr(value)[:LONGEST]
+
+
+def operators() -> tuple[tuple[str, str], ...]:
+    """Return every operator with its meaning, for documents and help."""
+    return tuple((name, known.meaning) for name, known in OPERATORS.items())
