@@ -22,8 +22,9 @@ KEEP_QUEUES: Final = {"amqp_durable_queues": "true", "amqp_auto_delete": "false"
 SENDING: Final = {"heartbeat_timeout_threshold": "15", "kombu_reconnect_delay": "0"}
 
 # The driver's pauses between tries grow to half a minute; whoever waits for alarms wants them when the broker
-# is back, not half a minute later.
-LISTENING: Final = {"rabbit_interval_max": "2"}
+# is back, not half a minute later. And a listener whose host is gone without a word keeps what it was handed
+# from all others until the broker misses its heartbeats: for a minute or two by default.
+LISTENING: Final = {"rabbit_interval_max": "2", "heartbeat_timeout_threshold": "15"}
 
 # What RabbitMQ (channel error 406) and Kafka say of a message that exceeds their limit.
 TOO_LARGE: Final = re.compile(

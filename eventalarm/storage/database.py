@@ -16,6 +16,7 @@ from oslo_db.sqlalchemy import engines
 
 from eventalarm.exceptions import Retryable
 from eventalarm.model import UTC
+from eventalarm.storage.alive import probe_connections
 
 # What a database says of the values it was given. Everything else (no connection, deadlock, a server that
 # starts or stops, a missing grant or table) is trouble of the database's own, during which work is held.
@@ -175,6 +176,9 @@ def connect(url: str, **options: Any) -> Database:
         raise
     except (db_exception.DBError, sa.exc.SQLAlchemyError) as exc:
         raise Retryable(f"the database does not answer: {str(exc).splitlines()[0][:300]}") from exc
+    probe_connections(engine)
+    # The one that was opened to see whether the database answers is not probed.
+    engine.dispose()
     if engine.dialect.name in ("mysql", "mariadb"):
         # Gap locks of REPEATABLE READ make unrelated listeners deadlock on inserts; row locks are enough.
         engine = engine.execution_options(isolation_level="READ COMMITTED")

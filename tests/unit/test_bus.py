@@ -57,7 +57,8 @@ def test_quorum_queues_of_the_configuration_are_kept(conf: cfg.ConfigOpts) -> No
 
 
 def test_a_listener_looks_often_for_a_broker_that_is_away(conf: cfg.ConfigOpts) -> None:
-    assert rabbit_options(bus.get_transport(conf, "rabbit://h", prefetch=7)).rabbit_interval_max == 2
+    listening = rabbit_options(bus.get_transport(conf, "rabbit://h", prefetch=7))
+    assert (listening.rabbit_interval_max, listening.heartbeat_timeout_threshold) == (2, 15)
     patient = "rabbit://h?rabbit_interval_max=9"
     assert rabbit_options(bus.get_transport(conf, patient, prefetch=7)).rabbit_interval_max == 9
 
