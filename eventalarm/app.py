@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import pathlib
 import random
 import socket
 import threading
@@ -29,12 +31,14 @@ from eventalarm.delivery.traced import TracedSender
 from eventalarm.delivery.trust import TrustSender
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
+from eventalarm.evaluator.cache_watch import CacheWatch
 from eventalarm.evaluator.engine import Courier, Engine, EngineOptions
 from eventalarm.evaluator.handler import BatchHandler, Evaluator
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.evaluator.options import event_limits
 from eventalarm.exceptions import InvalidRule, Retryable, SchemaError
 from eventalarm.metrics import Metrics
+from eventalarm.metrics_server import Endpoint, check_free, shared_folder
 from eventalarm.model import AlarmDefinition, JSONDict
 from eventalarm.pulse import Pulse
 from eventalarm.storage import schema
@@ -111,14 +115,8 @@ def build_sender(conf: cfg.ConfigOpts, settings: DeliveryOptions) -> Sender:
     return Router(senders, PluginSender(conf, settings))
 
 
-def build_engine(
-    conf: cfg.ConfigOpts,
-    database: Database,
-    letters: Courier[S],
-    metrics: Metrics,
-    trace: Trace | None = None,
-) -> Engine[S]:
-    """Assemble the evaluator from the options."""
+def build_cache(conf: cfg.ConfigOpts, database: Database, metrics: Metrics) -> AlarmCache:
+    """Assemble the cache of alarm definitions from the options."""
     group = conf[options.GROUP]
 
     def bad_rule(definition: AlarmDefinition, error: InvalidRule) -> None:
@@ -134,7 +132,7 @@ def build_engine(
             scanned,
         )
 
-    cache = AlarmCache(
+    return AlarmCache(
         AlarmReader(database, ALARM_TYPES),
         CacheOptions(
             resource_traits=tuple(group.resource_traits),
@@ -148,6 +146,17 @@ def build_engine(
         crowded=crowded,
         monotonic=time.monotonic,
     )
+
+
+def build_engine(
+    conf: cfg.ConfigOpts,
+    database: Database,
+    cache: AlarmCache,
+    letters: Courier[S],
+    trace: Trace | None = None,
+) -> Engine[S]:
+    """Assemble the evaluator from the options."""
+    group = conf[options.GROUP]
     engine_options = EngineOptions(
         types=ALARM_TYPES,
         owner_traits=tuple(group.owner_traits),
@@ -189,8 +198,9 @@ class ListenerProcess:
         worker = self._start_delivery(database)
         self._stops.append(lambda: worker.stop(STOP_GRACE))
         letters = courier.OutboxCourier(Outbox(database), worker)
-        engine = build_engine(self._conf, database, letters, self.metrics, self._trace)
-        server = self._build_server(engine)
+        cache = build_cache(self._conf, database, self.metrics)
+        engine = build_engine(self._conf, database, cache, letters, self._trace)
+        server = self._build_server(engine, CacheWatch(cache, self.metrics))
         LOG.info("Waiting for the broker")
         server.begin()
         self._stops.append(lambda: (server.stop(), server.wait()))
@@ -212,7 +222,7 @@ class ListenerProcess:
     def _watched(self, sender: Sender) -> Sender:
         return sender if self._trace is None else TracedSender(sender, self._trace)
 
-    def _build_server(self, engine: Evaluator) -> BatchServer:
+    def _build_server(self, engine: Evaluator, watch: CacheWatch) -> BatchServer:
         group = self._conf[options.GROUP]
         handler = BatchHandler(
             engine,
@@ -223,6 +233,7 @@ class ListenerProcess:
             limits=event_limits(group),
             trace=self._trace,
             pulse=self._pulse,
+            after_batch=watch,
         )
         return BatchServer(
             bus.get_transport(self._conf, prefetch=group.prefetch),
@@ -257,8 +268,46 @@ class ListenerService(cotyledon.Service):
         self._process.stop()
 
 
+class EndpointService(cotyledon.Service):
+    """The Prometheus endpoint under cotyledon, in a process of its own."""
+
+    name = "eventalarm-metrics"
+
+    def __init__(
+        self, worker_id: cotyledon.types.WorkerId, conf: cfg.ConfigOpts, folder: pathlib.Path
+    ) -> None:
+        super().__init__(worker_id)
+        group = conf[options.GROUP]
+        self._endpoint = Endpoint(
+            folder,
+            group.metrics_host,
+            group.metrics_port,
+            lambda: service.database(conf),
+            group.metrics_outbox_interval,
+        )
+
+    def run(self) -> None:
+        """Begin to answer; called by cotyledon in the new process."""
+        self._endpoint.start()
+
+    def terminate(self) -> None:
+        """Stop on SIGTERM."""
+        self._endpoint.stop()
+
+
 def run_listener(conf: cfg.ConfigOpts) -> None:
-    """Run ``[eventalarm] workers`` listener processes until told to stop."""
-    manager = cotyledon.ServiceManager()
-    manager.add(ListenerService, workers=conf[options.GROUP].workers, args=(conf,))
-    manager.run()
+    """Run ``[eventalarm] workers`` listener processes until told to stop, and their endpoint for metrics.
+
+    :raises InvalidOption: when the endpoint cannot be opened.
+    """
+    group = conf[options.GROUP]
+    with contextlib.ExitStack() as stack:
+        folder = None
+        if group.metrics_port:
+            check_free(group.metrics_host, group.metrics_port)
+            folder = stack.enter_context(shared_folder())
+        manager = cotyledon.ServiceManager()
+        manager.add(ListenerService, workers=group.workers, args=(conf,))
+        if folder is not None:
+            manager.add(EndpointService, workers=1, args=(conf, folder))
+        manager.run()

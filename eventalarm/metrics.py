@@ -1,27 +1,63 @@
-"""Counters and histograms by name; every reason in the logs has a label of the same name here."""
+"""Counters, histograms and gauges by name; every reason in the logs has a label of the same name here.
+
+doc/source/metrics.rst explains each to operators.
+"""
 
 from __future__ import annotations
 
+import datetime
+from typing import Final
+
 import prometheus_client
 
-PREFIX = "eventalarm_"
-LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+PREFIX: Final = "eventalarm_"
+LONGEST_AGE: Final = 86400.0
+LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+AGE_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 
 # name -> (help, labels)
-COUNTERS = {
-    "events": ("Events taken from the bus, by outcome", ("outcome",)),
+COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "events": ("Events taken from the bus, by outcome; unreadable ones by reason", ("outcome", "reason")),
     "messages": ("Messages taken from the bus, by outcome", ("outcome",)),
     "decisions": ("Events that concerned an alarm, by what they did to it", ("reason",)),
+    "transitions": ("Transitions committed, by kind", ("kind",)),
     "bad_traits": ("Traits that could not be read and were ignored", ()),
     "bad_rules": ("Alarm definitions that cannot be evaluated", ("field",)),
     "crowded_projects": ("Projects reported for rules that every event must be tested against", ()),
     "batches": ("Batches worked off, by outcome", ("outcome",)),
     "deliveries": ("Attempts to call an action, by result", ("result",)),
+    "delivery_retries": ("Attempts that failed and will be repeated, by reason", ("reason",)),
 }
-HISTOGRAMS = {
-    "batch_seconds": "Time from taking a batch to its commit",
-    "delivery_seconds": "Time of one attempt to call an action",
+# name -> (help, labels, buckets)
+HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]]] = {
+    "batch_seconds": ("Time from taking a batch to its commit", (), LATENCY_BUCKETS),
+    "match_seconds": ("Time of a batch for fresh definitions and matching", (), LATENCY_BUCKETS),
+    "commit_seconds": ("Time of a batch for deciding and committing", (), LATENCY_BUCKETS),
+    "delivery_seconds": ("Time of one attempt to call an action", (), LATENCY_BUCKETS),
+    "event_age_seconds": (
+        "Age of the first event of a batch when received and committed, of each when answered",
+        ("stage",),
+        AGE_BUCKETS,
+    ),
 }
+# name -> (help, how the values of several processes become one)
+GAUGES: Final[dict[str, tuple[str, str]]] = {
+    "cache_alarms": ("Alarm definitions cached, in all processes of this host", "livesum"),
+    "cache_projects": ("Projects cached, in all processes of this host", "livesum"),
+    "cache_scanned_rules": ("Cached rules that must be tested one after the other", "livesum"),
+    "cache_refreshed_timestamp_seconds": ("When definitions were last refreshed, oldest process", "livemin"),
+    "outbox_unfinished": ("Deliveries waiting or under way, in the whole deployment", "livemostrecent"),
+    "outbox_due": ("Deliveries that are due and not under way", "livemostrecent"),
+    "outbox_oldest_due_seconds": ("How long the longest due delivery has been waiting", "livemostrecent"),
+    "outbox_failed": ("Deliveries given up and kept", "livemostrecent"),
+    "outbox_looked_timestamp_seconds": ("When the outbox was last looked at", "livemostrecent"),
+    "listeners": ("Listener processes alive, in the whole deployment", "livemostrecent"),
+}
+
+
+def age(moment: datetime.datetime, now: datetime.datetime) -> float:
+    """Return the seconds from *moment* to *now*, between none and a day: no hostile date may spoil a sum."""
+    return min(max(0.0, (now - moment).total_seconds()), LONGEST_AGE)
 
 
 class Metrics:
@@ -35,16 +71,32 @@ class Metrics:
         }
         self._histograms = {
             name: prometheus_client.Histogram(
-                PREFIX + name, text, buckets=LATENCY_BUCKETS, registry=self.registry
+                PREFIX + name, text, labels, buckets=buckets, registry=self.registry
             )
-            for name, text in HISTOGRAMS.items()
+            for name, (text, labels, buckets) in HISTOGRAMS.items()
         }
+        self._gauges: dict[str, prometheus_client.Gauge] = {}
 
     def count(self, name: str, value: float = 1, **labels: str) -> None:
         """Add *value* to a counter of COUNTERS."""
         counter = self._counters[name]
         (counter.labels(**labels) if labels else counter).inc(value)
 
-    def observe(self, name: str, seconds: float) -> None:
+    def observe(self, name: str, seconds: float, **labels: str) -> None:
         """Record a duration in a histogram of HISTOGRAMS."""
-        self._histograms[name].observe(seconds)
+        histogram = self._histograms[name]
+        (histogram.labels(**labels) if labels else histogram).observe(seconds)
+
+    def set(self, name: str, value: float) -> None:
+        """Set a gauge of GAUGES; it is made then, so that no process reports what it never knew."""
+        gauge = self._gauges.get(name)
+        if gauge is None:
+            text, mode = GAUGES[name]
+            gauge = prometheus_client.Gauge(
+                PREFIX + name,
+                text,
+                registry=self.registry,
+                multiprocess_mode=mode,  # type: ignore[arg-type]
+            )
+            self._gauges[name] = gauge
+        gauge.set(value)

@@ -231,6 +231,7 @@ class DeliveryApp(app.App):
     def build_option_parser(self, *args: Any, **kwargs: Any) -> argparse.ArgumentParser:
         """Add where the configuration is, as the other commands have it."""
         parser: argparse.ArgumentParser = super().build_option_parser(*args, **kwargs)
+        parser.prog = PROG
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.epilog = EPILOG
         for name, text in (("file", "read this instead of aodh.conf"), ("dir", "read its *.conf files")):

@@ -44,7 +44,7 @@ class Metrics(Protocol):
     def count(self, name: str, value: float = 1, **labels: str) -> None:
         """Add *value*."""
 
-    def observe(self, name: str, seconds: float) -> None:
+    def observe(self, name: str, seconds: float, **labels: str) -> None:
         """Record a duration."""
 
 
@@ -54,7 +54,7 @@ class NoMetrics:
     def count(self, name: str, value: float = 1, **labels: str) -> None:
         """Count nothing."""
 
-    def observe(self, name: str, seconds: float) -> None:
+    def observe(self, name: str, seconds: float, **labels: str) -> None:
         """Record nothing."""
 
 

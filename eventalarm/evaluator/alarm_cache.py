@@ -74,6 +74,16 @@ class Entry:
     anchor: Filing | None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class CacheFigures:
+    """How much is cached; ``scanned`` rules are tested one by one. ``refreshed_at``: the database's clock."""
+
+    alarms: int
+    projects: int
+    scanned: int
+    refreshed_at: datetime.datetime | None
+
+
 class CachedProject:
     """The index of one project and what is filed in it."""
 
@@ -248,6 +258,17 @@ class AlarmCache:
             project = self._projects.get(project_id)
             if project is not None:
                 project.remove(alarm_id)
+
+    def figures(self) -> CacheFigures:
+        """Return how much is cached; walks over the projects, so not for every batch."""
+        with self._lock:
+            projects = list(self._projects.values())
+            return CacheFigures(
+                alarms=sum(len(project.entries) for project in projects),
+                projects=len(projects),
+                scanned=sum(project.index.scanned for project in projects),
+                refreshed_at=self._looked_at,
+            )
 
     def __len__(self) -> int:
         """Return how many alarms are cached."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
@@ -67,6 +68,8 @@ class BatchReport:
     reasons: Counter[str] = dataclasses.field(default_factory=Counter)
     bad_traits: int = 0
     transitions: list[Transition] = dataclasses.field(default_factory=list)
+    match_seconds: float = 0.0
+    commit_seconds: float = 0.0
 
 
 class Courier(Protocol[S]):
@@ -112,11 +115,15 @@ class Engine(Generic[S]):
             again with the same events is safe (G2).
         """
         report = BatchReport(events=len(events))
+        started = time.monotonic()
         self._cache.refresh()
         matches = self.match(events, report)
+        matched = time.monotonic()
         mark_all(self._trace, Stage.MATCHED, (m.subject.event for m in matches))
         for group in _portions(matches, self._options.max_candidates):
             self._settle(group, report)
+        report.match_seconds = matched - started
+        report.commit_seconds = time.monotonic() - matched
         return report
 
     # -- match ------------------------------------------------------------------------------------------

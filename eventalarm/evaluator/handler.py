@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from eventalarm.evaluator.engine import BatchReport
 from eventalarm.exceptions import Retryable
-from eventalarm.metrics import Metrics
-from eventalarm.model import DEFAULT_LIMITS, Event, EventLimits
+from eventalarm.metrics import Metrics, age
+from eventalarm.model import DEFAULT_LIMITS, UTC, Event, EventLimits
 from eventalarm.publisher.codec import decode
 from eventalarm.pulse import Pulse
 from eventalarm.trace import Stage, Trace, mark_all
@@ -34,6 +36,7 @@ class BatchHandler:
     is dropped and the broker keeps the rest of the queue. When *stopping* is set meanwhile, the batch is
     given back.
 
+    :param after_batch: called after each batch that was committed.
     :param retry_initial: seconds before the second try; doubles up to *retry_max*.
     """
 
@@ -49,6 +52,7 @@ class BatchHandler:
         trace: Trace | None = None,
         limits: EventLimits = DEFAULT_LIMITS,
         pulse: Pulse | None = None,
+        after_batch: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
         self._metrics = metrics
@@ -59,6 +63,7 @@ class BatchHandler:
         self._trace = trace
         self._limits = limits
         self._pulse = pulse or Pulse()
+        self._after_batch = after_batch
 
     def __call__(self, messages: Sequence[dict[str, Any]]) -> bool:
         """Handle the messages of one batch; False means that they must go back to the broker."""
@@ -68,12 +73,19 @@ class BatchHandler:
             return True
         mark_all(self._trace, Stage.RECEIVED, events)
         self._pulse.beat(events)
+        # One look for a whole batch: the first event has waited longest.
+        now = datetime.datetime.now(UTC)
+        waited = age(events[0].time(now), now)
         report = self._evaluate(events)
         if report is None:
             self._metrics.count("batches", outcome="given_back")
             return False
-        self._metrics.observe("batch_seconds", time.monotonic() - started)
+        took = time.monotonic() - started
+        self._metrics.observe("batch_seconds", took)
+        self._metrics.observe("event_age_seconds", waited, stage="received")
+        self._metrics.observe("event_age_seconds", waited + took, stage="committed")
         self._count(report)
+        self._after_batch()
         return True
 
     def _decode(self, messages: Sequence[dict[str, Any]]) -> list[Event]:
@@ -82,7 +94,7 @@ class BatchHandler:
             good, bad = decode(message.get("payload"), self._limits)
             events.extend(good)
             for error in bad:
-                self._metrics.count("events", outcome=error.reason)
+                self._metrics.count("events", outcome="unreadable", reason=error.reason)
                 LOG.warning(
                     "Ignored an unreadable event %s in message %s: %s",
                     error.event_id or "without id",
@@ -113,7 +125,11 @@ class BatchHandler:
 
     def _count(self, report: BatchReport) -> None:
         self._metrics.count("batches", outcome="committed")
-        self._metrics.count("events", report.events, outcome="evaluated")
+        self._metrics.count("events", report.events, outcome="evaluated", reason="")
+        self._metrics.observe("match_seconds", report.match_seconds)
+        self._metrics.observe("commit_seconds", report.commit_seconds)
+        for kind, number in Counter(t.kind for t in report.transitions).items():
+            self._metrics.count("transitions", number, kind=kind.value)
         if report.bad_traits:
             self._metrics.count("bad_traits", report.bad_traits)
         for reason, number in report.reasons.items():
