@@ -12,6 +12,7 @@ from aodh.api import app as aodh_api
 from oslo_config import cfg
 
 from eventalarm import app, service
+from eventalarm.ifa_shim.api import application as ifa_api
 from eventalarm.standalone import address, datadir
 from eventalarm.standalone.agent import EVENT_DEFINITIONS, Agent
 from eventalarm.standalone.datadir import DataDir
@@ -26,7 +27,7 @@ PASTE = str(pathlib.Path(aodh_api.__file__).with_name("api-paste.ini"))
 
 
 class Standalone:
-    """Aodh's API, Ceilometer's event pipeline, a bus, and eventalarm, on one data directory.
+    """Aodh's API, Ceilometer's event pipeline, a bus, eventalarm and its IFA API, on one data directory.
 
     :param data: the directory, claimed for this process.
     :param listening: where to serve; closed by :meth:`stop`.
@@ -62,7 +63,11 @@ class Standalone:
             agent.start()
             undo.callback(agent.stop)
             intake = Intake(agent.put, agent.exchanges)
-            web = WebServer(dispatch(aodh_api.load_app(conf), intake), self._listening)
+            database = service.database(conf)
+            undo.callback(database.dispose)
+            alarms = ifa_api.application(conf, database)
+            routes = dispatch(aodh_api.load_app(conf), intake, alarms, ifa_api.PREFIXES)
+            web = WebServer(routes, self._listening)
             web.start()
             undo.callback(web.stop)
             LOG.info("Serving %s from %s", self.endpoint, self._data.path)

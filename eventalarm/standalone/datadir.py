@@ -148,6 +148,8 @@ def _aodh_sections(data: DataDir, paste: str) -> Sections:
         },
         "database": {"connection": f"sqlite:///{data.database}", "max_retries": "1"},
         "api": {"auth_mode": "noauth", "paste_config": paste},
+        # A consumer of notifications will be on this machine.
+        "eventalarm_ifa": {"auth_mode": "noauth", "callback_deny_networks": "169.254.0.0/16,fe80::/10"},
         "oslo_policy": {"policy_file": str(data.path / "policy.yaml")},
     }
 

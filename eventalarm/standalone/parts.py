@@ -12,7 +12,7 @@ from eventalarm.trace import Trace
 if TYPE_CHECKING:
     from eventalarm.standalone.cloud import Standalone
 
-OPTIONAL = frozenset({"waitress", "aodhclient", "rich"})
+OPTIONAL = frozenset({"waitress", "aodhclient", "rich", "falcon", "cryptography", "jsonschema"})
 
 
 def missing(prog: str, error: ModuleNotFoundError) -> InvalidOption:

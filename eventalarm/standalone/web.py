@@ -18,12 +18,17 @@ MAX_BODY: Final = 4 * intake.MAX_BODY
 LONGEST_LOOP: Final = 1.0
 
 
-def dispatch(aodh: WSGI, notifications: WSGI) -> WSGI:
-    """Return an application that gives the path of the intake to *notifications*, all others to *aodh*."""
+def dispatch(aodh: WSGI, notifications: WSGI, ifa: WSGI, ifa_prefixes: tuple[str, ...]) -> WSGI:
+    """Return an application that gives the path of the intake to *notifications*, those of the IFA API to
+    *ifa*, all others to *aodh*.
+    """
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "").rstrip("/")
-        return (notifications if path == intake.PATH else aodh)(environ, start_response)
+        if path == intake.PATH:
+            return notifications(environ, start_response)
+        chosen = ifa if any(f"{path}/".startswith(f"{one}/") for one in ifa_prefixes) else aodh
+        return chosen(environ, start_response)
 
     return application
 

@@ -1,0 +1,260 @@
+"""The alarms as a service: pages, single alarms, acknowledgements, at a constant number of statements."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from eventalarm.ifa_shim.history import RULE_CHANGE, AodhAlarm, Record, read_records
+from eventalarm.ifa_shim.mapping import alarm_id_of, from_life, from_occurrence, lives_of
+from eventalarm.ifa_shim.own import OwnStep
+from eventalarm.ifa_shim.record import IfaAlarm, Severity
+from eventalarm.ifa_shim.resource import targets
+from eventalarm.ifa_shim.settings import Settings
+from eventalarm.ifa_shim.stored import read_step
+from eventalarm.model import FAULT_SEVERITIES, object_alarm_id
+from eventalarm.storage.acknowledgements import Acknowledgement, Acknowledgements
+from eventalarm.storage.life_details import LifeDetails
+from eventalarm.storage.lives import LifeReader, LifeRow, Page, Severities, Stream, Wanted
+
+SPARE_ROUNDS: Final = 4
+LIVES_OF_ONE: Final = 20
+
+Matches = Callable[[IfaAlarm], bool]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Marker:
+    """Where a listing goes on: in which :class:`Stream`, and after which key of it."""
+
+    stream: int = 0
+    key: Any = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listing:
+    """One page: ``next`` is None at the end. A page can be short, or empty, and still not be the last."""
+
+    alarms: list[IfaAlarm]
+    next: Marker | None
+
+
+def severities(asked: Iterable[Severity], settings: Settings) -> Severities | None:
+    """Return what the database is asked for so that nothing of severity *asked* is missed."""
+    wanted = frozenset(asked)
+    if settings.severity_overrides:
+        return None
+    return Severities(
+        cleared=Severity.CLEARED in wanted,
+        said=frozenset(s.value for s in wanted) & FAULT_SEVERITIES,
+        words=frozenset(word for word, severity in settings.severities.items() if severity in wanted),
+        undefined=settings.undefined_severity in wanted,
+        known_words=frozenset(settings.severities),
+    )
+
+
+class Alarms:
+    """Reads alarms through *reader* and *details*, and shows them by *settings*."""
+
+    def __init__(
+        self,
+        reader: LifeReader,
+        details: LifeDetails,
+        acknowledgements: Acknowledgements,
+        settings: Settings,
+        now: Callable[[], datetime.datetime],
+    ) -> None:
+        self.settings = settings
+        self.details = details
+        self._reader = reader
+        self._acknowledgements = acknowledgements
+        self._now = now
+
+    def page(self, wanted: Wanted, matches: Matches, marker: Marker, limit: int) -> Listing:
+        """Return up to *limit* alarms of *wanted* that *matches* lets pass, from *marker* on.
+
+        The work is bounded whatever the filter: what was not reached is behind ``next``.
+        """
+        streams = _streams(wanted.active)
+        found: list[IfaAlarm] = []
+        place = marker
+        for _ in range(SPARE_ROUNDS + len(streams)):
+            stream = next((one for one in streams if one >= place.stream), None)
+            if stream is None or len(found) >= limit:
+                break
+            key = place.key if stream == place.stream else None
+            page = self._stream_page(wanted, stream, key, limit - len(found))
+            found.extend(alarm for alarm in self._shown(page.rows) if _fits(alarm, wanted) and matches(alarm))
+            ended = page.reached is None
+            place = Marker(stream + 1) if ended else Marker(stream, page.reached)
+        return Listing(found, place if any(one >= place.stream for one in streams) else None)
+
+    def _stream_page(self, wanted: Wanted, stream: Stream, key: Any, limit: int) -> Page:
+        if stream in (Stream.OWN_RAISED, Stream.OWN_CLEARED):
+            return self._reader.own(wanted, stream, key, limit)
+        return self._reader.rows(wanted, stream, key, limit)
+
+    def get(self, alarm_id: str, project_id: str | None) -> IfaAlarm | None:
+        """Return the alarm of that id if it is one of *project_id* (None: of any), else None."""
+        for rows in (self._by_object(alarm_id), self._by_alarm(alarm_id)):
+            visible = [row for row in rows if project_id is None or _project(row) == project_id]
+            for alarm in self._shown(visible):
+                if alarm.alarm_id == alarm_id:
+                    return alarm
+        return None
+
+    def _by_object(self, alarm_id: str) -> Iterable[LifeRow]:
+        return self._reader.of_object(alarm_id)
+
+    def _by_alarm(self, alarm_id: str) -> Iterable[LifeRow]:
+        row = self._reader.row(alarm_id)
+        if row is None:
+            yield from self._reader.of_alarm(alarm_id, None, LIVES_OF_ONE)
+            return
+        bound = {t.value for t in targets(AodhAlarm.parse(row).rule, self.settings)}
+        yield from self._reader.of_alarm(alarm_id, bound | {""}, LIVES_OF_ONE)
+        yield LifeRow(None, row, foreign=True)
+
+    def _shown(self, rows: Iterable[LifeRow]) -> list[IfaAlarm]:
+        """Map rows; those that another row of the same alarm stands for are left out."""
+        listed = self._noticed([row for row in rows if not self._stands_aside(row)])
+        points = self._steps(listed)
+        records = self._records(listed)
+        related = self._correlated(listed, points)
+        mapped = [self._mapped(row, points, records, related) for row in listed]
+        return self._acknowledged([alarm for alarm in mapped if alarm is not None])
+
+    def _noticed(self, rows: list[LifeRow]) -> list[LifeRow]:
+        """End the lives of deleted alarms, at the time of this discovery."""
+        orphans = {
+            row.occurrence.occurrence_id
+            for row in rows
+            if row.occurrence is not None and row.occurrence.raised and row.alarm is None
+        }
+        if not orphans:
+            return rows
+        now = self._now()
+        self.details.close_deleted(orphans, now)
+        closed = []
+        for row in rows:
+            life = row.occurrence
+            if life is not None and life.occurrence_id in orphans:
+                life = dataclasses.replace(life, raised=False, changed_at=now, cleared_at=now)
+            closed.append(dataclasses.replace(row, occurrence=life))
+        return closed
+
+    def _stands_aside(self, row: LifeRow) -> bool:
+        """Tell whether the row's own life is over while somebody else raised the same alarm again."""
+        life, alarm = row.occurrence, row.alarm
+        if life is None or alarm is None or not row.foreign or life.raised:
+            return False
+        rule = AodhAlarm.parse(alarm).rule
+        return alarm_id_of(life.alarm_id, life.managed_object, rule, self.settings) == life.alarm_id
+
+    def _steps(self, rows: Sequence[LifeRow]) -> dict[str, list[OwnStep]]:
+        found: dict[str, list[OwnStep]] = {}
+        ids = [row.occurrence.occurrence_id for row in rows if row.occurrence is not None]
+        for stored in self.details.turning_points(ids):
+            found.setdefault(stored["occurrence_id"], []).append(read_step(stored))
+        return found
+
+    def _records(self, rows: Sequence[LifeRow]) -> dict[str, list[Record]]:
+        """Return Aodh's history: edits of the raised alarms of ours, everything of the others."""
+        ours = {
+            row.occurrence.alarm_id for row in rows if row.occurrence is not None and row.occurrence.raised
+        }
+        others = {row.alarm["alarm_id"] for row in rows if row.occurrence is None and row.alarm is not None}
+        found: dict[str, list[dict[str, Any]]] = {}
+        for stored in [*self.details.records(others), *self.details.records(ours - others, [RULE_CHANGE])]:
+            found.setdefault(stored["alarm_id"], []).append(stored)
+        return {alarm_id: read_records(bodies)[0] for alarm_id, bodies in found.items()}
+
+    def _correlated(
+        self, rows: Sequence[LifeRow], points: dict[str, list[OwnStep]]
+    ) -> dict[tuple[str, str], list[str]]:
+        """Return the alarms that each event raised in a project; never those of another project."""
+        ids = [row.occurrence.occurrence_id for row in rows if row.occurrence is not None]
+        messages = {step.message_id for one in ids for step in points.get(one, ()) if step.kind == "raised"}
+        found: dict[tuple[str, str], list[str]] = {}
+        for stored in self.details.correlated(messages):
+            rule = stored["rule"] if isinstance(stored["rule"], dict) else {}
+            named = alarm_id_of(stored["alarm_id"], stored["managed_object"], rule, self.settings)
+            found.setdefault((stored["message_id"], stored["project_id"]), []).append(named)
+        return found
+
+    def _mapped(
+        self,
+        row: LifeRow,
+        points: dict[str, list[OwnStep]],
+        records: dict[str, list[Record]],
+        related: dict[tuple[str, str], list[str]],
+    ) -> IfaAlarm | None:
+        alarm = AodhAlarm.parse(row.alarm) if row.alarm is not None else None
+        life = row.occurrence
+        if life is None:
+            if alarm is None:
+                return None
+            lives = lives_of(alarm, records.get(alarm.alarm_id, ()), self.settings)
+            return from_life(alarm, lives[-1], self.settings) if lives else None
+        steps = points.get(life.occurrence_id, [])
+        raising = next((step.message_id for step in steps if step.kind == "raised"), "")
+        return from_occurrence(
+            life,
+            steps,
+            alarm,
+            self.settings,
+            edits=records.get(life.alarm_id, ()),
+            correlated=related.get((raising, life.project_id), ()),
+        )
+
+    def _acknowledged(self, alarms: list[IfaAlarm]) -> list[IfaAlarm]:
+        notes = self._acknowledgements.of({_object_id(alarm) for alarm in alarms})
+        return [
+            dataclasses.replace(alarm, acknowledged_time=notes.get((_object_id(alarm), alarm.life)))
+            for alarm in alarms
+        ]
+
+    def acknowledge(self, alarm: IfaAlarm, user_id: str) -> bool:
+        """Note that *user_id* knows of this life; False when somebody was faster."""
+        note = Acknowledgement(
+            _object_id(alarm), alarm.aodh_alarm_id, alarm.project_id, alarm.life, self._now(), user_id
+        )
+        return self._acknowledgements.add(note)
+
+    def unacknowledge(self, alarm: IfaAlarm) -> bool:
+        """Take that note back; False when there is none."""
+        return self._acknowledgements.remove(_object_id(alarm), alarm.life)
+
+
+def _object_id(alarm: IfaAlarm) -> str:
+    return object_alarm_id(alarm.aodh_alarm_id, alarm.managed_object_id)
+
+
+def _project(row: LifeRow) -> str:
+    if row.occurrence is not None:
+        return row.occurrence.project_id
+    return str((row.alarm or {}).get("project_id") or "")
+
+
+def _streams(active: bool | None) -> tuple[Stream, ...]:
+    if active is True:
+        return (Stream.OWN_RAISED, Stream.ROW_ALARM, Stream.ROW_UNKNOWN)
+    return tuple(Stream)
+
+
+def _fits(alarm: IfaAlarm, wanted: Wanted) -> bool:
+    """Look once more at what the database was asked roughly, or in letters that it does not tell apart."""
+    if wanted.project_id is not None and alarm.project_id != wanted.project_id:
+        return False
+    if wanted.active is not None and alarm.active != wanted.active:
+        return False
+    if wanted.managed_objects is not None and alarm.managed_object_id not in wanted.managed_objects:
+        return False
+    if wanted.raised_from is not None and alarm.raised_time < wanted.raised_from:
+        return False
+    if wanted.raised_to is not None and alarm.raised_time > wanted.raised_to:
+        return False
+    since = wanted.cleared_since
+    return since is None or alarm.cleared_time is None or alarm.cleared_time >= since

@@ -1,0 +1,156 @@
+"""``/ifa/v1``: alarms in the names of IFA 005, with the filters of Doctor's northbound interface."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import TypeVar
+
+import falcon
+
+from eventalarm.ifa_shim import policies
+from eventalarm.ifa_shim.api import paging
+from eventalarm.ifa_shim.api.edge import Edge
+from eventalarm.ifa_shim.filters import BadFilter
+from eventalarm.ifa_shim.queries import ACTIVE, IfaQuery
+from eventalarm.ifa_shim.record import ResourceKind, Severity, State
+from eventalarm.ifa_shim.render import as_ifa005, etag
+from eventalarm.ifa_shim.timeline import Timeline
+from eventalarm.model import parse_time
+
+Word = TypeVar("Word", State, Severity, ResourceKind)
+
+
+def words(req: falcon.Request, name: str, kind: type[Word]) -> frozenset[Word]:
+    """Return the words of a parameter that may be repeated, or hold several with commas.
+
+    :raises BadFilter: when one of them is not of that kind.
+    """
+    found = [part for value in texts(req, name) for part in value.split(",") if part]
+    try:
+        return frozenset(kind(word.upper()) for word in found)
+    except ValueError as exc:
+        raise BadFilter(f"{name}: {exc}; use {', '.join(kind)}") from exc
+
+
+def texts(req: falcon.Request, name: str) -> list[str]:
+    """Return the values of a parameter that may be repeated."""
+    value = req.params.get(name, [])
+    return [value] if isinstance(value, str) else list(value)
+
+
+def moment(req: falcon.Request, name: str) -> datetime.datetime | None:
+    """Return a time; without a zone it is UTC.
+
+    :raises BadFilter: when it is none.
+    """
+    text = req.get_param(name)
+    try:
+        # A plus sign that was not percent-encoded arrives as a blank.
+        return parse_time(text.strip().replace(" ", "+")) if text else None
+    except ValueError as exc:
+        raise BadFilter(f"{name}: {exc}") from exc
+
+
+def least(req: falcon.Request) -> int | None:
+    """Return Doctor's MinSeverity: a number, or a severity's word.
+
+    :raises BadFilter: when it is neither.
+    """
+    text = req.get_param("min_severity")
+    if not text:
+        return None
+    if text.isascii() and text.isdigit() and len(text) < 4:
+        return int(text)
+    try:
+        return Severity(text.upper()).rank
+    except ValueError as exc:
+        raise BadFilter(f"min_severity is a number, or one of {', '.join(Severity)}") from exc
+
+
+def page_size(req: falcon.Request, most: int) -> int:
+    """Return how many alarms the caller wants on a page, at most *most*.
+
+    :raises BadFilter: when it is no number above 0.
+    """
+    text = req.get_param("limit")
+    if not text:
+        return most
+    if not text.isascii() or not text.isdigit() or not 0 < len(text) < 7 or int(text) < 1:
+        raise BadFilter("limit is a number from 1 on")
+    return min(int(text), most)
+
+
+def read_query(req: falcon.Request) -> IfaQuery:
+    """Return the filters of a request.
+
+    :raises BadFilter: when one of them cannot be understood.
+    """
+    order = req.get_param("order") or "newest"
+    if order not in ("newest", "oldest"):
+        raise BadFilter("order is newest or oldest")
+    return IfaQuery(
+        states=words(req, "state", State) or ACTIVE,
+        severities=words(req, "severity", Severity),
+        min_severity=least(req),
+        fault_types=tuple(texts(req, "fault_type")),
+        managed_objects=frozenset(texts(req, "managed_object")),
+        resource_kinds=words(req, "resource_type", ResourceKind),
+        raised_from=moment(req, "raised_after"),
+        raised_to=moment(req, "raised_before"),
+        event_from=moment(req, "event_after"),
+        event_to=moment(req, "event_before"),
+        newest_first=order == "newest",
+    )
+
+
+class IfaAlarms:
+    """``/ifa/v1/alarms``."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer a page of alarms, the active ones unless ``state`` says otherwise."""
+        edge = self._edge
+        project_id = edge.guard.reach(req, policies.LIST, policies.ALL_PROJECTS)
+        query = read_query(req)
+        listing = edge.alarms.page(
+            query.wanted(project_id, edge.alarms.settings),
+            query.matches,
+            paging.read_marker(req.get_param(paging.PARAMETER)),
+            page_size(req, edge.options.page_size),
+        )
+        edge.link(req, resp, paging.write_marker(listing.next) if listing.next is not None else None)
+        resp.text = json.dumps([as_ifa005(alarm) for alarm in listing.alarms])
+
+
+class OneIfaAlarm:
+    """``/ifa/v1/alarms/{alarmId}``."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
+        """Answer one alarm."""
+        alarm = self._edge.find(req, alarm_id, policies.SHOW)
+        resp.set_header("ETag", etag(alarm))
+        resp.text = json.dumps(as_ifa005(alarm))
+
+
+class IfaHistory:
+    """``/ifa/v1/alarms/{alarmId}/history``."""
+
+    def __init__(self, edge: Edge, timeline: Timeline) -> None:
+        self._edge = edge
+        self._timeline = timeline
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
+        """Answer every raise, change and clear, the oldest first, with the event that caused it."""
+        alarm = self._edge.find(req, alarm_id, policies.HISTORY)
+        text = req.get_param(paging.PARAMETER)
+        after = paging.decode(text) if text else None
+        size = page_size(req, self._edge.options.page_size)
+        entries, marker = self._timeline.page(alarm, after, size)
+        self._edge.link(req, resp, paging.encode(marker) if marker is not None else None)
+        resp.text = json.dumps(entries)

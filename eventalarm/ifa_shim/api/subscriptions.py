@@ -1,0 +1,131 @@
+"""``/vnffm/v1/subscriptions``: who wants to be told, as SOL003 clause 7.4.4 has it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import falcon
+
+from eventalarm.ifa_shim import callbacks, policies
+from eventalarm.ifa_shim.api import bodies, paging
+from eventalarm.ifa_shim.api.callers import caller_of, flag
+from eventalarm.ifa_shim.api.edge import Edge
+from eventalarm.ifa_shim.api.vnffm import read_filter
+from eventalarm.ifa_shim.credentials import Vault
+from eventalarm.ifa_shim.filters import SUBSCRIPTION_ATTRIBUTES, BadFilter
+from eventalarm.storage.subscriptions import Subscription, Subscriptions
+
+Document = dict[str, Any]
+
+
+class FaultSubscriptions:
+    """``/vnffm/v1/subscriptions``."""
+
+    def __init__(self, store: Subscriptions, edge: Edge) -> None:
+        self.store = store
+        self._edge = edge
+        self._vault = Vault(edge.options.callback.credentials_key)
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer a page of subscriptions."""
+        project_id = self._edge.guard.reach(req, policies.SHOW_SUBSCRIPTIONS, policies.SUBSCRIBE_ALL_PROJECTS)
+        asked = read_filter(req, SUBSCRIPTION_ATTRIBUTES)
+        text = req.get_param(paging.PARAMETER)
+        after = paging.decode(text) if text else ""
+        if not isinstance(after, str):
+            raise BadFilter("the marker is not one that this service gave out")
+        size = self._edge.options.page_size
+        rows = self.store.page(project_id, after, size + 1)
+        marker = paging.encode(rows[size - 1].subscription_id) if len(rows) > size else None
+        self._edge.link(req, resp, marker)
+        shown = [self.show(req, row) for row in rows[:size]]
+        resp.text = json.dumps([one for one in shown if asked(one)])
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Make a subscription, once its callback answered a test; 303 leads to one that asks for the same."""
+        caller = caller_of(req)
+        everywhere = flag(req, "all_projects")
+        rule = policies.SUBSCRIBE_ALL_PROJECTS if everywhere else policies.SUBSCRIBE
+        self._edge.guard.require(caller, rule)
+        if not caller.project_id:
+            raise falcon.HTTPForbidden(description="a subscription belongs to a project: use its token")
+        body = bodies.read(req, self._edge.document, "FmSubscriptionRequest", (bodies.JSON,))
+        authentication = body.get("authentication")
+        self._check(body["callbackUri"], authentication)
+        self._bound(caller.project_id)
+        made = Subscription(
+            subscription_id=str(uuid.uuid4()),
+            project_id=caller.project_id,
+            user_id=caller.user_id,
+            all_projects=everywhere,
+            callback_uri=body["callbackUri"],
+            filter=body.get("filter") or {},
+            created_at=self._edge.now(),
+            authentication=self._vault.close(authentication) if authentication else None,
+        )
+        same = self.store.add(made)
+        shown = self.show(req, same or made)
+        resp.set_header("Location", shown["_links"]["self"]["href"])
+        resp.status = falcon.HTTP_303 if same is not None else falcon.HTTP_201
+        if same is None:
+            resp.text = json.dumps(shown)
+
+    def _check(self, uri: str, authentication: Document | None) -> None:
+        options = self._edge.options.callback
+        if authentication and not self._vault.usable:
+            raise falcon.HTTPUnprocessableEntity(
+                description="this service keeps no credentials: its operator has to set credentials_key"
+            )
+        try:
+            callbacks.check_uri(uri, options)
+            if authentication:
+                callbacks.check_authentication(authentication, options)
+            if options.test:
+                callbacks.test(uri, authentication, options)
+        except callbacks.BadCallback as exc:
+            raise falcon.HTTPUnprocessableEntity(description=str(exc)) from exc
+
+    def _bound(self, project_id: str) -> None:
+        most = self._edge.options.callback.max_subscriptions
+        if len(self.store.page(project_id, "", most)) >= most:
+            raise falcon.HTTPForbidden(description=f"a project has at most {most} subscriptions")
+
+    def find(self, req: falcon.Request, subscription_id: str, rule: str) -> Subscription:
+        """Return a subscription that the caller may see.
+
+        :raises falcon.HTTPNotFound: when there is none, also when it is another project's.
+        """
+        project_id = self._edge.guard.visible(req, rule, policies.SUBSCRIBE_ALL_PROJECTS)
+        found = self.store.get(subscription_id)
+        if found is None or (project_id is not None and found.project_id != project_id):
+            raise falcon.HTTPNotFound(description="there is no such subscription")
+        return found
+
+    def show(self, req: falcon.Request, found: Subscription) -> Document:
+        """Return a subscription as SOL003 has it: never with its credentials."""
+        href = f"{self._edge.links.fault_management(req)}/subscriptions/{found.subscription_id}"
+        shown: Document = {"id": found.subscription_id, "callbackUri": found.callback_uri}
+        if found.filter:
+            shown["filter"] = dict(found.filter)
+        return shown | {"_links": {"self": {"href": href}}}
+
+
+class FaultSubscription:
+    """``/vnffm/v1/subscriptions/{subscriptionId}``."""
+
+    def __init__(self, subscriptions: FaultSubscriptions) -> None:
+        self._list = subscriptions
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, subscription_id: str) -> None:
+        """Answer one subscription."""
+        found = self._list.find(req, subscription_id, policies.SHOW_SUBSCRIPTIONS)
+        resp.text = json.dumps(self._list.show(req, found))
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, subscription_id: str) -> None:
+        """End a subscription."""
+        found = self._list.find(req, subscription_id, policies.UNSUBSCRIBE)
+        if not self._list.store.remove(found.subscription_id):
+            raise falcon.HTTPNotFound(description="there is no such subscription")
+        resp.status = falcon.HTTP_204

@@ -1,0 +1,146 @@
+"""``/vnffm/v1``: fault management as SOL003 clause 7 has it, on the resources of this cloud."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from typing import Any, Final
+
+import falcon
+
+from eventalarm.ifa_shim import policies, selectors
+from eventalarm.ifa_shim.api import bodies, paging
+from eventalarm.ifa_shim.api.callers import caller_of
+from eventalarm.ifa_shim.api.edge import Edge
+from eventalarm.ifa_shim.api.links import Links
+from eventalarm.ifa_shim.filters import ALARM_ATTRIBUTES, BadFilter, Filter, parse
+from eventalarm.ifa_shim.queries import sol003_matches, sol003_wanted
+from eventalarm.ifa_shim.record import AckState, IfaAlarm
+from eventalarm.ifa_shim.render import as_sol003, etag
+
+DEFAULT_VERSION: Final = "1.3.0"
+VERSIONS: Final = ("1.2.0", DEFAULT_VERSION, "1.4.0", "1.5.0")
+VERSION: Final = re.compile(r"(\d+\.\d+\.\d+)(-impl:\S+)?\Z", re.ASCII)
+ROOT: Final = "/vnffm/v1"
+
+
+class Versions:
+    """Falcon middleware: the header ``Version`` of SOL013 clause 9.3, on every resource but api_versions."""
+
+    def __init__(self, required: bool) -> None:
+        self._required = required
+
+    def process_resource(
+        self, req: falcon.Request, resp: falcon.Response, resource: object, params: dict[str, Any]
+    ) -> None:
+        """Check what the client asks for, and tell what it gets."""
+        ours = req.path.startswith(f"{ROOT}/") and not isinstance(resource, ApiVersions)
+        if not ours or not hasattr(resource, f"on_{req.method.lower()}"):
+            return
+        asked = req.get_header("Version")
+        if asked is None:
+            if self._required:
+                raise falcon.HTTPBadRequest(description="the header Version is missing")
+            asked = DEFAULT_VERSION
+        match = VERSION.match(asked.strip())
+        if match is None:
+            raise falcon.HTTPBadRequest(description="Version is three numbers with dots")
+        if match[1] not in VERSIONS:
+            raise falcon.HTTPNotAcceptable(description=f"Version can be {', '.join(VERSIONS)}")
+        resp.set_header("Version", match[1])
+
+
+class ApiVersions:
+    """``api_versions`` (SOL013 clause 9.3.3): readable without a token."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer which versions are served."""
+        versions = [{"version": version, "isDeprecated": False} for version in VERSIONS]
+        prefix = f"{self._links.fault_management(req)}/"
+        resp.text = json.dumps({"uriPrefix": prefix, "apiVersions": versions})
+
+
+def read_filter(req: falcon.Request, attributes: Any) -> Filter:
+    """Return the attribute filter of a request; without one everything passes.
+
+    :raises BadFilter: when it is none.
+    """
+    text = req.params.get("filter", "")
+    if isinstance(text, list):
+        raise BadFilter("give one filter; join expressions with ';'")
+    return parse(text, attributes) if text else Filter()
+
+
+class FaultAlarms:
+    """``/vnffm/v1/alarms``."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer a page: what is active, and what was cleared not long ago."""
+        edge = self._edge
+        project_id = edge.guard.reach(req, policies.LIST, policies.ALL_PROJECTS)
+        asked = read_filter(req, ALARM_ATTRIBUTES)
+        texts = {name: value for name, value in req.params.items() if isinstance(value, str)}
+        left_out = selectors.excluded(texts)
+        settings = edge.alarms.settings
+        since = edge.now() - datetime.timedelta(seconds=edge.options.cleared_retention)
+        listing = edge.alarms.page(
+            sol003_wanted(asked, project_id, settings, since),
+            sol003_matches(asked, settings),
+            paging.read_marker(req.get_param(paging.PARAMETER)),
+            edge.options.page_size,
+        )
+        edge.link(req, resp, paging.write_marker(listing.next) if listing.next is not None else None)
+        shown = [selectors.select(show(edge, req, alarm), left_out) for alarm in listing.alarms]
+        resp.text = json.dumps(shown)
+
+
+def show(edge: Edge, req: falcon.Request, alarm: IfaAlarm) -> dict[str, Any]:
+    """Return *alarm* as SOL003 has it, with links as *req* would follow them."""
+    connection = edge.alarms.settings.vim_connection_id
+    return as_sol003(alarm, root=edge.links.fault_management(req), vim_connection_id=connection)
+
+
+class FaultAlarm:
+    """``/vnffm/v1/alarms/{alarmId}``."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
+        """Answer one alarm with its ETag."""
+        alarm = self._edge.find(req, alarm_id, policies.SHOW)
+        resp.set_header("ETag", etag(alarm))
+        resp.text = json.dumps(show(self._edge, req, alarm))
+
+    def on_patch(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
+        """Acknowledge an alarm, or take that back (1.3.0)."""
+        edge = self._edge
+        alarm = edge.find(req, alarm_id, policies.ACKNOWLEDGE)
+        body = bodies.read(req, edge.document, "AlarmModifications", (bodies.MERGE_PATCH, bodies.JSON))
+        condition = req.get_header("If-Match")
+        if condition is not None and not _holds(condition, etag(alarm)):
+            raise falcon.HTTPPreconditionFailed(description="the alarm changed since you read it")
+        wanted = AckState(body["ackState"])
+        if not self._set(alarm, wanted, caller_of(req).user_id):
+            raise falcon.HTTPConflict(description=f"the alarm is {wanted} already")
+        resp.set_header("ETag", etag(edge.find(req, alarm_id, policies.ACKNOWLEDGE)))
+        resp.text = json.dumps({"ackState": wanted.value})
+
+    def _set(self, alarm: IfaAlarm, wanted: AckState, user_id: str) -> bool:
+        if alarm.ack_state is wanted:
+            return False
+        if wanted is AckState.ACKNOWLEDGED:
+            return self._edge.alarms.acknowledge(alarm, user_id)
+        return self._edge.alarms.unacknowledge(alarm)
+
+
+def _holds(condition: str, tag: str) -> bool:
+    """Tell whether an If-Match names *tag*; what is not a strong, quoted tag names nothing."""
+    return condition.strip() == "*" or tag in (part.strip() for part in condition.split(","))

@@ -1,0 +1,74 @@
+"""What a subscription wants to hear: its filter against one notification. Pure.
+
+AND between the attributes of a filter, OR inside an attribute, no filter: everything (SOL003 clause 7.5.3.2).
+"""
+
+from __future__ import annotations
+
+import enum
+import fnmatch
+from collections.abc import Mapping
+from typing import Any, Final
+
+from eventalarm.ifa_shim.record import IfaAlarm, Severity
+
+
+class NotificationType(enum.StrEnum):
+    """SOL003's notifications."""
+
+    ALARM = "AlarmNotification"
+    CLEARED = "AlarmClearedNotification"
+    REBUILT = "AlarmListRebuiltNotification"
+
+
+NOBODY: Final = ("vnfdIds", "vnfProductsFromProviders", "vnfInstanceNames")
+
+
+def wants(
+    asked: Mapping[str, Any],
+    kind: NotificationType,
+    alarm: IfaAlarm | None,
+    told: Severity | None = None,
+) -> bool:
+    """Tell whether a subscription with the filter *asked* hears of this.
+
+    *alarm* is None for a notification about the whole list. *told* is the severity that this subscriber was
+    told last, None if it heard of the alarm never: who heard of a raise hears of its end, whatever the
+    severity became meanwhile, and who did not does not.
+    """
+    kinds = asked.get("notificationTypes")
+    if kinds and kind.value not in kinds:
+        return False
+    if alarm is None:
+        return True
+    if kind is NotificationType.CLEARED:
+        return told is not None and _about(asked, alarm)
+    return _severe(asked, alarm.perceived_severity) and _about(asked, alarm)
+
+
+def _severe(asked: Mapping[str, Any], severity: Severity) -> bool:
+    words = asked.get("perceivedSeverities")
+    least = asked.get("minSeverity")
+    above = least is None or severity.rank > Severity(least).rank
+    return above and (not words or severity.value in words)
+
+
+def _about(asked: Mapping[str, Any], alarm: IfaAlarm) -> bool:
+    resource = alarm.faulty_resource
+    fault_types = asked.get("faultTypes")
+    instances = asked.get("vnfInstanceSubscriptionFilter") or {}
+    return (
+        _among(asked.get("faultyResourceTypes"), resource.kind.value if resource is not None else None)
+        and _among(asked.get("eventTypes"), alarm.event_type.value)
+        and _among(asked.get("probableCauses"), alarm.probable_cause)
+        and _among(asked.get("resourceIds"), alarm.managed_object_id)
+        and _among(asked.get("projectIds"), alarm.project_id)
+        and (not fault_types or any(fnmatch.fnmatchcase(alarm.fault_type, one) for one in fault_types))
+        and _among(instances.get("vnfInstanceIds"), alarm.managed_object_id)
+        # A VIM knows neither descriptors nor names of VNFs: who asks for some asks for nothing of ours.
+        and not any(instances.get(name) for name in NOBODY)
+    )
+
+
+def _among(values: Any, value: str | None) -> bool:
+    return not values or (value is not None and value in values)

@@ -1,0 +1,96 @@
+"""The options of the IFA API as values, checked once at start."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from typing import Any
+
+from eventalarm.conf import GROUP
+from eventalarm.conf_ifa import IFA_GROUP
+from eventalarm.exceptions import InvalidOption
+from eventalarm.ifa_shim.record import Severity
+from eventalarm.ifa_shim.settings import (
+    CAUSES,
+    RESOURCES,
+    InsufficientData,
+    Settings,
+    read_cause,
+    read_family,
+    read_severities,
+)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclasses.dataclass(frozen=True)
+class CallbackOptions:
+    """Where subscriptions may point; ``timeout`` in seconds, ``credentials_key`` may be empty."""
+
+    test: bool
+    timeout: float
+    schemes: frozenset[str]
+    deny_networks: tuple[Network, ...]
+    credentials_key: str
+    max_subscriptions: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ApiOptions:
+    """How the API answers; ``cleared_retention`` in seconds."""
+
+    page_size: int
+    cleared_retention: float
+    require_version: bool
+    public_url: str
+    callback: CallbackOptions
+
+
+def settings(conf: Any) -> Settings:
+    """Return the tables of the mapping.
+
+    :raises InvalidOption: naming the option that cannot be read.
+    """
+    group = conf[IFA_GROUP]
+    return Settings(
+        severities=read_severities("severities", {k.lower(): v for k, v in group.severities.items()}),
+        undefined_severity=Severity(group.undefined_severity),
+        severity_overrides=read_severities("severity_overrides", group.severity_overrides),
+        families=tuple(map(read_family, [*group.resources, *RESOURCES])),
+        causes=tuple(map(read_cause, [*group.causes, *CAUSES])),
+        traits=tuple(conf[GROUP].resource_traits),
+        insufficient_data=InsufficientData(group.insufficient_data),
+        repeat_is_change=group.repeat_is_change,
+        hold_down=group.hold_down,
+        vim_connection_id=group.vim_connection_id,
+    )
+
+
+def api_options(conf: Any) -> ApiOptions:
+    """Return how the API answers.
+
+    :raises InvalidOption: naming the option that cannot be read.
+    """
+    group = conf[IFA_GROUP]
+    return ApiOptions(
+        page_size=group.page_size,
+        cleared_retention=group.cleared_retention,
+        require_version=group.require_version,
+        public_url=group.public_url.rstrip("/"),
+        callback=CallbackOptions(
+            test=group.test_callback,
+            timeout=group.callback_timeout,
+            schemes=frozenset(scheme.lower() for scheme in group.callback_schemes),
+            deny_networks=tuple(map(_network, group.callback_deny_networks)),
+            credentials_key=group.credentials_key,
+            max_subscriptions=group.max_subscriptions,
+        ),
+    )
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as exc:
+        option = f"[{IFA_GROUP}] callback_deny_networks"
+        raise InvalidOption(option, str(exc), "write networks like 169.254.0.0/16 or fe80::/10") from exc

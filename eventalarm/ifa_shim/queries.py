@@ -1,0 +1,116 @@
+"""From what a caller asks to what the database is asked, and to the exact test of each alarm. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import fnmatch
+from typing import Final
+
+from eventalarm.ifa_shim.alarms import Matches, severities
+from eventalarm.ifa_shim.filters import Filter, bounds
+from eventalarm.ifa_shim.record import IfaAlarm, ResourceKind, Severity, State
+from eventalarm.ifa_shim.render import as_sol003
+from eventalarm.ifa_shim.settings import Settings
+from eventalarm.storage.lives import Wanted
+
+EVERY_STATE: Final = frozenset(State)
+ACTIVE: Final = frozenset({State.FIRED, State.UPDATED})
+# An event is raised at the earliest when it happened; by this much clocks may differ.
+SKEW: Final = datetime.timedelta(minutes=10)
+
+
+@dataclasses.dataclass(frozen=True)
+class IfaQuery:
+    """The filters of ``/ifa/v1/alarms``: Doctor's FaultQueryFilter and more; None and empty ask for all.
+
+    ``min_severity`` is exceeded strictly, as Doctor has it.
+    """
+
+    states: frozenset[State] = ACTIVE
+    severities: frozenset[Severity] = frozenset()
+    min_severity: int | None = None
+    fault_types: tuple[str, ...] = ()
+    managed_objects: frozenset[str] = frozenset()
+    resource_kinds: frozenset[ResourceKind] = frozenset()
+    raised_from: datetime.datetime | None = None
+    raised_to: datetime.datetime | None = None
+    event_from: datetime.datetime | None = None
+    event_to: datetime.datetime | None = None
+    newest_first: bool = True
+
+    def matches(self, alarm: IfaAlarm) -> bool:
+        """Tell whether *alarm* is asked for."""
+        kind = alarm.faulty_resource.kind if alarm.faulty_resource is not None else None
+        fault_types = self.fault_types
+        return (
+            alarm.state in self.states
+            and (not self.severities or alarm.perceived_severity in self.severities)
+            and (self.min_severity is None or alarm.perceived_severity.rank > self.min_severity)
+            and (not fault_types or any(fnmatch.fnmatchcase(alarm.fault_type, one) for one in fault_types))
+            and (not self.resource_kinds or kind in self.resource_kinds)
+            and (self.event_from is None or alarm.event_time >= self.event_from)
+            and (self.event_to is None or alarm.event_time <= self.event_to)
+        )
+
+    def wanted(self, project_id: str | None, settings: Settings) -> Wanted:
+        """Return what the database is asked for; nothing that matches is missed."""
+        active = None
+        if not self.states & {State.CLEARED}:
+            active = True
+        elif self.states == {State.CLEARED}:
+            active = False
+        asked = self.severities or frozenset(Severity)
+        if self.min_severity is not None:
+            asked = frozenset(s for s in asked if s.rank > self.min_severity)
+        event_from = self.event_from - SKEW if self.event_from is not None else None
+        earliest = max((t for t in (self.raised_from, event_from) if t is not None), default=None)
+        return Wanted(
+            project_id,
+            active=active,
+            raised_from=earliest,
+            raised_to=self.raised_to,
+            managed_objects=self.managed_objects or None,
+            severities=severities(asked, settings) if asked != frozenset(Severity) else None,
+            newest_first=self.newest_first,
+        )
+
+
+def sol003_wanted(
+    asked: Filter, project_id: str | None, settings: Settings, cleared_since: datetime.datetime
+) -> Wanted:
+    """Return what the database is asked for by an attribute filter; nothing that passes it is missed."""
+    levels = bounds(asked, ("perceivedSeverity",))
+    words = levels.values if levels.values is not None else frozenset(s.value for s in Severity)
+    kept = frozenset(Severity(w) for w in words - levels.excluded if w in Severity.__members__)
+    cleared = bounds(asked, ("alarmClearedTime",))
+    active: bool | None = None
+    if Severity.CLEARED not in kept:
+        active = True
+    elif kept == {Severity.CLEARED} or cleared.not_before or cleared.not_after:
+        active = False
+    raised = bounds(asked, ("alarmRaisedTime",))
+    objects = _objects(asked)
+    return Wanted(
+        project_id,
+        active=active,
+        raised_from=raised.not_before,
+        raised_to=raised.not_after,
+        cleared_since=cleared_since,
+        managed_objects=objects,
+        severities=severities(kept, settings) if kept != frozenset(Severity) else None,
+    )
+
+
+def _objects(asked: Filter) -> frozenset[str] | None:
+    named = bounds(asked, ("managedObjectId",)).values
+    handle = bounds(asked, ("rootCauseFaultyResource", "faultyResource", "resourceId")).values
+    if named is None or handle is None:
+        return named if handle is None else handle
+    return named & handle
+
+
+def sol003_matches(asked: Filter, settings: Settings) -> Matches:
+    """Return the exact test of an attribute filter."""
+    connection = settings.vim_connection_id
+    return lambda alarm: asked(as_sol003(alarm, vim_connection_id=connection))

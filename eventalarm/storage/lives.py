@@ -1,0 +1,287 @@
+"""The reads of the IFA API: pages of lives in bounded steps, never a table as a whole.
+
+A page looks at no more than ``scan`` rows of one index, whatever the filter: where fewer than asked for fit,
+it is short, and tells how far it looked. So a rare alarm among many costs the client more pages, not the
+database a longer statement. Nothing is locked; every method is one or two statements.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import json
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from eventalarm.model import ALARM, OK, UNKNOWN, Occurrence
+from eventalarm.storage.database import Database
+from eventalarm.storage.tables import alarm, alarm_history, occurrence
+
+SCAN: Final = 5000
+MANY: Final = 100_000
+
+LIFE_COLUMNS: Final = tuple(occurrence.c[field.name] for field in dataclasses.fields(Occurrence))
+ALARM_COLUMNS: Final = (
+    alarm.c.alarm_id,
+    alarm.c.project_id,
+    alarm.c.type,
+    alarm.c.name,
+    alarm.c.severity,
+    alarm.c.enabled,
+    alarm.c.state,
+    alarm.c.state_reason,
+    alarm.c.state_timestamp,
+    alarm.c.timestamp,
+    alarm.c.rule,
+    alarm.c.repeat_actions,
+)
+Document = dict[str, Any]
+Key = tuple[datetime.datetime, str]
+
+
+class Stream(enum.IntEnum):
+    """Where lives are kept: our occurrences, and Aodh's rows whose state none of them explains."""
+
+    OWN_RAISED = 0
+    OWN_CLEARED = 1
+    ROW_ALARM = 2
+    ROW_UNKNOWN = 3
+    ROW_OK = 4
+
+
+ROW_STATES: Final = {Stream.ROW_ALARM: ALARM, Stream.ROW_UNKNOWN: UNKNOWN, Stream.ROW_OK: OK}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Severities:
+    """A filter on severities, in the words that the database holds: a superset, never too narrow."""
+
+    cleared: bool
+    said: frozenset[str]
+    words: frozenset[str]
+    undefined: bool
+    known_words: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a page is taken from. ``project_id`` None means every project; times are of the raise."""
+
+    project_id: str | None
+    active: bool | None = None
+    raised_from: datetime.datetime | None = None
+    raised_to: datetime.datetime | None = None
+    cleared_since: datetime.datetime | None = None
+    managed_objects: frozenset[str] | None = None
+    severities: Severities | None = None
+    newest_first: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LifeRow:
+    """One life: ours with its row (None: deleted), or a row alone; ``foreign``: others raised the row."""
+
+    occurrence: Occurrence | None
+    alarm: Document | None
+    foreign: bool = False
+
+    @property
+    def key(self) -> Key:
+        """The place of one of our own lives in its stream."""
+        assert self.occurrence is not None
+        return (self.occurrence.raised_at, self.occurrence.occurrence_id)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page:
+    """Rows in the order of the stream; ``reached`` is where to go on, None at the end of the stream."""
+
+    rows: list[LifeRow]
+    reached: Any
+
+
+def _raised_elsewhere(alarm_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    other = occurrence.alias()
+    return sa.exists().where(other.c.alarm_id == alarm_id, other.c.raised)
+
+
+class LifeReader:
+    """Reads on one database; safe to share between threads."""
+
+    def __init__(self, database: Database, scan: int = SCAN) -> None:
+        self._database = database
+        self._scan = scan
+
+    def _all(self, query: Any) -> list[Any]:
+        with self._database.read() as connection:
+            return list(connection.execute(query).all())
+
+    def own(self, wanted: Wanted, stream: Stream, after: Key | None, limit: int) -> Page:
+        """Return up to *limit* of the newest lives of each object that our evaluator recorded."""
+        inner = self._looked_at(wanted, stream is Stream.OWN_RAISED, after)
+        looked = inner.subquery()
+        order = [looked.c.raised_at, looked.c.occurrence_id]
+        query = (
+            sa.select(
+                *(looked.c[column.name] for column in LIFE_COLUMNS),
+                *(column.label(f"row_{column.name}") for column in ALARM_COLUMNS),
+                _raised_elsewhere(looked.c.alarm_id).label("known"),
+            )
+            .select_from(looked.outerjoin(alarm, alarm.c.alarm_id == looked.c.alarm_id))
+            .where(looked.c.latest, looked.c.hits > 0, *_fitting(wanted, looked))
+            .order_by(*(sa.desc(c) if wanted.newest_first else c for c in order))
+            .limit(limit)
+        )
+        rows = [_life_row(row) for row in self._all(query)]
+        if len(rows) == limit:
+            return Page(rows, rows[-1].key)
+        if wanted.managed_objects is not None:
+            return Page(rows, None)
+        last = inner.with_only_columns(occurrence.c.raised_at, occurrence.c.occurrence_id)
+        end = self._all(last.offset(self._scan - 1).limit(1))
+        return Page(rows, (end[0][0], end[0][1]) if end else None)
+
+    def _looked_at(self, wanted: Wanted, raised: bool, after: Key | None) -> sa.Select[Any]:
+        """Return the rows that a page may look at: a stretch of one index."""
+        table = occurrence
+        query = sa.select(*LIFE_COLUMNS, table.c.latest).where(table.c.raised == sa.literal(raised))
+        if wanted.project_id is not None:
+            query = query.where(table.c.project_id == wanted.project_id)
+        if wanted.raised_from is not None:
+            query = query.where(table.c.raised_at >= wanted.raised_from)
+        if wanted.raised_to is not None:
+            query = query.where(table.c.raised_at <= wanted.raised_to)
+        if after is not None:
+            moment, name = after
+            beyond = (
+                table.c.raised_at < moment if wanted.newest_first else table.c.raised_at > moment,
+                table.c.occurrence_id < name if wanted.newest_first else table.c.occurrence_id > name,
+            )
+            bound = table.c.raised_at <= moment if wanted.newest_first else table.c.raised_at >= moment
+            query = query.where(bound, sa.or_(*beyond))
+        if wanted.managed_objects is not None:
+            return query.where(table.c.managed_object.in_(sorted(wanted.managed_objects))).limit(MANY)
+        order = (table.c.raised_at, table.c.occurrence_id)
+        return query.order_by(*(sa.desc(c) if wanted.newest_first else c for c in order)).limit(self._scan)
+
+    def rows(self, wanted: Wanted, stream: Stream, after: str | None, limit: int) -> Page:
+        """Return up to *limit* of Aodh's alarms in one state that no raised life of ours explains."""
+        state = ROW_STATES[stream]
+        looked = self._rows_looked_at(wanted, state, after).subquery()
+        conditions = [~_raised_elsewhere(alarm.c.alarm_id)]
+        if state != ALARM:
+            known = sa.exists().where(
+                occurrence.c.alarm_id == alarm.c.alarm_id, occurrence.c.latest, occurrence.c.hits > 0
+            )
+            told = sa.exists().where(alarm_history.c.alarm_id == alarm.c.alarm_id)
+            conditions += [~known, told]
+        if wanted.severities is not None and state == ALARM:
+            conditions.append(_severity(wanted.severities))
+        if wanted.managed_objects is not None:
+            conditions.append(_named(wanted.managed_objects))
+        query = (
+            sa.select(*(column.label(f"row_{column.name}") for column in ALARM_COLUMNS))
+            .select_from(looked.join(alarm, alarm.c.alarm_id == looked.c.alarm_id))
+            .where(*conditions)
+            .order_by(alarm.c.alarm_id)
+            .limit(limit)
+        )
+        rows = [LifeRow(None, _alarm_of(row), foreign=True) for row in self._all(query)]
+        if len(rows) == limit:
+            return Page(rows, rows[-1].alarm["alarm_id"] if rows[-1].alarm else None)
+        end = self._all(self._rows_looked_at(wanted, state, after).offset(self._scan - 1).limit(1))
+        return Page(rows, end[0][0] if end else None)
+
+    def _rows_looked_at(self, wanted: Wanted, state: str, after: str | None) -> sa.Select[Any]:
+        query = sa.select(alarm.c.alarm_id).where(alarm.c.state == state)
+        if wanted.project_id is not None:
+            query = query.where(alarm.c.project_id == wanted.project_id)
+        if after is not None:
+            query = query.where(alarm.c.alarm_id > after)
+        return query.order_by(alarm.c.alarm_id).limit(self._scan)
+
+    def of_object(self, object_id: str) -> list[LifeRow]:
+        """Return the newest life of the (alarm, managed object) of that id, if we recorded one."""
+        return self._lives(occurrence.c.object_id == object_id)
+
+    def of_alarm(self, alarm_id: str, managed_objects: Collection[str] | None, limit: int) -> list[LifeRow]:
+        """Return the newest lives of an alarm on its managed objects (None: any), the newest first."""
+        conditions = [occurrence.c.alarm_id == alarm_id]
+        if managed_objects is not None:
+            conditions.append(occurrence.c.managed_object.in_(sorted(managed_objects)))
+        return self._lives(*conditions, limit=limit)
+
+    def _lives(self, *conditions: sa.ColumnElement[bool], limit: int = 1) -> list[LifeRow]:
+        query = (
+            sa.select(
+                *LIFE_COLUMNS,
+                *(column.label(f"row_{column.name}") for column in ALARM_COLUMNS),
+                _raised_elsewhere(occurrence.c.alarm_id).label("known"),
+            )
+            .select_from(occurrence.outerjoin(alarm, alarm.c.alarm_id == occurrence.c.alarm_id))
+            .where(*conditions, occurrence.c.latest, occurrence.c.hits > 0)
+            .order_by(sa.desc(occurrence.c.raised_at), sa.desc(occurrence.c.occurrence_id))
+            .limit(limit)
+        )
+        return [_life_row(row) for row in self._all(query)]
+
+    def row(self, alarm_id: str) -> Document | None:
+        """Return Aodh's row of an alarm, or None."""
+        columns = (column.label(f"row_{column.name}") for column in ALARM_COLUMNS)
+        found = self._all(sa.select(*columns).where(alarm.c.alarm_id == alarm_id))
+        # Collations may fold case or trailing blanks; ids are told apart exactly (G5).
+        return next((_alarm_of(row) for row in found if row.row_alarm_id == alarm_id), None)
+
+
+def _fitting(wanted: Wanted, looked: sa.Subquery) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions that the index does not know, as wide as they must be."""
+    found: list[sa.ColumnElement[bool]] = []
+    over = sa.or_(sa.not_(looked.c.raised), alarm.c.alarm_id.is_(None), alarm.c.state == OK)
+    edited = alarm.c.timestamp > looked.c.raised_at
+    if wanted.active is True:
+        found.append(sa.and_(looked.c.raised, alarm.c.state.in_([ALARM, UNKNOWN])))
+    elif wanted.active is False:
+        # An edit may have ended it, by going to another resource; unknown may count as cleared.
+        found.append(sa.or_(over, edited, alarm.c.state == UNKNOWN))
+    if wanted.cleared_since is not None:
+        found.append(sa.or_(looked.c.cleared_at.is_(None), looked.c.cleared_at >= wanted.cleared_since))
+    if wanted.severities is not None:
+        asked = wanted.severities
+        said = sa.or_(looked.c.severity.in_(sorted(asked.said)), edited)
+        conditions = [said, sa.and_(looked.c.severity.is_(None), _severity(asked))]
+        if asked.cleared:
+            conditions.append(over)
+        found.append(sa.or_(*conditions, alarm.c.state == UNKNOWN))
+    return found
+
+
+def _named(managed_objects: Collection[str]) -> sa.ColumnElement[bool]:
+    """Return whether a row may be about one of the objects: its rule spells the id, or it is its own."""
+    rule = sa.type_coerce(alarm.c.rule, sa.Text)
+    spelled = (rule.contains(json.dumps(one)[1:-1], autoescape=True) for one in sorted(managed_objects))
+    return sa.or_(alarm.c.alarm_id.in_(sorted(managed_objects)), *spelled)
+
+
+def _severity(asked: Severities) -> sa.ColumnElement[bool]:
+    word = sa.func.lower(alarm.c.severity)
+    fits = word.in_(sorted(asked.words))
+    if asked.undefined:
+        return sa.or_(fits, alarm.c.severity.is_(None), word.not_in(sorted(asked.known_words)))
+    return fits
+
+
+def _alarm_of(row: Any) -> Document | None:
+    values = row._mapping
+    if values["row_alarm_id"] is None:
+        return None
+    return {column.name: values[f"row_{column.name}"] for column in ALARM_COLUMNS}
+
+
+def _life_row(row: Any) -> LifeRow:
+    values: Mapping[str, Any] = row._mapping
+    life = Occurrence(*(values[column.name] for column in LIFE_COLUMNS))
+    found = _alarm_of(row)
+    return LifeRow(life, found, foreign=found is not None and found["state"] == ALARM and not row.known)

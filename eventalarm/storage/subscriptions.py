@@ -1,0 +1,106 @@
+"""Who wants to be told of alarms: the rows behind ``/vnffm/v1/subscriptions``."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_db import exception as db_exception
+
+from eventalarm.storage.database import Database
+from eventalarm.storage.tables import subscription
+
+
+class SubscriptionState(enum.StrEnum):
+    """Whether notifications are sent: suspended is one whose consumer was dead for too long."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Subscription:
+    """One subscription. ``filter`` is as the consumer sent it; ``authentication`` is encrypted, or None.
+
+    ``all_projects`` was granted when it was made; otherwise it hears of the alarms of ``project_id`` only.
+    """
+
+    subscription_id: str
+    project_id: str
+    user_id: str
+    all_projects: bool
+    callback_uri: str
+    filter: Mapping[str, Any]
+    created_at: datetime.datetime
+    authentication: str | None = None
+    state: SubscriptionState = SubscriptionState.ACTIVE
+    suspended_at: datetime.datetime | None = None
+
+    @property
+    def digest(self) -> str:
+        """What two subscriptions to the same have in common: callback, filter and reach."""
+        same = [self.callback_uri, self.filter, self.all_projects]
+        return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
+
+
+def _read(row: Any) -> Subscription:
+    values = dict(row._mapping)
+    del values["digest"]
+    values["filter"] = json.loads(values["filter"])
+    values["state"] = SubscriptionState(values["state"])
+    values["user_id"] = values["user_id"] or ""
+    return Subscription(**values)
+
+
+class Subscriptions:
+    """Reads and writes on one database; safe to share between threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, wanted: Subscription) -> Subscription | None:
+        """Keep *wanted*; return the subscription of the same project that asks for the same, if there is one.
+
+        None: it was added.
+        """
+        row = dataclasses.asdict(wanted)
+        row |= {"filter": json.dumps(wanted.filter), "digest": wanted.digest, "state": wanted.state.value}
+        try:
+            with self._database.begin() as connection:
+                connection.execute(sa.insert(subscription), row)
+        except db_exception.DBDuplicateEntry:
+            same = sa.select(subscription).where(
+                subscription.c.project_id == wanted.project_id, subscription.c.digest == wanted.digest
+            )
+            with self._database.read() as connection:
+                found = connection.execute(same).first()
+            return _read(found) if found is not None else self.add(wanted)
+        return None
+
+    def page(self, project_id: str | None, after: str, limit: int) -> list[Subscription]:
+        """Return up to *limit* subscriptions of a project (None: of all) after an id, in the order of ids."""
+        query = sa.select(subscription).where(subscription.c.subscription_id > after)
+        if project_id is not None:
+            query = query.where(subscription.c.project_id == project_id)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(subscription.c.subscription_id).limit(limit))
+            return [_read(row) for row in rows]
+
+    def get(self, subscription_id: str) -> Subscription | None:
+        """Return a subscription, or None."""
+        query = sa.select(subscription).where(subscription.c.subscription_id == subscription_id)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return _read(row) if row is not None and row.subscription_id == subscription_id else None
+
+    def remove(self, subscription_id: str) -> bool:
+        """End a subscription; False when there is none."""
+        statement = sa.delete(subscription).where(subscription.c.subscription_id == subscription_id)
+        with self._database.begin() as connection:
+            return connection.execute(statement).rowcount > 0
