@@ -177,8 +177,6 @@ def connect(url: str, **options: Any) -> Database:
     except (db_exception.DBError, sa.exc.SQLAlchemyError) as exc:
         raise Retryable(f"the database does not answer: {str(exc).splitlines()[0][:300]}") from exc
     probe_connections(engine)
-    # The one that was opened to see whether the database answers is not probed.
-    engine.dispose()
     if engine.dialect.name in ("mysql", "mariadb"):
         # Gap locks of REPEATABLE READ make unrelated listeners deadlock on inserts; row locks are enough.
         engine = engine.execution_options(isolation_level="READ COMMITTED")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -14,8 +15,8 @@ from eventalarm.storage import database as storage
 
 
 def options_of(connection: sa.Connection) -> dict[str, int]:
-    raw = connection.connection.dbapi_connection
-    descriptor = raw.fileno() if hasattr(raw, "fileno") else raw._sock.fileno()  # type: ignore[attr-defined]
+    raw: Any = connection.connection.dbapi_connection
+    descriptor = raw.fileno() if hasattr(raw, "fileno") else raw._sock.fileno()
     with socket.socket(fileno=os.dup(descriptor)) as end:
         assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         return {name: end.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in alive.OPTIONS}
@@ -23,7 +24,7 @@ def options_of(connection: sa.Connection) -> dict[str, int]:
 
 @pytest.mark.parametrize("name", ["mariadb", "postgresql"])
 def test_every_connection_is_probed(name: str, request: pytest.FixtureRequest) -> None:
-    """Red without the listener, and for the first connection when the pool is not emptied."""
+    """Red when the engine is not told to probe."""
     database = storage.connect(with_driver(request.getfixturevalue(f"{name}_url")))
     try:
         with database.begin() as writer, database.read() as reader:
