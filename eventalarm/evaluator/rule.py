@@ -149,12 +149,12 @@ def _clear(said: object, raises: Pattern, limits: RuleLimits) -> Pattern | None:
         event_types or raises.event_types, expression.read(said.get("query"), "clear.query", limits)
     )
     covered = all(any(watches(p, cleared) for p in raises.event_types) for cleared in clear.event_types)
+    if not raises.query.tests and covered:
+        raise InvalidRule("clear", "every such event raises the alarm", "narrow query, so that not all do")
     if clear.query == raises.query and covered:
         raise InvalidRule(
             "clear", "asks for what raises the alarm", "name another event type or another query"
         )
-    if not raises.query.tests and covered:
-        raise InvalidRule("clear", "every such event raises the alarm", "narrow query, so that not all do")
     return clear
 
 

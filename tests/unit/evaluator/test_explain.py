@@ -1,0 +1,76 @@
+"""Explanations: every condition with what the event holds and the verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eventalarm.evaluator.decide import NOTIFICATION_TYPE
+from eventalarm.evaluator.explain import Explanation, explain
+from eventalarm.evaluator.operators import OPERATORS
+from eventalarm.evaluator.query import Verdict
+from tests.builders import NOW, RESOURCE_TRAITS, UPDATE, condition, definition, event, rule
+from tests.unit.evaluator.test_expression import on
+
+DOCUMENT = {
+    "event_type": ["compute.*", "host.*"],
+    "query": [
+        {"or": [on("x", ["b", "a"], "in"), {"not": on("y", "z", "regex")}]},
+        {"field": "generated", "op": "le", "type": "datetime", "value": "now-5m"},
+        on("z", True, "exists"),
+    ],
+    "clear": {"event_type": "host.up"},
+    "resource_id": "vm-1",
+}
+
+
+def explained(document: Any = DOCUMENT, the_type: str = NOTIFICATION_TYPE, **fields: Any) -> Explanation:
+    return explain(
+        definition("a", document, type=the_type),
+        event(**fields),
+        NOW,
+        resource_traits=RESOURCE_TRAITS,
+        clears=fields.get("clears", True),
+    )
+
+
+def test_every_question_is_answered() -> None:
+    said = explained(x="b", resource_id="vm-1", traits=[["y", 2, "no number"]])
+    assert said.verdict is Verdict.NOTHING
+    assert said.managed_object == "vm-1"
+    assert said.lines() == [
+        "The event does nothing to the alarm (managed object: vm-1).",
+        "no   raises, all of",
+        f"yes    event_type is compute.* or host.*   (event: {UPDATE})",
+        "yes    resource_id is 'vm-1'   (event: 'vm-1')",
+        "yes    any of",
+        "yes      traits.x in ['a', 'b']   (event: 'b')",
+        "yes      not",
+        "no         traits.y regex 'z'   (event: absent)",
+        "no     generated le 2026-05-01T11:55:00+00:00   (event: 2026-05-01T12:00:00+00:00)",
+        "no     traits.z exists   (event: absent)",
+        "no   clears, all of",
+        f"no     event_type is host.up   (event: {UPDATE})",
+        "yes    resource_id is 'vm-1'   (event: 'vm-1')",
+        "Ignored, since unreadable: y",
+    ]
+
+
+def test_event_rules_are_explained_too() -> None:
+    stock = rule(UPDATE, condition("count", 5, "ge"), resource_id="vm-1", state="error")
+    said = explained(stock, "event", resource_id="vm-1", state="error", count=5)
+    assert said.verdict is Verdict.MATCH
+    assert said.clears is None
+    assert said.managed_object == "vm-1"
+    assert "yes    traits.count ge 5   (event: 5)" in said.lines()
+    assert explained(stock, "event", resource_id="vm-1", state="active").verdict is Verdict.RECOVERED
+    assert explained(stock, "event", resource_id="vm-1", state="a", clears=False).verdict is Verdict.NOTHING
+
+
+def test_every_operator_can_be_explained() -> None:
+    for name in OPERATORS:
+        value: Any = {"in": ["a"], "not_in": ["a"], "exists": False, "cidr": "10.0.0.0/8"}.get(name, "a")
+        said = explained({"query": [on("x", value, name)]}, x="a")
+        asked = said.raises.parts[1].asked
+        assert asked.startswith("traits.x ")
+        assert said.raises.parts[1].seen == "'a'"
+        assert "at 0x" not in asked
