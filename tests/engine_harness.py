@@ -27,6 +27,7 @@ from eventalarm.storage import tables
 from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.database import Database, connect
 
+TYPES = (decide.EVENT_TYPE, decide.NOTIFICATION_TYPE)
 OWNER_TRAITS = ("project_id", "tenant_id")
 RESOURCE_TRAITS = ("resource_id", "instance_id", "host")
 ALARM_TABLE = aodh_models.Alarm.__table__
@@ -70,14 +71,14 @@ class EngineHarness:
         self.courier = courier or RecordingCourier()
         self.bad_rules: list[tuple[str, str]] = []
         self.cache = AlarmCache(
-            AlarmReader(database, (decide.EVENT_TYPE,)),
+            AlarmReader(database, TYPES),
             CacheOptions(RESOURCE_TRAITS, overlap=10.0, reload_interval=600.0, max_alarms=1_000_000),
             clears=lambda definition: decide.clears(clear_mode, definition),
             bad_rule=self._bad_rule,
             monotonic=time.monotonic,
         )
         options = EngineOptions(
-            types=(decide.EVENT_TYPE,),
+            types=TYPES,
             owner_traits=OWNER_TRAITS,
             resource_traits=RESOURCE_TRAITS,
             infrastructure_projects=tuple(infrastructure_projects),

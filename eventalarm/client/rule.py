@@ -163,8 +163,16 @@ class TestRule(command.Command):
             raise exceptions.CommandError(str(exc)) from exc
         return code
 
+    def _authenticate(self) -> None:
+        """Make up for what the shell leaves out for commands that work without a cloud."""
+        options = self.app.options
+        self.app.client_manager._cli_options = self.app.cloud_config.get_one(
+            cloud=options.cloud, argparse=options, validate=True
+        )
+
     def _definition(self, parsed_args: argparse.Namespace) -> _Case:
         if parsed_args.alarm:
+            self._authenticate()
             alarm = _alarms(self.app).get(parsed_args.alarm)
             kind, rule = alarm["type"], alarm.get(f"{alarm['type']}_rule")
             if kind not in TYPES:

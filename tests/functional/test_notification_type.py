@@ -1,0 +1,163 @@
+"""Alarms of type ``notification`` through the real Aodh API, its clients, its evaluator, and our engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from aodhclient import exceptions
+
+from tests.engine_harness import EngineHarness, occurrences, transitions
+from tests.functional.cloud import PROJECT, USER, Cloud, Spawn, make_event
+from tests.functional.helpers import console_script
+
+STATE = "traits.state"
+RULE = {
+    "event_type": ["compute.instance.*"],
+    "query": {"or": [{"field": STATE, "value": "error"}, {"field": STATE, "op": "prefix", "value": "crash"}]},
+    "clear": {"query": [{"field": STATE, "op": "in", "value": ["active", "stopped"]}]},
+    "resource_id": "application-1",
+    "group_by": ["instance_id"],
+}
+
+
+@pytest.fixture
+def cloud(spawn: Spawn, tmp_path: pathlib.Path, aodh_sqlite_url: str) -> Iterator[Cloud]:
+    """Aodh's API and evaluator on one database, with limits of a deployer."""
+    limits = {"max_rule_conditions": 3, "require_resource_id": True}
+    one = Cloud(
+        spawn, tmp_path, aodh_sqlite_url, "fake://", eventalarm=limits, evaluator={"evaluation_interval": 1}
+    )
+    one.dbsync()
+    one.start_api()
+    yield one
+    one.close()
+
+
+def alarm_of(rule: Any, **fields: Any) -> dict[str, Any]:
+    return {
+        "name": "n",
+        "type": "notification",
+        "notification_rule": rule,
+        "alarm_actions": ["http://a/"],
+    } | fields
+
+
+def openstack(cloud: Cloud, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the real ``openstack`` client as a tenant would."""
+    identity = {
+        "OS_AUTH_TYPE": "aodh-noauth",
+        "OS_AODH_ENDPOINT": cloud.api_url,
+        "OS_PROJECT_ID": PROJECT,
+        "OS_USER_ID": USER,
+        "OS_ROLES": "member,reader",
+    }
+    command = [console_script("openstack"), *words]
+    return subprocess.run(
+        command, env={**os.environ, **identity}, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def run(cloud: Cloud, *words: str) -> Any:
+    """Run the client and return its JSON."""
+    done = openstack(cloud, *words, "-f", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def refused(client: Any, rule: Any) -> str:
+    with pytest.raises(exceptions.ClientException) as caught:
+        client.alarm.create(alarm_of(rule))
+    assert caught.value.code == 400
+    return str(caught.value)
+
+
+def test_bad_rules_are_refused_with_field_and_remedy(cloud: Cloud) -> None:
+    """Red when the plugin accepts everything, and when it does not read its options."""
+    client = cloud.client()
+    condition = {"field": STATE, "value": "error"}
+    for rule, words in (
+        ({**RULE, "query": [{**condition, "op": "like"}]}, "query[0].op: unknown: 'like'; use one of eq, ne"),
+        ({**RULE, "evnt": 1}, "evnt: unknown field; use event_type"),
+        ({**RULE, "query": [condition] * 4}, "query[3]: more than 3 conditions"),
+        ({**RULE, "query": [{**condition, "op": "regex", "value": "("}]}, "query[0].value"),
+        ({**RULE, "resource_id": None}, "resource_id: missing, and this cloud demands it"),
+        ("text", "rule: empty or not an object"),
+        ([RULE], "rule: empty or not an object"),
+        ({**RULE, "clear_after": -1}, "clear_after: not a time; give seconds"),
+    ):
+        assert f"notification_rule: {words}" in refused(client, rule)
+    assert "notification_rule must be set" in refused(client, None)
+    assert client.alarm.list() == []
+
+
+def test_a_whole_life(cloud: Cloud, spawn: Spawn, tmp_path: pathlib.Path) -> None:
+    """Red without the no-op evaluator, without a clear half, without group_by as the managed object."""
+    client = cloud.client()
+    made = client.alarm.create(alarm_of({**RULE, "group_by": ["nothing"]}, ok_actions=["http://ok/"]))
+    alarm = made["alarm_id"]
+    client.alarm.update(alarm, {"notification_rule": RULE})
+    assert client.alarm.get(alarm)["notification_rule"] == RULE
+    assert [(a["alarm_id"], a["type"]) for a in client.alarm.list()] == [(alarm, "notification")]
+    assert run(cloud, "alarm", "show", alarm)["type"] == "notification"
+    assert json.loads(run(cloud, "eventalarm", "rule", "show", alarm)["rule"]) == RULE
+    rule_file = tmp_path / "rule.json"
+    rule_file.write_text(json.dumps({**RULE, "resource_id": "application-2"}))
+    created = run(
+        cloud,
+        "eventalarm",
+        "rule",
+        "create",
+        "--name",
+        "cli",
+        "--rule",
+        str(rule_file),
+        "--ok-action",
+        "http://ok/",
+    )
+    assert created["state"] == "insufficient data"
+
+    engine = EngineHarness(cloud.database)
+    for instance, state in (("vm-1", "error"), ("vm-2", "crashed"), ("vm-1", "active"), ("vm-2", "stopped")):
+        engine.process(make_event(instance, state, resource_id="application-1"))
+        expected = "ok" if state == "stopped" else "alarm"
+        assert client.alarm.get_state(alarm) == expected, (instance, state)
+    engine.process(make_event("vm-3", "error", resource_id="application-3"))
+    kinds = [(row["managed_object"], row["kind"]) for row in of(alarm, transitions(cloud.database))]
+    assert kinds == [("vm-1", "raised"), ("vm-2", "raised"), ("vm-1", "cleared"), ("vm-2", "cleared")]
+    assert len(of(alarm, occurrences(cloud.database))) == 2
+    assert client.alarm.get_state(created["alarm_id"]) == "insufficient data"
+
+    evaluator = spawn([console_script("aodh-evaluator"), "--config-file", cloud.conf_path, "--debug"])
+    evaluator.wait_for_log(r"initiating evaluation cycle on 2 alarms")
+    evaluator.wait_for_log(rf"Evaluating alarm {alarm}")
+    assert evaluator.terminate() == 0
+    assert "unsupported type" not in evaluator.text()
+    assert "Traceback" not in evaluator.text()
+    client.alarm.delete(alarm)
+
+
+def of(alarm: str, rows: Any) -> list[Mapping[str, Any]]:
+    return [row for row in rows if row["alarm_id"] == alarm]
+
+
+def test_dry_run_of_an_alarm_in_the_cloud(cloud: Cloud, tmp_path: pathlib.Path) -> None:
+    """Red when the rule that is explained is not the one of the alarm."""
+    alarm = cloud.client().alarm.create(alarm_of(RULE))["alarm_id"]
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps(make_event("vm-1", "crashing", resource_id="application-1")))
+    done = openstack(cloud, "eventalarm", "rule", "test", "--alarm", alarm, "--event", str(event))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("The event raises the alarm (managed object: vm-1).")
+    assert "yes      traits.state prefix 'crash'   (event: 'crashing')" in done.stdout
+    rule_file = tmp_path / "rule.json"
+    rule_file.write_text(json.dumps({**RULE, "query": [{"field": STATE, "value": "gone"}]}))
+    cloud.api_url = "http://nobody.invalid"
+    done = openstack(cloud, "eventalarm", "rule", "test", "--rule", str(rule_file), "--event", str(event))
+    assert done.returncode == 1, "without a cloud"
+    assert done.stdout.startswith("The event does nothing to the alarm")
