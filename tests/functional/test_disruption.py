@@ -166,7 +166,7 @@ def test_everything_breaks_once_and_nothing_is_lost(
     are not recorded, when definitions are not refreshed, or when an orphan is not taken over.
     """
     short = {"rounds": 1, "together": 0.0, "pause": (0.5, 1.0), "outage": (0.0, 4.0)}
-    setup = rig.Setup(seconds=30.0, rate=25.0, lease=2.0, **short)
+    setup = rig.Setup(seconds=30.0, rate=25.0, lease=4.0, **short)
     result = rig.run(ground, tmp_path, setup, Progress())
     for name, number in report.sums(result).items():
         figure(f"disruption: {name}: {number:,.0f}")

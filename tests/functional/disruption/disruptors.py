@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import signal
 import threading
@@ -117,7 +118,7 @@ def _cut(kind: str) -> Strike:
         number = chance.randrange(len(stage.listeners))
         began = epoch()
         cut_off = stage.links.hold(f"{kind} {number}")
-        time.sleep(chance.uniform(1.0, 8.0))
+        time.sleep(chance.uniform(1.0, 1.0 + stage.outage[1] / 2))
         stage.links.reset(f"{kind} {number}")
         return Used(f"cut {kind} link", f"listener {number}", began, epoch(), held=cut_off)
 
@@ -155,7 +156,13 @@ class Striker(threading.Thread):
     """
 
     def __init__(
-        self, stage: Stage, *, seed: int, pause: tuple[float, float], together: float, rounds: int = 10**6
+        self,
+        stage: Stage,
+        *,
+        seed: int,
+        pause: tuple[float, float],
+        together: float,
+        rounds: int | None = None,
     ) -> None:
         super().__init__(name="striker", daemon=True)
         self._stage = stage
@@ -184,7 +191,7 @@ class Striker(threading.Thread):
             self.failures.append(exc)
 
     def _cards(self) -> Iterator[tuple[Strike, ...]]:
-        for _ in range(self._rounds):
+        for _ in range(self._rounds) if self._rounds is not None else itertools.count():
             deck: list[tuple[Strike, ...]] = [(strike,) for strike in STRIKES.values()]
             if self._chance.random() < self._together:
                 deck.append(self._chance.choice(PAIRS))

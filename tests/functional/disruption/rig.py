@@ -26,11 +26,14 @@ from tests.functional.disruption.stories import Plan, Story, Writer
 from tests.functional.disruption.users import Users
 
 FIRING_RESUMES = 5.0
+DEFAULT_LEASE = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """One run: ``rounds`` bounds how often every strike is made, ``outage`` how long services are away."""
+    """One run. ``rounds`` is how often every strike is made, None: for as long as the load lasts; ``outage``
+    bounds how long services are away. Times are in seconds.
+    """
 
     seed: int = 1
     seconds: float = 60.0
@@ -39,15 +42,16 @@ class Setup:
     lease: float = 10.0
     pause: tuple[float, float] = (1.0, 4.0)
     together: float = 0.7
-    rounds: int = 10**6
+    rounds: int | None = None
     outage: tuple[float, float] = (0.0, 15.0)
     mood_lasts: tuple[float, float] = (1.0, 5.0)
     mood_pause: tuple[float, float] = (0.2, 2.0)
     patience: float = 120.0
 
-    def delivery_options(self) -> dict[str, Any]:
+    def delivery_options(self) -> dict[str, float]:
         """Return ``[eventalarm_delivery]``: enough attempts to outlast every mood of a consumer."""
-        return {"lease": self.lease, "max_attempts": 60, "retry_max": 2.0, "retry_after_max": 2.0}
+        options = {"poll_interval": 0.2} if self.lease < DEFAULT_LEASE else {}
+        return options | {"lease": self.lease, "max_attempts": 60, "retry_max": 2.0, "retry_after_max": 2.0}
 
 
 @dataclasses.dataclass
@@ -123,12 +127,11 @@ class _Run:
         self._progress.say(f"{len(self._stories):,} stories about {count:,} alarms")
         self._stage.start()
         self._progress.say("listeners take messages")
-        began = time.monotonic()
-        threads = (self._watch, self._load, self._users, self._moods, self._striker)
-        for thread in threads:
+        for thread in (self._watch, self._load, self._users, self._moods, self._striker):
             thread.start()
         self._load.join(self._setup.seconds)
-        self._striker.join(max(0.0, self._setup.seconds - (time.monotonic() - began)))
+        if self._setup.rounds is not None:
+            self._striker.join(self._setup.patience)
         self._striker.finish()
         self._moods.finish()
         self._progress.say("all is mended; waiting until everything is settled")
@@ -182,7 +185,9 @@ class _Run:
         rows, letters, alarms = self._read()
         stories: Sequence[Story] = [*self._stories, *self._users.stories]
         used = [*self._striker.used, *self._moods.used]
-        account = accounting.settle(stories, rows, letters, self._receipts, blows(self._striker.used))
+        lost = self._stage.lost_leases()
+        struck = [*blows(self._striker.used), *(Blow(one - self._setup.lease, one) for one in lost)]
+        account = accounting.settle(stories, rows, letters, self._receipts, struck)
         accounting.commits_in_order(account, rows, letters)
         actions = {letter.transition_id: letter.action for letter in letters}
         fired = {row.message_id: (row.alarm_name, actions.get(row.transition_id, "")) for row in rows}
@@ -199,6 +204,7 @@ class _Run:
             "requests that the API could not serve": self._users.refused,
             "most messages in the queue": max((s.queue or 0 for s in self._watch.samples), default=0),
             "most deliveries in the outbox": max((s.outbox or 0 for s in self._watch.samples), default=0),
+            "leases lost": len(lost),
             "seconds to settle at the end": round(settled_in, 1),
         }
         return Result(

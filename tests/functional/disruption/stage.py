@@ -7,9 +7,10 @@ import dataclasses
 import datetime
 import os
 import pathlib
+import re
 import signal
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import psutil
@@ -32,6 +33,7 @@ CHUNK = 1000
 AGE = datetime.timedelta(hours=1)
 # Consumers: one that is always well, some that are not, and one that speaks TLS.
 STEADY, MOODY, SECURE = "steady", ("a", "b", "c", "d"), "tls"
+LOST_LEASE = re.compile(r"^(\S+ \S+) .*The lease was not renewed in time", re.MULTILINE)
 UNFINISHED = ("pending", "leased")
 
 
@@ -56,6 +58,11 @@ class Programs:
         name = f"{pathlib.Path(command[0]).name}-{len(self._started)}.log"
         self._started.append(Process(command, self._directory / name, env))
         return self._started[-1]
+
+    def texts(self) -> Iterator[str]:
+        """Yield what each printed."""
+        for process in self._started:
+            yield process.text()
 
     def close(self) -> None:
         """End everything, also what is stopped."""
@@ -165,6 +172,14 @@ class Stage:
     def close(self) -> None:
         """End everything but the ground."""
         self._stack.close()
+
+    def lost_leases(self) -> list[float]:
+        """Return when listeners found that they had been frozen or starved for longer than their lease."""
+        return [
+            datetime.datetime.fromisoformat(moment).timestamp()
+            for text in self._programs.texts()
+            for moment in LOST_LEASE.findall(text)
+        ]
 
     # -- the database, asked directly and not through a link
 
