@@ -111,7 +111,10 @@ def test_what_is_late_had_a_newer_one_before() -> None:
 @pytest.mark.parametrize(("blow", "right"), [(2.5, True), (1.5, True), (6.0, False), (0.1, False)])
 def test_a_repeat_is_right_only_when_a_process_died_before_its_record(blow: float, right: bool) -> None:
     repeated = (*RECEIPTS, receipt("m2", 9.0))
-    assert settle([STORY], ROWS, LETTERS, repeated, [Blow(blow, blow)]).right is right
+    account = settle([STORY], ROWS, LETTERS, repeated, [Blow(blow, blow, "kill")])
+    assert account.right is right
+    assert account.repeated == ["d-m2"]
+    assert account.numbers["accepted POSTs repeated: kill"] == int(right)
 
 
 def test_commits_out_of_order_and_lost_edits_are_seen() -> None:

@@ -15,6 +15,7 @@ from tests.functional.disruption.stories import LATE, Outcome, Story
 # How long before a process died, or froze, its unrecorded answers may have come, in seconds.
 UNRECORDED = 1.0
 MOST_NAMED = 20
+REPEATED = "accepted POSTs repeated"
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,17 @@ class Blow:
 
     began: float
     ended: float
+    name: str = "blow"
 
 
 @dataclass
 class Account:
-    """The sums, and every error in words."""
+    """The sums, every error in words, and the ids of the deliveries that were accepted more than once."""
 
     numbers: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
+    repeated: list[str] = field(default_factory=list)
 
     @property
     def right(self) -> bool:
@@ -182,10 +185,14 @@ def _repeats(account: Account, receipts: Sequence[Receipt], blows: Sequence[Blow
     for delivery_id, times in accepted.items():
         if len(times) == 1:
             continue
-        account.numbers["accepted POSTs repeated"] += len(times) - 1
+        account.numbers[REPEATED] += len(times) - 1
         times.sort(key=lambda one: one.began)
         for earlier, later in itertools.pairwise(times):
-            if not any(_explains(blow, earlier, later) for blow in blows):
+            struck = next((blow for blow in blows if _explains(blow, earlier, later)), None)
+            account.repeated.append(delivery_id)
+            if struck is not None:
+                account.numbers[f"{REPEATED}: {struck.name}"] += 1
+            else:
                 pause = later.began - earlier.began
                 account.error("doubled delivery", f"{delivery_id} at {earlier.consumer}, {pause:.2f} s apart")
 

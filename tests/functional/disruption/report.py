@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tests.functional.disruption.account import REPEATED
 from tests.functional.disruption.rig import Result
 from tests.functional.disruption.scenarios import Finding
 
@@ -26,7 +27,7 @@ FIRST = (
     "deliveries delivered",
     "deliveries failed",
     "POSTs received",
-    "accepted POSTs repeated",
+    REPEATED,
     "edits",
 )
 LOST = ("lost transition", "lost delivery", "unfinished delivery")
@@ -38,6 +39,9 @@ def sums(result: Result) -> dict[str, float]:
     account = result.account
     return {
         **{name: account.numbers[name] for name in FIRST},
+        **{
+            name: account.numbers[name] for name in sorted(account.numbers) if name.startswith(f"{REPEATED}:")
+        },
         **result.numbers,
         "LOST": sum(account.errors[kind] for kind in LOST),
         "DOUBLED": sum(account.errors[kind] for kind in DOUBLED),
@@ -57,8 +61,9 @@ def _numbers(results: Sequence[Result]) -> Table:
     for result in results:
         table.add_column(f"{result.database}, {result.setup.seconds:.0f} s", justify="right")
     found = [sums(result) for result in results]
-    for name in found[0]:
-        table.add_row(name, *(f"{one[name]:,g}" if one[name] % 1 else f"{one[name]:,.0f}" for one in found))
+    for name in dict.fromkeys(name for one in found for name in one):
+        numbers = [one.get(name, 0) for one in found]
+        table.add_row(name, *(f"{number:,g}" if number % 1 else f"{number:,.0f}" for number in numbers))
     for name in ("first", "most", "last"):
         table.add_row(f"listener RSS, {name} (MiB)", *(f"{getattr(one.memory, name):.0f}" for one in results))
     return table
@@ -118,6 +123,7 @@ def as_json(results: Sequence[Result], findings: Sequence[Finding], environment:
                 "numbers": sums(result),
                 "errors": result.account.errors,
                 "problems": result.account.problems,
+                "repeated": result.account.repeated,
                 "missed": result.missed,
                 "recoveries": [dataclasses.asdict(one) for one in result.recoveries],
                 "memory": dataclasses.asdict(result.memory),

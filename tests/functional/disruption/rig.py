@@ -186,7 +186,10 @@ class _Run:
         stories: Sequence[Story] = [*self._stories, *self._users.stories]
         used = [*self._striker.used, *self._moods.used]
         lost = self._stage.lost_leases()
-        struck = [*blows(self._striker.used), *(Blow(one - self._setup.lease, one) for one in lost)]
+        struck = [
+            *blows(self._striker.used),
+            *(Blow(one - self._setup.lease, one, "lost lease") for one in lost),
+        ]
         account = accounting.settle(stories, rows, letters, self._receipts, struck)
         accounting.commits_in_order(account, rows, letters)
         actions = {letter.transition_id: letter.action for letter in letters}
@@ -234,7 +237,7 @@ def blows(used: Sequence[Used]) -> list[Blow]:
         if one.name in ("kill listener", "stop listener", "cut database link"):
             reach = [other.began for other in away if other.began <= one.began <= other.back + FIRING_RESUMES]
             ended = one.began if one.name == "kill listener" else one.back
-            found.append(Blow(min([one.began, *reach]), ended))
+            found.append(Blow(min([one.began, *reach]), ended, one.name))
     return found
 
 
