@@ -42,7 +42,7 @@ def cloud(spawn: Spawn, tmp_path: pathlib.Path, aodh_mariadb_url: str, rabbit_ur
         "batch_size": 1,
         "prefetch": 32,
     }
-    delivery = {"max_attempts": 2, "retry_initial": 0.01, "lease": 2.0}
+    delivery = {"max_attempts": 2, "retry_initial": 0.01}
     made = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url, eventalarm=ours, eventalarm_delivery=delivery)
     yield made
     made.close()
