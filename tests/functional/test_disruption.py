@@ -181,7 +181,7 @@ def test_everything_breaks_once_and_nothing_is_lost(
 
 def test_the_hung_do_not_hurt_the_healthy(ground: Ground, tmp_path: pathlib.Path, figure: Figure) -> None:
     """Red when destinations share one queue, or when no call is kept free for the prompt ones."""
-    finding = scenarios.isolation(ground, tmp_path, Progress(), seconds=6.0)
+    finding = scenarios.isolation(ground, tmp_path, Progress(), seconds=6.0, rate=25.0)
     for name, number in finding.figures.items():
         figure(f"isolation: {name}: {number:.2f}")
     assert finding.wrong == []
@@ -191,7 +191,7 @@ def test_a_backlog_is_worked_off_in_bounded_memory(
     ground: Ground, tmp_path: pathlib.Path, figure: Figure
 ) -> None:
     """Red when the listener takes the whole queue, or keeps what it has dealt with."""
-    finding = scenarios.backlog(ground, tmp_path, Progress(), events=20_000)
+    finding = scenarios.backlog(ground, tmp_path, Progress(), events=8_000)
     for name, number in finding.figures.items():
         figure(f"backlog: {name}: {number:,.0f}")
     assert finding.wrong == []

@@ -32,7 +32,7 @@ class Play:
         seed: int,
         **delivery: float,
     ) -> None:
-        self.stage = Stage(ground, directory, delivery, listeners=1, consumers=consumers)
+        self.stage = Stage(ground, directory, delivery, listeners=1, consumers=consumers, linked=False)
         self.progress = progress
         self.chance = random.Random(f"{seed} scenario")
         self.published: dict[str, float] = {}

@@ -119,6 +119,7 @@ class Stage:
         listeners: int = 2,
         consumers: Sequence[str] = (STEADY, *MOODY, SECURE),
         outage: tuple[float, float] = (0.0, 15.0),
+        linked: bool = True,
     ) -> None:
         self.ground = ground
         self.outage = outage
@@ -149,9 +150,14 @@ class Stage:
         self.actions = {
             name: self.consumers.open(name, str(identity) if name == SECURE else "") for name in consumers
         }
-        self.listeners = [self._listener(number, directory) for number in range(listeners)]
+        conf = self._linked_conf if linked else self._direct_conf
+        self.listeners = [Listener(self.cloud, conf(number, directory)) for number in range(listeners)]
 
-    def _listener(self, number: int, directory: pathlib.Path) -> Listener:
+    def _direct_conf(self, _number: int, _directory: pathlib.Path) -> pathlib.Path:
+        return self.cloud.conf_path
+
+    def _linked_conf(self, number: int, directory: pathlib.Path) -> pathlib.Path:
+        """Return a file that leads one listener through links of its own."""
         broker, database = self.ground.rabbitmq.info["port"], self.ground.database.info["port"]
         ports = {
             str(port): str(self.links.open(f"{kind} {number}", port))
@@ -161,7 +167,7 @@ class Stage:
         for port, instead in ports.items():
             urls = [url.replace(f":{port}/", f":{instead}/") for url in urls]
         sections = {"DEFAULT": {"transport_url": urls[0]}, "database": {"connection": urls[1]}}
-        return Listener(self.cloud, write_config(directory / f"listener-{number}.conf", sections))
+        return write_config(directory / f"listener-{number}.conf", sections)
 
     def start(self) -> None:
         """Start the Aodh API and the listeners."""
