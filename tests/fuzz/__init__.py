@@ -1,0 +1,1 @@
+"""Fuzzing by coverage, for hours rather than seconds: ``tox -e fuzz``."""
