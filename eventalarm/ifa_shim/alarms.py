@@ -19,7 +19,7 @@ from eventalarm.storage.acknowledgements import Acknowledgement, Acknowledgement
 from eventalarm.storage.life_details import LifeDetails
 from eventalarm.storage.lives import LifeReader, LifeRow, Page, Severities, Stream, Wanted
 
-SPARE_ROUNDS: Final = 4
+ROUNDS: Final = 3
 LIVES_OF_ONE: Final = 20
 
 Matches = Callable[[IfaAlarm], bool]
@@ -77,19 +77,30 @@ class Alarms:
 
         The work is bounded whatever the filter: what was not reached is behind ``next``.
         """
-        streams = _streams(wanted.active)
         found: list[IfaAlarm] = []
-        place = marker
-        for _ in range(SPARE_ROUNDS + len(streams)):
-            stream = next((one for one in streams if one >= place.stream), None)
-            if stream is None or len(found) >= limit:
+        place: Marker | None = marker
+        for _ in range(ROUNDS):
+            if place is None or len(found) >= limit:
                 break
+            rows, place = self._gather(wanted, place, limit - len(found))
+            found.extend(alarm for alarm in self._shown(rows) if _fits(alarm, wanted) and matches(alarm))
+        return Listing(found, place)
+
+    def _gather(self, wanted: Wanted, place: Marker, limit: int) -> tuple[list[LifeRow], Marker | None]:
+        """Return up to *limit* rows from *place* on, stream after stream, and where to go on."""
+        rows: list[LifeRow] = []
+        for stream in (one for one in _streams(wanted.active) if one >= place.stream):
             key = place.key if stream == place.stream else None
-            page = self._stream_page(wanted, stream, key, limit - len(found))
-            found.extend(alarm for alarm in self._shown(page.rows) if _fits(alarm, wanted) and matches(alarm))
-            ended = page.reached is None
-            place = Marker(stream + 1) if ended else Marker(stream, page.reached)
-        return Listing(found, place if any(one >= place.stream for one in streams) else None)
+            page = self._stream_page(wanted, stream, key, limit - len(rows))
+            # What is closed now is met again in the stream of what is over.
+            rows.extend(row for row in self._noticed(page.rows) if not _ended_now(row, stream))
+            if page.reached is not None:
+                return rows, Marker(stream, page.reached)
+            place = Marker(stream + 1)
+            if len(rows) >= limit:
+                break
+        more = any(one >= place.stream for one in _streams(wanted.active))
+        return rows, place if more else None
 
     def _stream_page(self, wanted: Wanted, stream: Stream, key: Any, limit: int) -> Page:
         if stream in (Stream.OWN_RAISED, Stream.OWN_CLEARED):
@@ -100,7 +111,7 @@ class Alarms:
         """Return the alarm of that id if it is one of *project_id* (None: of any), else None."""
         for rows in (self._by_object(alarm_id), self._by_alarm(alarm_id)):
             visible = [row for row in rows if project_id is None or _project(row) == project_id]
-            for alarm in self._shown(visible):
+            for alarm in self._shown(self._noticed(visible)):
                 if alarm.alarm_id == alarm_id:
                     return alarm
         return None
@@ -115,11 +126,13 @@ class Alarms:
             return
         bound = {t.value for t in targets(AodhAlarm.parse(row).rule, self.settings)}
         yield from self._reader.of_alarm(alarm_id, bound | {""}, LIVES_OF_ONE)
-        yield LifeRow(None, row, foreign=True)
+        lives = self._reader.of_alarm(alarm_id, None, 1)
+        if not lives or lives[0].foreign:
+            yield LifeRow(None, row, foreign=True)
 
     def _shown(self, rows: Iterable[LifeRow]) -> list[IfaAlarm]:
         """Map rows; those that another row of the same alarm stands for are left out."""
-        listed = self._noticed([row for row in rows if not self._stands_aside(row)])
+        listed = [row for row in rows if not self._stands_aside(row)]
         points = self._steps(listed)
         records = self._records(listed)
         related = self._correlated(listed, points)
@@ -230,6 +243,10 @@ class Alarms:
 
 def _object_id(alarm: IfaAlarm) -> str:
     return object_alarm_id(alarm.aodh_alarm_id, alarm.managed_object_id)
+
+
+def _ended_now(row: LifeRow, stream: Stream) -> bool:
+    return stream is Stream.OWN_RAISED and row.occurrence is not None and not row.occurrence.raised
 
 
 def _project(row: LifeRow) -> str:

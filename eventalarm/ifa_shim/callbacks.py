@@ -62,7 +62,8 @@ def test(uri: str, authentication: Mapping[str, Any] | None, options: CallbackOp
     try:
         status = asyncio.run(_get(uri, authentication or {}, options))
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
-        why = FENCED if FENCED in str(exc) else type(exc).__name__
+        cause = getattr(exc, "os_error", exc)
+        why = FENCED if FENCED in str(cause) else type(exc).__name__
         raise BadCallback(f"the test of the callback failed: {why}") from exc
     kinds = set((authentication or {}).get("authType", ()))
     if status != NO_CONTENT and not (status == 401 and kinds - {BASIC}):

@@ -17,7 +17,7 @@ class Links:
 
     def prefix(self, req: falcon.Request) -> str:
         """Return :meth:`root` with the path that a server mounted us at."""
-        return self._public_url or f"{req.scheme}://{req.netloc}{req.app}"
+        return self._public_url or f"{req.scheme}://{req.netloc}{req.root_path}"
 
     def fault_management(self, req: falcon.Request) -> str:
         """Return the root of SOL003's fault management API."""

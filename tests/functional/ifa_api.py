@@ -1,0 +1,173 @@
+"""The IFA API on a real database, each answer checked against the API's own document."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema
+import sqlalchemy as sa
+from falcon import testing
+from oslo_config import cfg
+
+from eventalarm import conf as options
+from eventalarm.ifa_shim.api import application
+from eventalarm.ifa_shim.api.document import load
+from eventalarm.storage import tables
+from eventalarm.storage.database import Database
+from tests.builders import PROJECT
+from tests.engine_harness import EngineHarness, alarm_row, insert_alarms
+
+DOCUMENT = load()
+PROBLEM = "application/problem+json"
+ADMIN = "admin,member,reader"
+
+
+def _operation(path: str, method: str) -> Mapping[str, Any] | None:
+    for template, item in DOCUMENT["paths"].items():
+        pattern = re.sub(r"\{\w+\}", "[^/]+", template)
+        if re.fullmatch(pattern, path):
+            found: Mapping[str, Any] | None = item.get(method.lower())
+            return found
+    return None
+
+
+def _resolve(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" in node:
+        found: Any = DOCUMENT
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        return dict(found)
+    return node
+
+
+def check(path: str, method: str, answer: testing.Result) -> None:
+    """Fail unless *answer* is one that the document describes."""
+    operation = _operation(path, method)
+    if operation is None:
+        assert answer.status_code in (404, 405), answer.text
+        responses: Any = {"default": {"$ref": "#/components/responses/Problem"}}
+    else:
+        responses = operation["responses"]
+    response = _resolve(responses.get(str(answer.status_code)) or responses["default"])
+    assert str(answer.status_code) in responses or answer.status_code >= 400, answer.text
+    if "content" not in response:
+        assert answer.text == ""
+        return
+    ((media_type, content),) = response["content"].items()
+    assert answer.headers["content-type"].startswith(media_type)
+    root = {**content["schema"], "components": DOCUMENT["components"]}
+    jsonschema.Draft202012Validator(root, format_checker=jsonschema.FormatChecker()).validate(answer.json)
+    if answer.status_code >= 400:
+        assert answer.json["status"] == answer.status_code
+
+
+def _plain(app: Any) -> Any:
+    """Return *app* as a function: falcon looks at signatures, which objects of oslo.middleware lack."""
+
+    def call(environ: Any, start_response: Any) -> Any:
+        return app(environ, start_response)
+
+    return call
+
+
+class IfaApi:
+    """Callers of the API, and the cloud behind it: alarms, events, people who edit."""
+
+    def __init__(self, database: Database, **overrides: Any) -> None:
+        conf = cfg.ConfigOpts()
+        options.register_opts(conf)
+        conf([], default_config_files=[])
+        settings = {"auth_mode": "noauth", "callback_deny_networks": [], **overrides}
+        for name, value in settings.items():
+            conf.set_override(name, value, group="eventalarm_ifa")
+        self.conf = conf
+        self.database = database
+        app = application.application(conf, database)
+        self.client = testing.TestClient(_plain(app))
+        self.engine = EngineHarness(database)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        project: str = PROJECT,
+        roles: str = "member,reader",
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+        **params: Any,
+    ) -> testing.Result:
+        """Return the checked answer; ``params`` are those of the query."""
+        who = {"X-Project-Id": project, "X-User-Id": f"user of {project}", "X-Roles": roles}
+        if body is not None:
+            who.setdefault("Content-Type", "application/json")
+        bare, _, query = path.partition("?")
+        answer = self.client.simulate_request(
+            method,
+            bare,
+            headers={**who, **(headers or {})},
+            body=None if body is None else (body if isinstance(body, str) else json.dumps(body)),
+            params=params or None,
+            query_string=query or None,
+        )
+        check(bare, method, answer)
+        return answer
+
+    def get(self, path: str, **how: Any) -> testing.Result:
+        """GET *path*."""
+        return self.call("GET", path, **how)
+
+    def pages(self, path: str, **how: Any) -> list[Any]:
+        """Return what all pages of a listing hold."""
+        found: list[Any] = []
+        seen = 0
+        answer = self.get(path, **how)
+        how = {name: how[name] for name in ("project", "roles", "headers") if name in how}
+        while True:
+            assert answer.status_code == 200, answer.text
+            found += answer.json
+            seen += 1
+            link = answer.headers.get("link")
+            if link is None:
+                return found
+            assert seen < 200
+            match = re.fullmatch(r'<https?://[^/]+(/\S+)>; rel="next"', link)
+            assert match is not None
+            answer = self.get(match[1], **how)
+
+    def alarm(self, rule: Any, alarm_id: str = "", **columns: Any) -> str:
+        """Put an alarm into Aodh's table and return its id."""
+        row = alarm_row(alarm_id, rule=rule, **{"project_id": PROJECT, **columns})
+        insert_alarms(self.database, row)
+        return str(row["alarm_id"])
+
+    def put(self, alarm_id: str, **columns: Any) -> None:
+        """Change Aodh's row of an alarm, as its API would."""
+        with self.database.engine.begin() as connection:
+            change = sa.update(tables.alarm).where(tables.alarm.c.alarm_id == alarm_id)
+            connection.execute(change.values(**columns))
+
+    def delete(self, alarm_id: str) -> None:
+        """Delete an alarm with its history, as Aodh's API does."""
+        with self.database.engine.begin() as connection:
+            for table in (tables.alarm_history, tables.alarm):
+                connection.execute(sa.delete(table).where(table.c.alarm_id == alarm_id))
+
+    def record(self, alarm_id: str, kind: str, detail: Any, at: datetime.datetime, **fields: Any) -> None:
+        """Add a record to Aodh's history."""
+        values = {
+            "event_id": f"{alarm_id}-{at.timestamp()}-{kind}",
+            "alarm_id": alarm_id,
+            "type": kind,
+            "detail": json.dumps(detail),
+            "timestamp": at,
+            "project_id": PROJECT,
+            "on_behalf_of": PROJECT,
+            **fields,
+        }
+        with self.database.engine.begin() as connection:
+            connection.execute(sa.insert(tables.alarm_history), values)
