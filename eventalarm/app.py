@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import pathlib
 import random
@@ -262,6 +263,9 @@ class ListenerService(cotyledon.Service):
     def run(self) -> None:
         """Start working; called by cotyledon in the new process."""
         self._process.start()
+        # Modules and options stay for good; walking through them would pause the process again and again.
+        gc.collect()
+        gc.freeze()
 
     def terminate(self) -> None:
         """Stop on SIGTERM."""

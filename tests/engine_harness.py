@@ -7,7 +7,7 @@ import datetime
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from eventalarm.evaluator import decide
 from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
 from eventalarm.evaluator.engine import BatchReport, Engine, EngineOptions
 from eventalarm.exceptions import InvalidRule
-from eventalarm.model import UTC, AlarmDefinition, Delivery, Event, Transition
+from eventalarm.model import UTC, Alarm, AlarmDefinition, Delivery, Event, Transition
 from eventalarm.service import with_driver
 from eventalarm.storage import tables
 from eventalarm.storage.alarms import AlarmReader
@@ -41,7 +41,15 @@ class RecordingCourier:
         self.recoveries = 0
         self._open: list[Transition] = []
 
-    def enqueue(self, connection: sa.Connection, transitions: Sequence[Transition]) -> list[Delivery]:
+    def order_keys(self, alarms: Iterable[Alarm]) -> set[str]:
+        return set()
+
+    def enqueue(
+        self,
+        connection: sa.Connection,
+        transitions: Sequence[Transition],
+        unfinished: Collection[str] | None,
+    ) -> list[Delivery]:
         self._open = list(transitions)
         return []
 

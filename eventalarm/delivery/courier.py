@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 import sqlalchemy as sa
 
-from eventalarm.model import Delivery, Notification, Transition
+from eventalarm.model import Alarm, Delivery, Notification, Transition
 from eventalarm.storage.outbox import Outbox, order_key
 
 
@@ -71,8 +71,25 @@ class OutboxCourier:
         self._worker = worker
         self._make_id = make_id
 
-    def enqueue(self, connection: sa.Connection, transitions: Sequence[Transition]) -> Shipment:
-        """Write the deliveries of *transitions*; return what :meth:`submit` needs once it is committed."""
+    def order_keys(self, alarms: Iterable[Alarm]) -> set[str]:
+        """Return the order keys of all deliveries that transitions of *alarms* can lead to."""
+        return {
+            order_key(alarm.alarm_id, action)
+            for alarm in alarms
+            for actions in alarm.actions.values()
+            for action in actions
+        }
+
+    def enqueue(
+        self,
+        connection: sa.Connection,
+        transitions: Sequence[Transition],
+        unfinished: Collection[str] | None = None,
+    ) -> Shipment:
+        """Write the deliveries of *transitions*; return what :meth:`submit` needs once it is committed.
+
+        *unfinished*: those of their order keys that have unfinished deliveries, where the caller knows.
+        """
         deliveries: list[Delivery] = []
         transition_ids: list[str] = []
         for transition in transitions:
@@ -82,7 +99,7 @@ class OutboxCourier:
         if not deliveries:
             return Shipment()
         owner = self._worker.owner
-        leased = self._outbox.enqueue(connection, deliveries, transition_ids, owner)
+        leased = self._outbox.enqueue(connection, deliveries, transition_ids, owner, unfinished)
         sent = {item.delivery_id for item in leased}
         waiting = frozenset(item.order_key for item in deliveries if item.delivery_id not in sent)
         return Shipment(owner, tuple(leased), waiting)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+import cachetools
 from oslo_log import log
 
 from eventalarm.delivery.lanes import Parcel
@@ -20,7 +22,10 @@ from eventalarm.storage.outbox import Outbox
 LOG = log.getLogger(__name__)
 
 BATCH: Final = 500
-GATHER: Final = 0.02
+# Seconds for which results are gathered, unless a delivery waits behind one of them.
+GATHER: Final = 0.05
+# How many order keys are remembered because something waits there; what is forgotten waits GATHER longer.
+AWAITED: Final = 10000
 
 Recorded = Callable[[Iterable[Parcel]], None]
 Claimed = Callable[[str, Sequence[Delivery]], int]
@@ -55,12 +60,16 @@ class Recorder:
         self._results: list[tuple[Parcel, DeliveryResult]] = []
         self._returns: dict[tuple[str, bool], set[str]] = defaultdict(set)
         self._keys: set[str] = set()
+        self._awaited: cachetools.LRUCache[str, None] = cachetools.LRUCache(AWAITED)
         self._work = asyncio.Event()
+        self._urgent = asyncio.Event()
 
     def add(self, parcel: Parcel, result: DeliveryResult) -> None:
         """Keep the result of an attempt."""
         self._results.append((parcel, result))
         self._work.set()
+        if len(self._results) >= BATCH or parcel.delivery.order_key in self._awaited:
+            self._urgent.set()
 
     def give_back(self, owner: str, delivery_ids: Iterable[str], *, later: bool = False) -> None:
         """Return unsent deliveries of *owner*; *later* when there is no room for them for a while."""
@@ -71,9 +80,12 @@ class Recorder:
 
     def look_after(self, order_keys: Iterable[str]) -> None:
         """Claim what waits behind *order_keys* with the next batch: its turn may have come unseen."""
-        self._keys.update(order_keys)
+        for key in order_keys:
+            self._keys.add(key)
+            self._awaited[key] = None
         if self._keys:
             self._work.set()
+            self._urgent.set()
 
     @property
     def empty(self) -> bool:
@@ -86,8 +98,10 @@ class Recorder:
         :raises eventalarm.exceptions.Retryable: when the database failed; nothing is forgotten then.
         """
         await self._work.wait()
-        if len(self._results) < BATCH:
-            await asyncio.sleep(GATHER)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GATHER):
+                await self._urgent.wait()
+        self._urgent.clear()
         await self.write()
         return 0.0
 
@@ -98,6 +112,8 @@ class Recorder:
         await self._claim_successors()
         if self.empty:
             self._work.clear()
+        elif self._keys or len(self._results) >= BATCH:
+            self._urgent.set()
 
     async def _write_results(self) -> None:
         batch = self._results[:BATCH]
@@ -141,5 +157,8 @@ class Recorder:
             return
         keys = set(sorted(self._keys)[:BATCH])
         if keys:
-            self._claimed(owner, await self._run(self._outbox.claim_next, owner, keys))
+            claimed = await self._run(self._outbox.claim_next, owner, keys)
             self._keys -= keys
+            for item in claimed:
+                self._awaited.pop(item.order_key, None)
+            self._claimed(owner, claimed)

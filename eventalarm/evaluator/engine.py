@@ -10,7 +10,7 @@ import datetime
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -21,7 +21,7 @@ from eventalarm.evaluator.ledger import Ledger, Subject
 from eventalarm.evaluator.query import Verdict
 from eventalarm.evaluator.time_constraint import within_time_constraints
 from eventalarm.exceptions import InvalidRule, Retryable
-from eventalarm.model import UTC, Event, Transition
+from eventalarm.model import UTC, Alarm, Event, Transition
 from eventalarm.storage import text
 from eventalarm.storage.alarms import NEVER
 from eventalarm.storage.database import Database
@@ -75,8 +75,19 @@ class BatchReport:
 class Courier(Protocol[S]):
     """The delivery side, as the engine needs it; *S* is what it passes from one call to the other."""
 
-    def enqueue(self, connection: sa.Connection, transitions: Sequence[Transition]) -> S:
-        """Write the deliveries of *transitions* in the open transaction."""
+    def order_keys(self, alarms: Iterable[Alarm]) -> Collection[str]:
+        """Return under which keys the deliveries of *alarms* are kept in order."""
+
+    def enqueue(
+        self,
+        connection: sa.Connection,
+        transitions: Sequence[Transition],
+        unfinished: Collection[str] | None,
+    ) -> S:
+        """Write the deliveries of *transitions* in the open transaction.
+
+        *unfinished* are the order keys with unfinished deliveries, if they were asked for.
+        """
 
     def submit(self, shipment: S) -> None:
         """Start sending what :meth:`enqueue` wrote, now that it is committed."""
@@ -207,7 +218,7 @@ class Engine(Generic[S]):
         reasons: Counter[str] = Counter()
         with self._database.begin() as connection:
             transaction = Transaction(connection)
-            ledger = self._load(transaction, matches, now)
+            ledger, unfinished = self._load(transaction, matches, now)
             for match in matches:
                 reasons[self._evaluate(ledger, match, now)] += 1
             outcome = ledger.outcome()
@@ -217,12 +228,15 @@ class Engine(Generic[S]):
             )
             transaction.write_transitions(outcome.transitions)
             self._write_states(transaction, outcome.state_changes, now)
-            shipment = self._courier.enqueue(connection, [t for t in outcome.transitions if t.actions])
+            telling = [t for t in outcome.transitions if t.actions]
+            shipment = self._courier.enqueue(connection, telling, unfinished)
         report.reasons.update(reasons)
         report.transitions.extend(outcome.transitions)
         return shipment
 
-    def _load(self, transaction: Transaction, matches: list[Match], now: datetime.datetime) -> Ledger:
+    def _load(
+        self, transaction: Transaction, matches: list[Match], now: datetime.datetime
+    ) -> tuple[Ledger, set[str] | None]:
         alarms = transaction.lock({m.alarm_id for m in matches})
         objects = {m.subject.managed_object for m in matches}
         messages = {m.subject.message_key for m in matches}
@@ -231,14 +245,16 @@ class Engine(Generic[S]):
             # An event may say that it is of the year 1, and there is no time before that.
             oldest = max(NEVER, min(m.subject.event_time for m in matches))
             elsewhere = transaction.handled_elsewhere(alarms, oldest - CLOCK_TOLERANCE)
-        return Ledger(
+        picture = transaction.picture(alarms, objects, messages, self._courier.order_keys(alarms.values()))
+        ledger = Ledger(
             alarms,
-            transaction.occurrences(alarms, objects),
-            transaction.raised_counts(alarms),
-            transaction.seen(alarms, messages),
+            picture.occurrences,
+            picture.raised,
+            picture.seen,
             handled_elsewhere=frozenset(elsewhere),
             now=now,
         )
+        return ledger, picture.unfinished
 
     def _evaluate(self, ledger: Ledger, match: Match, now: datetime.datetime) -> Reason:
         alarm = ledger.alarms.get(match.alarm_id)

@@ -35,6 +35,9 @@ VALUE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueEr
 # Seconds of rest after which a kept connection is no longer trusted, but taken from the pool, which pings.
 KEEP = 1.0
 
+# Seconds for which our own clock carries on what the database's said.
+ASK_AGAIN = 60.0
+
 NOW = {
     "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
     "postgresql": "SELECT extract(epoch from clock_timestamp())",
@@ -87,6 +90,7 @@ class Database:
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._of_thread = threading.local()
         self._all: weakref.WeakSet[_Kept] = weakref.WeakSet()
+        self._asked: tuple[datetime.datetime, float] | None = None
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[sa.Connection]:
@@ -133,6 +137,17 @@ class Database:
         with self.read() as connection:
             seconds = connection.exec_driver_sql(NOW.get(self.dialect, NOW_MYSQL)).scalar_one()
         return datetime.datetime.fromtimestamp(float(seconds), UTC)
+
+    def about_now(self) -> datetime.datetime:
+        """Return the database's clock as our own carries it on; asked anew every minute.
+
+        For times that nobody's right to act depends on: without asking, and right but for the drift.
+        """
+        asked = self._asked
+        moment = time.monotonic()
+        if asked is None or moment - asked[1] > ASK_AGAIN:
+            asked = self._asked = (self.now(), time.monotonic())
+        return asked[0] + datetime.timedelta(seconds=max(0.0, moment - asked[1]))
 
     def dispose(self) -> None:
         """Close every connection; no thread may be using one."""

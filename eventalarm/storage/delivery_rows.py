@@ -12,6 +12,7 @@ from eventalarm.model import Delivery, DeliveryState, JSONDict, Notification
 from eventalarm.storage.tables import delivery, transition
 from eventalarm.storage.text import clean
 
+UNFINISHED: Final = (DeliveryState.PENDING.value, DeliveryState.LEASED.value)
 _NOTIFIED: Final = ("alarm_name", "severity", "previous", "current", "reason", "event")
 
 

@@ -18,7 +18,8 @@ import tenacity
 from eventalarm.exceptions import Retryable
 from eventalarm.model import DeliveryState
 from eventalarm.storage.database import Database
-from eventalarm.storage.outbox import AT_ONCE, IN_TURN, UNFINISHED
+from eventalarm.storage.delivery_rows import UNFINISHED
+from eventalarm.storage.outbox import AT_ONCE, IN_TURN
 from eventalarm.storage.tables import alarm, delivery, transition, worker
 
 FINISHED: Final = (DeliveryState.FAILED.value, DeliveryState.DELIVERED.value)

@@ -19,17 +19,24 @@ import sqlalchemy as sa
 
 from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState, JSONDict
 from eventalarm.storage.database import Database
-from eventalarm.storage.delivery_rows import read, to_row
+from eventalarm.storage.delivery_rows import UNFINISHED, read, to_row
 from eventalarm.storage.tables import delivery, worker
 from eventalarm.storage.text import clean
 
-UNFINISHED: Final = (DeliveryState.PENDING.value, DeliveryState.LEASED.value)
 # When an attempt is due that depends on no clock: now, or when the predecessor is finished.
 AT_ONCE: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 IN_TURN: Final = datetime.datetime(9999, 1, 1, tzinfo=UTC)
 ERROR_LENGTH: Final = 500
 # One statement names this many rows at most: psycopg 3 takes 65,535 values, SQLite 32,766.
 CHUNK: Final = 5000
+
+# Built once, for they are sent with every batch.
+ADD: Final = sa.insert(delivery)
+UNFINISHED_KEYS: Final = (
+    sa.select(delivery.c.order_key)
+    .where(delivery.c.order_key.in_(sa.bindparam("keys", expanding=True)), delivery.c.state.in_(UNFINISHED))
+    .distinct()
+)
 
 
 def order_key(alarm_id: str, action: str) -> str:
@@ -82,14 +89,18 @@ class Outbox:
         deliveries: Sequence[Delivery],
         transition_ids: Sequence[str],
         owner: str | None,
+        unfinished: Collection[str] | None = None,
     ) -> list[Delivery]:
         """Insert *deliveries*, each for the transition at the same place, in the caller's transaction.
 
         Heads are leased to *owner* and returned, in order: once the transaction is committed they may be
         sent. The others wait their turn; without an owner all do. The caller holds the row locks of the
-        alarms concerned, so that nobody else adds to the same order keys meanwhile.
+        alarms concerned, so that nobody else adds to the same order keys meanwhile. *unfinished* are the
+        order keys that have unfinished deliveries, read under those locks; without it we look.
         """
-        taken = _unfinished_keys(connection, {item.order_key for item in deliveries})
+        if unfinished is None:
+            unfinished = _unfinished_keys(connection, {item.order_key for item in deliveries})
+        taken = set(unfinished)
         rows: list[JSONDict] = []
         leased: list[Delivery] = []
         for item, transition_id in zip(deliveries, transition_ids, strict=True):
@@ -99,7 +110,7 @@ class Outbox:
             if head and owner is not None:
                 leased.append(item)
         if rows:
-            connection.execute(sa.insert(delivery), rows)
+            connection.execute(ADD, rows)
         return leased
 
     def claim(
@@ -130,7 +141,7 @@ class Outbox:
         """Lease to *worker_id* the due heads of *order_keys*: the successors of what was just finished."""
         if not order_keys:
             return []
-        due = sa.or_(_due(self._database.now()), _waiting())
+        due = sa.or_(_due(self._database.about_now()), _waiting())
         return self._lease(
             worker_id, sa.and_(due, delivery.c.order_key.in_(sorted(order_keys))), len(order_keys)
         )
@@ -153,7 +164,7 @@ class Outbox:
 
         A retry goes back to the outbox: any process may make it when it is due.
         """
-        now = self._database.now()
+        now = self._database.about_now()
         retries = [result for result in results if result.state == DeliveryState.PENDING]
         finished = [result for result in results if result.state != DeliveryState.PENDING]
         with self._database.begin() as connection:
@@ -197,9 +208,8 @@ def _unfinished_keys(connection: sa.Connection, keys: Iterable[str]) -> set[str]
     wanted = sorted(keys)
     found: set[str] = set()
     for start in range(0, len(wanted), CHUNK):
-        some = delivery.c.order_key.in_(wanted[start : start + CHUNK])
-        query = sa.select(delivery.c.order_key).where(some, delivery.c.state.in_(UNFINISHED)).distinct()
-        found.update(connection.execute(query).scalars())
+        some = {"keys": wanted[start : start + CHUNK]}
+        found.update(connection.execute(UNFINISHED_KEYS, some).scalars())
     return found
 
 

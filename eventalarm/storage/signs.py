@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from eventalarm.model import UTC, DeliveryState
 from eventalarm.storage.database import Database
-from eventalarm.storage.outbox import AT_ONCE, IN_TURN, UNFINISHED
+from eventalarm.storage.delivery_rows import UNFINISHED
+from eventalarm.storage.outbox import AT_ONCE, IN_TURN
 from eventalarm.storage.tables import delivery, worker
 
 

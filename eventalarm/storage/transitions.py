@@ -18,7 +18,9 @@ import sqlalchemy as sa
 from eventalarm.model import Alarm, Occurrence, Transition
 from eventalarm.storage import text
 from eventalarm.storage.alarms import ROW_COLUMNS, in_chunks, to_alarm
-from eventalarm.storage.tables import alarm, alarm_history, occurrence, transition
+from eventalarm.storage.delivery_rows import UNFINISHED
+from eventalarm.storage.tables import alarm, alarm_history, delivery, occurrence, transition
+from eventalarm.storage.upsert import upserts
 
 STATE_TRANSITION: Final = "state transition"
 REASON: Final = re.compile(r"Event <id=(.+?),event_type=")
@@ -26,9 +28,9 @@ REASON: Final = re.compile(r"Event <id=(.+?),event_type=")
 OCCURRENCE_COLUMNS: Final = tuple(occurrence.c[field.name] for field in dataclasses.fields(Occurrence))
 
 # Statements are built once: building one costs as much as its round trip.
-_ALARMS: Final = sa.bindparam("alarms", expanding=True)
-_OBJECTS: Final = sa.bindparam("objects", expanding=True)
-_IDS: Final = sa.bindparam("ids", expanding=True)
+_ALARMS: Final[Any] = sa.bindparam("alarms", expanding=True)
+_OBJECTS: Final[Any] = sa.bindparam("objects", expanding=True)
+_IDS: Final[Any] = sa.bindparam("ids", expanding=True)
 
 LOCK: Final = (
     sa.select(*ROW_COLUMNS)
@@ -36,25 +38,46 @@ LOCK: Final = (
     .order_by(alarm.c.alarm_id)
     .with_for_update(key_share=True)
 )
-LIVES: Final = sa.select(*OCCURRENCE_COLUMNS).where(
-    occurrence.c.alarm_id.in_(_ALARMS), occurrence.c.managed_object.in_(_OBJECTS), occurrence.c.latest
-)
-RAISED: Final = (
-    sa.select(occurrence.c.alarm_id, sa.func.count())
+
+
+def _named(what: str, **columns: Any) -> list[Any]:
+    """Return the columns of one part of the picture: *what* it is, then those of an occurrence."""
+    named = [columns.get(column.name, sa.null()).label(column.name) for column in OCCURRENCE_COLUMNS]
+    return [sa.literal_column(f"'{what}'").label("what"), *named]
+
+
+# All that is read of our own tables, in one round trip; the columns of the first part name those of all.
+PICTURE: Final = sa.union_all(
+    sa.select(sa.literal_column("'life'").label("what"), *OCCURRENCE_COLUMNS).where(
+        occurrence.c.alarm_id.in_(_ALARMS), occurrence.c.managed_object.in_(_OBJECTS), occurrence.c.latest
+    ),
+    sa.select(*_named("raised", alarm_id=occurrence.c.alarm_id, hits=sa.func.count()))
     .where(occurrence.c.alarm_id.in_(_ALARMS), occurrence.c.raised)
-    .group_by(occurrence.c.alarm_id)
+    .group_by(occurrence.c.alarm_id),
+    sa.select(
+        *_named(
+            "seen",
+            occurrence_id=transition.c.message_id,
+            alarm_id=transition.c.alarm_id,
+            managed_object=transition.c.managed_object,
+        )
+    ).where(
+        transition.c.alarm_id.in_(_ALARMS),
+        transition.c.message_id.in_(sa.bindparam("messages", expanding=True)),
+    ),
+    sa.select(*_named("unfinished", managed_object=delivery.c.order_key)).where(
+        delivery.c.order_key.in_(sa.bindparam("keys", expanding=True)), delivery.c.state.in_(UNFINISHED)
+    ),
 )
-SEEN: Final = sa.select(transition.c.alarm_id, transition.c.managed_object, transition.c.message_id).where(
-    transition.c.alarm_id.in_(_ALARMS), transition.c.message_id.in_(sa.bindparam("messages", expanding=True))
-)
+# How many order keys the picture may ask for: SQLite takes 32,766 values.
+MOST_KEYS: Final = 5000
 ELSEWHERE: Final = sa.select(alarm_history.c.alarm_id, alarm_history.c.detail).where(
     alarm_history.c.alarm_id.in_(_ALARMS),
     alarm_history.c.type == STATE_TRANSITION,
     alarm_history.c.timestamp >= sa.bindparam("since", type_=alarm_history.c.timestamp.type),
 )
 SUPERSEDE: Final = occurrence.update().where(occurrence.c.occurrence_id.in_(_IDS)).values(latest=None)
-REPLACE: Final = occurrence.delete().where(occurrence.c.occurrence_id.in_(_IDS))
-ADD_LIVES: Final = occurrence.insert()
+PUT_LIVES: Final = upserts(occurrence, key="occurrence_id")
 ADD_TRANSITIONS: Final = transition.insert()
 ADD_HISTORY: Final = alarm_history.insert()
 SET_STATE: Final = (
@@ -79,6 +102,21 @@ class StateChange:
     reason: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Picture:
+    """What our tables say of the alarms of a batch, while their rows are locked.
+
+    ``occurrences``: the latest one of each alarm on each managed object. ``raised``: on how many managed
+    objects each alarm is raised. ``seen``: which (alarm, managed object, message) caused a transition (G2).
+    ``unfinished``: which order keys have unfinished deliveries; None when that was too much to ask.
+    """
+
+    occurrences: dict[tuple[str, str], Occurrence]
+    raised: dict[str, int]
+    seen: set[tuple[str, str, str]]
+    unfinished: set[str] | None
+
+
 class Transaction:
     """The reads and writes of the evaluator on one open write transaction."""
 
@@ -93,33 +131,35 @@ class Transaction:
             found.update((row.alarm_id, to_alarm(row)) for row in rows)
         return found
 
-    def occurrences(
-        self, alarm_ids: Collection[str], managed_objects: Collection[str]
-    ) -> dict[tuple[str, str], Occurrence]:
-        """Return the latest occurrence of each alarm on each of the managed objects."""
-        found: dict[tuple[str, str], Occurrence] = {}
-        objects = sorted(managed_objects)
+    def picture(
+        self,
+        alarm_ids: Collection[str],
+        managed_objects: Collection[str],
+        message_ids: Collection[str],
+        order_keys: Collection[str],
+    ) -> Picture:
+        """Return what is known of locked alarms, of these managed objects, messages and order keys."""
+        lives: dict[tuple[str, str], Occurrence] = {}
+        raised: dict[str, int] = {}
+        seen: set[tuple[str, str, str]] = set()
+        unfinished: set[str] = set()
+        objects, messages = sorted(managed_objects), sorted(message_ids)
+        few = len(order_keys) <= MOST_KEYS
+        keys = sorted(order_keys) if few else []
         for chunk in in_chunks(alarm_ids):
-            for row in self.connection.execute(LIVES, {"alarms": chunk, "objects": objects}):
+            values = {"alarms": chunk, "objects": objects, "messages": messages, "keys": keys}
+            for what, *row in self.connection.execute(PICTURE, values):
                 life = Occurrence(*row)
-                found[life.alarm_id, life.managed_object] = life
-        return found
-
-    def raised_counts(self, alarm_ids: Collection[str]) -> dict[str, int]:
-        """Return on how many managed objects each alarm is raised."""
-        found: dict[str, int] = {}
-        for chunk in in_chunks(alarm_ids):
-            found.update((row[0], row[1]) for row in self.connection.execute(RAISED, {"alarms": chunk}))
-        return found
-
-    def seen(self, alarm_ids: Collection[str], message_ids: Collection[str]) -> set[tuple[str, str, str]]:
-        """Return which (alarm, managed object, message) already caused a transition (G2)."""
-        found: set[tuple[str, str, str]] = set()
-        messages = sorted(message_ids)
-        for chunk in in_chunks(alarm_ids):
-            rows = self.connection.execute(SEEN, {"alarms": chunk, "messages": messages})
-            found.update((row[0], row[1], row[2]) for row in rows)
-        return found
+                if what == "life":
+                    lives[life.alarm_id, life.managed_object] = life
+                elif what == "raised":
+                    raised[life.alarm_id] = life.hits
+                elif what == "seen":
+                    seen.add((life.alarm_id, life.managed_object, life.occurrence_id))
+                else:
+                    unfinished.add(life.managed_object)
+            keys = []
+        return Picture(lives, raised, seen, unfinished if few else None)
 
     def handled_elsewhere(self, alarm_ids: Collection[str], since: datetime.datetime) -> set[tuple[str, str]]:
         """Return which (alarm, message) Aodh's history holds since then, whoever fired.
@@ -152,13 +192,9 @@ class Transaction:
         """
         for chunk in in_chunks([i for i in superseded if i in known]):
             self.connection.execute(SUPERSEDE, {"ids": chunk})
-        if not changed:
-            return
-        # Delete and insert is portable and costs two statements for any number of rows.
-        for chunk in in_chunks([o.occurrence_id for o in changed if o.occurrence_id in known]):
-            self.connection.execute(REPLACE, {"ids": chunk})
-        rows = [_occurrence_row(o, o.occurrence_id not in superseded) for o in changed]
-        self.connection.execute(ADD_LIVES, rows)
+        if changed:
+            rows = [_occurrence_row(o, o.occurrence_id not in superseded) for o in changed]
+            self.connection.execute(PUT_LIVES[self.connection.dialect.name], rows)
 
     def write_transitions(self, transitions: Iterable[Transition]) -> None:
         """Record transitions; unique per alarm, managed object and message."""

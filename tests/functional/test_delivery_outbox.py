@@ -320,6 +320,7 @@ def test_a_batch_costs_a_constant_number_of_statements(database, outbox):
             sa.event.remove(database.engine, "before_cursor_execute", note)
         return len(listener)
 
+    outbox.record("me", [])  # the first look at the clock
     assert run(400) == run(4)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -220,10 +220,15 @@ def test_g6_null_columns_have_their_empty_value(database: Database) -> None:
 class PickyCourier(RecordingCourier):
     """Refuses one event, as a database refuses a value that it cannot hold."""
 
-    def enqueue(self, connection: sa.Connection, transitions: Sequence[Transition]) -> list[Delivery]:
+    def enqueue(
+        self,
+        connection: sa.Connection,
+        transitions: Sequence[Transition],
+        unfinished: Collection[str] | None,
+    ) -> list[Delivery]:
         if any(t.event.message_id == "poison" for t in transitions):
             raise ValueError("cannot write this")
-        return super().enqueue(connection, transitions)
+        return super().enqueue(connection, transitions, unfinished)
 
 
 def test_g6_what_cannot_be_written_is_left_out_alone(
