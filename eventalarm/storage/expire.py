@@ -19,7 +19,7 @@ import tenacity
 from eventalarm.exceptions import Retryable
 from eventalarm.model import DeliveryState
 from eventalarm.storage.database import Database
-from eventalarm.storage.tables import alarm, delivery, occurrence, transition, worker
+from eventalarm.storage.tables import acknowledgement, alarm, delivery, occurrence, transition, worker
 
 FINISHED: Final = (DeliveryState.DELIVERED.value, DeliveryState.FAILED.value)
 TRIES: Final = 8
@@ -77,6 +77,12 @@ SWEEPS: Final = (
         occurrence.c.raised_at,
         occurrence.c.raised,
         sa.and_(_NO_ALARM, _NO_TRANSITION),
+    ),
+    Sweep(
+        "acknowledgements of deleted alarms",
+        acknowledgement.c.object_id,
+        acknowledgement.c.acknowledged_at,
+        others=_none(alarm.c.alarm_id == acknowledgement.c.alarm_id),
     ),
 )
 # A worker whose row has expired can never renew it, so that its age needs no margin.

@@ -85,6 +85,8 @@ def test_what_goes_and_what_stays(opened: database.Database) -> None:
     delivery(opened, "pending", "waiting-old", "pending", None)
     delivery(opened, "leased", "waiting-too", "leased", None)
     delivery(opened, "done-new", "waiting-new", "delivered", NEW)
+    for of, at in (("alarm", OLD), ("gone", OLD), ("gone-new", NEW)):
+        insert(opened, tables.acknowledgement, object_id=of, alarm_id=of, acknowledged_at=at)
     insert(opened, tables.worker, worker_id="dead", expires_at=NEW)
     insert(opened, tables.worker, worker_id="alive", expires_at=NOW + DAY)
 
@@ -98,12 +100,14 @@ def test_what_goes_and_what_stays(opened: database.Database) -> None:
     assert names(opened, tables.occurrence.c.occurrence_id) == {
         *("cleared", "cleared-new", "raised", "waiting", "orphan"),
     }
+    assert names(opened, tables.acknowledgement.c.object_id) == {"alarm", "gone-new"}
     assert names(opened, tables.worker.c.worker_id) == {"alive"}
     assert removed == {
         "deliveries": 2,
         "transitions": 4,
         "occurrences": 0,
         "occurrences of deleted alarms": 0,
+        "acknowledgements of deleted alarms": 1,
         "workers": 1,
     }
 
@@ -205,6 +209,7 @@ def test_the_command(aodh_sqlite_url: str, tmp_path: pathlib.Path) -> None:
         "  transitions": "1",
         "  occurrences": "0",
         "  occurrences of deleted alarms": "0",
+        "  acknowledgements of deleted alarms": "0",
         "  workers": "0",
     }
     opened.dispose()

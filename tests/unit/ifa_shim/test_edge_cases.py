@@ -146,6 +146,7 @@ def test_08_equal_times_end_with_the_state_of_the_row(state: str, last: State) -
     for records in (pair, pair[::-1]):
         found = shown(threshold(state), created(0), evaluated(ALARM, 1), *records)
         assert found.state is last
+        assert {"raised_time", "cleared_time"}.isdisjoint(details(found))
 
 
 @pytest.mark.parametrize("text", ["2026-05-01T12:00:05", "2026-05-01T12:00:05Z", "2026-05-01T14:00:05+02:00"])
