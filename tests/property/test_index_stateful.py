@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import hypothesis
 from hypothesis import reject, stateful
 from hypothesis import strategies as st
 
@@ -94,6 +95,25 @@ def scan(filed: dict[str, tuple[Watch, bool, Filing]], the_event: Any) -> dict[s
             if verdict is Verdict.MATCH or (clears and verdict is Verdict.RECOVERED):
                 answers[alarm_id] = verdict
     return answers
+
+
+@hypothesis.given(
+    st.lists(st.tuples(notification_rules(), st.booleans()), min_size=1, max_size=6),
+    st.lists(st.tuples(st.sampled_from(TYPES), TRAITS), min_size=1, max_size=4),
+)
+@examples(150)
+def test_notification_rules_are_found_as_a_scan_would(
+    rules: list[tuple[Watch, bool]], events: list[tuple[str, dict[str, Any]]]
+) -> None:
+    index = ProjectIndex()
+    filed = {
+        str(n): (rule, clears, index.add(str(n), rule, clears)) for n, (rule, clears) in enumerate(rules)
+    }
+    for event_type, traits in events:
+        the_event = event(event_type, raw={"flag": "x"}, **traits)
+        found = index.candidates(the_event)
+        assert len({c.alarm_id for c in found}) == len(found), "an alarm was found twice"
+        assert {c.alarm_id: c.verdict for c in found} == scan(filed, the_event)
 
 
 class IndexMachine(stateful.RuleBasedStateMachine):
