@@ -68,7 +68,7 @@ class Checkup:
         if wishes.canary:
             needs = ("configuration", "listeners")
             found.append(Check("canary", self._of_database(self._canary), needs, extra=wishes.timeout))
-        return found
+        return [dataclasses.replace(check, look=self._leaving(check.look)) for check in found]
 
     def close(self) -> None:
         """Remove what a canary left that was broken off, and let go of the database.
@@ -82,6 +82,18 @@ class Checkup:
 
     def _of_database(self, look: Callable[[Database], Finding]) -> Callable[[], Finding]:
         return lambda: look(self._opened())
+
+    def _leaving(self, look: Callable[[], Finding]) -> Callable[[], Finding]:
+        """Give back the connections of the thread in which *look* runs."""
+
+        def look_and_leave() -> Finding:
+            try:
+                return look()
+            finally:
+                if self._database is not None:
+                    self._database.leave()
+
+        return look_and_leave
 
     def _opened(self) -> Database:
         with self._lock:

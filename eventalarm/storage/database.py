@@ -149,6 +149,14 @@ class Database:
             asked = self._asked = (self.now(), time.monotonic())
         return asked[0] + datetime.timedelta(seconds=max(0.0, moment - asked[1]))
 
+    def leave(self) -> None:
+        """Give back the connections of the calling thread, which is about to end."""
+        for role in ("reader", "writer"):
+            kept: _Kept | None = getattr(self._of_thread, role, None)
+            if kept is not None:
+                setattr(self._of_thread, role, None)
+                kept.close()
+
     def dispose(self) -> None:
         """Close every connection; no thread may be using one."""
         for kept in list(self._all):

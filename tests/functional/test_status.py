@@ -26,7 +26,7 @@ from tests.functional.services import RabbitMQ
 
 @pytest.fixture
 def cloud(spawn: Spawn, tmp_path: pathlib.Path, aodh_mariadb_url: str, rabbit_url: str) -> Iterator[Cloud]:
-    made = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url, eventalarm_delivery={"lease": 1.0})
+    made = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url, eventalarm_delivery={"lease": 5.0})
     yield made
     made.close()
 
@@ -94,6 +94,7 @@ def test_from_nothing_to_a_flying_canary(cloud: Cloud, figure: Any) -> None:
     assert "start eventalarm-listener" in found["listeners"].remedy
 
     listener = cloud.start_listener()
+    wait_until(lambda: look(cloud)["listeners"].level is Level.OK, 30.0, "the listener to be registered")
     done = command(cloud, "check", "--canary", "--json")
     told = json.loads(done.stdout)
     checks = {check["check"]: check for check in told["checks"]}
