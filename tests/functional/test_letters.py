@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from eventalarm.cmd import delivery
 from eventalarm.delivery import address
 from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState
 from eventalarm.storage import database as storage
 from eventalarm.storage import letters, schema, tables
 from eventalarm.storage.letters import Letters, Selection
 from eventalarm.storage.outbox import Outbox, order_key
+from tests.functional import inprocess
 from tests.functional.cloud import Cloud, make_event
 from tests.functional.conftest import Spawn
 from tests.functional.helpers import WebhookSink, console_script, wait_until
@@ -169,14 +171,7 @@ def test_retry_in_many_transactions(database: storage.Database, monkeypatch: pyt
 
 
 def command(cloud: Cloud, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [console_script("eventalarm-delivery"), "--config-file", str(cloud.conf_path), *words],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    done = inprocess.run(delivery.main, "--config-file", str(cloud.conf_path), *words)
     assert done.returncode == code, done.stdout + done.stderr
     assert SECRET not in done.stdout + done.stderr
     return done
@@ -198,7 +193,11 @@ def test_the_command_beside_a_running_listener(
     query = "SELECT count(*) AS n FROM eventalarm_delivery WHERE state = 'failed'"
     wait_until(lambda: cloud.rows(query)[0]["n"] == 3, 30.0, "three failed deliveries")
 
-    listed = json.loads(command(cloud, "list", "--alarm", alarm_id, "-f", "json").stdout)
+    installed = [console_script("eventalarm-delivery"), "--config-file", str(cloud.conf_path)]
+    as_json = ["list", "--alarm", alarm_id, "-f", "json"]
+    told = subprocess.run([*installed, *as_json], capture_output=True, text=True, timeout=60, check=True)
+    listed = json.loads(told.stdout)
+    assert json.loads(command(cloud, *as_json).stdout) == listed
     assert len(listed) == 3
     assert {(one["state"], one["attempts"], one["status"]) for one in listed} == {("failed", 2, 503)}
     assert all(one["error"] == "http_5xx: HTTP 503" and one["finished_at"] for one in listed)

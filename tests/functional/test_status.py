@@ -13,11 +13,13 @@ import pytest
 import sqlalchemy as sa
 
 from eventalarm import bus
+from eventalarm.cmd import status
 from eventalarm.status import canary
 from eventalarm.status.assemble import Checkup, Wishes
 from eventalarm.status.outcome import Finding, Level
 from eventalarm.status.runner import Runner
 from eventalarm.storage import tables
+from tests.functional import inprocess
 from tests.functional.cloud import Cloud, make_event
 from tests.functional.conftest import Spawn
 from tests.functional.helpers import WebhookSink, console_script, wait_until
@@ -60,13 +62,7 @@ def left_over(cloud: Cloud) -> int:
 
 
 def command(cloud: Cloud, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [console_script("eventalarm-status"), *words, "--config-file", str(cloud.conf_path)],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    return inprocess.run(status.main, *words, "--config-file", str(cloud.conf_path))
 
 
 def test_from_nothing_to_a_flying_canary(cloud: Cloud, figure: Any) -> None:
@@ -95,7 +91,14 @@ def test_from_nothing_to_a_flying_canary(cloud: Cloud, figure: Any) -> None:
 
     listener = cloud.start_listener()
     wait_until(lambda: look(cloud)["listeners"].level is Level.OK, 30.0, "the listener to be registered")
-    done = command(cloud, "check", "--canary", "--json")
+    installed = [console_script("eventalarm-status"), "check", "--canary", "--json"]
+    done = subprocess.run(
+        [*installed, "--config-file", str(cloud.conf_path)],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
     told = json.loads(done.stdout)
     checks = {check["check"]: check for check in told["checks"]}
     assert (told["code"], done.returncode, done.stderr) == (1, 1, "")
