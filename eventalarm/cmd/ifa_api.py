@@ -24,7 +24,7 @@ Serve the alarms of this cloud as ETSI NFV has them:
 Tokens are checked by Keystone ([keystone_authtoken], as in aodh.conf); a
 tenant sees the alarms of its project, an administrator those of all with
 ?all_projects=true. Run as many as you like, behind any proxy; or run the WSGI
-module eventalarm.ifa_shim.wsgi under uWSGI or gunicorn.
+module eventalarm.cmd.ifa_wsgi under uWSGI or gunicorn.
 """
 
 EPILOG = """\

@@ -147,7 +147,7 @@ def of(alarm: str, rows: Any) -> list[Mapping[str, Any]]:
 
 
 def test_dry_run_of_an_alarm_in_the_cloud(cloud: Cloud, tmp_path: pathlib.Path) -> None:
-    """Red when the rule that is explained is not the one of the alarm."""
+    """The rule that is explained is the one of the alarm, read through the API."""
     alarm = cloud.client().alarm.create(alarm_of(RULE))["alarm_id"]
     event = tmp_path / "event.json"
     event.write_text(json.dumps(make_event("vm-1", "crashing", resource_id="application-1")))

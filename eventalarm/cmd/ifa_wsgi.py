@@ -1,4 +1,4 @@
-"""The IFA API for a WSGI server of your choice: ``uwsgi --module eventalarm.ifa_shim.wsgi``.
+"""The IFA API for a WSGI server of your choice: ``uwsgi --module eventalarm.cmd.ifa_wsgi``.
 
 The configuration is read as every command of ours reads it; ``EVENTALARM_CONFIG`` may name files instead,
 with colons between them.
