@@ -281,7 +281,7 @@ def _traits(event: Event | None) -> list[str]:
     if event is None or not isinstance(traits, list):
         return []
     named = sorted({t[0] for t in traits if isinstance(t, list | tuple) and t and isinstance(t[0], str)})
-    return [f"trait.{_short(name)}={_short(event.first_trait([name]))}" for name in named]
+    return [f"trait.{_short(name)}={_short(event.first_trait((name,)))}" for name in named[:MAX_DETAILS]]
 
 
 def _short(value: object) -> str:

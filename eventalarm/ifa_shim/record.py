@@ -121,4 +121,4 @@ class IfaAlarm:
 
 def rfc3339(moment: datetime.datetime) -> str:
     """Return an aware time as RFC 3339 in UTC, always with microseconds (``2026-03-01T10:00:00.000000Z``)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"

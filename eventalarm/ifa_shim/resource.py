@@ -35,13 +35,12 @@ def targets(rule: Mapping[str, Any], settings: Settings) -> tuple[Target, ...]:
     """
     if rule.get("group_by"):
         return ()
-    names = {*settings.traits, *(name for family in settings.families for name in family.traits)}
-    found = [t for t in _equalities(rule.get("query"), DEPTH) if t.trait in names]
+    places = settings.places
+    found = [t for t in _equalities(rule.get("query"), DEPTH) if t.trait in places]
     named = rule.get("resource_id")
     if isinstance(named, str) and named:
         found.insert(0, Target("resource_id", named))
-    order = {name: place for place, name in enumerate(settings.traits)}
-    return tuple(sorted(found, key=lambda t: order.get(t.trait, len(order))))
+    return tuple(sorted(found, key=lambda t: places.get(t.trait, -1)))
 
 
 def _equalities(query: Any, depth: int) -> Iterator[Target]:
@@ -106,13 +105,14 @@ def object_of_event(event: Event, settings: Settings) -> str:
 
 def retargeted(rule: Mapping[str, Any], event: Event, settings: Settings) -> bool:
     """Tell whether the present *rule* is bound to another resource than the one that *event* was about."""
-    for target in targets(rule, settings):
+    bound = targets(rule, settings)
+    for target in bound:
         value = event.trait(target.trait)
         if value is None:
             value = event.body.get(target.trait)
         if str(value) == target.value:
             return False
-    return bool(targets(rule, settings))
+    return bool(bound)
 
 
 def faulty_resource(

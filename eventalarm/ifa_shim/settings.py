@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import fnmatch
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
 
@@ -175,6 +176,12 @@ class Settings:
     repeat_is_change: bool = False
     hold_down: float = 0.0
     vim_connection_id: str = ""
+
+    @functools.cached_property
+    def places(self) -> Mapping[str, int]:
+        """Every trait that may name a resource, with its rank: the generic ones first, in their order."""
+        named = [*self.traits, *(name for family in self.families for name in family.traits)]
+        return {name: place for place, name in enumerate(dict.fromkeys(named))}
 
     def severity(self, aodh: str | None) -> Severity:
         """Return the severity of an alarm that stands, from Aodh's word."""

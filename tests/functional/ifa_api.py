@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -111,8 +112,7 @@ class IfaApi:
             bare,
             headers={**who, **(headers or {})},
             body=None if body is None else (body if isinstance(body, str) else json.dumps(body)),
-            params=params or None,
-            query_string=query or None,
+            query_string="&".join(filter(None, [query, urllib.parse.urlencode(params, doseq=True)])),
         )
         check(bare, method, answer)
         return answer
