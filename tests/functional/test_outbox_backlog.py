@@ -1,0 +1,86 @@
+"""A long outbox costs a look in proportion to its length: found by the soak, where it took minutes."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from eventalarm.model import UTC
+from eventalarm.storage import database as storage
+from eventalarm.storage import tables
+from eventalarm.storage.outbox import AT_ONCE, IN_TURN, Outbox
+
+KEYS, DEEP = 1000, 6
+RETRIED = datetime.datetime.now(UTC) + datetime.timedelta(hours=1)
+
+
+def row(key: int, depth: int) -> dict[str, object]:
+    """The first of half of the keys is under way, of the others due later; what is behind waits."""
+    state, owner, due = "pending", None, IN_TURN
+    if not depth:
+        state, owner, due = ("leased", "me", AT_ONCE) if key % 2 else ("pending", None, RETRIED)
+    return {
+        "delivery_id": str(uuid.uuid4()),
+        "transition_id": str(uuid.uuid4()),
+        "order_key": f"{key:064d}",
+        "alarm_id": str(key),
+        "project_id": "p",
+        "action": "http://consumer/",
+        "state": state,
+        "owner": owner,
+        "next_attempt_at": due,
+        "created_at": AT_ONCE,
+    }
+
+
+def freeze_statistics(engine: sa.Engine) -> None:
+    """Let MariaDB believe that there are two order keys, as it may for a while when an outbox grows fast."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql("ALTER TABLE eventalarm_delivery STATS_PERSISTENT=1 STATS_AUTO_RECALC=0")
+        connection.exec_driver_sql("ANALYZE TABLE eventalarm_delivery")
+        connection.exec_driver_sql(
+            "UPDATE mysql.innodb_index_stats SET stat_value = 2 WHERE database_name = DATABASE()"
+            " AND index_name = 'ix_eventalarm_delivery_order' AND stat_name LIKE 'n_diff%%'"
+        )
+        connection.exec_driver_sql(
+            "UPDATE mysql.innodb_table_stats SET n_rows = 6000 WHERE database_name = DATABASE()"
+            " AND table_name = 'eventalarm_delivery'"
+        )
+        connection.commit()
+        connection.exec_driver_sql("FLUSH TABLES eventalarm_delivery")
+
+
+@pytest.fixture
+def database(mariadb_url: str) -> Iterator[storage.Database]:
+    database = storage.connect(mariadb_url)
+    tables.metadata.create_all(database.engine)
+    freeze_statistics(database.engine)
+    for depth in range(DEEP):
+        with database.begin() as connection:
+            connection.execute(tables.delivery.insert(), [row(key, depth) for key in range(KEYS)])
+    yield database
+    database.dispose()
+
+
+def rows_touched(database: storage.Database) -> int:
+    with database.read() as connection:
+        # Rows that are sorted out within an index are no reads.
+        which = "variable_name LIKE 'Handler_read%' OR variable_name = 'Handler_icp_attempts'"
+        counters = connection.execute(sa.text(f"SHOW SESSION STATUS WHERE {which}"))
+        return sum(int(value) for _, value in counters)
+
+
+@pytest.mark.parametrize("overlooked", [False, True])
+def test_a_look_at_a_long_outbox_reads_each_row_a_few_times(
+    database: storage.Database, overlooked: bool
+) -> None:
+    """Red without the index hint: MariaDB reads all that is under way again for each one that waits."""
+    outbox = Outbox(database)
+    outbox.register("me", "host", 1000.0)
+    before = rows_touched(database)
+    assert outbox.claim("me", 500, overlooked=overlooked) == []
+    assert rows_touched(database) - before < 20 * KEYS * DEEP
