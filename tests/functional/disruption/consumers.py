@@ -90,6 +90,11 @@ class Consumer:
         elif mode != REFUSE:
             await self._listen(self._server, self._context)
 
+    async def close(self) -> None:
+        """Let go of what hangs, and of every connection."""
+        await self.mode(REFUSE)
+        await self._server.shutdown(1.0)
+
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         began = time.time()
         body = await request.read()
@@ -154,6 +159,11 @@ class _Street:
         """Change how a consumer behaves."""
         await self._consumers[name].mode(mode)
 
+    async def close(self) -> None:
+        """Let go of everything."""
+        for consumer in self._consumers.values():
+            await consumer.close()
+
     async def results(self) -> list[list[Any]]:
         """Return and forget what was received."""
         taken = list(self._receipts)
@@ -169,6 +179,7 @@ async def _main() -> None:
         answer = await getattr(street, request.pop("verb"))(**request)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
+    await street.close()
 
 
 class Consumers:

@@ -92,10 +92,14 @@ class Play:
         return found
 
     def latencies(self, ids: set[str]) -> list[float]:
-        """Return the seconds from publishing to the webhook, once all of *ids* came."""
-        wait(lambda: ids <= self.accepted().keys(), SETTLE, self.progress, lambda: "webhooks", pause=0.2)
+        """Return the seconds from publishing to the webhook, once all of *ids* came that are not late."""
+
+        def missing() -> set[str]:
+            return ids - self.accepted().keys() - self.stage.late()
+
+        wait(lambda: not missing(), SETTLE, self.progress, lambda: f"{len(missing())} webhooks", pause=0.5)
         came = self.accepted()
-        return [came[one] - self.published[one] for one in ids]
+        return [came[one] - self.published[one] for one in ids & came.keys()]
 
     def idle(self, what: str, timeout: float = SETTLE) -> None:
         """Wait until queue and outbox are empty."""

@@ -18,6 +18,8 @@ from tests.functional.disruption.play import SETTLE, Play
 from tests.functional.disruption.stage import Ground
 
 HUNG = 20
+# The hung want more calls under way than there are: a hundred of sixty.
+CROWDED = {"total_timeout": 5.0, "max_attempts": 3, "concurrency": 60}
 CHUNK = 20000
 ALLOWED = 1.5
 
@@ -46,7 +48,7 @@ def isolation(
     A machine that others use has pauses of its own: the best of *tries* counts.
     """
     names = [f"hung-{number}" for number in range(HUNG)]
-    play = Play(ground, directory, ["healthy", *names], progress, seed, total_timeout=5.0, max_attempts=3)
+    play = Play(ground, directory, ["healthy", *names], progress, seed, **CROWDED)
     try:
         healthy = play.alarms("healthy", 20)
         hung = [spec for name in names for spec in play.alarms(name, 5)]
@@ -110,7 +112,7 @@ def soak(
     watch = Watch(play.stage, progress.tick, lambda: f"{play.publisher.published:,} events")
     try:
         sources = [(rate / 5, play.alarms("healthy", 20))]
-        sources += [(rate * 2 / 5, play.alarms(name, 2000)) for name in ("refuses", "hangs")]
+        sources += [(rate * 2 / 5, play.alarms(name, 200)) for name in ("refuses", "hangs")]
         play.stage.consumers.mode("refuses", REFUSE)
         play.stage.consumers.mode("hangs", HANG)
         play.stage.listeners[0].start(wait=True)

@@ -24,6 +24,7 @@ from eventalarm.storage.tables import delivery, transition, worker
 from tests.functional.cloud import Cloud
 from tests.functional.disruption.consumers import Consumers
 from tests.functional.disruption.proxy import HOST, Links
+from tests.functional.disruption.stories import LATE
 from tests.functional.helpers import Process, write_config
 from tests.functional.services import MariaDB, PostgreSQL, RabbitMQ
 
@@ -234,6 +235,12 @@ class Stage:
         query = sa.select(sa.func.count()).where(delivery.c.state.in_(UNFINISHED))
         with self.cloud.database.read() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def late(self) -> set[str]:
+        """Return the events that were overtaken by newer ones, and so fired nothing."""
+        query = sa.select(transition.c.message_id).where(transition.c.kind == LATE)
+        with self.cloud.database.read() as connection:
+            return set(connection.execute(query).scalars())
 
     def events_recorded(self) -> int:
         """Return how many transitions there are."""
