@@ -19,6 +19,7 @@ from tests.engine_harness import ALARM_TABLE, alarm_row
 from tests.functional.ifa_api import ADMIN, IfaApi
 
 ROWS = 3000
+FEW = 10
 NOW = datetime.datetime.now(UTC)
 LISTED = (tables.occurrence.name, tables.transition.name, "alarm_history", "alarm")
 
@@ -64,7 +65,9 @@ def scans(opened: storage.Database, statement: str, parameters: Any) -> list[str
             plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).all()
             return [row[0] for row in plan if "Seq Scan" in row[0]]
         plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).mappings().all()
-        return [str(dict(row)) for row in plan if row["type"] == "ALL" and row["table"][0] != "<"]
+        whole = [row for row in plan if row["type"] == "ALL" and row["table"][0] != "<"]
+        # A table that is all but empty is cheaper to read as a whole.
+        return [str(dict(row)) for row in whole if int(row["rows"] or 0) > FEW]
 
 
 def _whole(step: str) -> bool:
