@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -166,7 +167,13 @@ def test_everything_breaks_once_and_nothing_is_lost(
     ground: Ground, tmp_path: pathlib.Path, figure: Figure
 ) -> None:
     """G1, G2, G3, G4, G5, G7, G9 at once. Red when a batch that failed is acknowledged instead of held."""
-    short = {"rounds": 1, "together": 0.0, "patience": 40.0, "pause": (0.5, 1.0), "outage": (0.0, 4.0)}
+    short: dict[str, Any] = {
+        "rounds": 1,
+        "together": 0.0,
+        "patience": 40.0,
+        "pause": (0.5, 1.0),
+        "outage": (0.0, 4.0),
+    }
     setup = rig.Setup(seconds=30.0, rate=25.0, lease=4.0, **short)
     result = rig.run(ground, tmp_path, setup, Progress())
     for name, number in report.sums(result).items():
