@@ -184,6 +184,7 @@ def test_11_resetting_twice_changes_nothing() -> None:
 def test_12_a_state_hidden_in_an_edit_is_a_transition() -> None:
     found = shown(threshold(OK), evaluated(ALARM, 1), edited(6, state=OK, state_reason="x"))
     assert (found.state, found.cleared_time) == (State.CLEARED, at(6))
+    assert "cleared_time" not in details(found)
 
 
 def test_13_an_edit_while_raised_is_a_change_of_the_same_object() -> None:
@@ -242,6 +243,19 @@ def test_14_an_edit_of_a_life_of_our_own() -> None:
         at(5),
         Severity.WARNING,
     )
+
+
+def test_14_an_edit_before_the_raise_is_no_change_of_it() -> None:
+    row, edits = alarm(severity="low"), [edited(-5, severity="low")]
+    found = from_occurrence(occurrence(), [step(instance_id=SERVER)], row, edits=edits)
+    assert (found.state, found.changed_time) == (State.FIRED, None)
+
+
+def test_07_a_clear_by_a_slow_clock_is_not_before_what_it_ends() -> None:
+    steps = [step(instance_id=SERVER), step(Kind.CHANGED, 8, instance_id=SERVER)]
+    over = occurrence(raised=False, cleared_at=at(5), hits=2)
+    found = from_occurrence(over, steps, alarm(OK), Settings(repeat_is_change=True))
+    assert (found.changed_time, found.cleared_time) == (at(8), at(8))
 
 
 def test_17_one_definition_on_many_objects_is_one_alarm_each() -> None:

@@ -60,6 +60,10 @@ def test_bounds_are_those_of_all_expressions() -> None:
     text = "(gte,alarmRaisedTime,2026-05-01T00:00:00Z);(gt,alarmRaisedTime,2026-04-01T00:00:00Z)"
     found = bounds(parse(text, ALARM_ATTRIBUTES), ("alarmRaisedTime",))
     assert (found.not_before, found.not_after) == (MOMENT, None)
+    before = bounds(
+        parse("(lt,alarmRaisedTime,2026-05-01T00:00:00Z)", ALARM_ATTRIBUTES), ("alarmRaisedTime",)
+    )
+    assert (before.not_before, before.not_after) == (None, MOMENT)
     words = parse("(in,perceivedSeverity,MAJOR,MINOR);(neq,perceivedSeverity,MINOR)", ALARM_ATTRIBUTES)
     levels = bounds(words, ("perceivedSeverity",))
     assert (levels.values, levels.excluded) == (frozenset({"MAJOR", "MINOR"}), frozenset({"MINOR"}))
