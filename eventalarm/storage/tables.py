@@ -154,6 +154,7 @@ transition = sa.Table(
     sa.Column("event_time", UtcDateTime, nullable=False),
     sa.Column("recorded_at", UtcDateTime, nullable=False),
     sa.Column("event", LONG_TEXT, nullable=False),
+    sa.Column("raised_count", sa.Integer),
     sa.UniqueConstraint("alarm_id", "managed_object", "message_id", name="uq_eventalarm_transition_once"),
     sa.Index("ix_eventalarm_transition_message", "message_id", "alarm_id"),
     sa.Index("ix_eventalarm_transition_occurrence", "occurrence_id"),
@@ -200,6 +201,26 @@ worker = sa.Table(
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("expires_at", UtcDateTime, nullable=False),
     sa.Column("last_event_at", UtcDateTime),
+    **OWN_TABLE_ARGS,
+)
+
+# What is to happen by itself to a ``notification`` alarm on a managed object. ``due_at`` is NULL where
+# nothing is awaited at present; ``armed_at`` is the moment from which it counts; both by the database's
+# clock. ``version`` is that of the definition it was armed for, ``event`` what is told when it fires.
+timer = sa.Table(
+    "eventalarm_timer",
+    metadata,
+    sa.Column("timer_id", ID, primary_key=True),
+    sa.Column("alarm_id", ALARM_ID, nullable=False),
+    sa.Column("managed_object", KEY, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("version", UtcDateTime),
+    sa.Column("armed_at", UtcDateTime, nullable=False),
+    sa.Column("due_at", UtcDateTime),
+    sa.Column("event", LONG_TEXT),
+    sa.Index("ix_eventalarm_timer_due", "due_at"),
+    sa.Index("ix_eventalarm_timer_alarm", "alarm_id"),
+    sa.Index("ix_eventalarm_timer_armed", "armed_at"),
     **OWN_TABLE_ARGS,
 )
 
