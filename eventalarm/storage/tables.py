@@ -163,7 +163,8 @@ transition = sa.Table(
 )
 
 # The outbox. ``seq`` rises in the order in which the deliveries of one alarm were committed. ``attempts``
-# counts since a person last retried the delivery, ``earlier_attempts`` those before that.
+# counts since a person last retried the delivery, ``earlier_attempts`` those before that. What goes to a
+# subscriber has its ``subscription_id`` and the ``body`` to send.
 delivery = sa.Table(
     "eventalarm_delivery",
     metadata,
@@ -184,11 +185,14 @@ delivery = sa.Table(
     sa.Column("finished_at", UtcDateTime),
     sa.Column("earlier_attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("retried_at", UtcDateTime),
+    sa.Column("subscription_id", ID),
+    sa.Column("body", LONG_TEXT),
     sa.Index("ix_eventalarm_delivery_due", "state", "next_attempt_at"),
     sa.Index("ix_eventalarm_delivery_order", "order_key", "state"),
     sa.Index("ix_eventalarm_delivery_owner", "owner"),
     sa.Index("ix_eventalarm_delivery_transition", "transition_id"),
     sa.Index("ix_eventalarm_delivery_finished", "finished_at"),
+    sa.Index("ix_eventalarm_delivery_subscription", "subscription_id", "state"),
     **OWN_TABLE_ARGS,
 )
 
@@ -238,7 +242,8 @@ acknowledgement = sa.Table(
     **OWN_TABLE_ARGS,
 )
 
-# Who wants to be told of which alarms; ``authentication`` is encrypted.
+# Who wants to be told of which alarms; ``authentication`` is encrypted. ``changed_at`` is when the row was
+# made or its state last changed, by the database's clock.
 subscription = sa.Table(
     "eventalarm_subscription",
     metadata,
@@ -253,7 +258,41 @@ subscription = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("suspended_at", UtcDateTime),
+    sa.Column("changed_at", UtcDateTime),
     sa.UniqueConstraint("project_id", "digest", name="uq_eventalarm_subscription_once"),
     sa.Index("ix_eventalarm_subscription_project", "project_id", "subscription_id"),
+    sa.Index("ix_eventalarm_subscription_changed", "changed_at"),
+    **OWN_TABLE_ARGS,
+)
+
+# What subscribers were last told of each alarm that stands, by the id that they know. ``severities`` are all
+# that were told in this ``life``, ``mark`` what a change is told by; ``state`` and ``version`` are those of
+# Aodh's row then, ``alarm`` is the alarm as it was told.
+told = sa.Table(
+    "eventalarm_told",
+    metadata,
+    sa.Column("told_id", ALARM_ID, primary_key=True),
+    sa.Column("alarm_id", ALARM_ID, nullable=False),
+    sa.Column("project_id", sa.String(128), nullable=False),
+    sa.Column("life", sa.String(64), nullable=False),
+    sa.Column("severities", sa.String(128), nullable=False),
+    sa.Column("mark", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
+    sa.Column("version", UtcDateTime),
+    sa.Column("told_at", UtcDateTime, nullable=False),
+    sa.Column("alarm", LONG_TEXT, nullable=False),
+    sa.Index("ix_eventalarm_told_alarm", "alarm_id"),
+    **OWN_TABLE_ARGS,
+)
+
+# What one process at a time does for all, such as the look for what nobody told; ``done_at`` is when such a
+# look last began that came to its end.
+duty = sa.Table(
+    "eventalarm_duty",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("owner", ID),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+    sa.Column("done_at", UtcDateTime),
     **OWN_TABLE_ARGS,
 )
