@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from eventalarm.client.ifa_api import add_endpoint
+
 API_NAME = "eventalarm"
 API_VERSION_OPTION = "os_eventalarm_api_version"
 API_VERSIONS = ("1",)
@@ -22,11 +24,12 @@ def make_client(instance: Any) -> Any:
 
 
 def build_option_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Add the option that picks the version; there is one."""
+    """Add the option that picks the version (there is one), and where the IFA API is."""
     parser.add_argument(
         "--os-eventalarm-api-version",
         metavar="<version>",
         default=DEFAULT_API_VERSION,
         help=f"version of the eventalarm commands, default {DEFAULT_API_VERSION}",
     )
+    add_endpoint(parser)
     return parser

@@ -7,7 +7,7 @@ import json
 import pathlib
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import hypothesis
@@ -40,7 +40,7 @@ def lite(aodh_sqlite_url: str) -> Iterator[IfaApi]:
     opened.dispose()
 
 
-def keystone(sink: WebhookSink) -> None:
+def keystone(sink: WebhookSink, catalog: Sequence[Any] = ()) -> None:
     """Make *sink* answer as Keystone does when it is asked for a token and about TOKEN."""
     expires = (datetime.datetime.now(UTC) + datetime.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     token = {
@@ -51,7 +51,7 @@ def keystone(sink: WebhookSink) -> None:
             "user": {"id": "u", "name": "nfvo", "domain": {"id": "default", "name": "Default"}},
             "project": {"id": PROJECT, "name": "p", "domain": {"id": "default", "name": "Default"}},
             "roles": [{"id": "r", "name": "reader"}],
-            "catalog": [],
+            "catalog": list(catalog),
         }
     }
     headers = {"X-Subject-Token": TOKEN, "Content-Type": "application/json"}

@@ -1,0 +1,176 @@
+"""``openstack ifa alarm list|show|history|ack``: the alarms of the cloud as NFVOs see them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any, Final
+
+from cliff import columns
+from osc_lib import exceptions
+from osc_lib.command import command
+
+from eventalarm.client.ifa_api import Document, IfaClient
+
+STATES: Final = ("FIRED", "UPDATED", "CLEARED")
+SEVERITIES: Final = ("CRITICAL", "MAJOR", "MINOR", "WARNING", "INDETERMINATE", "CLEARED")
+KINDS: Final = ("COMPUTE", "STORAGE", "NETWORK")
+
+SHORT: Final = {
+    "alarmId": "ID",
+    "perceivedSeverity": "Severity",
+    "state": "State",
+    "managedObjectId": "Managed Object",
+    "faultType": "Fault Type",
+    "alarmRaisedTime": "Raised",
+}
+LONG: Final = {
+    **SHORT,
+    "alarmChangedTime": "Changed",
+    "alarmClearedTime": "Cleared",
+    "eventTime": "Event Time",
+    "probableCause": "Probable Cause",
+    "isRootCause": "Root Cause",
+}
+HISTORY: Final = ("Time", "Kind", "Severity", "Event Type", "Event", "By", "Reason")
+
+
+class Lines(columns.FormattableColumn[list[str]]):
+    """A list: one line each for people, a list for machines."""
+
+    def human_readable(self) -> str:
+        """Return the texts below each other."""
+        return "\n".join(self._value)
+
+
+def add_filters(parser: argparse.ArgumentParser) -> None:
+    """Add the filters of ``/ifa/v1/alarms``."""
+    parser.add_argument("--all-projects", action="store_true", help="of all projects (administrators)")
+    parser.add_argument(
+        "--severity", action="append", type=str.upper, choices=SEVERITIES, help="may be repeated"
+    )
+    parser.add_argument("--min-severity", metavar="<severity>", help="only what is worse than this")
+    parser.add_argument(
+        "--fault-type", action="append", metavar="<pattern>", help="such as compute.*; may be repeated"
+    )
+    parser.add_argument("--managed-object", action="append", metavar="<id>", help="may be repeated")
+    parser.add_argument(
+        "--resource-type", action="append", type=str.upper, choices=KINDS, help="may be repeated"
+    )
+
+
+def add_times(parser: argparse.ArgumentParser) -> None:
+    """Add the filters that only make sense for one look."""
+    for name, what in (("raised", "raised"), ("event", "whose event happened")):
+        parser.add_argument(f"--{name}-after", metavar="<time>", help=f"{what} at this time or later")
+        parser.add_argument(f"--{name}-before", metavar="<time>", help=f"{what} at this time or earlier")
+
+
+def filters(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Return the query of ``/ifa/v1/alarms`` that the arguments ask for."""
+    names = ("state", "severity", "min_severity", "fault_type", "managed_object", "resource_type")
+    times = ("raised_after", "raised_before", "event_after", "event_before", "order")
+    found = {name: getattr(parsed, name, None) for name in (*names, *times)}
+    if parsed.all_projects:
+        found["all_projects"] = "true"
+    return {name: value for name, value in found.items() if value}
+
+
+def shown(value: Any) -> Any:
+    """Return a value of an alarm as a column shows it."""
+    return Lines(value) if isinstance(value, list) else value
+
+
+class ListAlarms(command.Lister):
+    """List alarms: the active ones, the newest first."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the command's arguments."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--state", action="append", type=str.upper, choices=STATES, help="may be repeated"
+        )
+        add_filters(parser)
+        add_times(parser)
+        parser.add_argument("--order", choices=("newest", "oldest"), help="which come first")
+        parser.add_argument("--limit", type=int, metavar="<number>", help="at most so many")
+        parser.add_argument("--long", action="store_true", help="all that is known but the details")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
+        """Read as many pages as are needed."""
+        if parsed_args.limit is not None and parsed_args.limit < 1:
+            raise exceptions.CommandError("--limit is a number from 1 on")
+        asked = filters(parsed_args)
+        if parsed_args.limit is not None:
+            asked["limit"] = parsed_args.limit
+        alarms = IfaClient.of(self.app).alarms(asked, parsed_args.limit)
+        fields = LONG if parsed_args.long else SHORT
+        return tuple(fields.values()), [[alarm.get(name, "") for name in fields] for alarm in alarms]
+
+
+class ShowAlarm(command.ShowOne):
+    """Show everything that is known of an alarm."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the command's arguments."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("alarm", metavar="<alarm>", help="id of the alarm")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
+        """Fetch it."""
+        alarm = IfaClient.of(self.app).alarm(parsed_args.alarm)
+        return tuple(alarm), tuple(map(shown, alarm.values()))
+
+
+class ShowHistory(command.Lister):
+    """List every raise, change, repetition and clear of an alarm, the oldest first, with its cause."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the command's arguments."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("alarm", metavar="<alarm>", help="id of the alarm")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
+        """Read all pages."""
+        entries = IfaClient.of(self.app).history(parsed_args.alarm)
+        return HISTORY, [_line(entry) for entry in entries]
+
+
+def _line(entry: Document) -> tuple[Any, ...]:
+    event = entry.get("event", {})
+    return (
+        entry["time"] + (" (estimated)" if entry.get("estimated") else ""),
+        entry["kind"],
+        entry.get("perceivedSeverity", ""),
+        event.get("event_type", ""),
+        event.get("message_id", ""),
+        entry.get("userId", "") or ("a person" if entry.get("manual") else ""),
+        entry["reason"],
+    )
+
+
+class AcknowledgeAlarm(command.Command):
+    """Acknowledge alarms: tell everybody that they were seen. It ends when an alarm is raised again."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the command's arguments."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("alarms", metavar="<alarm>", nargs="+", help="id of an alarm")
+        parser.add_argument("--undo", action="store_true", help="take it back")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Acknowledge one after the other; what cannot be is told at the end."""
+        client = IfaClient.of(self.app)
+        state = "UNACKNOWLEDGED" if parsed_args.undo else "ACKNOWLEDGED"
+        failed = []
+        for alarm_id in parsed_args.alarms:
+            try:
+                client.acknowledge(alarm_id, state)
+            except exceptions.CommandError as exc:
+                failed.append(f"{json.dumps(alarm_id)}: {exc}")
+        if failed:
+            raise exceptions.CommandError("; ".join(failed))

@@ -1,0 +1,142 @@
+"""The IFA API as its command line sees it: requests, pages, and errors in words."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from keystoneauth1 import adapter
+from keystoneauth1 import exceptions as keystone
+from osc_lib import exceptions
+
+SERVICE_TYPE: Final = "nfv-alarm"
+OPTION: Final = "ifa_endpoint"
+VARIABLE: Final = "OS_IFA_ENDPOINT"
+ALARMS: Final = "/ifa/v1/alarms"
+FAULTS: Final = "/vnffm/v1/alarms"
+MARKER: Final = "nextpage_opaque_marker"
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+Document = dict[str, Any]
+
+
+class NotReached(exceptions.CommandError):
+    """The service did not answer, or is not able to just now; the same request may work later."""
+
+
+def add_endpoint(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says where the service is, for clouds whose catalog does not."""
+    parser.add_argument(
+        "--ifa-endpoint",
+        metavar="<url>",
+        dest=OPTION,
+        default=os.environ.get(VARIABLE, ""),
+        help=f"where eventalarm-ifa-api is; by default what the catalog says of {SERVICE_TYPE} "
+        f"(Env: {VARIABLE})",
+    )
+
+
+class IfaClient:
+    """Requests to one service; every method raises CommandError with what the service said was wrong."""
+
+    def __init__(self, requests: adapter.Adapter) -> None:
+        self._requests = requests
+
+    @classmethod
+    def of(cls, app: Any) -> IfaClient:
+        """Return a client for the cloud that the ``openstack`` command *app* was pointed at."""
+        manager = app.client_manager
+        manager.setup_auth()
+        found = adapter.Adapter(
+            manager.session,
+            service_type=SERVICE_TYPE,
+            interface=manager.interface,
+            region_name=manager.region_name,
+            endpoint_override=(getattr(app.options, OPTION, "") or "").rstrip("/") or None,
+        )
+        return cls(found)
+
+    def alarms(self, filters: Mapping[str, Any], limit: int | None = None) -> list[Document]:
+        """Return what all pages hold, or the first *limit* alarms."""
+        found: list[Document] = []
+        for page in self._pages(ALARMS, filters):
+            found += page
+            if limit is not None and len(found) >= limit:
+                break
+        return found[:limit]
+
+    def alarm(self, alarm_id: str) -> Document:
+        """Return one alarm in the names of IFA 005, with the acknowledgement that SOL003 adds."""
+        found: Document = self._get(f"{ALARMS}/{_quoted(alarm_id)}").json()
+        fault = self._get(f"{FAULTS}/{_quoted(alarm_id)}").json()
+        names = ("ackState", "alarmAcknowledgedTime")
+        return found | {name: fault[name] for name in names if name in fault}
+
+    def find(self, alarm_id: str) -> Document | None:
+        """Return one alarm in the names of IFA 005, None when it is no more."""
+        answer = self._request("GET", f"{ALARMS}/{_quoted(alarm_id)}", missing=True)
+        found: Document | None = answer.json() if answer.status_code == 200 else None
+        return found
+
+    def history(self, alarm_id: str) -> list[Document]:
+        """Return everything that happened to an alarm, the oldest first."""
+        pages = self._pages(f"{ALARMS}/{_quoted(alarm_id)}/history", {})
+        return [entry for page in pages for entry in page]
+
+    def acknowledge(self, alarm_id: str, state: str) -> bool:
+        """Set the acknowledgement state; False when it was so already."""
+        answer = self._request(
+            "PATCH",
+            f"{FAULTS}/{_quoted(alarm_id)}",
+            json={"ackState": state},
+            headers={"Content-Type": MERGE_PATCH},
+            conflict=True,
+        )
+        return bool(answer.status_code == 200)
+
+    def _pages(self, path: str, filters: Mapping[str, Any]) -> Iterator[list[Document]]:
+        marker: str | None = None
+        while True:
+            params = {**filters, MARKER: marker} if marker is not None else dict(filters)
+            answer = self._get(path, params=params)
+            yield answer.json()
+            # The address in the link may be one that only the service's own network knows.
+            following = urllib.parse.urlsplit(answer.links.get("next", {}).get("url", ""))
+            marker = dict(urllib.parse.parse_qsl(following.query)).get(MARKER)
+            if marker is None:
+                return
+
+    def _get(self, path: str, **how: Any) -> Any:
+        return self._request("GET", path, **how)
+
+    def _request(
+        self, method: str, path: str, *, missing: bool = False, conflict: bool = False, **how: Any
+    ) -> Any:
+        """Return the answer, also one of 404 if *missing*, of 409 if *conflict*."""
+        try:
+            answer = self._requests.request(path, method, raise_exc=False, **how)
+        except keystone.EndpointNotFound as exc:
+            raise exceptions.CommandError(
+                f"the catalog knows no service of type {SERVICE_TYPE}: give --ifa-endpoint or {VARIABLE}"
+            ) from exc
+        except (keystone.ConnectFailure, keystone.SSLError) as exc:
+            raise NotReached(str(exc)) from exc
+        status = answer.status_code
+        if status < 400 or (missing and status == 404) or (conflict and status == 409):
+            return answer
+        kind = NotReached if status in (429, 502, 503, 504) else exceptions.CommandError
+        raise kind(f"{status}: {_problem(answer)}")
+
+
+def _problem(answer: Any) -> str:
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.reason}: is {answer.url} the IFA API?"
+
+
+def _quoted(alarm_id: str) -> str:
+    return urllib.parse.quote(alarm_id, safe="")

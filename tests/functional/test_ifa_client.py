@@ -1,0 +1,187 @@
+"""``openstack ifa alarm …``: the real client against the API behind a socket."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import datetime
+import io
+import json
+import os
+import pathlib
+import signal
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from openstackclient.shell import OpenStackShell
+
+from eventalarm.model import UTC
+from eventalarm.storage import database as storage
+from eventalarm.storage import schema
+from tests.builders import PROJECT, event_body, rule
+from tests.functional.conftest import Spawn
+from tests.functional.helpers import WebhookSink, console_script, wait_until
+from tests.functional.ifa_api import IfaApi
+from tests.functional.ifa_server import serving
+from tests.functional.test_ifa_service import TOKEN, keystone
+
+
+class Cloud(NamedTuple):
+    """The API, its URL, and the environment in which a tenant calls ``openstack``."""
+
+    api: IfaApi
+    url: str
+    env: dict[str, str]
+
+    def fault(self, server: str, state: str = "error") -> None:
+        """Let Nova say that a server changed its state."""
+        generated = datetime.datetime.now(UTC).replace(tzinfo=None).isoformat()
+        self.api.engine.process(event_body(instance_id=server, state=state, generated=generated))
+
+
+def identity(url: str, **others: str) -> dict[str, str]:
+    return {
+        "OS_AUTH_TYPE": "aodh-noauth",
+        "OS_AODH_ENDPOINT": url,
+        "OS_PROJECT_ID": PROJECT,
+        "OS_USER_ID": "noc",
+        "OS_ROLES": "admin,member,reader",
+        **others,
+    }
+
+
+@pytest.fixture
+def cloud(aodh_sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """Two alarms may be raised: of vm-1, critical, and of vm-2, low."""
+    opened = storage.connect(aodh_sqlite_url)
+    schema.upgrade(opened)
+    api = IfaApi(opened, page_size=2)
+    for server, severity in (("vm-1", "critical"), ("vm-2", "low"), ("vm-3", "moderate")):
+        api.alarm(
+            rule(instance_id=server, state="error"), server, severity=severity, ok_actions=["http://ok"]
+        )
+    with serving(api) as url:
+        env = identity(url)
+        for name in [name for name in os.environ if name.startswith("OS_")]:
+            monkeypatch.delenv(name)
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        yield Cloud(api, url, env)
+    opened.dispose()
+
+
+def openstack(*words: str) -> tuple[int, str, str]:
+    """Run ``openstack ifa alarm``, in this process; return exit code and what it printed."""
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        code = OpenStackShell().run(["ifa", "alarm", *words])
+    return code, output.getvalue(), errors.getvalue()
+
+
+def answer(*words: str) -> Any:
+    code, output, errors = openstack(*words, "-f", "json")
+    assert code == 0, errors
+    return json.loads(output)
+
+
+def test_a_tenant_lists_shows_and_acknowledges(cloud: Cloud) -> None:
+    for server in ("vm-1", "vm-2", "vm-3"):
+        cloud.fault(server)
+    cloud.fault("vm-3", "active")
+    # Two to a page: the third is behind a link.
+    every = answer("list", "--state", "fired", "--state", "cleared", "--all-projects")
+    assert {row["ID"]: row["State"] for row in every} == {"vm-1": "FIRED", "vm-2": "FIRED", "vm-3": "CLEARED"}
+    assert [row["Managed Object"] for row in answer("list")] == ["vm-2", "vm-1"]
+    assert [row["ID"] for row in answer("list", "--severity", "critical", "--long")] == ["vm-1"]
+    assert [row["ID"] for row in answer("list", "--order", "oldest", "--limit", "1")] == ["vm-1"]
+    assert answer("list", "--raised-before", "2020-01-01T00:00:00Z") == []
+    rows = list(csv.reader(io.StringIO(openstack("list", "-f", "csv", "-c", "ID", "--order", "oldest")[1])))
+    assert rows == [["ID"], ["vm-1"], ["vm-2"]]
+    assert openstack("ack", "vm-1") == (0, "", "")
+    found = answer("show", "vm-1")
+    assert (found["perceivedSeverity"], found["ackState"]) == ("CRITICAL", "ACKNOWLEDGED")
+    assert "trait.state=error" in found["faultDetails"]
+    lines = [line.strip("| ") for line in openstack("show", "vm-1", "-c", "faultDetails")[1].splitlines()]
+    assert "trait.state=error" in lines
+    assert openstack("ack", "vm-1", "--undo")[0] == 0
+    assert answer("show", "vm-1")["ackState"] == "UNACKNOWLEDGED"
+    history = answer("history", "vm-3")
+    assert [(row["Kind"], row["Severity"]) for row in history] == [
+        ("raised", "MAJOR"),
+        ("cleared", "CLEARED"),
+    ]
+    assert history[0]["Event Type"] == "compute.instance.update"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["show", "nobody"], "404: there is no such alarm"),
+        (["ack", "nobody", "vm/../1"], "vm/../1"),
+        (["list", "--min-severity", "awful"], "400: min_severity is a number"),
+        (["list", "--limit", "0"], "--limit is a number from 1 on"),
+        (["--ifa-endpoint", "http://127.0.0.1:1", "list"], "127.0.0.1:1"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(cloud: Cloud, words: list[str], said: str) -> None:
+    output, errors = io.StringIO(), io.StringIO()
+    # Options of the whole command go before the words of the command.
+    own = words[:2] if words[0].startswith("--") else []
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        code = OpenStackShell().run([*own, "ifa", "alarm", *words[len(own) :]])
+    assert code == 1
+    assert said in errors.getvalue()
+
+
+def test_the_catalog_tells_where_the_service_is(
+    cloud: Cloud, webhook_sink: WebhookSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = {"id": "e", "interface": "public", "region": "r", "region_id": "r", "url": cloud.url}
+    catalog = [{"type": "nfv-alarm", "name": "eventalarm", "id": "s", "endpoints": [endpoint]}]
+    keystone(webhook_sink, catalog)
+    monkeypatch.delenv("OS_PROJECT_ID")
+    monkeypatch.delenv("OS_USER_ID")
+    for name, value in {
+        "OS_AUTH_TYPE": "v3password",
+        "OS_AUTH_URL": webhook_sink.url("/v3"),
+        "OS_USERNAME": "nfvo",
+        "OS_PASSWORD": "secret",
+        "OS_PROJECT_NAME": "p",
+        "OS_USER_DOMAIN_ID": "default",
+        "OS_PROJECT_DOMAIN_ID": "default",
+    }.items():
+        monkeypatch.setenv(name, value)
+    # This service believes headers, and a token is none of them: it was reached, and says so.
+    code, _, errors = openstack("list")
+    assert (code, "401: say who you are" in errors) == (1, True), errors
+    assert webhook_sink.requests[0].path == "/v3/auth/tokens"
+    keystone(webhook_sink, [])
+    assert "nfv-alarm: give --ifa-endpoint or OS_IFA_ENDPOINT" in openstack("list")[2]
+    assert TOKEN not in errors
+
+
+def test_watch_follows_until_ctrl_c(cloud: Cloud, spawn: Spawn, tmp_path: pathlib.Path) -> None:
+    cloud.fault("vm-1")
+    command = [console_script("openstack"), "ifa", "alarm", "watch", "--interval", "0.1", "-f", "json"]
+    process = spawn(command, env=cloud.env)
+
+    def told() -> list[tuple[str, str]]:
+        found = [json.loads(text) for text in process.text().splitlines() if text.startswith('{"change"')]
+        return [(one["change"], one["alarm"]["alarmId"]) for one in found]
+
+    expected = [("active", "vm-1")]
+    wait_until(lambda: told() == expected, 60)
+    cloud.fault("vm-2")
+    wait_until(lambda: told() == [*expected, ("raised", "vm-2")])
+    later = datetime.datetime.now(UTC) + datetime.timedelta(seconds=1)
+    cloud.api.put("vm-2", severity="critical", timestamp=later)
+    cloud.api.record("vm-2", "rule change", {"severity": "critical"}, later)
+    wait_until(lambda: told()[2:] == [("changed", "vm-2")])
+    cloud.fault("vm-1", "active")
+    wait_until(lambda: told()[3:] == [("cleared", "vm-1")])
+    cloud.api.delete("vm-2")
+    wait_until(lambda: told()[4:] == [("cleared", "vm-2")])
+    process.popen.send_signal(signal.SIGINT)
+    assert process.wait() == 0
+    assert "Traceback" not in process.text()
