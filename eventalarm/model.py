@@ -303,6 +303,7 @@ class Transition:
     """One change of an occurrence, with everything that its notifications need.
 
     ``previous`` and ``current`` are Aodh alarm states. ``actions`` are the URLs to call, possibly none.
+    ``raised_count``: on how many managed objects a ``notification`` alarm is raised then, None for others.
     """
 
     transition_id: str
@@ -320,6 +321,7 @@ class Transition:
     event_time: datetime.datetime
     recorded_at: datetime.datetime
     actions: tuple[str, ...] = ()
+    raised_count: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -352,7 +354,8 @@ class Delivery:
     """One action URL to call for one transition; its row in the outbox outlives any process.
 
     ``order_key`` is shared by the deliveries of one alarm to one action: they leave in order of ``seq``.
-    ``attempts`` counts finished attempts.
+    ``attempts`` counts finished attempts. What goes to a subscriber of the IFA API has its
+    ``subscription_id``, and the ``body`` to send instead of the notification's.
     """
 
     delivery_id: str
@@ -364,6 +367,8 @@ class Delivery:
     created_at: datetime.datetime
     attempts: int = 0
     seq: int = 0
+    subscription_id: str = ""
+    body: str = ""
 
 
 class DeliveryState(enum.StrEnum):

@@ -49,8 +49,9 @@ class RecordingCourier:
         connection: sa.Connection,
         transitions: Sequence[Transition],
         unfinished: Collection[str] | None,
+        subscribed: datetime.datetime | None = None,
     ) -> list[Delivery]:
-        self._open = list(transitions)
+        self._open = [t for t in transitions if t.actions]
         return []
 
     def submit(self, deliveries: Sequence[Delivery]) -> None:

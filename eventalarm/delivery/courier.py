@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
@@ -22,6 +23,29 @@ class Worker(Protocol):
 
     def submit(self, owner: str, deliveries: Sequence[Delivery], waiting: Iterable[str] = ()) -> None:
         """Start sending deliveries that are leased to *owner*; look after the order keys in *waiting*."""
+
+
+class Announcer(Protocol):
+    """Who tells subscribers of transitions."""
+
+    def announce(
+        self,
+        connection: sa.Connection,
+        transitions: Sequence[Transition],
+        subscribed: datetime.datetime | None,
+    ) -> list[Announced]:
+        """Return what goes to subscribers, each for its transition; may read and write in the transaction.
+
+        *subscribed* is when a subscription was last made or changed, None without any.
+        """
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Announced:
+    """A delivery to a subscriber, and the id of what it tells of."""
+
+    delivery: Delivery
+    about: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,11 +89,16 @@ class OutboxCourier:
     """
 
     def __init__(
-        self, outbox: Outbox, worker: Worker, make_id: Callable[[], str] = lambda: str(uuid.uuid4())
+        self,
+        outbox: Outbox,
+        worker: Worker,
+        make_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        announcer: Announcer | None = None,
     ) -> None:
         self._outbox = outbox
         self._worker = worker
         self._make_id = make_id
+        self._announcer = announcer
 
     def order_keys(self, alarms: Iterable[Alarm]) -> set[str]:
         """Return the order keys of all deliveries that transitions of *alarms* can lead to."""
@@ -85,10 +114,12 @@ class OutboxCourier:
         connection: sa.Connection,
         transitions: Sequence[Transition],
         unfinished: Collection[str] | None = None,
+        subscribed: datetime.datetime | None = None,
     ) -> Shipment:
         """Write the deliveries of *transitions*; return what :meth:`submit` needs once it is committed.
 
-        *unfinished*: those of their order keys that have unfinished deliveries, where the caller knows.
+        *unfinished*: those of the order keys of their actions that have unfinished deliveries, where the
+        caller knows. *subscribed*: see :class:`Announcer`.
         """
         deliveries: list[Delivery] = []
         transition_ids: list[str] = []
@@ -96,10 +127,27 @@ class OutboxCourier:
             made = to_deliveries(transition, self._make_id)
             deliveries.extend(made)
             transition_ids.extend(transition.transition_id for _ in made)
+        if self._announcer is not None and transitions:
+            announced = self._announcer.announce(connection, transitions, subscribed)
+            if announced and unfinished is not None:
+                keys = {item.delivery.order_key for item in announced}
+                unfinished = self._outbox.unfinished(connection, keys).union(unfinished)
+            deliveries.extend(item.delivery for item in announced)
+            transition_ids.extend(item.about for item in announced)
+        return self.ship(connection, deliveries, transition_ids, unfinished)
+
+    def ship(
+        self,
+        connection: sa.Connection,
+        deliveries: Sequence[Delivery],
+        about: Sequence[str],
+        unfinished: Collection[str] | None = None,
+    ) -> Shipment:
+        """Write *deliveries*, each about what has the id at the same place; as :meth:`enqueue` otherwise."""
         if not deliveries:
             return Shipment()
         owner = self._worker.owner
-        leased = self._outbox.enqueue(connection, deliveries, transition_ids, owner, unfinished)
+        leased = self._outbox.enqueue(connection, deliveries, about, owner, unfinished)
         sent = {item.delivery_id for item in leased}
         waiting = frozenset(item.order_key for item in deliveries if item.delivery_id not in sent)
         return Shipment(owner, tuple(leased), waiting)

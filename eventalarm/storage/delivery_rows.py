@@ -30,6 +30,8 @@ def to_row(item: Delivery, transition_id: str, owner: str | None, due: datetime.
         "attempts": item.attempts,
         "next_attempt_at": due,
         "created_at": item.created_at,
+        "subscription_id": item.subscription_id or None,
+        "body": clean(item.body) if item.body else None,
     }
 
 
@@ -60,11 +62,13 @@ def _delivery(row: sa.RowMapping) -> Delivery:
         alarm_id=row["alarm_id"],
         project_id=row["project_id"],
         # Without its transition there is nothing to tell: an action that no sender accepts.
-        action=row["action"] if row["current"] is not None else "",
+        action=row["action"] if row["current"] is not None or row["body"] else "",
         notification=notification,
         created_at=row["created_at"],
         attempts=row["attempts"],
         seq=row["seq"],
+        subscription_id=row["subscription_id"] or "",
+        body=row["body"] or "",
     )
 
 

@@ -99,7 +99,7 @@ class Outbox:
         order keys that have unfinished deliveries, read under those locks; without it we look.
         """
         if unfinished is None:
-            unfinished = _unfinished_keys(connection, {item.order_key for item in deliveries})
+            unfinished = self.unfinished(connection, {item.order_key for item in deliveries})
         taken = set(unfinished)
         rows: list[JSONDict] = []
         leased: list[Delivery] = []
@@ -112,6 +112,10 @@ class Outbox:
         if rows:
             connection.execute(ADD, rows)
         return leased
+
+    def unfinished(self, connection: sa.Connection, keys: Iterable[str]) -> set[str]:
+        """Return which of the order keys *keys* have unfinished deliveries, in the caller's transaction."""
+        return _unfinished_keys(connection, keys)
 
     def claim(
         self,

@@ -19,7 +19,7 @@ from eventalarm.model import Alarm, Occurrence, Transition
 from eventalarm.storage import text
 from eventalarm.storage.alarms import ROW_COLUMNS, in_chunks, to_alarm
 from eventalarm.storage.delivery_rows import UNFINISHED
-from eventalarm.storage.tables import alarm, alarm_history, delivery, occurrence, transition
+from eventalarm.storage.tables import alarm, alarm_history, delivery, occurrence, subscription, transition
 from eventalarm.storage.upsert import upserts
 
 STATE_TRANSITION: Final = "state transition"
@@ -68,6 +68,7 @@ PICTURE: Final = sa.union_all(
     sa.select(*_named("unfinished", managed_object=delivery.c.order_key)).where(
         delivery.c.order_key.in_(sa.bindparam("keys", expanding=True)), delivery.c.state.in_(UNFINISHED)
     ),
+    sa.select(*_named("subscribed", raised_at=sa.func.max(subscription.c.changed_at))),
 )
 # How many order keys the picture may ask for: SQLite takes 32,766 values.
 MOST_KEYS: Final = 5000
@@ -109,12 +110,14 @@ class Picture:
     ``occurrences``: the latest one of each alarm on each managed object. ``raised``: on how many managed
     objects each alarm is raised. ``seen``: which (alarm, managed object, message) caused a transition (G2).
     ``unfinished``: which order keys have unfinished deliveries; None when that was too much to ask.
+    ``subscribed``: when a subscription was last made or changed; None without any.
     """
 
     occurrences: dict[tuple[str, str], Occurrence]
     raised: dict[str, int]
     seen: set[tuple[str, str, str]]
     unfinished: set[str] | None
+    subscribed: datetime.datetime | None = None
 
 
 class Transaction:
@@ -143,6 +146,7 @@ class Transaction:
         raised: dict[str, int] = {}
         seen: set[tuple[str, str, str]] = set()
         unfinished: set[str] = set()
+        subscribed: datetime.datetime | None = None
         objects, messages = sorted(managed_objects), sorted(message_ids)
         few = len(order_keys) <= MOST_KEYS
         keys = sorted(order_keys) if few else []
@@ -156,10 +160,12 @@ class Transaction:
                     raised[life.alarm_id] = life.hits
                 elif what == "seen":
                     seen.add((life.alarm_id, life.managed_object, life.occurrence_id))
+                elif what == "subscribed":
+                    subscribed = life.raised_at
                 else:
                     unfinished.add(life.managed_object)
             keys = []
-        return Picture(lives, raised, seen, unfinished if few else None)
+        return Picture(lives, raised, seen, unfinished if few else None, subscribed)
 
     def handled_elsewhere(self, alarm_ids: Collection[str], since: datetime.datetime) -> set[tuple[str, str]]:
         """Return which (alarm, message) Aodh's history holds since then, whoever fired.
@@ -255,6 +261,7 @@ def _transition_row(t: Transition) -> dict[str, Any]:
         "event_time": t.event_time,
         "recorded_at": t.recorded_at,
         "event": text.event_json(t.event.body),
+        "raised_count": t.raised_count,
     }
 
 
