@@ -59,7 +59,10 @@ def cloud(aodh_sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clo
     api = IfaApi(opened, page_size=2)
     for server, severity in (("vm-1", "critical"), ("vm-2", "low"), ("vm-3", "moderate")):
         api.alarm(
-            rule(instance_id=server, state="error"), server, severity=severity, ok_actions=["http://ok"]
+            rule(instance_id=server, state="error"),
+            server.replace("vm", "a"),
+            severity=severity,
+            ok_actions=["http://ok"],
         )
     with serving(api) as url:
         env = identity(url)
@@ -91,22 +94,22 @@ def test_a_tenant_lists_shows_and_acknowledges(cloud: Cloud) -> None:
     cloud.fault("vm-3", "active")
     # Two to a page: the third is behind a link.
     every = answer("list", "--state", "fired", "--state", "cleared", "--all-projects")
-    assert {row["ID"]: row["State"] for row in every} == {"vm-1": "FIRED", "vm-2": "FIRED", "vm-3": "CLEARED"}
+    assert {row["ID"]: row["State"] for row in every} == {"a-1": "FIRED", "a-2": "FIRED", "a-3": "CLEARED"}
     assert [row["Managed Object"] for row in answer("list")] == ["vm-2", "vm-1"]
-    assert [row["ID"] for row in answer("list", "--severity", "critical", "--long")] == ["vm-1"]
-    assert [row["ID"] for row in answer("list", "--order", "oldest", "--limit", "1")] == ["vm-1"]
+    assert [row["ID"] for row in answer("list", "--severity", "critical", "--long")] == ["a-1"]
+    assert [row["ID"] for row in answer("list", "--order", "oldest", "--limit", "1")] == ["a-1"]
     assert answer("list", "--raised-before", "2020-01-01T00:00:00Z") == []
     rows = list(csv.reader(io.StringIO(openstack("list", "-f", "csv", "-c", "ID", "--order", "oldest")[1])))
-    assert rows == [["ID"], ["vm-1"], ["vm-2"]]
-    assert openstack("ack", "vm-1") == (0, "", "")
-    found = answer("show", "vm-1")
+    assert rows == [["ID"], ["a-1"], ["a-2"]]
+    assert openstack("ack", "a-1") == (0, "", "")
+    found = answer("show", "a-1")
     assert (found["perceivedSeverity"], found["ackState"]) == ("CRITICAL", "ACKNOWLEDGED")
     assert "trait.state=error" in found["faultDetails"]
-    lines = [line.strip("| ") for line in openstack("show", "vm-1", "-c", "faultDetails")[1].splitlines()]
+    lines = [line.strip("| ") for line in openstack("show", "a-1", "-c", "faultDetails")[1].splitlines()]
     assert "trait.state=error" in lines
-    assert openstack("ack", "vm-1", "--undo")[0] == 0
-    assert answer("show", "vm-1")["ackState"] == "UNACKNOWLEDGED"
-    history = answer("history", "vm-3")
+    assert openstack("ack", "a-1", "--undo")[0] == 0
+    assert answer("show", "a-1")["ackState"] == "UNACKNOWLEDGED"
+    history = answer("history", "a-3")
     assert [(row["Kind"], row["Severity"]) for row in history] == [
         ("raised", "MAJOR"),
         ("cleared", "CLEARED"),
@@ -170,18 +173,18 @@ def test_watch_follows_until_ctrl_c(cloud: Cloud, spawn: Spawn, tmp_path: pathli
         found = [json.loads(text) for text in process.text().splitlines() if text.startswith('{"change"')]
         return [(one["change"], one["alarm"]["alarmId"]) for one in found]
 
-    expected = [("active", "vm-1")]
+    expected = [("active", "a-1")]
     wait_until(lambda: told() == expected, 60)
     cloud.fault("vm-2")
-    wait_until(lambda: told() == [*expected, ("raised", "vm-2")])
+    wait_until(lambda: told() == [*expected, ("raised", "a-2")])
     later = datetime.datetime.now(UTC) + datetime.timedelta(seconds=1)
-    cloud.api.put("vm-2", severity="critical", timestamp=later)
-    cloud.api.record("vm-2", "rule change", {"severity": "critical"}, later)
-    wait_until(lambda: told()[2:] == [("changed", "vm-2")])
+    cloud.api.put("a-2", severity="critical", timestamp=later)
+    cloud.api.record("a-2", "rule change", {"severity": "critical"}, later)
+    wait_until(lambda: told()[2:] == [("changed", "a-2")])
     cloud.fault("vm-1", "active")
-    wait_until(lambda: told()[3:] == [("cleared", "vm-1")])
-    cloud.api.delete("vm-2")
-    wait_until(lambda: told()[4:] == [("cleared", "vm-2")])
+    wait_until(lambda: told()[3:] == [("cleared", "a-1")])
+    cloud.api.delete("a-2")
+    wait_until(lambda: told()[4:] == [("cleared", "a-2")])
     process.popen.send_signal(signal.SIGINT)
     assert process.wait() == 0
     assert "Traceback" not in process.text()
