@@ -30,10 +30,11 @@ from eventalarm.delivery.ports import Sender
 from eventalarm.delivery.router import Router
 from eventalarm.delivery.traced import TracedSender
 from eventalarm.delivery.trust import TrustSender
-from eventalarm.evaluator import decide
+from eventalarm.evaluator import decide, timer_loop
 from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
+from eventalarm.evaluator.books import Courier
 from eventalarm.evaluator.cache_watch import CacheWatch
-from eventalarm.evaluator.engine import Courier, Engine, EngineOptions
+from eventalarm.evaluator.engine import Engine, EngineOptions
 from eventalarm.evaluator.handler import BatchHandler, Evaluator
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.evaluator.options import event_limits
@@ -205,6 +206,9 @@ class ListenerProcess:
         LOG.info("Waiting for the broker")
         server.begin()
         self._stops.append(lambda: (server.stop(), server.wait()))
+        timers = timer_loop.build(self._conf, database, cache, letters, self.metrics)
+        timers.start()
+        self._stops.append(timers.stop)
         LOG.info("Listening on topic %s", self._conf[options.GROUP].topic)
 
     def _start_delivery(self, database: Database) -> dispatcher.Dispatcher:

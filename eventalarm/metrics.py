@@ -20,6 +20,7 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "events": ("Events taken from the bus, by outcome; unreadable ones by reason", ("outcome", "reason")),
     "messages": ("Messages taken from the bus, by outcome", ("outcome",)),
     "decisions": ("Events that concerned an alarm, by what they did to it", ("reason",)),
+    "timers": ("Timers that were due, by what they did to their alarm", ("reason",)),
     "transitions": ("Transitions committed, by kind", ("kind",)),
     "bad_traits": ("Traits that could not be read and were ignored", ()),
     "bad_rules": ("Alarm definitions that cannot be evaluated", ("field",)),

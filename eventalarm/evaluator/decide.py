@@ -22,6 +22,9 @@ class Reason(enum.StrEnum):
     RAISED = "raised"
     REPEATED = "repeated"
     CLEARED = "cleared"
+    HELD = "held"
+    CONTINUED = "continued"
+    SEVERITY_CHANGED = "severity_changed"
     LATE = "late"
     DELETED = "deleted"
     DISABLED = "disabled"
@@ -41,7 +44,8 @@ class Decision:
     ``state`` is the alarm's state afterwards; ``record_state`` tells whether the alarm row and its history
     are written; ``fire`` tells whether the actions of ``state`` are called. ``confirm`` tells that nothing
     changes, but that the time of the event must be kept: the present state is as young as that, so an older
-    event that arrives later, by another listener perhaps, is late (G9).
+    event that arrives later, by another listener perhaps, is late (G9). ``hold`` tells that the clear is to
+    be held for the ``hold_down`` of the rule.
     """
 
     reason: Reason
@@ -50,6 +54,7 @@ class Decision:
     record_state: bool = False
     fire: bool = False
     confirm: bool = False
+    hold: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,7 +63,9 @@ class Situation:
 
     ``occurrence`` is the latest life of the alarm on the event's managed object, ``others_raised`` counts
     the other managed objects on which the alarm is raised, ``seen`` tells that this event already caused a
-    transition here, ``in_time`` that the time constraints allow a change now.
+    transition here, ``in_time`` that the time constraints allow a change now. ``holds`` tells that a clear
+    has to be held first, ``held`` that one is being held, ``severity_changed`` that the event carries another
+    severity than the occurrence has.
     """
 
     alarm: Alarm
@@ -70,6 +77,9 @@ class Situation:
     seen: bool
     in_time: bool
     clears: bool
+    holds: bool = False
+    held: bool = False
+    severity_changed: bool = False
 
 
 def clears(mode: str, definition: AlarmDefinition) -> bool:
@@ -78,7 +88,7 @@ def clears(mode: str, definition: AlarmDefinition) -> bool:
     For an ``event`` alarm the option ``clear_event_alarms`` says so, for a ``notification`` alarm its rule.
     """
     if definition.type == NOTIFICATION_TYPE:
-        return any(definition.rule.get(name) is not None for name in ("clear", "absence"))
+        return any(definition.rule.get(name) is not None for name in ("clear", "clear_after", "absence"))
     return mode == ALWAYS or (mode == WITH_OK_ACTIONS and definition.has_ok_actions)
 
 
@@ -95,11 +105,12 @@ def decide(case: Situation) -> Decision:
     if not case.in_time:
         return Decision(Reason.OUTSIDE_TIME_CONSTRAINTS)
     decision = _raise(case) if case.verdict is Verdict.MATCH else _clear(case)
+    changes = decision.kind is not None or decision.hold
     known = case.occurrence
-    if decision.kind is not None:
-        late = known is not None and case.event_time < known.event_time
-        return Decision(Reason.LATE, Kind.LATE, case.alarm.state) if late else decision
-    if case.clears and (known is None or case.event_time > known.event_time):
+    if changes and known is not None and case.event_time < known.event_time:
+        return Decision(Reason.LATE, Kind.LATE, case.alarm.state)
+    newer = known is None or case.event_time > known.event_time
+    if decision.kind is None and case.clears and newer:
         return dataclasses.replace(decision, confirm=True)
     return decision
 
@@ -111,8 +122,12 @@ def _is_raised(case: Situation) -> bool:
 def _raise(case: Situation) -> Decision:
     repeat = case.alarm.repeat_actions
     if _is_raised(case):
+        if case.held:
+            return Decision(Reason.CONTINUED, Kind.CHANGED, ALARM, record_state=repeat, fire=repeat)
         if repeat:
             return Decision(Reason.REPEATED, Kind.CHANGED, ALARM, record_state=True, fire=True)
+        if case.severity_changed:
+            return Decision(Reason.SEVERITY_CHANGED, Kind.CHANGED, ALARM)
         return Decision(Reason.ALREADY_RAISED)
     news = repeat or case.alarm.state != ALARM
     return Decision(Reason.RAISED, Kind.RAISED, ALARM, record_state=news, fire=news)
@@ -126,5 +141,7 @@ def _clear(case: Situation) -> Decision:
     inherited = case.alarm.state == ALARM and case.others_raised == 0 and bool(case.rule.identity)
     if not _is_raised(case) and not inherited:
         return Decision(Reason.NOT_RAISED)
+    if case.holds:
+        return Decision(Reason.HELD, hold=True)
     last = case.others_raised == 0
     return Decision(Reason.CLEARED, Kind.CLEARED, OK if last else ALARM, record_state=last, fire=last)

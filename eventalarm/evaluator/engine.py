@@ -10,22 +10,24 @@ import datetime
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Generic, Protocol, TypeVar
-
-import sqlalchemy as sa
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, TypeVar
 
 from eventalarm.evaluator.alarm_cache import AlarmCache
+from eventalarm.evaluator.books import Books, Courier
 from eventalarm.evaluator.decide import Reason, Situation, clears, decide
 from eventalarm.evaluator.ledger import Ledger, Subject
-from eventalarm.evaluator.query import Verdict
+from eventalarm.evaluator.life import Life
+from eventalarm.evaluator.query import Verdict, Watch
 from eventalarm.evaluator.time_constraint import within_time_constraints
+from eventalarm.evaluator.timekeeper import Timekeeper, is_timed
+from eventalarm.evaluator.timekeeper import ids as timer_ids
 from eventalarm.exceptions import InvalidRule, Retryable
 from eventalarm.model import UTC, Alarm, Event, Transition
-from eventalarm.storage import text
+from eventalarm.storage import text, timers
 from eventalarm.storage.alarms import NEVER
 from eventalarm.storage.database import Database
-from eventalarm.storage.transitions import StateChange, Transaction
+from eventalarm.storage.transitions import Picture, Transaction
 from eventalarm.trace import Stage, Trace, mark_all
 
 LOG = logging.getLogger(__name__)
@@ -72,27 +74,6 @@ class BatchReport:
     commit_seconds: float = 0.0
 
 
-class Courier(Protocol[S]):
-    """The delivery side, as the engine needs it; *S* is what it passes from one call to the other."""
-
-    def order_keys(self, alarms: Iterable[Alarm]) -> Collection[str]:
-        """Return under which keys the deliveries of *alarms* are kept in order."""
-
-    def enqueue(
-        self,
-        connection: sa.Connection,
-        transitions: Sequence[Transition],
-        unfinished: Collection[str] | None,
-    ) -> S:
-        """Write the deliveries of *transitions* in the open transaction.
-
-        *unfinished* are the order keys with unfinished deliveries, if they were asked for.
-        """
-
-    def submit(self, shipment: S) -> None:
-        """Start sending what :meth:`enqueue` wrote, now that it is committed."""
-
-
 class Engine(Generic[S]):
     """Evaluates batches of events. One batch at a time; processes may run any number of engines.
 
@@ -112,6 +93,7 @@ class Engine(Generic[S]):
         self._database = database
         self._cache = cache
         self._courier = courier
+        self._books = Books(courier, record_history=options.record_history)
         self._options = options
         self._clock = clock
         self._trace = trace
@@ -218,28 +200,30 @@ class Engine(Generic[S]):
         reasons: Counter[str] = Counter()
         with self._database.begin() as connection:
             transaction = Transaction(connection)
-            ledger, unfinished = self._load(transaction, matches, now)
+            ledger, keeper, picture = self._load(transaction, matches, now)
+            case = _Case(ledger, keeper, now, reasons)
             for match in matches:
-                reasons[self._evaluate(ledger, match, now)] += 1
-            outcome = ledger.outcome()
-            transaction.close_occurrences(outcome.externally_reset, now)
-            transaction.write_occurrences(
-                outcome.occurrences, known=outcome.known, superseded=frozenset(outcome.superseded)
-            )
-            transaction.write_transitions(outcome.transitions)
-            self._write_states(transaction, outcome.state_changes, now)
-            telling = [t for t in outcome.transitions if t.actions]
-            shipment = self._courier.enqueue(connection, telling, unfinished)
+                reasons[self._evaluate(case, match)] += 1
+            shipment, transitions = self._books.write(transaction, ledger, keeper, picture, now)
         report.reasons.update(reasons)
-        report.transitions.extend(outcome.transitions)
+        report.transitions.extend(transitions)
         return shipment
 
     def _load(
         self, transaction: Transaction, matches: list[Match], now: datetime.datetime
-    ) -> tuple[Ledger, set[str] | None]:
+    ) -> tuple[Ledger, Timekeeper | None, Picture]:
         alarms = transaction.lock({m.alarm_id for m in matches})
         objects = {m.subject.managed_object for m in matches}
         messages = {m.subject.message_key for m in matches}
+        timed = {a for a, alarm in alarms.items() if is_timed(alarm.definition)}
+        keeper = None
+        if timed:
+            # The alarm itself may be awaited, before its first object is known.
+            objects.add("")
+            wanted = (timer_ids(m.alarm_id, m.subject.managed_object) for m in matches if m.alarm_id in timed)
+            connection = transaction.connection
+            known = timers.read(connection, {name for names in wanted for name in names})
+            keeper = Timekeeper(known, timers.now(connection))
         elsewhere: set[tuple[str, str]] = set()
         if self._options.beside_aodh_listener:
             # An event may say that it is of the year 1, and there is no time before that.
@@ -254,10 +238,10 @@ class Engine(Generic[S]):
             handled_elsewhere=frozenset(elsewhere),
             now=now,
         )
-        return ledger, picture.unfinished
+        return ledger, keeper, picture
 
-    def _evaluate(self, ledger: Ledger, match: Match, now: datetime.datetime) -> Reason:
-        alarm = ledger.alarms.get(match.alarm_id)
+    def _evaluate(self, case: _Case, match: Match) -> Reason:
+        alarm = case.ledger.alarms.get(match.alarm_id)
         gone = None
         if alarm is None:
             gone = Reason.DELETED
@@ -273,32 +257,77 @@ class Engine(Generic[S]):
         except InvalidRule:
             return Reason.BAD_RULE
         event = match.subject.event
-        verdict = rule.verdict(event, now) if rule.watches(event.event_type) else Verdict.NOTHING
-        decision = decide(
-            Situation(
-                alarm=alarm,
-                rule=rule,
-                verdict=verdict,
-                event_time=match.subject.event_time,
-                occurrence=ledger.occurrence(alarm.alarm_id, match.subject.managed_object),
-                others_raised=ledger.others_raised(alarm.alarm_id, match.subject.managed_object),
-                seen=ledger.seen(alarm.alarm_id, match.subject),
-                in_time=within_time_constraints(alarm.time_constraints, now),
-                clears=clears(self._options.clear_mode, alarm.definition),
-            )
-        )
-        ledger.apply(alarm, match.subject, decision, verdict)
+        verdict = rule.verdict(event, case.now) if rule.watches(event.event_type) else Verdict.NOTHING
+        if not isinstance(rule, Life):
+            return self._decide(case, alarm, rule, match.subject, verdict)
+        return self._live(case, alarm, rule, match.subject, verdict)
+
+    def _decide(self, case: _Case, alarm: Alarm, rule: Watch, subject: Subject, verdict: Verdict) -> Reason:
+        decision = decide(self._situation(case, alarm, rule, subject, verdict))
+        case.ledger.apply(alarm, subject, decision, verdict)
         return decision.reason
 
-    def _write_states(
-        self, transaction: Transaction, transitions: Sequence[Transition], now: datetime.datetime
-    ) -> None:
-        changes = [
-            StateChange(t.alarm_id, t.project_id, t.severity, t.current, t.reason) for t in transitions
-        ]
-        transaction.write_states({c.alarm_id: c for c in changes}, now)
-        if self._options.record_history:
-            transaction.write_history(changes, now)
+    def _situation(
+        self, case: _Case, alarm: Alarm, rule: Watch, subject: Subject, verdict: Verdict
+    ) -> Situation:
+        ledger, place = case.ledger, subject.managed_object
+        return Situation(
+            alarm=alarm,
+            rule=rule,
+            verdict=verdict,
+            event_time=subject.event_time,
+            occurrence=ledger.occurrence(alarm.alarm_id, place),
+            others_raised=ledger.others_raised(alarm.alarm_id, place),
+            seen=ledger.seen(alarm.alarm_id, subject),
+            in_time=within_time_constraints(alarm.time_constraints, case.now),
+            clears=clears(self._options.clear_mode, alarm.definition),
+        )
+
+    def _live(self, case: _Case, alarm: Alarm, rule: Life, subject: Subject, verdict: Verdict) -> Reason:
+        """Settle a match of a ``notification`` alarm, which may have timers and a severity of its own."""
+        ledger, keeper, place = case.ledger, case.keeper, subject.managed_object
+        severity, unknown = rule.severity(subject.event)
+        case.reasons["unknown_severity"] += unknown
+        situation = self._situation(case, alarm, rule, subject, verdict)
+        before = situation.occurrence
+        situation = dataclasses.replace(
+            situation,
+            holds=rule.timers.hold_down is not None,
+            held=keeper is not None and keeper.held(alarm.alarm_id, place),
+            severity_changed=severity is not None and before is not None and before.severity != severity,
+        )
+        decision = decide(situation)
+        ledger.apply(alarm, subject, decision, verdict, severity=severity)
+        if keeper is not None:
+            whole = ledger.occurrence(alarm.alarm_id, "")
+            keeper.follow(
+                alarm.definition,
+                rule,
+                subject,
+                verdict=verdict,
+                decision=decision,
+                raised=_is_raised(ledger, alarm.alarm_id, place),
+                heard_before=whole is not None,
+            )
+            if place and whole is not None and whole.raised and rule.timers.absence_after is not None:
+                # Nothing at all had come; now something did.
+                self._live(case, ledger.alarms[alarm.alarm_id], rule, _on_object(subject, ""), verdict)
+        return decision.reason
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Case:
+    """What the matches of one transaction are settled with; ``reasons`` counts what else is worth it."""
+
+    ledger: Ledger
+    keeper: Timekeeper | None
+    now: datetime.datetime
+    reasons: Counter[str]
+
+
+def _is_raised(ledger: Ledger, alarm_id: str, managed_object: str) -> bool:
+    life = ledger.occurrence(alarm_id, managed_object)
+    return life is not None and life.raised
 
 
 def _on_object(about: Subject, managed_object: str) -> Subject:

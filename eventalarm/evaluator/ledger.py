@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 
 from eventalarm.evaluator import query
-from eventalarm.evaluator.decide import Decision
+from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision
 from eventalarm.evaluator.query import Verdict
 from eventalarm.model import ALARM, Alarm, Event, Kind, Occurrence, Transition, fault_severity
 
@@ -96,13 +96,27 @@ class Ledger:
             return True
         return (alarm_id, subject.managed_object, subject.message_key) in self._seen
 
-    def apply(self, alarm: Alarm, subject: Subject, decision: Decision, verdict: Verdict) -> None:
-        """Carry out a decision on the working copy."""
+    def apply(
+        self,
+        alarm: Alarm,
+        subject: Subject,
+        decision: Decision,
+        verdict: Verdict,
+        *,
+        severity: str | None = None,
+        reason: str = "",
+    ) -> None:
+        """Carry out a decision on the working copy.
+
+        :param severity: the X.733 word of the event where the rule names the trait that carries it.
+        :param reason: why, where the event and the rule do not say it.
+        """
         if decision.kind is None:
             if decision.confirm:
                 self._confirm(alarm, subject)
             return
-        life = self._live(alarm, subject, decision.kind)
+        life = self._live(alarm, subject, decision.kind, severity)
+        rich = alarm.definition.type == NOTIFICATION_TYPE
         record = Transition(
             transition_id=self._make_id(),
             kind=decision.kind,
@@ -111,14 +125,15 @@ class Ledger:
             project_id=alarm.definition.project_id,
             managed_object=subject.managed_object,
             alarm_name=alarm.name,
-            severity=alarm.severity,
+            severity=_told_severity(alarm, life) if rich else alarm.severity,
             previous=alarm.state,
             current=decision.state,
-            reason=query.reason(subject.event, alarm.definition.rule, verdict),
+            reason=reason or query.reason(subject.event, alarm.definition.rule, verdict),
             event=subject.event,
             event_time=subject.event_time,
             recorded_at=self._now,
             actions=alarm.actions.get(decision.state, ()) if decision.fire else (),
+            raised_count=self._raised.get(alarm.alarm_id, 0) if rich else None,
         )
         self._transitions.append(record)
         self._seen.add((alarm.alarm_id, subject.managed_object, subject.message_key))
@@ -126,12 +141,12 @@ class Ledger:
             self._state_changes.append(record)
             self.alarms[alarm.alarm_id] = dataclasses.replace(alarm, state=decision.state)
 
-    def _live(self, alarm: Alarm, subject: Subject, kind: Kind) -> Occurrence:
+    def _live(self, alarm: Alarm, subject: Subject, kind: Kind, severity: str | None) -> Occurrence:
         before = self.occurrence(alarm.alarm_id, subject.managed_object)
         if kind is Kind.LATE and before is not None:
             return before
         if kind is Kind.RAISED or before is None or not before.raised:
-            after = self._begin(alarm, subject, raised=kind is not Kind.CLEARED)
+            after = self._begin(alarm, subject, raised=kind is not Kind.CLEARED, severity=severity)
             if before is not None and before.hits:
                 self._superseded.append(before.occurrence_id)
             elif before is not None:
@@ -145,6 +160,7 @@ class Ledger:
                 changed_at=self._now,
                 cleared_at=self._now if cleared else None,
                 hits=before.hits + (0 if cleared else 1),
+                severity=severity or before.severity,
             )
         count = int(after.raised) - int(before is not None and before.raised)
         self._raised[alarm.alarm_id] = self._raised.get(alarm.alarm_id, 0) + count
@@ -163,7 +179,9 @@ class Ledger:
         self._dirty[life.occurrence_id] = life
         return life
 
-    def _begin(self, alarm: Alarm, subject: Subject, *, raised: bool) -> Occurrence:
+    def _begin(
+        self, alarm: Alarm, subject: Subject, *, raised: bool, severity: str | None = None
+    ) -> Occurrence:
         return Occurrence(
             occurrence_id=self._make_id(),
             alarm_id=alarm.alarm_id,
@@ -174,7 +192,7 @@ class Ledger:
             raised_at=self._now,
             changed_at=None if raised else self._now,
             cleared_at=None if raised else self._now,
-            severity=fault_severity(subject.event),
+            severity=severity or fault_severity(subject.event),
         )
 
     def outcome(self) -> Outcome:
@@ -187,3 +205,10 @@ class Ledger:
             self._reset,
             self._state_changes,
         )
+
+
+def _told_severity(alarm: Alarm, life: Occurrence) -> str | None:
+    """Return what consumers are told: the X.733 word, as Aodh writes its own, where the rule asks for it."""
+    if life.severity is None or not alarm.definition.rule.get("severity_from"):
+        return alarm.severity
+    return life.severity.lower()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import urllib.parse
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from eventalarm.evaluator.expression import Test
 from eventalarm.evaluator.query import Anchor, Anchors, Moment, Part, Verdict, watches
-from eventalarm.model import Event
+from eventalarm.model import FAULT_SEVERITIES, Event
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +60,14 @@ class Timers:
     absence_after: float | None = None
     hold_down: float | None = None
 
+    @property
+    def any(self) -> bool:
+        """Whether anything happens by itself."""
+        return self != NO_TIMERS
+
+
+NO_TIMERS: Final = Timers()
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Life:
@@ -77,6 +85,11 @@ class Life:
     severity_from: str = ""
     timers: Timers = dataclasses.field(default_factory=Timers)
     finds_twice: ClassVar[bool] = True
+
+    @property
+    def expected_object(self) -> str | None:
+        """The one managed object that the rule is about, known before any event; None: they turn up."""
+        return self.about[0].resource_id if self.about and not self.group_by else None
 
     @property
     def identity(self) -> tuple[About, ...]:
@@ -103,6 +116,11 @@ class Life:
     def matches(self, event: Event, now: Moment = None) -> bool:
         """Tell whether the event raises the alarm."""
         return self.timers.absence_after is None and self.raises.holds(event, now)
+
+    def severity(self, event: Event) -> tuple[str | None, bool]:
+        """Return the X.733 word where the rule says that it is, and whether there is something else."""
+        said = event.first_trait((self.severity_from,)).strip().upper() if self.severity_from else ""
+        return (said, False) if said in FAULT_SEVERITIES else (None, bool(said))
 
     def managed_object(self, event: Event) -> str | None:
         """Return what the occurrence is told apart by: the traits of ``group_by``, else the resource.

@@ -279,6 +279,8 @@ def reason(event: Event, rule: Mapping[str, Any], verdict: Verdict) -> str:
     clear = rule.get("clear")
     if verdict is Verdict.MATCH:
         hits, query = "hits the query", rule.get("query")
+    elif isinstance(rule.get("absence"), dict):
+        hits, query = "was expected and hits the query", rule.get("query")
     elif isinstance(clear, dict):
         hits, query = "hits the clear query", clear.get("query")
     else:

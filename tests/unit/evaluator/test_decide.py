@@ -51,6 +51,9 @@ REPEATED = Decision(Reason.REPEATED, Kind.CHANGED, ALARM, record_state=True, fir
 CLEARED = Decision(Reason.CLEARED, Kind.CLEARED, OK, record_state=True, fire=True)
 # Nothing changes, but an older event that comes later must be late.
 HEALTHY = Decision(Reason.NOT_RAISED, confirm=True)
+HELD = Decision(Reason.HELD, confirm=True, hold=True)
+CONTINUED = Decision(Reason.CONTINUED, Kind.CHANGED, ALARM)
+SEVERE = Decision(Reason.SEVERITY_CHANGED, Kind.CHANGED, ALARM)
 PARTLY_CLEARED = Decision(Reason.CLEARED, Kind.CLEARED, ALARM)
 
 TABLE = [
@@ -123,6 +126,26 @@ TABLE = [
     # At the same moment is not late: sources with coarse clocks exist.
     (situation(OK, occurrence=life(raised=False, seconds=0)), RAISED),
     (situation(ALARM, occurrence=life(seconds=0), **RECOVER), CLEARED),
+    # A clear that is to be held changes nothing yet; the second one neither.
+    (situation(ALARM, occurrence=life(), holds=True, **RECOVER), HELD),
+    (situation(ALARM, occurrence=life(), holds=True, held=True, **RECOVER), HELD),
+    (situation(OK, holds=True, **RECOVER), HEALTHY),
+    (
+        situation(ALARM, occurrence=life(seconds=1), holds=True, **RECOVER),
+        Decision(Reason.LATE, Kind.LATE, ALARM),
+    ),
+    # A match meanwhile continues the life; somebody is called only where repetitions are told.
+    (situation(ALARM, occurrence=life(), held=True), CONTINUED),
+    (
+        situation(ALARM, repeat=True, occurrence=life(), held=True),
+        dataclasses.replace(CONTINUED, record_state=True, fire=True),
+    ),
+    # One from before the clear does not.
+    (situation(ALARM, occurrence=life(seconds=1), held=True), Decision(Reason.LATE, Kind.LATE, ALARM)),
+    # A severity that changes is recorded; repetitions are told anyway.
+    (situation(ALARM, occurrence=life(), severity_changed=True), SEVERE),
+    (situation(ALARM, repeat=True, occurrence=life(), severity_changed=True), REPEATED),
+    (situation(OK, occurrence=life(raised=False), severity_changed=True), RAISED),
 ]
 
 

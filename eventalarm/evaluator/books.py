@@ -1,0 +1,85 @@
+"""The writing stage, for events and timers alike: what became of locked alarms, in their open transaction."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Iterable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import sqlalchemy as sa
+
+from eventalarm.evaluator.ledger import Ledger
+from eventalarm.evaluator.timekeeper import Timekeeper
+from eventalarm.model import Alarm, Transition
+from eventalarm.storage import timers
+from eventalarm.storage.transitions import Picture, StateChange, Transaction
+
+S = TypeVar("S")
+
+
+class Courier(Protocol[S]):
+    """The delivery side, as the evaluator needs it; *S* is what it passes from one call to the other."""
+
+    def order_keys(self, alarms: Iterable[Alarm]) -> Collection[str]:
+        """Return under which keys the deliveries of *alarms* are kept in order."""
+
+    def enqueue(
+        self,
+        connection: sa.Connection,
+        transitions: Sequence[Transition],
+        unfinished: Collection[str] | None,
+        subscribed: datetime.datetime | None,
+    ) -> S:
+        """Write the deliveries of *transitions* in the open transaction.
+
+        *unfinished* are the order keys with unfinished deliveries, if they were asked for; *subscribed* is
+        when a subscription was last made or changed.
+        """
+
+    def submit(self, shipment: S) -> None:
+        """Start sending what :meth:`enqueue` wrote, now that it is committed."""
+
+
+class Books(Generic[S]):
+    """Writes a ledger and its timers in a constant number of statements, and its deliveries.
+
+    :param record_history: whether Aodh's own history gets its records.
+    """
+
+    def __init__(self, courier: Courier[S], *, record_history: bool) -> None:
+        self._courier = courier
+        self._record_history = record_history
+
+    def write(
+        self,
+        transaction: Transaction,
+        ledger: Ledger,
+        keeper: Timekeeper | None,
+        picture: Picture,
+        now: datetime.datetime,
+    ) -> tuple[S, list[Transition]]:
+        """Write everything; return what the courier submits after the commit, and what was recorded."""
+        outcome = ledger.outcome()
+        transaction.close_occurrences(outcome.externally_reset, now)
+        transaction.write_occurrences(
+            outcome.occurrences, known=outcome.known, superseded=frozenset(outcome.superseded)
+        )
+        transaction.write_transitions(outcome.transitions)
+        self._write_states(transaction, outcome.state_changes, now)
+        if keeper is not None:
+            puts, gone = keeper.changes()
+            timers.put(transaction.connection, puts)
+            timers.drop(transaction.connection, gone)
+        told = outcome.transitions
+        shipment = self._courier.enqueue(transaction.connection, told, picture.unfinished, picture.subscribed)
+        return shipment, told
+
+    def _write_states(
+        self, transaction: Transaction, transitions: Sequence[Transition], now: datetime.datetime
+    ) -> None:
+        changes = [
+            StateChange(t.alarm_id, t.project_id, t.severity, t.current, t.reason) for t in transitions
+        ]
+        transaction.write_states({c.alarm_id: c for c in changes}, now)
+        if self._record_history:
+            transaction.write_history(changes, now)

@@ -1,0 +1,178 @@
+"""What events do to timers: which are armed, which are disarmed. Pure: rows in, rows out.
+
+``clear_after`` and ``absence`` count from when an event was received, by the database's clock: what a source
+says of its own clock must not make an alarm clear early.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterable
+from typing import Final
+
+from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason
+from eventalarm.evaluator.ledger import Subject
+from eventalarm.evaluator.life import Life, Timers
+from eventalarm.evaluator.query import Verdict
+from eventalarm.model import AlarmDefinition, Event
+from eventalarm.timer import Timer, TimerKind, timer_id
+
+TIMED: Final = frozenset({"clear_after", "absence", "hold_down"})
+# An event that was dealt with before, or is overtaken, says nothing of the present.
+PAST: Final = frozenset({Reason.DUPLICATE, Reason.LATE, Reason.NO_LONGER_MATCHES})
+
+Key = tuple[str, str, TimerKind]
+
+
+def is_timed(definition: AlarmDefinition) -> bool:
+    """Tell whether the alarm's rule may have timers; no look into the database is needed if not."""
+    return definition.type == NOTIFICATION_TYPE and not TIMED.isdisjoint(definition.rule)
+
+
+def seconds(timers: Timers, kind: TimerKind) -> float | None:
+    """Return how long a kind of timer runs, None where the rule has none."""
+    if kind is TimerKind.CLEAR_AFTER:
+        return timers.clear_after
+    return timers.absence_after if kind is TimerKind.ABSENCE else timers.hold_down
+
+
+def ids(alarm_id: str, managed_object: str) -> list[str]:
+    """Return the ids of all timers that an event on this object can touch."""
+    mine = [timer_id(alarm_id, managed_object, kind) for kind in TimerKind]
+    return mine if not managed_object else [*mine, timer_id(alarm_id, "", TimerKind.ABSENCE)]
+
+
+class Timekeeper:
+    """The timers of locked alarms; later events see what earlier ones did.
+
+    :param now: the database's clock.
+    """
+
+    def __init__(self, timers: Iterable[Timer], now: datetime.datetime) -> None:
+        self.now = now
+        self._timers: dict[Key, Timer] = {(t.alarm_id, t.managed_object, t.kind): t for t in timers}
+        self._known = frozenset(self._timers)
+        self._changed: dict[Key, Timer | None] = {}
+
+    def get(self, alarm_id: str, managed_object: str, kind: TimerKind) -> Timer | None:
+        """Return a timer as it stands now."""
+        return self._timers.get((alarm_id, managed_object, kind))
+
+    def held(self, alarm_id: str, managed_object: str) -> bool:
+        """Tell whether a clear of the object is being held."""
+        return self.get(alarm_id, managed_object, TimerKind.HOLD_DOWN) is not None
+
+    def follow(
+        self,
+        definition: AlarmDefinition,
+        rule: Life,
+        subject: Subject,
+        *,
+        verdict: Verdict,
+        decision: Decision,
+        raised: bool,
+        heard_before: bool = True,
+    ) -> None:
+        """Take in what an event did.
+
+        :param raised: whether the object is raised now.
+        :param heard_before: whether anything was known of the alarm itself (the object without a name).
+        """
+        managed_object = subject.managed_object
+        place = (definition, managed_object)
+        if decision.reason in PAST:
+            return
+        if verdict is Verdict.MATCH:
+            self._drop(*place, TimerKind.HOLD_DOWN)
+            if raised and rule.timers.clear_after is not None:
+                self._arm(*place, TimerKind.CLEAR_AFTER, rule.timers.clear_after)
+            return
+        if decision.hold:
+            hold = rule.timers.hold_down
+            if hold is not None and not self.held(definition.alarm_id, managed_object):
+                self._arm(*place, TimerKind.HOLD_DOWN, hold, subject.event)
+        elif not raised:
+            self._drop(*place, TimerKind.CLEAR_AFTER)
+            self._drop(*place, TimerKind.HOLD_DOWN)
+        if rule.timers.absence_after is not None:
+            self._arm(*place, TimerKind.ABSENCE, rule.timers.absence_after)
+            first = self.get(definition.alarm_id, "", TimerKind.ABSENCE)
+            if managed_object and first is not None and first.due_at is not None and not heard_before:
+                # The first object is known now: it is awaited from here on, not the alarm as a whole.
+                self.rest(definition, "", TimerKind.ABSENCE)
+
+    def still_due(self, timers: Iterable[Timer]) -> list[Timer]:
+        """Return those that are due as they stand now, which may be as another process left them."""
+        current = (self.get(t.alarm_id, t.managed_object, t.kind) for t in timers)
+        return [t for t in current if t is not None and t.due_at is not None and t.due_at <= self.now]
+
+    def fired(
+        self, definition: AlarmDefinition, rule: Life, timer: Timer, decision: Decision, event: Event
+    ) -> None:
+        """Take in what a due timer did."""
+        place = (definition, timer.managed_object)
+        if timer.kind is TimerKind.ABSENCE:
+            # The row stays: without one the alarm would count as one that is not awaited yet.
+            self.rest(*place, TimerKind.ABSENCE)
+            self._drop(*place, TimerKind.HOLD_DOWN)
+            return
+        self.forget(timer)
+        hold = rule.timers.hold_down
+        if decision.hold and hold is not None and not self.held(timer.alarm_id, timer.managed_object):
+            self._arm(*place, TimerKind.HOLD_DOWN, hold, event)
+        elif not decision.hold:
+            self._drop(*place, TimerKind.CLEAR_AFTER)
+            self._drop(*place, TimerKind.HOLD_DOWN)
+
+    def rest(self, definition: AlarmDefinition, managed_object: str, kind: TimerKind) -> None:
+        """Keep a timer that waits for nothing."""
+        self._put(Timer(definition.alarm_id, managed_object, kind, definition.version, self.now, None))
+
+    def postpone(self, timer: Timer, pause: float) -> None:
+        """Look at a timer again in *pause* seconds."""
+        self._put(dataclasses.replace(timer, due_at=self._in(pause)))
+
+    def put(self, timer: Timer) -> None:
+        """Replace a timer."""
+        self._put(timer)
+
+    def forget(self, timer: Timer) -> None:
+        """Remove a timer."""
+        self._set((timer.alarm_id, timer.managed_object, timer.kind), None)
+
+    def changes(self) -> tuple[list[Timer], list[str]]:
+        """Return what must be written, and the ids of what must be removed."""
+        puts = [timer for timer in self._changed.values() if timer is not None]
+        gone = [key for key, timer in self._changed.items() if timer is None and key in self._known]
+        return puts, [timer_id(*key) for key in gone]
+
+    def _in(self, pause: float) -> datetime.datetime:
+        return self.now + datetime.timedelta(seconds=pause)
+
+    def _arm(
+        self,
+        definition: AlarmDefinition,
+        managed_object: str,
+        kind: TimerKind,
+        pause: float,
+        event: Event | None = None,
+    ) -> None:
+        body = event.body if event is not None else None
+        alarm_id, version = definition.alarm_id, definition.version
+        self._put(Timer(alarm_id, managed_object, kind, version, self.now, self._in(pause), body))
+
+    def _put(self, timer: Timer) -> None:
+        self._set((timer.alarm_id, timer.managed_object, timer.kind), timer)
+
+    def _drop(self, definition: AlarmDefinition, managed_object: str, kind: TimerKind) -> None:
+        key = (definition.alarm_id, managed_object, kind)
+        if key in self._timers:
+            self._set(key, None)
+
+    def _set(self, key: Key, timer: Timer | None) -> None:
+        self._changed[key] = timer
+        if timer is None:
+            self._timers.pop(key, None)
+        else:
+            self._timers[key] = timer

@@ -1,0 +1,135 @@
+"""What a due timer does, and what timers a definition asks for. Pure: values in, values out."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+from collections.abc import Iterable
+
+from eventalarm.evaluator import query
+from eventalarm.evaluator.life import Life
+from eventalarm.evaluator.query import Verdict
+from eventalarm.evaluator.timekeeper import seconds
+from eventalarm.model import DATETIME, FLOAT, STRING, Alarm, AlarmDefinition, Event
+from eventalarm.timer import Timer, TimerKind
+
+EVENT_TYPE = "eventalarm.timer."
+TELLS = {
+    TimerKind.CLEAR_AFTER: "tells that nothing matched for",
+    TimerKind.ABSENCE: "tells that nothing expected came for",
+}
+
+
+def recomputed(timer: Timer, definition: AlarmDefinition, rule: Life) -> Timer | None:
+    """Return a timer as the present definition has it; None when the rule has no such timer any more.
+
+    A clear that is held when the rule stops to hold clears is due at once.
+    """
+    if timer.version == definition.version or timer.due_at is None:
+        return timer
+    pause = seconds(rule.timers, timer.kind)
+    if pause is None:
+        if timer.kind is not TimerKind.HOLD_DOWN:
+            return None
+        pause = 0.0
+    due_at = timer.armed_at + datetime.timedelta(seconds=pause)
+    return dataclasses.replace(timer, version=definition.version, due_at=due_at)
+
+
+def told_event(timer: Timer, definition: AlarmDefinition) -> Event:
+    """Return the event that is told when a timer fires.
+
+    That is the one whose clear was held; else one that is made up: always the same for the same timer and
+    time, so that it counts once (G2).
+    """
+    if timer.event is not None:
+        return Event(timer.event)
+    due_at = timer.due_at or timer.armed_at
+    traits: list[list[object]] = [["project_id", STRING, definition.project_id]]
+    if timer.managed_object:
+        traits.append(["resource_id", STRING, timer.managed_object])
+    traits.append(["since", DATETIME, _iso(timer.armed_at)])
+    traits.append(["seconds", FLOAT, (due_at - timer.armed_at).total_seconds()])
+    return Event(
+        {
+            "message_id": f"timer:{timer.kind.value}:{timer.timer_id}:{_iso(due_at)}",
+            "event_type": f"{EVENT_TYPE}{timer.kind.value}",
+            "generated": _iso(due_at),
+            "traits": traits,
+            "raw": {},
+        }
+    )
+
+
+def told_reason(event: Event, definition: AlarmDefinition) -> str:
+    """Return why a timer changed the state, in the form that consumers of Aodh's event alarms parse."""
+    for kind, words in TELLS.items():
+        if event.event_type == f"{EVENT_TYPE}{kind.value}":
+            named = json.dumps(definition.rule.get("query") or [], sort_keys=True)
+            return (
+                f"Event <id={event.message_id},event_type={event.event_type}> {words} "
+                f"{event.trait('seconds'):g} seconds <query={named}>."
+            )
+    return query.reason(event, definition.rule, Verdict.RECOVERED)
+
+
+def asked_for(
+    alarm: Alarm, rule: Life | None, known: Iterable[Timer], raised: Iterable[str], now: datetime.datetime
+) -> tuple[list[Timer], list[Timer]]:
+    """Return which timers to write and which to remove, for a definition that was made or edited.
+
+    :param rule: None when the alarm is not evaluated.
+    :param known: all timers of the alarm.
+    :param raised: the objects on which it is raised.
+    :param now: the database's clock, from which what is new counts.
+    """
+    if rule is None or not alarm.enabled:
+        return [], list(known)
+    rows = {(timer.kind, timer.managed_object): timer for timer in known}
+    objects = set(raised)
+    puts: list[Timer] = []
+    gone: list[Timer] = []
+    for timer in rows.values():
+        fresh = recomputed(timer, alarm.definition, rule)
+        stays = timer.managed_object in objects or timer.kind is not TimerKind.CLEAR_AFTER
+        if timer.kind is TimerKind.ABSENCE:
+            stays = rule.timers.absence_after is not None and _expected(rule, timer.managed_object)
+        if fresh is None or not stays:
+            gone.append(timer)
+        elif timer.version != alarm.definition.version:
+            puts.append(_from_now(fresh, rule, alarm.definition, now))
+    if rule.timers.clear_after is not None:
+        missing = [one for one in objects if (TimerKind.CLEAR_AFTER, one) not in rows]
+        puts += [_new(alarm, one, TimerKind.CLEAR_AFTER, rule.timers.clear_after, now) for one in missing]
+    if rule.timers.absence_after is not None and not any(kind is TimerKind.ABSENCE for kind, _ in rows):
+        place = rule.expected_object or ""
+        puts.append(_new(alarm, place, TimerKind.ABSENCE, rule.timers.absence_after, now))
+    return puts, gone
+
+
+def _expected(rule: Life, managed_object: str) -> bool:
+    return rule.expected_object in (None, managed_object)
+
+
+def _from_now(timer: Timer, rule: Life, definition: AlarmDefinition, now: datetime.datetime) -> Timer:
+    """Bring a timer to the present version; what is expected is expected anew after an edit.
+
+    The edit may have been two, which disabled the alarm and enabled it: what came between was not heard.
+    """
+    timer = dataclasses.replace(timer, version=definition.version)
+    if timer.kind is not TimerKind.ABSENCE or timer.due_at is None or rule.timers.absence_after is None:
+        return timer
+    return dataclasses.replace(timer, armed_at=now, due_at=_later(now, rule.timers.absence_after))
+
+
+def _new(alarm: Alarm, place: str, kind: TimerKind, pause: float, now: datetime.datetime) -> Timer:
+    return Timer(alarm.alarm_id, place, kind, alarm.definition.version, now, _later(now, pause))
+
+
+def _later(now: datetime.datetime, pause: float) -> datetime.datetime:
+    return now + datetime.timedelta(seconds=pause)
+
+
+def _iso(moment: datetime.datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat()

@@ -1,0 +1,151 @@
+"""The rows of timers: read, armed and disarmed under the lock of their alarm; looked for without a lock."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Collection, Iterable
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from eventalarm.model import UTC, JSONDict
+from eventalarm.storage import text
+from eventalarm.storage.alarms import NEVER, in_chunks
+from eventalarm.storage.database import NOW, NOW_MYSQL, Database
+from eventalarm.storage.tables import alarm, occurrence, timer
+from eventalarm.storage.upsert import upserts
+from eventalarm.timer import Timer, TimerKind
+
+PAGE: Final = 1000
+
+# Built once, for they are sent with every batch of an alarm with timers.
+_IDS: Final[Any] = sa.bindparam("ids", expanding=True)
+READ: Final = sa.select(timer).where(timer.c.timer_id.in_(_IDS))
+DROP: Final = timer.delete().where(timer.c.timer_id.in_(_IDS))
+PUT: Final = upserts(timer, key="timer_id")
+DUE: Final = (
+    sa.select(timer)
+    .where(timer.c.due_at <= sa.bindparam("until", type_=timer.c.due_at.type))
+    .order_by(timer.c.due_at)
+    .limit(sa.bindparam("limit"))
+)
+
+
+def now(connection: sa.Connection) -> datetime.datetime:
+    """Return the database's clock, asked on an open transaction."""
+    seconds = connection.exec_driver_sql(NOW.get(connection.dialect.name, NOW_MYSQL)).scalar_one()
+    return datetime.datetime.fromtimestamp(float(seconds), UTC)
+
+
+def read(connection: sa.Connection, timer_ids: Collection[str]) -> list[Timer]:
+    """Return those timers that there are."""
+    found: list[Timer] = []
+    for chunk in in_chunks(timer_ids):
+        found.extend(map(_timer, connection.execute(READ, {"ids": chunk})))
+    return found
+
+
+def of_alarms(connection: sa.Connection, alarm_ids: Collection[str]) -> list[Timer]:
+    """Return every timer of some alarms."""
+    found: list[Timer] = []
+    for chunk in in_chunks(alarm_ids):
+        query = sa.select(timer).where(timer.c.alarm_id.in_(chunk))
+        found.extend(map(_timer, connection.execute(query)))
+    return found
+
+
+class Raised(NamedTuple):
+    """That an alarm is raised on an object."""
+
+    alarm_id: str
+    managed_object: str
+
+
+def raised_objects(connection: sa.Connection, alarm_ids: Collection[str]) -> set[Raised]:
+    """Return on which objects some alarms are raised."""
+    found: set[Raised] = set()
+    columns = (occurrence.c.alarm_id, occurrence.c.managed_object)
+    for chunk in in_chunks(alarm_ids):
+        query = sa.select(*columns).where(occurrence.c.alarm_id.in_(chunk), occurrence.c.raised)
+        found.update(Raised(*row) for row in connection.execute(query))
+    return found
+
+
+def put(connection: sa.Connection, timers: Iterable[Timer]) -> None:
+    """Arm timers, whether they are there already or not."""
+    rows = sorted((_row(one) for one in timers), key=lambda row: str(row["timer_id"]))
+    if rows:
+        connection.execute(PUT[connection.dialect.name], rows)
+
+
+def drop(connection: sa.Connection, timer_ids: Collection[str]) -> None:
+    """Disarm timers for good."""
+    for chunk in in_chunks(timer_ids):
+        connection.execute(DROP, {"ids": chunk})
+
+
+class TimerReader:
+    """Looks for timers without locking anything; safe to share between threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def due(self, until: datetime.datetime, limit: int) -> list[Timer]:
+        """Return up to *limit* timers that are due by then, the most urgent first."""
+        with self._database.read() as connection:
+            return [_timer(row) for row in connection.execute(DUE, {"until": until, "limit": limit})]
+
+    def changed(self, alarm_type: str, since: datetime.datetime) -> list[tuple[str, datetime.datetime]]:
+        """Return which alarms of a type were created or edited since then, with their version."""
+        query = sa.select(alarm.c.alarm_id, alarm.c.timestamp).where(
+            alarm.c.timestamp >= since, alarm.c.type == alarm_type
+        )
+        with self._database.read() as connection:
+            return [(row[0], row[1] or NEVER) for row in connection.execute(query)]
+
+    def unwatched(self, alarm_type: str, word: str, after: str) -> list[str]:
+        """Return a page of enabled alarms whose rule has *word*, and no timer of their present version.
+
+        In order of their ids, beginning behind *after*; fewer than ``PAGE`` means that these were the last.
+        """
+        armed = sa.exists().where(timer.c.alarm_id == alarm.c.alarm_id, timer.c.version == alarm.c.timestamp)
+        spelled = sa.type_coerce(alarm.c.rule, sa.Text).contains(f'"{word}"', autoescape=True)
+        query = (
+            sa.select(alarm.c.alarm_id)
+            .where(alarm.c.alarm_id > after, alarm.c.type == alarm_type, alarm.c.enabled, spelled, ~armed)
+            .order_by(alarm.c.alarm_id)
+            .limit(PAGE)
+        )
+        with self._database.read() as connection:
+            return list(connection.execute(query).scalars())
+
+
+def _timer(row: Any) -> Timer:
+    return Timer(
+        alarm_id=row.alarm_id,
+        managed_object=row.managed_object,
+        kind=TimerKind(row.kind),
+        version=row.version or NEVER,
+        armed_at=row.armed_at,
+        due_at=row.due_at,
+        event=_event(row.event),
+    )
+
+
+def _event(said: str | None) -> JSONDict | None:
+    found = json.loads(said) if said else None
+    return found if isinstance(found, dict) else None
+
+
+def _row(one: Timer) -> JSONDict:
+    return {
+        "timer_id": one.timer_id,
+        "alarm_id": one.alarm_id,
+        "managed_object": one.managed_object,
+        "kind": one.kind.value,
+        "version": one.version,
+        "armed_at": one.armed_at,
+        "due_at": one.due_at,
+        "event": text.event_json(one.event) if one.event is not None else None,
+    }
