@@ -8,6 +8,7 @@ from oslo_config import cfg
 from oslo_config import types as cfg_types
 
 from eventalarm.conf_ifa import IFA_GROUP, IFA_OPTS
+from eventalarm.conf_ingest import INGEST_GROUP, INGEST_OPTS
 
 GROUP = "eventalarm"
 DELIVERY_GROUP = "eventalarm_delivery"
@@ -305,7 +306,12 @@ DELIVERY_OPTS: list[Any] = [
 
 def list_opts() -> list[tuple[str, list[Any]]]:
     """Return the options by group, for oslo-config-generator."""
-    return [(GROUP, LISTENER_OPTS + RULE_OPTS), (DELIVERY_GROUP, DELIVERY_OPTS), (IFA_GROUP, IFA_OPTS)]
+    return [
+        (GROUP, LISTENER_OPTS + RULE_OPTS),
+        (DELIVERY_GROUP, DELIVERY_OPTS),
+        (IFA_GROUP, IFA_OPTS),
+        (INGEST_GROUP, INGEST_OPTS),
+    ]
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:

@@ -11,12 +11,13 @@ from aodh import storage as aodh_storage
 from aodh.api import app as aodh_api
 from oslo_config import cfg
 
-from eventalarm import app, service
+from eventalarm import app, bus, service
 from eventalarm.ifa_shim.api import application as ifa_api
+from eventalarm.ingest import application as ingest_api
 from eventalarm.standalone import address, datadir
 from eventalarm.standalone.agent import EVENT_DEFINITIONS, Agent
 from eventalarm.standalone.datadir import DataDir
-from eventalarm.standalone.intake import Intake
+from eventalarm.standalone.intake import PATH, Intake
 from eventalarm.standalone.web import WebServer, dispatch
 from eventalarm.storage import schema
 from eventalarm.trace import Trace
@@ -27,7 +28,7 @@ PASTE = str(pathlib.Path(aodh_api.__file__).with_name("api-paste.ini"))
 
 
 class Standalone:
-    """Aodh's API, Ceilometer's event pipeline, a bus, eventalarm and its IFA API, on one data directory.
+    """Aodh's API, Ceilometer's event pipeline, a bus, eventalarm and its APIs, on one data directory.
 
     :param data: the directory, claimed for this process.
     :param listening: where to serve; closed by :meth:`stop`.
@@ -62,12 +63,18 @@ class Standalone:
             agent = Agent(self._data, self._trace)
             agent.start()
             undo.callback(agent.stop)
-            intake = Intake(agent.put, agent.exchanges)
             database = service.database(conf)
             undo.callback(database.dispose)
+            transport = bus.get_transport(conf)
+            undo.callback(transport.cleanup)
+            events = ingest_api.application(conf, transport, lambda: database)
             alarms = ifa_api.application(conf, database)
-            routes = dispatch(aodh_api.load_app(conf), intake, alarms, ifa_api.PREFIXES)
-            web = WebServer(routes, self._listening)
+            others = {
+                PATH: Intake(agent.put, agent.exchanges),
+                **dict.fromkeys(ifa_api.PREFIXES, alarms),
+                **dict.fromkeys(ingest_api.PREFIXES, events),
+            }
+            web = WebServer(dispatch(aodh_api.load_app(conf), others), self._listening)
             web.start()
             undo.callback(web.stop)
             LOG.info("Serving %s from %s", self.endpoint, self._data.path)

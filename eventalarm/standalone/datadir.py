@@ -150,6 +150,7 @@ def _aodh_sections(data: DataDir, paste: str) -> Sections:
         "api": {"auth_mode": "noauth", "paste_config": paste},
         # A consumer of notifications will be on this machine.
         "eventalarm_ifa": {"auth_mode": "noauth", "callback_deny_networks": "169.254.0.0/16,fe80::/10"},
+        "eventalarm_ingest": {"auth_mode": "noauth"},
         "oslo_policy": {"policy_file": str(data.path / "policy.yaml")},
     }
 

@@ -1,10 +1,10 @@
-"""The web server: Aodh's API and our intake behind one socket, started and stopped without loose ends."""
+"""The web server: Aodh's API and ours behind one socket, started and stopped without loose ends."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import waitress
@@ -18,16 +18,15 @@ MAX_BODY: Final = 4 * intake.MAX_BODY
 LONGEST_LOOP: Final = 1.0
 
 
-def dispatch(aodh: WSGI, notifications: WSGI, ifa: WSGI, ifa_prefixes: tuple[str, ...]) -> WSGI:
-    """Return an application that gives the path of the intake to *notifications*, those of the IFA API to
-    *ifa*, all others to *aodh*.
+def dispatch(aodh: WSGI, others: Mapping[str, WSGI]) -> WSGI:
+    """Return an application that gives every path to the one of *others* whose prefix it has, else to *aodh*.
+
+    A prefix is one or more whole segments of a path, without a slash at its end.
     """
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "").rstrip("/")
-        if path == intake.PATH:
-            return notifications(environ, start_response)
-        chosen = ifa if any(f"{path}/".startswith(f"{one}/") for one in ifa_prefixes) else aodh
+        path = environ.get("PATH_INFO", "").rstrip("/") + "/"
+        chosen = next((app for prefix, app in others.items() if path.startswith(f"{prefix}/")), aodh)
         return chosen(environ, start_response)
 
     return application

@@ -1,0 +1,76 @@
+"""From a report in Doctor's southbound form to a Ceilometer event: what becomes of time, type and details."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from eventalarm.model import FLOAT, INTEGER, STRING, UTC, JSONDict, parse_time
+
+# Names of reports without an id; never change it, a report that is sent again must keep its name.
+REPORTS: Final = uuid.UUID("0d4b8a53-3f0b-5b52-9d8e-9a1c2f7f3a61")
+
+# Who owns the resource, the most telling first; the first present one becomes the trait project_id.
+OWNERS: Final = ("project_id", "tenant_id", "project", "tenant")
+DEEPEST: Final = 8
+
+
+class TooDeep(ValueError):
+    """Details are nested deeper than :data:`DEEPEST`."""
+
+
+def to_event(report: Mapping[str, Any], resource_traits: Sequence[str]) -> JSONDict:
+    """Return the Ceilometer event that *report* (``time``, ``type``, ``details``, perhaps ``id``) stands for.
+
+    Every detail becomes a trait: nested ones with dots between the names, the items of a list with their
+    number. Added are ``project_id``, from the first of :data:`OWNERS`, and ``resource_id``, from the first of
+    *resource_traits*, where the details do not have them.
+
+    :raises ValueError: when ``time`` is no date.
+    :raises TooDeep: when the details are nested too deep.
+    """
+    moment = parse_time(report["time"])
+    details: Mapping[str, Any] = report["details"]
+    values = dict(_flatten(details))
+    for name, sources in (("project_id", OWNERS), ("resource_id", resource_traits)):
+        found = next((values[source] for source in sources if values.get(source) not in (None, "")), None)
+        if found is not None and values.get(name) in (None, ""):
+            values[name] = found
+    return {
+        "message_id": report.get("id") or _name(moment.isoformat(), report["type"], details),
+        "event_type": report["type"],
+        "generated": moment.astimezone(UTC).replace(tzinfo=None).isoformat(),
+        "traits": [[name, *_typed(value)] for name, value in values.items() if value is not None],
+        "raw": {},
+        "message_signature": "",
+    }
+
+
+def _name(moment: str, kind: str, details: Mapping[str, Any]) -> str:
+    text = json.dumps([moment, kind, details], sort_keys=True, separators=(",", ":"))
+    return str(uuid.uuid5(REPORTS, text))
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "", level: int = 1) -> Iterator[tuple[str, Any]]:
+    if level > DEEPEST:
+        raise TooDeep(f"nested more than {DEEPEST} levels deep")
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.", level + 1)
+        elif isinstance(value, list):
+            yield from _flatten(dict(enumerate(value)), f"{prefix}{name}.", level + 1)  # type: ignore[arg-type]
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _typed(value: object) -> tuple[int, object]:
+    if isinstance(value, bool):
+        # As Ceilometer's converter writes it, so that one rule serves both.
+        return STRING, str(value)
+    if isinstance(value, int):
+        return INTEGER, value
+    if isinstance(value, float):
+        return FLOAT, value
+    return STRING, value

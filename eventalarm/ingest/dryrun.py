@@ -1,0 +1,160 @@
+"""``POST /v1/rules/test``: tells what an event would do to a rule or an alarm, and writes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import falcon
+import sqlalchemy as sa
+
+from eventalarm.evaluator import decide
+from eventalarm.evaluator.explain import Explanation, explain
+from eventalarm.evaluator.limits import RuleLimits
+from eventalarm.evaluator.query import Verdict
+from eventalarm.evaluator.rule import parse
+from eventalarm.exceptions import InvalidEvent, InvalidRule
+from eventalarm.ifa_shim.api.callers import Caller, Guard, caller_of
+from eventalarm.ingest import policies
+from eventalarm.ingest.faults import BadBody, Fault, Shapes, pointer
+from eventalarm.ingest.reading import A_TIME, EventReader, read_json
+from eventalarm.model import UTC, Alarm, AlarmDefinition, Event, EventLimits, JSONDict, parse_time
+from eventalarm.storage.alarms import ROW_COLUMNS, to_alarm
+from eventalarm.storage.database import Database
+from eventalarm.storage.tables import alarm as alarm_table
+
+TYPES = (decide.NOTIFICATION_TYPE, decide.EVENT_TYPE)
+WORDS = {Verdict.MATCH: "raises", Verdict.RECOVERED: "clears", Verdict.NOTHING: "nothing"}
+NEVER = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DryRunOptions:
+    """What an explanation depends on, as the listeners have it."""
+
+    owner_traits: tuple[str, ...]
+    resource_traits: tuple[str, ...]
+    infrastructure_projects: tuple[str, ...]
+    clear_mode: str
+    rule: RuleLimits
+    event: EventLimits
+    max_body: int
+
+
+class RuleTest:
+    """The resource. *database* opens Aodh's database; it is called only when an alarm is asked about."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        shapes: Shapes,
+        reader: EventReader,
+        *,
+        database: Callable[[], Database],
+        options: DryRunOptions,
+        now: Callable[[], datetime.datetime],
+    ) -> None:
+        self._guard = guard
+        self._shapes = shapes
+        self._reader = reader
+        self._database = database
+        self._options = options
+        self._now = now
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer the explanation."""
+        caller = caller_of(req)
+        self._guard.require(caller, policies.TEST_RULE)
+        body = read_json(req, self._options.max_body)
+        faults = self._shapes.faults("RuleTest", body)
+        # What is wrong with the event is said more precisely by its reader.
+        if faults := [one for one in faults if not one.field.startswith("/event")]:
+            raise BadBody(faults)
+        event = self._event(body["event"])
+        now = self._moment(body)
+        alarm = self._alarm(caller, body["alarm_id"]) if "alarm_id" in body else None
+        definition = alarm.definition if alarm is not None else self._definition(caller, body)
+        try:
+            found = explain(
+                definition,
+                event,
+                now,
+                resource_traits=self._options.resource_traits,
+                clears=decide.clears(self._options.clear_mode, definition),
+            )
+        except InvalidRule as exc:
+            raise _bad_rule(exc) from exc
+        resp.content_type = falcon.MEDIA_JSON
+        resp.text = json.dumps(self._answer(found, definition, event, alarm))
+
+    def _event(self, body: Any) -> Event:
+        try:
+            return Event.parse(self._reader.event(body, "/event"), self._options.event)
+        except InvalidEvent as exc:
+            raise BadBody([Fault("/event", str(exc), "give a smaller event")]) from exc
+
+    def _moment(self, body: JSONDict) -> datetime.datetime:
+        try:
+            return parse_time(body["now"]) if "now" in body else self._now()
+        except ValueError as exc:
+            raise BadBody([Fault("/now", str(exc), A_TIME)]) from exc
+
+    def _definition(self, caller: Caller, body: JSONDict) -> AlarmDefinition:
+        kind = body.get("type", decide.NOTIFICATION_TYPE)
+        try:
+            if kind == decide.NOTIFICATION_TYPE:
+                parse(body["rule"], self._options.rule)
+        except InvalidRule as exc:
+            raise _bad_rule(exc) from exc
+        ok_actions = body.get("ok_actions", True)
+        return AlarmDefinition("", caller.project_id, kind, NEVER, body["rule"], ok_actions)
+
+    def _alarm(self, caller: Caller, alarm_id: str) -> Alarm:
+        with self._database().read() as connection:
+            row = connection.execute(
+                sa.select(*ROW_COLUMNS).where(alarm_table.c.alarm_id == alarm_id)
+            ).first()
+        found = to_alarm(row) if row is not None else None
+        # Collations may fold case; ids and projects are told apart exactly (G5).
+        if found is None or found.alarm_id != alarm_id or found.definition.project_id != caller.project_id:
+            raise falcon.HTTPNotFound(description="your project has no such alarm")
+        if found.definition.type not in TYPES:
+            kind = found.definition.type
+            raise BadBody(
+                [Fault("/alarm_id", f"of type {kind}, which events do not concern", "name another")]
+            )
+        return found
+
+    def _answer(
+        self, found: Explanation, definition: AlarmDefinition, event: Event, alarm: Alarm | None
+    ) -> JSONDict:
+        owner = event.first_trait(self._options.owner_traits)
+        project = definition.project_id
+        seen = project == owner if owner else project in ("", *self._options.infrastructure_projects)
+        answer: JSONDict = {
+            "verdict": WORDS[found.verdict],
+            "managed_object": found.managed_object,
+            "owner": owner or None,
+            "seen": seen,
+            "raises": dataclasses.asdict(found.raises),
+            "clears": None if found.clears is None else dataclasses.asdict(found.clears),
+            "bad_traits": list(found.bad_traits),
+            "text": found.lines(),
+        }
+        if not seen:
+            whose = f"project {owner}" if owner else "no project, and yours is no infrastructure project"
+            answer["text"] = [f"The alarm does not see the event, which belongs to {whose}.", *found.lines()]
+        if alarm is not None:
+            answer["alarm"] = {"enabled": alarm.enabled, "state": alarm.state}
+        return answer
+
+
+def _bad_rule(error: InvalidRule) -> BadBody:
+    # "query[0].op" of the rule stands at /rule/query/0/op of the body.
+    parts = [] if error.field == "rule" else re.findall(r"[^.\[\]]+", error.field)
+    field = "/rule" + pointer(*parts)
+    return BadBody([Fault(field, error.problem, error.remedy)])

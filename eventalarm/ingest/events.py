@@ -1,0 +1,50 @@
+"""``POST /v1/events``: takes events and answers when the broker has them."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import falcon
+
+from eventalarm.exceptions import PublishError
+from eventalarm.ifa_shim.api.callers import Guard, caller_of
+from eventalarm.ingest import policies
+from eventalarm.ingest.gateway import Gateway, Refused
+from eventalarm.ingest.reading import EventReader, read_json
+
+LOG = logging.getLogger(__name__)
+
+
+class Events:
+    """The resource; *max_body* is in bytes, *retry_after* in seconds."""
+
+    def __init__(
+        self, guard: Guard, reader: EventReader, gateway: Gateway, *, max_body: int, retry_after: int
+    ) -> None:
+        self._guard = guard
+        self._reader = reader
+        self._gateway = gateway
+        self._max_body = max_body
+        self._retry_after = retry_after
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer 202 with the ids of the events once the broker has confirmed all of them."""
+        self._guard.require(caller_of(req), policies.INGEST)
+        events = self._reader.events(read_json(req, self._max_body))
+        try:
+            self._gateway.publish(events)
+        except Refused as exc:
+            raise falcon.HTTPContentTooLarge(
+                description=f"{exc}; the events of this request before it were taken"
+            ) from exc
+        except PublishError as exc:
+            LOG.debug("%d events were not taken: %s", len(events), exc)
+            raise falcon.HTTPServiceUnavailable(
+                description="the message broker takes no events now; send the same request again: events "
+                "that it had taken already are not evaluated twice",
+                retry_after=self._retry_after,
+            ) from exc
+        resp.status = falcon.HTTP_202
+        resp.content_type = falcon.MEDIA_JSON
+        resp.text = json.dumps({"accepted": len(events), "message_ids": [one.message_id for one in events]})

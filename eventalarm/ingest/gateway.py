@@ -1,0 +1,90 @@
+"""The way to the broker: events leave when it confirms them, and callers hear at once while it is away."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from eventalarm import bus
+from eventalarm.exceptions import MessageTooLarge, PublishError
+from eventalarm.model import JSONDict
+from eventalarm.publisher.codec import Encoded
+from eventalarm.publisher.contact import Contact
+from eventalarm.publisher.parcel import Send, hand_over, pack
+
+
+class Refused(PublishError):
+    """The broker takes no event of this size, not even alone and without its raw part."""
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"event {message_id} is larger than the broker takes")
+        self.message_id = message_id
+
+
+class Gateway:
+    """Publishes events; safe to use from many threads.
+
+    While the broker is away, one caller at a time finds out whether it is back; the others are told that it
+    is not without waiting, so that they do not use up the threads of the service.
+    """
+
+    def __init__(self, send: Send, max_message_size: int, contact: Contact) -> None:
+        self._send = send
+        self._max_size = max_message_size
+        self._contact = contact
+        self._probe = threading.Lock()
+        self._away = False
+
+    def publish(self, events: Sequence[Encoded]) -> None:
+        """Return when the broker has confirmed all of *events*.
+
+        :raises PublishError: when it has not; some of them may have reached it.
+        :raises Refused: when one of them is too large for it.
+        """
+        if not self._away:
+            self._hand_over(events)
+            return
+        if not self._probe.acquire(blocking=False):
+            raise PublishError("the broker is away")
+        try:
+            self._hand_over(events)
+        finally:
+            self._probe.release()
+
+    def _hand_over(self, events: Sequence[Encoded]) -> None:
+        try:
+            hand_over(pack(events, self._max_size), self._send_one)
+        except Refused:
+            self._away = False
+            raise
+        except PublishError as exc:
+            self._away = True
+            self._contact.lost(exc, "Callers are told to come again.")
+            raise
+        self._away = False
+        self._contact.regained()
+
+    def _send_one(self, bodies: list[JSONDict]) -> None:
+        try:
+            self._send(bodies)
+        except MessageTooLarge as exc:
+            if len(bodies) == 1 and not bodies[0].get("raw"):
+                raise Refused(str(bodies[0]["message_id"])) from exc
+            raise
+
+
+def sender(transport: Any, topic: str, exchange: str) -> Send:
+    """Return what puts a list of events on the topic that the listeners read."""
+
+    def send(payload: list[JSONDict]) -> None:
+        bus.send(
+            transport,
+            topic=topic,
+            exchange=exchange,
+            event_type=topic,
+            payload=payload,
+            publisher_id="eventalarm.ingest",
+        )
+
+    return send

@@ -1,0 +1,31 @@
+"""Who may do what with the ingest API: oslo.policy rules and their defaults."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from oslo_policy import policy
+
+INGEST: Final = "eventalarm:ingest"
+TEST_RULE: Final = "eventalarm:rules:test"
+
+EVENTS_PATH: Final = "/v1/events"
+TEST_PATH: Final = "/v1/rules/test"
+
+
+def list_rules() -> list[Any]:
+    """Return the rules, for oslopolicy-sample-generator and for our enforcer."""
+    return [
+        policy.DocumentedRuleDefault(
+            name=INGEST,
+            check_str="role:service or role:admin",
+            description="Report events. Whoever may do so can raise and clear the alarms of every project.",
+            operations=[{"method": "POST", "path": EVENTS_PATH}],
+        ),
+        policy.DocumentedRuleDefault(
+            name=TEST_RULE,
+            check_str="role:admin or (role:reader and project_id:%(project_id)s)",
+            description="Ask what an event would do to a rule, or to an alarm of one's project.",
+            operations=[{"method": "POST", "path": TEST_PATH}],
+        ),
+    ]

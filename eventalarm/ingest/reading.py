@@ -1,0 +1,155 @@
+"""Request bodies: JSON of bounded size, taken apart into events that the listeners can read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NoReturn
+
+import falcon
+
+from eventalarm.exceptions import InvalidEvent
+from eventalarm.ingest import doctor
+from eventalarm.ingest.faults import BadBody, Fault, Shapes, pointer
+from eventalarm.model import EventLimits, JSONDict, convert, parse_time
+from eventalarm.publisher import codec
+
+JSON: Final = "application/json"
+CEILOMETER_KEYS: Final = frozenset({"message_id", "event_type", "traits", "generated"})
+A_TIME: Final = "give ISO 8601, such as 2026-11-20T23:01:36Z"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bounds:
+    """How large a request may be: bytes, events, and what each event may be."""
+
+    body: int
+    events: int
+    event: EventLimits
+
+
+def read_json(req: falcon.Request, most: int) -> Any:
+    """Return the body of *req*, which is JSON of at most *most* bytes.
+
+    :raises falcon.HTTPError: 413, 415 or 400 when it is not.
+    """
+    if (req.content_type or "").partition(";")[0].strip().lower() != JSON:
+        raise falcon.HTTPUnsupportedMediaType(description=f"the body must be {JSON} (curl: --json @file)")
+    raw = b"" if (req.content_length or 0) > most else req.bounded_stream.read(most + 1)
+    if len(raw) > most or (req.content_length or 0) > most:
+        raise falcon.HTTPContentTooLarge(
+            description=f"more than {most} bytes ([eventalarm_ingest] max_body_size); send several requests"
+        )
+    try:
+        return json.loads(raw, parse_constant=_no_number, parse_float=_finite)
+    except (ValueError, RecursionError) as exc:
+        raise BadBody([Fault("", f"not JSON: {exc!s:.120}", "send one JSON document")]) from exc
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text[:40])
+
+
+class EventReader:
+    """Reads every form in which events may be reported; *resource_traits* as in ``[eventalarm]``."""
+
+    def __init__(self, shapes: Shapes, bounds: Bounds, resource_traits: Sequence[str]) -> None:
+        self._shapes = shapes
+        self._bounds = bounds
+        self._resource_traits = tuple(resource_traits)
+
+    def events(self, body: Any) -> list[codec.Encoded]:
+        """Return the events of a request, in its order, each fit for the bus and for a listener.
+
+        :raises BadBody: naming what is wrong, if anything is: then no event is taken.
+        """
+        found: list[codec.Encoded] = []
+        faults: list[Fault] = []
+        for field, one in self._listed(body):
+            event, wrong = self._one(field, one)
+            faults += wrong
+            if event is not None:
+                found.append(event)
+            if len(faults) > 20:
+                break
+        if faults:
+            raise BadBody(faults)
+        return found
+
+    def event(self, body: Any, field: str) -> JSONDict:
+        """Return the one event that stands at *field* of a request.
+
+        :raises BadBody: naming what is wrong.
+        """
+        if isinstance(body, dict) and set(body) == {"event"}:
+            field, body = f"{field}/event", body["event"]
+        found, faults = self._one(field, body)
+        if found is None:
+            raise BadBody(faults)
+        return found.body
+
+    def _listed(self, body: Any) -> Iterator[tuple[str, Any]]:
+        listed: Any = body if isinstance(body, list) else None
+        field = ""
+        if isinstance(body, dict) and "events" in body:
+            listed, field = body["events"], "/events"
+        if listed is None:
+            listed = [body]
+            places = [""]
+        else:
+            if faults := self._shapes.faults("EventList", listed, field):
+                raise BadBody(faults)
+            places = [f"{field}/{number}" for number in range(len(listed))]
+        if len(listed) > self._bounds.events:
+            most = f"more than {self._bounds.events} events ([eventalarm_ingest] max_events)"
+            raise BadBody([Fault(field, most, "send several requests")])
+        for place, one in zip(places, listed, strict=True):
+            if isinstance(one, dict) and set(one) == {"event"}:
+                yield f"{place}/event", one["event"]
+            else:
+                yield place, one
+
+    def _one(self, field: str, body: Any) -> tuple[codec.Encoded | None, list[Fault]]:
+        kind = "CeilometerEvent" if isinstance(body, dict) and CEILOMETER_KEYS & set(body) else "DoctorEvent"
+        if faults := self._shapes.faults(kind, body, field):
+            return None, faults
+        if kind == "CeilometerEvent":
+            faults = list(_unreadable(field, body))
+        else:
+            try:
+                body = doctor.to_event(body, self._resource_traits)
+            except doctor.TooDeep as exc:
+                faults = [Fault(f"{field}/details", str(exc), "flatten them")]
+            except ValueError as exc:
+                faults = [Fault(f"{field}/time", str(exc), A_TIME)]
+        return (None, faults) if faults else self._checked(field, body)
+
+    def _checked(self, field: str, body: JSONDict) -> tuple[codec.Encoded | None, list[Fault]]:
+        """Read the event as a listener will: what that would leave out must not be answered with 202."""
+        _, invalid = codec.decode([body], self._bounds.event)
+        if not invalid:
+            try:
+                return codec.encode(body), []
+            except InvalidEvent as exc:
+                invalid = [exc]
+        return None, [Fault(field, str(one)[:200], "correct or shorten the event") for one in invalid]
+
+
+def _unreadable(field: str, body: JSONDict) -> Iterator[Fault]:
+    try:
+        parse_time(body["generated"])
+    except ValueError as exc:
+        yield Fault(f"{field}/generated", str(exc), A_TIME)
+    for number, (_, dtype, value) in enumerate(body["traits"]):
+        try:
+            convert(value, dtype)
+        except ValueError as exc:
+            place = field + pointer("traits", number, 2)
+            yield Fault(place, str(exc)[:200], f"give a value of trait type {dtype}, or another type")

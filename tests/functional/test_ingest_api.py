@@ -1,0 +1,293 @@
+"""The ingest API: what it takes, what it refuses and why, and what it says while the broker is away."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import pathlib
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+
+from eventalarm import bus
+from eventalarm.ingest.application import load
+from eventalarm.publisher.codec import decode
+from eventalarm.storage import database as storage
+from eventalarm.storage import schema
+from tests.builders import event_body
+from tests.engine_harness import alarm_row, insert_alarms, read_table
+from tests.functional.conftest import Spawn
+from tests.functional.helpers import TopicListener, WebhookSink, aodh_config, console_script, wait_until
+from tests.functional.ingest_api import IngestApi, report
+from tests.functional.services import RabbitMQ
+from tests.functional.telemetry import ceilometer_options
+from tests.functional.test_ifa_service import CHECKS, QUICK, TOKEN, keystone
+
+DOWN = {"hostname": "compute0", "status": "down"}
+AT = datetime.datetime(2026, 11, 20, 23, 1, 36, tzinfo=datetime.UTC)
+GOOD = report("compute.host.down", AT, **DOWN)
+CEILOMETER = event_body(message_id="m-1", state="error")
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[IngestApi]:
+    """The API on a bus that nobody listens on, with small limits."""
+    one = IngestApi("fake://", max_events=3, max_body_size=4096, group={"max_event_traits": 20})
+    yield one
+    one.close()
+
+
+def test_what_is_reported_reaches_the_topic(rabbit_url: str, figure: Callable[[str], None]) -> None:
+    """Red when a form is not taken apart, and when 202 does not wait for the broker."""
+    api, listener = IngestApi(rabbit_url), TopicListener(bus.get_transport(ceilometer_options(rabbit_url)))
+    second, third = report("compute.host.up", AT, **DOWN), report("a.b", AT, project_id="p", x={"y": 1})
+    try:
+        bodies = [{"event": GOOD}, {"events": [GOOD, second, {"event": third}]}, CEILOMETER, [CEILOMETER]]
+        answers = [api.post(body) for body in bodies]
+        assert [answer.status_code for answer in answers] == [202] * 4
+        ids = [one for answer in answers for one in answer.json["message_ids"]]
+        listener.wait(4)
+        assert listener.ids == ids
+        assert ids[0] == ids[1], "the same report twice is one event"
+        assert ids[4] == ids[5] == "m-1"
+        found, invalid = decode(listener.messages[1]["payload"])
+        assert invalid == []
+        assert [one.event_type for one in found] == ["compute.host.down", "compute.host.up", "a.b"]
+        assert (found[2].trait("project_id"), found[2].trait("x.y")) == ("p", 1)
+        many = {"events": [report("a.b", AT, n=n) for n in range(1000)]}
+        begun = time.monotonic()
+        assert api.post(many).json["accepted"] == 1000
+        figure(f"ingest: 1000 events in one request took {(time.monotonic() - begun) * 1000:.0f} ms")
+    finally:
+        listener.close()
+        api.close()
+
+
+def test_while_the_broker_is_away(rabbitmq: RabbitMQ, rabbit_url: str) -> None:
+    """Red when a failed publish is answered with 202, and when nobody finds out that the broker is back."""
+    api = IngestApi(rabbit_url, retry_after=7)
+    try:
+        assert api.post({"event": GOOD}).status_code == 202
+        rabbitmq.kill()
+        begun = time.monotonic()
+        answer = api.post({"event": GOOD})
+        assert time.monotonic() - begun < 20
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "7")
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert "send the same request again" in answer.json["detail"]
+        statuses: list[int] = []
+        callers = [
+            threading.Thread(target=lambda: statuses.append(api.post({"event": GOOD}).status_code))
+            for _ in range(4)
+        ]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert statuses == [503] * 4
+        rabbitmq.start()
+        wait_until(lambda: api.post({"event": GOOD}).status_code == 202, 60, "events are taken again")
+    finally:
+        rabbitmq.start()
+        api.close()
+
+
+def send(url: str, body: Any, **headers: str) -> tuple[int, Any]:
+    """Post JSON over a socket."""
+    request = urllib.request.Request(
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"} | headers
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as exc:
+        return exc.code, json.load(exc)
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    return {**CEILOMETER, **changes}
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "words"),
+    [
+        (b"", "", "not JSON"),
+        (b"[" * 4000, "", "not JSON"),
+        (b'{"event": {"time": "2026", "type": "a", "details": {"x": NaN}}}', "", "NaN is no number"),
+        (b'{"event": {"time": "2026", "type": "a", "details": {"x": 1e999}}}', "", "1e999 is no number"),
+        (5, "", "not of type 'object'; Give an object {time, type, details}"),
+        ([], "", "should be non-empty; Give a list of at least one event"),
+        ({"events": {}}, "/events", "not of type 'array'"),
+        ({"events": [GOOD] * 4}, "/events", "more than 3 events ([eventalarm_ingest] max_events)"),
+        ({"event": {"type": "a", "details": {}}}, "/event", "'time' is a required property"),
+        ({"event": {**GOOD, "time": "soon"}}, "/event/time", "not an ISO 8601 date: 'soon'; give ISO 8601"),
+        ({"event": {**GOOD, "type": ""}}, "/event/type", "Give a text of 1 to 255 characters"),
+        ({"event": {**GOOD, "type": "a\0"}}, "/event/type", "Give a text"),
+        ({"event": {**GOOD, "type": "\ud800"}}, "/event", "bad_event_type"),
+        ({"event": {**GOOD, "detail": {}}}, "/event", "'detail' was unexpected"),
+        ({"events": [GOOD, {**GOOD, "details": []}]}, "/events/1/details", "each member becomes a trait"),
+        ({"event": {**GOOD, "details": {str(n): n for n in range(21)}}}, "/event", "too_many_traits: 21"),
+        ([CEILOMETER, event(traits="x")], "/1/traits", "Give a list of traits, each [name, type, value]"),
+        (event(traits=[["x", 5, "v"]]), "/traits/0/1", "Give the trait's type, 1 text"),
+        (event(traits=[["x", 2, "v"]]), "/traits/0/2", "give a value of trait type 2, or another type"),
+        (event(traits=[["x", 1]]), "/traits/0", "Give a trait as [name, type, value]"),
+        (event(generated="yesterday"), "/generated", "not an ISO 8601 date"),
+        (event(message_id=""), "/message_id", "Give a text of 1 to 255 characters"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_remedy(api: IngestApi, body: Any, field: str, words: str) -> None:
+    answer = api.post(body)
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
+    first = answer.json["errors"][0]
+    assert first["field"] == field
+    assert first["remedy"]
+    assert words in f"{first['problem']}; {first['remedy']}"
+    assert words in answer.json["detail"]
+
+
+def test_who_may_and_what_else_is_refused(api: IngestApi) -> None:
+    """Red with a policy that lets tenants report, and without a bound on the body."""
+    assert api.post({"event": GOOD}, roles="member,reader").status_code == 403
+    assert api.post({"event": GOOD}, roles="").status_code == 401
+    assert api.post({"event": GOOD}, roles="admin").status_code == 202
+    large = api.post({"event": {**GOOD, "details": {"x": "y" * 5000}}})
+    assert (large.status_code, "max_body_size" in large.json["detail"]) == (413, True)
+    form = api.client.simulate_post(
+        "/v1/events", body="a=b", headers={"X-Project-Id": "p", "X-Roles": "admin"}
+    )
+    assert form.status_code == 415
+    assert api.client.simulate_get("/v1/openapi.json").json["openapi"] == "3.1.0"
+
+
+def test_the_service_asks_keystone(
+    aodh_sqlite_url: str, rabbit_url: str, tmp_path: pathlib.Path, spawn: Spawn, webhook_sink: WebhookSink
+) -> None:
+    """The command from its start to its end; the role of the token decides."""
+    keystone(webhook_sink)
+    authtoken = {
+        "auth_type": "admin_token",
+        "endpoint": webhook_sink.url("/v3"),
+        "token": "service-token",
+        "www_authenticate_uri": webhook_sink.url("/"),
+        "token_cache_time": -1,
+    }
+    options = {"eventalarm_ingest": {"port": 0}, "keystone_authtoken": authtoken}
+    conf = aodh_config(tmp_path, aodh_sqlite_url, rabbit_url, **options)
+    process = spawn([console_script("eventalarm-ingest-api"), "--config-file", str(conf)])
+    root = process.wait_for_log(r"Serving on (http://\S+)")[1]
+    listener = TopicListener(bus.get_transport(ceilometer_options(rabbit_url)))
+    try:
+        url, told, token = f"{root}/v1/events", {"event": GOOD}, {"X-Auth-Token": TOKEN}
+        assert send(url, told, **{"X-Identity-Status": "Confirmed", "X-Roles": "admin"})[0] == 401
+        assert send(url, told, **token)[0] == 403, "a reader"
+        answered = webhook_sink._behaviours["/v3/auth/tokens"]
+        as_service = answered.body.replace(b'"reader"', b'"service"')
+        webhook_sink.behave("/v3/auth/tokens", body=as_service, headers=answered.headers)
+        status, accepted = send(url, told, **token)
+        assert (status, accepted["accepted"]) == (202, 1)
+        listener.wait(1)
+        assert listener.ids == accepted["message_ids"]
+    finally:
+        listener.close()
+    assert process.terminate() == 0
+
+
+def test_whatever_is_sent_the_answer_is_as_documented(api: IngestApi) -> None:
+    document = schemathesis.openapi.from_dict(dict(load()))
+    document.app = api.app
+    headers = {"X-Project-Id": "p", "X-User-Id": "u", "X-Roles": "admin,reader"}
+    seen: set[tuple[str, int]] = set()
+    for one in document.get_all_operations():
+        operation = one.ok()
+
+        @QUICK
+        @hypothesis.given(case=operation.as_strategy())
+        def fuzz(case: Any) -> None:
+            if isinstance(case.body, dict) and case.path.endswith("test"):
+                case.body.pop("alarm_id", None)
+            answer = case.call_and_validate(headers=headers, checks=CHECKS)
+            seen.add((case.operation.definition.raw["operationId"], answer.status_code))
+
+        fuzz()
+    assert {("reportEvents", 202), ("reportEvents", 400), ("testRule", 400), ("document", 200)} <= seen
+
+
+RULE = {
+    "event_type": "compute.host.*",
+    "query": [{"field": "traits.status", "value": "down"}],
+    "clear": {"query": [{"field": "traits.status", "value": "up"}]},
+    "group_by": ["hostname"],
+}
+
+
+@pytest.fixture
+def dry(aodh_sqlite_url: str) -> Iterator[tuple[IngestApi, storage.Database]]:
+    opened = storage.connect(aodh_sqlite_url)
+    schema.upgrade(opened)
+    one = IngestApi("fake://", lambda: opened, group={"infrastructure_projects": ["admins"]})
+    yield one, opened
+    one.close()
+    opened.dispose()
+
+
+def test_a_dry_run_tells_why_and_writes_nothing(dry: tuple[IngestApi, storage.Database]) -> None:
+    """Red when alarms of others are shown, when owners do not count, and when anything is written."""
+    api, database = dry
+    rows = [
+        alarm_row("mine", rule=RULE, type="notification", project_id="a"),
+        alarm_row("infra", rule=RULE, type="notification", project_id="admins", enabled=False),
+        alarm_row("old", rule={"event_type": "compute.host.*", "query": []}, project_id="a"),
+        alarm_row("other", rule={}, type="gnocchi_resources_threshold", project_id="a"),
+    ]
+    insert_alarms(database, *rows)
+    before = [tuple(sorted(row.items(), key=str)) for row in dump(database)]
+
+    def test(project: str = "a", status: str = "down", owner: str | None = "a", **body: Any) -> Any:
+        details = {"hostname": "compute0", "status": status} | ({"project_id": owner} if owner else {})
+        told = report("compute.host.nic", **details)
+        return api.post({"event": told, **body}, "/v1/rules/test", "reader", project)
+
+    raised = test(rule=RULE).json
+    assert (raised["verdict"], raised["managed_object"], raised["seen"]) == ("raises", "compute0", True)
+    assert raised["raises"]["parts"][1] == {
+        "asked": "traits.status eq 'down'",
+        "holds": True,
+        "seen": "'down'",
+        "parts": [],
+    }
+    assert raised["text"][0] == "The event raises the alarm (managed object: compute0)."
+    assert test(rule=RULE, status="up").json["verdict"] == "clears"
+    assert test(rule=RULE, status="odd").json["verdict"] == "nothing"
+    assert test(alarm_id="mine").json["alarm"] == {"enabled": True, "state": "ok"}
+    assert test(alarm_id="old").json["verdict"] == "raises"
+    unseen = test(alarm_id="mine", owner="b").json
+    assert (unseen["seen"], unseen["owner"]) == (False, "b")
+    assert "does not see the event, which belongs to project b" in unseen["text"][0]
+    assert test(alarm_id="mine", owner=None).json["seen"] is False
+    infra = test("admins", alarm_id="infra", owner=None).json
+    assert (infra["seen"], infra["alarm"]["enabled"]) == (True, False)
+    for project, alarm_id in (("b", "mine"), ("a", "infra"), ("a", "none"), ("a", "MINE")):
+        assert test(project, alarm_id=alarm_id).status_code == 404
+    refused = test(alarm_id="other").json["errors"][0]
+    assert (refused["field"], "events do not concern" in refused["problem"]) == ("/alarm_id", True)
+    bad = test(rule={**RULE, "query": [{"field": "x", "op": "like"}]}).json["errors"][0]
+    assert (bad["field"], "use one of eq" in bad["remedy"]) == ("/rule/query/0/op", True)
+    assert test(rule=RULE, alarm_id="mine").status_code == 400
+    assert test(rule=RULE, now="later").json["errors"][0]["field"] == "/now"
+    assert api.post({"rule": RULE, "event": {"type": 5}}, "/v1/rules/test", "reader").status_code == 400
+    assert api.post({"rule": RULE, "event": GOOD}, "/v1/rules/test", "stranger").status_code == 403
+    assert [tuple(sorted(row.items(), key=str)) for row in dump(database)] == before
+
+
+def dump(database: storage.Database) -> list[dict[str, Any]]:
+    from eventalarm.storage import tables  # noqa: PLC0415
+
+    return [row for table in tables.metadata.sorted_tables for row in read_table(database, table)]

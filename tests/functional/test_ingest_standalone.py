@@ -1,0 +1,42 @@
+"""The ingest API beside the others in ``eventalarm-standalone``."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import urllib.request
+
+from tests.functional.helpers import WebhookSink
+from tests.functional.ingest_api import report
+from tests.functional.test_ingest_api import RULE, send
+from tests.functional.test_standalone import running
+
+SERVICE = {"X-Project-Id": "admins", "X-User-Id": "u", "X-Roles": "service,reader"}
+
+
+def test_a_report_raises_and_clears(tmp_path: pathlib.Path, webhook_sink: WebhookSink) -> None:
+    """Red without a route to the API, and without its way to the bus of the process."""
+    with running(tmp_path / "data", tmp_path / "log") as standalone:
+        alarm = {
+            "name": "host-down",
+            "type": "notification",
+            "notification_rule": RULE,
+            "alarm_actions": [webhook_sink.url("/bad")],
+            "ok_actions": [webhook_sink.url("/good")],
+        }
+        project = "tenant-a"
+        alarm_id = standalone.client(project).alarm.create(alarm)["alarm_id"]
+        url = f"{standalone.endpoint}/v1/events"
+        for status, path in (("down", "/bad"), ("up", "/good")):
+            told = report("compute.host.nic", hostname="h", status=status, project_id=project)
+            answer = send(url, {"event": told}, **SERVICE)
+            (hook,) = webhook_sink.wait(1, path)
+            assert answer[0] == 202
+            assert hook.json["alarm_id"] == alarm_id
+            assert hook.json["reason_data"]["event"]["message_id"] == answer[1]["message_ids"][0]
+        assert send(url, {"event": told}, **{**SERVICE, "X-Roles": "reader"})[0] == 403
+        asked = {"rule": RULE, "event": told}
+        status, said = send(f"{standalone.endpoint}/v1/rules/test", asked, **SERVICE)
+        assert (status, said["verdict"], said["seen"]) == (200, "clears", False)
+        with urllib.request.urlopen(f"{standalone.endpoint}/v1/openapi.json", timeout=10) as document:
+            assert json.load(document)["info"]["title"] == "Events for alarms"

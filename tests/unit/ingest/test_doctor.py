@@ -1,0 +1,83 @@
+"""What becomes of a report in Doctor's southbound form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from eventalarm.ingest import doctor
+
+TRAITS = ("resource_id", "instance_id", "hostname", "host")
+REPORT = {
+    "time": "2026-11-20T23:01:36Z",
+    "type": "compute.host.down",
+    "details": {"hostname": "compute0", "status": "down", "severity": "critical"},
+}
+
+
+def traits(details: dict[str, Any]) -> dict[str, Any]:
+    event = doctor.to_event({**REPORT, "details": details}, TRAITS)
+    return {name: (dtype, value) for name, dtype, value in event["traits"]}
+
+
+def test_a_report_becomes_an_event() -> None:
+    event = doctor.to_event(REPORT, TRAITS)
+
+    assert event.pop("message_id") == "1a8d37e8-efb9-5ea9-86bb-e8ae5c97515b"
+    assert event == {
+        "event_type": "compute.host.down",
+        "generated": "2026-11-20T23:01:36",
+        "traits": [
+            ["hostname", 1, "compute0"],
+            ["status", 1, "down"],
+            ["severity", 1, "critical"],
+            ["resource_id", 1, "compute0"],
+        ],
+        "raw": {},
+        "message_signature": "",
+    }
+
+
+def test_the_same_report_has_the_same_id_however_it_is_written() -> None:
+    again = {
+        "details": {"status": "down", "severity": "critical", "hostname": "compute0"},
+        "type": "compute.host.down",
+        "time": "2026-11-21T00:01:36+01:00",
+    }
+    other = {**REPORT, "time": "2026-11-20T23:01:37Z"}
+    names = [doctor.to_event(one, TRAITS)["message_id"] for one in (REPORT, again, other)]
+
+    assert names[0] == names[1] != names[2]
+    assert doctor.to_event({**REPORT, "id": "mine"}, TRAITS)["message_id"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("details", "expected"),
+    [
+        ({"a": {"b": {"c": 1}}}, {"a.b.c": (2, 1)}),
+        ({"a": ["x", {"y": 0.5}]}, {"a.0": (1, "x"), "a.1.y": (3, 0.5)}),
+        ({"a": True, "b": None}, {"a": (1, "True")}),
+        ({"tenant": "p"}, {"tenant": (1, "p"), "project_id": (1, "p")}),
+        ({"tenant_id": "p", "project_id": ""}, {"tenant_id": (1, "p"), "project_id": (1, "p")}),
+        ({"project_id": "p", "tenant": "q"}, {"project_id": (1, "p"), "tenant": (1, "q")}),
+        (
+            {"host": "h", "instance_id": "i"},
+            {"host": (1, "h"), "instance_id": (1, "i"), "resource_id": (1, "i")},
+        ),
+        ({"resource_id": "r", "host": "h"}, {"resource_id": (1, "r"), "host": (1, "h")}),
+        ({}, {}),
+    ],
+)
+def test_details_become_traits(details: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert traits(details) == expected
+
+
+def test_what_cannot_be_is_refused() -> None:
+    nested: dict[str, Any] = {}
+    for _ in range(doctor.DEEPEST):
+        nested = {"a": nested}
+    with pytest.raises(doctor.TooDeep):
+        traits(nested)
+    with pytest.raises(ValueError, match="not an ISO 8601 date"):
+        doctor.to_event({**REPORT, "time": "soon"}, TRAITS)

@@ -1,0 +1,87 @@
+"""What callers are told while the broker is away, and what reaches it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from eventalarm.exceptions import MessageTooLarge, PublishError
+from eventalarm.ingest.gateway import Gateway, Refused
+from eventalarm.publisher import codec
+from eventalarm.publisher.contact import Contact
+from tests.builders import event_body
+
+
+class Broker:
+    """Takes messages of at most *most* events unless it is away; *asked* is called before each answer."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self.most = most
+        self.away = False
+        self.taken: list[str] = []
+        self.calls = 0
+        self.asked: Any = lambda: None
+
+    def __call__(self, bodies: list[dict[str, Any]]) -> None:
+        self.calls += 1
+        self.asked()
+        if self.away:
+            raise PublishError("no connection")
+        if len(bodies) > self.most:
+            raise MessageTooLarge("message size 9 is larger than")
+        self.taken += [body["message_id"] for body in bodies]
+
+
+def events(*ids: str) -> list[codec.Encoded]:
+    return [codec.encode(event_body(message_id=one)) for one in ids]
+
+
+def gateway(broker: Broker) -> Gateway:
+    return Gateway(broker, 65536, Contact("test", lambda: 0.0))
+
+
+def test_events_leave_in_order_in_one_message() -> None:
+    broker = Broker()
+    gateway(broker).publish(events("a", "b", "c"))
+    assert (broker.taken, broker.calls) == (["a", "b", "c"], 1)
+
+
+def test_what_is_too_large_together_leaves_apart() -> None:
+    broker = Broker(most=1)
+    gateway(broker).publish(events("a", "b", "c"))
+    assert broker.taken == ["a", "b", "c"]
+
+
+def test_what_is_too_large_alone_is_told_and_not_dropped() -> None:
+    with pytest.raises(Refused, match="event a is larger"):
+        gateway(Broker(most=0)).publish(events("a"))
+
+
+def test_one_caller_looks_for_the_broker_and_the_others_do_not_wait() -> None:
+    broker = Broker()
+    way = gateway(broker)
+    broker.away = True
+    with pytest.raises(PublishError, match="no connection"):
+        way.publish(events("a"))
+
+    looking, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        looking.set()
+        assert go_on.wait(10)
+        broker.away = False
+
+    broker.asked = wait
+    first = threading.Thread(target=way.publish, args=(events("b"),))
+    first.start()
+    assert looking.wait(10)
+    with pytest.raises(PublishError, match="the broker is away"):
+        way.publish(events("c"))
+    assert broker.calls == 2
+    go_on.set()
+    first.join()
+    broker.asked = lambda: None
+    way.publish(events("d"))
+    assert broker.taken == ["b", "d"]
