@@ -11,6 +11,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from eventalarm.model import Alarm, Delivery, Notification, Transition
+from eventalarm.storage.delivery_rows import reason_data
 from eventalarm.storage.outbox import Outbox, order_key
 
 
@@ -66,7 +67,13 @@ def to_deliveries(transition: Transition, make_id: Callable[[], str]) -> list[De
         previous=transition.previous,
         current=transition.current,
         reason=transition.reason,
-        reason_data={"type": "event", "event": transition.event.body},
+        reason_data=reason_data(
+            transition.event.body,
+            kind=transition.kind.value,
+            occurrence_id=transition.occurrence_id,
+            managed_object=transition.managed_object,
+            raised=transition.raised_count,
+        ),
     )
     return [
         Delivery(

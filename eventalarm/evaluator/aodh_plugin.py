@@ -11,21 +11,8 @@ from wsme import types as wtypes
 
 from eventalarm import conf as options
 from eventalarm.evaluator.options import rule_limits
-from eventalarm.evaluator.rule import NotificationRule, parse
+from eventalarm.evaluator.rule import parse
 from eventalarm.exceptions import InvalidRule
-
-
-def _refuse_reserved(rule: NotificationRule) -> None:
-    """Refuse what the evaluator does not act on yet: better no alarm than one that waits for ever."""
-    reserved = {
-        "clear_after": rule.timers.clear_after,
-        "absence": rule.timers.absence_after,
-        "hold_down": rule.timers.hold_down,
-        "severity_from": rule.severity_from or None,
-    }
-    for name, value in reserved.items():
-        if value is not None:
-            raise InvalidRule(name, "reserved: this release does not act on it", "leave it out")
 
 
 class NotificationRuleType(wtypes.UserType):  # type: ignore[misc]
@@ -58,12 +45,10 @@ class NotificationRuleType(wtypes.UserType):  # type: ignore[misc]
         options.register_opts(conf)
         group = conf[options.GROUP]
         try:
-            _refuse_reserved(
-                parse(
-                    alarm.notification_rule,
-                    rule_limits(group),
-                    require_resource_id=group.require_resource_id,
-                )
+            parse(
+                alarm.notification_rule,
+                rule_limits(group),
+                require_resource_id=group.require_resource_id,
             )
         except InvalidRule as exc:
             raise base.ClientSideError(f"notification_rule: {exc}") from exc

@@ -13,7 +13,28 @@ from eventalarm.storage.tables import delivery, transition
 from eventalarm.storage.text import clean
 
 UNFINISHED: Final = (DeliveryState.PENDING.value, DeliveryState.LEASED.value)
-_NOTIFIED: Final = ("alarm_name", "severity", "previous", "current", "reason", "event")
+_NOTIFIED: Final = (
+    *("alarm_name", "severity", "previous", "current", "reason", "event"),
+    *("kind", "occurrence_id", "managed_object", "raised_count"),
+)
+
+
+def reason_data(
+    event: Any, *, kind: str | None, occurrence_id: str | None, managed_object: str | None, raised: int | None
+) -> JSONDict:
+    """Return what consumers find under ``reason_data``: Aodh's two fields, and which life it is about.
+
+    Without *raised*, on how many objects the alarm is raised, only Aodh's: so for every ``event`` alarm.
+    """
+    said: JSONDict = {"type": "event", "event": event}
+    if raised is not None:
+        said["occurrence"] = {
+            "id": occurrence_id,
+            "managed_object": managed_object,
+            "transition": kind,
+            "raised": raised,
+        }
+    return said
 
 
 def to_row(item: Delivery, transition_id: str, owner: str | None, due: datetime.datetime) -> JSONDict:
@@ -54,7 +75,13 @@ def _delivery(row: sa.RowMapping) -> Delivery:
         previous=row["previous"] or "",
         current=row["current"] or "",
         reason=row["reason"] or "",
-        reason_data={"type": "event", "event": _event(row["event"])},
+        reason_data=reason_data(
+            _event(row["event"]),
+            kind=row["kind"],
+            occurrence_id=row["occurrence_id"],
+            managed_object=row["managed_object"],
+            raised=row["raised_count"],
+        ),
     )
     return Delivery(
         delivery_id=row["delivery_id"],

@@ -23,6 +23,8 @@ RULE = {
     "clear": {"query": [{"field": STATE, "op": "in", "value": ["active", "stopped"]}]},
     "resource_id": "application-1",
     "group_by": ["instance_id"],
+    "clear_after": 3600,
+    "severity_from": "severity",
 }
 
 
@@ -90,10 +92,7 @@ def test_bad_rules_are_refused_with_field_and_remedy(cloud: Cloud) -> None:
         ("text", "rule: empty or not an object"),
         ([RULE], "rule: empty or not an object"),
         ({**RULE, "clear_after": -1}, "clear_after: not a time; give seconds"),
-        ({**RULE, "clear_after": 60}, "clear_after: reserved: this release does not act on it; leave it out"),
-        ({"event_type": "beat", "resource_id": "vm-1", "absence": {"after": 60}}, "absence: reserved"),
-        ({**RULE, "hold_down": 5}, "hold_down: reserved"),
-        ({**RULE, "severity_from": "severity"}, "severity_from: reserved"),
+        ({**RULE, "absence": {"after": 60}}, "clear: beside absence; leave it out"),
     ):
         assert f"notification_rule: {words}" in refused(client, rule)
     assert "notification_rule must be set" in refused(client, None)

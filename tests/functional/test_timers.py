@@ -1,0 +1,324 @@
+"""Timers on every database: fired once whoever looks, in time, by what the alarm is at that moment."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from eventalarm.storage import tables
+from eventalarm.storage.database import Database
+from tests.builders import UPDATE, event_body
+from tests.engine_harness import (
+    AodhStorage,
+    occurrences,
+    open_database,
+    read_alarm,
+    read_table,
+    transitions,
+)
+from tests.functional.helpers import wait_until
+from tests.functional.timers import HOUR, Listener, make_due, notification_alarm, timers
+
+RULE: dict[str, Any] = {
+    "event_type": "*",
+    "query": [{"field": "traits.state", "op": "in", "value": ["error", "crashed"]}],
+    "clear": {"query": [{"field": "traits.state", "value": "active"}]},
+}
+HEARTBEAT: dict[str, Any] = {"event_type": "*", "query": [{"field": "traits.state", "value": "alive"}]}
+
+
+@pytest.fixture
+def database(aodh_database_url: str) -> Iterator[Database]:
+    with open_database(aodh_database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def listener(database: Database) -> Listener:
+    return Listener(database)
+
+
+@pytest.fixture
+def aodh(
+    aodh_database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AodhStorage]:
+    storage = AodhStorage(aodh_database_url, monkeypatch)
+    yield storage
+    storage.close()
+
+
+def kinds(database: Database, alarm: str) -> list[tuple[str, str]]:
+    return [(row["kind"], row["event_type"]) for row in transitions(database, alarm_id=alarm)]
+
+
+def state(database: Database, alarm: str) -> str:
+    return str(read_alarm(database, alarm)["state"])
+
+
+def test_clear_after_the_latest_match(database: Database, listener: Listener) -> None:
+    """Red when a match that is not repeated does not arm again."""
+    alarm = notification_alarm(database, {**RULE, "clear_after": HOUR})
+    listener.tell("error")
+    (first,) = read_table(database, tables.timer)
+    make_due(database, ago=-60)
+    listener.tell("error")
+    (again,) = read_table(database, tables.timer)
+    assert again["due_at"] >= first["due_at"]
+    listener.runner.step()
+    assert state(database, alarm) == "alarm"
+    make_due(database)
+    listener.runner.step()
+    assert kinds(database, alarm) == [("raised", UPDATE), ("cleared", "eventalarm.timer.clear_after")]
+    assert state(database, alarm) == "ok"
+    assert timers(database) == []
+    (told,) = listener.courier.sent
+    assert told.actions == ("http://ok",)
+    assert told.reason.startswith(
+        f"Event <id={told.event.message_id},event_type=eventalarm.timer.clear_after>"
+    )
+    assert "nothing matched for 3600 seconds" in told.reason
+    assert told.event.trait("resource_id") == "vm-1"
+    assert told.raised_count == 0
+    # A match that was under way while it cleared raises anew.
+    (life,) = occurrences(database)
+    listener.tell("error", generated=life["event_time"] + datetime.timedelta(milliseconds=1))
+    assert state(database, alarm) == "alarm"
+
+
+def test_a_clear_by_event_disarms(database: Database, listener: Listener) -> None:
+    alarm = notification_alarm(database, {**RULE, "clear_after": HOUR})
+    listener.tell("error")
+    assert timers(database) == [("clear_after", "vm-1", True)]
+    listener.tell("active")
+    assert timers(database) == []
+    assert [kind for kind, _ in kinds(database, alarm)] == ["raised", "cleared"]
+
+
+def test_in_time_with_three_listeners_that_race(database: Database) -> None:
+    """Red when the timer is not looked at again under the lock. Prints how late they fire."""
+    objects = [f"vm-{n}" for n in range(30)]
+    alarm = notification_alarm(database, {**RULE, "clear_after": 1.5, "group_by": ["resource_id"]})
+    three = [Listener(database) for _ in range(3)]
+    for number, vm in enumerate(objects):
+        three[number % 3].tell("error", vm)
+    due = {row["managed_object"]: row["due_at"] for row in read_table(database, tables.timer)}
+    with contextlib.ExitStack() as stack:
+        for one in three:
+            stack.enter_context(one.running())
+        wait_until(lambda: state(database, alarm) == "ok", 20, "everything is cleared")
+    found = Counter(row["managed_object"] for row in transitions(database, kind="cleared"))
+    assert found == Counter(objects)
+    assert sum(one.reasons["cleared"] for one in three) == len(objects)
+    assert [t.current for one in three for t in one.courier.sent if t.actions] == ["ok"]
+    late = sorted(
+        (row["recorded_at"] - due[row["managed_object"]]).total_seconds()
+        for row in transitions(database, kind="cleared")
+    )
+    print(f"{database.dialect}: 30 timers, 3 listeners: late by p50 {late[15]:.3f} s, max {late[-1]:.3f} s")
+    assert late[-1] < 1.0
+
+
+def test_absence_of_a_named_resource(database: Database, listener: Listener) -> None:
+    """Red when nobody looks for alarms that wait for no event, or arms again after one."""
+    rule = {**HEARTBEAT, "resource_id": "vm-1", "absence": {"after": HOUR}}
+    listener.runner.step()
+    alarm = notification_alarm(database, rule)
+    listener.runner.step()
+    assert timers(database) == [("absence", "vm-1", True)]
+    make_due(database, ago=-60)
+    listener.tell("alive")
+    make_due(database, ago=-60)
+    listener.runner.step()
+    assert state(database, alarm) == "ok"
+    make_due(database)
+    listener.runner.step()
+    listener.runner.step()
+    assert state(database, alarm) == "alarm"
+    assert timers(database) == [("absence", "vm-1", False)]
+    (told,) = listener.courier.sent
+    assert "nothing expected came for" in told.reason
+    listener.tell("alive")
+    assert state(database, alarm) == "ok"
+    assert timers(database) == [("absence", "vm-1", True)]
+    make_due(database)
+    listener.runner.step()
+    assert kinds(database, alarm) == [
+        ("raised", "eventalarm.timer.absence"),
+        ("cleared", UPDATE),
+        ("raised", "eventalarm.timer.absence"),
+    ]
+    assert len(occurrences(database)) == 2
+
+
+def test_absence_of_objects_that_turn_up(database: Database, listener: Listener) -> None:
+    """Until the first one comes the alarm itself is awaited; red when that life never ends."""
+    alarm = notification_alarm(database, {**HEARTBEAT, "absence": {"after": HOUR}})
+    listener.runner.step()
+    assert timers(database) == [("absence", "", True)]
+    make_due(database)
+    listener.runner.step()
+    assert state(database, alarm) == "alarm"
+    listener.tell("alive", "vm-1")
+    assert state(database, alarm) == "ok"
+    listener.tell("alive", "vm-2")
+    make_due(database, managed_object="vm-2")
+    listener.runner.step()
+    raised = [row["managed_object"] for row in occurrences(database, raised=True)]
+    assert raised == ["vm-2"]
+    assert sum(waits for _, _, waits in timers(database, managed_object="vm-1")) == 1
+
+
+def test_the_first_object_disarms_the_alarm_itself(database: Database, listener: Listener) -> None:
+    alarm = notification_alarm(database, {**HEARTBEAT, "absence": {"after": HOUR}})
+    listener.runner.step()
+    listener.tell("alive", "vm-1")
+    assert timers(database) == [("absence", "", False), ("absence", "vm-1", True)]
+    assert state(database, alarm) == "ok"
+
+
+def test_a_held_clear(database: Database, listener: Listener) -> None:
+    """Red when the clear is not held, when a match does not cancel it, when the life is another one."""
+    alarm = notification_alarm(database, {**RULE, "hold_down": HOUR})
+    for said in ("error", "active", "crashed", "active"):
+        listener.tell(said)
+        assert state(database, alarm) == "alarm"
+    assert timers(database) == [("hold_down", "vm-1", True)]
+    make_due(database)
+    listener.runner.step()
+    assert [kind for kind, _ in kinds(database, alarm)] == ["raised", "changed", "cleared"]
+    (life,) = occurrences(database)
+    assert (life["raised"], life["hits"]) == (False, 2)
+    assert state(database, alarm) == "ok"
+    # The clear that is told is the one that was held: what cleared it.
+    (told,) = listener.courier.sent
+    assert told.event.trait("state") == "active"
+    assert told.reason.split("> ", 1)[1].startswith("hits the clear query")
+    assert [t.current for t in listener.engine.sent] == ["alarm"]
+
+
+def test_a_late_match_does_not_cancel_a_held_clear(database: Database, listener: Listener) -> None:
+    alarm = notification_alarm(database, {**RULE, "hold_down": HOUR})
+    before = database.now() - datetime.timedelta(seconds=5)
+    listener.tell("error", generated=before - datetime.timedelta(seconds=5))
+    listener.tell("active")
+    listener.tell("error", generated=before)
+    assert timers(database) == [("hold_down", "vm-1", True)]
+    assert [kind for kind, _ in kinds(database, alarm)] == ["raised", "late"]
+
+
+def test_clear_after_is_held_too(database: Database, listener: Listener) -> None:
+    alarm = notification_alarm(database, {**RULE, "hold_down": HOUR, "clear_after": HOUR})
+    listener.tell("error")
+    make_due(database)
+    listener.runner.step()
+    assert (state(database, alarm), timers(database)) == ("alarm", [("hold_down", "vm-1", True)])
+    make_due(database)
+    listener.runner.step()
+    assert kinds(database, alarm)[1:] == [("cleared", "eventalarm.timer.clear_after")]
+    assert timers(database) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ({"enabled": False}, []),
+        ({"rule": RULE}, []),
+        ({"rule": {**RULE, "clear_after": 3 * HOUR}}, [("clear_after", "vm-1", True)]),
+    ],
+)
+def test_an_edit_before_the_time_wins(
+    database: Database, aodh: AodhStorage, change: dict[str, Any], left: list[Any]
+) -> None:
+    """Red when a timer fires by the rule that it was armed for."""
+    alarm = notification_alarm(database, {**RULE, "clear_after": HOUR})
+    listener = Listener(database)
+    listener.tell("error")
+    make_due(database)
+    aodh.edit(alarm, **change)
+    listener.runner.fire(listener.runner._reader.due(database.now(), 10))
+    assert [kind for kind, _ in kinds(database, alarm)] == ["raised"]
+    assert timers(database) == left
+
+
+def test_an_edit_is_taken_in_without_an_event(database: Database, aodh: AodhStorage) -> None:
+    """Red when only alarms with absence are looked at."""
+    alarm = notification_alarm(database, RULE)
+    listener = Listener(database)
+    listener.tell("error")
+    listener.runner.step()
+    assert timers(database) == []
+    aodh.edit(alarm, rule={**RULE, "clear_after": HOUR})
+    listener.runner.step()
+    assert timers(database) == [("clear_after", "vm-1", True)]
+    aodh.edit(alarm, rule={**RULE, "clear_after": 0.01})
+    listener.step_until(lambda: state(database, alarm) == "ok")
+    aodh.delete(alarm)
+
+
+def test_what_is_expected_anew_after_it_was_disabled(database: Database, aodh: AodhStorage) -> None:
+    """Red when an alarm that was disabled for a while counts the events that nobody listened to as missed."""
+    alarm = notification_alarm(database, {**HEARTBEAT, "resource_id": "vm-1", "absence": {"after": HOUR}})
+    listener = Listener(database)
+    listener.runner.step()
+    make_due(database)
+    aodh.edit(alarm, enabled=False)
+    aodh.edit(alarm, enabled=True)
+    listener.runner.step()
+    assert (state(database, alarm), timers(database)) == ("ok", [("absence", "vm-1", True)])
+    make_due(database)
+    aodh.edit(alarm, enabled=False)
+    listener.runner.step()
+    assert (state(database, alarm), timers(database)) == ("ok", [])
+
+
+def test_a_reset_state_and_a_deleted_alarm(database: Database, aodh: AodhStorage) -> None:
+    listener = Listener(database)
+    reset = notification_alarm(database, {**RULE, "clear_after": HOUR}, name="reset")
+    deleted = notification_alarm(database, {**RULE, "clear_after": HOUR}, name="deleted")
+    listener.tell("error")
+    make_due(database)
+    aodh.edit(reset, state="ok")
+    aodh.delete(deleted)
+    listener.runner.step()
+    assert timers(database) == []
+    assert [kind for kind, _ in kinds(database, reset)] == ["raised"]
+    assert [row["raised"] for row in occurrences(database, alarm_id=reset)] == [False]
+
+
+def test_time_constraints_put_it_off(database: Database, listener: Listener) -> None:
+    never = {"name": "n", "start": "0 0 31 2 *", "duration": 1, "timezone": ""}
+    alarm = notification_alarm(
+        database,
+        {**HEARTBEAT, "resource_id": "vm-1", "absence": {"after": HOUR}},
+        time_constraints=[never],
+    )
+    listener.runner.step()
+    make_due(database)
+    listener.runner.step()
+    assert (state(database, alarm), timers(database)) == ("ok", [("absence", "vm-1", True)])
+    assert listener.reasons["outside_time_constraints"] == 1
+
+
+def test_severity_from_a_trait(database: Database, listener: Listener) -> None:
+    """Red when a change of severity is not recorded, and when an unknown word counts."""
+    alarm = notification_alarm(database, {**RULE, "severity_from": "level"})
+    for level in ("minor", "minor", "Critical", "awful"):
+        listener.tell("error", level=level)
+    found = [(row["kind"], row["severity"]) for row in transitions(database, alarm_id=alarm)]
+    assert found == [("raised", "minor"), ("changed", "critical")]
+    (life,) = occurrences(database)
+    assert life["severity"] == "CRITICAL"
+    assert len(listener.engine.sent) == 1, "told are repetitions only where the alarm asks for them"
+    listener.tell("active")
+    assert listener.engine.sent[-1].severity == "critical"
+
+
+def test_an_unknown_severity_is_counted(database: Database, listener: Listener) -> None:
+    notification_alarm(database, {**RULE, "severity_from": "level"})
+    report = listener.engine.process(event_body(state="error", level="awful"), event_body(state="error"))
+    assert report.reasons["unknown_severity"] == 1

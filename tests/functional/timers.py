@@ -1,0 +1,91 @@
+"""Timers on a real database: the runner of one listener, stepped by hand or in threads of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from eventalarm.evaluator.timer_loop import TimerLoop
+from eventalarm.evaluator.timer_runner import TimerRunner
+from eventalarm.model import UTC, Transition
+from eventalarm.storage import tables
+from eventalarm.storage.database import Database
+from tests.builders import event_body
+from tests.engine_harness import EngineHarness, RecordingCourier, alarm_row, insert_alarms, read_table
+
+HOUR = 3600.0
+
+
+class Listener:
+    """What one listener process runs: an engine and a runner of timers, each with a courier of its own."""
+
+    def __init__(self, database: Database, **options: Any) -> None:
+        self.database = database
+        self.engine = EngineHarness(database, **options)
+        self.courier = RecordingCourier()
+        self.reasons: Counter[str] = Counter()
+        self.runner = TimerRunner(
+            database,
+            self.engine.cache,
+            self.courier,
+            record_history=True,
+            overlap=10.0,
+            look_at_all=600.0,
+            report=self._note,
+        )
+
+    def _note(self, transitions: Sequence[Transition], reasons: Counter[str]) -> None:
+        self.reasons.update(reasons)
+
+    def tell(self, state: str, vm: str = "vm-1", **fields: Any) -> None:
+        """Evaluate an event about *vm*, generated now."""
+        moment = datetime.datetime.now(UTC)
+        self.engine.process(event_body(state=state, resource_id=vm, **{"generated": moment, **fields}))
+
+    def step_until(self, condition: Callable[[], bool], timeout: float = 20.0) -> None:
+        """Let the runner look as often as it asks for, until the condition holds."""
+        end = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < end, "waited too long"
+            time.sleep(self.runner.step())
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Run the timers in a thread, as a listener does."""
+        loop = TimerLoop(self.runner.step, self.database.leave)
+        loop.start()
+        try:
+            yield
+        finally:
+            loop.stop()
+
+
+def notification_alarm(database: Database, rule: Any, **columns: Any) -> str:
+    """Create an alarm of our type and return its id."""
+    row = alarm_row(rule=rule, **{"type": "notification", "ok_actions": ["http://ok"], **columns})
+    insert_alarms(database, row)
+    return str(row["alarm_id"])
+
+
+def timers(database: Database, **equal: Any) -> list[tuple[str, str, bool]]:
+    """Return the timers as (kind, managed object, whether it waits for something)."""
+    rows = read_table(database, tables.timer, **equal)
+    return sorted((row["kind"], row["managed_object"], row["due_at"] is not None) for row in rows)
+
+
+def make_due(database: Database, *, ago: float = 0.0, **equal: Any) -> None:
+    """Let time pass: move timers so that they were due *ago* seconds ago."""
+    for row in read_table(database, tables.timer, **equal):
+        if row["due_at"] is None:
+            continue
+        back = row["due_at"] - database.now() + datetime.timedelta(seconds=ago)
+        with database.begin() as connection:
+            connection.execute(
+                tables.timer.update()
+                .where(tables.timer.c.timer_id == row["timer_id"])
+                .values(due_at=row["due_at"] - back, armed_at=row["armed_at"] - back)
+            )
