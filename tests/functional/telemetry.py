@@ -66,8 +66,10 @@ def agent_command(
     return [console_script("ceilometer-agent-notification"), "--config-file", str(conf_path)]
 
 
-def notify(transport: Any, notification: Mapping[str, Any], exchange: str = "nova") -> None:
+def notify(
+    transport: Any, notification: Mapping[str, Any], exchange: str = "nova", topic: str = "notifications"
+) -> None:
     """Put a notification on the bus exactly as the service that emitted it did."""
     priority = str(notification["priority"]).lower()
-    target = oslo_messaging.Target(topic=f"notifications.{priority}", exchange=exchange)
+    target = oslo_messaging.Target(topic=f"{topic}.{priority}", exchange=exchange)
     transport._send_notification(target, {}, dict(notification), version=2.0, retry=5)

@@ -1,0 +1,48 @@
+"""Our event definitions behind those that Ceilometer ships, as deployers put them into one file."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+from typing import Any
+
+import ceilometer.pipeline
+from ceilometer.event import converter
+from stevedore import extension
+
+from tests.functional.cloud import ROOT
+from tests.functional.telemetry import ceilometer_options
+
+FRAGMENTS = ROOT / "etc" / "eventalarm" / "event_definitions.d"
+SHIPPED = pathlib.Path(ceilometer.pipeline.__path__[0]) / "data" / "event_definitions.yaml"
+
+
+def merged(folder: pathlib.Path) -> pathlib.Path:
+    """Return a file of all definitions, made by the command of the documentation."""
+    path = folder / "event_definitions.yaml"
+    command = f"cat {SHIPPED} {FRAGMENTS}/*.yaml > {path}"
+    subprocess.run(["sh", "-c", command], check=True)
+    return path
+
+
+class Converter:
+    """Ceilometer's own converter with the definitions in *path*."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        conf = ceilometer_options("fake://")
+        conf.set_override("definitions_cfg_file", str(path), group="event")
+        self._converter = converter.setup_events(
+            conf, extension.ExtensionManager(namespace="ceilometer.event.trait_plugin")
+        )
+
+    def traits(self, event_type: str, payload: Any, publisher: str = "service.host0") -> dict[str, Any]:
+        """Return the traits of a notification that an administrator caused, by name."""
+        body = {
+            "event_type": event_type,
+            "payload": payload,
+            "publisher_id": publisher,
+            "ctxt": {"project_id": "callers", "tenant_id": "callers", "user_id": "caller"},
+            "metadata": {"message_id": "m", "timestamp": "2026-11-20 23:01:36.223555"},
+        }
+        event = self._converter.to_event("info", body)
+        return {trait.name: trait.value for trait in event.traits}
