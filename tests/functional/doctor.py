@@ -1,0 +1,180 @@
+"""A cloud for Doctor's scenarios: inspector, Nova and admin tool speak, owners and administrators hear."""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import oslo_messaging
+
+from tests.engine_harness import alarm_row, insert_alarms
+from tests.functional.cloud import Cloud, Spawn, load_notification
+from tests.functional.definitions import merged
+from tests.functional.helpers import WebhookSink, console_script
+from tests.functional.ingest_api import report
+from tests.functional.telemetry import agent_command, ceilometer_options, notify
+from tests.functional.test_ingest_api import send
+
+ADMINS = "admins"
+SERVICE = {"X-Project-Id": ADMINS, "X-User-Id": "inspector", "X-Roles": "service"}
+EXCHANGES = ["nova", "neutron", "cinder", "fenix"]
+
+# What the pages of the scenarios tell the administrator to create.
+HOST_RULE = {
+    "event_type": ["compute.host.*", "service.update"],
+    "query": {
+        "or": [
+            {"field": "traits.status", "value": "down"},
+            {"field": "traits.forced_down", "value": "True"},
+        ]
+    },
+    "clear": {
+        "query": {
+            "or": [
+                {"field": "traits.status", "value": "up"},
+                {"field": "traits.forced_down", "value": "False"},
+            ]
+        }
+    },
+    "group_by": ["hostname"],
+}
+# ... and the owner of a server.
+SERVER_RULE = {
+    "event_type": ["compute.host.*", "compute.instance.update"],
+    "query": {
+        "or": [{"field": "traits.status", "value": "down"}, {"field": "traits.state", "value": "error"}]
+    },
+    "clear": {
+        "query": {
+            "or": [{"field": "traits.status", "value": "up"}, {"field": "traits.state", "value": "active"}]
+        }
+    },
+}
+MAINTENANCE_RULE = {
+    "event_type": "maintenance.scheduled",
+    "query": [{"field": "traits.state", "op": "ne", "value": "MAINTENANCE_COMPLETE"}],
+    "clear": {"query": [{"field": "traits.state", "value": "MAINTENANCE_COMPLETE"}]},
+    "group_by": ["session_id"],
+}
+
+
+class Doctor:
+    """Listener, ingest API and ``ceilometer-agent-notification`` as processes of their own.
+
+    Every alarm calls ``/PATH`` on the sink when it is raised and ``/PATH/ok`` when it is cleared.
+    """
+
+    def __init__(
+        self, spawn: Spawn, folder: pathlib.Path, database_url: str, transport_url: str, sink: WebhookSink
+    ) -> None:
+        self.sink = sink
+        self.cloud = Cloud(
+            spawn,
+            folder,
+            database_url,
+            transport_url,
+            eventalarm={"infrastructure_projects": ADMINS},
+            eventalarm_ingest={"auth_mode": "noauth", "port": 0},
+        )
+        self.cloud.dbsync()
+        self.listener = self.cloud.start_listener(wait=False)
+        ingest = spawn([console_script("eventalarm-ingest-api"), "--config-file", self.cloud.conf_path])
+        command = agent_command(
+            folder,
+            transport_url,
+            ["eventalarm://"],
+            event={"definitions_cfg_file": merged(folder)},
+            notification={"notification_control_exchanges": EXCHANGES},
+            oslo_messaging_notifications={"topics": "notifications,versioned_notifications"},
+        )
+        agent = spawn(command)
+        self._bus = oslo_messaging.get_notification_transport(ceilometer_options(transport_url))
+        self.ingest_url = ingest.wait_for_log(r"Serving on (http://\S+)")[1]
+        self.listener.wait_for_log("Listening on topic")
+        agent.wait_for_log("Publishing events to")
+
+    def watch(self, rule: Mapping[str, Any], owners: Mapping[str, str], **columns: Any) -> dict[str, str]:
+        """Insert one alarm for each path and project of *owners*; return the alarms' ids by path."""
+        rows = {
+            path: alarm_row(
+                rule=dict(rule) | ({"resource_id": path} if "group_by" not in rule else {}),
+                type="notification",
+                project_id=project,
+                name=path,
+                alarm_actions=[self.sink.url(f"/{path}")],
+                ok_actions=[self.sink.url(f"/{path}/ok")],
+                **columns,
+            )
+            for path, project in owners.items()
+        }
+        insert_alarms(self.cloud.database, *rows.values())
+        return {path: row["alarm_id"] for path, row in rows.items()}
+
+    def report(self, *reports: Mapping[str, Any]) -> None:
+        """Tell the ingest API in one request, as an inspector does."""
+        status, answer = send(f"{self.ingest_url}/v1/events", {"events": list(reports)}, **SERVICE)
+        assert (status, answer["accepted"]) == (202, len(reports)), answer
+
+    def host(self, status: str, host: str, owners: Mapping[str, str]) -> None:
+        """Report that a host is down or up: once for administrators, and for each server and its owner."""
+        at, kind = datetime.datetime.now(datetime.UTC), f"compute.host.{status}"
+        about = {"hostname": host, "status": status, "severity": "critical"}
+        servers = [
+            report(kind, at, **about, instance_id=server, project_id=project)
+            for server, project in owners.items()
+        ]
+        self.report(report(kind, at, **about), *servers)
+
+    def nova(self, down: bool, host: str, owners: Mapping[str, str]) -> None:
+        """Say what Nova says when a host is forced down and its servers are reset, or the opposite."""
+        forced = load_notification("nova-service.update-forced-down.json")
+        data = {**forced["payload"]["nova_object.data"], "host": host, "forced_down": down}
+        forced["payload"] = {**forced["payload"], "nova_object.data": data}
+        self.notify(forced, topic="versioned_notifications")
+        for server, project in owners.items():
+            told = load_notification("nova-compute.instance.update-error.json")
+            state = {"state": "error" if down else "active", "old_state": "active" if down else "error"}
+            told["payload"] |= {"instance_id": server, "tenant_id": project, "host": host, **state}
+            self.notify(told)
+
+    def tell(self, event_type: str, exchange: str = "fenix", **payload: Any) -> None:
+        """Say what an admin tool says, on an exchange of its own."""
+        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        said = {
+            "message_id": str(uuid.uuid4()),
+            "event_type": event_type,
+            "payload": payload,
+            "priority": "INFO",
+            "publisher_id": "admin-tool.controller",
+            "timestamp": str(now),
+        }
+        self.notify(said, exchange)
+
+    def notify(self, notification: Mapping[str, Any], exchange: str = "nova", **more: Any) -> None:
+        """Put a notification on the bus."""
+        notify(self._bus, notification, exchange, **more)
+
+    def latencies(
+        self, act: Callable[[], None], paths: Iterable[str], count: int, timeout: float = 30.0
+    ) -> list[float]:
+        """Do *act* and return the milliseconds, sorted, until each path had its webhook number *count*."""
+        begun = time.monotonic()
+        act()
+        return sorted(
+            (self.sink.wait(count, f"/{path}", timeout)[count - 1].tick - begun) * 1000 for path in paths
+        )
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._bus.cleanup()
+        self.cloud.close()
+
+
+def described(latencies: Sequence[float]) -> str:
+    """Return p50, p99 and the longest of sorted milliseconds."""
+    p99 = latencies[min(len(latencies) - 1, round(0.99 * (len(latencies) - 1)))]
+    return f"p50 {latencies[len(latencies) // 2]:.0f} ms, p99 {p99:.0f} ms, max {latencies[-1]:.0f} ms"

@@ -1,0 +1,189 @@
+"""OPNFV Doctor's scenarios with everything real: fault management and planned maintenance."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.functional.conftest import _supply
+from tests.functional.doctor import ADMINS, HOST_RULE, MAINTENANCE_RULE, SERVER_RULE, Doctor, described
+from tests.functional.helpers import Process, WebhookSink, wait_until
+from tests.functional.ingest_api import report
+from tests.functional.services import RabbitMQ
+
+WITHIN = 1000.0
+
+
+@pytest.fixture(scope="module")
+def doctor(
+    rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Doctor]:
+    rabbitmq.start()
+    folder, started, sink = tmp_path_factory.mktemp("doctor"), [], WebhookSink()
+
+    def spawn(command: list[str]) -> Process:
+        started.append(Process(command, folder / f"{len(started)}.log"))
+        return started[-1]
+
+    one = Doctor(spawn, folder, _supply("mariadb", request).with_aodh(), rabbitmq.new_url(), sink)
+    # The first notification waits until Ceilometer's agent has all its queues.
+    one.watch(SERVER_RULE, {"warm": "bystander"})
+    one.nova(True, "warm-host", {"warm": "bystander"})
+    sink.wait(1, "/warm", timeout=60)
+    yield one
+    one.close()
+    for process in reversed(started):
+        process.close()
+    sink.close()
+
+
+def settled(doctor: Doctor) -> Counter[str]:
+    """Return the webhooks so far by path, once all that was said is evaluated and delivered."""
+    marker = f"marker-{uuid.uuid4()}"
+    doctor.watch(SERVER_RULE, {marker: "bystander"})
+    doctor.report(report("compute.host.down", instance_id=marker, status="down", project_id="bystander"))
+    doctor.sink.wait(1, f"/{marker}")
+    doctor.cloud.settle()
+    return Counter(request.path for request in doctor.sink.requests)
+
+
+@pytest.mark.parametrize("speaker", ["inspector", "nova"])
+@pytest.mark.parametrize("servers", [10, 100])
+def test_fault_management(doctor: Doctor, speaker: str, servers: int, figure: Callable[[str], None]) -> None:
+    """A host fails: all owners of its servers and the administrator hear it at once, nobody else does.
+
+    Red without the reports' owners, infrastructure projects, the versioned topic, or our definitions. Two
+    rounds, the better of which counts: what else the machine does meanwhile is not measured here.
+    """
+    run = f"{speaker}-{servers}"
+    host = f"compute-{run}"
+    owners = {f"{run}-vm-{number}": f"{run}-p-{number}" for number in range(servers)}
+    elsewhere = {f"{run}-other-{number}": project for number, project in enumerate(owners.values())}
+    doctor.watch(SERVER_RULE, owners | elsewhere)
+    doctor.watch(HOST_RULE, {f"{run}-admin": ADMINS, f"{run}-stranger": "stranger"})
+    down = {
+        "inspector": lambda: doctor.host("down", host, owners),
+        "nova": lambda: doctor.nova(True, host, owners),
+    }
+    up = {
+        "inspector": lambda: doctor.host("up", host, owners),
+        "nova": lambda: doctor.nova(False, host, owners),
+    }
+    paths = [*owners, f"{run}-admin"]
+    rounds = []
+    for number in (1, 2):
+        raised = doctor.latencies(down[speaker], paths, number)
+        cleared = doctor.latencies(up[speaker], [f"{path}/ok" for path in paths], number)
+        rounds.append((raised, cleared))
+        figure(f"{run}, round {number}: raised {described(raised)}; cleared {described(cleared)}")
+
+    found = settled(doctor)
+    mine = {path: count for path, count in found.items() if path.startswith(f"/{run}")}
+    assert mine == {f"/{path}{suffix}": 2 for path in paths for suffix in ("", "/ok")}
+    assert min(raised[-1] for raised, _ in rounds) < WITHIN
+    assert min(cleared[-1] for _, cleared in rounds) < WITHIN
+    (hook, *_) = doctor.sink.at(f"/{run}-admin")
+    assert hook.json["current"] == "alarm"
+    traits = {name: value for name, _, value in hook.json["reason_data"]["event"]["traits"]}
+    assert (traits["hostname"], traits.get("project_id"), traits.get("tenant_id")) == (host, None, None)
+
+
+STEPS = ("MAINTENANCE", "DOWN_SCALE", "PREPARE_MAINTENANCE", "PLANNED_MAINTENANCE", "INSTANCE_ACTION_DONE")
+
+
+def test_maintenance(doctor: Doctor) -> None:
+    """One session, two projects: each hears its own steps, the administrator the host's.
+
+    Red when the caller counts as the owner, and without the exchange of the admin tool.
+    """
+    session, host = str(uuid.uuid4()), "compute-maintained"
+    projects = {"m-a": "project-ma", "m-b": "project-mb"}
+    doctor.watch(MAINTENANCE_RULE, projects | {"m-other": "project-mc"}, repeat_actions=True)
+    host_rule = {
+        "event_type": "maintenance.host",
+        "query": [{"field": "traits.state", "value": "IN_MAINTENANCE"}],
+        "clear": {"query": [{"field": "traits.state", "value": "MAINTENANCE_COMPLETE"}]},
+        "group_by": ["host"],
+    }
+    doctor.watch(host_rule, {"m-admin": ADMINS, "m-nosy": "project-ma"})
+    for number, state in enumerate(STEPS, 1):
+        if state == "PLANNED_MAINTENANCE":
+            doctor.tell("maintenance.host", host=host, session_id=session, state="IN_MAINTENANCE")
+        for path, project in projects.items():
+            doctor.tell(
+                "maintenance.scheduled",
+                project_id=project,
+                session_id=session,
+                state=state,
+                reply_url=f"http://admin-tool/{session}/{project}",
+                actions_at="2026-11-21T06:00:00",
+                allowed_actions=["MIGRATE", "OWN_ACTION"],
+                instance_ids=[f"{path}-vm"],
+            )
+        for path in projects:
+            doctor.sink.wait(number, f"/{path}")
+    doctor.tell("maintenance.host", host=host, session_id=session, state="MAINTENANCE_COMPLETE")
+    for project in projects.values():
+        doctor.tell(
+            "maintenance.scheduled", project_id=project, session_id=session, state="MAINTENANCE_COMPLETE"
+        )
+    for path in (*projects, "m-admin"):
+        doctor.sink.wait(1, f"/{path}/ok")
+
+    found = settled(doctor)
+    assert {path: count for path, count in found.items() if path.startswith("/m-")} == {
+        "/m-a": 5,
+        "/m-b": 5,
+        "/m-a/ok": 1,
+        "/m-b/ok": 1,
+        "/m-admin": 1,
+        "/m-admin/ok": 1,
+    }
+    for path, project in projects.items():
+        events = [hook.json["reason_data"]["event"] for hook in doctor.sink.at(f"/{path}")]
+        traits = [{name: value for name, _, value in event["traits"]} for event in events]
+        assert [one["state"] for one in traits] == list(STEPS)
+        assert {one["project_id"] for one in traits} == {project}
+        assert {one["reply_url"] for one in traits} == {f"http://admin-tool/{session}/{project}"}
+        assert {one["instance_ids"] for one in traits} == {f"['{path}-vm']"}
+        assert {one["actions_at"][:19] for one in traits} == {"2026-11-21T06:00:00"}
+    (hook,) = doctor.sink.at("/m-admin")
+    traits = {name: value for name, _, value in hook.json["reason_data"]["event"]["traits"]}
+    assert (traits["host"], traits["state"]) == (host, "IN_MAINTENANCE")
+
+
+def test_infrastructure_events_are_for_infrastructure_projects_only(doctor: Doctor) -> None:
+    """G5: neither do tenants see events without a project, nor do administrators see those of tenants."""
+    everything = {"event_type": ["network.switch.*"], "group_by": ["switch", "project_id"]}
+    names = {"i-admin": ADMINS, "i-a": "project-ia", "i-b": "project-ib"}
+    doctor.watch(everything, names, repeat_actions=True)
+    fault = {"switch": "tor-1", "status": "failed"}
+    doctor.report(
+        report("network.switch.down", **fault),
+        report("network.switch.down", **fault, project_id="project-ia"),
+        report("network.switch.down", **fault, tenant="project-ib"),
+        report("network.switch.down", **fault, project_id=""),
+    )
+    for path in names:
+        doctor.sink.wait(1, f"/{path}")
+
+    settled(doctor)
+    wait_until(lambda: len(doctor.sink.at("/i-admin")) == 2)
+    owners = {
+        path: [
+            next(
+                (
+                    value
+                    for name, _, value in hook.json["reason_data"]["event"]["traits"]
+                    if name == "project_id"
+                ),
+                "",
+            )
+            for hook in doctor.sink.at(f"/{path}")
+        ]
+        for path in names
+    }
+    assert owners == {"i-admin": ["", ""], "i-a": ["project-ia"], "i-b": ["project-ib"]}
