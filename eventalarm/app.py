@@ -39,6 +39,7 @@ from eventalarm.evaluator.handler import BatchHandler, Evaluator
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.evaluator.options import event_limits
 from eventalarm.exceptions import InvalidRule, Retryable, SchemaError
+from eventalarm.ifa_shim import assembly
 from eventalarm.metrics import Metrics
 from eventalarm.metrics_server import Endpoint, check_free, shared_folder
 from eventalarm.model import AlarmDefinition, JSONDict
@@ -95,8 +96,13 @@ def check_options(conf: cfg.ConfigOpts) -> None:
     bus.get_transport(conf).cleanup()
 
 
-def build_sender(conf: cfg.ConfigOpts, settings: DeliveryOptions) -> Sender:
-    """Assemble the ways to carry out actions: our own, or the running aodh-notifier's."""
+def build_sender(
+    conf: cfg.ConfigOpts, settings: DeliveryOptions, subscribers: Sender | None = None
+) -> Sender:
+    """Assemble the ways to carry out actions: our own, or the running aodh-notifier's.
+
+    What goes to subscribers of the IFA API is always sent by our own, *subscribers*.
+    """
     if settings.mode == "aodh":
         # Not ours but aodh-notifier's queue: declared as Aodh declares it.
         transport = oslo_messaging.get_notification_transport(conf)
@@ -110,11 +116,12 @@ def build_sender(conf: cfg.ConfigOpts, settings: DeliveryOptions) -> Sender:
                 payload=payload,
             )
 
-        return AodhTopicSender(publish, settings)
+        return Router({}, AodhTopicSender(publish, settings), subscribers)
     http = HttpSender(settings)
     trust = TrustSender(conf, settings, http)
     senders: dict[str, Sender] = {"http": http, "https": http, "trust+http": trust, "trust+https": trust}
-    return Router(senders, PluginSender(conf, settings))
+    senders |= assembly.action_senders(conf, http)
+    return Router(senders, PluginSender(conf, settings), subscribers)
 
 
 def build_cache(conf: cfg.ConfigOpts, database: Database, metrics: Metrics) -> AlarmCache:
@@ -197,9 +204,10 @@ class ListenerProcess:
         if database is None:
             return
         self._stops.append(database.dispose)
-        worker = self._start_delivery(database)
+        notifications = assembly.Notifications(self._conf, database)
+        worker = self._start_delivery(database, notifications)
         self._stops.append(lambda: worker.stop(STOP_GRACE))
-        letters = courier.OutboxCourier(Outbox(database), worker)
+        letters = courier.OutboxCourier(Outbox(database), worker, announcer=notifications.herald)
         cache = build_cache(self._conf, database, self.metrics)
         engine = build_engine(self._conf, database, cache, letters, self._trace)
         server = self._build_server(engine, CacheWatch(cache, self.metrics))
@@ -209,13 +217,22 @@ class ListenerProcess:
         timers = timer_loop.build(self._conf, database, cache, letters, self.metrics)
         timers.start()
         self._stops.append(timers.stop)
+        notifier = notifications.notifier(worker)
+        notifier.start()
+        self._stops.append(notifier.stop)
         LOG.info("Listening on topic %s", self._conf[options.GROUP].topic)
 
-    def _start_delivery(self, database: Database) -> dispatcher.Dispatcher:
+    def _start_delivery(
+        self, database: Database, notifications: assembly.Notifications
+    ) -> dispatcher.Dispatcher:
         settings = delivery_options.from_conf(self._conf)
+
+        def make_sender() -> Sender:
+            return self._watched(build_sender(self._conf, settings, notifications.sender(settings)))
+
         worker = dispatcher.Dispatcher(
             Outbox(database),
-            lambda: self._watched(build_sender(self._conf, settings)),
+            make_sender,
             settings,
             host=socket.gethostname(),
             metrics=self.metrics,

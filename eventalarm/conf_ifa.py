@@ -133,4 +133,38 @@ API_OPTS: list[Any] = [
     ),
 ]
 
-IFA_OPTS: list[Any] = [*MAPPING_OPTS, *API_OPTS]
+NOTIFIER_OPTS: list[Any] = [
+    cfg.BoolOpt(
+        "aodh_notifications",
+        default=True,
+        help="Whether listeners hear of changes that stock evaluators and people make by Aodh's own "
+        "notifications (alarm.*), as soon as there is a subscription. Aodh sends them when "
+        "[oslo_messaging_notifications] driver = messagingv2 is set for its services; they are taken from the "
+        "topics of that group, by a queue of our own (eventalarm-ifa). Without them such changes are told "
+        "with the next round.",
+    ),
+    cfg.FloatOpt(
+        "reconcile_interval",
+        default=30.0,
+        min=1.0,
+        help="Seconds between two rounds in which one listener compares what subscribers were told with what "
+        "is in the database, and tells the difference. No round is made without subscriptions.",
+    ),
+    cfg.FloatOpt(
+        "suspend_after",
+        default=300.0,
+        min=1.0,
+        help="Seconds after which a subscription with a notification that could not be sent is suspended; it "
+        "is at once when a notification was given up ([eventalarm_delivery] max_attempts). A suspended one "
+        "is sent nothing, until its consumer answers again: then AlarmListRebuiltNotification.",
+    ),
+    cfg.FloatOpt(
+        "probe_interval",
+        default=30.0,
+        min=0.1,
+        help="Seconds between two tests (the GET that a new subscription is tested with) of the callback of a "
+        "suspended subscription.",
+    ),
+]
+
+IFA_OPTS: list[Any] = [*MAPPING_OPTS, *API_OPTS, *NOTIFIER_OPTS]

@@ -23,6 +23,7 @@ from eventalarm.model import UTC, Delivery
 
 DELIVERY_ID_HEADER = "X-Eventalarm-Delivery-Id"
 REQUEST_ID_HEADER = "x-openstack-request-id"
+HTTP_OK: Final = 200
 # Less than what common servers allow, since a POST on a connection that the server just closed is lost.
 KEEPALIVE = 1.5
 DNS_CACHE = 10
@@ -78,16 +79,23 @@ class HttpSender:
         """
         return await self.post(action.http_url(delivery.action), delivery)
 
-    async def post(self, url: yarl.URL, delivery: Delivery, headers: Mapping[str, str] | None = None) -> int:
-        """POST to *url* with further *headers*; as :meth:`send` otherwise."""
-        context = self._tls.for_query(url.raw_query_string) if url.scheme == "https" else True
+    async def post(
+        self,
+        url: yarl.URL,
+        delivery: Delivery,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> int:
+        """POST to *url* with further *headers*, and *content* as the body; as :meth:`send` otherwise."""
+        if content is None:
+            content = json.dumps(delivery.notification.body()).encode()
         try:
             async with self._opened().post(
                 url,
-                data=json.dumps(delivery.notification.body()).encode(),
+                data=content,
                 headers={**(headers or {}), **self._headers(delivery)},
                 allow_redirects=False,
-                ssl=context,
+                ssl=self._context(url),
             ) as response:
                 await self._drain(response)
         except (aiohttp.ClientError, OSError, ValueError) as exc:
@@ -97,6 +105,25 @@ class HttpSender:
         answer = response.headers
         wait = retry.retry_after(answer.get("Retry-After"), answer.get("Date"), self._now())
         raise retry.of_status(response.status, wait)
+
+    async def ask(self, url: yarl.URL, form: Mapping[str, str], headers: Mapping[str, str]) -> bytes:
+        """POST *form* to *url* and return what is answered with 200, as far as ``max_response_size``.
+
+        :raises DeliveryError: for every other answer and for none.
+        """
+        try:
+            async with self._opened().post(
+                url, data=form, headers=headers, allow_redirects=False, ssl=self._context(url)
+            ) as response:
+                answer = await response.content.read(self._options.max_response_size)
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            raise _failure(exc) from exc
+        if response.status != HTTP_OK:
+            raise retry.of_status(response.status)
+        return answer
+
+    def _context(self, url: yarl.URL) -> Any:
+        return self._tls.for_query(url.raw_query_string) if url.scheme == "https" else True
 
     async def close(self) -> None:
         """Close every connection."""

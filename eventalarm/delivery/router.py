@@ -10,11 +10,17 @@ from eventalarm.model import Delivery
 
 
 class Router:
-    """Sends by scheme through *senders*; the schemes that they do not name go to *others*."""
+    """Sends by scheme through *senders*; the schemes that they do not name go to *others*.
 
-    def __init__(self, senders: Mapping[str, Sender], others: Sender) -> None:
+    What goes to a subscriber of the IFA API goes through *subscribers*, whatever its scheme.
+    """
+
+    def __init__(
+        self, senders: Mapping[str, Sender], others: Sender, subscribers: Sender | None = None
+    ) -> None:
         self._senders = dict(senders)
         self._others = others
+        self._subscribers = subscribers
 
     def destination(self, delivery: Delivery) -> Destination:
         """Ask the sender in charge."""
@@ -29,8 +35,11 @@ class Router:
 
     async def close(self) -> None:
         """Close each sender once."""
-        for sender in {id(s): s for s in (*self._senders.values(), self._others)}.values():
+        every = (*self._senders.values(), self._others, *filter(None, [self._subscribers]))
+        for sender in {id(s): s for s in every}.values():
             await sender.close()
 
     def _sender(self, delivery: Delivery) -> Sender:
+        if delivery.subscription_id and self._subscribers is not None:
+            return self._subscribers
         return self._senders.get(action.scheme(delivery.action), self._others)

@@ -23,6 +23,8 @@ class TracedSender:
 
         :raises eventalarm.exceptions.DeliveryError: as the sender does.
         """
+        if delivery.subscription_id:
+            return await self._sender.send(delivery)
         message_id = str(delivery.notification.reason_data["event"]["message_id"])
         self._trace.mark(Stage.SENT, message_id)
         status = await self._sender.send(delivery)

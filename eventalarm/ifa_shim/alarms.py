@@ -116,6 +116,10 @@ class Alarms:
                     return alarm
         return None
 
+    def show(self, rows: list[LifeRow]) -> list[IfaAlarm]:
+        """Return the alarms that lives are, as they are now."""
+        return self._shown(self._noticed(rows))
+
     def _by_object(self, alarm_id: str) -> Iterable[LifeRow]:
         return self._reader.of_object(alarm_id)
 

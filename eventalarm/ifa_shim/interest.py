@@ -43,10 +43,11 @@ def wants(
         return True
     if kind is NotificationType.CLEARED:
         return told is not None and _about(asked, alarm)
-    return _severe(asked, alarm.perceived_severity) and _about(asked, alarm)
+    return severe(asked, alarm.perceived_severity) and _about(asked, alarm)
 
 
-def _severe(asked: Mapping[str, Any], severity: Severity) -> bool:
+def severe(asked: Mapping[str, Any], severity: Severity) -> bool:
+    """Tell whether a subscription with the filter *asked* hears of faults of that severity."""
     words = asked.get("perceivedSeverities")
     least = asked.get("minSeverity")
     above = least is None or severity.rank > Severity(least).rank

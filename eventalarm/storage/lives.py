@@ -2,7 +2,7 @@
 
 A page looks at no more than ``scan`` rows of one index, whatever the filter: where fewer than asked for fit,
 it is short, and tells how far it looked. So a rare alarm among many costs the client more pages, not the
-database a longer statement. Nothing is locked; every method is one or two statements.
+database a longer statement. Nothing is locked; every method is one to four statements.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from eventalarm.model import ALARM, OK, UNKNOWN, Occurrence
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import alarm, alarm_history, occurrence
 
-SCAN: Final = 5000
+SCAN: Final = 2000
+NEAR: Final = 3
 MANY: Final = 100_000
 
 LIFE_COLUMNS: Final = tuple(occurrence.c[field.name] for field in dataclasses.fields(Occurrence))
@@ -121,8 +122,21 @@ class LifeReader:
 
     def own(self, wanted: Wanted, stream: Stream, after: Key | None, limit: int) -> Page:
         """Return up to *limit* of the newest lives of each object that our evaluator recorded."""
-        inner = self._looked_at(wanted, stream is Stream.OWN_RAISED, after)
-        looked = inner.subquery()
+        # Most pages are full of what comes first; only a filter that little fits needs to look far.
+        for stretch in sorted({min(NEAR * limit, self._scan), self._scan}):
+            inner = self._looked_at(wanted, stream is Stream.OWN_RAISED, after, stretch)
+            rows = self._fitting_lives(wanted, inner.subquery(), limit)
+            if len(rows) == limit:
+                return Page(rows, rows[-1].key)
+            if wanted.managed_objects is not None:
+                return Page(rows, None)
+            last = inner.with_only_columns(occurrence.c.raised_at, occurrence.c.occurrence_id)
+            end = self._all(last.offset(stretch - 1).limit(1))
+            if not end:
+                return Page(rows, None)
+        return Page(rows, (end[0][0], end[0][1]))
+
+    def _fitting_lives(self, wanted: Wanted, looked: sa.Subquery, limit: int) -> list[LifeRow]:
         order = [looked.c.raised_at, looked.c.occurrence_id]
         query = (
             sa.select(
@@ -135,16 +149,9 @@ class LifeReader:
             .order_by(*(sa.desc(c) if wanted.newest_first else c for c in order))
             .limit(limit)
         )
-        rows = [_life_row(row) for row in self._all(query)]
-        if len(rows) == limit:
-            return Page(rows, rows[-1].key)
-        if wanted.managed_objects is not None:
-            return Page(rows, None)
-        last = inner.with_only_columns(occurrence.c.raised_at, occurrence.c.occurrence_id)
-        end = self._all(last.offset(self._scan - 1).limit(1))
-        return Page(rows, (end[0][0], end[0][1]) if end else None)
+        return [_life_row(row) for row in self._all(query)]
 
-    def _looked_at(self, wanted: Wanted, raised: bool, after: Key | None) -> sa.Select[Any]:
+    def _looked_at(self, wanted: Wanted, raised: bool, after: Key | None, stretch: int) -> sa.Select[Any]:
         """Return the rows that a page may look at: a stretch of one index."""
         table = occurrence
         query = sa.select(*LIFE_COLUMNS, table.c.latest).where(table.c.raised == sa.literal(raised))
@@ -165,18 +172,19 @@ class LifeReader:
         if wanted.managed_objects is not None:
             return query.where(table.c.managed_object.in_(sorted(wanted.managed_objects))).limit(MANY)
         order = (table.c.raised_at, table.c.occurrence_id)
-        return query.order_by(*(sa.desc(c) if wanted.newest_first else c for c in order)).limit(self._scan)
+        return query.order_by(*(sa.desc(c) if wanted.newest_first else c for c in order)).limit(stretch)
 
     def rows(self, wanted: Wanted, stream: Stream, after: str | None, limit: int) -> Page:
         """Return up to *limit* of Aodh's alarms in one state that no raised life of ours explains."""
         state = ROW_STATES[stream]
         looked = self._rows_looked_at(wanted, state, after).subquery()
-        conditions = [~_raised_elsewhere(alarm.c.alarm_id)]
+        # By the id that was looked at: the database can leave rows out before it reads them.
+        conditions = [~_raised_elsewhere(looked.c.alarm_id)]
         if state != ALARM:
             known = sa.exists().where(
-                occurrence.c.alarm_id == alarm.c.alarm_id, occurrence.c.latest, occurrence.c.hits > 0
+                occurrence.c.alarm_id == looked.c.alarm_id, occurrence.c.latest, occurrence.c.hits > 0
             )
-            told = sa.exists().where(alarm_history.c.alarm_id == alarm.c.alarm_id)
+            told = sa.exists().where(alarm_history.c.alarm_id == looked.c.alarm_id)
             conditions += [~known, told]
         if wanted.severities is not None and state == ALARM:
             conditions.append(_severity(wanted.severities))
@@ -216,17 +224,27 @@ class LifeReader:
 
     def _lives(self, *conditions: sa.ColumnElement[bool], limit: int = 1) -> list[LifeRow]:
         query = (
-            sa.select(
-                *LIFE_COLUMNS,
-                *(column.label(f"row_{column.name}") for column in ALARM_COLUMNS),
-                _raised_elsewhere(occurrence.c.alarm_id).label("known"),
-            )
-            .select_from(occurrence.outerjoin(alarm, alarm.c.alarm_id == occurrence.c.alarm_id))
+            _with_rows()
             .where(*conditions, occurrence.c.latest, occurrence.c.hits > 0)
             .order_by(sa.desc(occurrence.c.raised_at), sa.desc(occurrence.c.occurrence_id))
             .limit(limit)
         )
         return [_life_row(row) for row in self._all(query)]
+
+    def of_occurrences(self, occurrence_ids: Collection[str]) -> list[LifeRow]:
+        """Return the lives of these ids, newest or not."""
+        query = _with_rows().where(occurrence.c.occurrence_id.in_(sorted(occurrence_ids)))
+        return [_life_row(row) for row in self._all(query)]
+
+    def raised_of(self, alarm_ids: Collection[str]) -> list[LifeRow]:
+        """Return all that stands of alarms, as our evaluator recorded it."""
+        return self._lives(occurrence.c.alarm_id.in_(sorted(alarm_ids)), occurrence.c.raised, limit=MANY)
+
+    def rows_of(self, alarm_ids: Collection[str]) -> list[LifeRow]:
+        """Return Aodh's rows of alarms, each as a life that others raised."""
+        columns = (column.label(f"row_{column.name}") for column in ALARM_COLUMNS)
+        found = self._all(sa.select(*columns).where(alarm.c.alarm_id.in_(sorted(alarm_ids))))
+        return [LifeRow(None, _alarm_of(row), foreign=True) for row in found]
 
     def row(self, alarm_id: str) -> Document | None:
         """Return Aodh's row of an alarm, or None."""
@@ -234,6 +252,14 @@ class LifeReader:
         found = self._all(sa.select(*columns).where(alarm.c.alarm_id == alarm_id))
         # Collations may fold case or trailing blanks; ids are told apart exactly (G5).
         return next((_alarm_of(row) for row in found if row.row_alarm_id == alarm_id), None)
+
+
+def _with_rows() -> sa.Select[Any]:
+    return sa.select(
+        *LIFE_COLUMNS,
+        *(column.label(f"row_{column.name}") for column in ALARM_COLUMNS),
+        _raised_elsewhere(occurrence.c.alarm_id).label("known"),
+    ).select_from(occurrence.outerjoin(alarm, alarm.c.alarm_id == occurrence.c.alarm_id))
 
 
 def _fitting(wanted: Wanted, looked: sa.Subquery) -> list[sa.ColumnElement[bool]]:

@@ -14,14 +14,19 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
 from eventalarm.storage.database import Database
-from eventalarm.storage.tables import subscription
+from eventalarm.storage.delivery_rows import UNFINISHED
+from eventalarm.storage.tables import delivery, subscription
 
 
 class SubscriptionState(enum.StrEnum):
-    """Whether notifications are sent: suspended is one whose consumer was dead for too long."""
+    """Whether notifications are sent: suspended is one whose consumer was dead for too long.
+
+    A returning one is sent everything again, and will be told that it has to read the list.
+    """
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
+    RETURNING = "returning"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,6 +46,16 @@ class Subscription:
     authentication: str | None = None
     state: SubscriptionState = SubscriptionState.ACTIVE
     suspended_at: datetime.datetime | None = None
+    changed_at: datetime.datetime | None = None
+
+    @property
+    def listening(self) -> bool:
+        """Whether it is sent what happens."""
+        return self.state is not SubscriptionState.SUSPENDED
+
+    def reaches(self, project_id: str) -> bool:
+        """Tell whether alarms of that project are its business."""
+        return self.all_projects or self.project_id == project_id
 
     @property
     def digest(self) -> str:
@@ -71,6 +86,7 @@ class Subscriptions:
         """
         row = dataclasses.asdict(wanted)
         row |= {"filter": json.dumps(wanted.filter), "digest": wanted.digest, "state": wanted.state.value}
+        row["changed_at"] = self._database.now()
         try:
             with self._database.begin() as connection:
                 connection.execute(sa.insert(subscription), row)
@@ -82,6 +98,31 @@ class Subscriptions:
                 found = connection.execute(same).first()
             return _read(found) if found is not None else self.add(wanted)
         return None
+
+    def everyone(self, connection: sa.Connection | None = None) -> list[Subscription]:
+        """Return all subscriptions; in the transaction of *connection*, if there is one."""
+        query = sa.select(subscription).order_by(subscription.c.subscription_id)
+        if connection is not None:
+            return [_read(row) for row in connection.execute(query)]
+        with self._database.read() as own:
+            return [_read(row) for row in own.execute(query)]
+
+    def turn(
+        self,
+        subscription_id: str,
+        before: SubscriptionState,
+        after: SubscriptionState,
+        connection: sa.Connection,
+    ) -> bool:
+        """Change the state of a subscription, in the caller's transaction; False when it was not *before*."""
+        now = self._database.now()
+        values: dict[str, Any] = {"state": after.value, "changed_at": now}
+        if after is not SubscriptionState.RETURNING:
+            values["suspended_at"] = now if after is SubscriptionState.SUSPENDED else None
+        change = sa.update(subscription).where(
+            subscription.c.subscription_id == subscription_id, subscription.c.state == before.value
+        )
+        return connection.execute(change.values(values)).rowcount == 1
 
     def page(self, project_id: str | None, after: str, limit: int) -> list[Subscription]:
         """Return up to *limit* subscriptions of a project (None: of all) after an id, in the order of ids."""
@@ -100,7 +141,11 @@ class Subscriptions:
         return _read(row) if row is not None and row.subscription_id == subscription_id else None
 
     def remove(self, subscription_id: str) -> bool:
-        """End a subscription; False when there is none."""
+        """End a subscription, with what it was still to be sent; False when there is none."""
         statement = sa.delete(subscription).where(subscription.c.subscription_id == subscription_id)
+        unsent = sa.delete(delivery).where(
+            delivery.c.subscription_id == subscription_id, delivery.c.state.in_(UNFINISHED)
+        )
         with self._database.begin() as connection:
+            connection.execute(unsent)
             return connection.execute(statement).rowcount > 0

@@ -1,0 +1,70 @@
+"""Actions ``sol003+https://`` and ``tacker+https://``, sent by our own delivery worker."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from eventalarm.delivery import action
+from eventalarm.delivery.http import HttpSender
+from eventalarm.delivery.ports import Destination
+from eventalarm.ifa_shim import wire
+from eventalarm.ifa_shim.notices import Style
+from eventalarm.ifa_shim.settings import Settings
+from eventalarm.model import Delivery
+
+VERSION: Final = {"Version": "1.3.0"}
+
+
+class _Sender:
+    """What both have in common: webhooks with another body, through the same session and fence."""
+
+    def __init__(self, http: HttpSender, settings: Settings) -> None:
+        self._http = http
+        self._settings = settings
+
+    def destination(self, delivery: Delivery) -> Destination:
+        """Return scheme, host and port of the action."""
+        return self._http.destination(delivery)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.close()
+
+
+class Sol003Sender(_Sender):
+    """Sends SOL003's notifications, with credentials of the URL if it has some."""
+
+    def __init__(self, http: HttpSender, settings: Settings, style: Style) -> None:
+        super().__init__(http, settings)
+        self._style = style
+
+    async def send(self, delivery: Delivery) -> int:
+        """POST one notification.
+
+        :raises DeliveryError: as :meth:`HttpSender.send`.
+        """
+        told, at = delivery.notification, delivery.created_at
+        body = wire.sol003(told, at, delivery.delivery_id, self._settings, self._style)
+        url = action.http_url(wire.without_prefix(delivery.action))
+        return await self._http.post(url, delivery, VERSION, _content(body))
+
+
+class TackerSender(_Sender):
+    """Sends Tacker's fault notifications."""
+
+    async def send(self, delivery: Delivery) -> int | None:
+        """POST one notification for each fault id; nothing when the alarm does not stand.
+
+        :raises DeliveryError: permanent, when the action cannot be read, and as :meth:`HttpSender.send`.
+        """
+        told, at = delivery.notification, delivery.created_at
+        url, bodies = wire.tacker(delivery.action, told, at, self._settings)
+        status = None
+        for body in bodies:
+            status = await self._http.post(action.http_url(url), delivery, None, _content(body))
+        return status
+
+
+def _content(body: Any) -> bytes:
+    return json.dumps(body).encode()

@@ -1,0 +1,85 @@
+"""The same actions as plugins of Aodh: its API accepts their schemes, and its notifier can send them.
+
+Aodh's own ``http`` notifier does the sending where it can: these only write another body.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import uuid
+from typing import Any, Final
+
+import requests
+from aodh import notifier
+
+from eventalarm.conf_ifa import IFA_GROUP, IFA_OPTS
+from eventalarm.ifa_shim import options, wire
+from eventalarm.ifa_shim.notices import Style
+from eventalarm.ifa_shim.settings import Settings
+from eventalarm.model import UTC, Notification
+
+TIMEOUT: Final = 10.0
+
+
+class _Notifier(notifier.AlarmNotifier):  # type: ignore[misc]
+    """Reads our options from Aodh's configuration, if they are there."""
+
+    def __init__(self, conf: Any) -> None:
+        super().__init__(conf)
+        self._settings = _settings(conf)
+
+    def _post(self, url: str, body: Any, headers: dict[str, str] | None = None) -> None:
+        conf = self.conf
+        verify: Any = conf.rest_notifier_ssl_verify
+        if verify and conf.rest_notifier_ca_bundle_certificate_path:
+            verify = conf.rest_notifier_ca_bundle_certificate_path
+        certificate, key = conf.rest_notifier_certificate_file, conf.rest_notifier_certificate_key
+        answer = requests.post(
+            url,
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", **(headers or {})},
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            verify=verify,
+            cert=(certificate, key) if certificate and key else certificate or None,
+        )
+        answer.raise_for_status()
+
+
+class Sol003Notifier(_Notifier):
+    """``sol003+http`` and ``sol003+https``."""
+
+    def notify(self, action: Any, *told: Any) -> None:
+        """Tell of an alarm; *told* is what every notifier of Aodh is given."""
+        body = wire.sol003(_told(told), _now(), str(uuid.uuid4()), self._settings, Style())
+        self._post(wire.without_prefix(action.geturl()), body, {"Version": "1.3.0"})
+
+
+class TackerNotifier(_Notifier):
+    """``tacker+http`` and ``tacker+https``."""
+
+    def notify(self, action: Any, *told: Any) -> None:
+        """Tell of an alarm; *told* is what every notifier of Aodh is given."""
+        url, bodies = wire.tacker(action.geturl(), _told(told), _now(), self._settings)
+        for body in bodies:
+            self._post(url, body)
+
+
+def _settings(conf: Any) -> Settings:
+    if IFA_GROUP not in conf:
+        conf.register_opts(IFA_OPTS, group=IFA_GROUP)
+    try:
+        return options.settings(conf)
+    except KeyError:
+        # Aodh's processes need not know our group [eventalarm].
+        return Settings()
+
+
+def _told(told: Any) -> Notification:
+    alarm_id, name, severity, previous, current, reason, data = told
+    return Notification(name, alarm_id, severity, previous, current, reason or "", data or {})
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(UTC)

@@ -1,0 +1,57 @@
+"""Hearing of changes by Aodh's own notifications, ``alarm.*``; what is not heard, the next round finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+import oslo_messaging
+from oslo_config import cfg
+from oslo_log import log
+
+from eventalarm.exceptions import Retryable
+
+LOG = log.getLogger(__name__)
+
+# The name of our own copy of the notifications: nobody else's queue loses any.
+POOL: Final = "eventalarm-ifa"
+
+Look = Callable[[Collection[str]], None]
+
+
+class Ear:
+    """The endpoint: looks at each alarm that Aodh's API and evaluators speak of."""
+
+    filter_rule = oslo_messaging.NotificationFilter(event_type=r"^alarm\.")
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+
+    def info(self, context: Any, publisher_id: str, event_type: str, payload: Any, metadata: Any) -> Any:
+        """Look at the alarm; whatever the notification says beside its id is read from the database."""
+        alarm_id = payload.get("alarm_id") if isinstance(payload, dict) else None
+        if isinstance(alarm_id, str):
+            try:
+                self._look([alarm_id])
+            except Retryable as exc:
+                LOG.debug("Alarm %s is left to the next round: %s", alarm_id, exc)
+        return oslo_messaging.NotificationResult.HANDLED
+
+
+def listen(conf: cfg.ConfigOpts, look: Look) -> Callable[[], None]:
+    """Listen on the topics of ``[oslo_messaging_notifications]``, as a group of our own; return how to stop.
+
+    Waits for the broker. Aodh's exchange is declared as Aodh declares it.
+    """
+    transport = oslo_messaging.get_notification_transport(conf)
+    targets = [oslo_messaging.Target(topic=topic) for topic in conf.oslo_messaging_notifications.topics]
+    listener: Any = oslo_messaging.get_notification_listener(
+        transport, targets, [Ear(look)], executor="threading", pool=POOL
+    )
+    listener.start(override_pool_size=1)
+
+    def stop() -> None:
+        listener.stop()
+        listener.wait()
+
+    return stop

@@ -1,0 +1,143 @@
+"""The thread of a listener that looks after subscribers; one process at a time does what is done for all."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from oslo_log import log
+
+from eventalarm.exceptions import Retryable
+from eventalarm.ifa_shim.reconcile import Reconciler
+from eventalarm.ifa_shim.subscribers import Subscribers
+from eventalarm.ifa_shim.suspension import Suspension
+from eventalarm.storage import told
+from eventalarm.storage.database import Database
+from eventalarm.storage.duty import Duty
+
+LOG = log.getLogger(__name__)
+
+# Seconds between two looks at the subscriptions: for so long one that ended is still known.
+PAUSE: Final = 1.0
+LEASE: Final = 10.0
+DUTY: Final = "ifa-notifier"
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What the thread uses: ``listen`` begins to hear of changes and returns how to stop that."""
+
+    database: Database
+    subscribers: Subscribers
+    reconciler: Reconciler
+    suspension: Suspension
+    duty: Duty
+    listen: Callable[[], Callable[[], None]] | None
+
+
+class Notifier:
+    """Keeps the subscriptions fresh; while there are some, has Aodh's changes heard and looked for.
+
+    ``interval`` is seconds between the starts of two rounds. Never fails: what the database refuses now is
+    done later.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        interval: float,
+        *,
+        pause: float = PAUSE,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._parts = parts
+        self._interval = interval
+        self._pause = pause
+        self._monotonic = monotonic
+        self._next_round = 0.0
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._deafen: Callable[[], None] | None = None
+        self._heard = False
+
+    def start(self) -> None:
+        """Start the thread."""
+        thread = threading.Thread(target=self._run, name="ifa-notifier", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def stop(self) -> None:
+        """End the thread and the duty."""
+        self._stopping.set()
+        if self._deafen is not None:
+            self._deafen()
+        for thread in self._threads[:1]:
+            thread.join(LEASE)
+        with contextlib.suppress(Retryable):
+            self._parts.duty.leave()
+
+    def _run(self) -> None:
+        failed = False
+        while not self._stopping.is_set():
+            try:
+                self.step()
+                failed = False
+            except Retryable as exc:
+                LOG.log(10 if failed else 30, "Subscribers wait for the database: %s", exc)
+                failed = True
+            except Exception:
+                LOG.exception("Unexpected error while looking after subscribers")
+            self._stopping.wait(self._pause)
+        self._parts.database.leave()
+
+    def step(self) -> None:
+        """Do what is due now.
+
+        :raises Retryable: when the database failed.
+        """
+        parts = self._parts
+        had = bool(parts.subscribers.snapshot.all)
+        snapshot = parts.subscribers.refresh()
+        if not snapshot.all:
+            self._next_round = 0.0
+            if had:
+                with parts.database.begin() as connection:
+                    told.drop_all(connection)
+            return
+        self._hear()
+        if not parts.duty.take():
+            return
+        parts.suspension.step()
+        if self._monotonic() >= self._next_round:
+            self._round()
+            self._next_round = self._monotonic() + self._interval
+
+    def _hear(self) -> None:
+        """Begin to listen to Aodh, once; it may wait for the broker, so in a thread of its own."""
+        listen = self._parts.listen
+        if listen is None or self._heard:
+            return
+        self._heard = True
+
+        def begin() -> None:
+            try:
+                self._deafen = listen()
+            except Exception as exc:  # noqa: BLE001 - drivers let errors of several libraries through
+                LOG.warning("Aodh's notifications are not heard (%s); changes are told later", exc)
+
+        thread = threading.Thread(target=begin, name="ifa-ear", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _round(self) -> None:
+        parts = self._parts
+        began = datetime.datetime.now(datetime.UTC)
+        for _ in parts.reconciler.round(parts.duty.done_at()):
+            if self._stopping.is_set() or not parts.duty.take():
+                return
+        parts.duty.done(began)

@@ -1,0 +1,98 @@
+"""Sending notifications to subscribers: with the credentials that they gave, behind their own fence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import aiohttp
+
+from eventalarm.delivery import action
+from eventalarm.delivery.http import HttpSender
+from eventalarm.delivery.ports import Destination
+from eventalarm.delivery.threads import Threads
+from eventalarm.exceptions import DeliveryError, InvalidOption
+from eventalarm.ifa_shim.subscribers import Subscribers
+from eventalarm.ifa_shim.tokens import Tokens
+from eventalarm.model import Delivery
+from eventalarm.storage.subscriptions import Subscription
+
+OAUTH2: Final = "OAUTH2_CLIENT_CREDENTIALS"
+BASIC: Final = "BASIC"
+UNAUTHORIZED: Final = 401
+VERSION: Final = "1.3.0"
+
+# Decrypts what a subscription has as its authentication; raises InvalidOption when the key does not fit.
+OpenSecret = Callable[[str], Mapping[str, Any]]
+
+
+class SubscriberSender:
+    """Sends what has a ``subscription_id``; any 2xx is an answer that the consumer took it."""
+
+    def __init__(self, subscribers: Subscribers, http: HttpSender, open_secret: OpenSecret) -> None:
+        self._subscribers = subscribers
+        self._http = http
+        self._open_secret = open_secret
+        self._tokens = Tokens(http)
+        self._database = Threads("subscriptions", 1)
+
+    def destination(self, delivery: Delivery) -> Destination:
+        """Return scheme, host and port of the callback."""
+        return self._http.destination(delivery)
+
+    async def send(self, delivery: Delivery) -> int:
+        """POST the notification to the callback.
+
+        :raises DeliveryError: ``unsubscribed`` and ``suspended`` (permanent) when it is not wanted any more,
+            ``credentials`` and ``token`` when we cannot authenticate, and as :meth:`HttpSender.send`.
+        """
+        to = await self._subscription(delivery.subscription_id)
+        secret = self._secret(to)
+        kinds = secret.get("authType") or ()
+        client = secret.get("paramsOauth2ClientCredentials")
+        if OAUTH2 in kinds and client:
+            return await self._with_token(to, delivery, client)
+        headers = {}
+        if BASIC in kinds:
+            params = secret.get("paramsBasic") or {}
+            basic = aiohttp.BasicAuth(params.get("userName") or "", params.get("password") or "", "utf-8")
+            headers["Authorization"] = basic.encode()
+        return await self._post(to, delivery, headers)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.close()
+
+    async def _subscription(self, subscription_id: str) -> Subscription:
+        found = self._subscribers.snapshot.get(subscription_id)
+        if found is None or not found.listening:
+            snapshot = await self._database.run(self._subscribers.refresh)
+            found = snapshot.get(subscription_id)
+        if found is None:
+            raise DeliveryError("unsubscribed", "the subscription ended", permanent=True)
+        if not found.listening:
+            raise DeliveryError("suspended", "the subscription is suspended", permanent=True)
+        return found
+
+    def _secret(self, to: Subscription) -> Mapping[str, Any]:
+        if not to.authentication:
+            return {}
+        try:
+            return self._open_secret(to.authentication)
+        except InvalidOption as exc:
+            raise DeliveryError("credentials", "credentials_key does not open the credentials") from exc
+
+    async def _with_token(self, to: Subscription, delivery: Delivery, client: Mapping[str, Any]) -> int:
+        token = await self._tokens.get(to.subscription_id, client)
+        try:
+            return await self._post(to, delivery, {"Authorization": f"Bearer {token}"})
+        except DeliveryError as exc:
+            if exc.status != UNAUTHORIZED:
+                raise
+        self._tokens.refuse(to.subscription_id, token)
+        token = await self._tokens.get(to.subscription_id, client)
+        return await self._post(to, delivery, {"Authorization": f"Bearer {token}"})
+
+    async def _post(self, to: Subscription, delivery: Delivery, headers: Mapping[str, str]) -> int:
+        url = action.http_url(to.callback_uri)
+        return await self._http.post(url, delivery, {"Version": VERSION, **headers}, delivery.body.encode())

@@ -1,0 +1,133 @@
+"""Subscriptions whose consumer is dead: suspended, probed, and told to read the list when it is back."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import time
+from collections.abc import Callable
+from typing import Final
+
+import sqlalchemy as sa
+from oslo_log import log
+
+from eventalarm.delivery.courier import OutboxCourier
+from eventalarm.exceptions import InvalidOption
+from eventalarm.ifa_shim import callbacks
+from eventalarm.ifa_shim.herald import announced, new_id
+from eventalarm.ifa_shim.interest import NotificationType
+from eventalarm.ifa_shim.notices import Notice, Style
+from eventalarm.ifa_shim.options import CallbackOptions
+from eventalarm.ifa_shim.sender import OpenSecret
+from eventalarm.ifa_shim.subscribers import Snapshot, Subscribers
+from eventalarm.storage import unheard
+from eventalarm.storage.database import Database
+from eventalarm.storage.subscriptions import Subscription, SubscriptionState
+
+LOG = log.getLogger(__name__)
+
+PROBES: Final = 10
+# Seconds after which every process knows that a subscription is back; then its consumer can read the list.
+SETTLE: Final = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Patience:
+    """Seconds: how long a consumer may be dead, and how often it is then asked whether it is back."""
+
+    suspend_after: float
+    probe_interval: float
+
+
+class Suspension:
+    """Walks subscriptions through their states; one process at a time does it for all."""
+
+    def __init__(
+        self,
+        database: Database,
+        courier: OutboxCourier,
+        subscribers: Subscribers,
+        *,
+        patience: Patience,
+        callback: CallbackOptions,
+        open_secret: OpenSecret,
+        style: Style,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._courier = courier
+        self._subscribers = subscribers
+        self._patience = patience
+        self._callback = callback
+        self._open_secret = open_secret
+        self._style = style
+        self._monotonic = monotonic
+        self._probed: dict[str, float] = {}
+
+    def step(self) -> None:
+        """Suspend who is dead, probe who was, tell who is back.
+
+        :raises eventalarm.exceptions.Retryable: when the database failed.
+        """
+        snapshot = self._subscribers.snapshot
+        now = self._database.now()
+        deaf = unheard.deaf(self._database, now - datetime.timedelta(seconds=self._patience.suspend_after))
+        for one in snapshot.all:
+            if one.subscription_id in deaf and one.state is SubscriptionState.ACTIVE:
+                self._suspend(one)
+            elif one.state is SubscriptionState.RETURNING and _settled(one, now):
+                self._welcome(one, now)
+        for one in self._due(snapshot):
+            self._probe(one)
+
+    def _suspend(self, one: Subscription) -> None:
+        with self._database.begin() as connection:
+            turned = self._turn(one, SubscriptionState.SUSPENDED, connection)
+            if turned:
+                unheard.give_up(connection, one.subscription_id, self._database.about_now())
+        if turned:
+            self._probed[one.subscription_id] = self._monotonic()
+            LOG.warning("Subscription %s is suspended: its consumer does not answer", one.subscription_id)
+
+    def _due(self, snapshot: Snapshot) -> list[Subscription]:
+        now = self._monotonic()
+        suspended = [one for one in snapshot.all if not one.listening]
+        due = [one for one in suspended if self._next_probe(one) <= now]
+        return sorted(due, key=self._next_probe)[:PROBES]
+
+    def _next_probe(self, one: Subscription) -> float:
+        last = self._probed.get(one.subscription_id)
+        return last + self._patience.probe_interval if last is not None else 0.0
+
+    def _probe(self, one: Subscription) -> None:
+        self._probed[one.subscription_id] = self._monotonic()
+        try:
+            secret = self._open_secret(one.authentication) if one.authentication else None
+            callbacks.test(one.callback_uri, secret, self._callback)
+        except (callbacks.BadCallback, InvalidOption) as exc:
+            LOG.debug("Subscription %s is still dead: %s", one.subscription_id, type(exc).__name__)
+            return
+        with self._database.begin() as connection:
+            self._turn(one, SubscriptionState.RETURNING, connection)
+
+    def _welcome(self, one: Subscription, now: datetime.datetime) -> None:
+        """Tell that the list has to be read, now that every process sends what happens from here on."""
+        notice = Notice(new_id(), NotificationType.REBUILT, None, now)
+        with self._database.begin() as connection:
+            if not self._turn(one, SubscriptionState.ACTIVE, connection):
+                return
+            only = Snapshot((one,))
+            outgoing = announced([(notice, notice.notice_id)], only, self._style)
+            shipment = self._courier.ship(
+                connection, [item.delivery for item in outgoing], [item.about for item in outgoing]
+            )
+        self._courier.submit(shipment)
+        self._probed.pop(one.subscription_id, None)
+        LOG.warning("Subscription %s is back", one.subscription_id)
+
+    def _turn(self, one: Subscription, after: SubscriptionState, connection: sa.Connection) -> bool:
+        return self._subscribers.store.turn(one.subscription_id, one.state, after, connection)
+
+
+def _settled(one: Subscription, now: datetime.datetime) -> bool:
+    return one.changed_at is None or (now - one.changed_at).total_seconds() >= SETTLE

@@ -1,0 +1,130 @@
+"""What subscribers were told last of each alarm that stands; read and written in the teller's transaction."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from eventalarm.model import ALARM
+from eventalarm.storage.alarms import in_chunks
+from eventalarm.storage.tables import alarm, occurrence, told
+from eventalarm.storage.upsert import upserts
+
+PUT: Final = upserts(told, key="told_id")
+SEPARATOR: Final = ","
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Told:
+    """One row: ``alarm`` is the alarm as text, ``state`` and ``version`` are those of Aodh's row then."""
+
+    told_id: str
+    alarm_id: str
+    project_id: str
+    life: str
+    severities: frozenset[str]
+    mark: str
+    state: str
+    version: datetime.datetime | None
+    told_at: datetime.datetime
+    alarm: str
+
+
+def _told(row: Any) -> Told:
+    values = dict(row._mapping)
+    values["severities"] = frozenset(values["severities"].split(SEPARATOR))
+    return Told(**values)
+
+
+def read(connection: sa.Connection, told_ids: Collection[str]) -> dict[str, Told]:
+    """Return what is known of the alarms of these ids."""
+    return _read(connection, told.c.told_id, told_ids)
+
+
+def of_alarms(connection: sa.Connection, alarm_ids: Collection[str]) -> dict[str, Told]:
+    """Return what is known of Aodh's alarms of these ids, by the ids that subscribers know."""
+    return _read(connection, told.c.alarm_id, alarm_ids)
+
+
+def _read(connection: sa.Connection, column: sa.Column[str], values: Collection[str]) -> dict[str, Told]:
+    found: dict[str, Told] = {}
+    for chunk in in_chunks(values):
+        rows = connection.execute(sa.select(told).where(column.in_(chunk)))
+        found.update((row.told_id, _told(row)) for row in rows)
+    return found
+
+
+def put(connection: sa.Connection, rows: Sequence[Told]) -> None:
+    """Write down what is told now."""
+    if rows:
+        values = [
+            dataclasses.asdict(row) | {"severities": SEPARATOR.join(sorted(row.severities))} for row in rows
+        ]
+        connection.execute(PUT[connection.dialect.name], values)
+
+
+def drop(connection: sa.Connection, told_ids: Collection[str]) -> None:
+    """Forget alarms that are over."""
+    for chunk in in_chunks(told_ids):
+        connection.execute(sa.delete(told).where(told.c.told_id.in_(chunk)))
+
+
+def drop_all(connection: sa.Connection) -> None:
+    """Forget everything: nobody listens."""
+    connection.execute(sa.delete(told))
+
+
+def untold(connection: sa.Connection, after: str, scan: int) -> tuple[list[tuple[str, str]], str | None]:
+    """Return which of the next *scan* of Aodh's raised alarms were not told, with their projects.
+
+    The second value is the id of the last alarm looked at, None when these were all.
+    """
+    looked = (
+        sa.select(alarm.c.alarm_id, alarm.c.project_id)
+        .where(alarm.c.state == ALARM, alarm.c.alarm_id > after)
+        .order_by(alarm.c.alarm_id)
+        .limit(scan)
+        .subquery()
+    )
+    known = sa.exists().where(told.c.alarm_id == looked.c.alarm_id)
+    query = sa.select(looked.c.alarm_id, looked.c.project_id, known)
+    rows = connection.execute(query.order_by(looked.c.alarm_id)).all()
+    more = rows[-1][0] if len(rows) == scan else None
+    return [(row[0], row[1] or "") for row in rows if not row[2]], more
+
+
+def changed(connection: sa.Connection, after: str, scan: int) -> tuple[list[str], str | None]:
+    """Return Aodh's ids of those of the next *scan* told alarms that may have changed; and where to go on.
+
+    That is: edited, in another state, deleted, or with a life of our own that is over.
+    """
+    looked = sa.select(told).where(told.c.told_id > after).order_by(told.c.told_id).limit(scan).subquery()
+    ours = sa.select(occurrence.c.occurrence_id, occurrence.c.raised).subquery()
+    query = (
+        sa.select(
+            looked.c.told_id,
+            looked.c.alarm_id,
+            looked.c.state,
+            looked.c.version,
+            alarm.c.state.label("now"),
+            alarm.c.timestamp.label("edited"),
+            ours.c.raised,
+        )
+        .select_from(
+            looked.outerjoin(alarm, alarm.c.alarm_id == looked.c.alarm_id).outerjoin(
+                ours, ours.c.occurrence_id == looked.c.life
+            )
+        )
+        .order_by(looked.c.told_id)
+    )
+    rows = connection.execute(query).all()
+    moved = {
+        row.alarm_id
+        for row in rows
+        if row.now != row.state or row.edited != row.version or row.raised is False
+    }
+    return sorted(moved), rows[-1].told_id if len(rows) == scan else None

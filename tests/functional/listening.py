@@ -1,0 +1,62 @@
+"""What a listener does for subscribers, on a real database and with real sockets: events in, calls out."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from eventalarm.delivery.courier import OutboxCourier
+from eventalarm.delivery.dispatcher import Dispatcher
+from eventalarm.delivery.http import HttpSender
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.router import Router
+from eventalarm.ifa_shim.assembly import Notifications
+from eventalarm.ifa_shim.notifier import Notifier
+from eventalarm.storage.database import Database
+from eventalarm.storage.outbox import Outbox
+from tests.engine_harness import EngineHarness
+from tests.functional.helpers import wait_until
+
+QUICK = DeliveryOptions(
+    lease=2.0, poll_interval=0.05, retry_initial=0.02, retry_max=0.05, max_attempts=4, total_timeout=5.0
+)
+
+
+class Listening:
+    """One listener: ``engine`` takes events, ``notifier`` is stepped by hand unless it is started."""
+
+    def __init__(self, conf: Any, database: Database, settings: DeliveryOptions = QUICK) -> None:
+        self.notifications = Notifications(conf, database)
+        self.worker = Dispatcher(
+            Outbox(database),
+            lambda: Router({}, HttpSender(settings), self.notifications.sender(settings)),
+            settings,
+            host="test",
+        )
+        self.worker.start()
+        wait_until(lambda: self.worker.owner)
+        courier = OutboxCourier(Outbox(database), self.worker, announcer=self.notifications.herald)
+        self.engine = EngineHarness(database, courier=courier)
+        self.notifier: Notifier = self.notifications.notifier(self.worker)
+        self.committed: list[float] = []
+
+    def process(self, *events: dict[str, Any]) -> None:
+        """Evaluate events as one batch; remember when the batch was committed."""
+        report = self.engine.process(*events)
+        assert not report.reasons["refused"]
+        self.committed.append(time.time())
+
+    def close(self) -> None:
+        self.worker.stop(1.0)
+
+
+@contextlib.contextmanager
+def listening(conf: Any, database: Database, **how: Any) -> Iterator[Listening]:
+    """Run a listener for as long as the block."""
+    running = Listening(conf, database, **how)
+    try:
+        yield running
+    finally:
+        running.close()
