@@ -282,6 +282,20 @@ DELIVERY_OPTS: list[Any] = [
         help="Seconds between looks for deliveries that are due in the database. New deliveries do not wait "
         "for it: it is the net for retries and for what a dead process left.",
     ),
+    cfg.FloatOpt(
+        "pack_window",
+        default=0.0,
+        min=0.0,
+        help="Seconds for which notifications to one http or https action are gathered after one left, to "
+        'travel together in one POST: {"packed": [...]}, see the documentation. 0: each travels alone, as '
+        "Aodh's do. A consumer that refuses packs for good gets the same notifications one by one.",
+    ),
+    cfg.IntOpt(
+        "pack_limit",
+        default=100,
+        min=2,
+        help="Most notifications in one POST; a pack that is full leaves before pack_window is over.",
+    ),
     cfg.IntOpt(
         "plugin_threads",
         default=8,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from oslo_log import log
 
 from eventalarm.delivery import retry
 from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.packs import pack
 from eventalarm.delivery.ports import Metrics, Sender
 from eventalarm.exceptions import DeliveryError
 from eventalarm.metrics import age
@@ -48,8 +49,31 @@ class Attempt:
         self._observe_age(delivery)
         return retry.delivered(delivery, status)
 
-    def _failed(self, delivery: Delivery, error: DeliveryError) -> DeliveryResult:
-        result = retry.failed(delivery, error, self._options, self._uniform)
+    async def of_pack(self, letters: Sequence[Delivery]) -> list[DeliveryResult] | None:
+        """Send *letters* in one pack; a failure is one of each, to be repeated at the same time.
+
+        None when the consumer will never take them like this, but perhaps one by one.
+        """
+        try:
+            status = await self._sender.send(pack(letters))
+        except DeliveryError as exc:
+            return None if exc.permanent else self._pack_failed(letters, exc)
+        except Exception as exc:
+            LOG.debug("A pack of %d deliveries failed unexpectedly", len(letters), exc_info=True)
+            return self._pack_failed(letters, DeliveryError("internal", type(exc).__name__))
+        self._metrics.count("deliveries", len(letters), result="delivered")
+        for letter in letters:
+            self._observe_age(letter)
+        return [retry.delivered(letter, status) for letter in letters]
+
+    def _pack_failed(self, letters: Sequence[Delivery], error: DeliveryError) -> list[DeliveryResult]:
+        share = self._uniform(0.0, 1.0)
+        return [self._failed(one, error, lambda low, high: low + share * (high - low)) for one in letters]
+
+    def _failed(
+        self, delivery: Delivery, error: DeliveryError, uniform: retry.Uniform | None = None
+    ) -> DeliveryResult:
+        result = retry.failed(delivery, error, self._options, uniform or self._uniform)
         given_up = result.state == DeliveryState.FAILED
         self._metrics.count("deliveries", result="given_up" if given_up else error.reason)
         if not given_up:

@@ -21,11 +21,13 @@ from eventalarm.delivery.lanes import Lanes, Parcel
 from eventalarm.delivery.lease import SPREAD, Lease, term
 from eventalarm.delivery.loops import repeat
 from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.packing import Packing
+from eventalarm.delivery.packs import Packs
 from eventalarm.delivery.ports import Destination, Metrics, NoMetrics, Sender
 from eventalarm.delivery.recorder import Recorder
 from eventalarm.delivery.threads import Threads
 from eventalarm.exceptions import Retryable
-from eventalarm.model import Delivery
+from eventalarm.model import Delivery, DeliveryResult
 from eventalarm.storage.outbox import Outbox
 
 LOG = log.getLogger(__name__)
@@ -84,6 +86,8 @@ class Dispatcher:
             overflow_delay=2 * options.poll_interval,
             monotonic=monotonic,
         )
+        packs = options.pack_window > 0 and options.mode == "direct"
+        self._packing = self._make_packing(options) if packs else None
         self._overflowing: dict[Destination, str] = {}
         self._strays: set[str] = set()
         self._looks = 0
@@ -95,6 +99,18 @@ class Dispatcher:
         self._stop = asyncio.Event()
         self._grace = 0.0
         self._thread: threading.Thread | None = None
+
+    def _make_packing(self, options: DeliveryOptions) -> Packing:
+        return Packing(
+            Packs(options.pack_window, options.pack_limit),
+            self._lanes,
+            self._lease,
+            self._outbox,
+            self._database,
+            dispatch=self._dispatch,
+            give_back=self._recorder.give_back,
+            monotonic=self._monotonic,
+        )
 
     def start(self) -> None:
         """Start the thread; returns when it takes submissions."""
@@ -150,9 +166,10 @@ class Dispatcher:
 
     async def _main(self) -> None:
         slowest = min(SLOWEST_RETRY, self._term / 3)
+        packing = (self._packing.step,) if self._packing is not None else ()
         heartbeat, *others = [
             asyncio.create_task(repeat(step, troubled=self._troubled, slowest=slowest, uniform=self._uniform))
-            for step in (self._keep_lease, self._poll, self._recorder.step, self._find_strays)
+            for step in (self._keep_lease, self._poll, self._recorder.step, self._find_strays, *packing)
         ]
         await self._stop.wait()
         await _end(others)
@@ -192,7 +209,9 @@ class Dispatcher:
         else:
             LOG.warning("The lease was not renewed in time; what is not sent yet goes back to the outbox")
             self._lease.lost()
-            self._recorder.give_back(owner, [p.delivery.delivery_id for p in self._lanes.clear()])
+            unsent = [letter for parcel in self._lanes.clear() for letter in parcel.letters]
+            unsent += self._packing.clear() if self._packing is not None else []
+            self._recorder.give_back(owner, [letter.delivery_id for letter in unsent])
             return 0.0
         self._pump()
         return seconds / 3
@@ -253,13 +272,25 @@ class Dispatcher:
             parcel = Parcel(owner, item, self._sender.destination(item))
             if owner != self._lease.owner or self._stopping.is_set():
                 self._recorder.give_back(owner, [item.delivery_id])
-            elif self._lanes.put(parcel):
+            elif self._lanes.holds(item.delivery_id) or self._held_back(parcel) or self._lanes.put(parcel):
                 taken += 1
             else:
                 self._recorder.give_back(owner, [item.delivery_id], later=True)
                 self._overflowing.setdefault(parcel.destination, action.start(item.action))
         self._pump()
         return taken
+
+    def _held_back(self, parcel: Parcel) -> bool:
+        return self._packing is not None and self._packing.hold(parcel)
+
+    def _dispatch(self, parcel: Parcel) -> None:
+        """Send what is leased to us, as soon as its destination's turn comes."""
+        owner, ids = parcel.owner, [letter.delivery_id for letter in parcel.letters]
+        if owner != self._lease.owner or self._stopping.is_set():
+            self._recorder.give_back(owner, ids)
+        elif not self._lanes.put(parcel):
+            self._recorder.give_back(owner, ids, later=True)
+        self._pump()
 
     def _forget(self, parcels: Iterable[Parcel]) -> None:
         for parcel in parcels:
@@ -277,19 +308,25 @@ class Dispatcher:
 
     async def _call(self, parcel: Parcel) -> None:
         started = self._monotonic()
-        result = None
+        results: list[DeliveryResult] | None = []
         try:
             if self._lease.holds(parcel.owner, started):
-                result = await self._attempt(parcel.delivery)
+                if parcel.more:
+                    results = await self._attempt.of_pack(parcel.letters)
+                else:
+                    results = [await self._attempt(parcel.delivery)]
         finally:
             took = self._monotonic() - started
             self._lanes.finished(parcel, prompt=took < PROMPT)
-        if result is None:
+        if results is None and self._packing is not None:
+            self._packing.refused(parcel)
+        elif not results:
             self._lanes.forget(parcel)
-            self._recorder.give_back(parcel.owner, [parcel.delivery.delivery_id])
+            self._recorder.give_back(parcel.owner, [letter.delivery_id for letter in parcel.letters])
         else:
             self._metrics.observe("delivery_seconds", took)
-            self._recorder.add(parcel, result)
+            for letter, result in zip(parcel.letters, results, strict=True):
+                self._recorder.add(Parcel(parcel.owner, letter, parcel.destination), result)
         self._pump()
 
 

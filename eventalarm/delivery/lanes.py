@@ -22,11 +22,17 @@ RESERVED_SHARE = 4
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Parcel:
-    """A delivery in our hands: leased to *owner*, going to *destination*."""
+    """A delivery in our hands: leased to *owner*, going to *destination*; *more* travel in the same pack."""
 
     owner: str
     delivery: Delivery
     destination: Destination
+    more: tuple[Delivery, ...] = ()
+
+    @property
+    def letters(self) -> tuple[Delivery, ...]:
+        """Everything that travels together, in order."""
+        return (self.delivery, *self.more)
 
 
 class _Lane:
@@ -73,11 +79,17 @@ class Lanes:
             return True
         if self.full(parcel.destination):
             return False
-        self._held.add(parcel.delivery.delivery_id)
+        self.reserve(parcel)
         lane = self._lanes.setdefault(parcel.destination, _Lane())
         lane.queue.append(parcel)
         self._file(parcel.destination, lane)
         return True
+
+    def reserve(self, parcel: Parcel) -> None:
+        """Hold a parcel that is queued elsewhere."""
+        self._held.add(parcel.delivery.delivery_id)
+        if parcel.more:
+            self._held.update(letter.delivery_id for letter in parcel.more)
 
     def take(self) -> Parcel | None:
         """Return the next parcel to send, None when nothing may start now."""
@@ -106,6 +118,8 @@ class Lanes:
     def forget(self, parcel: Parcel) -> None:
         """The parcel is out of our hands."""
         self._held.discard(parcel.delivery.delivery_id)
+        if parcel.more:
+            self._held.difference_update(letter.delivery_id for letter in parcel.more)
 
     def clear(self) -> list[Parcel]:
         """Take out and forget everything that was not taken yet."""

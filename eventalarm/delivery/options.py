@@ -40,6 +40,8 @@ class DeliveryOptions:
     poll_interval: float = 1.0
     plugin_threads: int = 8
     max_response_size: int = 65536
+    pack_window: float = 0.0
+    pack_limit: int = 100
     deny_networks: tuple[Network, ...] = ()
     tls: TlsOptions = TlsOptions()
 

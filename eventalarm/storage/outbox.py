@@ -150,6 +150,35 @@ class Outbox:
             worker_id, sa.and_(due, delivery.c.order_key.in_(sorted(order_keys))), len(order_keys)
         )
 
+    def claim_behind(self, worker_id: str, order_keys: Collection[str], limit: int) -> list[Delivery]:
+        """Lease to *worker_id* up to *limit* of what waits behind what it holds of *order_keys*.
+
+        In order, each key without a gap, also what dead processes held. For those who send them with those
+        that they hold, in one: nobody else can take what is not the head of its key.
+        """
+        if not order_keys or limit < 1:
+            return []
+        held = delivery.alias("held")
+        holds = _with_same_key(
+            held,
+            held.c.owner == worker_id,
+            held.c.state == DeliveryState.LEASED.value,
+            held.c.seq < delivery.c.seq,
+        )
+        wanted = sa.and_(
+            delivery.c.order_key.in_(sorted(order_keys)),
+            sa.or_(delivery.c.state == DeliveryState.PENDING.value, _orphaned()),
+        )
+        behind = sa.select(delivery.c.seq).where(wanted, holds).order_by(delivery.c.seq).limit(limit)
+        known = sa.select(worker.c.worker_id).where(worker.c.worker_id == worker_id)
+        with self._database.begin() as connection:
+            if connection.execute(known).first() is None:
+                return []
+            ours = delivery.c.seq.in_(list(connection.execute(behind).scalars()))
+            leased = {"state": DeliveryState.LEASED.value, "owner": worker_id}
+            connection.execute(sa.update(delivery).where(ours).values(leased))
+            return read(connection, ours)
+
     def hand_back(self, worker_id: str, delivery_ids: Collection[str], delay: float = 0.0) -> None:
         """Return unsent deliveries of *worker_id*; anybody may take them after *delay* seconds."""
         due = self._database.now() + datetime.timedelta(seconds=delay) if delay else AT_ONCE
