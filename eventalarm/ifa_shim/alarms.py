@@ -19,7 +19,7 @@ from eventalarm.storage.acknowledgements import Acknowledgement, Acknowledgement
 from eventalarm.storage.life_details import LifeDetails
 from eventalarm.storage.lives import LifeReader, LifeRow, Page, Severities, Stream, Wanted
 
-ROUNDS: Final = 3
+ROUNDS: Final = 2
 LIVES_OF_ONE: Final = 20
 
 Matches = Callable[[IfaAlarm], bool]

@@ -281,7 +281,8 @@ def _traits(event: Event | None) -> list[str]:
     if event is None or not isinstance(traits, list):
         return []
     named = sorted({t[0] for t in traits if isinstance(t, list | tuple) and t and isinstance(t[0], str)})
-    return [f"trait.{_short(name)}={_short(event.first_trait((name,)))}" for name in named[:MAX_DETAILS]]
+    values = ((name, event.trait(name)) for name in named[:MAX_DETAILS])
+    return [f"trait.{_short(name)}={_short('' if value is None else value)}" for name, value in values]
 
 
 def _short(value: object) -> str:

@@ -84,15 +84,17 @@ class LifeDetails:
             partition_by=transition.c.message_id,
             order_by=(transition.c.alarm_id, transition.c.managed_object),
         )
+        # Most events raise one alarm, and there is nothing to tell of them.
+        count = sa.func.count().over(partition_by=transition.c.message_id)
         ranked = (
-            sa.select(*columns, place.label("place"))
+            sa.select(*columns, place.label("place"), count.label("count"))
             .where(transition.c.message_id.in_(sorted(message_ids)), transition.c.kind == Kind.RAISED.value)
             .subquery()
         )
         query = (
             sa.select(ranked, alarm.c.rule)
             .join(alarm, alarm.c.alarm_id == ranked.c.alarm_id)
-            .where(ranked.c.place <= CORRELATED_PER_EVENT)
+            .where(ranked.c.count > 1, ranked.c.place <= CORRELATED_PER_EVENT)
         )
         return [dict(row._mapping) for row in self._all(query)]
 

@@ -130,8 +130,7 @@ class LifeReader:
                 return Page(rows, rows[-1].key)
             if wanted.managed_objects is not None:
                 return Page(rows, None)
-            last = inner.with_only_columns(occurrence.c.raised_at, occurrence.c.occurrence_id)
-            end = self._all(last.offset(stretch - 1).limit(1))
+            end = self._all(inner.offset(stretch - 1).limit(1))
             if not end:
                 return Page(rows, None)
         return Page(rows, (end[0][0], end[0][1]))
@@ -140,21 +139,27 @@ class LifeReader:
         order = [looked.c.raised_at, looked.c.occurrence_id]
         query = (
             sa.select(
-                *(looked.c[column.name] for column in LIFE_COLUMNS),
+                *LIFE_COLUMNS,
                 *(column.label(f"row_{column.name}") for column in ALARM_COLUMNS),
-                _raised_elsewhere(looked.c.alarm_id).label("known"),
+                _raised_elsewhere(occurrence.c.alarm_id).label("known"),
             )
-            .select_from(looked.outerjoin(alarm, alarm.c.alarm_id == looked.c.alarm_id))
-            .where(looked.c.latest, looked.c.hits > 0, *_fitting(wanted, looked))
+            .select_from(
+                looked.join(occurrence, occurrence.c.occurrence_id == looked.c.occurrence_id).outerjoin(
+                    alarm, alarm.c.alarm_id == occurrence.c.alarm_id
+                )
+            )
+            .where(occurrence.c.latest, occurrence.c.hits > 0, *_fitting(wanted))
             .order_by(*(sa.desc(c) if wanted.newest_first else c for c in order))
             .limit(limit)
         )
         return [_life_row(row) for row in self._all(query)]
 
     def _looked_at(self, wanted: Wanted, raised: bool, after: Key | None, stretch: int) -> sa.Select[Any]:
-        """Return the rows that a page may look at: a stretch of one index."""
+        """Return the lives that a page may look at: a stretch of one index, which holds all that is read."""
         table = occurrence
-        query = sa.select(*LIFE_COLUMNS, table.c.latest).where(table.c.raised == sa.literal(raised))
+        query = sa.select(table.c.raised_at, table.c.occurrence_id).where(
+            table.c.raised == sa.literal(raised)
+        )
         if wanted.project_id is not None:
             query = query.where(table.c.project_id == wanted.project_id)
         if wanted.raised_from is not None:
@@ -262,22 +267,24 @@ def _with_rows() -> sa.Select[Any]:
     ).select_from(occurrence.outerjoin(alarm, alarm.c.alarm_id == occurrence.c.alarm_id))
 
 
-def _fitting(wanted: Wanted, looked: sa.Subquery) -> list[sa.ColumnElement[bool]]:
+def _fitting(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
     """Return the conditions that the index does not know, as wide as they must be."""
     found: list[sa.ColumnElement[bool]] = []
-    over = sa.or_(sa.not_(looked.c.raised), alarm.c.alarm_id.is_(None), alarm.c.state == OK)
-    edited = alarm.c.timestamp > looked.c.raised_at
+    over = sa.or_(sa.not_(occurrence.c.raised), alarm.c.alarm_id.is_(None), alarm.c.state == OK)
+    edited = alarm.c.timestamp > occurrence.c.raised_at
     if wanted.active is True:
-        found.append(sa.and_(looked.c.raised, alarm.c.state.in_([ALARM, UNKNOWN])))
+        found.append(sa.and_(occurrence.c.raised, alarm.c.state.in_([ALARM, UNKNOWN])))
     elif wanted.active is False:
         # An edit may have ended it, by going to another resource; unknown may count as cleared.
         found.append(sa.or_(over, edited, alarm.c.state == UNKNOWN))
     if wanted.cleared_since is not None:
-        found.append(sa.or_(looked.c.cleared_at.is_(None), looked.c.cleared_at >= wanted.cleared_since))
+        found.append(
+            sa.or_(occurrence.c.cleared_at.is_(None), occurrence.c.cleared_at >= wanted.cleared_since)
+        )
     if wanted.severities is not None:
         asked = wanted.severities
-        said = sa.or_(looked.c.severity.in_(sorted(asked.said)), edited)
-        conditions = [said, sa.and_(looked.c.severity.is_(None), _severity(asked))]
+        said = sa.or_(occurrence.c.severity.in_(sorted(asked.said)), edited)
+        conditions = [said, sa.and_(occurrence.c.severity.is_(None), _severity(asked))]
         if asked.cleared:
             conditions.append(over)
         found.append(sa.or_(*conditions, alarm.c.state == UNKNOWN))

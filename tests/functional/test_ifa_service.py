@@ -20,7 +20,7 @@ from eventalarm.storage import database as storage
 from eventalarm.storage import schema
 from tests.builders import event_body, rule
 from tests.functional.conftest import Spawn
-from tests.functional.helpers import WebhookSink, aodh_config, console_script
+from tests.functional.helpers import Process, WebhookSink, aodh_config, console_script
 from tests.functional.ifa_api import DOCUMENT, IfaApi
 
 TOKEN = "a-token"
@@ -66,6 +66,20 @@ def ask(url: str, **headers: str) -> tuple[int, Any, Any]:
         return exc.code, json.load(exc), exc.headers
 
 
+def start(url: str, tmp_path: pathlib.Path, spawn: Spawn, sink: WebhookSink) -> tuple[Process, str]:
+    """Run the service on a database, with *sink* as its Keystone; return it and its URL."""
+    # auth_type admin_token: the service shows a token of its own instead of asking Keystone for one.
+    authtoken = {
+        "auth_type": "admin_token",
+        "endpoint": sink.url("/v3"),
+        "token": "service-token",
+        "www_authenticate_uri": sink.url("/"),
+    }
+    conf = aodh_config(tmp_path, url, "fake://", eventalarm_ifa={"port": 0}, keystone_authtoken=authtoken)
+    process = spawn([console_script("eventalarm-ifa-api"), "--config-file", str(conf)])
+    return process, process.wait_for_log(r"Serving on (http://\S+)")[1]
+
+
 def test_the_service_asks_keystone(
     aodh_sqlite_url: str, tmp_path: pathlib.Path, spawn: Spawn, webhook_sink: WebhookSink
 ) -> None:
@@ -73,18 +87,7 @@ def test_the_service_asks_keystone(
     schema.upgrade(opened)
     opened.dispose()
     keystone(webhook_sink)
-    # auth_type admin_token: the service shows a token of its own instead of asking Keystone for one.
-    authtoken = {
-        "auth_type": "admin_token",
-        "endpoint": webhook_sink.url("/v3"),
-        "token": "service-token",
-        "www_authenticate_uri": webhook_sink.url("/"),
-    }
-    conf = aodh_config(
-        tmp_path, aodh_sqlite_url, "fake://", eventalarm_ifa={"port": 0}, keystone_authtoken=authtoken
-    )
-    process = spawn([console_script("eventalarm-ifa-api"), "--config-file", str(conf)])
-    root = process.wait_for_log(r"Serving on (http://\S+)")[1]
+    process, root = start(aodh_sqlite_url, tmp_path, spawn, webhook_sink)
 
     status, problem, headers = ask(f"{root}/ifa/v1/alarms")
     assert (status, problem["status"]) == (401, 401)

@@ -11,7 +11,7 @@ from oslo_middleware import http_proxy_to_wsgi
 from eventalarm.conf_ifa import IFA_GROUP
 from eventalarm.ifa_shim import options
 from eventalarm.ifa_shim.alarms import Alarms
-from eventalarm.ifa_shim.api import problems
+from eventalarm.ifa_shim.api import problems, ui
 from eventalarm.ifa_shim.api.bodies import Limits
 from eventalarm.ifa_shim.api.callers import Guard, Identity
 from eventalarm.ifa_shim.api.document import ApiDocument, DocumentResource, load
@@ -30,8 +30,8 @@ from eventalarm.storage.subscriptions import Subscriptions
 
 DOCUMENT: Final = "/openapi.json"
 API_VERSIONS: Final = ("/vnffm/api_versions", "/vnffm/v1/api_versions")
-PUBLIC: Final = frozenset({DOCUMENT, *API_VERSIONS})
-PREFIXES: Final = ("/ifa", "/vnffm", DOCUMENT)
+PUBLIC: Final = frozenset({DOCUMENT, *API_VERSIONS, *ui.PATHS})
+PREFIXES: Final = ("/ifa", "/vnffm", DOCUMENT, ui.PATH)
 KEYSTONE: Final = "keystone"
 
 
@@ -93,6 +93,8 @@ def build(conf: Any, database: Database) -> falcon.App[Any, Any]:
         "/vnffm/v1/subscriptions": subscriptions,
         "/vnffm/v1/subscriptions/{subscription_id}": FaultSubscription(subscriptions),
         **dict.fromkeys(API_VERSIONS, ApiVersions(edge.links)),
+        ui.PATH: ui.Page(api.public_url, conf[IFA_GROUP].auth_mode),
+        **{f"{ui.PATH}/{name}": ui.Asset(name) for name in ui.FILES},
     }
     for path, resource in routes.items():
         app.add_route(path, resource)

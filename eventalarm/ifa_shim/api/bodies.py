@@ -52,5 +52,6 @@ class Limits:
         """Look at what the client accepts, once it is known that there is something to answer."""
         if not hasattr(resource, f"on_{req.method.lower()}"):
             return
-        if not (req.client_accepts(JSON) or req.client_accepts("application/problem+json")):
-            raise falcon.HTTPNotAcceptable(description=f"this service answers {JSON}")
+        answered = getattr(resource, "media_types", (JSON, "application/problem+json"))
+        if not any(map(req.client_accepts, answered)):
+            raise falcon.HTTPNotAcceptable(description=f"this service answers {answered[0]}")
