@@ -16,7 +16,7 @@ from eventalarm.delivery.courier import OutboxCourier
 from eventalarm.ifa_shim.alarms import Alarms
 from eventalarm.ifa_shim.herald import announced, new_id
 from eventalarm.ifa_shim.notices import Style
-from eventalarm.ifa_shim.record import IfaAlarm
+from eventalarm.ifa_shim.record import IfaAlarm, rfc3339
 from eventalarm.ifa_shim.settings import Settings
 from eventalarm.ifa_shim.subscribers import Subscribers
 from eventalarm.ifa_shim.tale import Tale
@@ -33,8 +33,9 @@ from eventalarm.storage.within import Within
 
 SCAN: Final = 5000
 AT_ONCE: Final = 100
-# Two hosts' clocks may differ by this much; then an alarm is told that its subscriber could have read.
-SKEW: Final = datetime.timedelta(seconds=5)
+# Aodh's clock and that of the IFA API may differ by this much; what was raised so shortly before somebody
+# subscribed is told once too often.
+SKEW: Final = datetime.timedelta(seconds=0.5)
 ESTIMATED: Final = "raised_time=estimated"
 
 Clock = Callable[[], datetime.datetime]
@@ -104,9 +105,8 @@ class Reconciler:
                 self._follow(tale, one, alarms.get(one.told_id), ended.get(one.life))
             for alarm in alarms.values():
                 if alarm.active and snapshot.of(alarm.project_id):
-                    until = before if ESTIMATED in alarm.fault_details else alarm.raised_time + SKEW
                     row = rows.get(alarm.aodh_alarm_id) or {}
-                    tale.stands(alarm, row, self._now(), until=until or NEVER)
+                    tale.stands(alarm, row, self._now(), until=_news_until(alarm, before))
             tale.write(connection)
             outgoing = announced(tale.notices, snapshot, self._style)
             shipment = self._courier.ship(
@@ -151,3 +151,12 @@ class Reconciler:
             return
         over = now.cleared_time if now is not None and same else ended
         tale.clear(before, self._now(), cleared_time=over)
+
+
+def _news_until(alarm: IfaAlarm, before: datetime.datetime | None) -> datetime.datetime:
+    """Return until when one must have subscribed to be told that *alarm* was raised."""
+    if ESTIMATED in alarm.fault_details:
+        return before or NEVER
+    # Our own evaluator tells whoever subscribed before; lives that others began are named by their time.
+    others = alarm.life == rfc3339(alarm.raised_time)
+    return alarm.raised_time + SKEW if others else alarm.raised_time

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import aiohttp
-
 from eventalarm.delivery import action
 from eventalarm.delivery.http import HttpSender
 from eventalarm.delivery.ports import Destination
 from eventalarm.delivery.threads import Threads
 from eventalarm.exceptions import DeliveryError, InvalidOption
 from eventalarm.ifa_shim.subscribers import Subscribers
-from eventalarm.ifa_shim.tokens import Tokens
+from eventalarm.ifa_shim.tokens import Tokens, basic
 from eventalarm.model import Delivery
 from eventalarm.storage.subscriptions import Subscription
 
@@ -55,8 +53,7 @@ class SubscriberSender:
         headers = {}
         if BASIC in kinds:
             params = secret.get("paramsBasic") or {}
-            basic = aiohttp.BasicAuth(params.get("userName") or "", params.get("password") or "", "utf-8")
-            headers["Authorization"] = basic.encode()
+            headers["Authorization"] = basic(params.get("userName"), params.get("password"))
         return await self._post(to, delivery, headers)
 
     async def close(self) -> None:

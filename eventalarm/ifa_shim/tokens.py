@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import aiohttp
 import cachetools
 
 from eventalarm.delivery import action
@@ -19,6 +19,12 @@ from eventalarm.exceptions import DeliveryError
 MARGIN: Final = 10.0
 LIFETIME: Final = 300.0
 MOST: Final = 1000
+
+
+def basic(name: object, password: object) -> str:
+    """Return the header of HTTP's basic authentication."""
+    text = f"{name or ''}:{password or ''}"
+    return f"Basic {base64.b64encode(text.encode()).decode()}"
 
 
 class Tokens:
@@ -48,8 +54,8 @@ class Tokens:
             del self._kept[subscription_id]
 
     async def _fetch(self, client: Mapping[str, Any]) -> tuple[str, float]:
-        basic = aiohttp.BasicAuth(client.get("clientId") or "", client.get("clientPassword") or "", "utf-8")
-        headers = {"Authorization": basic.encode(), "Accept": "application/json"}
+        credentials = basic(client.get("clientId"), client.get("clientPassword"))
+        headers = {"Authorization": credentials, "Accept": "application/json"}
         asked_at = self._monotonic()
         try:
             url = action.http_url(str(client.get("tokenEndpoint") or ""))

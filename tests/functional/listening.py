@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,13 +39,10 @@ class Listening:
         courier = OutboxCourier(Outbox(database), self.worker, announcer=self.notifications.herald)
         self.engine = EngineHarness(database, courier=courier)
         self.notifier: Notifier = self.notifications.notifier(self.worker)
-        self.committed: list[float] = []
 
     def process(self, *events: dict[str, Any]) -> None:
-        """Evaluate events as one batch; remember when the batch was committed."""
-        report = self.engine.process(*events)
-        assert not report.reasons["refused"]
-        self.committed.append(time.time())
+        """Evaluate events as one batch."""
+        assert not self.engine.process(*events).reasons["refused"]
 
     def close(self) -> None:
         self.worker.stop(1.0)
