@@ -76,7 +76,8 @@ class Dispatcher:
         self._term = term(options.lease, options.poll_interval)
         self._lease = Lease(self._term)
         self._lanes = Lanes(options.max_in_memory, options.concurrency)
-        self._database = Threads("outbox", DATABASE_THREADS).run
+        self._threads = Threads("outbox", DATABASE_THREADS)
+        self._database = self._threads.run
         self._recorder = Recorder(
             outbox,
             self._lease,
@@ -182,6 +183,8 @@ class Dispatcher:
         except (Retryable, TimeoutError):
             LOG.warning("The outbox is out of reach; others take over when the lease has ended")
         await _end([heartbeat])
+        # What was broken off still uses its connection, which the owner of the database may close next.
+        await self._threads.settle(LAST_WORDS)
         await self._sender.close()
 
     async def _last_words(self) -> None:

@@ -27,6 +27,7 @@ class Threads:
         self._name = name
         self._timeout = timeout
         self._rest = rest
+        self._limit = limit
         self._places = asyncio.Semaphore(limit)
         self._lock = threading.Lock()
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -64,6 +65,13 @@ class Threads:
             if answer.done() and not answer.cancelled():
                 raise  # the call's own error
             raise DeliveryError("timeout", f"no answer within {self._timeout} s") from exc
+
+    async def settle(self, seconds: float) -> None:
+        """Wait up to *seconds* until no call is under way, also none that nobody waits for any more."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for _ in range(self._limit):
+                    await self._places.acquire()
 
     def _hand_over(self, call: Callable[[], None]) -> None:
         with self._lock:

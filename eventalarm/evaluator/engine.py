@@ -15,15 +15,12 @@ from typing import Generic, TypeVar
 
 from eventalarm.evaluator.alarm_cache import AlarmCache
 from eventalarm.evaluator.books import Books, Courier
-from eventalarm.evaluator.decide import Reason, Situation, clears, decide
+from eventalarm.evaluator.judge import Case, Judge, Match, on_object
 from eventalarm.evaluator.ledger import Ledger, Subject
-from eventalarm.evaluator.life import Life
-from eventalarm.evaluator.query import Verdict, Watch
-from eventalarm.evaluator.time_constraint import within_time_constraints
 from eventalarm.evaluator.timekeeper import Timekeeper, is_timed
 from eventalarm.evaluator.timekeeper import ids as timer_ids
-from eventalarm.exceptions import InvalidRule, Retryable
-from eventalarm.model import UTC, Alarm, Event, Transition
+from eventalarm.exceptions import Retryable
+from eventalarm.model import UTC, Event, Transition
 from eventalarm.storage import text, timers
 from eventalarm.storage.alarms import NEVER
 from eventalarm.storage.database import Database
@@ -49,16 +46,6 @@ class EngineOptions:
     record_history: bool
     max_candidates: int
     beside_aodh_listener: bool = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Match:
-    """That an event concerns an alarm."""
-
-    alarm_id: str
-    project_id: str
-    verdict: Verdict
-    subject: Subject
 
 
 @dataclasses.dataclass(slots=True)
@@ -94,6 +81,7 @@ class Engine(Generic[S]):
         self._cache = cache
         self._courier = courier
         self._books = Books(courier, record_history=options.record_history)
+        self._judge = Judge(cache, types=options.types, clear_mode=options.clear_mode)
         self._options = options
         self._clock = clock
         self._trace = trace
@@ -151,7 +139,7 @@ class Engine(Generic[S]):
             if candidates:
                 about = self._subject(event, now)
                 for c in candidates:
-                    subject = about if c.managed_object is None else _on_object(about, c.managed_object)
+                    subject = about if c.managed_object is None else on_object(about, c.managed_object)
                     matches.append(Match(c.alarm_id, project_id, c.verdict, subject))
         return matches
 
@@ -201,9 +189,9 @@ class Engine(Generic[S]):
         with self._database.begin() as connection:
             transaction = Transaction(connection)
             ledger, keeper, picture = self._load(transaction, matches, now)
-            case = _Case(ledger, keeper, now, reasons)
+            case = Case(ledger, keeper, now, reasons)
             for match in matches:
-                reasons[self._evaluate(case, match)] += 1
+                reasons[self._judge(case, match)] += 1
             shipment, transitions = self._books.write(transaction, ledger, keeper, picture, now)
         report.reasons.update(reasons)
         report.transitions.extend(transitions)
@@ -239,99 +227,6 @@ class Engine(Generic[S]):
             now=now,
         )
         return ledger, keeper, picture
-
-    def _evaluate(self, case: _Case, match: Match) -> Reason:
-        alarm = case.ledger.alarms.get(match.alarm_id)
-        gone = None
-        if alarm is None:
-            gone = Reason.DELETED
-        elif not alarm.enabled or alarm.definition.type not in self._options.types:
-            gone = Reason.DISABLED
-        elif alarm.definition.project_id != match.project_id:
-            gone = Reason.MOVED
-        if alarm is None or gone is not None:
-            self._cache.forget(match.project_id, match.alarm_id)
-            return gone or Reason.DELETED
-        try:
-            rule = self._cache.rule(alarm.definition)
-        except InvalidRule:
-            return Reason.BAD_RULE
-        event = match.subject.event
-        verdict = rule.verdict(event, case.now) if rule.watches(event.event_type) else Verdict.NOTHING
-        if not isinstance(rule, Life):
-            return self._decide(case, alarm, rule, match.subject, verdict)
-        return self._live(case, alarm, rule, match.subject, verdict)
-
-    def _decide(self, case: _Case, alarm: Alarm, rule: Watch, subject: Subject, verdict: Verdict) -> Reason:
-        decision = decide(self._situation(case, alarm, rule, subject, verdict))
-        case.ledger.apply(alarm, subject, decision, verdict)
-        return decision.reason
-
-    def _situation(
-        self, case: _Case, alarm: Alarm, rule: Watch, subject: Subject, verdict: Verdict
-    ) -> Situation:
-        ledger, place = case.ledger, subject.managed_object
-        return Situation(
-            alarm=alarm,
-            rule=rule,
-            verdict=verdict,
-            event_time=subject.event_time,
-            occurrence=ledger.occurrence(alarm.alarm_id, place),
-            others_raised=ledger.others_raised(alarm.alarm_id, place),
-            seen=ledger.seen(alarm.alarm_id, subject),
-            in_time=within_time_constraints(alarm.time_constraints, case.now),
-            clears=clears(self._options.clear_mode, alarm.definition),
-        )
-
-    def _live(self, case: _Case, alarm: Alarm, rule: Life, subject: Subject, verdict: Verdict) -> Reason:
-        """Settle a match of a ``notification`` alarm, which may have timers and a severity of its own."""
-        ledger, keeper, place = case.ledger, case.keeper, subject.managed_object
-        severity, unknown = rule.severity(subject.event)
-        case.reasons["unknown_severity"] += unknown
-        situation = self._situation(case, alarm, rule, subject, verdict)
-        before = situation.occurrence
-        situation = dataclasses.replace(
-            situation,
-            holds=rule.timers.hold_down is not None,
-            held=keeper is not None and keeper.held(alarm.alarm_id, place),
-            severity_changed=severity is not None and before is not None and before.severity != severity,
-        )
-        decision = decide(situation)
-        ledger.apply(alarm, subject, decision, verdict, severity=severity)
-        if keeper is not None:
-            whole = ledger.occurrence(alarm.alarm_id, "")
-            keeper.follow(
-                alarm.definition,
-                rule,
-                subject,
-                verdict=verdict,
-                decision=decision,
-                raised=_is_raised(ledger, alarm.alarm_id, place),
-                heard_before=whole is not None,
-            )
-            if place and whole is not None and whole.raised and rule.timers.absence_after is not None:
-                # Nothing at all had come; now something did.
-                self._live(case, ledger.alarms[alarm.alarm_id], rule, _on_object(subject, ""), verdict)
-        return decision.reason
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Case:
-    """What the matches of one transaction are settled with; ``reasons`` counts what else is worth it."""
-
-    ledger: Ledger
-    keeper: Timekeeper | None
-    now: datetime.datetime
-    reasons: Counter[str]
-
-
-def _is_raised(ledger: Ledger, alarm_id: str, managed_object: str) -> bool:
-    life = ledger.occurrence(alarm_id, managed_object)
-    return life is not None and life.raised
-
-
-def _on_object(about: Subject, managed_object: str) -> Subject:
-    return dataclasses.replace(about, managed_object=text.key(managed_object))
 
 
 def _portions(matches: list[Match], size: int) -> list[list[Match]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from eventalarm.evaluator.expression import Either, Every, Not, PresenceCondition, Test
@@ -47,7 +47,8 @@ class Finding:
 class Explanation:
     """The verdict on an event and what led to it. ``clears`` is None when the rule has no clear part.
 
-    ``managed_object`` is the one whose occurrence the event would change.
+    ``managed_object`` is the one whose occurrence the event would change. ``then`` says what severity it
+    would have, and what the event sets going that happens by itself.
     """
 
     verdict: Verdict
@@ -55,10 +56,12 @@ class Explanation:
     raises: Finding
     clears: Finding | None
     bad_traits: tuple[str, ...]
+    then: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return everything as lines of text, the verdict first."""
         said = [f"The event {WORDS[self.verdict]} (managed object: {self.managed_object or 'none'})."]
+        said += self.then
         said += self.raises.lines()
         if self.clears is not None:
             said += self.clears.lines()
@@ -99,7 +102,26 @@ def explain(
         raises=raises,
         clears=clear,
         bad_traits=tuple(event.bad_traits),
+        then=tuple(_then(rule, event, verdict)) if isinstance(rule, Life) else (),
     )
+
+
+def _then(rule: Life, event: Event, verdict: Verdict) -> Iterator[str]:
+    """Tell what follows from the event apart from the verdict."""
+    timers = rule.timers
+    if verdict is Verdict.NOTHING:
+        return
+    if verdict is Verdict.RECOVERED and timers.hold_down is not None:
+        yield f"The clear is held: it is told {timers.hold_down:g} seconds later if no match comes before."
+    if verdict is Verdict.MATCH and timers.clear_after is not None:
+        yield f"The alarm clears by itself {timers.clear_after:g} seconds after the latest such event."
+    if timers.absence_after is not None:
+        yield f"The alarm is raised when no such event comes for {timers.absence_after:g} seconds."
+    word, unknown = rule.severity(event)
+    if verdict is Verdict.MATCH and rule.severity_from:
+        seen = _shown(event.first_trait((rule.severity_from,)))
+        said = word or (f"unknown, {seen} is no X.733 word" if unknown else "not said")
+        yield f"Severity (trait {rule.severity_from}): {said}."
 
 
 def _half(asked: str, half: Half, event: Event, now: datetime.datetime) -> Finding:

@@ -72,12 +72,13 @@ class Timekeeper:
         verdict: Verdict,
         decision: Decision,
         raised: bool,
-        heard_before: bool = True,
+        own: bool = True,
     ) -> None:
         """Take in what an event did.
 
         :param raised: whether the object is raised now.
-        :param heard_before: whether anything was known of the alarm itself (the object without a name).
+        :param own: whether the event is about this object; else it is the alarm itself that is awaited no
+            more, since one of its objects turned up.
         """
         managed_object = subject.managed_object
         place = (definition, managed_object)
@@ -95,12 +96,14 @@ class Timekeeper:
         elif not raised:
             self._drop(*place, TimerKind.CLEAR_AFTER)
             self._drop(*place, TimerKind.HOLD_DOWN)
-        if rule.timers.absence_after is not None:
+        if own and rule.timers.absence_after is not None:
             self._arm(*place, TimerKind.ABSENCE, rule.timers.absence_after)
-            first = self.get(definition.alarm_id, "", TimerKind.ABSENCE)
-            if managed_object and first is not None and first.due_at is not None and not heard_before:
-                # The first object is known now: it is awaited from here on, not the alarm as a whole.
-                self.rest(definition, "", TimerKind.ABSENCE)
+
+    def turned_up(self, definition: AlarmDefinition) -> None:
+        """Await the alarm itself no more: the first of its objects is known."""
+        whole = self.get(definition.alarm_id, "", TimerKind.ABSENCE)
+        if whole is not None and whole.due_at is not None:
+            self.rest(definition, "", TimerKind.ABSENCE)
 
     def still_due(self, timers: Iterable[Timer]) -> list[Timer]:
         """Return those that are due as they stand now, which may be as another process left them."""

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim.record import EventType, ResourceKind, Severity
+from eventalarm.model import FAULT_SEVERITIES
 
 SEVERITIES: Final = {"critical": "CRITICAL", "moderate": "MAJOR", "low": "WARNING"}
 
@@ -184,8 +185,12 @@ class Settings:
         return {name: place for place, name in enumerate(dict.fromkeys(named))}
 
     def severity(self, aodh: str | None) -> Severity:
-        """Return the severity of an alarm that stands, from Aodh's word."""
-        return self.severities.get((aodh or "").lower(), self.undefined_severity)
+        """Return the severity of an alarm that stands, from Aodh's word or from one of X.733 itself."""
+        word = aodh or ""
+        known = self.severities.get(word.lower())
+        if known is None and word.upper() in FAULT_SEVERITIES:
+            return Severity(word.upper())
+        return known or self.undefined_severity
 
     def override(self, *names: str) -> Severity | None:
         """Return the severity that the deployer fixed for one of *names* (alarm name, fault type)."""

@@ -19,7 +19,7 @@ import tenacity
 from eventalarm.exceptions import Retryable
 from eventalarm.model import DeliveryState
 from eventalarm.storage.database import Database
-from eventalarm.storage.tables import acknowledgement, alarm, delivery, occurrence, transition, worker
+from eventalarm.storage.tables import acknowledgement, alarm, delivery, occurrence, timer, transition, worker
 
 FINISHED: Final = (DeliveryState.DELIVERED.value, DeliveryState.FAILED.value)
 TRIES: Final = 8
@@ -83,6 +83,13 @@ SWEEPS: Final = (
         acknowledgement.c.object_id,
         acknowledgement.c.acknowledged_at,
         others=_none(alarm.c.alarm_id == acknowledgement.c.alarm_id),
+    ),
+    Sweep(
+        "timers of deleted alarms",
+        timer.c.timer_id,
+        timer.c.armed_at,
+        timer.c.due_at.is_(None),
+        _none(alarm.c.alarm_id == timer.c.alarm_id),
     ),
 )
 # A worker whose row has expired can never renew it, so that its age needs no margin.

@@ -87,6 +87,8 @@ def test_what_goes_and_what_stays(opened: database.Database) -> None:
     delivery(opened, "done-new", "waiting-new", "delivered", NEW)
     for of, at in (("alarm", OLD), ("gone", OLD), ("gone-new", NEW)):
         insert(opened, tables.acknowledgement, object_id=of, alarm_id=of, acknowledged_at=at)
+        insert(opened, tables.timer, timer_id=of, alarm_id=of, armed_at=at)
+    insert(opened, tables.timer, timer_id="awaited", alarm_id="gone", armed_at=OLD, due_at=OLD)
     insert(opened, tables.worker, worker_id="dead", expires_at=NEW)
     insert(opened, tables.worker, worker_id="alive", expires_at=NOW + DAY)
 
@@ -101,6 +103,7 @@ def test_what_goes_and_what_stays(opened: database.Database) -> None:
         *("cleared", "cleared-new", "raised", "waiting", "orphan"),
     }
     assert names(opened, tables.acknowledgement.c.object_id) == {"alarm", "gone-new"}
+    assert names(opened, tables.timer.c.timer_id) == {"alarm", "gone-new", "awaited"}
     assert names(opened, tables.worker.c.worker_id) == {"alive"}
     assert removed == {
         "deliveries": 2,
@@ -108,6 +111,7 @@ def test_what_goes_and_what_stays(opened: database.Database) -> None:
         "occurrences": 0,
         "occurrences of deleted alarms": 0,
         "acknowledgements of deleted alarms": 1,
+        "timers of deleted alarms": 1,
         "workers": 1,
     }
 
@@ -210,6 +214,7 @@ def test_the_command(aodh_sqlite_url: str, tmp_path: pathlib.Path) -> None:
         "  occurrences": "0",
         "  occurrences of deleted alarms": "0",
         "  acknowledgements of deleted alarms": "0",
+        "  timers of deleted alarms": "0",
         "  workers": "0",
     }
     opened.dispose()

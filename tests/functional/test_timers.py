@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
 from tests.builders import UPDATE, event_body
 from tests.engine_harness import (
     AodhStorage,
+    alarm_row,
+    insert_alarms,
     occurrences,
     open_database,
     read_alarm,
@@ -165,12 +168,12 @@ def test_absence_of_objects_that_turn_up(database: Database, listener: Listener)
     assert state(database, alarm) == "alarm"
     listener.tell("alive", "vm-1")
     assert state(database, alarm) == "ok"
+    assert timers(database) == [("absence", "", False), ("absence", "vm-1", True)]
     listener.tell("alive", "vm-2")
     make_due(database, managed_object="vm-2")
     listener.runner.step()
     raised = [row["managed_object"] for row in occurrences(database, raised=True)]
     assert raised == ["vm-2"]
-    assert sum(waits for _, _, waits in timers(database, managed_object="vm-1")) == 1
 
 
 def test_the_first_object_disarms_the_alarm_itself(database: Database, listener: Listener) -> None:
@@ -322,3 +325,29 @@ def test_an_unknown_severity_is_counted(database: Database, listener: Listener) 
     notification_alarm(database, {**RULE, "severity_from": "level"})
     report = listener.engine.process(event_body(state="error", level="awful"), event_body(state="error"))
     assert report.reasons["unknown_severity"] == 1
+
+
+def timer_statements(database: Database, *events: Any, listener: Listener) -> list[str]:
+    """Return the first words of the statements on timers that a batch sends."""
+    seen: list[str] = []
+
+    def note(conn: Any, cursor: Any, statement: str, *args: Any) -> None:
+        if "eventalarm_timer" in statement:
+            seen.append(statement.split(maxsplit=1)[0])
+
+    sa.event.listen(database.engine, "before_cursor_execute", note)
+    listener.engine.process(*events)
+    sa.event.remove(database.engine, "before_cursor_execute", note)
+    return seen
+
+
+def test_what_timers_cost_a_batch(database: Database, listener: Listener) -> None:
+    """Nothing for alarms without timers, the same for any number of others."""
+    insert_alarms(database, alarm_row(rule={"event_type": "*"}))
+    notification_alarm(database, {**RULE, "severity_from": "level"})
+    batch = [event_body(state="error", resource_id=f"vm-{n}") for n in range(3)]
+    assert timer_statements(database, *batch, listener=listener) == []
+    notification_alarm(database, {**RULE, "clear_after": HOUR, "hold_down": HOUR}, project_id="other")
+    for count in (1, 40):
+        batch = [event_body(state="error", resource_id=f"vm-{n}", project="other") for n in range(count)]
+        assert timer_statements(database, *batch, listener=listener) == ["SELECT", "INSERT"]

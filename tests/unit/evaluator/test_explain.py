@@ -55,6 +55,27 @@ def test_every_question_is_answered() -> None:
     ]
 
 
+def test_what_follows_from_the_event_is_told() -> None:
+    timed = {"query": [on("x", "a")], "clear": {"query": [on("x", "b")]}, "hold_down": 2.5, "clear_after": 60}
+    said = explained({**timed, "severity_from": "level"}, x="a", level="Major").then
+    assert said == (
+        "The alarm clears by itself 60 seconds after the latest such event.",
+        "Severity (trait level): MAJOR.",
+    )
+    assert explained({**timed, "severity_from": "level"}, x="a", level="bad").then[1:] == (
+        "Severity (trait level): unknown, 'bad' is no X.733 word.",
+    )
+    assert explained({**timed, "severity_from": "level"}, x="a").then[1:] == (
+        "Severity (trait level): not said.",
+    )
+    assert explained(timed, x="b").lines()[1] == (
+        "The clear is held: it is told 2.5 seconds later if no match comes before."
+    )
+    beat = {"query": [on("x", "a")], "absence": {"after": 30}}
+    assert explained(beat, x="a").then == ("The alarm is raised when no such event comes for 30 seconds.",)
+    assert explained(timed, x="c").then == ()
+
+
 def test_event_rules_are_explained_too() -> None:
     stock = rule(UPDATE, condition("count", 5, "ge"), resource_id="vm-1", state="error")
     said = explained(stock, "event", resource_id="vm-1", state="error", count=5)
