@@ -53,13 +53,20 @@ def own_life(
         steps.insert(0, Step(StepKind.RAISED, occurrence.raised_at))
     if occurrence.raised and occurrence.hits > 1 and len(steps) == 1 and occurrence.changed_at is not None:
         # The repetitions were not read, or are no longer kept; the last one left its time.
-        steps.append(Step(StepKind.REPEATED, occurrence.changed_at))
+        steps.append(Step(StepKind.REPEATED, occurrence.changed_at, severity=_latest(occurrence, alarm)))
     life = Life(occurrence.raised_at, None, None, (steps[0],), hits=max(occurrence.hits, 1))
     for step in sorted([*steps[1:], *_edits(occurrence, edits)], key=lambda step: step.at):
         life = _follow(life, step, settings)
     if life.open and not occurrence.raised:
         life = life.clear(Step(StepKind.CLEARED, occurrence.cleared_at or occurrence.raised_at))
     return _present(life, transitions, alarm, settings)
+
+
+def _latest(occurrence: Occurrence, alarm: AodhAlarm | None) -> str | None:
+    """Return the word of the newest event, where the rule takes the severity from its events."""
+    if occurrence.severity is None or alarm is None or not alarm.rule.get("severity_from"):
+        return None
+    return occurrence.severity.lower()
 
 
 def _step(transition: OwnStep) -> Step:
@@ -93,7 +100,9 @@ def _follow(life: Life, step: Step, settings: Settings) -> Life:
     if step.kind is StepKind.CLEARED:
         return life.clear(step) if life.open else life
     if step.kind is StepKind.REPEATED:
-        change = life.change if settings.repeat_is_change else life.add
+        before = next((earlier.severity for earlier in reversed(life.steps) if earlier.severity), None)
+        other = step.severity is not None and before is not None and step.severity != before
+        change = life.change if other or settings.repeat_is_change else life.add
         return change(step, last_hit_at=step.at)
     return life.change(step) if life.open else life
 
