@@ -1,0 +1,142 @@
+"""The page for NFVOs, command by command, against the standalone service."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from eventalarm.standalone import hints
+from tests.functional.helpers import WebhookSink, wait_until
+from tests.functional.test_standalone import Standalone, running
+
+PAGE = pathlib.Path(__file__).parents[2] / "doc" / "source" / "nfvo.rst"
+CALLBACK = "/nfvo"
+# Changes by people are told with the next round; the page must not take half a minute.
+OPTIONS = "[eventalarm_ifa]\nreconcile_interval = 1\n"
+
+
+def blocks() -> dict[str, str]:
+    """Return the commands under each heading, those of several blocks one after the other."""
+    found: dict[str, str] = {}
+    heading = ""
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        if line and re.fullmatch(r"=+", lines[number + 1] if number + 1 < len(lines) else ""):
+            heading = line
+        elif line.startswith("    "):
+            found[heading] = found.get(heading, "") + line[4:] + "\n"
+        elif not line and heading in found:
+            found[heading] += "\n"
+    return found
+
+
+class Nfvo:
+    """Types the commands of the page; ``said`` are the notifications that it heard."""
+
+    def __init__(self, cloud: Standalone, sink: WebhookSink, folder: pathlib.Path) -> None:
+        self._commands = blocks()
+        self._folder = folder
+        self._sink = sink
+        self.env = {
+            "CLOUD": cloud.endpoint,
+            "PROJECT": hints.project(),
+            "SERVER": hints.instance(),
+            "CALLBACK": sink.url(CALLBACK),
+            "FAULT": str(cloud.data_dir / "fault.json"),
+            "RECOVERY": str(cloud.data_dir / "recovery.json"),
+        }
+        self.env["WHO"] = f"X-Project-Id: {hints.project()}"
+
+    def types(self, heading: str) -> list[Any]:
+        """Run what stands under *heading*; return the JSON documents that it printed."""
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", self._commands.pop(heading)],
+            cwd=self._folder,
+            env={**os.environ, **self.env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{heading}: {done.stdout} {done.stderr}"
+        decoder, found, text = json.JSONDecoder(), [], done.stdout.strip()
+        while text:
+            document, end = decoder.raw_decode(text)
+            found.append(document)
+            text = text[end:].strip()
+        return found
+
+    def hears(self, count: int) -> Any:
+        """Return the newest notification once there are *count*."""
+        posts = wait_until(lambda: self._posts(count), 60, f"{count} notifications")
+        assert len(posts) == count
+        return posts[-1]
+
+    def _posts(self, count: int) -> list[Any]:
+        found = [request.json for request in self._sink.at(CALLBACK) if request.method == "POST"]
+        return found if len(found) >= count else []
+
+    @property
+    def untyped(self) -> set[str]:
+        return set(self._commands)
+
+
+@pytest.fixture
+def nfvo(tmp_path: pathlib.Path, webhook_sink: WebhookSink) -> Iterator[Nfvo]:
+    webhook_sink.behave(CALLBACK, statuses=[204])
+    overrides = tmp_path / "data" / "conf.d"
+    overrides.mkdir(parents=True)
+    (overrides / "nfvo.conf").write_text(OPTIONS)
+    with running(tmp_path / "data", tmp_path / "log") as cloud:
+        yield Nfvo(cloud, webhook_sink, tmp_path)
+
+
+def test_an_nfvo_with_nothing_but_http(nfvo: Nfvo) -> None:
+    nfvo.types("Before")
+    (versions,) = nfvo.types("Is it there?")
+    assert "1.3.0" in [one["version"] for one in versions["apiVersions"]]
+    (subscription,) = nfvo.types("Subscribe")
+    nfvo.env["SUBSCRIPTION"] = subscription["id"]
+
+    created, _ = nfvo.types("A server to watch")
+    nfvo.env["ALARM"] = created["alarm_id"]
+    raised = nfvo.hears(1)
+    assert (raised["notificationType"], raised["subscriptionId"]) == ("AlarmNotification", subscription["id"])
+    assert raised["alarm"]["id"] == created["alarm_id"]
+    assert raised["alarm"]["managedObjectId"] == hints.instance()
+    assert raised["alarm"]["perceivedSeverity"] == "MAJOR"
+    ((listed,),) = nfvo.types("What is wrong now?")
+    assert (listed["alarmId"], listed["alarmRaisedTime"]) == (
+        created["alarm_id"],
+        raised["alarm"]["alarmRaisedTime"],
+    )
+
+    nfvo.types("Somebody edits it")
+    changed = nfvo.hears(2)
+    assert (changed["notificationType"], changed["alarm"]["perceivedSeverity"]) == (
+        "AlarmNotification",
+        "CRITICAL",
+    )
+    assert "alarmChangedTime" in changed["alarm"]
+    (acknowledged,) = nfvo.types("Acknowledge")
+    assert acknowledged == {"ackState": "ACKNOWLEDGED"}
+
+    nfvo.types("It is over")
+    cleared = nfvo.hears(3)
+    assert (cleared["notificationType"], cleared["alarmId"]) == (
+        "AlarmClearedNotification",
+        created["alarm_id"],
+    )
+    pages = nfvo.types("What happened?")
+    assert [entry["kind"] for page in pages for entry in page] == ["raised", "changed", "cleared"]
+    assert [len(page) for page in pages] == [2, 1]
+    assert pages[1][0]["time"] == cleared["alarmClearedTime"]
+    assert nfvo.types("Leave") == []
+    assert nfvo.untyped == set()
