@@ -260,7 +260,7 @@ function ask(problem) {
 $("enter").addEventListener("submit", (event) => {
   event.preventDefault();
   const name = (keystone ? $("token") : $("project")).value.trim();
-  if (!name) return;
+  if (!name && !keystone) return;
   become({ [keystone ? "token" : "project"]: name, everywhere: $("everywhere").checked });
   $("token").value = "";
   $("refused").textContent = "";
