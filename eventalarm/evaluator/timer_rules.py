@@ -100,7 +100,9 @@ def asked_for(
         elif timer.version != alarm.definition.version:
             puts.append(_from_now(fresh, rule, alarm.definition, now))
     if rule.timers.clear_after is not None:
-        missing = [one for one in objects if (TimerKind.CLEAR_AFTER, one) not in rows]
+        # Where a clear is held, the time may have been over already.
+        kinds = (TimerKind.CLEAR_AFTER, TimerKind.HOLD_DOWN)
+        missing = [one for one in objects if not any((kind, one) in rows for kind in kinds)]
         puts += [_new(alarm, one, TimerKind.CLEAR_AFTER, rule.timers.clear_after, now) for one in missing]
     if rule.timers.absence_after is not None and not any(kind is TimerKind.ABSENCE for kind, _ in rows):
         place = rule.expected_object or ""

@@ -106,7 +106,7 @@ def test_who_refuses_packs_gets_single_letters(
 def test_what_is_held_when_a_process_stops_is_sent_by_another(
     database: Database, webhook_sink: WebhookSink
 ) -> None:
-    """Red when what is held does not count as held: it is handed back while it waits, and sent twice."""
+    """Red when what is held is forgotten at the end."""
     url = webhook_sink.url("/left")
     one = make_dispatcher(Outbox(database), pack_window=60.0)
     one.start()
@@ -123,6 +123,19 @@ def test_what_is_held_when_a_process_stops_is_sent_by_another(
     assert Counter(name for r in webhook_sink.requests for name in letters(r)) == Counter(
         item.delivery_id for item in items
     )
+
+
+def test_what_is_held_is_no_stray(database: Database, webhook_sink: WebhookSink) -> None:
+    """Red when what is held does not count as held: it is handed back while it waits, and sent twice."""
+    url = webhook_sink.url("/held")
+    one = make_dispatcher(Outbox(database), pack_window=1.5, lease=0.4)
+    one.start()
+    wait_until(lambda: one.owner)
+    items = [make_delivery(url) for _ in range(5)]
+    send(one, database, items)
+    wait_until(lambda: all_are(database, "delivered"))
+    one.stop(1.0)
+    assert [len(letters(request)) for request in webhook_sink.requests] == [1, 4]
 
 
 def test_what_is_claimed_behind_is_ours_alone(database: Database) -> None:

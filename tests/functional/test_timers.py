@@ -75,6 +75,7 @@ def test_clear_after_the_latest_match(database: Database, listener: Listener) ->
     listener.runner.step()
     assert state(database, alarm) == "alarm"
     make_due(database)
+    (life,) = occurrences(database)
     listener.runner.step()
     assert kinds(database, alarm) == [("raised", UPDATE), ("cleared", "eventalarm.timer.clear_after")]
     assert state(database, alarm) == "ok"
@@ -88,7 +89,6 @@ def test_clear_after_the_latest_match(database: Database, listener: Listener) ->
     assert told.event.trait("resource_id") == "vm-1"
     assert told.raised_count == 0
     # A match that was under way while it cleared raises anew.
-    (life,) = occurrences(database)
     listener.tell("error", generated=life["event_time"] + datetime.timedelta(milliseconds=1))
     assert state(database, alarm) == "alarm"
 
@@ -102,8 +102,21 @@ def test_a_clear_by_event_disarms(database: Database, listener: Listener) -> Non
     assert [kind for kind, _ in kinds(database, alarm)] == ["raised", "cleared"]
 
 
+def test_an_event_that_is_committed_first_wins(database: Database, listener: Listener) -> None:
+    """Red when what was found due is not looked at again under the lock."""
+    alarm = notification_alarm(database, {**RULE, "clear_after": HOUR})
+    listener.tell("error")
+    make_due(database)
+    found = listener.runner._reader.due(database.now(), 10)
+    assert len(found) == 1
+    listener.tell("error")
+    listener.runner.fire(found)
+    assert kinds(database, alarm) == [("raised", UPDATE)]
+    assert timers(database) == [("clear_after", "vm-1", True)]
+
+
 def test_in_time_with_three_listeners_that_race(database: Database) -> None:
-    """Red when the timer is not looked at again under the lock. Prints how late they fire."""
+    """Prints how late they fire, which is well within the promised second."""
     objects = [f"vm-{n}" for n in range(30)]
     alarm = notification_alarm(database, {**RULE, "clear_after": 1.5, "group_by": ["resource_id"]})
     three = [Listener(database) for _ in range(3)]
@@ -187,10 +200,10 @@ def test_the_first_object_disarms_the_alarm_itself(database: Database, listener:
 def test_a_held_clear(database: Database, listener: Listener) -> None:
     """Red when the clear is not held, when a match does not cancel it, when the life is another one."""
     alarm = notification_alarm(database, {**RULE, "hold_down": HOUR})
-    for said in ("error", "active", "crashed", "active"):
+    held = [("hold_down", "vm-1", True)]
+    for said, awaited in (("error", []), ("active", held), ("crashed", []), ("active", held)):
         listener.tell(said)
-        assert state(database, alarm) == "alarm"
-    assert timers(database) == [("hold_down", "vm-1", True)]
+        assert (state(database, alarm), timers(database)) == ("alarm", awaited)
     make_due(database)
     listener.runner.step()
     assert [kind for kind, _ in kinds(database, alarm)] == ["raised", "changed", "cleared"]
@@ -327,12 +340,16 @@ def test_an_unknown_severity_is_counted(database: Database, listener: Listener) 
     assert report.reasons["unknown_severity"] == 1
 
 
+# The table, and the database's clock as each database has it.
+ABOUT_TIMERS = ("eventalarm_timer", "julianday", "clock_timestamp", "SYSDATE")
+
+
 def timer_statements(database: Database, *events: Any, listener: Listener) -> list[str]:
     """Return the first words of the statements on timers that a batch sends."""
     seen: list[str] = []
 
     def note(conn: Any, cursor: Any, statement: str, *args: Any) -> None:
-        if "eventalarm_timer" in statement:
+        if any(word in statement for word in ABOUT_TIMERS):
             seen.append(statement.split(maxsplit=1)[0])
 
     sa.event.listen(database.engine, "before_cursor_execute", note)
@@ -343,6 +360,7 @@ def timer_statements(database: Database, *events: Any, listener: Listener) -> li
 
 def test_what_timers_cost_a_batch(database: Database, listener: Listener) -> None:
     """Nothing for alarms without timers, the same for any number of others."""
+    listener.tell("nothing")
     insert_alarms(database, alarm_row(rule={"event_type": "*"}))
     notification_alarm(database, {**RULE, "severity_from": "level"})
     batch = [event_body(state="error", resource_id=f"vm-{n}") for n in range(3)]
@@ -350,4 +368,4 @@ def test_what_timers_cost_a_batch(database: Database, listener: Listener) -> Non
     notification_alarm(database, {**RULE, "clear_after": HOUR, "hold_down": HOUR}, project_id="other")
     for count in (1, 40):
         batch = [event_body(state="error", resource_id=f"vm-{n}", project="other") for n in range(count)]
-        assert timer_statements(database, *batch, listener=listener) == ["SELECT", "INSERT"]
+        assert timer_statements(database, *batch, listener=listener) == ["SELECT", "SELECT", "INSERT"]

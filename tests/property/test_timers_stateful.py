@@ -26,7 +26,7 @@ from eventalarm.timer import Timer, TimerKind
 from tests.builders import NOW, RESOURCE_TRAITS, alarm, event
 from tests.property import examples
 
-OBJECTS = ("vm-1", "vm-2")
+OBJECTS = ("vm-1", "vm-1", "vm-2")
 FAULT = [{"field": "traits.state", "value": "error"}]
 CLEAR = {"query": [{"field": "traits.state", "value": "active"}]}
 RULES = st.one_of(
@@ -198,7 +198,7 @@ class Timers(stateful.RuleBasedStateMachine):
         said = {name: value for name, value in the_rule.items() if value is not None}
         self.world = World({"event_type": "*", "query": FAULT, **said})
         self.world.take_note()
-        self.places = {vm: Place() for vm in (*OBJECTS, "")}
+        self.places = {vm: Place() for vm in {*OBJECTS, ""}}
         self.places[""].miss_at = self.timers.absence_after
         self.state = OK
 
@@ -206,25 +206,19 @@ class Timers(stateful.RuleBasedStateMachine):
     def timers(self) -> Any:
         return self.world.rule.timers
 
-    @stateful.rule(vm=st.sampled_from(OBJECTS))
-    def fault(self, vm: str) -> None:
-        """The event of the query: a match, or what is expected."""
-        self.world.tell(vm, "error")
-        if self.timers.absence_after is not None:
-            self._clear(self.places[vm])
-            self.places[vm].miss_at = self.world.now + self.timers.absence_after
-            if self.places[""].raised:
-                self._clear(self.places[""])
-            self.places[""].miss_at = None
-        else:
-            self._raise(self.places[vm])
-
-    @stateful.rule(vm=st.sampled_from(OBJECTS))
-    def recovery(self, vm: str) -> None:
-        """The event of the clear part."""
-        self.world.tell(vm, "active")
+    @stateful.rule(vm=st.sampled_from(OBJECTS), fault=st.booleans())
+    def hear(self, vm: str, fault: bool) -> None:
+        """An event comes: that of the query (a match, or what is expected), or that of the clear part."""
+        self.world.tell(vm, "error" if fault else "active")
+        place, whole = self.places[vm], self.places[""]
         if self.timers.absence_after is None:
-            self._clear(self.places[vm])
+            (self._raise if fault else self._clear)(place)
+        elif fault:
+            self._clear(place)
+            place.miss_at = self.world.now + self.timers.absence_after
+            if whole.raised:
+                self._clear(whole)
+            whole.miss_at = None
 
     @stateful.rule(seconds=st.sampled_from([1, 2, 4, 7, 25]))
     def wait(self, seconds: int) -> None:
@@ -328,4 +322,4 @@ class Timers(stateful.RuleBasedStateMachine):
 
 
 TestTimers = Timers.TestCase
-TestTimers.settings = examples(60, stateful_step_count=25, deadline=None)
+TestTimers.settings = examples(150, stateful_step_count=30, deadline=None)
