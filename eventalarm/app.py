@@ -8,6 +8,7 @@ import logging
 import pathlib
 import random
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -35,14 +36,15 @@ from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
 from eventalarm.evaluator.books import Courier
 from eventalarm.evaluator.cache_watch import CacheWatch
 from eventalarm.evaluator.engine import Engine, EngineOptions
-from eventalarm.evaluator.handler import BatchHandler, Evaluator
+from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.evaluator.options import event_limits
+from eventalarm.evaluator.project_loader import ProjectLoader
 from eventalarm.exceptions import InvalidRule, Retryable, SchemaError
 from eventalarm.ifa_shim import assembly
 from eventalarm.metrics import Metrics
 from eventalarm.metrics_server import Endpoint, check_free, shared_folder
-from eventalarm.model import AlarmDefinition, JSONDict
+from eventalarm.model import AlarmDefinition, Event, JSONDict
 from eventalarm.pulse import Pulse
 from eventalarm.storage import schema
 from eventalarm.storage.alarms import AlarmReader
@@ -56,6 +58,7 @@ S = TypeVar("S")
 
 ALARM_TYPES = (decide.EVENT_TYPE, decide.NOTIFICATION_TYPE)
 STOP_GRACE = 10.0
+SWITCH_INTERVAL = 0.0005
 
 
 def wait_for_database(conf: cfg.ConfigOpts, stopping: threading.Event) -> Database | None:
@@ -210,10 +213,10 @@ class ListenerProcess:
         letters = courier.OutboxCourier(Outbox(database), worker, announcer=notifications.herald)
         cache = build_cache(self._conf, database, self.metrics)
         engine = build_engine(self._conf, database, cache, letters, self._trace)
-        server = self._build_server(engine, CacheWatch(cache, self.metrics))
+        server, loader = self._build_server(engine, cache)
         LOG.info("Waiting for the broker")
         server.begin()
-        self._stops.append(lambda: (server.stop(), server.wait()))
+        self._stops.extend((server.wait, server.stop, loader.stop))
         timers = timer_loop.build(self._conf, database, cache, letters, self.metrics)
         timers.start()
         self._stops.append(timers.stop)
@@ -244,8 +247,13 @@ class ListenerProcess:
     def _watched(self, sender: Sender) -> Sender:
         return sender if self._trace is None else TracedSender(sender, self._trace)
 
-    def _build_server(self, engine: Evaluator, watch: CacheWatch) -> BatchServer:
+    def _build_server(self, engine: Engine[Any], cache: AlarmCache) -> tuple[BatchServer, ProjectLoader]:
         group = self._conf[options.GROUP]
+        loader = ProjectLoader(cache, lambda project_id: server.resume(project_id))  # noqa: PLW0108 - made below
+
+        def awaits(event: Event) -> str | None:
+            return next((p for p in engine.projects(event) if not loader.ready(p)), None)
+
         handler = BatchHandler(
             engine,
             self.metrics,
@@ -255,15 +263,18 @@ class ListenerProcess:
             limits=event_limits(group),
             trace=self._trace,
             pulse=self._pulse,
-            after_batch=watch,
+            after_batch=CacheWatch(cache, self.metrics),
+            awaits=awaits,
         )
-        return BatchServer(
+        server = BatchServer(
             bus.get_transport(self._conf, prefetch=group.prefetch),
             topic=group.topic,
             exchange=group.exchange,
             handler=handler,
             batch_size=group.batch_size,
+            resumed=loader.release,
         )
+        return server, loader
 
     def stop(self) -> None:
         """Finish the batch in hand and the calls under way, give back the rest; safe to call twice."""
@@ -287,6 +298,9 @@ class ListenerService(cotyledon.Service):
         # Modules and options stay for good; walking through them would pause the process again and again.
         gc.collect()
         gc.freeze()
+        # A project that is loaded aside is work without a pause. Those who do wait for the database or for a
+        # webhook get the interpreter back this soon, ten times for an event.
+        sys.setswitchinterval(SWITCH_INTERVAL)
 
     def terminate(self) -> None:
         """Stop on SIGTERM."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import enum
 import gc
 import logging
 import threading
@@ -20,6 +21,7 @@ from typing import Final, Protocol
 
 import cachetools
 
+from eventalarm.evaluator.database_clock import DatabaseClock
 from eventalarm.evaluator.index import Filing, ProjectIndex
 from eventalarm.evaluator.query import Watch
 from eventalarm.evaluator.rule import compile_definition
@@ -29,7 +31,10 @@ from eventalarm.model import AlarmDefinition, DefinitionChange
 LOG = logging.getLogger(__name__)
 
 # As many definitions as are worth taking out of the garbage collector's sight for good.
-MANY = 10000
+MANY: Final = 10000
+
+# How many definitions are loaded in the time of a batch or two.
+LARGE: Final = 1000
 
 REPORTED_LIMIT: Final = 10000
 
@@ -45,6 +50,9 @@ class DefinitionSource(Protocol):
 
     def of_project(self, project_id: str) -> Iterable[AlarmDefinition]:
         """Return the enabled alarms of our types in a project."""
+
+    def has_more_than(self, project_id: str, number: int) -> bool:
+        """Tell whether a project has more than *number* enabled alarms of our types."""
 
     def of_alarms(self, alarm_ids: Collection[str]) -> Iterable[AlarmDefinition]:
         """Return those of *alarm_ids* that are enabled and of our types."""
@@ -84,6 +92,14 @@ class CacheFigures:
     refreshed_at: datetime.datetime | None
 
 
+class Need(enum.Enum):
+    """What a project needs before its events can be evaluated; ``RELOAD`` can wait."""
+
+    NOTHING = enum.auto()
+    RELOAD = enum.auto()
+    LOAD = enum.auto()
+
+
 class CachedProject:
     """The index of one project and what is filed in it."""
 
@@ -97,24 +113,6 @@ class CachedProject:
         entry = self.entries.pop(alarm_id, None)
         if entry is not None and entry.rule is not None and entry.anchor is not None:
             self.index.discard(alarm_id, entry.rule, entry.clears, entry.anchor)
-
-
-class _DatabaseClock:
-    """The database's clock, asked now and then and carried on by our own monotonic one."""
-
-    def __init__(self, source: DefinitionSource, monotonic: Callable[[], float], ask_every: float) -> None:
-        self._source = source
-        self._monotonic = monotonic
-        self._ask_every = ask_every
-        self._asked: tuple[datetime.datetime, float] | None = None
-
-    def now(self) -> datetime.datetime:
-        """Return the present; never ahead of the database's clock by more than its drift."""
-        before = self._monotonic()
-        if self._asked is None or before - self._asked[1] >= self._ask_every:
-            self._asked = (self._source.now(), self._monotonic())
-        moment, at = self._asked
-        return moment + datetime.timedelta(seconds=max(0.0, before - at))
 
 
 @contextlib.contextmanager
@@ -160,9 +158,11 @@ class AlarmCache:
         self._clears = clears
         self._bad_rule = bad_rule
         self._monotonic = monotonic
-        self._clock = _DatabaseClock(source, monotonic, options.reload_interval)
+        self._clock = DatabaseClock(source, monotonic, options.reload_interval)
         self._looked_at: datetime.datetime | None = None
         self._lock = threading.RLock()
+        self._loading: set[str] = set()
+        self._arriving: dict[str, tuple[CachedProject, datetime.datetime]] = {}
         # Outlives the projects, which are loaded again and again.
         self._reported: cachetools.LRUCache[str, datetime.datetime] = cachetools.LRUCache(REPORTED_LIMIT)
         self._reported_projects: cachetools.LRUCache[str, int] = cachetools.LRUCache(REPORTED_LIMIT)
@@ -177,12 +177,20 @@ class AlarmCache:
         """
         with self._lock:
             started = self._clock.now()
+            self._put_in_place()
             if self._projects and self._looked_at is not None:
                 since = self._looked_at - datetime.timedelta(seconds=self._options.overlap)
                 changed = [c for c in self._source.changed_since(since) if self._is_news(c)]
                 if changed:
                     self._take_in(changed)
             self._looked_at = started
+
+    def _put_in_place(self) -> None:
+        """Take over what was loaded aside; what changed since that began is looked for again."""
+        for project_id, (project, begun) in self._arriving.items():
+            self._projects[project_id] = project
+            self._looked_at = min(begun, self._looked_at or begun)
+        self._arriving.clear()
 
     def _is_news(self, change: DefinitionChange) -> bool:
         project = self._projects.get(change.project_id)
@@ -210,9 +218,10 @@ class AlarmCache:
             rule = compile_definition(definition, self._options.resource_traits)
         except InvalidRule as exc:
             project.entries[definition.alarm_id] = Entry(definition.version, None, clears, None)
-            if self._reported.get(definition.alarm_id) != definition.version:
-                self._reported[definition.alarm_id] = definition.version
-                self._bad_rule(definition, exc)
+            with self._lock:
+                if self._reported.get(definition.alarm_id) != definition.version:
+                    self._reported[definition.alarm_id] = definition.version
+                    self._bad_rule(definition, exc)
             return
         anchor = project.index.add(definition.alarm_id, rule, clears)
         project.entries[definition.alarm_id] = Entry(definition.version, rule, clears, anchor)
@@ -229,16 +238,55 @@ class AlarmCache:
         """
         with self._lock:
             project = self._projects.get(project_id)
-            now = self._monotonic()
-            if project is None or now - project.loaded_at >= self._options.reload_interval:
-                project = CachedProject(now)
-                with _collector_paused(project.entries):
-                    for definition in self._source.of_project(project_id):
-                        self._file(project, definition)
-                LOG.debug("Loaded %d alarm definitions of project %s", len(project.entries), project_id)
-                self._projects[project_id] = project
+            if project is None or (self._is_old(project) and project_id not in self._loading):
+                project = self._projects[project_id] = self._read(project_id)
                 self._report_crowd(project_id, project.index.scanned)
             return project.index
+
+    def need(self, project_id: str) -> Need:
+        """Tell whether :meth:`project` would have to load."""
+        with self._lock:
+            project = self._projects.get(project_id)
+            if project_id in self._arriving or (project is not None and not self._is_old(project)):
+                return Need.NOTHING
+            return Need.LOAD if project is None else Need.RELOAD
+
+    def is_large(self, project_id: str) -> bool:
+        """Tell whether loading a project would keep others waiting for longer than a batch takes.
+
+        :raises Retryable: when the database failed.
+        """
+        return self._source.has_more_than(project_id, LARGE)
+
+    def load(self, project_id: str) -> None:
+        """Load a project aside, whether it is there or not; the next :meth:`refresh` puts it in place.
+
+        For a thread of its own: meanwhile the cache can be used, and serves what it had.
+
+        :raises Retryable: when the database failed.
+        """
+        with self._lock:
+            begun = self._clock.now()
+            self._loading.add(project_id)
+        try:
+            project = self._read(project_id)
+            with self._lock:
+                self._arriving[project_id] = project, begun
+                self._report_crowd(project_id, project.index.scanned)
+        finally:
+            with self._lock:
+                self._loading.discard(project_id)
+
+    def _is_old(self, project: CachedProject) -> bool:
+        return self._monotonic() - project.loaded_at >= self._options.reload_interval
+
+    def _read(self, project_id: str) -> CachedProject:
+        project = CachedProject(self._monotonic())
+        with _collector_paused(project.entries):
+            for definition in self._source.of_project(project_id):
+                self._file(project, definition)
+        LOG.debug("Loaded %d alarm definitions of project %s", len(project.entries), project_id)
+        return project
 
     def rule(self, definition: AlarmDefinition) -> Watch:
         """Return the compiled rule of an alarm as it was just read, reusing the cached one if it is the same.

@@ -134,7 +134,7 @@ class Engine(Generic[S]):
 
     def _matches_of(self, event: Event, now: datetime.datetime) -> list[Match]:
         matches: list[Match] = []
-        for project_id in self._projects(event):
+        for project_id in self.projects(event):
             candidates = self._cache.project(project_id).candidates(event, now)
             if candidates:
                 about = self._subject(event, now)
@@ -143,7 +143,8 @@ class Engine(Generic[S]):
                     matches.append(Match(c.alarm_id, project_id, c.verdict, subject))
         return matches
 
-    def _projects(self, event: Event) -> tuple[str, ...]:
+    def projects(self, event: Event) -> tuple[str, ...]:
+        """Return the projects whose alarms an event may concern: its owner's, or those of nobody's events."""
         owner = event.first_trait(self._options.owner_traits)
         return (owner,) if owner else ("", *self._options.infrastructure_projects)
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from eventalarm.evaluator.engine import BatchReport
 from eventalarm.exceptions import Retryable
@@ -20,6 +20,8 @@ from eventalarm.pulse import Pulse
 from eventalarm.trace import Stage, Trace, mark_all
 
 LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Evaluator(Protocol):
@@ -37,6 +39,8 @@ class BatchHandler:
     given back.
 
     :param after_batch: called after each batch that was committed.
+    :param awaits: returns what must come before an event can be evaluated without delay to others, or None.
+        Its message is put off.
     :param retry_initial: seconds before the second try; doubles up to *retry_max*.
     """
 
@@ -53,6 +57,7 @@ class BatchHandler:
         limits: EventLimits = DEFAULT_LIMITS,
         pulse: Pulse | None = None,
         after_batch: Callable[[], None] = lambda: None,
+        awaits: Callable[[Event], str | None] = lambda event: None,
     ) -> None:
         self._engine = engine
         self._metrics = metrics
@@ -64,21 +69,55 @@ class BatchHandler:
         self._limits = limits
         self._pulse = pulse or Pulse()
         self._after_batch = after_batch
+        self._awaits = awaits
 
-    def __call__(self, messages: Sequence[dict[str, Any]]) -> bool:
-        """Handle the messages of one batch; False means that they must go back to the broker."""
+    def __call__(self, messages: Sequence[dict[str, Any]]) -> dict[int, str] | None:
+        """Handle the messages of one batch; None means that they must go back to the broker.
+
+        Else all are done but those returned: their position, and what they wait for.
+        """
         started = time.monotonic()
-        events = self._decode(messages)
-        if not events:
-            return True
+        decoded = [self._decode(message) for message in messages]
+        ready: list[Event] = []
+        put_off: dict[int, str] = {}
+        found = self._holding(len(messages), lambda: self._sort(decoded, ready, put_off))
+        if found is None or (ready and not self._see_through(ready, started)):
+            self._metrics.count("batches", outcome="given_back")
+            return None
+        self._metrics.count("messages", len(messages) - len(put_off), outcome="taken")
+        return put_off
+
+    def _decode(self, message: dict[str, Any]) -> list[Event]:
+        good, bad = decode(message.get("payload"), self._limits)
+        for error in bad:
+            self._metrics.count("events", outcome="unreadable", reason=error.reason)
+            LOG.warning(
+                "Ignored an unreadable event %s in message %s: %s",
+                error.event_id or "without id",
+                message.get("message_id"),
+                error,
+            )
+        return good
+
+    def _sort(self, decoded: Sequence[Sequence[Event]], ready: list[Event], put_off: dict[int, str]) -> bool:
+        ready.clear()
+        put_off.clear()
+        for position, events in enumerate(decoded):
+            awaited = next(filter(None, map(self._awaits, events)), None)
+            if awaited is None:
+                ready.extend(events)
+            else:
+                put_off[position] = awaited
+        return True
+
+    def _see_through(self, events: list[Event], started: float) -> bool:
         mark_all(self._trace, Stage.RECEIVED, events)
         self._pulse.beat(events)
         # One look for a whole batch: the first event has waited longest.
         now = datetime.datetime.now(UTC)
         waited = age(events[0].time(now), now)
-        report = self._evaluate(events)
+        report = self._holding(len(events), lambda: self._engine.process(events))
         if report is None:
-            self._metrics.count("batches", outcome="given_back")
             return False
         took = time.monotonic() - started
         self._metrics.observe("batch_seconds", took)
@@ -88,31 +127,16 @@ class BatchHandler:
         self._after_batch()
         return True
 
-    def _decode(self, messages: Sequence[dict[str, Any]]) -> list[Event]:
-        events: list[Event] = []
-        for message in messages:
-            good, bad = decode(message.get("payload"), self._limits)
-            events.extend(good)
-            for error in bad:
-                self._metrics.count("events", outcome="unreadable", reason=error.reason)
-                LOG.warning(
-                    "Ignored an unreadable event %s in message %s: %s",
-                    error.event_id or "without id",
-                    message.get("message_id"),
-                    error,
-                )
-        self._metrics.count("messages", len(messages), outcome="taken")
-        return events
-
-    def _evaluate(self, events: Sequence[Event]) -> BatchReport | None:
+    def _holding(self, number: int, work: Callable[[], T]) -> T | None:
+        """Do *work*, again and again while the database is away; None when told to stop meanwhile."""
         pause = self._initial
         failing = False
         while True:
             try:
-                report = self._engine.process(events)
+                done = work()
             except Retryable as exc:
                 if not failing:
-                    LOG.error("Holding %d events until the database is back: %s", len(events), exc)
+                    LOG.error("Holding a batch of %d until the database is back: %s", number, exc)
                 failing = True
                 self._metrics.count("batches", outcome="retried")
                 if self._stopping.wait(pause * (0.5 + self._jitter() / 2)):
@@ -120,8 +144,8 @@ class BatchHandler:
                 pause = min(pause * 2, self._max)
             else:
                 if failing:
-                    LOG.warning("The database is back; %d held events are evaluated", len(events))
-                return report
+                    LOG.warning("The database is back; a batch of %d that was held is evaluated", number)
+                return done
 
     def _count(self, report: BatchReport) -> None:
         self._metrics.count("batches", outcome="committed")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import oslo_messaging
@@ -33,7 +33,7 @@ class Message(Protocol):
         """Give the message back to the broker."""
 
 
-Handler = Callable[[Sequence[dict[str, Any]]], bool]
+Handler = Callable[[Sequence[dict[str, Any]]], Mapping[int, str] | None]
 
 
 class _OnlySamples:
@@ -45,12 +45,23 @@ class _OnlySamples:
 class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
     """Takes messages from one topic and gives them to *handler* in adaptive batches.
 
-    *handler* gets the message bodies; True means done (acknowledge), False means give them back. It must
-    not raise; if it does, the batch is given back.
+    *handler* gets the message bodies. It returns which of them, by position, are put off, and until what
+    comes (:meth:`resume`); the others are done (acknowledge). None means give all of them back. It must not
+    raise; if it does, the batch is given back.
+
+    :param resumed: called with what has come when those that were put off for it are the next to be handled,
+        on the thread of *handler*.
     """
 
     def __init__(
-        self, transport: Any, *, topic: str, exchange: str, handler: Handler, batch_size: int
+        self,
+        transport: Any,
+        *,
+        topic: str,
+        exchange: str,
+        handler: Handler,
+        batch_size: int,
+        resumed: Callable[[str], None] = lambda what: None,
     ) -> None:
         target = oslo_messaging.Target(topic=topic, exchange=exchange)
         super().__init__(transport, [target], _OnlySamples(), executor="threading")
@@ -59,14 +70,25 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._arrived: collections.deque[Message] = collections.deque()
         self._lock = threading.Lock()
         self._draining = False
+        self._resumed = resumed
+        self._put_off: dict[str, list[Message]] = {}
+        self._has_come: list[str] = []
 
     def begin(self) -> None:
         """Begin to take messages; waits for the broker if it is not there yet."""
         self.start(override_pool_size=1)
 
+    def resume(self, what: str) -> None:
+        """Handle the messages that were put off until *what* comes, before all others; from any thread."""
+        self._work((), (what,))
+
     def _on_incoming(self, incoming: Sequence[Message]) -> None:
+        self._work(incoming, ())
+
+    def _work(self, incoming: Sequence[Message], has_come: Sequence[str]) -> None:
         with self._lock:
             self._arrived.extend(incoming)
+            self._has_come.extend(has_come)
             if self._draining:
                 return
             self._draining = True
@@ -77,19 +99,31 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
 
     def _take(self) -> list[Message]:
         with self._lock:
+            # In this thread, so that no message of later can be handled before those that were put off.
+            for what in self._has_come:
+                self._arrived.extendleft(reversed(self._put_off.pop(what, [])))
+                self._resumed(what)
+            self._has_come.clear()
             batch = [self._arrived.popleft() for _ in range(min(self._most, len(self._arrived)))]
             self._draining = bool(batch)
         return batch
 
     def _drain(self) -> None:
         while batch := self._take():
+            put_off: Mapping[int, str] | None = None
             try:
-                done = self._handler([m.message for m in batch])
+                put_off = self._handler([m.message for m in batch])
             except Exception:
                 LOG.exception("A batch of %d messages failed and goes back to the broker", len(batch))
-                done = False
-            for message in batch:
-                try:
-                    message.acknowledge() if done else message.requeue()
-                except Exception:
-                    LOG.exception("The broker did not take an answer; it will deliver the message again")
+            for position, message in enumerate(batch):
+                if put_off is not None and position in put_off:
+                    self._put_off.setdefault(put_off[position], []).append(message)
+                else:
+                    _answer(message, done=put_off is not None)
+
+
+def _answer(message: Message, *, done: bool) -> None:
+    try:
+        message.acknowledge() if done else message.requeue()
+    except Exception:
+        LOG.exception("The broker did not take an answer; it will deliver the message again")

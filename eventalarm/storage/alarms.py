@@ -46,6 +46,11 @@ def in_chunks(items: Collection[str], size: int = CHUNK) -> Iterator[list[str]]:
         yield ordered[start : start + size]
 
 
+def _same_project(project_id: str) -> sa.ColumnElement[bool]:
+    same: sa.ColumnElement[bool] = alarm.c.project_id == project_id
+    return same if project_id else sa.or_(same, alarm.c.project_id.is_(None))
+
+
 def _actions(value: Any) -> tuple[str, ...]:
     return tuple(a for a in value if isinstance(a, str)) if isinstance(value, list) else ()
 
@@ -103,13 +108,16 @@ class AlarmReader:
 
     def of_project(self, project_id: str) -> Iterable[AlarmDefinition]:
         """Return the enabled alarms of a project."""
-        same_project = alarm.c.project_id == project_id
-        if not project_id:
-            same_project = sa.or_(same_project, alarm.c.project_id.is_(None))
         with self._database.read() as connection:
-            rows = connection.execute(self._enabled().where(same_project)).all()
+            rows = connection.execute(self._enabled().where(_same_project(project_id))).all()
         # Collations may fold case or trailing spaces; projects are told apart exactly (G5).
         return [d for d in map(to_definition, rows) if d.project_id == project_id]
+
+    def has_more_than(self, project_id: str, number: int) -> bool:
+        """Tell whether a project has more than *number* enabled alarms."""
+        one = self._enabled().with_only_columns(sa.literal(1)).where(_same_project(project_id))
+        with self._database.read() as connection:
+            return connection.execute(one.offset(number).limit(1)).first() is not None
 
     def of_alarms(self, alarm_ids: Collection[str]) -> Iterable[AlarmDefinition]:
         """Return those of *alarm_ids* that are enabled and of our types."""

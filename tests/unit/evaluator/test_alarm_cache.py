@@ -60,6 +60,10 @@ class Source:
         self._call("of_project")
         return [d for d in self._enabled() if d.project_id == project_id]
 
+    def has_more_than(self, project_id: str, number: int) -> bool:
+        self._call("has_more_than")
+        return len([d for d in self._enabled() if d.project_id == project_id]) > number
+
     def of_alarms(self, alarm_ids: Collection[str]) -> Iterable[AlarmDefinition]:
         self._call("of_alarms")
         return [d for d in self._enabled() if d.alarm_id in alarm_ids]

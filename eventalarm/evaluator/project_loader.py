@@ -1,0 +1,83 @@
+"""Large projects are loaded aside, so that their first event delays nobody else's."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+from collections.abc import Callable
+
+from eventalarm.evaluator.alarm_cache import AlarmCache, Need
+from eventalarm.exceptions import Retryable
+
+LOG = logging.getLogger(__name__)
+
+
+class ProjectLoader:
+    """Loads one project after the other, on one thread of its own.
+
+    :meth:`ready` and :meth:`release` belong to the thread that evaluates. A project that is small is not
+    loaded here: that is done in passing.
+
+    :param loaded: called with the project when one that was waited for is there, on the thread that loads.
+    """
+
+    def __init__(self, cache: AlarmCache, loaded: Callable[[str], None]) -> None:
+        self._cache = cache
+        self._loaded = loaded
+        self._awaited: set[str] = set()
+        self._renewed: set[str] = set()
+        self._refused: set[str] = set()
+        self._stopped = False
+        self._executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="project-loader")
+
+    def ready(self, project_id: str) -> bool:
+        """Tell whether events of a project can be evaluated; if not, see to it that they can be soon.
+
+        :raises Retryable: when the database failed.
+        """
+        if project_id in self._awaited:
+            return False
+        need = self._cache.need(project_id)
+        if need is Need.NOTHING or self._stopped or project_id in self._refused:
+            return True
+        if need is Need.RELOAD:
+            if project_id not in self._renewed:
+                self._renewed.add(project_id)
+                self._executor.submit(self._renew, project_id)
+            return True
+        if not self._cache.is_large(project_id):
+            return True
+        self._awaited.add(project_id)
+        self._executor.submit(self._load, project_id)
+        return False
+
+    def release(self, project_id: str) -> None:
+        """Let events of a project pass that was waited for."""
+        self._awaited.discard(project_id)
+
+    def _load(self, project_id: str) -> None:
+        try:
+            if not self._stopped:
+                self._cache.load(project_id)
+        except Retryable as exc:
+            LOG.warning("Project %s could not be loaded and is tried again: %s", project_id, exc)
+        except Exception:
+            # Whoever evaluates its events will meet the same, and can tell what became of them.
+            self._refused.add(project_id)
+            LOG.exception("Project %s cannot be loaded aside", project_id)
+        finally:
+            self._loaded(project_id)
+
+    def _renew(self, project_id: str) -> None:
+        try:
+            if not self._stopped:
+                self._cache.load(project_id)
+        except Exception as exc:  # noqa: BLE001 - it is tried again, and nothing depends on it
+            LOG.warning("Project %s could not be loaded anew: %s", project_id, exc)
+        finally:
+            self._renewed.discard(project_id)
+
+    def stop(self) -> None:
+        """Load nothing more aside; what is waited for is let pass, and loaded by whoever evaluates it."""
+        self._stopped = True
+        self._executor.shutdown()
