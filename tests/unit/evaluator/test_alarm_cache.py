@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import pytest
 
-from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
+from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions, Need
 from eventalarm.exceptions import InvalidRule, Retryable
 from eventalarm.model import AlarmDefinition, DefinitionChange
 from tests.builders import NOW, PROJECT, RESOURCE_TRAITS, at, definition, event, rule
@@ -29,6 +29,7 @@ class Source:
         self.seconds = 0.0
         self.calls: list[str] = []
         self.failing: set[str] = set()
+        self.after_reading: Callable[[], None] | None = None
 
     def put(self, *definitions: AlarmDefinition) -> None:
         self.rows |= {d.alarm_id: d for d in definitions}
@@ -58,7 +59,10 @@ class Source:
 
     def of_project(self, project_id: str) -> Iterable[AlarmDefinition]:
         self._call("of_project")
-        return [d for d in self._enabled() if d.project_id == project_id]
+        found = [d for d in self._enabled() if d.project_id == project_id]
+        if self.after_reading is not None:
+            self.after_reading()
+        return found
 
     def has_more_than(self, project_id: str, number: int) -> bool:
         self._call("has_more_than")
@@ -326,3 +330,49 @@ def test_the_rule_of_a_locked_row_is_the_rows_own(cached: Cached) -> None:
     elsewhere = dataclasses.replace(edited, project_id="not loaded")
     assert cached.cache.rule(elsewhere).rest[0].value == "other"
     assert at(0) == NOW
+
+
+def test_a_project_loaded_aside_misses_no_change_made_meanwhile(cached: Cached) -> None:
+    """What was committed after the rows were read is found after the next refresh."""
+    source, cache = cached.source, cached.cache
+    source.seconds = RELOAD
+
+    def change() -> None:
+        source.seconds = RELOAD + 50
+        source.put(definition("new", rule("*", state="error"), version=RELOAD + 5))
+        cache.refresh()
+
+    source.after_reading = change
+    assert cache.need(PROJECT) is Need.RELOAD
+    cache.load(PROJECT)
+    assert cache.need(PROJECT) is Need.NOTHING
+    source.seconds = RELOAD + 100
+    assert cached.found() == {"a", "new"}
+
+
+def test_while_a_project_is_loaded_anew_it_serves_what_it_had(cached: Cached) -> None:
+    source = cached.source
+    source.seconds = RELOAD
+    served: list[set[str]] = []
+
+    def look() -> None:
+        source.after_reading = None
+        source.calls.clear()
+        source.put(definition("new", rule("*", state="error"), version=RELOAD))
+        served.append(cached.found())
+
+    source.after_reading = look
+    cached.cache.load(PROJECT)
+    assert served == [{"a", "new"}]
+    assert "of_project" not in source.calls
+    assert cached.found() == {"a", "new"}
+
+
+def test_a_load_that_failed_is_needed_still(cached: Cached) -> None:
+    cached.source.failing.add("of_project")
+    with pytest.raises(Retryable):
+        cached.cache.load("project-b")
+    assert cached.cache.need("project-b") is Need.LOAD
+    cached.source.failing.clear()
+    cached.source.put(definition("b", rule("*", state="error"), project_id="project-b"))
+    assert cached.found("project-b") == {"b"}

@@ -1,0 +1,177 @@
+"""Large projects loaded aside: on a bus of this process, with the real server, handler and cache."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+import oslo_messaging
+import pytest
+from oslo_config import cfg
+
+from eventalarm import bus
+from eventalarm.evaluator.alarm_cache import LARGE
+from eventalarm.evaluator.engine import BatchReport
+from eventalarm.evaluator.handler import BatchHandler
+from eventalarm.evaluator.listener import BatchServer
+from eventalarm.evaluator.project_loader import ProjectLoader
+from eventalarm.exceptions import Retryable
+from eventalarm.metrics import Metrics
+from eventalarm.model import AlarmDefinition, Event
+from eventalarm.standalone import inprocess
+from tests.builders import definition, event_body, rule
+from tests.unit.evaluator.test_alarm_cache import Cached, Source
+
+TIMEOUT = 20.0
+
+
+class Gate(Source):
+    """A source that gives out a project only when its gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = threading.Semaphore(0)
+        self.open = threading.Event()
+        self.broken: Exception | None = None
+
+    def of_project(self, project_id: str) -> Iterable[AlarmDefinition]:
+        found = super().of_project(project_id)
+        if self.has_more_than(project_id, LARGE):
+            self.reading.release()
+            assert self.open.wait(TIMEOUT)
+            if self.broken is not None and threading.current_thread().name.startswith("project-loader"):
+                raise self.broken
+        return found
+
+
+class Stage:
+    """A listener in small: what it evaluates is written down instead."""
+
+    def __init__(self) -> None:
+        cached = Cached(max_alarms=100_000)
+        self.source = Gate()
+        cached.cache._source = cached.cache._clock._source = self.source
+        self.cache = cached.cache
+        self.done: list[str] = []
+        self._more = threading.Condition()
+        self.topic = uuid.uuid4().hex
+        conf = cfg.ConfigOpts()
+        conf([])
+        self.transport = oslo_messaging.get_notification_transport(conf, inprocess.URL)
+        self.loader = ProjectLoader(self.cache, lambda project: self.server.resume(project))  # noqa: PLW0108 - made below
+        handler = BatchHandler(
+            self, Metrics(), threading.Event(), retry_initial=0.01, retry_max=0.01, awaits=self._awaits
+        )
+        self.server = BatchServer(
+            self.transport,
+            topic=self.topic,
+            exchange="test",
+            handler=handler,
+            batch_size=100,
+            resumed=self.loader.release,
+        )
+        self.server.begin()
+
+    def large(self, *projects: str) -> None:
+        """Give *projects* one alarm more than is loaded in passing."""
+        for name in projects:
+            self.source.put(
+                *(definition(f"{name}-{n}", rule("*"), project_id=name) for n in range(LARGE + 1))
+            )
+
+    def _awaits(self, event: Event) -> str | None:
+        project = event.first_trait(("project_id",))
+        return None if self.loader.ready(project) else project
+
+    def process(self, events: Sequence[Event]) -> BatchReport:
+        """Look up the projects as the engine does, and write down what came."""
+        self.cache.refresh()
+        for event in events:
+            self.cache.project(event.first_trait(("project_id",)))
+        with self._more:
+            self.done.extend(event.message_id for event in events)
+            self._more.notify_all()
+        return BatchReport()
+
+    def send(self, *names: str) -> None:
+        """Publish an event for each name; its project comes before the dash."""
+        for name in names:
+            body = event_body("x", message_id=name, project=name.partition("-")[0])
+            bus.send(self.transport, topic=self.topic, exchange="test", event_type="x", payload=[body])
+
+    def await_done(self, names: Collection[str]) -> None:
+        """Wait until these, and only these, are done."""
+        with self._more:
+            assert self._more.wait_for(lambda: len(self.done) >= len(names), TIMEOUT), self.done
+            assert set(self.done) == set(names)
+            assert len(self.done) == len(names)
+
+    def close(self) -> None:
+        """Stop as the listener does."""
+        self.loader.stop()
+        self.server.stop()
+        self.server.wait()
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    made = Stage()
+    yield made
+    made.source.open.set()
+    made.close()
+
+
+def test_events_of_others_do_not_wait_for_a_large_project(stage: Stage) -> None:
+    stage.large("big")
+    stage.send("big-1", "small-1")
+    assert stage.source.reading.acquire(timeout=TIMEOUT)
+    stage.send("big-2", "small-2", "small-3")
+    stage.await_done(["small-1", "small-2", "small-3"])
+    stage.source.open.set()
+    stage.await_done(["small-1", "small-2", "small-3", "big-1", "big-2"])
+    stage.send("big-3")
+    stage.await_done(["small-1", "small-2", "small-3", "big-1", "big-2", "big-3"])
+    assert [name for name in stage.done if name.startswith("big")] == ["big-1", "big-2", "big-3"]
+
+
+def test_a_small_project_is_loaded_in_passing(stage: Stage) -> None:
+    stage.source.put(definition("a", rule("*"), project_id="small"))
+    stage.send("small-1")
+    stage.await_done(["small-1"])
+    assert stage.source.calls.count("of_project") == 1
+
+
+def test_what_waits_is_done_before_the_end(stage: Stage) -> None:
+    """One is being read when the stop comes, one has not begun; the bus must not keep either."""
+    stage.large("big", "next")
+    stage.send("big-1", "next-1")
+    assert stage.source.reading.acquire(timeout=TIMEOUT)
+    stage.send("small-1")
+    stage.await_done(["small-1"])
+    closing = threading.Thread(target=stage.close)
+    closing.start()
+    stage.source.open.set()
+    closing.join(TIMEOUT)
+    stage.await_done(["small-1", "big-1", "next-1"])
+
+
+def test_a_project_that_cannot_be_loaded_aside_is_left_to_the_evaluator(stage: Stage) -> None:
+    stage.source.broken = RuntimeError("a defect")
+    stage.source.open.set()
+    stage.large("big")
+    stage.send("big-1", "big-2")
+    stage.await_done(["big-1", "big-2"])
+    assert stage.done == ["big-1", "big-2"]
+
+
+def test_events_wait_on_while_the_database_is_away(stage: Stage) -> None:
+    stage.source.broken = Retryable("away")
+    stage.source.open.set()
+    stage.large("big")
+    stage.send("big-1")
+    for _ in range(3):
+        assert stage.source.reading.acquire(timeout=TIMEOUT)
+    assert stage.done == []
+    stage.source.broken = None
+    stage.await_done(["big-1"])
