@@ -29,7 +29,7 @@ class Options:
 
     scenarios: tuple[str, ...]
     database: str = "mariadb"
-    workers: int = 1
+    workers: int = 2
     repeats: int = 3
     quick: bool = False
     stock: bool = True
@@ -73,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="small enough for a smoke test; no figures to quote"
     )
     parser.add_argument("--repeats", type=_positive, help="repeats of each measurement (3; with --quick 1)")
-    parser.add_argument("--workers", type=_positive, default=1, help="listener processes of eventalarm (1)")
+    parser.add_argument("--workers", type=_positive, default=2, help="listener processes of eventalarm (2)")
     parser.add_argument("--database", choices=["mariadb", "postgresql"], default="mariadb")
     parser.add_argument("--no-stock", dest="stock", action="store_false", help="leave stock Aodh out")
     parser.add_argument(

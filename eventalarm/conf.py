@@ -16,11 +16,12 @@ DELIVERY_GROUP = "eventalarm_delivery"
 LISTENER_OPTS: list[Any] = [
     cfg.IntOpt(
         "workers",
-        default=1,
+        default=2,
         min=1,
         help="Listener processes started by one eventalarm-listener. Every process is equal and there is no "
         "leader, so processes may also be spread over hosts. One process keeps about one core busy under a "
-        "storm; give it more when the queue does not drain.",
+        "storm: one for each core that may be busy then is best. Each caches the alarms that it meets, 1.2 KiB "
+        "an alarm.",
     ),
     cfg.StrOpt(
         "topic",

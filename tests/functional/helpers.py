@@ -293,11 +293,13 @@ def aodh_config(
 ) -> pathlib.Path:
     """Write the ``aodh.conf`` that Aodh's programs and ours share and return its path.
 
+    One worker, so that a test can tell which process did what, unless it asks for more.
     *sections* add or override options: ``eventalarm={"workers": 2}, DEFAULT={"debug": True}``.
     """
     merged: dict[str, dict[str, Any]] = {
         "DEFAULT": {"transport_url": transport_url},
         "database": {"connection": database_url, "max_retries": 0},
+        "eventalarm": {"workers": 1},
     }
     for section, options in sections.items():
         merged.setdefault(section, {}).update(options)
