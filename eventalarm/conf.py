@@ -20,8 +20,8 @@ LISTENER_OPTS: list[Any] = [
         min=1,
         help="Listener processes started by one eventalarm-listener. Every process is equal and there is no "
         "leader, so processes may also be spread over hosts. One process keeps about one core busy under a "
-        "storm: one for each core that may be busy then is best. Each caches the alarms that it meets, 1.2 KiB "
-        "an alarm.",
+        "storm: one for each core that may be busy then is best. Each caches the alarms it meets, 1.2 KiB "
+        "apiece.",
     ),
     cfg.StrOpt(
         "topic",
