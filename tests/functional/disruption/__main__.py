@@ -31,7 +31,9 @@ OTHERS: dict[str, Other] = {
     "backlog": lambda ground, place, progress, options: backlog(
         ground, place, progress, events=options.backlog_events, seed=options.seed
     ),
-    "soak": lambda ground, place, progress, options: soak(ground, place, progress, seed=options.seed),
+    "soak": lambda ground, place, progress, options: soak(
+        ground, place, progress, alarms=options.soak_alarms, seed=options.seed
+    ),
 }
 
 
@@ -46,6 +48,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs="*",
         metavar="SCENARIO",
         help="disrupt, isolation, backlog, soak; without any, all but soak",
+    )
+    parser.add_argument(
+        "--soak-alarms", type=int, default=200, help="alarms of each bad destination in the soak"
     )
     parser.add_argument("--soak", action="store_true", help="add the soak of ten minutes")
     parser.add_argument("--backlog-events", type=int, default=200_000, help="events queued at start")

@@ -102,6 +102,7 @@ def soak(
     *,
     seconds: float = 600.0,
     rate: float = 50.0,
+    alarms: int = 200,
     seed: int = 1,
 ) -> Finding:
     """Fire at destinations that refuse or hang, for long: the outbox grows, the memory must not.
@@ -112,7 +113,7 @@ def soak(
     watch = Watch(play.stage, progress.tick, lambda: f"{play.publisher.published:,} events")
     try:
         sources = [(rate / 5, play.alarms("healthy", 20))]
-        sources += [(rate * 2 / 5, play.alarms(name, 200)) for name in ("refuses", "hangs")]
+        sources += [(rate * 2 / 5, play.alarms(name, alarms)) for name in ("refuses", "hangs")]
         play.stage.consumers.mode("refuses", REFUSE)
         play.stage.consumers.mode("hangs", HANG)
         play.stage.listeners[0].start(wait=True)
