@@ -9,7 +9,7 @@ import datetime
 import pathlib
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import oslo_messaging
 import pytest
@@ -22,12 +22,20 @@ from tests.functional.services import MariaDB, RabbitMQ
 QUORUM = "?rabbit_quorum_queue=true"
 QUICK = {"lease": 2.0, "poll_interval": 0.2, "retry_initial": 0.1, "retry_max": 1.0}
 ONE_OF_EACH = 20
+LEASE = 6.0
 
 
 @pytest.fixture
-def cloud(spawn: Spawn, tmp_path: pathlib.Path, aodh_mariadb_url: str, rabbit_url: str) -> Iterator[Cloud]:
-    """A cloud without listeners and API yet."""
-    one = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url + QUORUM, eventalarm_delivery=QUICK)
+def cloud(
+    spawn: Spawn,
+    tmp_path: pathlib.Path,
+    aodh_mariadb_url: str,
+    rabbit_url: str,
+    request: pytest.FixtureRequest,
+) -> Iterator[Cloud]:
+    """A cloud without listeners and API yet; a parameter changes options of delivery."""
+    options = QUICK | getattr(request, "param", {})
+    one = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url + QUORUM, eventalarm_delivery=options)
     one.dbsync()
     yield one
     one.close()
@@ -63,6 +71,31 @@ def test_g1_killed_listener_loses_nothing(cloud: Cloud, webhook_sink: WebhookSin
         release()
     cloud.start_listener()
     assert_each_fired_once(cloud, webhook_sink, alarms)
+
+
+@pytest.mark.parametrize("cloud", [{"lease": LEASE}], indirect=True)
+def test_g1_the_other_listener_finishes_within_the_lease(
+    cloud: Cloud, webhook_sink: WebhookSink, figure: Callable[[str], None]
+) -> None:
+    """From the kill to the last answer, not only to the takeover. Red when nobody takes over."""
+    alarms = fire_many(cloud, webhook_sink)
+    releases = [webhook_sink.hang(f"/{n}") for n in range(len(alarms))]
+    dying, _other = cloud.start_listener(), cloud.start_listener()
+    for number in range(len(alarms)):
+        cloud.publish(make_event(f"vm-{number}"))
+    wait_until(
+        lambda: len(cloud.rows("SELECT DISTINCT alarm_id FROM eventalarm_delivery")) == len(alarms), 60
+    )
+    held = len(cloud.rows("SELECT DISTINCT owner FROM eventalarm_delivery WHERE state = 'leased'"))
+    killed = time.monotonic()
+    dying.kill()
+    for release in releases:
+        release()
+    assert_each_fired_once(cloud, webhook_sink, alarms)
+    took = time.monotonic() - killed
+    figure(f"takeover: all delivered {took:.1f} s after the kill, the lease is {LEASE:.0f} s")
+    assert held == 2, "each of the two held some"
+    assert took < LEASE
 
 
 def test_g1_listener_killed_in_mid_batch_loses_nothing(
