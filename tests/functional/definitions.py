@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import subprocess
 from typing import Any
 
 import ceilometer.pipeline
 from ceilometer.event import converter
+from oslo_serialization import jsonutils
 from stevedore import extension
 
 from tests.functional.cloud import ROOT
@@ -46,3 +48,12 @@ class Converter:
         }
         event = self._converter.to_event("info", body)
         return {trait.name: trait.value for trait in event.traits}
+
+    def event(self, notification: dict[str, Any]) -> dict[str, Any]:
+        """Return the event of a whole notification, as the publisher writes it."""
+        said = {name: notification[name] for name in ("event_type", "payload", "publisher_id")}
+        metadata = {name: notification[name] for name in ("message_id", "timestamp")}
+        event = self._converter.to_event("info", {**said, "ctxt": {}, "metadata": metadata})
+        serialized = {**event.serialize(), "message_signature": ""}
+        found: dict[str, Any] = json.loads(jsonutils.dumps(serialized))
+        return found

@@ -24,7 +24,7 @@ RULE = {
     "event_type": "compute.instance.update",
     "query": [{"field": "traits.state", "value": "error"}],
     "clear": {"query": [{"field": "traits.state", "value": "active"}]},
-    "group_by": ["instance_id"],
+    "group_by": ["display_name"],
 }
 
 
@@ -39,10 +39,11 @@ def engine(aodh_mariadb_url: str) -> Iterator[EngineHarness]:
 def say(engine: EngineHarness, state: str, servers: list[str], moment: int) -> str:
     """Let *servers* enter *state* at *moment*, in batches, in any order; return the alarm's state."""
     mixed = random.Random(moment).sample(servers, len(servers))
+    at = f"2026-05-01T11:0{moment}:00"
     for start in range(0, len(mixed), 500):
         engine.process(
             *(
-                event_body(generated=f"2026-05-01T11:0{moment}:00", instance_id=server, state=state)
+                event_body(generated=at, resource_id="application", display_name=server, state=state)
                 for server in mixed[start : start + 500]
             )
         )

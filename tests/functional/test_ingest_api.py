@@ -18,6 +18,7 @@ import schemathesis
 
 from eventalarm import bus
 from eventalarm.ingest.application import load
+from eventalarm.ingest.faults import Shapes
 from eventalarm.publisher.codec import decode
 from eventalarm.storage import database as storage
 from eventalarm.storage import schema
@@ -253,7 +254,9 @@ def test_a_dry_run_tells_why_and_writes_nothing(dry: tuple[IngestApi, storage.Da
     def test(project: str = "a", status: str = "down", owner: str | None = "a", **body: Any) -> Any:
         details = {"hostname": "compute0", "status": status} | ({"project_id": owner} if owner else {})
         told = report("compute.host.nic", **details)
-        return api.post({"event": told, **body}, "/v1/rules/test", "reader", project)
+        answer = api.post({"event": told, **body}, "/v1/rules/test", "reader", project)
+        assert answer.status_code != 200 or Shapes(load()).faults("Explanation", answer.json) == []
+        return answer
 
     raised = test(rule=RULE).json
     assert (raised["verdict"], raised["managed_object"], raised["seen"]) == ("raises", "compute0", True)

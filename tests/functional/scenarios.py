@@ -1,0 +1,85 @@
+"""The pages of ``doc/source/scenarios``: what to create, what is said, what is to arrive."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import shlex
+from typing import Any
+
+from eventalarm.delivery.courier import to_deliveries
+from eventalarm.ingest import doctor
+from eventalarm.model import JSONDict
+from eventalarm.storage.database import Database
+from tests.engine_harness import RESOURCE_TRAITS, EngineHarness, alarm_row, insert_alarms
+from tests.functional.cloud import ROOT
+from tests.functional.definitions import Converter
+
+PAGES = ROOT / "doc" / "source" / "scenarios"
+BLOCK = re.compile(r"^\.\. code-block:: (?:json|console)\n   :caption: (.+)\n\n((?:   .*\n|\n)+)", re.M)
+ALARM = "1b1c4f3e-6b62-4f8e-9a52-3f0f3c7d0001"
+
+
+def blocks(path: pathlib.Path) -> dict[str, str]:
+    """Return the text of each block of a page by its caption."""
+    return {
+        name: "\n".join(line[3:] for line in text.splitlines())
+        for name, text in BLOCK.findall(path.read_text())
+    }
+
+
+def command(text: str) -> dict[str, list[str]]:
+    """Return the options of ``openstack eventalarm rule create`` as the page writes it."""
+    words = shlex.split(text.strip().removeprefix("$ ").replace("\\\n", " "), comments=True)
+    assert words[:4] == ["openstack", "eventalarm", "rule", "create"]
+    options: dict[str, list[str]] = {}
+    rest = iter(words[4:])
+    for word in rest:
+        options.setdefault(word, []).append("" if word == "--repeat-actions" else next(rest))
+    return options
+
+
+class Scenario:
+    """One page, played: its alarm on a real database, what is said as converter or ingest API read it."""
+
+    def __init__(self, path: pathlib.Path, database: Database, converter: Converter) -> None:
+        self.blocks = blocks(path)
+        self._converter = converter
+        options = command(self.blocks["command"])
+        self._engine = EngineHarness(database, infrastructure_projects=["admins"])
+        row = alarm_row(
+            ALARM,
+            rule=json.loads(self.blocks["rule.json"]),
+            type="notification",
+            name=options["--name"][0],
+            severity=options.get("--severity", ["low"])[0],
+            project_id="admins" if "administrator" in self.blocks["command"] else "tenant",
+            state="insufficient data",
+            alarm_actions=options["--alarm-action"],
+            ok_actions=options.get("--ok-action", []),
+            repeat_actions="--repeat-actions" in options,
+        )
+        insert_alarms(database, row)
+
+    def webhooks(self, name: str) -> list[JSONDict]:
+        """Say what the block *name* says and return the bodies of the webhooks that it causes."""
+        before = len(self._engine.sent)
+        self._engine.process(self._event(json.loads(self.blocks[name])))
+        return [
+            one.notification.body()
+            for transition in self._engine.sent[before:]
+            for one in to_deliveries(transition, lambda: "id")
+        ]
+
+    def _event(self, said: Any) -> JSONDict:
+        if "event" in said:
+            return doctor.to_event(said["event"], RESOURCE_TRAITS)
+        return self._converter.event(said)
+
+
+def masked(body: JSONDict) -> JSONDict:
+    """Return a webhook without what no two have in common."""
+    copy: JSONDict = json.loads(json.dumps(body))
+    copy["reason_data"].get("occurrence", {})["id"] = "id"
+    return copy

@@ -1,0 +1,46 @@
+"""Every page of the scenarios keeps its word: what is said raises its alarm, with the webhook shown."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+
+from eventalarm.storage.database import connect
+from tests.engine_harness import create_schemas
+from tests.functional.definitions import Converter, merged
+from tests.functional.scenarios import PAGES, Scenario, blocks, masked
+
+FOUND = sorted(PAGES.glob("*.rst"))
+
+
+@pytest.fixture(scope="module")
+def converter(tmp_path_factory: pytest.TempPathFactory) -> Converter:
+    return Converter(merged(tmp_path_factory.mktemp("scenarios")))
+
+
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: path.stem)
+def test_the_webhook_that_the_page_shows_arrives(
+    path: pathlib.Path, tmp_path: pathlib.Path, converter: Converter
+) -> None:
+    """Red when rule, definition or body differ from the page."""
+    ways = [name for name in blocks(path) if name.startswith("fault")]
+    for way in ways:
+        database = connect(f"sqlite:///{tmp_path / way}.sqlite")
+        create_schemas(database)
+        played = Scenario(path, database, converter)
+        (raised,) = played.webhooks(way)
+        (cleared,) = played.webhooks("recovery")
+        database.dispose()
+        if way == "fault":
+            assert masked(raised) == masked(json.loads(played.blocks["webhook"]))
+        assert (raised["current"], cleared["previous"], cleared["current"]) == ("alarm", "alarm", "ok")
+        assert raised["reason_data"]["occurrence"]["id"] == cleared["reason_data"]["occurrence"]["id"]
+    assert "fault" in ways
+
+
+def test_the_list_of_scenarios_is_whole() -> None:
+    listed = (PAGES.parent / "scenarios.rst").read_text()
+    assert len(FOUND) >= 7
+    assert [path.stem for path in FOUND if f"scenarios/{path.name}" not in listed] == []
