@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import requests
 from aodh import notifier
+from oslo_config import cfg
 
 from eventalarm.conf_ifa import IFA_GROUP, IFA_OPTS
 from eventalarm.ifa_shim import options, wire
@@ -71,7 +72,7 @@ def _settings(conf: Any) -> Settings:
         conf.register_opts(IFA_OPTS, group=IFA_GROUP)
     try:
         return options.settings(conf)
-    except KeyError:
+    except cfg.NoSuchOptError:
         # Aodh's processes need not know our group [eventalarm].
         return Settings()
 
