@@ -60,7 +60,7 @@ def _by_alarm(items: Iterable[Item]) -> Mapping[str, list[Item]]:
 class TimerRunner(Generic[S]):
     """Fires what is due and arms what new definitions ask for; lives in one thread.
 
-    :param courier: not shared with another thread's transaction.
+    :param courier: may be the engine's: it keeps nothing between calls.
     :param report: told what each committed transaction came to.
     :param overlap: seconds by which the clocks of Aodh's API hosts may differ.
     :param look_at_all: seconds after which every definition is looked at again, as a net.

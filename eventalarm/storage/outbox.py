@@ -170,14 +170,7 @@ class Outbox:
             sa.or_(delivery.c.state == DeliveryState.PENDING.value, _orphaned()),
         )
         behind = sa.select(delivery.c.seq).where(wanted, holds).order_by(delivery.c.seq).limit(limit)
-        known = sa.select(worker.c.worker_id).where(worker.c.worker_id == worker_id)
-        with self._database.begin() as connection:
-            if connection.execute(known).first() is None:
-                return []
-            ours = delivery.c.seq.in_(list(connection.execute(behind).scalars()))
-            leased = {"state": DeliveryState.LEASED.value, "owner": worker_id}
-            connection.execute(sa.update(delivery).where(ours).values(leased))
-            return read(connection, ours)
+        return self._sign(worker_id, behind)
 
     def hand_back(self, worker_id: str, delivery_ids: Collection[str], delay: float = 0.0) -> None:
         """Return unsent deliveries of *worker_id*; anybody may take them after *delay* seconds."""
@@ -219,11 +212,15 @@ class Outbox:
         still = heads.where(delivery.c.seq.in_(found))
         if self._database.dialect != "sqlite":
             still = still.with_for_update(skip_locked=True)
+        return self._sign(worker_id, still)
+
+    def _sign(self, worker_id: str, wanted: sa.Select[Any]) -> list[Delivery]:
+        """Lease the deliveries with the numbers that *wanted* selects; the expired get nothing."""
         known = sa.select(worker.c.worker_id).where(worker.c.worker_id == worker_id)
         with self._database.begin() as connection:
             if connection.execute(known).first() is None:
                 return []
-            ours = delivery.c.seq.in_(list(connection.execute(still).scalars()))
+            ours = delivery.c.seq.in_(list(connection.execute(wanted).scalars()))
             leased = {"state": DeliveryState.LEASED.value, "owner": worker_id}
             connection.execute(sa.update(delivery).where(ours).values(leased))
             return read(connection, ours)

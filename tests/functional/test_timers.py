@@ -16,6 +16,7 @@ from eventalarm.storage.database import Database
 from tests.builders import UPDATE, event_body
 from tests.engine_harness import (
     AodhStorage,
+    RecordingCourier,
     alarm_row,
     insert_alarms,
     occurrences,
@@ -318,6 +319,34 @@ def test_time_constraints_put_it_off(database: Database, listener: Listener) -> 
     listener.runner.step()
     assert (state(database, alarm), timers(database)) == ("ok", [("absence", "vm-1", True)])
     assert listener.reasons["outside_time_constraints"] == 1
+
+
+class PickyCourier(RecordingCourier):
+    """Breaks on transitions of one alarm, as a value that the database refuses would."""
+
+    def __init__(self, bad: str) -> None:
+        super().__init__()
+        self.bad = bad
+
+    def enqueue(self, connection: Any, transitions: Any, *others: Any) -> Any:
+        if any(t.alarm_id == self.bad for t in transitions):
+            raise ValueError("refused")
+        return super().enqueue(connection, transitions, *others)
+
+
+def test_a_timer_that_cannot_fire_hurts_only_itself(database: Database) -> None:
+    """Red when one refused value keeps the others from firing (G6), or is tried without a pause."""
+    alarms = [notification_alarm(database, {**RULE, "clear_after": HOUR}) for _ in range(4)]
+    listener = Listener(database, timer_courier=PickyCourier(alarms[1]))
+    listener.tell("error")
+    make_due(database)
+    listener.runner.step()
+    assert [state(database, alarm) for alarm in alarms] == ["ok", "alarm", "ok", "ok"]
+    assert timers(database) == [("clear_after", "vm-1", True)]
+    listener.runner.step()
+    assert state(database, alarms[1]) == "alarm"
+    (row,) = read_table(database, tables.timer)
+    assert row["due_at"] > database.now() + datetime.timedelta(seconds=30)
 
 
 def test_severity_from_a_trait(database: Database, listener: Listener) -> None:

@@ -23,10 +23,10 @@ HOUR = 3600.0
 class Listener:
     """What one listener process runs: an engine and a runner of timers, each with a courier of its own."""
 
-    def __init__(self, database: Database, **options: Any) -> None:
+    def __init__(self, database: Database, timer_courier: RecordingCourier | None = None) -> None:
         self.database = database
-        self.engine = EngineHarness(database, **options)
-        self.courier = RecordingCourier()
+        self.engine = EngineHarness(database)
+        self.courier = timer_courier or RecordingCourier()
         self.reasons: Counter[str] = Counter()
         self.runner = TimerRunner(
             database,
