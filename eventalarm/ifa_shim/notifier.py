@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -61,23 +62,27 @@ class Notifier:
         self._monotonic = monotonic
         self._next_round = 0.0
         self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._thread: threading.Thread | None = None
         self._deafen: Callable[[], None] | None = None
         self._heard = False
 
+    @property
+    def hears(self) -> bool:
+        """Whether Aodh's notifications are listened to."""
+        return self._deafen is not None
+
     def start(self) -> None:
         """Start the thread."""
-        thread = threading.Thread(target=self._run, name="ifa-notifier", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        self._thread = threading.Thread(target=self._run, name="ifa-notifier", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """End the thread and the duty."""
         self._stopping.set()
         if self._deafen is not None:
             self._deafen()
-        for thread in self._threads[:1]:
-            thread.join(LEASE)
+        if self._thread is not None:
+            self._thread.join(LEASE)
         with contextlib.suppress(Retryable):
             self._parts.duty.leave()
 
@@ -88,7 +93,9 @@ class Notifier:
                 self.step()
                 failed = False
             except Retryable as exc:
-                LOG.log(10 if failed else 30, "Subscribers wait for the database: %s", exc)
+                LOG.log(
+                    logging.DEBUG if failed else logging.WARNING, "Subscribers wait for the database: %s", exc
+                )
                 failed = True
             except Exception:
                 LOG.exception("Unexpected error while looking after subscribers")
@@ -130,9 +137,7 @@ class Notifier:
             except Exception as exc:  # noqa: BLE001 - drivers let errors of several libraries through
                 LOG.warning("Aodh's notifications are not heard (%s); changes are told later", exc)
 
-        thread = threading.Thread(target=begin, name="ifa-ear", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        threading.Thread(target=begin, name="ifa-ear", daemon=True).start()
 
     def _round(self) -> None:
         parts = self._parts

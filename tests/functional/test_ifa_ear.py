@@ -1,0 +1,85 @@
+"""Aodh's own notifications over a real broker: what stock evaluators and people do is told at once."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+import oslo_messaging
+import pytest
+from aodh import messaging
+
+from eventalarm import bus
+from eventalarm.model import ALARM, UTC
+from eventalarm.storage import database as storage
+from eventalarm.storage import schema
+from tests.functional.helpers import WebhookSink, wait_until
+from tests.functional.listening import listening
+from tests.functional.test_ifa_notifications import THRESHOLD, World, threshold
+
+
+class Neighbour:
+    """Another service that takes the same notifications, as Vitrage does."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def info(self, context: Any, publisher_id: str, event_type: str, payload: Any, metadata: Any) -> None:
+        self.heard.append(event_type)
+
+
+@pytest.fixture
+def world(aodh_sqlite_url: str, rabbit_url: str, webhook_sink: WebhookSink) -> Iterator[World]:
+    database = storage.connect(aodh_sqlite_url)
+    schema.upgrade(database)
+    bus.set_defaults()
+    made = World(database, webhook_sink)
+    conf = made.api.conf
+    oslo_messaging.get_notification_transport(conf, rabbit_url)
+    oslo_messaging.Notifier(oslo_messaging.get_notification_transport(conf, "fake://"))
+    conf.set_override("transport_url", rabbit_url)
+    conf.set_override("driver", ["messagingv2"], group="oslo_messaging_notifications")
+    conf.set_override("aodh_notifications", True, group="eventalarm_ifa")
+    with listening(conf, database) as made.listener:
+        yield made
+        made.listener.notifier.stop()
+    database.dispose()
+
+
+def tell(world: World, alarm_id: str, kind: str) -> None:
+    """Send what Aodh sends of a change, by Aodh's own code."""
+    transport = oslo_messaging.get_notification_transport(world.api.conf)
+    payload = {"alarm_id": alarm_id, "type": kind, "detail": '{"state": "alarm"}', "event_id": "e"}
+    payload |= {"timestamp": str(datetime.datetime.now(UTC)), "severity": "low", "project_id": None}
+    notifier = messaging.get_notifier(transport, publisher_id="aodh.evaluator")
+    notifier.info({}, f"alarm.{kind}", payload)
+
+
+def test_changes_are_told_as_soon_as_aodh_speaks_of_them(world: World) -> None:
+    conf = world.api.conf
+    for name in ("a", "b"):
+        world.api.alarm(THRESHOLD | {"resource_id": name}, name, type="gnocchi_resources_threshold")
+    neighbour = Neighbour()
+    rival = oslo_messaging.get_notification_listener(
+        oslo_messaging.get_notification_transport(conf),
+        [oslo_messaging.Target(topic="notifications")],
+        [neighbour],
+        executor="threading",
+    )
+    rival.start()
+    world.subscribe("/nfvo")
+    world.step()
+    wait_until(lambda: world.listener.notifier.hears)
+    for name in ("a", "b"):
+        threshold(world, name, ALARM)
+        tell(world, name, "state_transition")
+    heard = world.heard("/nfvo", 2)
+    assert {one["alarm"]["id"] for one in heard} == {"a", "b"}
+    world.api.delete("a")
+    tell(world, "a", "deletion")
+    (last,) = world.heard("/nfvo", 3)[2:]
+    assert (last["notificationType"], last["alarmId"]) == ("AlarmClearedNotification", "a")
+    wait_until(lambda: len(neighbour.heard) == 3, what="everything for the neighbour too")
+    rival.stop()
+    rival.wait()
