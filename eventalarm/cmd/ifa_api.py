@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Sequence
@@ -84,6 +85,9 @@ def _serve(conf: Any) -> int:
             ) from exc
         # waitress ends its loop, after the requests under way, on KeyboardInterrupt and SystemExit.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # What lives as long as the process need not be looked through again while somebody waits for a page.
+        gc.collect()
+        gc.freeze()
         print(f"Serving on http://{server.effective_host}:{server.effective_port}", flush=True)
         server.run()
     finally:

@@ -281,8 +281,13 @@ def _traits(event: Event | None) -> list[str]:
     if event is None or not isinstance(traits, list):
         return []
     named = sorted({t[0] for t in traits if isinstance(t, list | tuple) and t and isinstance(t[0], str)})
-    values = ((name, event.trait(name)) for name in named[:MAX_DETAILS])
-    return [f"trait.{_short(name)}={_short('' if value is None else value)}" for name, value in values]
+    return [_trait(name, event.trait(name)) for name in named[:MAX_DETAILS]]
+
+
+def _trait(name: str, value: object) -> str:
+    text = f"trait.{name}={'' if value is None else value}"
+    # Nearly all are short as they are.
+    return text if len(text) <= DETAIL_LENGTH else f"trait.{_short(name)}={_short(value)}"
 
 
 def _short(value: object) -> str:

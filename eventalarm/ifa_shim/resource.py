@@ -47,13 +47,15 @@ def _equalities(query: Any, depth: int) -> Iterator[Target]:
     """Yield the equality conditions that must all hold: a list, or an ``and`` of conditions."""
     if isinstance(query, Mapping) and "and" in query:
         query = query["and"]
-    if isinstance(query, list):
-        for part in query if depth else ():
+    if not isinstance(query, list):
+        query = [query] if isinstance(query, Mapping) else []
+    for part in query if depth else ():
+        if not isinstance(part, dict) or "and" in part:
             yield from _equalities(part, depth - 1)
-    elif isinstance(query, Mapping) and query.get("op", "eq") == "eq":
-        field, value = query.get("field"), query.get("value")
-        if isinstance(field, str) and isinstance(value, str | int) and value != "":
-            yield Target(field.removeprefix(TRAITS), str(value))
+        elif part.get("op", "eq") == "eq":
+            field, value = part.get("field"), part.get("value")
+            if isinstance(field, str) and isinstance(value, str | int) and value != "":
+                yield Target(field.removeprefix(TRAITS), str(value))
 
 
 def object_of_rule(alarm: AodhAlarm, settings: Settings) -> str:
