@@ -80,7 +80,7 @@ class BatchHandler:
         decoded = [self._decode(message) for message in messages]
         ready: list[Event] = []
         put_off: dict[int, str] = {}
-        found = self._holding(len(messages), lambda: self._sort(decoded, ready, put_off))
+        found = self._holding(sum(map(len, decoded)), lambda: self._sort(decoded, ready, put_off))
         if found is None or (ready and not self._see_through(ready, started)):
             self._metrics.count("batches", outcome="given_back")
             return None
@@ -136,7 +136,7 @@ class BatchHandler:
                 done = work()
             except Retryable as exc:
                 if not failing:
-                    LOG.error("Holding a batch of %d until the database is back: %s", number, exc)
+                    LOG.error("Holding %d events until the database is back: %s", number, exc)
                 failing = True
                 self._metrics.count("batches", outcome="retried")
                 if self._stopping.wait(pause * (0.5 + self._jitter() / 2)):
@@ -144,7 +144,7 @@ class BatchHandler:
                 pause = min(pause * 2, self._max)
             else:
                 if failing:
-                    LOG.warning("The database is back; a batch of %d that was held is evaluated", number)
+                    LOG.warning("The database is back; %d held events are evaluated", number)
                 return done
 
     def _count(self, report: BatchReport) -> None:
