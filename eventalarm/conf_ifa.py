@@ -7,6 +7,8 @@ from typing import Any
 from oslo_config import cfg
 from oslo_config import types as cfg_types
 
+from eventalarm.conf_api import server_opts
+
 IFA_GROUP = "eventalarm_ifa"
 
 MAPPING_OPTS: list[Any] = [
@@ -74,18 +76,7 @@ MAPPING_OPTS: list[Any] = [
 ]
 
 API_OPTS: list[Any] = [
-    cfg.StrOpt("host", default="127.0.0.1", help="Address on which eventalarm-ifa-api listens."),
-    cfg.PortOpt("port", default=8043, help="Port on which eventalarm-ifa-api listens."),
-    cfg.IntOpt("threads", default=8, min=1, help="Requests that one eventalarm-ifa-api answers at once."),
-    cfg.StrOpt(
-        "auth_mode",
-        default="keystone",
-        choices=[
-            ("keystone", "tokens are checked by keystonemiddleware, as [keystone_authtoken] says"),
-            ("noauth", "whoever asks says who he is (X-Project-Id, X-User-Id, X-Roles); to try things out"),
-        ],
-        help="How callers are told apart.",
-    ),
+    *server_opts("eventalarm-ifa-api", 8043),
     cfg.StrOpt(
         "public_url",
         default="",

@@ -6,21 +6,12 @@ from typing import Any
 
 from oslo_config import cfg
 
+from eventalarm.conf_api import server_opts
+
 INGEST_GROUP = "eventalarm_ingest"
 
 INGEST_OPTS: list[Any] = [
-    cfg.StrOpt("host", default="127.0.0.1", help="Address on which eventalarm-ingest-api listens."),
-    cfg.PortOpt("port", default=8044, help="Port on which eventalarm-ingest-api listens."),
-    cfg.IntOpt("threads", default=8, min=1, help="Requests that one eventalarm-ingest-api answers at once."),
-    cfg.StrOpt(
-        "auth_mode",
-        default="keystone",
-        choices=[
-            ("keystone", "tokens are checked by keystonemiddleware, as [keystone_authtoken] says"),
-            ("noauth", "whoever asks says who he is (X-Project-Id, X-User-Id, X-Roles); to try things out"),
-        ],
-        help="How callers are told apart.",
-    ),
+    *server_opts("eventalarm-ingest-api", 8044),
     cfg.IntOpt(
         "max_body_size",
         default=1024 * 1024,
