@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema
 import pytest
 import sqlalchemy as sa
 from cryptography import fernet
@@ -18,13 +19,17 @@ from eventalarm.storage import database as storage
 from eventalarm.storage import schema, tables
 from tests.builders import event_body, rule
 from tests.functional.helpers import Received, WebhookSink, wait_until
-from tests.functional.ifa_api import ADMIN, IfaApi
+from tests.functional.ifa_api import ADMIN, DOCUMENT, IfaApi
 from tests.functional.listening import Listening, listening
 
 SUBSCRIPTIONS = "/vnffm/v1/subscriptions"
 ALARM_NOTICE, CLEARED_NOTICE = "AlarmNotification", "AlarmClearedNotification"
 REBUILT_NOTICE = "AlarmListRebuiltNotification"
 THRESHOLD = {"metric": "cpu_util", "resource_type": "instance", "resource_id": "vm-t"}
+NOTIFICATION = jsonschema.Draft202012Validator(
+    {"$ref": "#/components/schemas/FmNotification", "components": DOCUMENT["components"]},
+    format_checker=jsonschema.FormatChecker(),
+)
 
 
 @pytest.fixture
@@ -69,7 +74,10 @@ class World:
     def heard(self, path: str, count: int = 1) -> list[Any]:
         """Return the notifications at *path* once there are *count* of them."""
         wait_until(lambda: len(self.posts(path)) >= count, 20, f"{count} notifications at {path}")
-        return [request.json for request in self.posts(path)]
+        found = [request.json for request in self.posts(path)]
+        for one in found:
+            NOTIFICATION.validate(one)
+        return found
 
     def kinds(self, path: str, count: int) -> list[str]:
         return [one["notificationType"] for one in self.heard(path, count)]
