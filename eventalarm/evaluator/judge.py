@@ -110,8 +110,10 @@ class Judge:
         :param own: see :meth:`Timekeeper.follow`.
         """
         ledger, keeper, place = case.ledger, case.keeper, subject.managed_object
-        severity, unknown = rule.severity(subject.event)
-        case.reasons["unknown_severity"] += unknown
+        # What a clearing event says of severity is that of nothing.
+        severity, unknown = rule.severity(subject.event) if verdict is Verdict.MATCH else (None, False)
+        if unknown:
+            case.reasons["unknown_severity"] += 1
         situation = self._situation(case, alarm, rule, subject, verdict)
         before = situation.occurrence
         situation = dataclasses.replace(
@@ -132,7 +134,8 @@ class Judge:
                 raised=_is_raised(ledger, alarm.alarm_id, place),
                 own=own,
             )
-            if own and place and rule.timers.absence_after is not None:
+            expected = rule.timers.absence_after is not None and verdict is Verdict.RECOVERED
+            if own and place and expected:
                 self._turned_up(case, alarm.alarm_id, rule, subject, verdict)
         return decision.reason
 

@@ -359,13 +359,17 @@ def test_severity_from_a_trait(database: Database, listener: Listener) -> None:
     (life,) = occurrences(database)
     assert life["severity"] == "CRITICAL"
     assert len(listener.engine.sent) == 1, "told are repetitions only where the alarm asks for them"
-    listener.tell("active")
-    assert listener.engine.sent[-1].severity == "critical"
+    listener.tell("active", level="warning")
+    assert listener.engine.sent[-1].severity == "critical", "of what is over, not of its end"
 
 
 def test_an_unknown_severity_is_counted(database: Database, listener: Listener) -> None:
     notification_alarm(database, {**RULE, "severity_from": "level"})
-    report = listener.engine.process(event_body(state="error", level="awful"), event_body(state="error"))
+    report = listener.engine.process(
+        event_body(state="error", level="awful"),
+        event_body(state="error"),
+        event_body(state="active", level="cleared"),
+    )
     assert report.reasons["unknown_severity"] == 1
 
 

@@ -77,7 +77,7 @@ def timers(database: Database, **equal: Any) -> list[tuple[str, str, bool]]:
     return sorted((row["kind"], row["managed_object"], row["due_at"] is not None) for row in rows)
 
 
-def make_due(database: Database, *, ago: float = 0.0, **equal: Any) -> None:
+def make_due(database: Database, *, ago: float = 1.0, **equal: Any) -> None:
     """Let time pass: move timers so that they were due *ago* seconds ago."""
     for row in read_table(database, tables.timer, **equal):
         if row["due_at"] is None:
