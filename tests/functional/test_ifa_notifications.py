@@ -17,6 +17,7 @@ from cryptography import fernet
 from eventalarm.model import ALARM, OK, UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import schema, tables
+from eventalarm.storage.duty import Duty
 from tests.builders import event_body, rule
 from tests.functional.helpers import Received, WebhookSink, wait_until
 from tests.functional.ifa_api import ADMIN, DOCUMENT, IfaApi
@@ -391,7 +392,7 @@ def test_a_repetition_is_told_only_where_it_counts_as_a_change(
             assert len(world.posts(path)) == expected
 
 
-def test_a_dead_consumer_is_suspended_and_told_to_read_the_list_when_it_is_back(small: World) -> None:
+def test_27_a_dead_consumer_is_suspended_and_told_to_read_the_list_when_it_is_back(small: World) -> None:
     subscription = small.subscribe("/dead")
     small.subscribe("/alive")
     for n in range(3):
@@ -437,13 +438,28 @@ def state_of(world: World, subscription: str) -> str:
 def test_who_unsubscribed_is_sent_nothing_more(small: World) -> None:
     subscription = small.subscribe("/gone")
     small.subscribe("/there")
-    small.api.alarm(bound("vm-0"))
-    small.listener.process(fault("vm-none"))
-    assert small.api.call("DELETE", f"{SUBSCRIPTIONS}/{subscription}").status_code == 204
+    for n in range(2):
+        small.api.alarm(bound(f"vm-{n}"))
     small.listener.process(fault("vm-0"))
-    small.heard("/there")
+    small.heard("/gone")
+    assert small.api.call("DELETE", f"{SUBSCRIPTIONS}/{subscription}").status_code == 204
+    small.step()
+    small.listener.process(fault("vm-1"))
+    small.heard("/there", 2)
     small.quiet()
-    assert small.posts("/gone") == []
+    assert len(small.posts("/gone")) == 1
+
+
+def test_one_process_at_a_time_has_a_duty(opened: storage.Database) -> None:
+    first, second = (Duty(opened, "watch", name, 600.0) for name in ("first", "second"))
+    assert first.take() and first.take()
+    assert not second.take()
+    first.leave()
+    assert second.take()
+    assert not first.take()
+    with opened.begin() as connection:
+        connection.execute(sa.update(tables.duty).values(expires_at=opened.now()))
+    assert first.take(), "a dead process keeps nobody from it"
 
 
 def test_credentials_are_used_and_a_refused_token_is_fetched_anew(

@@ -1,0 +1,58 @@
+"""What subscribers hear after the listeners were away: what changed meanwhile, once, and no burst."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from eventalarm.model import ALARM, OK
+from eventalarm.storage import database as storage
+from eventalarm.storage import schema
+from tests.functional.helpers import WebhookSink
+from tests.functional.listening import listening
+from tests.functional.test_ifa_notifications import (
+    ALARM_NOTICE,
+    CLEARED_NOTICE,
+    THRESHOLD,
+    World,
+    bound,
+    fault,
+    threshold,
+)
+
+STANDING = 20
+
+
+@pytest.fixture
+def world(aodh_sqlite_url: str, webhook_sink: WebhookSink) -> Iterator[World]:
+    opened = storage.connect(aodh_sqlite_url)
+    schema.upgrade(opened)
+    yield World(opened, webhook_sink)
+    opened.dispose()
+
+
+def test_26_a_restart_tells_what_changed_and_nothing_twice(world: World) -> None:
+    world.subscribe("/nfvo")
+    for name in ("cpu", "disk"):
+        world.api.alarm(THRESHOLD | {"resource_id": name}, name, type="gnocchi_resources_threshold")
+    with listening(world.api.conf, world.database) as world.listener:
+        for number in range(STANDING):
+            world.api.alarm(bound(f"vm-{number}"))
+        world.listener.process(*(fault(f"vm-{number}") for number in range(STANDING)))
+        threshold(world, "cpu", ALARM)
+        world.step()
+        world.heard("/nfvo", STANDING + 1)
+        world.quiet()
+        world.listener.notifier.stop()
+    threshold(world, "cpu", OK)
+    threshold(world, "disk", ALARM)
+    with listening(world.api.conf, world.database) as world.listener:
+        world.step()
+        news = world.heard("/nfvo", STANDING + 3)[STANDING + 1 :]
+        world.step()
+        world.quiet()
+    assert sorted(one["notificationType"] for one in news) == [CLEARED_NOTICE, ALARM_NOTICE]
+    told = {one.get("alarmId") or one["alarm"]["id"] for one in news}
+    assert told == {"cpu", "disk"}
+    assert len(world.posts("/nfvo")) == STANDING + 3
