@@ -452,7 +452,8 @@ def test_who_unsubscribed_is_sent_nothing_more(small: World) -> None:
 
 def test_one_process_at_a_time_has_a_duty(opened: storage.Database) -> None:
     first, second = (Duty(opened, "watch", name, 600.0) for name in ("first", "second"))
-    assert first.take() and first.take()
+    assert first.take()
+    assert first.take()
     assert not second.take()
     first.leave()
     assert second.take()
