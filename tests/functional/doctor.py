@@ -6,7 +6,7 @@ import datetime
 import pathlib
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import oslo_messaging
@@ -14,14 +14,14 @@ import oslo_messaging
 from tests.engine_harness import alarm_row, insert_alarms
 from tests.functional.cloud import Cloud, Spawn, load_notification
 from tests.functional.definitions import merged
-from tests.functional.helpers import WebhookSink, console_script
+from tests.functional.helpers import WebhookSink, console_script, write_config
 from tests.functional.ingest_api import report
 from tests.functional.telemetry import agent_command, ceilometer_options, notify
 from tests.functional.test_ingest_api import send
 
 ADMINS = "admins"
 SERVICE = {"X-Project-Id": ADMINS, "X-User-Id": "inspector", "X-Roles": "service"}
-EXCHANGES = ["nova", "neutron", "cinder", "fenix"]
+TOPICS = "notifications,versioned_notifications"
 
 # What the pages of the scenarios tell the administrator to create.
 HOST_RULE = {
@@ -83,15 +83,16 @@ class Doctor:
         self.cloud.dbsync()
         self.listener = self.cloud.start_listener(wait=False)
         ingest = spawn([console_script("eventalarm-ingest-api"), "--config-file", self.cloud.conf_path])
-        command = agent_command(
-            folder,
-            transport_url,
-            ["eventalarm://"],
-            event={"definitions_cfg_file": merged(folder)},
-            notification={"notification_control_exchanges": EXCHANGES},
-            oslo_messaging_notifications={"topics": "notifications,versioned_notifications"},
-        )
-        agent = spawn(command)
+        # What the documentation tells to write, where only the notification agent reads it.
+        own = folder / ".ceilometer" / "ceilometer-agent-notification.conf.d"
+        own.mkdir(parents=True)
+        added = {
+            "event": {"definitions_cfg_file": merged(folder)},
+            "oslo_messaging_notifications": {"topics": TOPICS},
+        }
+        write_config(own / "eventalarm.conf", added)
+        command = agent_command(folder, transport_url, ["eventalarm://"])
+        agent = spawn(command, {"HOME": str(folder)})
         self._bus = oslo_messaging.get_notification_transport(ceilometer_options(transport_url))
         self.ingest_url = ingest.wait_for_log(r"Serving on (http://\S+)")[1]
         self.listener.wait_for_log("Listening on topic")
@@ -119,8 +120,12 @@ class Doctor:
         status, answer = send(f"{self.ingest_url}/v1/events", {"events": list(reports)}, **SERVICE)
         assert (status, answer["accepted"]) == (202, len(reports)), answer
 
-    def host(self, status: str, host: str, owners: Mapping[str, str]) -> None:
-        """Report that a host is down or up: once for administrators, and for each server and its owner."""
+    def host(self, status: str, host: str, owners: Mapping[str, str]) -> Mapping[str, float]:
+        """Report that a host is down or up: once for administrators, and for each server and its owner.
+
+        Return when each of them (the administrators are ``""``) was reported.
+        """
+        begun = time.monotonic()
         at, kind = datetime.datetime.now(datetime.UTC), f"compute.host.{status}"
         about = {"hostname": host, "status": status, "severity": "critical"}
         servers = [
@@ -128,9 +133,14 @@ class Doctor:
             for server, project in owners.items()
         ]
         self.report(report(kind, at, **about), *servers)
+        return dict.fromkeys(["", *owners], begun)
 
-    def nova(self, down: bool, host: str, owners: Mapping[str, str]) -> None:
-        """Say what Nova says when a host is forced down and its servers are reset, or the opposite."""
+    def nova(self, down: bool, host: str, owners: Mapping[str, str]) -> Mapping[str, float]:
+        """Say what Nova says when a host is forced down and its servers are reset, or the opposite.
+
+        Return when each server was told of, and the host itself as ``""``.
+        """
+        begun = {"": time.monotonic()}
         forced = load_notification("nova-service.update-forced-down.json")
         data = {**forced["payload"]["nova_object.data"], "host": host, "forced_down": down}
         forced["payload"] = {**forced["payload"], "nova_object.data": data}
@@ -139,7 +149,9 @@ class Doctor:
             told = load_notification("nova-compute.instance.update-error.json")
             state = {"state": "error" if down else "active", "old_state": "active" if down else "error"}
             told["payload"] |= {"instance_id": server, "tenant_id": project, "host": host, **state}
+            begun[server] = time.monotonic()
             self.notify(told)
+        return begun
 
     def tell(self, event_type: str, exchange: str = "fenix", **payload: Any) -> None:
         """Say what an admin tool says, on an exchange of its own."""
@@ -159,13 +171,15 @@ class Doctor:
         notify(self._bus, notification, exchange, **more)
 
     def latencies(
-        self, act: Callable[[], None], paths: Iterable[str], count: int, timeout: float = 30.0
+        self, begun: Mapping[str, float], paths: Mapping[str, str], count: int, timeout: float = 30.0
     ) -> list[float]:
-        """Do *act* and return the milliseconds, sorted, until each path had its webhook number *count*."""
-        begun = time.monotonic()
-        act()
+        """Return the milliseconds, sorted, from *begun* to webhook number *count* at each of *paths*.
+
+        *paths* are by what they were told of, as *begun* is.
+        """
         return sorted(
-            (self.sink.wait(count, f"/{path}", timeout)[count - 1].tick - begun) * 1000 for path in paths
+            (self.sink.wait(count, f"/{path}", timeout)[count - 1].tick - begun[about]) * 1000
+            for about, path in paths.items()
         )
 
     def close(self) -> None:
