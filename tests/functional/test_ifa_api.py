@@ -291,6 +291,17 @@ def test_paging_shows_everything_once(opened: storage.Database) -> None:
         assert (len(found), set(found)) == (len(wanted), wanted)
 
 
+def test_a_rare_alarm_is_found_behind_many_others(opened: storage.Database) -> None:
+    api = IfaApi(opened, page_size=2)
+    rare = api.alarm(bound("vm-rare"), severity="critical")
+    api.engine.process(fault("vm-rare"))
+    for number in range(12):
+        api.alarm(bound(f"vm-{number}"))
+    api.engine.process(*(fault(f"vm-{number}") for number in range(12)))
+    assert ids(api.pages(f"{IFA}?severity=CRITICAL"), "alarmId") == [rare]
+    assert ids(api.pages(f"{FAULTS}?filter=(eq,perceivedSeverity,CRITICAL)")) == [rare]
+
+
 def test_25_a_marker_outlives_the_row_it_was_made_of(opened: storage.Database) -> None:
     api = IfaApi(opened, page_size=1)
     made = [api.alarm(bound(f"vm-{n}")) for n in range(3)]
