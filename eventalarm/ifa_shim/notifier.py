@@ -65,6 +65,7 @@ class Notifier:
         self._thread: threading.Thread | None = None
         self._deafen: Callable[[], None] | None = None
         self._heard = False
+        self._forgotten = False
 
     @property
     def hears(self) -> bool:
@@ -108,14 +109,16 @@ class Notifier:
         :raises Retryable: when the database failed.
         """
         parts = self._parts
-        had = bool(parts.subscribers.snapshot.all)
         snapshot = parts.subscribers.refresh()
         if not snapshot.all:
             self._next_round = 0.0
-            if had:
+            if not self._forgotten:
+                # What earlier subscribers were told means nothing to the next one.
                 with parts.database.begin() as connection:
                     told.drop_all(connection)
+                self._forgotten = True
             return
+        self._forgotten = False
         self._hear()
         if not parts.duty.take():
             return

@@ -73,6 +73,9 @@ class Suspension:
         now = self._database.now()
         deaf = unheard.deaf(self._database, now - datetime.timedelta(seconds=self._patience.suspend_after))
         for one in snapshot.all:
+            if one.changed_at is None:
+                # Made by an API of the release before: make it known to all listeners.
+                self._subscribers.store.touch(one.subscription_id)
             if one.subscription_id in deaf and one.state is SubscriptionState.ACTIVE:
                 self._suspend(one)
             elif one.state is SubscriptionState.RETURNING and _settled(one, now):

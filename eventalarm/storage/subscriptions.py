@@ -124,6 +124,12 @@ class Subscriptions:
         )
         return connection.execute(change.values(values)).rowcount == 1
 
+    def touch(self, subscription_id: str) -> None:
+        """Mark a subscription as changed now, so that every listener reads it."""
+        this = subscription.c.subscription_id == subscription_id
+        with self._database.begin() as connection:
+            connection.execute(sa.update(subscription).where(this).values(changed_at=self._database.now()))
+
     def page(self, project_id: str | None, after: str, limit: int) -> list[Subscription]:
         """Return up to *limit* subscriptions of a project (None: of all) after an id, in the order of ids."""
         query = sa.select(subscription).where(subscription.c.subscription_id > after)

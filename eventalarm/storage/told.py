@@ -46,14 +46,20 @@ def read(connection: sa.Connection, told_ids: Collection[str]) -> dict[str, Told
 
 
 def of_alarms(connection: sa.Connection, alarm_ids: Collection[str]) -> dict[str, Told]:
-    """Return what is known of Aodh's alarms of these ids, by the ids that subscribers know."""
-    return _read(connection, told.c.alarm_id, alarm_ids)
+    """Lock and return what is known of Aodh's alarms of these ids, by the ids that subscribers know.
+
+    Locked, because a deleted alarm has no row of Aodh's any more that two tellers could meet at.
+    """
+    return _read(connection, told.c.alarm_id, alarm_ids, lock=True)
 
 
-def _read(connection: sa.Connection, column: sa.Column[str], values: Collection[str]) -> dict[str, Told]:
+def _read(
+    connection: sa.Connection, column: sa.Column[str], values: Collection[str], *, lock: bool = False
+) -> dict[str, Told]:
     found: dict[str, Told] = {}
     for chunk in in_chunks(values):
-        rows = connection.execute(sa.select(told).where(column.in_(chunk)))
+        query = sa.select(told).where(column.in_(chunk)).order_by(told.c.told_id)
+        rows = connection.execute(query.with_for_update() if lock else query)
         found.update((row.told_id, _told(row)) for row in rows)
     return found
 
