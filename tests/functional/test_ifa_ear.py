@@ -16,7 +16,7 @@ from eventalarm.storage import database as storage
 from eventalarm.storage import schema
 from tests.functional.helpers import WebhookSink, wait_until
 from tests.functional.listening import listening
-from tests.functional.test_ifa_notifications import THRESHOLD, World, threshold
+from tests.functional.subscribers import THRESHOLD, World, threshold
 
 
 class Neighbour:
