@@ -102,10 +102,7 @@ def check_options(conf: cfg.ConfigOpts) -> None:
 def build_sender(
     conf: cfg.ConfigOpts, settings: DeliveryOptions, subscribers: Sender | None = None
 ) -> Sender:
-    """Assemble the ways to carry out actions: our own, or the running aodh-notifier's.
-
-    What goes to subscribers of the IFA API is always sent by our own, *subscribers*.
-    """
+    """Assemble the ways to carry out actions: ours or aodh-notifier's; *subscribers* are always ours."""
     if settings.mode == "aodh":
         # Not ours but aodh-notifier's queue: declared as Aodh declares it.
         transport = oslo_messaging.get_notification_transport(conf)
