@@ -63,10 +63,10 @@ def test_our_file_is_read_after_aodhs(home: pathlib.Path) -> None:
 
 
 def test_config_file_replaces_the_default_ones(home: pathlib.Path) -> None:
-    write(home / ".aodh/aodh.conf", "[eventalarm]\nworkers = 2\n")
+    write(home / ".aodh/aodh.conf", "[eventalarm]\nworkers = 5\n")
     mine = write(home / "mine.conf", "[database]\nconnection = mysql://u:p@h/aodh?charset=utf8\n")
     assert run(home, "--config-file", mine).stdout.startswith(
-        "1 mysql+pymysql://u:***@h/aodh?charset=utf8mb4\n"
+        "2 mysql+pymysql://u:***@h/aodh?charset=utf8mb4\n"
     )
 
 
