@@ -130,8 +130,8 @@ NOTIFIER_OPTS: list[Any] = [
         default=True,
         help="Whether listeners hear of changes that stock evaluators and people make by Aodh's own "
         "notifications (alarm.*), as soon as there is a subscription. Aodh sends them when "
-        "[oslo_messaging_notifications] driver = messagingv2 is set for its services; they are taken from the "
-        "topics of that group, by a queue of our own (eventalarm-ifa). Without them such changes are told "
+        "[oslo_messaging_notifications] driver = messagingv2 is set for its services; they are taken from "
+        "the topics of that group, by a queue of our own (eventalarm-ifa). Without them such changes are told "
         "with the next round.",
     ),
     cfg.FloatOpt(
@@ -153,8 +153,8 @@ NOTIFIER_OPTS: list[Any] = [
         "probe_interval",
         default=30.0,
         min=0.1,
-        help="Seconds between two tests (the GET that a new subscription is tested with) of the callback of a "
-        "suspended subscription.",
+        help="Seconds between two tests (the GET that a new subscription is tested with) of the callback of "
+        "a suspended subscription.",
     ),
 ]
 

@@ -44,6 +44,10 @@ def order_key(alarm_id: str, action: str) -> str:
     return hashlib.sha256(f"{alarm_id}\n{action}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
+# No two batches of results make the same statement: SQLAlchemy would keep hundreds that are never used again.
+UNLIKE_ANY_OTHER: Final[Any] = {"compiled_cache": None}
+
+
 class Outbox:
     """The deliveries and the processes that hold them, in one database.
 
@@ -195,11 +199,13 @@ class Outbox:
         finished = [result for result in results if result.state != DeliveryState.PENDING]
         with self._database.begin() as connection:
             if finished:
-                connection.execute(_update(worker_id, finished).values(owner=None, finished_at=now))
+                done = _update(worker_id, finished).values(owner=None, finished_at=now)
+                connection.execute(done, execution_options=UNLIKE_ANY_OTHER)
             if retries:
                 due = {r.delivery_id: now + datetime.timedelta(seconds=r.retry_in) for r in retries}
                 columns = {"owner": None, "next_attempt_at": _each(delivery.c.next_attempt_at, due)}
-                connection.execute(_update(worker_id, retries).values(columns))
+                again = _update(worker_id, retries).values(columns)
+                connection.execute(again, execution_options=UNLIKE_ANY_OTHER)
 
     def _lease(self, worker_id: str, due: sa.ColumnElement[bool], limit: int) -> list[Delivery]:
         heads = sa.select(delivery.c.seq).where(due, _is_head())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import json
 import re
 import uuid
@@ -222,20 +223,33 @@ class Transaction:
         for state, same in by_state.items():
             reasons = {c.alarm_id: text.for_aodh(c.reason) for c in same}
             for chunk in in_chunks(reasons):
-                self.connection.execute(
-                    alarm.update()
-                    .where(alarm.c.alarm_id.in_(chunk))
-                    .values(
-                        state=state,
-                        state_timestamp=now,
-                        state_reason=sa.case({a: reasons[a] for a in chunk}, value=alarm.c.alarm_id),
-                    )
-                )
+                each = [(name, reasons[name]) for name in chunk]
+                # Filled up with the last one, so that few different statements are ever made.
+                each += each[-1:] * ((1 << (len(each) - 1).bit_length()) - len(each))
+                values: dict[str, Any] = {"alarms": chunk, "state": state, "now": now}
+                for number, (name, reason) in enumerate(each):
+                    values[f"alarm{number}"], values[f"reason{number}"] = name, reason
+                self.connection.execute(_set_states(len(each)), values)
 
     def write_history(self, changes: Sequence[StateChange], now: datetime.datetime) -> None:
         """Add Aodh's own ``state transition`` records, so that its alarm-history keeps working."""
         if changes:
             self.connection.execute(ADD_HISTORY, [_history_row(c, now) for c in changes])
+
+
+@functools.lru_cache
+def _set_states(number: int) -> sa.Update:
+    """Return the update of up to *number* alarms that enter the same state for reasons of their own."""
+    whens: list[Any] = [(sa.bindparam(f"alarm{n}"), sa.bindparam(f"reason{n}")) for n in range(number)]
+    return (
+        alarm.update()
+        .where(alarm.c.alarm_id.in_(_ALARMS))
+        .values(
+            state=sa.bindparam("state"),
+            state_timestamp=sa.bindparam("now", type_=alarm.c.state_timestamp.type),
+            state_reason=sa.case(*whens, value=alarm.c.alarm_id),
+        )
+    )
 
 
 def _occurrence_row(life: Occurrence, latest: bool) -> dict[str, Any]:
