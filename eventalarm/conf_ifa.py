@@ -131,8 +131,8 @@ NOTIFIER_OPTS: list[Any] = [
         help="Whether listeners hear of changes that stock evaluators and people make by Aodh's own "
         "notifications (alarm.*), as soon as there is a subscription. Aodh sends them when "
         "[oslo_messaging_notifications] driver = messagingv2 is set for its services; they are taken from "
-        "the topics of that group, by a queue of our own (eventalarm-ifa). Without them such changes are told "
-        "with the next round.",
+        "the topics of that group, by a queue of our own (eventalarm-ifa). Without them such changes are "
+        "told with the next round.",
     ),
     cfg.FloatOpt(
         "reconcile_interval",

@@ -214,8 +214,8 @@ class Transaction:
         if len(changes) == 1:
             (change,) = changes.values()
             reason = text.for_aodh(change.reason)
-            values = {"only": change.alarm_id, "state": change.state, "reason": reason, "now": now}
-            self.connection.execute(SET_STATE, values)
+            only = {"only": change.alarm_id, "state": change.state, "reason": reason, "now": now}
+            self.connection.execute(SET_STATE, only)
             return
         by_state: dict[str, list[StateChange]] = {}
         for change in changes.values():
