@@ -116,6 +116,19 @@ def test_actions_handed_to_a_running_aodh_notifier(
         cloud.close()
 
 
+def test_the_stock_api_takes_actions_that_speak_to_nfv_software(
+    cloud: Cloud, webhook_sink: WebhookSink
+) -> None:
+    """``sol003+http``: created through Aodh's API, and a VNFM hears an AlarmNotification."""
+    alarm = cloud.create_alarm(["sol003+" + webhook_sink.url("/vnfm")])
+    cloud.start_listener()
+    cloud.publish(make_event())
+    told = webhook_sink.wait(1, "/vnfm", timeout=60)[0].json
+    assert told["notificationType"] == "AlarmNotification"
+    assert (told["alarm"]["id"], told["alarm"]["perceivedSeverity"]) == (alarm, "CRITICAL")
+    cloud.settle()
+
+
 class _Floor:
     """The least that the parts cost: one message through RabbitMQ, and one bare POST."""
 
