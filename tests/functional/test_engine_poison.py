@@ -225,10 +225,11 @@ class PickyCourier(RecordingCourier):
         connection: sa.Connection,
         transitions: Sequence[Transition],
         unfinished: Collection[str] | None,
+        subscribed: datetime.datetime | None,
     ) -> list[Delivery]:
         if any(t.event.message_id == "poison" for t in transitions):
             raise ValueError("cannot write this")
-        return super().enqueue(connection, transitions, unfinished)
+        return super().enqueue(connection, transitions, unfinished, subscribed)
 
 
 def test_g6_what_cannot_be_written_is_left_out_alone(
