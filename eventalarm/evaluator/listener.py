@@ -23,7 +23,7 @@ PRIORITY = "sample"
 # After a batch of so many messages the next one is gathered for so many seconds: under a backlog every batch
 # costs a look for changed definitions and a commit, and the thread that reads the bus wants the interpreter.
 DENSE = 8
-GATHER = 0.005
+GATHER = 0.02
 
 
 class Message(Protocol):
@@ -56,6 +56,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
 
     :param resumed: called with what has come when those that were put off for it are the next to be handled,
         on the thread of *handler*.
+    :param gather: seconds for which the next batch is gathered after one that shows a backlog.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         handler: Handler,
         batch_size: int,
         resumed: Callable[[str], None] = lambda what: None,
+        gather: float = GATHER,
     ) -> None:
         target = oslo_messaging.Target(topic=topic, exchange=exchange)
         super().__init__(transport, [target], _OnlySamples(), executor="threading")
@@ -76,6 +78,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._draining = False
         self._enough = threading.Event()
+        self._gather = gather
         self._resumed = resumed
         self._put_off: dict[str, list[Message]] = {}
         self._has_come: list[str] = []
@@ -131,7 +134,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
                 else:
                     _answer(message, done=put_off is not None)
             if len(batch) >= DENSE:
-                self._enough.wait(GATHER)
+                self._enough.wait(self._gather)
 
 
 def _answer(message: Message, *, done: bool) -> None:

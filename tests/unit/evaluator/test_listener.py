@@ -1,0 +1,86 @@
+"""Batches: a backlog is gathered into large ones, a lone message waits for nothing."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import oslo_messaging
+import pytest
+from oslo_config import cfg
+
+from eventalarm import bus
+from eventalarm.evaluator.listener import DENSE, BatchServer
+from eventalarm.standalone import inprocess
+
+TIMEOUT = 20.0
+
+
+class Taken:
+    """A server on a bus of this process; ``batches`` are the sizes of what it took."""
+
+    def __init__(self) -> None:
+        conf = cfg.ConfigOpts()
+        conf([])
+        self._transport = oslo_messaging.get_notification_transport(conf, inprocess.URL)
+        self._topic = uuid.uuid4().hex
+        self._more = threading.Condition()
+        self.go = threading.Event()
+        self.batches: list[int] = []
+        self.server = BatchServer(
+            self._transport,
+            topic=self._topic,
+            exchange="test",
+            handler=self._take,
+            batch_size=DENSE,
+            gather=TIMEOUT,
+        )
+        self.server.begin()
+
+    def _take(self, messages: Sequence[dict[str, Any]]) -> dict[int, str]:
+        with self._more:
+            self.batches.append(len(messages))
+            self._more.notify_all()
+        assert self.go.wait(TIMEOUT)
+        return {}
+
+    def send(self, count: int) -> None:
+        for _ in range(count):
+            bus.send(self._transport, topic=self._topic, exchange="test", event_type="x", payload=[])
+
+    def wait(self, count: int) -> None:
+        with self._more:
+            assert self._more.wait_for(lambda: len(self.batches) >= count, TIMEOUT / 2), self.batches
+
+
+@pytest.fixture
+def taken() -> Iterator[Taken]:
+    one = Taken()
+    yield one
+    one.go.set()
+    # Nothing more comes that could end the gathering.
+    one.server._enough.set()
+    one.server.stop()
+    one.server.wait()
+
+
+def test_a_lone_message_waits_for_nothing(taken: Taken) -> None:
+    taken.go.set()
+    for number in range(1, 4):
+        taken.send(1)
+        taken.wait(number)
+    assert taken.batches == [1, 1, 1]
+
+
+def test_after_a_dense_batch_the_next_one_is_gathered(taken: Taken) -> None:
+    taken.send(1)
+    taken.wait(1)
+    taken.send(DENSE)
+    taken.go.set()
+    taken.wait(2)
+    for _ in range(DENSE):
+        taken.send(1)
+    taken.wait(3)
+    assert taken.batches == [1, DENSE, DENSE]
