@@ -78,6 +78,8 @@ def test_after_a_dense_batch_the_next_one_is_gathered(taken: Taken) -> None:
     taken.send(1)
     taken.wait(1)
     taken.send(DENSE)
+    # All of them are here before the first batch ends.
+    assert taken.server._enough.wait(TIMEOUT)
     taken.go.set()
     taken.wait(2)
     for _ in range(DENSE):
