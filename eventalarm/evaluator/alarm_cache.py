@@ -258,6 +258,11 @@ class AlarmCache:
         """
         return self._source.has_more_than(project_id, LARGE)
 
+    def promise(self, project_id: str) -> None:
+        """Serve a project however old it is, since it will be loaded aside (:meth:`load`)."""
+        with self._lock:
+            self._loading.add(project_id)
+
     def load(self, project_id: str) -> None:
         """Load a project aside, whether it is there or not; the next :meth:`refresh` puts it in place.
 
@@ -265,10 +270,10 @@ class AlarmCache:
 
         :raises Retryable: when the database failed.
         """
-        with self._lock:
-            begun = self._clock.now()
-            self._loading.add(project_id)
         try:
+            with self._lock:
+                begun = self._clock.now()
+                self._loading.add(project_id)
             project = self._read(project_id)
             with self._lock:
                 self._arriving[project_id] = project, begun

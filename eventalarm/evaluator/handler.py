@@ -78,10 +78,10 @@ class BatchHandler:
         """
         started = time.monotonic()
         decoded = [self._decode(message) for message in messages]
-        ready: list[Event] = []
-        put_off: dict[int, str] = {}
-        found = self._holding(sum(map(len, decoded)), lambda: self._sort(decoded, ready, put_off))
-        if found is None or (ready and not self._see_through(ready, started)):
+        put_off = self._holding(sum(map(len, decoded)), lambda: self._put_off(decoded))
+        waiting = put_off or {}
+        ready = [event for place, events in enumerate(decoded) if place not in waiting for event in events]
+        if put_off is None or (ready and not self._see_through(ready, started)):
             self._metrics.count("batches", outcome="given_back")
             return None
         self._metrics.count("messages", len(messages) - len(put_off), outcome="taken")
@@ -99,16 +99,10 @@ class BatchHandler:
             )
         return good
 
-    def _sort(self, decoded: Sequence[Sequence[Event]], ready: list[Event], put_off: dict[int, str]) -> bool:
-        ready.clear()
-        put_off.clear()
-        for position, events in enumerate(decoded):
-            awaited = next(filter(None, map(self._awaits, events)), None)
-            if awaited is None:
-                ready.extend(events)
-            else:
-                put_off[position] = awaited
-        return True
+    def _put_off(self, decoded: Sequence[Sequence[Event]]) -> dict[int, str]:
+        """Return which messages must wait, by position, and for what."""
+        awaited = (next(filter(None, map(self._awaits, events)), None) for events in decoded)
+        return {place: what for place, what in enumerate(awaited) if what is not None}
 
     def _see_through(self, events: list[Event], started: float) -> bool:
         mark_all(self._trace, Stage.RECEIVED, events)

@@ -43,19 +43,20 @@ class ProjectLoader:
         if need is Need.RELOAD:
             if project_id not in self._renewed:
                 self._renewed.add(project_id)
-                self._executor.submit(self._renew, project_id)
+                self._cache.promise(project_id)
+                self._executor.submit(self._load, project_id, self._renewed.discard)
             return True
         if not self._cache.is_large(project_id):
             return True
         self._awaited.add(project_id)
-        self._executor.submit(self._load, project_id)
+        self._executor.submit(self._load, project_id, self._loaded)
         return False
 
     def release(self, project_id: str) -> None:
         """Let events of a project pass that was waited for."""
         self._awaited.discard(project_id)
 
-    def _load(self, project_id: str) -> None:
+    def _load(self, project_id: str, ended: Callable[[str], None]) -> None:
         try:
             if not self._stopped:
                 self._cache.load(project_id)
@@ -66,16 +67,7 @@ class ProjectLoader:
             self._refused.add(project_id)
             LOG.exception("Project %s cannot be loaded aside", project_id)
         finally:
-            self._loaded(project_id)
-
-    def _renew(self, project_id: str) -> None:
-        try:
-            if not self._stopped:
-                self._cache.load(project_id)
-        except Exception as exc:  # noqa: BLE001 - it is tried again, and nothing depends on it
-            LOG.warning("Project %s could not be loaded anew: %s", project_id, exc)
-        finally:
-            self._renewed.discard(project_id)
+            ended(project_id)
 
     def stop(self) -> None:
         """Load nothing more aside; what is waited for is let pass, and loaded by whoever evaluates it."""

@@ -21,7 +21,8 @@ from eventalarm.metrics import Metrics
 from eventalarm.model import AlarmDefinition, Event
 from eventalarm.standalone import inprocess
 from tests.builders import definition, event_body, rule
-from tests.unit.evaluator.test_alarm_cache import Cached, Source
+from tests.functional.helpers import wait_until
+from tests.unit.evaluator.test_alarm_cache import RELOAD, Cached, Source
 
 TIMEOUT = 20.0
 
@@ -53,6 +54,7 @@ class Stage:
         self.source = Gate()
         cached.cache._source = cached.cache._clock._source = self.source
         self.cache = cached.cache
+        self._clock = cached.source
         self.done: list[str] = []
         self._more = threading.Condition()
         self.topic = uuid.uuid4().hex
@@ -79,6 +81,10 @@ class Stage:
             self.source.put(
                 *(definition(f"{name}-{n}", rule("*"), project_id=name) for n in range(LARGE + 1))
             )
+
+    def grow_old(self) -> None:
+        """Let so much time pass that every project that is loaded should be loaded anew."""
+        self._clock.seconds = self.source.seconds = self.source.seconds + RELOAD
 
     def _awaits(self, event: Event) -> str | None:
         project = event.first_trait(("project_id",))
@@ -140,6 +146,22 @@ def test_a_small_project_is_loaded_in_passing(stage: Stage) -> None:
     stage.send("small-1")
     stage.await_done(["small-1"])
     assert stage.source.calls.count("of_project") == 1
+
+
+def test_a_project_is_loaded_anew_beside_its_events(stage: Stage) -> None:
+    """Also while the loader has its hands full."""
+    stage.source.put(definition("a", rule("*"), project_id="small"))
+    stage.send("small-1")
+    stage.await_done(["small-1"])
+    stage.grow_old()
+    stage.large("big")
+    stage.send("big-1")
+    assert stage.source.reading.acquire(timeout=TIMEOUT)
+    stage.send("small-2", "small-3")
+    stage.await_done(["small-1", "small-2", "small-3"])
+    assert stage.source.calls.count("of_project") == 2, "one for each project, and none since"
+    stage.source.open.set()
+    wait_until(lambda: stage.source.calls.count("of_project") == 3, what="the small one loaded anew")
 
 
 def test_what_waits_is_done_before_the_end(stage: Stage) -> None:
