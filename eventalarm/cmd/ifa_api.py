@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import gc
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from eventalarm import service
+from eventalarm.cmd import serving
 from eventalarm.conf_ifa import IFA_GROUP
-from eventalarm.exceptions import InvalidOption
 
 PROG = "eventalarm-ifa-api"
+NEEDED = ("falcon", "waitress", "cryptography", "jsonschema")
 
 DESCRIPTION = """\
 Serve the alarms of this cloud as ETSI NFV has them:
@@ -51,48 +50,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=DESCRIPTION,
         epilog=EPILOG,
     )
-    with service.errors_on_stderr(PROG):
-        try:
-            return _serve(conf)
-        except ModuleNotFoundError as exc:
-            if (exc.name or "").partition(".")[0] not in ("falcon", "waitress", "cryptography", "jsonschema"):
-                raise
-            raise InvalidOption(PROG, f"needs {exc.name}", "pip install 'eventalarm[ifa]'") from exc
+    with service.errors_on_stderr(PROG), serving.needing(NEEDED, PROG, "ifa"):
+        _serve(conf)
+    return 0
 
 
-def _serve(conf: Any) -> int:
+def _serve(conf: Any) -> None:
     # Imported here: heavy, --help needs none of it, and they are an extra.
-    import waitress  # noqa: PLC0415
-
     from eventalarm.ifa_shim.api.application import application  # noqa: PLC0415
     from eventalarm.storage import schema  # noqa: PLC0415
 
     database = service.database(conf)
     try:
         schema.require_current(database)
-        group = conf[IFA_GROUP]
-        try:
-            server = waitress.create_server(
-                application(conf, database),
-                host=group.host,
-                port=group.port,
-                threads=group.threads,
-                ident="eventalarm-ifa-api",
-            )
-        except OSError as exc:
-            raise InvalidOption(
-                f"[{IFA_GROUP}] host, port", f"{group.host}:{group.port}: {exc.strerror}", "choose another"
-            ) from exc
-        # waitress ends its loop, after the requests under way, on KeyboardInterrupt and SystemExit.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        # What lives as long as the process need not be looked through again while somebody waits for a page.
-        gc.collect()
-        gc.freeze()
-        print(f"Serving on http://{server.effective_host}:{server.effective_port}", flush=True)
-        server.run()
+        serving.serve(application(conf, database), conf, IFA_GROUP, PROG)
     finally:
         database.dispose()
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,15 +6,14 @@ with colons between them.
 
 from __future__ import annotations
 
-import os
 from typing import Any, Final
 
 from eventalarm import service
+from eventalarm.cmd import serving
 from eventalarm.ifa_shim.api.application import application as build
 from eventalarm.storage import schema
 
 PROG: Final = "eventalarm-ifa-api"
-VARIABLE: Final = "EVENTALARM_CONFIG"
 
 
 def make(argv: list[str]) -> Any:
@@ -28,9 +27,4 @@ def make(argv: list[str]) -> Any:
     return build(conf, database)
 
 
-def _named_files() -> list[str]:
-    names = [name for name in os.environ.get(VARIABLE, "").split(":") if name]
-    return [word for name in names for word in ("--config-file", name)]
-
-
-application = make(_named_files())
+application = make(serving.named_files())

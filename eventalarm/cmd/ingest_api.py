@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from eventalarm import bus, service
+from eventalarm.cmd import serving
 from eventalarm.conf_ingest import INGEST_GROUP
-from eventalarm.exceptions import InvalidOption
 
 PROG = "eventalarm-ingest-api"
 NEEDED = ("falcon", "waitress", "jsonschema", "keystonemiddleware", "oslo_policy", "oslo_middleware")
@@ -47,46 +46,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command until it is told to stop; the exit codes are those of the help text."""
     arguments = sys.argv[1:] if argv is None else argv
     conf = service.prepare(arguments, prog=PROG, description=DESCRIPTION, epilog=EPILOG)
-    with service.errors_on_stderr(PROG):
-        try:
-            _serve(conf)
-        except ModuleNotFoundError as exc:
-            if (exc.name or "").partition(".")[0] not in NEEDED:
-                raise
-            raise InvalidOption(PROG, f"needs {exc.name}", "pip install 'eventalarm[ingest]'") from exc
+    with service.errors_on_stderr(PROG), serving.needing(NEEDED, PROG, "ingest"):
+        _serve(conf)
     return 0
 
 
 def _serve(conf: Any) -> None:
-    # Imported here: heavy, --help needs none of it, and they are an extra.
-    import waitress  # noqa: PLC0415
-
+    # Imported here: heavy, --help needs none of it, and it needs an extra.
     from eventalarm.ingest import application  # noqa: PLC0415
 
-    group = conf[INGEST_GROUP]
     database = application.Once(lambda: service.database(conf))
     transport = bus.get_transport(conf)
     try:
         app = application.application(conf, transport, database)
-        try:
-            server = waitress.create_server(
-                app,
-                host=group.host,
-                port=group.port,
-                threads=group.threads,
-                ident=PROG,
-                # What is a little too large gets our own answer.
-                max_request_body_size=4 * group.max_body_size,
-            )
-        except OSError as exc:
-            option = f"[{INGEST_GROUP}] host, port"
-            raise InvalidOption(
-                option, f"{group.host}:{group.port}: {exc.strerror}", "choose another"
-            ) from exc
-        # waitress ends its loop, after the requests under way, on KeyboardInterrupt and SystemExit.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        print(f"Serving on http://{server.effective_host}:{server.effective_port}", flush=True)
-        server.run()
+        # What is a little too large gets our own answer.
+        most = 4 * conf[INGEST_GROUP].max_body_size
+        serving.serve(app, conf, INGEST_GROUP, PROG, max_request_body_size=most)
     finally:
         database.close()
         transport.cleanup()
