@@ -8,8 +8,10 @@ import ipaddress
 import json
 import pathlib
 import re
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
 import time
 
@@ -477,7 +479,13 @@ def test_a_file_that_cannot_be_read_is_named_at_start(fields, option):
 
 
 def test_a_bundle_may_be_a_folder(authority, tmp_path):
-    HttpSender(tls(ca_bundle=str(tmp_path)))
+    """With the names that OpenSSL gives to the certificates in it."""
+    with tls_server(authority) as (port, _):
+        url = f"https://localhost:{port}/"
+        assert attempt(url, tls(ca_bundle=str(tmp_path))).reason == "tls"
+        shutil.copy(authority.bundle, tmp_path / "authority.pem")
+        subprocess.run(["openssl", "rehash", str(tmp_path)], check=True, timeout=60)
+        assert attempt(url, tls(ca_bundle=str(tmp_path))) == 200
 
 
 def test_plain_text_on_an_https_port(webhook_sink):

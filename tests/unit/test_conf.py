@@ -54,5 +54,6 @@ def test_defaults_are_valid(group: str, opts: list[cfg.Opt]) -> None:
     options = cfg.ConfigOpts()
     conf.register_opts(options)
     options([], validate_default_values=True)
+    assert [opt.dest for opt in opts if opt.dest not in options[group]] == []
     for opt in opts:
         options[group][opt.dest]
