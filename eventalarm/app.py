@@ -6,12 +6,12 @@ import contextlib
 import gc
 import logging
 import pathlib
-import random
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import cotyledon
@@ -31,7 +31,7 @@ from eventalarm.delivery.ports import Sender
 from eventalarm.delivery.router import Router
 from eventalarm.delivery.traced import TracedSender
 from eventalarm.delivery.trust import TrustSender
-from eventalarm.evaluator import decide, timer_loop
+from eventalarm.evaluator import decide
 from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
 from eventalarm.evaluator.books import Courier
 from eventalarm.evaluator.cache_watch import CacheWatch
@@ -40,13 +40,14 @@ from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.evaluator.options import event_limits
 from eventalarm.evaluator.project_loader import ProjectLoader
-from eventalarm.exceptions import InvalidRule, Retryable, SchemaError
+from eventalarm.evaluator.timer_loop import TimerLoop
+from eventalarm.evaluator.timer_runner import TimerRunner
+from eventalarm.exceptions import InvalidRule
 from eventalarm.ifa_shim import assembly
 from eventalarm.metrics import Metrics
 from eventalarm.metrics_server import Endpoint, check_free, shared_folder
-from eventalarm.model import AlarmDefinition, Event, JSONDict
+from eventalarm.model import AlarmDefinition, Event, JSONDict, Transition
 from eventalarm.pulse import Pulse
-from eventalarm.storage import schema
 from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
@@ -59,35 +60,6 @@ S = TypeVar("S")
 ALARM_TYPES = (decide.EVENT_TYPE, decide.NOTIFICATION_TYPE)
 STOP_GRACE = 10.0
 SWITCH_INTERVAL = 0.0005
-
-
-def wait_for_database(conf: cfg.ConfigOpts, stopping: threading.Event) -> Database | None:
-    """Return the database once it answers and holds our schema; None when told to stop before.
-
-    Says what it waits for once, and again when that changes.
-
-    :raises InvalidOption: when the configured URL can never work.
-    """
-    group = conf[options.GROUP]
-    pause, said = group.retry_initial, ""
-    while True:
-        try:
-            database = service.database(conf)
-            status = schema.check(database)
-            if status.state is schema.SchemaState.CURRENT:
-                if said:
-                    LOG.warning("The database is ready")
-                return database
-            waiting_for = status.message
-            database.dispose()
-        except (Retryable, SchemaError) as exc:
-            waiting_for = str(exc)
-        if waiting_for != said:
-            LOG.warning("Waiting for the database: %s", waiting_for)
-            said = waiting_for
-        if stopping.wait(pause * (0.5 + random.random() / 2)):  # noqa: S311 - jitter, not a secret
-            return None
-        pause = min(pause * 2, group.retry_max)
 
 
 def check_options(conf: cfg.ConfigOpts) -> None:
@@ -179,6 +151,30 @@ def build_engine(
     return Engine(database, cache, letters, engine_options, trace=trace)
 
 
+def build_timers(
+    conf: cfg.ConfigOpts, database: Database, cache: AlarmCache, letters: Courier[S], metrics: Metrics
+) -> TimerLoop:
+    """Assemble what makes timers fire from the options; they are counted like what events do."""
+    group = conf[options.GROUP]
+
+    def report(transitions: Sequence[Transition], reasons: Counter[str]) -> None:
+        for transition in transitions:
+            metrics.count("transitions", kind=transition.kind.value)
+        for reason, number in reasons.items():
+            metrics.count("timers", number, reason=reason)
+
+    runner = TimerRunner(
+        database,
+        cache,
+        letters,
+        record_history=conf.record_history,
+        overlap=group.definitions_overlap,
+        look_at_all=group.full_reload_interval,
+        report=report,
+    )
+    return TimerLoop(runner.step, database.leave)
+
+
 class ListenerProcess:
     """Everything that one listener process runs: the bus edge, the evaluator and the delivery worker.
 
@@ -200,7 +196,7 @@ class ListenerProcess:
 
         :raises InvalidOption: when an option can never work.
         """
-        database = wait_for_database(self._conf, self._stopping)
+        database = service.wait_for_database(self._conf, self._stopping)
         if database is None:
             return
         self._stops.append(database.dispose)
@@ -214,7 +210,7 @@ class ListenerProcess:
         LOG.info("Waiting for the broker")
         server.begin()
         self._stops.extend((server.wait, server.stop, loader.stop))
-        timers = timer_loop.build(self._conf, database, cache, letters, self.metrics)
+        timers = build_timers(self._conf, database, cache, letters, self.metrics)
         timers.start()
         self._stops.append(timers.stop)
         notifier = notifications.notifier(worker)

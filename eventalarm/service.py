@@ -9,8 +9,10 @@ import argparse
 import contextlib
 import importlib.metadata
 import importlib.util
+import random
 import re
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -22,8 +24,9 @@ from oslo_log import log
 
 from eventalarm import bus
 from eventalarm import conf as options
-from eventalarm.exceptions import EventAlarmError, InvalidOption
+from eventalarm.exceptions import EventAlarmError, InvalidOption, Retryable, SchemaError
 from eventalarm.storage import database as storage
+from eventalarm.storage import schema
 
 LOG = log.getLogger(__name__)
 
@@ -129,6 +132,35 @@ def database(conf: cfg.ConfigOpts) -> storage.Database:
             "eventalarm works with mysql+pymysql, postgresql and sqlite URLs; "
             "the drivers come with eventalarm[mysql] and eventalarm[postgresql]",
         ) from exc
+
+
+def wait_for_database(conf: cfg.ConfigOpts, stopping: threading.Event) -> storage.Database | None:
+    """Return the database once it answers and holds our schema; None when told to stop before.
+
+    Says what it waits for once, and again when that changes.
+
+    :raises InvalidOption: when the configured URL can never work.
+    """
+    group = conf[options.GROUP]
+    pause, said = group.retry_initial, ""
+    while True:
+        try:
+            found = database(conf)
+            status = schema.check(found)
+            if status.state is schema.SchemaState.CURRENT:
+                if said:
+                    LOG.warning("The database is ready")
+                return found
+            waiting_for = status.message
+            found.dispose()
+        except (Retryable, SchemaError) as exc:
+            waiting_for = str(exc)
+        if waiting_for != said:
+            LOG.warning("Waiting for the database: %s", waiting_for)
+            said = waiting_for
+        if stopping.wait(pause * (0.5 + random.random() / 2)):  # noqa: S311 - jitter, not a secret
+            return None
+        pause = min(pause * 2, group.retry_max)
 
 
 def with_driver(url: str) -> str:

@@ -23,7 +23,7 @@ from eventalarm.exceptions import Retryable
 from eventalarm.model import UTC, Event, Transition
 from eventalarm.storage import text, timers
 from eventalarm.storage.alarms import NEVER
-from eventalarm.storage.database import Database
+from eventalarm.storage.database import Database, clock
 from eventalarm.storage.transitions import Picture, Transaction
 from eventalarm.trace import Stage, Trace, mark_all
 
@@ -212,7 +212,7 @@ class Engine(Generic[S]):
             wanted = (timer_ids(m.alarm_id, m.subject.managed_object) for m in matches if m.alarm_id in timed)
             connection = transaction.connection
             known = timers.read(connection, {name for names in wanted for name in names})
-            keeper = Timekeeper(known, timers.now(connection))
+            keeper = Timekeeper(known, clock(connection))
         elsewhere: set[tuple[str, str]] = set()
         if self._options.beside_aodh_listener:
             # An event may say that it is of the year 1, and there is no time before that.

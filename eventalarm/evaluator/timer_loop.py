@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable
+from typing import Final
 
-from eventalarm import conf as options
-from eventalarm.evaluator.alarm_cache import AlarmCache
-from eventalarm.evaluator.books import Courier
-from eventalarm.evaluator.timer_runner import TimerRunner
 from eventalarm.exceptions import Retryable
-from eventalarm.metrics import Metrics
-from eventalarm.model import Transition
-from eventalarm.storage.database import Database
 
 LOG = logging.getLogger(__name__)
-
-S = TypeVar("S")
 
 FIRST: Final = 0.4
 AGAIN: Final = 1.0
@@ -79,27 +69,3 @@ class TimerLoop:
         if not self._failing:
             LOG.error("%s", problem)
         self._failing = problem
-
-
-def build(
-    conf: Any, database: Database, cache: AlarmCache, letters: Courier[S], metrics: Metrics
-) -> TimerLoop:
-    """Assemble what makes timers fire from the options; they are counted like what events do."""
-    group = conf[options.GROUP]
-
-    def report(transitions: Sequence[Transition], reasons: Counter[str]) -> None:
-        for transition in transitions:
-            metrics.count("transitions", kind=transition.kind.value)
-        for reason, number in reasons.items():
-            metrics.count("timers", number, reason=reason)
-
-    runner = TimerRunner(
-        database,
-        cache,
-        letters,
-        record_history=conf.record_history,
-        overlap=group.definitions_overlap,
-        look_at_all=group.full_reload_interval,
-        report=report,
-    )
-    return TimerLoop(runner.step, database.leave)

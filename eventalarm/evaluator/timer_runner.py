@@ -30,7 +30,7 @@ from eventalarm.exceptions import InvalidRule, Retryable
 from eventalarm.model import ALARM, UTC, Alarm, Transition
 from eventalarm.storage import text, timers
 from eventalarm.storage.alarms import in_chunks
-from eventalarm.storage.database import Database
+from eventalarm.storage.database import Database, clock
 from eventalarm.storage.transitions import Transaction
 from eventalarm.timer import Timer, TimerKind
 
@@ -134,7 +134,7 @@ class TimerRunner(Generic[S]):
         for chunk in in_chunks(alarm_ids):
             with self._database.begin() as connection:
                 alarms = Transaction(connection).lock(chunk)
-                now = timers.now(connection)
+                now = clock(connection)
                 known = timers.of_alarms(connection, chunk)
                 raised = timers.raised_objects(connection, chunk)
                 mine, objects = _by_alarm(known), _by_alarm(raised)
@@ -183,7 +183,7 @@ class TimerRunner(Generic[S]):
     def _put_off(self, timer: Timer) -> None:
         with self._database.begin() as connection:
             Transaction(connection).lock([timer.alarm_id])
-            keeper = Timekeeper(timers.read(connection, [timer.timer_id]), timers.now(connection))
+            keeper = Timekeeper(timers.read(connection, [timer.timer_id]), clock(connection))
             current = keeper.get(timer.alarm_id, timer.managed_object, timer.kind)
             if current == timer:
                 keeper.postpone(timer, POSTPONED)
@@ -196,7 +196,7 @@ class TimerRunner(Generic[S]):
             transaction = Transaction(connection)
             alarms = transaction.lock({timer.alarm_id for timer in due})
             wanted = {name for timer in due for name in timer_ids(timer.alarm_id, timer.managed_object)}
-            keeper = Timekeeper(timers.read(connection, wanted), timers.now(connection))
+            keeper = Timekeeper(timers.read(connection, wanted), clock(connection))
             ready = keeper.still_due(due)
             if not ready:
                 return

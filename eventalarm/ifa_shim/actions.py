@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any
 
 from eventalarm.delivery import action
 from eventalarm.delivery.http import HttpSender
 from eventalarm.delivery.ports import Destination
 from eventalarm.ifa_shim import wire
-from eventalarm.ifa_shim.notices import Style
+from eventalarm.ifa_shim.notices import VERSION_HEADER, Style
 from eventalarm.ifa_shim.settings import Settings
 from eventalarm.model import Delivery
-
-VERSION: Final = {"Version": "1.3.0"}
 
 
 class _Sender:
@@ -47,7 +45,7 @@ class Sol003Sender(_Sender):
         told, at = delivery.notification, delivery.created_at
         body = wire.sol003(told, at, delivery.delivery_id, self._settings, self._style)
         url = action.http_url(wire.without_prefix(delivery.action))
-        return await self._http.post(url, delivery, VERSION, _content(body))
+        return await self._http.post(url, delivery, VERSION_HEADER, _content(body))
 
 
 class TackerSender(_Sender):

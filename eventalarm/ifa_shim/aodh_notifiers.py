@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import datetime
 import json
-import uuid
 from typing import Any, Final
 
 import requests
 from aodh import notifier
 from oslo_config import cfg
+from oslo_utils import uuidutils
 
 from eventalarm.conf_ifa import IFA_GROUP, IFA_OPTS
 from eventalarm.ifa_shim import options, wire
-from eventalarm.ifa_shim.notices import Style
+from eventalarm.ifa_shim.notices import VERSION_HEADER, Style
 from eventalarm.ifa_shim.settings import Settings
 from eventalarm.model import UTC, Notification
 
@@ -53,8 +53,8 @@ class Sol003Notifier(_Notifier):
 
     def notify(self, action: Any, *told: Any) -> None:
         """Tell of an alarm; *told* is what every notifier of Aodh is given."""
-        body = wire.sol003(_told(told), _now(), str(uuid.uuid4()), self._settings, Style())
-        self._post(wire.without_prefix(action.geturl()), body, {"Version": "1.3.0"})
+        body = wire.sol003(_told(told), _now(), uuidutils.generate_uuid(), self._settings, Style())
+        self._post(wire.without_prefix(action.geturl()), body, VERSION_HEADER)
 
 
 class TackerNotifier(_Notifier):

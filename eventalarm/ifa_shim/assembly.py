@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import uuid
 from collections.abc import Mapping
 from typing import Any
+
+from oslo_utils import uuidutils
 
 from eventalarm.conf_ifa import IFA_GROUP
 from eventalarm.delivery.courier import OutboxCourier, Worker
@@ -114,7 +115,7 @@ class Notifications:
             self._subscribers,
             reconciler,
             suspension,
-            Duty(database, DUTY, str(uuid.uuid4()), LEASE),
+            Duty(database, DUTY, uuidutils.generate_uuid(), LEASE),
             (lambda: ear.listen(self._conf, lambda ids: reconciler.look(ids, _now())))
             if group.aodh_notifications
             else None,

@@ -8,10 +8,10 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import logging
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 
 import sqlalchemy as sa
+from oslo_utils.uuidutils import generate_uuid
 
 from eventalarm.delivery.courier import Announced
 from eventalarm.ifa_shim.history import RULE_CHANGE, AodhAlarm, Record, read_records
@@ -34,13 +34,11 @@ LOG = logging.getLogger(__name__)
 NewId = Callable[[], str]
 
 
-def new_id() -> str:
-    """Return a fresh random id."""
-    return str(uuid.uuid4())
-
-
 def announced(
-    notices: Iterable[tuple[Notice, str]], snapshot: Snapshot, style: Style, make_id: NewId = new_id
+    notices: Iterable[tuple[Notice, str]],
+    snapshot: Snapshot,
+    style: Style,
+    make_id: NewId = generate_uuid,
 ) -> list[Announced]:
     """Return the deliveries of *notices*, each with the id of what it is about, to all who want to hear.
 
@@ -68,7 +66,11 @@ class Herald:
     """Makes the notifications of transitions; safe to share between threads."""
 
     def __init__(
-        self, subscribers: Subscribers, settings: Settings, style: Style, make_id: NewId = new_id
+        self,
+        subscribers: Subscribers,
+        settings: Settings,
+        style: Style,
+        make_id: NewId = generate_uuid,
     ) -> None:
         self._subscribers = subscribers
         self._settings = settings

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from eventalarm.ifa_shim.interest import NotificationType, severe, wants
 from eventalarm.ifa_shim.record import IfaAlarm, Severity, rfc3339
@@ -16,6 +16,9 @@ from eventalarm.storage.outbox import order_key
 from eventalarm.storage.subscriptions import Subscription
 
 Document = dict[str, Any]
+
+# The version of SOL003's fault management that is spoken, as its header says it.
+VERSION_HEADER: Final = {"Version": "1.3.0"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

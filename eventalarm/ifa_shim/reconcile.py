@@ -11,10 +11,11 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 import sqlalchemy as sa
+from oslo_utils import uuidutils
 
 from eventalarm.delivery.courier import OutboxCourier
 from eventalarm.ifa_shim.alarms import Alarms
-from eventalarm.ifa_shim.herald import announced, new_id
+from eventalarm.ifa_shim.herald import announced
 from eventalarm.ifa_shim.notices import Style
 from eventalarm.ifa_shim.record import IfaAlarm, rfc3339
 from eventalarm.ifa_shim.settings import Settings
@@ -98,7 +99,7 @@ class Reconciler:
             # As the evaluator does before it records and tells: what is told of one alarm is told in order.
             Transaction(connection).lock(alarm_ids)
             known = told.of_alarms(connection, alarm_ids)
-            tale = Tale(known, new_id)
+            tale = Tale(known, uuidutils.generate_uuid)
             rows, alarms = self._present(connection, alarm_ids, known)
             ended = self._ended(connection, known)
             for one in known.values():

@@ -10,6 +10,7 @@ from eventalarm.delivery.http import HttpSender
 from eventalarm.delivery.ports import Destination
 from eventalarm.delivery.threads import Threads
 from eventalarm.exceptions import DeliveryError, InvalidOption
+from eventalarm.ifa_shim.notices import VERSION_HEADER
 from eventalarm.ifa_shim.subscribers import Subscribers
 from eventalarm.ifa_shim.tokens import Tokens, basic
 from eventalarm.model import Delivery
@@ -18,7 +19,6 @@ from eventalarm.storage.subscriptions import Subscription
 OAUTH2: Final = "OAUTH2_CLIENT_CREDENTIALS"
 BASIC: Final = "BASIC"
 UNAUTHORIZED: Final = 401
-VERSION: Final = "1.3.0"
 
 # Decrypts what a subscription has as its authentication; raises InvalidOption when the key does not fit.
 OpenSecret = Callable[[str], Mapping[str, Any]]
@@ -92,4 +92,4 @@ class SubscriberSender:
 
     async def _post(self, to: Subscription, delivery: Delivery, headers: Mapping[str, str]) -> int:
         url = action.http_url(to.callback_uri)
-        return await self._http.post(url, delivery, {"Version": VERSION, **headers}, delivery.body.encode())
+        return await self._http.post(url, delivery, {**VERSION_HEADER, **headers}, delivery.body.encode())

@@ -10,11 +10,12 @@ from typing import Final
 
 import sqlalchemy as sa
 from oslo_log import log
+from oslo_utils import uuidutils
 
 from eventalarm.delivery.courier import OutboxCourier
 from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim import callbacks
-from eventalarm.ifa_shim.herald import announced, new_id
+from eventalarm.ifa_shim.herald import announced
 from eventalarm.ifa_shim.interest import NotificationType
 from eventalarm.ifa_shim.notices import Notice, Style
 from eventalarm.ifa_shim.options import CallbackOptions
@@ -115,7 +116,7 @@ class Suspension:
 
     def _welcome(self, one: Subscription, now: datetime.datetime) -> None:
         """Tell that the list has to be read, now that every process sends what happens from here on."""
-        notice = Notice(new_id(), NotificationType.REBUILT, None, now)
+        notice = Notice(uuidutils.generate_uuid(), NotificationType.REBUILT, None, now)
         with self._database.begin() as connection:
             if not self._turn(one, SubscriptionState.ACTIVE, connection):
                 return

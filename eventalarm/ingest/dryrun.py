@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import falcon
-import sqlalchemy as sa
 
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.explain import Explanation, explain
@@ -22,14 +21,12 @@ from eventalarm.ifa_shim.api.callers import Caller, Guard, caller_of
 from eventalarm.ingest import policies
 from eventalarm.ingest.faults import BadBody, Fault, Shapes, pointer
 from eventalarm.ingest.reading import A_TIME, EventReader, read_json
-from eventalarm.model import UTC, Alarm, AlarmDefinition, Event, EventLimits, JSONDict, parse_time
-from eventalarm.storage.alarms import ROW_COLUMNS, to_alarm
+from eventalarm.model import Alarm, AlarmDefinition, Event, EventLimits, JSONDict, parse_time
+from eventalarm.storage.alarms import NEVER, read_alarm
 from eventalarm.storage.database import Database
-from eventalarm.storage.tables import alarm as alarm_table
 
 TYPES = (decide.NOTIFICATION_TYPE, decide.EVENT_TYPE)
 WORDS = {Verdict.MATCH: "raises", Verdict.RECOVERED: "clears", Verdict.NOTHING: "nothing"}
-NEVER = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,13 +111,9 @@ class RuleTest:
         return AlarmDefinition("", caller.project_id, kind, NEVER, body["rule"], ok_actions)
 
     def _alarm(self, caller: Caller, alarm_id: str) -> Alarm:
-        with self._database().read() as connection:
-            row = connection.execute(
-                sa.select(*ROW_COLUMNS).where(alarm_table.c.alarm_id == alarm_id)
-            ).first()
-        found = to_alarm(row) if row is not None else None
-        # Collations may fold case; ids and projects are told apart exactly (G5).
-        if found is None or found.alarm_id != alarm_id or found.definition.project_id != caller.project_id:
+        found = read_alarm(self._database(), alarm_id)
+        # Projects are told apart exactly (G5).
+        if found is None or found.definition.project_id != caller.project_id:
             raise falcon.HTTPNotFound(description="your project has no such alarm")
         if found.definition.type not in TYPES:
             kind = found.definition.type

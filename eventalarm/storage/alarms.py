@@ -86,6 +86,14 @@ def to_alarm(row: Any) -> Alarm:
     )
 
 
+def read_alarm(database: Database, alarm_id: str) -> Alarm | None:
+    """Return one alarm as it stands, None when there is none of exactly this id; takes no lock."""
+    with database.read() as connection:
+        row = connection.execute(sa.select(*ROW_COLUMNS).where(alarm.c.alarm_id == alarm_id)).first()
+    # Collations may fold case.
+    return to_alarm(row) if row is not None and row.alarm_id == alarm_id else None
+
+
 class AlarmReader:
     """Reads definitions of the given alarm *types*; takes no locks."""
 

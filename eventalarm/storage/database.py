@@ -45,6 +45,12 @@ NOW = {
 NOW_MYSQL = "SELECT UNIX_TIMESTAMP(SYSDATE(6))"
 
 
+def clock(connection: sa.Connection) -> datetime.datetime:
+    """Return the database's clock (aware UTC), asked on an open connection."""
+    seconds = connection.exec_driver_sql(NOW.get(connection.dialect.name, NOW_MYSQL)).scalar_one()
+    return datetime.datetime.fromtimestamp(float(seconds), UTC)
+
+
 def is_content_error(error: BaseException) -> bool:
     """Tell whether *what* the database was given caused *error*, so that trying again cannot help."""
     if isinstance(error, CONTENT_ERRORS):
@@ -135,8 +141,7 @@ class Database:
     def now(self) -> datetime.datetime:
         """Return the database's clock (aware UTC): the one clock that all processes share."""
         with self.read() as connection:
-            seconds = connection.exec_driver_sql(NOW.get(self.dialect, NOW_MYSQL)).scalar_one()
-        return datetime.datetime.fromtimestamp(float(seconds), UTC)
+            return clock(connection)
 
     def about_now(self) -> datetime.datetime:
         """Return the database's clock as our own carries it on; asked anew every minute.

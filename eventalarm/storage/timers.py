@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from eventalarm.model import UTC, JSONDict
+from eventalarm.model import JSONDict
 from eventalarm.storage import text
 from eventalarm.storage.alarms import NEVER, in_chunks
-from eventalarm.storage.database import NOW, NOW_MYSQL, Database
+from eventalarm.storage.database import Database
 from eventalarm.storage.tables import alarm, occurrence, timer
 from eventalarm.storage.upsert import upserts
 from eventalarm.timer import Timer, TimerKind
@@ -30,12 +30,6 @@ DUE: Final = (
     .order_by(timer.c.due_at)
     .limit(sa.bindparam("limit"))
 )
-
-
-def now(connection: sa.Connection) -> datetime.datetime:
-    """Return the database's clock, asked on an open transaction."""
-    seconds = connection.exec_driver_sql(NOW.get(connection.dialect.name, NOW_MYSQL)).scalar_one()
-    return datetime.datetime.fromtimestamp(float(seconds), UTC)
 
 
 def read(connection: sa.Connection, timer_ids: Collection[str]) -> list[Timer]:
