@@ -99,7 +99,7 @@ class HttpSender:
             ) as response:
                 await self._drain(response)
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise _failure(exc) from exc
+            raise failure(exc) from exc
         if 200 <= response.status < 300:
             return response.status
         answer = response.headers
@@ -117,7 +117,7 @@ class HttpSender:
             ) as response:
                 answer = await response.content.read(self._options.max_response_size)
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise _failure(exc) from exc
+            raise failure(exc) from exc
         if response.status != HTTP_OK:
             raise retry.of_status(response.status)
         return answer
@@ -171,7 +171,7 @@ class HttpSender:
                 left -= len(chunk)
 
 
-def _failure(error: Exception) -> DeliveryError:
+def failure(error: Exception) -> DeliveryError:
     """Name what went wrong, without the URL: its query and credentials are nobody's business."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return DeliveryError("tls", getattr(error.certificate_error, "verify_message", "bad certificate"))

@@ -53,14 +53,20 @@ def from_conf(conf: Any) -> DeliveryOptions:
     """
     group = conf[DELIVERY_GROUP]
     plain = [f.name for f in dataclasses.fields(DeliveryOptions) if f.name not in ("deny_networks", "tls")]
-    tls = TlsOptions(
+    networks = tuple(_network(text) for text in group.deny_networks)
+    return DeliveryOptions(
+        **{name: group[name] for name in plain}, deny_networks=networks, tls=tls_options(conf)
+    )
+
+
+def tls_options(conf: Any) -> TlsOptions:
+    """Read Aodh's ``rest_notifier_*`` options from *conf*, where they are registered."""
+    return TlsOptions(
         verify=conf.rest_notifier_ssl_verify,
         ca_bundle=conf.rest_notifier_ca_bundle_certificate_path or "",
         certificate=conf.rest_notifier_certificate_file or "",
         key=conf.rest_notifier_certificate_key or "",
     )
-    networks = tuple(_network(text) for text in group.deny_networks)
-    return DeliveryOptions(**{name: group[name] for name in plain}, deny_networks=networks, tls=tls)
 
 
 def _network(text: str) -> Network:

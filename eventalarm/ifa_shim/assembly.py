@@ -17,6 +17,7 @@ from eventalarm.delivery.ports import Sender
 from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim import ear, options
 from eventalarm.ifa_shim.actions import Sol003Sender, TackerSender
+from eventalarm.ifa_shim.callbacks import Callbacks
 from eventalarm.ifa_shim.herald import Herald
 from eventalarm.ifa_shim.notices import Style
 from eventalarm.ifa_shim.notifier import DUTY, LEASE, Notifier, Parts
@@ -106,7 +107,7 @@ class Notifications:
             courier,
             self._subscribers,
             patience=Patience(group.suspend_after, group.probe_interval),
-            callback=self._api.callback,
+            callbacks=Callbacks(self._api.callback),
             open_secret=self._open_secret,
             style=self._style,
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from eventalarm.conf import GROUP
 from eventalarm.conf_ifa import IFA_GROUP
+from eventalarm.delivery.options import TlsOptions, tls_options
 from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim.record import Severity
 from eventalarm.ifa_shim.settings import (
@@ -33,6 +34,7 @@ class CallbackOptions:
     deny_networks: tuple[Network, ...]
     credentials_key: str
     max_subscriptions: int
+    tls: TlsOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +86,7 @@ def api_options(conf: Any) -> ApiOptions:
             deny_networks=tuple(map(_network, group.callback_deny_networks)),
             credentials_key=group.credentials_key,
             max_subscriptions=group.max_subscriptions,
+            tls=tls_options(conf),
         ),
     )
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from eventalarm.delivery import action
 from eventalarm.delivery.http import HttpSender
 from eventalarm.delivery.ports import Destination
 from eventalarm.delivery.threads import Threads
 from eventalarm.exceptions import DeliveryError, InvalidOption
+from eventalarm.ifa_shim.callbacks import BASIC, OAUTH2, UNAUTHORIZED
 from eventalarm.ifa_shim.notices import VERSION_HEADER
 from eventalarm.ifa_shim.subscribers import Subscribers
 from eventalarm.ifa_shim.tokens import Tokens, basic
 from eventalarm.model import Delivery
 from eventalarm.storage.subscriptions import Subscription
-
-OAUTH2: Final = "OAUTH2_CLIENT_CREDENTIALS"
-BASIC: Final = "BASIC"
-UNAUTHORIZED: Final = 401
 
 # Decrypts what a subscription has as its authentication; raises InvalidOption when the key does not fit.
 OpenSecret = Callable[[str], Mapping[str, Any]]

@@ -14,11 +14,10 @@ from oslo_utils import uuidutils
 
 from eventalarm.delivery.courier import OutboxCourier
 from eventalarm.exceptions import InvalidOption
-from eventalarm.ifa_shim import callbacks
+from eventalarm.ifa_shim.callbacks import BadCallback, Callbacks
 from eventalarm.ifa_shim.herald import announced
 from eventalarm.ifa_shim.interest import NotificationType
 from eventalarm.ifa_shim.notices import Notice, Style
-from eventalarm.ifa_shim.options import CallbackOptions
 from eventalarm.ifa_shim.sender import OpenSecret
 from eventalarm.ifa_shim.subscribers import Snapshot, Subscribers
 from eventalarm.storage import unheard
@@ -50,7 +49,7 @@ class Suspension:
         subscribers: Subscribers,
         *,
         patience: Patience,
-        callback: CallbackOptions,
+        callbacks: Callbacks,
         open_secret: OpenSecret,
         style: Style,
         monotonic: Callable[[], float] = time.monotonic,
@@ -59,7 +58,7 @@ class Suspension:
         self._courier = courier
         self._subscribers = subscribers
         self._patience = patience
-        self._callback = callback
+        self._callbacks = callbacks
         self._open_secret = open_secret
         self._style = style
         self._monotonic = monotonic
@@ -107,8 +106,8 @@ class Suspension:
         self._probed[one.subscription_id] = self._monotonic()
         try:
             secret = self._open_secret(one.authentication) if one.authentication else None
-            callbacks.test(one.callback_uri, secret, self._callback)
-        except (callbacks.BadCallback, InvalidOption) as exc:
+            self._callbacks.test(one.callback_uri, secret)
+        except (BadCallback, InvalidOption) as exc:
             LOG.debug("Subscription %s is still dead: %s", one.subscription_id, type(exc).__name__)
             return
         with self._database.begin() as connection:

@@ -7,10 +7,12 @@ import json
 import re
 import urllib.parse
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jsonschema
 import sqlalchemy as sa
+from aodh.notifier import rest
 from falcon import testing
 from oslo_config import cfg
 
@@ -78,10 +80,16 @@ def _plain(app: Any) -> Any:
 class IfaApi:
     """Callers of the API, and the cloud behind it: alarms, events, people who edit."""
 
-    def __init__(self, database: Database, **overrides: Any) -> None:
+    def __init__(
+        self, database: Database, *, aodh: Mapping[str, Any] = MappingProxyType({}), **overrides: Any
+    ) -> None:
+        """*overrides* are options of the group ``[eventalarm_ifa]``, *aodh* those of Aodh's own group."""
         conf = cfg.ConfigOpts()
         options.register_opts(conf)
+        conf.register_opts(rest.OPTS)
         conf([], default_config_files=[])
+        for name, value in aodh.items():
+            conf.set_override(name, value)
         settings = {"auth_mode": "noauth", "callback_deny_networks": [], **overrides}
         for name, value in settings.items():
             conf.set_override(name, value, group="eventalarm_ifa")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 from eventalarm.delivery.courier import OutboxCourier
 from eventalarm.delivery.dispatcher import Dispatcher
 from eventalarm.delivery.http import HttpSender
-from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.options import DeliveryOptions, tls_options
 from eventalarm.delivery.router import Router
 from eventalarm.ifa_shim.assembly import Notifications
 from eventalarm.ifa_shim.notifier import Notifier
@@ -27,6 +28,7 @@ class Listening:
     """One listener: ``engine`` takes events, ``notifier`` is stepped by hand unless it is started."""
 
     def __init__(self, conf: Any, database: Database, settings: DeliveryOptions = QUICK) -> None:
+        settings = dataclasses.replace(settings, tls=tls_options(conf))
         self.notifications = Notifications(conf, database)
         self.worker = Dispatcher(
             Outbox(database),

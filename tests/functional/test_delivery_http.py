@@ -10,20 +10,16 @@ import pathlib
 import re
 import shutil
 import socket
-import ssl
 import subprocess
 import threading
 import time
 
 import pytest
-from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from eventalarm.delivery.http import HttpSender
 from eventalarm.delivery.options import DeliveryOptions, TlsOptions
 from eventalarm.exceptions import DeliveryError, InvalidOption
+from tests.functional.tls import Authority, tls_server
 from tests.unit.delivery.parts import make_delivery
 
 QUICK = DeliveryOptions(connect_timeout=2.0, total_timeout=5.0)
@@ -332,92 +328,9 @@ def test_others_are_reached_through_the_fence(webhook_sink):
 # ---- TLS
 
 
-class Authority:
-    """A certificate authority for one test run."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test authority")])
-        self.bundle = folder / "ca.pem"
-        self.bundle.write_bytes(_pem(self._sign(self.name, self.key.public_key(), ca=True)))
-
-    def issue(self, name, *sans):
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        certificate = self._sign(subject, key.public_key(), sans=sans)
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        certificate_file, key_file = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        certificate_file.write_bytes(_pem(certificate))
-        key_file.write_bytes(private)
-        return str(certificate_file), str(key_file)
-
-    def _sign(self, subject, public_key, *, ca=False, sans=()):
-        now = datetime.datetime.now(datetime.UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.name)
-            .public_key(public_key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        )
-        if sans:
-            builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
-        return builder.sign(self.key, hashes.SHA256())
-
-
-def _pem(certificate):
-    return certificate.public_bytes(serialization.Encoding.PEM)
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("tls"))
-
-
-@contextlib.contextmanager
-def tls_server(authority, *, client_certificate=False):
-    """A real https consumer for localhost; yields the port and a list of client names seen."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(*authority.issue("server", x509.DNSName("localhost")))
-    if client_certificate:
-        context.load_verify_locations(authority.bundle)
-        context.verify_mode = ssl.CERT_REQUIRED
-    loop, ready, seen, port = asyncio.new_event_loop(), threading.Event(), [], []
-
-    async def handle(request):
-        peer = request.transport.get_extra_info("peercert") or {}
-        seen.append(dict(pair for part in peer.get("subject", ()) for pair in part).get("commonName"))
-        return web.Response()
-
-    async def serve():
-        app = web.Application()
-        app.router.add_post("/{path:.*}", handle)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
-        await site.start()
-        port.append(site._server.sockets[0].getsockname()[1])
-        ready.set()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        await runner.cleanup()
-
-    task = loop.create_task(serve())
-    thread = threading.Thread(target=lambda: loop.run_until_complete(task))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield port[0], seen
-    finally:
-        loop.call_soon_threadsafe(task.cancel)
-        thread.join(10)
-        loop.close()
 
 
 def tls(**fields):

@@ -8,11 +8,12 @@ from typing import Any
 
 import falcon
 
-from eventalarm.ifa_shim import callbacks, policies
+from eventalarm.ifa_shim import policies
 from eventalarm.ifa_shim.api import bodies, paging
 from eventalarm.ifa_shim.api.callers import caller_of, flag
 from eventalarm.ifa_shim.api.edge import Edge
 from eventalarm.ifa_shim.api.vnffm import read_filter
+from eventalarm.ifa_shim.callbacks import BadCallback, Callbacks
 from eventalarm.ifa_shim.credentials import Vault
 from eventalarm.ifa_shim.filters import SUBSCRIPTION_ATTRIBUTES, BadFilter
 from eventalarm.storage.subscriptions import Subscription, Subscriptions
@@ -26,6 +27,7 @@ class FaultSubscriptions:
     def __init__(self, store: Subscriptions, edge: Edge) -> None:
         self.store = store
         self._edge = edge
+        self._callbacks = Callbacks(edge.options.callback)
         self._vault = Vault(edge.options.callback.credentials_key)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -73,18 +75,15 @@ class FaultSubscriptions:
             resp.text = json.dumps(shown)
 
     def _check(self, uri: str, authentication: Document | None) -> None:
-        options = self._edge.options.callback
         if authentication and not self._vault.usable:
             raise falcon.HTTPUnprocessableEntity(
                 description="this service keeps no credentials: its operator has to set credentials_key"
             )
         try:
-            callbacks.check_uri(uri, options)
-            if authentication:
-                callbacks.check_authentication(authentication, options)
-            if options.test:
-                callbacks.test(uri, authentication, options)
-        except callbacks.BadCallback as exc:
+            self._callbacks.check(uri, authentication)
+            if self._edge.options.callback.test:
+                self._callbacks.test(uri, authentication)
+        except BadCallback as exc:
             raise falcon.HTTPUnprocessableEntity(description=str(exc)) from exc
 
     def _bound(self, project_id: str) -> None:

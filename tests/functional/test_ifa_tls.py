@@ -1,0 +1,143 @@
+"""TLS_CERT: consumers that let nobody in but who shows a certificate, over real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from cryptography import fernet
+from falcon import testing
+
+from eventalarm.exceptions import InvalidOption
+from eventalarm.storage import database as storage
+from eventalarm.storage import schema
+from tests.functional.helpers import WebhookSink, wait_until
+from tests.functional.ifa_api import IfaApi
+from tests.functional.listening import listening
+from tests.functional.subscribers import SUBSCRIPTIONS, World, bound, fault
+from tests.functional.tls import Authority, tls_server
+
+TLS_CERT = {"authType": ["TLS_CERT"]}
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def lite(aodh_sqlite_url: str) -> Iterator[storage.Database]:
+    """A SQLite database alone: nothing here is about SQL."""
+    result = storage.connect(aodh_sqlite_url)
+    schema.upgrade(result)
+    yield result
+    result.dispose()
+
+
+class TlsWorld(World):
+    """A cloud that knows the *authority*, and shows the certificate of *name* if there is one."""
+
+    def __init__(
+        self, database: storage.Database, sink: WebhookSink, authority: Authority, name: str = ""
+    ) -> None:
+        files = {"rest_notifier_ca_bundle_certificate_path": str(authority.bundle)}
+        if name:
+            certificate, key = authority.issue(name)
+            files |= {"rest_notifier_certificate_file": certificate, "rest_notifier_certificate_key": key}
+        super().__init__(
+            database,
+            sink,
+            aodh=files,
+            credentials_key=fernet.Fernet.generate_key().decode(),
+            suspend_after=1.0,
+            probe_interval=0.1,
+        )
+
+    def ask(self, uri: str, authentication: object = TLS_CERT) -> testing.Result:
+        body = {"callbackUri": uri, "authentication": authentication}
+        return self.api.call("POST", SUBSCRIPTIONS, body=body)
+
+
+def test_tested_and_told_with_our_certificate_also_after_a_suspension(
+    lite: storage.Database, webhook_sink: WebhookSink, authority: Authority
+) -> None:
+    asked: list[str] = []
+    takes = [204]
+
+    def status(method: str) -> int:
+        asked.append(method)
+        return takes[0] if method == "POST" else 204
+
+    world = TlsWorld(lite, webhook_sink, authority, "vim")
+    for n in range(2):
+        world.api.alarm(bound(f"vm-{n}"))
+    with (
+        tls_server(authority, client_certificate=True, status=status) as (port, seen),
+        listening(world.api.conf, lite) as world.listener,
+    ):
+        assert world.ask(f"https://localhost:{port}/nfvo").status_code == 201
+        assert asked == ["GET"]
+        world.listener.process(fault("vm-0"))
+        wait_until(lambda: asked == ["GET", "POST"], what="the notification")
+        takes[0] = 503
+        world.listener.process(fault("vm-1"))
+        wait_until(lambda: asked.count("GET") > 1 or world.step(), what="a probe of the suspended")
+        takes[0], posts = 204, asked.count("POST")
+        wait_until(lambda: asked.count("POST") > posts or world.step(), what="the rebuilt list")
+        world.quiet()
+    assert set(seen) == {"vim"}
+
+
+def test_without_a_certificate_there_is_no_such_subscription(
+    lite: storage.Database, webhook_sink: WebhookSink, authority: Authority
+) -> None:
+    world = TlsWorld(lite, webhook_sink, authority)
+    with tls_server(authority, client_certificate=True) as (port, seen):
+        uri = f"https://localhost:{port}/nfvo"
+        answer = world.ask(uri)
+        assert answer.status_code == 422
+        assert "no certificate for TLS_CERT" in answer.json["detail"]
+        basic = {"authType": ["TLS_CERT", "BASIC"], "paramsBasic": {"userName": "vim", "password": "p"}}
+        for other in (basic, {"authType": ["BASIC"]}):
+            answer = world.ask(uri, other)
+            assert answer.status_code == 422
+            assert "this service has no certificate to show" in answer.json["detail"]
+    assert seen == []
+    assert world.api.get(SUBSCRIPTIONS).json == []
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host", "detail"),
+    [
+        ("https", "127.0.0.1", "tls: IP address mismatch"),
+        ("http", "localhost", "TLS_CERT needs a callback of https"),
+    ],
+)
+def test_where_tls_proves_nothing(
+    lite: storage.Database,
+    webhook_sink: WebhookSink,
+    authority: Authority,
+    scheme: str,
+    host: str,
+    detail: str,
+) -> None:
+    world = TlsWorld(lite, webhook_sink, authority, "vim")
+    with tls_server(authority, client_certificate=True) as (port, seen):
+        answer = world.ask(f"{scheme}://{host}:{port}/nfvo")
+    assert (answer.status_code, seen) == (422, [])
+    assert detail in answer.json["detail"]
+
+
+def test_who_is_shown_our_certificate_and_wants_more_is_no_consumer(
+    lite: storage.Database, webhook_sink: WebhookSink, authority: Authority
+) -> None:
+    world = TlsWorld(lite, webhook_sink, authority, "vim")
+    with tls_server(authority, client_certificate=True, status=lambda method: 401) as (port, seen):
+        answer = world.ask(f"https://localhost:{port}/nfvo")
+    assert (answer.status_code, seen) == (422, ["vim"])
+    assert "answered with 401" in answer.json["detail"]
+
+
+def test_a_certificate_that_cannot_be_read_is_named_at_start(lite: storage.Database) -> None:
+    with pytest.raises(InvalidOption, match="rest_notifier_certificate_file"):
+        IfaApi(lite, aodh={"rest_notifier_certificate_file": "/nowhere/cert.pem"})
