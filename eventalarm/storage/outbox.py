@@ -10,14 +10,16 @@ it renews knows that nobody took anything from it.
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState, JSONDict
+from eventalarm.storage import attempts
+from eventalarm.storage.attempts import held_by
 from eventalarm.storage.database import Database
 from eventalarm.storage.delivery_rows import UNFINISHED, read, to_row
 from eventalarm.storage.tables import delivery, worker
@@ -26,7 +28,6 @@ from eventalarm.storage.text import clean
 # When an attempt is due that depends on no clock: now, or when the predecessor is finished.
 AT_ONCE: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 IN_TURN: Final = datetime.datetime(9999, 1, 1, tzinfo=UTC)
-ERROR_LENGTH: Final = 500
 # One statement names this many rows at most: psycopg 3 takes 65,535 values, SQLite 32,766.
 CHUNK: Final = 5000
 
@@ -42,10 +43,6 @@ UNFINISHED_KEYS: Final = (
 def order_key(alarm_id: str, action: str) -> str:
     """Return what the deliveries of one alarm to one action share: 64 hexadecimal characters."""
     return hashlib.sha256(f"{alarm_id}\n{action}".encode("utf-8", "surrogatepass")).hexdigest()
-
-
-# No two batches of results make the same statement: SQLAlchemy would keep hundreds that are never used again.
-UNLIKE_ANY_OTHER: Final[Any] = {"compiled_cache": None}
 
 
 class Outbox:
@@ -149,7 +146,13 @@ class Outbox:
         """Lease to *worker_id* the due heads of *order_keys*: the successors of what was just finished."""
         if not order_keys:
             return []
-        due = sa.or_(_due(self._database.about_now()), _waiting())
+        now = self._database.about_now()
+        with self._database.read() as connection:
+            found = connection.execute(_next_heads(), {"now": now, "keys": sorted(order_keys)}).first()
+        # Asked for with every batch of results, and mostly nothing waits.
+        if found is None:
+            return []
+        due = sa.or_(_due(now), _waiting())
         return self._lease(
             worker_id, sa.and_(due, delivery.c.order_key.in_(sorted(order_keys))), len(order_keys)
         )
@@ -185,7 +188,7 @@ class Outbox:
 
     def leased_to(self, worker_id: str) -> set[str]:
         """Return the ids of the unfinished deliveries that *worker_id* holds."""
-        query = sa.select(delivery.c.delivery_id).where(_held_by(worker_id))
+        query = sa.select(delivery.c.delivery_id).where(held_by(worker_id))
         with self._database.read() as connection:
             return set(connection.execute(query).scalars())
 
@@ -195,17 +198,8 @@ class Outbox:
         A retry goes back to the outbox: any process may make it when it is due.
         """
         now = self._database.about_now()
-        retries = [result for result in results if result.state == DeliveryState.PENDING]
-        finished = [result for result in results if result.state != DeliveryState.PENDING]
         with self._database.begin() as connection:
-            if finished:
-                done = _update(worker_id, finished).values(owner=None, finished_at=now)
-                connection.execute(done, execution_options=UNLIKE_ANY_OTHER)
-            if retries:
-                due = {r.delivery_id: now + datetime.timedelta(seconds=r.retry_in) for r in retries}
-                columns = {"owner": None, "next_attempt_at": _each(delivery.c.next_attempt_at, due)}
-                again = _update(worker_id, retries).values(columns)
-                connection.execute(again, execution_options=UNLIKE_ANY_OTHER)
+            attempts.write(connection, worker_id, results, now)
 
     def _lease(self, worker_id: str, due: sa.ColumnElement[bool], limit: int) -> list[Delivery]:
         heads = sa.select(delivery.c.seq).where(due, _is_head())
@@ -238,6 +232,16 @@ class Outbox:
         if dead:
             with self._database.begin() as connection:
                 connection.execute(sa.delete(worker).where(worker.c.worker_id.in_(dead), expired))
+
+
+@functools.cache
+def _next_heads() -> sa.Select[Any]:
+    """Return what finds one head of the order keys *keys* that waits, or is due at *now*."""
+    now = sa.bindparam("now", type_=delivery.c.next_attempt_at.type)
+    waits = sa.or_(delivery.c.next_attempt_at <= now, delivery.c.next_attempt_at == IN_TURN)
+    named = delivery.c.order_key.in_(sa.bindparam("keys", expanding=True))
+    pending = delivery.c.state == DeliveryState.PENDING.value
+    return sa.select(delivery.c.seq).where(named, pending, waits, _is_head()).limit(1)
 
 
 def _unfinished_keys(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
@@ -290,34 +294,6 @@ def _with_same_key(other: sa.FromClause, *which: sa.ColumnElement[bool]) -> sa.C
     return query.correlate(delivery).exists()
 
 
-def _held_by(worker_id: str) -> sa.ColumnElement[bool]:
-    return sa.and_(delivery.c.owner == worker_id, delivery.c.state == DeliveryState.LEASED.value)
-
-
 def _put_back(worker_id: str, due: datetime.datetime) -> sa.Update:
     pending = {"state": DeliveryState.PENDING.value, "owner": None, "next_attempt_at": due}
-    return sa.update(delivery).where(_held_by(worker_id)).values(pending)
-
-
-def _update(worker_id: str, results: Sequence[DeliveryResult]) -> sa.Update:
-    named = delivery.c.delivery_id.in_([result.delivery_id for result in results])
-    columns = {
-        "state": _each(delivery.c.state, {r.delivery_id: r.state.value for r in results}),
-        "attempts": _each(delivery.c.attempts, {r.delivery_id: r.attempts for r in results}),
-        "status": _each(delivery.c.status, {r.delivery_id: r.status for r in results}),
-        "error": _each(
-            delivery.c.error, {r.delivery_id: clean(r.error)[:ERROR_LENGTH] or None for r in results}
-        ),
-    }
-    return sa.update(delivery).where(_held_by(worker_id), named).values(columns)
-
-
-def _each(column: sa.Column[Any], values: Mapping[str, Any]) -> sa.ColumnElement[Any]:
-    """Return one expression that gives each delivery its own value; the most frequent one is the default.
-
-    Most batches hold one value only, and then this is a plain parameter.
-    """
-    usual = Counter(values.values()).most_common(1)[0][0]
-    others = {name: sa.literal(value, column.type) for name, value in values.items() if value != usual}
-    default = sa.literal(usual, column.type)
-    return sa.case(others, value=delivery.c.delivery_id, else_=default) if others else default
+    return sa.update(delivery).where(held_by(worker_id)).values(pending)

@@ -1,0 +1,105 @@
+"""What came of attempts, written to the rows of the deliveries."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from eventalarm.model import DeliveryResult, DeliveryState
+from eventalarm.storage.tables import delivery
+from eventalarm.storage.text import clean
+
+ERROR_LENGTH: Final = 500
+
+# No two batches of results make the same statement: SQLAlchemy would keep hundreds that are never used again.
+UNLIKE_ANY_OTHER: Final[Any] = {"compiled_cache": None}
+
+
+def held_by(worker_id: str | sa.BindParameter[str]) -> sa.ColumnElement[bool]:
+    """Return what is true of the deliveries that *worker_id* is sending."""
+    return sa.and_(delivery.c.owner == worker_id, delivery.c.state == DeliveryState.LEASED.value)
+
+
+def write(
+    connection: sa.Connection, worker_id: str, results: Sequence[DeliveryResult], now: datetime.datetime
+) -> None:
+    """Write *results* in the caller's transaction; rows that *worker_id* does not hold stay as they are.
+
+    At most two statements. What is to be tried again goes back to the outbox, due after its ``retry_in``.
+    """
+    retries = [result for result in results if result.state == DeliveryState.PENDING]
+    finished = [result for result in results if result.state != DeliveryState.PENDING]
+    if finished and len({_outcome(result) for result in finished}) == 1:
+        ids = [result.delivery_id for result in finished]
+        alike = {**_outcome(finished[0])._asdict(), "now": now, "worker": worker_id, "ids": ids}
+        connection.execute(_finish_alike(), alike)
+    elif finished:
+        done = _update(worker_id, finished).values(owner=None, finished_at=now)
+        connection.execute(done, execution_options=UNLIKE_ANY_OTHER)
+    if retries:
+        due = {r.delivery_id: now + datetime.timedelta(seconds=r.retry_in) for r in retries}
+        columns = {"owner": None, "next_attempt_at": _each(delivery.c.next_attempt_at, due)}
+        again = _update(worker_id, retries).values(columns)
+        connection.execute(again, execution_options=UNLIKE_ANY_OTHER)
+
+
+class _Outcome(NamedTuple):
+    """What a row tells of its last attempt; parameters of :func:`_finish_alike`."""
+
+    new_state: str
+    new_attempts: int
+    new_status: int | None
+    new_error: str | None
+
+
+def _outcome(result: DeliveryResult) -> _Outcome:
+    error = clean(result.error)[:ERROR_LENGTH] or None
+    return _Outcome(result.state.value, result.attempts, result.status, error)
+
+
+@functools.cache
+def _finish_alike() -> sa.Update:
+    """Return what finishes the deliveries *ids* of *worker* with one outcome, which mostly all have."""
+    return (
+        sa.update(delivery)
+        .where(
+            held_by(sa.bindparam("worker")), delivery.c.delivery_id.in_(sa.bindparam("ids", expanding=True))
+        )
+        .values(
+            state=sa.bindparam("new_state"),
+            attempts=sa.bindparam("new_attempts"),
+            status=sa.bindparam("new_status"),
+            error=sa.bindparam("new_error"),
+            owner=None,
+            finished_at=sa.bindparam("now"),
+        )
+    )
+
+
+def _update(worker_id: str, results: Sequence[DeliveryResult]) -> sa.Update:
+    named = delivery.c.delivery_id.in_([result.delivery_id for result in results])
+    columns = {
+        "state": _each(delivery.c.state, {r.delivery_id: r.state.value for r in results}),
+        "attempts": _each(delivery.c.attempts, {r.delivery_id: r.attempts for r in results}),
+        "status": _each(delivery.c.status, {r.delivery_id: r.status for r in results}),
+        "error": _each(
+            delivery.c.error, {r.delivery_id: clean(r.error)[:ERROR_LENGTH] or None for r in results}
+        ),
+    }
+    return sa.update(delivery).where(held_by(worker_id), named).values(columns)
+
+
+def _each(column: sa.Column[Any], values: Mapping[str, Any]) -> sa.ColumnElement[Any]:
+    """Return one expression that gives each delivery its own value; the most frequent one is the default.
+
+    Most batches hold one value only, and then this is a plain parameter.
+    """
+    usual = Counter(values.values()).most_common(1)[0][0]
+    others = {name: sa.literal(value, column.type) for name, value in values.items() if value != usual}
+    default = sa.literal(usual, column.type)
+    return sa.case(others, value=delivery.c.delivery_id, else_=default) if others else default
