@@ -9,8 +9,9 @@ import itertools
 import pathlib
 import subprocess
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from types import TracebackType
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType, TracebackType
+from typing import Any
 
 import sqlalchemy as sa
 from aodh.storage.sqlalchemy import models
@@ -54,7 +55,9 @@ class Arena:
         progress: Progress,
         directory: pathlib.Path,
         destinations: int = 1,
+        settings: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
+        self._settings = settings
         self.progress = progress
         self._options = options
         self._directory = directory
@@ -79,7 +82,7 @@ class Arena:
             ours,
             self.database_url,
             self.url,
-            eventalarm={"workers": self._options.workers},
+            eventalarm={"workers": self._options.workers, **self._settings},
             eventalarm_delivery={"lease": LEASE},
         )
         # Recording history takes stock Aodh to Keystone, which is not here; ours records it all the same.
@@ -157,7 +160,8 @@ class Arena:
 
     def relay(self) -> Recipe:
         """Return the recipe of the raw publish → consume → POST."""
-        return contenders.relay(self.url, self.sink.bases)
+        database_url = self.database_url if self._options.database_floor else ""
+        return contenders.relay(self.url, self.sink.bases, database_url)
 
     def recipes(self, floor: Recipe) -> list[Recipe]:
         """Return who takes part: the floor, eventalarm, and stock Aodh unless it is left out."""

@@ -58,9 +58,10 @@ def null(url: str, processes: int, batch_size: int, prefetch: int) -> Recipe:
     return Recipe(Contender.FLOOR, "null", "eventalarm", (command,) * processes, consumers=processes)
 
 
-def relay(url: str, bases: Sequence[str]) -> Recipe:
-    """Return the raw publish → consume → POST."""
-    command = (str(ROOT / "benchmarks" / "relay.py"), url, "relay", "eventalarm", *bases)
+def relay(url: str, bases: Sequence[str], database_url: str = "") -> Recipe:
+    """Return the raw publish → consume → POST; with a database it commits there before each POST."""
+    database = ("--database", database_url) if database_url else ()
+    command = (str(ROOT / "benchmarks" / "relay.py"), url, "relay", "eventalarm", *bases, *database)
     return Recipe(Contender.FLOOR, "relay", "eventalarm", (command,))
 
 

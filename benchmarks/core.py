@@ -78,6 +78,14 @@ class Definitions:
             project = "".join(project_id)
             yield AlarmDefinition(alarm_id, project, "event", version, rule_of(number, self._shape), False)
 
+    def has_more_than(self, project_id: str, number: int) -> bool:
+        """Not asked here: nobody loads aside."""
+        raise NotImplementedError
+
+    def crowded_projects(self, number: int) -> Sequence[tuple[str, int]]:
+        """Not asked here: nothing is preloaded."""
+        raise NotImplementedError
+
     def of_alarms(self, alarm_ids: Collection[str]) -> Iterable[AlarmDefinition]:
         """Return nothing, since nothing changed."""
         return ()

@@ -34,6 +34,7 @@ class Options:
     quick: bool = False
     stock: bool = True
     stock_seconds: float = 60.0
+    database_floor: bool = False
     seed: int = 1
     only: str = ""
     output: pathlib.Path = pathlib.Path("benchmark-results")
@@ -81,6 +82,11 @@ def build_parser() -> argparse.ArgumentParser:
         type=float,
         help="stop stock Aodh after so many seconds a case (60; with --quick 5)",
     )
+    parser.add_argument(
+        "--database-floor",
+        action="store_true",
+        help="let the floor of latency, storm, cold and churn commit what a fired alarm costs a bare driver",
+    )
     parser.add_argument("--seed", type=int, default=1, help="of everything random (1)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose name contains TEXT")
     parser.add_argument(
@@ -108,6 +114,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         quick=given.quick,
         stock=given.stock,
         stock_seconds=given.stock_seconds or (5.0 if given.quick else 60.0),
+        database_floor=given.database_floor,
         seed=given.seed,
         only=given.only,
         output=given.output,

@@ -1,15 +1,16 @@
 """The floor of latency: takes each event from the queue and POSTs it at once; no rules, no database.
 
-``python -m benchmarks.relay URL TOPIC EXCHANGE BASE…`` relays until it is ended. It calls the URL that the
-alarm on the event's instance would call, with a body of the same shape and size.
+``python -m benchmarks.relay URL TOPIC EXCHANGE BASE… [--database URL]`` relays until it is ended. It calls
+the URL that the alarm on the event's instance would call, with a body of the same shape and size; with a
+database only after it committed there what a fired alarm costs.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
-import sys
 import threading
 
 import aiohttp
@@ -17,6 +18,7 @@ import amqp
 from oslo_config import cfg
 
 from benchmarks import workload
+from benchmarks.bare import BareCommits
 from benchmarks.broker import connect
 from eventalarm import bus
 
@@ -45,8 +47,9 @@ def notification(message: amqp.Message) -> tuple[str, bytes]:
 class Relay:
     """A thread that consumes and a loop that POSTs."""
 
-    def __init__(self, bases: list[str]) -> None:
+    def __init__(self, bases: list[str], database_url: str = "") -> None:
         self._bases = bases
+        self._database = BareCommits(database_url) if database_url else None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, url: str, queue: str) -> None:
@@ -66,7 +69,10 @@ class Relay:
                 channel.basic_qos(0, PREFETCH, False)
 
                 def take(message: amqp.Message) -> None:
-                    self._loop.call_soon_threadsafe(self._start, *notification(message))
+                    alarm_id, body = notification(message)
+                    if self._database is not None:
+                        self._database.fire(alarm_id, body)
+                    self._loop.call_soon_threadsafe(self._start, alarm_id, body)
                     channel.basic_ack(message.delivery_tag)
 
                 channel.basic_consume(queue, callback=take)
@@ -99,9 +105,14 @@ def declare(url: str, topic: str, exchange: str) -> None:
 
 def main() -> None:
     """Relay until ended."""
-    url, topic, exchange, *bases = sys.argv[1:]
-    declare(url, topic, exchange)
-    asyncio.run(Relay(bases).run(url, f"{topic}.sample"))
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("url", "topic", "exchange"):
+        parser.add_argument(name)
+    parser.add_argument("bases", nargs="+")
+    parser.add_argument("--database", default="")
+    given = parser.parse_args()
+    declare(given.url, given.topic, given.exchange)
+    asyncio.run(Relay(given.bases, given.database).run(given.url, f"{given.topic}.sample"))
 
 
 if __name__ == "__main__":

@@ -48,10 +48,13 @@ class Found:
 def run(context: Context) -> Iterator[Measurement]:
     """Measure both parts."""
     alarms = context.options.size(100_000, 2000)
-    case = f"first event of a project with {alarms:,} alarms"
-    if context.options.wants(case):
-        with context.arena() as arena:
-            yield from _first_event(context, arena, case, alarms)
+    for case, preload in (
+        (f"first event of a project with {alarms:,} alarms", False),
+        (f"first event of a project with {alarms:,} alarms that is loaded at the start", True),
+    ):
+        if context.options.wants(case):
+            with context.arena(preload=preload) as arena:
+                yield from _first_event(context, arena, case, alarms)
     many, projects = context.options.size(1_000_000, 5000), context.options.size(10_000, 50)
     case = f"start with {many:,} alarms in {projects:,} projects"
     if context.options.wants(case):

@@ -6,6 +6,7 @@ import itertools
 import pathlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from benchmarks.arena import Arena
 from benchmarks.ground import Ground
@@ -27,10 +28,10 @@ class Context:
     directory: pathlib.Path
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def arena(self, destinations: int = 1) -> Arena:
-        """Return a fresh arena, to be used as a context manager."""
+    def arena(self, destinations: int = 1, **settings: Any) -> Arena:
+        """Return a fresh arena, a context manager; *settings* are eventalarm's, beside ``workers``."""
         directory = self.directory / f"arena-{next(self._numbers)}"
-        return Arena(self.ground, self.options, self.progress, directory, destinations)
+        return Arena(self.ground, self.options, self.progress, directory, destinations, settings)
 
 
 Scenario = Callable[[Context], Iterator[Measurement]]
