@@ -210,6 +210,8 @@ class ListenerProcess:
         LOG.info("Waiting for the broker")
         server.begin()
         self._stops.extend((server.wait, server.stop, loader.stop))
+        if self._conf[options.GROUP].preload:
+            loader.preload()
         timers = build_timers(self._conf, database, cache, letters, self.metrics)
         timers.start()
         self._stops.append(timers.stop)

@@ -101,6 +101,13 @@ LISTENER_OPTS: list[Any] = [
         help="Seconds between complete reloads of the alarm definitions, the net under the incremental ones.",
     ),
     cfg.BoolOpt(
+        "preload",
+        default=True,
+        help="Load the projects with more than 1,000 alarms right after the start, beside the work, so that "
+        "their first event waits for nothing. Without it each is loaded when its first event comes, which "
+        "takes some seconds for 100,000 alarms, and takes memory only then.",
+    ),
+    cfg.BoolOpt(
         "beside_aodh_listener",
         default=False,
         help="Set this while events of the same time also go to a stock aodh-listener, that is while you "

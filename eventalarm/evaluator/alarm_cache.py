@@ -16,12 +16,13 @@ import enum
 import gc
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sized
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator, Sized
+from typing import Final
 
 import cachetools
 
 from eventalarm.evaluator.database_clock import DatabaseClock
+from eventalarm.evaluator.definitions import DefinitionSource
 from eventalarm.evaluator.index import Filing, ProjectIndex
 from eventalarm.evaluator.query import Watch
 from eventalarm.evaluator.rule import compile_definition
@@ -37,25 +38,6 @@ MANY: Final = 10000
 LARGE: Final = 1000
 
 REPORTED_LIMIT: Final = 10000
-
-
-class DefinitionSource(Protocol):
-    """Where definitions come from; every call sees what was committed before it."""
-
-    def now(self) -> datetime.datetime:
-        """Return the database's clock."""
-
-    def changed_since(self, moment: datetime.datetime) -> Iterable[DefinitionChange]:
-        """Return the alarms of our types whose definition changed at or after *moment*."""
-
-    def of_project(self, project_id: str) -> Iterable[AlarmDefinition]:
-        """Return the enabled alarms of our types in a project."""
-
-    def has_more_than(self, project_id: str, number: int) -> bool:
-        """Tell whether a project has more than *number* enabled alarms of our types."""
-
-    def of_alarms(self, alarm_ids: Collection[str]) -> Iterable[AlarmDefinition]:
-        """Return those of *alarm_ids* that are enabled and of our types."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -257,6 +239,19 @@ class AlarmCache:
         :raises Retryable: when the database failed.
         """
         return self._source.has_more_than(project_id, LARGE)
+
+    def large_projects(self) -> list[str]:
+        """Return the large projects that fit into the cache together, the largest first.
+
+        :raises Retryable: when the database failed.
+        """
+        room = self._options.max_alarms
+        fitting: list[str] = []
+        for project_id, number in self._source.crowded_projects(LARGE):
+            if number < room:
+                room -= number + 1
+                fitting.append(project_id)
+        return fitting
 
     def promise(self, project_id: str) -> None:
         """Serve a project however old it is, since it will be loaded aside (:meth:`load`)."""

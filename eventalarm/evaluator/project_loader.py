@@ -1,10 +1,11 @@
-"""Large projects are loaded aside, so that their first event delays nobody else's."""
+"""Large projects are loaded aside, so that their first event delays nobody else's, and before it comes."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from eventalarm.evaluator.alarm_cache import AlarmCache, Need
 from eventalarm.exceptions import Retryable
@@ -56,9 +57,31 @@ class ProjectLoader:
         """Let events of a project pass that was waited for."""
         self._awaited.discard(project_id)
 
+    def preload(self) -> None:
+        """Begin to load the large projects, the largest first, before an event of theirs comes."""
+        self._executor.submit(self._begin_preloading)
+
+    def _begin_preloading(self) -> None:
+        try:
+            names = self._cache.large_projects()
+        except Retryable as exc:
+            LOG.warning("Large projects are loaded when their first event comes: %s", exc)
+        else:
+            self._preload_next(iter(names))
+
+    def _preload_next(self, names: Iterator[str]) -> None:
+        project_id = next(names, None)
+        if project_id is None or self._stopped:
+            return
+        self._load(project_id, lambda _: None)
+        # One at a time: a project that an event waits for goes first. After the end nothing is taken.
+        with contextlib.suppress(RuntimeError):
+            self._executor.submit(self._preload_next, names)
+
     def _load(self, project_id: str, ended: Callable[[str], None]) -> None:
         try:
-            if not self._stopped:
+            # It may have been loaded since this was asked for.
+            if not self._stopped and self._cache.need(project_id) is not Need.NOTHING:
                 self._cache.load(project_id)
         except Retryable as exc:
             LOG.warning("Project %s could not be loaded and is tried again: %s", project_id, exc)

@@ -127,6 +127,19 @@ class AlarmReader:
         with self._database.read() as connection:
             return connection.execute(one.offset(number).limit(1)).first() is not None
 
+    def crowded_projects(self, number: int) -> Sequence[tuple[str, int]]:
+        """Return which projects have more than *number* enabled alarms, and how many, the most first."""
+        counted = sa.func.count().label("counted")
+        many = (
+            self._enabled()
+            .with_only_columns(alarm.c.project_id, counted)
+            .group_by(alarm.c.project_id)
+            .having(counted > number)
+            .order_by(counted.desc())
+        )
+        with self._database.read() as connection:
+            return [(row.project_id or "", row.counted) for row in connection.execute(many)]
+
     def of_alarms(self, alarm_ids: Collection[str]) -> Iterable[AlarmDefinition]:
         """Return those of *alarm_ids* that are enabled and of our types."""
         found: list[AlarmDefinition] = []

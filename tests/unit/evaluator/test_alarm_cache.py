@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -63,6 +64,11 @@ class Source:
         if self.after_reading is not None:
             self.after_reading()
         return found
+
+    def crowded_projects(self, number: int) -> list[tuple[str, int]]:
+        self._call("crowded_projects")
+        counts = Counter(d.project_id for d in self._enabled())
+        return [(project, count) for project, count in counts.most_common() if count > number]
 
     def has_more_than(self, project_id: str, number: int) -> bool:
         self._call("has_more_than")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -11,7 +12,7 @@ import pytest
 from oslo_config import cfg
 
 from eventalarm import bus
-from eventalarm.evaluator.alarm_cache import LARGE
+from eventalarm.evaluator.alarm_cache import LARGE, Need
 from eventalarm.evaluator.engine import BatchReport
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
@@ -32,11 +33,13 @@ class Gate(Source):
 
     def __init__(self) -> None:
         super().__init__()
+        self.read: list[str] = []
         self.reading = threading.Semaphore(0)
         self.open = threading.Event()
         self.broken: Exception | None = None
 
     def of_project(self, project_id: str) -> Iterable[AlarmDefinition]:
+        self.read.append(project_id)
         found = super().of_project(project_id)
         if self.has_more_than(project_id, LARGE):
             self.reading.release()
@@ -139,6 +142,36 @@ def test_events_of_others_do_not_wait_for_a_large_project(stage: Stage) -> None:
     stage.send("big-3")
     stage.await_done(["small-1", "small-2", "small-3", "big-1", "big-2", "big-3"])
     assert [name for name in stage.done if name.startswith("big")] == ["big-1", "big-2", "big-3"]
+
+
+def test_large_projects_are_loaded_before_their_first_event(stage: Stage) -> None:
+    """The largest first; what an event waits for goes before those that nobody asked for yet."""
+    stage.large("big", "next", "last")
+    stage.source.put(definition("one-more", rule("*"), project_id="big"))
+    stage.source.put(definition("a", rule("*"), project_id="small"))
+    stage.loader.preload()
+    assert stage.source.reading.acquire(timeout=TIMEOUT)
+    stage.send("big-1", "last-1", "small-1")
+    stage.await_done(["small-1"])
+    stage.source.open.set()
+    stage.await_done(["small-1", "big-1", "last-1"])
+    wait_until(lambda: not any(stage.cache.need(p) is Need.LOAD for p in ("big", "next", "last")))
+    assert stage.source.read == ["big", "small", "last", "next"], "each once"
+
+
+def test_no_more_is_loaded_beforehand_than_the_cache_holds(stage: Stage) -> None:
+    stage.large("big", "next")
+    stage.cache._options = dataclasses.replace(stage.cache._options, max_alarms=LARGE + 2)
+    assert stage.cache.large_projects() == ["big"]
+
+
+def test_without_a_database_at_the_start_the_first_event_loads(stage: Stage) -> None:
+    stage.source.open.set()
+    stage.large("big")
+    stage.source.failing = {"crowded_projects"}
+    stage.loader.preload()
+    stage.send("big-1")
+    stage.await_done(["big-1"])
 
 
 def test_a_small_project_is_loaded_in_passing(stage: Stage) -> None:

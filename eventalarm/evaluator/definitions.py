@@ -1,0 +1,31 @@
+"""Where the definitions of alarms come from, as the evaluator sees it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Iterable, Sequence
+from typing import Protocol
+
+from eventalarm.model import AlarmDefinition, DefinitionChange
+
+
+class DefinitionSource(Protocol):
+    """Where definitions come from; every call sees what was committed before it."""
+
+    def now(self) -> datetime.datetime:
+        """Return the database's clock."""
+
+    def changed_since(self, moment: datetime.datetime) -> Iterable[DefinitionChange]:
+        """Return the alarms of our types whose definition changed at or after *moment*."""
+
+    def of_project(self, project_id: str) -> Iterable[AlarmDefinition]:
+        """Return the enabled alarms of our types in a project."""
+
+    def has_more_than(self, project_id: str, number: int) -> bool:
+        """Tell whether a project has more than *number* enabled alarms of our types."""
+
+    def crowded_projects(self, number: int) -> Sequence[tuple[str, int]]:
+        """Return which projects have more than *number* enabled alarms, and how many, the most first."""
+
+    def of_alarms(self, alarm_ids: Collection[str]) -> Iterable[AlarmDefinition]:
+        """Return those of *alarm_ids* that are enabled and of our types."""
