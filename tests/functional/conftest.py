@@ -121,6 +121,30 @@ def aodh_postgresql_url(request: pytest.FixtureRequest) -> str:
     return _supply("postgresql", request).with_aodh()
 
 
+@pytest.fixture(params=ENGINES)
+def our_database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh database with Aodh's tables and ours, once on each engine."""
+    return _supply(request.param, request).with_ours()
+
+
+@pytest.fixture
+def our_sqlite_url(request: pytest.FixtureRequest) -> str:
+    """A fresh SQLite database with Aodh's tables and ours."""
+    return _supply("sqlite", request).with_ours()
+
+
+@pytest.fixture
+def our_mariadb_url(request: pytest.FixtureRequest) -> str:
+    """A fresh MariaDB database with Aodh's tables and ours."""
+    return _supply("mariadb", request).with_ours()
+
+
+@pytest.fixture
+def our_postgresql_url(request: pytest.FixtureRequest) -> str:
+    """A fresh PostgreSQL database with Aodh's tables and ours."""
+    return _supply("postgresql", request).with_ours()
+
+
 @pytest.fixture
 def spawn(tmp_path: pathlib.Path) -> Iterator[Spawn]:
     """Start programs that end with the test: ``spawn([command, ...], env={}) -> Process``."""

@@ -1,4 +1,4 @@
-"""Fresh databases for tests, empty or with Aodh's tables; Aodh's own migrations run once per engine."""
+"""Fresh databases for tests: empty, with Aodh's tables, or with ours too; migrations run once per engine."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
+from eventalarm.storage import database as storage
+from eventalarm.storage import schema
 from tests.functional.helpers import create_aodh_schema
 from tests.functional.services import MariaDB, PostgreSQL
 
+VERSION_TABLES = ("alembic_version", schema.VERSION_TABLE)
 _NUMBERS = itertools.count()
 
 
@@ -24,6 +27,9 @@ class Databases(Protocol):
 
     def with_aodh(self) -> str:
         """Return the URL of a new database that holds Aodh's tables and no rows."""
+
+    def with_ours(self) -> str:
+        """Return the URL of a new database that holds Aodh's tables and ours, and no rows."""
 
 
 def _new_name() -> str:
@@ -37,12 +43,21 @@ def _execute(url: str, *statements: str) -> None:
             connection.exec_driver_sql(statement)
 
 
+def _upgrade(url: str) -> str:
+    """Give a database with Aodh's tables ours, by our own migrations; return its URL."""
+    database = storage.connect(url)
+    schema.upgrade(database)
+    database.dispose()
+    return url
+
+
 class SqliteDatabases:
     """Files in one directory."""
 
     def __init__(self, directory: pathlib.Path) -> None:
         self._directory = directory
-        self._template: pathlib.Path | None = None
+        self._aodh = ""
+        self._ours = ""
 
     def empty(self) -> str:
         """Return the URL of a file that does not exist yet."""
@@ -50,11 +65,19 @@ class SqliteDatabases:
 
     def with_aodh(self) -> str:
         """Return the URL of a copy of a file with Aodh's tables."""
-        if self._template is None:
-            self._template = self._directory / "aodh.sqlite"
-            create_aodh_schema(self._directory, f"sqlite:///{self._template}")
+        if not self._aodh:
+            self._aodh = self.empty()
+            create_aodh_schema(self._directory, self._aodh)
+        return self._copy(self._aodh)
+
+    def with_ours(self) -> str:
+        """Return the URL of a copy of a file with Aodh's tables and ours."""
+        self._ours = self._ours or _upgrade(self.with_aodh())
+        return self._copy(self._ours)
+
+    def _copy(self, template: str) -> str:
         url = self.empty()
-        shutil.copyfile(self._template, url.removeprefix("sqlite:///"))
+        shutil.copyfile(template.removeprefix("sqlite:///"), url.removeprefix("sqlite:///"))
         return url
 
 
@@ -64,7 +87,8 @@ class PostgresqlDatabases:
     def __init__(self, server: PostgreSQL, directory: pathlib.Path) -> None:
         self._server = server
         self._directory = directory
-        self._template = ""
+        self._aodh = ""
+        self._ours = ""
 
     def empty(self) -> str:
         """Return the URL of a new database."""
@@ -72,11 +96,16 @@ class PostgresqlDatabases:
 
     def with_aodh(self) -> str:
         """Return the URL of a copy of the database with Aodh's tables."""
-        if not self._template:
+        if not self._aodh:
             url = self._create()
             create_aodh_schema(self._directory, url)
-            self._template = url.rpartition("/")[2]
-        return self._create(self._template)
+            self._aodh = url.rpartition("/")[2]
+        return self._create(self._aodh)
+
+    def with_ours(self) -> str:
+        """Return the URL of a copy of the database with Aodh's tables and ours."""
+        self._ours = self._ours or _upgrade(self.with_aodh()).rpartition("/")[2]
+        return self._create(self._ours)
 
     def _create(self, template: str = "template1") -> str:
         name = _new_name()
@@ -85,12 +114,13 @@ class PostgresqlDatabases:
 
 
 class MariadbDatabases:
-    """Databases of one server; Aodh's tables are made again from what SHOW CREATE TABLE printed."""
+    """Databases of one server; tables are made again from what SHOW CREATE TABLE printed."""
 
     def __init__(self, server: MariaDB, directory: pathlib.Path) -> None:
         self._server = server
         self._directory = directory
-        self._statements: list[str] = []
+        self._aodh: list[str] = []
+        self._ours: list[str] = []
 
     def empty(self) -> str:
         """Return the URL of a new database."""
@@ -101,19 +131,32 @@ class MariadbDatabases:
     def with_aodh(self) -> str:
         """Return the URL of a new database with Aodh's tables."""
         url = self.empty()
-        if self._statements:
-            _execute(url, *self._statements)
+        if self._aodh:
+            _execute(url, *self._aodh)
         else:
             create_aodh_schema(self._directory, url)
-            self._statements = self._read(url)
+            self._aodh = self._read(url)
+        return url
+
+    def with_ours(self) -> str:
+        """Return the URL of a new database with Aodh's tables and ours."""
+        if not self._ours:
+            url = _upgrade(self.with_aodh())
+            self._ours = self._read(url)
+            return url
+        url = self.empty()
+        _execute(url, *self._ours)
         return url
 
     @staticmethod
     def _read(url: str) -> list[str]:
+        """Return the statements that make the tables of a database, and what migrations noted in it."""
         engine = sa.create_engine(url, poolclass=sa.NullPool)
+        made, noted = [], []
         with engine.connect() as connection:
-            tables = [row[0] for row in connection.exec_driver_sql("SHOW TABLES")]
-            made = [connection.exec_driver_sql(f"SHOW CREATE TABLE `{table}`").one()[1] for table in tables]
-            version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
-        stamp = f"INSERT INTO alembic_version (version_num) VALUES ('{version}')"
-        return ["SET foreign_key_checks = 0", *made, stamp]
+            for (table,) in connection.exec_driver_sql("SHOW TABLES").all():
+                made.append(connection.exec_driver_sql(f"SHOW CREATE TABLE `{table}`").one()[1])
+                if table in VERSION_TABLES:
+                    version = connection.exec_driver_sql(f"SELECT version_num FROM {table}").scalar_one()
+                    noted.append(f"INSERT INTO {table} (version_num) VALUES ('{version}')")
+        return ["SET foreign_key_checks = 0", *made, *noted]

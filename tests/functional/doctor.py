@@ -81,7 +81,6 @@ class Doctor:
             eventalarm={"infrastructure_projects": ADMINS, "workers": 1},
             eventalarm_ingest={"auth_mode": "noauth", "port": 0},
         )
-        self.cloud.dbsync()
         self.listener = self.cloud.start_listener(wait=False)
         ingest = spawn([console_script("eventalarm-ingest-api"), "--config-file", self.cloud.conf_path])
         # What the documentation tells to write, where only the notification agent reads it.

@@ -21,12 +21,11 @@ CYCLES = re.compile(r"initiating evaluation cycle on 3 alarms")
 
 
 def test_it_says_nothing_and_touches_nothing(
-    spawn: Spawn, tmp_path: pathlib.Path, aodh_sqlite_url: str
+    spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str
 ) -> None:
     """Red without the evaluator that does nothing: Aodh then warns of the type in every cycle."""
     options = {"evaluator": {"evaluation_interval": 1}, "DEFAULT": {"debug": True}}
-    cloud = Cloud(spawn, tmp_path, aodh_sqlite_url, "fake://", **options)
-    cloud.dbsync()
+    cloud = Cloud(spawn, tmp_path, our_sqlite_url, "fake://", **options)
     common = {"type": "notification", "project_id": PROJECT}
     rows = [
         alarm_row("raised", rule=RULE, ok_actions=["http://127.0.0.1:1/"], **common),

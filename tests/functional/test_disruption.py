@@ -160,7 +160,7 @@ def ground(rabbitmq: RabbitMQ, mariadb: MariaDB, tmp_path: pathlib.Path) -> Grou
     rabbitmq.start()
     mariadb.start()
     databases = MariadbDatabases(mariadb, tmp_path)
-    return Ground(rabbitmq, mariadb, databases.with_aodh)
+    return Ground(rabbitmq, mariadb, databases.with_ours)
 
 
 def test_everything_breaks_once_and_nothing_is_lost(

@@ -35,7 +35,7 @@ def doctor(
         started.append(Process(command, folder / f"{len(started)}.log", env))
         return started[-1]
 
-    one = Doctor(spawn, folder, _supply("mariadb", request).with_aodh(), rabbitmq.new_url(), sink)
+    one = Doctor(spawn, folder, _supply("mariadb", request).with_ours(), rabbitmq.new_url(), sink)
     # The first notification waits until Ceilometer's agent has all its queues.
     one.watch(SERVER_RULE, {"warm": "bystander"})
     one.nova(True, "warm-host", {"warm": "bystander"})

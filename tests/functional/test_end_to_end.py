@@ -26,10 +26,9 @@ LATENCY_EVENTS = 100
 
 
 @pytest.fixture
-def cloud(spawn: Spawn, tmp_path: pathlib.Path, aodh_mariadb_url: str, rabbit_url: str) -> Iterator[Cloud]:
+def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str) -> Iterator[Cloud]:
     """A cloud with the Aodh API running."""
-    one = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url + QUORUM)
-    one.dbsync()
+    one = Cloud(spawn, tmp_path, our_mariadb_url, rabbit_url + QUORUM)
     one.start_api()
     yield one
     one.close()
@@ -98,12 +97,11 @@ def test_a_nova_fault_becomes_one_webhook(
 
 
 def test_actions_handed_to_a_running_aodh_notifier(
-    spawn: Spawn, tmp_path: pathlib.Path, aodh_mariadb_url: str, rabbit_url: str, webhook_sink: WebhookSink
+    spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str, webhook_sink: WebhookSink
 ) -> None:
     """``mode = aodh``: the real aodh-notifier calls the webhook."""
-    cloud = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url, eventalarm_delivery={"mode": "aodh"})
+    cloud = Cloud(spawn, tmp_path, our_mariadb_url, rabbit_url, eventalarm_delivery={"mode": "aodh"})
     try:
-        cloud.dbsync()
         alarm = cloud.create_alarm([webhook_sink.url("/by-aodh")])
         spawn([console_script("aodh-notifier"), "--config-file", cloud.conf_path])
         cloud.start_listener()

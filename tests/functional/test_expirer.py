@@ -25,10 +25,9 @@ NUMBERS = itertools.count()
 
 
 @pytest.fixture
-def opened(aodh_database_url: str) -> Iterator[database.Database]:
+def opened(our_database_url: str) -> Iterator[database.Database]:
     """A database with Aodh's schema and ours, once on each engine."""
-    result = database.connect(aodh_database_url)
-    schema.upgrade(result)
+    result = database.connect(our_database_url)
     yield result
     result.dispose()
 
@@ -146,8 +145,7 @@ def test_batches_of_rows_of_the_same_age(opened: database.Database) -> None:
 
 @pytest.mark.parametrize("engine", ["mariadb", "postgresql"])
 def test_a_delivery_that_is_retried_meanwhile_stays(engine: str, request: pytest.FixtureRequest) -> None:
-    opened = database.connect(request.getfixturevalue(f"aodh_{engine}_url"))
-    schema.upgrade(opened)
+    opened = database.connect(request.getfixturevalue(f"our_{engine}_url"))
     other = database.connect(opened.engine.url.render_as_string(hide_password=False))
     transition(opened, "transition", "gone", OLD)
     delivery(opened, "given-up", "transition", "failed", OLD)

@@ -29,14 +29,13 @@ LEASE = 6.0
 def cloud(
     spawn: Spawn,
     tmp_path: pathlib.Path,
-    aodh_mariadb_url: str,
+    our_mariadb_url: str,
     rabbit_url: str,
     request: pytest.FixtureRequest,
 ) -> Iterator[Cloud]:
     """A cloud without listeners and API yet; a parameter changes options of delivery."""
     options = QUICK | getattr(request, "param", {})
-    one = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url + QUORUM, eventalarm_delivery=options)
-    one.dbsync()
+    one = Cloud(spawn, tmp_path, our_mariadb_url, rabbit_url + QUORUM, eventalarm_delivery=options)
     yield one
     one.close()
 
@@ -284,7 +283,7 @@ def test_g7_hung_consumer_hurts_only_itself(cloud: Cloud, webhook_sink: WebhookS
 
 
 def test_g8_keystone_and_api_down(
-    spawn: Spawn, tmp_path: pathlib.Path, aodh_mariadb_url: str, rabbit_url: str, webhook_sink: WebhookSink
+    spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str, webhook_sink: WebhookSink
 ) -> None:
     """Red when a firing asks Keystone for the ids of the history record, as Aodh's evaluator does."""
     nobody = "http://127.0.0.1:1/v3"
@@ -297,9 +296,8 @@ def test_g8_keystone_and_api_down(
         "user_domain_id": "default",
         "project_domain_id": "default",
     }
-    cloud = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url, service_credentials=credentials)
+    cloud = Cloud(spawn, tmp_path, our_mariadb_url, rabbit_url, service_credentials=credentials)
     try:
-        cloud.dbsync()
         cloud.start_api()
         alarm = cloud.create_alarm([webhook_sink.url("/a")])
         cloud.stop_api()

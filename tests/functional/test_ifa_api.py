@@ -11,7 +11,6 @@ import sqlalchemy as sa
 
 from eventalarm.model import ALARM, OK, UTC, object_alarm_id
 from eventalarm.storage import database as storage
-from eventalarm.storage import schema
 from tests.builders import PROJECT, event_body, rule
 from tests.functional.helpers import WebhookSink
 from tests.functional.ifa_api import ADMIN, IfaApi
@@ -26,10 +25,9 @@ HOUR = datetime.timedelta(hours=1)
 
 
 @pytest.fixture
-def opened(aodh_database_url: str) -> Iterator[storage.Database]:
+def opened(our_database_url: str) -> Iterator[storage.Database]:
     """A database with Aodh's schema and ours, once on each engine."""
-    result = storage.connect(aodh_database_url)
-    schema.upgrade(result)
+    result = storage.connect(our_database_url)
     yield result
     result.dispose()
 
@@ -40,10 +38,9 @@ def api(opened: storage.Database) -> IfaApi:
 
 
 @pytest.fixture
-def lite(aodh_sqlite_url: str) -> Iterator[IfaApi]:
+def lite(our_sqlite_url: str) -> Iterator[IfaApi]:
     """The API on SQLite alone, for what is not about SQL."""
-    result = storage.connect(aodh_sqlite_url)
-    schema.upgrade(result)
+    result = storage.connect(our_sqlite_url)
     yield IfaApi(result)
     result.dispose()
 
@@ -478,11 +475,8 @@ def test_subscriptions(api: IfaApi, webhook_sink: WebhookSink) -> None:
     assert [api.call("DELETE", path).status_code for _ in range(2)] == [204, 404]
 
 
-def test_credentials_are_encrypted_and_never_answered(
-    aodh_sqlite_url: str, webhook_sink: WebhookSink
-) -> None:
-    opened = storage.connect(aodh_sqlite_url)
-    schema.upgrade(opened)
+def test_credentials_are_encrypted_and_never_answered(our_sqlite_url: str, webhook_sink: WebhookSink) -> None:
+    opened = storage.connect(our_sqlite_url)
     webhook_sink.behave("/cb", statuses=[204])
     secret = {"authType": ["BASIC"], "paramsBasic": {"userName": "vim", "password": "s3cret"}}
     body = {"callbackUri": webhook_sink.url("/cb"), "authentication": secret}

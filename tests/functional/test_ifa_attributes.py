@@ -13,7 +13,6 @@ import pytest
 
 from eventalarm.model import ALARM, OK, UTC, object_alarm_id
 from eventalarm.storage import database as storage
-from eventalarm.storage import schema
 from tests.builders import PROJECT, condition, event_body, rule
 from tests.engine_harness import EngineHarness
 from tests.functional.conftest import _supply
@@ -70,8 +69,7 @@ class Cloud:
 
 @pytest.fixture(params=["sqlite", "mariadb"])
 def cloud(request: pytest.FixtureRequest) -> Iterator[Cloud]:
-    opened = storage.connect(_supply(request.param, request).with_aodh())
-    schema.upgrade(opened)
+    opened = storage.connect(_supply(request.param, request).with_ours())
     api = IfaApi(opened, vim_connection_id="region-one")
     one = Cloud(api, EngineHarness(opened, clock=lambda: at(one.minute)))
     yield one

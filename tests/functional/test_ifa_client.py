@@ -18,7 +18,6 @@ from openstackclient.shell import OpenStackShell
 
 from eventalarm.model import UTC
 from eventalarm.storage import database as storage
-from eventalarm.storage import schema
 from tests.builders import PROJECT, event_body, rule
 from tests.functional.conftest import Spawn
 from tests.functional.helpers import WebhookSink, console_script, wait_until
@@ -52,10 +51,9 @@ def identity(url: str, **others: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def cloud(aodh_sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud(our_sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """Two alarms may be raised: of vm-1, critical, and of vm-2, low."""
-    opened = storage.connect(aodh_sqlite_url)
-    schema.upgrade(opened)
+    opened = storage.connect(our_sqlite_url)
     api = IfaApi(opened, page_size=2)
     for server, severity in (("vm-1", "critical"), ("vm-2", "low"), ("vm-3", "moderate")):
         api.alarm(

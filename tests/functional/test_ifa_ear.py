@@ -13,7 +13,6 @@ from aodh import messaging
 from eventalarm import bus
 from eventalarm.model import ALARM, UTC
 from eventalarm.storage import database as storage
-from eventalarm.storage import schema
 from tests.functional.helpers import WebhookSink, wait_until
 from tests.functional.listening import listening
 from tests.functional.subscribers import THRESHOLD, World, threshold
@@ -30,9 +29,8 @@ class Neighbour:
 
 
 @pytest.fixture
-def world(aodh_sqlite_url: str, rabbit_url: str, webhook_sink: WebhookSink) -> Iterator[World]:
-    database = storage.connect(aodh_sqlite_url)
-    schema.upgrade(database)
+def world(our_sqlite_url: str, rabbit_url: str, webhook_sink: WebhookSink) -> Iterator[World]:
+    database = storage.connect(our_sqlite_url)
     bus.set_defaults()
     made = World(database, webhook_sink)
     conf = made.api.conf

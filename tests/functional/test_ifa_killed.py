@@ -18,27 +18,26 @@ SERVERS = 10
 
 
 @pytest.fixture
-def cloud(spawn: Spawn, tmp_path: pathlib.Path, aodh_mariadb_url: str, rabbit_url: str) -> Iterator[Cloud]:
+def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str) -> Iterator[Cloud]:
     url = rabbit_url + "?rabbit_quorum_queue=true"
     one = Cloud(
         spawn,
         tmp_path,
-        aodh_mariadb_url,
+        our_mariadb_url,
         url,
         eventalarm_delivery=QUICK,
         eventalarm_ifa={"callback_deny_networks": ""},
     )
-    one.dbsync()
     yield one
     one.close()
 
 
 def test_a_killed_listener_loses_no_notification(
-    cloud: Cloud, webhook_sink: WebhookSink, aodh_mariadb_url: str
+    cloud: Cloud, webhook_sink: WebhookSink, our_mariadb_url: str
 ) -> None:
     """Each alarm is told once; what was under way at the kill is repeated with the same id."""
     webhook_sink.behave("/nfvo", statuses=[204])
-    database = storage.connect(aodh_mariadb_url)
+    database = storage.connect(our_mariadb_url)
     api = IfaApi(database)
     answer = api.call("POST", SUBSCRIPTIONS, project=PROJECT, body={"callbackUri": webhook_sink.url("/nfvo")})
     assert answer.status_code == 201, answer.text

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from eventalarm.model import ALARM, OK, UTC
 from eventalarm.storage import database as storage
-from eventalarm.storage import schema, tables
+from eventalarm.storage import tables
 from eventalarm.storage.duty import Duty
 from tests.builders import event_body
 from tests.functional.helpers import WebhookSink
@@ -33,10 +33,9 @@ PATHS = ("/one", "/two", "/three")
 
 
 @pytest.fixture
-def opened(aodh_database_url: str) -> Iterator[storage.Database]:
+def opened(our_database_url: str) -> Iterator[storage.Database]:
     """A database with Aodh's schema and ours, once on each engine."""
-    result = storage.connect(aodh_database_url)
-    schema.upgrade(result)
+    result = storage.connect(our_database_url)
     yield result
     result.dispose()
 
@@ -182,8 +181,7 @@ def test_a_batch_costs_the_same_for_one_alarm_and_for_many_and_nothing_without_s
 def test_subscribers_are_told_within_100_ms_of_the_commit(
     engine: str, request: pytest.FixtureRequest, webhook_sink: WebhookSink
 ) -> None:
-    database = storage.connect(request.getfixturevalue(f"aodh_{engine}_url"))
-    schema.upgrade(database)
+    database = storage.connect(request.getfixturevalue(f"our_{engine}_url"))
     world = World(database, webhook_sink)
     commits: list[tuple[int, float]] = []
     sa.event.listen(database.engine, "commit", lambda _: commits.append((threading.get_ident(), time.time())))

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from eventalarm.model import UTC
 from eventalarm.storage import database as storage
-from eventalarm.storage import schema, tables
+from eventalarm.storage import tables
 from tests.builders import PROJECT, rule
 from tests.engine_harness import ALARM_TABLE, alarm_row
 from tests.functional.ifa_api import ADMIN, IfaApi
@@ -112,10 +112,9 @@ def _whole(step: str) -> bool:
 
 
 @pytest.fixture
-def opened(aodh_database_url: str) -> Iterator[storage.Database]:
+def opened(our_database_url: str) -> Iterator[storage.Database]:
     """A database with Aodh's schema and ours, once on each engine."""
-    result = storage.connect(aodh_database_url)
-    schema.upgrade(result)
+    result = storage.connect(our_database_url)
     yield result
     result.dispose()
 

@@ -8,7 +8,6 @@ import pytest
 
 from eventalarm.model import ALARM, OK
 from eventalarm.storage import database as storage
-from eventalarm.storage import schema
 from tests.functional.helpers import WebhookSink
 from tests.functional.listening import listening
 from tests.functional.test_ifa_notifications import (
@@ -25,9 +24,8 @@ STANDING = 20
 
 
 @pytest.fixture
-def world(aodh_sqlite_url: str, webhook_sink: WebhookSink) -> Iterator[World]:
-    opened = storage.connect(aodh_sqlite_url)
-    schema.upgrade(opened)
+def world(our_sqlite_url: str, webhook_sink: WebhookSink) -> Iterator[World]:
+    opened = storage.connect(our_sqlite_url)
     yield World(opened, webhook_sink)
     opened.dispose()
 

@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, settings
 
 from eventalarm.model import UTC
 from eventalarm.storage import database as storage
-from eventalarm.storage import schema
 from tests.builders import event_body, rule
 from tests.functional.conftest import Spawn
 from tests.functional.helpers import Process, WebhookSink, aodh_config, console_script
@@ -28,10 +27,9 @@ PROJECT = "project-a"
 
 
 @pytest.fixture
-def lite(aodh_sqlite_url: str) -> Iterator[IfaApi]:
+def lite(our_sqlite_url: str) -> Iterator[IfaApi]:
     """The API in this process, with one alarm raised."""
-    opened = storage.connect(aodh_sqlite_url)
-    schema.upgrade(opened)
+    opened = storage.connect(our_sqlite_url)
     api = IfaApi(opened, test_callback=False, max_subscriptions=10000)
     api.alarm(rule(instance_id="vm-1"), severity="critical")
     generated = datetime.datetime.now(UTC).replace(tzinfo=None).isoformat()
@@ -81,13 +79,12 @@ def start(url: str, tmp_path: pathlib.Path, spawn: Spawn, sink: WebhookSink) -> 
 
 
 def test_the_service_asks_keystone(
-    aodh_sqlite_url: str, tmp_path: pathlib.Path, spawn: Spawn, webhook_sink: WebhookSink
+    our_sqlite_url: str, tmp_path: pathlib.Path, spawn: Spawn, webhook_sink: WebhookSink
 ) -> None:
-    opened = storage.connect(aodh_sqlite_url)
-    schema.upgrade(opened)
+    opened = storage.connect(our_sqlite_url)
     opened.dispose()
     keystone(webhook_sink)
-    process, root = start(aodh_sqlite_url, tmp_path, spawn, webhook_sink)
+    process, root = start(our_sqlite_url, tmp_path, spawn, webhook_sink)
 
     status, problem, headers = ask(f"{root}/ifa/v1/alarms")
     assert (status, problem["status"]) == (401, 401)

@@ -13,7 +13,7 @@ from cryptography import fernet
 
 from eventalarm.model import OK, UTC
 from eventalarm.storage import database as storage
-from eventalarm.storage import schema, tables
+from eventalarm.storage import tables
 from tests.builders import event_body, rule
 from tests.functional.helpers import WebhookSink, wait_until
 from tests.functional.listening import listening
@@ -29,10 +29,9 @@ from tests.functional.subscribers import (
 
 
 @pytest.fixture
-def lite(aodh_sqlite_url: str) -> Iterator[storage.Database]:
+def lite(our_sqlite_url: str) -> Iterator[storage.Database]:
     """A SQLite database alone, for what is not about SQL."""
-    result = storage.connect(aodh_sqlite_url)
-    schema.upgrade(result)
+    result = storage.connect(our_sqlite_url)
     yield result
     result.dispose()
 

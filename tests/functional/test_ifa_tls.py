@@ -10,7 +10,6 @@ from falcon import testing
 
 from eventalarm.exceptions import InvalidOption
 from eventalarm.storage import database as storage
-from eventalarm.storage import schema
 from tests.functional.helpers import WebhookSink, wait_until
 from tests.functional.ifa_api import IfaApi
 from tests.functional.listening import listening
@@ -26,10 +25,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture
-def lite(aodh_sqlite_url: str) -> Iterator[storage.Database]:
+def lite(our_sqlite_url: str) -> Iterator[storage.Database]:
     """A SQLite database alone: nothing here is about SQL."""
-    result = storage.connect(aodh_sqlite_url)
-    schema.upgrade(result)
+    result = storage.connect(our_sqlite_url)
     yield result
     result.dispose()
 

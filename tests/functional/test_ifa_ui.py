@@ -18,7 +18,7 @@ from selenium.webdriver.common.keys import Keys
 
 from eventalarm.model import UTC
 from eventalarm.storage import database as storage
-from eventalarm.storage import schema, tables
+from eventalarm.storage import tables
 from tests.builders import PROJECT, event_body, rule
 from tests.functional.conftest import Spawn
 from tests.functional.helpers import WebhookSink, wait_until
@@ -115,9 +115,8 @@ class Wall(NamedTuple):
 
 
 @pytest.fixture
-def api(aodh_sqlite_url: str) -> Iterator[IfaApi]:
-    opened = storage.connect(aodh_sqlite_url)
-    schema.upgrade(opened)
+def api(our_sqlite_url: str) -> Iterator[IfaApi]:
+    opened = storage.connect(our_sqlite_url)
     yield IfaApi(opened, page_size=2)
     opened.dispose()
 
@@ -204,13 +203,13 @@ def test_names_are_text_and_nothing_else_is_loaded(wall: Wall) -> None:
 def test_a_token_is_asked_for_kept_in_the_tab_and_forgotten(
     chromium: Browser,
     api: IfaApi,
-    aodh_sqlite_url: str,
+    our_sqlite_url: str,
     tmp_path: pathlib.Path,
     spawn: Spawn,
     webhook_sink: WebhookSink,
 ) -> None:
     keystone(webhook_sink)
-    _, url = start(aodh_sqlite_url, tmp_path, spawn, webhook_sink)
+    _, url = start(our_sqlite_url, tmp_path, spawn, webhook_sink)
     wall = Wall(chromium, api, url)
     chromium.get(f"{url}/ui")
     assert wall.find("#token").is_displayed()

@@ -21,7 +21,6 @@ from eventalarm.ingest.application import load
 from eventalarm.ingest.faults import Shapes
 from eventalarm.publisher.codec import decode
 from eventalarm.storage import database as storage
-from eventalarm.storage import schema
 from tests.builders import event_body
 from tests.engine_harness import alarm_row, insert_alarms, read_table
 from tests.functional.conftest import Spawn
@@ -230,9 +229,8 @@ RULE = {
 
 
 @pytest.fixture
-def dry(aodh_sqlite_url: str) -> Iterator[tuple[IngestApi, storage.Database]]:
-    opened = storage.connect(aodh_sqlite_url)
-    schema.upgrade(opened)
+def dry(our_sqlite_url: str) -> Iterator[tuple[IngestApi, storage.Database]]:
+    opened = storage.connect(our_sqlite_url)
     one = IngestApi("fake://", lambda: opened, group={"infrastructure_projects": ["admins"]})
     yield one, opened
     one.close()

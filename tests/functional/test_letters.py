@@ -17,7 +17,7 @@ from eventalarm.cmd import delivery
 from eventalarm.delivery import address
 from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState
 from eventalarm.storage import database as storage
-from eventalarm.storage import letters, schema, tables
+from eventalarm.storage import letters, tables
 from eventalarm.storage.letters import Letters, Selection
 from eventalarm.storage.outbox import Outbox, order_key
 from tests.functional import inprocess
@@ -32,9 +32,8 @@ SECRET = "s3cr3t"
 
 
 @pytest.fixture
-def database(aodh_database_url: str) -> Iterator[storage.Database]:
-    opened = storage.connect(aodh_database_url)
-    schema.upgrade(opened)
+def database(our_database_url: str) -> Iterator[storage.Database]:
+    opened = storage.connect(our_database_url)
     yield opened
     opened.dispose()
 
@@ -178,11 +177,10 @@ def command(cloud: Cloud, *words: str, code: int = 0) -> subprocess.CompletedPro
 
 
 def test_the_command_beside_a_running_listener(
-    spawn: Spawn, tmp_path: pathlib.Path, aodh_mariadb_url: str, rabbit_url: str, webhook_sink: WebhookSink
+    spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str, webhook_sink: WebhookSink
 ) -> None:
     delivery = {"max_attempts": 2, "retry_initial": 0.01, "poll_interval": 0.2}
-    cloud = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url, eventalarm_delivery=delivery)
-    cloud.dbsync()
+    cloud = Cloud(spawn, tmp_path, our_mariadb_url, rabbit_url, eventalarm_delivery=delivery)
     path = f"/down?token={SECRET}"
     webhook_sink.behave(path, statuses=[503])
     action = webhook_sink.url("/down").replace("//", f"//user:{SECRET}@") + f"?token={SECRET}"

@@ -33,7 +33,7 @@ def scrape(port: int) -> dict[tuple[str, ...], float]:
 
 
 @pytest.fixture
-def cloud(spawn: Spawn, tmp_path: pathlib.Path, aodh_mariadb_url: str, rabbit_url: str) -> Iterator[Cloud]:
+def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str) -> Iterator[Cloud]:
     (port,) = free_ports(1)
     ours = {
         "workers": 2,
@@ -43,13 +43,12 @@ def cloud(spawn: Spawn, tmp_path: pathlib.Path, aodh_mariadb_url: str, rabbit_ur
         "prefetch": 32,
     }
     delivery = {"max_attempts": 2, "retry_initial": 0.01}
-    made = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url, eventalarm=ours, eventalarm_delivery=delivery)
+    made = Cloud(spawn, tmp_path, our_mariadb_url, rabbit_url, eventalarm=ours, eventalarm_delivery=delivery)
     yield made
     made.close()
 
 
 def test_all_processes_on_one_endpoint(cloud: Cloud, webhook_sink: WebhookSink) -> None:
-    cloud.dbsync()
     port = cloud.conf.eventalarm.metrics_port
     webhook_sink.behave("/down", statuses=[503])
     good = cloud.create_alarm([webhook_sink.url("/good")], instance="vm-1", repeat_actions=True)

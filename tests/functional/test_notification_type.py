@@ -29,13 +29,12 @@ RULE = {
 
 
 @pytest.fixture
-def cloud(spawn: Spawn, tmp_path: pathlib.Path, aodh_sqlite_url: str) -> Iterator[Cloud]:
+def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str) -> Iterator[Cloud]:
     """Aodh's API and evaluator on one database, with limits of a deployer."""
     limits = {"max_rule_conditions": 3, "require_resource_id": True}
     one = Cloud(
-        spawn, tmp_path, aodh_sqlite_url, "fake://", eventalarm=limits, evaluator={"evaluation_interval": 1}
+        spawn, tmp_path, our_sqlite_url, "fake://", eventalarm=limits, evaluator={"evaluation_interval": 1}
     )
-    one.dbsync()
     one.start_api()
     yield one
     one.close()

@@ -10,7 +10,9 @@ import urllib.request
 import pytest
 import sqlalchemy as sa
 
-from tests.functional.conftest import Spawn
+from eventalarm.storage import database, schema
+from eventalarm.storage.schema import SchemaState
+from tests.functional.conftest import ENGINES, Spawn, _supply
 from tests.functional.helpers import WebhookSink
 from tests.functional.services import MariaDB, PostgreSQL, RabbitMQ, Service
 
@@ -36,6 +38,23 @@ def test_a_database_with_aodh_tables_is_aodh_s_own(aodh_database_url: str) -> No
     assert {"alarm", "alarm_history", "alembic_version"} <= set(tables)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM alarm").scalar_one() == 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_database_with_our_tables_is_as_the_migrations_make_it(
+    engine: str, request: pytest.FixtureRequest
+) -> None:
+    supply = _supply(engine, request)
+    migrated, copied = (database.connect(url) for url in (supply.with_aodh(), supply.with_ours()))
+    schema.upgrade(migrated)
+    assert schema.check(copied).state is SchemaState.CURRENT
+    theirs, ours = (sa.inspect(one.engine) for one in (migrated, copied))
+    for name in theirs.get_table_names():
+        assert repr(ours.get_columns(name)) == repr(theirs.get_columns(name))
+        assert ours.get_indexes(name) == theirs.get_indexes(name)
+    assert ours.get_table_names() == theirs.get_table_names()
+    migrated.dispose()
+    copied.dispose()
 
 
 def test_each_test_has_a_vhost_of_its_own(rabbitmq: RabbitMQ, rabbit_url: str) -> None:

@@ -18,11 +18,10 @@ QUICK = {"lease": 2.0, "poll_interval": 0.2}
 
 
 @pytest.fixture
-def cloud(spawn: Spawn, tmp_path: pathlib.Path, aodh_mariadb_url: str, rabbit_url: str) -> Iterator[Cloud]:
+def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str) -> Iterator[Cloud]:
     """A cloud without listeners and API yet."""
     transport = f"{rabbit_url}?rabbit_quorum_queue=true"
-    one = Cloud(spawn, tmp_path, aodh_mariadb_url, transport, eventalarm_delivery=QUICK)
-    one.dbsync()
+    one = Cloud(spawn, tmp_path, our_mariadb_url, transport, eventalarm_delivery=QUICK)
     yield one
     one.close()
 

@@ -86,7 +86,7 @@ def services(directory: pathlib.Path, kind: str, progress: Progress) -> Iterator
             if isinstance(database, MariaDB)
             else PostgresqlDatabases(database, directory)
         )
-        yield Ground(rabbitmq, database, supply.with_aodh)
+        yield Ground(rabbitmq, database, supply.with_ours)
 
 
 def kinds_of(options: argparse.Namespace) -> list[str]:

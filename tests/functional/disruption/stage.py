@@ -143,7 +143,6 @@ class Stage:
         )
         self._stack.callback(self.cloud.close)
         self.transport_url = transport_url
-        self.cloud.dbsync()
         self.links = Links()
         self._stack.callback(self.links.close)
         self.consumers = Consumers()
