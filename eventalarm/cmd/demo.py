@@ -48,6 +48,9 @@ def parser() -> argparse.ArgumentParser:
     reader.add_argument(
         "--data-dir", metavar="DIR", help="where to keep the data (default: a temporary directory)"
     )
+    reader.add_argument(
+        "--wait", metavar="SECONDS", type=float, default=20.0, help="how long to wait for each webhook (20)"
+    )
     reader.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C")
     reader.add_argument("--json", action="store_true", help="print the figures as JSON instead of a picture")
     return reader
@@ -87,7 +90,7 @@ def _run(chosen: argparse.Namespace) -> int:
         if kept.is_set():
             screen.text(f"webhook: {hook['alarm_name']}: {hook['previous']} -> {hook['current']}")
 
-    demo = Demo(screen, prog=PROG, told=told)
+    demo = Demo(screen, prog=PROG, patience=chosen.wait, told=told)
     good = False
     try:
         screen.title("A real Nova fault becomes a webhook")

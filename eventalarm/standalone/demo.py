@@ -20,7 +20,6 @@ from eventalarm.standalone.result import Result
 from eventalarm.standalone.screen import Screen
 from eventalarm.standalone.timeline import Recorder, Timeline
 
-PATIENCE: Final = 20.0
 MORE: Final = 10
 PAUSE: Final = 0.1
 ALARM_COLUMNS: Final = ("name", "query", "state", "state_timestamp", "state_reason")
@@ -34,6 +33,7 @@ class StepFailed(EventAlarmError):
 class Demo:
     """The steps in order; each raises :class:`StepFailed` when it does not come out as told.
 
+    :param patience: seconds for which each webhook is awaited.
     :param told: is called with each webhook that the consumer gets.
     """
 
@@ -42,11 +42,13 @@ class Demo:
         screen: Screen,
         *,
         prog: str,
+        patience: float,
         told: Callable[[Hook], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._screen = screen
         self._prog = prog
+        self._patience = patience
         self._told = told
         self._sleep = sleep
         self._recorder = Recorder()
@@ -194,8 +196,8 @@ class Demo:
         """Post *notification* and return its timeline, once exactly the webhook that it causes has come."""
         message_id = self._tell(notification)
         self._webhooks += 1
-        hooks = self._consumer.wait(self._webhooks, PATIENCE)
-        timeline = self._recorder.wait(message_id, PATIENCE)
+        hooks = self._consumer.wait(self._webhooks, self._patience)
+        timeline = self._recorder.wait(message_id, self._patience)
         _expect("the number of webhooks", len(hooks), self._webhooks)
         hook = hooks[-1]
         _expect("the webhook's alarm", hook["alarm_id"], self._alarm_id)

@@ -20,7 +20,7 @@ from eventalarm import metrics_server
 from eventalarm.exceptions import InvalidOption
 from tests.functional.cloud import Cloud, make_event
 from tests.functional.conftest import Spawn
-from tests.functional.helpers import WebhookSink, wait_until
+from tests.functional.helpers import Process, WebhookSink, wait_until
 from tests.functional.services import free_ports
 
 
@@ -48,11 +48,11 @@ def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url
     made.close()
 
 
-def test_all_processes_on_one_endpoint(cloud: Cloud, webhook_sink: WebhookSink) -> None:
-    port = cloud.conf.eventalarm.metrics_port
-    webhook_sink.behave("/down", statuses=[503])
-    good = cloud.create_alarm([webhook_sink.url("/good")], instance="vm-1", repeat_actions=True)
-    cloud.create_alarm([webhook_sink.url("/down")], instance="vm-2")
+def fire(cloud: Cloud, sink: WebhookSink) -> tuple[Process, str]:
+    """Have two workers take 40 events of one alarm, one of another whose webhook fails, one that is none."""
+    sink.behave("/down", statuses=[503])
+    good = cloud.create_alarm([sink.url("/good")], instance="vm-1", repeat_actions=True)
+    cloud.create_alarm([sink.url("/down")], instance="vm-2")
     listener = cloud.start_listener()
     wait_until(lambda: listener.text().count("Listening on topic") == 2, 60.0, "two workers")
     listener.wait_for_log("Metrics on http://127.0.0.1")
@@ -61,15 +61,23 @@ def test_all_processes_on_one_endpoint(cloud: Cloud, webhook_sink: WebhookSink) 
     for _ in range(40):
         # Of one time, since two processes may take them in any order, and what is late changes nothing.
         cloud.publish(make_event("vm-1", generated=moment))
-    webhook_sink.wait(40, "/good", 60.0)
-    webhook_sink.wait(2, "/down")
+    sink.wait(40, "/good", 60.0)
+    sink.wait(2, "/down")
+    return listener, good
 
-    def settled() -> bool:
+
+def settled(port: int) -> dict[tuple[str, ...], float]:
+    """Return the samples once all that was fired is done with."""
+
+    def look() -> bool:
         seen = scrape(port)
         return [seen.get((f"eventalarm_outbox_{name}",)) for name in ("failed", "unfinished")] == [1, 0]
 
-    wait_until(settled, 30.0, "the outbox to be empty")
-    found = scrape(port)
+    wait_until(look, 30.0, "the outbox to be empty")
+    return scrape(port)
+
+
+def check_counters(found: dict[tuple[str, ...], float]) -> None:
     assert found["eventalarm_deliveries_total", "delivered"] == 40
     assert found["eventalarm_outbox_due",] == 0
     assert found["eventalarm_events_total", "evaluated", ""] == 41
@@ -80,6 +88,9 @@ def test_all_processes_on_one_endpoint(cloud: Cloud, webhook_sink: WebhookSink) 
     assert found["eventalarm_decisions_total", "raised"] == 2
     assert found["eventalarm_delivery_retries_total", "http_5xx"] == 1
     assert found["eventalarm_deliveries_total", "given_up"] == 1
+
+
+def check_times_and_gauges(found: dict[tuple[str, ...], float], now: float) -> None:
     batches = found["eventalarm_batches_total", "committed"]
     for name in ("batch", "match", "commit"):
         assert found[f"eventalarm_{name}_seconds_count",] == batches
@@ -91,23 +102,36 @@ def test_all_processes_on_one_endpoint(cloud: Cloud, webhook_sink: WebhookSink) 
     assert found["eventalarm_listeners",] == 2
     # Each process that took an event holds both alarms of the one project.
     assert found["eventalarm_cache_alarms",] == 2 * found["eventalarm_cache_projects",] > 0
-    assert found["eventalarm_cache_refreshed_timestamp_seconds",] > cloud.database.now().timestamp() - 100
+    assert found["eventalarm_cache_refreshed_timestamp_seconds",] > now - 100
+
+
+def workers_of(listener: Process, broker: int) -> list[psutil.Process]:
+    """Return the two workers: they are those that keep a connection to the broker's port."""
+    family = psutil.Process(listener.pid).children()
+    found = [p for p in family if any(c.raddr and c.raddr.port == broker for c in p.net_connections("tcp"))]
+    assert len(found) == 2
+    return found
+
+
+def test_all_processes_on_one_endpoint(cloud: Cloud, webhook_sink: WebhookSink) -> None:
+    port = cloud.conf.eventalarm.metrics_port
+    listener, good = fire(cloud, webhook_sink)
+    found = settled(port)
+    check_counters(found)
+    check_times_and_gauges(found, cloud.database.now().timestamp())
     assert len(cloud.transitions(good)) == 40
 
-    # The workers are those that keep a connection to the broker; kill one of them.
     broker = int(cloud.conf.transport_url.rpartition(":")[2].partition("/")[0])
-    family = psutil.Process(listener.pid).children()
-    workers = [p for p in family if any(c.raddr and c.raddr.port == broker for c in p.net_connections("tcp"))]
-    assert len(workers) == 2
+    killed = workers_of(listener, broker)[0]
     folder = next(pathlib.Path(tempfile.gettempdir()).glob(f"{metrics_server.FOLDER}{listener.pid}-*"))
     before = {path.name for path in folder.glob("gauge_live*.db")}
-    workers[0].send_signal(signal.SIGKILL)
+    assert before
+    killed.send_signal(signal.SIGKILL)
     wait_until(lambda: listener.text().count("Listening on topic") == 3, 60.0, "a new worker")
     after = scrape(port)
     assert after["eventalarm_events_total", "evaluated", ""] == 41
     left = {path.name for path in folder.glob("gauge_live*.db")}
-    assert not any(name.endswith(f"_{workers[0].pid}.db") for name in left)
-    assert before
+    assert not any(name.endswith(f"_{killed.pid}.db") for name in left)
 
     assert listener.terminate() == 0
     assert not folder.exists()
