@@ -109,14 +109,18 @@ class ListAlarms(command.Lister):
         return tuple(fields.values()), [[alarm.get(name, "") for name in fields] for alarm in alarms]
 
 
-class ShowAlarm(command.ShowOne):
-    """Show everything that is known of an alarm."""
+class OfOneAlarm(command.Command):
+    """A command about one alarm."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's arguments."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("alarm", metavar="<alarm>", help="id of the alarm")
         return parser
+
+
+class ShowAlarm(OfOneAlarm, command.ShowOne):
+    """Show everything that is known of an alarm."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
         """Fetch it."""
@@ -124,14 +128,8 @@ class ShowAlarm(command.ShowOne):
         return tuple(alarm), tuple(map(shown, alarm.values()))
 
 
-class ShowHistory(command.Lister):
+class ShowHistory(OfOneAlarm, command.Lister):
     """List every raise, change, repetition and clear of an alarm, the oldest first, with its cause."""
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Return the parser of the command's arguments."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("alarm", metavar="<alarm>", help="id of the alarm")
-        return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
         """Read all pages."""
