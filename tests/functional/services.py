@@ -199,6 +199,7 @@ KEPT: dict[str, type[Driver]] = {
     "mariadb": KeptMariaDB,
     "postgresql": KeptPostgreSQL,
 }
+KILLED_AT_END = ("rabbitmq", "mariadb")
 
 
 def keep(name: str) -> None:
@@ -222,6 +223,10 @@ def keep(name: str) -> None:
                     answer(result=getattr(service, verb)(*arguments))
                 except Exception as exc:  # noqa: BLE001 - whatever failed, the test must hear of it
                     answer(error=repr(exc))
+            if name in KILLED_AT_END:
+                # Nobody wants its data any more, and a polite end takes seconds. It may be dead already.
+                with contextlib.suppress(KeyError):
+                    service.kill()
     except Exception as exc:  # noqa: BLE001 - as above
         answer(error=repr(exc))
 
