@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -64,7 +65,7 @@ class Notifier:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._deafen: Callable[[], None] | None = None
-        self._heard = False
+        self._hear_at = 0.0
         self._forgotten = False
 
     @property
@@ -128,17 +129,21 @@ class Notifier:
             self._next_round = self._monotonic() + self._interval
 
     def _hear(self) -> None:
-        """Begin to listen to Aodh, once; it may wait for the broker, so in a thread of its own."""
+        """Begin to listen to Aodh; it may wait for the broker, so in a thread of its own.
+
+        What failed is tried again after an interval.
+        """
         listen = self._parts.listen
-        if listen is None or self._heard:
+        if listen is None or self._monotonic() < self._hear_at:
             return
-        self._heard = True
+        self._hear_at = math.inf
 
         def begin() -> None:
             try:
                 self._deafen = listen()
             except Exception as exc:  # noqa: BLE001 - drivers let errors of several libraries through
-                LOG.warning("Aodh's notifications are not heard (%s); changes are told later", exc)
+                self._hear_at = self._monotonic() + self._interval
+                LOG.warning("Aodh's notifications are not heard yet (%s); changes are told later", exc)
 
         threading.Thread(target=begin, name="ifa-ear", daemon=True).start()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import oslo_messaging
@@ -81,3 +82,28 @@ def test_changes_are_told_as_soon_as_aodh_speaks_of_them(world: World) -> None:
     wait_until(lambda: len(neighbour.heard) == 3, what="everything for the neighbour too")
     rival.stop()
     rival.wait()
+
+
+def test_what_could_not_be_heard_is_listened_to_again(world: World) -> None:
+    """A broker that refuses once, as while its permissions are being set up."""
+    notifier = world.listener.notifier
+    listen = notifier._parts.listen
+    tries: list[Exception] = []
+
+    def refused_once() -> Callable[[], None]:
+        if not tries:
+            tries.append(oslo_messaging.MessagingException("403"))
+            raise tries[0]
+        assert listen is not None
+        return listen()
+
+    notifier._parts = dataclasses.replace(notifier._parts, listen=refused_once)
+    notifier._interval = 0.05
+    world.subscribe("/nfvo")
+
+    def hears() -> bool:
+        world.step()
+        return notifier.hears
+
+    wait_until(hears, 20, "the second try")
+    assert len(tries) == 1
