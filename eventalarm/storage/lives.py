@@ -11,7 +11,7 @@ import dataclasses
 import datetime
 import enum
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -39,6 +39,14 @@ ALARM_COLUMNS: Final = (
     alarm.c.rule,
     alarm.c.repeat_actions,
 )
+ALARM_NAMES: Final = tuple(column.name for column in ALARM_COLUMNS)
+# Built once: of a page of few rows, building and comparing statements is most of the work.
+ROW_COLUMNS: Final = tuple(column.label(f"row_{column.name}") for column in ALARM_COLUMNS)
+OTHER: Final = occurrence.alias()
+KNOWN: Final = sa.exists().where(OTHER.c.alarm_id == occurrence.c.alarm_id, OTHER.c.raised).label("known")
+LIVES: Final = sa.select(*LIFE_COLUMNS, *ROW_COLUMNS, KNOWN)
+WITH_ROWS: Final = LIVES.select_from(occurrence.outerjoin(alarm, alarm.c.alarm_id == occurrence.c.alarm_id))
+
 Document = dict[str, Any]
 Key = tuple[datetime.datetime, str]
 
@@ -138,12 +146,7 @@ class LifeReader:
     def _fitting_lives(self, wanted: Wanted, looked: sa.Subquery, limit: int) -> list[LifeRow]:
         order = [looked.c.raised_at, looked.c.occurrence_id]
         query = (
-            sa.select(
-                *LIFE_COLUMNS,
-                *(column.label(f"row_{column.name}") for column in ALARM_COLUMNS),
-                _raised_elsewhere(occurrence.c.alarm_id).label("known"),
-            )
-            .select_from(
+            LIVES.select_from(
                 looked.join(occurrence, occurrence.c.occurrence_id == looked.c.occurrence_id).outerjoin(
                     alarm, alarm.c.alarm_id == occurrence.c.alarm_id
                 )
@@ -189,7 +192,7 @@ class LifeReader:
         if wanted.managed_objects is not None:
             conditions.append(_named(wanted.managed_objects))
         query = (
-            sa.select(*(column.label(f"row_{column.name}") for column in ALARM_COLUMNS))
+            sa.select(*ROW_COLUMNS)
             .select_from(unexplained.join(alarm, alarm.c.alarm_id == unexplained.c.alarm_id))
             .where(*conditions)
             .order_by(alarm.c.alarm_id)
@@ -236,8 +239,7 @@ class LifeReader:
 
     def _lives(self, *conditions: sa.ColumnElement[bool], limit: int = 1) -> list[LifeRow]:
         query = (
-            _with_rows()
-            .where(*conditions, occurrence.c.latest, occurrence.c.hits > 0)
+            WITH_ROWS.where(*conditions, occurrence.c.latest, occurrence.c.hits > 0)
             .order_by(sa.desc(occurrence.c.raised_at), sa.desc(occurrence.c.occurrence_id))
             .limit(limit)
         )
@@ -245,7 +247,7 @@ class LifeReader:
 
     def of_occurrences(self, occurrence_ids: Collection[str]) -> list[LifeRow]:
         """Return the lives of these ids, newest or not."""
-        query = _with_rows().where(occurrence.c.occurrence_id.in_(sorted(occurrence_ids)))
+        query = WITH_ROWS.where(occurrence.c.occurrence_id.in_(sorted(occurrence_ids)))
         return [_life_row(row) for row in self._all(query)]
 
     def raised_of(self, alarm_ids: Collection[str]) -> list[LifeRow]:
@@ -254,24 +256,14 @@ class LifeReader:
 
     def rows_of(self, alarm_ids: Collection[str]) -> list[LifeRow]:
         """Return Aodh's rows of alarms, each as a life that others raised."""
-        columns = (column.label(f"row_{column.name}") for column in ALARM_COLUMNS)
-        found = self._all(sa.select(*columns).where(alarm.c.alarm_id.in_(sorted(alarm_ids))))
+        found = self._all(sa.select(*ROW_COLUMNS).where(alarm.c.alarm_id.in_(sorted(alarm_ids))))
         return [LifeRow(None, _alarm_of(row), foreign=True) for row in found]
 
     def row(self, alarm_id: str) -> Document | None:
         """Return Aodh's row of an alarm, or None."""
-        columns = (column.label(f"row_{column.name}") for column in ALARM_COLUMNS)
-        found = self._all(sa.select(*columns).where(alarm.c.alarm_id == alarm_id))
+        found = self._all(sa.select(*ROW_COLUMNS).where(alarm.c.alarm_id == alarm_id))
         # Collations may fold case or trailing blanks; ids are told apart exactly (G5).
         return next((_alarm_of(row) for row in found if row.row_alarm_id == alarm_id), None)
-
-
-def _with_rows() -> sa.Select[Any]:
-    return sa.select(
-        *LIFE_COLUMNS,
-        *(column.label(f"row_{column.name}") for column in ALARM_COLUMNS),
-        _raised_elsewhere(occurrence.c.alarm_id).label("known"),
-    ).select_from(occurrence.outerjoin(alarm, alarm.c.alarm_id == occurrence.c.alarm_id))
 
 
 def _fitting(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
@@ -313,15 +305,15 @@ def _severity(asked: Severities) -> sa.ColumnElement[bool]:
     return fits
 
 
-def _alarm_of(row: Any) -> Document | None:
-    values = row._mapping
-    if values["row_alarm_id"] is None:
-        return None
-    return {column.name: values[f"row_{column.name}"] for column in ALARM_COLUMNS}
+def _alarm_of(row: Sequence[Any]) -> Document | None:
+    """Return the alarm of a row of ROW_COLUMNS, None when there is none."""
+    return dict(zip(ALARM_NAMES, row, strict=True)) if row[0] is not None else None
 
 
 def _life_row(row: Any) -> LifeRow:
-    values: Mapping[str, Any] = row._mapping
-    life = Occurrence(*(values[column.name] for column in LIFE_COLUMNS))
-    found = _alarm_of(row)
-    return LifeRow(life, found, foreign=found is not None and found["state"] == ALARM and not row.known)
+    """Return the life of a row of LIVES."""
+    *life, known = row
+    alarm_at = len(LIFE_COLUMNS)
+    found = _alarm_of(life[alarm_at:])
+    foreign = found is not None and found["state"] == ALARM and not known
+    return LifeRow(Occurrence(*life[:alarm_at]), found, foreign=foreign)
