@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 # An alarm and the event that fired it: the identity of one webhook.
@@ -39,6 +39,21 @@ class Tally:
         if self.transitions is not None and self.transitions != self.expected:
             parts.append(f"{self.transitions:,} transitions in the database")
         return ", ".join(parts)
+
+
+def overtaken(owed: Iterable[Hit], late: Collection[Hit]) -> set[Hit]:
+    """Return those of the *late* after which, in the order of *owed*, the same alarm fires again.
+
+    With several processes a later event of an alarm may be the first to be evaluated; the earlier one changes
+    nothing then and is recorded as late (G9). Nobody is owed a webhook for it.
+    """
+    again: set[str] = set()
+    found: set[Hit] = set()
+    for hit in reversed(list(owed)):
+        if hit in late and hit[0] in again:
+            found.add(hit)
+        again.add(hit[0])
+    return found
 
 
 def tally(expected: Iterable[Hit], received: Iterable[Hit], transitions: int | None = None) -> Tally:

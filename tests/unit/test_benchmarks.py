@@ -192,3 +192,10 @@ def test_acknowledgements_are_counted_by_the_message(tmp_path: pathlib.Path) -> 
     found = tap.read(tmp_path)
     assert found.count == 70
     assert 0 < found.first <= found.last
+
+
+def test_an_overtaken_event_owes_no_webhook() -> None:
+    """What is late without a later event of the same alarm is a loss, and stays one."""
+    owed = [("a", "1"), ("b", "1"), ("a", "2"), ("b", "2")]
+    late = [("a", "1"), ("b", "2"), ("c", "1")]
+    assert accounting.overtaken(owed, late) == {("a", "1")}
