@@ -36,8 +36,8 @@ def write(
     finished = [result for result in results if result.state != DeliveryState.PENDING]
     if finished and len({_outcome(result) for result in finished}) == 1:
         ids = [result.delivery_id for result in finished]
-        alike = {**_outcome(finished[0])._asdict(), "now": now, "worker": worker_id, "ids": ids}
-        connection.execute(_finish_alike(), alike)
+        outcome = {f"new_{name}": value for name, value in _outcome(finished[0])._asdict().items()}
+        connection.execute(_finish_alike(), {**outcome, "now": now, "worker": worker_id, "ids": ids})
     elif finished:
         done = _update(worker_id, finished).values(owner=None, finished_at=now)
         connection.execute(done, execution_options=UNLIKE_ANY_OTHER)
@@ -49,12 +49,12 @@ def write(
 
 
 class _Outcome(NamedTuple):
-    """What a row tells of its last attempt; parameters of :func:`_finish_alike`."""
+    """What a row tells of its last attempt, by column."""
 
-    new_state: str
-    new_attempts: int
-    new_status: int | None
-    new_error: str | None
+    state: str
+    attempts: int
+    status: int | None
+    error: str | None
 
 
 def _outcome(result: DeliveryResult) -> _Outcome:
@@ -65,31 +65,18 @@ def _outcome(result: DeliveryResult) -> _Outcome:
 @functools.cache
 def _finish_alike() -> sa.Update:
     """Return what finishes the deliveries *ids* of *worker* with one outcome, which mostly all have."""
-    return (
-        sa.update(delivery)
-        .where(
-            held_by(sa.bindparam("worker")), delivery.c.delivery_id.in_(sa.bindparam("ids", expanding=True))
-        )
-        .values(
-            state=sa.bindparam("new_state"),
-            attempts=sa.bindparam("new_attempts"),
-            status=sa.bindparam("new_status"),
-            error=sa.bindparam("new_error"),
-            owner=None,
-            finished_at=sa.bindparam("now"),
-        )
-    )
+    named = delivery.c.delivery_id.in_(sa.bindparam("ids", expanding=True))
+    outcome: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in _Outcome._fields}
+    done = sa.update(delivery).where(held_by(sa.bindparam("worker")), named)
+    return done.values(**outcome, owner=None, finished_at=sa.bindparam("now"))
 
 
 def _update(worker_id: str, results: Sequence[DeliveryResult]) -> sa.Update:
     named = delivery.c.delivery_id.in_([result.delivery_id for result in results])
+    outcomes = {result.delivery_id: _outcome(result) for result in results}
     columns = {
-        "state": _each(delivery.c.state, {r.delivery_id: r.state.value for r in results}),
-        "attempts": _each(delivery.c.attempts, {r.delivery_id: r.attempts for r in results}),
-        "status": _each(delivery.c.status, {r.delivery_id: r.status for r in results}),
-        "error": _each(
-            delivery.c.error, {r.delivery_id: clean(r.error)[:ERROR_LENGTH] or None for r in results}
-        ),
+        name: _each(delivery.c[name], {key: getattr(one, name) for key, one in outcomes.items()})
+        for name in _Outcome._fields
     }
     return sa.update(delivery).where(held_by(worker_id), named).values(columns)
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -28,6 +29,7 @@ from eventalarm.storage.text import clean
 # When an attempt is due that depends on no clock: now, or when the predecessor is finished.
 AT_ONCE: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 IN_TURN: Final = datetime.datetime(9999, 1, 1, tzinfo=UTC)
+NOTHING_ASKED: Final[Mapping[str, Any]] = MappingProxyType({})
 # One statement names this many rows at most: psycopg 3 takes 65,535 values, SQLite 32,766.
 CHUNK: Final = 5000
 
@@ -140,22 +142,14 @@ class Outbox:
         if orphans:
             self._bury_the_dead(now)
             due = sa.or_(due, _orphaned())
-        return self._lease(worker_id, due, limit)
+        return self._lease(worker_id, _heads(due), limit)
 
     def claim_next(self, worker_id: str, order_keys: Collection[str]) -> list[Delivery]:
         """Lease to *worker_id* the due heads of *order_keys*: the successors of what was just finished."""
         if not order_keys:
             return []
-        now = self._database.about_now()
-        with self._database.read() as connection:
-            found = connection.execute(_next_heads(), {"now": now, "keys": sorted(order_keys)}).first()
-        # Asked for with every batch of results, and mostly nothing waits.
-        if found is None:
-            return []
-        due = sa.or_(_due(now), _waiting())
-        return self._lease(
-            worker_id, sa.and_(due, delivery.c.order_key.in_(sorted(order_keys))), len(order_keys)
-        )
+        asked = {"now": self._database.about_now(), "keys": sorted(order_keys)}
+        return self._lease(worker_id, _next_heads(), len(order_keys), asked)
 
     def claim_behind(self, worker_id: str, order_keys: Collection[str], limit: int) -> list[Delivery]:
         """Lease to *worker_id* up to *limit* of what waits behind what it holds of *order_keys*.
@@ -201,26 +195,30 @@ class Outbox:
         with self._database.begin() as connection:
             attempts.write(connection, worker_id, results, now)
 
-    def _lease(self, worker_id: str, due: sa.ColumnElement[bool], limit: int) -> list[Delivery]:
-        heads = sa.select(delivery.c.seq).where(due, _is_head())
+    def _lease(
+        self, worker_id: str, heads: sa.Select[Any], limit: int, asked: Mapping[str, Any] = NOTHING_ASKED
+    ) -> list[Delivery]:
+        """Lease up to *limit* of *heads*, whose parameters are *asked*."""
         # Mostly there are none, and then nothing is locked: a look over a long backlog disturbs nobody.
         seen = heads.order_by(delivery.c.next_attempt_at, delivery.c.seq).limit(max(0, limit))
         with self._database.read() as connection:
-            found = list(connection.execute(seen).scalars())
+            found = list(connection.execute(seen, asked).scalars())
         if not found:
             return []
         still = heads.where(delivery.c.seq.in_(found))
         if self._database.dialect != "sqlite":
             still = still.with_for_update(skip_locked=True)
-        return self._sign(worker_id, still)
+        return self._sign(worker_id, still, asked)
 
-    def _sign(self, worker_id: str, wanted: sa.Select[Any]) -> list[Delivery]:
+    def _sign(
+        self, worker_id: str, wanted: sa.Select[Any], asked: Mapping[str, Any] = NOTHING_ASKED
+    ) -> list[Delivery]:
         """Lease the deliveries with the numbers that *wanted* selects; the expired get nothing."""
         known = sa.select(worker.c.worker_id).where(worker.c.worker_id == worker_id)
         with self._database.begin() as connection:
             if connection.execute(known).first() is None:
                 return []
-            ours = delivery.c.seq.in_(list(connection.execute(wanted).scalars()))
+            ours = delivery.c.seq.in_(list(connection.execute(wanted, asked).scalars()))
             leased = {"state": DeliveryState.LEASED.value, "owner": worker_id}
             connection.execute(sa.update(delivery).where(ours).values(leased))
             return read(connection, ours)
@@ -234,14 +232,18 @@ class Outbox:
                 connection.execute(sa.delete(worker).where(worker.c.worker_id.in_(dead), expired))
 
 
+def _heads(due: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return sa.select(delivery.c.seq).where(due, _is_head())
+
+
 @functools.cache
 def _next_heads() -> sa.Select[Any]:
-    """Return what finds one head of the order keys *keys* that waits, or is due at *now*."""
-    now = sa.bindparam("now", type_=delivery.c.next_attempt_at.type)
-    waits = sa.or_(delivery.c.next_attempt_at <= now, delivery.c.next_attempt_at == IN_TURN)
-    named = delivery.c.order_key.in_(sa.bindparam("keys", expanding=True))
-    pending = delivery.c.state == DeliveryState.PENDING.value
-    return sa.select(delivery.c.seq).where(named, pending, waits, _is_head()).limit(1)
+    """Return what finds the heads of the order keys *keys* that wait, or are due at *now*.
+
+    Built once, for it is sent with every batch of results.
+    """
+    due = sa.or_(_due(sa.bindparam("now", type_=delivery.c.next_attempt_at.type)), _waiting())
+    return _heads(sa.and_(due, delivery.c.order_key.in_(sa.bindparam("keys", expanding=True))))
 
 
 def _unfinished_keys(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
@@ -253,7 +255,7 @@ def _unfinished_keys(connection: sa.Connection, keys: Iterable[str]) -> set[str]
     return found
 
 
-def _due(now: datetime.datetime) -> sa.ColumnElement[bool]:
+def _due(now: datetime.datetime | sa.BindParameter[Any]) -> sa.ColumnElement[bool]:
     return sa.and_(delivery.c.state == DeliveryState.PENDING.value, delivery.c.next_attempt_at <= now)
 
 
