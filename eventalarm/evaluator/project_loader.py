@@ -66,6 +66,8 @@ class ProjectLoader:
             names = self._cache.large_projects()
         except Retryable as exc:
             LOG.warning("Large projects are loaded when their first event comes: %s", exc)
+        except Exception:
+            LOG.exception("Large projects are loaded when their first event comes")
         else:
             self._preload_next(iter(names))
 

@@ -174,6 +174,15 @@ def test_without_a_database_at_the_start_the_first_event_loads(stage: Stage) -> 
     stage.await_done(["big-1"])
 
 
+def test_a_defect_of_preloading_is_told(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(number: int) -> list[tuple[str, int]]:
+        raise RuntimeError("a defect")
+
+    stage.source.crowded_projects = broken  # type: ignore[method-assign]
+    stage.loader.preload()
+    wait_until(lambda: "a defect" in caplog.text)
+
+
 def test_a_small_project_is_loaded_in_passing(stage: Stage) -> None:
     stage.source.put(definition("a", rule("*"), project_id="small"))
     stage.send("small-1")
