@@ -22,8 +22,10 @@ from benchmarks.measurement import Contender
 from eventalarm.conf import LISTENER_OPTS
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
+from eventalarm.evaluator.change_window import ChangeWindow
+from eventalarm.evaluator.definitions import Look
 from eventalarm.evaluator.engine import BatchReport, Engine, EngineOptions
-from eventalarm.model import UTC, AlarmDefinition, DefinitionChange, Event
+from eventalarm.model import UTC, AlarmDefinition, Event
 from eventalarm.storage.database import Database
 
 PROJECT = workload.project_name(0)
@@ -65,9 +67,11 @@ class Definitions:
         """Return the present."""
         return datetime.datetime.now(UTC)
 
-    def changed_since(self, moment: datetime.datetime) -> Iterable[DefinitionChange]:
+    def changed_since(
+        self, moment: datetime.datetime, looked_at: datetime.datetime, window: ChangeWindow | None
+    ) -> Look:
         """Return nothing: the alarms are at rest."""
-        return ()
+        return Look((), ChangeWindow())
 
     def of_project(self, project_id: str) -> Iterator[AlarmDefinition]:
         """Yield all alarms."""

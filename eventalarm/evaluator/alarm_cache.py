@@ -21,6 +21,7 @@ from typing import Final
 
 import cachetools
 
+from eventalarm.evaluator.change_window import ChangeWindow
 from eventalarm.evaluator.database_clock import DatabaseClock
 from eventalarm.evaluator.definitions import DefinitionSource
 from eventalarm.evaluator.index import Filing, ProjectIndex
@@ -142,6 +143,7 @@ class AlarmCache:
         self._monotonic = monotonic
         self._clock = DatabaseClock(source, monotonic, options.reload_interval)
         self._looked_at: datetime.datetime | None = None
+        self._window: ChangeWindow | None = None
         self._lock = threading.RLock()
         self._loading: set[str] = set()
         self._arriving: dict[str, tuple[CachedProject, datetime.datetime]] = {}
@@ -162,9 +164,13 @@ class AlarmCache:
             self._put_in_place()
             if self._projects and self._looked_at is not None:
                 since = self._looked_at - datetime.timedelta(seconds=self._options.overlap)
-                changed = [c for c in self._source.changed_since(since) if self._is_news(c)]
-                if changed:
-                    self._take_in(changed)
+                # Whatever fails from here on, the next look must find everything again.
+                window, self._window = self._window, None
+                look = self._source.changed_since(since, self._looked_at, window)
+                news = [change for change in look.changes if self._is_news(change)]
+                if news:
+                    self._take_in(news)
+                self._window = look.window
             self._looked_at = started
 
     def _put_in_place(self) -> None:
@@ -172,6 +178,7 @@ class AlarmCache:
         for project_id, (project, begun) in self._arriving.items():
             self._projects[project_id] = project
             self._looked_at = min(begun, self._looked_at or begun)
+            self._window = None
         self._arriving.clear()
 
     def _is_news(self, change: DefinitionChange) -> bool:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
+from eventalarm.evaluator.change_window import ChangeWindow
 from eventalarm.model import AlarmDefinition, DefinitionChange
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Look:
+    """What a look for changes found, and the window that the next look is to be given."""
+
+    changes: Sequence[DefinitionChange]
+    window: ChangeWindow
 
 
 class DefinitionSource(Protocol):
@@ -15,8 +25,14 @@ class DefinitionSource(Protocol):
     def now(self) -> datetime.datetime:
         """Return the database's clock."""
 
-    def changed_since(self, moment: datetime.datetime) -> Iterable[DefinitionChange]:
-        """Return the alarms of our types whose definition changed at or after *moment*."""
+    def changed_since(
+        self, moment: datetime.datetime, looked_at: datetime.datetime, window: ChangeWindow | None
+    ) -> Look:
+        """Return the alarms whose definition changed at or after *moment*, whatever their type is now.
+
+        Those that stand as they did at the look before, at *looked_at*, may be left out if its *window* is
+        given. That can be given once: after an error the next look is given None.
+        """
 
     def of_project(self, project_id: str) -> Iterable[AlarmDefinition]:
         """Return the enabled alarms of our types in a project."""

@@ -8,7 +8,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventalarm.model import ALARM, OK, UNKNOWN, UTC, Alarm, AlarmDefinition, DefinitionChange
+from eventalarm.evaluator.change_window import ChangeWindow
+from eventalarm.evaluator.definitions import Look
+from eventalarm.model import ALARM, OK, UNKNOWN, UTC, Alarm, AlarmDefinition
+from eventalarm.storage import changes
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import alarm
 
@@ -30,10 +33,6 @@ ROW_COLUMNS: Final = (
     alarm.c.alarm_actions,
     alarm.c.insufficient_data_actions,
     alarm.c.time_constraints,
-)
-# Built once, for it is sent with every batch.
-CHANGED: Final = sa.select(alarm.c.alarm_id, alarm.c.project_id, alarm.c.timestamp).where(
-    alarm.c.timestamp >= sa.bindparam("moment", type_=alarm.c.timestamp.type)
 )
 NEVER: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 CHUNK: Final = 500
@@ -105,11 +104,12 @@ class AlarmReader:
         """Return the database's clock."""
         return self._database.now()
 
-    def changed_since(self, moment: datetime.datetime) -> Iterable[DefinitionChange]:
-        """Return the alarms whose definition changed at or after *moment*, whatever their type is now."""
+    def changed_since(
+        self, moment: datetime.datetime, looked_at: datetime.datetime, window: ChangeWindow | None
+    ) -> Look:
+        """Return the alarms whose definition changed at or after *moment* and that are not in *window*."""
         with self._database.read() as connection:
-            rows = connection.execute(CHANGED, {"moment": moment}).all()
-        return [DefinitionChange(row.alarm_id, row.project_id or "", row.timestamp) for row in rows]
+            return changes.look(connection, moment, looked_at, window)
 
     def _enabled(self) -> sa.Select[Any]:
         return sa.select(*DEFINITION_COLUMNS).where(alarm.c.enabled, alarm.c.type.in_(self._types))

@@ -127,6 +127,12 @@ def our_database_url(request: pytest.FixtureRequest) -> str:
     return _supply(request.param, request).with_ours()
 
 
+@pytest.fixture(params=[engine for engine in ENGINES if engine != "sqlite"])
+def our_server_url(request: pytest.FixtureRequest) -> str:
+    """A fresh database with Aodh's tables and ours, once on each engine that serves a cloud."""
+    return _supply(request.param, request).with_ours()
+
+
 @pytest.fixture
 def our_sqlite_url(request: pytest.FixtureRequest) -> str:
     """A fresh SQLite database with Aodh's tables and ours."""

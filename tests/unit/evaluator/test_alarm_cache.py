@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions, Need
+from eventalarm.evaluator.change_window import ChangeWindow
+from eventalarm.evaluator.definitions import Look
 from eventalarm.exceptions import InvalidRule, Retryable
 from eventalarm.model import AlarmDefinition, DefinitionChange
 from tests.builders import NOW, PROJECT, RESOURCE_TRAITS, at, definition, event, rule
@@ -21,6 +23,15 @@ ERROR = event(state="error")
 BAD = {"event_type": "*", "query": [{"field": "traits.a", "type": "integer", "value": "one"}]}
 
 
+class Window(ChangeWindow):
+    """What a look has found; it can be given to one look more."""
+
+    def __init__(self, changes: set[DefinitionChange]) -> None:
+        super().__init__()
+        self.changes = changes
+        self.given = False
+
+
 class Source:
     """The alarm table in memory. Honours every filter; fails on request; its clock is moved by hand."""
 
@@ -29,6 +40,7 @@ class Source:
         self.disabled: set[str] = set()
         self.seconds = 0.0
         self.calls: list[str] = []
+        self.changes_read = 0
         self.failing: set[str] = set()
         self.after_reading: Callable[[], None] | None = None
 
@@ -50,13 +62,22 @@ class Source:
     def _enabled(self) -> list[AlarmDefinition]:
         return [d for d in self.rows.values() if d.alarm_id not in self.disabled and d.type == "event"]
 
-    def changed_since(self, moment: datetime.datetime) -> Iterable[DefinitionChange]:
+    def changed_since(
+        self, moment: datetime.datetime, looked_at: datetime.datetime, window: ChangeWindow | None
+    ) -> Look:
+        """Leave out whatever may be left out."""
+        assert window is None or (isinstance(window, Window) and not window.given), "given twice"
+        known = window.changes if isinstance(window, Window) else set()
+        if isinstance(window, Window):
+            window.given = True
         self._call("changed_since")
-        return [
+        changes = {
             DefinitionChange(d.alarm_id, d.project_id, d.version)
             for d in self.rows.values()
             if d.version >= moment
-        ]
+        }
+        self.changes_read = len(changes - known)
+        return Look(sorted(changes - known, key=repr), Window(changes))
 
     def of_project(self, project_id: str) -> Iterable[AlarmDefinition]:
         self._call("of_project")
@@ -153,6 +174,43 @@ def test_a_row_from_the_future_is_read_once(cached: Cached) -> None:
     cached.source.seconds = 30
     assert cached.found() == {"a", "future"}
     assert cached.source.calls == ["changed_since"]
+
+
+def test_a_change_is_read_once_though_every_look_reaches_back(cached: Cached) -> None:
+    cached.source.put(*(definition(f"n{n}", rule("*", state="error"), version=n % 8) for n in range(80)))
+    cached.source.seconds = 8
+    assert len(cached.found()) == 81
+    cached.source.put(definition("late", rule("*", state="error"), version=3))
+    assert len(cached.found()) == 82
+    assert cached.source.changes_read == 1
+    cached.found()
+    assert cached.source.changes_read == 0
+
+
+@pytest.mark.parametrize("call", ["changed_since", "of_alarms"])
+def test_a_change_that_could_not_be_taken_in_is_read_again(cached: Cached, call: str) -> None:
+    cached.found()
+    cached.source.put(definition("new", rule("*", state="error"), version=0))
+    cached.source.failing = {call}
+    with pytest.raises(Retryable):
+        cached.cache.refresh()
+    cached.source.failing = set()
+    assert cached.found() == {"a", "new"}
+
+
+def test_a_change_seen_while_its_project_was_loaded_aside_is_taken_in(cached: Cached) -> None:
+    """The look during the load has seen it, but had no project to put it into."""
+    source, cache = cached.source, cached.cache
+    source.put(definition("b", rule("*", state="error"), project_id="project-b"))
+
+    def change() -> None:
+        source.after_reading = None
+        source.put(definition("new", rule("*", state="error"), version=1, project_id="project-b"))
+        cached.found()
+
+    source.after_reading = change
+    cache.load("project-b")
+    assert cached.found("project-b") == {"b", "new"}
 
 
 def test_a_long_pause_between_batches_misses_nothing(cached: Cached) -> None:

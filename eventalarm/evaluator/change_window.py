@@ -1,0 +1,51 @@
+"""What has been read of the window in which definitions changed lately, so that it need not be read again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Mark(NamedTuple):
+    """That an alarm changed within a span of time; ``mark`` is a number made of its id and the moment."""
+
+    alarm_id: str
+    span: int
+    mark: int
+
+
+class ChangeWindow:
+    """Each alarm that changed lately, in the span of its newest change. Not to be shared between threads."""
+
+    def __init__(self) -> None:
+        self._spans: defaultdict[int, dict[str, int]] = defaultdict(dict)
+        self._span_of: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """Return how many alarms changed."""
+        return len(self._span_of)
+
+    def leave(self, first: int) -> None:
+        """Forget what changed before span *first*."""
+        for span in [span for span in self._spans if span < first]:
+            self._drop(span)
+
+    def replace(self, boundary: int, marks: Iterable[Mark]) -> None:
+        """Take in everything that changed in span *boundary* and later, which is *marks* and nothing else."""
+        for span in [span for span in self._spans if span >= boundary]:
+            self._drop(span)
+        for alarm_id, span, mark in marks:
+            before = self._span_of.get(alarm_id)
+            if before is not None:
+                del self._spans[before][alarm_id]
+            self._spans[span][alarm_id] = mark
+            self._span_of[alarm_id] = span
+
+    def total(self, boundary: int) -> int:
+        """Return the sum of the marks before span *boundary*."""
+        return sum(sum(marks.values()) for span, marks in self._spans.items() if span < boundary)
+
+    def _drop(self, span: int) -> None:
+        for alarm_id in self._spans.pop(span):
+            del self._span_of[alarm_id]

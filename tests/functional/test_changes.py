@@ -1,0 +1,189 @@
+"""What changed, as every database finds it: against a plain read of the whole window."""
+
+from __future__ import annotations
+
+import datetime
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from eventalarm.evaluator.change_window import ChangeWindow
+from eventalarm.model import DefinitionChange
+from eventalarm.storage import changes
+from eventalarm.storage.database import Database
+from eventalarm.storage.tables import alarm
+from tests.builders import at, rule
+from tests.engine_harness import alarm_row, insert_alarms, open_database
+
+WINDOW = datetime.timedelta(seconds=10)
+
+
+class _Looks:
+    """Looks one after the other, as the listener does; reads everything where the last one was long ago."""
+
+    def __init__(self, database: Database, few: int = 0) -> None:
+        self._database = database
+        self._few = few
+        self._looked_at = at(0)
+        self._window: ChangeWindow | None = None
+        self.rows = 0
+
+    def at(self, now: datetime.datetime) -> list[DefinitionChange]:
+        """Look; ``rows`` is how many the database returned."""
+        self.rows = 0
+
+        def count(connection: sa.Connection, cursor: Any, *_: object) -> None:
+            self.rows += cursor.rowcount
+
+        sa.event.listen(self._database.engine, "after_cursor_execute", count)
+        try:
+            with self._database.read() as connection:
+                found = changes.look(
+                    connection, self._looked_at - WINDOW, self._looked_at, self._window, few=self._few
+                )
+        finally:
+            sa.event.remove(self._database.engine, "after_cursor_execute", count)
+        self._looked_at, self._window = now, found.window
+        return list(found.changes)
+
+
+def _window(database: Database, moment: datetime.datetime) -> dict[str, datetime.datetime]:
+    query = sa.select(alarm.c.alarm_id, alarm.c.timestamp).where(alarm.c.timestamp >= moment)
+    with database.read() as connection:
+        return {row.alarm_id: row.timestamp for row in connection.execute(query)}
+
+
+class _Table:
+    """Edits the alarms as hosts do whose clocks differ, and reuses times as clocks hardly ever do."""
+
+    def __init__(self, database: Database, seed: int) -> None:
+        self._database = database
+        self._random = random.Random(seed)
+        self._ids: list[str] = []
+        self._times: list[datetime.datetime] = []
+        self._had: set[tuple[str, datetime.datetime]] = set()
+
+    def change(self, now: datetime.datetime) -> None:
+        """Create, edit, delete or exchange the times of some alarms."""
+        kinds: list[Callable[[datetime.datetime], None]] = [
+            self._create,
+            self._edit,
+            self._delete,
+            self._swap,
+        ]
+        for _ in range(self._random.choice([0, 1, 1, 3, 30])):
+            self._random.choices(kinds, [4, 4, 1, 1])[0](now)
+
+    def _time(self, now: datetime.datetime) -> datetime.datetime:
+        if self._times and self._random.random() < 0.3:
+            return self._random.choice(self._times)
+        late = self._random.choice([0, 0, 0.05, 3, -4, 3600]) * self._random.random()
+        micros = datetime.timedelta(microseconds=self._random.randrange(3))
+        self._times.append((now + datetime.timedelta(seconds=late)).replace(microsecond=0) + micros)
+        return self._times[-1]
+
+    def _create(self, now: datetime.datetime) -> None:
+        moment = self._time(now)
+        row = alarm_row(rule=rule("*"), timestamp=moment.replace(tzinfo=None))
+        insert_alarms(self._database, row)
+        self._ids.append(row["alarm_id"])
+        self._had.add((row["alarm_id"], moment))
+
+    def _edit(self, now: datetime.datetime) -> None:
+        self._set(self._random.choice(self._ids) if self._ids else "", self._time(now))
+
+    def _delete(self, now: datetime.datetime) -> None:
+        if self._ids:
+            gone = self._ids.pop(self._random.randrange(len(self._ids)))
+            with self._database.begin() as connection:
+                connection.execute(alarm.delete().where(alarm.c.alarm_id == gone))
+
+    def _swap(self, now: datetime.datetime) -> None:
+        """Let two alarms exchange their times: neither number nor sum of times tells of that."""
+        there = _window(self._database, now - WINDOW)
+        if len(there) > 1:
+            (one, first), (other, second) = self._random.sample(sorted(there.items()), 2)
+            self._set(one, second)
+            self._set(other, first)
+
+    def _set(self, alarm_id: str, moment: datetime.datetime) -> None:
+        """Give an alarm a time that it never had: a time is all that tells its versions apart."""
+        if (alarm_id, moment) not in self._had:
+            self._had.add((alarm_id, moment))
+            with self._database.begin() as connection:
+                connection.execute(
+                    alarm.update().where(alarm.c.alarm_id == alarm_id).values(timestamp=moment)
+                )
+
+
+@pytest.mark.parametrize("few", [0, 20])
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_that_changed_is_left_out(our_database_url: str, seed: int, few: int) -> None:
+    with open_database(our_database_url) as database:
+        table, looks = _Table(database, seed), _Looks(database, few)
+        known: dict[str, datetime.datetime] = {}
+        before = at(0)
+        for step in range(40):
+            now = at(0.3 * step)
+            table.change(now)
+            known |= {change.alarm_id: change.version for change in looks.at(now)}
+            there = _window(database, before - WINDOW)
+            assert {alarm_id: known.get(alarm_id) for alarm_id in there} == there, f"step {step}"
+            before = now
+
+
+class _Busy:
+    """A thousand alarms changed in the ten seconds before a look has read them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        rows = [alarm_row(rule=rule("*"), timestamp=at(n / 100).replace(tzinfo=None)) for n in range(1000)]
+        insert_alarms(database, *rows)
+        self.ids = [row["alarm_id"] for row in rows]
+        self.looks = _Looks(database, changes.FEW)
+        assert len(self.looks.at(at(10))) == 1000
+        assert {change.alarm_id for change in self.looks.at(at(10))} <= set(self.ids[-30:])
+
+    def edit(self, number: int, seconds: float) -> str:
+        """Change an alarm; return its id."""
+        edited = alarm.update().where(alarm.c.alarm_id == self.ids[number])
+        with self._database.begin() as connection:
+            connection.execute(edited.values(timestamp=at(seconds)))
+        return self.ids[number]
+
+    def found(self) -> set[str]:
+        """Look."""
+        return {change.alarm_id for change in self.looks.at(at(10))}
+
+
+@pytest.fixture
+def busy(our_server_url: str) -> Iterator[_Busy]:
+    """The same on each database that serves a cloud."""
+    with open_database(our_server_url) as database:
+        yield _Busy(database)
+
+
+def test_only_the_last_moments_are_read_again(busy: _Busy) -> None:
+    edited = busy.edit(500, 10.0)
+    assert edited in busy.found()
+    assert busy.looks.rows == 22, "21 of two tenths of a second, and a sum"
+
+
+def test_what_was_committed_late_is_read_and_a_little_more(busy: _Busy) -> None:
+    edited = busy.edit(500, 9.0)
+    assert edited in busy.found()
+    assert busy.looks.rows == 21 + 152
+    busy.found()
+    assert busy.looks.rows == 21
+
+
+@pytest.mark.parametrize("seconds", [0.5, 5.0], ids="{} s before the window ends".format)
+def test_the_whole_window_is_read_again_if_it_must_be(busy: _Busy, seconds: float) -> None:
+    edited = busy.edit(999, seconds)
+    assert edited in busy.found()
+    assert busy.looks.rows == 20 + 150 + 1000, "19 and 149 alarms and a sum each, then all"
+    busy.found()
+    assert busy.looks.rows == 20
