@@ -34,6 +34,12 @@ ROW_COLUMNS: Final = (
     alarm.c.insufficient_data_actions,
     alarm.c.time_constraints,
 )
+# Built once: where many alarms are edited, it is sent with every batch.
+OF_ALARMS: Final = sa.select(*DEFINITION_COLUMNS).where(
+    alarm.c.enabled,
+    alarm.c.type.in_(sa.bindparam("types", expanding=True)),
+    alarm.c.alarm_id.in_(sa.bindparam("alarm_ids", expanding=True)),
+)
 NEVER: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 CHUNK: Final = 500
 
@@ -145,6 +151,6 @@ class AlarmReader:
         found: list[AlarmDefinition] = []
         with self._database.read() as connection:
             for chunk in in_chunks(alarm_ids):
-                rows = connection.execute(self._enabled().where(alarm.c.alarm_id.in_(chunk))).all()
+                rows = connection.execute(OF_ALARMS, {"types": self._types, "alarm_ids": chunk})
                 found.extend(map(to_definition, rows))
         return found
