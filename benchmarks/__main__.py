@@ -1,4 +1,7 @@
-"""``python -m benchmarks``: measure, print, write; exit code 1 when eventalarm lost or doubled anything."""
+"""``python -m benchmarks``: measure, print, write; exit code 1 when eventalarm lost or doubled anything.
+
+Exit code 2 when nothing was measured, since no case has such a name.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from benchmarks.progress import Progress
 from benchmarks.scenarios.context import Context, Scenario
 
 FAILED = 1
+USAGE = 2
 
 
 def scenario(name: str) -> Scenario:
@@ -64,6 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         progress.say("no plots: matplotlib is not installed (pip install -r benchmarks/requirements.txt)")
     with tempfile.TemporaryDirectory(prefix="eventalarm-benchmark-") as name:
         measurements = measure(options, progress, pathlib.Path(name))
+    if not measurements and options.passed_over:
+        names = "\n  ".join(options.passed_over)
+        progress.say(f"nothing measured: no case's name contains {options.only!r}. The names:\n  {names}")
+        return USAGE
     terminal = Console()
     report.show(measurements, Console(width=max(terminal.width, report.WIDTH)))
     progress.say(f"written to {options.output}/: results.json, table.txt and plots")

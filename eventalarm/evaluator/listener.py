@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -20,10 +21,12 @@ LOG = logging.getLogger(__name__)
 
 PRIORITY = "sample"
 
-# After a batch of so many messages the next one is gathered for so many seconds: under a backlog every batch
-# costs a look for changed definitions and a commit, and the thread that reads the bus wants the interpreter.
-DENSE = 8
-GATHER = 0.02
+# While messages come faster than DENSE a second, batches are taken GATHER seconds apart: each costs a look
+# for changed definitions and a commit, and the thread that reads the bus wants the interpreter. Slower ones,
+# and fewer than FEW at once, wait for nothing.
+DENSE = 400.0
+FEW = 8
+GATHER = 0.05
 
 
 class Message(Protocol):
@@ -56,7 +59,8 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
 
     :param resumed: called with what has come when those that were put off for it are the next to be handled,
         on the thread of *handler*.
-    :param gather: seconds for which the next batch is gathered after one that shows a backlog.
+    :param dense: messages a second that are a backlog.
+    :param gather: seconds from the taking of a batch that shows a backlog to the taking of the next one.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         handler: Handler,
         batch_size: int,
         resumed: Callable[[str], None] = lambda what: None,
+        dense: float = DENSE,
         gather: float = GATHER,
     ) -> None:
         target = oslo_messaging.Target(topic=topic, exchange=exchange)
@@ -78,6 +83,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._draining = False
         self._enough = threading.Event()
+        self._dense = dense
         self._gather = gather
         self._resumed = resumed
         self._put_off: dict[str, list[Message]] = {}
@@ -122,7 +128,9 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         return batch
 
     def _drain(self) -> None:
+        before = time.monotonic()
         while batch := self._take():
+            taken = time.monotonic()
             put_off: Mapping[int, str] | None = None
             try:
                 put_off = self._handler([m.message for m in batch])
@@ -133,8 +141,9 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
                     self._put_off.setdefault(put_off[position], []).append(message)
                 else:
                     _answer(message, done=put_off is not None)
-            if len(batch) >= DENSE:
-                self._enough.wait(self._gather)
+            if len(batch) >= max(FEW, self._dense * (taken - before)):
+                self._enough.wait(max(0.0, taken + self._gather - time.monotonic()))
+            before = taken
 
 
 def _answer(message: Message, *, done: bool) -> None:

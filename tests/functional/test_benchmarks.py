@@ -7,6 +7,9 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
+from benchmarks.__main__ import USAGE, main
 from tests.functional.services import RabbitMQ
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -22,3 +25,13 @@ def test_a_small_storm_is_measured_beside_its_floor(tmp_path: pathlib.Path, rabb
     assert {one["contender"] for one in found} == {"floor", "eventalarm"}
     assert all(min(one["samples"]) > 0 for one in found)
     assert "last webhook" in (tmp_path / "table.txt").read_text()
+
+
+def test_a_case_that_is_not_there_is_answered_with_those_that_are(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["memory", "--quick", "--no-stock", "--only", "1 000 alarms", "--output", str(tmp_path)]
+    assert main(given) == USAGE
+    said = capsys.readouterr()
+    assert "'1 000 alarms'" in said.out + said.err
+    assert "resource" in said.out + said.err, "the name of a case"

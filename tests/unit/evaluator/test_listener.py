@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ import pytest
 from oslo_config import cfg
 
 from eventalarm import bus
-from eventalarm.evaluator.listener import DENSE, BatchServer
+from eventalarm.evaluator.listener import FEW, BatchServer
 from eventalarm.standalone import inprocess
 
 TIMEOUT = 20.0
@@ -21,7 +22,7 @@ TIMEOUT = 20.0
 class Taken:
     """A server on a bus of this process; ``batches`` are the sizes of what it took."""
 
-    def __init__(self) -> None:
+    def __init__(self, dense: float) -> None:
         conf = cfg.ConfigOpts()
         conf([])
         self._transport = oslo_messaging.get_notification_transport(conf, inprocess.URL)
@@ -34,7 +35,8 @@ class Taken:
             topic=self._topic,
             exchange="test",
             handler=self._take,
-            batch_size=DENSE,
+            batch_size=FEW,
+            dense=dense,
             gather=TIMEOUT,
         )
         self.server.begin()
@@ -56,8 +58,14 @@ class Taken:
 
 
 @pytest.fixture
-def taken() -> Iterator[Taken]:
-    one = Taken()
+def dense() -> float:
+    """Messages a second that are a backlog: any."""
+    return 0.0
+
+
+@pytest.fixture
+def taken(dense: float) -> Iterator[Taken]:
+    one = Taken(dense)
     yield one
     one.go.set()
     # Nothing more comes that could end the gathering.
@@ -77,12 +85,26 @@ def test_a_lone_message_waits_for_nothing(taken: Taken) -> None:
 def test_after_a_dense_batch_the_next_one_is_gathered(taken: Taken) -> None:
     taken.send(1)
     taken.wait(1)
-    taken.send(DENSE)
+    taken.send(FEW)
     # All of them are here before the first batch ends.
     assert taken.server._enough.wait(TIMEOUT)
     taken.go.set()
     taken.wait(2)
-    for _ in range(DENSE):
+    for _ in range(FEW):
         taken.send(1)
     taken.wait(3)
-    assert taken.batches == [1, DENSE, DENSE]
+    assert taken.batches == [1, FEW, FEW]
+
+
+@pytest.mark.parametrize("dense", [math.inf])
+def test_what_comes_at_a_moderate_rate_waits_for_nothing(taken: Taken) -> None:
+    """However many came while the batch before was handled."""
+    taken.send(1)
+    taken.wait(1)
+    taken.send(FEW)
+    assert taken.server._enough.wait(TIMEOUT)
+    taken.go.set()
+    taken.wait(2)
+    taken.send(1)
+    taken.wait(3)
+    assert taken.batches == [1, FEW, 1]
