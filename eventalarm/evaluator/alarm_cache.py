@@ -21,7 +21,7 @@ from typing import Final
 
 import cachetools
 
-from eventalarm.evaluator.change_window import ChangeWindow
+from eventalarm.change_window import ChangeWindow
 from eventalarm.evaluator.database_clock import DatabaseClock
 from eventalarm.evaluator.definitions import DefinitionSource
 from eventalarm.evaluator.index import Filing, ProjectIndex

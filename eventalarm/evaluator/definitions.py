@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
-from eventalarm.evaluator.change_window import ChangeWindow
-from eventalarm.model import AlarmDefinition, DefinitionChange
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Look:
-    """What a look for changes found, and the window that the next look is to be given."""
-
-    changes: Sequence[DefinitionChange]
-    window: ChangeWindow
+from eventalarm.change_window import ChangeWindow, Look
+from eventalarm.model import AlarmDefinition
 
 
 class DefinitionSource(Protocol):

@@ -8,8 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventalarm.evaluator.change_window import ChangeWindow
-from eventalarm.evaluator.definitions import Look
+from eventalarm.change_window import ChangeWindow, Look
 from eventalarm.model import ALARM, OK, UNKNOWN, UTC, Alarm, AlarmDefinition
 from eventalarm.storage import changes
 from eventalarm.storage.database import Database

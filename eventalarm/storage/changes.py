@@ -15,8 +15,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventalarm.evaluator.change_window import ChangeWindow, Mark
-from eventalarm.evaluator.definitions import Look
+from eventalarm.change_window import ChangeWindow, Look, Mark
 from eventalarm.model import UTC, DefinitionChange
 from eventalarm.storage.tables import alarm
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.evaluator.change_window import ChangeWindow
+from eventalarm.change_window import ChangeWindow
 from eventalarm.model import DefinitionChange
 from eventalarm.storage import changes
 from eventalarm.storage.database import Database

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
+from eventalarm.change_window import ChangeWindow, Look
 from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions, Need
-from eventalarm.evaluator.change_window import ChangeWindow
-from eventalarm.evaluator.definitions import Look
 from eventalarm.exceptions import InvalidRule, Retryable
 from eventalarm.model import AlarmDefinition, DefinitionChange
 from tests.builders import NOW, PROJECT, RESOURCE_TRAITS, at, definition, event, rule

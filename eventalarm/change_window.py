@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+from eventalarm.model import DefinitionChange
 
 
 class Mark(NamedTuple):
@@ -49,3 +52,11 @@ class ChangeWindow:
     def _drop(self, span: int) -> None:
         for alarm_id in self._spans.pop(span):
             del self._span_of[alarm_id]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Look:
+    """What a look for changes found, and the window that the next look is to be given."""
+
+    changes: Sequence[DefinitionChange]
+    window: ChangeWindow
