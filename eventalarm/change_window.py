@@ -34,16 +34,29 @@ class ChangeWindow:
         for span in [span for span in self._spans if span < first]:
             self._drop(span)
 
-    def replace(self, boundary: int, marks: Iterable[Mark]) -> None:
-        """Take in everything that changed in span *boundary* and later, which is *marks* and nothing else."""
+    def replace(self, boundary: int, marks: Iterable[Mark]) -> set[str]:
+        """Take in everything that changed in span *boundary* and later, which is *marks* and nothing else.
+
+        Return the ids of those that were not known as they are now.
+        """
+        known = {
+            alarm_id: (span, mark)
+            for span, marks_of_span in self._spans.items()
+            if span >= boundary
+            for alarm_id, mark in marks_of_span.items()
+        }
         for span in [span for span in self._spans if span >= boundary]:
             self._drop(span)
+        news: set[str] = set()
         for alarm_id, span, mark in marks:
             before = self._span_of.get(alarm_id)
             if before is not None:
                 del self._spans[before][alarm_id]
             self._spans[span][alarm_id] = mark
             self._span_of[alarm_id] = span
+            if known.get(alarm_id) != (span, mark):
+                news.add(alarm_id)
+        return news
 
     def total(self, boundary: int) -> int:
         """Return the sum of the marks before span *boundary*."""

@@ -24,15 +24,17 @@ EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 
 # How far back before the look before alarms are read, in spans; each is tried if the one before missed some.
 # A change is mostly committed within milliseconds of the moment that it carries.
-REACHES: Final = (2, 15)
+REACHES: Final = (1, 15)
 
 # A window with fewer alarms is read whole: that costs less than a sum.
 FEW: Final = 50
 
-# The id decides too: two alarms that exchange their times must not leave the sum as it was.
+# The id decides too: two alarms that exchange their times must not leave the sum as it was. Its factor is
+# never zero: a mark must tell an alarm's times apart.
 _MARK: Final = {
-    "mysql": "CRC32(alarm.alarm_id) * (MICROSECOND(alarm.timestamp) + SECOND(alarm.timestamp) * 1000000 + 1)",
-    "postgresql": "CAST(hashtext(alarm.alarm_id) AS bigint)"
+    "mysql": "(CRC32(alarm.alarm_id) * 2 + 1)"
+    " * (MICROSECOND(alarm.timestamp) + SECOND(alarm.timestamp) * 1000000 + 1)",
+    "postgresql": "(CAST(hashtext(alarm.alarm_id) AS bigint) * 2 + 1)"
     " * (CAST(extract(microseconds FROM alarm.timestamp) AS bigint) + 1)",
 }
 _MARK["mariadb"] = _MARK["mysql"]
@@ -56,8 +58,8 @@ def _statement(text: str, mark: str) -> sa.TextualSelect:
 
 _READ_WHOLE: Final = {dialect: _statement(_WHOLE, mark) for dialect, mark in _MARK.items()}
 _READ_AND_SUM: Final = {dialect: _statement(_WHOLE + _REST, mark) for dialect, mark in _MARK.items()}
-# SQLite has no sum of ids. It serves one machine, whose alarms are few.
-_READ_WHOLE["sqlite"] = _statement(_WHOLE, "0")
+# SQLite can make no number of an id. It serves one machine, whose alarms are few: its window is read whole.
+_READ_WHOLE["sqlite"] = _statement(_WHOLE, "CAST(substr(alarm.timestamp, 21) AS INTEGER)")
 
 
 def look(
@@ -70,36 +72,37 @@ def look(
 ) -> Look:
     """Return what changed at or after *moment* and is not in *window*, the one of the look at *looked_at*.
 
-    Some that did not change may be among it, and some from up to ``SPAN`` before *moment*. *window* is
-    updated; after an error it must not be used again.
+    Some from up to ``SPAN`` before *moment* may be among it. *window* is updated; after an error it must not
+    be used again.
     """
     first = _span(moment)
     dialect = connection.dialect.name
     if window is None:
         window = ChangeWindow()
     window.leave(first)
+    found: list[DefinitionChange] = []
     if len(window) > few and dialect in _READ_AND_SUM:
         for reach in REACHES:
             boundary = max(first, _span(looked_at) - reach)
             given = {"first": EPOCH + first * SPAN, "boundary": EPOCH + boundary * SPAN}
             rows = connection.execute(_READ_AND_SUM[dialect], given).all()
             rest = next(row.mark for row in rows if row.alarm_id is None)
-            rows = [row for row in rows if row.alarm_id is not None]
-            window.replace(boundary, _marks(rows))
+            found += _news(window, boundary, [row for row in rows if row.alarm_id is not None])
             if window.total(boundary) == int(rest or 0):
-                return Look(_changes(rows), window)
+                return Look(found, window)
     rows = connection.execute(_READ_WHOLE[dialect], {"boundary": EPOCH + first * SPAN}).all()
-    window.replace(first, _marks(rows))
-    return Look(_changes(rows), window)
+    return Look(found + _news(window, first, rows), window)
 
 
 def _span(moment: datetime.datetime) -> int:
     return (moment - EPOCH) // SPAN
 
 
-def _marks(rows: Sequence[Any]) -> list[Mark]:
-    return [Mark(row.alarm_id, _span(row.timestamp), int(row.mark)) for row in rows]
-
-
-def _changes(rows: Sequence[Any]) -> list[DefinitionChange]:
-    return [DefinitionChange(row.alarm_id, row.project_id or "", row.timestamp) for row in rows]
+def _news(window: ChangeWindow, boundary: int, rows: Sequence[Any]) -> list[DefinitionChange]:
+    marks = [Mark(row.alarm_id, _span(row.timestamp), int(row.mark)) for row in rows]
+    news = window.replace(boundary, marks)
+    return [
+        DefinitionChange(row.alarm_id, row.project_id or "", row.timestamp)
+        for row in rows
+        if row.alarm_id in news
+    ]

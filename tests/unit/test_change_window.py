@@ -23,7 +23,8 @@ def test_the_sum_is_of_what_was_read_last(steps: list[tuple[int, list[Mark]] | i
             continue
         first, read = step
         late = [mark for mark in read if mark.span >= first]
-        window.replace(first, late)
+        news = window.replace(first, late)
+        assert news == {mark.alarm_id for mark in late if known.get(mark.alarm_id) != mark}
         known = {alarm_id: mark for alarm_id, mark in known.items() if mark.span < first}
         known |= {mark.alarm_id: mark for mark in late}
     assert len(window) == len(known)
