@@ -186,7 +186,7 @@ def test_everything_breaks_once_and_nothing_is_lost(
 
 def test_the_hung_do_not_hurt_the_healthy(ground: Ground, tmp_path: pathlib.Path, figure: Figure) -> None:
     """Red when whoever has work may start calls until none is left: 80 times as long."""
-    finding = scenarios.isolation(ground, tmp_path, Progress(), seconds=6.0, rate=25.0, rounds=(1, 8))
+    finding = scenarios.isolation(ground, tmp_path, Progress(), seconds=6.0, rate=25.0, rounds=(1, 4))
     for name, number in finding.figures.items():
         figure(f"isolation: {name}: {number:.2f}")
     assert finding.wrong == []
