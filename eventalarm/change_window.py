@@ -22,7 +22,7 @@ class ChangeWindow:
     """Each alarm that changed lately, in the span of its newest change. Not to be shared between threads."""
 
     def __init__(self) -> None:
-        self._spans: defaultdict[int, dict[str, int]] = defaultdict(dict)
+        self._spans: defaultdict[int, dict[str, Mark]] = defaultdict(dict)
         self._span_of: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -39,32 +39,30 @@ class ChangeWindow:
 
         Return the ids of those that were not known as they are now.
         """
-        known = {
-            alarm_id: (span, mark)
-            for span, marks_of_span in self._spans.items()
-            if span >= boundary
-            for alarm_id, mark in marks_of_span.items()
-        }
+        known: dict[str, Mark] = {}
         for span in [span for span in self._spans if span >= boundary]:
-            self._drop(span)
+            known |= self._drop(span)
         news: set[str] = set()
-        for alarm_id, span, mark in marks:
-            before = self._span_of.get(alarm_id)
+        for mark in marks:
+            before = self._span_of.get(mark.alarm_id)
             if before is not None:
-                del self._spans[before][alarm_id]
-            self._spans[span][alarm_id] = mark
-            self._span_of[alarm_id] = span
-            if known.get(alarm_id) != (span, mark):
-                news.add(alarm_id)
+                del self._spans[before][mark.alarm_id]
+            self._spans[mark.span][mark.alarm_id] = mark
+            self._span_of[mark.alarm_id] = mark.span
+            if known.get(mark.alarm_id) != mark:
+                news.add(mark.alarm_id)
         return news
 
     def total(self, boundary: int) -> int:
         """Return the sum of the marks before span *boundary*."""
-        return sum(sum(marks.values()) for span, marks in self._spans.items() if span < boundary)
+        earlier = [marks for span, marks in self._spans.items() if span < boundary]
+        return sum(one.mark for marks in earlier for one in marks.values())
 
-    def _drop(self, span: int) -> None:
-        for alarm_id in self._spans.pop(span):
+    def _drop(self, span: int) -> dict[str, Mark]:
+        dropped = self._spans.pop(span)
+        for alarm_id in dropped:
             del self._span_of[alarm_id]
+        return dropped
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -39,27 +39,29 @@ _MARK: Final = {
 }
 _MARK["mariadb"] = _MARK["mysql"]
 
-_WHOLE: Final = (
-    "SELECT alarm.alarm_id, alarm.project_id, alarm.timestamp, {mark} AS mark"
-    " FROM alarm WHERE alarm.timestamp >= :boundary"
-)
-_REST: Final = (
-    " UNION ALL SELECT NULL, NULL, NULL, SUM({mark})"
-    " FROM alarm WHERE alarm.timestamp >= :first AND alarm.timestamp < :boundary"
-)
+_FIRST: Final = sa.bindparam("first", type_=alarm.c.timestamp.type)
+_BOUNDARY: Final = sa.bindparam("boundary", type_=alarm.c.timestamp.type)
 
 
-def _statement(text: str, mark: str) -> sa.TextualSelect:
-    moments = [name for name in ("boundary", "first") if f":{name}" in text]
-    made = sa.text(text.format(mark=mark))
-    made = made.bindparams(*(sa.bindparam(name, type_=alarm.c.timestamp.type) for name in moments))
-    return made.columns(alarm.c.alarm_id, alarm.c.project_id, alarm.c.timestamp, sa.column("mark"))
+def _since_boundary(mark: str) -> sa.Select[Any]:
+    columns = (alarm.c.alarm_id, alarm.c.project_id, alarm.c.timestamp)
+    return sa.select(*columns, sa.literal_column(mark).label("mark")).where(alarm.c.timestamp >= _BOUNDARY)
 
 
-_READ_WHOLE: Final = {dialect: _statement(_WHOLE, mark) for dialect, mark in _MARK.items()}
-_READ_AND_SUM: Final = {dialect: _statement(_WHOLE + _REST, mark) for dialect, mark in _MARK.items()}
+def _sum_before(mark: str) -> sa.Select[Any]:
+    total: sa.ColumnElement[Any] = sa.func.sum(sa.literal_column(mark))
+    earlier = sa.and_(alarm.c.timestamp >= _FIRST, alarm.c.timestamp < _BOUNDARY)
+    return sa.select(sa.null(), sa.null(), sa.null(), total).where(earlier)
+
+
 # SQLite can make no number of an id. It serves one machine, whose alarms are few: its window is read whole.
-_READ_WHOLE["sqlite"] = _statement(_WHOLE, "CAST(substr(alarm.timestamp, 21) AS INTEGER)")
+_READ_WHOLE: Final = {
+    dialect: _since_boundary(mark)
+    for dialect, mark in {**_MARK, "sqlite": "CAST(substr(alarm.timestamp, 21) AS INTEGER)"}.items()
+}
+_READ_AND_SUM: Final = {
+    dialect: sa.union_all(_since_boundary(mark), _sum_before(mark)) for dialect, mark in _MARK.items()
+}
 
 
 def look(
