@@ -57,6 +57,9 @@ def measure(options: Options, progress: Progress, directory: pathlib.Path) -> li
     finally:
         progress.scope("")
         ground.close()
+    if not measurements:
+        names = "\n  ".join(context.passed_over)
+        progress.say(f"nothing measured: no case's name contains {options.only!r}. The names:\n  {names}")
     return measurements
 
 
@@ -68,9 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         progress.say("no plots: matplotlib is not installed (pip install -r benchmarks/requirements.txt)")
     with tempfile.TemporaryDirectory(prefix="eventalarm-benchmark-") as name:
         measurements = measure(options, progress, pathlib.Path(name))
-    if not measurements and options.passed_over:
-        names = "\n  ".join(options.passed_over)
-        progress.say(f"nothing measured: no case's name contains {options.only!r}. The names:\n  {names}")
+    if not measurements:
         return USAGE
     terminal = Console()
     report.show(measurements, Console(width=max(terminal.width, report.WIDTH)))

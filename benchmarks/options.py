@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 SCENARIOS = ("match", "memory", "throughput", "latency", "storm", "cold", "churn", "ifa")
 ALL = "all"
@@ -25,10 +25,7 @@ scenarios:
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure and how; ``output`` is the directory for results.
-
-    ``passed_over`` are the names of the cases that ``only`` left out so far.
-    """
+    """What to measure and how; ``output`` is the directory for results."""
 
     scenarios: tuple[str, ...]
     database: str = "mariadb"
@@ -41,17 +38,10 @@ class Options:
     seed: int = 1
     only: str = ""
     output: pathlib.Path = pathlib.Path("benchmark-results")
-    passed_over: list[str] = field(default_factory=list)
 
     def size(self, full: int, quick: int) -> int:
         """Return the size of something: *full*, or *quick* for a smoke test."""
         return quick if self.quick else full
-
-    def wants(self, case: str) -> bool:
-        """Return whether *case* is to be measured."""
-        if self.only not in case:
-            self.passed_over.append(case)
-        return self.only in case
 
 
 def _positive(text: str) -> int:

@@ -52,12 +52,12 @@ def run(context: Context) -> Iterator[Measurement]:
         (f"first event of a project with {alarms:,} alarms", False),
         (f"first event of a project with {alarms:,} alarms that is loaded at the start", True),
     ):
-        if context.options.wants(case):
+        if context.wants(case):
             with context.arena(preload=preload) as arena:
                 yield from _first_event(context, arena, case, alarms)
     many, projects = context.options.size(1_000_000, 5000), context.options.size(10_000, 50)
     case = f"start with {many:,} alarms in {projects:,} projects"
-    if context.options.wants(case):
+    if context.wants(case):
         with context.arena() as arena:
             yield from _start(context, arena, case, many, projects)
 

@@ -20,13 +20,24 @@ TIMEOUT = 600.0
 
 @dataclass(frozen=True)
 class Context:
-    """One run of the benchmarks; ``directory`` is for logs and is removed at the end."""
+    """One run of the benchmarks; ``directory`` is for logs and is removed at the end.
+
+    ``passed_over`` are the names of the cases that ``--only`` left out so far.
+    """
 
     options: Options
     progress: Progress
     ground: Ground
     directory: pathlib.Path
+    passed_over: list[str] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def wants(self, case: str) -> bool:
+        """Return whether *case* is to be measured."""
+        wanted = self.options.only in case
+        if not wanted:
+            self.passed_over.append(case)
+        return wanted
 
     def arena(self, destinations: int = 1, **settings: Any) -> Arena:
         """Return a fresh arena, a context manager; *settings* are eventalarm's, beside ``workers``."""

@@ -123,7 +123,7 @@ def run(context: Context) -> Iterator[Measurement]:
         consumer = Consumer(port, store.project)
         yield from _measure(context, consumer, Ask("a page without alarms", FLOOR), Contender.FLOOR)
         for ask in asks(store, now):
-            if context.options.wants(ask.case):
+            if context.wants(ask.case):
                 yield from _measure(context, consumer, ask, Contender.EVENTALARM)
 
 

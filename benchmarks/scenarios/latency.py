@@ -62,7 +62,7 @@ def waits(events: Sequence[EventSpec], sent: Sent, arrivals: Sequence[Arrival]) 
 def run(context: Context) -> Iterator[Measurement]:
     """Measure every rate."""
     seconds = {20: 3} if context.options.quick else SECONDS
-    rates = [rate for rate in seconds if context.options.wants(f"{rate} events/s")]
+    rates = [rate for rate in seconds if context.wants(f"{rate} events/s")]
     count = context.options.size(1000, 50)
     with context.arena() as arena:
         context.progress.scope(f"{NAME}: ")

@@ -51,7 +51,7 @@ def run(context: Context) -> Iterator[Measurement]:
             ours: dict[int, Measurement] = {}
             for alarms in numbers:
                 case = f"{alarms:,} alarms ({shape}), {matching:.0%} matching"
-                if context.options.wants(case):
+                if context.wants(case):
                     for one in _measure(context, case, alarms, shape, matching):
                         if one.contender is Contender.EVENTALARM:
                             ours[alarms] = one

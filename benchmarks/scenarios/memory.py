@@ -16,7 +16,7 @@ def run(context: Context) -> Iterator[Measurement]:
     alarms = context.options.size(100000, 5000)
     for shape in ("resource",) if context.options.quick else ("resource", "mixed"):
         case = f"{alarms:,} alarms ({shape})"
-        if not context.options.wants(case):
+        if not context.wants(case):
             continue
         context.progress.scope(f"{NAME}: {case}: ")
         for method in ("rss", "tracemalloc"):

@@ -53,7 +53,7 @@ def cases(context: Context) -> list[Case]:
         made = [Case(50, 5, 5)]
     else:
         made = [Case(*sizes) for sizes in itertools.product((100, 1000, 5000), (1, 50), (1, 100))]
-    return [case for case in made if context.options.wants(str(case))]
+    return [case for case in made if context.wants(str(case))]
 
 
 def run(context: Context) -> Iterator[Measurement]:

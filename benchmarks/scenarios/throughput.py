@@ -70,7 +70,7 @@ def cases(context: Context) -> list[Case]:
             for alarms in (0, 10, 1000, 10000, 100000)
             for share in ((0.0, 0.01, 0.1) if alarms else (0.0,))
         ]
-    return [case for case in made if context.options.wants(str(case))]
+    return [case for case in made if context.wants(str(case))]
 
 
 def run(context: Context) -> Iterator[Measurement]:
