@@ -128,19 +128,15 @@ def test_what_is_held_when_a_process_stops_is_sent_by_another(
 def test_what_is_held_is_no_stray(database: Database, webhook_sink: WebhookSink) -> None:
     """Red when what is held does not count as held: it is handed back while it waits, and sent twice."""
     url = webhook_sink.url("/held")
-    # Longer than two looks, which come once in a lease.
-    one = make_dispatcher(Outbox(database), pack_window=3.5, lease=1.0)
+    # Longer than two looks, which come once in a lease; a lease that no pause of the machine outlasts.
+    one = make_dispatcher(Outbox(database), pack_window=4.5, lease=2.0)
     one.start()
-    owner = wait_until(lambda: one.owner)
+    wait_until(lambda: one.owner)
     items = [make_delivery(url) for _ in range(5)]
     send(one, database, items)
     wait_until(lambda: all_are(database, "delivered"))
-    kept = one.owner == owner
     one.stop(1.0)
-    packs = [letters(request) for request in webhook_sink.requests]
-    assert sorted(name for pack in packs for name in pack) == sorted(item.delivery_id for item in items)
-    # On a busy machine the lease may have ended, and what was held travelled in other packs.
-    assert not kept or [len(pack) for pack in packs] == [1, 4]
+    assert [len(letters(request)) for request in webhook_sink.requests] == [1, 4]
 
 
 def test_what_is_claimed_behind_is_ours_alone(database: Database) -> None:
