@@ -142,7 +142,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
                 else:
                     _answer(message, done=put_off is not None)
             if len(batch) >= max(FEW, self._dense * (taken - before)):
-                self._enough.wait(max(0.0, taken + self._gather - time.monotonic()))
+                self._enough.wait(taken + self._gather - time.monotonic())
             before = taken
 
 

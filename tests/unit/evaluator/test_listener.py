@@ -56,6 +56,16 @@ class Taken:
         with self._more:
             assert self._more.wait_for(lambda: len(self.batches) >= count, TIMEOUT / 2), self.batches
 
+    def backlog(self) -> None:
+        """Let a batch be taken that came while another one was handled."""
+        self.send(1)
+        self.wait(1)
+        self.send(FEW)
+        # All of them are here before the first batch ends.
+        assert self.server._enough.wait(TIMEOUT)
+        self.go.set()
+        self.wait(2)
+
 
 @pytest.fixture
 def dense() -> float:
@@ -83,13 +93,7 @@ def test_a_lone_message_waits_for_nothing(taken: Taken) -> None:
 
 
 def test_after_a_dense_batch_the_next_one_is_gathered(taken: Taken) -> None:
-    taken.send(1)
-    taken.wait(1)
-    taken.send(FEW)
-    # All of them are here before the first batch ends.
-    assert taken.server._enough.wait(TIMEOUT)
-    taken.go.set()
-    taken.wait(2)
+    taken.backlog()
     for _ in range(FEW):
         taken.send(1)
     taken.wait(3)
@@ -99,12 +103,7 @@ def test_after_a_dense_batch_the_next_one_is_gathered(taken: Taken) -> None:
 @pytest.mark.parametrize("dense", [math.inf])
 def test_what_comes_at_a_moderate_rate_waits_for_nothing(taken: Taken) -> None:
     """However many came while the batch before was handled."""
-    taken.send(1)
-    taken.wait(1)
-    taken.send(FEW)
-    assert taken.server._enough.wait(TIMEOUT)
-    taken.go.set()
-    taken.wait(2)
+    taken.backlog()
     taken.send(1)
     taken.wait(3)
     assert taken.batches == [1, FEW, 1]
