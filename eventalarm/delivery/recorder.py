@@ -129,7 +129,12 @@ class Recorder:
 
     async def _write_owned(self, owner: str, items: Sequence[tuple[Parcel, DeliveryResult]]) -> None:
         try:
-            await self._run(self._outbox.record, owner, [result for _, result in items])
+            results = [result for _, result in items]
+            known_as = self._lease.owner
+            await self._run(self._outbox.record, owner, results, known_as)
+            if self._lease.owner != known_as:
+                # The lease ended while that was written: we may have taken them back just before.
+                await self._run(self._outbox.record, owner, results, self._lease.owner)
         except Retryable:
             raise
         except Exception:

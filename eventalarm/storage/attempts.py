@@ -20,15 +20,18 @@ ERROR_LENGTH: Final = 500
 UNLIKE_ANY_OTHER: Final[Any] = {"compiled_cache": None}
 
 
-def held_by(worker_id: str | sa.BindParameter[str]) -> sa.ColumnElement[bool]:
-    """Return what is true of the deliveries that *worker_id* is sending."""
-    return sa.and_(delivery.c.owner == worker_id, delivery.c.state == DeliveryState.LEASED.value)
+def held_by(worker_ids: Sequence[str] | sa.BindParameter[Any]) -> sa.ColumnElement[bool]:
+    """Return what is true of the deliveries that one of *worker_ids* is sending."""
+    return sa.and_(delivery.c.owner.in_(worker_ids), delivery.c.state == DeliveryState.LEASED.value)
 
 
 def write(
-    connection: sa.Connection, worker_id: str, results: Sequence[DeliveryResult], now: datetime.datetime
+    connection: sa.Connection,
+    worker_ids: Sequence[str],
+    results: Sequence[DeliveryResult],
+    now: datetime.datetime,
 ) -> None:
-    """Write *results* in the caller's transaction; rows that *worker_id* does not hold stay as they are.
+    """Write *results* in the caller's transaction; rows that no one of *worker_ids* holds stay as they are.
 
     At most two statements. What is to be tried again goes back to the outbox, due after its ``retry_in``.
     """
@@ -37,14 +40,14 @@ def write(
     if finished and len({_outcome(result) for result in finished}) == 1:
         ids = [result.delivery_id for result in finished]
         outcome = {f"new_{name}": value for name, value in _outcome(finished[0])._asdict().items()}
-        connection.execute(_finish_alike(), {**outcome, "now": now, "worker": worker_id, "ids": ids})
+        connection.execute(_finish_alike(), {**outcome, "now": now, "workers": worker_ids, "ids": ids})
     elif finished:
-        done = _update(worker_id, finished).values(owner=None, finished_at=now)
+        done = _update(worker_ids, finished).values(owner=None, finished_at=now)
         connection.execute(done, execution_options=UNLIKE_ANY_OTHER)
     if retries:
         due = {r.delivery_id: now + datetime.timedelta(seconds=r.retry_in) for r in retries}
         columns = {"owner": None, "next_attempt_at": _each(delivery.c.next_attempt_at, due)}
-        again = _update(worker_id, retries).values(columns)
+        again = _update(worker_ids, retries).values(columns)
         connection.execute(again, execution_options=UNLIKE_ANY_OTHER)
 
 
@@ -64,21 +67,21 @@ def _outcome(result: DeliveryResult) -> _Outcome:
 
 @functools.cache
 def _finish_alike() -> sa.Update:
-    """Return what finishes the deliveries *ids* of *worker* with one outcome, which mostly all have."""
+    """Return what finishes the deliveries *ids* of *workers* with one outcome, which mostly all have."""
     named = delivery.c.delivery_id.in_(sa.bindparam("ids", expanding=True))
     outcome: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in _Outcome._fields}
-    done = sa.update(delivery).where(held_by(sa.bindparam("worker")), named)
+    done = sa.update(delivery).where(held_by(sa.bindparam("workers", expanding=True)), named)
     return done.values(**outcome, owner=None, finished_at=sa.bindparam("now"))
 
 
-def _update(worker_id: str, results: Sequence[DeliveryResult]) -> sa.Update:
+def _update(worker_ids: Sequence[str], results: Sequence[DeliveryResult]) -> sa.Update:
     named = delivery.c.delivery_id.in_([result.delivery_id for result in results])
     outcomes = {result.delivery_id: _outcome(result) for result in results}
     columns = {
         name: _each(delivery.c[name], {key: getattr(one, name) for key, one in outcomes.items()})
         for name in _Outcome._fields
     }
-    return sa.update(delivery).where(held_by(worker_id), named).values(columns)
+    return sa.update(delivery).where(held_by(worker_ids), named).values(columns)
 
 
 def _each(column: sa.Column[Any], values: Mapping[str, Any]) -> sa.ColumnElement[Any]:

@@ -182,18 +182,22 @@ class Outbox:
 
     def leased_to(self, worker_id: str) -> set[str]:
         """Return the ids of the unfinished deliveries that *worker_id* holds."""
-        query = sa.select(delivery.c.delivery_id).where(held_by(worker_id))
+        query = sa.select(delivery.c.delivery_id).where(held_by([worker_id]))
         with self._database.read() as connection:
             return set(connection.execute(query).scalars())
 
-    def record(self, worker_id: str, results: Sequence[DeliveryResult]) -> None:
+    def record(
+        self, worker_id: str, results: Sequence[DeliveryResult], now_known_as: str | None = None
+    ) -> None:
         """Write down what came of attempts; rows that *worker_id* lost meanwhile stay as they are.
 
+        Not those that it took back: *now_known_as* is what the same process is called since its lease ended.
         A retry goes back to the outbox: any process may make it when it is due.
         """
+        ids = [worker_id] if now_known_as in {None, worker_id} else [worker_id, now_known_as]
         now = self._database.about_now()
         with self._database.begin() as connection:
-            attempts.write(connection, worker_id, results, now)
+            attempts.write(connection, ids, results, now)
 
     def _lease(
         self, worker_id: str, heads: sa.Select[Any], limit: int, asked: Mapping[str, Any] = NOTHING_ASKED
@@ -298,4 +302,4 @@ def _with_same_key(other: sa.FromClause, *which: sa.ColumnElement[bool]) -> sa.C
 
 def _put_back(worker_id: str, due: datetime.datetime) -> sa.Update:
     pending = {"state": DeliveryState.PENDING.value, "owner": None, "next_attempt_at": due}
-    return sa.update(delivery).where(held_by(worker_id)).values(pending)
+    return sa.update(delivery).where(held_by([worker_id])).values(pending)

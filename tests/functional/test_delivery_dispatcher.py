@@ -314,6 +314,52 @@ def test_a_successor_whose_predecessor_ended_elsewhere_is_found(database, start,
     assert received(webhook_sink) == [items[1].delivery_id]
 
 
+def _bury(database):
+    """End every lease; return once the dispatcher took its delivery back under its next id."""
+    owner = sa.select(tables.delivery.c.owner)
+    with database.begin() as connection:
+        before = connection.execute(owner).scalar()
+        connection.execute(sa.delete(tables.worker))
+
+    def after():
+        with database.read() as connection:
+            return connection.execute(owner).scalar()
+
+    wait_until(lambda: after() not in {before, None})
+
+
+def test_what_was_under_way_when_its_lease_ended_is_not_sent_again(database, start, webhook_sink):
+    dispatcher = start()
+    release = webhook_sink.hang("/")
+    send(dispatcher, database, [make_delivery(webhook_sink.url("/"))])
+    webhook_sink.wait(1)
+    _bury(database)
+    release()
+    wait_until(lambda: all_are(database, "delivered"))
+    assert len(webhook_sink.requests) == 1
+
+
+class Overtaken(Outbox):
+    """A real outbox; the lease ends while the first results are on their way to it."""
+
+    def __init__(self, database):
+        super().__init__(database)
+        self.bury = True
+
+    def record(self, worker_id, results, now_known_as=None):
+        if self.bury:
+            self.bury = False
+            _bury(self._database)
+        super().record(worker_id, results, now_known_as)
+
+
+def test_what_was_sent_when_its_lease_ended_is_not_sent_again(database, start, webhook_sink):
+    dispatcher = start(Overtaken(database))
+    send(dispatcher, database, [make_delivery(webhook_sink.url("/"))])
+    wait_until(lambda: all_are(database, "delivered"))
+    assert len(webhook_sink.requests) == 1
+
+
 def test_what_was_leased_under_an_id_that_is_gone_is_not_sent(database, start, webhook_sink):
     dispatcher = start(poll_interval=NEVER, lease=60.0)
     outbox = Outbox(database)
