@@ -19,8 +19,8 @@ from benchmarks import stats
 from benchmarks.ifa_store import Filler, Store
 from benchmarks.measurement import Contender, Measurement
 from benchmarks.scenarios.context import Context
-from eventalarm.storage import schema
 from eventalarm.storage.database import connect
+from eventalarm.storage.upgrade import upgrade
 from tests.functional.helpers import Process, aodh_config, console_script
 
 NAME = "ifa"
@@ -114,7 +114,7 @@ def run(context: Context) -> Iterator[Measurement]:
     url = context.ground.database_url()
     database = connect(url)
     try:
-        schema.upgrade(database)
+        upgrade(database)
         store = Filler(database.engine, alarms, context.options.seed, now).fill(context.progress)
     finally:
         database.dispose()

@@ -10,6 +10,8 @@ from oslo_config import cfg
 from eventalarm import service
 from eventalarm.storage import schema
 from eventalarm.storage.database import Database
+from eventalarm.storage.migrations import REVISIONS
+from eventalarm.storage.upgrade import upgrade
 
 PROG = "eventalarm-dbsync"
 CURRENT, NEEDS_UPGRADE, CANNOT = 0, 1, service.FAILED
@@ -53,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=DESCRIPTION,
         epilog=EPILOG,
         extra_cli=OPTIONS,
-        version=f" (schema {schema.head_revision()})",
+        version=f" (schema {REVISIONS[0]})",
     )
     with service.errors_on_stderr(PROG):
         database = service.database(conf)
@@ -73,7 +75,7 @@ def _check(database: Database) -> int:
 
 
 def _upgrade(database: Database) -> int:
-    before = schema.upgrade(database)
+    before = upgrade(database)
     if before.state is schema.SchemaState.CURRENT:
         print(before.message)
     elif before.found:

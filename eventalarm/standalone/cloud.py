@@ -19,7 +19,7 @@ from eventalarm.standalone.agent import EVENT_DEFINITIONS, Agent
 from eventalarm.standalone.datadir import DataDir
 from eventalarm.standalone.intake import PATH, Intake
 from eventalarm.standalone.web import WebServer, dispatch
-from eventalarm.storage import schema
+from eventalarm.storage.upgrade import upgrade
 from eventalarm.trace import Trace
 
 LOG = logging.getLogger(__name__)
@@ -97,6 +97,6 @@ def _create_tables(conf: cfg.ConfigOpts) -> None:
     aodh_storage.get_connection_from_config(conf).upgrade()
     database = service.database(conf)
     try:
-        schema.upgrade(database)
+        upgrade(database)
     finally:
         database.dispose()

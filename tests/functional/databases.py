@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from eventalarm.storage import database as storage
 from eventalarm.storage import schema
+from eventalarm.storage.upgrade import upgrade
 from tests.functional.helpers import create_aodh_schema
 from tests.functional.services import MariaDB, PostgreSQL
 
@@ -46,7 +47,7 @@ def _execute(url: str, *statements: str) -> None:
 def _upgrade(url: str) -> str:
     """Give a database with Aodh's tables ours, by our own migrations; return its URL."""
     database = storage.connect(url)
-    schema.upgrade(database)
+    upgrade(database)
     database.dispose()
     return url
 

@@ -13,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from eventalarm.model import UTC
-from eventalarm.storage import database, expire, schema, tables
+from eventalarm.storage import database, expire, tables
+from eventalarm.storage.upgrade import upgrade
 from tests.functional.helpers import console_script
 
 DAY = datetime.timedelta(days=1)
@@ -167,7 +168,7 @@ def test_a_delivery_that_is_retried_meanwhile_stays(engine: str, request: pytest
 
 def test_a_batch_is_tried_again_when_the_database_is_busy(aodh_sqlite_url: str) -> None:
     opened = database.connect(f"{aodh_sqlite_url}?timeout=0.01")
-    schema.upgrade(opened)
+    upgrade(opened)
     transition(opened, "transition", "gone", OLD)
     pauses = []
     with opened.engine.connect() as other:
@@ -195,7 +196,7 @@ def test_the_command(aodh_sqlite_url: str, tmp_path: pathlib.Path) -> None:
     assert "run eventalarm-dbsync" in missing.stderr
 
     opened = database.connect(aodh_sqlite_url)
-    schema.upgrade(opened)
+    upgrade(opened)
     transition(opened, "transition", "gone", OLD)
 
     for_ever = expirer(tmp_path, aodh_sqlite_url, -1)

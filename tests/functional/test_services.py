@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from eventalarm.storage import database, schema
 from eventalarm.storage.schema import SchemaState
+from eventalarm.storage.upgrade import upgrade
 from tests.functional.conftest import ENGINES, Spawn, _supply
 from tests.functional.helpers import WebhookSink
 from tests.functional.services import MariaDB, PostgreSQL, RabbitMQ, Service
@@ -46,7 +47,7 @@ def test_a_database_with_our_tables_is_as_the_migrations_make_it(
 ) -> None:
     supply = _supply(engine, request)
     migrated, copied = (database.connect(url) for url in (supply.with_aodh(), supply.with_ours()))
-    schema.upgrade(migrated)
+    upgrade(migrated)
     assert schema.check(copied).state is SchemaState.CURRENT
     theirs, ours = (sa.inspect(one.engine) for one in (migrated, copied))
     for name in theirs.get_table_names():

@@ -18,7 +18,8 @@ from eventalarm.status import canary
 from eventalarm.status.assemble import Checkup, Wishes
 from eventalarm.status.outcome import Finding, Level
 from eventalarm.status.runner import Runner
-from eventalarm.storage import schema, tables
+from eventalarm.storage import tables
+from eventalarm.storage.upgrade import upgrade
 from tests.functional import inprocess
 from tests.functional.cloud import Cloud, make_event
 from tests.functional.conftest import Spawn
@@ -120,7 +121,7 @@ def test_from_nothing_to_a_flying_canary(cloud: Cloud, figure: Any) -> None:
 
 
 def test_a_canary_that_does_not_arrive_leaves_nothing_and_says_where_it_stopped(cloud: Cloud) -> None:
-    schema.upgrade(cloud.database)
+    upgrade(cloud.database)
     options = canary.CanaryOptions("127.0.0.1", 0, 0.2, "project_id", "resource_id")
     lost = canary.fly(cloud.database, lambda _event: None, options, canary.new_id())
     assert (lost.level, left_over(cloud)) == (Level.FAILED, 0)
@@ -162,7 +163,7 @@ def test_a_fenced_canary_does_not_fly(spawn: Spawn, tmp_path: pathlib.Path, our_
 def test_a_transient_queue_and_an_old_outbox(
     cloud: Cloud, rabbitmq: RabbitMQ, webhook_sink: WebhookSink
 ) -> None:
-    schema.upgrade(cloud.database)
+    upgrade(cloud.database)
     transport = bus.get_transport(
         cloud.conf, options={"amqp_durable_queues": "false", "rabbit_transient_quorum_queue": "false"}
     )
@@ -197,7 +198,7 @@ def test_a_transient_queue_and_an_old_outbox(
 def test_what_cannot_be_configured_and_the_upgrade_check(cloud: Cloud) -> None:
     upgrade = command(cloud, "upgrade", "check")
     assert (upgrade.returncode, "run eventalarm-dbsync" in upgrade.stdout) == (2, True)
-    schema.upgrade(cloud.database)
+    upgrade(cloud.database)
     with cloud.conf_path.open("a") as conf:
         conf.write("\n[eventalarm]\nwokers = 4\n")
     upgrade = command(cloud, "upgrade", "check")

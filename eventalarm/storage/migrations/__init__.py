@@ -1,3 +1,6 @@
-"""The Alembic history of our own tables, apart from Aodh's; ``storage/schema.py`` runs it."""
+"""The Alembic history of our own tables, apart from Aodh's; ``storage/upgrade.py`` runs it."""
 
 VERSION_TABLE = "eventalarm_alembic_version"
+
+# All of them, the newest first: what services compare the database with.
+REVISIONS = ("0005", "0004", "0003", "0002", "0001")
