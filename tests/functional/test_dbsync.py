@@ -178,9 +178,9 @@ def test_the_command(aodh_sqlite_url: str, tmp_path: pathlib.Path) -> None:
     assert (before.returncode, before.stdout) == (1, "")
     assert "run eventalarm-dbsync" in before.stderr
 
-    upgrade = dbsync(tmp_path, aodh_sqlite_url)
-    assert (upgrade.returncode, upgrade.stderr) == (0, "")
-    assert "created" in upgrade.stdout
+    done = dbsync(tmp_path, aodh_sqlite_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "created" in done.stdout
 
     after = dbsync(tmp_path, aodh_sqlite_url, "--check")
     assert (after.returncode, after.stderr) == (0, "")

@@ -196,14 +196,14 @@ def test_a_transient_queue_and_an_old_outbox(
 
 
 def test_what_cannot_be_configured_and_the_upgrade_check(cloud: Cloud) -> None:
-    upgrade = command(cloud, "upgrade", "check")
-    assert (upgrade.returncode, "run eventalarm-dbsync" in upgrade.stdout) == (2, True)
+    said = command(cloud, "upgrade", "check")
+    assert (said.returncode, "run eventalarm-dbsync" in said.stdout) == (2, True)
     upgrade(cloud.database)
     with cloud.conf_path.open("a") as conf:
         conf.write("\n[eventalarm]\nwokers = 4\n")
-    upgrade = command(cloud, "upgrade", "check")
-    assert upgrade.returncode == 1
-    assert "[eventalarm] wokers" in upgrade.stdout
+    said = command(cloud, "upgrade", "check")
+    assert said.returncode == 1
+    assert "[eventalarm] wokers" in said.stdout
     with cloud.conf_path.open("a") as conf:
         conf.write("workers = many\n")
     done = command(cloud, "check")
