@@ -23,6 +23,7 @@ from benchmarks.scenarios.context import Context, Scenario
 
 FAILED = 1
 USAGE = 2
+INTERRUPTED = 130
 
 
 def scenario(name: str) -> Scenario:
@@ -69,8 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     progress = Progress()
     if not plot.available():
         progress.say("no plots: matplotlib is not installed (pip install -r benchmarks/requirements.txt)")
-    with tempfile.TemporaryDirectory(prefix="eventalarm-benchmark-") as name:
-        measurements = measure(options, progress, pathlib.Path(name))
+    try:
+        with tempfile.TemporaryDirectory(prefix="eventalarm-benchmark-") as name:
+            measurements = measure(options, progress, pathlib.Path(name))
+    except KeyboardInterrupt:
+        progress.say(f"interrupted; what was measured before is in {options.output}/")
+        return INTERRUPTED
     if not measurements:
         return USAGE
     terminal = Console()

@@ -30,16 +30,24 @@ def child(context: Context, *arguments: object) -> dict[str, Any]:
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as popen:
-        while True:
-            try:
-                output, errors = popen.communicate(timeout=1)
-                break
-            except subprocess.TimeoutExpired:
-                context.progress.tick("measuring")
+        try:
+            output, errors = _output(popen, context)
+        except BaseException:
+            popen.kill()
+            popen.wait()
+            raise
     if popen.returncode:
         raise RuntimeError(f"{command}: {errors[-2000:]}")
     result: dict[str, Any] = json.loads(output.splitlines()[-1])
     return result
+
+
+def _output(popen: subprocess.Popen[str], context: Context) -> tuple[str, str]:
+    while True:
+        try:
+            return popen.communicate(timeout=1)
+        except subprocess.TimeoutExpired:
+            context.progress.tick("measuring")
 
 
 def run(context: Context) -> Iterator[Measurement]:

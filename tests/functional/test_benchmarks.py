@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 
-from benchmarks.__main__ import USAGE
+import psutil
+
+from benchmarks.__main__ import INTERRUPTED, USAGE
+from tests.functional.cloud import Spawn
+from tests.functional.helpers import wait_until
 from tests.functional.services import RabbitMQ
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -32,3 +38,22 @@ def test_a_case_that_is_not_there_is_answered_with_those_that_are(tmp_path: path
     assert done.returncode == USAGE, done.stdout + done.stderr
     assert "'1 000 alarms'" in done.stderr
     assert "5,000 alarms (resource)" in done.stderr
+
+
+def _measuring(pid: int) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [one for one in psutil.Process(pid).children() if "benchmarks.core" in one.cmdline()]
+    return []
+
+
+def test_an_interrupted_run_ends_what_it_started_and_names_the_results(
+    tmp_path: pathlib.Path, spawn: Spawn
+) -> None:
+    """Red when the measuring child is left running: 100 s of work."""
+    run = spawn([sys.executable, "-m", "benchmarks", "match", "--quick", "--output", str(tmp_path)])
+    (child,) = wait_until(lambda: _measuring(run.pid), 60, "the child that measures")
+    run.popen.send_signal(signal.SIGINT)
+    assert run.wait() == INTERRUPTED
+    assert f"what was measured before is in {tmp_path}/" in run.text()
+    assert "Traceback" not in run.text()
+    assert not child.is_running()
