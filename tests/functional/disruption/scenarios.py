@@ -18,9 +18,9 @@ from tests.functional.disruption.play import SETTLE, Play
 from tests.functional.disruption.stage import Ground
 
 HUNG = 20
-# The hung want more calls under way than there are: forty of twenty-four, before any is tried again. So few
-# events leave the machine alone: it is the hanging that is measured, not the load.
-CROWDED = {"total_timeout": 5.0, "max_attempts": 3, "concurrency": 24}
+# The hung want more calls under way than there are: eighty of sixty, before any is tried again. So few events
+# leave the machine alone: it is the hanging that is measured, not the load.
+CROWDED = {"total_timeout": 10.0, "max_attempts": 3, "concurrency": 60}
 HUNG_RATE = 8.0
 TAKE_HOLD = 20.0
 CHUNK = 20000
