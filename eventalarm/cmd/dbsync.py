@@ -20,10 +20,10 @@ DESCRIPTION = """\
 Create or upgrade eventalarm's tables (eventalarm_*) in Aodh's database.
 
 Run it once before the first eventalarm-listener and after every upgrade of
-the package. It never changes Aodh's tables, except that it adds the index
-eventalarm_ix_alarm_timestamp on alarm.timestamp, so that a listener finds
-changed alarms without reading them all. It may be repeated, interrupted and
-run on several hosts at once.
+the package. It never changes Aodh's tables, except that it adds indexes to
+alarm (eventalarm_ix_alarm_*), so that a listener finds changed alarms without
+reading them all. It may be repeated, interrupted and run on several hosts at
+once.
 
 It reads [database] connection as Aodh does: from /etc/aodh/aodh.conf, then
 /etc/eventalarm/eventalarm.conf, or from the files named with --config-file.

@@ -3,4 +3,4 @@
 VERSION_TABLE = "eventalarm_alembic_version"
 
 # All of them, the newest first: what services compare the database with.
-REVISIONS = ("0005", "0004", "0003", "0002", "0001")
+REVISIONS = ("0001",)
