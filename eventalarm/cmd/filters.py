@@ -40,7 +40,7 @@ def add_filters(parser: argparse.ArgumentParser, states: Sequence[str]) -> None:
     if len(states) > 1:
         default = DeliveryState.FAILED.value
         choices = [*map(str, states), ALL_STATES]
-        group.add_argument("--state", choices=choices, default=default, help=f"default: {default}")
+        group.add_argument("--state", choices=choices, help=f"default: {default}")
     group.add_argument("--project", default="", metavar="ID", help="of this project")
     group.add_argument("--alarm", default="", metavar="ID", help="of this alarm")
     group.add_argument(
@@ -56,7 +56,7 @@ def add_filters(parser: argparse.ArgumentParser, states: Sequence[str]) -> None:
 def is_filtered(args: argparse.Namespace) -> bool:
     """Tell whether any of those options was given."""
     given = (args.project, args.alarm, args.destination, args.older_than, args.newer_than)
-    return any(value not in ("", None) for value in given)
+    return any(value not in ("", None) for value in (*given, getattr(args, "state", None)))
 
 
 def selection(args: argparse.Namespace, now: datetime.datetime, states: Sequence[str]) -> Any:
@@ -67,7 +67,7 @@ def selection(args: argparse.Namespace, now: datetime.datetime, states: Sequence
     from eventalarm.delivery import address  # noqa: PLC0415 - heavy, and --help needs none of it
     from eventalarm.storage.letters import Selection  # noqa: PLC0415
 
-    state = getattr(args, "state", DeliveryState.FAILED.value)
+    state = getattr(args, "state", None) or DeliveryState.FAILED.value
     wanted = args.destination.strip()
     if wanted and not address.hint(wanted):
         raise Unusable(f"--destination {wanted} names no host; write a host, host:port or a URL")

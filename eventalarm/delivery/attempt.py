@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from oslo_log import log
 
 from eventalarm.delivery import retry
+from eventalarm.delivery.given_up import GivenUpLog
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.packs import pack
 from eventalarm.delivery.ports import Metrics, Sender
@@ -35,6 +36,7 @@ class Attempt:
         self._metrics = metrics
         self._uniform = uniform
         self._now = now
+        self._given_up = GivenUpLog()
 
     async def __call__(self, delivery: Delivery) -> DeliveryResult:
         """Send *delivery* once; never raises, a sender's bug is a failed attempt too (G6)."""
@@ -76,7 +78,9 @@ class Attempt:
         result = retry.failed(delivery, error, self._options, uniform or self._uniform)
         given_up = result.state == DeliveryState.FAILED
         self._metrics.count("deliveries", result="given_up" if given_up else error.reason)
-        if not given_up:
+        if given_up:
+            self._given_up.report(delivery, result.attempts, str(error), error.reason)
+        else:
             self._metrics.count("delivery_retries", reason=error.reason)
         LOG.debug("Delivery %s, attempt %d: %s", result.delivery_id, result.attempts, error)
         return result

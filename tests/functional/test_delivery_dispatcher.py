@@ -159,7 +159,7 @@ def test_what_others_left_pending_is_found(database, start, webhook_sink):
     wait_until(lambda: all_are(database, "delivered"))
 
 
-def test_a_failure_is_repeated_with_the_same_id_and_then_given_up(database, start, webhook_sink):
+def test_a_failure_is_repeated_with_the_same_id_and_then_given_up(database, start, webhook_sink, caplog):
     webhook_sink.behave("/", statuses=[500])
     dispatcher = start(max_attempts=3)
     item = make_delivery(webhook_sink.url("/"))
@@ -169,6 +169,8 @@ def test_a_failure_is_repeated_with_the_same_id_and_then_given_up(database, star
     with database.read() as connection:
         row = connection.execute(sa.select(tables.delivery)).one()
     assert (row.attempts, row.status, row.error) == (3, 500, "http_5xx: HTTP 500")
+    (line,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert f"retry {item.delivery_id}" in line
 
 
 def test_attempts_are_counted_by_result(database, webhook_sink):

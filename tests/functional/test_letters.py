@@ -215,6 +215,7 @@ def test_the_command_beside_a_running_listener(
     assert repeated == [one["delivery_id"] for one in reversed(listed)]
 
     assert "say --yes" in command(cloud, "purge", "--state", "delivered", "--all", code=2).stderr
+    assert command(cloud, "purge", "--state", "failed", "--yes").stdout == "0 deliveries were removed\n"
     purged = command(cloud, "purge", "--state", "delivered", "--project", "project-1", "--yes")
     assert purged.stdout == "3 deliveries were removed\n"
     assert command(cloud, "list", "--state", "all").stdout.strip() == ""

@@ -49,6 +49,8 @@ def test_every_filter_counts() -> None:
         ["--destination", "h"],
         ["--older-than", "0"],
         ["--newer-than", "1d"],
+        ["--state", "failed"],
+        ["--state", "all"],
     ):
         assert filters.is_filtered(parse(*words)), words
     words = "--state all --project p --alarm a --destination H:80 --older-than 1h --newer-than 1d"

@@ -1,0 +1,59 @@
+"""One line in the log for each delivery that is given up, so many per project and minute."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import cachetools
+from oslo_log import log
+
+from eventalarm.delivery import address
+from eventalarm.model import Delivery
+
+LOG = log.getLogger(__name__)
+
+# A tenant can make thousands of deliveries fail; what is not logged is still listed by eventalarm-delivery.
+LINES: Final = 10
+SECONDS: Final = 60.0
+PROJECTS: Final = 1000
+# The consumer ended these itself: not a fault.
+EXPECTED: Final = frozenset({"unsubscribed", "suspended"})
+
+
+class GivenUpLog:
+    """Logs dead letters at WARNING: alarm, project, destination without secrets, reason, remedy.
+
+    Each project has LINES lines per SECONDS; the first line after that says how many were left out.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        # By project: when its minute began, and how many deliveries were given up since then.
+        self._counts: cachetools.LRUCache[str, tuple[float, int]] = cachetools.LRUCache(PROJECTS)
+
+    def report(self, delivery: Delivery, attempts: int, why: str, reason: str = "") -> None:
+        """Log that *delivery* was given up after *attempts* attempts; *why* is the last error."""
+        if reason in EXPECTED:
+            return
+        now = self._monotonic()
+        began, count = self._counts.get(delivery.project_id, (now, 0))
+        omitted = 0
+        if now - began >= SECONDS:
+            omitted, began, count = max(0, count - LINES), now, 0
+        self._counts[delivery.project_id] = (began, count + 1)
+        if count >= LINES:
+            return
+        LOG.warning(
+            "Delivery %s given up after %d attempt(s): alarm %s of project %s to %s: %s. "
+            "Retry it with: eventalarm-delivery retry %s%s",
+            delivery.delivery_id,
+            attempts,
+            delivery.alarm_id,
+            delivery.project_id or "(none)",
+            address.masked(delivery.action),
+            why,
+            delivery.delivery_id,
+            f" ({omitted} more of this project were not logged)" if omitted else "",
+        )
