@@ -49,7 +49,9 @@ notifications
 
 no authentication
   Whoever reaches the port may read and change every alarm and have this
-  machine call any URL. So it listens on loopback only, unless you consent.
+  machine call any URL. So it listens on loopback only, unless you consent,
+  and answers requests for 127.0.0.1, localhost and [::1] only: otherwise a web
+  page could reach it through your browser. --allow-host adds a name.
 
 examples:
   eventalarm-standalone --data-dir ~/alarms
@@ -89,6 +91,13 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="allow to listen beyond loopback",
     )
+    reader.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="answer requests whose Host header is NAME, beside loopback and --host; may be repeated",
+    )
     return reader
 
 
@@ -126,7 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with service.errors_on_stderr(PROG), datadir.claim(chosen.data_dir) as data:
         listening = address.listen(chosen.host, chosen.port, consent=chosen.consent)
         print("Starting ...", flush=True)
-        standalone = parts.standalone(data, listening, prog=PROG)
+        hosts = [chosen.host, *chosen.allow_host]
+        standalone = parts.standalone(data, listening, prog=PROG, hosts=hosts)
         standalone.start()
         print(f"Serving on {standalone.endpoint} with the data in {data.path}; Ctrl-C ends it.\n")
         print(hints.as_tenant(standalone.endpoint))

@@ -9,6 +9,7 @@ from typing import Final
 from eventalarm.exceptions import InvalidOption
 
 CONSENT: Final = "--i-know-there-is-no-authentication"
+ALLOW_HOST: Final = "--allow-host"
 
 
 def listen(host: str, port: int, *, consent: bool) -> socket.socket:

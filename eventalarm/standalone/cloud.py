@@ -6,12 +6,14 @@ import contextlib
 import logging
 import pathlib
 import socket
+from collections.abc import Collection
 
 from aodh import storage as aodh_storage
 from aodh.api import app as aodh_api
 from oslo_config import cfg
 
 from eventalarm import app, bus, service
+from eventalarm.http.hosts import KnownHosts
 from eventalarm.ifa_shim.api import application as ifa_api
 from eventalarm.ingest import application as ingest_api
 from eventalarm.standalone import address, datadir
@@ -33,12 +35,20 @@ class Standalone:
     :param data: the directory, claimed for this process.
     :param listening: where to serve; closed by :meth:`stop`.
     :param prog: the command on whose behalf; it is named in configuration errors.
+    :param hosts: names under which it may be called, beside those of loopback.
     """
 
     def __init__(
-        self, data: DataDir, listening: socket.socket, *, prog: str, trace: Trace | None = None
+        self,
+        data: DataDir,
+        listening: socket.socket,
+        *,
+        prog: str,
+        hosts: Collection[str] = (),
+        trace: Trace | None = None,
     ) -> None:
         self._data = data
+        self._hosts = hosts
         self._listening = listening
         self._prog = prog
         self._trace = trace
@@ -74,7 +84,10 @@ class Standalone:
                 **dict.fromkeys(ifa_api.PREFIXES, alarms),
                 **dict.fromkeys(ingest_api.PREFIXES, events),
             }
-            web = WebServer(dispatch(aodh_api.load_app(conf), others), self._listening)
+            everything = KnownHosts(
+                dispatch(aodh_api.load_app(conf), others), self._hosts, option=address.ALLOW_HOST
+            )
+            web = WebServer(everything, self._listening)
             web.start()
             undo.callback(web.stop)
             LOG.info("Serving %s from %s", self.endpoint, self._data.path)

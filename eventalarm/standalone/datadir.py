@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import sqlite3
+import stat
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -17,6 +18,10 @@ from eventalarm.standalone import inprocess, sample
 
 Sections = Mapping[str, Mapping[str, str]]
 
+PRIVATE: Final = 0o700
+LOCK: Final = "lock"
+# By these files a directory is known as one of ours; a user may have put some there before the first start.
+OURS: Final = frozenset({LOCK, "event_pipeline.yaml", "conf.d", "policy.yaml"})
 HEADER: Final = "# Written at every start of eventalarm-standalone; your own options go into conf.d/*.conf.\n"
 
 EVENT_PIPELINE: Final = """\
@@ -85,13 +90,17 @@ class DataDir:
 def claim(path: str) -> Iterator[DataDir]:
     """Make the directory *path* if need be and hold it for this process until the end of the block.
 
-    :raises InvalidOption: naming ``--data-dir`` when it cannot be used or another process holds it.
+    Only its owner may enter it: it holds credentials.
+
+    :raises InvalidOption: naming ``--data-dir`` when it cannot be used, others may enter it, or another
+        process holds it.
     """
     folder = pathlib.Path(path).expanduser().absolute()
     with contextlib.ExitStack() as stack:
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = stack.enter_context((folder / "lock").open("a+"))
+            folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+            _close_to_others(folder)
+            lock = stack.enter_context((folder / LOCK).open("a+"))
         except OSError as exc:
             raise InvalidOption(
                 "--data-dir",
@@ -100,6 +109,25 @@ def claim(path: str) -> Iterator[DataDir]:
             ) from exc
         _hold(lock, folder)
         yield DataDir(folder)
+
+
+def _close_to_others(folder: pathlib.Path) -> None:
+    """Take everybody else's rights to a directory that is empty or ours; refuse any other that is open.
+
+    :raises InvalidOption: naming ``--data-dir``.
+    """
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if not mode & ~PRIVATE:
+        return
+    names = {path.name for path in folder.iterdir()}
+    ours = not names or names & OURS
+    if mode & stat.S_ISVTX or not ours:
+        raise InvalidOption(
+            "--data-dir",
+            f"{folder} is open to other users",
+            f"name a directory of its own, or: chmod 700 {folder}",
+        )
+    folder.chmod(PRIVATE)
 
 
 def _hold(lock: Any, folder: pathlib.Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from eventalarm.exceptions import InvalidOption
@@ -26,7 +27,12 @@ def missing(prog: str, error: ModuleNotFoundError) -> InvalidOption:
 
 
 def standalone(
-    data: DataDir, listening: socket.socket, *, prog: str, trace: Trace | None = None
+    data: DataDir,
+    listening: socket.socket,
+    *,
+    prog: str,
+    hosts: Collection[str] = (),
+    trace: Trace | None = None,
 ) -> Standalone:
     """Return what runs the whole chain, not yet started; see :class:`eventalarm.standalone.cloud.Standalone`.
 
@@ -36,4 +42,4 @@ def standalone(
         from eventalarm.standalone.cloud import Standalone  # noqa: PLC0415
     except ModuleNotFoundError as exc:
         raise missing(prog, exc) from exc
-    return Standalone(data, listening, prog=prog, trace=trace)
+    return Standalone(data, listening, prog=prog, hosts=hosts, trace=trace)

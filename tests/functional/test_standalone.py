@@ -23,7 +23,8 @@ import aodhclient.noauth
 import pytest
 from keystoneauth1 import session
 
-from eventalarm.standalone import hints, sample
+from eventalarm.exceptions import InvalidOption
+from eventalarm.standalone import datadir, hints, sample
 from tests.functional.helpers import Process, WebhookSink, console_script, wait_until
 
 PROGRAM = console_script("eventalarm-standalone")
@@ -283,6 +284,51 @@ def test_beyond_loopback_needs_consent(tmp_path: pathlib.Path, host: str) -> Non
     said = refused("--data-dir", str(tmp_path / "data"), "--port", "0", "--host", host)
 
     assert "--i-know-there-is-no-authentication" in said
+
+
+@pytest.mark.parametrize("path", ["/v2/alarms", "/notifications", "/v1/events", "/ifa/v1/alarms", "/ui"])
+def test_a_web_page_of_a_stranger_reaches_nothing(standalone: Standalone, path: str) -> None:
+    """Its name was rebound to loopback, or it posts across origins; the browser says so in Host or Origin."""
+    port = standalone.endpoint.rpartition(":")[2]
+    for headers in ({"Host": f"evil.example:{port}"}, {"Origin": "http://evil.example"}):
+        alarm = json.dumps({"name": "rebound", "type": "event", "event_rule": {}}).encode()
+        request = urllib.request.Request(
+            f"{standalone.endpoint}{path}", alarm, {"Content-Type": "application/json", **headers}
+        )
+        with pytest.raises(urllib.error.HTTPError) as refusal:
+            urllib.request.urlopen(request, timeout=10)
+        assert refusal.value.code == 421
+        assert "--allow-host" in json.load(refusal.value)["detail"]
+    assert not [one for one in standalone.client().alarm.list() if one["name"] == "rebound"]
+
+
+def test_a_name_can_be_allowed(tmp_path: pathlib.Path) -> None:
+    with running(tmp_path / "data", tmp_path / "log", "--allow-host", "cloud.example") as one:
+        request = urllib.request.Request(
+            f"{one.endpoint}/vnffm/api_versions", headers={"Host": "cloud.example"}
+        )
+        assert urllib.request.urlopen(request, timeout=10).status == 200
+
+
+def test_the_data_is_its_owners_alone(standalone: Standalone) -> None:
+    assert standalone.data_dir.stat().st_mode & 0o777 == 0o700
+
+
+def test_an_open_directory_of_ours_is_closed_and_one_of_others_refused(tmp_path: pathlib.Path) -> None:
+    ours, others = tmp_path / "ours", tmp_path / "others"
+    for folder, file in ((ours, "event_pipeline.yaml"), (others, "letter.txt")):
+        folder.mkdir()
+        folder.chmod(0o755)
+        (folder / file).touch()
+
+    with datadir.claim(str(ours)):
+        assert ours.stat().st_mode & 0o777 == 0o700
+    with (
+        pytest.raises(InvalidOption, match=r"--data-dir: .* is open to other users"),
+        datadir.claim(str(others)),
+    ):
+        pass
+    assert others.stat().st_mode & 0o777 == 0o755
 
 
 def test_a_pipeline_that_cannot_work_is_said(tmp_path: pathlib.Path) -> None:
