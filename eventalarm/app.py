@@ -88,12 +88,12 @@ def build_sender(
                 payload=payload,
             )
 
-        return Router({}, AodhTopicSender(publish, settings), subscribers)
+        return Router({}, AodhTopicSender(publish, settings), subscribers, settings.action_schemes)
     http = HttpSender(settings)
     trust = TrustSender(conf, settings, http)
     senders: dict[str, Sender] = {"http": http, "https": http, "trust+http": trust, "trust+https": trust}
     senders |= assembly.action_senders(conf, http)
-    return Router(senders, PluginSender(conf, settings), subscribers)
+    return Router(senders, PluginSender(conf, settings), subscribers, settings.action_schemes)
 
 
 def build_cache(conf: cfg.ConfigOpts, database: Database, metrics: Metrics) -> AlarmCache:

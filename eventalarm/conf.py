@@ -318,10 +318,43 @@ DELIVERY_OPTS: list[Any] = [
     ),
     cfg.ListOpt(
         "deny_networks",
-        default=["169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"],
+        default=["127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"],
         item_type=cfg_types.String(),
-        help="Networks that no webhook may reach, checked on the address connected to. The default keeps "
-        "tenants away from link-local and metadata services.",
+        help="Networks that no webhook may reach, checked on the address connected to, in every form that "
+        "IPv6 has for an IPv4 address. The default keeps tenants away from the host of the listener, from "
+        "link-local addresses and from metadata services; add your management networks. It does not bind "
+        "aodh.notifier plugins, which make their own connections: see action_schemes.",
+    ),
+    cfg.ListOpt(
+        "allow_networks",
+        default=[],
+        item_type=cfg_types.String(),
+        help="Networks that webhooks may reach although deny_networks covers them: 127.0.0.0/8,::1/128 lets "
+        "them reach consumers on the host of the listener. Applies to webhooks; the networks of "
+        "[eventalarm_ifa] callback_deny_networks stay denied to subscriptions.",
+    ),
+    cfg.ListOpt(
+        "action_schemes",
+        default=[
+            "http",
+            "https",
+            "trust+http",
+            "trust+https",
+            "sol003+http",
+            "sol003+https",
+            "tacker+http",
+            "tacker+https",
+            "log",
+            "zaqar",
+            "trust+zaqar",
+            "trust+heat",
+        ],
+        help="Schemes of the actions that are carried out; a delivery to any other scheme fails with the "
+        "reason scheme_disabled. Add the scheme of a further aodh.notifier plugin here. zaqar, trust+zaqar "
+        "and trust+heat connect to the services of Keystone's catalogue by themselves, and a subscriber of "
+        "zaqar can be any address that Zaqar reaches: deny_networks does not apply to them, so remove those "
+        "that are not wanted. Aodh's test scheme keeps every notification in memory and is left out for "
+        "that reason.",
     ),
 ]
 

@@ -110,8 +110,9 @@ API_OPTS: list[Any] = [
         "callback_deny_networks",
         default=["127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"],
         item_type=cfg_types.String(),
-        help="Networks in which no callback may be, checked on the address connected to: by default this "
-        "host, link-local and metadata services.",
+        help="Networks in which no callback or token endpoint of a subscription may be, checked on the "
+        "address connected to, besides those that [eventalarm_delivery] deny_networks denies to webhooks: by "
+        "default this host, link-local and metadata services. allow_networks does not apply to them.",
     ),
     cfg.IntOpt("max_subscriptions", default=100, min=1, help="Most subscriptions that one project may have."),
     cfg.StrOpt(

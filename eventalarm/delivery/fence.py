@@ -1,4 +1,4 @@
-"""The fence: networks that no webhook may reach, checked on the address that is really connected to.
+"""The egress filter: networks that no webhook may reach, checked on the address that is really connected to.
 
 The check sits where the socket is made, after every way to write an address has become one: names (also
 those that answer differently the second time), decimal and octal notations, IPv6 forms of IPv4 addresses.
@@ -8,13 +8,29 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from eventalarm.delivery.options import Network
 
-NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 IPV4_BITS: Final = 0xFFFFFFFF
+
+# IPv6 networks whose last 32 bits are an IPv4 address: NAT64 (RFC 6052, RFC 8215), IPv4-compatible
+# (RFC 4291) and IPv4-translated (RFC 2765) addresses.
+IPV4_AT_THE_END: Final = tuple(
+    map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96"))
+)
+# NAT64 with a prefix of the operator's own (RFC 8215). RFC 6052 puts the IPv4 address behind the prefix and
+# leaves bits 64 to 71 out: for each length of the prefix, how many bits lie before that gap and behind it.
+LOCAL_NAT64: Final = ipaddress.IPv6Network("64:ff9b:1::/48")
+SPLITS: Final = ((48, 16, 16), (56, 8, 24), (64, 0, 32))
+GAP_END: Final = 72
+# An interface identifier of ISATAP (RFC 5214): these 32 bits, the universal bit aside, then an IPv4 address.
+ISATAP: Final = 0x00005EFE
+UNIVERSAL_BIT: Final = 0x02000000
+
+WEBHOOKS: Final = "[eventalarm_delivery] deny_networks"
+CALLBACKS: Final = "[eventalarm_ifa] callback_deny_networks"
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -24,38 +40,72 @@ class Fenced(OSError):
 
 
 class Fence:
-    """Refuses addresses of the denied *networks*; without networks it lets everything pass."""
+    """Refuses addresses of *denied* networks that are not *allowed*; without networks it refuses nothing.
 
-    def __init__(self, networks: Iterable[Network]) -> None:
-        self._networks = tuple(networks)
+    :param callbacks: further denied networks, to which *allowed* does not apply; those of subscriptions.
+    """
 
-    def refuses(self, address: str) -> bool:
-        """Tell whether *address* (as a socket has it, a scope allowed) is denied, in any of its forms."""
-        forms = _forms(ipaddress.ip_address(address.partition("%")[0]))
-        return any(form in network for form in forms for network in self._networks)
+    def __init__(
+        self, denied: Iterable[Network], allowed: Iterable[Network] = (), callbacks: Iterable[Network] = ()
+    ) -> None:
+        self._denied = tuple(denied)
+        self._allowed = tuple(allowed)
+        self._callbacks = tuple(callbacks)
+
+    def refuses(self, address: str) -> str:
+        """Return the option that denies *address* (as a socket has it, a scope allowed) in any of its forms.
+
+        An empty text means that it may be connected to.
+        """
+        for form in _forms(ipaddress.ip_address(address.partition("%")[0])):
+            if _in(form, self._callbacks):
+                return CALLBACKS
+            if _in(form, self._denied) and not _in(form, self._allowed):
+                return WEBHOOKS
+        return ""
 
     def socket(self, addr_info: Any) -> socket.socket:
         """Make the socket for one address, as aiohttp's ``socket_factory``.
 
-        :raises Fenced: when the address is denied.
+        :raises Fenced: when the address is denied; its text names the option.
         """
         family, kind, proto, _, sockaddr = addr_info
-        if self.refuses(sockaddr[0]):
-            raise Fenced(FENCED)
+        option = self.refuses(sockaddr[0])
+        if option:
+            raise Fenced(f"{FENCED} {option}")
         return socket.socket(family, kind, proto)
 
 
-FENCED: Final = "fenced by deny_networks"
+FENCED: Final = "the address is in a network of"
+
+
+def _in(address: Address, networks: tuple[Network, ...]) -> bool:
+    return any(address in network for network in networks)
 
 
 def _forms(address: Address) -> list[Address]:
     """Return *address* and the addresses that a connection to it may really reach."""
     forms: list[Address] = [address]
     if isinstance(address, ipaddress.IPv6Address):
-        if address in NAT64:
-            forms.append(ipaddress.IPv4Address(int(address) & IPV4_BITS))
-        forms.extend(form for form in (address.ipv4_mapped, address.sixtofour) if form is not None)
+        forms.extend(_embedded(address))
     if any(form.is_unspecified for form in forms):
         # The kernel connects "any" to this host.
         forms.extend([ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1")])
     return forms
+
+
+def _embedded(address: ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Address]:
+    """Yield the IPv4 addresses that a gateway may unwrap from *address*."""
+    bits = int(address)
+    for known in (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())):
+        if known is not None:
+            yield known
+    if any(address in network for network in IPV4_AT_THE_END):
+        yield ipaddress.IPv4Address(bits & IPV4_BITS)
+    if (bits >> 32) & IPV4_BITS & ~UNIVERSAL_BIT == ISATAP:
+        yield ipaddress.IPv4Address(bits & IPV4_BITS)
+    if address in LOCAL_NAT64:
+        for prefix, before, behind in SPLITS:
+            high = (bits >> (128 - prefix - before)) & ((1 << before) - 1)
+            low = (bits >> (128 - GAP_END - behind)) & ((1 << behind) - 1)
+            yield ipaddress.IPv4Address(high << behind | low)

@@ -51,6 +51,7 @@ def _request_id() -> str:
 class HttpSender:
     """One session for every webhook; concurrency is the dispatcher's business, not the pool's.
 
+    :param fence: the egress filter; by default that of the *options*.
     :raises InvalidOption: when Aodh's TLS options name files that cannot be used.
     """
 
@@ -60,12 +61,13 @@ class HttpSender:
         *,
         new_id: Callable[[], str] = _request_id,
         now: Callable[[], datetime.datetime] = _now,
+        fence: Fence | None = None,
     ) -> None:
         self._options = options
         self._new_id = new_id
         self._now = now
         self._tls = TlsContexts(options.tls)
-        self._fence = Fence(options.deny_networks)
+        self._fence = fence or Fence(options.deny_networks, options.allow_networks)
         self._session: aiohttp.ClientSession | None = None
 
     def destination(self, delivery: Delivery) -> Destination:
@@ -177,7 +179,7 @@ def failure(error: Exception) -> DeliveryError:
         return DeliveryError("tls", getattr(error.certificate_error, "verify_message", "bad certificate"))
     if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, SORTED_FIRST):
         if FENCED in str(error.os_error):
-            return DeliveryError("fenced", FENCED, permanent=True)
+            return DeliveryError("fenced", str(error.os_error), permanent=True)
         return DeliveryError("connect", error.strerror or type(error.os_error).__name__)
     for kinds, reason, text in FAILURES:
         if isinstance(error, kinds):

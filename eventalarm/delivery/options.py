@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+from collections.abc import Iterable
 from typing import Any
 
 from eventalarm.conf import DELIVERY_GROUP
@@ -43,20 +44,39 @@ class DeliveryOptions:
     pack_window: float = 0.0
     pack_limit: int = 100
     deny_networks: tuple[Network, ...] = ()
+    allow_networks: tuple[Network, ...] = ()
+    action_schemes: frozenset[str] | None = None
     tls: TlsOptions = TlsOptions()
 
 
 def from_conf(conf: Any) -> DeliveryOptions:
     """Read the options from *conf*, where ours and Aodh's are registered.
 
-    :raises InvalidOption: when a network of ``deny_networks`` is not one.
+    :raises InvalidOption: when a network of ``deny_networks`` or ``allow_networks`` cannot be read.
     """
     group = conf[DELIVERY_GROUP]
-    plain = [f.name for f in dataclasses.fields(DeliveryOptions) if f.name not in ("deny_networks", "tls")]
-    networks = tuple(_network(text) for text in group.deny_networks)
+    made = {"deny_networks", "allow_networks", "action_schemes", "tls"}
+    plain = {f.name for f in dataclasses.fields(DeliveryOptions)} - made
     return DeliveryOptions(
-        **{name: group[name] for name in plain}, deny_networks=networks, tls=tls_options(conf)
+        **{name: group[name] for name in plain},
+        deny_networks=networks("deny_networks", group.deny_networks),
+        allow_networks=networks("allow_networks", group.allow_networks),
+        action_schemes=frozenset(scheme.lower() for scheme in group.action_schemes),
+        tls=tls_options(conf),
     )
+
+
+def networks(option: str, texts: Iterable[str], group: str = DELIVERY_GROUP) -> tuple[Network, ...]:
+    """Return the networks that *option* lists.
+
+    :raises InvalidOption: naming *option*, when one of *texts* is not a network.
+    """
+    try:
+        return tuple(ipaddress.ip_network(text.strip(), strict=False) for text in texts)
+    except ValueError as exc:
+        raise InvalidOption(
+            f"[{group}] {option}", str(exc), "write networks like 169.254.0.0/16 or fe80::/10"
+        ) from exc
 
 
 def tls_options(conf: Any) -> TlsOptions:
@@ -67,12 +87,3 @@ def tls_options(conf: Any) -> TlsOptions:
         certificate=conf.rest_notifier_certificate_file or "",
         key=conf.rest_notifier_certificate_key or "",
     )
-
-
-def _network(text: str) -> Network:
-    try:
-        return ipaddress.ip_network(text.strip(), strict=False)
-    except ValueError as exc:
-        raise InvalidOption(
-            f"[{DELIVERY_GROUP}] deny_networks", str(exc), "write networks like 169.254.0.0/16 or fe80::/10"
-        ) from exc

@@ -11,7 +11,7 @@ from oslo_log import log
 from oslo_utils import netutils
 from stevedore import driver
 
-from eventalarm.delivery import action
+from eventalarm.delivery import action, plugin_log
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.ports import Destination
 from eventalarm.delivery.threads import Threads
@@ -32,7 +32,8 @@ class PluginSender:
     """Calls a plugin as Aodh's notifier does; one scheme's plugin cannot disturb another's.
 
     A plugin is loaded for its first delivery, so one that needs Keystone disturbs nobody who does not use
-    it. What a plugin returns means nothing: only an exception or silence is a failure.
+    it. What a plugin returns means nothing. It failed if it raised, did not return in time, or logged an
+    error: Aodh's plugins for Zaqar and Heat log that the service refused, and return.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class PluginSender:
         """Let the plugin notify.
 
         :raises DeliveryError: ``unknown_scheme`` (permanent) without a plugin, ``plugin_unusable`` when it
-            cannot be loaded, ``plugin_error`` when it raised, ``timeout`` and ``busy``.
+            cannot be loaded, ``plugin_error`` when it raised or logged an error, ``timeout`` and ``busy``.
         """
         scheme = action.split(delivery.action).scheme
         if scheme not in self._schemes:
@@ -69,21 +70,24 @@ class PluginSender:
     def _notify(self, scheme: str, delivery: Delivery) -> None:
         plugin = self._loaded(scheme)
         url = netutils.urlsplit(delivery.action)
-        told = delivery.notification
-        try:
-            plugin.notify(
-                url,
-                told.alarm_id,
-                told.alarm_name,
-                told.severity,
-                told.previous,
-                told.current,
-                told.reason,
-                told.reason_data,
-            )
-        except Exception as exc:
-            # Its text may hold the URL with a tenant's secrets.
-            raise DeliveryError("plugin_error", type(exc).__name__) from exc
+        sent = delivery.notification
+        with plugin_log.errors_of(plugin) as errors:
+            try:
+                plugin.notify(
+                    url,
+                    sent.alarm_id,
+                    sent.alarm_name,
+                    sent.severity,
+                    sent.previous,
+                    sent.current,
+                    sent.reason,
+                    sent.reason_data,
+                )
+            except Exception as exc:
+                # Its text may hold the URL with a tenant's secrets.
+                raise DeliveryError("plugin_error", type(exc).__name__) from exc
+        if errors:
+            raise DeliveryError("plugin_error", errors[-1])
 
     def _loaded(self, scheme: str) -> Any:
         with self._loading:

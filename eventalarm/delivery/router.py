@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Final
 
 from eventalarm.delivery import action
 from eventalarm.delivery.ports import Destination, Sender
+from eventalarm.exceptions import DeliveryError
 from eventalarm.model import Delivery
+
+DISABLED: Final = "its scheme is not in [eventalarm_delivery] action_schemes"
 
 
 class Router:
     """Sends by scheme through *senders*; the schemes that they do not name go to *others*.
 
     What goes to a subscriber of the IFA API goes through *subscribers*, whatever its scheme.
+
+    :param enabled: the schemes of actions that are carried out at all; None: every scheme.
     """
 
     def __init__(
-        self, senders: Mapping[str, Sender], others: Sender, subscribers: Sender | None = None
+        self,
+        senders: Mapping[str, Sender],
+        others: Sender,
+        subscribers: Sender | None = None,
+        enabled: Collection[str] | None = None,
     ) -> None:
+        self._enabled = enabled
         self._senders = dict(senders)
         self._others = others
         self._subscribers = subscribers
@@ -29,8 +40,12 @@ class Router:
     async def send(self, delivery: Delivery) -> int | None:
         """Send through the sender in charge.
 
-        :raises DeliveryError: as that sender does.
+        :raises DeliveryError: ``scheme_disabled`` (permanent) for a scheme that is not enabled, and as that
+            sender does.
         """
+        scheme = action.scheme(delivery.action)
+        if self._enabled is not None and not delivery.subscription_id and scheme not in self._enabled:
+            raise DeliveryError("scheme_disabled", DISABLED, permanent=True)
         return await self._sender(delivery).send(delivery)
 
     async def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 from collections.abc import Mapping
 from typing import Any
@@ -92,8 +91,8 @@ class Notifications:
 
     def sender(self, delivery: DeliveryOptions) -> SubscriberSender:
         """Return the sender to subscribers: like a webhook's, behind the fence of callbacks."""
-        fenced = dataclasses.replace(delivery, deny_networks=self._api.callback.deny_networks)
-        return SubscriberSender(self._subscribers, HttpSender(fenced), self._open_secret)
+        http = HttpSender(delivery, fence=self._api.callback.fence)
+        return SubscriberSender(self._subscribers, http, self._open_secret)
 
     def notifier(self, worker: Worker) -> Notifier:
         """Return the thread, not started yet, that looks after subscribers; *worker* sends for it."""

@@ -11,7 +11,6 @@ import aiohttp
 import yarl
 
 from eventalarm.delivery.action import http_url
-from eventalarm.delivery.fence import Fence
 from eventalarm.delivery.http import failure
 from eventalarm.delivery.tls import TlsContexts
 from eventalarm.exceptions import DeliveryError, EventAlarmError
@@ -108,7 +107,7 @@ class Callbacks:
         if params.get("userName"):
             headers["Authorization"] = basic(params["userName"], params.get("password"))
         connector = aiohttp.TCPConnector(
-            socket_factory=Fence(self._options.deny_networks).socket,
+            socket_factory=self._options.fence.socket,
             ssl=self._tls.for_query(url.raw_query_string),
         )
         timeout = aiohttp.ClientTimeout(total=self._options.timeout)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 from typing import Any
 
-from eventalarm.conf import GROUP
+from eventalarm.conf import DELIVERY_GROUP, GROUP
 from eventalarm.conf_ifa import IFA_GROUP
-from eventalarm.delivery.options import TlsOptions, tls_options
-from eventalarm.exceptions import InvalidOption
+from eventalarm.delivery.fence import Fence
+from eventalarm.delivery.options import TlsOptions, networks, tls_options
 from eventalarm.ifa_shim.record import Severity
 from eventalarm.ifa_shim.settings import (
     CAUSES,
@@ -21,8 +20,6 @@ from eventalarm.ifa_shim.settings import (
     read_severities,
 )
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 
 @dataclasses.dataclass(frozen=True)
 class CallbackOptions:
@@ -31,7 +28,7 @@ class CallbackOptions:
     test: bool
     timeout: float
     schemes: frozenset[str]
-    deny_networks: tuple[Network, ...]
+    fence: Fence
     credentials_key: str
     max_subscriptions: int
     tls: TlsOptions
@@ -83,7 +80,7 @@ def api_options(conf: Any) -> ApiOptions:
             test=group.test_callback,
             timeout=group.callback_timeout,
             schemes=frozenset(scheme.lower() for scheme in group.callback_schemes),
-            deny_networks=tuple(map(_network, group.callback_deny_networks)),
+            fence=_fence(conf),
             credentials_key=group.credentials_key,
             max_subscriptions=group.max_subscriptions,
             tls=tls_options(conf),
@@ -91,9 +88,11 @@ def api_options(conf: Any) -> ApiOptions:
     )
 
 
-def _network(text: str) -> Network:
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError as exc:
-        option = f"[{IFA_GROUP}] callback_deny_networks"
-        raise InvalidOption(option, str(exc), "write networks like 169.254.0.0/16 or fe80::/10") from exc
+def _fence(conf: Any) -> Fence:
+    """Return the egress filter of callbacks: that of webhooks, and what is denied to callbacks besides."""
+    delivery = conf[DELIVERY_GROUP]
+    return Fence(
+        networks("deny_networks", delivery.deny_networks),
+        networks("allow_networks", delivery.allow_networks),
+        networks("callback_deny_networks", conf[IFA_GROUP].callback_deny_networks, IFA_GROUP),
+    )

@@ -176,7 +176,8 @@ def _aodh_sections(data: DataDir, paste: str) -> Sections:
         },
         "database": {"connection": f"sqlite:///{data.database}", "max_retries": "1"},
         "api": {"auth_mode": "noauth", "paste_config": paste},
-        # A consumer of notifications will be on this machine.
+        # Consumers of webhooks and notifications will be on this machine.
+        "eventalarm_delivery": {"allow_networks": "127.0.0.0/8,::1/128"},
         "eventalarm_ifa": {"auth_mode": "noauth", "callback_deny_networks": "169.254.0.0/16,fe80::/10"},
         "eventalarm_ingest": {"auth_mode": "noauth"},
         "oslo_policy": {"policy_file": str(data.path / "policy.yaml")},

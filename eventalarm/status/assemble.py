@@ -25,6 +25,8 @@ from eventalarm.storage.signs import living
 
 LOOPBACK = "127.0.0.1"
 DISCARD_PORT = 9
+# An address of the documentation network (RFC 5737): the way to it is the default route.
+ANYWHERE = "192.0.2.1"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,11 +134,13 @@ class Checkup:
 
     def _canary(self, database: Database) -> Finding:
         settings = delivery_options.from_conf(self._conf)
-        host, port = self._canary_address(living(database).hosts)
-        if Fence(settings.deny_networks).refuses(host):
+        fence = Fence(settings.deny_networks, settings.allow_networks)
+        host, port = self._canary_address(living(database).hosts, fence)
+        denied = fence.refuses(host)
+        if denied:
             return Finding(
                 Level.SKIPPED,
-                f"the fence ([eventalarm_delivery] deny_networks) denies webhooks to {host}",
+                f"{denied} denies webhooks to {host}",
                 "name another address of this host: --canary-address",
             )
         group = self._conf[GROUP]
@@ -157,23 +161,31 @@ class Checkup:
         finally:
             transport.cleanup()
 
-    def _canary_address(self, hosts: tuple[str, ...]) -> tuple[str, int]:
-        """Return where listeners on *hosts* reach us: the loopback interface if they are all here."""
+    def _canary_address(self, hosts: tuple[str, ...], fence: Fence) -> tuple[str, int]:
+        """Return where listeners on *hosts* reach us, by an address that *fence* lets pass if there is one.
+
+        That is the loopback interface if they are all here.
+        """
         if self._wishes.canary_address:
             host, _, port = self._wishes.canary_address.partition(":")
             return host, int(port or 0)
-        if set(hosts) <= {socket.gethostname()}:
-            return LOOPBACK, 0
-        return _own_address(bus.transport_url(self._conf)), 0
+        candidates = [LOOPBACK] if set(hosts) <= {socket.gethostname()} else []
+        candidates.extend(_own_addresses(bus.transport_url(self._conf)))
+        return next((address for address in candidates if not fence.refuses(address)), candidates[0]), 0
 
 
-def _own_address(url: object) -> str:
-    """Return our address on the way to the broker, to which listeners have one, too; nothing is sent."""
-    for host in getattr(url, "hosts", ()):
+def _own_addresses(url: object) -> list[str]:
+    """Return our addresses on the way to the broker, to which listeners have one, too, and to anywhere.
+
+    Nothing is sent.
+    """
+    places = [(host.hostname, host.port or DISCARD_PORT) for host in getattr(url, "hosts", ())]
+    found = []
+    for place in (*places, (ANYWHERE, DISCARD_PORT)):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
-                probe.connect((host.hostname, host.port or DISCARD_PORT))
+                probe.connect(place)
             except OSError:
                 continue
-            return str(probe.getsockname()[0])
-    return LOOPBACK
+            found.append(str(probe.getsockname()[0]))
+    return found or [LOOPBACK]

@@ -91,6 +91,7 @@ class IfaApi:
         for name, value in aodh.items():
             conf.set_override(name, value)
         settings = {"auth_mode": "noauth", "callback_deny_networks": [], **overrides}
+        conf.set_override("allow_networks", ["127.0.0.0/8", "::1/128"], group="eventalarm_delivery")
         for name, value in settings.items():
             conf.set_override(name, value, group="eventalarm_ifa")
         self.conf = conf

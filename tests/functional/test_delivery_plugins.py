@@ -10,13 +10,15 @@ import oslo_messaging
 import pytest
 from aodh import keystone_client
 from aodh import opts as aodh_opts
+from aodh.notifier import rest
 from keystoneauth1 import loading
 from oslo_config import cfg
 
 from eventalarm import bus
+from eventalarm import conf as our_options
 from eventalarm.delivery.aodh_topic import EVENT_TYPE, AodhTopicSender
 from eventalarm.delivery.http import HttpSender
-from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.options import DeliveryOptions, from_conf
 from eventalarm.delivery.plugins import PluginSender, installed
 from eventalarm.delivery.router import Router
 from eventalarm.delivery.threads import Threads
@@ -37,6 +39,15 @@ def conf():
     conf([])
     conf.register_opts(loading.get_auth_plugin_conf_options("password"), group="service_credentials")
     return conf
+
+
+def build_options():
+    """Return the default options of delivery."""
+    made = cfg.ConfigOpts()
+    our_options.register_opts(made)
+    made.register_opts(rest.OPTS)
+    made([], default_config_files=[])
+    return from_conf(made)
 
 
 def attempt(sender, item):
@@ -112,6 +123,93 @@ def test_an_error_of_a_plugin_is_a_failed_attempt_and_tells_no_secret(conf):
     assert (error.reason, error.detail, error.permanent) == ("plugin_error", "ValueError", False)
 
 
+SIGNED = "zaqar://?queue_name=q&project_id=p&paths=/v2/queues/q/messages&methods=POST,PUT&expires=2099-01-01T00:00:00&signature=secret"
+
+
+def zaqar(conf, sink):
+    """Return a sender whose real Zaqar plugin, with the real zaqarclient, finds *sink* in place of Zaqar."""
+    sender = PluginSender(conf, DeliveryOptions(total_timeout=20.0, plugin_threads=2))
+    sender._loaded("zaqar")._zendpoint = sink.url("/")
+    return sender
+
+
+def test_what_zaqar_refuses_is_not_delivered(conf, webhook_sink):
+    refusal = json.dumps({"title": "Forbidden", "description": "the signature expired"}).encode()
+    messages = "/v2/queues/q/messages"
+    webhook_sink.behave(messages, statuses=[403], body=refusal, headers={"Content-Type": "application/json"})
+    error = attempt(zaqar(conf, webhook_sink), make_delivery(SIGNED))
+    assert (error.reason, error.permanent) == ("plugin_error", False)
+    assert "Failed to post message to Zaqar queue" in error.detail
+    assert "secret" not in error.detail
+    assert len(webhook_sink.at(messages)) == 1
+
+
+def test_what_zaqar_takes_is_delivered(conf, webhook_sink):
+    answer = json.dumps({"resources": ["/v2/queues/q/messages/1"]}).encode()
+    messages = "/v2/queues/q/messages"
+    webhook_sink.behave(messages, statuses=[201], body=answer, headers={"Content-Type": "application/json"})
+    assert attempt(zaqar(conf, webhook_sink), make_delivery(SIGNED)) is None
+    (posted,) = webhook_sink.at(messages)
+    assert posted.json["messages"][0]["body"]["current"] == "alarm"
+
+
+def test_zaqar_without_an_endpoint_or_a_topic_fails(conf):
+    for action in (SIGNED, "zaqar://?topic=heal&subscriber=http%3A//192.0.2.1/x", "zaqar://"):
+        error = attempt(PluginSender(conf, OPTIONS), make_delivery(action))
+        assert (error.reason, error.permanent) == ("plugin_error", False)
+
+
+def test_heat_without_a_stack_fails(conf):
+    error = attempt(PluginSender(conf, OPTIONS), make_delivery("trust+heat://trust-id"))
+    assert (error.reason, error.detail) == (
+        "plugin_error",
+        "stack_id and asg_id must exist to notify alarm %s",
+    )
+
+
+def test_only_errors_of_the_plugin_in_its_own_call_fail_it(conf):
+    """Errors of other packages, of other threads, and warnings are no failure of the plugin."""
+    own = logging.getLogger(f"{Troubled.__module__}.own")
+
+    def trouble(*args):
+        own.warning("only a warning")
+        logging.getLogger("urllib3").error("retried, then it went well")
+        other = threading.Thread(target=own.error, args=("of somebody else",))
+        other.start()
+        other.join()
+
+    sender = PluginSender(conf, OPTIONS)
+    sender._plugins["test"] = Troubled(trouble)
+    assert attempt(sender, make_delivery("test://x")) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments", "detail"),
+    [
+        ("refused: %s", ("secret",), "refused: %s"),
+        ("refused: zaqar://?signature=secret", (), f"{__name__}.own logged an error"),
+        ("the service refused", (), "the service refused"),
+    ],
+)
+def test_an_error_that_a_plugin_logs_tells_no_secret(conf, message, arguments, detail):
+    own = logging.getLogger(f"{Troubled.__module__}.own")
+    sender = PluginSender(conf, OPTIONS)
+    sender._plugins["test"] = Troubled(lambda *args: own.error(message, *arguments))
+    error = attempt(sender, make_delivery("test://x"))
+    assert (error.reason, error.detail) == ("plugin_error", detail)
+
+
+def test_a_plugin_whose_logger_does_not_propagate_fails_all_the_same(conf):
+    own = logging.getLogger(f"{Troubled.__module__}.apart")
+    own.propagate = False
+    sender = PluginSender(conf, OPTIONS)
+    sender._plugins["test"] = Troubled(lambda *args: own.error("refused"))
+    try:
+        assert attempt(sender, make_delivery("test://x")).reason == "plugin_error"
+    finally:
+        own.propagate = True
+
+
 def test_a_hung_plugin_holds_its_own_threads_and_nothing_else(conf):
     release = threading.Event()
     options = DeliveryOptions(total_timeout=0.2, plugin_threads=2)
@@ -168,6 +266,18 @@ def test_the_scheme_decides_who_sends(conf, webhook_sink):
     assert places["log://a"] == places["log://b"]
     assert places["log://a"].limit == OPTIONS.plugin_threads
     assert attempt(router, make_delivery(webhook_sink.url("/"))) == 200
+
+
+def test_a_scheme_that_is_not_enabled_is_given_up_at_once(conf):
+    """Aodh's test plugin keeps every notification in memory; by default it gets none."""
+    default = build_options().action_schemes
+    assert {"http", "https", "log", "zaqar", "trust+heat", "sol003+https"} <= default
+    plugins = PluginSender(conf, OPTIONS)
+    plugins._plugins["test"] = Troubled(pytest.fail)
+    error = attempt(Router({}, plugins, enabled=default), make_delivery("test://x"))
+    assert (error.reason, error.permanent) == ("scheme_disabled", True)
+    assert "[eventalarm_delivery] action_schemes" in error.detail
+    assert attempt(Router({}, plugins, enabled=default), make_delivery("LOG://x")) is None
 
 
 # ---- trust+http

@@ -148,7 +148,7 @@ def test_a_canary_that_does_not_arrive_leaves_nothing_and_says_where_it_stopped(
 
 
 def test_a_fenced_canary_does_not_fly(spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str) -> None:
-    fence = {"deny_networks": "127.0.0.0/8"}
+    fence = {"deny_networks": "127.0.0.0/8", "allow_networks": ""}
     cloud = Cloud(spawn, tmp_path, our_sqlite_url, "fake://", eventalarm_delivery=fence)
     with cloud.database.begin() as connection:
         row = {"worker_id": "w", "host": "elsewhere", "expires_at": cloud.database.now().replace(year=2999)}
