@@ -12,6 +12,7 @@ from eventalarm.evaluator.ledger import Ledger
 from eventalarm.evaluator.timekeeper import Timekeeper
 from eventalarm.model import Alarm, Transition
 from eventalarm.storage import timers
+from eventalarm.storage.events import EventTexts
 from eventalarm.storage.transitions import Picture, StateChange, Transaction
 
 S = TypeVar("S")
@@ -57,6 +58,8 @@ class Books(Generic[S]):
         keeper: Timekeeper | None,
         picture: Picture,
         now: datetime.datetime,
+        *,
+        texts: EventTexts | None = None,
     ) -> tuple[S, list[Transition]]:
         """Write everything; return what the courier submits after the commit, and what was recorded."""
         outcome = ledger.outcome()
@@ -64,7 +67,7 @@ class Books(Generic[S]):
         transaction.write_occurrences(
             outcome.occurrences, known=outcome.known, superseded=frozenset(outcome.superseded)
         )
-        transaction.write_transitions(outcome.transitions)
+        transaction.write_transitions(outcome.transitions, texts or EventTexts())
         self._write_states(transaction, outcome.state_changes, now)
         if keeper is not None:
             puts, gone = keeper.changes()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from eventalarm.model import Delivery, DeliveryState, JSONDict, Notification
+from eventalarm.storage import events
 from eventalarm.storage.tables import delivery, transition
 from eventalarm.storage.text import clean
 
 UNFINISHED: Final = (DeliveryState.PENDING.value, DeliveryState.LEASED.value)
 _NOTIFIED: Final = (
-    *("alarm_name", "severity", "previous", "current", "reason", "event"),
+    *("alarm_name", "severity", "previous", "current", "reason", "event", "event_id"),
     *("kind", "occurrence_id", "managed_object", "raised_count"),
 )
 
@@ -64,10 +66,14 @@ def read(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Deliv
         .where(which)
         .order_by(delivery.c.seq)
     )
-    return [_delivery(row._mapping) for row in connection.execute(query)]
+    rows = [row._mapping for row in connection.execute(query)]
+    # Those of one event share what was read of it: it may be large, and they many.
+    stored = events.bodies(connection, [row["event_id"] for row in rows])
+    shared = {name: _event(said) for name, said in stored.items()}
+    return [_delivery(row, shared) for row in rows]
 
 
-def _delivery(row: sa.RowMapping) -> Delivery:
+def _delivery(row: sa.RowMapping, shared: Mapping[str, Any]) -> Delivery:
     notification = Notification(
         alarm_name=row["alarm_name"] or "",
         alarm_id=row["alarm_id"],
@@ -76,7 +82,7 @@ def _delivery(row: sa.RowMapping) -> Delivery:
         current=row["current"] or "",
         reason=row["reason"] or "",
         reason_data=reason_data(
-            _event(row["event"]),
+            shared.get(row["event_id"], {}) if row["event_id"] else _event(row["event"]),
             kind=row["kind"],
             occurrence_id=row["occurrence_id"],
             managed_object=row["managed_object"],
@@ -102,5 +108,5 @@ def _delivery(row: sa.RowMapping) -> Delivery:
 def _event(text: str | None) -> Any:
     try:
         return json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}

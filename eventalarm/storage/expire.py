@@ -1,4 +1,4 @@
-"""The end of old records: finished deliveries, their transitions, cleared occurrences and dead workers.
+"""The end of old records: finished deliveries, transitions, events, cleared occurrences and dead workers.
 
 Safe beside running listeners. What is removed can never come back to life: a finished delivery is checked
 again as it is removed, a transition gets its deliveries only in the transaction that records it, and an
@@ -19,7 +19,16 @@ import tenacity
 from eventalarm.exceptions import Retryable
 from eventalarm.model import DeliveryState
 from eventalarm.storage.database import Database
-from eventalarm.storage.tables import acknowledgement, alarm, delivery, occurrence, timer, transition, worker
+from eventalarm.storage.tables import (
+    acknowledgement,
+    alarm,
+    delivery,
+    event,
+    occurrence,
+    timer,
+    transition,
+    worker,
+)
 
 FINISHED: Final = (DeliveryState.DELIVERED.value, DeliveryState.FAILED.value)
 TRIES: Final = 8
@@ -48,6 +57,10 @@ def _none(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
 _NO_ALARM: Final = _none(alarm.c.alarm_id == occurrence.c.alarm_id)
 _NO_TRANSITION: Final = _none(transition.c.occurrence_id == occurrence.c.occurrence_id)
 _NO_DELIVERY: Final = _none(delivery.c.transition_id == transition.c.transition_id)
+# By the index of transitions that there is; another transaction may have stored the same message again.
+_NOT_NAMED: Final = _none(
+    transition.c.message_id == event.c.message_id, transition.c.event_id == event.c.event_id
+)
 _NOT_RAISED_NOW: Final = _none(
     occurrence.c.occurrence_id == transition.c.occurrence_id,
     occurrence.c.raised,
@@ -55,7 +68,8 @@ _NOT_RAISED_NOW: Final = _none(
     sa.exists().where(alarm.c.alarm_id == occurrence.c.alarm_id),
 )
 
-# In this order: a transition stays while a delivery needs it, an occurrence while it has transitions.
+# In this order: a transition stays while a delivery needs it, an event and an occurrence while they have
+# transitions.
 SWEEPS: Final = (
     Sweep("deliveries", delivery.c.seq, delivery.c.finished_at, delivery.c.state.in_(FINISHED)),
     Sweep(
@@ -64,6 +78,7 @@ SWEEPS: Final = (
         transition.c.recorded_at,
         others=sa.and_(_NO_DELIVERY, _NOT_RAISED_NOW),
     ),
+    Sweep("events", event.c.event_id, event.c.recorded_at, others=_NOT_NAMED),
     Sweep(
         "occurrences",
         occurrence.c.occurrence_id,

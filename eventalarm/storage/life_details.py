@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from eventalarm.model import Kind
 from eventalarm.storage.database import Database
+from eventalarm.storage.events import EVENT_TEXT, STORED
 from eventalarm.storage.tables import alarm, alarm_history, occurrence, transition
 
 RECORDS_PER_ALARM: Final = 1000
@@ -49,9 +50,13 @@ class LifeDetails:
         """Return the transitions that raised and cleared each occurrence, with their events."""
         if not occurrence_ids:
             return []
-        query = sa.select(*TRANSITION_COLUMNS, transition.c.event).where(
-            transition.c.occurrence_id.in_(sorted(occurrence_ids)),
-            transition.c.kind.in_([Kind.RAISED.value, Kind.CLEARED.value]),
+        query = (
+            sa.select(*TRANSITION_COLUMNS, EVENT_TEXT)
+            .select_from(STORED)
+            .where(
+                transition.c.occurrence_id.in_(sorted(occurrence_ids)),
+                transition.c.kind.in_([Kind.RAISED.value, Kind.CLEARED.value]),
+            )
         )
         return [dict(row._mapping) for row in self._all(query)]
 
@@ -103,10 +108,14 @@ class LifeDetails:
     ) -> list[Document]:
         """Return the transitions of an alarm on one managed object, the oldest first, with their events."""
         order = (transition.c.recorded_at, transition.c.transition_id)
-        query = sa.select(*TRANSITION_COLUMNS, transition.c.event).where(
-            transition.c.alarm_id == alarm_id,
-            transition.c.managed_object == managed_object,
-            transition.c.kind != Kind.LATE.value,
+        query = (
+            sa.select(*TRANSITION_COLUMNS, EVENT_TEXT)
+            .select_from(STORED)
+            .where(
+                transition.c.alarm_id == alarm_id,
+                transition.c.managed_object == managed_object,
+                transition.c.kind != Kind.LATE.value,
+            )
         )
         if after is not None:
             query = query.where(

@@ -67,7 +67,7 @@ class JsonText(sa.types.TypeDecorator[Any]):
             return []
         try:
             return None if value is None else json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 
@@ -141,6 +141,20 @@ occurrence = sa.Table(
     **OWN_TABLE_ARGS,
 )
 
+# What an event that caused several transitions holds, written once for each transaction instead of once for
+# each of them. ``message_id`` is that of the transitions, by whose index the expirer finds them.
+event = sa.Table(
+    "eventalarm_event",
+    metadata,
+    sa.Column("event_id", ID, primary_key=True),
+    sa.Column("message_id", KEY, nullable=False),
+    sa.Column("recorded_at", UtcDateTime, nullable=False),
+    sa.Column("body", LONG_TEXT, nullable=False),
+    sa.Index("ix_eventalarm_event_recorded", "recorded_at"),
+    **OWN_TABLE_ARGS,
+)
+
+# ``event`` is the event that caused it, or NULL where ``event_id`` names a row of ``eventalarm_event``.
 transition = sa.Table(
     "eventalarm_transition",
     metadata,
@@ -159,7 +173,8 @@ transition = sa.Table(
     sa.Column("event_type", KEY, nullable=False),
     sa.Column("event_time", UtcDateTime, nullable=False),
     sa.Column("recorded_at", UtcDateTime, nullable=False),
-    sa.Column("event", LONG_TEXT, nullable=False),
+    sa.Column("event", LONG_TEXT),
+    sa.Column("event_id", ID),
     sa.Column("raised_count", sa.Integer),
     sa.UniqueConstraint("alarm_id", "managed_object", "message_id", name="uq_eventalarm_transition_once"),
     sa.Index("ix_eventalarm_transition_message", "message_id", "alarm_id"),

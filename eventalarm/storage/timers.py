@@ -128,7 +128,10 @@ def _timer(row: Any) -> Timer:
 
 
 def _event(said: str | None) -> JSONDict | None:
-    found = json.loads(said) if said else None
+    try:
+        found = json.loads(said) if said else None
+    except (ValueError, RecursionError):
+        return None
     return found if isinstance(found, dict) else None
 
 

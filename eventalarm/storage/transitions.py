@@ -11,7 +11,7 @@ import functools
 import json
 import re
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -20,7 +20,16 @@ from eventalarm.model import Alarm, Occurrence, Transition
 from eventalarm.storage import text
 from eventalarm.storage.alarms import ROW_COLUMNS, in_chunks, to_alarm
 from eventalarm.storage.delivery_rows import UNFINISHED
-from eventalarm.storage.tables import alarm, alarm_history, delivery, occurrence, subscription, transition
+from eventalarm.storage.events import EventTexts, to_rows
+from eventalarm.storage.tables import (
+    alarm,
+    alarm_history,
+    delivery,
+    event,
+    occurrence,
+    subscription,
+    transition,
+)
 from eventalarm.storage.upsert import upserts
 
 STATE_TRANSITION: Final = "state transition"
@@ -80,6 +89,7 @@ ELSEWHERE: Final = sa.select(alarm_history.c.alarm_id, alarm_history.c.detail).w
 )
 SUPERSEDE: Final = occurrence.update().where(occurrence.c.occurrence_id.in_(_IDS)).values(latest=None)
 PUT_LIVES: Final = upserts(occurrence, key="occurrence_id")
+ADD_EVENTS: Final = event.insert()
 ADD_TRANSITIONS: Final = transition.insert()
 ADD_HISTORY: Final = alarm_history.insert()
 SET_STATE: Final = (
@@ -203,11 +213,20 @@ class Transaction:
             rows = [_occurrence_row(o, o.occurrence_id not in superseded) for o in changed]
             self.connection.execute(PUT_LIVES[self.connection.dialect.name], rows)
 
-    def write_transitions(self, transitions: Iterable[Transition]) -> None:
-        """Record transitions; unique per alarm, managed object and message."""
-        rows = [_transition_row(t) for t in transitions]
-        if rows:
-            self.connection.execute(ADD_TRANSITIONS, rows)
+    def write_transitions(self, transitions: Sequence[Transition], texts: EventTexts) -> None:
+        """Record transitions; unique per alarm, managed object and message.
+
+        An event that caused one of them is written with it, one that caused several apart, once.
+        """
+        if not transitions:
+            return
+        stored = to_rows(transitions, texts)
+        if stored.rows:
+            self.connection.execute(ADD_EVENTS, stored.rows)
+        rows = [
+            _transition_row(t) | columns for t, columns in zip(transitions, stored.of_transition, strict=True)
+        ]
+        self.connection.execute(ADD_TRANSITIONS, rows)
 
     def write_states(self, changes: Mapping[str, StateChange], now: datetime.datetime) -> None:
         """Write the columns that the evaluator owns, and no others (G4)."""
@@ -274,7 +293,6 @@ def _transition_row(t: Transition) -> dict[str, Any]:
         "event_type": text.key(t.event.event_type),
         "event_time": t.event_time,
         "recorded_at": t.recorded_at,
-        "event": text.event_json(t.event.body),
         "raised_count": t.raised_count,
     }
 

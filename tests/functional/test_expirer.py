@@ -108,6 +108,7 @@ def test_what_goes_and_what_stays(opened: database.Database) -> None:
     assert removed == {
         "deliveries": 2,
         "transitions": 4,
+        "events": 0,
         "occurrences": 0,
         "occurrences of deleted alarms": 0,
         "acknowledgements of deleted alarms": 1,
@@ -210,6 +211,7 @@ def test_the_command(aodh_sqlite_url: str, tmp_path: pathlib.Path) -> None:
     assert counts == {
         "  deliveries": "0",
         "  transitions": "1",
+        "  events": "0",
         "  occurrences": "0",
         "  occurrences of deleted alarms": "0",
         "  acknowledgements of deleted alarms": "0",

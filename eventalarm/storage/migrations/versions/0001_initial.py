@@ -36,6 +36,7 @@ def upgrade() -> None:
     steps.create_index("eventalarm_ix_alarm_project_state", "alarm", "project_id", "state", "alarm_id")
     steps.create_index("eventalarm_ix_alarm_state", "alarm", "state", "alarm_id")
     _create_occurrence()
+    _create_event()
     _create_transition()
     _create_delivery()
     _create_worker()
@@ -74,6 +75,19 @@ def _create_occurrence() -> None:
     steps.create_index("ix_eventalarm_occurrence_all", name, "raised", "raised_at")
 
 
+def _create_event() -> None:
+    name = "eventalarm_event"
+    steps.create_table(
+        name,
+        sa.Column("event_id", ID, primary_key=True),
+        sa.Column("message_id", KEY, nullable=False),
+        sa.Column("recorded_at", MOMENT, nullable=False),
+        sa.Column("body", LONG_TEXT, nullable=False),
+        **OPTIONS,
+    )
+    steps.create_index("ix_eventalarm_event_recorded", name, "recorded_at")
+
+
 def _create_transition() -> None:
     name = "eventalarm_transition"
     steps.create_table(
@@ -93,7 +107,8 @@ def _create_transition() -> None:
         sa.Column("event_type", KEY, nullable=False),
         sa.Column("event_time", MOMENT, nullable=False),
         sa.Column("recorded_at", MOMENT, nullable=False),
-        sa.Column("event", LONG_TEXT, nullable=False),
+        sa.Column("event", LONG_TEXT),
+        sa.Column("event_id", ID),
         sa.Column("raised_count", sa.Integer),
         sa.UniqueConstraint("alarm_id", "managed_object", "message_id", name="uq_eventalarm_transition_once"),
         **OPTIONS,

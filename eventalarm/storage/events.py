@@ -1,0 +1,78 @@
+"""Events as they are stored: encoded once, and written once where one event caused several transitions."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from eventalarm.model import Event, JSONDict, Transition
+from eventalarm.storage import text
+from eventalarm.storage.tables import event, transition
+
+# The event of a transition, wherever it is; for statements that join STORED.
+EVENT_TEXT: Final = sa.func.coalesce(transition.c.event, event.c.body).label("event")
+STORED: Final = transition.outerjoin(event, event.c.event_id == transition.c.event_id)
+_BODIES: Final = sa.select(event.c.event_id, event.c.body).where(
+    event.c.event_id.in_(sa.bindparam("ids", expanding=True))
+)
+
+
+class EventTexts:
+    """The JSON of events, each made once; for the events of one batch, which it keeps alive.
+
+    :param limit: bytes that one may take; see :func:`eventalarm.storage.text.event_json`.
+    """
+
+    def __init__(self, limit: int = text.EVENT_LENGTH) -> None:
+        self._limit = limit
+        self._texts: dict[int, tuple[Event, str]] = {}
+
+    def __call__(self, of: Event) -> str:
+        """Return the JSON of an event."""
+        known = self._texts.get(id(of))
+        if known is None:
+            known = self._texts[id(of)] = (of, text.event_json(of.body, self._limit))
+        return known[1]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StoredEvents:
+    """Rows of events, and the columns ``event`` and ``event_id`` of each transition."""
+
+    rows: list[JSONDict]
+    of_transition: list[JSONDict]
+
+
+def to_rows(transitions: Sequence[Transition], texts: EventTexts) -> StoredEvents:
+    """Return what must be written for the events of *transitions*."""
+    uses = Counter(id(t.event) for t in transitions)
+    rows: dict[int, JSONDict] = {}
+    columns: list[JSONDict] = []
+    for t in transitions:
+        if uses[id(t.event)] == 1:
+            columns.append({"event": texts(t.event), "event_id": None})
+            continue
+        row = rows.get(id(t.event))
+        if row is None:
+            row = rows[id(t.event)] = {
+                "event_id": str(uuid.uuid4()),
+                "message_id": text.key(t.event.message_id),
+                "recorded_at": t.recorded_at,
+                "body": texts(t.event),
+            }
+        columns.append({"event": None, "event_id": row["event_id"]})
+    return StoredEvents(list(rows.values()), columns)
+
+
+def bodies(connection: sa.Connection, event_ids: Collection[str | None]) -> dict[str, str]:
+    """Return the JSON of stored events by id; one statement, none when no id is given."""
+    ids = sorted({name for name in event_ids if name})
+    if not ids:
+        return {}
+    found: Any = connection.execute(_BODIES, {"ids": ids})
+    return {row.event_id: row.body for row in found}

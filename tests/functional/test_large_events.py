@@ -1,0 +1,103 @@
+"""A large event costs its size once, however many alarms it fires: in the transaction, and in memory."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from eventalarm.delivery.courier import OutboxCourier
+from eventalarm.model import Delivery
+from eventalarm.storage import expire, tables
+from eventalarm.storage.database import Database
+from eventalarm.storage.life_details import LifeDetails
+from eventalarm.storage.outbox import Outbox
+from tests.builders import event_body, rule
+from tests.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database, read_table
+
+SIZE = 200_000
+ALARMS = 30
+
+
+class Nobody:
+    """A delivery worker without a lease: what is enqueued waits for others."""
+
+    owner = None
+
+    def submit(self, owner: str, deliveries: Sequence[Delivery], waiting: Iterable[str] = ()) -> None:
+        """Nothing is leased, so nothing is submitted."""
+
+
+@pytest.fixture
+def database(aodh_database_url: str) -> Iterator[Database]:
+    with open_database(aodh_database_url) as opened:
+        rows = (alarm_row(f"alarm-{n}", rule=rule("*", state="error")) for n in range(ALARMS))
+        insert_alarms(opened, *rows)
+        yield opened
+
+
+def _length(value: Any) -> int:
+    if isinstance(value, dict):
+        return sum(map(_length, value.values()))
+    if isinstance(value, list | tuple):
+        return sum(map(_length, value))
+    return len(value) if isinstance(value, str) else 0
+
+
+def large(**traits: Any) -> dict[str, Any]:
+    return event_body(resource_id="vm-1", state="error", raw={"big": "x" * SIZE}, **traits)
+
+
+def test_an_event_is_written_and_read_once_for_all_its_alarms(database: Database) -> None:
+    """Red when each transition carries the event: 30 times its size."""
+    written = 0
+
+    @sa.event.listens_for(database.engine, "before_cursor_execute")
+    def count(_: object, __: object, ___: str, parameters: Any, *____: object) -> None:
+        nonlocal written
+        written += _length(parameters)
+
+    outbox = Outbox(database)
+    engine = EngineHarness(database, courier=OutboxCourier(outbox, Nobody()))
+    body = large()
+    assert engine.process(body).reasons == {"raised": ALARMS}
+    assert SIZE < written < 3 * SIZE
+    outbox.register("me", "host", 60.0)
+    claimed = outbox.claim("me", 100)
+    assert len(claimed) == ALARMS
+    assert all(one.notification.reason_data["event"] == body for one in claimed)
+    assert len({id(one.notification.reason_data["event"]) for one in claimed}) == 1
+
+
+def test_an_event_of_one_alarm_needs_no_row_of_its_own(database: Database) -> None:
+    insert_alarms(database, alarm_row("alone", rule=rule("*", state="lost")))
+    EngineHarness(database).process(event_body(resource_id="vm-2", state="lost"))
+    assert not read_table(database, tables.event)
+    assert read_table(database, tables.transition)[0]["event_id"] is None
+
+
+def test_the_northbound_reads_find_it(database: Database) -> None:
+    EngineHarness(database).process(large())
+    lives = [row["occurrence_id"] for row in read_table(database, tables.occurrence)]
+    found = LifeDetails(database).turning_points(lives)
+    assert len(found) == ALARMS
+    assert all(len(row["event"]) > SIZE for row in found)
+
+
+def test_it_goes_with_the_last_of_its_transitions(database: Database) -> None:
+    EngineHarness(database).process(event_body(resource_id="vm-1", state="error"))
+    with database.begin() as connection:
+        old = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+        connection.execute(sa.update(tables.event).values(recorded_at=old))
+        connection.execute(sa.update(tables.occurrence).values(raised=False, cleared_at=old))
+        some = tables.transition.c.alarm_id != "alarm-0"
+        connection.execute(sa.update(tables.transition).where(some).values(recorded_at=old))
+    keep = datetime.timedelta(days=1)
+    assert expire.expire(database, keep, batch_size=100)["events"] == 0
+    with database.begin() as connection:
+        connection.execute(sa.update(tables.transition).values(recorded_at=old))
+    assert expire.expire(database, keep, batch_size=100)["events"] == 1
+    assert not read_table(database, tables.event)
