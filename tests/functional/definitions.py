@@ -49,6 +49,12 @@ class Converter:
         event = self._converter.to_event("info", body)
         return {trait.name: trait.value for trait in event.traits}
 
+    def traits_of(self, notification: dict[str, Any], ctxt: dict[str, Any]) -> dict[str, Any]:
+        """Return the traits of a whole notification that the caller of *ctxt* caused, by name."""
+        metadata = {"message_id": "m", "timestamp": "2026-11-20 23:01:36.223555"}
+        event = self._converter.to_event("info", {**notification, "ctxt": ctxt, "metadata": metadata})
+        return {trait.name: trait.value for trait in event.traits}
+
     def event(self, notification: dict[str, Any]) -> dict[str, Any]:
         """Return the event of a whole notification, as the publisher writes it."""
         said = {name: notification[name] for name in ("event_type", "payload", "publisher_id")}
