@@ -337,16 +337,38 @@ def of_neutron(name: str, plural: str, owner: str | None) -> dict[str, Any]:
 
 
 NEUTRON = {
-    "port": "ports", "network": "networks", "subnet": "subnets", "subnetpool": "subnetpools", "router": "routers",
-    "floatingip": "floatingips", "security_group": "security_groups", "trunk": "trunks", "policy": "policies",
-    "security_group_rule": "security_group_rules", "address_group": "address_groups", "local_ip": "local_ips",
-    "address_scope": "address_scopes", "rbac_policy": "rbac_policies", "port_forwarding": "port_forwardings",
-    "ndp_proxy": "ndp_proxies", "log": "logs", "metering_label": "metering_labels", "vpnservice": "vpnservices",
-    "firewall": "firewalls", "firewall_group": "firewall_groups", "firewall_policy": "firewall_policies",
-    "firewall_rule": "firewall_rules", "ikepolicy": "ikepolicies", "ipsecpolicy": "ipsecpolicies",
-    "ipsec_site_connection": "ipsec_site_connections", "endpoint_group": "endpoint_groups",
-    "bgpvpn": "bgpvpns", "tap_service": "tap_services", "tap_flow": "tap_flows", "tap_mirror": "tap_mirrors",
-}  # fmt: skip
+    "port": "ports",
+    "network": "networks",
+    "subnet": "subnets",
+    "subnetpool": "subnetpools",
+    "router": "routers",
+    "floatingip": "floatingips",
+    "security_group": "security_groups",
+    "trunk": "trunks",
+    "policy": "policies",
+    "security_group_rule": "security_group_rules",
+    "address_group": "address_groups",
+    "local_ip": "local_ips",
+    "address_scope": "address_scopes",
+    "rbac_policy": "rbac_policies",
+    "port_forwarding": "port_forwardings",
+    "ndp_proxy": "ndp_proxies",
+    "log": "logs",
+    "metering_label": "metering_labels",
+    "vpnservice": "vpnservices",
+    "firewall": "firewalls",
+    "firewall_group": "firewall_groups",
+    "firewall_policy": "firewall_policies",
+    "firewall_rule": "firewall_rules",
+    "ikepolicy": "ikepolicies",
+    "ipsecpolicy": "ipsecpolicies",
+    "ipsec_site_connection": "ipsec_site_connections",
+    "endpoint_group": "endpoint_groups",
+    "bgpvpn": "bgpvpns",
+    "tap_service": "tap_services",
+    "tap_flow": "tap_flows",
+    "tap_mirror": "tap_mirrors",
+}
 
 
 @pytest.mark.parametrize("name", NEUTRON)
@@ -375,7 +397,7 @@ def test_what_fired_for_the_caller_still_fires_when_the_caller_is_the_owner(
 
 
 def test_nothing_that_ceilometer_tells_is_left_out() -> None:
-    """Ours replace Ceilometer's definitions for the types that both know, so they have all of their traits."""
+    """Ours replace those of Ceilometer for the types that both know, so they have all of their traits."""
     ours = [one for path in FRAGMENTS.glob("*.yaml") for one in yaml.safe_load(path.read_text())]
     lacking = {}
     for theirs in yaml.safe_load(SHIPPED.read_text()):
