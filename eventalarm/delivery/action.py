@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import urllib.parse
 from typing import Final
 
@@ -12,9 +11,9 @@ from eventalarm.exceptions import DeliveryError
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 # What a request line can carry as it is; anything else is quoted, as Aodh's HTTP client does.
-CLEAN: Final = re.compile(r"[!-~]+")
-UNSAFE: Final = re.compile(r'["<>\\^`{|}]')
-CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+CLEAN: Final = frozenset(map(chr, range(ord("!"), ord("~") + 1))).difference('"<>\\^`{|}')
+CONTROL: Final = frozenset(map(chr, [*range(0x20), 0x7F]))
+ENDS_PLACE: Final = "/?#"
 
 
 def split(action: str) -> urllib.parse.SplitResult:
@@ -22,7 +21,7 @@ def split(action: str) -> urllib.parse.SplitResult:
 
     :raises DeliveryError: permanent, when it is not a URL or holds control characters.
     """
-    if CONTROL.search(action):
+    if not CONTROL.isdisjoint(action):
         raise _bad("it holds control characters")
     try:
         parts = urllib.parse.urlsplit(action.strip())
@@ -50,8 +49,13 @@ def place(action: str) -> tuple[str, str, int]:
 def start(action: str) -> str:
     """Return the text of *action* up to and including the character after the host and port."""
     _, separator, rest = action.partition("://")
-    end = re.search(r"[/?#]", rest)
-    return action if not separator or end is None else action[: len(action) - len(rest) + end.end()]
+    end = end_of_place(rest)
+    return action if not separator or end == len(rest) else action[: len(action) - len(rest) + end + 1]
+
+
+def end_of_place(rest: str) -> int:
+    """Return where host and port end in what follows ``://``: at the path, query or fragment."""
+    return min((found for found in map(rest.find, ENDS_PLACE) if found >= 0), default=len(rest))
 
 
 def http_url(action: str) -> yarl.URL:
@@ -60,10 +64,10 @@ def http_url(action: str) -> yarl.URL:
     :raises DeliveryError: permanent, when it cannot be called.
     """
     text = action.strip()
-    if CONTROL.search(text):
+    if not CONTROL.isdisjoint(text):
         raise _bad("it holds control characters")
     try:
-        url = yarl.URL(text, encoded=bool(CLEAN.fullmatch(text)) and not UNSAFE.search(text))
+        url = yarl.URL(text, encoded=CLEAN.issuperset(text))
         # Reading them is the check: a host that IDNA refuses, credentials that HTTP cannot carry.
         f"{url.user or ''}:{url.password or ''}".encode("latin-1")
     except ValueError as exc:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import urllib.parse
 from collections.abc import Callable
 from typing import Final
@@ -11,7 +10,6 @@ from eventalarm.delivery import action
 from eventalarm.exceptions import DeliveryError
 
 MASK: Final = "***"
-PARAMETER: Final = re.compile(r"([^&;=]*)(=?)([^&;]*)")
 
 
 def masked(url: str) -> str:
@@ -33,14 +31,14 @@ def masked(url: str) -> str:
             parts.scheme,
             f"{MASK}@{place}" if at else place,
             path,
-            PARAMETER.sub(_masked_parameter, parts.query),
+            "&".join(";".join(map(_masked, piece.split(";"))) for piece in parts.query.split("&")),
             MASK if parts.fragment else "",
         )
     )
 
 
-def _masked_parameter(found: re.Match[str]) -> str:
-    name, equals, _ = found.groups()
+def _masked(parameter: str) -> str:
+    name, equals, _ = parameter.partition("=")
     if equals:
         return f"{name}={MASK}"
     return MASK if name else ""
@@ -54,7 +52,8 @@ def goes_to(wanted: str) -> Callable[[str], bool]:
     """
     if "://" in wanted:
         beginning = _bare(wanted)
-        if re.search(r"[/?#]", beginning.partition("://")[2]):
+        place_and_path = beginning.partition("://")[2]
+        if action.end_of_place(place_and_path) < len(place_and_path):
             return lambda url: _bare(url).startswith(beginning)
         place = action.place(wanted)
         return lambda url: bool(place[1]) and action.place(url) == place
@@ -71,8 +70,8 @@ def hint(wanted: str) -> str:
 
 def _bare(url: str) -> str:
     scheme, separator, rest = url.strip().partition("://")
-    end = re.search(r"[/?#]", rest)
-    place, path = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
+    end = action.end_of_place(rest)
+    place, path = rest[:end], rest[end:]
     return f"{scheme.lower()}{separator}{place.rpartition('@')[2].lower()}{path}"
 
 

@@ -18,9 +18,9 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Final
 
-from eventalarm.evaluator.operators import is_glob
 from eventalarm.evaluator.query import Anchor, Anchors, Moment, Part, Verdict, Watch, watches
 from eventalarm.model import Event
+from eventalarm.patterns import is_glob
 
 RESOLVED_LIMIT: Final = 4096
 TUPLE_LIMIT: Final = 16

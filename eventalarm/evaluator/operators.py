@@ -9,15 +9,12 @@ never goes back in the text.
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
-import functools
 import ipaddress
 import operator
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import re2
+from eventalarm.patterns import glob_test, regex_test
 
 COMPARATORS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "eq": operator.eq,
@@ -27,9 +24,6 @@ COMPARATORS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "gt": operator.gt,
     "ge": operator.ge,
 }
-GLOB_CHARACTERS: Final = frozenset("*?[")
-# Bytes that one regular expression may take, its automaton included.
-REGEX_MEMORY: Final = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,34 +34,12 @@ class TextTest:
     test: Callable[[str], object] = dataclasses.field(compare=False, repr=False)
 
 
-@functools.lru_cache(maxsize=4096)
-def glob_test(glob: str) -> Callable[[str], re.Match[str] | None]:
-    """Return the test of an fnmatch pattern; it matches as a whole, upper and lower case apart."""
-    return re.compile(fnmatch.translate(glob)).match
-
-
-def is_glob(event_type: str) -> bool:
-    """Tell whether an event type is a pattern rather than a name."""
-    return not GLOB_CHARACTERS.isdisjoint(event_type)
-
-
-def _regex_options() -> Any:
-    options = re2.Options()
-    options.max_mem = REGEX_MEMORY
-    options.log_errors = False
-    return options
-
-
 def to_regex(text: str) -> TextTest:
     """Compile a regular expression of RE2; it matches anywhere in a text.
 
     :raises ValueError: when it is none, or needs too much memory.
     """
-    try:
-        return TextTest(text, re2.compile(text, _regex_options()).search)
-    except re2.error as exc:
-        said = exc.args[0] if exc.args else exc
-        raise ValueError(said.decode(errors="replace") if isinstance(said, bytes) else str(said)) from exc
+    return TextTest(text, regex_test(text))
 
 
 def to_network(text: str) -> TextTest:

@@ -10,14 +10,15 @@ import dataclasses
 import datetime
 import enum
 import functools
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Protocol
 
-from eventalarm.evaluator.operators import COMPARATORS, TESTS, glob_test, is_glob
+from eventalarm import reasons
+from eventalarm.evaluator.operators import COMPARATORS, TESTS
 from eventalarm.evaluator.values import TYPES, to_boolean, to_type
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import Event, TraitValue, convert
+from eventalarm.patterns import is_glob, matches_glob
 
 TRAIT_PREFIX: Final = "traits."
 
@@ -143,7 +144,7 @@ def watches(pattern: str, event_type: str) -> bool:
     if not is_glob(pattern):
         return pattern == event_type
     # Not even a pattern that equals the type matches by that alone: "x[1]" is about "x1", as in Aodh.
-    return glob_test(pattern)(event_type) is not None
+    return matches_glob(event_type, pattern)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -285,5 +286,4 @@ def reason(event: Event, rule: Mapping[str, Any], verdict: Verdict) -> str:
         hits, query = "hits the clear query", clear.get("query")
     else:
         hits, query = "no longer hits the query", rule.get("query")
-    text = json.dumps(query or [], sort_keys=True)
-    return f"Event <id={event.message_id},event_type={event.event_type}> {hits} <query={text}>."
+    return reasons.compose(event.message_id, event.event_type, hits, query)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+
+import re2
 
 from eventalarm.model import TraitValue, convert
 
@@ -20,7 +21,7 @@ NATURAL_TYPES: Final[Mapping[type, str]] = {
     int: "integer",
     float: "float",
 }
-RELATIVE: Final = re.compile(r"now(?:\s*(?P<sign>[+-])\s*(?P<count>[0-9]{1,9})\s*(?P<unit>[smhdw]))?")
+RELATIVE: Final = re2.compile(r"now(?:\s*(?P<sign>[+-])\s*(?P<count>[0-9]{1,9})\s*(?P<unit>[smhdw]))?")
 UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 FARTHEST: Final = datetime.timedelta(days=36525)
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-HOST: Final = re.compile(
-    r"(?P<name>[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{0,5}))?", re.ASCII
-)
+import re2
+
+HOST: Final = re2.compile(r"(?P<name>[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{0,5}))?")
 LOCALHOST: Final = "localhost"
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -36,7 +35,7 @@ def _name(host: str) -> str | None:
     match = HOST.fullmatch(host)
     if match is None or int(match["port"] or 0) > 65535:
         return None
-    return match["name"].lower().rstrip(".").strip("[]")
+    return str(match["name"]).lower().rstrip(".").strip("[]")
 
 
 def is_loopback(name: str) -> bool:

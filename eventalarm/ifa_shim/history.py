@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from eventalarm import reasons
 from eventalarm.model import UNKNOWN, UTC, parse_time
 
 CREATION: Final = "creation"
@@ -17,10 +17,6 @@ STATE_TRANSITION: Final = "state transition"
 TYPES: Final = frozenset({CREATION, RULE_CHANGE, STATE_TRANSITION})
 
 MANUAL: Final = "Manually set via API"
-EVENT_REASON: Final = re.compile(
-    r"Event <id=(?P<id>.+?),event_type=(?P<type>.+?)> (?P<verdict>.+?) the query <query=(?P<query>.*)>\.?\Z",
-    re.DOTALL,
-)
 NEVER: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -147,14 +143,5 @@ def read_records(bodies: Iterable[object]) -> tuple[list[Record], int]:
 
 def event_of(reason: str) -> tuple[str, str]:
     """Return message id and event type that the reason of an event alarm names, or empty texts."""
-    match = EVENT_REASON.match(reason)
-    return (match["id"], match["type"]) if match else ("", "")
-
-
-def query_of(reason: str) -> Any:
-    """Return the query that the reason of an event alarm quotes, or None."""
-    match = EVENT_REASON.match(reason)
-    try:
-        return json.loads(match["query"]) if match else None
-    except (ValueError, RecursionError):
-        return None
+    said = reasons.read(reason)
+    return (said.message_id, said.event_type) if said is not None else ("", "")

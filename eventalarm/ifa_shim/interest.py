@@ -6,11 +6,11 @@ AND between the attributes of a filter, OR inside an attribute, no filter: every
 from __future__ import annotations
 
 import enum
-import fnmatch
 from collections.abc import Mapping
 from typing import Any, Final
 
 from eventalarm.ifa_shim.record import IfaAlarm, Severity
+from eventalarm.patterns import matches_glob
 
 
 class NotificationType(enum.StrEnum):
@@ -64,7 +64,7 @@ def _about(asked: Mapping[str, Any], alarm: IfaAlarm) -> bool:
         and _among(asked.get("probableCauses"), alarm.probable_cause)
         and _among(asked.get("resourceIds"), alarm.managed_object_id)
         and _among(asked.get("projectIds"), alarm.project_id)
-        and (not fault_types or any(fnmatch.fnmatchcase(alarm.fault_type, one) for one in fault_types))
+        and (not fault_types or any(matches_glob(alarm.fault_type, one) for one in fault_types))
         and _among(instances.get("vnfInstanceIds"), alarm.managed_object_id)
         # A VIM knows neither descriptors nor names of VNFs: who asks for some asks for nothing of ours.
         and not any(instances.get(name) for name in NOBODY)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from eventalarm.ifa_shim.fold import Life, fold
-from eventalarm.ifa_shim.history import AodhAlarm, Record, event_of, query_of, read_records
+from eventalarm.ifa_shim.history import AodhAlarm, Record, event_of, read_records
 from eventalarm.ifa_shim.own import OwnStep, own_life
 from eventalarm.ifa_shim.record import IfaAlarm, Severity, State, rfc3339
 from eventalarm.ifa_shim.resource import (
@@ -21,6 +21,7 @@ from eventalarm.ifa_shim.resource import (
 )
 from eventalarm.ifa_shim.settings import InsufficientData, Settings
 from eventalarm.model import Event, Kind, Occurrence, fault_severity, object_alarm_id, parse_time
+from eventalarm.reasons import query_of
 
 DETAIL_LENGTH: Final = 255
 MAX_DETAILS: Final = 64
@@ -136,7 +137,7 @@ def from_occurrence(
         alarm_id=alarm_id_of(
             occurrence.alarm_id,
             occurrence.managed_object,
-            alarm.rule if alarm is not None else {"query": query_of(raising.reason) if raising else None},
+            alarm.rule if alarm is not None else {"query": _quoted_query(raising)},
             settings,
         ),
         managed_object=occurrence.managed_object or (object_of_event(event, settings) if event else ""),
@@ -155,6 +156,11 @@ def alarm_id_of(aodh_alarm_id: str, managed_object: str, rule: Mapping[str, Any]
     """Return the id that consumers see: Aodh's where the definition is bound to this one managed object."""
     bound = not managed_object or any(t.value == managed_object for t in targets(rule, settings))
     return aodh_alarm_id if bound else object_alarm_id(aodh_alarm_id, managed_object)
+
+
+def _quoted_query(raising: OwnStep | None) -> Any:
+    """Return the query of an alarm that was deleted: nothing else tells of it."""
+    return query_of(raising.reason, raising.message_id, raising.event_type) if raising is not None else None
 
 
 def _generated(raising: OwnStep | None) -> datetime.datetime | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import fnmatch
 from typing import Final
 
 from eventalarm.ifa_shim.alarms import Matches, severities
@@ -12,6 +11,7 @@ from eventalarm.ifa_shim.filters import Filter, bounds
 from eventalarm.ifa_shim.record import IfaAlarm, ResourceKind, Severity, State
 from eventalarm.ifa_shim.render import as_sol003
 from eventalarm.ifa_shim.settings import Settings
+from eventalarm.patterns import matches_glob
 from eventalarm.storage.lives import Wanted
 
 EVERY_STATE: Final = frozenset(State)
@@ -47,7 +47,7 @@ class IfaQuery:
             alarm.state in self.states
             and (not self.severities or alarm.perceived_severity in self.severities)
             and (self.min_severity is None or alarm.perceived_severity.rank > self.min_severity)
-            and (not fault_types or any(fnmatch.fnmatchcase(alarm.fault_type, one) for one in fault_types))
+            and (not fault_types or any(matches_glob(alarm.fault_type, one) for one in fault_types))
             and (not self.resource_kinds or kind in self.resource_kinds)
             and (self.event_from is None or alarm.event_time >= self.event_from)
             and (self.event_to is None or alarm.event_time <= self.event_to)

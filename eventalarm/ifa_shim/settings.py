@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import fnmatch
 import functools
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
@@ -12,6 +11,7 @@ from typing import Final, TypeVar
 from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim.record import EventType, ResourceKind, Severity
 from eventalarm.model import FAULT_SEVERITIES
+from eventalarm.patterns import matches_glob
 
 SEVERITIES: Final = {"critical": "CRITICAL", "moderate": "MAJOR", "low": "WARNING"}
 
@@ -195,7 +195,7 @@ class Settings:
     def override(self, *names: str) -> Severity | None:
         """Return the severity that the deployer fixed for one of *names* (alarm name, fault type)."""
         for pattern, severity in self.severity_overrides.items():
-            if any(fnmatch.fnmatchcase(name, pattern) for name in names):
+            if any(matches_glob(name, pattern) for name in names):
                 return severity
         return None
 
@@ -210,4 +210,4 @@ class Settings:
 
 
 def _first(lines: Iterable[Line], name: str) -> Line | None:
-    return next((line for line in lines if fnmatch.fnmatchcase(name, line.pattern)), None)
+    return next((line for line in lines if matches_glob(name, line.pattern)), None)

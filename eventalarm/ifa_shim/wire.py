@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from eventalarm.exceptions import DeliveryError
-from eventalarm.ifa_shim.history import AodhAlarm, query_of
+from eventalarm.ifa_shim.history import AodhAlarm
 from eventalarm.ifa_shim.interest import NotificationType
 from eventalarm.ifa_shim.mapping import from_occurrence
 from eventalarm.ifa_shim.notices import Notice, Style, body
@@ -71,7 +71,6 @@ def alarm_of(told: Notification, at: datetime.datetime, settings: Settings) -> I
         state=told.current if standing else ALARM,
         severity=told.severity,
         state_reason=told.reason,
-        rule={"query": query_of(told.reason)},
     )
     return from_occurrence(life, [step], row, settings)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -148,6 +147,7 @@ class RuleTest:
 
 def _bad_rule(error: InvalidRule) -> BadBody:
     # "query[0].op" of the rule stands at /rule/query/0/op of the body.
-    parts = [] if error.field == "rule" else re.findall(r"[^.\[\]]+", error.field)
+    places = error.field.replace("[", ".").replace("]", ".").split(".")
+    parts = [] if error.field == "rule" else [place for place in places if place]
     field = "/rule" + pointer(*parts)
     return BadBody([Fault(field, error.problem, error.remedy)])

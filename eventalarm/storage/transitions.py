@@ -9,13 +9,13 @@ import dataclasses
 import datetime
 import functools
 import json
-import re
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from eventalarm import reasons
 from eventalarm.model import Alarm, Occurrence, Transition
 from eventalarm.storage import text
 from eventalarm.storage.alarms import ROW_COLUMNS, in_chunks, to_alarm
@@ -33,7 +33,6 @@ from eventalarm.storage.tables import (
 from eventalarm.storage.upsert import upserts
 
 STATE_TRANSITION: Final = "state transition"
-REASON: Final = re.compile(r"Event <id=(.+?),event_type=")
 
 OCCURRENCE_COLUMNS: Final = tuple(occurrence.c[field.name] for field in dataclasses.fields(Occurrence))
 
@@ -186,9 +185,9 @@ class Transaction:
         found: set[tuple[str, str]] = set()
         for chunk in in_chunks(alarm_ids):
             for alarm_id, detail in self.connection.execute(ELSEWHERE, {"alarms": chunk, "since": since}):
-                named = REASON.search(detail or "")
-                if named is not None:
-                    found.add((alarm_id, text.key(named[1])))
+                message_id = reasons.message_id_of(detail or "")
+                if message_id:
+                    found.add((alarm_id, text.key(message_id)))
         return found
 
     def close_occurrences(self, alarm_ids: Collection[str], now: datetime.datetime) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime
 import json
-import re
 from typing import Any, Final
 
 import falcon
+import re2
 
 from eventalarm.ifa_shim import policies, selectors
 from eventalarm.ifa_shim.api import bodies, paging
@@ -21,7 +21,7 @@ from eventalarm.ifa_shim.render import as_sol003, etag
 
 DEFAULT_VERSION: Final = "1.3.0"
 VERSIONS: Final = ("1.2.0", DEFAULT_VERSION, "1.4.0", "1.5.0")
-VERSION: Final = re.compile(r"(\d+\.\d+\.\d+)(-impl:\S+)?\Z", re.ASCII)
+VERSION: Final = re2.compile(r"(\d+\.\d+\.\d+)(-impl:\S+)?")
 ROOT: Final = "/vnffm/v1"
 
 
@@ -43,7 +43,7 @@ class Versions:
             if self._required:
                 raise falcon.HTTPBadRequest(description="the header Version is missing")
             asked = DEFAULT_VERSION
-        match = VERSION.match(asked.strip())
+        match = VERSION.fullmatch(asked.strip())
         if match is None:
             raise falcon.HTTPBadRequest(description="Version is three numbers with dots")
         if match[1] not in VERSIONS:
