@@ -1,4 +1,4 @@
-"""The alarms as a service: pages, single alarms, acknowledgements, at a constant number of statements."""
+"""Alarms read from one open transaction: pages and single alarms, at a constant number of statements."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from eventalarm.ifa_shim.resource import targets
 from eventalarm.ifa_shim.settings import Settings
 from eventalarm.ifa_shim.stored import read_step
 from eventalarm.model import FAULT_SEVERITIES, object_alarm_id
-from eventalarm.storage.acknowledgements import Acknowledgement, Acknowledgements
+from eventalarm.storage.acknowledgements import Acknowledgements
+from eventalarm.storage.database import Database
 from eventalarm.storage.life_details import LifeDetails
 from eventalarm.storage.lives import LifeReader, LifeRow, Page, Severities, Stream, Wanted
 
@@ -56,20 +57,18 @@ def severities(asked: Iterable[Severity], settings: Settings) -> Severities | No
 
 
 class Alarms:
-    """Reads alarms through *reader* and *details*, and shows them by *settings*."""
+    """Reads alarms from *database*, best an open transaction, and shows them by *settings*.
 
-    def __init__(
-        self,
-        reader: LifeReader,
-        details: LifeDetails,
-        acknowledgements: Acknowledgements,
-        settings: Settings,
-        now: Callable[[], datetime.datetime],
-    ) -> None:
-        self.settings = settings
-        self.details = details
-        self._reader = reader
-        self._acknowledgements = acknowledgements
+    ``orphans`` are the raised occurrences met so far whose alarm was deleted. They are shown as cleared now;
+    whoever reads must record that.
+    """
+
+    def __init__(self, database: Database, settings: Settings, now: datetime.datetime) -> None:
+        self.orphans: set[str] = set()
+        self._settings = settings
+        self._reader = LifeReader(database)
+        self._details = LifeDetails(database)
+        self._acknowledgements = Acknowledgements(database)
         self._now = now
 
     def page(self, wanted: Wanted, matches: Matches, marker: Marker, limit: int) -> Listing:
@@ -92,8 +91,7 @@ class Alarms:
         for stream in (one for one in _streams(wanted.active) if one >= place.stream):
             key = place.key if stream == place.stream else None
             page = self._stream_page(wanted, stream, key, limit - len(rows))
-            # What is closed now is met again in the stream of what is over.
-            rows.extend(row for row in self._noticed(page.rows) if not _ended_now(row, stream))
+            rows.extend(self._noticed(page.rows))
             if page.reached is not None:
                 return rows, Marker(stream, page.reached)
             place = Marker(stream + 1)
@@ -128,7 +126,7 @@ class Alarms:
         if row is None:
             yield from self._reader.of_alarm(alarm_id, None, LIVES_OF_ONE)
             return
-        bound = {t.value for t in targets(AodhAlarm.parse(row).rule, self.settings)}
+        bound = {t.value for t in targets(AodhAlarm.parse(row).rule, self._settings)}
         yield from self._reader.of_alarm(alarm_id, bound | {""}, LIVES_OF_ONE)
         lives = self._reader.of_alarm(alarm_id, None, 1)
         if not lives or lives[0].foreign:
@@ -144,7 +142,7 @@ class Alarms:
         return self._acknowledged([alarm for alarm in mapped if alarm is not None])
 
     def _noticed(self, rows: list[LifeRow]) -> list[LifeRow]:
-        """End the lives of deleted alarms, at the time of this discovery."""
+        """Show the occurrences of deleted alarms as cleared, at the time of this discovery."""
         orphans = {
             row.occurrence.occurrence_id
             for row in rows
@@ -152,8 +150,8 @@ class Alarms:
         }
         if not orphans:
             return rows
-        now = self._now()
-        self.details.close_deleted(orphans, now)
+        self.orphans |= orphans
+        now = self._now
         closed = []
         for row in rows:
             life = row.occurrence
@@ -168,12 +166,12 @@ class Alarms:
         if life is None or alarm is None or not row.foreign or life.raised:
             return False
         rule = AodhAlarm.parse(alarm).rule
-        return alarm_id_of(life.alarm_id, life.managed_object, rule, self.settings) == life.alarm_id
+        return alarm_id_of(life.alarm_id, life.managed_object, rule, self._settings) == life.alarm_id
 
     def _steps(self, rows: Sequence[LifeRow]) -> dict[str, list[OwnStep]]:
         found: dict[str, list[OwnStep]] = {}
         ids = [row.occurrence.occurrence_id for row in rows if row.occurrence is not None]
-        for stored in self.details.turning_points(ids):
+        for stored in self._details.turning_points(ids):
             found.setdefault(stored["occurrence_id"], []).append(read_step(stored))
         return found
 
@@ -184,7 +182,7 @@ class Alarms:
         }
         others = {row.alarm["alarm_id"] for row in rows if row.occurrence is None and row.alarm is not None}
         found: dict[str, list[dict[str, Any]]] = {}
-        for stored in [*self.details.records(others), *self.details.records(ours - others, [RULE_CHANGE])]:
+        for stored in [*self._details.records(others), *self._details.records(ours - others, [RULE_CHANGE])]:
             found.setdefault(stored["alarm_id"], []).append(stored)
         return {alarm_id: read_records(bodies)[0] for alarm_id, bodies in found.items()}
 
@@ -195,9 +193,9 @@ class Alarms:
         ids = [row.occurrence.occurrence_id for row in rows if row.occurrence is not None]
         messages = {step.message_id for one in ids for step in points.get(one, ()) if step.kind == "raised"}
         found: dict[tuple[str, str], list[str]] = {}
-        for stored in self.details.correlated(messages):
+        for stored in self._details.correlated(messages):
             rule = stored["rule"] if isinstance(stored["rule"], dict) else {}
-            named = alarm_id_of(stored["alarm_id"], stored["managed_object"], rule, self.settings)
+            named = alarm_id_of(stored["alarm_id"], stored["managed_object"], rule, self._settings)
             found.setdefault((stored["message_id"], stored["project_id"]), []).append(named)
         return found
 
@@ -213,44 +211,30 @@ class Alarms:
         if life is None:
             if alarm is None:
                 return None
-            lives = lives_of(alarm, records.get(alarm.alarm_id, ()), self.settings)
-            return from_life(alarm, lives[-1], self.settings) if lives else None
+            lives = lives_of(alarm, records.get(alarm.alarm_id, ()), self._settings)
+            return from_life(alarm, lives[-1], self._settings) if lives else None
         steps = points.get(life.occurrence_id, [])
         raising = next((step.message_id for step in steps if step.kind == "raised"), "")
         return from_occurrence(
             life,
             steps,
             alarm,
-            self.settings,
+            self._settings,
             edits=records.get(life.alarm_id, ()),
             correlated=related.get((raising, life.project_id), ()),
         )
 
     def _acknowledged(self, alarms: list[IfaAlarm]) -> list[IfaAlarm]:
-        notes = self._acknowledgements.of({_object_id(alarm) for alarm in alarms})
+        notes = self._acknowledgements.of({object_id_of(alarm) for alarm in alarms})
         return [
-            dataclasses.replace(alarm, acknowledged_time=notes.get((_object_id(alarm), alarm.life)))
+            dataclasses.replace(alarm, acknowledged_time=notes.get((object_id_of(alarm), alarm.life)))
             for alarm in alarms
         ]
 
-    def acknowledge(self, alarm: IfaAlarm, user_id: str) -> bool:
-        """Note that *user_id* knows of this life; False when somebody was faster."""
-        note = Acknowledgement(
-            _object_id(alarm), alarm.aodh_alarm_id, alarm.project_id, alarm.life, self._now(), user_id
-        )
-        return self._acknowledgements.add(note)
 
-    def unacknowledge(self, alarm: IfaAlarm) -> bool:
-        """Take that note back; False when there is none."""
-        return self._acknowledgements.remove(_object_id(alarm), alarm.life)
-
-
-def _object_id(alarm: IfaAlarm) -> str:
+def object_id_of(alarm: IfaAlarm) -> str:
+    """Return the id under which acknowledgements of *alarm* are kept."""
     return object_alarm_id(alarm.aodh_alarm_id, alarm.managed_object_id)
-
-
-def _ended_now(row: LifeRow, stream: Stream) -> bool:
-    return stream is Stream.OWN_RAISED and row.occurrence is not None and not row.occurrence.raised
 
 
 def _project(row: LifeRow) -> str:

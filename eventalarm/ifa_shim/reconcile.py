@@ -23,7 +23,6 @@ from eventalarm.ifa_shim.subscribers import Subscribers
 from eventalarm.ifa_shim.tale import Tale
 from eventalarm.model import ALARM
 from eventalarm.storage import told
-from eventalarm.storage.acknowledgements import Acknowledgements
 from eventalarm.storage.alarms import NEVER, in_chunks
 from eventalarm.storage.database import Database
 from eventalarm.storage.life_details import LifeDetails
@@ -126,8 +125,12 @@ class Reconciler:
         rows = {row.alarm["alarm_id"]: row.alarm for row in alone if row.alarm is not None}
         ours = {row.occurrence.alarm_id for row in raised if row.occurrence is not None}
         others = [row for row in alone if row.alarm is not None and self._is_others(row, ours, known)]
-        service = Alarms(reader, LifeDetails(inside), Acknowledgements(inside), self._settings, self._now)
-        return rows, {alarm.alarm_id: alarm for alarm in service.show([*raised, *others])}
+        now = self._now()
+        service = Alarms(inside, self._settings, now)
+        shown = {alarm.alarm_id: alarm for alarm in service.show([*raised, *others])}
+        if service.orphans:
+            LifeDetails(inside).close_deleted(service.orphans, now)
+        return rows, shown
 
     def _is_others(self, row: LifeRow, ours: Collection[str], known: dict[str, Told]) -> bool:
         assert row.alarm is not None

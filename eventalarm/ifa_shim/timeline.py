@@ -14,6 +14,7 @@ from eventalarm.ifa_shim.record import IfaAlarm, Severity, rfc3339
 from eventalarm.ifa_shim.settings import Settings
 from eventalarm.ifa_shim.stored import read_step
 from eventalarm.model import ALARM, fault_severity, parse_time
+from eventalarm.storage.database import Database
 from eventalarm.storage.life_details import LifeDetails
 from eventalarm.storage.lives import LifeReader
 
@@ -24,11 +25,11 @@ STATE_KINDS: Final = {True: StepKind.RAISED, False: StepKind.CLEARED}
 
 
 class Timeline:
-    """Reads the history of alarms; a page is a constant number of statements."""
+    """Reads the history of alarms from *database*; a page is a constant number of statements."""
 
-    def __init__(self, reader: LifeReader, details: LifeDetails, settings: Settings) -> None:
-        self._reader = reader
-        self._details = details
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._reader = LifeReader(database)
+        self._details = LifeDetails(database)
         self._settings = settings
 
     def page(self, alarm: IfaAlarm, after: Any, limit: int) -> tuple[list[Document], Any]:

@@ -38,6 +38,8 @@ KEEP = 1.0
 # Seconds for which our own clock carries on what the database's said.
 ASK_AGAIN = 60.0
 
+ISOLATION = {"reader": "AUTOCOMMIT", "snapshot": "REPEATABLE READ"}
+
 NOW = {
     "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
     "postgresql": "SELECT extract(epoch from clock_timestamp())",
@@ -93,7 +95,6 @@ class Database:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self.dialect = engine.dialect.name
-        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._of_thread = threading.local()
         self._all: weakref.WeakSet[_Kept] = weakref.WeakSet()
         self._asked: tuple[datetime.datetime, float] | None = None
@@ -120,14 +121,31 @@ class Database:
                     yield connection
 
     @contextlib.contextmanager
+    def snapshot(self) -> Iterator[sa.Connection]:
+        """Open a read transaction; every statement sees what was committed before the first one.
+
+        Nothing may be written while it is open: on SQLite the writer would wait for the reader.
+        """
+        with self._sorting_errors():
+            if self.dialect == "sqlite":
+                with self.engine.connect() as connection:
+                    yield connection
+            else:
+                with self._connection("snapshot") as connection, connection.begin():
+                    yield connection
+
+    @contextlib.contextmanager
     def _connection(self, role: str) -> Iterator[sa.Connection]:
         kept: _Kept | None = getattr(self._of_thread, role, None)
         if kept is not None and (kept.connection.closed or time.monotonic() - kept.used_at > KEEP):
             kept.close()
             kept = None
         if kept is None:
-            engine = self._autocommit if role == "reader" else self.engine
-            kept = _Kept(engine.connect())
+            connection = self.engine.connect()
+            if role in ISOLATION:
+                # On the connection: of two engines made of each other, the first one's level wins.
+                connection = connection.execution_options(isolation_level=ISOLATION[role])
+            kept = _Kept(connection)
             self._all.add(kept)
         setattr(self._of_thread, role, None)
         try:
@@ -156,7 +174,7 @@ class Database:
 
     def leave(self) -> None:
         """Give back the connections of the calling thread, which is about to end."""
-        for role in ("reader", "writer"):
+        for role in ("reader", "snapshot", "writer"):
             kept: _Kept | None = getattr(self._of_thread, role, None)
             if kept is not None:
                 setattr(self._of_thread, role, None)

@@ -26,3 +26,8 @@ class Within(Database):
     def read(self) -> Iterator[sa.Connection]:
         """Read in the transaction."""
         yield self._open
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[sa.Connection]:
+        """Read in the transaction, whose isolation level decides what is seen."""
+        yield self._open

@@ -10,7 +10,7 @@ from oslo_middleware import http_proxy_to_wsgi
 
 from eventalarm.conf_ifa import IFA_GROUP
 from eventalarm.ifa_shim import options
-from eventalarm.ifa_shim.alarms import Alarms
+from eventalarm.ifa_shim.answers import Answers
 from eventalarm.ifa_shim.api import problems, ui
 from eventalarm.ifa_shim.api.bodies import Limits
 from eventalarm.ifa_shim.api.callers import Guard, Identity
@@ -20,12 +20,8 @@ from eventalarm.ifa_shim.api.ifa import IfaAlarms, IfaHistory, OneIfaAlarm
 from eventalarm.ifa_shim.api.links import Links
 from eventalarm.ifa_shim.api.subscriptions import FaultSubscription, FaultSubscriptions
 from eventalarm.ifa_shim.api.vnffm import ApiVersions, FaultAlarm, FaultAlarms, Versions
-from eventalarm.ifa_shim.timeline import Timeline
 from eventalarm.model import UTC
-from eventalarm.storage.acknowledgements import Acknowledgements
 from eventalarm.storage.database import Database
-from eventalarm.storage.life_details import LifeDetails
-from eventalarm.storage.lives import LifeReader
 from eventalarm.storage.subscriptions import Subscriptions
 
 DOCUMENT: Final = "/openapi.json"
@@ -60,10 +56,9 @@ def build(conf: Any, database: Database) -> falcon.App[Any, Any]:
     :raises InvalidOption: when an option cannot be read.
     """
     settings = options.settings(conf)
-    reader, details = LifeReader(database), LifeDetails(database)
     api = options.api_options(conf)
     edge = Edge(
-        alarms=Alarms(reader, details, Acknowledgements(database), settings, _now),
+        alarms=Answers(database, settings, _now),
         guard=Guard.from_conf(conf),
         links=Links(api.public_url),
         document=ApiDocument(load()),
@@ -87,7 +82,7 @@ def build(conf: Any, database: Database) -> falcon.App[Any, Any]:
         DOCUMENT: DocumentResource(edge.document),
         "/ifa/v1/alarms": IfaAlarms(edge),
         "/ifa/v1/alarms/{alarm_id}": OneIfaAlarm(edge),
-        "/ifa/v1/alarms/{alarm_id}/history": IfaHistory(edge, Timeline(reader, details, settings)),
+        "/ifa/v1/alarms/{alarm_id}/history": IfaHistory(edge),
         "/vnffm/v1/alarms": FaultAlarms(edge),
         "/vnffm/v1/alarms/{alarm_id}": FaultAlarm(edge),
         "/vnffm/v1/subscriptions": subscriptions,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import falcon
 
 from eventalarm.ifa_shim import policies
-from eventalarm.ifa_shim.alarms import Alarms
+from eventalarm.ifa_shim.answers import Answers
 from eventalarm.ifa_shim.api import paging
 from eventalarm.ifa_shim.api.callers import Guard
 from eventalarm.ifa_shim.api.document import ApiDocument
@@ -22,7 +22,7 @@ from eventalarm.ifa_shim.record import IfaAlarm
 class Edge:
     """The guard, the links, the document, the options and the clock; and the alarms behind them."""
 
-    alarms: Alarms
+    alarms: Answers
     guard: Guard
     links: Links
     document: ApiDocument

@@ -15,7 +15,6 @@ from eventalarm.ifa_shim.filters import BadFilter
 from eventalarm.ifa_shim.queries import ACTIVE, IfaQuery
 from eventalarm.ifa_shim.record import ResourceKind, Severity, State
 from eventalarm.ifa_shim.render import as_ifa005, etag
-from eventalarm.ifa_shim.timeline import Timeline
 from eventalarm.model import parse_time
 
 Word = TypeVar("Word", State, Severity, ResourceKind)
@@ -141,16 +140,18 @@ class OneIfaAlarm:
 class IfaHistory:
     """``/ifa/v1/alarms/{alarmId}/history``."""
 
-    def __init__(self, edge: Edge, timeline: Timeline) -> None:
+    def __init__(self, edge: Edge) -> None:
         self._edge = edge
-        self._timeline = timeline
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
         """Answer every raise, change and clear, the oldest first, with the event that caused it."""
-        alarm = self._edge.find(req, alarm_id, policies.HISTORY)
+        edge = self._edge
+        project_id = edge.guard.visible(req, policies.HISTORY, policies.ALL_PROJECTS)
         text = req.get_param(paging.PARAMETER)
         after = paging.decode(text) if text else None
-        size = page_size(req, self._edge.options.page_size)
-        entries, marker = self._timeline.page(alarm, after, size)
-        self._edge.link(req, resp, paging.encode(marker) if marker is not None else None)
+        found = edge.alarms.history(alarm_id, project_id, after, page_size(req, edge.options.page_size))
+        if found is None:
+            raise falcon.HTTPNotFound(description="there is no such alarm")
+        entries, marker = found
+        edge.link(req, resp, paging.encode(marker) if marker is not None else None)
         resp.text = json.dumps(entries)
