@@ -1,6 +1,6 @@
 """Counters, histograms and gauges by name; every reason in the logs has a label of the same name here.
 
-doc/source/metrics.rst explains each to operators.
+doc/source/admin/metrics.rst explains each to operators.
 """
 
 from __future__ import annotations

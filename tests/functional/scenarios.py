@@ -1,4 +1,4 @@
-"""The pages of ``doc/source/scenarios``: what to create, what is said, what is to arrive."""
+"""The pages of ``doc/source/user/scenarios``: what to create, what is said, what is to arrive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.engine_harness import RESOURCE_TRAITS, EngineHarness, alarm_row, inse
 from tests.functional.cloud import ROOT
 from tests.functional.definitions import Converter
 
-PAGES = ROOT / "doc" / "source" / "scenarios"
+PAGES = ROOT / "doc" / "source" / "user" / "scenarios"
 BLOCK = re.compile(r"^\.\. code-block:: (?:json|console)\n   :caption: (.+)\n\n((?:   .*\n|\n)+)", re.M)
 ALARM = "1b1c4f3e-6b62-4f8e-9a52-3f0f3c7d0001"
 

@@ -16,7 +16,7 @@ from eventalarm.standalone import hints
 from tests.functional.helpers import WebhookSink, wait_until
 from tests.functional.test_standalone import Standalone, running
 
-PAGE = pathlib.Path(__file__).parents[2] / "doc" / "source" / "nfvo.rst"
+PAGE = pathlib.Path(__file__).parents[2] / "doc" / "source" / "nfvo" / "walkthrough.rst"
 CALLBACK = "/nfvo"
 # Changes by people are told with the next round; the page must not take half a minute.
 OPTIONS = "[eventalarm_ifa]\nreconcile_interval = 1\n"

@@ -43,4 +43,4 @@ def test_the_webhook_that_the_page_shows_arrives(
 def test_the_list_of_scenarios_is_whole() -> None:
     listed = (PAGES.parent / "scenarios.rst").read_text()
     assert len(FOUND) >= 7
-    assert [path.stem for path in FOUND if f"scenarios/{path.name}" not in listed] == []
+    assert [path.stem for path in FOUND if f"scenarios/{path.stem}" not in listed] == []

@@ -30,7 +30,7 @@ from tests.engine_harness import (
 )
 from tests.property.aodh_oracle import Oracle
 
-PAGE = pathlib.Path(__file__).parents[2] / "doc" / "source" / "differences-from-aodh.rst"
+PAGE = pathlib.Path(__file__).parents[2] / "doc" / "source" / "user" / "differences-from-aodh.rst"
 NOW = datetime.datetime(2026, 5, 1, 12, 30, tzinfo=datetime.UTC)
 ERROR = make_rule("*", state="error")
 

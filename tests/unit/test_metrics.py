@@ -42,7 +42,7 @@ def samples() -> dict[str, set[str]]:
 
 def documented() -> dict[str, set[str]]:
     """Return the names in the tables of the documentation, with their labels."""
-    text = (ROOT / "doc/source/metrics.rst").read_text()
+    text = (ROOT / "doc/source/admin/metrics.rst").read_text()
     rows = re.findall(r"^``(eventalarm_\w+)``  +(.*)$", text, re.M)
     found = {}
     for name, rest in rows:

@@ -20,7 +20,7 @@ from eventalarm.evaluator.values import TYPES
 from eventalarm.exceptions import InvalidRule
 from tests.builders import NOW, at, event
 
-PAGE = pathlib.Path(__file__).parents[3] / "doc" / "source" / "rules.rst"
+PAGE = pathlib.Path(__file__).parents[3] / "doc" / "source" / "user" / "rules.rst"
 ROW = re.compile(r"   \* - ``(?P<name>\w+)``\n((?:     .*\n)+)")
 
 

@@ -1,0 +1,46 @@
+"""How Sphinx builds the documentation: ``tox -e docs``."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sphinxcontrib.openapi.renderers import HttpdomainRenderer
+
+
+class NumberedResponses(HttpdomainRenderer):
+    """Leaves out the response ``default``, which the HTTP domain does not know."""
+
+    def render_responses(self, responses: dict[str, Any]) -> Iterator[str]:
+        """Render the responses that have a status code."""
+        yield from super().render_responses({k: v for k, v in responses.items() if k != "default"})
+
+
+project = "eventalarm"
+copyright = "eventalarm maintainers"
+extensions = [
+    "openstackdocstheme",
+    "oslo_config.sphinxext",
+    "oslo_policy.sphinxext",
+    "cliff.sphinxext",
+    "reno.sphinxext",
+    "sphinx.ext.autodoc",
+    "sphinxcontrib.openapi",
+    "sphinxcontrib.programoutput",
+]
+openapi_renderers = {"numbered": NumberedResponses}
+openapi_default_renderer = "numbered"
+suppress_warnings = ["config.cache"]  # a renderer is a class, which Sphinx cannot keep
+html_theme = "openstackdocs"
+# The project is not hosted by OpenStack: the theme must not link to its trackers and repositories.
+openstackdocs_auto_name = False
+openstackdocs_use_storyboard = False
+html_theme_options = {"show_other_versions": False, "display_toc": True, "display_badge": False}
+master_doc = "index"
+nitpicky = True
+nitpick_ignore_regex = [
+    # The code refers to parts of itself and of its libraries that have no page here.
+    ("py:.*", r".*"),
+]
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+modindex_common_prefix = ["eventalarm."]
+programoutput_prompt_template = "$ {command}\n{output}"
