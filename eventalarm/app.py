@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import logging
+import math
 import pathlib
 import socket
 import sys
@@ -19,7 +21,7 @@ import cotyledon.types
 import oslo_messaging
 from oslo_config import cfg
 
-from eventalarm import bus, service
+from eventalarm import broker, bus, service
 from eventalarm import conf as options
 from eventalarm.delivery import courier, dispatcher
 from eventalarm.delivery import options as delivery_options
@@ -36,10 +38,11 @@ from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
 from eventalarm.evaluator.books import Courier
 from eventalarm.evaluator.cache_watch import CacheWatch
 from eventalarm.evaluator.engine import Engine, EngineOptions
-from eventalarm.evaluator.handler import BatchHandler
-from eventalarm.evaluator.listener import BatchServer
+from eventalarm.evaluator.handler import BatchHandler, Readiness
+from eventalarm.evaluator.listener import PRIORITY, BatchServer
 from eventalarm.evaluator.options import event_limits
 from eventalarm.evaluator.project_loader import ProjectLoader
+from eventalarm.evaluator.redelivery import Redelivery, RedeliveryOptions
 from eventalarm.evaluator.timer_loop import TimerLoop
 from eventalarm.evaluator.timer_runner import TimerRunner
 from eventalarm.exceptions import InvalidRule
@@ -67,8 +70,14 @@ def check_options(conf: cfg.ConfigOpts) -> None:
 
     :raises InvalidOption: naming the option and the remedy.
     """
+    service.database_url(conf)
     delivery_options.from_conf(conf)
     bus.get_transport(conf).cleanup()
+
+
+def _counts_deliveries(conf: cfg.ConfigOpts) -> bool:
+    """Return True if the broker takes back messages and can count that: RabbitMQ."""
+    return bus.driver_name(bus.transport_url(conf)) in bus.RABBIT_DRIVERS
 
 
 def build_sender(
@@ -175,6 +184,26 @@ def build_timers(
     return TimerLoop(runner.step, database.leave)
 
 
+class BrokerReport:
+    """Says once why the broker does not let us consume any more, and once that it does again."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._said = ""
+
+    def __call__(self, error: Exception | None) -> None:
+        """Take note of an error, or of its end."""
+        if error is None:
+            if self._said:
+                LOG.warning("The broker %s lets us take messages again", self._where)
+            self._said = ""
+            return
+        text = str(broker.unusable(error))
+        if text != self._said:
+            LOG.error("The broker %s does not let us take messages: %s", self._where, text)
+        self._said = text
+
+
 class ListenerProcess:
     """Everything that one listener process runs: the bus edge, the evaluator and the delivery worker.
 
@@ -190,6 +219,7 @@ class ListenerProcess:
         self._pulse = Pulse()
         self._stopping = threading.Event()
         self._stops: list[Callable[[], Any]] = []
+        self._server: BatchServer | None = None
 
     def start(self) -> None:
         """Wait for database and broker, then begin to work; returns when messages are being taken.
@@ -206,9 +236,12 @@ class ListenerProcess:
         letters = courier.OutboxCourier(Outbox(database), worker, announcer=notifications.herald)
         cache = build_cache(self._conf, database, self.metrics)
         engine = build_engine(self._conf, database, cache, letters, self._trace)
-        server, loader = self._build_server(engine, cache)
+        server, loader = self._build_server(database, engine, cache)
         LOG.info("Waiting for the broker")
+        if not service.wait_for_broker(self._conf, self._stopping):
+            return
         server.begin()
+        self._server = server
         self._stops.extend((server.wait, server.stop, loader.stop))
         if self._conf[options.GROUP].preload:
             loader.preload()
@@ -235,14 +268,22 @@ class ListenerProcess:
             host=socket.gethostname(),
             metrics=self.metrics,
             last_event=lambda: self._pulse.last,
+            when_troubled=self._suspect,
         )
         worker.start()
         return worker
 
+    def _suspect(self) -> None:
+        """Let the listener find out whether the database is away, before it is handed messages."""
+        if self._server is not None and not self._stopping.is_set():
+            self._server.suspect()
+
     def _watched(self, sender: Sender) -> Sender:
         return sender if self._trace is None else TracedSender(sender, self._trace)
 
-    def _build_server(self, engine: Engine[Any], cache: AlarmCache) -> tuple[BatchServer, ProjectLoader]:
+    def _build_server(
+        self, database: Database, engine: Engine[Any], cache: AlarmCache
+    ) -> tuple[BatchServer, ProjectLoader]:
         group = self._conf[options.GROUP]
         loader = ProjectLoader(cache, lambda project_id: server.resume(project_id))  # noqa: PLW0108 - made below
 
@@ -260,6 +301,16 @@ class ListenerProcess:
             pulse=self._pulse,
             after_batch=CacheWatch(cache, self.metrics),
             awaits=awaits,
+            hold=group.hold_batch if _counts_deliveries(self._conf) else math.inf,
+            away=lambda: server.pause(),  # noqa: PLW0108 - made below
+            back=lambda: server.unpause(),  # noqa: PLW0108
+        )
+        ready = Readiness(
+            database.now,
+            self._stopping,
+            retry_initial=group.retry_initial,
+            retry_max=group.retry_max,
+            away=lambda: server.pause(),  # noqa: PLW0108
         )
         server = BatchServer(
             bus.get_transport(self._conf, prefetch=group.prefetch),
@@ -268,12 +319,34 @@ class ListenerProcess:
             handler=handler,
             batch_size=group.batch_size,
             resumed=loader.release,
+            ready=ready,
+            redelivery=self._build_redelivery(),
+            first_prefetch=group.first_prefetch,
+            report=BrokerReport(bus.describe(self._conf)),
         )
         return server, loader
+
+    def _build_redelivery(self) -> Redelivery | None:
+        if not _counts_deliveries(self._conf):
+            return None
+        group = self._conf[options.GROUP]
+        sending = functools.cache(lambda: bus.get_transport(self._conf))
+
+        def send(message: JSONDict, priority: str) -> None:
+            bus.resend(sending(), message, topic=group.topic, exchange=group.exchange, priority=priority)
+
+        return Redelivery(
+            RedeliveryOptions(renew_after=group.renew_after, most=group.max_deliveries),
+            self.metrics,
+            renew=lambda message: send(message, PRIORITY),
+            set_aside=lambda message: send(message, bus.DEAD),
+        )
 
     def stop(self) -> None:
         """Finish the batch in hand and the calls under way, give back the rest; safe to call twice."""
         self._stopping.set()
+        if self._server is not None:
+            self._server.end()
         while self._stops:
             self._stops.pop()()
 

@@ -11,6 +11,7 @@ import oslo_messaging
 from oslo_config import cfg
 from oslo_utils import timeutils
 
+from eventalarm.broker_errors import explain
 from eventalarm.exceptions import InvalidOption, MessageTooLarge, PublishError
 
 RABBIT_DRIVERS: Final = frozenset({"rabbit", "kombu"})
@@ -26,11 +27,13 @@ SENDING: Final = {"heartbeat_timeout_threshold": "15", "kombu_reconnect_delay": 
 # from all others until the broker misses its heartbeats: for a minute or two by default.
 LISTENING: Final = {"rabbit_interval_max": "2", "heartbeat_timeout_threshold": "15"}
 
+# The queue TOPIC.dead keeps messages that were given up.
+DEAD: Final = "dead"
+
 # What RabbitMQ (channel error 406) and Kafka say of a message that exceeds their limit.
 TOO_LARGE: Final = re.compile(
     r"message size \d+ is larger than|MSG_SIZE_TOO_LARGE|message size too large", re.I
 )
-DECLARED_DIFFERENTLY: Final = "inequivalent arg"
 
 
 def set_defaults() -> None:
@@ -174,7 +177,6 @@ def send(
     :raises PublishError: when the broker did not take it.
     :raises MessageTooLarge: when the broker refused it for its size.
     """
-    target = oslo_messaging.Target(topic=f"{topic}.{priority}", exchange=exchange)
     message = {
         "message_id": str(uuid.uuid4()),
         "publisher_id": publisher_id,
@@ -183,8 +185,26 @@ def send(
         "payload": payload,
         "timestamp": str(timeutils.utcnow()),
     }
+    resend(transport, message, topic=topic, exchange=exchange, priority=priority, retry=retry)
+
+
+def resend(
+    transport: Any,
+    message: Mapping[str, Any],
+    *,
+    topic: str,
+    exchange: str,
+    priority: str = "sample",
+    retry: int = 1,
+) -> None:
+    """Send the body of a message, such as one that was received, as :func:`send` does.
+
+    :raises PublishError: when the broker did not take it.
+    :raises MessageTooLarge: when the broker refused it for its size.
+    """
+    target = oslo_messaging.Target(topic=f"{topic}.{priority}", exchange=exchange)
     try:
-        transport._send_notification(target, {}, message, version=2.0, retry=retry)
+        transport._send_notification(target, {}, dict(message), version=2.0, retry=retry)
     except Exception as exc:
         # Drivers let errors of three libraries through, without a common class.
         if TOO_LARGE.search(str(exc)):
@@ -194,9 +214,5 @@ def send(
 
 def _explain(error: Exception) -> str:
     text = (str(error).splitlines() or [""])[0][:500] or type(error).__name__
-    if DECLARED_DIFFERENTLY in text:
-        text += (
-            " (publisher and listener must declare the queue alike: give both the same rabbit_quorum_queue, "
-            "and delete a queue or exchange that was left from before)"
-        )
-    return text
+    refusal = explain(str(error))
+    return text if refusal is None else f"{refusal} ({text})"

@@ -49,6 +49,37 @@ LISTENER_OPTS: list[Any] = [
         help="Messages that the broker may hand to one process before they are acknowledged; bounds its "
         "memory. More than twice batch_size gains nothing.",
     ),
+    cfg.IntOpt(
+        "first_prefetch",
+        default=8,
+        min=1,
+        help="The same for a process that has acknowledged none yet (RabbitMQ). A quorum queue counts each "
+        "delivery that was not acknowledged and drops a message at its delivery limit: a process that "
+        "dies again and again right after its start spends the deliveries of this many messages only.",
+    ),
+    cfg.FloatOpt(
+        "hold_batch",
+        default=20.0,
+        min=0.0,
+        help="Seconds that a batch is held while the database is away. Then it goes back to the broker "
+        "(RabbitMQ), and no more is taken until the database is back: RabbitMQ cuts off a consumer that "
+        "keeps messages longer than its consumer_timeout, and counts each time. Must be well below that.",
+    ),
+    cfg.IntOpt(
+        "renew_after",
+        default=2,
+        min=1,
+        help="Deliveries without acknowledgement after which a message of a quorum queue is put on the queue "
+        "anew, where its count begins again, before it is evaluated. Must not exceed the delivery limit of "
+        "the queue: a listener that is killed more often than that in mid-batch then loses nothing.",
+    ),
+    cfg.IntOpt(
+        "max_deliveries",
+        default=100,
+        min=2,
+        help="Deliveries without acknowledgement after which a message is set aside on the queue TOPIC.dead, "
+        "since it may be what ends the processes. eventalarm-status check watches that queue.",
+    ),
     cfg.ListOpt(
         "owner_traits",
         default=["project_id", "tenant_id"],

@@ -22,7 +22,7 @@ from oslo_db import exception as db_exception
 from oslo_db import options as db_options
 from oslo_log import log
 
-from eventalarm import bus
+from eventalarm import broker, bus
 from eventalarm import conf as options
 from eventalarm.exceptions import EventAlarmError, InvalidOption, Retryable, SchemaError
 from eventalarm.storage import database as storage
@@ -31,6 +31,7 @@ from eventalarm.storage import schema
 LOG = log.getLogger(__name__)
 
 FAILED = 2
+BROKER_TIMEOUT = 10.0
 PROJECTS = ("aodh", "eventalarm")
 QUIET = ("amqp=WARN", "kombu=WARN", "oslo.messaging=WARN", "aiohttp=WARN", "cotyledon=INFO", "futurist=INFO")
 QUIET_TOO = ("alembic=WARN", "keystoneclient=INFO", "oslo_db.sqlalchemy=WARN")
@@ -115,6 +116,19 @@ def database(conf: cfg.ConfigOpts) -> storage.Database:
     :raises InvalidOption: when ``[database] connection`` is missing or cannot work.
     :raises eventalarm.exceptions.Retryable: when the database does not answer.
     """
+    url = database_url(conf)
+    engine_options = {name: conf.database[name] for name in ENGINE_OPTIONS if name in conf.database}
+    try:
+        return storage.connect(url, **engine_options)
+    except (sa.exc.ArgumentError, ImportError) as exc:
+        raise _unusable_url(exc) from exc
+
+
+def database_url(conf: cfg.ConfigOpts) -> str:
+    """Return ``[database] connection`` with its driver; nothing is connected.
+
+    :raises InvalidOption: when it is missing or can never work.
+    """
     url = conf.database.connection
     if not url:
         raise InvalidOption(
@@ -122,16 +136,21 @@ def database(conf: cfg.ConfigOpts) -> storage.Database:
             f"is not set ({_files_read(conf)})",
             "set it as in aodh.conf, or name the file with --config-file",
         )
-    engine_options = {name: conf.database[name] for name in ENGINE_OPTIONS if name in conf.database}
+    complete = with_driver(url)
     try:
-        return storage.connect(with_driver(url), **engine_options)
+        sa.make_url(complete).get_dialect().import_dbapi()
     except (sa.exc.ArgumentError, ImportError) as exc:
-        raise InvalidOption(
-            "[database] connection",
-            str(exc).splitlines()[0],
-            "eventalarm works with mysql+pymysql, postgresql and sqlite URLs; "
-            "the drivers come with eventalarm[mysql] and eventalarm[postgresql]",
-        ) from exc
+        raise _unusable_url(exc) from exc
+    return complete
+
+
+def _unusable_url(error: Exception) -> InvalidOption:
+    return InvalidOption(
+        "[database] connection",
+        str(error).splitlines()[0],
+        "eventalarm works with mysql+pymysql, postgresql and sqlite URLs; "
+        "the drivers come with eventalarm[mysql] and eventalarm[postgresql]",
+    )
 
 
 def wait_for_database(conf: cfg.ConfigOpts, stopping: threading.Event) -> storage.Database | None:
@@ -160,6 +179,30 @@ def wait_for_database(conf: cfg.ConfigOpts, stopping: threading.Event) -> storag
             said = waiting_for
         if stopping.wait(pause * (0.5 + random.random() / 2)):  # noqa: S311 - jitter, not a secret
             return None
+        pause = min(pause * 2, group.retry_max)
+
+
+def wait_for_broker(conf: cfg.ConfigOpts, stopping: threading.Event) -> bool:
+    """Return True once the broker lets us consume from our queue; False when told to stop before.
+
+    Says what it waits for once, and again when that changes.
+    """
+    group = conf[options.GROUP]
+    pause, said = group.retry_initial, ""
+    while True:
+        try:
+            broker.check(conf, BROKER_TIMEOUT)
+        except broker.Unusable as exc:
+            waiting_for = str(exc)
+        else:
+            if said:
+                LOG.warning("The broker is ready")
+            return True
+        if waiting_for != said:
+            LOG.warning("Waiting for the broker %s: %s", bus.describe(conf), waiting_for)
+            said = waiting_for
+        if stopping.wait(pause * (0.5 + random.random() / 2)):  # noqa: S311 - jitter, not a secret
+            return False
         pause = min(pause * 2, group.retry_max)
 
 

@@ -63,6 +63,7 @@ class Dispatcher:
         uniform: retry.Uniform = random.uniform,
         new_id: Callable[[], object] = uuid.uuid4,
         last_event: Callable[[], datetime.datetime | None] = lambda: None,
+        when_troubled: Callable[[], None] = lambda: None,
     ) -> None:
         self._outbox = outbox
         self._make_sender = make_sender
@@ -73,6 +74,7 @@ class Dispatcher:
         self._uniform = uniform
         self._new_id = new_id
         self._last_event = last_event
+        self._when_troubled = when_troubled
         self._term = term(options.lease, options.poll_interval)
         self._lease = Lease(self._term)
         self._lanes = Lanes(options.max_in_memory, options.concurrency)
@@ -197,6 +199,7 @@ class Dispatcher:
         self._lease.troubled(self._monotonic())
         self._looks = LOOKS
         self._recover.set()
+        self._when_troubled()
 
     # ---- the steps
 

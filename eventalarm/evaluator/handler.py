@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import math
 import random
 import threading
 import time
@@ -35,9 +36,10 @@ class BatchHandler:
     """Turns messages into events and sees them through.
 
     While the database is away the batch is held and tried again, with a growing, jittered pause; nothing
-    is dropped and the broker keeps the rest of the queue. When *stopping* is set meanwhile, the batch is
-    given back.
+    is dropped and the broker keeps the rest of the queue. When *stopping* is set meanwhile, or after *hold*
+    seconds, the batch is given back: the broker cuts off a consumer that keeps messages too long.
 
+    :param away: called when the database failed, and *back* when it answers again while a batch is held.
     :param after_batch: called after each batch that was committed.
     :param awaits: returns what must come before an event can be evaluated without delay to others, or None.
         Its message is put off.
@@ -58,6 +60,9 @@ class BatchHandler:
         pulse: Pulse | None = None,
         after_batch: Callable[[], None] = lambda: None,
         awaits: Callable[[Event], str | None] = lambda event: None,
+        hold: float = math.inf,
+        away: Callable[[], None] = lambda: None,
+        back: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
         self._metrics = metrics
@@ -70,6 +75,9 @@ class BatchHandler:
         self._pulse = pulse or Pulse()
         self._after_batch = after_batch
         self._awaits = awaits
+        self._hold = hold
+        self._away = away
+        self._back = back
 
     def __call__(self, messages: Sequence[dict[str, Any]]) -> dict[int, str] | None:
         """Handle the messages of one batch; None means that they must go back to the broker.
@@ -122,22 +130,27 @@ class BatchHandler:
         return True
 
     def _holding(self, number: int, work: Callable[[], T]) -> T | None:
-        """Do *work*, again and again while the database is away; None when told to stop meanwhile."""
+        """Do *work*, again and again while the database is away; None when the batch must be given back."""
         pause = self._initial
-        failing = False
+        until: float | None = None
         while True:
             try:
                 done = work()
             except Retryable as exc:
-                if not failing:
+                if until is None:
+                    until = time.monotonic() + self._hold
+                    self._away()
                     LOG.error("Holding %d events until the database is back: %s", number, exc)
-                failing = True
                 self._metrics.count("batches", outcome="retried")
                 if self._stopping.wait(pause * (0.5 + self._jitter() / 2)):
                     return None
+                if time.monotonic() >= until:
+                    LOG.error("The database is still away; %d events go back to the broker", number)
+                    return None
                 pause = min(pause * 2, self._max)
             else:
-                if failing:
+                if until is not None:
+                    self._back()
                     LOG.warning("The database is back; %d held events are evaluated", number)
                 return done
 
@@ -152,3 +165,47 @@ class BatchHandler:
             self._metrics.count("bad_traits", report.bad_traits)
         for reason, number in report.reasons.items():
             self._metrics.count("decisions", number, reason=reason)
+
+
+class Readiness:
+    """Waits until the database answers; the same pauses as for a batch that is held.
+
+    :param probe: asks the database for something small; raises Retryable while it is away.
+    :param away: called when it did not answer.
+    """
+
+    def __init__(
+        self,
+        probe: Callable[[], object],
+        stopping: threading.Event,
+        *,
+        retry_initial: float,
+        retry_max: float,
+        away: Callable[[], None],
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._probe = probe
+        self._away = away
+        self._stopping = stopping
+        self._initial = retry_initial
+        self._max = retry_max
+        self._jitter = jitter
+
+    def __call__(self, interrupted: Callable[[], bool]) -> bool:
+        """Return True when the database answers; False when interrupted or told to stop before."""
+        pause, waited = self._initial, False
+        while not (self._stopping.is_set() or interrupted()):
+            try:
+                self._probe()
+            except Retryable as exc:
+                if not waited:
+                    self._away()
+                    LOG.warning("Taking no events until the database is back: %s", exc)
+                waited = True
+                self._stopping.wait(pause * (0.5 + self._jitter() / 2))
+                pause = min(pause * 2, self._max)
+            else:
+                if waited:
+                    LOG.warning("The database is back; events are taken again")
+                return True
+        return False

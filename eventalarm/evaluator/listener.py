@@ -17,6 +17,10 @@ from typing import Any, Protocol
 import oslo_messaging
 from oslo_messaging.notify import listener as notify_listener
 
+from eventalarm.evaluator import consumer_control
+from eventalarm.evaluator.consumer_control import NoControl
+from eventalarm.evaluator.redelivery import Redelivery
+
 LOG = logging.getLogger(__name__)
 
 PRIORITY = "sample"
@@ -27,6 +31,13 @@ PRIORITY = "sample"
 DENSE = 400.0
 FEW = 8
 GATHER = 0.05
+
+# Unacknowledged messages of a listener that has not acknowledged any yet.
+FIRST_PREFETCH = 8
+
+# Seconds before a batch is tried again that failed for another reason than the database; doubled each time.
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 30.0
 
 
 class Message(Protocol):
@@ -44,6 +55,9 @@ class Message(Protocol):
 Handler = Callable[[Sequence[dict[str, Any]]], Mapping[int, str] | None]
 
 
+Ready = Callable[[Callable[[], bool]], bool]
+
+
 class _OnlySamples:
     """What the base class asks of a dispatcher: which priorities it wants."""
 
@@ -57,6 +71,15 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
     comes (:meth:`resume`); the others are done (acknowledge). None means give all of them back. It must not
     raise; if it does, the batch is given back.
 
+    A batch is given back together with everything else that was taken, and no more is taken until *ready*.
+    The broker counts what is given back, and drops a message at its delivery limit.
+
+    :param ready: returns True once batches can be handled again, and False when its argument is true before,
+        or when they never will in this process.
+    :param redelivery: what to do with messages that were delivered before.
+    :param first_prefetch: most unacknowledged messages before the first was acknowledged, on RabbitMQ: a
+        listener that is killed again and again spends the deliveries of a few messages only.
+    :param report: called with an error while the broker does not let us consume, and then with None.
     :param resumed: called with what has come when those that were put off for it are the next to be handled,
         on the thread of *handler*.
     :param dense: messages a second that are a backlog.
@@ -74,6 +97,10 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         resumed: Callable[[str], None] = lambda what: None,
         dense: float = DENSE,
         gather: float = GATHER,
+        ready: Ready = lambda interrupted: True,
+        redelivery: Redelivery | None = None,
+        first_prefetch: int = FIRST_PREFETCH,
+        report: consumer_control.Report = lambda error: None,
     ) -> None:
         target = oslo_messaging.Target(topic=topic, exchange=exchange)
         super().__init__(transport, [target], _OnlySamples(), executor="threading")
@@ -88,6 +115,15 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._resumed = resumed
         self._put_off: dict[str, list[Message]] = {}
         self._has_come: list[str] = []
+        self._ready = ready
+        self._redelivery = redelivery
+        self._first_prefetch = first_prefetch
+        self._report = report
+        self._control: consumer_control.ConsumerControl = NoControl()
+        self._narrow = True
+        self._suspect = False
+        self._failures = 0
+        self._ending = threading.Event()
 
     def begin(self) -> None:
         """Begin to take messages; waits for the broker if it is not there yet."""
@@ -97,13 +133,35 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         """Handle the messages that were put off until *what* comes, before all others; from any thread."""
         self._work((), (what,))
 
+    def pause(self) -> None:
+        """Take no more messages from the broker; those already taken stay ours."""
+        self._control.pause()
+
+    def unpause(self) -> None:
+        """Take messages again."""
+        self._control.resume()
+
+    def suspect(self) -> None:
+        """Ask whether batches can be handled at all, before the broker hands us more; from any thread."""
+        self._work((), (), suspect=True)
+
+    def end(self) -> None:
+        """Wait for nothing any more: called before ``stop``."""
+        self._ending.set()
+
+    def _create_listener(self) -> Any:
+        listener = super()._create_listener()
+        self._control = consumer_control.take_control(listener, self._first_prefetch, self._report)
+        return listener
+
     def _on_incoming(self, incoming: Sequence[Message]) -> None:
         self._work(incoming, ())
 
-    def _work(self, incoming: Sequence[Message], has_come: Sequence[str]) -> None:
+    def _work(self, incoming: Sequence[Message], has_come: Sequence[str], *, suspect: bool = False) -> None:
         with self._lock:
             self._arrived.extend(incoming)
             self._has_come.extend(has_come)
+            self._suspect = self._suspect or suspect
             if len(self._arrived) >= self._most:
                 self._enough.set()
             if self._draining:
@@ -114,8 +172,12 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
     def _process_incoming(self, incoming: Sequence[Message]) -> None:
         """Not used: batches are formed in :meth:`_drain`."""
 
-    def _take(self) -> list[Message]:
+    def _take(self) -> tuple[list[Message], bool]:
+        """Return the next batch, and whether to ask first whether batches can be handled."""
         with self._lock:
+            if self._suspect:
+                self._suspect = False
+                return [], True
             # In this thread, so that no message of later can be handled before those that were put off.
             for what in self._has_come:
                 self._arrived.extendleft(reversed(self._put_off.pop(what, [])))
@@ -125,25 +187,77 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
             self._draining = bool(batch)
             if len(self._arrived) < self._most:
                 self._enough.clear()
-        return batch
+        return batch, False
 
     def _drain(self) -> None:
         before = time.monotonic()
-        while batch := self._take():
+        while True:
+            batch, suspect = self._take()
+            if suspect:
+                self._recover()
+                continue
+            if not batch:
+                return
             taken = time.monotonic()
-            put_off: Mapping[int, str] | None = None
-            try:
-                put_off = self._handler([m.message for m in batch])
-            except Exception:
-                LOG.exception("A batch of %d messages failed and goes back to the broker", len(batch))
-            for position, message in enumerate(batch):
-                if put_off is not None and position in put_off:
-                    self._put_off.setdefault(put_off[position], []).append(message)
-                else:
-                    _answer(message, done=put_off is not None)
+            self._see_through(batch)
             if len(batch) >= max(FEW, self._dense * (taken - before)):
                 self._enough.wait(taken + self._gather - time.monotonic())
             before = taken
+
+    def _see_through(self, batch: list[Message]) -> None:
+        if self._redelivery is not None:
+            batch = self._redelivery.sift(batch)
+        put_off: Mapping[int, str] | None = None
+        failed = False
+        try:
+            put_off = self._handler([m.message for m in batch])
+        except Exception:
+            failed = True
+            LOG.exception("A batch of %d messages failed and goes back to the broker", len(batch))
+        if put_off is None:
+            self._give_back(batch)
+            self._wait_out(failed)
+            return
+        self._failures = 0
+        for position, message in enumerate(batch):
+            if position in put_off:
+                self._put_off.setdefault(put_off[position], []).append(message)
+            else:
+                _answer(message, done=True)
+        if self._narrow and len(put_off) < len(batch):
+            self._narrow = False
+            self._control.widen()
+
+    def _give_back(self, batch: list[Message]) -> None:
+        """Give back everything that we hold, when the broker hands us nothing of it at once."""
+        self._control.pause()
+        with self._lock:
+            batch += [m for waiting in self._put_off.values() for m in waiting]
+            batch += self._arrived
+            self._put_off.clear()
+            self._arrived.clear()
+        for message in batch:
+            _answer(message, done=False)
+
+    def _wait_out(self, failed: bool) -> None:
+        """Take messages again once that makes sense."""
+        self._failures += 1
+        if failed or self._failures > 1:
+            self._ending.wait(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures, 10)))
+        while not self._ready(self._holds_some):
+            if self._ending.is_set():
+                return
+            # They came while the broker was told to send no more.
+            self._give_back([])
+        self._control.resume()
+
+    def _recover(self) -> None:
+        # What we hold already is handled as any batch: held for a while, then given back.
+        if self._ready(self._holds_some):
+            self._control.resume()
+
+    def _holds_some(self) -> bool:
+        return bool(self._arrived)
 
 
 def _answer(message: Message, *, done: bool) -> None:

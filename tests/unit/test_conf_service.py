@@ -136,3 +136,20 @@ def test_help_keeps_its_lines(home: pathlib.Path) -> None:
 )
 def test_short_schemes_get_a_driver(url: str, expected: str) -> None:
     assert service.with_driver(url) == expected
+
+
+@pytest.mark.parametrize("connection", ["", "connection = oracle://h/aodh\n", "connection = nonsense\n"])
+def test_a_listener_that_can_never_work_ends_at_once(home: pathlib.Path, connection: str) -> None:
+    """Red when each of its processes finds out for itself, and is started again for ever."""
+    text = f"[DEFAULT]\ntransport_url = rabbit://127.0.0.1:1/\n[database]\n{connection}"
+    conf = write(home / "aodh.conf", text)
+    done = subprocess.run(
+        [sys.executable, "-m", "eventalarm.cmd.listener", "--config-file", conf],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("eventalarm-listener: error: [database] connection: ")
+    assert (done.stderr.count("\n"), done.stdout) == (1, "")

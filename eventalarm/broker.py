@@ -1,0 +1,163 @@
+"""RabbitMQ as the listener finds it: does a host let us in, and is our queue declared as we declare it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from kombu.connection import Connection
+from kombu.entity import Exchange, Queue
+from oslo_config import cfg
+from oslo_messaging._drivers import impl_rabbit
+
+from eventalarm import bus
+from eventalarm.broker_errors import explain
+from eventalarm.conf import GROUP
+from eventalarm.exceptions import EventAlarmError
+
+PRIORITY: Final = "sample"
+DEFAULT_PORT: Final = 5672
+
+
+class Unusable(EventAlarmError):
+    """The broker, or our queue on it, cannot be used now; ``remedy`` says what to do, where that is known."""
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{problem}; {remedy}" if remedy else problem)
+        self.problem = problem
+        self.remedy = remedy
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Broker:
+    """The hosts of a RabbitMQ transport, and how to reach them within *timeout* seconds each.
+
+    ``options`` are those of the driver, with what the transport URL says.
+    """
+
+    url: Any
+    options: Any
+    timeout: float
+
+    @classmethod
+    def of(cls, conf: cfg.ConfigOpts, timeout: float) -> Broker:
+        """Return the broker that *conf* names, or raise ValueError when it is no RabbitMQ."""
+        if bus.driver_name(bus.transport_url(conf)) not in bus.RABBIT_DRIVERS:
+            raise ValueError(bus.describe(conf))
+        driver = bus.get_transport(conf)._driver
+        hosts = max(1, len(driver._url.hosts))
+        return cls(driver._url, driver.conf.oslo_messaging_rabbit, timeout / hosts)
+
+    def connections(self) -> list[tuple[str, Any]]:
+        """Return a name and a connection, not opened yet, for each host."""
+        return [(f"{host.hostname}:{host.port or DEFAULT_PORT}", self._to(host)) for host in self.url.hosts]
+
+    def _to(self, host: Any) -> Any:
+        connect: Any = Connection
+        return connect(
+            hostname=host.hostname,
+            port=host.port or DEFAULT_PORT,
+            userid=host.username or "guest",
+            password=host.password or "guest",
+            virtual_host=self.url.virtual_host or "/",
+            login_method=self.options.rabbit_login_method,
+            ssl=self._tls(),
+            connect_timeout=self.timeout,
+            transport_options={"read_timeout": self.timeout, "write_timeout": self.timeout},
+        )
+
+    def _tls(self) -> Any:
+        if not self.options.ssl:
+            return False
+        named = {"keyfile": "ssl_key_file", "certfile": "ssl_cert_file", "ca_certs": "ssl_ca_file"}
+        given = {key: self.options[name] for key, name in named.items() if self.options[name]}
+        if "ca_certs" in given:
+            given["cert_reqs"] = ssl.CERT_REQUIRED
+        return given or True
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[Any]:
+        """Give a connection to the first host that lets us in.
+
+        :raises Unusable: when none does, or when the broker refuses what is asked on it.
+        """
+        last: Exception | None = None
+        for _, connection in self.connections():
+            try:
+                connection.connect()
+            except Exception as exc:  # noqa: BLE001 - three libraries' errors, without a common class
+                last = exc
+                continue
+            with connection:
+                try:
+                    yield connection
+                except connection.connection_errors + connection.channel_errors as exc:
+                    raise unusable(exc) from exc
+            return
+        raise unusable(last) from last
+
+    def arguments(self) -> Mapping[str, Any]:
+        """Return the arguments of our queue, as oslo.messaging declares it."""
+        rabbit = self.options
+        quorum = impl_rabbit.QuorumMemConfig(
+            rabbit.rabbit_quorum_delivery_limit,
+            rabbit.rabbit_quorum_max_memory_length,
+            rabbit.rabbit_quorum_max_memory_bytes,
+        )
+        found: Mapping[str, Any] = impl_rabbit._get_queue_arguments(
+            rabbit.rabbit_ha_queues, 0, rabbit.rabbit_quorum_queue, quorum, False
+        )
+        return found
+
+    def declare(self, connection: Any, topic: str, exchange: str) -> None:
+        """Declare exchange and queue of a topic as the listener does: it changes nothing if they are alike.
+
+        :raises Exception: what amqp raises when they are not, or when we may not.
+        """
+        durable = self.options.amqp_durable_queues or self.options.rabbit_quorum_queue
+        kept = {"durable": durable, "auto_delete": self.options.amqp_auto_delete}
+        name = f"{topic}.{PRIORITY}"
+        channel = connection.channel()
+        make_queue: Any = Queue
+        make_exchange: Any = Exchange
+        queue = make_queue(
+            name,
+            make_exchange(exchange, type="topic", **kept),
+            routing_key=name,
+            queue_arguments=self.arguments(),
+            **kept,
+        )
+        queue(channel).declare()
+        channel.close()
+
+
+def unusable(error: Exception | None) -> Unusable:
+    """Return what an error of the broker means, in one line."""
+    text = str(error)
+    refusal = explain(text)
+    if refusal is not None:
+        return Unusable(refusal.problem, refusal.remedy)
+    return Unusable(first_line(error))
+
+
+def first_line(error: Exception | None) -> str:
+    """Return the first line of an error's text, or its name."""
+    lines = str(error).splitlines()
+    return (lines[0][:200] if lines else "") or type(error).__name__
+
+
+def check(conf: cfg.ConfigOpts, timeout: float) -> None:
+    """Try what a listener is about to do; nothing to try on other brokers than RabbitMQ.
+
+    :raises Unusable: with the remedy, when it would fail.
+    """
+    try:
+        broker = Broker.of(conf, timeout)
+    except ValueError:
+        return
+    group = conf[GROUP]
+    with broker.connected() as connection:
+        broker.declare(connection, group.topic, group.exchange)
