@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import threading
 import time
 import weakref
@@ -17,6 +18,7 @@ from oslo_db.sqlalchemy import engines
 from eventalarm.exceptions import Retryable
 from eventalarm.model import UTC
 from eventalarm.storage.alive import probe_connections
+from eventalarm.storage.failover import leave_wrong_servers
 
 # What a database says of the values it was given. Everything else (no connection, deadlock, a server that
 # starts or stops, a missing grant or table) is trouble of the database's own, during which work is held.
@@ -35,10 +37,16 @@ VALUE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueEr
 # Seconds of rest after which a kept connection is no longer trusted, but taken from the pool, which pings.
 KEEP = 1.0
 
+# Seconds after which even a busy connection goes through the pool, whose ping asks for the server's role.
+KEEP_AT_MOST = 10.0
+
 # Seconds for which our own clock carries on what the database's said.
 ASK_AGAIN = 60.0
 
-ISOLATION = {"reader": "AUTOCOMMIT", "snapshot": "REPEATABLE READ"}
+# The isolation level of each role's connections; None is the server's own. Gap locks of MySQL's default make
+# unrelated listeners deadlock on inserts; row locks are enough.
+ISOLATION = {"writer": None, "reader": "AUTOCOMMIT", "snapshot": "REPEATABLE READ"}
+ISOLATION_MYSQL = {name: {"writer": "READ COMMITTED"} for name in ("mysql", "mariadb")}
 
 NOW = {
     "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
@@ -67,18 +75,33 @@ def is_content_error(error: BaseException) -> bool:
 
 
 class _Kept:
-    """A connection that stays with its thread between uses, and when it was used last."""
+    """A connection that stays with its thread between uses; it goes back to the pool when the thread ends.
 
-    __slots__ = ("__weakref__", "connection", "used_at")
+    ``era`` counts the lost connections of the engine before it was taken from the pool.
+    """
 
-    def __init__(self, connection: sa.Connection) -> None:
+    __slots__ = ("__weakref__", "connection", "era", "taken_at", "used_at")
+
+    def __init__(self, connection: sa.Connection, era: int) -> None:
         self.connection = connection
-        self.used_at = time.monotonic()
+        self.era = era
+        self.taken_at = self.used_at = time.monotonic()
+
+    def is_fresh(self, era: int) -> bool:
+        """Return True if the connection can be used without asking the server."""
+        now = time.monotonic()
+        rested, kept = now - self.used_at, now - self.taken_at
+        return self.era == era and rested <= KEEP and kept <= KEEP_AT_MOST and not self.connection.closed
 
     def close(self) -> None:
-        """Give the connection back to the pool, or away if it is broken."""
+        """Return the connection to the pool, which closes it if it is broken."""
         with contextlib.suppress(db_exception.DBError, sa.exc.SQLAlchemyError):
             self.connection.close()
+
+    def __del__(self) -> None:
+        # The end of a thread drops its locals. SQLAlchemy's own clean-up waits for the garbage collector.
+        if not self.connection.closed:
+            self.close()
 
 
 class Database:
@@ -93,8 +116,15 @@ class Database:
     """
 
     def __init__(self, engine: sa.Engine) -> None:
-        self.engine = engine
         self.dialect = engine.dialect.name
+        # Siblings, not made of each other: the level of a parent is set after its child's.
+        self._engines = {
+            role: engine.execution_options(isolation_level=level) if level else engine
+            for role, level in (ISOLATION | ISOLATION_MYSQL.get(self.dialect, {})).items()
+        }
+        self.engine = self._engines["writer"]
+        self._era = itertools.count()
+        self._lost = next(self._era)
         self._of_thread = threading.local()
         self._all: weakref.WeakSet[_Kept] = weakref.WeakSet()
         self._asked: tuple[datetime.datetime, float] | None = None
@@ -137,15 +167,11 @@ class Database:
     @contextlib.contextmanager
     def _connection(self, role: str) -> Iterator[sa.Connection]:
         kept: _Kept | None = getattr(self._of_thread, role, None)
-        if kept is not None and (kept.connection.closed or time.monotonic() - kept.used_at > KEEP):
+        if kept is not None and not kept.is_fresh(self._lost):
             kept.close()
             kept = None
         if kept is None:
-            connection = self.engine.connect()
-            if role in ISOLATION:
-                # On the connection: of two engines made of each other, the first one's level wins.
-                connection = connection.execution_options(isolation_level=ISOLATION[role])
-            kept = _Kept(connection)
+            kept = _Kept(self._engines[role].connect(), self._lost)
             self._all.add(kept)
         setattr(self._of_thread, role, None)
         try:
@@ -155,6 +181,10 @@ class Database:
             raise
         kept.used_at = time.monotonic()
         setattr(self._of_thread, role, kept)
+
+    def forget_kept(self) -> None:
+        """Have every thread take its next connection from the pool: one to the same server was lost."""
+        self._lost = next(self._era)
 
     def now(self) -> datetime.datetime:
         """Return the database's clock (aware UTC): the one clock that all processes share."""
@@ -174,7 +204,7 @@ class Database:
 
     def leave(self) -> None:
         """Give back the connections of the calling thread, which is about to end."""
-        for role in ("reader", "snapshot", "writer"):
+        for role in ISOLATION:
             kept: _Kept | None = getattr(self._of_thread, role, None)
             if kept is not None:
                 setattr(self._of_thread, role, None)
@@ -223,7 +253,6 @@ def connect(url: str, **options: Any) -> Database:
     except (db_exception.DBError, sa.exc.SQLAlchemyError) as exc:
         raise Retryable(f"the database does not answer: {str(exc).splitlines()[0][:300]}") from exc
     probe_connections(engine)
-    if engine.dialect.name in ("mysql", "mariadb"):
-        # Gap locks of REPEATABLE READ make unrelated listeners deadlock on inserts; row locks are enough.
-        engine = engine.execution_options(isolation_level="READ COMMITTED")
-    return Database(engine)
+    database = Database(engine)
+    leave_wrong_servers(engine, database.forget_kept)
+    return database
