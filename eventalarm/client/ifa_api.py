@@ -101,7 +101,9 @@ class IfaClient:
         marker: str | None = None
         while True:
             params = {**filters, MARKER: marker} if marker is not None else dict(filters)
-            answer = self._get(path, params=params)
+            # Written here: requests would write a blank as a plus sign, which is a plus sign to the service.
+            query = urllib.parse.urlencode(params, doseq=True, quote_via=urllib.parse.quote)
+            answer = self._get(f"{path}?{query}" if query else path)
             yield answer.json()
             # The address in the link may be one that only the service's own network knows.
             following = urllib.parse.urlsplit(answer.links.get("next", {}).get("url", ""))

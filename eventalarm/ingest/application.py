@@ -18,6 +18,8 @@ from eventalarm import bus
 from eventalarm.conf import GROUP
 from eventalarm.conf_ingest import INGEST_GROUP
 from eventalarm.evaluator.options import event_limits, rule_limits
+from eventalarm.http.parameters import KnownParameters
+from eventalarm.http.requests import Conformance, Request, add_route
 from eventalarm.ifa_shim.api import problems
 from eventalarm.ifa_shim.api.callers import Guard, Identity
 from eventalarm.ifa_shim.api.document import ApiDocument, DocumentResource
@@ -31,6 +33,7 @@ from eventalarm.publisher.contact import Contact
 from eventalarm.storage.database import Database
 
 DOCUMENT: Final = "/v1/openapi.json"
+MAX_QUERY: Final = 8 * 1024
 PREFIXES: Final = ("/v1",)
 KEYSTONE: Final = "keystone"
 FILE: Final = pathlib.Path(__file__).with_name("openapi.yaml")
@@ -97,16 +100,17 @@ def build(conf: Any, transport: Any, database: Callable[[], Database]) -> falcon
         auth_uri=lambda: conf.keystone_authtoken.www_authenticate_uri or "",
         public=frozenset({DOCUMENT}),
     )
-    app: falcon.App[Any, Any] = falcon.App(middleware=[identity])
+    layers: Any = [Conformance(MAX_QUERY), identity, KnownParameters(document)]
+    app: falcon.App[Any, Any] = falcon.App(request_type=Request, middleware=layers)
     app.req_options.strip_url_path_trailing_slash = True
     problems.install(app)
     app.set_error_serializer(faults.serialize)
     events = Events(guard, reader, gateway, max_body=own.max_body_size, retry_after=own.retry_after)
-    app.add_route(policies.EVENTS_PATH, events)
+    add_route(app, policies.EVENTS_PATH, events)
     options = _dry_run_options(group, own)
     test = RuleTest(guard, shapes, reader, database=database, options=options, now=_now)
-    app.add_route(policies.TEST_PATH, test)
-    app.add_route(DOCUMENT, DocumentResource(ApiDocument(document)))
+    add_route(app, policies.TEST_PATH, test)
+    add_route(app, DOCUMENT, DocumentResource(ApiDocument(document)))
     return app
 
 

@@ -116,12 +116,13 @@ class IfaApi:
         if body is not None:
             who.setdefault("Content-Type", "application/json")
         bare, _, query = path.partition("?")
+        encoded = urllib.parse.urlencode(params, doseq=True, quote_via=urllib.parse.quote)
         answer = self.client.simulate_request(
             method,
             bare,
             headers={**who, **(headers or {})},
             body=None if body is None else (body if isinstance(body, str) else json.dumps(body)),
-            query_string="&".join(filter(None, [query, urllib.parse.urlencode(params, doseq=True)])),
+            query_string="&".join(filter(None, [query, encoded])),
         )
         check(bare, method, answer)
         return answer

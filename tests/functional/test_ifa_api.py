@@ -370,9 +370,9 @@ def test_acknowledging(api: IfaApi) -> None:
     ("body", "headers", "status"),
     [
         ("{", MERGE, 400),
-        ({"ackState": "MAYBE"}, MERGE, 400),
-        ({}, MERGE, 400),
-        ([], MERGE, 400),
+        ({"ackState": "MAYBE"}, MERGE, 422),
+        ({}, MERGE, 422),
+        ([], MERGE, 422),
         ({"ackState": "ACKNOWLEDGED"}, {"Content-Type": "text/plain"}, 415),
         ("x" * 70_000, MERGE, 413),
     ],

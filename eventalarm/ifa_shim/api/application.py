@@ -9,10 +9,12 @@ import falcon
 from oslo_middleware import http_proxy_to_wsgi
 
 from eventalarm.conf_ifa import IFA_GROUP
+from eventalarm.http.parameters import KnownParameters
+from eventalarm.http.requests import Conformance, Request, add_route
 from eventalarm.ifa_shim import options
 from eventalarm.ifa_shim.answers import Answers
 from eventalarm.ifa_shim.api import problems, ui
-from eventalarm.ifa_shim.api.bodies import Limits
+from eventalarm.ifa_shim.api.bodies import MAX_BODY, MAX_QUERY
 from eventalarm.ifa_shim.api.callers import Guard, Identity
 from eventalarm.ifa_shim.api.document import ApiDocument, DocumentResource, load
 from eventalarm.ifa_shim.api.edge import Edge
@@ -66,15 +68,16 @@ def build(conf: Any, database: Database) -> falcon.App[Any, Any]:
         now=_now,
     )
     layers: Any = [
+        Conformance(MAX_QUERY, MAX_BODY),
         Identity(
             keystone=conf[IFA_GROUP].auth_mode == KEYSTONE,
             auth_uri=lambda: conf.keystone_authtoken.www_authenticate_uri or "",
             public=PUBLIC,
         ),
-        Limits(),
         Versions(api.require_version),
+        KnownParameters(load()),
     ]
-    app: falcon.App[Any, Any] = falcon.App(middleware=layers)
+    app: falcon.App[Any, Any] = falcon.App(request_type=Request, middleware=layers)
     app.req_options.strip_url_path_trailing_slash = True
     problems.install(app)
     subscriptions = FaultSubscriptions(Subscriptions(database), edge)
@@ -92,5 +95,5 @@ def build(conf: Any, database: Database) -> falcon.App[Any, Any]:
         **{f"{ui.PATH}/{name}": ui.Asset(name) for name in ui.FILES},
     }
     for path, resource in routes.items():
-        app.add_route(path, resource)
+        add_route(app, path, resource)
     return app

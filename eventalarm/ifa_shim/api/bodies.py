@@ -18,7 +18,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 def read(req: falcon.Request, document: ApiDocument, schema: str, media_types: tuple[str, ...]) -> Any:
     """Return the body of *req*, which fits *schema* of *document*.
 
-    :raises falcon.HTTPError: 413, 415 or 400 when it does not.
+    :raises falcon.HTTPError: 413, 415, 400 when it is not JSON, 422 when it is but does not fit.
     """
     kind = (req.content_type or "").partition(";")[0].strip().lower()
     if kind not in media_types:
@@ -32,26 +32,6 @@ def read(req: falcon.Request, document: ApiDocument, schema: str, media_types: t
         raise falcon.HTTPBadRequest(description=f"the body is not JSON: {exc!s:.120}") from exc
     problem = document.problem(schema, body)
     if problem:
-        raise falcon.HTTPBadRequest(description=problem)
+        # SOL013 clause 6.4: syntactically correct data that cannot be processed.
+        raise falcon.HTTPUnprocessableEntity(description=problem)
     return body
-
-
-class Limits:
-    """Falcon middleware: refuses what is too long to look at, and answers that the client cannot read."""
-
-    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Look at the outside of a request."""
-        if len(req.query_string) > MAX_QUERY:
-            raise falcon.HTTPError(falcon.HTTP_414, description=f"a query of at most {MAX_QUERY} bytes")
-        if req.content_length is not None and req.content_length > MAX_BODY:
-            raise falcon.HTTPContentTooLarge(description=f"at most {MAX_BODY} bytes")
-
-    def process_resource(
-        self, req: falcon.Request, resp: falcon.Response, resource: object, params: dict[str, Any]
-    ) -> None:
-        """Look at what the client accepts, once it is known that there is something to answer."""
-        if not hasattr(resource, f"on_{req.method.lower()}"):
-            return
-        answered = getattr(resource, "media_types", (JSON, "application/problem+json"))
-        if not any(map(req.client_accepts, answered)):
-            raise falcon.HTTPNotAcceptable(description=f"this service answers {answered[0]}")

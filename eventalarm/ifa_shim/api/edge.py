@@ -41,4 +41,4 @@ class Edge:
 
     def link(self, req: falcon.Request, resp: falcon.Response, marker: str | None) -> None:
         """Tell where the next page is; without a marker there is none."""
-        paging.link(req, resp, self.links.root(req), marker)
+        paging.link(req, resp, self.links.prefix(req), marker)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import falcon
 
+from eventalarm.http import conditional
 from eventalarm.ifa_shim import policies
 from eventalarm.ifa_shim.api import paging
 from eventalarm.ifa_shim.api.edge import Edge
@@ -45,8 +46,7 @@ def moment(req: falcon.Request, name: str) -> datetime.datetime | None:
     """
     text = req.get_param(name)
     try:
-        # A plus sign that was not percent-encoded arrives as a blank.
-        return parse_time(text.strip().replace(" ", "+")) if text else None
+        return parse_time(text.strip()) if text else None
     except ValueError as exc:
         raise BadFilter(f"{name}: {exc}") from exc
 
@@ -133,8 +133,8 @@ class OneIfaAlarm:
     def on_get(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
         """Answer one alarm."""
         alarm = self._edge.find(req, alarm_id, policies.SHOW)
-        resp.set_header("ETag", etag(alarm))
-        resp.text = json.dumps(as_ifa005(alarm))
+        if conditional.check(req, resp, etag(alarm)):
+            resp.text = json.dumps(as_ifa005(alarm))
 
 
 class IfaHistory:

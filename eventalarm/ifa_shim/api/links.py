@@ -11,12 +11,8 @@ class Links:
     def __init__(self, public_url: str) -> None:
         self._public_url = public_url
 
-    def root(self, req: falcon.Request) -> str:
-        """Return the URL before any path of ours, without a slash at its end."""
-        return self._public_url or f"{req.scheme}://{req.netloc}"
-
     def prefix(self, req: falcon.Request) -> str:
-        """Return :meth:`root` with the path that a server mounted us at."""
+        """Return the URL before any path of ours, with the path that a server mounted us at."""
         return self._public_url or f"{req.scheme}://{req.netloc}{req.root_path}"
 
     def fault_management(self, req: falcon.Request) -> str:

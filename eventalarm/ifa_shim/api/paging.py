@@ -65,9 +65,10 @@ def link(req: falcon.Request, resp: falcon.Response, root: str, marker: str | No
     if marker is None:
         return
     kept = [
-        (name, value)
-        for name, value in urllib.parse.parse_qsl(req.query_string, keep_blank_values=True, separator="&")
+        (name, one)
+        for name, value in req.params.items()
         if name != PARAMETER
+        for one in ([value] if isinstance(value, str) else value)
     ]
-    query = urllib.parse.urlencode([*kept, (PARAMETER, marker)])
+    query = urllib.parse.urlencode([*kept, (PARAMETER, marker)], quote_via=urllib.parse.quote)
     resp.set_header("Link", f'<{root}{req.path}?{query}>; rel="next"')

@@ -25,7 +25,7 @@ def serialize(request: falcon.Request, response: falcon.Response, error: falcon.
         "title": falcon.code_to_http_status(error.status_code).partition(" ")[2],
         "status": error.status_code,
         "detail": detail,
-        "instance": request.path,
+        "instance": f"{request.root_path}{request.path}",
     }
     response.text = json.dumps(body)
     response.content_type = MEDIA_TYPE

@@ -9,6 +9,7 @@ from typing import Any, Final
 import falcon
 import re2
 
+from eventalarm.http import conditional
 from eventalarm.ifa_shim import policies, selectors
 from eventalarm.ifa_shim.api import bodies, paging
 from eventalarm.ifa_shim.api.callers import caller_of
@@ -20,7 +21,8 @@ from eventalarm.ifa_shim.record import AckState, IfaAlarm
 from eventalarm.ifa_shim.render import as_sol003, etag
 
 DEFAULT_VERSION: Final = "1.3.0"
-VERSIONS: Final = ("1.2.0", DEFAULT_VERSION, "1.4.0", "1.5.0")
+# Of the published versions; what they changed is optional on the wire and nothing that we answer or accept.
+VERSIONS: Final = ("1.2.0", DEFAULT_VERSION, *(f"1.{minor}.0" for minor in range(4, 11)))
 VERSION: Final = re2.compile(r"(\d+\.\d+\.\d+)(-impl:\S+)?")
 ROOT: Final = "/vnffm/v1"
 
@@ -116,17 +118,15 @@ class FaultAlarm:
     def on_get(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
         """Answer one alarm with its ETag."""
         alarm = self._edge.find(req, alarm_id, policies.SHOW)
-        resp.set_header("ETag", etag(alarm))
-        resp.text = json.dumps(show(self._edge, req, alarm))
+        if conditional.check(req, resp, etag(alarm)):
+            resp.text = json.dumps(show(self._edge, req, alarm))
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
         """Acknowledge an alarm, or take that back (1.3.0)."""
         edge = self._edge
         alarm = edge.find(req, alarm_id, policies.ACKNOWLEDGE)
         body = bodies.read(req, edge.document, "AlarmModifications", (bodies.MERGE_PATCH, bodies.JSON))
-        condition = req.get_header("If-Match")
-        if condition is not None and not _holds(condition, etag(alarm)):
-            raise falcon.HTTPPreconditionFailed(description="the alarm changed since you read it")
+        conditional.check(req, resp, etag(alarm))
         wanted = AckState(body["ackState"])
         if not self._set(alarm, wanted, caller_of(req).user_id):
             raise falcon.HTTPConflict(description=f"the alarm is {wanted} already")
@@ -139,8 +139,3 @@ class FaultAlarm:
         if wanted is AckState.ACKNOWLEDGED:
             return self._edge.alarms.acknowledge(alarm, user_id)
         return self._edge.alarms.unacknowledge(alarm)
-
-
-def _holds(condition: str, tag: str) -> bool:
-    """Tell whether an If-Match names *tag*; what is not a strong, quoted tag names nothing."""
-    return condition.strip() == "*" or tag in (part.strip() for part in condition.split(","))
