@@ -82,9 +82,11 @@ LISTENER_OPTS: list[Any] = [
     ),
     cfg.ListOpt(
         "owner_traits",
-        default=["project_id", "tenant_id"],
+        default=["project_id", "tenant_id", "caller_project_id"],
         help="Traits that name the project an event belongs to; the first present one counts. Ceilometer "
-        "fills tenant_id from the caller by default, so project_id comes first.",
+        "fills both project_id and tenant_id from the caller where an event definition does not set them: "
+        "where they differ, the one that the definition takes from the payload counts, wherever project_id "
+        "stands before tenant_id in this list. caller_project_id is the caller's, in our own definitions.",
     ),
     cfg.ListOpt(
         "resource_traits",

@@ -117,16 +117,27 @@ class Event:
 
     ``body`` is the event exactly as received and must not be changed. A trait that cannot be converted is
     treated as absent and listed in ``bad_traits``; the other traits still count (guarantee G6).
-    Where a trait name repeats, the last one counts, as in Aodh.
+    Where a trait name repeats, the last one counts, as in Aodh. ``owner_trait`` is what the publisher sent
+    along: which of ``project_id`` and ``tenant_id`` names the owner where they differ; empty: it did not.
     """
 
-    __slots__ = ("_longest", "_raw", "_values", "bad_traits", "body", "event_type", "message_id")
+    __slots__ = (
+        "_longest",
+        "_raw",
+        "_values",
+        "bad_traits",
+        "body",
+        "event_type",
+        "message_id",
+        "owner_trait",
+    )
 
     def __init__(self, body: JSONDict, longest: int = DEFAULT_LIMITS.text) -> None:
         self.body = body
         self._longest = longest
         self.message_id: str = body["message_id"]
         self.event_type: str = body["event_type"]
+        self.owner_trait = ""
         self.bad_traits: list[str] = []
         self._values: dict[str, TraitValue | None] = {}
         self._raw = self._read_traits(body.get("traits"))
@@ -212,6 +223,10 @@ class Event:
                 if value is not None and value != "":
                     return str(value)
         return ""
+
+    def later_of(self, one: str, other: str) -> str:
+        """Return which of two traits that the event has stands behind the other."""
+        return next(name for name in reversed(self._raw) if name in (one, other))
 
     def time(self, received: datetime.datetime) -> datetime.datetime:
         """Return when the event was generated.

@@ -79,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
         help="address of this host that listeners reach (found by itself: loopback if all of them are here)",
     )
     check.add_argument("--event-pipeline", default="", metavar="PATH", help="Ceilometer's pipeline file")
+    check.add_argument("--event-definitions", default="", metavar="PATH", help="Ceilometer's definitions")
     check.add_argument("--timeout", type=_seconds, default=10.0, help="seconds for each check (10)")
     check.add_argument("--warn-after", type=_seconds, default=30.0, help="age of a due delivery (30)")
     check.add_argument("--fail-after", type=_seconds, default=300.0, help="age of a due delivery (300)")
@@ -133,6 +134,7 @@ def _look(conf: cfg.ConfigOpts, args: argparse.Namespace) -> Any:
 
     wishes = Wishes(
         event_pipeline=args.event_pipeline,
+        event_definitions=args.event_definitions,
         canary=args.canary,
         canary_address=args.canary_address or "",
         timeout=args.timeout,

@@ -21,6 +21,7 @@ from eventalarm.evaluator.timekeeper import Timekeeper, is_timed
 from eventalarm.evaluator.timekeeper import ids as timer_ids
 from eventalarm.exceptions import Retryable
 from eventalarm.model import UTC, Event, Transition
+from eventalarm.owner import Owners
 from eventalarm.storage import text, timers
 from eventalarm.storage.alarms import NEVER
 from eventalarm.storage.database import Database, clock
@@ -83,6 +84,7 @@ class Engine(Generic[S]):
         self._books = Books(courier, record_history=options.record_history)
         self._judge = Judge(cache, types=options.types, clear_mode=options.clear_mode)
         self._options = options
+        self._owners = Owners(options.owner_traits)
         self._clock = clock
         self._trace = trace
 
@@ -145,7 +147,7 @@ class Engine(Generic[S]):
 
     def projects(self, event: Event) -> tuple[str, ...]:
         """Return the projects whose alarms an event may concern: its owner's, or those of nobody's events."""
-        owner = event.first_trait(self._options.owner_traits)
+        owner = self._owners.of(event)
         return (owner,) if owner else ("", *self._options.infrastructure_projects)
 
     def _subject(self, event: Event, now: datetime.datetime) -> Subject:

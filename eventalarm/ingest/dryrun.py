@@ -21,6 +21,7 @@ from eventalarm.ingest import policies
 from eventalarm.ingest.faults import BadBody, Fault, Shapes, pointer
 from eventalarm.ingest.reading import A_TIME, EventReader, read_json
 from eventalarm.model import Alarm, AlarmDefinition, Event, EventLimits, JSONDict, parse_time
+from eventalarm.owner import Owners
 from eventalarm.storage.alarms import NEVER, read_alarm
 from eventalarm.storage.database import Database
 
@@ -59,6 +60,7 @@ class RuleTest:
         self._reader = reader
         self._database = database
         self._options = options
+        self._owners = Owners(options.owner_traits)
         self._now = now
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -124,7 +126,7 @@ class RuleTest:
     def _answer(
         self, found: Explanation, definition: AlarmDefinition, event: Event, alarm: Alarm | None
     ) -> JSONDict:
-        owner = event.first_trait(self._options.owner_traits)
+        owner = self._owners.of(event)
         project = definition.project_id
         seen = project == owner if owner else project in ("", *self._options.infrastructure_projects)
         answer: JSONDict = {

@@ -1,19 +1,26 @@
 """The wire format of the ``event_eval`` topic, which both ends use: a list of serialised Ceilometer events.
 
-It is what Ceilometer's own ``notifier://`` publisher puts on its topic, so a stock consumer can read it too.
+It is what Ceilometer's own ``notifier://`` publisher puts on its topic, so a stock consumer can read it too,
+with one field more in those events whose owner only their definition tells: ``owner_trait``.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
 from oslo_serialization import jsonutils
 
 from eventalarm.exceptions import InvalidEvent
 from eventalarm.model import DEFAULT_LIMITS, Event, EventLimits, JSONDict
+from eventalarm.owner import PROJECT, TENANT
 
 # RabbitMQ limits the whole message: the envelope of oslo.messaging and its context come on top of the events.
 ENVELOPE_SIZE = 1024
+
+# The one field that a publisher adds to an event, and that no consumer of ours passes on.
+OWNER_TRAIT: Final = "owner_trait"
+OWNER_TRAITS: Final = frozenset({PROJECT, TENANT})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,7 +76,12 @@ def decode(payload: object, limits: EventLimits = DEFAULT_LIMITS) -> tuple[list[
 
 
 def _decode_one(body: object, limits: EventLimits) -> Event:
-    event = Event.parse(body, limits)
+    if isinstance(body, dict) and OWNER_TRAIT in body:
+        trait = body[OWNER_TRAIT]
+        event = Event.parse({name: value for name, value in body.items() if name != OWNER_TRAIT}, limits)
+        event.owner_trait = trait if isinstance(trait, str) and trait in OWNER_TRAITS else ""
+    else:
+        event = Event.parse(body, limits)
     for name, text in (("message_id", event.message_id), ("event_type", event.event_type)):
         # Neither is text for a database: PostgreSQL refuses NUL, every driver refuses half a character.
         if "\x00" in text or not _is_unicode(text):

@@ -14,7 +14,7 @@ from oslo_log import log
 from eventalarm import bus
 from eventalarm.exceptions import InvalidOption
 from eventalarm.model import JSONDict
-from eventalarm.publisher import codec, options, policies
+from eventalarm.publisher import codec, options, owners, policies
 
 LOG = log.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
         self._publisher_id = f"eventalarm.publisher.{conf.host}"
         where = f"{bus.describe(conf, chosen.url)} topic {chosen.topic}"
         self._policy = policies.make(self._send, chosen, where)
+        self._owner_trait = owners.read(conf)
         LOG.info("Publishing events to %s, policy %s", where, chosen.policy)
 
     @staticmethod
@@ -77,7 +78,10 @@ class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
 
     def _encode(self, event: Any) -> codec.Encoded | None:
         try:
-            return codec.encode(utils.message_from_event(event, self.conf.publisher.telemetry_secret))
+            body = utils.message_from_event(event, self.conf.publisher.telemetry_secret)
+            if (trait := self._owner_trait(event.event_type)) is not None:
+                body[codec.OWNER_TRAIT] = trait
+            return codec.encode(body)
         except Exception as exc:  # noqa: BLE001 - a hostile notification stops no other
             message_id = getattr(event, "message_id", "")
             LOG.error(

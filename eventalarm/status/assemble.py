@@ -17,7 +17,7 @@ from eventalarm.delivery.fence import Fence
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import JSONDict
 from eventalarm.pulse import CANARY
-from eventalarm.status import broker, canary, pipeline, store, upgrade
+from eventalarm.status import broker, canary, definitions, pipeline, store, upgrade
 from eventalarm.status.outcome import Finding, Level
 from eventalarm.status.runner import Check
 from eventalarm.storage.database import Database
@@ -34,6 +34,7 @@ class Wishes:
     """What the command line asks for; times in seconds, ``canary_address`` is HOST[:PORT] or empty."""
 
     event_pipeline: str = ""
+    event_definitions: str = ""
     canary: bool = False
     canary_address: str = ""
     timeout: float = 10.0
@@ -67,6 +68,8 @@ class Checkup:
             Check("outbox", self._of_database(self._outbox), schema),
             Check("failed deliveries", self._of_database(store.look_at_failed), schema),
         ]
+        if (place := definitions.place(wishes.event_definitions)) is not None:
+            found.insert(2, Check("definitions", lambda: definitions.look(place)))
         if wishes.canary:
             needs = ("configuration", "listeners")
             found.append(Check("canary", self._of_database(self._canary), needs, extra=wishes.timeout))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import pathlib
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -79,6 +80,42 @@ def test_an_event_that_cannot_be_written_hurts_only_itself(
     assert "Event bad is lost" in caplog.text
     assert "Event odd is lost" in caplog.text
     assert "secret-payload" not in caplog.text
+
+
+def test_listeners_are_told_which_trait_names_the_owner(
+    conf: cfg.ConfigOpts, topic: str, listener: TopicListener, tmp_path: pathlib.Path
+) -> None:
+    """Of a definition that sets only project_id, and that no convention of a service tells."""
+    path = tmp_path / "event_definitions.yaml"
+    path.write_text("[{event_type: compute.x, traits: {project_id: {fields: payload.owner}}}]")
+    conf.set_override("definitions_cfg_file", str(path), group="event")
+    try:
+        load(conf, f"eventalarm://?topic={topic}").publish_events([event("a")])
+    finally:
+        conf.clear_override("definitions_cfg_file", group="event")
+    (message,) = listener.wait()
+    assert message["payload"][0]["owner_trait"] == "project_id"
+    ((found,), _) = decode(message["payload"])
+    assert (found.owner_trait, "owner_trait" in found.body) == ("project_id", False)
+
+
+def test_definitions_that_cannot_be_read_stop_no_event(
+    conf: cfg.ConfigOpts,
+    topic: str,
+    listener: TopicListener,
+    tmp_path: pathlib.Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = tmp_path / "event_definitions.yaml"
+    path.write_text("- event_type: compute.x\n  traits: {project_id: {fields: payload.type# Nova: servers")
+    conf.set_override("definitions_cfg_file", str(path), group="event")
+    try:
+        load(conf, f"eventalarm://?topic={topic}").publish_events([event("a")])
+    finally:
+        conf.clear_override("definitions_cfg_file", group="event")
+    listener.wait()
+    assert listener.ids == ["a"]
+    assert "Event definitions cannot be read" in caplog.text
 
 
 def test_a_large_batch_is_split(conf: cfg.ConfigOpts, topic: str, listener: TopicListener) -> None:

@@ -1,0 +1,59 @@
+"""The check of Ceilometer's event definitions: a warning for those that cannot name an owner."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from eventalarm.owner import doubtful
+from eventalarm.status import definitions
+from eventalarm.status.outcome import Level
+
+
+def test_those_of_ceilometer_name_only_the_caller_of_a_port() -> None:
+    found = definitions.look(definitions.shipped())
+    assert found.level is Level.WARNING
+    assert "port.*" in found.message
+    assert "takes the project from the caller alone" in found.message
+    assert "eventalarm-definitions install" in found.remedy
+    assert found.figures["without_owner"] >= 12
+
+
+def test_a_later_definition_counts_instead(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "event_definitions.yaml"
+    path.write_text(
+        "- {event_type: ['port.*', 'thing.*'], traits: {project_id: {fields: ctxt.tenant_id}}}\n"
+        "- {event_type: ['port.*.end'], traits: {project_id: {fields: payload.port.project_id}}}\n"
+        "- {event_type: 'odd.*', traits: {project_id: {fields: [payload.owner, ctxt.project_id]}}}\n"
+    )
+    assert [kind for kind, _ in doubtful(definitions.read(path))] == ["thing.*", "odd.*"]
+    found = definitions.look(path)
+    assert "thing.*: takes the project from the caller alone; odd.*: falls back" in found.message
+    assert "caller_project_id" in found.remedy
+
+
+def test_all_is_well(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "event_definitions.yaml"
+    path.write_text("- {event_type: 'thing.*', traits: {tenant_id: {fields: payload.owner}}}\n")
+    assert definitions.look(path).level is Level.OK
+
+
+@pytest.mark.parametrize("text", ["{", "event_type: x", "- x", "\t"])
+def test_what_is_no_list_of_definitions_is_named(tmp_path: pathlib.Path, text: str) -> None:
+    path = tmp_path / "event_definitions.yaml"
+    path.write_text(text)
+    with pytest.raises(definitions.UnreadableDefinitions, match=r"event_definitions\.yaml: "):
+        definitions.look(path)
+
+
+def test_without_ceilometer_on_this_host_nothing_is_judged(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(definitions, "USUAL_PLACE", tmp_path / "event_definitions.yaml")
+    assert definitions.place("") is None
+    assert definitions.place("/x/y.yaml") == pathlib.Path("/x/y.yaml")
+    (tmp_path / "ceilometer.conf").write_text("")
+    assert definitions.place("") == definitions.shipped()
+    (tmp_path / "event_definitions.yaml").write_text("[]")
+    assert definitions.place("") == tmp_path / "event_definitions.yaml"
