@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import fnmatch
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from eventalarm.model import Event
+from eventalarm.patterns import matches_glob
 
 PROJECT: Final = "project_id"
 TENANT: Final = "tenant_id"
@@ -156,4 +156,4 @@ def event_types(definition: Mapping[str, Any]) -> list[str]:
 
 
 def _overlap(one: str, other: str) -> bool:
-    return fnmatch.fnmatchcase(one, other) or fnmatch.fnmatchcase(other, one)
+    return matches_glob(one, other) or matches_glob(other, one)

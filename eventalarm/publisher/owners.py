@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -13,6 +12,7 @@ from oslo_config import cfg
 from oslo_log import log
 
 from eventalarm.owner import conventional_trait, naming
+from eventalarm.patterns import matches_glob
 
 LOG = log.getLogger(__name__)
 
@@ -45,8 +45,8 @@ class OwnerTraits:
 
     def _find(self, event_type: str) -> str | None:
         for included, excluded, trait in self._definitions:
-            if any(fnmatch.fnmatch(event_type, one) for one in included) and not any(
-                fnmatch.fnmatch(event_type, one) for one in excluded
+            if any(matches_glob(event_type, one) for one in included) and not any(
+                matches_glob(event_type, one) for one in excluded
             ):
                 return trait
         return None

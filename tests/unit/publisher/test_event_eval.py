@@ -85,18 +85,18 @@ def test_an_event_that_cannot_be_written_hurts_only_itself(
 def test_listeners_are_told_which_trait_names_the_owner(
     conf: cfg.ConfigOpts, topic: str, listener: TopicListener, tmp_path: pathlib.Path
 ) -> None:
-    """Of a definition that sets only project_id, and that no convention of a service tells."""
+    """Of a definition that names the owner by the other trait than those of Ceilometer do."""
     path = tmp_path / "event_definitions.yaml"
-    path.write_text("[{event_type: compute.x, traits: {project_id: {fields: payload.owner}}}]")
+    path.write_text("[{event_type: compute.x, traits: {tenant_id: {fields: payload.owner}}}]")
     conf.set_override("definitions_cfg_file", str(path), group="event")
     try:
         load(conf, f"eventalarm://?topic={topic}").publish_events([event("a")])
     finally:
         conf.clear_override("definitions_cfg_file", group="event")
     (message,) = listener.wait()
-    assert message["payload"][0]["owner_trait"] == "project_id"
+    assert message["payload"][0]["owner_trait"] == "tenant_id"
     ((found,), _) = decode(message["payload"])
-    assert (found.owner_trait, "owner_trait" in found.body) == ("project_id", False)
+    assert (found.owner_trait, "owner_trait" in found.body) == ("tenant_id", False)
 
 
 def test_definitions_that_cannot_be_read_stop_no_event(
