@@ -156,6 +156,7 @@ def build_engine(
         record_history=conf.record_history,
         beside_aodh_listener=group.beside_aodh_listener,
         max_candidates=group.max_candidates,
+        max_occurrences=group.max_occurrences_per_alarm,
     )
     return Engine(database, cache, letters, engine_options, trace=trace)
 
@@ -179,6 +180,7 @@ def build_timers(
         record_history=conf.record_history,
         overlap=group.definitions_overlap,
         look_at_all=group.full_reload_interval,
+        max_occurrences=group.max_occurrences_per_alarm,
         report=report,
     )
     return TimerLoop(runner.step, database.leave)

@@ -161,6 +161,15 @@ LISTENER_OPTS: list[Any] = [
         help="Most alarms that one event may lead to in one transaction; more are worked off in further "
         "transactions, all before the event is acknowledged.",
     ),
+    cfg.IntOpt(
+        "max_occurrences_per_alarm",
+        default=10000,
+        min=1,
+        help="Managed objects on which one alarm can be raised at once. On further ones nothing is recorded "
+        "that could clear; actions are called as Aodh would. The alarm's reason says so, and so does the "
+        "metric decisions with the reason too_many_objects. It bounds what an alarm grouped by the id of a "
+        "request costs.",
+    ),
     cfg.FloatOpt(
         "retry_initial",
         default=0.1,

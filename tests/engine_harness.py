@@ -75,6 +75,7 @@ class EngineHarness:
         max_candidates: int = 10000,
         courier: Any = None,
         beside_aodh_listener: bool = False,
+        max_occurrences: int = 10000,
     ) -> None:
         self.database = database
         self.courier = courier or RecordingCourier()
@@ -95,6 +96,7 @@ class EngineHarness:
             record_history=True,
             max_candidates=max_candidates,
             beside_aodh_listener=beside_aodh_listener,
+            max_occurrences=max_occurrences,
         )
         clocks = {"clock": clock} if clock is not None else {}
         self.engine = Engine(database, self.cache, self.courier, options, **clocks)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 
-from eventalarm.evaluator.ledger import Ledger
+from eventalarm.evaluator.ledger import Ledger, Outcome
 from eventalarm.evaluator.timekeeper import Timekeeper
 from eventalarm.model import Alarm, Transition
-from eventalarm.storage import timers
+from eventalarm.storage import alarm_counts, timers
 from eventalarm.storage.events import EventTexts
 from eventalarm.storage.transitions import Picture, StateChange, Transaction
+
+LOG = logging.getLogger(__name__)
 
 S = TypeVar("S")
 
@@ -67,8 +70,13 @@ class Books(Generic[S]):
         transaction.write_occurrences(
             outcome.occurrences, known=outcome.known, superseded=frozenset(outcome.superseded)
         )
+        alarm_counts.put(
+            transaction.connection,
+            (alarm_counts.AlarmCount(one.alarm_id, one.raised, one.full) for one in outcome.counts),
+            now,
+        )
         transaction.write_transitions(outcome.transitions, texts or EventTexts())
-        self._write_states(transaction, outcome.state_changes, now)
+        self._write_states(transaction, outcome, now)
         if keeper is not None:
             puts, gone = keeper.changes()
             timers.put(transaction.connection, puts)
@@ -77,12 +85,18 @@ class Books(Generic[S]):
         shipment = self._courier.enqueue(transaction.connection, told, picture.unfinished, picture.subscribed)
         return shipment, told
 
-    def _write_states(
-        self, transaction: Transaction, transitions: Sequence[Transition], now: datetime.datetime
-    ) -> None:
+    def _write_states(self, transaction: Transaction, outcome: Outcome, now: datetime.datetime) -> None:
         changes = [
-            StateChange(t.alarm_id, t.project_id, t.severity, t.current, t.reason) for t in transitions
+            StateChange(t.alarm_id, t.project_id, t.severity, t.current, t.reason)
+            for t in outcome.state_changes
         ]
+        for notice in outcome.notices:
+            alarm = notice.alarm
+            LOG.warning("Alarm %s: %s", alarm.alarm_id, notice.reason)
+            project_id = alarm.definition.project_id
+            changes.append(
+                StateChange(alarm.alarm_id, project_id, alarm.severity, alarm.state, notice.reason)
+            )
         transaction.write_states({c.alarm_id: c for c in changes}, now)
         if self._record_history:
             transaction.write_history(changes, now)

@@ -35,6 +35,7 @@ class Reason(enum.StrEnum):
     OUTSIDE_TIME_CONSTRAINTS = "outside_time_constraints"
     ALREADY_RAISED = "already_raised"
     NOT_RAISED = "not_raised"
+    TOO_MANY_OBJECTS = "too_many_objects"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,9 +64,9 @@ class Situation:
 
     ``occurrence`` is the latest life of the alarm on the event's managed object, ``others_raised`` counts
     the other managed objects on which the alarm is raised, ``seen`` tells that this event already caused a
-    transition here, ``in_time`` that the time constraints allow a change now. ``holds`` tells that a clear
-    has to be held first, ``held`` that one is being held, ``severity_changed`` that the event carries another
-    severity than the occurrence has.
+    transition here, ``in_time`` that the time constraints allow a change now, ``full`` that the alarm is
+    raised on as many objects as are kept. ``holds`` tells that a clear has to be held first, ``held`` that
+    one is being held, ``severity_changed`` that the event carries another severity than the occurrence has.
     """
 
     alarm: Alarm
@@ -77,6 +78,7 @@ class Situation:
     seen: bool
     in_time: bool
     clears: bool
+    full: bool = False
     holds: bool = False
     held: bool = False
     severity_changed: bool = False
@@ -110,7 +112,7 @@ def decide(case: Situation) -> Decision:
     if changes and known is not None and case.event_time < known.event_time:
         return Decision(Reason.LATE, Kind.LATE, case.alarm.state)
     newer = known is None or case.event_time > known.event_time
-    if decision.kind is None and case.clears and newer:
+    if decision.kind is None and case.clears and newer and decision.reason is not Reason.TOO_MANY_OBJECTS:
         return dataclasses.replace(decision, confirm=True)
     return decision
 
@@ -130,7 +132,11 @@ def _raise(case: Situation) -> Decision:
             return Decision(Reason.SEVERITY_CHANGED, Kind.CHANGED, ALARM)
         return Decision(Reason.ALREADY_RAISED)
     news = repeat or case.alarm.state != ALARM
-    return Decision(Reason.RAISED, Kind.RAISED, ALARM, record_state=news, fire=news)
+    # On more objects than are kept whatever Aodh would call is called, but nothing is kept that could clear.
+    reason = Reason.TOO_MANY_OBJECTS if case.full else Reason.RAISED
+    if case.full and not news:
+        return Decision(reason)
+    return Decision(reason, Kind.RAISED, ALARM, record_state=news, fire=news)
 
 
 def _clear(case: Situation) -> Decision:

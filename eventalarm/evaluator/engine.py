@@ -16,13 +16,14 @@ from typing import Generic, TypeVar
 from eventalarm.evaluator.alarm_cache import AlarmCache
 from eventalarm.evaluator.books import Books, Courier
 from eventalarm.evaluator.judge import Case, Judge, Match, on_object
-from eventalarm.evaluator.ledger import Ledger, Subject
+from eventalarm.evaluator.ledger import MOST_OBJECTS, Ledger, Subject
 from eventalarm.evaluator.timekeeper import Timekeeper, is_timed
 from eventalarm.evaluator.timekeeper import ids as timer_ids
 from eventalarm.exceptions import Retryable
 from eventalarm.model import UTC, Event, Transition
 from eventalarm.owner import Owners
 from eventalarm.storage import text, timers
+from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
 from eventalarm.storage.alarms import NEVER
 from eventalarm.storage.database import Database, clock
 from eventalarm.storage.transitions import Picture, Transaction
@@ -47,6 +48,7 @@ class EngineOptions:
     record_history: bool
     max_candidates: int
     beside_aodh_listener: bool = False
+    max_occurrences: int = MOST_OBJECTS
 
 
 @dataclasses.dataclass(slots=True)
@@ -163,6 +165,9 @@ class Engine(Generic[S]):
             shipment = self._commit(matches, report)
         except Retryable:
             raise
+        except CloseFirst as exc:
+            close_in_chunks(self._database, exc.alarm_ids, self._clock())
+            self._settle(matches, report)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it must hurt only the event that caused it
             self._settle_apart(matches, report, exc)
         else:
@@ -221,6 +226,8 @@ class Engine(Generic[S]):
             oldest = max(NEVER, min(m.subject.event_time for m in matches))
             elsewhere = transaction.handled_elsewhere(alarms, oldest - CLOCK_TOLERANCE)
         picture = transaction.picture(alarms, objects, messages, self._courier.order_keys(alarms.values()))
+        if large := picture.to_close_first(alarms):
+            raise CloseFirst(large)
         ledger = Ledger(
             alarms,
             picture.occurrences,
@@ -228,6 +235,8 @@ class Engine(Generic[S]):
             picture.seen,
             handled_elsewhere=frozenset(elsewhere),
             now=now,
+            limit=self._options.max_occurrences,
+            full=picture.full,
         )
         return ledger, keeper, picture
 

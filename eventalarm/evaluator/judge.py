@@ -93,6 +93,7 @@ class Judge:
             seen=ledger.seen(alarm.alarm_id, subject),
             in_time=within_time_constraints(alarm.time_constraints, case.now),
             clears=clears(self._clear_mode, alarm.definition),
+            full=ledger.full(alarm.alarm_id),
         )
 
     def _live(

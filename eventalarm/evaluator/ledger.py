@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Final
 
 from eventalarm.evaluator import query
-from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision
+from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason
 from eventalarm.evaluator.query import Verdict
 from eventalarm.model import ALARM, Alarm, Event, Kind, Occurrence, Transition, fault_severity
 
 NewId = Callable[[], str]
+
+# On how many managed objects an alarm is raised at once, see [eventalarm] max_occurrences_per_alarm.
+MOST_OBJECTS: Final = 10_000
 
 
 def new_id() -> str:
@@ -31,6 +35,23 @@ class Subject:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Count:
+    """On how many managed objects an alarm is raised now; ``full``: as many as are kept."""
+
+    alarm_id: str
+    raised: int
+    full: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Notice:
+    """What the owner of an alarm is to read in its row, without a change of its state."""
+
+    alarm: Alarm
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of the rows: the input of the writing stage."""
 
@@ -40,6 +61,8 @@ class Outcome:
     superseded: list[str]
     externally_reset: list[str]
     state_changes: list[Transition]
+    counts: list[Count]
+    notices: list[Notice]
 
 
 class Ledger:
@@ -55,6 +78,8 @@ class Ledger:
         handled_elsewhere: frozenset[tuple[str, str]] = frozenset(),
         now: datetime.datetime,
         make_id: NewId = new_id,
+        limit: int = MOST_OBJECTS,
+        full: Collection[str] = (),
     ) -> None:
         self.alarms = alarms
         self._occurrences = occurrences
@@ -69,6 +94,10 @@ class Ledger:
         self._transitions: list[Transition] = []
         self._state_changes: list[Transition] = []
         self._reset = [a for a, n in raised_counts.items() if n and a in alarms and alarms[a].state != ALARM]
+        self._limit = limit
+        self._full = set(full)
+        self._counted = set(self._reset)
+        self._overflown: dict[str, str] = {}
         self._follow_resets(frozenset(self._reset))
 
     def _follow_resets(self, alarm_ids: frozenset[str]) -> None:
@@ -89,6 +118,10 @@ class Ledger:
         """Return on how many other managed objects the alarm is raised."""
         life = self.occurrence(alarm_id, managed_object)
         return self._raised.get(alarm_id, 0) - (1 if life is not None and life.raised else 0)
+
+    def full(self, alarm_id: str) -> bool:
+        """Return True if the alarm is raised on as many managed objects as are kept."""
+        return self._raised.get(alarm_id, 0) >= self._limit
 
     def seen(self, alarm_id: str, subject: Subject) -> bool:
         """Tell whether the event already caused a transition of the alarm, here or in another evaluator."""
@@ -111,11 +144,17 @@ class Ledger:
         :param severity: the X.733 word of the event where the rule names the trait that carries it.
         :param reason: why, where the event and the rule do not say it.
         """
+        beyond = decision.reason is Reason.TOO_MANY_OBJECTS
+        if beyond:
+            self._overflow(alarm.alarm_id)
         if decision.kind is None:
             if decision.confirm:
                 self._confirm(alarm, subject)
             return
-        life = self._live(alarm, subject, decision.kind, severity)
+        if beyond:
+            life = self._begin(alarm, subject, raised=True, severity=severity)
+        else:
+            life = self._live(alarm, subject, decision.kind, severity)
         rich = alarm.definition.type == NOTIFICATION_TYPE
         record = Transition(
             transition_id=self._make_id(),
@@ -163,8 +202,24 @@ class Ledger:
                 severity=severity or before.severity,
             )
         count = int(after.raised) - int(before is not None and before.raised)
-        self._raised[alarm.alarm_id] = self._raised.get(alarm.alarm_id, 0) + count
+        if count:
+            self._raised[alarm.alarm_id] = self._raised.get(alarm.alarm_id, 0) + count
+            self._counted.add(alarm.alarm_id)
         return self._keep(after)
+
+    def _overflow(self, alarm_id: str) -> None:
+        if alarm_id not in self._full:
+            self._full.add(alarm_id)
+            self._counted.add(alarm_id)
+            self._overflown[alarm_id] = (
+                f"Raised on {self._limit} managed objects, the most that are kept for one alarm: further "
+                "ones are not recorded until some clear. Group the alarm by fewer or more lasting objects."
+            )
+
+    def _count(self, alarm_id: str) -> Count:
+        raised = self._raised.get(alarm_id, 0)
+        # A tenth must be free again, so that nobody is told again and again.
+        return Count(alarm_id, raised, alarm_id in self._full and raised > self._limit * 9 // 10)
 
     def _confirm(self, alarm: Alarm, subject: Subject) -> None:
         """Keep when the managed object was last heard of; one that was never raised has no hits."""
@@ -204,6 +259,8 @@ class Ledger:
             self._superseded,
             self._reset,
             self._state_changes,
+            [self._count(alarm_id) for alarm_id in sorted(self._counted)],
+            [Notice(self.alarms[alarm_id], reason) for alarm_id, reason in self._overflown.items()],
         )
 
 

@@ -116,6 +116,9 @@ class Timekeeper:
         """Take in what a due timer did."""
         place = (definition, timer.managed_object)
         if timer.kind is TimerKind.ABSENCE:
+            if decision.reason is Reason.TOO_MANY_OBJECTS:
+                self.forget(timer)
+                return
             # The row stays: without one the alarm would count as one that is not awaited yet.
             self.rest(*place, TimerKind.ABSENCE)
             self._drop(*place, TimerKind.HOLD_DOWN)

@@ -19,7 +19,7 @@ import cachetools
 from eventalarm.evaluator.alarm_cache import AlarmCache
 from eventalarm.evaluator.books import Books, Courier
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason, Situation, decide
-from eventalarm.evaluator.ledger import Ledger, Subject
+from eventalarm.evaluator.ledger import MOST_OBJECTS, Ledger, Subject
 from eventalarm.evaluator.life import Life
 from eventalarm.evaluator.query import Verdict
 from eventalarm.evaluator.time_constraint import within_time_constraints
@@ -29,6 +29,7 @@ from eventalarm.evaluator.timer_rules import asked_for, recomputed, told_event, 
 from eventalarm.exceptions import InvalidRule, Retryable
 from eventalarm.model import ALARM, UTC, Alarm, Transition
 from eventalarm.storage import text, timers
+from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
 from eventalarm.storage.alarms import in_chunks
 from eventalarm.storage.database import Database, clock
 from eventalarm.storage.transitions import Transaction
@@ -75,6 +76,7 @@ class TimerRunner(Generic[S]):
         record_history: bool,
         overlap: float,
         look_at_all: float,
+        max_occurrences: int = MOST_OBJECTS,
         report: Report = lambda transitions, reasons: None,
         clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
@@ -86,6 +88,7 @@ class TimerRunner(Generic[S]):
         self._reader = timers.TimerReader(database)
         self._overlap = datetime.timedelta(seconds=overlap)
         self._look_at_all = look_at_all
+        self._max_occurrences = max_occurrences
         self._report = report
         self._clock = clock
         self._monotonic = monotonic
@@ -166,6 +169,9 @@ class TimerRunner(Generic[S]):
             self.fire(due)
         except Retryable:
             raise
+        except CloseFirst as exc:
+            close_in_chunks(self._database, exc.alarm_ids, self._clock())
+            self._settle(due)
         except Exception as exc:
             if len(due) > 1:
                 half = len(due) // 2
@@ -211,7 +217,17 @@ class TimerRunner(Generic[S]):
                 {text.key(event.message_id) for event in told},
                 self._courier.order_keys(alarms.values()),
             )
-            ledger = Ledger(alarms, picture.occurrences, picture.raised, picture.seen, now=now)
+            if large := picture.to_close_first(alarms):
+                raise CloseFirst(large)
+            ledger = Ledger(
+                alarms,
+                picture.occurrences,
+                picture.raised,
+                picture.seen,
+                now=now,
+                limit=self._max_occurrences,
+                full=picture.full,
+            )
             reasons = Counter(self._fire(ledger, keeper, timer, now).value for timer in ready)
             shipment, transitions = self._books.write(transaction, ledger, keeper, picture, now)
         self._courier.submit(shipment)
@@ -255,6 +271,7 @@ class TimerRunner(Generic[S]):
                 seen=ledger.seen(alarm.alarm_id, subject),
                 in_time=True,
                 clears=True,
+                full=ledger.full(alarm.alarm_id),
                 holds=timer.kind is TimerKind.CLEAR_AFTER and rule.timers.hold_down is not None,
                 held=keeper.held(alarm.alarm_id, place),
             )

@@ -22,6 +22,7 @@ from eventalarm.storage.database import Database
 from eventalarm.storage.tables import (
     acknowledgement,
     alarm,
+    alarm_count,
     delivery,
     event,
     occurrence,
@@ -98,6 +99,12 @@ SWEEPS: Final = (
         acknowledgement.c.object_id,
         acknowledgement.c.acknowledged_at,
         others=_none(alarm.c.alarm_id == acknowledgement.c.alarm_id),
+    ),
+    Sweep(
+        "counts of deleted alarms",
+        alarm_count.c.alarm_id,
+        alarm_count.c.changed_at,
+        others=_none(alarm.c.alarm_id == alarm_count.c.alarm_id),
     ),
     Sweep(
         "timers of deleted alarms",

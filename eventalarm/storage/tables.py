@@ -141,6 +141,20 @@ occurrence = sa.Table(
     **OWN_TABLE_ARGS,
 )
 
+# One row for each alarm that was ever raised, written with every change of the number of its raised
+# occurrences: two nodes of a cluster that change it at once find out. ``changes`` makes every write one.
+# ``is_full`` is true since the limit was reached, until a tenth of the occurrences is free again.
+alarm_count = sa.Table(
+    "eventalarm_alarm_count",
+    metadata,
+    sa.Column("alarm_id", ALARM_ID, primary_key=True),
+    sa.Column("raised", sa.Integer, nullable=False),
+    sa.Column("is_full", sa.Boolean, nullable=False),
+    sa.Column("changes", sa.BigInteger, nullable=False),
+    sa.Column("changed_at", UtcDateTime, nullable=False),
+    **OWN_TABLE_ARGS,
+)
+
 # What an event that caused several transitions holds, written once for each transaction instead of once for
 # each of them. ``message_id`` is that of the transitions, by whose index the expirer finds them.
 event = sa.Table(

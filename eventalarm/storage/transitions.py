@@ -16,13 +16,15 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventalarm import reasons
-from eventalarm.model import Alarm, Occurrence, Transition
+from eventalarm.model import ALARM, Alarm, Occurrence, Transition
 from eventalarm.storage import text
+from eventalarm.storage.alarm_counts import CLOSE_AT_ONCE
 from eventalarm.storage.alarms import ROW_COLUMNS, in_chunks, to_alarm
 from eventalarm.storage.delivery_rows import UNFINISHED
 from eventalarm.storage.events import EventTexts, to_rows
 from eventalarm.storage.tables import (
     alarm,
+    alarm_count,
     alarm_history,
     delivery,
     event,
@@ -60,9 +62,11 @@ PICTURE: Final = sa.union_all(
     sa.select(sa.literal_column("'life'").label("what"), *OCCURRENCE_COLUMNS).where(
         occurrence.c.alarm_id.in_(_ALARMS), occurrence.c.managed_object.in_(_OBJECTS), occurrence.c.latest
     ),
-    sa.select(*_named("raised", alarm_id=occurrence.c.alarm_id, hits=sa.func.count()))
-    .where(occurrence.c.alarm_id.in_(_ALARMS), occurrence.c.raised)
-    .group_by(occurrence.c.alarm_id),
+    sa.select(
+        *_named(
+            "count", alarm_id=alarm_count.c.alarm_id, hits=alarm_count.c.raised, raised=alarm_count.c.is_full
+        )
+    ).where(alarm_count.c.alarm_id.in_(_ALARMS)),
     sa.select(
         *_named(
             "seen",
@@ -120,7 +124,8 @@ class Picture:
     ``occurrences``: the latest one of each alarm on each managed object. ``raised``: on how many managed
     objects each alarm is raised. ``seen``: which (alarm, managed object, message) caused a transition (G2).
     ``unfinished``: which order keys have unfinished deliveries; None when that was too much to ask.
-    ``subscribed``: when a subscription was last made or changed; None without any.
+    ``subscribed``: when a subscription was last made or changed; None without any. ``full``: which alarms
+    have had as many raised occurrences as are kept.
     """
 
     occurrences: dict[tuple[str, str], Occurrence]
@@ -128,6 +133,12 @@ class Picture:
     seen: set[tuple[str, str, str]]
     unfinished: set[str] | None
     subscribed: datetime.datetime | None = None
+    full: frozenset[str] = frozenset()
+
+    def to_close_first(self, alarms: Mapping[str, Alarm]) -> list[str]:
+        """Return which of the locked *alarms* were reset while very many of their occurrences are raised."""
+        many = (name for name, count in self.raised.items() if count > CLOSE_AT_ONCE)
+        return [name for name in many if name in alarms and alarms[name].state != ALARM]
 
 
 class Transaction:
@@ -154,6 +165,7 @@ class Transaction:
         """Return what is known of locked alarms, of these managed objects, messages and order keys."""
         lives: dict[tuple[str, str], Occurrence] = {}
         raised: dict[str, int] = {}
+        full: set[str] = set()
         seen: set[tuple[str, str, str]] = set()
         unfinished: set[str] = set()
         subscribed: datetime.datetime | None = None
@@ -166,8 +178,10 @@ class Transaction:
                 life = Occurrence(*row)
                 if what == "life":
                     lives[life.alarm_id, life.managed_object] = life
-                elif what == "raised":
+                elif what == "count":
                     raised[life.alarm_id] = life.hits
+                    if life.raised:
+                        full.add(life.alarm_id)
                 elif what == "seen":
                     seen.add((life.alarm_id, life.managed_object, life.occurrence_id))
                 elif what == "subscribed":
@@ -175,7 +189,7 @@ class Transaction:
                 else:
                     unfinished.add(life.managed_object)
             keys = []
-        return Picture(lives, raised, seen, unfinished if few else None, subscribed)
+        return Picture(lives, raised, seen, unfinished if few else None, subscribed, frozenset(full))
 
     def handled_elsewhere(self, alarm_ids: Collection[str], since: datetime.datetime) -> set[tuple[str, str]]:
         """Return which (alarm, message) Aodh's history holds since then, whoever fired.

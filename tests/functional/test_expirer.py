@@ -112,6 +112,7 @@ def test_what_goes_and_what_stays(opened: database.Database) -> None:
         "occurrences": 0,
         "occurrences of deleted alarms": 0,
         "acknowledgements of deleted alarms": 1,
+        "counts of deleted alarms": 0,
         "timers of deleted alarms": 1,
         "workers": 1,
     }
@@ -215,6 +216,7 @@ def test_the_command(aodh_sqlite_url: str, tmp_path: pathlib.Path) -> None:
         "  occurrences": "0",
         "  occurrences of deleted alarms": "0",
         "  acknowledgements of deleted alarms": "0",
+        "  counts of deleted alarms": "0",
         "  timers of deleted alarms": "0",
         "  workers": "0",
     }

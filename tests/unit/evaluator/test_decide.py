@@ -54,6 +54,8 @@ HEALTHY = Decision(Reason.NOT_RAISED, confirm=True)
 HELD = Decision(Reason.HELD, confirm=True, hold=True)
 CONTINUED = Decision(Reason.CONTINUED, Kind.CHANGED, ALARM)
 SEVERE = Decision(Reason.SEVERITY_CHANGED, Kind.CHANGED, ALARM)
+BEYOND = Decision(Reason.TOO_MANY_OBJECTS)
+BEYOND_REPEATED = Decision(Reason.TOO_MANY_OBJECTS, Kind.RAISED, ALARM, record_state=True, fire=True)
 PARTLY_CLEARED = Decision(Reason.CLEARED, Kind.CLEARED, ALARM)
 
 TABLE = [
@@ -78,6 +80,13 @@ TABLE = [
     (situation(ALARM, repeat=True), RAISED),
     (situation(ALARM, repeat=True, others_raised=2), RAISED),
     (situation(OK, repeat=True), RAISED),
+    # On more objects than are kept: who repeats is called as by Aodh, otherwise nothing is recorded.
+    (situation(ALARM, others_raised=9, full=True), BEYOND),
+    (situation(ALARM, others_raised=9, full=True, clears=True), BEYOND),
+    (situation(ALARM, others_raised=9, full=True, repeat=True), BEYOND_REPEATED),
+    # Those that are kept are not concerned.
+    (situation(ALARM, occurrence=life(), full=True, repeat=True), REPEATED),
+    (situation(ALARM, occurrence=life(), others_raised=9, full=True, **RECOVER), PARTLY_CLEARED),
     # A recovery: to ok, and its actions.
     (situation(ALARM, occurrence=life(), **RECOVER), CLEARED),
     # Another object is still raised: this occurrence ends, the alarm stays.

@@ -243,7 +243,7 @@ def test_what_is_not_decided_is_not_written() -> None:
     play = Play()
     subject = Subject(event(), "vm-1", "m", NOW)
     play.ledger.apply(play.alarm, subject, Decision(Reason.ALREADY_RAISED), Verdict.MATCH)
-    assert play.outcome == Outcome([], [], frozenset(), [], [], [])
+    assert play.outcome == Outcome([], [], frozenset(), [], [], [], [], [])
     assert not play.ledger.seen("alarm-1", subject)
 
 

@@ -36,6 +36,7 @@ def upgrade() -> None:
     steps.create_index("eventalarm_ix_alarm_project_state", "alarm", "project_id", "state", "alarm_id")
     steps.create_index("eventalarm_ix_alarm_state", "alarm", "state", "alarm_id")
     _create_occurrence()
+    _create_alarm_count()
     _create_event()
     _create_transition()
     _create_delivery()
@@ -73,6 +74,18 @@ def _create_occurrence() -> None:
     steps.create_index("ix_eventalarm_occurrence_object", name, "managed_object")
     steps.create_index("ix_eventalarm_occurrence_project", name, "project_id", "raised", "raised_at")
     steps.create_index("ix_eventalarm_occurrence_all", name, "raised", "raised_at")
+
+
+def _create_alarm_count() -> None:
+    steps.create_table(
+        "eventalarm_alarm_count",
+        sa.Column("alarm_id", ALARM_ID, primary_key=True),
+        sa.Column("raised", sa.Integer, nullable=False),
+        sa.Column("is_full", sa.Boolean, nullable=False),
+        sa.Column("changes", sa.BigInteger, nullable=False),
+        sa.Column("changed_at", MOMENT, nullable=False),
+        **OPTIONS,
+    )
 
 
 def _create_event() -> None:

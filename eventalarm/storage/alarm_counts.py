@@ -1,0 +1,104 @@
+"""How many occurrences of an alarm are raised: kept in a row, so that nobody counts them for every batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+from eventalarm.model import ALARM
+from eventalarm.storage.database import Database
+from eventalarm.storage.tables import alarm, alarm_count, occurrence
+
+# More than this are closed in transactions of their own, so that no lock is held for seconds.
+CLOSE_AT_ONCE: Final = 1000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AlarmCount:
+    """How many occurrences of an alarm are raised, and whether these are the most that are kept."""
+
+    alarm_id: str
+    raised: int
+    full: bool
+
+
+class CloseFirst(Exception):
+    """So many occurrences of alarms that were reset are raised that :func:`close_in_chunks` must go first."""
+
+    def __init__(self, alarm_ids: Iterable[str]) -> None:
+        self.alarm_ids = tuple(alarm_ids)
+        super().__init__(", ".join(self.alarm_ids))
+
+
+def _puts() -> Mapping[str, sa.Insert]:
+    lite, post = sqlite.insert(alarm_count), postgresql.insert(alarm_count)
+    my = mysql.insert(alarm_count)
+    names = ("raised", "is_full", "changed_at")
+    # Not a parameter: PyMySQL would send a statement for each row.
+    more = {"changes": alarm_count.c.changes + sa.literal_column("1")}
+    on_mysql = my.on_duplicate_key_update({name: my.inserted[name] for name in names} | more)
+    key = ["alarm_id"]
+    return {
+        "sqlite": lite.on_conflict_do_update(
+            index_elements=key, set_={name: lite.excluded[name] for name in names} | more
+        ),
+        "postgresql": post.on_conflict_do_update(
+            index_elements=key, set_={name: post.excluded[name] for name in names} | more
+        ),
+        "mysql": on_mysql,
+        "mariadb": on_mysql,
+    }
+
+
+PUT: Final = _puts()
+
+
+def put(connection: sa.Connection, counts: Iterable[AlarmCount], now: datetime.datetime) -> None:
+    """Write counts under the locks of their alarms; one statement."""
+    rows = [
+        {"alarm_id": one.alarm_id, "raised": one.raised, "is_full": one.full, "changes": 1, "changed_at": now}
+        for one in sorted(counts, key=lambda one: one.alarm_id)
+    ]
+    if rows:
+        connection.execute(PUT[connection.dialect.name], rows)
+
+
+def close_in_chunks(
+    database: Database, alarm_ids: Iterable[str], now: datetime.datetime, size: int = CLOSE_AT_ONCE
+) -> None:
+    """Clear the raised occurrences of alarms that are not in alarm, *size* in a transaction.
+
+    Each transaction looks again whether the alarm is still out of alarm; others may do the same meanwhile.
+
+    :raises Retryable: when the database failed; what was closed stays closed.
+    """
+    for alarm_id in alarm_ids:
+        while _close_some(database, alarm_id, now, size):
+            pass
+
+
+def _close_some(database: Database, alarm_id: str, now: datetime.datetime, size: int) -> bool:
+    """Close up to *size* occurrences of an alarm; return True if there can be more."""
+    lock = sa.select(alarm.c.state).where(alarm.c.alarm_id == alarm_id).with_for_update(key_share=True)
+    ours = sa.and_(occurrence.c.alarm_id == alarm_id, occurrence.c.raised)
+    with database.begin() as connection:
+        row = connection.execute(lock).first()
+        if row is None or row.state == ALARM:
+            return False
+        some = sa.select(occurrence.c.occurrence_id).where(ours).limit(size)
+        found: list[Any] = list(connection.execute(some).scalars())
+        connection.execute(
+            occurrence.update()
+            .where(occurrence.c.occurrence_id.in_(found))
+            .values(raised=False, changed_at=now, cleared_at=now)
+        )
+        more = len(found) == size
+        known = sa.select(alarm_count.c.raised).where(alarm_count.c.alarm_id == alarm_id)
+        left = max(0, (connection.execute(known).scalar() or 0) - len(found)) if more else 0
+        put(connection, [AlarmCount(alarm_id, left, False)], now)
+    return more

@@ -1,0 +1,143 @@
+"""An alarm over very many managed objects costs no more than its limit, and its owner is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from eventalarm.evaluator.engine import BatchReport
+from eventalarm.storage import alarm_counts, tables
+from eventalarm.storage.database import Database
+from tests.builders import event_body, rule
+from tests.engine_harness import (
+    ALARM_TABLE,
+    EngineHarness,
+    alarm_row,
+    history,
+    insert_alarms,
+    occurrences,
+    open_database,
+    read_alarm,
+    read_table,
+    transitions,
+)
+
+RULE = {
+    "event_type": "compute.instance.update",
+    "query": [{"field": "traits.state", "value": "error"}],
+    "clear": {"query": [{"field": "traits.state", "value": "active"}]},
+    "group_by": ["request_id"],
+}
+
+
+@pytest.fixture
+def database(aodh_database_url: str) -> Iterator[Database]:
+    with open_database(aodh_database_url) as opened:
+        yield opened
+
+
+def say(engine: EngineHarness, state: str, objects: Sequence[str], moment: int) -> BatchReport:
+    return engine.process(
+        *(
+            event_body(generated=f"2026-05-01T11:{moment:02}:00", request_id=name, state=state, **{"x": 1})
+            for name in objects
+        )
+    )
+
+
+def names(*numbers: int) -> list[str]:
+    return [f"req-{number}" for number in range(*numbers)]
+
+
+def raised(database: Database) -> set[str]:
+    return {one["managed_object"] for one in occurrences(database) if one["raised"]}
+
+
+def counted(database: Database) -> tuple[int, bool]:
+    (row,) = read_table(database, tables.alarm_count)
+    return row["raised"], row["is_full"]
+
+
+def grouped(database: Database, **columns: Any) -> EngineHarness:
+    insert_alarms(database, alarm_row("all", rule=RULE, type="notification", **columns))
+    return EngineHarness(database, max_occurrences=10)
+
+
+def test_objects_beyond_the_limit_are_not_kept_and_the_owner_is_told(database: Database) -> None:
+    """Red when each request has an occurrence for ever."""
+    engine = grouped(database)
+    report = say(engine, "error", names(25), 1)
+    assert report.reasons == {"raised": 10, "too_many_objects": 15}
+    assert raised(database) == set(names(10))
+    assert counted(database) == (10, True)
+    row = read_alarm(database, "all")
+    assert row["state"] == "alarm"
+    assert row["state_reason"].startswith("Raised on 10 managed objects, the most that are kept")
+    assert len(history(database, "all")) == 2
+    # It is said once, not with every batch.
+    assert say(engine, "error", names(25, 30), 2).reasons == {"too_many_objects": 5}
+    assert len(history(database, "all")) == 2
+    # What is not kept cannot clear, and does not stand in the way of those that do.
+    assert say(engine, "active", names(10, 25), 3).reasons == {"not_raised": 15}
+    say(engine, "active", names(3), 4)
+    assert counted(database) == (7, False)
+    assert say(engine, "error", names(40, 44), 5).reasons == {"raised": 3, "too_many_objects": 1}
+    assert read_alarm(database, "all")["state_reason"].startswith("Raised on 10 managed objects")
+    say(engine, "active", [*names(3, 10), *names(40, 43)], 6)
+    assert read_alarm(database, "all")["state"] == "ok"
+    assert counted(database) == (0, False)
+
+
+def test_an_alarm_that_repeats_still_calls_for_every_event(database: Database) -> None:
+    """As Aodh would: only what could clear is not kept."""
+    insert_alarms(database, alarm_row("all", rule=rule("*", state="error"), repeat_actions=True))
+    engine = EngineHarness(database, max_occurrences=3)
+    bodies = [event_body(resource_id=f"vm-{number}", state="error") for number in range(8)]
+    engine.process(*bodies)
+    assert len(engine.sent) == 8
+    assert len(raised(database)) == 3
+    assert len(transitions(database)) == 8
+    assert engine.process(bodies[-1]).reasons == {"duplicate": 1}
+
+
+def test_a_reset_is_closed_in_transactions_of_bounded_size(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when one transaction closes all: no statement may touch more rows than a chunk has."""
+    monkeypatch.setattr(alarm_counts, "CLOSE_AT_ONCE", 4)
+    monkeypatch.setattr("eventalarm.storage.transitions.CLOSE_AT_ONCE", 4)
+    monkeypatch.setattr(alarm_counts.close_in_chunks, "__defaults__", (4,))
+    engine = grouped(database)
+    say(engine, "error", names(10), 1)
+    with database.begin() as connection:
+        connection.execute(sa.update(ALARM_TABLE).values(state="ok"))
+    sizes: list[int] = []
+
+    @sa.event.listens_for(database.engine, "after_cursor_execute")
+    def count(_: object, cursor: Any, statement: str, *__: object) -> None:
+        if statement.startswith("UPDATE eventalarm_occurrence SET raised"):
+            sizes.append(cursor.rowcount)
+
+    assert say(engine, "error", names(1), 2).reasons == {"raised": 1}
+    assert sizes[:3] == [4, 4, 2]
+    assert raised(database) == {"req-0"}
+    assert counted(database) == (1, False)
+    assert read_alarm(database, "all")["state"] == "alarm"
+
+
+def test_a_batch_counts_nothing(database: Database) -> None:
+    """Red with COUNT over all raised objects: 195 ms for 300,000 of them, for every batch."""
+    engine = grouped(database)
+    say(engine, "error", names(3), 1)
+    statements: list[str] = []
+
+    @sa.event.listens_for(database.engine, "before_cursor_execute")
+    def keep(_: object, __: object, statement: str, *___: object) -> None:
+        statements.append(statement.lower())
+
+    say(engine, "error", names(3, 5), 2)
+    assert statements
+    assert not [one for one in statements if "count(" in one]
