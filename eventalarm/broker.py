@@ -112,14 +112,14 @@ class Broker:
         )
         return found
 
-    def declare(self, connection: Any, topic: str, exchange: str) -> None:
+    def declare(self, connection: Any, topic: str, exchange: str, priority: str = PRIORITY) -> None:
         """Declare exchange and queue of a topic as the listener does: it changes nothing if they are alike.
 
         :raises Exception: what amqp raises when they are not, or when we may not.
         """
         durable = self.options.amqp_durable_queues or self.options.rabbit_quorum_queue
         kept = {"durable": durable, "auto_delete": self.options.amqp_auto_delete}
-        name = f"{topic}.{PRIORITY}"
+        name = f"{topic}.{priority}"
         channel = connection.channel()
         make_queue: Any = Queue
         make_exchange: Any = Exchange
@@ -161,3 +161,6 @@ def check(conf: cfg.ConfigOpts, timeout: float) -> None:
     group = conf[GROUP]
     with broker.connected() as connection:
         broker.declare(connection, group.topic, group.exchange)
+        # Where what is given up goes; how somebody else may have declared it hinders nobody.
+        with contextlib.suppress(*connection.channel_errors):
+            broker.declare(connection, group.topic, group.exchange, bus.DEAD)

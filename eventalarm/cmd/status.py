@@ -80,6 +80,12 @@ def parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--event-pipeline", default="", metavar="PATH", help="Ceilometer's pipeline file")
     check.add_argument("--event-definitions", default="", metavar="PATH", help="Ceilometer's definitions")
+    check.add_argument(
+        "--rabbitmqctl",
+        default="",
+        metavar="COMMAND",
+        help="how to ask RabbitMQ for limits, such as 'docker exec rabbitmq rabbitmqctl'",
+    )
     check.add_argument("--timeout", type=_seconds, default=10.0, help="seconds for each check (10)")
     check.add_argument("--warn-after", type=_seconds, default=30.0, help="age of a due delivery (30)")
     check.add_argument("--fail-after", type=_seconds, default=300.0, help="age of a due delivery (300)")
@@ -135,6 +141,7 @@ def _look(conf: cfg.ConfigOpts, args: argparse.Namespace) -> Any:
     wishes = Wishes(
         event_pipeline=args.event_pipeline,
         event_definitions=args.event_definitions,
+        rabbitmqctl=args.rabbitmqctl,
         canary=args.canary,
         canary_address=args.canary_address or "",
         timeout=args.timeout,

@@ -17,7 +17,7 @@ from eventalarm.delivery.fence import Fence
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import JSONDict
 from eventalarm.pulse import CANARY
-from eventalarm.status import broker, canary, definitions, pipeline, store, upgrade
+from eventalarm.status import broker, canary, definitions, limits, pipeline, store, upgrade
 from eventalarm.status.outcome import Finding, Level
 from eventalarm.status.runner import Check
 from eventalarm.storage.database import Database
@@ -35,6 +35,7 @@ class Wishes:
 
     event_pipeline: str = ""
     event_definitions: str = ""
+    rabbitmqctl: str = ""
     canary: bool = False
     canary_address: str = ""
     timeout: float = 10.0
@@ -61,6 +62,11 @@ class Checkup:
             Check("pipeline", self._pipeline, ("configuration",)),
             Check("broker", lambda: broker.look_at_hosts(self._conf, wishes.timeout), ("configuration",)),
             Check("queue", lambda: broker.look_at_queue(self._conf, wishes.timeout), ("broker",)),
+            Check(
+                "broker limits",
+                lambda: limits.look(self._conf, wishes.timeout, wishes.rabbitmqctl),
+                ("broker",),
+            ),
             Check("database", self._reach_database, ("configuration",)),
             Check("schema", self._of_database(store.look_at_schema), ("database",)),
             Check("listeners", self._of_database(store.look_at_listeners), schema),

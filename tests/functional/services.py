@@ -45,6 +45,10 @@ def kill_all(processes: list[psutil.Process]) -> None:
     psutil.wait_procs(processes, timeout=10)
 
 
+def _is_erlang(name: str) -> bool:
+    return name == "HOME" or name.startswith(("ERL_", "RABBITMQ_"))
+
+
 class KeptRabbitMQ(RabbitMQDriver):
     """A node with its own name server, so that nodes of parallel runs never see each other."""
 
@@ -72,7 +76,16 @@ class KeptRabbitMQ(RabbitMQDriver):
         super()._setUp()
 
     def info(self) -> dict[str, Any]:
-        return {"port": self.port, "user": self.username, "password": self.password}
+        # With these in its environment ``rabbitmqctl`` finds this node.
+        command = shutil.which("rabbitmqctl", path=":".join(self._path))
+        environment = {name: value for name, value in {**os.environ, **self.env}.items() if _is_erlang(name)}
+        ctl = [command, "-n", self.node]
+        return {
+            "port": self.port,
+            "user": self.username,
+            "password": self.password,
+            "ctl": ["env", *(f"{name}={value}" for name, value in environment.items()), *ctl],
+        }
 
     def kill(self) -> None:
         server = self._process[self.node]

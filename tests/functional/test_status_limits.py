@@ -1,0 +1,91 @@
+"""The limits that a real RabbitMQ applies to the queue: read, judged, and what was set aside is seen."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from eventalarm import broker, bus
+from eventalarm.status import limits
+from eventalarm.status.limits import Facts
+from eventalarm.status.outcome import Finding, Level
+from tests.functional.cloud import Cloud, make_event
+from tests.functional.conftest import Spawn
+from tests.functional.services import RabbitMQ
+
+QUEUE = "event_eval.sample"
+
+
+@pytest.fixture
+def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str, rabbit_url: str) -> Iterator[Cloud]:
+    made = Cloud(spawn, tmp_path, our_sqlite_url, rabbit_url + "?rabbit_quorum_queue=true")
+    broker.check(made.conf, 10.0)
+    yield made
+    made.close()
+
+
+def look(cloud: Cloud, rabbitmq: RabbitMQ) -> Finding:
+    # Each question starts an Erlang machine.
+    return limits.look(cloud.conf, 60.0, shlex.join(rabbitmq.info["ctl"]))
+
+
+def test_policies_and_timeouts_of_the_broker_are_judged(
+    cloud: Cloud, rabbitmq: RabbitMQ, rabbit_url: str
+) -> None:
+    vhost = rabbit_url.rpartition("/")[2]
+
+    def policy(**definition: Any) -> None:
+        text = json.dumps(definition)
+        rabbitmq.ctl("set_policy", "-p", vhost, "--apply-to", "queues", "all", ".*", text)
+
+    found = look(cloud, rabbitmq)
+    assert (found.level, found.message) == (Level.OK, "no delivery limit, consumer timeout 1800 s")
+    policy(**{"delivery-limit": 1})
+    found = look(cloud, rabbitmq)
+    assert (found.level, found.figures["delivery_limit"]) == (Level.FAILED, 1)
+    assert "raise the delivery limit" in found.remedy
+    policy(**{"delivery-limit": 20})
+    found = look(cloud, rabbitmq)
+    assert found.level is Level.WARNING
+    assert '"dead-letter-routing-key": "event_eval.dead"' in found.remedy
+    policy(**{"delivery-limit": 20, "dead-letter-exchange": "", "dead-letter-routing-key": "event_eval.dead"})
+    assert look(cloud, rabbitmq).level is Level.OK
+
+    transport = bus.get_transport(cloud.conf)
+    group = cloud.conf.eventalarm
+    bus.resend(
+        transport, {"payload": [make_event()]}, topic=group.topic, exchange=group.exchange, priority=bus.DEAD
+    )
+    transport.cleanup()
+    found = look(cloud, rabbitmq)
+    assert (found.level, found.figures["dead"]) == (Level.WARNING, 1)
+    assert "1 messages were set aside on event_eval.dead" in found.message
+
+
+def test_without_rabbitmqctl_it_says_what_it_does_not_know(cloud: Cloud) -> None:
+    found = limits.look(cloud.conf, 5.0, "/nowhere/rabbitmqctl")
+    assert found.level is Level.OK
+    assert "policies were not read" in found.message
+
+
+@pytest.mark.parametrize(
+    ("facts", "level", "words"),
+    [
+        (Facts(True, (4, 0), {}), Level.OK, "delivery limit 20"),
+        (Facts(False, (4, 0), {}), Level.OK, "no delivery limit"),
+        (Facts(True, (4, 1), {}, {"delivery-limit": -1}), Level.OK, "no delivery limit"),
+        (Facts(True, (3, 10), {"x-delivery-limit": 9}, {"delivery-limit": 5}), Level.WARNING, "limit 5"),
+        (Facts(False, (3, 12), {}, {}, 15.0), Level.FAILED, "consumer timeout 15 s"),
+        (Facts(False, (3, 12), {}, {}, 45.0), Level.WARNING, "cuts off listeners"),
+        (Facts(False, (3, 12), {}, {}, 0.0), Level.OK, "no timeout"),
+        (Facts(False, (3, 12), {}, {"message-ttl": 1}), Level.WARNING, "drops events: message-ttl"),
+    ],
+)
+def test_the_verdict(facts: Facts, level: Level, words: str) -> None:
+    found = limits.judge(facts, QUEUE, renew_after=2, hold=20.0)
+    assert (found.level, words in found.message) == (level, True), found
