@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--event-pipeline", default="", metavar="PATH", help="Ceilometer's pipeline file")
     check.add_argument("--event-definitions", default="", metavar="PATH", help="Ceilometer's definitions")
+    check.add_argument("--ceilometer-conf", default="", metavar="PATH", help="Ceilometer's ceilometer.conf")
     check.add_argument(
         "--rabbitmqctl",
         default="",
@@ -141,6 +142,7 @@ def _look(conf: cfg.ConfigOpts, args: argparse.Namespace) -> Any:
     wishes = Wishes(
         event_pipeline=args.event_pipeline,
         event_definitions=args.event_definitions,
+        ceilometer_conf=args.ceilometer_conf,
         rabbitmqctl=args.rabbitmqctl,
         canary=args.canary,
         canary_address=args.canary_address or "",

@@ -17,7 +17,7 @@ from eventalarm.delivery.fence import Fence
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import JSONDict
 from eventalarm.pulse import CANARY
-from eventalarm.status import broker, canary, definitions, limits, pipeline, store, upgrade
+from eventalarm.status import agent, broker, canary, definitions, limits, pipeline, store, upgrade
 from eventalarm.status.outcome import Finding, Level
 from eventalarm.status.runner import Check
 from eventalarm.storage.database import Database
@@ -35,6 +35,7 @@ class Wishes:
 
     event_pipeline: str = ""
     event_definitions: str = ""
+    ceilometer_conf: str = ""
     rabbitmqctl: str = ""
     canary: bool = False
     canary_address: str = ""
@@ -128,11 +129,20 @@ class Checkup:
         return store.look_at_outbox(database, self._wishes.warn_after, self._wishes.fail_after)
 
     def _pipeline(self) -> Finding:
-        path = pathlib.Path(self._wishes.event_pipeline or pipeline.USUAL_PLACE)
+        wishes = self._wishes
+        named = pathlib.Path(wishes.ceilometer_conf) if wishes.ceilometer_conf else agent.CONFIGURATION
+        theirs = agent.configuration(named) if wishes.ceilometer_conf or named.exists() else None
+        path = pathlib.Path(wishes.event_pipeline) if wishes.event_pipeline else None
+        if path is None:
+            path = agent.pipeline_file(theirs or agent.configuration(named))
         feed = None
-        if self._wishes.event_pipeline or path.exists():
-            feed = pipeline.read(path, self._conf[GROUP].topic)
-        return pipeline.look(feed, self._heard(), self._wishes.longest_silence)
+        if path is not None:
+            target = agent.Target(self._conf[GROUP].topic, self._conf, theirs)
+            feed = pipeline.read(path, target)
+            if theirs is not None and "event" not in theirs.notification.pipelines:
+                problem = f"[notification] pipelines of {named} leaves out event"
+                feed = pipeline.Feed(str(named), problem=problem, remedy="add it and restart the agent")
+        return pipeline.look(feed, self._heard(), wishes.longest_silence)
 
     def _heard(self) -> pipeline.Heard | None:
         try:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import pathlib
-import urllib.parse
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-import yaml
-
-from eventalarm.exceptions import EventAlarmError, InvalidOption
-from eventalarm.publisher import options as publisher_options
+from eventalarm.status.agent import Flow, Refused, Target, load
 from eventalarm.status.outcome import Finding, Level
 
 SCHEME: Final = "eventalarm"
-USUAL_PLACE: Final = "/etc/ceilometer/event_pipeline.yaml"
+REFUSED: Final = (
+    "correct the file; the agent publishes nothing, or runs on with the pipeline of its last start"
+)
 MISTAKE: Final = "that Ceilometer's pipeline does not feed the topic is the most common deployment mistake"
 LOOK: Final = (
     "on the hosts that run ceilometer-agent-notification: is '- eventalarm://' among the publishers of a "
@@ -24,17 +23,17 @@ LOOK: Final = (
 )
 
 
-class UnreadablePipeline(EventAlarmError):
-    """The pipeline file cannot be read or is none."""
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Feed:
-    """What a pipeline file says: event patterns that reach the topic, or the ``problem`` why none do."""
+    """What Ceilometer's files say: event patterns that reach the topic, or the ``problem`` why none do.
+
+    ``remedy`` is for the problem, where it is another than to add the line.
+    """
 
     path: str
     patterns: tuple[str, ...] = ()
     problem: str = ""
+    remedy: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,50 +45,29 @@ class Heard:
     now: datetime.datetime
 
 
-def read(path: pathlib.Path, topic: str) -> Feed:
-    """Return whether the file *path* leads events to *topic*.
+def read(path: pathlib.Path, target: Target) -> Feed:
+    """Return whether the file *path* leads events to *target*, as Ceilometer itself reads it.
 
     :raises UnreadablePipeline: when it cannot be read or is no pipeline.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        sinks = {sink["name"]: _publishers(sink) for sink in content["sinks"]}
-        sources = [
-            (tuple(map(str, source["events"] or ())), list(source["sinks"])) for source in content["sources"]
-        ]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, AttributeError) as exc:
-        raise UnreadablePipeline(f"{path}: {type(exc).__name__}: {' '.join(str(exc).split())[:200]}") from exc
-    return judge(str(path), sources, sinks, topic)
+        flows = load(path)
+    except Refused as exc:
+        return Feed(str(path), problem=f"Ceilometer refuses it: {exc}", remedy=REFUSED)
+    return judge(str(path), flows, target)
 
 
-def _publishers(sink: dict[str, Any]) -> list[str]:
-    return [url for url in sink["publishers"] or () if str(url).partition(":")[0] == SCHEME]
-
-
-def judge(
-    path: str, sources: list[tuple[tuple[str, ...], list[str]]], sinks: dict[str, list[str]], topic: str
-) -> Feed:
-    """Decide whether *sources* (patterns, sinks) lead events to an ``eventalarm://`` publisher of *topic*."""
-    if not any(sinks.values()):
-        return Feed(path, problem="no sink has an eventalarm:// publisher")
-    problems = [problem for urls in sinks.values() for url in urls if (problem := _trouble(url, topic))]
-    good = {name for name, urls in sinks.items() if any(not _trouble(url, topic) for url in urls)}
-    if not good:
-        return Feed(path, problem=problems[0])
-    patterns = [p for events, names in sources if good.intersection(names) for p in events]
+def judge(path: str, flows: Sequence[Flow], target: Target) -> Feed:
+    """Decide whether *flows* lead events to an ``eventalarm://`` publisher of *target*."""
+    ours = [(flow, url) for flow in flows for url in flow.publishers if url.partition(":")[0] == SCHEME]
+    if not ours:
+        return Feed(path, problem="no source leads to a sink that has an eventalarm:// publisher")
+    troubles = {url: target.trouble(url) for _, url in ours}
+    patterns = [p for flow, url in ours if troubles[url] is None for p in flow.patterns]
     if not patterns:
-        return Feed(
-            path, problem=f"no source leads to the sink {', '.join(sorted(good))} that has eventalarm://"
-        )
+        problem, remedy = next(found for found in troubles.values() if found is not None)
+        return Feed(path, problem=problem, remedy=remedy)
     return Feed(path, tuple(dict.fromkeys(patterns)))
-
-
-def _trouble(url: str, topic: str) -> str:
-    try:
-        found = publisher_options.parse(urllib.parse.urlsplit(url)).topic
-    except (InvalidOption, ValueError) as exc:
-        return f"its eventalarm:// line cannot work: {exc}"
-    return "" if found == topic else f"it publishes to topic {found}, the listeners take {topic}"
 
 
 def look(feed: Feed | None, heard: Heard | None, longest_silence: float) -> Finding:
@@ -101,7 +79,9 @@ def look(feed: Feed | None, heard: Heard | None, longest_silence: float) -> Find
     figures = {} if silence is None else {"seconds_since_last_event": round(silence, 1)}
     if feed is not None and feed.problem:
         level = Level.FAILED if silence is None or silence > longest_silence else Level.WARNING
-        remedy = f"add '- eventalarm://' to the publishers of its sink and restart the agent ({MISTAKE})"
+        remedy = feed.remedy or (
+            f"add '- eventalarm://' to the publishers of its sink and restart the agent ({MISTAKE})"
+        )
         return Finding(level, f"{feed.path} does not feed the topic: {feed.problem}; {told}", remedy, figures)
     if feed is not None:
         told = f"{feed.path} feeds the topic with {', '.join(feed.patterns[:5])}; {told}"

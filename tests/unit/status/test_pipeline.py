@@ -6,9 +6,11 @@ import datetime
 import pathlib
 
 import pytest
+from oslo_config import cfg
 
 from eventalarm.model import UTC
-from eventalarm.status import pipeline
+from eventalarm.status import agent, pipeline
+from eventalarm.status.agent import Target
 from eventalarm.status.outcome import Level
 from eventalarm.status.pipeline import Feed, Heard
 
@@ -18,37 +20,131 @@ SOURCE = "sources: [{name: s, events: ['*'], sinks: [out]}]\n"
 SINK = "sinks: [{name: out, publishers: [%s]}]\n"
 
 
+TARGET = Target("event_eval")
+
+
+def pipeline_at(tmp_path: pathlib.Path, text: str) -> pathlib.Path:
+    path = tmp_path / "event_pipeline.yaml"
+    path.write_text(text)
+    return path
+
+
 def test_our_own_example_feeds_the_topic() -> None:
-    feed = pipeline.read(ROOT / "etc/eventalarm/event_pipeline.yaml", "event_eval")
+    feed = pipeline.read(ROOT / "etc/eventalarm/event_pipeline.yaml", TARGET)
     assert (feed.problem, feed.patterns) == ("", ("*",))
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (SOURCE + SINK % "'notifier://'", "no sink has an eventalarm:// publisher"),
-        (SOURCE + SINK % "", "no sink has"),
+        (SOURCE + SINK % "'notifier://'", "no source leads to a sink that has an eventalarm:// publisher"),
+        (SOURCE + SINK % "", "Ceilometer refuses it: No publisher specified"),
         (
             SOURCE + SINK % "'eventalarm://?topic=other'",
             "publishes to topic other, the listeners take event_eval",
         ),
         (SOURCE + SINK % "'eventalarm://?max_retry=x'", "cannot work: max_retry"),
-        (SOURCE.replace("[out]", "[gone]") + SINK % "'eventalarm://'", "no source leads to the sink out"),
-        (SOURCE.replace("['*']", "[]") + SINK % "'eventalarm://'", "no source leads to the sink out"),
+        (SOURCE.replace("[out]", "[gone]") + SINK % "'eventalarm://'", "Dangling sink gone"),
+        (SOURCE.replace("['*']", "[]") + SINK % "'eventalarm://'", "No events specified"),
+        (
+            SOURCE.replace("['*']", "['compute.*', '!compute.instance.exists']") + SINK % "'eventalarm://'",
+            "Ceilometer refuses it: Both included and excluded events specified",
+        ),
+        (
+            SOURCE.replace("['*']", "['*', 'compute.*']") + SINK % "'eventalarm://'",
+            "Ceilometer refuses it: Included events specified with wildcard",
+        ),
+        ("sources: []\nsinks: []\n", "no source leads to a sink"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: pathlib.Path, text: str, problem: str) -> None:
-    path = tmp_path / "event_pipeline.yaml"
-    path.write_text(text)
-    assert problem in pipeline.read(path, "event_eval").problem
+    assert problem in pipeline.read(pipeline_at(tmp_path, text), TARGET).problem
 
 
-@pytest.mark.parametrize("text", ["", "[]", "sinks: 3", "{", "sinks: [{}]\nsources: []", "\x00"])
+@pytest.mark.parametrize(
+    ("text", "patterns"),
+    [
+        (SOURCE + SINK % "test, eventalarm", ("*",)),
+        (SOURCE.replace("['*']", "['*', '!*.exists']") + SINK % "eventalarm", ("*", "!*.exists")),
+        (SOURCE + SINK % "'panko://', 'eventalarm://?policy=queue'", ("*",)),
+        (
+            "sources: [{name: a, events: ['*'], sinks: [x, y]}, {name: b, events: ['!z'], sinks: [y]}]\n"
+            "sinks: [{name: x, transformers: , publishers: [udp]}, {name: y, publishers: [eventalarm]}]",
+            ("*", "!z"),
+        ),
+    ],
+)
+def test_what_ceilometer_takes_is_taken(tmp_path: pathlib.Path, text: str, patterns: tuple[str, ...]) -> None:
+    feed = pipeline.read(pipeline_at(tmp_path, text), TARGET)
+    assert (feed.problem, feed.patterns) == ("", patterns)
+
+
+def broker_of(tmp_path: pathlib.Path, name: str, url: str, **rabbit: object) -> cfg.ConfigOpts:
+    lines = "\n".join(f"{option} = {value}" for option, value in rabbit.items())
+    path = tmp_path / name
+    path.write_text(f"[DEFAULT]\ntransport_url = {url}\n[oslo_messaging_rabbit]\n{lines}\n")
+    return agent.configuration(path)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "line", "words"),
+    [
+        ("rabbit://u:p@127.0.0.1:5672/aodh", "eventalarm://", ""),
+        ("rabbit://u:p@localhost/aodh", "eventalarm", ""),
+        ("rabbit://u:p@127.0.0.1/ceilometer", "eventalarm://u:p@localhost:5672/aodh", ""),
+        (
+            "rabbit://u:p@127.0.0.1/ceilometer",
+            "eventalarm://",
+            "publishes to rabbit://127.0.0.1/ceilometer, the listeners take events from rabbit://127.0.0.1/aodh",
+        ),
+        (
+            "rabbit://u:p@127.0.0.1:5673/aodh",
+            "eventalarm://",
+            "the agent publishes to rabbit://127.0.0.1:5673",
+        ),
+        ("rabbit://u:p@127.0.0.1/aodh", "eventalarm://u:p@127.0.0.1/x", "publishes to rabbit://127.0.0.1/x"),
+        (
+            "rabbit://u:p@127.0.0.1/aodh",
+            "eventalarm://?rabbit_quorum_queue=true",
+            "rabbit_quorum_queue is true there and false here",
+        ),
+    ],
+)
+def test_the_agent_must_publish_where_listeners_listen(
+    tmp_path: pathlib.Path, theirs: str, line: str, words: str
+) -> None:
+    """Ceilometer and Aodh often have virtual hosts of their own."""
+    ours = broker_of(tmp_path, "aodh.conf", "rabbit://u:secret@127.0.0.1/aodh")
+    target = Target("event_eval", ours, broker_of(tmp_path, "ceilometer.conf", theirs))
+    feed = pipeline.read(pipeline_at(tmp_path, SOURCE + SINK % f"'{line}'"), target)
+    assert words in feed.problem
+    assert bool(feed.problem) is bool(words)
+    assert "secret" not in feed.problem + feed.remedy
+    if "listeners take events" in words:
+        assert "write eventalarm://USER:PASSWORD@127.0.0.1/aodh" in feed.remedy
+
+
+def test_queue_options_of_the_two_files_are_compared(tmp_path: pathlib.Path) -> None:
+    url = "rabbit://u:p@127.0.0.1/v"
+    ours = broker_of(tmp_path, "aodh.conf", url, rabbit_quorum_queue=True)
+    theirs = broker_of(
+        tmp_path, "ceilometer.conf", url, rabbit_quorum_queue=True, rabbit_quorum_delivery_limit=20
+    )
+    feed = pipeline.read(
+        pipeline_at(tmp_path, SOURCE + SINK % "eventalarm"), Target("event_eval", ours, theirs)
+    )
+    assert "rabbit_quorum_delivery_limit is 20 there and 0 here" in feed.problem
+
+
+@pytest.mark.parametrize("text", ["", "sinks: 3\nsources: 3", "{", "\x00"])
 def test_what_is_no_pipeline_is_said_to_be_none(tmp_path: pathlib.Path, text: str) -> None:
-    path = tmp_path / "event_pipeline.yaml"
-    path.write_text(text)
-    with pytest.raises(pipeline.UnreadablePipeline, match=r"event_pipeline\.yaml"):
-        pipeline.read(path, "event_eval")
+    with pytest.raises(agent.UnreadablePipeline, match=r"event_pipeline\.yaml"):
+        pipeline.read(pipeline_at(tmp_path, text), TARGET)
+
+
+@pytest.mark.parametrize("text", ["[]", "sinks: 3", "sinks: [{}]\nsources: []"])
+def test_what_ceilometer_refuses_is_refused(tmp_path: pathlib.Path, text: str) -> None:
+    assert "Ceilometer refuses it" in pipeline.read(pipeline_at(tmp_path, text), TARGET).problem
 
 
 FED, STARVED = Feed("f", ("*",)), Feed("f", problem="no sink has it")
