@@ -58,12 +58,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(conf: Any) -> None:
     # Imported here: heavy, --help needs none of it, and they are an extra.
     from eventalarm.ifa_shim.api.application import application  # noqa: PLC0415
+    from eventalarm.ifa_shim.api.bodies import MAX_BODY  # noqa: PLC0415
     from eventalarm.storage import schema  # noqa: PLC0415
 
     database = service.database(conf)
     try:
         schema.require_current(database)
-        serving.serve(application(conf, database), conf, IFA_GROUP, PROG)
+        serving.serve(application(conf, database), conf, IFA_GROUP, PROG, max_body=2 * MAX_BODY)
     finally:
         database.dispose()
 

@@ -60,8 +60,7 @@ def _serve(conf: Any) -> None:
     try:
         app = application.application(conf, transport, database)
         # What is a little too large gets our own answer.
-        most = 4 * conf[INGEST_GROUP].max_body_size
-        serving.serve(app, conf, INGEST_GROUP, PROG, max_request_body_size=most)
+        serving.serve(app, conf, INGEST_GROUP, PROG, max_body=2 * conf[INGEST_GROUP].max_body_size)
     finally:
         database.close()
         transport.cleanup()

@@ -7,15 +7,11 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-import waitress
-from waitress import wasyncore
-
+from eventalarm.http import server
+from eventalarm.http.server import WSGI, Limits
 from eventalarm.standalone import intake
 
-WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
 MAX_BODY: Final = 4 * intake.MAX_BODY
-LONGEST_LOOP: Final = 1.0
 
 
 def dispatch(aodh: WSGI, others: Mapping[str, WSGI]) -> WSGI:
@@ -33,23 +29,12 @@ def dispatch(aodh: WSGI, others: Mapping[str, WSGI]) -> WSGI:
 
 
 class WebServer:
-    """Serves *application* on *listening*, which it closes in the end.
-
-    waitress's own ``run`` can only be ended by a signal to the main thread, so the loop is ours.
-    """
+    """Serves *application* on *listening*, in a thread of its own; it closes the socket in the end."""
 
     def __init__(self, application: WSGI, listening: socket.socket) -> None:
-        self._sockets: dict[int, Any] = {}
-        self._server = waitress.create_server(
-            application,
-            map=self._sockets,
-            sockets=[listening],
-            threads=8,
-            ident="eventalarm-standalone",
-            max_request_body_size=MAX_BODY,
-        )
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="web server")
+        limits = Limits(body=MAX_BODY)
+        self._server = server.WebServer(application, [listening], limits, ident="eventalarm-standalone")
+        self._thread = threading.Thread(target=self._server.run, name="web server")
 
     def start(self) -> None:
         """Begin to answer."""
@@ -57,12 +42,5 @@ class WebServer:
 
     def stop(self) -> None:
         """Finish the requests under way and close the socket."""
-        self._stopping.set()
-        self._server.pull_trigger()
+        self._server.stop()
         self._thread.join()
-        self._server.task_dispatcher.shutdown()
-        wasyncore.close_all(self._sockets)
-
-    def _serve(self) -> None:
-        while not self._stopping.is_set():
-            wasyncore.loop(timeout=LONGEST_LOOP, use_poll=True, map=self._sockets, count=1)
