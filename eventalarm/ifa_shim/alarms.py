@@ -18,7 +18,8 @@ from eventalarm.model import FAULT_SEVERITIES, object_alarm_id
 from eventalarm.storage.acknowledgements import Acknowledgements
 from eventalarm.storage.database import Database
 from eventalarm.storage.life_details import LifeDetails
-from eventalarm.storage.lives import LifeReader, LifeRow, Page, Severities, Stream, Wanted
+from eventalarm.storage.lives import LifeReader, LifeRow, Page, Stream
+from eventalarm.storage.occurrence_filters import Severities, Wanted
 
 ROUNDS: Final = 2
 LIVES_OF_ONE: Final = 20
@@ -251,15 +252,13 @@ def _streams(active: bool | None) -> tuple[Stream, ...]:
 
 def _fits(alarm: IfaAlarm, wanted: Wanted) -> bool:
     """Look once more at what the database was asked roughly, or in letters that it does not tell apart."""
-    if wanted.project_id is not None and alarm.project_id != wanted.project_id:
-        return False
-    if wanted.active is not None and alarm.active != wanted.active:
-        return False
-    if wanted.managed_objects is not None and alarm.managed_object_id not in wanted.managed_objects:
-        return False
-    if wanted.raised_from is not None and alarm.raised_time < wanted.raised_from:
-        return False
-    if wanted.raised_to is not None and alarm.raised_time > wanted.raised_to:
-        return False
-    since = wanted.cleared_since
-    return since is None or alarm.cleared_time is None or alarm.cleared_time >= since
+    raised, since = alarm.raised_time, wanted.cleared_since
+    return (
+        wanted.project_id in (None, alarm.project_id)
+        and wanted.active in (None, alarm.active)
+        and (wanted.ids is None or alarm.alarm_id in wanted.ids)
+        and (wanted.managed_objects is None or alarm.managed_object_id in wanted.managed_objects)
+        and (wanted.raised_from is None or raised >= wanted.raised_from)
+        and (wanted.raised_to is None or raised <= wanted.raised_to)
+        and (since is None or alarm.cleared_time is None or alarm.cleared_time >= since)
+    )

@@ -13,7 +13,7 @@ from eventalarm.ifa_shim.timeline import Document, Timeline
 from eventalarm.storage.acknowledgements import Acknowledgement, Acknowledgements
 from eventalarm.storage.database import Database
 from eventalarm.storage.life_details import LifeDetails
-from eventalarm.storage.lives import Wanted
+from eventalarm.storage.occurrence_filters import Wanted
 from eventalarm.storage.within import Within
 
 # How often an answer is read again because it met deleted alarms whose end had to be recorded first.

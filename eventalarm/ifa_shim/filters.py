@@ -101,10 +101,13 @@ class Expression:
 
     def __call__(self, resource: Document) -> bool:
         """Tell whether *resource*, as it is rendered, fulfils it."""
+        return any(self.lets(value) for value in _at(resource, self.path))
+
+    def lets(self, value: Any) -> bool:
+        """Return True if one *value* of the attribute fulfils it."""
         compare = ONE.get(self.operator)
         wanted: Any = self.values[0] if compare is not None else self.values
-        test = compare or MANY[self.operator]
-        return any(test(_convert(value, self.type), wanted) for value in _at(resource, self.path))
+        return (compare or MANY[self.operator])(_convert(value, self.type), wanted)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -116,6 +119,14 @@ class Filter:
     def __call__(self, resource: Document) -> bool:
         """Tell whether *resource* passes."""
         return all(expression(resource) for expression in self.expressions)
+
+    def names(self, path: Path) -> bool:
+        """Return True if an expression is about the attribute at *path*."""
+        return any(one.path == path for one in self.expressions)
+
+    def lets(self, path: Path, value: str) -> bool:
+        """Return True if *value* of the attribute at *path* passes the expressions on it."""
+        return all(one.lets(value) for one in self.expressions if one.path == path)
 
 
 def parse(text: str, attributes: Mapping[Path, Type]) -> Filter:

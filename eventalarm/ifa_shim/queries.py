@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Callable
 from typing import Final
 
 from eventalarm.ifa_shim.alarms import Matches, severities
 from eventalarm.ifa_shim.filters import Filter, bounds
-from eventalarm.ifa_shim.record import IfaAlarm, ResourceKind, Severity, State
+from eventalarm.ifa_shim.record import AckState, IfaAlarm, ResourceKind, Severity, State
 from eventalarm.ifa_shim.render import as_sol003
-from eventalarm.ifa_shim.settings import Settings
-from eventalarm.patterns import matches_glob
-from eventalarm.storage.lives import Wanted
+from eventalarm.ifa_shim.settings import NO_CAUSE, Cause, Settings
+from eventalarm.patterns import is_glob, matches_glob
+from eventalarm.storage.occurrence_filters import FaultTypes, Wanted
 
 EVERY_STATE: Final = frozenset(State)
 ACTIVE: Final = frozenset({State.FIRED, State.UPDATED})
+EVENT_TYPE: Final = ("eventType",)
+PROBABLE_CAUSE: Final = ("probableCause",)
+RESOURCE_TYPE: Final = ("rootCauseFaultyResource", "faultyResourceType")
+# Databases may go back in a text; for more wildcards than this they are not asked.
+MOST_WILDCARDS: Final = 8
 # An event is raised at the earliest when it happened; by this much clocks may differ.
 SKEW: Final = datetime.timedelta(minutes=10)
 
@@ -73,7 +79,17 @@ class IfaQuery:
             managed_objects=self.managed_objects or None,
             severities=severities(asked, settings) if asked != frozenset(Severity) else None,
             newest_first=self.newest_first,
+            fault_types=self._fault_types(settings),
         )
+
+    def _fault_types(self, settings: Settings) -> tuple[FaultTypes, ...]:
+        found = []
+        simple = all("[" not in one and one.count("*") <= MOST_WILDCARDS for one in self.fault_types)
+        if self.fault_types and simple:
+            found.append(FaultTypes(tuple((pattern, True) for pattern in self.fault_types)))
+        if self.resource_kinds:
+            found += _by_kind(settings, self.resource_kinds.__contains__)
+        return tuple(found)
 
 
 def sol003_wanted(
@@ -99,7 +115,48 @@ def sol003_wanted(
         cleared_since=cleared_since,
         managed_objects=objects,
         severities=severities(kept, settings) if kept != frozenset(Severity) else None,
+        ids=bounds(asked, ("id",)).values,
+        acknowledged=_acknowledged(asked),
+        fault_types=_fault_types(asked, settings),
     )
+
+
+def _acknowledged(asked: Filter) -> bool | None:
+    possible = [state for state in AckState if asked.lets(("ackState",), state.value)]
+    return possible[0] is AckState.ACKNOWLEDGED if len(possible) == 1 else None
+
+
+def _fault_types(asked: Filter, settings: Settings) -> tuple[FaultTypes, ...]:
+    """Return what the expressions on causes, kinds of resources and fault types leave of the last."""
+    found: list[FaultTypes] = []
+    if asked.names(EVENT_TYPE):
+        found += _by_cause(settings, lambda cause: asked.lets(EVENT_TYPE, cause.event_type.value))
+    if asked.names(PROBABLE_CAUSE):
+        by_cause = _by_cause(settings, lambda cause: asked.lets(PROBABLE_CAUSE, cause.probable_cause))
+        found += [dataclasses.replace(one, or_trait="probable_cause") for one in by_cause]
+    if asked.names(RESOURCE_TYPE):
+        found += _by_kind(settings, lambda kind: asked.lets(RESOURCE_TYPE, kind.value))
+    exact = bounds(asked, ("faultType",)).values
+    if exact is not None and not any(map(is_glob, exact)):
+        found.append(FaultTypes(tuple((one, True) for one in sorted(exact))))
+    return tuple(found)
+
+
+def _by_cause(settings: Settings, lets: Callable[[Cause], bool]) -> list[FaultTypes]:
+    return _table([(line.pattern, lets(line)) for line in settings.causes], otherwise=lets(NO_CAUSE))
+
+
+def _by_kind(settings: Settings, lets: Callable[[ResourceKind], bool]) -> list[FaultTypes]:
+    lines = [(line.pattern, line.kind is not None and lets(line.kind)) for line in settings.families]
+    # The kind of what a threshold alarm watches is not in its fault type.
+    return _table([("aodh.*", True), *lines])
+
+
+def _table(lines: list[tuple[str, bool]], *, otherwise: bool = False) -> list[FaultTypes]:
+    """Return the filter of a table; none where a database cannot tell what its patterns fit."""
+    if any("[" in pattern for pattern, _ in lines):
+        return []
+    return [FaultTypes(tuple(lines), otherwise)]
 
 
 def _objects(asked: Filter) -> frozenset[str] | None:

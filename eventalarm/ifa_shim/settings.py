@@ -110,6 +110,7 @@ class Cause:
 
 
 Line = TypeVar("Line", Family, Cause)
+NO_CAUSE: Final = Cause("*", EventType.PROCESSING_ERROR, "applicationSubsystemFailure")
 
 
 def _words(option: str, line: str, count: int) -> list[str]:
@@ -205,8 +206,7 @@ class Settings:
 
     def cause(self, fault_type: str) -> Cause:
         """Return the first line of the causes table that fits, or the last resort."""
-        fallback = Cause("*", EventType.PROCESSING_ERROR, "applicationSubsystemFailure")
-        return _first(self.causes, fault_type) or fallback
+        return _first(self.causes, fault_type) or NO_CAUSE
 
 
 def _first(lines: Iterable[Line], name: str) -> Line | None:

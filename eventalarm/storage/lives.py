@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
-import json
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ import sqlalchemy as sa
 
 from eventalarm.model import ALARM, OK, UNKNOWN, Occurrence
 from eventalarm.storage.database import Database
+from eventalarm.storage.occurrence_filters import Wanted, fitting, fitting_rows
 from eventalarm.storage.tables import alarm, alarm_history, occurrence
 
 SCAN: Final = 2000
@@ -62,31 +62,6 @@ class Stream(enum.IntEnum):
 
 
 ROW_STATES: Final = {Stream.ROW_ALARM: ALARM, Stream.ROW_UNKNOWN: UNKNOWN, Stream.ROW_OK: OK}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Severities:
-    """A filter on severities, in the words that the database holds: a superset, never too narrow."""
-
-    cleared: bool
-    said: frozenset[str]
-    words: frozenset[str]
-    undefined: bool
-    known_words: frozenset[str]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a page is taken from. ``project_id`` None means every project; times are of the raise."""
-
-    project_id: str | None
-    active: bool | None = None
-    raised_from: datetime.datetime | None = None
-    raised_to: datetime.datetime | None = None
-    cleared_since: datetime.datetime | None = None
-    managed_objects: frozenset[str] | None = None
-    severities: Severities | None = None
-    newest_first: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,7 +111,7 @@ class LifeReader:
             rows = self._fitting_lives(wanted, inner.subquery(), limit)
             if len(rows) == limit:
                 return Page(rows, rows[-1].key)
-            if wanted.managed_objects is not None:
+            if wanted.named:
                 return Page(rows, None)
             end = self._all(inner.offset(stretch - 1).limit(1))
             if not end:
@@ -151,7 +126,7 @@ class LifeReader:
                     alarm, alarm.c.alarm_id == occurrence.c.alarm_id
                 )
             )
-            .where(occurrence.c.latest, occurrence.c.hits > 0, *_fitting(wanted))
+            .where(occurrence.c.latest, occurrence.c.hits > 0, *fitting(wanted, self._database.dialect))
             .order_by(*(sa.desc(c) if wanted.newest_first else c for c in order))
             .limit(limit)
         )
@@ -177,8 +152,14 @@ class LifeReader:
             )
             bound = table.c.raised_at <= moment if wanted.newest_first else table.c.raised_at >= moment
             query = query.where(bound, sa.or_(*beyond))
+        if wanted.ids is not None:
+            query = query.where(
+                sa.or_(table.c.alarm_id.in_(sorted(wanted.ids)), table.c.object_id.in_(sorted(wanted.ids)))
+            )
         if wanted.managed_objects is not None:
-            return query.where(table.c.managed_object.in_(sorted(wanted.managed_objects))).limit(MANY)
+            query = query.where(table.c.managed_object.in_(sorted(wanted.managed_objects)))
+        if wanted.named:
+            return query.limit(MANY)
         order = (table.c.raised_at, table.c.occurrence_id)
         return query.order_by(*(sa.desc(c) if wanted.newest_first else c for c in order)).limit(stretch)
 
@@ -186,15 +167,10 @@ class LifeReader:
         """Return up to *limit* of Aodh's alarms in one state that no raised life of ours explains."""
         state = ROW_STATES[stream]
         unexplained = self._unexplained(self._rows_looked_at(wanted, state, after).subquery(), state)
-        conditions: list[sa.ColumnElement[bool]] = []
-        if wanted.severities is not None and state == ALARM:
-            conditions.append(_severity(wanted.severities))
-        if wanted.managed_objects is not None:
-            conditions.append(_named(wanted.managed_objects))
         query = (
             sa.select(*ROW_COLUMNS)
             .select_from(unexplained.join(alarm, alarm.c.alarm_id == unexplained.c.alarm_id))
-            .where(*conditions)
+            .where(*fitting_rows(wanted, state))
             .order_by(alarm.c.alarm_id)
             .limit(limit)
         )
@@ -224,6 +200,8 @@ class LifeReader:
             query = query.where(alarm.c.project_id == wanted.project_id)
         if after is not None:
             query = query.where(alarm.c.alarm_id > after)
+        if wanted.ids is not None:
+            query = query.where(alarm.c.alarm_id.in_(sorted(wanted.ids)))
         return query.order_by(alarm.c.alarm_id).limit(self._scan)
 
     def of_object(self, object_id: str) -> list[LifeRow]:
@@ -264,45 +242,6 @@ class LifeReader:
         found = self._all(sa.select(*ROW_COLUMNS).where(alarm.c.alarm_id == alarm_id))
         # Collations may fold case or trailing blanks; ids are told apart exactly (G5).
         return next((_alarm_of(row) for row in found if row.row_alarm_id == alarm_id), None)
-
-
-def _fitting(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions that the index does not know, as wide as they must be."""
-    found: list[sa.ColumnElement[bool]] = []
-    over = sa.or_(sa.not_(occurrence.c.raised), alarm.c.alarm_id.is_(None), alarm.c.state == OK)
-    edited = alarm.c.timestamp > occurrence.c.raised_at
-    if wanted.active is True:
-        found.append(sa.and_(occurrence.c.raised, alarm.c.state.in_([ALARM, UNKNOWN])))
-    elif wanted.active is False:
-        # An edit may have ended it, by going to another resource; unknown may count as cleared.
-        found.append(sa.or_(over, edited, alarm.c.state == UNKNOWN))
-    if wanted.cleared_since is not None:
-        found.append(
-            sa.or_(occurrence.c.cleared_at.is_(None), occurrence.c.cleared_at >= wanted.cleared_since)
-        )
-    if wanted.severities is not None:
-        asked = wanted.severities
-        said = sa.or_(occurrence.c.severity.in_(sorted(asked.said)), edited)
-        conditions = [said, sa.and_(occurrence.c.severity.is_(None), _severity(asked))]
-        if asked.cleared:
-            conditions.append(over)
-        found.append(sa.or_(*conditions, alarm.c.state == UNKNOWN))
-    return found
-
-
-def _named(managed_objects: Collection[str]) -> sa.ColumnElement[bool]:
-    """Return whether a row may be about one of the objects: its rule spells the id, or it is its own."""
-    rule = sa.type_coerce(alarm.c.rule, sa.Text)
-    spelled = (rule.contains(json.dumps(one)[1:-1], autoescape=True) for one in sorted(managed_objects))
-    return sa.or_(alarm.c.alarm_id.in_(sorted(managed_objects)), *spelled)
-
-
-def _severity(asked: Severities) -> sa.ColumnElement[bool]:
-    word = sa.func.lower(alarm.c.severity)
-    fits = word.in_(sorted(asked.words))
-    if asked.undefined:
-        return sa.or_(fits, alarm.c.severity.is_(None), word.not_in(sorted(asked.known_words)))
-    return fits
 
 
 def _alarm_of(row: Sequence[Any]) -> Document | None:

@@ -274,6 +274,7 @@ acknowledgement = sa.Table(
     sa.Column("acknowledged_at", UtcDateTime, nullable=False),
     sa.Column("user_id", sa.String(128)),
     sa.Index("ix_eventalarm_acknowledgement_at", "acknowledged_at"),
+    sa.Index("ix_eventalarm_acknowledgement_alarm", "alarm_id"),
     **OWN_TABLE_ARGS,
 )
 

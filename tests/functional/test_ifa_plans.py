@@ -137,6 +137,8 @@ def test_no_page_reads_a_table_as_a_whole(opened: storage.Database) -> None:
             f"/ifa/v1/alarms?managed_object=vm-{30:033}",
             "/vnffm/v1/alarms",
             f"/vnffm/v1/alarms?filter=(eq,perceivedSeverity,CLEARED);(gte,alarmRaisedTime,{since})",
+            f"/vnffm/v1/alarms?filter=(eq,id,{one})",
+            "/vnffm/v1/alarms?filter=(eq,eventType,EQUIPMENT_ALARM);(eq,ackState,ACKNOWLEDGED)",
         ):
             assert api.get(path, **everywhere).status_code == 200
     for path in (f"/ifa/v1/alarms/{one}", f"/ifa/v1/alarms/{one}/history"):

@@ -207,6 +207,7 @@ def _create_acknowledgement() -> None:
         **OPTIONS,
     )
     steps.create_index("ix_eventalarm_acknowledgement_at", name, "acknowledged_at")
+    steps.create_index("ix_eventalarm_acknowledgement_alarm", name, "alarm_id")
 
 
 def _create_subscription() -> None:

@@ -1,0 +1,184 @@
+"""What a page of the IFA API is taken from, in the words of the database: never too narrow, never a scan."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import sqlalchemy as sa
+
+from eventalarm.model import ALARM, OK, UNKNOWN, Kind
+from eventalarm.patterns import is_glob, matches_glob
+from eventalarm.storage.events import EVENT_TEXT, STORED
+from eventalarm.storage.tables import acknowledgement, alarm, occurrence, transition
+
+MYSQL: Final = frozenset({"mysql", "mariadb"})
+TO_LIKE: Final = str.maketrans({"!": "!!", "%": "!%", "_": "!_", "*": "%", "?": "_"})
+# The types whose fault type is made of their name and metric; of others only a look at the alarm tells it.
+AODH_TYPES: Final = (
+    "composite",
+    "gnocchi_aggregation_by_metrics_threshold",
+    "gnocchi_aggregation_by_resources_threshold",
+    "gnocchi_resources_threshold",
+    "loadbalancer_member_health",
+    "prometheus",
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Severities:
+    """A filter on severities, in the words that the database holds: a superset, never too narrow."""
+
+    cleared: bool
+    said: frozenset[str]
+    words: frozenset[str]
+    undefined: bool
+    known_words: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FaultTypes:
+    """A filter on what a table of patterns makes of a fault type: the first line that fits decides.
+
+    Patterns hold no wildcards but ``*`` and ``?``; *otherwise* decides where no line fits. An event that has
+    the trait ``or_trait`` passes too.
+    """
+
+    lines: tuple[tuple[str, bool], ...]
+    otherwise: bool = False
+    or_trait: str = ""
+
+    def may_pass(self, alarm_type: str) -> bool:
+        """Return False if no alarm of Aodh's type *alarm_type* passes, whatever its metric."""
+        name = f"aodh.{alarm_type}"
+        for pattern, passes in self.lines:
+            start = pattern.partition("*")[0].partition("?")[0]
+            if pattern.endswith("*") and matches_glob(name, pattern):
+                return passes
+            if passes and (name.startswith(start) or start.startswith(name)):
+                return True
+        return self.otherwise
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a page is taken from. ``project_id`` None means every project; times are of the raise."""
+
+    project_id: str | None
+    active: bool | None = None
+    raised_from: datetime.datetime | None = None
+    raised_to: datetime.datetime | None = None
+    cleared_since: datetime.datetime | None = None
+    managed_objects: frozenset[str] | None = None
+    severities: Severities | None = None
+    newest_first: bool = False
+    ids: frozenset[str] | None = None
+    acknowledged: bool | None = None
+    fault_types: tuple[FaultTypes, ...] = ()
+
+    @property
+    def named(self) -> bool:
+        """Return True if ids or managed objects name what is asked for, so that an index finds it."""
+        return self.ids is not None or self.managed_objects is not None
+
+
+def fitting(wanted: Wanted, dialect: str) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions that the index does not know, as wide as they must be."""
+    found: list[sa.ColumnElement[bool]] = []
+    over = sa.or_(sa.not_(occurrence.c.raised), alarm.c.alarm_id.is_(None), alarm.c.state == OK)
+    edited = alarm.c.timestamp > occurrence.c.raised_at
+    if wanted.active is True:
+        found.append(sa.and_(occurrence.c.raised, alarm.c.state.in_([ALARM, UNKNOWN])))
+    elif wanted.active is False:
+        # An edit may have ended it, by going to another resource; unknown may count as cleared.
+        found.append(sa.or_(over, edited, alarm.c.state == UNKNOWN))
+    if wanted.cleared_since is not None:
+        found.append(
+            sa.or_(occurrence.c.cleared_at.is_(None), occurrence.c.cleared_at >= wanted.cleared_since)
+        )
+    if wanted.severities is not None:
+        asked = wanted.severities
+        said = sa.or_(occurrence.c.severity.in_(sorted(asked.said)), edited)
+        conditions = [said, sa.and_(occurrence.c.severity.is_(None), _severity(asked))]
+        if asked.cleared:
+            conditions.append(over)
+        found.append(sa.or_(*conditions, alarm.c.state == UNKNOWN))
+    if wanted.acknowledged is not None:
+        found.append(_acknowledged(wanted.acknowledged))
+    if wanted.fault_types:
+        found.append(_of_fault_types(wanted.fault_types, dialect))
+    return found
+
+
+def _acknowledged(asked: bool) -> sa.ColumnElement[bool]:
+    noted = sa.exists().where(
+        acknowledgement.c.object_id == occurrence.c.object_id,
+        acknowledgement.c.life == occurrence.c.occurrence_id,
+    )
+    # The object of an occurrence that names none is known only once its event was read.
+    return sa.or_(noted, occurrence.c.managed_object == "") if asked else ~noted
+
+
+def _of_fault_types(asked: Sequence[FaultTypes], dialect: str) -> sa.ColumnElement[bool]:
+    """Return whether the event that raised the occurrence may be of such a fault type, or is gone."""
+    passing = sa.and_(*(_passes(one, dialect) for one in asked))
+    raising = (
+        transition.c.occurrence_id == occurrence.c.occurrence_id,
+        transition.c.kind == Kind.RAISED.value,
+    )
+    if dialect in MYSQL:
+        # It would answer NOT EXISTS by reading the whole table first.
+        verdict = sa.select(sa.case((passing, 1), else_=0)).select_from(STORED).where(*raising).limit(1)
+        return sa.func.coalesce(verdict.scalar_subquery(), 1) == 1
+    return ~sa.select(sa.literal(1)).select_from(STORED).where(*raising, ~passing).exists()
+
+
+def _passes(asked: FaultTypes, dialect: str) -> sa.ColumnElement[bool]:
+    name = transition.c.event_type
+    whens = [(_matches(name, pattern, dialect), sa.literal(int(passes))) for pattern, passes in asked.lines]
+    decided = sa.case(*whens, else_=sa.literal(int(asked.otherwise))) == 1
+    if asked.or_trait:
+        return sa.or_(decided, EVENT_TEXT.element.contains(f'"{asked.or_trait}"', autoescape=True))
+    return decided
+
+
+def _matches(name: sa.ColumnElement[str], pattern: str, dialect: str) -> sa.ColumnElement[bool]:
+    if not is_glob(pattern):
+        return name == pattern
+    if dialect == "sqlite":
+        # Its LIKE folds case.
+        return name.op("GLOB", is_comparison=True)(pattern)
+    return name.like(pattern.translate(TO_LIKE), escape="!")
+
+
+def fitting_rows(wanted: Wanted, state: str) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions on Aodh's rows in *state*, as wide as they must be."""
+    found: list[sa.ColumnElement[bool]] = []
+    if wanted.severities is not None and state == ALARM:
+        found.append(_severity(wanted.severities))
+    if wanted.managed_objects is not None:
+        found.append(_named(wanted.managed_objects))
+    if wanted.acknowledged:
+        found.append(alarm.c.alarm_id.in_(sa.select(acknowledgement.c.alarm_id)))
+    others = [kind for kind in AODH_TYPES if not all(one.may_pass(kind) for one in wanted.fault_types)]
+    if others:
+        found.append(sa.or_(alarm.c.type.is_(None), alarm.c.type.not_in(others)))
+    return found
+
+
+def _named(managed_objects: Collection[str]) -> sa.ColumnElement[bool]:
+    """Return whether a row may be about one of the objects: its rule spells the id, or it is its own."""
+    rule = sa.type_coerce(alarm.c.rule, sa.Text)
+    spelled = (rule.contains(json.dumps(one)[1:-1], autoescape=True) for one in sorted(managed_objects))
+    return sa.or_(alarm.c.alarm_id.in_(sorted(managed_objects)), *spelled)
+
+
+def _severity(asked: Severities) -> sa.ColumnElement[bool]:
+    word = sa.func.lower(alarm.c.severity)
+    fits = word.in_(sorted(asked.words))
+    if asked.undefined:
+        return sa.or_(fits, alarm.c.severity.is_(None), word.not_in(sorted(asked.known_words)))
+    return fits

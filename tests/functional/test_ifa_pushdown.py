@@ -1,0 +1,127 @@
+"""Filters that the database answers: the first page holds what fits, however many alarms do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from eventalarm.ifa_shim.filters import ALARM_ATTRIBUTES, parse
+from eventalarm.model import ALARM, UNKNOWN
+from eventalarm.storage import database as storage
+from tests.builders import event_body, rule
+from tests.functional.ifa_api import IfaApi
+
+IFA = "/ifa/v1/alarms"
+FAULTS = "/vnffm/v1/alarms"
+PAGE = 10
+MANY = 60
+MERGE = {"Content-Type": "application/merge-patch+json"}
+THRESHOLD = {"metric": "cpu_util", "resource_type": "instance"}
+
+
+@pytest.fixture
+def api(our_database_url: str) -> Iterator[IfaApi]:
+    """Many alarms of servers, then one of each other kind, once on each engine."""
+    opened = storage.connect(our_database_url)
+    result = IfaApi(opened, page_size=PAGE, causes=["odd_?.* QOS_ALARM congestion"])
+    kinds = [("compute.instance.update", {})] * MANY
+    kinds += [
+        ("volume.create.error", {}),
+        ("port.update.end", {}),
+        ("compute.cpu.failure", {}),
+        ("odd_1.x", {}),
+        ("oddx1.x", {}),
+        ("ODD_1.x", {}),
+        ("unheard.of", {}),
+        ("compute.instance.update", {"probable_cause": "fireDetected"}),
+    ]
+    events = []
+    for number, (kind, traits) in enumerate(kinds):
+        name = f"r-{number:03}"
+        result.alarm(rule(event_type=kind, resource_id=name), severity="critical")
+        events.append(event_body(kind, resource_id=name, **traits))
+    result.alarm({"event_type": "no.object", "query": []})
+    result.engine.process(*events, event_body("no.object"))
+    kind = "gnocchi_resources_threshold"
+    result.alarm(THRESHOLD | {"resource_id": "vm-t"}, "t-1", type=kind, state=ALARM)
+    result.alarm(THRESHOLD | {"resource_id": "vm-u"}, "t-2", type=kind, state=ALARM)
+    result.alarm({"query": "up == 0"}, "p-1", type="prometheus", state=UNKNOWN)
+    (nameless,) = found(result, "(eq,faultType,no.object)")
+    (port,) = found(result, "(eq,faultType,port.update.end)")
+    for one in ("t-1", nameless, port):
+        acknowledge(result, one)
+    yield result
+    opened.dispose()
+
+
+def acknowledge(api: IfaApi, alarm_id: str) -> None:
+    body = {"ackState": "ACKNOWLEDGED"}
+    answer = api.call("PATCH", f"{FAULTS}/{alarm_id}", body=body, headers=MERGE)
+    assert answer.status_code == 200, answer.text
+
+
+def found(api: IfaApi, asked: str) -> set[str]:
+    return {one["id"] for one in api.pages(FAULTS, filter=asked)}
+
+
+def test_every_filter_finds_what_it_describes_on_its_first_page(api: IfaApi) -> None:
+    everything = api.pages(FAULTS)
+    ids = [one["id"] for one in everything]
+    assert len(ids) == len(set(ids)) == MANY + 11
+    for asked in (
+        f"(eq,id,{ids[0]})",
+        f"(eq,id,{ids[-1]})",
+        f"(in,id,{ids[-1]},{ids[MANY]},{ids[0]},nope)",
+        "(eq,id,nope)",
+        "(eq,eventType,QOS_ALARM)",
+        "(eq,eventType,EQUIPMENT_ALARM)",
+        "(in,eventType,EQUIPMENT_ALARM,COMMUNICATIONS_ALARM)",
+        "(neq,eventType,PROCESSING_ERROR_ALARM)",
+        "(eq,probableCause,fireDetected)",
+        "(eq,probableCause,applicationSubsystemFailure)",
+        "(cont,probableCause,threshold,processor)",
+        "(eq,probableCause,nope)",
+        "(eq,rootCauseFaultyResource/faultyResourceType,STORAGE)",
+        "(eq,rootCauseFaultyResource/faultyResourceType,NETWORK)",
+        "(eq,ackState,ACKNOWLEDGED)",
+        "(neq,ackState,UNACKNOWLEDGED)",
+        "(eq,faultType,port.update.end)",
+        "(eq,faultType,aodh.gnocchi_resources_threshold.cpu_util)",
+        f"(eq,id,{ids[0]});(eq,ackState,UNACKNOWLEDGED)",
+    ):
+        fits = parse(asked, ALARM_ATTRIBUTES)
+        expected = sorted(one["id"] for one in everything if fits(one))
+        first = api.get(FAULTS, filter=asked).json
+        assert sorted(one["id"] for one in api.pages(FAULTS, filter=asked)) == expected, asked
+        assert len(first) == min(PAGE, len(expected)), asked
+
+
+def test_what_is_common_is_paged_in_full(api: IfaApi) -> None:
+    everything = api.pages(FAULTS)
+    for asked in (
+        "(eq,eventType,PROCESSING_ERROR_ALARM)",
+        "(neq,probableCause,processorProblem)",
+        "(eq,rootCauseFaultyResource/faultyResourceType,COMPUTE)",
+        "(eq,ackState,UNACKNOWLEDGED)",
+    ):
+        fits = parse(asked, ALARM_ATTRIBUTES)
+        assert found(api, asked) == {one["id"] for one in everything if fits(one)}, asked
+
+
+@pytest.mark.parametrize(
+    ("asked", "kinds"),
+    [
+        ({"fault_type": "port.*"}, {"port.update.end"}),
+        ({"fault_type": ["odd_?.*", "unheard.of"]}, {"odd_1.x", "unheard.of"}),
+        ({"fault_type": "[pv]o*"}, {"port.update.end", "volume.create.error"}),
+        ({"resource_type": "STORAGE"}, {"volume.create.error"}),
+    ],
+)
+def test_the_filters_of_ifa_005_are_answered_by_the_database(
+    api: IfaApi, asked: dict[str, Any], kinds: set[str]
+) -> None:
+    assert {one["faultType"] for one in api.pages(IFA, **asked)} == kinds
+    if "[" not in str(asked.get("fault_type")):
+        assert len(api.get(IFA, order="oldest", **asked).json) == len(kinds)
