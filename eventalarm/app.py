@@ -123,7 +123,7 @@ def build_cache(conf: cfg.ConfigOpts, database: Database, metrics: Metrics) -> A
         )
 
     return AlarmCache(
-        AlarmReader(database, ALARM_TYPES),
+        AlarmReader(database, ALARM_TYPES, group.full_reload_interval),
         CacheOptions(
             resource_traits=tuple(group.resource_traits),
             overlap=group.definitions_overlap,

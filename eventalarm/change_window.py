@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -67,7 +68,11 @@ class ChangeWindow:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Look:
-    """What a look for changes found, and the window that the next look is to be given."""
+    """What a look for changes found, and the window that the next look is to be given.
+
+    ``now`` is the database's clock when it looked.
+    """
 
     changes: Sequence[DefinitionChange]
     window: ChangeWindow
+    now: datetime.datetime | None = None

@@ -319,11 +319,12 @@ DELIVERY_OPTS: list[Any] = [
     ),
     cfg.FloatOpt(
         "lease",
-        default=10.0,
+        default=6.0,
         min=0.5,
         help="Seconds after the death of a process within which others have taken over its deliveries. It "
-        "counts as dead a little earlier, so that they find out in time: after this less 1.2 times "
-        "poll_interval and a twentieth, but not before half of it.",
+        "counts as dead a little earlier, so that they find out in time: when others have seen it renew "
+        "nothing for this less 2.4 times poll_interval and a twentieth, but not before half of it. A process "
+        "that stood still for so long sends no more of what it held.",
     ),
     cfg.FloatOpt(
         "poll_interval",

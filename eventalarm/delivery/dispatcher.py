@@ -18,7 +18,7 @@ from oslo_log import log
 from eventalarm.delivery import action, retry
 from eventalarm.delivery.attempt import Attempt
 from eventalarm.delivery.lanes import Lanes, Parcel
-from eventalarm.delivery.lease import SPREAD, Lease, term
+from eventalarm.delivery.lease import SPREAD, Lease, between_looks, term
 from eventalarm.delivery.loops import repeat
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.packing import Packing
@@ -29,6 +29,7 @@ from eventalarm.delivery.threads import Threads
 from eventalarm.exceptions import Retryable
 from eventalarm.model import Delivery, DeliveryResult
 from eventalarm.storage.outbox import Outbox
+from eventalarm.storage.watch import RenewalWatch
 
 LOG = log.getLogger(__name__)
 
@@ -77,6 +78,8 @@ class Dispatcher:
         self._when_troubled = when_troubled
         self._term = term(options.lease, options.poll_interval)
         self._lease = Lease(self._term)
+        looks = max(between_looks(options.poll_interval), self._term / 3)
+        self._watch: RenewalWatch[str] = RenewalWatch(self._term, looks)
         self._lanes = Lanes(options.max_in_memory, options.concurrency)
         self._threads = Threads("outbox", DATABASE_THREADS)
         self._database = self._threads.run
@@ -232,11 +235,13 @@ class Dispatcher:
         for destination in [d for d in self._overflowing if not self._lanes.full(d)]:
             del self._overflowing[destination]
         avoid = list(self._overflowing.values())[:MOST_AVOIDED]
+        orphans = self._lease.may_take_over(now)
         found = await self._database(
             self._outbox.claim,
             owner,
             limit,
-            orphans=self._lease.may_take_over(now),
+            orphans=orphans,
+            ended=await self._ended(owner) if orphans else {},
             overlooked=now >= self._next_sweep,
             avoid=avoid,
         )
@@ -244,6 +249,13 @@ class Dispatcher:
             self._next_sweep = now + self._options.lease
         more = self._accept(owner, found) == limit
         return 0.0 if more else self._uniform((1 - SPREAD) * pause, (1 + SPREAD) * pause)
+
+    async def _ended(self, owner: str) -> dict[str, int]:
+        """Return the other workers whose lease has ended, with the number of their last renewal."""
+        now = self._monotonic()
+        renewals: dict[str, int] = await self._database(self._outbox.renewals)
+        renewals.pop(owner, None)
+        return {name: renewals[name] for name in self._watch.look(renewals, now)}
 
     async def _find_strays(self) -> float:
         """Hand back what is leased to us but not in our hands, when seen so twice.

@@ -11,12 +11,18 @@ WORK: Final = 0.05
 
 
 def term(promised: float, poll_interval: float) -> float:
-    """Return for how many seconds to sign a lease, so that others take over within *promised* seconds.
+    """Return how long a lease lasts, so that others take over within *promised* seconds.
 
-    A process may die right after it renewed; then its lease ends, and only the next look of another process
-    finds what it held. At least half of the promise is kept for the lease itself.
+    A process may die right after it renewed. The next look of another process sees that renewal, and the
+    first look after it has stood still for a lease finds what the dead one held. At least half of the promise
+    is kept for the lease itself.
     """
-    return max(promised / 2, promised * (1.0 - WORK) - poll_interval * (1.0 + SPREAD))
+    return max(promised / 2, promised * (1.0 - WORK) - 2 * between_looks(poll_interval))
+
+
+def between_looks(poll_interval: float) -> float:
+    """Return the longest usual time between two looks of a process that has room for more deliveries."""
+    return poll_interval * (1.0 + SPREAD)
 
 
 class Lease:

@@ -37,7 +37,7 @@ class DeliveryOptions:
     concurrency: int = 200
     concurrency_per_destination: int = 16
     max_in_memory: int = 10000
-    lease: float = 10.0
+    lease: float = 6.0
     poll_interval: float = 1.0
     plugin_threads: int = 8
     max_response_size: int = 65536

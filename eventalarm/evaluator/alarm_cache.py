@@ -2,7 +2,8 @@
 
 Freshness contract (guarantee G3): after :meth:`AlarmCache.refresh` returns, every alarm whose creation or
 change was committed before the call is seen by :meth:`AlarmCache.project`, provided that the clocks of the
-Aodh API hosts differ by less than ``overlap`` seconds. There is no time to live: only alarms changed since
+Aodh API hosts differ from the database's by less than ``overlap`` seconds. A step of the database's clock is
+noticed and looked behind. There is no time to live: only alarms changed since
 the last look are read again. Alarm *state* is never cached; deleted alarms may linger until they are locked
 for firing, which is when :meth:`AlarmCache.forget` is called. A full reload now and then is the net.
 """
@@ -22,7 +23,6 @@ from typing import Final
 import cachetools
 
 from eventalarm.change_window import ChangeWindow
-from eventalarm.evaluator.database_clock import DatabaseClock
 from eventalarm.evaluator.definitions import DefinitionSource
 from eventalarm.evaluator.index import Filing, ProjectIndex
 from eventalarm.evaluator.query import Watch
@@ -141,7 +141,6 @@ class AlarmCache:
         self._clears = clears
         self._bad_rule = bad_rule
         self._monotonic = monotonic
-        self._clock = DatabaseClock(source, monotonic, options.reload_interval)
         self._looked_at: datetime.datetime | None = None
         self._window: ChangeWindow | None = None
         self._lock = threading.RLock()
@@ -160,18 +159,26 @@ class AlarmCache:
         :raises Retryable: when the database failed; the cache is then as fresh as before.
         """
         with self._lock:
-            started = self._clock.now()
+            started = self._source.now()
             self._put_in_place()
             if self._projects and self._looked_at is not None:
-                since = self._looked_at - datetime.timedelta(seconds=self._options.overlap)
-                # Whatever fails from here on, the next look must find everything again.
-                window, self._window = self._window, None
-                look = self._source.changed_since(since, self._looked_at, window)
-                news = [change for change in look.changes if self._is_news(change)]
-                if news:
-                    self._take_in(news)
-                self._window = look.window
+                self._look(min(self._looked_at, started))
+                noticed = self._source.now()
+                if noticed < started:
+                    # The look found that the clock was set back: what changed since then is older.
+                    started = noticed
+                    self._look(started)
             self._looked_at = started
+
+    def _look(self, looked_at: datetime.datetime) -> None:
+        since = looked_at - datetime.timedelta(seconds=self._options.overlap)
+        # Whatever fails from here on, the next look must find everything again.
+        window, self._window = self._window, None
+        look = self._source.changed_since(since, looked_at, window)
+        news = [change for change in look.changes if self._is_news(change)]
+        if news:
+            self._take_in(news)
+        self._window = look.window
 
     def _put_in_place(self) -> None:
         """Take over what was loaded aside; what changed since that began is looked for again."""
@@ -274,7 +281,7 @@ class AlarmCache:
         """
         try:
             with self._lock:
-                begun = self._clock.now()
+                begun = self._source.now()
                 self._loading.add(project_id)
             project = self._read(project_id)
             with self._lock:

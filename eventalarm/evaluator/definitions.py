@@ -14,7 +14,7 @@ class DefinitionSource(Protocol):
     """Where definitions come from; every call sees what was committed before it."""
 
     def now(self) -> datetime.datetime:
-        """Return the database's clock."""
+        """Return the database's clock; after a step, the earlier of what it shows and would have shown."""
 
     def changed_since(
         self, moment: datetime.datetime, looked_at: datetime.datetime, window: ChangeWindow | None

@@ -20,12 +20,13 @@ from eventalarm.evaluator.ledger import MOST_OBJECTS, Ledger, Subject
 from eventalarm.evaluator.timekeeper import Timekeeper, is_timed
 from eventalarm.evaluator.timekeeper import ids as timer_ids
 from eventalarm.exceptions import Retryable
-from eventalarm.model import UTC, Event, Transition
+from eventalarm.model import Event, Transition
 from eventalarm.owner import Owners
 from eventalarm.storage import text, timers
 from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
 from eventalarm.storage.alarms import NEVER
-from eventalarm.storage.database import Database, clock
+from eventalarm.storage.clock import ask
+from eventalarm.storage.database import Database
 from eventalarm.storage.transitions import Picture, Transaction
 from eventalarm.trace import Stage, Trace, mark_all
 
@@ -67,7 +68,8 @@ class BatchReport:
 class Engine(Generic[S]):
     """Evaluates batches of events. One batch at a time; processes may run any number of engines.
 
-    :param clock: returns the present as an aware UTC datetime.
+    :param clock: returns the present as an aware UTC datetime. By default the database's: events are late
+        or not by one clock, whichever host evaluates them.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class Engine(Generic[S]):
         cache: AlarmCache,
         courier: Courier[S],
         options: EngineOptions,
-        clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(UTC),
+        clock: Callable[[], datetime.datetime] | None = None,
         *,
         trace: Trace | None = None,
     ) -> None:
@@ -87,7 +89,8 @@ class Engine(Generic[S]):
         self._judge = Judge(cache, types=options.types, clear_mode=options.clear_mode)
         self._options = options
         self._owners = Owners(options.owner_traits)
-        self._clock = clock
+        self._clock = clock or database.about_now
+        self._steps = 0
         self._trace = trace
 
     def process(self, events: Sequence[Event]) -> BatchReport:
@@ -116,6 +119,7 @@ class Engine(Generic[S]):
     def match(self, events: Iterable[Event], report: BatchReport) -> list[Match]:
         """Return which events concern which alarms, oldest event first for each managed object."""
         now = self._clock()
+        self._steps = self._database.clock.steps
         matches: list[Match] = []
         for event in events:
             try:
@@ -192,22 +196,31 @@ class Engine(Generic[S]):
         )
 
     def _commit(self, matches: list[Match], report: BatchReport) -> S:
-        now = self._clock()
         reasons: Counter[str] = Counter()
         with self._database.begin() as connection:
             transaction = Transaction(connection)
-            ledger, keeper, picture = self._load(transaction, matches, now)
+            ledger, keeper, picture, now = self._load(transaction, matches)
             case = Case(ledger, keeper, now, reasons)
-            for match in matches:
+            for match in self._timed(matches, now):
                 reasons[self._judge(case, match)] += 1
             shipment, transitions = self._books.write(transaction, ledger, keeper, picture, now)
         report.reasons.update(reasons)
         report.transitions.extend(transitions)
         return shipment
 
+    def _timed(self, matches: list[Match], now: datetime.datetime) -> list[Match]:
+        """Return the matches by the clock as it is now, should it have been stepped since they were found."""
+        if self._database.clock.steps == self._steps:
+            return matches
+        subjects = (
+            (m, dataclasses.replace(m.subject, event_time=m.subject.event.time(now))) for m in matches
+        )
+        timed = [dataclasses.replace(match, subject=subject) for match, subject in subjects]
+        return sorted(timed, key=lambda m: m.subject.event_time)
+
     def _load(
-        self, transaction: Transaction, matches: list[Match], now: datetime.datetime
-    ) -> tuple[Ledger, Timekeeper | None, Picture]:
+        self, transaction: Transaction, matches: list[Match]
+    ) -> tuple[Ledger, Timekeeper | None, Picture, datetime.datetime]:
         alarms = transaction.lock({m.alarm_id for m in matches})
         objects = {m.subject.managed_object for m in matches}
         messages = {m.subject.message_key for m in matches}
@@ -219,15 +232,19 @@ class Engine(Generic[S]):
             wanted = (timer_ids(m.alarm_id, m.subject.managed_object) for m in matches if m.alarm_id in timed)
             connection = transaction.connection
             known = timers.read(connection, {name for names in wanted for name in names})
-            keeper = Timekeeper(known, clock(connection))
+            keeper = Timekeeper(known, ask(connection))
         elsewhere: set[tuple[str, str]] = set()
         if self._options.beside_aodh_listener:
             # An event may say that it is of the year 1, and there is no time before that.
             oldest = max(NEVER, min(m.subject.event_time for m in matches))
             elsewhere = transaction.handled_elsewhere(alarms, oldest - CLOCK_TOLERANCE)
+        asked_at = time.monotonic()
         picture = transaction.picture(alarms, objects, messages, self._courier.order_keys(alarms.values()))
+        if picture.now is not None:
+            self._database.clock.observe(picture.now, asked_at)
         if large := picture.to_close_first(alarms):
             raise CloseFirst(large)
+        now = self._clock()
         ledger = Ledger(
             alarms,
             picture.occurrences,
@@ -238,7 +255,7 @@ class Engine(Generic[S]):
             limit=self._options.max_occurrences,
             full=picture.full,
         )
-        return ledger, keeper, picture
+        return ledger, keeper, picture, now
 
 
 def _portions(matches: list[Match], size: int) -> list[list[Match]]:

@@ -27,11 +27,12 @@ from eventalarm.evaluator.timekeeper import Timekeeper
 from eventalarm.evaluator.timekeeper import ids as timer_ids
 from eventalarm.evaluator.timer_rules import asked_for, recomputed, told_event, told_reason
 from eventalarm.exceptions import InvalidRule, Retryable
-from eventalarm.model import ALARM, UTC, Alarm, Transition
+from eventalarm.model import ALARM, Alarm, Transition
 from eventalarm.storage import text, timers
 from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
 from eventalarm.storage.alarms import in_chunks
-from eventalarm.storage.database import Database, clock
+from eventalarm.storage.clock import ask
+from eventalarm.storage.database import Database
 from eventalarm.storage.transitions import Transaction
 from eventalarm.timer import Timer, TimerKind
 
@@ -78,7 +79,7 @@ class TimerRunner(Generic[S]):
         look_at_all: float,
         max_occurrences: int = MOST_OBJECTS,
         report: Report = lambda transitions, reasons: None,
-        clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(UTC),
+        clock: Callable[[], datetime.datetime] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
@@ -90,7 +91,7 @@ class TimerRunner(Generic[S]):
         self._look_at_all = look_at_all
         self._max_occurrences = max_occurrences
         self._report = report
-        self._clock = clock
+        self._clock = clock or database.about_now
         self._monotonic = monotonic
         self._next_full = monotonic()
         self._looked_at: datetime.datetime | None = None
@@ -130,14 +131,14 @@ class TimerRunner(Generic[S]):
                     break
                 after = page[-1]
             self._next_full = self._monotonic() + self._look_at_all
-        self._looked_at = moment
+        self._looked_at = self._database.earliest_now(self._look_at_all)
 
     def arm(self, alarm_ids: Sequence[str]) -> None:
         """Make the timers of alarms what their definitions ask for; right if they are so already."""
         for chunk in in_chunks(alarm_ids):
             with self._database.begin() as connection:
                 alarms = Transaction(connection).lock(chunk)
-                now = clock(connection)
+                now = ask(connection)
                 known = timers.of_alarms(connection, chunk)
                 raised = timers.raised_objects(connection, chunk)
                 mine, objects = _by_alarm(known), _by_alarm(raised)
@@ -189,7 +190,7 @@ class TimerRunner(Generic[S]):
     def _put_off(self, timer: Timer) -> None:
         with self._database.begin() as connection:
             Transaction(connection).lock([timer.alarm_id])
-            keeper = Timekeeper(timers.read(connection, [timer.timer_id]), clock(connection))
+            keeper = Timekeeper(timers.read(connection, [timer.timer_id]), ask(connection))
             current = keeper.get(timer.alarm_id, timer.managed_object, timer.kind)
             if current == timer:
                 keeper.postpone(timer, POSTPONED)
@@ -202,7 +203,7 @@ class TimerRunner(Generic[S]):
             transaction = Transaction(connection)
             alarms = transaction.lock({timer.alarm_id for timer in due})
             wanted = {name for timer in due for name in timer_ids(timer.alarm_id, timer.managed_object)}
-            keeper = Timekeeper(timers.read(connection, wanted), clock(connection))
+            keeper = Timekeeper(timers.read(connection, wanted), ask(connection))
             ready = keeper.still_due(due)
             if not ready:
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -99,22 +100,34 @@ def read_alarm(database: Database, alarm_id: str) -> Alarm | None:
 
 
 class AlarmReader:
-    """Reads definitions of the given alarm *types*; takes no locks."""
+    """Reads definitions of the given alarm *types*; takes no locks.
 
-    def __init__(self, database: Database, types: Sequence[str]) -> None:
+    :param reload_interval: seconds after which every definition is read again, whatever its time.
+    """
+
+    def __init__(self, database: Database, types: Sequence[str], reload_interval: float = 3600.0) -> None:
         self._database = database
         self._types = tuple(types)
+        self._reload_interval = reload_interval
 
     def now(self) -> datetime.datetime:
-        """Return the database's clock."""
-        return self._database.now()
+        """Return the database's clock, or what it would show without a step since the last full reload.
+
+        The earlier of the two: the hosts that write the times of definitions did not take part in the step,
+        and a look that begins too late overlooks an alarm (G3).
+        """
+        return self._database.earliest_now(self._reload_interval)
 
     def changed_since(
         self, moment: datetime.datetime, looked_at: datetime.datetime, window: ChangeWindow | None
     ) -> Look:
         """Return the alarms whose definition changed at or after *moment* and that are not in *window*."""
+        asked_at = time.monotonic()
         with self._database.read() as connection:
-            return changes.look(connection, moment, looked_at, window)
+            found = changes.look(connection, moment, looked_at, window)
+        if found.now is not None:
+            self._database.clock.observe(found.now, asked_at)
+        return found
 
     def _enabled(self) -> sa.Select[Any]:
         return sa.select(*DEFINITION_COLUMNS).where(alarm.c.enabled, alarm.c.type.in_(self._types))

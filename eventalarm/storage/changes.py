@@ -10,13 +10,14 @@ read second to the part that was read first, and nobody would see it (guarantee 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from eventalarm.change_window import ChangeWindow, Look, Mark
 from eventalarm.model import UTC, DefinitionChange
+from eventalarm.storage.clock import utc_now
 from eventalarm.storage.tables import alarm
 
 SPAN: Final = datetime.timedelta(milliseconds=100)
@@ -48,19 +49,29 @@ def _since_boundary(mark: str) -> sa.Select[Any]:
     return sa.select(*columns, sa.literal_column(mark).label("mark")).where(alarm.c.timestamp >= _BOUNDARY)
 
 
-def _sum_before(mark: str) -> sa.Select[Any]:
+def _present(dialect: str) -> sa.ColumnElement[Any]:
+    return sa.literal_column(utc_now(dialect), alarm.c.timestamp.type)
+
+
+def _clock(dialect: str) -> sa.Select[Any]:
+    return sa.select(sa.null(), sa.null(), _present(dialect), sa.null())
+
+
+def _sum_before(dialect: str, mark: str) -> sa.Select[Any]:
     total: sa.ColumnElement[Any] = sa.func.sum(sa.literal_column(mark))
     earlier = sa.and_(alarm.c.timestamp >= _FIRST, alarm.c.timestamp < _BOUNDARY)
-    return sa.select(sa.null(), sa.null(), sa.null(), total).where(earlier)
+    return sa.select(sa.null(), sa.null(), _present(dialect), total).where(earlier)
 
 
+# Both end with a row without an id: the database's clock, and the sum.
 # SQLite can make no number of an id. It serves one machine, whose alarms are few: its window is read whole.
 _READ_WHOLE: Final = {
-    dialect: _since_boundary(mark)
+    dialect: sa.union_all(_since_boundary(mark), _clock(dialect))
     for dialect, mark in {**_MARK, "sqlite": "CAST(substr(alarm.timestamp, 21) AS INTEGER)"}.items()
 }
 _READ_AND_SUM: Final = {
-    dialect: sa.union_all(_since_boundary(mark), _sum_before(mark)) for dialect, mark in _MARK.items()
+    dialect: sa.union_all(_since_boundary(mark), _sum_before(dialect, mark))
+    for dialect, mark in _MARK.items()
 }
 
 
@@ -87,13 +98,20 @@ def look(
         for reach in REACHES:
             boundary = max(first, _span(looked_at) - reach)
             given = {"first": EPOCH + first * SPAN, "boundary": EPOCH + boundary * SPAN}
-            rows = connection.execute(_READ_AND_SUM[dialect], given).all()
-            rest = next(row.mark for row in rows if row.alarm_id is None)
-            found += _news(window, boundary, [row for row in rows if row.alarm_id is not None])
-            if window.total(boundary) == int(rest or 0):
-                return Look(found, window)
-    rows = connection.execute(_READ_WHOLE[dialect], {"boundary": EPOCH + first * SPAN}).all()
-    return Look(found + _news(window, first, rows), window)
+            rows, last = _read(connection, _READ_AND_SUM[dialect], given)
+            found += _news(window, boundary, rows)
+            if window.total(boundary) == int(last.mark or 0):
+                return Look(found, window, last.timestamp)
+    rows, last = _read(connection, _READ_WHOLE[dialect], {"boundary": EPOCH + first * SPAN})
+    return Look(found + _news(window, first, rows), window, last.timestamp)
+
+
+def _read(
+    connection: sa.Connection, statement: sa.CompoundSelect[Any], given: Mapping[str, Any]
+) -> tuple[list[Any], Any]:
+    """Return the rows of alarms, and the one without an id."""
+    rows = connection.execute(statement, given).all()
+    return [row for row in rows if row.alarm_id is not None], next(r for r in rows if r.alarm_id is None)
 
 
 def _span(moment: datetime.datetime) -> int:

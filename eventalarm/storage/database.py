@@ -16,7 +16,7 @@ from oslo_db import exception as db_exception
 from oslo_db.sqlalchemy import engines
 
 from eventalarm.exceptions import Retryable
-from eventalarm.model import UTC
+from eventalarm.storage import clock
 from eventalarm.storage.alive import probe_connections
 from eventalarm.storage.failover import leave_wrong_servers
 
@@ -47,18 +47,6 @@ ASK_AGAIN = 60.0
 # unrelated listeners deadlock on inserts; row locks are enough.
 ISOLATION = {"writer": None, "reader": "AUTOCOMMIT", "snapshot": "REPEATABLE READ"}
 ISOLATION_MYSQL = {name: {"writer": "READ COMMITTED"} for name in ("mysql", "mariadb")}
-
-NOW = {
-    "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
-    "postgresql": "SELECT extract(epoch from clock_timestamp())",
-}
-NOW_MYSQL = "SELECT UNIX_TIMESTAMP(SYSDATE(6))"
-
-
-def clock(connection: sa.Connection) -> datetime.datetime:
-    """Return the database's clock (aware UTC), asked on an open connection."""
-    seconds = connection.exec_driver_sql(NOW.get(connection.dialect.name, NOW_MYSQL)).scalar_one()
-    return datetime.datetime.fromtimestamp(float(seconds), UTC)
 
 
 def is_content_error(error: BaseException) -> bool:
@@ -127,7 +115,7 @@ class Database:
         self._lost = next(self._era)
         self._of_thread = threading.local()
         self._all: weakref.WeakSet[_Kept] = weakref.WeakSet()
-        self._asked: tuple[datetime.datetime, float] | None = None
+        self.clock = clock.DatabaseClock()
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[sa.Connection]:
@@ -188,19 +176,31 @@ class Database:
 
     def now(self) -> datetime.datetime:
         """Return the database's clock (aware UTC): the one clock that all processes share."""
+        asked_at = time.monotonic()
         with self.read() as connection:
-            return clock(connection)
+            moment = clock.ask(connection)
+        self.clock.observe(moment, asked_at)
+        return moment
 
     def about_now(self) -> datetime.datetime:
-        """Return the database's clock as our own carries it on; asked anew every minute.
+        """Return the database's clock as our own carries it on; asked only when nobody did for a minute.
 
-        For times that nobody's right to act depends on: without asking, and right but for the drift.
+        :raises Retryable: when it must be asked and the database failed.
         """
-        asked = self._asked
-        moment = time.monotonic()
-        if asked is None or moment - asked[1] > ASK_AGAIN:
-            asked = self._asked = (self.now(), time.monotonic())
-        return asked[0] + datetime.timedelta(seconds=max(0.0, moment - asked[1]))
+        return self._known().now() or self.now()
+
+    def earliest_now(self, within: float) -> datetime.datetime:
+        """Return the least that the clock would show, had it not been stepped for *within* seconds.
+
+        :raises Retryable: when it must be asked and the database failed.
+        """
+        return self._known().earliest(within) or self.now()
+
+    def _known(self) -> clock.DatabaseClock:
+        age = self.clock.age()
+        if age is None or age > ASK_AGAIN:
+            self.now()
+        return self.clock
 
     def leave(self) -> None:
         """Give back the connections of the calling thread, which is about to end."""

@@ -1,42 +1,64 @@
-"""Who does what one process does for all: a lease by name, by the database's clock."""
+"""Who does what one process does for all: a lease by name, which others see being renewed."""
 
 from __future__ import annotations
 
 import datetime
+import time
+from collections.abc import Callable
+from typing import Final
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import duty
+from eventalarm.storage.watch import RenewalWatch
+
+# Of a lease, what may pass between two looks of one that waits for it to end.
+BETWEEN: Final = 0.5
 
 
 class Duty:
-    """One duty of one process; not shared between threads."""
+    """One duty of one process; not shared between threads.
 
-    def __init__(self, database: Database, name: str, owner: str, seconds: float) -> None:
+    It is taken and kept by :meth:`take`, which must be called several times in *seconds*. Another process
+    gets it when it has seen for as long that nobody kept it: by its own elapsed time, not by any clock.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        owner: str,
+        seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._database = database
         self._name = name
         self._owner = owner
-        self._lease = datetime.timedelta(seconds=seconds)
+        self._monotonic = monotonic
+        self._watch: RenewalWatch[str] = RenewalWatch(seconds, BETWEEN * seconds)
 
     def take(self) -> bool:
-        """Take or keep the duty for so many seconds; False when another process has it.
+        """Take or keep the duty; False when another process has it.
 
         :raises Retryable: when the database failed.
         """
-        now = self._database.now()
+        now = self._monotonic()
         this = duty.c.name == self._name
-        free = sa.or_(duty.c.owner == self._owner, duty.c.owner.is_(None), duty.c.expires_at <= now)
-        values = {"owner": self._owner, "expires_at": now + self._lease}
+        mine = sa.or_(duty.c.owner == self._owner, duty.c.owner.is_(None))
+        take = sa.update(duty).values(owner=self._owner, renewals=duty.c.renewals + 1)
         with self._database.begin() as connection:
-            if connection.execute(sa.update(duty).where(this, free).values(values)).rowcount:
+            if connection.execute(take.where(this, mine)).rowcount:
                 return True
-            if connection.execute(sa.select(duty.c.name).where(this)).first() is not None:
-                return False
+            found = connection.execute(sa.select(duty.c.owner, duty.c.renewals).where(this)).first()
+            if found is not None:
+                ended = self._watch.look({found.owner: found.renewals}, now)
+                stands = sa.and_(duty.c.owner == found.owner, duty.c.renewals == found.renewals)
+                return bool(ended) and connection.execute(take.where(this, stands)).rowcount == 1
         try:
             with self._database.begin() as connection:
-                connection.execute(sa.insert(duty).values(name=self._name, **values))
+                connection.execute(sa.insert(duty).values(name=self._name, owner=self._owner, renewals=0))
         except db_exception.DBDuplicateEntry:
             return False
         return True

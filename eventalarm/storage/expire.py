@@ -114,8 +114,10 @@ SWEEPS: Final = (
         _none(alarm.c.alarm_id == timer.c.alarm_id),
     ),
 )
-# A worker whose row has expired can never renew it, so that its age needs no margin.
+# Listeners remove each other's rows when they see nothing renewed; these are of those that nobody watched. By
+# the clock they may look dead after a step of it, and are alive.
 WORKERS: Final = Sweep("workers", worker.c.worker_id, worker.c.expires_at)
+WORKERS_KEPT: Final = datetime.timedelta(days=1)
 
 
 def expire(
@@ -136,7 +138,7 @@ def expire(
     now = database.now()
     removed = {}
     for sweep in (*SWEEPS, WORKERS):
-        before = now if sweep is WORKERS else now - keep
+        before = now - (max(keep, WORKERS_KEPT) if sweep is WORKERS else keep)
         removed[sweep.name] = 0
         for count in _batches(database, sweep, before, batch_size, sleep):
             removed[sweep.name] += count

@@ -2,9 +2,10 @@
 
 A delivery is *unfinished* while it is pending or leased. The *head* of an order key is its oldest
 unfinished delivery, and only a head is ever leased: so the deliveries of one alarm to one action leave in
-the order of their commits, whichever process sends them. A lease belongs to a worker row. Whoever finds the
-row expired, by the database's clock, removes it and takes over; so a worker whose row is still there when
-it renews knows that nobody took anything from it.
+the order of their commits, whichever process sends them. A lease belongs to a worker row, in which it is
+renewed by counting. A process that saw a row stand still for a lease (:class:`RenewalWatch`) removes it and
+takes over; so a worker whose row is still there when it renews knows that nobody took anything from it. What
+the row says of the database's clock is for people only: no step of a clock ends or prolongs a lease.
 """
 
 from __future__ import annotations
@@ -60,25 +61,33 @@ class Outbox:
 
     def register(self, worker_id: str, host: str, lease: float) -> None:
         """Make *worker_id* known, alive for *lease* seconds from now; an id is never used twice."""
-        expires_at = self._database.now() + datetime.timedelta(seconds=lease)
-        row = {"worker_id": worker_id, "host": clean(host)[:255], "expires_at": expires_at}
+        row = {"worker_id": worker_id, "host": clean(host)[:255], "renewals": 0, **self._signs_of_life(lease)}
         with self._database.begin() as connection:
             connection.execute(sa.insert(worker), row)
 
     def renew(self, worker_id: str, lease: float, last_event_at: datetime.datetime | None = None) -> bool:
-        """Keep *worker_id* alive for *lease* seconds from now; False when it is too late for that.
+        """Keep *worker_id* alive for *lease* seconds from now; False when others took over.
 
         After False its deliveries may be in other hands: send no more of them, register under a new id.
         *last_event_at* is when the process last took an event, for people who ask.
         """
-        now = self._database.now()
-        alive = sa.and_(worker.c.worker_id == worker_id, worker.c.expires_at > now)
-        values: JSONDict = {"expires_at": now + datetime.timedelta(seconds=lease)}
+        values: JSONDict = {"renewals": worker.c.renewals + 1, **self._signs_of_life(lease)}
         if last_event_at is not None:
             values["last_event_at"] = last_event_at
-        renewal = sa.update(worker).where(alive).values(values)
+        renewal = sa.update(worker).where(worker.c.worker_id == worker_id).values(values)
         with self._database.begin() as connection:
             return connection.execute(renewal).rowcount == 1
+
+    def _signs_of_life(self, lease: float) -> JSONDict:
+        """Return what a worker's row says to people, by the database's clock."""
+        expires_at = self._database.now() + datetime.timedelta(seconds=lease)
+        return {"expires_at": expires_at, "clock_offset": self._database.clock.host_offset()}
+
+    def renewals(self) -> dict[str, int]:
+        """Return how often each worker has renewed its lease, for a :class:`RenewalWatch`."""
+        with self._database.read() as connection:
+            found = connection.execute(sa.select(worker.c.worker_id, worker.c.renewals))
+            return {row.worker_id: row.renewals for row in found}
 
     def release(self, worker_id: str) -> None:
         """End *worker_id* cleanly: what it still holds is due at once, for anybody."""
@@ -126,21 +135,23 @@ class Outbox:
         limit: int,
         *,
         orphans: bool = True,
+        ended: Mapping[str, int] = NOTHING_ASKED,
         overlooked: bool = False,
         avoid: Collection[str] = (),
     ) -> list[Delivery]:
         """Lease to *worker_id* up to *limit* heads that are due, oldest first.
 
-        With *orphans* also those that dead processes held; with *overlooked* also those whose predecessor
+        With *orphans* also those that dead processes held; *ended* are the workers that died meanwhile, with
+        the number of renewals at which they stood still. With *overlooked* also those whose predecessor
         ended without anybody asking for its successors, which costs a look at everything that waits.
-        Actions that begin with a text of *avoid* are left alone. The expired get nothing.
+        Actions that begin with a text of *avoid* are left alone. A worker without a row gets nothing.
         """
         now = self._database.now()
         due = sa.or_(_due(now), sa.and_(_waiting(), ~_overtaken())) if overlooked else _due(now)
         for start in avoid:
             due = sa.and_(due, ~delivery.c.action.startswith(start, autoescape=True))
         if orphans:
-            self._bury_the_dead(now)
+            self._end(ended)
             due = sa.or_(due, _orphaned())
         return self._lease(worker_id, _heads(due), limit)
 
@@ -217,7 +228,7 @@ class Outbox:
     def _sign(
         self, worker_id: str, wanted: sa.Select[Any], asked: Mapping[str, Any] = NOTHING_ASKED
     ) -> list[Delivery]:
-        """Lease the deliveries with the numbers that *wanted* selects; the expired get nothing."""
+        """Lease the deliveries with the numbers that *wanted* selects; a worker without a row gets none."""
         known = sa.select(worker.c.worker_id).where(worker.c.worker_id == worker_id)
         with self._database.begin() as connection:
             if connection.execute(known).first() is None:
@@ -227,13 +238,15 @@ class Outbox:
             connection.execute(sa.update(delivery).where(ours).values(leased))
             return read(connection, ours)
 
-    def _bury_the_dead(self, now: datetime.datetime) -> None:
-        expired = worker.c.expires_at <= now
-        with self._database.read() as connection:
-            dead = list(connection.execute(sa.select(worker.c.worker_id).where(expired)).scalars())
-        if dead:
+    def _end(self, workers: Mapping[str, int]) -> None:
+        """Remove workers unless they have renewed since."""
+        if workers:
+            same = (
+                sa.and_(worker.c.worker_id == name, worker.c.renewals == number)
+                for name, number in sorted(workers.items())
+            )
             with self._database.begin() as connection:
-                connection.execute(sa.delete(worker).where(worker.c.worker_id.in_(dead), expired))
+                connection.execute(sa.delete(worker).where(sa.or_(*same)))
 
 
 def _heads(due: sa.ColumnElement[bool]) -> sa.Select[Any]:

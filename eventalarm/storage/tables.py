@@ -231,8 +231,10 @@ delivery = sa.Table(
     **OWN_TABLE_ARGS,
 )
 
-# One row for each living process; a delivery whose owner has no row, or an expired one, is orphaned.
-# ``last_event_at`` is when the process last took an event from the bus.
+# One row for each living process; a delivery whose owner has no row is orphaned. ``renewals`` counts how
+# often the lease was renewed; others see by it that the process lives. The rest is for people: until when it
+# counts as alive, when it last took an event from the bus, and by how many seconds the clock of its host was
+# ahead of the database's.
 worker = sa.Table(
     "eventalarm_worker",
     metadata,
@@ -240,6 +242,8 @@ worker = sa.Table(
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("expires_at", UtcDateTime, nullable=False),
     sa.Column("last_event_at", UtcDateTime),
+    sa.Column("renewals", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("clock_offset", sa.Double),
     **OWN_TABLE_ARGS,
 )
 
@@ -328,7 +332,7 @@ duty = sa.Table(
     metadata,
     sa.Column("name", sa.String(32), primary_key=True),
     sa.Column("owner", ID),
-    sa.Column("expires_at", UtcDateTime, nullable=False),
+    sa.Column("renewals", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("done_at", UtcDateTime),
     **OWN_TABLE_ARGS,
 )

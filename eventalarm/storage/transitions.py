@@ -20,6 +20,7 @@ from eventalarm.model import ALARM, Alarm, Occurrence, Transition
 from eventalarm.storage import text
 from eventalarm.storage.alarm_counts import CLOSE_AT_ONCE
 from eventalarm.storage.alarms import ROW_COLUMNS, in_chunks, to_alarm
+from eventalarm.storage.clock import utc_now
 from eventalarm.storage.delivery_rows import UNFINISHED
 from eventalarm.storage.events import EventTexts, to_rows
 from eventalarm.storage.tables import (
@@ -57,8 +58,13 @@ def _named(what: str, **columns: Any) -> list[Any]:
     return [sa.literal_column(f"'{what}'").label("what"), *named]
 
 
+def _picture(dialect: str) -> sa.CompoundSelect[Any]:
+    present: sa.ColumnElement[Any] = sa.literal_column(utc_now(dialect), alarm.c.state_timestamp.type)
+    return sa.union_all(*_PARTS, sa.select(*_named("now", raised_at=present)))
+
+
 # All that is read of our own tables, in one round trip; the columns of the first part name those of all.
-PICTURE: Final = sa.union_all(
+_PARTS: Final = (
     sa.select(sa.literal_column("'life'").label("what"), *OCCURRENCE_COLUMNS).where(
         occurrence.c.alarm_id.in_(_ALARMS), occurrence.c.managed_object.in_(_OBJECTS), occurrence.c.latest
     ),
@@ -83,6 +89,7 @@ PICTURE: Final = sa.union_all(
     ),
     sa.select(*_named("subscribed", raised_at=sa.func.max(subscription.c.changed_at))),
 )
+PICTURE: Final = {dialect: _picture(dialect) for dialect in ("sqlite", "postgresql", "mysql", "mariadb")}
 # How many order keys the picture may ask for: SQLite takes 32,766 values.
 MOST_KEYS: Final = 5000
 ELSEWHERE: Final = sa.select(alarm_history.c.alarm_id, alarm_history.c.detail).where(
@@ -125,7 +132,8 @@ class Picture:
     objects each alarm is raised. ``seen``: which (alarm, managed object, message) caused a transition (G2).
     ``unfinished``: which order keys have unfinished deliveries; None when that was too much to ask.
     ``subscribed``: when a subscription was last made or changed; None without any. ``full``: which alarms
-    have had as many raised occurrences as are kept.
+    have had as many raised occurrences as are kept. ``now``: the database's clock when it was read, None when
+    nothing was.
     """
 
     occurrences: dict[tuple[str, str], Occurrence]
@@ -134,6 +142,7 @@ class Picture:
     unfinished: set[str] | None
     subscribed: datetime.datetime | None = None
     full: frozenset[str] = frozenset()
+    now: datetime.datetime | None = None
 
     def to_close_first(self, alarms: Mapping[str, Alarm]) -> list[str]:
         """Return which of the locked *alarms* were reset while very many of their occurrences are raised."""
@@ -169,12 +178,13 @@ class Transaction:
         seen: set[tuple[str, str, str]] = set()
         unfinished: set[str] = set()
         subscribed: datetime.datetime | None = None
+        now: datetime.datetime | None = None
         objects, messages = sorted(managed_objects), sorted(message_ids)
         few = len(order_keys) <= MOST_KEYS
         keys = sorted(order_keys) if few else []
         for chunk in in_chunks(alarm_ids):
             values = {"alarms": chunk, "objects": objects, "messages": messages, "keys": keys}
-            for what, *row in self.connection.execute(PICTURE, values):
+            for what, *row in self.connection.execute(PICTURE[self.connection.dialect.name], values):
                 life = Occurrence(*row)
                 if what == "life":
                     lives[life.alarm_id, life.managed_object] = life
@@ -186,10 +196,12 @@ class Transaction:
                     seen.add((life.alarm_id, life.managed_object, life.occurrence_id))
                 elif what == "subscribed":
                     subscribed = life.raised_at
+                elif what == "now":
+                    now = life.raised_at
                 else:
                     unfinished.add(life.managed_object)
             keys = []
-        return Picture(lives, raised, seen, unfinished if few else None, subscribed, frozenset(full))
+        return Picture(lives, raised, seen, unfinished if few else None, subscribed, frozenset(full), now)
 
     def handled_elsewhere(self, alarm_ids: Collection[str], since: datetime.datetime) -> set[tuple[str, str]]:
         """Return which (alarm, message) Aodh's history holds since then, whoever fired.

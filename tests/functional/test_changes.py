@@ -184,7 +184,7 @@ def test_what_was_committed_late_is_read_and_a_little_more(busy: _Busy) -> None:
 def test_the_whole_window_is_read_again_if_it_must_be(busy: _Busy, seconds: float) -> None:
     edited = busy.edit(999, seconds)
     assert busy.found() == {edited}
-    assert busy.looks.rows == 10 + 150 + 1000, "9 and 149 alarms and a sum each, then all"
+    assert busy.looks.rows == 10 + 150 + 1001, "9 and 149 alarms and a sum each, then all and the clock"
     assert busy.found() == set()
     assert busy.looks.rows == 10
 

@@ -3,6 +3,7 @@
 import datetime
 import json
 import threading
+import time
 
 import pytest
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from eventalarm.storage import tables
 from eventalarm.storage.outbox import Outbox, order_key
 from tests.unit.delivery.parts import EVENT, NOW, make_delivery
 
-LONG, SHORT = 1000.0, -1.0
+LONG = 1000.0
 
 
 @pytest.fixture
@@ -176,11 +177,12 @@ def test_nobody_takes_from_the_living(database, outbox):
 
 
 def test_what_the_dead_held_is_taken_over(database, outbox):
-    outbox.register("dead", "host-b", SHORT)
+    outbox.register("dead", "host-b", LONG)
     items = [make_delivery(alarm_id="a"), make_delivery(alarm_id="a"), make_delivery(alarm_id="b")]
     enqueue(database, outbox, items, "dead")
-    assert outbox.claim("me", 10, orphans=False) == []
-    assert ids(outbox.claim("me", 10)) == ids([items[0], items[2]])
+    ended = {"dead": outbox.renewals()["dead"]}
+    assert outbox.claim("me", 10, orphans=False, ended=ended) == []
+    assert ids(outbox.claim("me", 10, ended=ended)) == ids([items[0], items[2]])
     # The dead one learns of it when it comes back, and its results count no more.
     assert outbox.renew("dead", LONG) is False
     outbox.record("dead", [done(items[0])])
@@ -193,30 +195,37 @@ def test_a_renewed_worker_is_not_dead(database, outbox):
     enqueue(database, outbox, [make_delivery()], "me")
     assert outbox.renew("me", LONG) is True
     outbox.register("other", "host-b", LONG)
-    assert outbox.claim("other", 10) == []
+    assert outbox.claim("other", 10, ended={"me": 0}) == [], "it renewed after it was looked at"
     assert outbox.renew("nobody", LONG) is False
 
 
-def test_the_expired_get_nothing(database, outbox):
+def test_without_a_row_a_worker_gets_nothing(database, outbox):
     enqueue(database, outbox, [make_delivery()], None)
-    outbox.register("dead", "host-b", SHORT)
     assert outbox.claim("dead", 10) == []
     assert outbox.claim_next("gone", [make_delivery(alarm_id="x").order_key]) == []
     assert states(database) == [("pending", None)]
 
 
-def test_expiry_is_read_from_the_database_clock(database, outbox, monkeypatch):
-    # A host whose own clock is a day off registers, renews and claims as everybody else.
-    class Fast(datetime.datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return super().now(tz) + datetime.timedelta(days=1)
-
+@pytest.mark.parametrize("days", [-1, 1])
+def test_no_step_of_a_clock_ends_a_lease(database, outbox, days):
     enqueue(database, outbox, [make_delivery()], "me")
-    monkeypatch.setattr(datetime, "datetime", Fast)
-    outbox.register("other", "host-b", 60.0)
-    assert outbox.claim("other", 10) == []
-    assert outbox.renew("other", 60.0) is True
+    outbox.register("other", "host-b", LONG)
+    with database.begin() as connection:
+        # As if the database's clock had been stepped by a day.
+        until = outbox._database.now() + datetime.timedelta(days=days)
+        connection.execute(sa.update(tables.worker).values(expires_at=until))
+    assert outbox.claim("other", 10, overlooked=True) == []
+    assert outbox.renew("me", LONG) is True
+    assert outbox.renew("other", LONG) is True
+
+
+def test_a_worker_reports_how_far_the_clock_of_its_host_is_ahead(database, outbox, monkeypatch):
+    ahead = time.time
+    monkeypatch.setattr(time, "time", lambda: ahead() + 30.0)
+    assert outbox.renew("me", LONG) is True
+    with database.read() as connection:
+        offset = connection.execute(sa.select(tables.worker.c.clock_offset)).scalar_one()
+    assert 29.0 < offset < 31.0
 
 
 def test_a_clean_end_frees_everything_at_once(database, outbox):

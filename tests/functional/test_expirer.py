@@ -89,7 +89,8 @@ def test_what_goes_and_what_stays(opened: database.Database) -> None:
         insert(opened, tables.acknowledgement, object_id=of, alarm_id=of, acknowledged_at=at)
         insert(opened, tables.timer, timer_id=of, alarm_id=of, armed_at=at)
     insert(opened, tables.timer, timer_id="awaited", alarm_id="gone", armed_at=OLD, due_at=OLD)
-    insert(opened, tables.worker, worker_id="dead", expires_at=NEW)
+    insert(opened, tables.worker, worker_id="dead", expires_at=OLD)
+    insert(opened, tables.worker, worker_id="quiet", expires_at=NEW)
     insert(opened, tables.worker, worker_id="alive", expires_at=NOW + DAY)
 
     removed = run(opened)
@@ -104,7 +105,7 @@ def test_what_goes_and_what_stays(opened: database.Database) -> None:
     }
     assert names(opened, tables.acknowledgement.c.object_id) == {"alarm", "gone-new"}
     assert names(opened, tables.timer.c.timer_id) == {"alarm", "gone-new", "awaited"}
-    assert names(opened, tables.worker.c.worker_id) == {"alive"}
+    assert names(opened, tables.worker.c.worker_id) == {"alive", "quiet"}
     assert removed == {
         "deliveries": 2,
         "transitions": 4,

@@ -218,13 +218,14 @@ def lags_of_a_round(world: World, turn: int, commits: list[tuple[int, float]]) -
 
 
 def test_one_process_at_a_time_has_a_duty(opened: storage.Database) -> None:
-    first, second = (Duty(opened, "watch", name, 600.0) for name in ("first", "second"))
+    elapsed = iter(range(0, 100_000, 300))
+    first, second = (Duty(opened, "watch", name, 600.0, elapsed.__next__) for name in ("first", "second"))
     assert first.take()
     assert first.take()
     assert not second.take()
     first.leave()
     assert second.take()
     assert not first.take()
-    with opened.begin() as connection:
-        connection.execute(sa.update(tables.duty).values(expires_at=opened.now()))
-    assert first.take(), "a dead process keeps nobody from it"
+    assert second.take()
+    assert [first.take() for _ in range(3)] == [False, False, True], "a dead process keeps nobody from it"
+    assert not second.take()

@@ -58,7 +58,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="everything random follows from it")
     parser.add_argument("--database", choices=["mariadb", "postgresql", BOTH], default=BOTH)
     parser.add_argument("--rate", type=float, default=30.0, help="stories a second")
-    parser.add_argument("--lease", type=float, default=10.0, help="[eventalarm_delivery] lease")
+    parser.add_argument("--lease", type=float, default=6.0, help="[eventalarm_delivery] lease")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("disruption-results"))
     parser.add_argument("--logs", type=pathlib.Path, help="keep the logs of all programs in a new directory")
     options = parser.parse_args(argv)

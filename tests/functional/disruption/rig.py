@@ -26,7 +26,7 @@ from tests.functional.disruption.stories import Plan, Story, Writer
 from tests.functional.disruption.users import Users
 
 FIRING_RESUMES = 5.0
-DEFAULT_LEASE = 10.0
+DEFAULT_LEASE = 6.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Setup:
     seconds: float = 60.0
     rate: float = 30.0
     users: float = 1.0
-    lease: float = 10.0
+    lease: float = DEFAULT_LEASE
     pause: tuple[float, float] = (1.0, 4.0)
     together: float = 0.7
     rounds: int | None = None

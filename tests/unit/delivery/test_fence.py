@@ -102,7 +102,7 @@ def test_metadata_services_are_denied_by_default():
     assert not denied.refuses("192.0.2.1")
     assert denied.refuses("127.0.0.1")
     assert denied.refuses("::1")
-    assert (options.lease, options.mode, options.tls.verify) == (10.0, "direct", True)
+    assert (options.lease, options.mode, options.tls.verify) == (6.0, "direct", True)
 
 
 def test_a_wrong_network_names_its_option():

@@ -55,7 +55,7 @@ class Stage:
     def __init__(self) -> None:
         cached = Cached(max_alarms=100_000)
         self.source = Gate()
-        cached.cache._source = cached.cache._clock._source = self.source
+        cached.cache._source = self.source
         self.cache = cached.cache
         self._clock = cached.source
         self.done: list[str] = []

@@ -171,6 +171,8 @@ def _create_worker() -> None:
         sa.Column("host", sa.String(255), nullable=False),
         sa.Column("expires_at", MOMENT, nullable=False),
         sa.Column("last_event_at", MOMENT),
+        sa.Column("renewals", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("clock_offset", sa.Double),
         **OPTIONS,
     )
 
@@ -257,7 +259,7 @@ def _create_duty() -> None:
         "eventalarm_duty",
         sa.Column("name", sa.String(32), primary_key=True),
         sa.Column("owner", ID),
-        sa.Column("expires_at", MOMENT, nullable=False),
+        sa.Column("renewals", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("done_at", MOMENT),
         **OPTIONS,
     )

@@ -1,0 +1,106 @@
+"""The clock that all processes share: the database's, in UTC, carried on by our own between readings.
+
+The clocks of hosts differ, and the database's may be stepped. So nobody asks a host what time it is where
+processes must agree, and no lease depends on any clock but the elapsed time of the process that watches it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from eventalarm.model import UTC
+
+# Each returns naive UTC with microseconds, whatever the time zone of the server and of the session: local
+# time has an hour twice in autumn.
+_UTC_NOW: Final = {
+    "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'",
+    "postgresql": "clock_timestamp() AT TIME ZONE 'UTC'",
+    "mysql": "UTC_TIMESTAMP(6)",
+}
+_UTC_NOW["mariadb"] = _UTC_NOW["mysql"]
+
+# A reading further from what was expected than this is a step; less is drift or a slow answer.
+STEP: Final = 0.25
+# How many steps are remembered.
+STEPS: Final = 100
+
+
+def utc_now(dialect: str) -> str:
+    """Return the SQL expression of the present as naive UTC with microseconds."""
+    return _UTC_NOW[dialect]
+
+
+def ask(connection: sa.Connection) -> datetime.datetime:
+    """Return the database's clock (aware UTC), asked on an open connection."""
+    found: Any = connection.exec_driver_sql(f"SELECT {utc_now(connection.dialect.name)}").scalar_one()
+    moment = datetime.datetime.fromisoformat(found) if isinstance(found, str) else found
+    return moment.replace(tzinfo=UTC)
+
+
+class DatabaseClock:
+    """The database's clock as far as it is known without asking. Safe to share between threads.
+
+    Each reading narrows it down to the time that the answer took. Between readings our monotonic clock
+    carries it on, so it is never ahead of the database's by more than the drift since the last one.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        # What must be added to the monotonic clock, at least and at most.
+        self._offset: tuple[float, float] | None = None
+        self._read_at = 0.0
+        self._left: deque[tuple[float, float]] = deque(maxlen=STEPS)
+        self.steps = 0
+
+    def observe(self, moment: datetime.datetime, asked_at: float) -> None:
+        """Take in a reading that was asked for at *asked_at* by the monotonic clock, and just came."""
+        answered_at = self._monotonic()
+        said = moment.timestamp()
+        offset = said - answered_at, said - asked_at
+        with self._lock:
+            if self._offset is not None:
+                least, most = max(self._offset[0], offset[0]), min(self._offset[1], offset[1])
+                if least <= most:
+                    offset = least, most
+                elif least - most > STEP:
+                    self.steps += 1
+                    self._left.append((answered_at, self._offset[0]))
+            self._offset, self._read_at = offset, answered_at
+
+    def age(self) -> float | None:
+        """Return the seconds since the last reading; None before the first."""
+        return None if self._offset is None else self._monotonic() - self._read_at
+
+    def now(self) -> datetime.datetime | None:
+        """Return the present; None before the first reading."""
+        return None if self._offset is None else _moment(self._monotonic() + self._offset[0])
+
+    def earliest(self, within: float) -> datetime.datetime | None:
+        """Return the least that the clock would show now, had it not been stepped for *within* seconds.
+
+        For who looks back over a time that other clocks wrote: one of the two, before or after the step,
+        was right. None before the first reading.
+        """
+        present = self._monotonic()
+        with self._lock:
+            if self._offset is None:
+                return None
+            left = [offset for at, offset in self._left if present - at < within]
+            return _moment(present + min([self._offset[0], *left]))
+
+    def host_offset(self) -> float | None:
+        """Return by how many seconds the clock of this host is ahead of the database's; None if unknown."""
+        present = self.now()
+        return None if present is None else time.time() - present.timestamp()
+
+
+def _moment(seconds: float) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,86 @@
+"""The database's clock between readings, and what a step of it does."""
+
+import datetime
+import time
+
+import pytest
+
+from eventalarm.model import UTC
+from eventalarm.storage.clock import DatabaseClock
+
+T0 = datetime.datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime.datetime:
+    return T0 + datetime.timedelta(seconds=seconds)
+
+
+class Timed:
+    """A clock whose readings are right but for ``step`` seconds, and take ``takes``."""
+
+    def __init__(self) -> None:
+        self.elapsed, self.step, self.takes = 1000.0, 0.0, 0.0
+        self.clock = DatabaseClock(lambda: self.elapsed)
+
+    def read(self, takes: float = 0.0) -> None:
+        asked_at = self.elapsed
+        said = at(self.elapsed - 1000.0 + self.step)
+        self.elapsed += takes
+        self.clock.observe(said, asked_at)
+
+
+@pytest.fixture
+def timed() -> Timed:
+    return Timed()
+
+
+def test_nothing_is_known_before_the_first_reading(timed: Timed) -> None:
+    clock = timed.clock
+    assert (clock.now(), clock.earliest(60.0), clock.age(), clock.host_offset()) == (None,) * 4
+
+
+def test_it_is_carried_on_and_never_ahead(timed: Timed) -> None:
+    timed.read(takes=2.0)
+    assert timed.clock.now() == at(0.0)
+    timed.elapsed += 5.0
+    assert (timed.clock.now(), timed.clock.age()) == (at(5.0), 5.0)
+    timed.read(takes=0.0)
+    assert timed.clock.now() == at(7.0), "a quick answer says it better"
+    timed.read(takes=10.0)
+    assert timed.clock.now() == at(17.0), "a slow one takes nothing back"
+    assert timed.clock.steps == 0
+
+
+@pytest.mark.parametrize("step", [-30.0, 30.0])
+def test_a_step_is_taken_in_at_once_and_looked_behind_for_a_while(timed: Timed, step: float) -> None:
+    timed.read()
+    timed.step = step
+    timed.elapsed += 1.0
+    timed.read(takes=0.01)
+    present = timed.clock.now()
+    assert present is not None
+    assert abs((present - at(1.0 + step)).total_seconds()) < 0.1
+    assert timed.clock.steps == 1
+    earliest = timed.clock.earliest(within=60.0)
+    assert earliest is not None
+    assert abs((earliest - at(1.0 + min(0.0, step))).total_seconds()) < 0.1
+    timed.elapsed += 61.0
+    assert timed.clock.earliest(within=60.0) == timed.clock.now()
+
+
+def test_drift_is_no_step(timed: Timed) -> None:
+    timed.read()
+    for _ in range(1000):
+        timed.elapsed += 1.0
+        timed.step += 0.001
+        timed.read()
+    assert timed.clock.now() == at(1001.0)
+    assert timed.clock.steps == 0
+
+
+def test_how_far_this_host_is_ahead() -> None:
+    clock = DatabaseClock()
+    clock.observe(datetime.datetime.fromtimestamp(time.time() - 30.0, UTC), time.monotonic())
+    offset = clock.host_offset()
+    assert offset is not None
+    assert abs(offset - 30.0) < 1.0
