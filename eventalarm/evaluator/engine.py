@@ -25,7 +25,6 @@ from eventalarm.owner import Owners
 from eventalarm.storage import text, timers
 from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
 from eventalarm.storage.alarms import NEVER
-from eventalarm.storage.clock import ask
 from eventalarm.storage.database import Database
 from eventalarm.storage.transitions import Picture, Transaction
 from eventalarm.trace import Stage, Trace, mark_all
@@ -232,7 +231,7 @@ class Engine(Generic[S]):
             wanted = (timer_ids(m.alarm_id, m.subject.managed_object) for m in matches if m.alarm_id in timed)
             connection = transaction.connection
             known = timers.read(connection, {name for names in wanted for name in names})
-            keeper = Timekeeper(known, ask(connection))
+            keeper = Timekeeper(known, self._database.about_now())
         elsewhere: set[tuple[str, str]] = set()
         if self._options.beside_aodh_listener:
             # An event may say that it is of the year 1, and there is no time before that.

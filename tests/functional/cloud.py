@@ -101,11 +101,12 @@ class Cloud:
         self._api.kill()
         self.api_url = ""
 
-    def start_listener(self, *arguments: str, wait: bool = True) -> Process:
+    def start_listener(
+        self, *arguments: str, wait: bool = True, env: Mapping[str, str] | None = None
+    ) -> Process:
         """Start one ``eventalarm-listener``; with *wait*, return when it takes messages."""
-        process = self._spawn(
-            [console_script("eventalarm-listener"), "--config-file", self.conf_path, *arguments]
-        )
+        command = [console_script("eventalarm-listener"), "--config-file", self.conf_path, *arguments]
+        process = self._spawn(command, env=env)
         if wait:
             process.wait_for_log("Listening on topic")
         return process

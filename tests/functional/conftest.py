@@ -14,7 +14,7 @@ import pytest
 
 from tests.functional.databases import Databases, MariadbDatabases, PostgresqlDatabases, SqliteDatabases
 from tests.functional.helpers import Process, WebhookSink
-from tests.functional.services import MariaDB, PostgreSQL, RabbitMQ, Service
+from tests.functional.services import MariaDB, PostgreSQL, RabbitMQ, Service, SteppedMariaDB
 
 ENGINES = ["sqlite", "mariadb", "postgresql"]
 S = TypeVar("S", bound=Service)
@@ -40,6 +40,24 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
     """A MariaDB server: ``kill``, ``start``, ``url(database)``."""
     yield from _serve(MariaDB, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def _stepped_mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteppedMariaDB]:
+    yield from _serve(SteppedMariaDB, tmp_path_factory)
+
+
+@pytest.fixture
+def stepped_mariadb(_stepped_mariadb: SteppedMariaDB) -> Iterator[SteppedMariaDB]:
+    """A MariaDB server with a local time zone, whose clock is stepped: ``step(seconds)``."""
+    yield _stepped_mariadb
+    _stepped_mariadb.step(0.0)
+
+
+@pytest.fixture
+def our_stepped_url(stepped_mariadb: SteppedMariaDB, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A fresh database with Aodh's tables and ours, on ``stepped_mariadb``."""
+    return MariadbDatabases(stepped_mariadb, tmp_path_factory.mktemp("stepped")).with_ours()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ everything it started, as soon as its input closes: however the test run dies, n
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Any, ClassVar
 
@@ -161,6 +163,49 @@ class KeptMariaDB(MySQLDriver):
         self._exec(command, **options)
 
 
+def faked_clock(offset: float | pathlib.Path) -> dict[str, str]:
+    """Return the environment of a program whose wall clock is *offset* seconds ahead, or as a file says."""
+    found = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+    if not found:
+        raise RuntimeError("libfaketime is not installed: apt-get install libfaketime")
+    moved = {"FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1"}
+    return {
+        "LD_PRELOAD": found[0],
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        **(moved if isinstance(offset, pathlib.Path) else {"FAKETIME": f"{offset:+f}"}),
+    }
+
+
+def faked_python(offset: float, folder: pathlib.Path) -> dict[str, str]:
+    """Return the environment of a Python program whose wall clock is *offset* seconds ahead.
+
+    libfaketime breaks the system call of ``time.sleep``, so that one is replaced by a module in *folder*.
+    """
+    sleep = "import select, time\ntime.sleep = lambda seconds: select.select([], [], [], seconds) and None\n"
+    folder.joinpath("sitecustomize.py").write_text(sleep)
+    return {**faked_clock(offset), "PYTHONPATH": str(folder)}
+
+
+class KeptSteppedMariaDB(KeptMariaDB):
+    """A server in Berlin whose clock is stepped by hand; the clock of nobody else is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offset = pathlib.Path(tempfile.mkdtemp(), "offset")
+        self.step(0.0)
+
+    def _exec(self, command: list[str], **options: Any) -> Any:
+        if "--skip-networking" in command:
+            options["env"] = {**faked_clock(self.offset), "TZ": "Europe/Berlin"}
+        return super()._exec(command, **options)
+
+    def step(self, seconds: float) -> None:
+        """Have the server's clock *seconds* ahead of everybody's."""
+        fresh = self.offset.with_suffix(".new")
+        fresh.write_text(f"{seconds:+f}\n")
+        fresh.replace(self.offset)
+
+
 class KeptPostgreSQL(PostgreSQLDriver):
     """A server on TCP, run by another user where we are root, since initdb refuses root.
 
@@ -210,9 +255,10 @@ class KeptPostgreSQL(PostgreSQLDriver):
 KEPT: dict[str, type[Driver]] = {
     "rabbitmq": KeptRabbitMQ,
     "mariadb": KeptMariaDB,
+    "stepped-mariadb": KeptSteppedMariaDB,
     "postgresql": KeptPostgreSQL,
 }
-KILLED_AT_END = ("rabbitmq", "mariadb")
+KILLED_AT_END = ("rabbitmq", "mariadb", "stepped-mariadb")
 
 
 def keep(name: str) -> None:
@@ -352,6 +398,16 @@ class MariaDB(Service):
     def url(self, database: str) -> str:
         """Return the SQLAlchemy URL of *database*."""
         return f"mysql+pymysql://root@127.0.0.1:{self.info['port']}/{database}"
+
+
+class SteppedMariaDB(MariaDB):
+    """A MariaDB server with a local time zone, whose clock a test steps."""
+
+    name = "stepped-mariadb"
+
+    def step(self, seconds: float) -> None:
+        """Have the server's clock *seconds* ahead of everybody's."""
+        self.ask("step", seconds)
 
 
 class PostgreSQL(Service):

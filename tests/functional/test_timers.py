@@ -374,7 +374,8 @@ def test_an_unknown_severity_is_counted(database: Database, listener: Listener) 
 
 
 # The table, and the database's clock as each database has it.
-ABOUT_TIMERS = ("eventalarm_timer", "julianday", "clock_timestamp", "SYSDATE")
+CLOCKS = ("SELECT strftime", "SELECT clock_timestamp", "SELECT UTC_TIMESTAMP")
+ABOUT_TIMERS = ("eventalarm_timer", *CLOCKS)
 
 
 def timer_statements(database: Database, *events: Any, listener: Listener) -> list[str]:
@@ -401,4 +402,4 @@ def test_what_timers_cost_a_batch(database: Database, listener: Listener) -> Non
     notification_alarm(database, {**RULE, "clear_after": HOUR, "hold_down": HOUR}, project_id="other")
     for count in (1, 40):
         batch = [event_body(state="error", resource_id=f"vm-{n}", project="other") for n in range(count)]
-        assert timer_statements(database, *batch, listener=listener) == ["SELECT", "SELECT", "INSERT"]
+        assert timer_statements(database, *batch, listener=listener) == ["SELECT", "INSERT"]

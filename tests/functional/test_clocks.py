@@ -1,0 +1,174 @@
+"""Wrong clocks and stepped clocks: of a listener's host (G9), of the database (G2, G3), of its time zone."""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from eventalarm.delivery.dispatcher import Dispatcher
+from eventalarm.delivery.http import HttpSender
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.model import UTC
+from eventalarm.storage import tables
+from eventalarm.storage.database import Database
+from eventalarm.storage.outbox import Outbox
+from tests.builders import rule
+from tests.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database
+from tests.functional.cloud import Cloud, Spawn, make_event
+from tests.functional.helpers import WebhookSink, wait_until
+from tests.functional.services import SteppedMariaDB, faked_python
+from tests.functional.test_delivery_dispatcher import enqueue
+from tests.unit.delivery.parts import make_delivery
+
+QUICK = DeliveryOptions(lease=2.0, poll_interval=0.1, total_timeout=60.0, retry_initial=0.1, retry_max=0.5)
+MANY = 20
+HOUR = 3600.0
+ID = "X-Eventalarm-Delivery-Id"
+FOLD = datetime.datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def stepped(our_stepped_url: str) -> Iterator[Database]:
+    with open_database(our_stepped_url) as database:
+        yield database
+
+
+def test_a_listener_that_is_30_s_slow_loses_no_recovery(
+    spawn: Spawn,
+    tmp_path: pathlib.Path,
+    aodh_mariadb_url: str,
+    rabbit_url: str,
+    figure: Callable[[str], None],
+) -> None:
+    cloud = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url)
+    cloud.dbsync()
+    names = [f"vm-{n}" for n in range(MANY)]
+    alarms = [cloud.create_alarm(instance=name, ok_actions=["log://"]) for name in names]
+    right = cloud.start_listener()
+    cloud.publish(*(make_event(name) for name in names))
+    for alarm in alarms:
+        cloud.wait_for_state(alarm, "alarm")
+    right.terminate()
+    cloud.start_listener(env=faked_python(-30.0, tmp_path))
+    cloud.publish(*(make_event(name, "active") for name in names))
+    query = "SELECT count(*) AS n FROM eventalarm_transition WHERE kind IN ('cleared', 'late')"
+    wait_until(lambda: cloud.rows(query)[0]["n"] == MANY, what="every recovery recorded")
+    cleared = sum(cloud.state(alarm) == "ok" for alarm in alarms)
+    figure(f"a listener 30 s slow: {cleared} of {MANY} recoveries cleared their alarm")
+    assert cleared == MANY
+    cloud.close()
+
+
+# ---- steps of the database's clock
+
+
+@pytest.fixture
+def start(stepped: Database) -> Iterator[Callable[[], Dispatcher]]:
+    """Start dispatchers that end with the test."""
+    started: list[Dispatcher] = []
+
+    def begin() -> Dispatcher:
+        one = Dispatcher(Outbox(stepped), lambda: HttpSender(QUICK), QUICK, host="test")
+        one.start()
+        started.append(one)
+        wait_until(lambda: one.owner)
+        return one
+
+    yield begin
+    for one in started:
+        one.stop(1.0)
+
+
+def _renewed(database: Database, times: int) -> None:
+    """Wait until every worker has renewed its lease so often."""
+    outbox = Outbox(database)
+    before = outbox.renewals()
+
+    def enough() -> bool:
+        now = outbox.renewals()
+        return bool(now) and all(number - before.get(name, 0) >= times for name, number in now.items())
+
+    wait_until(enough)
+
+
+@pytest.mark.parametrize("seconds", [HOUR, -HOUR], ids=["forwards", "back"])
+def test_a_step_of_the_database_clock_sends_nothing_twice(
+    stepped: Database,
+    stepped_mariadb: SteppedMariaDB,
+    start: Callable[[], Dispatcher],
+    webhook_sink: WebhookSink,
+    figure: Callable[[str], None],
+    seconds: float,
+) -> None:
+    workers = [start() for _ in range(2)]
+    releases = [webhook_sink.hang(f"/{n}") for n in range(MANY)]
+    items = [make_delivery(webhook_sink.url(f"/{n}"), alarm_id=f"a{n}") for n in range(MANY)]
+    for number, worker in enumerate(workers):
+        mine, owner = items[number::2], worker.owner
+        assert owner is not None
+        worker.submit(owner, enqueue(stepped, mine, owner))
+    webhook_sink.wait(MANY)
+    stepped_mariadb.step(seconds)
+    # Long enough for everybody to be found dead: a lease, and looks of the others.
+    _renewed(stepped, 6)
+    for release in releases:
+        release()
+    state = sa.select(tables.delivery.c.state)
+
+    def all_delivered() -> bool:
+        with stepped.read() as connection:
+            return set(connection.execute(state).scalars()) == {"delivered"}
+
+    wait_until(all_delivered)
+    sent = Counter(request.headers[ID] for request in webhook_sink.requests)
+    twice = sum(number > 1 for number in sent.values())
+    figure(f"database clock stepped by {seconds:+.0f} s: {twice} of {MANY} deliveries sent twice")
+    assert (len(sent), twice) == (MANY, 0)
+
+
+def test_after_a_step_back_the_dead_are_inherited_within_the_lease(
+    stepped: Database,
+    stepped_mariadb: SteppedMariaDB,
+    start: Callable[[], Dispatcher],
+    webhook_sink: WebhookSink,
+) -> None:
+    Outbox(stepped).register("dead", "host", QUICK.lease)
+    enqueue(stepped, [make_delivery(webhook_sink.url("/"))], "dead")
+    stepped_mariadb.step(-HOUR)
+    start()
+    webhook_sink.wait(1, timeout=10.0)
+
+
+@pytest.mark.parametrize("seconds", [HOUR, -HOUR], ids=["forwards", "back"])
+def test_a_step_of_the_database_clock_hides_no_new_alarm(
+    stepped: Database, stepped_mariadb: SteppedMariaDB, seconds: float
+) -> None:
+    """The API's host writes the time of an alarm, and its clock is not stepped (G3)."""
+    harness = EngineHarness(stepped)
+    insert_alarms(stepped, alarm_row("first", rule=rule("*", state="error")))
+    event = {"project": "project-a"}
+    harness.process(make_event("vm-0", **event))
+    assert len(harness.sent) == 1
+    stepped_mariadb.step(seconds)
+    harness.process(make_event("vm-0", "active", **event))
+    for name in ("second", "third"):
+        insert_alarms(stepped, alarm_row(name, rule=rule("*", state=name)))
+        harness.process(make_event("vm-0", name, **event))
+        assert harness.sent[-1].alarm_id == name
+
+
+@pytest.mark.parametrize("later", [0.0, HOUR], ids=["first", "second"])
+def test_the_hour_that_autumn_repeats_is_two_hours(
+    stepped: Database, stepped_mariadb: SteppedMariaDB, later: float
+) -> None:
+    moment = FOLD + datetime.timedelta(seconds=later)
+    stepped_mariadb.step(moment.timestamp() - time.time())
+    with stepped.read() as connection:
+        local = connection.exec_driver_sql("SELECT @@global.time_zone, @@system_time_zone").one()
+    assert abs((stepped.now() - moment).total_seconds()) < 60.0, local
