@@ -1,4 +1,4 @@
-"""Our event definitions behind those that Ceilometer ships, as deployers put them into one file."""
+"""Our event definitions merged with those that Ceilometer ships, as deployers do it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from oslo_serialization import jsonutils
 from stevedore import extension
 
 from tests.functional.cloud import ROOT
+from tests.functional.helpers import console_script
 from tests.functional.telemetry import ceilometer_options
 
 FRAGMENTS = ROOT / "etc" / "eventalarm" / "event_definitions.d"
@@ -22,8 +23,8 @@ SHIPPED = pathlib.Path(ceilometer.pipeline.__path__[0]) / "data" / "event_defini
 def merged(folder: pathlib.Path) -> pathlib.Path:
     """Return a file of all definitions, made by the command of the documentation."""
     path = folder / "event_definitions.yaml"
-    command = f"cat {SHIPPED} {FRAGMENTS}/*.yaml > {path}"
-    subprocess.run(["sh", "-c", command], check=True)
+    command = [console_script("eventalarm-definitions"), "install", "--file", str(path)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return path
 
 

@@ -1,0 +1,163 @@
+"""``eventalarm-definitions``: merge our event definitions into the file that Ceilometer reads."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Final
+
+from eventalarm import service
+from eventalarm.exceptions import EventAlarmError
+
+PROG: Final = "eventalarm-definitions"
+SAME, DIFFERS, CANNOT = 0, 1, 2
+PLACE: Final = "/etc/ceilometer/event_definitions.yaml"
+
+DESCRIPTION = """\
+Merge eventalarm's event definitions into the file that Ceilometer reads, and
+have Ceilometer's own loader verify the result before it is written.
+
+Run it on each host with ceilometer-agent-notification, after the installation
+and after every upgrade of eventalarm or Ceilometer; restart the agent then.
+Where the file is not there yet, it begins with what Ceilometer ships. Your own
+definitions stay, and those of fewer events than ours count before ours.
+
+  install   write the file; what stood there before is kept beside it, with
+            its comments, as .orig
+  check     report whether install would change something
+  diff      show what install would change
+"""
+
+EPILOG = """\
+examples:
+  eventalarm-definitions diff
+  eventalarm-definitions install
+  eventalarm-definitions install --only 10-nova --only 20-neutron
+  eventalarm-definitions check && echo in order
+
+exit codes:
+  0  done, or nothing to do
+  1  check, diff: install would change the file
+  2  could not: a file cannot be read or written, or Ceilometer refuses it
+"""
+
+HEAD = """\
+Written by "eventalarm-definitions install". Of the definitions that fit an event Ceilometer takes the last.
+Add your own, or change any: what you change is yours and stays when this file is written anew. Put yours
+last where eventalarm has one for the same events."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    raw = argparse.RawDescriptionHelpFormatter
+    result = argparse.ArgumentParser(prog=PROG, description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)
+    result.add_argument("--version", action="version", version=f"{PROG} {service.package_version()}")
+    result.add_argument("verb", choices=["install", "check", "diff"])
+    result.add_argument(
+        "--file", type=pathlib.Path, default=pathlib.Path(PLACE), metavar="PATH", help=f"default: {PLACE}"
+    )
+    result.add_argument(
+        "--ours",
+        type=pathlib.Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="folder or file with our definitions, where they are not found by themselves",
+    )
+    result.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this file of ours, e.g. 20-neutron; repeatable",
+    )
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit codes are those of the help text."""
+    args = parser().parse_args(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(args)
+    except (EventAlarmError, OSError) as exc:
+        sys.stderr.write(f"{PROG}: {exc}\n")
+        return CANNOT
+
+
+def _run(args: argparse.Namespace) -> int:
+    # Ceilometer takes half a second to import, and --help needs none of it.
+    from eventalarm.catalogue import event_definitions, loader, merge  # noqa: PLC0415
+
+    path: pathlib.Path = args.file
+    present = event_definitions.read(path) if path.exists() else None
+    ours = [
+        (one.stem, definition)
+        for one in event_definitions.fragments(args.ours, args.only)
+        for definition in event_definitions.read(one)
+    ]
+    merged = merge.merge(present, event_definitions.read(loader.shipped()), ours)
+    text = event_definitions.write(merged.definitions, HEAD)
+    with tempfile.TemporaryDirectory() as folder:
+        tried = pathlib.Path(folder, path.name)
+        tried.write_text(text, encoding="utf-8")
+        loader.verify(tried, merged.definitions)
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    if args.verb == "install":
+        return _install(path, before, text, merged.notes)
+    if args.verb == "diff":
+        sys.stdout.writelines(
+            difflib.unified_diff(
+                before.splitlines(True), text.splitlines(True), str(path), f"{path} (merged)"
+            )
+        )
+    elif before == text:
+        print(f"{path} is up to date")
+    else:
+        print(f"{path} is not up to date: see '{PROG} diff', then run '{PROG} install'")
+    _tell(merged.notes)
+    return SAME if before == text else DIFFERS
+
+
+def _install(path: pathlib.Path, before: str, text: str, notes: Sequence[str]) -> int:
+    if before == text:
+        print(f"{path} is up to date")
+        return SAME
+    kept = path.with_name(f"{path.name}.orig")
+    if before and HEAD.partition(".")[0] not in before:
+        _write(kept, before, path)
+        print(f"what stood in {path} is kept in {kept}")
+    _write(path, text, path)
+    print(f"wrote {path}: restart ceilometer-agent-notification")
+    _tell(notes)
+    return SAME
+
+
+def _tell(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"note: {note}")
+
+
+def _write(path: pathlib.Path, text: str, like: pathlib.Path) -> None:
+    """Write a file as a whole or not at all, with the owner and the mode of *like*."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            if like.exists():
+                status = like.stat()
+                os.fchmod(descriptor, status.st_mode & 0o7777)
+                if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(descriptor, status.st_uid, status.st_gid)
+            else:
+                os.fchmod(descriptor, 0o644)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
