@@ -35,6 +35,8 @@ class Contact:
 
     def drop(self, count: int) -> None:
         """Count events given up; logged at the first one and each time that ten times as many are gone."""
+        if not count:
+            return
         with self._lock:
             self.dropped += count
             if self.dropped < 10 * self._reported or not self.dropped:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from eventalarm.exceptions import PublishError
 from eventalarm.publisher.codec import Encoded
@@ -16,6 +16,15 @@ from eventalarm.publisher.options import Policy, PublisherOptions
 from eventalarm.publisher.parcel import Parcel, Send, hand_over, pack
 
 Wait = Callable[[float], bool]
+
+WAITING: Final = "Events wait, unacknowledged, until it does."
+GIVING_UP: Final = (
+    "Each message is given up after {} tries, and lost, unless [notification] ack_on_event_error is false "
+    "and no other publisher is in the sink."
+)
+
+# Seconds that a caller waits for a broker of which nobody knows yet that it is away.
+PATIENCE: Final = 0.5
 
 
 class PublishPolicy(Protocol):
@@ -57,6 +66,7 @@ class Blocking:
         self._max_retry = options.max_retry
         self._contact = contact
         self._backoff = backoff
+        self._consequence = WAITING if self._max_retry is None else GIVING_UP.format(self._max_retry + 1)
         self._closing = threading.Event()
         self._wait = wait or self._closing.wait
         self._turn = threading.Condition()
@@ -102,9 +112,10 @@ class Blocking:
             try:
                 hand_over(parcels, self._send)
             except PublishError as exc:
-                self._contact.lost(exc, "Events wait, unacknowledged, until it does.")
+                self._contact.lost(exc, self._consequence)
                 tries += 1
                 if self._max_retry is not None and tries > self._max_retry:
+                    self._contact.drop(sum(map(len, parcels)))
                     raise
                 if self._wait(self._backoff(tries)):
                     raise PublishError("the publisher was closed") from exc
@@ -120,7 +131,8 @@ class Blocking:
 class Queueing:
     """Keeps messages in memory while the broker is away, the newest ``max_queue_length`` of them.
 
-    A thread sends them, first in first out, once the broker is back; it lives only as long as needed.
+    A thread of its own sends them, first in first out. While the broker is there, callers return when it has
+    their events; once it was silent for half a second they wait for it no more.
     """
 
     def __init__(self, send: Send, options: PublisherOptions, contact: Contact, backoff: Backoff) -> None:
@@ -130,91 +142,132 @@ class Queueing:
         self._contact = contact
         self._backoff = backoff
         self._closing = threading.Event()
-        self._guard = threading.Lock()
-        self._sender = threading.Lock()
+        self._changed = threading.Condition()
         self._waiting: deque[Parcel] = deque()
+        self._entered = 0
+        self._left = 0
         self._away = False
         self._thread: threading.Thread | None = None
 
     def publish(self, events: Sequence[Encoded]) -> None:
-        """Send the events behind what waits already, or queue them at once while the broker is away."""
-        with self._guard:
-            self._waiting.extend(pack(events, self._max_size))
-            excess = [self._waiting.popleft() for _ in range(len(self._waiting) - self._max_length)]
-            away = self._away
-        if excess:
-            self._contact.drop(sum(map(len, excess)))
-        if not away and not self._flush():
+        """Queue the events behind what waits already, and wait a moment until the broker has them."""
+        parcels = pack(events, self._max_size)
+        with self._changed:
+            self._waiting.extend(parcels)
+            self._entered += len(parcels)
+            mine = self._entered
+            excess = self._trim()
             self._start_thread()
+            self._changed.notify_all()
+        self._contact.drop(excess)
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._left >= mine or self._useless(), PATIENCE):
+                self._away = True
 
-    def _flush(self) -> bool:
-        """Send what waits; False when the broker failed."""
-        with self._sender:
-            while True:
-                with self._guard:
-                    if not self._waiting:
-                        self._away = False
-                        break
-                    in_hand = deque([self._waiting.popleft()])
-                try:
-                    hand_over(in_hand, self._send)
-                except PublishError as exc:
-                    with self._guard:
-                        self._waiting.extendleft(reversed(in_hand))
-                        self._away = True
-                    self._contact.lost(exc, f"Up to {self._max_length} messages are kept in memory.")
-                    return False
-        self._contact.regained()
-        return True
+    def _trim(self) -> int:
+        """Remove the oldest messages beyond the limit; return how many events that were."""
+        excess = [self._waiting.popleft() for _ in range(len(self._waiting) - self._max_length)]
+        self._left += len(excess)
+        return sum(map(len, excess))
+
+    def _useless(self) -> bool:
+        return self._away or self._closing.is_set()
 
     def _start_thread(self) -> None:
-        with self._guard:
-            if self._thread is None and self._away and not self._closing.is_set():
-                self._thread = threading.Thread(
-                    target=self._recover, name="eventalarm-publisher", daemon=True
-                )
-                self._thread.start()
+        if self._thread is None and not self._closing.is_set():
+            self._thread = threading.Thread(target=self._run, name="eventalarm-publisher", daemon=True)
+            self._thread.start()
 
-    def _recover(self) -> None:
-        tries = 1
-        while not self._closing.wait(self._backoff(tries)):
-            tries += 1
-            if not self._flush():
-                continue
-            with self._guard:
-                # A caller that failed since relies on this thread.
-                if not self._away:
-                    self._thread = None
+    def _run(self) -> None:
+        tries = 0
+        while not self._closing.is_set():
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closing.is_set())
+                if not self._waiting:
                     return
+                in_hand = deque([self._waiting.popleft()])
+            try:
+                hand_over(in_hand, self._send)
+            except PublishError as exc:
+                tries += 1
+                self._failed(in_hand, exc)
+                self._closing.wait(self._backoff(tries))
+            else:
+                tries = 0
+                self._contact.regained()
+                with self._changed:
+                    self._left += 1
+                    self._away = False
+                    self._changed.notify_all()
+
+    def _failed(self, in_hand: deque[Parcel], error: PublishError) -> None:
+        with self._changed:
+            # One that was too large may have become several.
+            self._entered += len(in_hand) - 1
+            self._waiting.extendleft(reversed(in_hand))
+            excess = self._trim()
+            self._away = True
+            self._changed.notify_all()
+        self._contact.lost(error, f"Up to {self._max_length} messages are kept in memory.")
+        self._contact.drop(excess)
 
     def close(self) -> None:
         """Stop the thread; what still waits in memory is given up."""
         self._closing.set()
-        thread = self._thread
+        with self._changed:
+            self._changed.notify_all()
+            thread = self._thread
         if thread is not None:
             thread.join()
 
 
 class Dropping:
-    """Tries once and drops what the broker does not take."""
+    """Tries once and drops what the broker does not take.
 
-    def __init__(self, send: Send, options: PublisherOptions, contact: Contact) -> None:
+    Nobody waits long for that: not behind somebody else who tries, and not at all soon after a failure.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        options: PublisherOptions,
+        contact: Contact,
+        backoff: Backoff,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._send = send
         self._max_size = options.max_message_size
         self._contact = contact
+        self._backoff = backoff
+        self._clock = clock
         self._sender = threading.Lock()
+        self._failures = 0
+        self._next_try = 0.0
 
     def publish(self, events: Sequence[Encoded]) -> None:
         """Send the events, or drop and count them."""
         parcels = pack(events, self._max_size)
-        with self._sender:
-            try:
+        if not (self._due() and self._sender.acquire(timeout=PATIENCE)):
+            self._contact.drop(sum(map(len, parcels)))
+            return
+        try:
+            if self._due():
                 hand_over(parcels, self._send)
-            except PublishError as exc:
-                self._contact.lost(exc, "Events are dropped until it does.")
-                self._contact.drop(sum(map(len, parcels)))
-            else:
+        except PublishError as exc:
+            self._failures += 1
+            self._next_try = self._clock() + self._backoff(self._failures)
+            self._contact.lost(exc, "Events are dropped until it does.")
+        else:
+            if not parcels:
+                self._failures = 0
                 self._contact.regained()
+        finally:
+            self._sender.release()
+        if parcels:
+            self._contact.drop(sum(map(len, parcels)))
+
+    def _due(self) -> bool:
+        return not self._failures or self._clock() >= self._next_try
 
     def close(self) -> None:
         """Nothing waits here."""
@@ -228,5 +281,5 @@ def make(
     if options.policy is Policy.QUEUE:
         return Queueing(send, options, contact, Backoff())
     if options.policy is Policy.DROP:
-        return Dropping(send, options, contact)
+        return Dropping(send, options, contact, Backoff())
     return Blocking(send, options, contact, Backoff())
