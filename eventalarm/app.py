@@ -40,6 +40,7 @@ from eventalarm.evaluator.cache_watch import CacheWatch
 from eventalarm.evaluator.engine import Engine, EngineOptions
 from eventalarm.evaluator.handler import BatchHandler, Readiness
 from eventalarm.evaluator.listener import PRIORITY, BatchServer
+from eventalarm.evaluator.locked_alarms import LOCKED, LockedRetry
 from eventalarm.evaluator.options import event_limits
 from eventalarm.evaluator.project_loader import ProjectLoader
 from eventalarm.evaluator.redelivery import Redelivery, RedeliveryOptions
@@ -292,10 +293,16 @@ class ListenerProcess:
         def awaits(event: Event) -> str | None:
             return next((p for p in engine.projects(event) if not loader.ready(p)), None)
 
+        def resumed(what: str) -> None:
+            engine.retry_locked() if what == LOCKED else loader.release(what)
+
+        locked_retry = LockedRetry(lambda what: server.resume(what))  # noqa: PLW0108 - made below
+        self._stops.append(locked_retry.stop)
         handler = BatchHandler(
             engine,
             self.metrics,
             self._stopping,
+            when_locked=locked_retry,
             retry_initial=group.retry_initial,
             retry_max=group.retry_max,
             limits=event_limits(group),
@@ -320,7 +327,7 @@ class ListenerProcess:
             exchange=group.exchange,
             handler=handler,
             batch_size=group.batch_size,
-            resumed=loader.release,
+            resumed=resumed,
             ready=ready,
             redelivery=self._build_redelivery(),
             first_prefetch=group.first_prefetch,

@@ -184,6 +184,25 @@ LISTENER_OPTS: list[Any] = [
         help="Longest wait between two tries, in seconds: about as long after the return of the database "
         "alarms fire again.",
     ),
+    cfg.FloatOpt(
+        "lock_timeout",
+        default=5.0,
+        min=0.1,
+        help="Seconds that we wait for a row or table that another session of the database keeps locked. The "
+        "events of an alarm that stays locked are put off and tried again every second; all others go on. "
+        "MySQL and MariaDB count in whole seconds.",
+    ),
+    cfg.FloatOpt(
+        "idle_transaction_timeout",
+        default=10.0,
+        min=1.0,
+        help="Seconds after which the database server ends a transaction of ours in which nothing happens, "
+        "or drops a connection that takes no answer: for so long a process that is paused, or whose host "
+        "vanished, keeps the rows that it had locked. Set in each session: "
+        "idle_in_transaction_session_timeout and tcp_user_timeout on PostgreSQL; idle_transaction_timeout, "
+        "net_read_timeout and net_write_timeout on MariaDB. MySQL has no such limit on transactions; "
+        "wait_timeout is set there instead, so idle connections are reopened.",
+    ),
     cfg.IntOpt(
         "history_time_to_live",
         default=30 * 86400,

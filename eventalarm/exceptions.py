@@ -49,6 +49,10 @@ class Retryable(EventAlarmError):
     """The database or the broker failed; the same work can succeed later."""
 
 
+class Locked(Retryable):
+    """Another session kept a lock that we need for longer than we wait."""
+
+
 class Stopping(EventAlarmError):
     """The service was told to stop while it held work; the work must go back to the broker."""
 

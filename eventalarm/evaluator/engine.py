@@ -17,9 +17,10 @@ from eventalarm.evaluator.alarm_cache import AlarmCache
 from eventalarm.evaluator.books import Books, Courier
 from eventalarm.evaluator.judge import Case, Judge, Match, on_object
 from eventalarm.evaluator.ledger import MOST_OBJECTS, Ledger, Subject
+from eventalarm.evaluator.locked_alarms import LockedAlarms
 from eventalarm.evaluator.timekeeper import Timekeeper, is_timed
 from eventalarm.evaluator.timekeeper import ids as timer_ids
-from eventalarm.exceptions import Retryable
+from eventalarm.exceptions import Locked, Retryable
 from eventalarm.model import Event, Transition
 from eventalarm.owner import Owners
 from eventalarm.storage import text, timers
@@ -53,13 +54,17 @@ class EngineOptions:
 
 @dataclasses.dataclass(slots=True)
 class BatchReport:
-    """What a batch came to: counts by reason, for metrics and for people who ask."""
+    """What a batch came to: counts by reason, for metrics and for people who ask.
+
+    ``put_off`` are the events that must come again, since another session keeps an alarm of theirs locked.
+    """
 
     events: int = 0
     matches: int = 0
     reasons: Counter[str] = dataclasses.field(default_factory=Counter)
     bad_traits: int = 0
     transitions: list[Transition] = dataclasses.field(default_factory=list)
+    put_off: list[Event] = dataclasses.field(default_factory=list)
     match_seconds: float = 0.0
     commit_seconds: float = 0.0
 
@@ -87,6 +92,7 @@ class Engine(Generic[S]):
         self._books = Books(courier, record_history=options.record_history)
         self._judge = Judge(cache, types=options.types, clear_mode=options.clear_mode)
         self._options = options
+        self._locked = LockedAlarms(database)
         self._owners = Owners(options.owner_traits)
         self._clock = clock or database.about_now
         self._steps = 0
@@ -95,8 +101,9 @@ class Engine(Generic[S]):
     def process(self, events: Sequence[Event]) -> BatchReport:
         """Evaluate events and commit all that follows from them; then start the deliveries.
 
-        When this returns, every event is dealt with for good and its message may be acknowledged. An event
-        that the database refuses for its content is logged, counted and left out; the others stand (G6).
+        When this returns, every event is dealt with for good and its message may be acknowledged, but for
+        those put off: they must come again after :meth:`retry_locked`, before younger ones. An event that
+        the database refuses for its content is logged, counted and left out; the others stand (G6).
 
         :raises Retryable: when the database failed; nothing that was not committed is kept, and calling
             again with the same events is safe (G2).
@@ -112,6 +119,10 @@ class Engine(Generic[S]):
         report.match_seconds = matched - started
         report.commit_seconds = time.monotonic() - matched
         return report
+
+    def retry_locked(self) -> None:
+        """Try alarms again that another session kept locked; the events put off for them come next."""
+        self._locked.retry()
 
     # -- match ------------------------------------------------------------------------------------------
 
@@ -162,20 +173,41 @@ class Engine(Generic[S]):
     # -- settle -----------------------------------------------------------------------------------------
 
     def _settle(self, matches: list[Match], report: BatchReport) -> None:
+        if self._locked:
+            matches = self._without_locked(matches, report)
         if not matches:
             return
         try:
-            shipment = self._commit(matches, report)
+            shipment = self._close_and_commit(matches, report)
+        except Locked as exc:
+            self._settle_beside(matches, report, exc)
         except Retryable:
             raise
-        except CloseFirst as exc:
-            close_in_chunks(self._database, exc.alarm_ids, self._clock())
-            self._settle(matches, report)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it must hurt only the event that caused it
             self._settle_apart(matches, report, exc)
         else:
             mark_all(self._trace, Stage.COMMITTED, (m.subject.event for m in matches))
             self._courier.submit(shipment)
+
+    def _without_locked(self, matches: list[Match], report: BatchReport) -> list[Match]:
+        """Put off all matches of the alarms that are left alone at present; return the others."""
+        locked = self._locked.among({m.alarm_id for m in matches})
+        late = [m for m in matches if m.alarm_id in locked]
+        report.put_off.extend(m.subject.event for m in late)
+        report.reasons["locked"] += len(late)
+        return [m for m in matches if m.alarm_id not in locked] if late else matches
+
+    def _settle_beside(self, matches: list[Match], report: BatchReport, error: Locked) -> None:
+        """Find the alarms that another session keeps locked, and settle all others."""
+        alarm_ids = sorted({m.alarm_id for m in matches})
+        if not self._locked.find(alarm_ids, error):
+            if len(alarm_ids) > 1:
+                half = frozenset(alarm_ids[: len(alarm_ids) // 2])
+                self._settle([m for m in matches if m.alarm_id in half], report)
+                self._settle([m for m in matches if m.alarm_id not in half], report)
+                return
+            self._locked.leave(alarm_ids, error)
+        self._settle(matches, report)
 
     def _settle_apart(self, matches: list[Match], report: BatchReport, error: Exception) -> None:
         """Find the one match that cannot be settled, and leave out only that (G6)."""
@@ -193,6 +225,13 @@ class Engine(Generic[S]):
             str(error).splitlines()[0][:300] if str(error) else "",
             exc_info=LOG.isEnabledFor(logging.DEBUG),
         )
+
+    def _close_and_commit(self, matches: list[Match], report: BatchReport) -> S:
+        while True:
+            try:
+                return self._commit(matches, report)
+            except CloseFirst as exc:
+                close_in_chunks(self._database, exc.alarm_ids, self._clock())
 
     def _commit(self, matches: list[Match], report: BatchReport) -> S:
         reasons: Counter[str] = Counter()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from eventalarm.evaluator.engine import BatchReport
+from eventalarm.evaluator.locked_alarms import LOCKED
 from eventalarm.exceptions import Retryable
 from eventalarm.metrics import Metrics, age
 from eventalarm.model import DEFAULT_LIMITS, UTC, Event, EventLimits
@@ -40,6 +41,7 @@ class BatchHandler:
     seconds, the batch is given back: the broker cuts off a consumer that keeps messages too long.
 
     :param away: called when the database failed, and *back* when it answers again while a batch is held.
+    :param when_locked: called when messages were put off for alarms that another session keeps locked.
     :param after_batch: called after each batch that was committed.
     :param awaits: returns what must come before an event can be evaluated without delay to others, or None.
         Its message is put off.
@@ -63,6 +65,7 @@ class BatchHandler:
         hold: float = math.inf,
         away: Callable[[], None] = lambda: None,
         back: Callable[[], None] = lambda: None,
+        when_locked: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
         self._metrics = metrics
@@ -78,6 +81,7 @@ class BatchHandler:
         self._hold = hold
         self._away = away
         self._back = back
+        self._when_locked = when_locked
 
     def __call__(self, messages: Sequence[dict[str, Any]]) -> dict[int, str] | None:
         """Handle the messages of one batch; None means that they must go back to the broker.
@@ -89,9 +93,14 @@ class BatchHandler:
         put_off = self._holding(sum(map(len, decoded)), lambda: self._put_off(decoded))
         waiting = put_off or {}
         ready = [event for place, events in enumerate(decoded) if place not in waiting for event in events]
-        if put_off is None or (ready and not self._see_through(ready, started)):
+        report = self._see_through(ready, started) if ready and put_off is not None else None
+        if put_off is None or (ready and report is None):
             self._metrics.count("batches", outcome="given_back")
             return None
+        if report is not None and report.put_off:
+            late = set(map(id, report.put_off))
+            put_off |= {place: LOCKED for place, events in enumerate(decoded) if late & set(map(id, events))}
+            self._when_locked()
         self._metrics.count("messages", len(messages) - len(put_off), outcome="taken")
         return put_off
 
@@ -112,7 +121,7 @@ class BatchHandler:
         awaited = (next(filter(None, map(self._awaits, events)), None) for events in decoded)
         return {place: what for place, what in enumerate(awaited) if what is not None}
 
-    def _see_through(self, events: list[Event], started: float) -> bool:
+    def _see_through(self, events: list[Event], started: float) -> BatchReport | None:
         mark_all(self._trace, Stage.RECEIVED, events)
         self._pulse.beat(events)
         # One look for a whole batch: the first event has waited longest.
@@ -120,14 +129,14 @@ class BatchHandler:
         waited = age(events[0].time(now), now)
         report = self._holding(len(events), lambda: self._engine.process(events))
         if report is None:
-            return False
+            return None
         took = time.monotonic() - started
         self._metrics.observe("batch_seconds", took)
         self._metrics.observe("event_age_seconds", waited, stage="received")
         self._metrics.observe("event_age_seconds", waited + took, stage="committed")
         self._count(report)
         self._after_batch()
-        return True
+        return report
 
     def _holding(self, number: int, work: Callable[[], T]) -> T | None:
         """Do *work*, again and again while the database is away; None when the batch must be given back."""

@@ -21,12 +21,13 @@ from eventalarm.evaluator.books import Books, Courier
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason, Situation, decide
 from eventalarm.evaluator.ledger import MOST_OBJECTS, Ledger, Subject
 from eventalarm.evaluator.life import Life
+from eventalarm.evaluator.locked_alarms import RETRY_AFTER, LockedAlarms
 from eventalarm.evaluator.query import Verdict
 from eventalarm.evaluator.time_constraint import within_time_constraints
 from eventalarm.evaluator.timekeeper import Timekeeper
 from eventalarm.evaluator.timekeeper import ids as timer_ids
 from eventalarm.evaluator.timer_rules import asked_for, recomputed, told_event, told_reason
-from eventalarm.exceptions import InvalidRule, Retryable
+from eventalarm.exceptions import InvalidRule, Locked, Retryable
 from eventalarm.model import ALARM, Alarm, Transition
 from eventalarm.storage import text, timers
 from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
@@ -94,6 +95,9 @@ class TimerRunner(Generic[S]):
         self._clock = clock or database.about_now
         self._monotonic = monotonic
         self._next_full = monotonic()
+        self._locked = LockedAlarms(database)
+        self._next_retry = 0.0
+        self._unarmed: set[str] = set()
         self._looked_at: datetime.datetime | None = None
         self._seen: cachetools.LRUCache[str, datetime.datetime] = cachetools.LRUCache(REMEMBERED)
 
@@ -103,13 +107,17 @@ class TimerRunner(Generic[S]):
         :raises Retryable: when the database failed; nothing is lost, and calling again is safe.
         """
         moment = self._database.about_now()
+        if self._locked and self._monotonic() >= self._next_retry:
+            self._next_retry = self._monotonic() + RETRY_AFTER
+            self._locked.retry()
+            self.arm(sorted(self._unarmed))
         self._arm_what_definitions_ask(moment)
         horizon = datetime.timedelta(seconds=LOOK_EVERY)
         found = self._reader.due(moment + horizon, MOST)
         due = [timer for timer in found if timer.due_at is not None and timer.due_at <= moment]
-        self._settle(due)
+        settled = self._settle(due)
         if len(due) == MOST:
-            return 0.0
+            return 0.0 if settled else LOOK_EVERY
         coming = [timer.due_at for timer in found[len(due) :] if timer.due_at is not None]
         left = (min(coming) - self._database.about_now()).total_seconds() if coming else LOOK_EVERY
         return min(LOOK_EVERY, max(0.0, left))
@@ -134,13 +142,29 @@ class TimerRunner(Generic[S]):
         self._looked_at = self._database.earliest_now(self._look_at_all)
 
     def arm(self, alarm_ids: Sequence[str]) -> None:
-        """Make the timers of alarms what their definitions ask for; right if they are so already."""
+        """Make the timers of alarms what their definitions ask for; right if they are so already.
+
+        Those of alarms that another session keeps locked are armed later.
+        """
         for chunk in in_chunks(alarm_ids):
+            self._unarmed.difference_update(chunk)
+            locked = self._locked.among(chunk) if self._locked else set()
+            free = [alarm_id for alarm_id in chunk if alarm_id not in locked]
+            self._unarmed |= locked
+            try:
+                self._arm(free)
+            except Locked as exc:
+                if not self._locked.find(free, exc):
+                    self._locked.leave(free, exc)
+                self.arm(free)
+
+    def _arm(self, alarm_ids: Sequence[str]) -> None:
+        if alarm_ids:
             with self._database.begin() as connection:
-                alarms = Transaction(connection).lock(chunk)
+                alarms = Transaction(connection).lock(alarm_ids)
                 now = ask(connection)
-                known = timers.of_alarms(connection, chunk)
-                raised = timers.raised_objects(connection, chunk)
+                known = timers.of_alarms(connection, alarm_ids)
+                raised = timers.raised_objects(connection, alarm_ids)
                 mine, objects = _by_alarm(known), _by_alarm(raised)
                 puts: list[Timer] = []
                 gone = [timer for timer in known if timer.alarm_id not in alarms]
@@ -163,22 +187,23 @@ class TimerRunner(Generic[S]):
 
     # -- firing -------------------------------------------------------------------------------------------
 
-    def _settle(self, due: Sequence[Timer]) -> None:
+    def _settle(self, due: Sequence[Timer]) -> int:
+        """Fire what is due of the alarms that nobody else keeps locked; return how many timers that were."""
+        if self._locked:
+            locked = self._locked.among({timer.alarm_id for timer in due})
+            due = [timer for timer in due if timer.alarm_id not in locked]
         if not due:
-            return
+            return 0
         try:
-            self.fire(due)
+            self._close_and_fire(due)
+        except Locked as exc:
+            return self._settle_beside(due, exc)
         except Retryable:
             raise
-        except CloseFirst as exc:
-            close_in_chunks(self._database, exc.alarm_ids, self._clock())
-            self._settle(due)
         except Exception as exc:
             if len(due) > 1:
                 half = len(due) // 2
-                self._settle(due[:half])
-                self._settle(due[half:])
-                return
+                return self._settle(due[:half]) + self._settle(due[half:])
             LOG.exception(
                 "Timer %s of alarm %s cannot fire and is tried again in a minute: %s",
                 due[0].kind.value,
@@ -186,6 +211,24 @@ class TimerRunner(Generic[S]):
                 type(exc).__name__,
             )
             self._put_off(due[0])
+        return len(due)
+
+    def _close_and_fire(self, due: Sequence[Timer]) -> None:
+        while True:
+            try:
+                return self.fire(due)
+            except CloseFirst as exc:
+                close_in_chunks(self._database, exc.alarm_ids, self._clock())
+
+    def _settle_beside(self, due: Sequence[Timer], error: Locked) -> int:
+        alarm_ids = sorted({timer.alarm_id for timer in due})
+        if not self._locked.find(alarm_ids, error):
+            if len(alarm_ids) > 1:
+                half = frozenset(alarm_ids[: len(alarm_ids) // 2])
+                rest = [timer for timer in due if timer.alarm_id not in half]
+                return self._settle([timer for timer in due if timer.alarm_id in half]) + self._settle(rest)
+            self._locked.leave(alarm_ids, error)
+        return self._settle(due)
 
     def _put_off(self, timer: Timer) -> None:
         with self._database.begin() as connection:

@@ -15,10 +15,11 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exception
 from oslo_db.sqlalchemy import engines
 
-from eventalarm.exceptions import Retryable
+from eventalarm.exceptions import Locked, Retryable
 from eventalarm.storage import clock
 from eventalarm.storage.alive import probe_connections
 from eventalarm.storage.failover import leave_wrong_servers
+from eventalarm.storage.session import DEFAULT_LIMITS, SessionLimits, Sessions, sqlstate
 
 # What a database says of the values it was given. Everything else (no connection, deadlock, a server that
 # starts or stops, a missing grant or table) is trouble of the database's own, during which work is held.
@@ -34,6 +35,10 @@ CONTENT_ERRORS = (
 
 VALUE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
+# A lock that was waited for in vain: PostgreSQL's state, MySQL's codes.
+LOCK_NOT_AVAILABLE = "55P03"
+LOCK_WAIT_TIMEOUT = frozenset({1205, 3572})
+
 # Seconds of rest after which a kept connection is no longer trusted, but taken from the pool, which pings.
 KEEP = 1.0
 
@@ -45,8 +50,8 @@ ASK_AGAIN = 60.0
 
 # The isolation level of each role's connections; None is the server's own. Gap locks of MySQL's default make
 # unrelated listeners deadlock on inserts; row locks are enough.
-ISOLATION = {"writer": None, "reader": "AUTOCOMMIT", "snapshot": "REPEATABLE READ"}
-ISOLATION_MYSQL = {name: {"writer": "READ COMMITTED"} for name in ("mysql", "mariadb")}
+ISOLATION: dict[str, str | None] = {"writer": None, "reader": "AUTOCOMMIT", "snapshot": "REPEATABLE READ"}
+ISOLATION_MYSQL: dict[str, str | None] = {"writer": "READ COMMITTED"}
 
 
 def is_content_error(error: BaseException) -> bool:
@@ -60,6 +65,17 @@ def is_content_error(error: BaseException) -> bool:
         by_name = not names.isdisjoint(("DataError", "IntegrityError"))
         return by_name or isinstance(inner, VALUE_ERRORS) or is_content_error(inner)
     return isinstance(error, sa.exc.StatementError) and not isinstance(error, sa.exc.DBAPIError)
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """Return True if *error* says that somebody kept a lock for longer than we wait."""
+    found: Any = error
+    while isinstance(found, db_exception.DBError | sa.exc.DBAPIError):
+        found = found.inner_exception if isinstance(found, db_exception.DBError) else found.orig
+    if sqlstate(found) is not None:
+        return sqlstate(found) == LOCK_NOT_AVAILABLE
+    arguments: tuple[object, ...] = getattr(found, "args", ())
+    return arguments[:1] != () and arguments[0] in LOCK_WAIT_TIMEOUT
 
 
 class _Kept:
@@ -103,14 +119,11 @@ class Database:
     the isolation level, which together cost more than the reads of a batch.
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, sessions: Sessions | None = None) -> None:
+        self._sessions = sessions
         self.dialect = engine.dialect.name
-        # Siblings, not made of each other: the level of a parent is set after its child's.
-        self._engines = {
-            role: engine.execution_options(isolation_level=level) if level else engine
-            for role, level in (ISOLATION | ISOLATION_MYSQL.get(self.dialect, {})).items()
-        }
-        self.engine = self._engines["writer"]
+        self.engine = engine
+        self._levels = ISOLATION | (ISOLATION_MYSQL if self.dialect in ("mysql", "mariadb") else {})
         self._era = itertools.count()
         self._lost = next(self._era)
         self._of_thread = threading.local()
@@ -125,6 +138,8 @@ class Database:
                 # Take the write lock before the first read: SQLite has no row locks, and a read that is
                 # upgraded later fails when another writer came between.
                 connection.exec_driver_sql("UPDATE eventalarm_worker SET host = host WHERE 1 = 0")
+            elif self._sessions is not None:
+                self._sessions.begin(connection)
             yield connection
 
     @contextlib.contextmanager
@@ -159,7 +174,11 @@ class Database:
             kept.close()
             kept = None
         if kept is None:
-            kept = _Kept(self._engines[role].connect(), self._lost)
+            connection = self.engine.connect()
+            if level := self._levels[role]:
+                # On the connection: of two engines made of each other, the first one's level wins.
+                connection = connection.execution_options(isolation_level=level)
+            kept = _Kept(connection, self._lost)
             self._all.add(kept)
         setattr(self._of_thread, role, None)
         try:
@@ -223,7 +242,8 @@ class Database:
         except (db_exception.DBError, sa.exc.SQLAlchemyError) as exc:
             if is_content_error(exc):
                 raise
-            raise Retryable(f"the database failed: {str(exc).splitlines()[0][:300]}") from exc
+            kind = Locked if is_lock_timeout(exc) else Retryable
+            raise kind(f"the database failed: {str(exc).splitlines()[0][:300]}") from exc
 
 
 def _with_every_character(url: str) -> sa.URL:
@@ -238,7 +258,7 @@ def _with_every_character(url: str) -> sa.URL:
     return made
 
 
-def connect(url: str, **options: Any) -> Database:
+def connect(url: str, *, limits: SessionLimits = DEFAULT_LIMITS, **options: Any) -> Database:
     """Open *url* as Aodh names it; *options* are those of oslo.db's ``create_engine``.
 
     :raises Retryable: when the database does not answer.
@@ -253,6 +273,6 @@ def connect(url: str, **options: Any) -> Database:
     except (db_exception.DBError, sa.exc.SQLAlchemyError) as exc:
         raise Retryable(f"the database does not answer: {str(exc).splitlines()[0][:300]}") from exc
     probe_connections(engine)
-    database = Database(engine)
+    database = Database(engine, Sessions(engine, limits))
     leave_wrong_servers(engine, database.forget_kept)
     return database

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from eventalarm.storage.session import ask, sqlstate
+
 # --read-only, read-only mode, refused by group replication, read-only transaction; a Galera node outside the
 # primary component; a server in offline mode.
 MYSQL_CODES: Final = frozenset({1290, 1836, 3100, 1792, 1047, 3032})
@@ -29,9 +31,8 @@ NO: Final = ("off", "0")
 
 def is_wrong_server(error: BaseException | None) -> bool:
     """Return True if *error* of a driver says that this server does not serve us, and another one may."""
-    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    if state is not None:
-        return state in POSTGRESQL_STATES
+    if sqlstate(error) is not None:
+        return sqlstate(error) in POSTGRESQL_STATES
     arguments: tuple[object, ...] = getattr(error, "args", ())
     return arguments[:1] != () and arguments[0] in MYSQL_CODES
 
@@ -78,17 +79,5 @@ class _Pinger:
         return since is not None and time.monotonic() - since < READ_ONLY_KEPT
 
     def _is_read_only(self, connection: Any) -> bool:
-        # PyMySQL's autocommit is a method, and asking for a variable opens no transaction there.
-        mode = connection.autocommit
-        switch = mode is False
-        if switch:
-            connection.autocommit = True
-        cursor = connection.cursor()
-        try:
-            cursor.execute(self._query)
-            (answer,) = cursor.fetchone()
-        finally:
-            cursor.close()
-            if switch and not connection.closed:
-                connection.autocommit = False
-        return str(answer).lower() not in NO
+        row = ask(connection, self._query)
+        return row is not None and str(row[0]).lower() not in NO

@@ -51,6 +51,14 @@ LOCK: Final = (
     .with_for_update(key_share=True)
 )
 
+# The lock taken by those of them that nobody else holds, and those that exist at all.
+LOCK_FREE: Final = (
+    sa.select(alarm.c.alarm_id)
+    .where(alarm.c.alarm_id.in_(_ALARMS))
+    .with_for_update(key_share=True, skip_locked=True)
+)
+EXISTING: Final = sa.select(alarm.c.alarm_id).where(alarm.c.alarm_id.in_(_ALARMS))
+
 
 def _named(what: str, **columns: Any) -> list[Any]:
     """Return the columns of one part of the picture: *what* it is, then those of an occurrence."""
@@ -163,6 +171,15 @@ class Transaction:
             rows = self.connection.execute(LOCK, {"alarms": chunk})
             found.update((row.alarm_id, to_alarm(row)) for row in rows)
         return found
+
+    def held_elsewhere(self, alarm_ids: Collection[str]) -> set[str]:
+        """Return which alarms another transaction keeps locked, without waiting for it; lock the others."""
+        held: set[str] = set()
+        for chunk in in_chunks(alarm_ids):
+            free = set(self.connection.execute(LOCK_FREE, {"alarms": chunk}).scalars())
+            rest = [alarm_id for alarm_id in chunk if alarm_id not in free]
+            held.update(self.connection.execute(EXISTING, {"alarms": rest}).scalars() if rest else ())
+        return held
 
     def picture(
         self,

@@ -1,0 +1,133 @@
+"""What each database session is told when it begins: how long the server keeps our locks, and waits for us.
+
+A process that is paused or cut off in the middle of a transaction keeps the rows it locked; nobody but the
+server can take them from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+LOG = logging.getLogger(__name__)
+
+# How long the server probes a silent client: as we probe the server, see ``alive.py``.
+TCP: Final = {"tcp_keepalives_idle": 5, "tcp_keepalives_interval": 2, "tcp_keepalives_count": 3}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """Seconds that a session waits for a lock, and that the server waits for us in an open transaction."""
+
+    lock: float = 5.0
+    idle: float = 10.0
+
+
+DEFAULT_LIMITS: Final = SessionLimits()
+
+
+def sqlstate(error: object) -> str | None:
+    """Return the state that a driver of PostgreSQL gives with *error*; None for other errors."""
+    state: str | None = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return state
+
+
+def ask(connection: Any, query: str) -> Sequence[Any] | None:
+    """Return the first row of *query* on a connection of a driver, outside any transaction."""
+    # PyMySQL's autocommit is a method; what is asked there opens no transaction.
+    switch = connection.autocommit is False
+    if switch:
+        connection.autocommit = True
+    cursor = connection.cursor()
+    try:
+        cursor.execute(query)
+        row: Sequence[Any] | None = cursor.fetchone() if cursor.description else None
+        return row
+    finally:
+        cursor.close()
+        if switch and not connection.closed:
+            connection.autocommit = False
+
+
+def mysql_settings(limits: SessionLimits, *, mariadb: bool) -> str:
+    """Return the statement that limits a session of MySQL or MariaDB, which count in whole seconds.
+
+    MySQL has no limit for an idle transaction: there, the session ends that was idle for so long, in a
+    transaction or not. The pool notices.
+    """
+    lock, idle = math.ceil(limits.lock), math.ceil(limits.idle)
+    values = {
+        "innodb_lock_wait_timeout": lock,
+        "lock_wait_timeout": lock,
+        "net_read_timeout": idle,
+        "net_write_timeout": idle,
+        "idle_transaction_timeout" if mariadb else "wait_timeout": idle,
+    }
+    return "SET " + ", ".join(f"SESSION {name} = {value}" for name, value in values.items())
+
+
+def postgresql_settings(limits: SessionLimits, *, of_transaction: bool = False) -> str:
+    """Return the query that limits a session of PostgreSQL, or only the transaction that it is run in."""
+    idle = math.ceil(limits.idle * 1000)
+    values: dict[str, int] = {
+        "lock_timeout": math.ceil(limits.lock * 1000),
+        "idle_in_transaction_session_timeout": idle,
+    }
+    if not of_transaction:
+        values |= {**TCP, "tcp_user_timeout": idle}
+    rows = ", ".join(f"('{name}', '{value}')" for name, value in values.items())
+    local = str(of_transaction).lower()
+    # Those that the server knows: tcp_user_timeout came with PostgreSQL 12.
+    return (
+        f"SELECT set_config(name, value, {local}) FROM (VALUES {rows}) AS wanted (name, value) "  # noqa: S608
+        "WHERE current_setting(name, true) IS NOT NULL"
+    )
+
+
+class Sessions:
+    """Limits every new session of an engine.
+
+    ``pooled`` is true once a connection turned out to lead to a pooler (pgbouncer): what is set in a session
+    there is met by whoever is given it next. Limits are then set in each transaction, and statements are not
+    prepared.
+    """
+
+    def __init__(self, engine: sa.Engine, limits: SessionLimits) -> None:
+        self.pooled = False
+        self._limits = limits
+        begin = {"mysql": self._mysql, "mariadb": self._mysql, "postgresql": self._postgresql}
+        if engine.dialect.name in begin:
+            sa.event.listen(engine, "connect", begin[engine.dialect.name])
+
+    def begin(self, connection: sa.Connection) -> None:
+        """Limit the transaction that just began, where its session is not limited."""
+        if self.pooled:
+            connection.exec_driver_sql(postgresql_settings(self._limits, of_transaction=True))
+
+    def _mysql(self, connection: Any, _record: object) -> None:
+        ask(
+            connection,
+            mysql_settings(self._limits, mariadb="mariadb" in connection.get_server_info().lower()),
+        )
+
+    def _postgresql(self, connection: Any, _record: object) -> None:
+        if is_pooled(connection):
+            if not self.pooled:
+                LOG.warning("The database is reached through a pooler; statements are not prepared")
+            self.pooled = True
+            if hasattr(connection, "prepare_threshold"):
+                connection.prepare_threshold = None
+        else:
+            ask(connection, postgresql_settings(self._limits))
+
+
+def is_pooled(connection: Any) -> bool:
+    """Return True if a psycopg connection leads to a pooler, which gives clients numbers of its own."""
+    told = connection.info.backend_pid
+    row = ask(connection, "SELECT pg_backend_pid()")
+    return row is not None and row[0] != told
