@@ -115,6 +115,16 @@ API_OPTS: list[Any] = [
         "default this host, link-local and metadata services. allow_networks does not apply to them.",
     ),
     cfg.IntOpt("max_subscriptions", default=100, min=1, help="Most subscriptions that one project may have."),
+    cfg.FloatOpt(
+        "subscription_lifetime",
+        default=0.0,
+        min=0.0,
+        help="Seconds after which a subscription ends unless its user has shown in the meantime that it "
+        "still may subscribe: by reading it, listing it, or subscribing to the same again. 0 is never: "
+        "then a subscription outlives the rights of its user until somebody ends it "
+        "(GET /vnffm/v1/subscriptions?user_id=...). Set it where subscribers can be made to ask regularly, a "
+        "week for instance.",
+    ),
     cfg.StrOpt(
         "credentials_key",
         default="",

@@ -105,7 +105,7 @@ class Notifications:
             database,
             courier,
             self._subscribers,
-            patience=Patience(group.suspend_after, group.probe_interval),
+            patience=Patience(group.suspend_after, group.probe_interval, group.subscription_lifetime),
             callbacks=Callbacks(self._api.callback),
             open_secret=self._open_secret,
             style=self._style,

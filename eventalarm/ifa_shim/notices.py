@@ -49,6 +49,12 @@ class Style:
     root: str = "/vnffm/v1"
     vim_connection_id: str = ""
 
+    def towards(self, to: Subscription) -> Style:
+        """Return the style for one subscriber: without a public URL links begin as it reached the API."""
+        if self.root.startswith("/") and to.api_root:
+            return dataclasses.replace(self, root=to.api_root)
+        return self
+
 
 def body(notice: Notice, subscription_id: str, style: Style) -> Document:
     """Return SOL003's notification (clauses 7.5.2.5 to 7.5.2.7) for one subscriber."""
@@ -83,7 +89,7 @@ def delivery(notice: Notice, to: Subscription, delivery_id: str, style: Style) -
         notification=Notification("", subject, None, "", "", notice.kind.value, {}),
         created_at=notice.at,
         subscription_id=to.subscription_id,
-        body=json.dumps(body(notice, to.subscription_id, style)),
+        body=json.dumps(body(notice, to.subscription_id, style.towards(to))),
     )
 
 

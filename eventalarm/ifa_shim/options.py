@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Final
 
 from eventalarm.conf import DELIVERY_GROUP, GROUP
 from eventalarm.conf_ifa import IFA_GROUP
@@ -20,10 +20,13 @@ from eventalarm.ifa_shim.settings import (
     read_severities,
 )
 
+# One in so many threads of the API may test a callback, so that hung callbacks leave threads for others.
+TESTING_THREADS: Final = 4
+
 
 @dataclasses.dataclass(frozen=True)
 class CallbackOptions:
-    """Where subscriptions may point; ``timeout`` in seconds, ``credentials_key`` may be empty."""
+    """Where subscriptions may point; ``timeout`` and ``lifetime`` in seconds (0: no end)."""
 
     test: bool
     timeout: float
@@ -31,6 +34,8 @@ class CallbackOptions:
     fence: Fence
     credentials_key: str
     max_subscriptions: int
+    tests_at_once: int
+    lifetime: float
     tls: TlsOptions
 
 
@@ -83,6 +88,8 @@ def api_options(conf: Any) -> ApiOptions:
             fence=_fence(conf),
             credentials_key=group.credentials_key,
             max_subscriptions=group.max_subscriptions,
+            tests_at_once=max(1, group.threads // TESTING_THREADS),
+            lifetime=group.subscription_lifetime,
             tls=tls_options(conf),
         ),
     )

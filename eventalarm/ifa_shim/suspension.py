@@ -37,6 +37,7 @@ class Patience:
 
     suspend_after: float
     probe_interval: float
+    lifetime: float = 0.0
 
 
 class Suspension:
@@ -76,12 +77,29 @@ class Suspension:
             if one.changed_at is None:
                 # Made by an API of the release before: make it known to all listeners.
                 self._subscribers.store.touch(one.subscription_id)
+            if self._expire(one, now):
+                continue
             if one.subscription_id in deaf and one.state is SubscriptionState.ACTIVE:
                 self._suspend(one)
             elif one.state is SubscriptionState.RETURNING and _settled(one, now):
                 self._welcome(one, now)
         for one in self._due(snapshot):
             self._probe(one)
+
+    def _expire(self, one: Subscription, now: datetime.datetime) -> bool:
+        """End *one* if its user did not confirm it for too long."""
+        before = now - datetime.timedelta(seconds=self._patience.lifetime)
+        if not self._patience.lifetime or one.confirmed_at is None or one.confirmed_at >= before:
+            return False
+        # The snapshot may be older than a confirmation, so the database decides.
+        ended = self._subscribers.store.expire(one.subscription_id, before)
+        if ended:
+            LOG.warning(
+                "Subscription %s of user %s ended: it was not confirmed within subscription_lifetime",
+                one.subscription_id,
+                one.user_id,
+            )
+        return ended
 
     def _suspend(self, one: Subscription) -> None:
         with self._database.begin() as connection:

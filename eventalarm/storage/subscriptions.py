@@ -34,6 +34,8 @@ class Subscription:
     """One subscription. ``filter`` is as the consumer sent it; ``authentication`` is encrypted, or None.
 
     ``all_projects`` was granted when it was made; otherwise it hears of the alarms of ``project_id`` only.
+    ``confirmed_at`` is when its user last showed the right to it (None: when it was made). ``api_root`` is
+    SOL003's root as its user reached it, for links.
     """
 
     subscription_id: str
@@ -47,6 +49,8 @@ class Subscription:
     state: SubscriptionState = SubscriptionState.ACTIVE
     suspended_at: datetime.datetime | None = None
     changed_at: datetime.datetime | None = None
+    confirmed_at: datetime.datetime | None = None
+    api_root: str = ""
 
     @property
     def listening(self) -> bool:
@@ -86,7 +90,7 @@ class Subscriptions:
         """
         row = dataclasses.asdict(wanted)
         row |= {"filter": json.dumps(wanted.filter), "digest": wanted.digest, "state": wanted.state.value}
-        row["changed_at"] = self._database.now()
+        row["changed_at"] = row["confirmed_at"] = self._database.now()
         try:
             with self._database.begin() as connection:
                 connection.execute(sa.insert(subscription), row)
@@ -130,11 +134,37 @@ class Subscriptions:
         with self._database.begin() as connection:
             connection.execute(sa.update(subscription).where(this).values(changed_at=self._database.now()))
 
-    def page(self, project_id: str | None, after: str, limit: int) -> list[Subscription]:
-        """Return up to *limit* subscriptions of a project (None: of all) after an id, in the order of ids."""
+    def confirm(self, known: Subscription, user_id: str, since: datetime.timedelta) -> None:
+        """Write down that *user_id* has shown the right to *known*, if it is theirs and the last time is old.
+
+        Old is what is longer ago than *since*, so that few requests write.
+        """
+        now = self._database.now()
+        if known.user_id != user_id or known.confirmed_at is None or now - known.confirmed_at < since:
+            return
+        this = subscription.c.subscription_id == known.subscription_id
+        with self._database.begin() as connection:
+            connection.execute(sa.update(subscription).where(this).values(confirmed_at=now))
+
+    def expire(self, subscription_id: str, before: datetime.datetime) -> bool:
+        """End a subscription whose right was last shown before that moment; False when it is not so."""
+        this = sa.and_(
+            subscription.c.subscription_id == subscription_id, subscription.c.confirmed_at < before
+        )
+        return self._end(subscription_id, this)
+
+    def page(
+        self, project_id: str | None, after: str, limit: int, user_id: str | None = None
+    ) -> list[Subscription]:
+        """Return up to *limit* subscriptions of a project (None: of all) after an id, in the order of ids.
+
+        Of one user only, if *user_id* is given.
+        """
         query = sa.select(subscription).where(subscription.c.subscription_id > after)
         if project_id is not None:
             query = query.where(subscription.c.project_id == project_id)
+        if user_id is not None:
+            query = query.where(subscription.c.user_id == user_id)
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(subscription.c.subscription_id).limit(limit))
             return [_read(row) for row in rows]
@@ -148,10 +178,14 @@ class Subscriptions:
 
     def remove(self, subscription_id: str) -> bool:
         """End a subscription, with what it was still to be sent; False when there is none."""
-        statement = sa.delete(subscription).where(subscription.c.subscription_id == subscription_id)
+        return self._end(subscription_id, subscription.c.subscription_id == subscription_id)
+
+    def _end(self, subscription_id: str, condition: sa.ColumnElement[bool]) -> bool:
         unsent = sa.delete(delivery).where(
             delivery.c.subscription_id == subscription_id, delivery.c.state.in_(UNFINISHED)
         )
         with self._database.begin() as connection:
-            connection.execute(unsent)
-            return connection.execute(statement).rowcount > 0
+            ended = connection.execute(sa.delete(subscription).where(condition)).rowcount > 0
+            if ended:
+                connection.execute(unsent)
+        return ended

@@ -299,6 +299,8 @@ subscription = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("suspended_at", UtcDateTime),
     sa.Column("changed_at", UtcDateTime),
+    sa.Column("confirmed_at", UtcDateTime, nullable=False),
+    sa.Column("api_root", LONG_TEXT, nullable=False),
     sa.UniqueConstraint("project_id", "digest", name="uq_eventalarm_subscription_once"),
     sa.Index("ix_eventalarm_subscription_project", "project_id", "subscription_id"),
     sa.Index("ix_eventalarm_subscription_changed", "changed_at"),

@@ -162,7 +162,7 @@ def test_27_a_dead_consumer_is_suspended_and_told_to_read_the_list_when_it_is_ba
     small.heard("/alive", 3)
     news = small.heard("/dead", before + 2)[before:]
     assert [one["notificationType"] for one in news] == [REBUILT_NOTICE, ALARM_NOTICE]
-    assert news[0]["_links"]["alarms"]["href"] == "/vnffm/v1/alarms"
+    assert news[0]["_links"]["alarms"]["href"] == "http://falconframework.org/vnffm/v1/alarms"
 
 
 def test_a_consumer_that_takes_too_long_is_suspended_too(small: World) -> None:

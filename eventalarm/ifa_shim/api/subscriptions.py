@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import logging
+import threading
+import urllib.parse
 import uuid
-from typing import Any
+from typing import Any, Final
 
 import falcon
 
@@ -18,7 +22,18 @@ from eventalarm.ifa_shim.credentials import Vault
 from eventalarm.ifa_shim.filters import SUBSCRIPTION_ATTRIBUTES, BadFilter
 from eventalarm.storage.subscriptions import Subscription, Subscriptions
 
+LOG = logging.getLogger(__name__)
+
 Document = dict[str, Any]
+
+# A request confirms a subscription again after this part of its lifetime.
+CONFIRM_EVERY: Final = 10
+# Seconds after which a subscriber may ask for another test.
+TEST_AGAIN: Final = 5
+UNTESTED: Final = (
+    "the test of the callback failed: a GET of callbackUri must be answered with 204, without a redirect, "
+    "by an address that this service may call; its operator finds the reason in the log"
+)
 
 
 class FaultSubscriptions:
@@ -29,6 +44,7 @@ class FaultSubscriptions:
         self._edge = edge
         self._callbacks = Callbacks(edge.options.callback)
         self._vault = Vault(edge.options.callback.credentials_key)
+        self._tests = threading.BoundedSemaphore(edge.options.callback.tests_at_once)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer a page of subscriptions."""
@@ -39,9 +55,11 @@ class FaultSubscriptions:
         if not isinstance(after, str):
             raise BadFilter("the marker is not one that this service gave out")
         size = self._edge.options.page_size
-        rows = self.store.page(project_id, after, size + 1)
+        rows = self.store.page(project_id, after, size + 1, req.get_param("user_id"))
         marker = paging.encode(rows[size - 1].subscription_id) if len(rows) > size else None
         self._edge.link(req, resp, marker)
+        for row in rows[:size]:
+            self.confirm(req, row)
         shown = [self.show(req, row) for row in rows[:size]]
         resp.text = json.dumps([one for one in shown if asked(one)])
 
@@ -66,13 +84,23 @@ class FaultSubscriptions:
             filter=body.get("filter") or {},
             created_at=self._edge.now(),
             authentication=self._vault.close(authentication) if authentication else None,
+            api_root=self._edge.links.fault_management(req),
         )
         same = self.store.add(made)
+        if same is not None:
+            self.confirm(req, same)
         shown = self.show(req, same or made)
         resp.set_header("Location", shown["_links"]["self"]["href"])
         resp.status = falcon.HTTP_303 if same is not None else falcon.HTTP_201
         if same is None:
             resp.text = json.dumps(shown)
+
+    def confirm(self, req: falcon.Request, found: Subscription) -> None:
+        """Take a request of the subscription's own user, who may still subscribe, as a sign of that right."""
+        lifetime, caller = self._edge.options.callback.lifetime, caller_of(req)
+        rule = policies.SUBSCRIBE_ALL_PROJECTS if found.all_projects else policies.SUBSCRIBE
+        if lifetime and self._edge.guard.allows(caller, rule, found.project_id):
+            self.store.confirm(found, caller.user_id, datetime.timedelta(seconds=lifetime / CONFIRM_EVERY))
 
     def _check(self, uri: str, authentication: Document | None) -> None:
         if authentication and not self._vault.usable:
@@ -81,10 +109,26 @@ class FaultSubscriptions:
             )
         try:
             self._callbacks.check(uri, authentication)
-            if self._edge.options.callback.test:
-                self._callbacks.test(uri, authentication)
         except BadCallback as exc:
             raise falcon.HTTPUnprocessableEntity(description=str(exc)) from exc
+        if self._edge.options.callback.test:
+            self._test(uri, authentication)
+
+    def _test(self, uri: str, authentication: Document | None) -> None:
+        """Test the callback. The answer does not tell what was found: it would make us a port scanner."""
+        if not self._tests.acquire(blocking=False):
+            raise falcon.HTTPServiceUnavailable(
+                description="too many callbacks are being tested; try again", retry_after=TEST_AGAIN
+            )
+        try:
+            self._callbacks.test(uri, authentication)
+        except BadCallback as exc:
+            reference = uuid.uuid4()
+            place = urllib.parse.urlsplit(uri)
+            LOG.info("Callback test %s of %s://%s failed: %s", reference, place.scheme, place.netloc, exc)
+            raise falcon.HTTPUnprocessableEntity(description=f"{UNTESTED} (test {reference})") from exc
+        finally:
+            self._tests.release()
 
     def _bound(self, project_id: str) -> None:
         most = self._edge.options.callback.max_subscriptions
@@ -120,6 +164,7 @@ class FaultSubscription:
     def on_get(self, req: falcon.Request, resp: falcon.Response, subscription_id: str) -> None:
         """Answer one subscription."""
         found = self._list.find(req, subscription_id, policies.SHOW_SUBSCRIPTIONS)
+        self._list.confirm(req, found)
         resp.text = json.dumps(self._list.show(req, found))
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, subscription_id: str) -> None:

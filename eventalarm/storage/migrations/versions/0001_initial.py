@@ -228,6 +228,8 @@ def _create_subscription() -> None:
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("suspended_at", MOMENT),
         sa.Column("changed_at", MOMENT),
+        sa.Column("confirmed_at", MOMENT, nullable=False),
+        sa.Column("api_root", LONG_TEXT, nullable=False),
         sa.UniqueConstraint("project_id", "digest", name="uq_eventalarm_subscription_once"),
         **OPTIONS,
     )

@@ -1,0 +1,175 @@
+"""Who may be told, for how long, and what the API tells of others on the way."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from eventalarm.model import UTC
+from eventalarm.storage import database as storage
+from eventalarm.storage import tables
+from tests.functional.helpers import WebhookSink, wait_until
+from tests.functional.ifa_api import IfaApi
+from tests.functional.listening import listening
+from tests.functional.subscribers import SUBSCRIPTIONS, World, bound, fault
+
+WEEK = 7 * 86400.0
+
+
+@pytest.fixture
+def lite(our_sqlite_url: str) -> Iterator[storage.Database]:
+    result = storage.connect(our_sqlite_url)
+    yield result
+    result.dispose()
+
+
+@pytest.fixture
+def world(lite: storage.Database, webhook_sink: WebhookSink) -> Iterator[World]:
+    made = World(lite, webhook_sink, subscription_lifetime=WEEK)
+    with listening(made.api.conf, lite) as made.listener:
+        yield made
+
+
+def hrefs(node: Any) -> list[str]:
+    """Return every link in a document."""
+    if isinstance(node, dict):
+        own = [node["href"]] if "href" in node else []
+        return own + [href for value in node.values() for href in hrefs(value)]
+    return [href for value in node for href in hrefs(value)] if isinstance(node, list) else []
+
+
+def test_without_a_public_url_links_begin_as_each_subscriber_reached_the_api(world: World) -> None:
+    world.subscribe("/inside", headers={"Host": "inside.example:8043"})
+    world.subscribe("/outside", headers={"Host": "outside.example"})
+    world.api.alarm(bound("vm-1"), ok_actions=["log://"])
+    world.listener.process(fault("vm-1"))
+    world.listener.process(fault("vm-1", state="active"))
+    for path, root in (("/inside", "http://inside.example:8043"), ("/outside", "http://outside.example")):
+        for notification in world.heard(path, 2):
+            found = hrefs(notification)
+            assert len(found) == 2
+            assert all(href.startswith(f"{root}/vnffm/v1/") for href in found)
+
+
+def test_a_public_url_is_stronger(lite: storage.Database, webhook_sink: WebhookSink) -> None:
+    made = World(lite, webhook_sink, public_url="https://cloud.example/nfv")
+    with listening(made.api.conf, lite) as made.listener:
+        made.subscribe("/all", headers={"Host": "inside.example"})
+        made.api.alarm(bound("vm-1"))
+        made.listener.process(fault("vm-1"))
+        (notification,) = made.heard("/all", 1)
+    assert all(href.startswith("https://cloud.example/nfv/vnffm/v1/") for href in hrefs(notification))
+
+
+def age(database: storage.Database, subscription_id: str, seconds: float) -> None:
+    """Let a subscription have been confirmed that long ago."""
+    table = tables.subscription
+    then = datetime.datetime.now(UTC) - datetime.timedelta(seconds=seconds)
+    with database.begin() as connection:
+        this = table.c.subscription_id == subscription_id
+        connection.execute(sa.update(table).where(this).values(confirmed_at=then))
+
+
+def listed(api: IfaApi, **how: Any) -> set[str]:
+    return {one["id"] for one in api.pages(SUBSCRIPTIONS, **how)}
+
+
+def test_a_subscription_ends_unless_its_user_confirms_it(world: World) -> None:
+    """Whoever lost the role, or is gone, cannot ask any more."""
+    user = {"X-User-Id": "left"}
+    gone = world.subscribe("/gone", headers=user)
+    asks, lists, again = (world.subscribe(path) for path in ("/asks", "/lists", "/again"))
+    for one in (gone, asks, lists, again):
+        age(world.database, one, WEEK - 3600)
+    assert world.api.get(f"{SUBSCRIPTIONS}/{asks}").status_code == 200
+    callback = {"callbackUri": world.sink.url("/again")}
+    assert world.api.call("POST", SUBSCRIPTIONS, body=callback).status_code == 303
+    # A reader who may not subscribe, and an administrator, are not the user that subscribed.
+    assert world.api.get(f"{SUBSCRIPTIONS}/{gone}", roles="reader", headers=user).status_code == 200
+    assert world.api.get(f"{SUBSCRIPTIONS}/{gone}", roles="admin").status_code == 200
+    assert lists in listed(world.api)
+
+    for one in (gone, asks, lists, again):
+        with world.database.read() as connection:
+            table = tables.subscription
+            query = sa.select(table.c.confirmed_at).where(table.c.subscription_id == one)
+            idle = (datetime.datetime.now(UTC) - connection.execute(query).scalar_one()).total_seconds()
+        age(world.database, one, idle + 7200)
+    world.step()
+    # Every listener reads the subscriptions anew, once a second.
+    world.step()
+
+    assert listed(world.api) == {asks, lists, again}
+    world.api.alarm(bound("vm-1"))
+    world.listener.process(fault("vm-1"))
+    world.heard("/asks", 1)
+    assert world.posts("/gone") == []
+
+
+def test_subscriptions_are_listed_by_user(world: World) -> None:
+    mine = world.subscribe("/mine")
+    theirs = world.subscribe("/theirs", headers={"X-User-Id": "left"})
+    far = world.subscribe("/far", project="project-b", headers={"X-User-Id": "left"})
+    assert listed(world.api, user_id="left") == {theirs}
+    assert listed(world.api) == {mine, theirs}
+    everywhere = {"roles": "admin,reader", "all_projects": "true"}
+    assert listed(world.api, user_id="left", **everywhere) == {theirs, far}
+
+
+def test_the_callback_test_tells_nothing_about_what_it_found(
+    lite: storage.Database, webhook_sink: WebhookSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An open port, a closed one, a denied network, an unknown name: a subscriber cannot tell them apart."""
+    api = IfaApi(lite, callback_timeout=0.3, callback_deny_networks=["169.254.0.0/16"])
+    for path, behaviour in (("/ok", [200]), ("/broken", [500]), ("/auth", [401]), ("/moved", [302])):
+        webhook_sink.behave(path, statuses=behaviour)
+    with socket.create_server(("127.0.0.1", 0)) as hung, socket.create_server(("127.0.0.1", 0)) as closed:
+        dead = closed.getsockname()[1]
+        closed.close()
+        uris = [
+            *(webhook_sink.url(path) for path in ("/ok", "/broken", "/auth", "/moved")),
+            f"http://127.0.0.1:{hung.getsockname()[1]}/",
+            f"http://127.0.0.1:{dead}/",
+            "http://169.254.169.254/",
+            "http://no.such.host.invalid/",
+            f"https://127.0.0.1:{hung.getsockname()[1]}/",
+        ]
+        with caplog.at_level(logging.INFO):
+            answers = [api.call("POST", SUBSCRIPTIONS, body={"callbackUri": uri}) for uri in uris]
+    assert {answer.status_code for answer in answers} == {422}
+    details = {re.sub(r"\(test \S+\)", "", answer.json["detail"]) for answer in answers}
+    assert len(details) == 1
+    reference = re.search(r"\(test (\S+)\)", answers[5].json["detail"])
+    assert reference is not None
+    reasons = [one.getMessage() for one in caplog.records if reference[1] in one.getMessage()]
+    assert len(reasons) == 1
+    assert f"127.0.0.1:{dead}" in reasons[0]
+
+
+def test_hung_callbacks_leave_threads_for_others(lite: storage.Database) -> None:
+    api = IfaApi(lite, callback_timeout=5.0, threads=8)
+    answers: list[Any] = []
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        body = {"callbackUri": f"http://127.0.0.1:{hung.getsockname()[1]}/"}
+
+        def subscribe() -> None:
+            answers.append(api.call("POST", SUBSCRIPTIONS, body=body))
+
+        threads = [threading.Thread(target=subscribe) for _ in range(6)]
+        for one in threads:
+            one.start()
+        # Two wait for their test; the others are told to come again, at once.
+        wait_until(lambda: len(answers) == 4, 4)
+        assert {(one.status_code, "retry-after" in one.headers) for one in answers} == {(503, True)}
+        hung.close()
+        for one in threads:
+            one.join()
+    assert sorted(one.status_code for one in answers) == [422, 422, 503, 503, 503, 503]
