@@ -12,14 +12,33 @@ from eventalarm.http import hosts
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
 IDENTITY: Final = "identity"
+# "(", ")", ",", ":" and ";" as form encoding writes them.
+FORM_ENCODED: Final = ("%28", "%29", "%2C", "%3A", "%3B")
 
 
 class Request(falcon.Request):
-    """A request whose query is read by RFC 3986: a plus sign is a plus sign, a blank is ``%20``."""
+    """A request whose query is read by RFC 3986: a plus sign is a plus sign, a blank is ``%20``.
+
+    Only a value that was form-encoded throughout, as HTTP libraries of Python, Java and JavaScript do, has
+    its blanks as plus signs.
+    """
 
     def __init__(self, env: dict[str, Any], options: falcon.RequestOptions | None = None) -> None:
-        env["QUERY_STRING"] = env.get("QUERY_STRING", "").replace("+", "%2B")
+        query = env.get("QUERY_STRING", "")
+        if "+" in query:
+            env["QUERY_STRING"] = "&".join(map(_plain_plus, query.split("&")))
         super().__init__(env, options)
+
+
+def _plain_plus(parameter: str) -> str:
+    """Return a parameter whose plus signs are percent-encoded, unless they stand for blanks.
+
+    Form encoding leaves none of these characters as it is; who writes a query by hand encodes none.
+    """
+    upper = parameter.upper()
+    if any(code in upper for code in FORM_ENCODED) and not any(char in parameter for char in "(),:;"):
+        return parameter
+    return parameter.replace("+", "%2B")
 
 
 class Conformance:

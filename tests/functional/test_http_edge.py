@@ -114,6 +114,19 @@ def test_a_plus_sign_in_a_query_is_a_plus_sign(lite: IfaApi, plus: str) -> None:
         assert len(answer.json) == count, query
 
 
+def test_blanks_of_http_libraries_are_blanks(lite: IfaApi) -> None:
+    """requests, httpx, URLSearchParams and URLEncoder encode a value as a form, blanks as plus signs."""
+    for text, count in (
+        ("(cont,faultDetails,'C++ and more')", 1),
+        ("(cont,faultDetails,and more)", 1),
+        ("(cont,faultDetails,and+more)", 0),
+        ("(gte,alarmRaisedTime,2020-01-01T05:30:00+05:30)", 1),
+    ):
+        query = urllib.parse.urlencode({"filter": text, "exclude_default": ""})
+        answer = lite.get(f"{FAULTS}?{query}")
+        assert (answer.status_code, len(answer.json)) == (200, count), query
+
+
 def test_paging_keeps_a_plus_sign_and_a_blank(lite: IfaApi) -> None:
     lite.alarm(bound("vm-2"), "a-2")
     lite.engine.process(fault("vm-2", language="C++ and more"))
