@@ -36,7 +36,9 @@ ALARM_ATTRIBUTES: Final[Mapping[Path, Type]] = {
     ("id",): Type.TEXT,
     ("managedObjectId",): Type.TEXT,
     ("rootCauseFaultyResource", "faultyResource", "resourceId"): Type.TEXT,
+    ("vnfcInstanceIds",): Type.TEXT,
     ("rootCauseFaultyResource", "faultyResource", "vimConnectionId"): Type.TEXT,
+    ("rootCauseFaultyResource", "faultyResource", "resourceProviderId"): Type.TEXT,
     ("rootCauseFaultyResource", "faultyResource", "vimLevelResourceType"): Type.TEXT,
     ("rootCauseFaultyResource", "faultyResourceType"): Type.WORD,
     ("alarmRaisedTime",): Type.TIME,
@@ -54,12 +56,17 @@ ALARM_ATTRIBUTES: Final[Mapping[Path, Type]] = {
     ("faultDetails",): Type.TEXT,
 }
 
+PRODUCTS: Final = ("filter", "vnfInstanceSubscriptionFilter", "vnfProductsFromProviders")
 SUBSCRIPTION_ATTRIBUTES: Final[Mapping[Path, Type]] = {
     ("id",): Type.TEXT,
     ("callbackUri",): Type.TEXT,
     ("filter", "vnfInstanceSubscriptionFilter", "vnfInstanceIds"): Type.TEXT,
     ("filter", "vnfInstanceSubscriptionFilter", "vnfInstanceNames"): Type.TEXT,
     ("filter", "vnfInstanceSubscriptionFilter", "vnfdIds"): Type.TEXT,
+    (*PRODUCTS, "vnfProvider"): Type.TEXT,
+    (*PRODUCTS, "vnfProducts", "vnfProductName"): Type.TEXT,
+    (*PRODUCTS, "vnfProducts", "versions", "vnfSoftwareVersion"): Type.TEXT,
+    (*PRODUCTS, "vnfProducts", "versions", "vnfdVersions"): Type.TEXT,
     ("filter", "notificationTypes"): Type.WORD,
     ("filter", "faultyResourceTypes"): Type.WORD,
     ("filter", "perceivedSeverities"): Type.WORD,
@@ -69,6 +76,7 @@ SUBSCRIPTION_ATTRIBUTES: Final[Mapping[Path, Type]] = {
     ("filter", "projectIds"): Type.TEXT,
     ("filter", "faultTypes"): Type.TEXT,
     ("filter", "minSeverity"): Type.WORD,
+    ("_links", "self", "href"): Type.TEXT,
 }
 
 ONE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {

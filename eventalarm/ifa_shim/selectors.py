@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from eventalarm.ifa_shim.filters import BadFilter
+from eventalarm.ifa_shim.filters import ALARM_ATTRIBUTES, BadFilter, Path
 
-# What a resource always has: it cannot be left out.
-MANDATORY: Final = frozenset(
-    {
-        *("id", "managedObjectId", "alarmRaisedTime", "ackState", "perceivedSeverity", "eventTime"),
-        *("eventType", "probableCause", "isRootCause", "_links"),
-    }
-)
-OPTIONAL: Final = frozenset(
-    {
-        *("rootCauseFaultyResource", "alarmChangedTime", "alarmClearedTime", "alarmAcknowledgedTime"),
-        *("faultType", "correlatedAlarmIds", "faultDetails"),
-    }
-)
-# What exclude_default leaves out: the attributes that can be long.
-BY_DEFAULT: Final = frozenset({"correlatedAlarmIds", "faultDetails"})
+# The complex attributes that may be absent: no others can be left out. Simple ones cost nothing, and
+# rootCauseFaultyResource must be there whenever the resource is known.
+OPTIONAL: Final = frozenset({"correlatedAlarmIds", "faultDetails"})
 SELECTORS: Final = ("all_fields", "fields", "exclude_fields", "exclude_default")
+# Each path that leads to an attribute, or to one that holds attributes.
+LINKS: Final = (("_links", "self"), ("_links", "objectInstance"))
+PATHS: Final = frozenset(
+    path[:depth] for path in (*ALARM_ATTRIBUTES, *LINKS) for depth in range(1, len(path) + 1)
+)
+# Its details are mandatory (SOL003 clause 7.5.2.4).
+MAINTENANCE: Final = "NFVI_OAM_VIRTUALISED_RESOURCE_STATE_CHANGE"
 
 
 def excluded(parameters: Mapping[str, str]) -> frozenset[str]:
@@ -33,22 +28,23 @@ def excluded(parameters: Mapping[str, str]) -> frozenset[str]:
     given = {name for name in SELECTORS if name in parameters}
     if len(given) > 1 and given != {"fields", "exclude_default"}:
         raise BadFilter(f"{', '.join(sorted(given))} cannot be combined")
-    kept = _names(parameters.get("fields", ""))
     if "exclude_fields" in given:
-        return _names(parameters["exclude_fields"]) - MANDATORY
-    if "exclude_default" in given:
-        return BY_DEFAULT - kept
-    return OPTIONAL - kept if "fields" in given else frozenset()
+        return OPTIONAL & {path[0] for path in _paths(parameters["exclude_fields"]) if len(path) == 1}
+    if given & {"fields", "exclude_default"}:
+        return OPTIONAL - {path[0] for path in _paths(parameters.get("fields", ""))}
+    return frozenset()
 
 
-def _names(text: str) -> frozenset[str]:
-    names = frozenset(part.partition("/")[0] for part in text.split(",") if part)
-    unknown = names - MANDATORY - OPTIONAL
+def _paths(text: str) -> set[Path]:
+    paths = {tuple(part.split("/")) for part in text.split(",") if part}
+    unknown = sorted("/".join(path) for path in paths - PATHS)
     if unknown:
-        raise BadFilter(f"no such attribute: {', '.join(sorted(unknown))[:80]}")
-    return names
+        raise BadFilter(f"no such attribute: {', '.join(unknown)[:80]}")
+    return paths
 
 
 def select(resource: Mapping[str, Any], left_out: frozenset[str]) -> dict[str, Any]:
     """Return *resource* without the attributes *left_out*."""
+    if resource.get("faultType") == MAINTENANCE:
+        left_out -= {"faultDetails"}
     return {name: value for name, value in resource.items() if name not in left_out}

@@ -253,7 +253,7 @@ def test_attribute_filters(lite: IfaApi, text: str, expected: list[str]) -> None
         *("filter=(gt,perceivedSeverity,MINOR)", "filter=(eq,eventTime,today)", "filter=(eq,id,x);;"),
         *("filter=(eq,isRootCause,maybe)", "filter=(eq,id,'x)", "filter=(eq,id,x)&filter=(eq,id,y)"),
         *("nextpage_opaque_marker=xyz", "nextpage_opaque_marker=WzksbnVsbF0", "all_projects=perhaps"),
-        *("fields=faultType&all_fields", "exclude_fields=nothing"),
+        *("fields=faultType&all_fields", "exclude_fields=nothing", "fields=rootCauseFaultyResource/x"),
     ],
 )
 def test_what_cannot_be_understood_is_400(lite: IfaApi, query: str) -> None:
@@ -267,14 +267,50 @@ def test_what_cannot_be_understood_is_400_in_ifa_too(lite: IfaApi, query: str) -
     assert lite.get(f"{IFA}?{query}").status_code == 400
 
 
-def test_selectors(lite: IfaApi) -> None:
-    lite.alarm(bound("vm-1"))
+@pytest.mark.parametrize(
+    ("query", "missing"),
+    [
+        ("all_fields", set()),
+        ("exclude_default", {"correlatedAlarmIds", "faultDetails"}),
+        ("exclude_default&fields=faultDetails", {"correlatedAlarmIds"}),
+        ("fields=faultType", {"correlatedAlarmIds", "faultDetails"}),
+        ("fields=rootCauseFaultyResource/faultyResourceType", {"correlatedAlarmIds", "faultDetails"}),
+        ("fields=faultDetails", {"correlatedAlarmIds"}),
+        ("exclude_fields=faultDetails", {"faultDetails"}),
+        ("exclude_fields=faultType,id,alarmChangedTime,alarmAcknowledgedTime", set()),
+        ("exclude_fields=rootCauseFaultyResource", set()),
+        ("exclude_fields=rootCauseFaultyResource/faultyResource/vimConnectionId", set()),
+    ],
+)
+def test_selectors_leave_out_nothing_but_complex_optional_attributes(
+    lite: IfaApi, query: str, missing: set[str]
+) -> None:
+    alarm_id = lite.alarm(bound("vm-1"), ok_actions=["http://ok"])
     lite.engine.process(fault("vm-1"))
-    assert "faultDetails" in lite.get(f"{FAULTS}?all_fields").json[0]
-    assert "faultDetails" not in lite.get(f"{FAULTS}?exclude_default").json[0]
-    assert "faultType" not in lite.get(f"{FAULTS}?exclude_fields=faultType,id").json[0]
-    chosen = lite.get(f"{FAULTS}?fields=faultType").json[0]
-    assert ("faultType" in chosen, "faultDetails" in chosen) == (True, False)
+    lite.engine.process(fault("vm-1", state="active"))
+    acknowledge = {"ackState": "ACKNOWLEDGED"}
+    lite.call("PATCH", f"{FAULTS}/{alarm_id}", body=acknowledge, headers=MERGE)
+    (whole,) = lite.get(FAULTS).json
+    assert {"faultType", "alarmChangedTime", "alarmAcknowledgedTime", "rootCauseFaultyResource"} <= set(whole)
+    (chosen,) = lite.get(f"{FAULTS}?{query}").json
+    assert chosen == {name: value for name, value in whole.items() if name not in missing}
+
+
+def test_every_answer_tells_the_version(lite: IfaApi) -> None:
+    for method, path, headers in (
+        ("GET", FAULTS, {}),
+        ("GET", f"{FAULTS}?filter=bad", {}),
+        ("GET", f"{FAULTS}/nothing", {}),
+        ("PUT", FAULTS, {}),
+        ("GET", "/vnffm/v1/nothing", {}),
+        ("GET", "/vnffm/api_versions", {}),
+        ("GET", FAULTS, {"Version": "9.0.0"}),
+        ("GET", FAULTS, {"Accept": "text/plain"}),
+        ("GET", FAULTS, {"X-Project-Id": ""}),
+    ):
+        answer = lite.call(method, path, headers=headers)
+        assert answer.headers["version"] == "1.3.0", (method, path, answer.status_code)
+    assert lite.get(f"{FAULTS}/nothing", headers={"Version": "1.2.0"}).headers["version"] == "1.2.0"
 
 
 def test_paging_shows_everything_once(opened: storage.Database) -> None:
@@ -471,7 +507,12 @@ def test_subscriptions(api: IfaApi, webhook_sink: WebhookSink) -> None:
     assert api.get(path).json == made.json
     right = "(eq,filter/perceivedSeverities,CRITICAL)"
     assert len(api.get(SUBSCRIPTIONS, filter=right).json) == 1
-    assert api.get(SUBSCRIPTIONS, filter="(eq,callbackUri,x)").json == []
+    products = "filter/vnfInstanceSubscriptionFilter/vnfProductsFromProviders"
+    for attribute in (
+        *("callbackUri", "_links/self/href", "filter/vnfInstanceSubscriptionFilter/vnfInstanceIds"),
+        *(f"{products}/vnfProvider", f"{products}/vnfProducts/versions/vnfdVersions"),
+    ):
+        assert api.get(SUBSCRIPTIONS, filter=f"(eq,{attribute},x)").json == []
     assert [api.call("DELETE", path).status_code for _ in range(2)] == [204, 404]
 
 

@@ -24,11 +24,15 @@ DEFAULT_VERSION: Final = "1.3.0"
 # Of the published versions; what they changed is optional on the wire and nothing that we answer or accept.
 VERSIONS: Final = ("1.2.0", DEFAULT_VERSION, *(f"1.{minor}.0" for minor in range(4, 11)))
 VERSION: Final = re2.compile(r"(\d+\.\d+\.\d+)(-impl:\S+)?")
-ROOT: Final = "/vnffm/v1"
+PREFIX: Final = "/vnffm"
+ROOT: Final = f"{PREFIX}/v1"
 
 
 class Versions:
-    """Falcon middleware: the header ``Version`` of SOL013 clause 9.3, on every resource but api_versions."""
+    """Falcon middleware: the header ``Version`` of SOL013 clause 9.3.
+
+    Checked on every resource but api_versions, answered with everything, errors too.
+    """
 
     def __init__(self, required: bool) -> None:
         self._required = required
@@ -51,6 +55,13 @@ class Versions:
         if match[1] not in VERSIONS:
             raise falcon.HTTPNotAcceptable(description=f"Version can be {', '.join(VERSIONS)}")
         resp.set_header("Version", match[1])
+
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, resource: object, req_succeeded: bool
+    ) -> None:
+        """Tell which version an answer is of that did not come from a resource in the one asked for."""
+        if req.path.startswith(f"{PREFIX}/") and resp.get_header("Version") is None:
+            resp.set_header("Version", DEFAULT_VERSION)
 
 
 class ApiVersions:
