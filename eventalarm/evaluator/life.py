@@ -11,6 +11,8 @@ from eventalarm.evaluator.expression import Test
 from eventalarm.evaluator.query import Anchor, Anchors, Moment, Part, Verdict, watches
 from eventalarm.model import FAULT_SEVERITIES, Event
 
+EVENT_TYPE: Final = "event_type"
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class About:
@@ -125,10 +127,15 @@ class Life:
     def managed_object(self, event: Event) -> str | None:
         """Return what the occurrence is told apart by: the traits of ``group_by``, else the resource.
 
-        Several traits are joined by slashes, each percent-encoded; an absent one is empty.
+        Several traits are joined by slashes, each percent-encoded; an absent one is empty. ``event_type`` is
+        the event's type unless it has a trait of that name.
         """
         if len(self.group_by) == 1:
-            return event.first_trait(self.group_by)
+            return _value(event, self.group_by[0])
         if self.group_by:
-            return "/".join(urllib.parse.quote(event.first_trait((name,)), safe="") for name in self.group_by)
+            return "/".join(urllib.parse.quote(_value(event, name), safe="") for name in self.group_by)
         return self.about[0].resource_id if self.about else None
+
+
+def _value(event: Event, name: str) -> str:
+    return event.first_trait((name,)) or (event.event_type if name == EVENT_TYPE else "")

@@ -24,41 +24,101 @@ SERVICE = {"X-Project-Id": ADMINS, "X-User-Id": "inspector", "X-Roles": "service
 TOPICS = "notifications,versioned_notifications"
 
 # What the pages of the scenarios tell the administrator to create.
-HOST_RULE = {
-    "event_type": ["compute.host.*", "service.update"],
+HOST_RULE: dict[str, Any] = {
+    "event_type": ["compute.host.down", "compute.host.up", "service.update"],
     "query": {
         "or": [
-            {"field": "traits.status", "value": "down"},
-            {"field": "traits.forced_down", "value": "True"},
+            {
+                "and": [
+                    {"field": "event_type", "value": "compute.host.down"},
+                    {"field": "traits.status", "value": "down"},
+                    {"field": "traits.instance_id", "op": "exists", "value": False},
+                ]
+            },
+            {
+                "and": [
+                    {"field": "traits.binary", "value": "nova-compute"},
+                    {"field": "traits.forced_down", "value": "True"},
+                ]
+            },
         ]
     },
     "clear": {
         "query": {
             "or": [
-                {"field": "traits.status", "value": "up"},
-                {"field": "traits.forced_down", "value": "False"},
+                {
+                    "and": [
+                        {"field": "traits.status", "value": "up"},
+                        {"field": "traits.instance_id", "op": "exists", "value": False},
+                    ]
+                },
+                {
+                    "and": [
+                        {"field": "traits.binary", "value": "nova-compute"},
+                        {"field": "traits.forced_down", "value": "False"},
+                    ]
+                },
             ]
         }
     },
-    "group_by": ["hostname"],
+    "group_by": ["hostname", "service_id"],
 }
 # ... and the owner of a server.
-SERVER_RULE = {
-    "event_type": ["compute.host.*", "compute.instance.update"],
+SERVER_RULE: dict[str, Any] = {
+    "event_type": ["compute.host.down", "compute.host.up", "compute.instance.update"],
     "query": {
-        "or": [{"field": "traits.status", "value": "down"}, {"field": "traits.state", "value": "error"}]
+        "or": [
+            {
+                "and": [
+                    {"field": "event_type", "value": "compute.host.down"},
+                    {"field": "traits.status", "value": "down"},
+                    {"field": "traits.instance_id", "op": "exists", "value": True},
+                ]
+            },
+            {
+                "and": [
+                    {"field": "event_type", "value": "compute.instance.update"},
+                    {"field": "traits.state", "value": "error"},
+                ]
+            },
+        ]
     },
     "clear": {
         "query": {
-            "or": [{"field": "traits.status", "value": "up"}, {"field": "traits.state", "value": "active"}]
+            "or": [
+                {
+                    "and": [
+                        {"field": "event_type", "value": "compute.host.up"},
+                        {"field": "traits.status", "value": "up"},
+                    ]
+                },
+                {
+                    "and": [
+                        {"field": "event_type", "value": "compute.instance.update"},
+                        {"field": "traits.state", "value": "active"},
+                        {"field": "traits.old_state", "op": "exists", "value": True},
+                        {"field": "traits.old_state", "op": "ne", "value": "active"},
+                    ]
+                },
+            ]
         }
     },
+    "group_by": ["instance_id", "hostname"],
 }
-MAINTENANCE_RULE = {
+MAINTENANCE_RULE: dict[str, Any] = {
     "event_type": "maintenance.scheduled",
-    "query": [{"field": "traits.state", "op": "ne", "value": "MAINTENANCE_COMPLETE"}],
+    "query": [
+        {"field": "traits.state", "op": "exists", "value": True},
+        {"field": "traits.state", "op": "ne", "value": "MAINTENANCE_COMPLETE"},
+    ],
     "clear": {"query": [{"field": "traits.state", "value": "MAINTENANCE_COMPLETE"}]},
     "group_by": ["session_id"],
+}
+MAINTENANCE_HOST_RULE: dict[str, Any] = {
+    "event_type": "maintenance.host",
+    "query": [{"field": "traits.state", "value": "IN_MAINTENANCE"}],
+    "clear": {"query": [{"field": "traits.state", "value": "MAINTENANCE_COMPLETE"}]},
+    "group_by": ["host", "session_id"],
 }
 
 
@@ -102,7 +162,7 @@ class Doctor:
         """Insert one alarm for each path and project of *owners*; return the alarms' ids by path."""
         rows = {
             path: alarm_row(
-                rule=dict(rule) | ({"resource_id": path} if "group_by" not in rule else {}),
+                rule=dict(rule) | ({"resource_id": path} if rule is SERVER_RULE else {}),
                 type="notification",
                 project_id=project,
                 name=path,

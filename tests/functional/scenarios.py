@@ -43,14 +43,16 @@ def command(text: str) -> dict[str, list[str]]:
 class Scenario:
     """One page, played: its alarm on a real database, what is said as converter or ingest API read it."""
 
-    def __init__(self, path: pathlib.Path, database: Database, converter: Converter) -> None:
+    def __init__(
+        self, path: pathlib.Path, database: Database, converter: Converter, rule: JSONDict | None = None
+    ) -> None:
         self.blocks = blocks(path)
         self._converter = converter
         options = command(self.blocks["command"])
         self._engine = EngineHarness(database, infrastructure_projects=["admins"])
         row = alarm_row(
             ALARM,
-            rule=json.loads(self.blocks["rule.json"]),
+            rule=rule or json.loads(self.blocks["rule.json"]),
             type="notification",
             name=options["--name"][0],
             severity=options.get("--severity", ["low"])[0],
@@ -64,8 +66,12 @@ class Scenario:
 
     def webhooks(self, name: str) -> list[JSONDict]:
         """Say what the block *name* says and return the bodies of the webhooks that it causes."""
+        return self.told(json.loads(self.blocks[name]))
+
+    def told(self, said: Any) -> list[JSONDict]:
+        """Say a report or a notification and return the bodies of the webhooks that it causes."""
         before = len(self._engine.sent)
-        self._engine.process(self._event(json.loads(self.blocks[name])))
+        self._engine.process(self._event(said))
         return [
             one.notification.body()
             for transition in self._engine.sent[before:]

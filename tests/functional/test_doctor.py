@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.functional.conftest import _supply
-from tests.functional.doctor import ADMINS, HOST_RULE, MAINTENANCE_RULE, SERVER_RULE, Doctor, described
+from tests.functional.doctor import (
+    ADMINS,
+    HOST_RULE,
+    MAINTENANCE_HOST_RULE,
+    MAINTENANCE_RULE,
+    SERVER_RULE,
+    Doctor,
+    described,
+)
 from tests.functional.helpers import Process, WebhookSink, wait_until
 from tests.functional.ingest_api import report
 from tests.functional.services import RabbitMQ
@@ -110,13 +118,7 @@ def test_maintenance(doctor: Doctor) -> None:
     session, host = str(uuid.uuid4()), "compute-maintained"
     projects = {"m-a": "project-ma", "m-b": "project-mb"}
     doctor.watch(MAINTENANCE_RULE, projects | {"m-other": "project-mc"}, repeat_actions=True)
-    host_rule = {
-        "event_type": "maintenance.host",
-        "query": [{"field": "traits.state", "value": "IN_MAINTENANCE"}],
-        "clear": {"query": [{"field": "traits.state", "value": "MAINTENANCE_COMPLETE"}]},
-        "group_by": ["host"],
-    }
-    doctor.watch(host_rule, {"m-admin": ADMINS, "m-nosy": "project-ma"})
+    doctor.watch(MAINTENANCE_HOST_RULE, {"m-admin": ADMINS, "m-nosy": "project-ma"})
     for number, state in enumerate(STEPS, 1):
         if state == "PLANNED_MAINTENANCE":
             doctor.tell("maintenance.host", host=host, session_id=session, state="IN_MAINTENANCE")

@@ -31,7 +31,7 @@ def test_the_webhook_that_the_page_shows_arrives(
         create_schemas(database)
         played = Scenario(path, database, converter)
         (raised,) = played.webhooks(way)
-        (cleared,) = played.webhooks("recovery")
+        (cleared,) = played.webhooks(way.replace("fault", "recovery"))
         database.dispose()
         if way == "fault":
             assert masked(raised) == masked(json.loads(played.blocks["webhook"]))
