@@ -322,19 +322,44 @@ DELIVERY_OPTS: list[Any] = [
         min=0.0,
         help="Longest wait, in seconds, that a consumer may ask for with Retry-After.",
     ),
-    cfg.IntOpt("concurrency", default=200, min=1, help="Calls under way at once in one process."),
+    cfg.IntOpt(
+        "concurrency",
+        default=400,
+        min=1,
+        help="Calls under way at once in one process. A project may have as many as are still free, so that "
+        "it leaves half of them to others, two projects leave a third, and so on; a quarter is kept for "
+        "destinations whose last call was prompt.",
+    ),
     cfg.IntOpt(
         "concurrency_per_destination",
         default=16,
         min=1,
-        help="Calls under way at once to one destination (scheme, host and port) from one process, so that a "
-        "slow one leaves room for the others.",
+        help="Calls of one project under way at once to one destination (scheme, host and port) from one "
+        "process, so that a slow one leaves room for the others. All projects together have up to four times "
+        "as many.",
     ),
     cfg.IntOpt(
         "max_in_memory",
         default=10000,
         min=1,
-        help="Deliveries that one process holds in memory; what is beyond waits in the database.",
+        help="Deliveries that one process holds in memory; what is beyond waits in the database. A project "
+        "may hold as many as are still free.",
+    ),
+    cfg.IntOpt(
+        "max_in_memory_bytes",
+        default=128 * 1024 * 1024,
+        min=1024 * 1024,
+        help="Bytes that the events and notifications of these deliveries may take in memory, roughly, and "
+        "again those that are being sent; an event counts once, however many deliveries tell of it. A "
+        "project may hold as many as are still free.",
+    ),
+    cfg.IntOpt(
+        "max_losses",
+        default=3,
+        min=2,
+        help="Processes that may end, or lose their lease, while they send a delivery, before it is given "
+        "up. From the first loss on it is marked in the database before it is sent, and from the second "
+        "on it is sent with no other such beside it, so that what ends processes is found.",
     ),
     cfg.FloatOpt(
         "lease",
@@ -368,9 +393,36 @@ DELIVERY_OPTS: list[Any] = [
     ),
     cfg.IntOpt(
         "plugin_threads",
-        default=8,
+        default=16,
         min=1,
-        help="Threads for each action scheme that an aodh.notifier plugin serves.",
+        help="Threads for each action scheme that an aodh.notifier plugin serves. One project uses half of "
+        "them at most.",
+    ),
+    cfg.IntOpt(
+        "lookup_threads",
+        default=64,
+        min=4,
+        help="Threads that look up host names. A name server that does not answer holds one for each name. A "
+        "project may use as many as are still free, and a quarter is kept for names that resolved before.",
+    ),
+    cfg.FloatOpt(
+        "lookup_timeout",
+        default=3.0,
+        min=0.01,
+        help="Seconds to wait for a host name, beside the other timeouts. Then the last good answer is used, "
+        "if there is one.",
+    ),
+    cfg.FloatOpt(
+        "lookup_failure_ttl",
+        default=5.0,
+        min=0.0,
+        help="Seconds for which a host name that could not be resolved is not looked up again.",
+    ),
+    cfg.FloatOpt(
+        "lookup_keep",
+        default=3600.0,
+        min=0.0,
+        help="Seconds for which the last good answer is used while name servers do not answer.",
     ),
     cfg.IntOpt(
         "max_response_size",

@@ -69,7 +69,8 @@ class DeliveryError(EventAlarmError):
     """One attempt to call an action failed.
 
     ``reason`` is a short label, ``status`` the HTTP status if there was one, ``retry_after`` seconds the
-    consumer asked us to wait, ``permanent`` tells that another attempt cannot help.
+    consumer asked us to wait, ``permanent`` tells that another attempt cannot help. Without ``attempted`` we
+    never got as far as the consumer, for want of something that all share: that is not an attempt.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class DeliveryError(EventAlarmError):
         status: int | None = None,
         retry_after: float | None = None,
         permanent: bool = False,
+        attempted: bool = True,
     ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
@@ -87,3 +89,4 @@ class DeliveryError(EventAlarmError):
         self.status = status
         self.retry_after = retry_after
         self.permanent = permanent
+        self.attempted = attempted

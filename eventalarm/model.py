@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import datetime
 import enum
+import json
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -122,6 +123,7 @@ class Event:
     """
 
     __slots__ = (
+        "_json",
         "_longest",
         "_raw",
         "_values",
@@ -134,6 +136,7 @@ class Event:
 
     def __init__(self, body: JSONDict, longest: int = DEFAULT_LIMITS.text) -> None:
         self.body = body
+        self._json = ""
         self._longest = longest
         self.message_id: str = body["message_id"]
         self.event_type: str = body["event_type"]
@@ -238,6 +241,12 @@ class Event:
             return min(parse_time(self.body.get("generated")), received)
         except ValueError:
             return received
+
+    def json(self) -> str:
+        """Return the body as JSON, encoded when first asked for."""
+        if not self._json:
+            self._json = json.dumps(self.body)
+        return self._json
 
     def __repr__(self) -> str:
         return f"<Event {self.message_id} {self.event_type}>"
@@ -356,7 +365,11 @@ class Transition:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Notification:
-    """What a consumer is told: the fields of Aodh's webhook body, in Aodh's order."""
+    """What a consumer is told: the fields of Aodh's webhook body, in Aodh's order.
+
+    ``event_json`` is ``reason_data["event"]`` as JSON, one text for all notifications of the event; it is
+    empty where the event was never encoded.
+    """
 
     alarm_name: str
     alarm_id: str
@@ -365,6 +378,7 @@ class Notification:
     current: str
     reason: str
     reason_data: JSONDict
+    event_json: str = dataclasses.field(default="", compare=False)
 
     def body(self) -> JSONDict:
         """Return the webhook body (Aodh ``notifier/rest.py``)."""
@@ -378,6 +392,18 @@ class Notification:
             "reason_data": self.reason_data,
         }
 
+    def encoded(self) -> bytes:
+        """Return the body as JSON; the event, which may be large, is not encoded again."""
+        if not self.event_json:
+            return json.dumps(self.body()).encode()
+        told = {**self.body(), "reason_data": None}
+        data = dict.fromkeys(self.reason_data) | {
+            name: value for name, value in self.reason_data.items() if name != "event"
+        }
+        before, after = json.dumps(data).split('"event": null', 1)
+        head = json.dumps(told).removesuffix("null}")
+        return f'{head}{before}"event": {self.event_json}{after}}}'.encode()
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Delivery:
@@ -385,7 +411,8 @@ class Delivery:
 
     ``order_key`` is shared by the deliveries of one alarm to one action: they leave in order of ``seq``.
     ``attempts`` counts finished attempts. What goes to a subscriber of the IFA API has its
-    ``subscription_id``, and the ``body`` to send instead of the notification's.
+    ``subscription_id``, and the ``body`` to send instead of the notification's. ``losses`` counts how often a
+    process ended, or lost its lease, while it held this delivery and may have been sending it.
     """
 
     delivery_id: str
@@ -399,6 +426,12 @@ class Delivery:
     seq: int = 0
     subscription_id: str = ""
     body: str = ""
+    losses: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the texts that it sends."""
+        return len(self.body) or len(self.notification.event_json)
 
 
 class DeliveryState(enum.StrEnum):

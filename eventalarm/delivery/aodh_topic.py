@@ -21,7 +21,8 @@ class AodhTopicSender:
 
     def __init__(self, publish: Publish, options: DeliveryOptions) -> None:
         self._publish = publish
-        self._destination = Destination("aodh-notifier", "", 0, options.plugin_threads)
+        threads = options.plugin_threads
+        self._destination = Destination("aodh-notifier", "", 0, max(1, threads // 2), threads)
         self._threads = Threads("aodh-notifier", options.plugin_threads, options.total_timeout)
 
     def destination(self, delivery: Delivery) -> Destination:

@@ -40,6 +40,11 @@ class Attempt:
 
     async def __call__(self, delivery: Delivery) -> DeliveryResult:
         """Send *delivery* once; never raises, a sender's bug is a failed attempt too (G6)."""
+        lost = retry.lost(delivery, self._options)
+        if lost is not None:
+            self._metrics.count("deliveries", result="given_up")
+            self._given_up.report(delivery, lost.attempts, lost.error)
+            return lost
         try:
             status = await self._sender.send(delivery)
         except DeliveryError as exc:

@@ -74,6 +74,7 @@ def to_deliveries(transition: Transition, make_id: Callable[[], str]) -> list[De
             managed_object=transition.managed_object,
             raised=transition.raised_count,
         ),
+        event_json=transition.event.json() if transition.actions else "",
     )
     return [
         Delivery(

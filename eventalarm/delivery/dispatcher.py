@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import datetime
 import random
@@ -20,6 +19,7 @@ from eventalarm.delivery.attempt import Attempt
 from eventalarm.delivery.lanes import Lanes, Parcel
 from eventalarm.delivery.lease import SPREAD, Lease, between_looks, term
 from eventalarm.delivery.loops import repeat
+from eventalarm.delivery.names import PROJECT
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.packing import Packing
 from eventalarm.delivery.packs import Packs
@@ -37,7 +37,6 @@ LOG = log.getLogger(__name__)
 PROMPT: Final = 1.0
 CLAIM: Final = 500
 DATABASE_THREADS: Final = 4
-RESOLVER_THREADS: Final = 64
 MOST_AVOIDED: Final = 50
 LAST_WORDS: Final = 5.0
 SLOWEST_RETRY: Final = 2.0
@@ -80,7 +79,7 @@ class Dispatcher:
         self._lease = Lease(self._term)
         looks = max(between_looks(options.poll_interval), self._term / 3)
         self._watch: RenewalWatch[str] = RenewalWatch(self._term, looks)
-        self._lanes = Lanes(options.max_in_memory, options.concurrency)
+        self._lanes = Lanes(options.max_in_memory, options.concurrency, options.max_in_memory_bytes)
         self._threads = Threads("outbox", DATABASE_THREADS)
         self._database = self._threads.run
         self._recorder = Recorder(
@@ -90,11 +89,14 @@ class Dispatcher:
             recorded=self._forget,
             claimed=self._accept,
             overflow_delay=2 * options.poll_interval,
+            free_bytes=self._lanes.held.free_bytes,
             monotonic=monotonic,
         )
         packs = options.pack_window > 0 and options.mode == "direct"
         self._packing = self._make_packing(options) if packs else None
-        self._overflowing: dict[Destination, str] = {}
+        # What has its share of memory: destinations of a project (and how actions begin there), and projects.
+        self._overflowing: dict[tuple[str, Destination], str] = {}
+        self._greedy: set[str] = set()
         self._strays: set[str] = set()
         self._looks = 0
         self._next_sweep = monotonic()
@@ -160,14 +162,10 @@ class Dispatcher:
 
     def _serve(self) -> None:
         self._loop = asyncio.new_event_loop()
-        # aiohttp resolves names here; a name is looked up once at a time, so a hung one costs one thread.
-        resolvers = concurrent.futures.ThreadPoolExecutor(RESOLVER_THREADS, "resolver")
-        self._loop.set_default_executor(resolvers)
         self._loop.call_soon(self._running.set)
         try:
             self._loop.run_until_complete(self._main())
         finally:
-            resolvers.shutdown(wait=False, cancel_futures=True)
             self._loop.close()
 
     async def _main(self) -> None:
@@ -232,9 +230,10 @@ class Dispatcher:
         limit = min(CLAIM, self._lanes.room())
         if owner is None or limit < 1:
             return min(pause, 0.1)
-        for destination in [d for d in self._overflowing if not self._lanes.full(d)]:
-            del self._overflowing[destination]
-        avoid = list(self._overflowing.values())[:MOST_AVOIDED]
+        self._greedy = {project for project in self._greedy if self._lanes.full(project)}
+        for place in [place for place in self._overflowing if not self._lanes.full(*place)]:
+            del self._overflowing[place]
+        avoid = [(project, start) for (project, _), start in self._overflowing.items()][:MOST_AVOIDED]
         orphans = self._lease.may_take_over(now)
         found = await self._database(
             self._outbox.claim,
@@ -244,6 +243,8 @@ class Dispatcher:
             ended=await self._ended(owner) if orphans else {},
             overlooked=now >= self._next_sweep,
             avoid=avoid,
+            avoid_projects=self._greedy,
+            max_bytes=self._lanes.held.free_bytes(),
         )
         if now >= self._next_sweep and len(found) < limit:
             self._next_sweep = now + self._options.lease
@@ -294,9 +295,18 @@ class Dispatcher:
                 taken += 1
             else:
                 self._recorder.give_back(owner, [item.delivery_id], later=True)
-                self._overflowing.setdefault(parcel.destination, action.start(item.action))
+                self._overflow(parcel)
         self._pump()
         return taken
+
+    def _overflow(self, parcel: Parcel) -> None:
+        """Remember for which project or destination there is no room, so that no more of them are claimed."""
+        project = parcel.delivery.project_id
+        if self._lanes.full(project):
+            self._greedy.add(project)
+        elif self._lanes.full(project, parcel.queue):
+            start = action.start(parcel.delivery.action)
+            self._overflowing.setdefault((project, parcel.queue), start)
 
     def _held_back(self, parcel: Parcel) -> bool:
         return self._packing is not None and self._packing.hold(parcel)
@@ -313,6 +323,7 @@ class Dispatcher:
     def _forget(self, parcels: Iterable[Parcel]) -> None:
         for parcel in parcels:
             self._lanes.forget(parcel)
+        self._pump()
 
     def _pump(self) -> None:
         """Start every call that may start now."""
@@ -325,10 +336,11 @@ class Dispatcher:
             call.add_done_callback(self._calls.discard)
 
     async def _call(self, parcel: Parcel) -> None:
+        PROJECT.set(parcel.delivery.project_id)
         started = self._monotonic()
         results: list[DeliveryResult] | None = []
         try:
-            if self._lease.holds(parcel.owner, started):
+            if await self._may_begin(parcel):
                 if parcel.more:
                     results = await self._attempt.of_pack(parcel.letters)
                 else:
@@ -346,6 +358,19 @@ class Dispatcher:
             for letter, result in zip(parcel.letters, results, strict=True):
                 self._recorder.add(Parcel(parcel.owner, letter, parcel.destination), result)
         self._pump()
+
+    async def _may_begin(self, parcel: Parcel) -> bool:
+        """Return True when the lease holds; what a process was lost with before is marked first."""
+        if not self._lease.holds(parcel.owner, self._monotonic()):
+            return False
+        if not any(letter.losses for letter in parcel.letters):
+            return True
+        ids = [letter.delivery_id for letter in parcel.letters]
+        try:
+            marked = await self._database(self._outbox.begin, parcel.owner, ids)
+        except Retryable:
+            return False
+        return marked and self._lease.holds(parcel.owner, self._monotonic())
 
 
 async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:

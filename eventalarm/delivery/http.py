@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import random
 import uuid
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ import yarl
 
 from eventalarm.delivery import action, retry
 from eventalarm.delivery.fence import FENCED, Fence
+from eventalarm.delivery.names import Names
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.ports import Destination
 from eventalarm.delivery.tls import TlsContexts
@@ -26,7 +26,6 @@ REQUEST_ID_HEADER = "x-openstack-request-id"
 HTTP_OK: Final = 200
 # Less than what common servers allow, since a POST on a connection that the server just closed is lost.
 KEEPALIVE = 1.5
-DNS_CACHE = 10
 
 SORTED_FIRST = (aiohttp.ClientSSLError, aiohttp.ClientConnectorDNSError)
 FAILURES: Final[tuple[tuple[Any, str, str], ...]] = (
@@ -51,7 +50,7 @@ def _request_id() -> str:
 class HttpSender:
     """One session for every webhook; concurrency is the dispatcher's business, not the pool's.
 
-    :param fence: the egress filter; by default that of the *options*.
+    :param fence: the egress filter; by default that of the *options*, as are the *names* of hosts.
     :raises InvalidOption: when Aodh's TLS options name files that cannot be used.
     """
 
@@ -62,12 +61,14 @@ class HttpSender:
         new_id: Callable[[], str] = _request_id,
         now: Callable[[], datetime.datetime] = _now,
         fence: Fence | None = None,
+        names: Names | None = None,
     ) -> None:
         self._options = options
         self._new_id = new_id
         self._now = now
         self._tls = TlsContexts(options.tls)
         self._fence = fence or Fence(options.deny_networks, options.allow_networks)
+        self._names = names or Names(options.names)
         self._session: aiohttp.ClientSession | None = None
 
     def destination(self, delivery: Delivery) -> Destination:
@@ -90,7 +91,8 @@ class HttpSender:
     ) -> int:
         """POST to *url* with further *headers*, and *content* as the body; as :meth:`send` otherwise."""
         if content is None:
-            content = json.dumps(delivery.notification.body()).encode()
+            content = delivery.notification.encoded()
+        await self._names.prepare(url.raw_host)
         try:
             async with self._opened().post(
                 url,
@@ -113,6 +115,7 @@ class HttpSender:
 
         :raises DeliveryError: for every other answer and for none.
         """
+        await self._names.prepare(url.raw_host)
         try:
             async with self._opened().post(
                 url, data=form, headers=headers, allow_redirects=False, ssl=self._context(url)
@@ -144,7 +147,8 @@ class HttpSender:
             connector = aiohttp.TCPConnector(
                 limit=0,
                 keepalive_timeout=KEEPALIVE,
-                ttl_dns_cache=DNS_CACHE,
+                resolver=self._names,
+                use_dns_cache=False,
                 socket_factory=self._fence.socket,
             )
             self._session = aiohttp.ClientSession(

@@ -24,6 +24,16 @@ class TlsOptions:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class NameOptions:
+    """Group ``[eventalarm_delivery]``, where each field is explained; times are in seconds."""
+
+    threads: int = 64
+    timeout: float = 3.0
+    failure_ttl: float = 5.0
+    keep: float = 3600.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class DeliveryOptions:
     """Group ``[eventalarm_delivery]``, where each field is explained; times are in seconds."""
 
@@ -34,12 +44,14 @@ class DeliveryOptions:
     retry_initial: float = 0.5
     retry_max: float = 60.0
     retry_after_max: float = 300.0
-    concurrency: int = 200
+    concurrency: int = 400
     concurrency_per_destination: int = 16
     max_in_memory: int = 10000
+    max_in_memory_bytes: int = 128 * 1024 * 1024
+    max_losses: int = 3
     lease: float = 6.0
     poll_interval: float = 1.0
-    plugin_threads: int = 8
+    plugin_threads: int = 16
     max_response_size: int = 65536
     pack_window: float = 0.0
     pack_limit: int = 100
@@ -47,6 +59,7 @@ class DeliveryOptions:
     allow_networks: tuple[Network, ...] = ()
     action_schemes: frozenset[str] | None = None
     tls: TlsOptions = TlsOptions()
+    names: NameOptions = NameOptions()
 
 
 def from_conf(conf: Any) -> DeliveryOptions:
@@ -55,7 +68,7 @@ def from_conf(conf: Any) -> DeliveryOptions:
     :raises InvalidOption: when a network of ``deny_networks`` or ``allow_networks`` cannot be read.
     """
     group = conf[DELIVERY_GROUP]
-    made = {"deny_networks", "allow_networks", "action_schemes", "tls"}
+    made = {"deny_networks", "allow_networks", "action_schemes", "tls", "names"}
     plain = {f.name for f in dataclasses.fields(DeliveryOptions)} - made
     return DeliveryOptions(
         **{name: group[name] for name in plain},
@@ -63,7 +76,14 @@ def from_conf(conf: Any) -> DeliveryOptions:
         allow_networks=networks("allow_networks", group.allow_networks),
         action_schemes=frozenset(scheme.lower() for scheme in group.action_schemes),
         tls=tls_options(conf),
+        names=name_options(conf),
     )
+
+
+def name_options(conf: Any) -> NameOptions:
+    """Read how host names are looked up."""
+    group = conf[DELIVERY_GROUP]
+    return NameOptions(**{f.name: group[f"lookup_{f.name}"] for f in dataclasses.fields(NameOptions)})
 
 
 def networks(option: str, texts: Iterable[str], group: str = DELIVERY_GROUP) -> tuple[Network, ...]:

@@ -51,7 +51,8 @@ class Packing:
 
     def hold(self, parcel: Parcel) -> bool:
         """Hold a parcel that just came in; False when it has to leave by itself, or there is no room."""
-        if not self._lanes.room():
+        project = parcel.delivery.project_id
+        if parcel.delivery.losses or self._lanes.full(project) or not self._lanes.held.fits(parcel.letters):
             return False
         held = self._packs.hold(parcel, self._monotonic())
         if held:

@@ -38,6 +38,14 @@ class PackedNotification(Notification):
             "packed": [{"delivery_id": one.delivery_id, **one.notification.body()} for one in self.letters]
         }
 
+    def encoded(self) -> bytes:
+        """Return the body as JSON."""
+        each = (
+            b'{"delivery_id": "%s", %s' % (one.delivery_id.encode(), one.notification.encoded()[1:])
+            for one in self.letters
+        )
+        return b'{"packed": [%s]}' % b", ".join(each)
+
 
 def pack(letters: Sequence[Delivery]) -> Delivery:
     """Return the one delivery that carries *letters*; the same letters always have the same pack id."""

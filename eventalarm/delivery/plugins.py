@@ -48,7 +48,8 @@ class PluginSender:
 
     def destination(self, delivery: Delivery) -> Destination:
         """Return the scheme: its threads are what its deliveries share."""
-        return Destination(action.scheme(delivery.action), "", 0, self._options.plugin_threads)
+        threads = self._options.plugin_threads
+        return Destination(action.scheme(delivery.action), "", 0, max(1, threads // 2), threads)
 
     async def send(self, delivery: Delivery) -> None:
         """Let the plugin notify.

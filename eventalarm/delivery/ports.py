@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from eventalarm.model import Delivery
+
+# One destination takes so many times its limit from all projects together.
+TOGETHER: Final = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Destination:
-    """Who shares one fate: deliveries to one destination wait for each other, never for other ones.
+    """Who shares one fate: a project's deliveries to one destination wait for each other, never for others.
 
-    ``limit`` is how many calls may be under way to it at once.
+    ``limit`` is how many calls of one project may be under way to it at once, ``total`` how many of all
+    projects; by default four times as many.
     """
 
     scheme: str
     host: str
     port: int
     limit: int
+    total: int = 0
+
+    def __post_init__(self) -> None:
+        """Fill in the default."""
+        if not self.total:
+            object.__setattr__(self, "total", TOGETHER * self.limit)
 
 
 class Sender(Protocol):

@@ -48,6 +48,7 @@ class Recorder:
         recorded: Recorded,
         claimed: Claimed,
         overflow_delay: float,
+        free_bytes: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
@@ -56,6 +57,7 @@ class Recorder:
         self._recorded = recorded
         self._claimed = claimed
         self._overflow_delay = overflow_delay
+        self._free_bytes = free_bytes
         self._monotonic = monotonic
         self._results: list[tuple[Parcel, DeliveryResult]] = []
         self._returns: dict[tuple[str, bool], set[str]] = defaultdict(set)
@@ -68,7 +70,12 @@ class Recorder:
         """Keep the result of an attempt."""
         self._results.append((parcel, result))
         self._work.set()
-        if len(self._results) >= BATCH or parcel.delivery.order_key in self._awaited:
+        # What was suspected of ending processes must be cleared before another one is tried.
+        if (
+            parcel.delivery.losses
+            or len(self._results) >= BATCH
+            or parcel.delivery.order_key in self._awaited
+        ):
             self._urgent.set()
 
     def give_back(self, owner: str, delivery_ids: Iterable[str], *, later: bool = False) -> None:
@@ -162,7 +169,7 @@ class Recorder:
             return
         keys = set(sorted(self._keys)[:BATCH])
         if keys:
-            claimed = await self._run(self._outbox.claim_next, owner, keys)
+            claimed = await self._run(self._outbox.claim_next, owner, keys, self._free_bytes())
             self._keys -= keys
             for item in claimed:
                 self._awaited.pop(item.order_key, None)

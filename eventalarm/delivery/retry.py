@@ -21,6 +21,8 @@ from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState
 PERMANENT_STATUSES: Final = frozenset({301, 308, 400, 405, 410, 411, 413, 414, 415, 422, 431, 501})
 LONGEST_ERROR: Final = 300
 MOST_DOUBLINGS: Final = 32
+# Seconds after which it is tried again where we were too busy for an attempt.
+BUSY_PAUSE: Final = 1.0
 
 Uniform = Callable[[float, float], float]
 
@@ -39,8 +41,13 @@ def failed(
 
     The wait is exponential with full jitter; a consumer's Retry-After lengthens it up to ``retry_after_max``.
     """
-    attempts = delivery.attempts + 1
     text = str(error)[:LONGEST_ERROR]
+    if not error.attempted:
+        wait = uniform(BUSY_PAUSE / 2, BUSY_PAUSE)
+        return DeliveryResult(
+            delivery.delivery_id, DeliveryState.PENDING, delivery.attempts, error=text, retry_in=wait
+        )
+    attempts = delivery.attempts + 1
     if error.permanent or attempts >= options.max_attempts:
         return DeliveryResult(delivery.delivery_id, DeliveryState.FAILED, attempts, error.status, text)
     wait = backoff(attempts, options.retry_initial, options.retry_max, uniform)
@@ -49,6 +56,14 @@ def failed(
     return DeliveryResult(
         delivery.delivery_id, DeliveryState.PENDING, attempts, error.status, text, retry_in=wait
     )
+
+
+def lost(delivery: Delivery, options: DeliveryOptions) -> DeliveryResult | None:
+    """Return the end of a delivery whose attempts ended processes too often; None for all others."""
+    if delivery.losses < options.max_losses and delivery.attempts < options.max_attempts:
+        return None
+    text = f"lost: {delivery.losses} processes ended, or lost their lease, while they held it"
+    return DeliveryResult(delivery.delivery_id, DeliveryState.FAILED, delivery.attempts, None, text)
 
 
 def backoff(attempts: int, initial: float, longest: float, uniform: Uniform) -> float:

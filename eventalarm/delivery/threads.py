@@ -36,13 +36,16 @@ class Threads:
     async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Return what the call returned, or raise what it raised.
 
-        :raises DeliveryError: ``timeout`` when it did not end in time, ``busy`` when no place became free.
+        :raises DeliveryError: ``timeout`` when it did not end in time; ``busy``, which is not an attempt,
+            when no place became free.
         """
         try:
             async with asyncio.timeout(self._timeout):
                 await self._places.acquire()
         except TimeoutError as exc:
-            raise DeliveryError("busy", f"calls that do not end hold every thread of {self._name}") from exc
+            raise DeliveryError(
+                "busy", f"calls that do not end hold every thread of {self._name}", attempted=False
+            ) from exc
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
 

@@ -46,7 +46,9 @@ def write(
         connection.execute(done, execution_options=UNLIKE_ANY_OTHER)
     if retries:
         due = {r.delivery_id: now + datetime.timedelta(seconds=r.retry_in) for r in retries}
-        columns = {"owner": None, "next_attempt_at": _each(delivery.c.next_attempt_at, due)}
+        columns: dict[str, Any] = {"owner": None, "next_attempt_at": _each(delivery.c.next_attempt_at, due)}
+        # The process outlived the attempt: this is not what ends processes.
+        columns |= {"losses": 0, "started": None}
         again = _update(worker_ids, retries).values(columns)
         connection.execute(again, execution_options=UNLIKE_ANY_OTHER)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -19,6 +19,16 @@ _NOTIFIED: Final = (
     *("alarm_name", "severity", "previous", "current", "reason", "event", "event_id"),
     *("kind", "occurrence_id", "managed_object", "raised_count"),
 )
+
+
+class _Event(NamedTuple):
+    """An event as it was stored, and its JSON; no text where there is no event, or none that can be read."""
+
+    body: Any
+    text: str
+
+
+NO_EVENT: Final = _Event({}, "")
 
 
 def reason_data(
@@ -55,6 +65,7 @@ def to_row(item: Delivery, transition_id: str, owner: str | None, due: datetime.
         "created_at": item.created_at,
         "subscription_id": item.subscription_id or None,
         "body": clean(item.body) if item.body else None,
+        "size": item.size,
     }
 
 
@@ -69,11 +80,12 @@ def read(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Deliv
     rows = [row._mapping for row in connection.execute(query)]
     # Those of one event share what was read of it: it may be large, and they many.
     stored = events.bodies(connection, [row["event_id"] for row in rows])
-    shared = {name: _event(said) for name, said in stored.items()}
+    shared = {name: _read(text) for name, text in stored.items()}
     return [_delivery(row, shared) for row in rows]
 
 
-def _delivery(row: sa.RowMapping, shared: Mapping[str, Any]) -> Delivery:
+def _delivery(row: sa.RowMapping, shared: Mapping[str, _Event]) -> Delivery:
+    event = shared.get(row["event_id"], NO_EVENT) if row["event_id"] else _read(row["event"])
     notification = Notification(
         alarm_name=row["alarm_name"] or "",
         alarm_id=row["alarm_id"],
@@ -82,12 +94,13 @@ def _delivery(row: sa.RowMapping, shared: Mapping[str, Any]) -> Delivery:
         current=row["current"] or "",
         reason=row["reason"] or "",
         reason_data=reason_data(
-            shared.get(row["event_id"], {}) if row["event_id"] else _event(row["event"]),
+            event.body,
             kind=row["kind"],
             occurrence_id=row["occurrence_id"],
             managed_object=row["managed_object"],
             raised=row["raised_count"],
         ),
+        event_json=event.text,
     )
     return Delivery(
         delivery_id=row["delivery_id"],
@@ -102,11 +115,12 @@ def _delivery(row: sa.RowMapping, shared: Mapping[str, Any]) -> Delivery:
         seq=row["seq"],
         subscription_id=row["subscription_id"] or "",
         body=row["body"] or "",
+        losses=row["losses"],
     )
 
 
-def _event(text: str | None) -> Any:
+def _read(text: str | None) -> _Event:
     try:
-        return json.loads(text or "{}")
+        return _Event(json.loads(text), text) if text else NO_EVENT
     except (ValueError, RecursionError):
-        return {}
+        return NO_EVENT

@@ -36,7 +36,7 @@ class EventTexts:
         """Return the JSON of an event."""
         known = self._texts.get(id(of))
         if known is None:
-            known = self._texts[id(of)] = (of, text.event_json(of.body, self._limit))
+            known = self._texts[id(of)] = (of, text.event_json(of.body, self._limit, of.json()))
         return known[1]
 
 

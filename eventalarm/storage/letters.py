@@ -17,9 +17,9 @@ import tenacity
 
 from eventalarm.exceptions import Retryable
 from eventalarm.model import DeliveryState
+from eventalarm.storage.claims import AT_ONCE, IN_TURN
 from eventalarm.storage.database import Database
 from eventalarm.storage.delivery_rows import UNFINISHED
-from eventalarm.storage.outbox import AT_ONCE, IN_TURN
 from eventalarm.storage.tables import alarm, delivery, transition, worker
 
 FINISHED: Final = (DeliveryState.FAILED.value, DeliveryState.DELIVERED.value)
@@ -241,6 +241,8 @@ def _to_pending(seqs: Iterable[int], due: datetime.datetime, now: datetime.datet
         .ordered_values(
             (delivery.c.earlier_attempts, delivery.c.earlier_attempts + delivery.c.attempts),
             (delivery.c.attempts, 0),
+            (delivery.c.losses, 0),
+            (delivery.c.started, None),
             (delivery.c.state, DeliveryState.PENDING.value),
             (delivery.c.owner, None),
             (delivery.c.next_attempt_at, due),

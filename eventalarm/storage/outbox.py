@@ -13,23 +13,23 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState, JSONDict
-from eventalarm.storage import attempts
+from eventalarm.model import Delivery, DeliveryResult, DeliveryState, JSONDict
+from eventalarm.storage import attempts, claims
 from eventalarm.storage.attempts import held_by
+from eventalarm.storage.claims import AT_ONCE, IN_TURN
 from eventalarm.storage.database import Database
 from eventalarm.storage.delivery_rows import UNFINISHED, read, to_row
 from eventalarm.storage.tables import delivery, worker
 from eventalarm.storage.text import clean
 
-# When an attempt is due that depends on no clock: now, or when the predecessor is finished.
-AT_ONCE: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
-IN_TURN: Final = datetime.datetime(9999, 1, 1, tzinfo=UTC)
+NO_BOUND: Final = sys.maxsize
 NOTHING_ASKED: Final[Mapping[str, Any]] = MappingProxyType({})
 # One statement names this many rows at most: psycopg 3 takes 65,535 values, SQLite 32,766.
 CHUNK: Final = 5000
@@ -58,6 +58,8 @@ class Outbox:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # The project behind which the next look begins.
+        self._after: str | None = None
 
     def register(self, worker_id: str, host: str, lease: float) -> None:
         """Make *worker_id* known, alive for *lease* seconds from now; an id is never used twice."""
@@ -137,30 +139,63 @@ class Outbox:
         orphans: bool = True,
         ended: Mapping[str, int] = NOTHING_ASKED,
         overlooked: bool = False,
-        avoid: Collection[str] = (),
+        avoid: Collection[claims.Place] = (),
+        avoid_projects: Collection[str] = (),
+        max_bytes: int = NO_BOUND,
     ) -> list[Delivery]:
-        """Lease to *worker_id* up to *limit* heads that are due, oldest first.
+        """Lease to *worker_id* up to *limit* heads that are due, of each project in turn, its oldest first.
 
-        With *orphans* also those that dead processes held; *ended* are the workers that died meanwhile, with
-        the number of renewals at which they stood still. With *overlooked* also those whose predecessor
-        ended without anybody asking for its successors, which costs a look at everything that waits.
-        Actions that begin with a text of *avoid* are left alone. A worker without a row gets nothing.
+        They are about *max_bytes* together at most, but one in any case. With *orphans* also those that dead
+        processes held; *ended* are the workers that died meanwhile, with the number of renewals at which they
+        stood still. With *overlooked* also those whose predecessor ended without anybody asking for its
+        successors, which costs a look at everything that waits. What *avoid* and *avoid_projects* name is
+        left alone. A worker without a row gets nothing.
         """
+        if limit < 1:
+            return []
         now = self._database.now()
-        due = sa.or_(_due(now), sa.and_(_waiting(), ~_overtaken())) if overlooked else _due(now)
-        for start in avoid:
-            due = sa.and_(due, ~delivery.c.action.startswith(start, autoescape=True))
         if orphans:
             self._end(ended)
-            due = sa.or_(due, _orphaned())
-        return self._lease(worker_id, _heads(due), limit)
+        # Mostly there are none, and then nothing is locked: a look over a long backlog disturbs nobody.
+        with self._database.read() as connection:
+            found, self._after = claims.read(
+                connection,
+                now,
+                limit,
+                orphans=orphans,
+                overlooked=overlooked,
+                avoid=avoid,
+                avoid_projects=avoid_projects,
+                after=self._after,
+            )
+        allowed = [claims.is_due()]
+        allowed += [claims.is_orphaned()] if orphans else []
+        allowed += [claims.is_overlooked()] if overlooked else []
+        picked = claims.pick(found, limit, max_bytes)
+        still = sa.select(delivery.c.seq).where(sa.or_(*allowed), claims.is_head())
+        return self._lease(worker_id, still, picked, {"now": now})
 
-    def claim_next(self, worker_id: str, order_keys: Collection[str]) -> list[Delivery]:
-        """Lease to *worker_id* the due heads of *order_keys*: the successors of what was just finished."""
+    def claim_next(
+        self, worker_id: str, order_keys: Collection[str], max_bytes: int = NO_BOUND
+    ) -> list[Delivery]:
+        """Lease to *worker_id* the due heads of *order_keys*: the successors of what was just finished.
+
+        Beyond *max_bytes* they are only made due, for whoever has room.
+        """
         if not order_keys:
             return []
         asked = {"now": self._database.about_now(), "keys": sorted(order_keys)}
-        return self._lease(worker_id, _next_heads(), len(order_keys), asked)
+        with self._database.read() as connection:
+            rows = connection.execute(_next_heads(), asked)
+            found = [claims.Candidate(*row) for row in rows]
+        picked = claims.pick(found, len(order_keys), max_bytes)
+        claimed = self._lease(worker_id, _still_next(), picked, asked)
+        left = {one.seq for one in found}.difference(picked)
+        if left:
+            with self._database.begin() as connection:
+                due = sa.update(delivery).where(delivery.c.seq.in_(sorted(left)), claims.is_waiting())
+                connection.execute(due.values(next_attempt_at=AT_ONCE))
+        return claimed
 
     def claim_behind(self, worker_id: str, order_keys: Collection[str], limit: int) -> list[Delivery]:
         """Lease to *worker_id* up to *limit* of what waits behind what it holds of *order_keys*.
@@ -171,7 +206,7 @@ class Outbox:
         if not order_keys or limit < 1:
             return []
         held = delivery.alias("held")
-        holds = _with_same_key(
+        holds = claims.with_same_key(
             held,
             held.c.owner == worker_id,
             held.c.state == DeliveryState.LEASED.value,
@@ -179,10 +214,20 @@ class Outbox:
         )
         wanted = sa.and_(
             delivery.c.order_key.in_(sorted(order_keys)),
-            sa.or_(delivery.c.state == DeliveryState.PENDING.value, _orphaned()),
+            sa.or_(delivery.c.state == DeliveryState.PENDING.value, claims.is_orphaned()),
         )
         behind = sa.select(delivery.c.seq).where(wanted, holds).order_by(delivery.c.seq).limit(limit)
         return self._sign(worker_id, behind)
+
+    def begin(self, worker_id: str, delivery_ids: Collection[str]) -> bool:
+        """Mark suspect deliveries of *worker_id* before they are sent; False when it lost one of them.
+
+        A process that ends while they are marked costs them an attempt.
+        """
+        ours = sa.and_(held_by([worker_id]), delivery.c.delivery_id.in_(sorted(delivery_ids)))
+        with self._database.begin() as connection:
+            marked = connection.execute(sa.update(delivery).where(ours).values(started=sa.true()))
+            return marked.rowcount == len(delivery_ids)
 
     def hand_back(self, worker_id: str, delivery_ids: Collection[str], delay: float = 0.0) -> None:
         """Return unsent deliveries of *worker_id*; anybody may take them after *delay* seconds."""
@@ -211,16 +256,12 @@ class Outbox:
             attempts.write(connection, ids, results, now)
 
     def _lease(
-        self, worker_id: str, heads: sa.Select[Any], limit: int, asked: Mapping[str, Any] = NOTHING_ASKED
+        self, worker_id: str, heads: sa.Select[Any], picked: Sequence[int], asked: Mapping[str, Any]
     ) -> list[Delivery]:
-        """Lease up to *limit* of *heads*, whose parameters are *asked*."""
-        # Mostly there are none, and then nothing is locked: a look over a long backlog disturbs nobody.
-        seen = heads.order_by(delivery.c.next_attempt_at, delivery.c.seq).limit(max(0, limit))
-        with self._database.read() as connection:
-            found = list(connection.execute(seen, asked).scalars())
-        if not found:
+        """Lease what is *picked*, as far as it is still among *heads*, whose parameters are *asked*."""
+        if not picked:
             return []
-        still = heads.where(delivery.c.seq.in_(found))
+        still = heads.where(delivery.c.seq.in_(picked))
         if self._database.dialect != "sqlite":
             still = still.with_for_update(skip_locked=True)
         return self._sign(worker_id, still, asked)
@@ -233,10 +274,11 @@ class Outbox:
         with self._database.begin() as connection:
             if connection.execute(known).first() is None:
                 return []
-            ours = delivery.c.seq.in_(list(connection.execute(wanted, asked).scalars()))
-            leased = {"state": DeliveryState.LEASED.value, "owner": worker_id}
-            connection.execute(sa.update(delivery).where(ours).values(leased))
-            return read(connection, ours)
+            seqs = list(connection.execute(wanted, asked).scalars())
+            if not seqs:
+                return []
+            connection.execute(claims.leasing(), {"seqs": seqs, "new_owner": worker_id})
+            return read(connection, delivery.c.seq.in_(seqs))
 
     def _end(self, workers: Mapping[str, int]) -> None:
         """Remove workers unless they have renewed since."""
@@ -249,8 +291,9 @@ class Outbox:
                 connection.execute(sa.delete(worker).where(sa.or_(*same)))
 
 
-def _heads(due: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    return sa.select(delivery.c.seq).where(due, _is_head())
+def _is_next() -> sa.ColumnElement[bool]:
+    due = sa.or_(claims.is_due(), claims.is_waiting())
+    return sa.and_(due, delivery.c.order_key.in_(sa.bindparam("keys", expanding=True)))
 
 
 @functools.cache
@@ -259,8 +302,16 @@ def _next_heads() -> sa.Select[Any]:
 
     Built once, for it is sent with every batch of results.
     """
-    due = sa.or_(_due(sa.bindparam("now", type_=delivery.c.next_attempt_at.type)), _waiting())
-    return _heads(sa.and_(due, delivery.c.order_key.in_(sa.bindparam("keys", expanding=True))))
+    return (
+        sa.select(*claims.COLUMNS)
+        .where(_is_next(), claims.is_head())
+        .order_by(delivery.c.next_attempt_at, delivery.c.seq)
+    )
+
+
+@functools.cache
+def _still_next() -> sa.Select[Any]:
+    return sa.select(delivery.c.seq).where(_is_next(), claims.is_head())
 
 
 def _unfinished_keys(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
@@ -272,47 +323,11 @@ def _unfinished_keys(connection: sa.Connection, keys: Iterable[str]) -> set[str]
     return found
 
 
-def _due(now: datetime.datetime | sa.BindParameter[Any]) -> sa.ColumnElement[bool]:
-    return sa.and_(delivery.c.state == DeliveryState.PENDING.value, delivery.c.next_attempt_at <= now)
-
-
-def _waiting() -> sa.ColumnElement[bool]:
-    return sa.and_(delivery.c.state == DeliveryState.PENDING.value, delivery.c.next_attempt_at == IN_TURN)
-
-
-def _overtaken() -> sa.ColumnElement[bool]:
-    """A later one of the same order key is in living hands: this one was failed, and retried meanwhile."""
-    later = delivery.alias("later")
-    return _with_same_key(
-        later,
-        later.c.state == DeliveryState.LEASED.value,
-        later.c.seq > delivery.c.seq,
-        sa.exists().where(worker.c.worker_id == later.c.owner),
-    )
-
-
-def _orphaned() -> sa.ColumnElement[bool]:
-    alive = sa.exists().where(worker.c.worker_id == delivery.c.owner)
-    return sa.and_(delivery.c.state == DeliveryState.LEASED.value, ~alive)
-
-
-def _is_head() -> sa.ColumnElement[bool]:
-    before = delivery.alias("before")
-    return ~_with_same_key(before, before.c.state.in_(UNFINISHED), before.c.seq < delivery.c.seq)
-
-
-def _with_same_key(other: sa.FromClause, *which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    """Tell whether there is an *other* delivery of the same order key that fulfils *which*.
-
-    MariaDB must be told how to look: by its statistics the index of the due ones can seem better, and is then
-    read from end to end for each of thousands that wait, which takes minutes and keeps the lease waiting too.
-    """
-    query = sa.select(other.c.seq).where(other.c.order_key == delivery.c.order_key, *which)
-    for dialect in ("mysql", "mariadb"):
-        query = query.with_hint(other, "FORCE INDEX (ix_eventalarm_delivery_order)", dialect)
-    return query.correlate(delivery).exists()
-
-
 def _put_back(worker_id: str, due: datetime.datetime) -> sa.Update:
-    pending = {"state": DeliveryState.PENDING.value, "owner": None, "next_attempt_at": due}
+    pending = {
+        "state": DeliveryState.PENDING.value,
+        "owner": None,
+        "next_attempt_at": due,
+        "started": None,
+    }
     return sa.update(delivery).where(held_by([worker_id])).values(pending)

@@ -9,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from eventalarm.model import UTC, DeliveryState
+from eventalarm.storage.claims import AT_ONCE, IN_TURN
 from eventalarm.storage.database import Database
 from eventalarm.storage.delivery_rows import UNFINISHED
-from eventalarm.storage.outbox import AT_ONCE, IN_TURN
 from eventalarm.storage.tables import delivery, worker
 
 

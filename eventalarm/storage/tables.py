@@ -199,7 +199,9 @@ transition = sa.Table(
 
 # The outbox. ``seq`` rises in the order in which the deliveries of one alarm were committed. ``attempts``
 # counts since a person last retried the delivery, ``earlier_attempts`` those before that. What goes to a
-# subscriber has its ``subscription_id`` and the ``body`` to send.
+# subscriber has its ``subscription_id`` and the ``body`` to send. ``size`` is bytes of what is sent.
+# ``losses`` counts how often a process was lost that may have been sending it; from the first loss on,
+# ``started`` is true while an attempt is under way.
 delivery = sa.Table(
     "eventalarm_delivery",
     metadata,
@@ -222,7 +224,10 @@ delivery = sa.Table(
     sa.Column("retried_at", UtcDateTime),
     sa.Column("subscription_id", ID),
     sa.Column("body", LONG_TEXT),
-    sa.Index("ix_eventalarm_delivery_due", "state", "next_attempt_at"),
+    sa.Column("size", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("started", sa.Boolean),
+    sa.Column("losses", sa.Integer, nullable=False, server_default="0"),
+    sa.Index("ix_eventalarm_delivery_due", "state", "project_id", "next_attempt_at", "seq"),
     sa.Index("ix_eventalarm_delivery_order", "order_key", "state"),
     sa.Index("ix_eventalarm_delivery_owner", "owner"),
     sa.Index("ix_eventalarm_delivery_transition", "transition_id"),

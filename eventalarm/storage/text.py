@@ -40,12 +40,13 @@ def for_aodh(text: str) -> str:
     return text if len(text) <= AODH_TEXT_LENGTH else text[: AODH_TEXT_LENGTH - 1] + "…"
 
 
-def event_json(body: Mapping[str, Any], limit: int = EVENT_LENGTH) -> str:
+def event_json(body: Mapping[str, Any], limit: int = EVENT_LENGTH, whole: str = "") -> str:
     """Return an event as JSON of at most *limit* characters, so that no packet limit can refuse it.
 
     What is too long loses its ``raw`` part first, then its traits; ``truncated`` then names what is missing.
+    *whole* is *body* as JSON, where that is known.
     """
-    whole = json.dumps(body)
+    whole = whole or json.dumps(body)
     if len(whole) <= limit:
         return whole
     without_raw = json.dumps({**body, "raw": {}, "truncated": ["raw"]})

@@ -16,7 +16,8 @@ import sqlalchemy as sa
 
 from eventalarm.delivery.dispatcher import Dispatcher
 from eventalarm.delivery.http import HttpSender
-from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.names import Names
+from eventalarm.delivery.options import DeliveryOptions, NameOptions
 from eventalarm.exceptions import InvalidOption, Retryable
 from eventalarm.metrics import Metrics
 from eventalarm.model import DeliveryResult, DeliveryState
@@ -30,6 +31,18 @@ from tests.unit.delivery.parts import make_delivery
 LEASE = 1.0
 NEVER = 1000.0
 ID = "X-Eventalarm-Delivery-Id"
+
+
+POISON = "/poison"
+
+
+class Poisonous(HttpSender):
+    """Sends, but for one path, which ends the process as a defect of the interpreter would."""
+
+    async def send(self, delivery):
+        if delivery.action.endswith(POISON):
+            os._exit(1)
+        return await super().send(delivery)
 
 
 def options(**fields):
@@ -570,9 +583,95 @@ def test_a_stop_while_the_database_is_down_ends_anyway(database, start):
     assert len(workers(database)) == 1
 
 
+def rows(database, *columns):
+    query = sa.select(*(tables.delivery.c[name] for name in columns)).order_by(tables.delivery.c.seq)
+    with database.read() as connection:
+        return connection.execute(query).all()
+
+
+def test_a_delivery_that_ends_its_process_is_given_up_and_takes_no_others_with_it(
+    database, spawn, url, webhook_sink
+):
+    items = [make_delivery(webhook_sink.url(f"/{n}"), project_id=f"p{n % 3}") for n in range(30)]
+    items.insert(7, make_delivery(webhook_sink.url(POISON)))
+    enqueue(database, items, None)
+    command = [sys.executable, "-m", "tests.functional.test_delivery_dispatcher", url, "{}"]
+    ended = 0
+    process = spawn(command, env={"PYTHONPATH": os.getcwd()})
+
+    def settled():
+        nonlocal ended, process
+        if process.popen.poll() is not None:
+            ended += 1
+            process = spawn(command, env={"PYTHONPATH": os.getcwd()})
+        return set(states(database).values()) == {"delivered", "failed"}
+
+    wait_until(settled, 60.0)
+    assert ended == 3
+    (failed,) = [row for row in rows(database, "action", "state", "attempts", "error") if row[1] == "failed"]
+    assert (failed[0].endswith(POISON), failed[2], failed[3][:5]) == (True, 2, "lost:")
+    assert len(set(received(webhook_sink))) == 30
+
+
+# ---- fairness between projects (G7)
+
+
+def test_a_hung_project_does_not_delay_another(database, start, webhook_sink):
+    with contextlib.ExitStack() as stack:
+        hung = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(200)]
+        dispatcher = start(total_timeout=60.0, lease=10.0, concurrency=40)
+        items = [
+            make_delivery(f"http://127.0.0.1:{s.getsockname()[1]}/", project_id="greedy")
+            for s in hung
+            for _ in range(3)
+        ]
+        send(dispatcher, database, items)
+        wait_until(lambda: len(dispatcher._calls) == 15)
+        # Nobody knows this destination yet, and all of the greedy one's calls hang.
+        send(dispatcher, database, [make_delivery(webhook_sink.url("/"), project_id="healthy")])
+        webhook_sink.wait(1)
+        assert len(dispatcher._calls) == 15
+        dispatcher.stop(0.0)
+
+
+def test_dead_names_of_a_project_do_not_delay_the_names_of_another(database, webhook_sink, request):
+    ended = threading.Event()
+    request.addfinalizer(ended.set)
+
+    def getaddrinfo(host, *args, **hints):
+        if host.startswith("dead"):
+            ended.wait(60.0)
+        return socket.getaddrinfo("localhost", *args, **hints)
+
+    settings = options(lease=10.0, names=NameOptions(timeout=0.2))
+    names = Names(settings.names, getaddrinfo=getaddrinfo)
+    outbox = Outbox(database)
+    dispatcher = Dispatcher(outbox, lambda: HttpSender(settings, names=names), settings, host="test")
+    request.addfinalizer(lambda: dispatcher.stop(0.0))
+    dispatcher.start()
+    wait_until(lambda: dispatcher.owner)
+    dead = [make_delivery(f"http://dead{n}.example/", project_id="greedy") for n in range(150)]
+    send(dispatcher, database, dead)
+    wait_until(lambda: len(dispatcher._calls) > 100)
+    good = [
+        make_delivery(webhook_sink.url("/", host=f"h{n}.example"), project_id="healthy") for n in range(20)
+    ]
+    send(dispatcher, database, good)
+    webhook_sink.wait(20)
+    wanted = {item.delivery_id for item in good}
+
+    def attempts(ids):
+        found = rows(database, "delivery_id", "state", "attempts")
+        return [tuple(row[1:]) for row in found if row[0] in ids]
+
+    wait_until(lambda: attempts(wanted) == [("delivered", 1)] * 20)
+
+
 def main():
     url, fields = sys.argv[1:]
-    dispatcher = make_dispatcher(Outbox(storage.connect(url)), **eval(fields))
+    settings = options(**eval(fields))
+    outbox = Outbox(storage.connect(url))
+    dispatcher = Dispatcher(outbox, lambda: Poisonous(settings), settings, host="test")
     ending = threading.Event()
     signal.signal(signal.SIGTERM, lambda *args: ending.set())
     dispatcher.start()

@@ -1,5 +1,6 @@
 """The outbox on every database: leases, order, takeover, results (G1, G2, G7)."""
 
+import dataclasses
 import datetime
 import json
 import threading
@@ -11,8 +12,8 @@ import sqlalchemy as sa
 from eventalarm.exceptions import Retryable
 from eventalarm.model import DeliveryResult, DeliveryState
 from eventalarm.service import with_driver
+from eventalarm.storage import claims, tables
 from eventalarm.storage import database as storage
-from eventalarm.storage import tables
 from eventalarm.storage.outbox import Outbox, order_key
 from tests.unit.delivery.parts import EVENT, NOW, make_delivery
 
@@ -60,6 +61,16 @@ def _transition(item):
         "recorded_at": NOW,
         "event": json.dumps(EVENT),
     }
+
+
+def lose(outbox, item, taker):
+    """Let the process that holds *item* die; return what *taker* gets of it."""
+    outbox.register(taker, "host", LONG)
+    with outbox._database.begin() as connection:
+        owner = sa.select(tables.delivery.c.owner).where(tables.delivery.c.delivery_id == item.delivery_id)
+        name = connection.execute(owner).scalar_one()
+        connection.execute(sa.delete(tables.worker).where(tables.worker.c.worker_id == name))
+    return next(one for one in outbox.claim(taker, 100) if one.delivery_id == item.delivery_id)
 
 
 def rows(database):
@@ -115,10 +126,12 @@ def test_another_action_of_the_same_alarm_does_not_wait(database, outbox):
     assert enqueue(database, outbox, [one, two], "me") == [one, two]
 
 
-def test_without_an_owner_anybody_sends(database, outbox):
-    item = make_delivery()
-    assert enqueue(database, outbox, [item], None) == []
-    assert ids(outbox.claim("me", 10)) == [item.delivery_id]
+@pytest.mark.parametrize("project", ["p", ""])
+def test_without_an_owner_anybody_sends(database, outbox, project):
+    for _ in range(2):
+        item = make_delivery(project_id=project)
+        assert enqueue(database, outbox, [item], None) == []
+        assert ids(outbox.claim("me", 10)) == [item.delivery_id]
 
 
 def test_a_claimed_delivery_says_the_same_as_the_original(database, outbox):
@@ -253,9 +266,11 @@ def test_a_claim_takes_the_oldest_and_leaves_what_is_to_be_avoided(database, out
     fast = [make_delivery("http://slow:8080/"), make_delivery("http://fast/")]
     enqueue(database, outbox, [*slow, *fast], None)
     assert ids(outbox.claim("me", 1)) == ids(slow[:1])
-    assert ids(outbox.claim("me", 10, avoid=["http://slow:80/"])) == ids(fast)
-    assert outbox.claim("me", 10, avoid=["http://slow:80/x_"]) == []
-    assert ids(outbox.claim("me", 10, avoid=["http://slow:80/x%", "http://_low:80/"])) == ids(slow[1:])
+    assert ids(outbox.claim("me", 10, avoid=[("p", "http://slow:80/")])) == ids(fast)
+    assert outbox.claim("me", 10, avoid=[("p", "http://slow:80/x_")]) == []
+    assert ids(outbox.claim("me", 10, avoid=[("p", "http://slow:80/x%"), ("p", "http://_low:80/")])) == ids(
+        slow[1:]
+    )
 
 
 def test_a_lost_transition_makes_no_empty_webhook_and_stops_nobody(database, outbox):
@@ -344,3 +359,99 @@ def test_a_broken_transaction_leaves_nothing(database, outbox):
     assert rows(database) == []
     with database.begin() as connection:
         assert outbox.enqueue(connection, [], [], "me") == []
+
+
+# ---- fairness (G7)
+
+
+def test_a_backlog_of_one_project_leaves_the_others_their_turn(database, outbox):
+    greedy = [make_delivery(project_id="greedy") for _ in range(40)]
+    others = [make_delivery(project_id=name) for name in ("", "c", "c", "zoo")]
+    enqueue(database, outbox, greedy + others, None)
+    first = outbox.claim("me", 8)
+    assert set(ids(others)) <= set(ids(first))
+    assert len(first) == 8
+    # What the others leave is the greedy one's, oldest first.
+    assert ids(outbox.claim("me", 30)) == ids(greedy[4:34])
+    assert outbox.claim("me", 10, avoid_projects=["greedy"]) == []
+
+
+def test_more_projects_than_one_look_takes_into_account_have_their_turn_all_the_same(
+    database, outbox, monkeypatch
+):
+    monkeypatch.setattr(claims, "PROJECTS", 3)
+    items = [make_delivery(project_id=f"p{number}") for number in range(7) for _ in range(5)]
+    enqueue(database, outbox, items, None)
+    found = [one for _ in range(3) for one in outbox.claim("me", 4)]
+    assert {one.project_id for one in found} == {f"p{number}" for number in range(7)}
+
+
+def test_what_dead_processes_held_is_shared_too(database, outbox):
+    outbox.register("dead", "host-b", SHORT)
+    greedy = [make_delivery(project_id="greedy") for _ in range(40)]
+    other = make_delivery(project_id="other")
+    enqueue(database, outbox, [*greedy, other], "dead")
+    assert other.delivery_id in ids(outbox.claim("me", 4))
+
+
+def test_what_is_claimed_is_bounded_in_bytes(database, outbox):
+    told = dataclasses.replace(make_delivery().notification, event_json="x" * 1000)
+    items = [make_delivery(alarm_id=f"a{n // 2}", notification=told) for n in range(8)]
+    enqueue(database, outbox, items, None)
+    first = outbox.claim("me", 10, max_bytes=2500)
+    assert ids(first) == ids(items[0:4:2])
+    outbox.record("me", [done(one) for one in first])
+    # Of their two successors there is room for one; the other is due for whoever has room.
+    keys = [one.order_key for one in first]
+    assert ids(outbox.claim_next("me", keys, 1500)) == [items[1].delivery_id]
+    assert items[3].delivery_id in ids(outbox.claim("me", 10))
+
+
+# ---- what ends processes
+
+
+def counted(database):
+    return [(row["losses"], row["attempts"], row["started"]) for row in rows(database)]
+
+
+def test_a_lost_process_makes_what_it_held_suspect_and_costs_no_attempt(database, outbox):
+    item = make_delivery()
+    enqueue(database, outbox, [item], "me")
+    assert lose(outbox, item, "b").losses == 1
+    assert counted(database) == [(1, 0, None)]
+    # Suspect, but not under way when the next one was lost.
+    assert lose(outbox, item, "c").losses == 1
+    assert counted(database) == [(1, 0, None)]
+
+
+def test_a_process_lost_during_a_marked_attempt_costs_an_attempt(database, outbox):
+    item, other = make_delivery(), make_delivery()
+    enqueue(database, outbox, [item, other], "me")
+    lose(outbox, item, "b")
+    assert outbox.begin("b", [item.delivery_id])
+    again_held = lose(outbox, item, "c")
+    assert (again_held.losses, again_held.attempts) == (2, 1)
+    assert counted(database) == [(2, 1, None), (1, 0, None)]
+    assert not outbox.begin("b", [item.delivery_id])
+    assert not outbox.begin("c", [item.delivery_id, "unknown"])
+
+
+def test_an_attempt_that_its_process_outlives_clears_the_suspicion(database, outbox):
+    item = make_delivery()
+    enqueue(database, outbox, [item], "me")
+    held = lose(outbox, item, "b")
+    outbox.begin("b", [item.delivery_id])
+    outbox.record("b", [again(held, 0.0)])
+    assert counted(database) == [(0, 1, None)]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' * 50_000, "1" * 5000, "", "null", "[1]"])
+def test_no_stored_event_stops_a_claim(database, outbox, text):
+    hostile, other = make_delivery(), make_delivery()
+    enqueue(database, outbox, [hostile, other], None)
+    with database.begin() as connection:
+        mine = tables.transition.c.message_id == hostile.delivery_id
+        connection.execute(sa.update(tables.transition).where(mine).values(event=text))
+    found = outbox.claim("me", 10)
+    assert ids(found) == ids([hostile, other])
+    assert all(json.loads(one.notification.encoded()) == one.notification.body() for one in found)

@@ -264,7 +264,7 @@ def test_the_scheme_decides_who_sends(conf, webhook_sink):
     }
     assert (places["HTTP://H:80/x"].host, places["HTTP://H:80/x"].limit) == ("h", 16)
     assert places["log://a"] == places["log://b"]
-    assert places["log://a"].limit == OPTIONS.plugin_threads
+    assert places["log://a"].total == OPTIONS.plugin_threads
     assert attempt(router, make_delivery(webhook_sink.url("/"))) == 200
 
 

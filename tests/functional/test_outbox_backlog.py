@@ -12,13 +12,14 @@ import sqlalchemy as sa
 from eventalarm.model import UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
-from eventalarm.storage.outbox import AT_ONCE, IN_TURN, Outbox
+from eventalarm.storage.claims import AT_ONCE, IN_TURN
+from eventalarm.storage.outbox import Outbox
 
 KEYS, DEEP = 1000, 6
 RETRIED = datetime.datetime.now(UTC) + datetime.timedelta(hours=1)
 
 
-def row(key: int, depth: int) -> dict[str, object]:
+def row(key: int, depth: int, project: str = "p") -> dict[str, object]:
     """The first of half of the keys is under way, of the others due later; what is behind waits."""
     state, owner, due = "pending", None, IN_TURN
     if not depth:
@@ -28,7 +29,7 @@ def row(key: int, depth: int) -> dict[str, object]:
         "transition_id": str(uuid.uuid4()),
         "order_key": f"{key:064d}",
         "alarm_id": str(key),
-        "project_id": "p",
+        "project_id": project,
         "action": "http://consumer/",
         "state": state,
         "owner": owner,
@@ -84,3 +85,17 @@ def test_a_look_at_a_long_outbox_reads_each_row_a_few_times(
     before = rows_touched(database)
     assert outbox.claim("me", 500, overlooked=overlooked) == []
     assert rows_touched(database) - before < 20 * KEYS * DEEP
+
+
+def test_a_backlog_of_one_project_costs_a_look_nothing(database: storage.Database) -> None:
+    """Red when the longest due of all projects come first: each look reads the whole backlog."""
+    due = [row(KEYS + number, 1, "greedy") | {"next_attempt_at": AT_ONCE} for number in range(KEYS * DEEP)]
+    mine = row(9 * KEYS * DEEP, 1, "other") | {"next_attempt_at": RETRIED - datetime.timedelta(hours=2)}
+    with database.begin() as connection:
+        connection.execute(tables.delivery.insert(), [*due, mine])
+    outbox = Outbox(database)
+    outbox.register("me", "host", 1000.0)
+    before = rows_touched(database)
+    found = outbox.claim("me", 20, orphans=False)
+    assert mine["delivery_id"] in {one.delivery_id for one in found}
+    assert rows_touched(database) - before < KEYS

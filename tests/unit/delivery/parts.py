@@ -47,9 +47,9 @@ def make_delivery(action: str = "http://127.0.0.1:1/", alarm_id: str = "", **fie
     return Delivery(**{**known, **fields})
 
 
-def make_parcel(host: str, limit: int = 16) -> Parcel:
-    """Return a parcel for *host*."""
-    return Parcel("me", make_delivery(), Destination("http", host, 80, limit))
+def make_parcel(host: str, limit: int = 16, total: int = 0, **fields: Any) -> Parcel:
+    """Return a parcel for *host*; *fields* are those of its delivery."""
+    return Parcel("me", make_delivery(**fields), Destination("http", host, 80, limit, total))
 
 
 def longest(low: float, high: float) -> float:

@@ -154,9 +154,12 @@ def _create_delivery() -> None:
         sa.Column("retried_at", MOMENT),
         sa.Column("subscription_id", ID),
         sa.Column("body", LONG_TEXT),
+        sa.Column("size", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("started", sa.Boolean),
+        sa.Column("losses", sa.Integer, nullable=False, server_default="0"),
         **OPTIONS,
     )
-    steps.create_index("ix_eventalarm_delivery_due", name, "state", "next_attempt_at")
+    steps.create_index("ix_eventalarm_delivery_due", name, "state", "project_id", "next_attempt_at", "seq")
     steps.create_index("ix_eventalarm_delivery_order", name, "order_key", "state")
     steps.create_index("ix_eventalarm_delivery_owner", name, "owner")
     steps.create_index("ix_eventalarm_delivery_transition", name, "transition_id")

@@ -1,0 +1,210 @@
+"""Host names of consumers: looked up by the system's resolver, each project apart, old answers kept.
+
+The lookups are ``getaddrinfo`` in threads, not c-ares: that reads ``files`` and ``dns`` of nsswitch.conf
+only, and where a deployer's ``getent hosts`` finds a consumer (``myhostname``, ``resolve``, ``sss``, ...) so
+must we. A call of ``getaddrinfo`` cannot be ended; one whose name server is dead keeps its thread for
+seconds. So the threads are shared fairly between projects, nobody waits longer than ``timeout``, and a name
+that failed is left alone for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import dataclasses
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import cachetools
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from eventalarm.delivery.lookups import Key, LookupQueue
+from eventalarm.delivery.options import NameOptions
+from eventalarm.delivery.threads import Threads
+from eventalarm.exceptions import DeliveryError
+
+# Seconds for which an answer is used without asking again.
+FRESH: Final = 10.0
+# How many projects, and names of each, are remembered.
+PROJECTS: Final = 2000
+NAMES: Final = 256
+NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+# The name servers answered, and there is no such name (or it has no address): an old answer is wrong now.
+NO_SUCH_NAME: Final = frozenset(
+    {socket.EAI_NONAME, *([socket.EAI_NODATA] if hasattr(socket, "EAI_NODATA") else [])}
+)
+
+# Whose delivery the running task sends.
+PROJECT: Final[contextvars.ContextVar[str]] = contextvars.ContextVar("project", default="")
+
+GetAddrInfo = Callable[..., Sequence[tuple[Any, ...]]]
+
+
+@dataclasses.dataclass(slots=True)
+class _Name:
+    """What is known of a name: its last good answer, and why the last lookup failed, if it did."""
+
+    answer: list[tuple[Any, ...]] = dataclasses.field(default_factory=list)
+    kept_until: float = 0.0
+    fresh_until: float = 0.0
+    failure: str = ""
+    unusable: bool = False
+
+
+@dataclasses.dataclass(slots=True)
+class _Lookup:
+    ended: asyncio.Future[None]
+    waiters: int = 0
+    running: bool = False
+
+
+class Names(AbstractResolver):
+    """Resolves for one event loop; ``prepare`` looks up, ``resolve`` hands aiohttp what was found."""
+
+    def __init__(
+        self,
+        options: NameOptions,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        getaddrinfo: GetAddrInfo = socket.getaddrinfo,
+    ) -> None:
+        self._options = options
+        self._monotonic = monotonic
+        self._getaddrinfo = getaddrinfo
+        self._threads = Threads("resolver", options.threads)
+        self._queue = LookupQueue(options.threads)
+        self._lookups: dict[Key, _Lookup] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._known: cachetools.LRUCache[str, cachetools.LRUCache[str, _Name]]
+        self._known = cachetools.LRUCache(PROJECTS)
+
+    async def prepare(self, host: str | None) -> None:
+        """Return once there is an answer for *host* that ``resolve`` can give; at once for an address.
+
+        :raises DeliveryError: ``dns`` when the name cannot be resolved now, ``bad_action`` (permanent) when
+            it is not a name, ``busy`` (not an attempt) when no thread became free to look it up.
+        """
+        if not host or ":" in host or host.replace(".", "").isdigit():
+            return
+        key = (PROJECT.get(), host)
+        name = self._name(key)
+        if self._monotonic() < name.fresh_until:
+            self._raise_failure(name)
+            return
+        if not await self._looked_up(key, name):
+            self._unanswered(key, name)
+        self._raise_failure(name)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Return what ``prepare`` found.
+
+        :raises OSError: when there is nothing.
+        """
+        answer = self._name((PROJECT.get(), host)).answer
+        found = [
+            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=proto, flags=NUMERIC)
+            for kind, proto, address in answer
+            if family in (socket.AF_UNSPEC, kind)
+        ]
+        # Several addresses are used in turn, as a name server gives them.
+        answer.append(answer.pop(0)) if len(answer) > 1 else None
+        if not found:
+            raise OSError(None, "the name cannot be resolved")
+        return found
+
+    async def close(self) -> None:
+        """Nothing to let go of: threads end by themselves."""
+
+    def _name(self, key: Key) -> _Name:
+        project, host = key
+        names = self._known.get(project)
+        if names is None:
+            names = self._known[project] = cachetools.LRUCache(NAMES)
+        name: _Name | None = names.get(host)
+        if name is None:
+            name = names[host] = _Name()
+        return name
+
+    def _raise_failure(self, name: _Name) -> None:
+        if name.unusable:
+            raise DeliveryError("bad_action", "no resolver can look up its host name", permanent=True)
+        if name.failure:
+            # It is not worth another attempt before that.
+            wait = max(0.0, name.fresh_until - self._monotonic())
+            raise DeliveryError("dns", name.failure, retry_after=wait)
+
+    async def _looked_up(self, key: Key, name: _Name) -> bool:
+        """Wait for a lookup, up to the timeout; return False when it has not ended."""
+        lookup = self._lookups.get(key)
+        if lookup is None:
+            lookup = self._lookups[key] = _Lookup(asyncio.get_running_loop().create_future())
+            self._queue.put(key, known=self._kept(name))
+            self._start_lookups()
+        lookup.waiters += 1
+        try:
+            async with asyncio.timeout(self._options.timeout):
+                await asyncio.shield(lookup.ended)
+        except TimeoutError:
+            return False
+        finally:
+            lookup.waiters -= 1
+            if not lookup.waiters and not lookup.running and self._queue.remove(key):
+                del self._lookups[key]
+        return True
+
+    def _unanswered(self, key: Key, name: _Name) -> None:
+        """Use the last good answer; without one, leave the name alone for a while.
+
+        :raises DeliveryError: ``busy`` when it was not even asked for.
+        """
+        lookup = self._lookups.get(key)
+        if self._kept(name):
+            name.failure = ""
+        elif lookup is None or not lookup.running:
+            raise DeliveryError("busy", "no thread was free to look up the name", attempted=False)
+        else:
+            name.failure = f"the name servers did not answer within {self._options.timeout} s"
+        name.fresh_until = self._monotonic() + self._options.failure_ttl
+
+    def _kept(self, name: _Name) -> bool:
+        return bool(name.answer) and self._monotonic() < name.kept_until
+
+    def _start_lookups(self) -> None:
+        while (key := self._queue.take()) is not None:
+            self._lookups[key].running = True
+            task = asyncio.get_running_loop().create_task(self._look_up(key))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _look_up(self, key: Key) -> None:
+        name = self._name(key)
+        try:
+            found = await self._threads.run(self._getaddrinfo, key[1], None, type=socket.SOCK_STREAM)
+            answer = list(dict.fromkeys((kind, proto, to[0]) for kind, _, proto, _, to in found))
+        except (OSError, UnicodeError) as exc:
+            self._failed(name, exc)
+        except Exception as exc:  # noqa: BLE001 - one bad name must not stop the others
+            self._failed(name, OSError(None, type(exc).__name__))
+        else:
+            now = self._monotonic()
+            name.answer, name.failure = answer, ""
+            name.fresh_until, name.kept_until = now + FRESH, now + self._options.keep
+        finally:
+            self._queue.finished(key)
+            lookup = self._lookups.pop(key)
+            lookup.ended.set_result(None)
+            self._start_lookups()
+
+    def _failed(self, name: _Name, error: Exception) -> None:
+        name.fresh_until = self._monotonic() + self._options.failure_ttl
+        name.unusable = isinstance(error, UnicodeError)
+        gone = name.unusable or getattr(error, "errno", None) in NO_SUCH_NAME
+        if self._kept(name) and not gone:
+            return
+        name.answer = []
+        reason = getattr(error, "strerror", None)
+        name.failure = f"the name cannot be resolved ({reason})" if reason else "the name cannot be resolved"

@@ -1,0 +1,281 @@
+"""Which deliveries a process may lease: the due heads of all projects in turn, bounded in number and bytes.
+
+A look costs an index probe for each project that has something pending, however long one project's backlog
+is: the candidates of each project are read apart, so many of each, and picked in turn. Also what a loss does
+to a delivery: the first makes it suspect; a suspect one is marked before it is sent, and a loss while it is
+marked counts as an attempt.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from eventalarm.model import UTC, DeliveryState
+from eventalarm.storage.delivery_rows import UNFINISHED
+from eventalarm.storage.tables import delivery, worker
+
+# When an attempt is due that depends on no clock: now, or when the predecessor is finished.
+AT_ONCE: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+IN_TURN: Final = datetime.datetime(9999, 1, 1, tzinfo=UTC)
+# How many projects one look takes into account; the next one begins behind the last of them.
+PROJECTS: Final = 64
+# How many of the deliveries that dead processes held one look takes into account.
+ORPHANS: Final = 20_000
+
+PENDING: Final = DeliveryState.PENDING.value
+LEASED: Final = DeliveryState.LEASED.value
+MOMENT: Final = delivery.c.next_attempt_at.type
+NOW: Final[Any] = sa.bindparam("now", type_=MOMENT)
+COLUMNS: Final = (delivery.c.seq, delivery.c.project_id, delivery.c.size)
+
+# A project, and how those of its actions begin that go to a certain destination.
+Place = tuple[str, str]
+
+
+class Candidate(NamedTuple):
+    """A delivery that may be leased."""
+
+    seq: int
+    project_id: str
+    size: int
+
+
+def pick(candidates: Iterable[Candidate], limit: int, max_bytes: int) -> list[int]:
+    """Return the numbers of up to *limit* candidates, one of each project in turn, each project's in order.
+
+    They take *max_bytes* together at most, but one is picked in any case.
+    """
+    queues: defaultdict[str, deque[Candidate]] = defaultdict(deque)
+    for one in candidates:
+        queues[one.project_id].append(one)
+    turns = deque(queues.values())
+    picked: list[int] = []
+    taken: set[int] = set()
+    while turns and len(picked) < limit:
+        queue = turns.popleft()
+        one = queue.popleft()
+        if picked and one.size > max_bytes:
+            continue
+        if one.seq not in taken:
+            taken.add(one.seq)
+            picked.append(one.seq)
+            max_bytes -= one.size
+        if queue:
+            turns.append(queue)
+    return picked
+
+
+def is_due(now: datetime.datetime | sa.BindParameter[Any] = NOW) -> sa.ColumnElement[bool]:
+    """Return what is true of deliveries whose time has come."""
+    return sa.and_(delivery.c.state == PENDING, delivery.c.next_attempt_at <= now)
+
+
+def is_waiting() -> sa.ColumnElement[bool]:
+    """Return what is true of deliveries that wait until their predecessor is finished."""
+    return sa.and_(delivery.c.state == PENDING, delivery.c.next_attempt_at == IN_TURN)
+
+
+def is_orphaned() -> sa.ColumnElement[bool]:
+    """Return what is true of deliveries whose process is not alive."""
+    alive = sa.exists().where(worker.c.worker_id == delivery.c.owner)
+    return sa.and_(delivery.c.state == LEASED, ~alive)
+
+
+def is_overlooked() -> sa.ColumnElement[bool]:
+    """Return what is true of waiting deliveries, unless a later one of their order key is in living hands.
+
+    Such a one was failed, and retried meanwhile.
+    """
+    later = delivery.alias("later")
+    overtaken = with_same_key(
+        later,
+        later.c.state == LEASED,
+        later.c.seq > delivery.c.seq,
+        sa.exists().where(worker.c.worker_id == later.c.owner),
+    )
+    return sa.and_(is_waiting(), ~overtaken)
+
+
+def is_head() -> sa.ColumnElement[bool]:
+    """Return what is true of the oldest unfinished delivery of each order key."""
+    before = delivery.alias("before")
+    return ~with_same_key(before, before.c.state.in_(UNFINISHED), before.c.seq < delivery.c.seq)
+
+
+def with_same_key(other: sa.FromClause, *which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """Return whether there is an *other* delivery of the same order key that fulfils *which*.
+
+    MariaDB must be told how to look: by its statistics the index of the due ones can seem better, and is then
+    read from end to end for each of thousands that wait, which takes minutes and keeps the lease waiting too.
+    """
+    query = sa.select(other.c.seq).where(other.c.order_key == delivery.c.order_key, *which)
+    return _by_index(query, other, "order").correlate(delivery).exists()
+
+
+def read(
+    connection: sa.Connection,
+    now: datetime.datetime,
+    limit: int,
+    *,
+    overlooked: bool,
+    orphans: bool,
+    avoid: Collection[Place],
+    avoid_projects: Collection[str],
+    after: str | None,
+) -> tuple[list[Candidate], str | None]:
+    """Return what may be leased now, in the order of each project, and the last project looked at.
+
+    All but what *avoid* and *avoid_projects* name. Projects behind *after*, if one is named, come first.
+    *limit* of one project are enough.
+    """
+    found: list[Candidate] = []
+    if orphans:
+        query = sa.select(*COLUMNS).where(is_orphaned(), is_head()).order_by(delivery.c.seq).limit(ORPHANS)
+        found += _candidates(connection.execute(query))
+    if overlooked:
+        query = sa.select(*COLUMNS).where(is_overlooked(), is_head()).order_by(delivery.c.seq).limit(limit)
+        found += _candidates(connection.execute(query))
+    names = _pending_projects(connection, after)
+    chosen = [name for name in names if name not in avoid_projects]
+    last = names[-1] if names else None
+    while chosen:
+        each = -(-2 * limit // len(chosen))
+        rows = _of_projects(connection, chosen, each, now, avoid)
+        found += rows
+        # Where few projects have much, they may have what the others leave.
+        counts: defaultdict[str, int] = defaultdict(int)
+        for row in rows:
+            counts[row.project_id] += 1
+        full = [name for name in chosen if counts[name] == each < limit]
+        if len(rows) >= limit or not full or len(full) == len(chosen):
+            break
+        chosen = full
+    return found, last
+
+
+def _candidates(rows: Iterable[Any]) -> list[Candidate]:
+    return [Candidate(*row) for row in rows]
+
+
+def _pending_projects(connection: sa.Connection, after: str | None) -> list[str]:
+    """Return up to PROJECTS projects that have something pending: first those behind *after*."""
+    behind = _projects(connection, after, PROJECTS)
+    if after is not None and len(behind) < PROJECTS:
+        behind += [name for name in _projects(connection, None, PROJECTS) if name not in behind]
+    return behind[:PROJECTS]
+
+
+def _projects(connection: sa.Connection, after: str | None, limit: int) -> list[str]:
+    """Return the projects behind *after* in the order of the database, jumping from one to the next."""
+    first = _FIRST if after is None else _NEXT
+    if connection.dialect.name == "postgresql":
+        query = _skipping(after is None).limit(limit)
+        return list(connection.execute(query, {"name": after}).scalars())
+    # The others jump only if they are asked for one at a time: most of the time there are few.
+    found: list[str] = []
+    name = connection.execute(first, {"name": after}).scalar()
+    while name is not None and len(found) < limit:
+        found.append(name)
+        name = connection.execute(_NEXT, {"name": name}).scalar()
+    return found
+
+
+_FIRST: Final = sa.select(sa.func.min(delivery.c.project_id)).where(delivery.c.state == PENDING)
+_NEXT: Final = _FIRST.where(delivery.c.project_id > sa.bindparam("name"))
+
+
+@functools.lru_cache
+def _skipping(from_the_first: bool) -> sa.Select[Any]:
+    """Return what makes PostgreSQL jump through an index, all in one statement."""
+    start = _FIRST if from_the_first else _NEXT
+    known = start.with_only_columns(sa.func.min(delivery.c.project_id).label("name"))
+    known_cte = known.cte("known", recursive=True)
+    following = delivery.alias("following")
+    step = (
+        sa.select(sa.func.min(following.c.project_id))
+        .where(following.c.state == PENDING, following.c.project_id > known_cte.c.name)
+        .correlate(known_cte)
+        .scalar_subquery()
+    )
+    known_cte = known_cte.union_all(sa.select(step).where(known_cte.c.name.is_not(None)))
+    return sa.select(known_cte.c.name).where(known_cte.c.name.is_not(None))
+
+
+def _of_projects(
+    connection: sa.Connection,
+    projects: Sequence[str],
+    each: int,
+    now: datetime.datetime,
+    avoid: Collection[Place],
+) -> list[Candidate]:
+    """Return up to *each* due heads of each of *projects*, the longest due first."""
+    # Filled up with the last one, so that few different statements are ever made.
+    names = [*projects, *[projects[-1]] * (_power(len(projects)) - len(projects))]
+    places = sorted(place for place in avoid if place[0] in projects)
+    places += places[-1:] * (_power(len(places)) - len(places))
+    values: dict[str, Any] = {"now": now, "each": each}
+    values |= {f"project{number}": name for number, name in enumerate(names)}
+    for number, (project_id, start) in enumerate(places):
+        values |= {f"avoid{number}": _escaped(start), f"avoided{number}": project_id}
+    rows = connection.execute(_heads_of(len(names), len(places)), values)
+    return _candidates(dict.fromkeys(map(tuple, rows)))
+
+
+@functools.lru_cache
+def _heads_of(projects: int, avoided: int) -> Any:
+    parts = []
+    for number in range(projects):
+        query = (
+            sa.select(*COLUMNS)
+            .where(is_due(), delivery.c.project_id == sa.bindparam(f"project{number}"), is_head())
+            .order_by(delivery.c.next_attempt_at, delivery.c.seq)
+            .limit(sa.bindparam("each", type_=sa.Integer))
+        )
+        for other in range(avoided):
+            start = sa.bindparam(f"avoid{other}", type_=sa.String)
+            elsewhere = delivery.c.action.not_like(start, escape="/")
+            query = query.where(sa.or_(delivery.c.project_id != sa.bindparam(f"avoided{other}"), elsewhere))
+        parts.append(sa.select(_by_index(query, delivery, "due").subquery(f"part{number}")))
+    return sa.union_all(*parts) if len(parts) > 1 else parts[0]
+
+
+def _by_index(query: sa.Select[Any], table: sa.FromClause, index: str) -> sa.Select[Any]:
+    for dialect in ("mysql", "mariadb"):
+        query = query.with_hint(table, f"FORCE INDEX (ix_eventalarm_delivery_{index})", dialect)
+    return query
+
+
+def _escaped(start: str) -> str:
+    return start.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
+
+
+def _power(number: int) -> int:
+    """Return the next power of two, 0 for 0."""
+    return 1 << (number - 1).bit_length() if number else 0
+
+
+@functools.cache
+def leasing() -> sa.Update:
+    """Return the update that leases *seqs* to *new_owner*; a loss counts as the module says."""
+    lost = delivery.c.state == LEASED
+    marked = sa.and_(lost, delivery.c.started.is_(sa.true()))
+    counts = sa.or_(marked, sa.and_(lost, delivery.c.losses == 0))
+    # In this order: MySQL works assignments off from left to right.
+    named = delivery.c.seq.in_(sa.bindparam("seqs", expanding=True))
+    return (
+        sa.update(delivery)
+        .where(named)
+        .ordered_values(
+            (delivery.c.attempts, delivery.c.attempts + sa.case((marked, 1), else_=0)),
+            (delivery.c.losses, delivery.c.losses + sa.case((counts, 1), else_=0)),
+            (delivery.c.started, None),
+            (delivery.c.state, LEASED),
+            (delivery.c.owner, sa.bindparam("new_owner")),
+        )
+    )
