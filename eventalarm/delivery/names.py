@@ -27,6 +27,8 @@ from eventalarm.exceptions import DeliveryError
 
 # Seconds for which an answer is used without asking again.
 FRESH: Final = 10.0
+# The same for the answer that there is no such name, up to the option: asking again holds no thread for long.
+NONE_FRESH: Final = 1.0
 # How many projects, and names of each, are remembered.
 PROJECTS: Final = 2000
 NAMES: Final = 256
@@ -200,9 +202,10 @@ class Names(AbstractResolver):
             self._start_lookups()
 
     def _failed(self, name: _Name, error: Exception) -> None:
-        name.fresh_until = self._monotonic() + self._options.failure_ttl
         name.unusable = isinstance(error, UnicodeError)
         gone = name.unusable or getattr(error, "errno", None) in NO_SUCH_NAME
+        ttl = self._options.failure_ttl
+        name.fresh_until = self._monotonic() + (min(ttl, NONE_FRESH) if gone else ttl)
         if self._kept(name) and not gone:
             return
         name.answer = []

@@ -111,7 +111,7 @@ def test_the_hosts_file_counts():
 
 
 def test_a_name_that_failed_is_left_alone_and_its_next_attempt_waits_that_long(make_names, server, clock):
-    server.errors["h"] = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    server.errors["h"] = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     async def play():
         names = make_names(failure_ttl=5.0)
@@ -150,6 +150,8 @@ def test_a_name_that_is_gone_is_gone(make_names, server, clock):
         clock[0] += 60
         server.errors["h"] = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         assert (await error(names, "h")).reason == "dns"
+        # It may be there again soon, and asking costs little.
+        assert (await error(names, "h")).retry_after == 1.0
 
     asyncio.run(play())
 
