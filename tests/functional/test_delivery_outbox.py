@@ -387,11 +387,11 @@ def test_more_projects_than_one_look_takes_into_account_have_their_turn_all_the_
 
 
 def test_what_dead_processes_held_is_shared_too(database, outbox):
-    outbox.register("dead", "host-b", SHORT)
+    outbox.register("dead", "host-b", LONG)
     greedy = [make_delivery(project_id="greedy") for _ in range(40)]
     other = make_delivery(project_id="other")
     enqueue(database, outbox, [*greedy, other], "dead")
-    assert other.delivery_id in ids(outbox.claim("me", 4))
+    assert other.delivery_id in ids(outbox.claim("me", 4, ended={"dead": 0}))
 
 
 def test_what_is_claimed_is_bounded_in_bytes(database, outbox):
