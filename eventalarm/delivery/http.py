@@ -51,6 +51,7 @@ class HttpSender:
     """One session for every webhook; concurrency is the dispatcher's business, not the pool's.
 
     :param fence: the egress filter; by default that of the *options*, as are the *names* of hosts.
+    :param tls: the contexts; by default made of the *options*, which reads files.
     :raises InvalidOption: when Aodh's TLS options name files that cannot be used.
     """
 
@@ -62,11 +63,12 @@ class HttpSender:
         now: Callable[[], datetime.datetime] = _now,
         fence: Fence | None = None,
         names: Names | None = None,
+        tls: TlsContexts | None = None,
     ) -> None:
         self._options = options
         self._new_id = new_id
         self._now = now
-        self._tls = TlsContexts(options.tls)
+        self._tls = tls or TlsContexts(options.tls)
         self._fence = fence or Fence(options.deny_networks, options.allow_networks)
         self._names = names or Names(options.names)
         self._session: aiohttp.ClientSession | None = None
@@ -109,6 +111,26 @@ class HttpSender:
         answer = response.headers
         wait = retry.retry_after(answer.get("Retry-After"), answer.get("Date"), self._now())
         raise retry.of_status(response.status, wait)
+
+    async def get(self, url: yarl.URL, headers: Mapping[str, str]) -> int:
+        """GET *url* as :meth:`post` would call it; return the status, which is 2xx.
+
+        :raises DeliveryError: for every other answer and for none.
+        """
+        await self._names.prepare(url.raw_host)
+        try:
+            async with self._opened().get(
+                url,
+                headers={**headers, REQUEST_ID_HEADER: f"req-{self._new_id()}"},
+                allow_redirects=False,
+                ssl=self._context(url),
+            ) as response:
+                await self._drain(response)
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            raise failure(exc) from exc
+        if 200 <= response.status < 300:
+            return response.status
+        raise retry.of_status(response.status)
 
     async def ask(self, url: yarl.URL, form: Mapping[str, str], headers: Mapping[str, str]) -> bytes:
         """POST *form* to *url* and return what is answered with 200, as far as ``max_response_size``.

@@ -8,22 +8,21 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import aiohttp
-import yarl
+import re2
 
 from eventalarm.delivery.action import http_url
-from eventalarm.delivery.http import failure
-from eventalarm.delivery.tls import TlsContexts
+from eventalarm.delivery.http import HttpSender
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.tls import VERIFY_OPTION, TlsContexts
 from eventalarm.exceptions import DeliveryError, EventAlarmError
+from eventalarm.ifa_shim.authentication import SUPPORTED, TLS_CERT, Authentication
+from eventalarm.ifa_shim.notices import VERSION_HEADER
 from eventalarm.ifa_shim.options import CallbackOptions
-from eventalarm.ifa_shim.tokens import basic
 
 MAX_URI: Final = 2000
 NO_CONTENT: Final = 204
-UNAUTHORIZED: Final = 401
-BASIC: Final = "BASIC"
-OAUTH2: Final = "OAUTH2_CLIENT_CREDENTIALS"
-TLS_CERT: Final = "TLS_CERT"
-SUPPORTED: Final = frozenset({BASIC, OAUTH2, TLS_CERT})
+# What RFC 3986 lets stand in a URI.
+WRITABLE: Final = re2.compile(r"[!-~]*")
 
 
 class BadCallback(EventAlarmError):
@@ -35,6 +34,8 @@ def check_uri(uri: str, options: CallbackOptions) -> None:
 
     :raises BadCallback: when it is none, has another scheme than the allowed ones, or carries credentials.
     """
+    if not WRITABLE.fullmatch(uri):
+        raise BadCallback("blanks, control characters and non-ASCII characters must be percent-encoded")
     try:
         parts = urllib.parse.urlsplit(uri)
         port = parts.port
@@ -42,6 +43,10 @@ def check_uri(uri: str, options: CallbackOptions) -> None:
         raise BadCallback("it is not a URI") from exc
     if parts.scheme.lower() not in options.schemes or not parts.hostname or port == 0:
         raise BadCallback(f"it must be an absolute URI of {' or '.join(sorted(options.schemes))}")
+    if parts.fragment:
+        raise BadCallback("remove the fragment (#): it is never sent")
+    if VERIFY_OPTION in urllib.parse.parse_qs(parts.query, keep_blank_values=True):
+        raise BadCallback(f"remove {VERIFY_OPTION}: the operator decides which certificates are verified")
     if parts.username is not None or len(uri) > MAX_URI:
         raise BadCallback(f"credentials belong into authentication, and {MAX_URI} characters are enough")
 
@@ -77,42 +82,43 @@ class Callbacks:
             check_uri(oauth["tokenEndpoint"], self._options)
 
     def test(self, uri: str, authentication: Mapping[str, Any] | None) -> None:
-        """Return if the consumer at *uri* answers a GET with 204.
+        """Return if the consumer at *uri* answers 204 to a GET that has all that a later POST will have.
 
-        One that wants a token, which the test does not fetch, may also answer 401: it is there.
+        Headers, credentials (a token is fetched), TLS and the way of writing the URL are those of the POST.
 
         :raises BadCallback: when it does not, in time.
         """
         try:
-            status = asyncio.run(self._get(http_url(uri), authentication or {}))
+            status = asyncio.run(self._get(uri, authentication or {}))
+        except TimeoutError as exc:
+            raise BadCallback("the test of the callback failed: no answer in time") from exc
         except DeliveryError as exc:
-            raise BadCallback(f"the test of the callback failed: {exc}") from exc
-        except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise BadCallback(f"the test of the callback failed: {self._why(uri, exc)}") from exc
-        kinds = (authentication or {}).get("authType", ())
-        if status != NO_CONTENT and not (status == UNAUTHORIZED and OAUTH2 in kinds):
+            if exc.status is None:
+                raise BadCallback(f"the test of the callback failed: {self._why(uri, exc)}") from exc
+            status = exc.status
+        if status != NO_CONTENT:
             raise BadCallback(f"the test of the callback was answered with {status}, not with {NO_CONTENT}")
 
-    def _why(self, uri: str, error: Exception) -> str:
-        why = failure(error)
+    def _why(self, uri: str, why: DeliveryError) -> str:
         # TLS 1.3 refuses a client without certificate only after the handshake, by breaking the connection.
-        broken = why.reason == "disconnected" or isinstance(error, aiohttp.ClientConnectorSSLError)
+        broken = why.reason == "disconnected" or isinstance(why.__cause__, aiohttp.ClientConnectorSSLError)
         if broken and uri.lower().startswith("https:") and not self._options.tls.certificate:
             return f"{why} (this service has no certificate to show)"
         return str(why)
 
-    async def _get(self, url: yarl.URL, authentication: Mapping[str, Any]) -> int:
-        params = authentication.get("paramsBasic") or {}
-        headers = {}
-        if params.get("userName"):
-            headers["Authorization"] = basic(params["userName"], params.get("password"))
-        connector = aiohttp.TCPConnector(
-            socket_factory=self._options.fence.socket,
-            ssl=self._tls.for_query(url.raw_query_string),
+    async def _get(self, uri: str, authentication: Mapping[str, Any]) -> int:
+        url, seconds = http_url(uri), self._options.timeout
+        http = HttpSender(
+            DeliveryOptions(connect_timeout=seconds, total_timeout=seconds),
+            fence=self._options.fence,
+            tls=self._tls,
         )
-        timeout = aiohttp.ClientTimeout(total=self._options.timeout)
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-            session.get(url, headers=headers, allow_redirects=False) as answer,
-        ):
-            return answer.status
+
+        async def get(headers: Mapping[str, str]) -> int:
+            return await http.get(url, {**VERSION_HEADER, **headers})
+
+        try:
+            async with asyncio.timeout(seconds):
+                return await Authentication(http).call("", authentication, get)
+        finally:
+            await http.close()

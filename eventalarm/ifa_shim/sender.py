@@ -10,10 +10,9 @@ from eventalarm.delivery.http import HttpSender
 from eventalarm.delivery.ports import Destination
 from eventalarm.delivery.threads import Threads
 from eventalarm.exceptions import DeliveryError, InvalidOption
-from eventalarm.ifa_shim.callbacks import BASIC, OAUTH2, UNAUTHORIZED
+from eventalarm.ifa_shim.authentication import Authentication
 from eventalarm.ifa_shim.notices import VERSION_HEADER
 from eventalarm.ifa_shim.subscribers import Subscribers
-from eventalarm.ifa_shim.tokens import Tokens, basic
 from eventalarm.model import Delivery
 from eventalarm.storage.subscriptions import Subscription
 
@@ -28,7 +27,7 @@ class SubscriberSender:
         self._subscribers = subscribers
         self._http = http
         self._open_secret = open_secret
-        self._tokens = Tokens(http)
+        self._authentication = Authentication(http)
         self._database = Threads("subscriptions", 1)
 
     def destination(self, delivery: Delivery) -> Destination:
@@ -43,15 +42,13 @@ class SubscriberSender:
         """
         to = await self._subscription(delivery.subscription_id)
         secret = self._secret(to)
-        kinds = secret.get("authType") or ()
-        client = secret.get("paramsOauth2ClientCredentials")
-        if OAUTH2 in kinds and client:
-            return await self._with_token(to, delivery, client)
-        headers = {}
-        if BASIC in kinds:
-            params = secret.get("paramsBasic") or {}
-            headers["Authorization"] = basic(params.get("userName"), params.get("password"))
-        return await self._post(to, delivery, headers)
+        url = action.http_url(to.callback_uri)
+
+        async def post(headers: Mapping[str, str]) -> int:
+            content = delivery.body.encode()
+            return await self._http.post(url, delivery, {**VERSION_HEADER, **headers}, content)
+
+        return await self._authentication.call(to.subscription_id, secret, post)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -75,18 +72,3 @@ class SubscriberSender:
             return self._open_secret(to.authentication)
         except InvalidOption as exc:
             raise DeliveryError("credentials", "credentials_key does not open the credentials") from exc
-
-    async def _with_token(self, to: Subscription, delivery: Delivery, client: Mapping[str, Any]) -> int:
-        token = await self._tokens.get(to.subscription_id, client)
-        try:
-            return await self._post(to, delivery, {"Authorization": f"Bearer {token}"})
-        except DeliveryError as exc:
-            if exc.status != UNAUTHORIZED:
-                raise
-        self._tokens.refuse(to.subscription_id, token)
-        token = await self._tokens.get(to.subscription_id, client)
-        return await self._post(to, delivery, {"Authorization": f"Bearer {token}"})
-
-    async def _post(self, to: Subscription, delivery: Delivery, headers: Mapping[str, str]) -> int:
-        url = action.http_url(to.callback_uri)
-        return await self._http.post(url, delivery, {**VERSION_HEADER, **headers}, delivery.body.encode())

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from urllib.parse import quote_plus
 
 import cachetools
 
@@ -54,7 +55,9 @@ class Tokens:
             del self._kept[subscription_id]
 
     async def _fetch(self, client: Mapping[str, Any]) -> tuple[str, float]:
-        credentials = basic(client.get("clientId"), client.get("clientPassword"))
+        # RFC 6749 clause 2.3.1: each is form-encoded before it goes into the header.
+        name, password = (quote_plus(str(client.get(key) or "")) for key in ("clientId", "clientPassword"))
+        credentials = basic(name, password)
         headers = {"Authorization": credentials, "Accept": "application/json"}
         asked_at = self._monotonic()
         try:
