@@ -19,6 +19,7 @@ from eventalarm.ifa_shim.herald import announced
 from eventalarm.ifa_shim.interest import NotificationType
 from eventalarm.ifa_shim.notices import Notice, Style
 from eventalarm.ifa_shim.sender import OpenSecret
+from eventalarm.ifa_shim.shares import in_turn
 from eventalarm.ifa_shim.subscribers import Snapshot, Subscribers
 from eventalarm.storage import unheard
 from eventalarm.storage.database import Database
@@ -114,7 +115,7 @@ class Suspension:
         now = self._monotonic()
         suspended = [one for one in snapshot.all if not one.listening]
         due = [one for one in suspended if self._next_probe(one) <= now]
-        return sorted(due, key=self._next_probe)[:PROBES]
+        return in_turn(sorted(due, key=self._next_probe), lambda one: one.project_id)[:PROBES]
 
     def _next_probe(self, one: Subscription) -> float:
         last = self._probed.get(one.subscription_id)

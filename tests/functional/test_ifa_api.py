@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import datetime
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from eventalarm.model import ALARM, OK, UTC, object_alarm_id
 from eventalarm.storage import database as storage
 from tests.builders import PROJECT, event_body, rule
-from tests.functional.helpers import WebhookSink
+from tests.functional.helpers import WebhookSink, wait_until
 from tests.functional.ifa_api import ADMIN, IfaApi
 
 IFA = "/ifa/v1/alarms"
@@ -572,3 +573,23 @@ def test_a_project_has_a_bounded_number_of_subscriptions(lite: IfaApi) -> None:
     ]
     assert answers == [201, 201, 403]
     assert PROJECT not in api.get(SUBSCRIPTIONS).text
+
+
+def test_hung_callbacks_of_one_project_leave_the_tests_of_others_alone(
+    lite: IfaApi, webhook_sink: WebhookSink
+) -> None:
+    webhook_sink.behave("/well", statuses=[204])
+    release = webhook_sink.hang("/hung")
+    body = {"callbackUri": webhook_sink.url("/hung")}
+
+    def subscribe() -> int:
+        return int(lite.call("POST", SUBSCRIPTIONS, project="greedy", body=body).status_code)
+
+    with concurrent.futures.ThreadPoolExecutor(40) as pool:
+        asked = [pool.submit(subscribe) for _ in range(40)]
+        # Half of the places of four; the others are told to come again, and keep no thread.
+        wait_until(lambda: sum(one.done() for one in asked) == 38)
+        assert {one.result() for one in asked if one.done()} == {503}
+        other = {"callbackUri": webhook_sink.url("/well")}
+        assert lite.call("POST", SUBSCRIPTIONS, project="project-b", body=other).status_code == 201
+        release()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import logging
-import threading
 import urllib.parse
 import uuid
 from typing import Any, Final
@@ -20,6 +19,7 @@ from eventalarm.ifa_shim.api.vnffm import read_filter
 from eventalarm.ifa_shim.callbacks import BadCallback, Callbacks
 from eventalarm.ifa_shim.credentials import Vault
 from eventalarm.ifa_shim.filters import SUBSCRIPTION_ATTRIBUTES, BadFilter
+from eventalarm.ifa_shim.shares import NoPlace, Places
 from eventalarm.storage.subscriptions import Subscription, Subscriptions
 
 LOG = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class FaultSubscriptions:
         self._edge = edge
         self._callbacks = Callbacks(edge.options.callback)
         self._vault = Vault(edge.options.callback.credentials_key)
-        self._tests = threading.BoundedSemaphore(edge.options.callback.tests_at_once)
+        self._tests = Places(edge.options.callback.tests_at_once)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer a page of subscriptions."""
@@ -73,7 +73,7 @@ class FaultSubscriptions:
             raise falcon.HTTPForbidden(description="a subscription belongs to a project: use its token")
         body = bodies.read(req, self._edge.document, "FmSubscriptionRequest", (bodies.JSON,))
         authentication = body.get("authentication")
-        self._check(body["callbackUri"], authentication)
+        self._check(caller.project_id, body["callbackUri"], authentication)
         self._bound(caller.project_id)
         made = Subscription(
             subscription_id=str(uuid.uuid4()),
@@ -102,7 +102,7 @@ class FaultSubscriptions:
         if lifetime and self._edge.guard.allows(caller, rule, found.project_id):
             self.store.confirm(found, caller.user_id, datetime.timedelta(seconds=lifetime / CONFIRM_EVERY))
 
-    def _check(self, uri: str, authentication: Document | None) -> None:
+    def _check(self, project_id: str, uri: str, authentication: Document | None) -> None:
         if authentication and not self._vault.usable:
             raise falcon.HTTPUnprocessableEntity(
                 description="this service keeps no credentials: its operator has to set credentials_key"
@@ -112,23 +112,22 @@ class FaultSubscriptions:
         except BadCallback as exc:
             raise falcon.HTTPUnprocessableEntity(description=str(exc)) from exc
         if self._edge.options.callback.test:
-            self._test(uri, authentication)
+            self._test(project_id, uri, authentication)
 
-    def _test(self, uri: str, authentication: Document | None) -> None:
+    def _test(self, project_id: str, uri: str, authentication: Document | None) -> None:
         """Test the callback. The answer does not tell what was found: it would make us a port scanner."""
-        if not self._tests.acquire(blocking=False):
+        try:
+            with self._tests.taken(project_id):
+                self._callbacks.test(uri, authentication)
+        except NoPlace as exc:
             raise falcon.HTTPServiceUnavailable(
                 description="too many callbacks are being tested; try again", retry_after=TEST_AGAIN
-            )
-        try:
-            self._callbacks.test(uri, authentication)
+            ) from exc
         except BadCallback as exc:
             reference = uuid.uuid4()
             place = urllib.parse.urlsplit(uri)
             LOG.info("Callback test %s of %s://%s failed: %s", reference, place.scheme, place.netloc, exc)
             raise falcon.HTTPUnprocessableEntity(description=f"{UNTESTED} (test {reference})") from exc
-        finally:
-            self._tests.release()
 
     def _bound(self, project_id: str) -> None:
         most = self._edge.options.callback.max_subscriptions

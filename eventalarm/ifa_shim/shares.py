@@ -1,0 +1,56 @@
+"""Places for slow work that tenants cause, shared between projects."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from eventalarm.exceptions import EventAlarmError
+
+T = TypeVar("T")
+
+
+class NoPlace(EventAlarmError):
+    """Every place that the project may use is taken."""
+
+
+class Places:
+    """*limit* places; a project may hold as many as are still free. Safe between threads."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = limit
+        self._held: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def taken(self, project: str) -> Iterator[None]:
+        """Hold a place for *project*.
+
+        :raises NoPlace: at once, when there is none for it.
+        """
+        with self._lock:
+            if self._held[project] >= self._free:
+                raise NoPlace("no place is free")
+            self._free -= 1
+            self._held[project] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._free += 1
+                self._held[project] -= 1
+                if not self._held[project]:
+                    del self._held[project]
+
+
+def in_turn(items: Iterable[T], project: Callable[[T], str]) -> list[T]:
+    """Return *items* so that each project's first come before any second; otherwise in their order."""
+    turns: defaultdict[str, int] = defaultdict(int)
+    placed: list[tuple[int, T]] = []
+    for item in items:
+        placed.append((turns[project(item)], item))
+        turns[project(item)] += 1
+    return [item for _, item in sorted(placed, key=lambda one: one[0])]
