@@ -1,0 +1,110 @@
+"""What a hostile tenant costs a healthy one: measured, with nothing lost and no attempt used up (G7)."""
+
+import contextlib
+import math
+import socket
+import threading
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from eventalarm.delivery.dispatcher import Dispatcher
+from eventalarm.delivery.http import HttpSender
+from eventalarm.delivery.names import Names
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.storage import database as storage
+from eventalarm.storage import tables
+from eventalarm.storage.outbox import Outbox
+from tests.functional.helpers import wait_until
+from tests.functional.test_delivery_dispatcher import send
+from tests.unit.delivery.parts import make_delivery
+
+HUNG = 1500
+DEAD_NAMES = 150
+CALLS = 100
+
+
+class Measured:
+    """A worker with the default options, and the calls of the healthy tenant through it."""
+
+    def __init__(self, database, webhook_sink, getaddrinfo):
+        self.database, self.sink = database, webhook_sink
+        settings = DeliveryOptions()
+        names = Names(settings.names, getaddrinfo=getaddrinfo)
+        self.worker = Dispatcher(
+            Outbox(database), lambda: HttpSender(settings, names=names), settings, host="test"
+        )
+        self.worker.start()
+        wait_until(lambda: self.worker.owner)
+        self.ids = []
+
+    def call(self):
+        """Return the seconds from the commit of a delivery to its arrival."""
+        item = make_delivery(self.sink.url("/", host="healthy.example"), project_id="healthy")
+        number = len(self.sink.requests)
+        send(self.worker, self.database, [item])
+        began = time.monotonic()
+        arrived = self.sink.wait(number + 1)[-1].tick
+        self.ids.append(item.delivery_id)
+        return arrived - began
+
+    def attempts(self):
+        columns = tables.delivery.c.state, tables.delivery.c.attempts
+        query = sa.select(*columns).where(tables.delivery.c.delivery_id.in_(self.ids))
+        with self.database.read() as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
+
+@pytest.fixture
+def measured(tmp_path, webhook_sink):
+    ended = threading.Event()
+
+    def getaddrinfo(host, *args, **hints):
+        if host.startswith("dead"):
+            ended.wait(60.0)
+        return socket.getaddrinfo("127.0.0.1", *args, **hints)
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(ended.set)
+
+        def start(name):
+            database = storage.connect(f"sqlite:///{tmp_path / name}.sqlite")
+            stack.callback(database.dispose)
+            tables.metadata.create_all(database.engine)
+            made = Measured(database, webhook_sink, getaddrinfo)
+            stack.callback(made.worker.stop, 0.0)
+            return made
+
+        yield start
+
+
+def p99(seconds):
+    return sorted(seconds)[math.ceil(0.99 * len(seconds)) - 1]
+
+
+def test_a_healthy_tenant_beside_a_hostile_one(measured, record_property):
+    alone = measured("alone")
+    first_alone, calls_alone = alone.call(), [alone.call() for _ in range(CALLS)]
+    alone.worker.stop(1.0)
+    beside = measured("beside")
+    with socket.create_server(("0.0.0.0", 0), backlog=4096) as hung:
+        port = hung.getsockname()[1]
+        actions = [f"http://127.1.{n // 250}.{n % 250 + 1}:{port}/" for n in range(HUNG)]
+        actions += [f"http://dead{n}.example/" for n in range(DEAD_NAMES)]
+        hostile = [make_delivery(action, project_id="hostile") for action in actions]
+        send(beside.worker, beside.database, hostile)
+        wait_until(lambda: len(beside.worker._calls) >= 150)
+        first, calls = beside.call(), [beside.call() for _ in range(CALLS)]
+        wait_until(lambda: beside.attempts() == [("delivered", 1)] * (CALLS + 1))
+        beside.worker.stop(0.0)
+    figures = {
+        "first call alone, ms": 1000 * first_alone,
+        "first call beside, ms": 1000 * first,
+        "p99 alone, ms": 1000 * p99(calls_alone),
+        "p99 beside, ms": 1000 * p99(calls),
+        "p99 beside / alone": p99(calls) / p99(calls_alone),
+    }
+    for name, value in figures.items():
+        record_property(name, round(value, 2))
+    print(f"\n{HUNG} hung destinations and {DEAD_NAMES} dead names of another project:", figures)
