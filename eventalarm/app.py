@@ -56,6 +56,7 @@ from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
 from eventalarm.trace import Trace
+from eventalarm.watchdog import Loop, Progress, Watchdog
 
 LOG = logging.getLogger(__name__)
 
@@ -145,6 +146,8 @@ def build_engine(
     cache: AlarmCache,
     letters: Courier[S],
     trace: Trace | None = None,
+    *,
+    step: Callable[[], None] = lambda: None,
 ) -> Engine[S]:
     """Assemble the evaluator from the options."""
     group = conf[options.GROUP]
@@ -159,7 +162,7 @@ def build_engine(
         max_candidates=group.max_candidates,
         max_occurrences=group.max_occurrences_per_alarm,
     )
-    return Engine(database, cache, letters, engine_options, trace=trace)
+    return Engine(database, cache, letters, engine_options, trace=trace, step=step)
 
 
 def build_timers(
@@ -211,15 +214,23 @@ class ListenerProcess:
     """Everything that one listener process runs: the bus edge, the evaluator and the delivery worker.
 
     :param trace: somebody who watches single events pass, as the demo does.
+    :param own_process: whether the process is ours alone, so that it may end when a thread stands still.
     """
 
     def __init__(
-        self, conf: cfg.ConfigOpts, metrics: Metrics | None = None, trace: Trace | None = None
+        self,
+        conf: cfg.ConfigOpts,
+        metrics: Metrics | None = None,
+        trace: Trace | None = None,
+        *,
+        own_process: bool = False,
     ) -> None:
         self._conf = conf
         self._trace = trace
         self.metrics = metrics or Metrics()
         self._pulse = Pulse()
+        self._progress = Progress()
+        self._own_process = own_process
         self._stopping = threading.Event()
         self._stops: list[Callable[[], Any]] = []
         self._server: BatchServer | None = None
@@ -238,7 +249,7 @@ class ListenerProcess:
         self._stops.append(lambda: worker.stop(STOP_GRACE))
         letters = courier.OutboxCourier(Outbox(database), worker, announcer=notifications.herald)
         cache = build_cache(self._conf, database, self.metrics)
-        engine = build_engine(self._conf, database, cache, letters, self._trace)
+        engine = build_engine(self._conf, database, cache, letters, self._trace, step=self._progress.step)
         server, loader = self._build_server(database, engine, cache)
         LOG.info("Waiting for the broker")
         if not service.wait_for_broker(self._conf, self._stopping):
@@ -254,7 +265,21 @@ class ListenerProcess:
         notifier = notifications.notifier(worker)
         notifier.start()
         self._stops.append(notifier.stop)
+        self._watch(worker)
         LOG.info("Listening on topic %s", self._conf[options.GROUP].topic)
+
+    def _watch(self, worker: dispatcher.Dispatcher) -> None:
+        group = self._conf[options.GROUP]
+        watchdog = Watchdog(
+            warn=group.watchdog_warn,
+            exit_after=group.watchdog_exit if self._own_process else 0.0,
+            stalled=lambda name: self.metrics.count("stalls", thread=name),
+            own_process=self._own_process,
+        )
+        watchdog.watch("evaluator", self._progress)
+        watchdog.watch("delivery loop", Loop(worker.call_soon))
+        watchdog.start()
+        self._stops.append(watchdog.stop)
 
     def _start_delivery(
         self, database: Database, notifications: assembly.Notifications
@@ -321,11 +346,16 @@ class ListenerProcess:
             retry_max=group.retry_max,
             away=lambda: server.pause(),  # noqa: PLW0108
         )
+
+        def handle(messages: Sequence[JSONDict]) -> dict[int, str] | None:
+            with self._progress.work():
+                return handler(messages)
+
         server = BatchServer(
             bus.get_transport(self._conf, prefetch=group.prefetch),
             topic=group.topic,
             exchange=group.exchange,
-            handler=handler,
+            handler=handle,
             batch_size=group.batch_size,
             resumed=resumed,
             ready=ready,
@@ -367,7 +397,7 @@ class ListenerService(cotyledon.Service):
 
     def __init__(self, worker_id: cotyledon.types.WorkerId, conf: cfg.ConfigOpts) -> None:
         super().__init__(worker_id)
-        self._process = ListenerProcess(conf)
+        self._process = ListenerProcess(conf, own_process=True)
 
     def run(self) -> None:
         """Start working; called by cotyledon in the new process."""

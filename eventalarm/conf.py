@@ -171,6 +171,21 @@ LISTENER_OPTS: list[Any] = [
         "request costs.",
     ),
     cfg.FloatOpt(
+        "watchdog_warn",
+        default=10.0,
+        min=0.1,
+        help="Seconds after which the evaluator, or the event loop of the deliveries, counts as standing "
+        "still: the log shows its stack, and the metric stalls counts it. Waiting for the database to come "
+        "back does not count.",
+    ),
+    cfg.FloatOpt(
+        "watchdog_exit",
+        default=120.0,
+        min=0.0,
+        help="Seconds of standing still after which the listener process ends and is started anew. Nothing "
+        "is lost: the broker and the database give its work to others. 0: never.",
+    ),
+    cfg.FloatOpt(
         "retry_initial",
         default=0.1,
         min=0.001,

@@ -25,6 +25,7 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "bad_traits": ("Traits that could not be read and were ignored", ()),
     "bad_rules": ("Alarm definitions that cannot be evaluated", ("field",)),
     "crowded_projects": ("Projects reported for rules that every event must be tested against", ()),
+    "stalls": ("Times that a thread was found standing still, by thread", ("thread",)),
     "batches": ("Batches worked off, by outcome", ("outcome",)),
     "deliveries": ("Attempts to call an action, by result", ("result",)),
     "delivery_retries": ("Attempts that failed and will be repeated, by reason", ("reason",)),

@@ -154,6 +154,10 @@ class Dispatcher:
         if self._thread is not None:
             self._thread.join()
 
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Have the event loop call *function* soon; nothing happens while there is no loop."""
+        self._call_soon(function)
+
     # ---- the thread and its loops
 
     def _call_soon(self, function: Callable[..., object], *args: object) -> None:

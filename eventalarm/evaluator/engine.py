@@ -74,6 +74,7 @@ class Engine(Generic[S]):
 
     :param clock: returns the present as an aware UTC datetime. By default the database's: events are late
         or not by one clock, whichever host evaluates them.
+    :param step: called as the work goes on, for a watchdog.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Engine(Generic[S]):
         clock: Callable[[], datetime.datetime] | None = None,
         *,
         trace: Trace | None = None,
+        step: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._cache = cache
@@ -97,6 +99,7 @@ class Engine(Generic[S]):
         self._clock = clock or database.about_now
         self._steps = 0
         self._trace = trace
+        self._step = step
 
     def process(self, events: Sequence[Event]) -> BatchReport:
         """Evaluate events and commit all that follows from them; then start the deliveries.
@@ -110,6 +113,7 @@ class Engine(Generic[S]):
         """
         report = BatchReport(events=len(events))
         started = time.monotonic()
+        self._step()
         self._cache.refresh()
         matches = self.match(events, report)
         matched = time.monotonic()
