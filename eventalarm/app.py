@@ -52,6 +52,7 @@ from eventalarm.metrics import Metrics
 from eventalarm.metrics_server import Endpoint, check_free, shared_folder
 from eventalarm.model import AlarmDefinition, Event, JSONDict, Transition
 from eventalarm.pulse import Pulse
+from eventalarm.storage import blame
 from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
@@ -161,6 +162,8 @@ def build_engine(
         beside_aodh_listener=group.beside_aodh_listener,
         max_candidates=group.max_candidates,
         max_occurrences=group.max_occurrences_per_alarm,
+        max_event_size=group.max_event_size,
+        max_transaction_size=group.max_transaction_size,
     )
     return Engine(database, cache, letters, engine_options, trace=trace, step=step)
 
@@ -338,6 +341,8 @@ class ListenerProcess:
             hold=group.hold_batch if _counts_deliveries(self._conf) else math.inf,
             away=lambda: server.pause(),  # noqa: PLW0108 - made below
             back=lambda: server.unpause(),  # noqa: PLW0108
+            answers=lambda: blame.answers(database),
+            culprit=blame.may_be_content,
         )
         ready = Readiness(
             database.now,

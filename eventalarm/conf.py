@@ -170,6 +170,21 @@ LISTENER_OPTS: list[Any] = [
         "metric decisions with the reason too_many_objects. It bounds what an alarm grouped by the id of a "
         "request costs.",
     ),
+    cfg.IntOpt(
+        "max_event_size",
+        default=1024 * 1024,
+        min=4096,
+        help="Bytes of JSON that an event may take in the database and in the bodies of webhooks. A larger "
+        "one loses its raw part, then its traits; truncated names what is missing. It is still evaluated as "
+        "a whole. Must be less than a quarter of the database's max_allowed_packet.",
+    ),
+    cfg.IntOpt(
+        "max_transaction_size",
+        default=16 * 1024 * 1024,
+        min=65536,
+        help="Bytes of events and reasons after which the evaluator commits; what is left of the batch "
+        "follows in further transactions, all before its messages are acknowledged.",
+    ),
     cfg.FloatOpt(
         "watchdog_warn",
         default=10.0,
@@ -294,6 +309,13 @@ RULE_OPTS: list[Any] = [
         default=10000,
         min=1,
         help="Traits that an event may have. An event with more is left out, counted as too_many_traits.",
+    ),
+    cfg.IntOpt(
+        "max_event_key_length",
+        default=1024,
+        min=64,
+        help="Characters that the message_id and the event_type of an event may have. An event with a longer "
+        "one is left out, counted as message_id_too_long or event_type_too_long.",
     ),
     cfg.IntOpt(
         "max_trait_length",

@@ -102,12 +102,14 @@ def convert(value: object, dtype: object) -> TraitValue:
 class EventLimits:
     """How large an event may be, so that its evaluation takes bounded time.
 
-    An event with more than ``traits`` traits is refused; a text longer than ``text`` characters counts as
-    absent, since every comparison takes time in proportion to it.
+    An event with more than ``traits`` traits is refused, and one whose ``message_id`` or ``event_type`` is
+    longer than ``key`` characters; a text longer than ``text`` characters counts as absent, since every
+    comparison takes time in proportion to it.
     """
 
     traits: int = 10000
     text: int = 16384
+    key: int = 1024
 
 
 DEFAULT_LIMITS: Final = EventLimits()
@@ -159,8 +161,10 @@ class Event:
             raise InvalidEvent("no_message_id")
         event_type = body.get("event_type")
         if not isinstance(event_type, str) or not event_type:
-            raise InvalidEvent("no_event_type", event_id=message_id)
-        if len(event_type) > limits.text:
+            raise InvalidEvent("no_event_type", event_id=message_id[:80])
+        if len(message_id) > limits.key:
+            raise InvalidEvent("message_id_too_long", f"{len(message_id)} characters", message_id[:80])
+        if len(event_type) > limits.key:
             raise InvalidEvent("event_type_too_long", f"{len(event_type)} characters", message_id)
         traits = body.get("traits")
         if isinstance(traits, list) and len(traits) > limits.traits:

@@ -165,12 +165,10 @@ class Watchdog:
         still = self._still[name] = was + passed
         if was < self._warn <= still:
             self._stalled(name)
-            LOG.error(
-                "The %s has not gone on for %.0f seconds; it is at\n%s", name, still, stack(watched.ident)
-            )
+            LOG.error("The %s has stood still for %.0f seconds at\n%s", name, still, stack(watched.ident))
         if 0 < self._exit_after <= still:
             at = stack(watched.ident)
-            LOG.critical("The %s has not gone on for %.0f seconds; this process ends at\n%s", name, still, at)
+            LOG.critical("The %s has stood still for %.0f seconds; the process ends. At\n%s", name, still, at)
             self._end()
 
 

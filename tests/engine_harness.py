@@ -76,6 +76,7 @@ class EngineHarness:
         courier: Any = None,
         beside_aodh_listener: bool = False,
         max_occurrences: int = 10000,
+        **more: Any,
     ) -> None:
         self.database = database
         self.courier = courier or RecordingCourier()
@@ -97,6 +98,7 @@ class EngineHarness:
             max_candidates=max_candidates,
             beside_aodh_listener=beside_aodh_listener,
             max_occurrences=max_occurrences,
+            **more,
         )
         clocks = {"clock": clock} if clock is not None else {}
         self.engine = Engine(database, self.cache, self.courier, options, **clocks)

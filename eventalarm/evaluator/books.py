@@ -75,13 +75,14 @@ class Books(Generic[S]):
             (alarm_counts.AlarmCount(one.alarm_id, one.raised, one.full) for one in outcome.counts),
             now,
         )
-        transaction.write_transitions(outcome.transitions, texts or EventTexts())
+        texts = texts or EventTexts()
+        transaction.write_transitions(outcome.transitions, texts)
         self._write_states(transaction, outcome, now)
         if keeper is not None:
             puts, gone = keeper.changes()
             timers.put(transaction.connection, puts)
             timers.drop(transaction.connection, gone)
-        told = outcome.transitions
+        told = [texts.as_stored(one) for one in outcome.transitions]
         shipment = self._courier.enqueue(transaction.connection, told, picture.unfinished, picture.subscribed)
         return shipment, told
 

@@ -27,6 +27,7 @@ from eventalarm.storage import text, timers
 from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
 from eventalarm.storage.alarms import NEVER
 from eventalarm.storage.database import Database
+from eventalarm.storage.events import EventTexts, Weight
 from eventalarm.storage.transitions import Picture, Transaction
 from eventalarm.trace import Stage, Trace, mark_all
 
@@ -50,6 +51,8 @@ class EngineOptions:
     max_candidates: int
     beside_aodh_listener: bool = False
     max_occurrences: int = MOST_OBJECTS
+    max_event_size: int = text.EVENT_LENGTH
+    max_transaction_size: int = 16 * 1024 * 1024
 
 
 @dataclasses.dataclass(slots=True)
@@ -67,6 +70,17 @@ class BatchReport:
     put_off: list[Event] = dataclasses.field(default_factory=list)
     match_seconds: float = 0.0
     commit_seconds: float = 0.0
+
+    def add(self, other: BatchReport) -> None:
+        """Take in what another part of the same batch came to."""
+        self.events += other.events
+        self.matches += other.matches
+        self.reasons.update(other.reasons)
+        self.bad_traits += other.bad_traits
+        self.transitions += other.transitions
+        self.put_off += other.put_off
+        self.match_seconds += other.match_seconds
+        self.commit_seconds += other.commit_seconds
 
 
 class Engine(Generic[S]):
@@ -100,6 +114,8 @@ class Engine(Generic[S]):
         self._steps = 0
         self._trace = trace
         self._step = step
+        # Those of the batch in hand.
+        self._texts = EventTexts()
 
     def process(self, events: Sequence[Event]) -> BatchReport:
         """Evaluate events and commit all that follows from them; then start the deliveries.
@@ -118,8 +134,10 @@ class Engine(Generic[S]):
         matches = self.match(events, report)
         matched = time.monotonic()
         mark_all(self._trace, Stage.MATCHED, (m.subject.event for m in matches))
+        self._texts = EventTexts(self._options.max_event_size)
         for group in _portions(matches, self._options.max_candidates):
             self._settle(group, report)
+        self._texts = EventTexts()
         report.match_seconds = matched - started
         report.commit_seconds = time.monotonic() - matched
         return report
@@ -168,6 +186,9 @@ class Engine(Generic[S]):
     def projects(self, event: Event) -> tuple[str, ...]:
         """Return the projects whose alarms an event may concern: its owner's, or those of nobody's events."""
         owner = self._owners.of(event)
+        if len(owner) > text.KEY_LENGTH:
+            # No project has such a name; whoever says so is nobody, and not the infrastructure either.
+            return ()
         return (owner,) if owner else ("", *self._options.infrastructure_projects)
 
     def _subject(self, event: Event, now: datetime.datetime) -> Subject:
@@ -177,12 +198,19 @@ class Engine(Generic[S]):
     # -- settle -----------------------------------------------------------------------------------------
 
     def _settle(self, matches: list[Match], report: BatchReport) -> None:
+        rest = matches
+        while rest:
+            self._step()
+            rest = self._settle_some(rest, report)
+
+    def _settle_some(self, matches: list[Match], report: BatchReport) -> list[Match]:
+        """Settle as many matches as one transaction may hold, and return the others."""
         if self._locked:
             matches = self._without_locked(matches, report)
         if not matches:
-            return
+            return []
         try:
-            shipment = self._close_and_commit(matches, report)
+            shipment, done, beyond = self._close_and_commit(matches, report)
         except Locked as exc:
             self._settle_beside(matches, report, exc)
         except Retryable:
@@ -190,8 +218,10 @@ class Engine(Generic[S]):
         except Exception as exc:  # noqa: BLE001 - whatever it is, it must hurt only the event that caused it
             self._settle_apart(matches, report, exc)
         else:
-            mark_all(self._trace, Stage.COMMITTED, (m.subject.event for m in matches))
+            mark_all(self._trace, Stage.COMMITTED, (m.subject.event for m in done))
             self._courier.submit(shipment)
+            return beyond
+        return []
 
     def _without_locked(self, matches: list[Match], report: BatchReport) -> list[Match]:
         """Put off all matches of the alarms that are left alone at present; return the others."""
@@ -230,25 +260,38 @@ class Engine(Generic[S]):
             exc_info=LOG.isEnabledFor(logging.DEBUG),
         )
 
-    def _close_and_commit(self, matches: list[Match], report: BatchReport) -> S:
+    def _close_and_commit(
+        self, matches: list[Match], report: BatchReport
+    ) -> tuple[S, list[Match], list[Match]]:
         while True:
             try:
                 return self._commit(matches, report)
             except CloseFirst as exc:
                 close_in_chunks(self._database, exc.alarm_ids, self._clock())
 
-    def _commit(self, matches: list[Match], report: BatchReport) -> S:
+    def _commit(self, matches: list[Match], report: BatchReport) -> tuple[S, list[Match], list[Match]]:
+        """Commit what *matches* lead to; return those that are done, and those that the transaction left."""
         reasons: Counter[str] = Counter()
+        weight, recorded, done = Weight(self._texts), 0, 0
         with self._database.begin() as connection:
             transaction = Transaction(connection)
             ledger, keeper, picture, now = self._load(transaction, matches)
             case = Case(ledger, keeper, now, reasons)
-            for match in self._timed(matches, now):
+            ordered = self._timed(matches, now)
+            for match in ordered:
                 reasons[self._judge(case, match)] += 1
-            shipment, transitions = self._books.write(transaction, ledger, keeper, picture, now)
+                done += 1
+                if news := ledger.transitions_since(recorded):
+                    recorded += len(news)
+                    weight.add(news)
+                    if weight.bytes >= self._options.max_transaction_size:
+                        break
+            shipment, transitions = self._books.write(
+                transaction, ledger, keeper, picture, now, texts=self._texts
+            )
         report.reasons.update(reasons)
         report.transitions.extend(transitions)
-        return shipment
+        return shipment, ordered[:done], ordered[done:]
 
     def _timed(self, matches: list[Match], now: datetime.datetime) -> list[Match]:
         """Return the matches by the clock as it is now, should it have been stepped since they were found."""

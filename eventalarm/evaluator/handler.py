@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from eventalarm.evaluator.engine import BatchReport
 from eventalarm.evaluator.locked_alarms import LOCKED
@@ -23,6 +23,10 @@ from eventalarm.trace import Stage, Trace, mark_all
 
 LOG = logging.getLogger(__name__)
 
+# Failures in a row after which a batch is blamed while the database answers, and one that is half of such.
+PATIENCE: Final = 4
+IMPATIENCE: Final = 2
+
 T = TypeVar("T")
 
 
@@ -33,6 +37,14 @@ class Evaluator(Protocol):
         """Evaluate events; raises Retryable when the database failed."""
 
 
+class Blamed(Exception):
+    """The database failed again and again with the same batch, and answered in between."""
+
+    def __init__(self, error: Retryable) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class BatchHandler:
     """Turns messages into events and sees them through.
 
@@ -40,6 +52,11 @@ class BatchHandler:
     is dropped and the broker keeps the rest of the queue. When *stopping* is set meanwhile, or after *hold*
     seconds, the batch is given back: the broker cuts off a consumer that keeps messages too long.
 
+    Where the database answers in between, what it fails with is the batch: it is halved, down to the one
+    event that is given up if *culprit* says that its content can be the cause (guarantee G6).
+
+    :param answers: returns True if the database takes a small write now.
+    :param culprit: returns True if content can have caused an error.
     :param away: called when the database failed, and *back* when it answers again while a batch is held.
     :param when_locked: called when messages were put off for alarms that another session keeps locked.
     :param after_batch: called after each batch that was committed.
@@ -66,6 +83,8 @@ class BatchHandler:
         away: Callable[[], None] = lambda: None,
         back: Callable[[], None] = lambda: None,
         when_locked: Callable[[], None] = lambda: None,
+        answers: Callable[[], bool] = lambda: False,
+        culprit: Callable[[BaseException], bool] = lambda error: False,
     ) -> None:
         self._engine = engine
         self._metrics = metrics
@@ -82,6 +101,8 @@ class BatchHandler:
         self._away = away
         self._back = back
         self._when_locked = when_locked
+        self._answers = answers
+        self._culprit = culprit
 
     def __call__(self, messages: Sequence[dict[str, Any]]) -> dict[int, str] | None:
         """Handle the messages of one batch; None means that they must go back to the broker.
@@ -127,7 +148,7 @@ class BatchHandler:
         # One look for a whole batch: the first event has waited longest.
         now = datetime.datetime.now(UTC)
         waited = age(events[0].time(now), now)
-        report = self._holding(len(events), lambda: self._engine.process(events))
+        report = self._evaluate(events, PATIENCE)
         if report is None:
             return None
         took = time.monotonic() - started
@@ -138,9 +159,45 @@ class BatchHandler:
         self._after_batch()
         return report
 
-    def _holding(self, number: int, work: Callable[[], T]) -> T | None:
-        """Do *work*, again and again while the database is away; None when the batch must be given back."""
-        pause = self._initial
+    def _evaluate(self, events: list[Event], patience: int) -> BatchReport | None:
+        """Evaluate events, and give up those that the database fails with; None: they must be given back."""
+        try:
+            return self._holding(len(events), lambda: self._engine.process(events), patience)
+        except Blamed as exc:
+            error = exc.error
+        if len(events) > 1:
+            return self._evaluate_halves(events)
+        if not self._culprit(error):
+            return self._holding(1, lambda: self._engine.process(events))
+        self._metrics.count("events", outcome="given_up", reason="database")
+        LOG.error(
+            "Event %s is given up: the database fails with it alone and answers otherwise: %s",
+            events[0].message_id,
+            error,
+        )
+        return BatchReport()
+
+    def _evaluate_halves(self, events: list[Event]) -> BatchReport | None:
+        """Evaluate one half after the other; in the order of their times, as the engine would."""
+        now = datetime.datetime.now(UTC)
+        ordered = sorted(events, key=lambda event: event.time(now))
+        LOG.warning(
+            "The database answers, but not with these %d events together; they are halved", len(events)
+        )
+        report, half = BatchReport(), len(events) // 2
+        for part in (ordered[:half], ordered[half:]):
+            found = self._evaluate(part, IMPATIENCE)
+            if found is None:
+                return None
+            report.add(found)
+        return report
+
+    def _holding(self, number: int, work: Callable[[], T], patience: int = 0) -> T | None:
+        """Do *work*, again and again while the database is away; None when the batch must be given back.
+
+        :raises Blamed: after *patience* failures in a row with a database that answers in between; 0: never.
+        """
+        pause, answered = self._initial, 0
         until: float | None = None
         while True:
             try:
@@ -153,6 +210,10 @@ class BatchHandler:
                 self._metrics.count("batches", outcome="retried")
                 if self._stopping.wait(pause * (0.5 + self._jitter() / 2)):
                     return None
+                answered = answered + 1 if patience and self._answers() else 0
+                if patience and answered >= patience:
+                    self._back()
+                    raise Blamed(exc) from exc
                 if time.monotonic() >= until:
                     LOG.error("The database is still away; %d events go back to the broker", number)
                     return None

@@ -250,6 +250,10 @@ class Ledger:
             severity=severity or fault_severity(subject.event),
         )
 
+    def transitions_since(self, number: int) -> list[Transition]:
+        """Return the transitions recorded after the first *number*."""
+        return self._transitions[number:]
+
     def outcome(self) -> Outcome:
         """Return everything that must be written."""
         return Outcome(

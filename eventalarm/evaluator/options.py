@@ -22,4 +22,6 @@ def rule_limits(group: Any) -> RuleLimits:
 
 def event_limits(group: Any) -> EventLimits:
     """Return what an event may be when it arrives; *group* holds the options."""
-    return EventLimits(traits=group.max_event_traits, text=group.max_trait_length)
+    return EventLimits(
+        traits=group.max_event_traits, text=group.max_trait_length, key=group.max_event_key_length
+    )

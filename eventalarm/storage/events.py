@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import uuid
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -13,6 +14,8 @@ import sqlalchemy as sa
 from eventalarm.model import Event, JSONDict, Transition
 from eventalarm.storage import text
 from eventalarm.storage.tables import event, transition
+
+REST_OF_ROW: Final = 600
 
 # The event of a transition, wherever it is; for statements that join STORED.
 EVENT_TEXT: Final = sa.func.coalesce(transition.c.event, event.c.body).label("event")
@@ -31,13 +34,44 @@ class EventTexts:
     def __init__(self, limit: int = text.EVENT_LENGTH) -> None:
         self._limit = limit
         self._texts: dict[int, tuple[Event, str]] = {}
+        self._cut: dict[int, Event] = {}
 
     def __call__(self, of: Event) -> str:
         """Return the JSON of an event."""
         known = self._texts.get(id(of))
         if known is None:
-            known = self._texts[id(of)] = (of, text.event_json(of.body, self._limit, of.json()))
+            said, whole = text.bounded_event(of.body, self._limit, of.json())
+            if not whole:
+                self._cut[id(of)] = Event(json.loads(said))
+            known = self._texts[id(of)] = (of, said)
         return known[1]
+
+    def as_stored(self, one: Transition) -> Transition:
+        """Return a transition with its event as it is stored: it is delivered as it will be read later."""
+        self(one.event)
+        cut = self._cut.get(id(one.event))
+        return one if cut is None else dataclasses.replace(one, event=cut)
+
+
+class Weight:
+    """How many bytes the transitions of one transaction take, roughly; every event counts once.
+
+    :param texts: those that the transaction will write.
+    """
+
+    def __init__(self, texts: EventTexts) -> None:
+        self.bytes = 0
+        self._texts = texts
+        self._counted: set[int] = set()
+
+    def add(self, transitions: Iterable[Transition]) -> None:
+        """Count more transitions."""
+        for one in transitions:
+            # The reason goes to the transition, the alarm and its history.
+            self.bytes += REST_OF_ROW + 3 * len(one.reason)
+            if id(one.event) not in self._counted:
+                self._counted.add(id(one.event))
+                self.bytes += len(self._texts(one.event))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

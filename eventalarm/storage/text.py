@@ -41,16 +41,21 @@ def for_aodh(text: str) -> str:
 
 
 def event_json(body: Mapping[str, Any], limit: int = EVENT_LENGTH, whole: str = "") -> str:
-    """Return an event as JSON of at most *limit* characters, so that no packet limit can refuse it.
+    """Return an event as JSON of at most *limit* characters; see :func:`bounded_event`."""
+    return bounded_event(body, limit, whole)[0]
 
-    What is too long loses its ``raw`` part first, then its traits; ``truncated`` then names what is missing.
-    *whole* is *body* as JSON, where that is known.
+
+def bounded_event(body: Mapping[str, Any], limit: int = EVENT_LENGTH, whole: str = "") -> tuple[str, bool]:
+    """Return an event as JSON of at most *limit* characters, and whether that is all of it.
+
+    So no packet limit can refuse it. What is too long loses its ``raw`` part first, then its traits;
+    ``truncated`` then names what is missing. *whole* is *body* as JSON, where that is known.
     """
     whole = whole or json.dumps(body)
     if len(whole) <= limit:
-        return whole
+        return whole, True
     without_raw = json.dumps({**body, "raw": {}, "truncated": ["raw"]})
     if len(without_raw) <= limit:
-        return without_raw
+        return without_raw, False
     kept = {name: str(body.get(name))[:KEY_LENGTH] for name in ("message_id", "event_type", "generated")}
-    return json.dumps({**kept, "traits": [], "raw": {}, "truncated": ["raw", "traits"]})
+    return json.dumps({**kept, "traits": [], "raw": {}, "truncated": ["raw", "traits"]}), False

@@ -101,3 +101,37 @@ def test_it_goes_with_the_last_of_its_transitions(database: Database) -> None:
         connection.execute(sa.update(tables.transition).values(recorded_at=old))
     assert expire.expire(database, keep, batch_size=100)["events"] == 1
     assert not read_table(database, tables.event)
+
+
+def test_a_transaction_is_bounded_by_bytes(database: Database) -> None:
+    """Red when only the number of alarms bounds it: ten events of 200 kB in one transaction."""
+    engine = EngineHarness(database, max_transaction_size=3 * SIZE)
+    sizes: list[int] = []
+    written = 0
+
+    @sa.event.listens_for(database.engine, "before_cursor_execute")
+    def count(_: object, __: object, ___: str, parameters: Any, *____: object) -> None:
+        nonlocal written
+        written += _length(parameters)
+
+    @sa.event.listens_for(database.engine, "commit")
+    def end(_: object) -> None:
+        nonlocal written
+        sizes.append(written)
+        written = 0
+
+    events = [large(number=n) for n in range(10)]
+    for n, body in enumerate(events):
+        body["traits"][0][2] = f"vm-{n}"
+    assert engine.process(*events).reasons == {"raised": 10 * ALARMS}
+    large_ones = [size for size in sizes if size > SIZE]
+    assert len(large_ones) >= 3
+    assert max(large_ones) < 5 * SIZE
+
+
+def test_what_is_delivered_is_as_large_as_what_is_stored(database: Database) -> None:
+    """Red when the consumer is sent megabytes at once, and a cut event at the second attempt."""
+    engine = EngineHarness(database, max_event_size=SIZE // 2)
+    engine.process(large())
+    assert {len(str(sent.event.body)) < SIZE // 2 for sent in engine.sent} == {True}
+    assert engine.sent[0].event.body["truncated"] == ["raw"]

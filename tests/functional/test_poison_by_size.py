@@ -1,0 +1,116 @@
+"""An event that the database takes to be too large is given up alone, and its neighbours fire (G6)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from eventalarm.evaluator.handler import BatchHandler
+from eventalarm.metrics import Metrics
+from eventalarm.model import Event
+from eventalarm.publisher.codec import decode
+from eventalarm.storage import blame
+from eventalarm.storage.database import Database
+from tests.builders import event_body, rule
+from tests.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database, transitions
+
+PACKET = 1024 * 1024
+# Each quote takes four bytes in a statement.
+LARGE = '"' * (PACKET // 4 + 10_000)
+
+
+@pytest.fixture
+def database(aodh_mariadb_url: str) -> Iterator[Database]:
+    """A server whose packets are hardly larger than an event may be."""
+    with open_database(aodh_mariadb_url) as opened:
+        with opened.engine.connect() as connection:
+            before = connection.exec_driver_sql("SELECT @@GLOBAL.max_allowed_packet").scalar_one()
+            connection.exec_driver_sql(f"SET GLOBAL max_allowed_packet = {PACKET}")
+        opened.engine.dispose()
+        insert_alarms(opened, alarm_row("watches-all", rule=rule("*", state="error")))
+        try:
+            yield opened
+        finally:
+            with opened.engine.connect() as connection:
+                connection.exec_driver_sql(f"SET GLOBAL max_allowed_packet = {before}")
+
+
+def handler_of(database: Database, metrics: Metrics, stopping: threading.Event, **more: Any) -> BatchHandler:
+    return BatchHandler(
+        EngineHarness(database).engine,
+        metrics,
+        stopping,
+        retry_initial=0.01,
+        retry_max=0.02,
+        answers=lambda: blame.answers(database),
+        culprit=blame.may_be_content,
+        **more,
+    )
+
+
+def message(**fields: Any) -> dict[str, Any]:
+    return {"payload": [event_body(state="error", **fields)]}
+
+
+def given_up(metrics: Metrics) -> float:
+    labels = {"outcome": "given_up", "reason": "database"}
+    return metrics.registry.get_sample_value("eventalarm_events_total", labels) or 0.0
+
+
+def test_its_neighbours_fire_and_it_is_given_up(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """Red without halving: "server has gone away", for ever, for all of the batch."""
+    metrics, stopping = Metrics(), threading.Event()
+    batch = [message(resource_id=f"vm-{n}") for n in range(10)]
+    batch[6] = message(resource_id="vm-6", raw={"big": LARGE}, message_id="too-large")
+    with caplog.at_level(logging.ERROR, "eventalarm.evaluator.handler"):
+        assert handler_of(database, metrics, stopping)(batch) == {}
+    assert {row["managed_object"] for row in transitions(database)} == {
+        f"vm-{n}" for n in range(10) if n != 6
+    }
+    assert given_up(metrics) == 1
+    assert "too-large is given up" in caplog.text
+
+
+def test_a_database_that_is_away_is_waited_for(database: Database) -> None:
+    """Red when every failure counts: what the database misses for a while would be lost."""
+    metrics, stopping = Metrics(), threading.Event()
+    tries = 0
+
+    class Away:
+        def process(self, events: Any) -> Any:
+            nonlocal tries
+            tries += 1
+            if tries == 20:
+                stopping.set()
+            with database.begin() as connection:
+                connection.execute(sa.text("SELECT 1 FROM no_such_table"))
+
+    handler = BatchHandler(
+        Away(),
+        metrics,
+        stopping,
+        retry_initial=0.01,
+        retry_max=0.02,
+        answers=lambda: blame.answers(database),
+        culprit=blame.may_be_content,
+    )
+    assert handler([message(resource_id="vm-1")]) is None
+    assert tries == 20
+    assert given_up(metrics) == 0
+
+
+@pytest.mark.parametrize("name", ["message_id", "event_type"])
+def test_keys_of_any_length_are_refused_when_they_are_read(name: str) -> None:
+    """Red with 17 MB in the id: the reason that quotes it was what the database failed with."""
+    body = event_body() | {name: "x" * 17_000_000}
+    events, (refused,) = decode([body, event_body()])
+    assert len(events) == 1
+    assert refused.reason == f"{name}_too_long"
+    assert len(str(refused)) < 200
+    assert len(refused.event_id) < 100
+    assert Event.parse(body | {name: "x" * 1024})

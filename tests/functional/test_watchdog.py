@@ -1,0 +1,96 @@
+"""The watchdog on a real delivery worker and on real listener processes (the threads are in tests/unit)."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from eventalarm.delivery.dispatcher import Dispatcher
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.ports import Destination
+from eventalarm.storage import database as storage
+from eventalarm.storage import tables
+from eventalarm.storage.outbox import Outbox
+from eventalarm.watchdog import Loop, Watchdog
+from tests.functional.cloud import Cloud, Spawn, make_event
+from tests.functional.helpers import WebhookSink, wait_until
+from tests.unit.delivery.parts import make_delivery
+
+LONG = 30.0
+
+
+class StuckSender:
+    """Blocks the event loop, as a sender must never do."""
+
+    def __init__(self, gate: threading.Event) -> None:
+        self._gate = gate
+
+    def destination(self, delivery: Any) -> Destination:
+        return Destination("http", "host", 80, 1)
+
+    async def send(self, delivery: Any) -> int:
+        self._gate.wait(LONG)
+        return 200
+
+    async def close(self) -> None:
+        pass
+
+
+def test_a_worker_whose_loop_is_blocked_is_reported_and_ended(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Red without the watchdog: the worker sends nothing any more, and nobody learns why."""
+    opened = storage.connect(f"sqlite:///{tmp_path / 'outbox.sqlite'}")
+    tables.metadata.create_all(opened.engine)
+    gate, ended = threading.Event(), threading.Event()
+    stalled: queue.Queue[str] = queue.Queue()
+    options = DeliveryOptions(lease=1.0, poll_interval=0.05)
+    worker = Dispatcher(Outbox(opened), lambda: StuckSender(gate), options, host="test")
+    worker.start()
+    owner = wait_until(lambda: worker.owner)
+    dog = Watchdog(warn=0.2, exit_after=0.5, stalled=stalled.put, end=ended.set)
+    loop = Loop(worker.call_soon)
+    dog.watch("delivery loop", loop)
+    dog.start()
+    wait_until(lambda: loop.ident)
+    with caplog.at_level(logging.WARNING, "eventalarm.watchdog"):
+        worker.submit(owner, [make_delivery()])
+        assert stalled.get(timeout=LONG) == "delivery loop"
+        assert ended.wait(LONG)
+    dog.stop()
+    gate.set()
+    worker.stop(1.0)
+    opened.dispose()
+    assert any("in send" in record.getMessage() for record in caplog.records)
+
+
+@pytest.fixture
+def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str) -> Iterator[Cloud]:
+    watch = {"workers": 1, "watchdog_warn": 0.5, "watchdog_exit": 1.5}
+    one = Cloud(spawn, tmp_path, our_mariadb_url, rabbit_url, eventalarm=watch)
+    yield one
+    one.close()
+
+
+def test_a_listener_whose_evaluator_stands_still_is_started_anew_and_loses_nothing(
+    cloud: Cloud, webhook_sink: WebhookSink
+) -> None:
+    """Red without the watchdog: the process stands still, without a word, while the lock is held."""
+    alarm = cloud.create_alarm([webhook_sink.url("/hook")], instance="vm-1")
+    listener = cloud.start_listener()
+    with cloud.database.begin() as connection:
+        connection.execute(sa.text("SELECT alarm_id FROM alarm FOR UPDATE"))
+        cloud.publish(make_event("vm-1"))
+        listener.wait_for_log("The evaluator has stood still", LONG)
+        listener.wait_for_log("the process ends", LONG)
+    (arrived,) = webhook_sink.wait(1, "/hook")
+    assert arrived.json["alarm_id"] == alarm
+    cloud.settle()
+    assert [t["kind"] for t in cloud.transitions(alarm)] == ["raised"]
