@@ -34,6 +34,7 @@ DIGITS: Final = frozenset("0123456789")
 OBJECT_NAMESPACE: Final = uuid.UUID("6b1f3c52-8d0e-5c4b-9d57-0d6a3f1f7e21")
 # What X.733 calls the severities of a fault that stands.
 FAULT_SEVERITIES: Final = frozenset({"CRITICAL", "MAJOR", "MINOR", "WARNING", "INDETERMINATE"})
+SYNONYMS: Final = {"INFO": "WARNING", "INFORMATIONAL": "WARNING", "WARN": "WARNING"}
 
 LISTS: Final = frozenset({list, tuple})
 
@@ -256,10 +257,16 @@ class Event:
         return f"<Event {self.message_id} {self.event_type}>"
 
 
+def severity_word(text: str) -> str | None:
+    """Return the X.733 severity of a fault that *text* means, or None; Doctor's Info is a WARNING."""
+    word = text.strip().upper()
+    word = SYNONYMS.get(word, word)
+    return word if word in FAULT_SEVERITIES else None
+
+
 def fault_severity(event: Event) -> str | None:
     """Return the X.733 severity that an event carries in its trait ``severity``, or None."""
-    word = event.first_trait(("severity",)).upper()
-    return word if word in FAULT_SEVERITIES else None
+    return severity_word(event.first_trait(("severity",)))
 
 
 def object_alarm_id(alarm_id: str, managed_object: str) -> str:

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 
 from eventalarm.evaluator.expression import Test
 from eventalarm.evaluator.query import Anchor, Anchors, Moment, Part, Verdict, watches
-from eventalarm.model import FAULT_SEVERITIES, Event
+from eventalarm.model import Event, severity_word
 
 EVENT_TYPE: Final = "event_type"
 
@@ -121,8 +121,9 @@ class Life:
 
     def severity(self, event: Event) -> tuple[str | None, bool]:
         """Return the X.733 word where the rule says that it is, and whether there is something else."""
-        said = event.first_trait((self.severity_from,)).strip().upper() if self.severity_from else ""
-        return (said, False) if said in FAULT_SEVERITIES else (None, bool(said))
+        said = event.first_trait((self.severity_from,)).strip() if self.severity_from else ""
+        word = severity_word(said)
+        return word, word is None and bool(said)
 
     def managed_object(self, event: Event) -> str | None:
         """Return what the occurrence is told apart by: the traits of ``group_by``, else the resource.

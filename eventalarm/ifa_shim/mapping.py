@@ -20,6 +20,7 @@ from eventalarm.ifa_shim.resource import (
     targets,
 )
 from eventalarm.ifa_shim.settings import InsufficientData, Settings
+from eventalarm.ifa_shim.x733 import EVENT_TYPES as EVENT_TYPES_OF_CAUSES
 from eventalarm.model import Event, Kind, Occurrence, fault_severity, object_alarm_id, parse_time
 from eventalarm.reasons import query_of
 
@@ -221,7 +222,7 @@ def _build(case: _Case, settings: Settings) -> IfaAlarm:
         state=_state(life),
         perceived_severity=_perceived(case, settings),
         event_time=case.event_time,
-        event_type=cause.event_type,
+        event_type=EVENT_TYPES_OF_CAUSES.get(named_cause, cause.event_type),
         fault_type=case.fault_type,
         probable_cause=named_cause or cause.probable_cause,
         is_root_cause=event is not None and event.first_trait(["is_root_cause"]).lower() in TRUE_WORDS,

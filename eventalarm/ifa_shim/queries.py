@@ -132,8 +132,9 @@ def _fault_types(asked: Filter, settings: Settings) -> tuple[FaultTypes, ...]:
     if asked.names(EVENT_TYPE):
         found += _by_cause(settings, lambda cause: asked.lets(EVENT_TYPE, cause.event_type.value))
     if asked.names(PROBABLE_CAUSE):
-        by_cause = _by_cause(settings, lambda cause: asked.lets(PROBABLE_CAUSE, cause.probable_cause))
-        found += [dataclasses.replace(one, or_trait="probable_cause") for one in by_cause]
+        found += _by_cause(settings, lambda cause: asked.lets(PROBABLE_CAUSE, cause.probable_cause))
+    # Both follow the cause that an event itself may name.
+    found = [dataclasses.replace(one, or_trait="probable_cause") for one in found]
     if asked.names(RESOURCE_TYPE):
         found += _by_kind(settings, lambda kind: asked.lets(RESOURCE_TYPE, kind.value))
     exact = bounds(asked, ("faultType",)).values

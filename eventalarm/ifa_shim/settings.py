@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim.record import EventType, ResourceKind, Severity
-from eventalarm.model import FAULT_SEVERITIES
+from eventalarm.model import severity_word
 from eventalarm.patterns import matches_glob
 
 SEVERITIES: Final = {"critical": "CRITICAL", "moderate": "MAJOR", "low": "WARNING"}
@@ -59,19 +59,40 @@ CAUSES: Final = (
     "compute.instance.* PROCESSING_ERROR_ALARM underlyingResourceUnavailable",
     "volume.* PROCESSING_ERROR_ALARM underlyingResourceUnavailable",
     "snapshot.* PROCESSING_ERROR_ALARM underlyingResourceUnavailable",
+    "network.switch.port* COMMUNICATIONS_ALARM lossOfSignal",
+    "network.switch.* EQUIPMENT_ALARM equipmentMalfunction",
     "port.* COMMUNICATIONS_ALARM communicationsSubsystemFailure",
     "network.* COMMUNICATIONS_ALARM communicationsSubsystemFailure",
     "router.* COMMUNICATIONS_ALARM communicationsSubsystemFailure",
     "floatingip.* COMMUNICATIONS_ALARM communicationsSubsystemFailure",
     "octavia.* COMMUNICATIONS_ALARM communicationsSubsystemFailure",
+    "compute.host.processor* EQUIPMENT_ALARM processorProblem",
+    "compute.host.memory* EQUIPMENT_ALARM equipmentMalfunction",
+    "compute.host.nic* EQUIPMENT_ALARM adapterError",
+    "compute.host.disk* EQUIPMENT_ALARM inputOutputDeviceError",
+    "compute.host.power* EQUIPMENT_ALARM powerProblem",
+    "compute.host.thermal* ENVIRONMENTAL_ALARM temperatureUnacceptable",
+    "compute.host.fan* ENVIRONMENTAL_ALARM heatingVentCoolingSystemProblem",
+    "compute.host.os* PROCESSING_ERROR_ALARM softwareProgramAbnormallyTerminated",
+    "compute.host.hypervisor* PROCESSING_ERROR_ALARM underlyingResourceUnavailable",
+    "compute.host.* EQUIPMENT_ALARM equipmentMalfunction",
+    "compute.libvirt.* PROCESSING_ERROR_ALARM underlyingResourceUnavailable",
+    "service.* PROCESSING_ERROR_ALARM underlyingResourceUnavailable",
+    "maintenance.* PROCESSING_ERROR_ALARM underlyingResourceUnavailable",
+    "baremetal.* EQUIPMENT_ALARM equipmentMalfunction",
     "compute.cpu.* EQUIPMENT_ALARM processorProblem",
     "compute.memory.* EQUIPMENT_ALARM equipmentMalfunction",
     "*.link.* COMMUNICATIONS_ALARM lossOfSignal",
     "hardware.nic.* EQUIPMENT_ALARM adapterError",
     "hardware.disk.* EQUIPMENT_ALARM inputOutputDeviceError",
     "hardware.power.* EQUIPMENT_ALARM powerProblem",
-    "hardware.temperature.* ENVIRONMENTAL_ALARM temperatureUnacceptable",
-    "hardware.fan.* ENVIRONMENTAL_ALARM heatingVentCoolingSystemProblem",
+    "hardware.temperature* ENVIRONMENTAL_ALARM temperatureUnacceptable",
+    "hardware.fan* ENVIRONMENTAL_ALARM heatingVentCoolingSystemProblem",
+    "hardware.ipmi.temperature* ENVIRONMENTAL_ALARM temperatureUnacceptable",
+    "hardware.ipmi.fan* ENVIRONMENTAL_ALARM heatingVentCoolingSystemProblem",
+    "hardware.ipmi.power* EQUIPMENT_ALARM powerProblem",
+    "hardware.ipmi.voltage* EQUIPMENT_ALARM powerProblem",
+    "hardware.ipmi.current* EQUIPMENT_ALARM powerProblem",
     "hardware.* EQUIPMENT_ALARM equipmentMalfunction",
     "host.* EQUIPMENT_ALARM equipmentMalfunction",
     "aodh.loadbalancer_member_health* COMMUNICATIONS_ALARM communicationsSubsystemFailure",
@@ -189,9 +210,8 @@ class Settings:
         """Return the severity of an alarm that stands, from Aodh's word or from one of X.733 itself."""
         word = aodh or ""
         known = self.severities.get(word.lower())
-        if known is None and word.upper() in FAULT_SEVERITIES:
-            return Severity(word.upper())
-        return known or self.undefined_severity
+        said = severity_word(word) if known is None else None
+        return known or (Severity(said) if said else self.undefined_severity)
 
     def override(self, *names: str) -> Severity | None:
         """Return the severity that the deployer fixed for one of *names* (alarm name, fault type)."""

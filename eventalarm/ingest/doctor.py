@@ -22,7 +22,7 @@ class TooDeep(ValueError):
 
 
 def to_event(report: Mapping[str, Any], resource_traits: Sequence[str]) -> JSONDict:
-    """Return the Ceilometer event that *report* (``time``, ``type``, ``details``, perhaps ``id``) stands for.
+    """Return the Ceilometer event that *report* (``time``, ``type``, maybe ``details``, ``id``) stands for.
 
     Every detail becomes a trait: nested ones with dots between the names, the items of a list with their
     number. Added are ``project_id``, from the first of :data:`OWNERS`, and ``resource_id``, from the first of
@@ -32,7 +32,7 @@ def to_event(report: Mapping[str, Any], resource_traits: Sequence[str]) -> JSOND
     :raises TooDeep: when the details are nested too deep.
     """
     moment = parse_time(report["time"])
-    details: Mapping[str, Any] = report["details"]
+    details: Mapping[str, Any] = report.get("details") or {}
     values = dict(_flatten(details))
     for name, sources in (("project_id", OWNERS), ("resource_id", resource_traits)):
         found = next((values[source] for source in sources if values.get(source) not in (None, "")), None)

@@ -77,6 +77,7 @@ def test_every_filter_finds_what_it_describes_on_its_first_page(api: IfaApi) -> 
         "(eq,id,nope)",
         "(eq,eventType,QOS_ALARM)",
         "(eq,eventType,EQUIPMENT_ALARM)",
+        "(eq,eventType,ENVIRONMENTAL_ALARM)",
         "(in,eventType,EQUIPMENT_ALARM,COMMUNICATIONS_ALARM)",
         "(neq,eventType,PROCESSING_ERROR_ALARM)",
         "(eq,probableCause,fireDetected)",

@@ -81,3 +81,10 @@ def test_what_cannot_be_is_refused() -> None:
         traits(nested)
     with pytest.raises(ValueError, match="not an ISO 8601 date"):
         doctor.to_event({**REPORT, "time": "soon"}, TRAITS)
+
+
+def test_details_are_optional() -> None:
+    bare = {name: REPORT[name] for name in ("time", "type")}
+    event = doctor.to_event(bare, TRAITS)
+    assert (event["event_type"], event["traits"]) == ("compute.host.down", [])
+    assert event["message_id"] == doctor.to_event({**bare, "details": {}}, TRAITS)["message_id"]
