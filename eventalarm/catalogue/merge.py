@@ -34,16 +34,19 @@ def merge(
     present: Sequence[Definition] | None,
     shipped: Sequence[Definition],
     ours: Iterable[tuple[str, Definition]],
+    *,
+    begin_with_shipped: bool = False,
 ) -> Merged:
     """Merge *ours* (name of the file, definition) into those *present* in Ceilometer's file.
 
     :param present: None when there is no file, and Ceilometer reads what it ships.
     :param shipped: what the installed Ceilometer ships; in *present* it stands where an earlier merge put it.
+    :param begin_with_shipped: put it first in any case.
     """
     mine = [marked(one, f"{OURS}/{name}") for name, one in ours]
     base = [one for one in present or () if not origin_of(one).startswith(OURS)]
     stock = [marked(one, CEILOMETER) for one in shipped]
-    if present is None or any(origin_of(one) == CEILOMETER for one in base):
+    if present is None or begin_with_shipped or any(origin_of(one) == CEILOMETER for one in base):
         base = [*stock, *(one for one in base if origin_of(one) != CEILOMETER)]
     before: list[Definition] = []
     after: list[Definition] = []
@@ -63,6 +66,8 @@ def merge(
         after += narrow
         before += wide
         notes += [_note(each, mine) for each in narrow]
+    if not any(set(event_types(one)) == set(event_types(each)) for one in before for each in shipped):
+        notes.append("the file has none of Ceilometer's own definitions; --shipped puts them first")
     notes += [f"{', '.join(event_types(one))}: ours, with your changes of Ceilometer's" for one in changed]
     return Merged((*before, *mine, *changed, *after), tuple(note for note in notes if note))
 

@@ -76,6 +76,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="this file of ours, e.g. 20-neutron; repeatable",
     )
+    result.add_argument(
+        "--shipped", action="store_true", help="put Ceilometer's own first where the file has none of them"
+    )
     return result
 
 
@@ -100,7 +103,8 @@ def _run(args: argparse.Namespace) -> int:
         for one in event_definitions.fragments(args.ours, args.only)
         for definition in event_definitions.read(one)
     ]
-    merged = merge.merge(present, event_definitions.read(loader.shipped()), ours)
+    shipped = event_definitions.read(loader.shipped())
+    merged = merge.merge(present, shipped, ours, begin_with_shipped=args.shipped)
     text = event_definitions.write(merged.definitions, HEAD)
     with tempfile.TemporaryDirectory() as folder:
         tried = pathlib.Path(folder, path.name)

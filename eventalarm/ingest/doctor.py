@@ -24,8 +24,9 @@ class TooDeep(ValueError):
 def to_event(report: Mapping[str, Any], resource_traits: Sequence[str]) -> JSONDict:
     """Return the Ceilometer event that *report* (``time``, ``type``, maybe ``details``, ``id``) stands for.
 
-    Every detail becomes a trait: nested ones with dots between the names, the items of a list with their
-    number. Added are ``project_id``, from the first of :data:`OWNERS`, and ``resource_id``, from the first of
+    Every detail becomes a trait. A list or an object is a text, as Ceilometer's converter makes one of it, so
+    that one rule serves both ways in; what is in an object has traits, too, with dots between the names.
+    Added are ``project_id``, from the first of :data:`OWNERS`, and ``resource_id``, from the first of
     *resource_traits*, where the details do not have them.
 
     :raises ValueError: when ``time`` is no date.
@@ -58,9 +59,14 @@ def _flatten(values: Mapping[str, Any], prefix: str = "", level: int = 1) -> Ite
         raise TooDeep(f"nested more than {DEEPEST} levels deep")
     for name, value in values.items():
         if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.", level + 1)
+            within = list(_flatten(value, f"{prefix}{name}.", level + 1))
+            yield f"{prefix}{name}", str(value)
+            yield from within
         elif isinstance(value, list):
-            yield from _flatten(dict(enumerate(value)), f"{prefix}{name}.", level + 1)  # type: ignore[arg-type]
+            # For its depth only.
+            for _ in _flatten(dict(enumerate(value)), level=level + 1):  # type: ignore[arg-type]
+                pass
+            yield f"{prefix}{name}", str(value)
         else:
             yield f"{prefix}{name}", value
 

@@ -95,7 +95,6 @@ def test_a_definition_of_narrower_and_wider_types_is_divided() -> None:
     assert winner(found, "network.monitor.end")["traits"] == own["traits"]
     assert found.definitions[0]["event_type"] == ["port.*", "!port.odd"]
     assert found.definitions[-1]["event_type"] == ["network.monitor.*", "!port.odd"]
-    assert found.notes == ()
 
 
 def test_what_the_deployer_added_to_one_of_ceilometer_s_is_kept() -> None:
@@ -114,6 +113,17 @@ def test_what_the_deployer_added_to_one_of_ceilometer_s_is_kept() -> None:
         "rack": {"fields": "payload.rack"},
     }
     assert winner(found, "compute.instance.create.end") == OURS[0][1]
+
+
+def test_a_file_without_ceilometer_s_own_gets_them_on_demand() -> None:
+    own = one("network.monitor.*", mine="payload.mine")
+    alone = merge([own], SHIPPED, OURS)
+    assert winner(alone, "image.update") == {}
+    assert alone.notes == ("the file has none of Ceilometer's own definitions; --shipped puts them first",)
+    found = merge([own], SHIPPED, OURS, begin_with_shipped=True)
+    assert (winner(found, "image.update"), found.notes) == (SHIPPED[4], ())
+    assert winner(found, "network.monitor.end") == own
+    assert merge(found.definitions, SHIPPED, OURS) == found
 
 
 def test_an_older_one_of_ceilometer_s_does_not_bring_the_caller_back() -> None:

@@ -55,8 +55,10 @@ def test_the_same_report_has_the_same_id_however_it_is_written() -> None:
 @pytest.mark.parametrize(
     ("details", "expected"),
     [
-        ({"a": {"b": {"c": 1}}}, {"a.b.c": (2, 1)}),
-        ({"a": ["x", {"y": 0.5}]}, {"a.0": (1, "x"), "a.1.y": (3, 0.5)}),
+        ({"a": {"b": {"c": 1}}}, {"a": (1, "{'b': {'c': 1}}"), "a.b": (1, "{'c': 1}"), "a.b.c": (2, 1)}),
+        ({"a": ["x", {"y": 0.5}]}, {"a": (1, "['x', {'y': 0.5}]")}),
+        ({"a": [], "b": {}}, {"a": (1, "[]"), "b": (1, "{}")}),
+        ({"a": {"b": [True, None]}}, {"a": (1, "{'b': [True, None]}"), "a.b": (1, "[True, None]")}),
         ({"a": True, "b": None}, {"a": (1, "True")}),
         ({"tenant": "p"}, {"tenant": (1, "p"), "project_id": (1, "p")}),
         ({"tenant_id": "p", "project_id": ""}, {"tenant_id": (1, "p"), "project_id": (1, "p")}),
@@ -75,10 +77,13 @@ def test_details_become_traits(details: dict[str, Any], expected: dict[str, Any]
 
 def test_what_cannot_be_is_refused() -> None:
     nested: dict[str, Any] = {}
+    listed: list[Any] = []
     for _ in range(doctor.DEEPEST):
         nested = {"a": nested}
-    with pytest.raises(doctor.TooDeep):
-        traits(nested)
+        listed = [listed]
+    for details in (nested, {"a": listed}):
+        with pytest.raises(doctor.TooDeep):
+            traits(details)
     with pytest.raises(ValueError, match="not an ISO 8601 date"):
         doctor.to_event({**REPORT, "time": "soon"}, TRAITS)
 
