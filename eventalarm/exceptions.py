@@ -53,6 +53,10 @@ class Locked(Retryable):
     """Another session kept a lock that we need for longer than we wait."""
 
 
+class Conflict(Retryable):
+    """Another transaction won: the same work can succeed at once."""
+
+
 class Stopping(EventAlarmError):
     """The service was told to stop while it held work; the work must go back to the broker."""
 

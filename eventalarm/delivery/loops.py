@@ -10,12 +10,14 @@ from typing import Final
 from oslo_log import log
 
 from eventalarm.delivery.retry import Uniform
-from eventalarm.exceptions import Retryable
+from eventalarm.exceptions import Conflict, Retryable
 
 LOG = log.getLogger(__name__)
 
 FIRST_PAUSE: Final = 0.1
 MOST_DOUBLINGS: Final = 10
+# How often in a row the database may have preferred others before that counts as a failure of it.
+CONFLICTS: Final = 5
 
 # Does one thing and returns the seconds to wait before it is due again.
 Step = Callable[[], Awaitable[float]]
@@ -33,7 +35,10 @@ async def repeat(step: Step, *, troubled: Callable[[], None], slowest: float, un
             failures = 0
         except Exception as exc:
             failures += 1
-            if isinstance(exc, Retryable):
+            if isinstance(exc, Conflict) and failures <= CONFLICTS:
+                # Another process or another node of a cluster won; nothing is out of reach.
+                LOG.debug("Trying again: %s", exc)
+            elif isinstance(exc, Retryable):
                 troubled()
                 level = logging.WARNING if failures == 1 else logging.DEBUG
                 LOG.log(level, "The outbox is out of reach: %s", exc)

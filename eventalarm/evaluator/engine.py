@@ -5,6 +5,7 @@ The stages are separate functions with plain data between them; nothing here kno
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import logging
@@ -13,6 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
+from oslo_db import exception as db_exception
+
 from eventalarm.evaluator.alarm_cache import AlarmCache
 from eventalarm.evaluator.books import Books, Courier
 from eventalarm.evaluator.judge import Case, Judge, Match, on_object
@@ -20,7 +23,7 @@ from eventalarm.evaluator.ledger import MOST_OBJECTS, Ledger, Subject
 from eventalarm.evaluator.locked_alarms import LockedAlarms
 from eventalarm.evaluator.timekeeper import Timekeeper, is_timed
 from eventalarm.evaluator.timekeeper import ids as timer_ids
-from eventalarm.exceptions import Locked, Retryable
+from eventalarm.exceptions import Conflict, Locked, Retryable
 from eventalarm.model import Event, Transition
 from eventalarm.owner import Owners
 from eventalarm.storage import text, timers
@@ -34,6 +37,9 @@ from eventalarm.trace import Stage, Trace, mark_all
 LOG = logging.getLogger(__name__)
 
 S = TypeVar("S")
+
+# How often work that lost to another transaction is tried again without a pause.
+CONFLICTS = 3
 
 CLOCK_TOLERANCE = datetime.timedelta(minutes=5)
 
@@ -265,9 +271,21 @@ class Engine(Generic[S]):
     ) -> tuple[S, list[Match], list[Match]]:
         while True:
             try:
-                return self._commit(matches, report)
+                return self._commit_somehow(matches, report)
             except CloseFirst as exc:
                 close_in_chunks(self._database, exc.alarm_ids, self._clock())
+
+    def _commit_somehow(
+        self, matches: list[Match], report: BatchReport
+    ) -> tuple[S, list[Match], list[Match]]:
+        """Commit, at once again when another transaction won: on a Galera cluster it may be another node's.
+
+        A row that another node wrote may also be found only when ours is written: then it is a duplicate.
+        """
+        for _ in range(CONFLICTS):
+            with contextlib.suppress(Conflict, db_exception.DBDuplicateEntry):
+                return self._commit(matches, report)
+        return self._commit(matches, report)
 
     def _commit(self, matches: list[Match], report: BatchReport) -> tuple[S, list[Match], list[Match]]:
         """Commit what *matches* lead to; return those that are done, and those that the transaction left."""

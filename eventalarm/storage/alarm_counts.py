@@ -98,7 +98,8 @@ def _close_some(database: Database, alarm_id: str, now: datetime.datetime, size:
             .values(raised=False, changed_at=now, cleared_at=now)
         )
         more = len(found) == size
-        known = sa.select(alarm_count.c.raised).where(alarm_count.c.alarm_id == alarm_id)
+        # Locked, so that what another node of a cluster commits breaks this off.
+        known = sa.select(alarm_count.c.raised).where(alarm_count.c.alarm_id == alarm_id).with_for_update()
         left = max(0, (connection.execute(known).scalar() or 0) - len(found)) if more else 0
         put(connection, [AlarmCount(alarm_id, left, False)], now)
     return more

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exception
 from oslo_db.sqlalchemy import engines
 
-from eventalarm.exceptions import Locked, Retryable
+from eventalarm.exceptions import Conflict, Locked, Retryable
 from eventalarm.storage import clock
 from eventalarm.storage.alive import probe_connections
 from eventalarm.storage.failover import leave_wrong_servers
@@ -76,6 +76,11 @@ def is_lock_timeout(error: BaseException) -> bool:
         return sqlstate(found) == LOCK_NOT_AVAILABLE
     arguments: tuple[object, ...] = getattr(found, "args", ())
     return arguments[:1] != () and arguments[0] in LOCK_WAIT_TIMEOUT
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Return True if another transaction won, here or on another node of a cluster, so that the next may."""
+    return isinstance(error, db_exception.DBDeadlock) and not is_lock_timeout(error)
 
 
 class _Kept:
@@ -242,7 +247,7 @@ class Database:
         except (db_exception.DBError, sa.exc.SQLAlchemyError) as exc:
             if is_content_error(exc):
                 raise
-            kind = Locked if is_lock_timeout(exc) else Retryable
+            kind = Locked if is_lock_timeout(exc) else Conflict if is_conflict(exc) else Retryable
             raise kind(f"the database failed: {str(exc).splitlines()[0][:300]}") from exc
 
 
@@ -273,6 +278,10 @@ def connect(url: str, *, limits: SessionLimits = DEFAULT_LIMITS, **options: Any)
     except (db_exception.DBError, sa.exc.SQLAlchemyError) as exc:
         raise Retryable(f"the database does not answer: {str(exc).splitlines()[0][:300]}") from exc
     probe_connections(engine)
-    database = Database(engine, Sessions(engine, limits))
+    database = Database(
+        engine, Sessions(engine, limits, sync_wait=options.get("mysql_wsrep_sync_wait") is None)
+    )
     leave_wrong_servers(engine, database.forget_kept)
+    # The connection by which oslo.db tried whether the server answers had none of that.
+    engine.dispose()
     return database

@@ -28,6 +28,10 @@ class SessionLimits:
     idle: float = 10.0
 
 
+UTC: Final = "SESSION time_zone = '+00:00'"
+# Bit 1: reads, and the first statement of a transaction. What the server asks for besides stays.
+SYNC_WAIT: Final = ", SESSION wsrep_sync_wait = @@SESSION.wsrep_sync_wait | 1"
+
 DEFAULT_LIMITS: Final = SessionLimits()
 
 
@@ -95,11 +99,18 @@ class Sessions:
     ``pooled`` is true once a connection turned out to lead to a pooler (pgbouncer): what is set in a session
     there is met by whoever is given it next. Limits are then set in each transaction, and statements are not
     prepared.
+
+    On MariaDB and MySQL sessions also use UTC, so that no statement can mean an hour that autumn has twice.
+    On a node of a Galera cluster, with *sync_wait*, a read waits until the node has applied what was
+    committed on the others before: an alarm whose creation was answered by one node is then found by a
+    listener on another (G3), and an edit is honoured (G4).
     """
 
-    def __init__(self, engine: sa.Engine, limits: SessionLimits) -> None:
+    def __init__(self, engine: sa.Engine, limits: SessionLimits, *, sync_wait: bool = True) -> None:
         self.pooled = False
         self._limits = limits
+        self._sync_wait = sync_wait
+        self._is_node: bool | None = None
         begin = {"mysql": self._mysql, "mariadb": self._mysql, "postgresql": self._postgresql}
         if engine.dialect.name in begin:
             sa.event.listen(engine, "connect", begin[engine.dialect.name])
@@ -110,10 +121,12 @@ class Sessions:
             connection.exec_driver_sql(postgresql_settings(self._limits, of_transaction=True))
 
     def _mysql(self, connection: Any, _record: object) -> None:
-        ask(
-            connection,
-            mysql_settings(self._limits, mariadb="mariadb" in connection.get_server_info().lower()),
-        )
+        if self._is_node is None:
+            found = ask(connection, "SHOW VARIABLES LIKE 'wsrep_on'")
+            self._is_node = found is not None and str(found[1]).upper() == "ON"
+        settings = mysql_settings(self._limits, mariadb="mariadb" in connection.get_server_info().lower())
+        wait = SYNC_WAIT if self._is_node and self._sync_wait else ""
+        ask(connection, f"{settings}, {UTC}{wait}")
 
     def _postgresql(self, connection: Any, _record: object) -> None:
         if is_pooled(connection):

@@ -44,12 +44,23 @@ _ALARMS: Final[Any] = sa.bindparam("alarms", expanding=True)
 _OBJECTS: Final[Any] = sa.bindparam("objects", expanding=True)
 _IDS: Final[Any] = sa.bindparam("ids", expanding=True)
 
-LOCK: Final = (
-    sa.select(*ROW_COLUMNS)
-    .where(alarm.c.alarm_id.in_(_ALARMS))
-    .order_by(alarm.c.alarm_id)
-    .with_for_update(key_share=True)
+_LOCK: Final = sa.select(*ROW_COLUMNS).where(alarm.c.alarm_id.in_(_ALARMS)).order_by(alarm.c.alarm_id)
+# The nodes of a Galera cluster do not know of each other's locks. What another node commits breaks ours off
+# if it touches a row that we hold, or fails our commit if it touches one that we wrote. So every transaction
+# that changes an occurrence holds and writes its alarm's count: of two at once, one is tried again.
+# MariaDB leaves out a joined table of which no column is asked for.
+_LOCK_MYSQL: Final = (
+    _LOCK.add_columns(alarm_count.c.changes)
+    .select_from(alarm.outerjoin(alarm_count, alarm_count.c.alarm_id == alarm.c.alarm_id))
+    .with_for_update()
 )
+_LOCK_ONE: Final = _LOCK.with_for_update(key_share=True)
+LOCK: Final = {
+    "sqlite": _LOCK_ONE,
+    "postgresql": _LOCK_ONE,
+    "mysql": _LOCK_MYSQL,
+    "mariadb": _LOCK_MYSQL,
+}
 
 # The lock taken by those of them that nobody else holds, and those that exist at all.
 LOCK_FREE: Final = (
@@ -168,7 +179,7 @@ class Transaction:
         """Lock and return the alarms that still exist, in one order for all processes."""
         found: dict[str, Alarm] = {}
         for chunk in in_chunks(alarm_ids):
-            rows = self.connection.execute(LOCK, {"alarms": chunk})
+            rows = self.connection.execute(LOCK[self.connection.dialect.name], {"alarms": chunk})
             found.update((row.alarm_id, to_alarm(row)) for row in rows)
         return found
 

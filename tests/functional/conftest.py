@@ -12,9 +12,15 @@ from typing import TypeVar
 
 import pytest
 
-from tests.functional.databases import Databases, MariadbDatabases, PostgresqlDatabases, SqliteDatabases
+from tests.functional.databases import (
+    Databases,
+    GaleraDatabases,
+    MariadbDatabases,
+    PostgresqlDatabases,
+    SqliteDatabases,
+)
 from tests.functional.helpers import Process, WebhookSink
-from tests.functional.services import MariaDB, PostgreSQL, RabbitMQ, Service, SteppedMariaDB
+from tests.functional.services import Galera, MariaDB, PostgreSQL, RabbitMQ, Service, SteppedMariaDB
 
 ENGINES = ["sqlite", "mariadb", "postgresql"]
 S = TypeVar("S", bound=Service)
@@ -58,6 +64,18 @@ def stepped_mariadb(_stepped_mariadb: SteppedMariaDB) -> Iterator[SteppedMariaDB
 def our_stepped_url(stepped_mariadb: SteppedMariaDB, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A fresh database with Aodh's tables and ours, on ``stepped_mariadb``."""
     return MariadbDatabases(stepped_mariadb, tmp_path_factory.mktemp("stepped")).with_ours()
+
+
+@pytest.fixture(scope="session")
+def galera(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Galera]:
+    """A Galera cluster of two nodes: ``url(node, database)`` with node ``a`` or ``b``."""
+    yield from _serve(Galera, tmp_path_factory)
+
+
+@pytest.fixture
+def our_galera_urls(galera: Galera, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A fresh database with Aodh's tables and ours, by each of the two nodes of a cluster."""
+    return GaleraDatabases(galera, tmp_path_factory.mktemp("galera-aodh")).with_ours()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from eventalarm.storage import database as storage
 from eventalarm.storage import schema
 from eventalarm.storage.upgrade import upgrade
 from tests.functional.helpers import create_aodh_schema
-from tests.functional.services import MariaDB, PostgreSQL
+from tests.functional.services import Galera, MariaDB, PostgreSQL
 
 VERSION_TABLES = ("alembic_version", schema.VERSION_TABLE)
 _NUMBERS = itertools.count()
@@ -112,6 +112,24 @@ class PostgresqlDatabases:
         name = _new_name()
         _execute(self._server.url("postgres"), f"CREATE DATABASE {name} TEMPLATE {template}")
         return self._server.url(name)
+
+
+class GaleraDatabases:
+    """Databases of a cluster of two nodes."""
+
+    def __init__(self, cluster: Galera, directory: pathlib.Path) -> None:
+        self._cluster = cluster
+        self._directory = directory
+
+    def with_ours(self) -> tuple[str, str]:
+        """Return the URLs, one for each node, of a new database with Aodh's tables and ours."""
+        name = _new_name()
+        _execute(self._cluster.url("a", "mysql"), f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        one, other = (self._cluster.url(node, name) for node in ("a", "b"))
+        create_aodh_schema(self._directory, one)
+        _upgrade(one)
+        _execute(other, "SET SESSION wsrep_sync_wait = 15", "SELECT count(*) FROM eventalarm_duty")
+        return one, other
 
 
 class MariadbDatabases:
