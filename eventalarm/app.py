@@ -39,6 +39,7 @@ from eventalarm.evaluator.books import Courier
 from eventalarm.evaluator.cache_watch import CacheWatch
 from eventalarm.evaluator.engine import Engine, EngineOptions
 from eventalarm.evaluator.handler import BatchHandler, Readiness
+from eventalarm.evaluator.interruptions import Interruptions
 from eventalarm.evaluator.listener import PRIORITY, BatchServer
 from eventalarm.evaluator.locked_alarms import LOCKED, LockedRetry
 from eventalarm.evaluator.options import event_limits
@@ -56,6 +57,7 @@ from eventalarm.storage import blame
 from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
+from eventalarm.storage.suspects import Suspects
 from eventalarm.trace import Trace
 from eventalarm.watchdog import Loop, Progress, Watchdog
 
@@ -233,6 +235,7 @@ class ListenerProcess:
         self.metrics = metrics or Metrics()
         self._pulse = Pulse()
         self._progress = Progress()
+        self._sending = functools.cache(lambda: bus.get_transport(conf))
         self._own_process = own_process
         self._stopping = threading.Event()
         self._stops: list[Callable[[], Any]] = []
@@ -365,25 +368,30 @@ class ListenerProcess:
             resumed=resumed,
             ready=ready,
             redelivery=self._build_redelivery(),
+            interruptions=Interruptions(
+                Suspects(database),
+                self.metrics,
+                most=group.max_interruptions,
+                set_aside=lambda message: self._send_again(message, bus.DEAD),
+            ),
             first_prefetch=group.first_prefetch,
             report=BrokerReport(bus.describe(self._conf)),
         )
         return server, loader
 
+    def _send_again(self, message: JSONDict, priority: str) -> None:
+        group = self._conf[options.GROUP]
+        bus.resend(self._sending(), message, topic=group.topic, exchange=group.exchange, priority=priority)
+
     def _build_redelivery(self) -> Redelivery | None:
         if not _counts_deliveries(self._conf):
             return None
         group = self._conf[options.GROUP]
-        sending = functools.cache(lambda: bus.get_transport(self._conf))
-
-        def send(message: JSONDict, priority: str) -> None:
-            bus.resend(sending(), message, topic=group.topic, exchange=group.exchange, priority=priority)
-
         return Redelivery(
             RedeliveryOptions(renew_after=group.renew_after, most=group.max_deliveries),
             self.metrics,
-            renew=lambda message: send(message, PRIORITY),
-            set_aside=lambda message: send(message, bus.DEAD),
+            renew=lambda message: self._send_again(message, PRIORITY),
+            set_aside=lambda message: self._send_again(message, bus.DEAD),
         )
 
     def stop(self) -> None:

@@ -80,6 +80,13 @@ LISTENER_OPTS: list[Any] = [
         help="Deliveries without acknowledgement after which a message is set aside on the queue TOPIC.dead, "
         "since it may be what ends the processes. eventalarm-status check watches that queue.",
     ),
+    cfg.IntOpt(
+        "max_interruptions",
+        default=20,
+        min=2,
+        help="Evaluations of a redelivered message that did not end, because their process did, after which "
+        "the message is set aside on the queue TOPIC.dead. From the second on it is evaluated alone.",
+    ),
     cfg.ListOpt(
         "owner_traits",
         default=["project_id", "tenant_id", "caller_project_id"],

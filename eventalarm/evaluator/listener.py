@@ -8,6 +8,7 @@ event waits for nothing, a backlog is gathered into large batches, and the order
 from __future__ import annotations
 
 import collections
+import contextlib
 import logging
 import threading
 import time
@@ -19,7 +20,9 @@ from oslo_messaging.notify import listener as notify_listener
 
 from eventalarm.evaluator import consumer_control
 from eventalarm.evaluator.consumer_control import NoControl
+from eventalarm.evaluator.interruptions import Interruptions, was_delivered
 from eventalarm.evaluator.redelivery import Redelivery
+from eventalarm.exceptions import Retryable
 
 LOG = logging.getLogger(__name__)
 
@@ -77,6 +80,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
     :param ready: returns True once batches can be handled again, and False when its argument is true before,
         or when they never will in this process.
     :param redelivery: what to do with messages that were delivered before.
+    :param interruptions: finds the one among them that ends the process.
     :param first_prefetch: most unacknowledged messages before the first was acknowledged, on RabbitMQ: a
         listener that is killed again and again spends the deliveries of a few messages only.
     :param report: called with an error while the broker does not let us consume, and then with None.
@@ -99,6 +103,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         gather: float = GATHER,
         ready: Ready = lambda interrupted: True,
         redelivery: Redelivery | None = None,
+        interruptions: Interruptions | None = None,
         first_prefetch: int = FIRST_PREFETCH,
         report: consumer_control.Report = lambda error: None,
     ) -> None:
@@ -117,6 +122,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._has_come: list[str] = []
         self._ready = ready
         self._redelivery = redelivery
+        self._interruptions = interruptions
         self._first_prefetch = first_prefetch
         self._report = report
         self._control: consumer_control.ConsumerControl = NoControl()
@@ -207,6 +213,20 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
     def _see_through(self, batch: list[Message]) -> None:
         if self._redelivery is not None:
             batch = self._redelivery.sift(batch)
+        if self._interruptions is None or not any(map(was_delivered, batch)):
+            self._handle(batch)
+            return
+        parts = self._interruptions.parts(batch)
+        for number, part in enumerate(parts):
+            self._interruptions.begins(part)
+            done = self._handle(part, [m for later in parts[number + 1 :] for m in later])
+            with contextlib.suppress(Retryable):
+                self._interruptions.ended(part)
+            if not done:
+                return
+
+    def _handle(self, batch: list[Message], others: Sequence[Message] = ()) -> bool:
+        """Have a batch evaluated and answer for it; return False when it, and *others*, are given back."""
         put_off: Mapping[int, str] | None = None
         failed = False
         try:
@@ -215,9 +235,9 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
             failed = True
             LOG.exception("A batch of %d messages failed and goes back to the broker", len(batch))
         if put_off is None:
-            self._give_back(batch)
+            self._give_back([*batch, *others])
             self._wait_out(failed)
-            return
+            return False
         self._failures = 0
         for position, message in enumerate(batch):
             if position in put_off:
@@ -227,6 +247,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         if self._narrow and len(put_off) < len(batch):
             self._narrow = False
             self._control.widen()
+        return True
 
     def _give_back(self, batch: list[Message]) -> None:
         """Give back everything that we hold, when the broker hands us nothing of it at once."""

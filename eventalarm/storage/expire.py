@@ -26,6 +26,7 @@ from eventalarm.storage.tables import (
     delivery,
     event,
     occurrence,
+    suspect,
     timer,
     transition,
     worker,
@@ -100,6 +101,7 @@ SWEEPS: Final = (
         acknowledgement.c.acknowledged_at,
         others=_none(alarm.c.alarm_id == acknowledgement.c.alarm_id),
     ),
+    Sweep("suspected messages", suspect.c.message_id, suspect.c.tried_at),
     Sweep(
         "counts of deleted alarms",
         alarm_count.c.alarm_id,

@@ -155,6 +155,17 @@ alarm_count = sa.Table(
     **OWN_TABLE_ARGS,
 )
 
+# Messages of the bus that were delivered again: how often their evaluation was begun and did not end, as far
+# as anybody knows. A row goes when it has ended.
+suspect = sa.Table(
+    "eventalarm_suspect",
+    metadata,
+    sa.Column("message_id", KEY, primary_key=True),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("tried_at", UtcDateTime, nullable=False),
+    **OWN_TABLE_ARGS,
+)
+
 # What an event that caused several transitions holds, written once for each transaction instead of once for
 # each of them. ``message_id`` is that of the transitions, by whose index the expirer finds them.
 event = sa.Table(

@@ -37,6 +37,7 @@ def upgrade() -> None:
     steps.create_index("eventalarm_ix_alarm_state", "alarm", "state", "alarm_id")
     _create_occurrence()
     _create_alarm_count()
+    _create_suspect()
     _create_event()
     _create_transition()
     _create_delivery()
@@ -84,6 +85,16 @@ def _create_alarm_count() -> None:
         sa.Column("is_full", sa.Boolean, nullable=False),
         sa.Column("changes", sa.BigInteger, nullable=False),
         sa.Column("changed_at", MOMENT, nullable=False),
+        **OPTIONS,
+    )
+
+
+def _create_suspect() -> None:
+    steps.create_table(
+        "eventalarm_suspect",
+        sa.Column("message_id", KEY, primary_key=True),
+        sa.Column("tries", sa.Integer, nullable=False),
+        sa.Column("tried_at", MOMENT, nullable=False),
         **OPTIONS,
     )
 
