@@ -19,7 +19,7 @@ from eventalarm.exceptions import Conflict, Locked, Retryable
 from eventalarm.storage import clock
 from eventalarm.storage.alive import probe_connections
 from eventalarm.storage.failover import leave_wrong_servers
-from eventalarm.storage.session import DEFAULT_LIMITS, SessionLimits, Sessions, sqlstate
+from eventalarm.storage.session import DEFAULT_LIMITS, SessionLimits, Sessions, code_of
 
 # What a database says of the values it was given. Everything else (no connection, deadlock, a server that
 # starts or stops, a missing grant or table) is trouble of the database's own, during which work is held.
@@ -36,8 +36,7 @@ CONTENT_ERRORS = (
 VALUE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 # A lock that was waited for in vain: PostgreSQL's state, MySQL's codes.
-LOCK_NOT_AVAILABLE = "55P03"
-LOCK_WAIT_TIMEOUT = frozenset({1205, 3572})
+LOCK_WAIT_ENDED = frozenset({"55P03", 1205, 3572})
 
 # Seconds of rest after which a kept connection is no longer trusted, but taken from the pool, which pings.
 KEEP = 1.0
@@ -72,10 +71,7 @@ def is_lock_timeout(error: BaseException) -> bool:
     found: Any = error
     while isinstance(found, db_exception.DBError | sa.exc.DBAPIError):
         found = found.inner_exception if isinstance(found, db_exception.DBError) else found.orig
-    if sqlstate(found) is not None:
-        return sqlstate(found) == LOCK_NOT_AVAILABLE
-    arguments: tuple[object, ...] = getattr(found, "args", ())
-    return arguments[:1] != () and arguments[0] in LOCK_WAIT_TIMEOUT
+    return code_of(found) in LOCK_WAIT_ENDED
 
 
 def is_conflict(error: BaseException) -> bool:

@@ -14,13 +14,12 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventalarm.storage.session import ask, sqlstate
+from eventalarm.storage.session import ask, code_of
 
-# --read-only, read-only mode, refused by group replication, read-only transaction; a Galera node outside the
-# primary component; a server in offline mode.
-MYSQL_CODES: Final = frozenset({1290, 1836, 3100, 1792, 1047, 3032})
-# A read-only transaction, which is every transaction on a standby.
-POSTGRESQL_STATES: Final = frozenset({"25006"})
+# On MySQL: --read-only, read-only mode, refused by group replication, read-only transaction; a Galera node
+# outside the primary component; a server in offline mode. On PostgreSQL a read-only transaction, which every
+# transaction on a standby is.
+WRONG_SERVER: Final = frozenset({1290, 1836, 3100, 1792, 1047, 3032, "25006"})
 
 # Seconds for which a connection that was read-only from the start is used: the address may move any moment.
 READ_ONLY_KEPT: Final = 5.0
@@ -31,10 +30,7 @@ NO: Final = ("off", "0")
 
 def is_wrong_server(error: BaseException | None) -> bool:
     """Return True if *error* of a driver says that this server does not serve us, and another one may."""
-    if sqlstate(error) is not None:
-        return sqlstate(error) in POSTGRESQL_STATES
-    arguments: tuple[object, ...] = getattr(error, "args", ())
-    return arguments[:1] != () and arguments[0] in MYSQL_CODES
+    return code_of(error) in WRONG_SERVER
 
 
 def leave_wrong_servers(engine: sa.Engine, lost: Callable[[], None] = lambda: None) -> None:

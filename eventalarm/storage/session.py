@@ -35,8 +35,12 @@ SYNC_WAIT: Final = ", SESSION wsrep_sync_wait = @@SESSION.wsrep_sync_wait | 1"
 DEFAULT_LIMITS: Final = SessionLimits()
 
 
-def sqlstate(error: object) -> str | None:
-    """Return the state that a driver of PostgreSQL gives with *error*; None for other errors."""
+def code_of(error: object) -> int | str | None:
+    """Return the number that MySQL gave with a driver's *error*, or the SQLSTATE that PostgreSQL gave."""
+    arguments: tuple[object, ...] = getattr(error, "args", ())
+    # First: newer PyMySQL tells an SQLSTATE as well, which says little there.
+    if arguments[:1] != () and isinstance(arguments[0], int):
+        return arguments[0]
     state: str | None = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     return state
 
