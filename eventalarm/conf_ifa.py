@@ -130,8 +130,11 @@ API_OPTS: list[Any] = [
         default="",
         secret=True,
         help="Key that encrypts the credentials of subscriptions in the database: 32 bytes in URL-safe "
-        "base64, the same on every host. Without it subscriptions that carry credentials are refused. Make "
-        "one with: python3 -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'",
+        "base64, the same on every host. To change it, put the new key behind the old one on every host "
+        "(with a comma), then before it: the first key encrypts, all of them decrypt, and listeners "
+        "encrypt anew what is stored when they start. Then leave the old one out. Without a key "
+        "subscriptions that carry credentials are refused. Make one with: "
+        "python3 -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'",
     ),
 ]
 

@@ -456,7 +456,10 @@ class DeliveryState(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """What came of one attempt: delivered, to be tried again after ``retry_in`` seconds, or failed."""
+    """What came of one attempt: delivered, to be tried again after ``retry_in`` seconds, or failed.
+
+    ``action`` replaces the delivery's in the database, unless it is empty.
+    """
 
     delivery_id: str
     state: DeliveryState
@@ -464,3 +467,4 @@ class DeliveryResult:
     status: int | None = None
     error: str = ""
     retry_in: float = 0.0
+    action: str = ""

@@ -14,6 +14,7 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 CLEAN: Final = frozenset(map(chr, range(ord("!"), ord("~") + 1))).difference('"<>\\^`{|}')
 CONTROL: Final = frozenset(map(chr, [*range(0x20), 0x7F]))
 ENDS_PLACE: Final = "/?#"
+HIDDEN: Final = "***"
 
 
 def split(action: str) -> urllib.parse.SplitResult:
@@ -34,6 +35,14 @@ def split(action: str) -> urllib.parse.SplitResult:
 def scheme(action: str) -> str:
     """Return the scheme in lower case, or what stands in its place."""
     return action.partition(":")[0].strip().lower()
+
+
+def without_userinfo(action: str) -> str:
+    """Return *action* with ``***`` in the place of a user name and password, if it has any."""
+    start_of, separator, rest = action.partition("://")
+    end = end_of_place(rest)
+    userinfo, at, host = rest[:end].rpartition("@")
+    return f"{start_of}{separator}{HIDDEN}@{host}{rest[end:]}" if at and userinfo else action
 
 
 def place(action: str) -> tuple[str, str, int]:

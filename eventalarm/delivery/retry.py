@@ -12,6 +12,7 @@ import email.utils
 from collections.abc import Callable
 from typing import Final
 
+from eventalarm.delivery.action import without_userinfo
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.exceptions import DeliveryError
 from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState
@@ -28,9 +29,14 @@ Uniform = Callable[[float, float], float]
 
 
 def delivered(delivery: Delivery, status: int | None) -> DeliveryResult:
-    """Return the result of an attempt that the consumer accepted."""
+    """Return the result of an attempt that the consumer accepted; nobody needs its credentials any more."""
+    shown = without_userinfo(delivery.action) if "@" in delivery.action else delivery.action
     return DeliveryResult(
-        delivery.delivery_id, DeliveryState.DELIVERED, attempts=delivery.attempts + 1, status=status
+        delivery.delivery_id,
+        DeliveryState.DELIVERED,
+        attempts=delivery.attempts + 1,
+        status=status,
+        action=shown if shown != delivery.action else "",
     )
 
 

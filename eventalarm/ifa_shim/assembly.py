@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from oslo_utils import uuidutils
@@ -52,6 +52,16 @@ def opener(key: str) -> OpenSecret:
     from eventalarm.ifa_shim.credentials import Vault  # noqa: PLC0415
 
     return Vault(key).open
+
+
+def renewer(key: str) -> Callable[[str], str | None]:
+    """Return what encrypts credentials again that an older key encrypted; see :meth:`Vault.renewed`."""
+    if not key:
+        return lambda _text: None
+    # Imported here, as above.
+    from eventalarm.ifa_shim.credentials import Vault  # noqa: PLC0415
+
+    return Vault(key).renewed
 
 
 def action_senders(conf: Any, http: HttpSender) -> dict[str, Sender]:
@@ -108,6 +118,7 @@ class Notifications:
             patience=Patience(group.suspend_after, group.probe_interval, group.subscription_lifetime),
             callbacks=Callbacks(self._api.callback),
             open_secret=self._open_secret,
+            renew_secret=renewer(self._api.callback.credentials_key),
             style=self._style,
         )
         parts = Parts(

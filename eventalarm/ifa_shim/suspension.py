@@ -53,6 +53,7 @@ class Suspension:
         patience: Patience,
         callbacks: Callbacks,
         open_secret: OpenSecret,
+        renew_secret: Callable[[str], str | None] = lambda _text: None,
         style: Style,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -62,6 +63,8 @@ class Suspension:
         self._patience = patience
         self._callbacks = callbacks
         self._open_secret = open_secret
+        self._renew_secret = renew_secret
+        self._renewed = False
         self._style = style
         self._monotonic = monotonic
         self._probed: dict[str, float] = {}
@@ -86,6 +89,20 @@ class Suspension:
                 self._welcome(one, now)
         for one in self._due(snapshot):
             self._probe(one)
+        if not self._renewed:
+            self._renew(snapshot)
+            self._renewed = True
+
+    def _renew(self, snapshot: Snapshot) -> None:
+        """Encrypt with the newest key what an older one encrypted; once for each process is enough."""
+        for one in snapshot.all:
+            try:
+                text = self._renew_secret(one.authentication) if one.authentication else None
+            except InvalidOption as exc:
+                LOG.warning("The credentials of subscription %s cannot be read: %s", one.subscription_id, exc)
+                continue
+            if text is not None:
+                self._subscribers.store.renew(one, text)
 
     def _expire(self, one: Subscription, now: datetime.datetime) -> bool:
         """End *one* if its user did not confirm it for too long."""

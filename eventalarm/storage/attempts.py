@@ -33,10 +33,18 @@ def write(
 ) -> None:
     """Write *results* in the caller's transaction; rows that no one of *worker_ids* holds stay as they are.
 
-    At most two statements. What is to be tried again goes back to the outbox, due after its ``retry_in``.
+    At most two statements, and one where actions had credentials. What is to be tried again goes back to the
+    outbox, due after its ``retry_in``.
     """
     retries = [result for result in results if result.state == DeliveryState.PENDING]
     finished = [result for result in results if result.state != DeliveryState.PENDING]
+    bare = {result.delivery_id: result.action for result in finished if result.action}
+    if bare:
+        # The text column is not compared: every row gets its own value.
+        values = sa.case(bare, value=delivery.c.delivery_id)
+        named = delivery.c.delivery_id.in_(bare)
+        drop = sa.update(delivery).where(held_by(worker_ids), named).values(action=values)
+        connection.execute(drop, execution_options=UNLIKE_ANY_OTHER)
     if finished and len({_outcome(result) for result in finished}) == 1:
         ids = [result.delivery_id for result in finished]
         outcome = {f"new_{name}": value for name, value in _outcome(finished[0])._asdict().items()}

@@ -146,6 +146,13 @@ class Subscriptions:
         with self._database.begin() as connection:
             connection.execute(sa.update(subscription).where(this).values(confirmed_at=now))
 
+    def renew(self, known: Subscription, authentication: str) -> None:
+        """Keep *known*'s credentials as they are encrypted now, for every listener to read."""
+        this = subscription.c.subscription_id == known.subscription_id
+        values = {"authentication": authentication, "changed_at": self._database.now()}
+        with self._database.begin() as connection:
+            connection.execute(sa.update(subscription).where(this).values(values))
+
     def expire(self, subscription_id: str, before: datetime.datetime) -> bool:
         """End a subscription whose right was last shown before that moment; False when it is not so."""
         this = sa.and_(

@@ -9,6 +9,7 @@ import time
 import pytest
 import sqlalchemy as sa
 
+from eventalarm.delivery import retry
 from eventalarm.exceptions import Retryable
 from eventalarm.model import DeliveryResult, DeliveryState
 from eventalarm.service import with_driver
@@ -158,6 +159,22 @@ def test_a_waiting_retry_holds_its_successors(database, outbox):
         )
     (claimed,) = outbox.claim("me", 10)
     assert (claimed.delivery_id, claimed.attempts) == (first.delivery_id, 1)
+
+
+def test_credentials_of_an_action_leave_with_its_last_attempt(database, outbox):
+    """What was delivered is kept for a month; what failed keeps them, for a retry."""
+    secret = ("https://user:pa%40ss@consumer/x?y=a@b", "trust+http://trust-id:delete@consumer/")
+    items = [make_delivery(action=action) for action in (*secret, "http://consumer/a@b", secret[0])]
+    enqueue(database, outbox, items, "me")
+    results = [retry.delivered(item, 200) for item in items[:3]]
+    outbox.record("me", [*results, DeliveryResult(items[3].delivery_id, DeliveryState.FAILED, 7)])
+    assert [row["action"] for row in rows(database)] == [
+        "https://***@consumer/x?y=a@b",
+        "trust+http://***@consumer/",
+        "http://consumer/a@b",
+        secret[0],
+    ]
+    assert [state for state, _ in states(database)] == ["delivered"] * 3 + ["failed"]
 
 
 def test_results_are_kept_with_their_own_values(database, outbox):

@@ -173,3 +173,40 @@ def test_hung_callbacks_leave_threads_for_others(lite: storage.Database) -> None
         for one in threads:
             one.join()
     assert sorted(one.status_code for one in answers) == [422, 422, 503, 503, 503, 503]
+
+
+KEYS = [
+    "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+    "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=",
+]
+
+
+def stored(database: storage.Database) -> str:
+    with database.read() as connection:
+        return str(connection.execute(sa.select(tables.subscription.c.authentication)).scalar_one())
+
+
+def leave_to_the_next(database: storage.Database) -> None:
+    """Let the listener before have given up the leader lease, as it does when it ends."""
+    with database.begin() as connection:
+        connection.execute(sa.delete(tables.duty))
+
+
+def test_keys_are_rotated_without_a_subscription_falling_silent(
+    lite: storage.Database, webhook_sink: WebhookSink
+) -> None:
+    old, new = KEYS
+    secret = {"authType": ["BASIC"], "paramsBasic": {"userName": "nfvo", "password": "s3cret"}}
+    World(lite, webhook_sink, credentials_key=old).subscribe("/all", authentication=secret)
+    before = stored(lite)
+    for number, keys in enumerate((f"{old}, {new}", f"{new},{old}", new), 1):
+        made = World(lite, webhook_sink, credentials_key=keys)
+        with listening(made.api.conf, lite) as made.listener:
+            leave_to_the_next(lite)
+            made.step()
+            made.step()
+            made.api.alarm(bound(f"vm-{number}"))
+            made.listener.process(fault(f"vm-{number}"))
+            made.heard("/all", number)
+        assert (stored(lite) == before) == (number == 1)
+    assert {one.headers["Authorization"] for one in made.posts("/all")} == {"Basic bmZ2bzpzM2NyZXQ="}
