@@ -147,6 +147,9 @@ class WebServer:
         ]
         for made in self._servers:
             made.body_buffer = limits.body_buffer
+            # What stands in links when HTTP/1.0 names no host.
+            host = made.effective_host
+            made.server_name = f"[{host}]" if ":" in host else host
 
     def run(self) -> None:
         """Answer until :meth:`stop` is called or the thread is interrupted; then end in good order."""

@@ -251,7 +251,9 @@ def raw(url: str, *lines: str) -> bytes:
 def test_host_is_one_and_there(lite: IfaApi) -> None:
     with serving(lite) as url:
         close = "Connection: close"
-        assert raw(url, "GET /vnffm/api_versions HTTP/1.0").split()[1] == b"200"
+        old = raw(url, "GET /vnffm/api_versions HTTP/1.0")
+        assert old.split()[1] == b"200"
+        assert f'"uriPrefix": "{url}/vnffm/v1/"'.encode() in old
         for wrong in ([], ["Host: a", "Host: b"], ["Host: a, b"], ["Host: a/b"], ["Host:"]):
             answer = raw(url, "GET /vnffm/api_versions HTTP/1.1", close, *wrong)
             assert answer.split()[1] == b"400"
