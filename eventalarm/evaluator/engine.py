@@ -21,6 +21,7 @@ from eventalarm.evaluator.books import Books, Courier
 from eventalarm.evaluator.judge import Case, Judge, Match, on_object
 from eventalarm.evaluator.ledger import MOST_OBJECTS, Ledger, Subject
 from eventalarm.evaluator.locked_alarms import LockedAlarms
+from eventalarm.evaluator.portions import portions
 from eventalarm.evaluator.timekeeper import Timekeeper, is_timed
 from eventalarm.evaluator.timekeeper import ids as timer_ids
 from eventalarm.exceptions import Conflict, Locked, Retryable
@@ -141,7 +142,7 @@ class Engine(Generic[S]):
         matched = time.monotonic()
         mark_all(self._trace, Stage.MATCHED, (m.subject.event for m in matches))
         self._texts = EventTexts(self._options.max_event_size)
-        for group in _portions(matches, self._options.max_candidates):
+        for group in portions(matches, self._options.max_candidates):
             self._settle(group, report)
         self._texts = EventTexts()
         report.match_seconds = matched - started
@@ -359,7 +360,3 @@ class Engine(Generic[S]):
             full=picture.full,
         )
         return ledger, keeper, picture, now
-
-
-def _portions(matches: list[Match], size: int) -> list[list[Match]]:
-    return [matches[start : start + size] for start in range(0, len(matches), size)] if matches else []
