@@ -54,12 +54,14 @@ class Parcel:
     @property
     def queue(self) -> Destination:
         """Where it waits: with those of its destination, or with those that leave one at a time."""
+        if not self.more:
+            return self.destination if self.delivery.losses < SUSPECT else ALONE
         return ALONE if any(one.losses >= SUSPECT for one in self.letters) else self.destination
 
     @property
     def size(self) -> int:
         """Bytes of all that it sends."""
-        return sum(one.size for one in self.letters)
+        return self.delivery.size if not self.more else sum(one.size for one in self.letters)
 
 
 class _ByLoad(Generic[T]):
@@ -81,7 +83,10 @@ class _ByLoad(Generic[T]):
 
     def first(self) -> T | None:
         """Return the first one."""
-        return next(iter(self), None)
+        for level in self._levels:
+            if level:
+                return next(iter(level))
+        return None
 
 
 class _Place:
@@ -180,10 +185,11 @@ class Lanes:
 
     def take(self) -> Parcel | None:
         """Return the next parcel to send, None when nothing may start now."""
-        choices = [queue for prompt in (True, False) if (queue := self._next(prompt)) is not None]
-        if not choices:
+        queue, other = self._next(prompt=True), self._next(prompt=False)
+        if queue is None or (other is not None and _load(other) < _load(queue)):
+            queue = other
+        if queue is None:
             return None
-        queue = min(choices, key=lambda one: (one.project.in_flight, one.in_flight))
         parcel = queue.parcels.popleft()
         self._count(queue, 1, parcel.size)
         self._file(queue)
@@ -209,6 +215,8 @@ class Lanes:
         self._count(queue, -1, -parcel.size)
         self._file(queue)
         place = queue.place
+        if not place.waiting:
+            return
         for waiting in list(itertools.islice(place.waiting, max(0, destination.total - place.in_flight))):
             self._file(waiting)
 
@@ -216,7 +224,7 @@ class Lanes:
         """The parcel is out of our hands."""
         for letter in parcel.letters:
             self.held.discard(letter.delivery_id)
-            taken = self._alone.pop(letter.delivery_id, None)
+            taken = self._alone.pop(letter.delivery_id, None) if self._alone else None
             if taken is not None and not self._alone:
                 self._finish(taken, prompt=False)
 
@@ -253,8 +261,10 @@ class Lanes:
         self._free -= calls
         self._free_bytes -= size
 
-    def _next(self, prompt: bool) -> _Queue | None:
+    def _next(self, *, prompt: bool) -> _Queue | None:
         """Return the queue of the project with the fewest calls under way that may start one."""
+        if self._ready[prompt].first() is None:
+            return None
         available = self._free if prompt else self._free - self._reserve
         for project in list(itertools.islice(self._ready[prompt], CANDIDATES)):
             if project.in_flight >= available:
@@ -307,9 +317,11 @@ class Lanes:
     def _file_project(self, project: _Project) -> None:
         for prompt in (True, False):
             target = None
+            before = project.ready_at[prompt]
             if project.ready[prompt].first() is not None:
                 target = self._ready[prompt].level(project.in_flight)
-            before = project.ready_at[prompt]
+            elif before is None:
+                continue
             if before is not None and before is not target:
                 del before[project]
             project.ready_at[prompt] = target
@@ -317,3 +329,7 @@ class Lanes:
                 target.setdefault(project)
         if not project.queues:
             self._projects.pop(project.name, None)
+
+
+def _load(queue: _Queue) -> tuple[int, int]:
+    return queue.project.in_flight, queue.in_flight
