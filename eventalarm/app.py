@@ -37,7 +37,7 @@ from eventalarm.evaluator import decide
 from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
 from eventalarm.evaluator.books import Courier
 from eventalarm.evaluator.cache_watch import CacheWatch
-from eventalarm.evaluator.engine import Engine, EngineOptions
+from eventalarm.evaluator.engine import BatchReport, Engine, EngineOptions
 from eventalarm.evaluator.handler import BatchHandler, Readiness
 from eventalarm.evaluator.interruptions import Interruptions
 from eventalarm.evaluator.listener import PRIORITY, BatchServer
@@ -45,9 +45,10 @@ from eventalarm.evaluator.locked_alarms import LOCKED, LockedRetry
 from eventalarm.evaluator.options import event_limits
 from eventalarm.evaluator.project_loader import ProjectLoader
 from eventalarm.evaluator.redelivery import Redelivery, RedeliveryOptions
+from eventalarm.evaluator.rehearsal import rehearse
 from eventalarm.evaluator.timer_loop import TimerLoop
 from eventalarm.evaluator.timer_runner import TimerRunner
-from eventalarm.exceptions import InvalidRule
+from eventalarm.exceptions import InvalidRule, Retryable
 from eventalarm.ifa_shim import assembly
 from eventalarm.metrics import Metrics
 from eventalarm.metrics_server import Endpoint, check_free, shared_folder
@@ -287,6 +288,21 @@ class ListenerProcess:
         watchdog.start()
         self._stops.append(watchdog.stop)
 
+    def _rehearse(self, database: Database) -> None:
+        """Evaluate an event of ours, so that the first real one finds everything warm."""
+
+        def build(within: Database) -> Callable[[list[Event]], BatchReport]:
+            unsent = courier.OutboxCourier(Outbox(within), courier.Nobody())
+            cache = build_cache(self._conf, within, self.metrics)
+            return build_engine(self._conf, within, cache, unsent).process
+
+        rehearse(database, build, self._conf[options.GROUP].owner_traits[0])
+        with contextlib.suppress(Retryable):
+            # Both connections stay with the thread that evaluates: making one takes longer than an event.
+            database.now()
+            with database.begin():
+                pass
+
     def _start_delivery(
         self, database: Database, notifications: assembly.Notifications
     ) -> dispatcher.Dispatcher:
@@ -376,6 +392,7 @@ class ListenerProcess:
             ),
             first_prefetch=group.first_prefetch,
             report=BrokerReport(bus.describe(self._conf)),
+            prepare=lambda: self._rehearse(database),
         )
         return server, loader
 

@@ -90,6 +90,15 @@ def to_deliveries(transition: Transition, make_id: Callable[[], str]) -> list[De
     ]
 
 
+class Nobody:
+    """A worker that is not there: whoever looks after the outbox sends what is put into it."""
+
+    owner: str | None = None
+
+    def submit(self, owner: str, deliveries: Sequence[Delivery], waiting: Iterable[str] = ()) -> None:
+        """Do nothing: without an owner nothing is submitted."""
+
+
 class OutboxCourier:
     """Puts deliveries into the outbox inside the evaluator's transaction, and releases them after it.
 

@@ -84,6 +84,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
     :param first_prefetch: most unacknowledged messages before the first was acknowledged, on RabbitMQ: a
         listener that is killed again and again spends the deliveries of a few messages only.
     :param report: called with an error while the broker does not let us consume, and then with None.
+    :param prepare: called once on the thread of *handler*, before any message is taken.
     :param resumed: called with what has come when those that were put off for it are the next to be handled,
         on the thread of *handler*.
     :param dense: messages a second that are a backlog.
@@ -106,6 +107,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         interruptions: Interruptions | None = None,
         first_prefetch: int = FIRST_PREFETCH,
         report: consumer_control.Report = lambda error: None,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         target = oslo_messaging.Target(topic=topic, exchange=exchange)
         super().__init__(transport, [target], _OnlySamples(), executor="threading")
@@ -125,6 +127,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._interruptions = interruptions
         self._first_prefetch = first_prefetch
         self._report = report
+        self._prepare = prepare
         self._control: consumer_control.ConsumerControl = NoControl()
         self._narrow = True
         self._suspect = False
@@ -156,6 +159,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._ending.set()
 
     def _create_listener(self) -> Any:
+        self._work_executor.submit(self._prepare).result()
         listener = super()._create_listener()
         self._control = consumer_control.take_control(listener, self._first_prefetch, self._report)
         return listener

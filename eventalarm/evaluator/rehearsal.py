@@ -1,0 +1,135 @@
+"""One event evaluated before the first real one, in a transaction that is undone.
+
+The first event after a start would otherwise pay for what is made once in a process: SQLAlchemy's
+compilation of every statement, the first connections, the caches of the libraries.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NoReturn
+
+import sqlalchemy as sa
+
+from eventalarm.evaluator.engine import BatchReport
+from eventalarm.model import UTC, Event
+from eventalarm.storage.database import Database
+from eventalarm.storage.tables import alarm
+
+LOG = logging.getLogger(__name__)
+
+NAME: Final = "eventalarm.rehearsal"
+PROJECT: Final = uuid.uuid5(uuid.NAMESPACE_DNS, NAME).hex
+ACTION: Final = "http://192.0.2.1/"
+
+Process = Callable[[list[Event]], BatchReport]
+
+
+class _Undo(Exception):
+    """Ends the transaction."""
+
+
+class _Within(Database):
+    """A database whose reads and transactions all are one transaction, which somebody else undoes."""
+
+    def __init__(self, database: Database, connection: sa.Connection) -> None:
+        self.__dict__.update(database.__dict__)
+        self._connection_within = connection
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """Give the transaction."""
+        yield self._connection_within
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Give the transaction."""
+        yield self._connection_within
+
+
+def rehearse(database: Database, build: Callable[[Database], Process], owner_trait: str) -> None:
+    """Let what *build* makes evaluate a raise and a clear on an alarm that nobody ever sees.
+
+    Nothing of it stays, and nothing is sent. That it fails is no reason not to start.
+
+    :param build: returns an evaluator on the database that it is given, whose deliveries nobody sends.
+    """
+    begun = time.monotonic()
+    alarm_id = f"{NAME}-{uuid.uuid4()}"
+    try:
+        with database.begin() as connection, _impatient(connection):
+            connection.execute(alarm.insert(), _row(alarm_id, database.about_now()))
+            process = build(_Within(database, connection))
+            seen = [process([_event(alarm_id, owner_trait, state)]) for state in ("error", "active")]
+            _undo()
+    except _Undo:
+        done = sum(len(report.transitions) for report in seen)
+        LOG.debug("Rehearsed %d transitions in %.0f ms", done, (time.monotonic() - begun) * 1000)
+    except Exception as exc:  # noqa: BLE001 - the first event is slower then
+        LOG.info("The rehearsal failed, so that the first event takes longer: %s", exc)
+
+
+@contextlib.contextmanager
+def _impatient(connection: sa.Connection) -> Iterator[None]:
+    """Wait for locks of others for a second at most: they must not hold up the start."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
+    if connection.dialect.name not in ("mysql", "mariadb"):
+        yield
+        return
+    names = ("lock_wait_timeout", "innodb_lock_wait_timeout")
+    before = connection.exec_driver_sql(f"SELECT {', '.join(f'@@{name}' for name in names)}").one()
+    connection.exec_driver_sql(f"SET {', '.join(f'{name} = 1' for name in names)}")
+    try:
+        yield
+    finally:
+        old = ", ".join(f"{name} = {value}" for name, value in zip(names, before, strict=True))
+        connection.exec_driver_sql(f"SET {old}")
+
+
+def _undo() -> NoReturn:
+    raise _Undo
+
+
+def _row(alarm_id: str, now: datetime.datetime) -> dict[str, Any]:
+    conditions = [
+        {"field": "traits.resource_id", "op": "eq", "type": "string", "value": alarm_id},
+        {"field": "traits.state", "op": "eq", "type": "string", "value": "error"},
+    ]
+    return {
+        "alarm_id": alarm_id,
+        "enabled": True,
+        "name": NAME,
+        "type": "event",
+        "severity": "low",
+        "timestamp": now,
+        "project_id": PROJECT,
+        "state": "insufficient data",
+        "state_reason": "",
+        "state_timestamp": now,
+        "ok_actions": [ACTION],
+        "alarm_actions": [ACTION],
+        "insufficient_data_actions": [],
+        "repeat_actions": False,
+        "rule": {"event_type": NAME, "query": conditions},
+        "time_constraints": [],
+    }
+
+
+def _event(alarm_id: str, owner_trait: str, state: str) -> Event:
+    now = datetime.datetime.now(UTC).replace(tzinfo=None)
+    traits = {owner_trait: PROJECT, "resource_id": alarm_id, "state": state}
+    return Event.parse(
+        {
+            "message_id": str(uuid.uuid4()),
+            "event_type": NAME,
+            "generated": now.isoformat(),
+            "traits": [[name, 1, value] for name, value in traits.items()],
+            "raw": {},
+        }
+    )

@@ -1,0 +1,42 @@
+"""The first event after a start finds everything warm, and the rehearsal leaves no trace."""
+
+from __future__ import annotations
+
+import pathlib
+
+import sqlalchemy as sa
+
+from eventalarm import app
+from eventalarm.delivery import courier
+from eventalarm.metrics import Metrics
+from eventalarm.model import Event
+from eventalarm.storage.outbox import Outbox
+from eventalarm.storage.tables import alarm, alarm_history, delivery, event, occurrence, transition
+from tests.functional.cloud import Cloud, make_event
+from tests.functional.conftest import Spawn
+
+
+def test_the_first_event_compiles_no_statement(
+    spawn: Spawn, tmp_path: pathlib.Path, our_database_url: str
+) -> None:
+    """Red without the rehearsal: compiling took most of the first event's time."""
+    cloud = Cloud(spawn, tmp_path, our_database_url, "fake://")
+    database = cloud.database
+    cloud.create_alarm(["http://192.0.2.1/"], ok_actions=["http://192.0.2.1/"])
+    process = app.ListenerProcess(cloud.conf)
+    process._rehearse(database)
+    with database.read() as connection:
+        for table in (alarm_history, occurrence, transition, delivery, event):
+            assert connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() == 0
+        assert connection.execute(sa.select(sa.func.count()).select_from(alarm)).scalar_one() == 1
+
+    cache = app.build_cache(cloud.conf, database, Metrics())
+    engine = app.build_engine(
+        cloud.conf, database, cache, courier.OutboxCourier(Outbox(database), courier.Nobody())
+    )
+    compiled = set(database.engine._compiled_cache)  # type: ignore[call-overload]
+    for state in ("error", "active"):
+        report = engine.process([Event.parse(make_event(state=state))])
+        assert len(report.transitions) == 1
+    assert set(database.engine._compiled_cache) - compiled == set()  # type: ignore[call-overload]
+    cloud.close()
