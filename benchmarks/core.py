@@ -12,6 +12,7 @@ import json
 import sys
 import time
 import tracemalloc
+import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, cast
 
@@ -122,9 +123,11 @@ def engine_match(alarms: int, shape: str) -> Callable[[Sequence[Event]], int]:
         record_history=True,
         max_candidates=OPTIONS["max_candidates"],
     )
-    # Matching alone touches neither the database nor the delivery.
-    nobody = cast(Any, None)
-    engine: Engine[Any] = Engine(cast(Database, nobody), fill(alarms, shape), nobody, options)
+    # Matching alone touches neither the database, but for the steps of its clock, nor the delivery.
+    database = cast(Database, types.SimpleNamespace(clock=types.SimpleNamespace(steps=0)))
+    engine: Engine[Any] = Engine(
+        database, fill(alarms, shape), cast(Any, None), options, lambda: datetime.datetime.now(UTC)
+    )
 
     def match(events: Sequence[Event]) -> int:
         return len(engine.match(events, BatchReport()))
