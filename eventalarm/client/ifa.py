@@ -16,16 +16,24 @@ STATES: Final = ("FIRED", "UPDATED", "CLEARED")
 SEVERITIES: Final = ("CRITICAL", "MAJOR", "MINOR", "WARNING", "INDETERMINATE", "CLEARED")
 KINDS: Final = ("COMPUTE", "STORAGE", "NETWORK")
 
+# Not of the API: read from the fault details.
+NAME: Final = "name"
+ALARM_NAME: Final = "aodh.alarm_name="
+PROJECT: Final = {"projectId": "Project"}
 SHORT: Final = {
     "alarmId": "ID",
     "perceivedSeverity": "Severity",
     "state": "State",
     "managedObjectId": "Managed Object",
+    NAME: "Name",
     "faultType": "Fault Type",
     "alarmRaisedTime": "Raised",
+    "ackState": "Acknowledgement",
 }
 LONG: Final = {
     **SHORT,
+    **PROJECT,
+    "alarmAcknowledgedTime": "Acknowledged",
     "alarmChangedTime": "Changed",
     "alarmClearedTime": "Cleared",
     "eventTime": "Event Time",
@@ -105,8 +113,15 @@ class ListAlarms(command.Lister):
         if parsed_args.limit is not None:
             asked["limit"] = parsed_args.limit
         alarms = IfaClient.of(self.app).alarms(asked, parsed_args.limit)
-        fields = LONG if parsed_args.long else SHORT
-        return tuple(fields.values()), [[alarm.get(name, "") for name in fields] for alarm in alarms]
+        fields = LONG if parsed_args.long else SHORT | (PROJECT if parsed_args.all_projects else {})
+        return tuple(fields.values()), [[_column(alarm, name) for name in fields] for alarm in alarms]
+
+
+def _column(alarm: Document, name: str) -> Any:
+    if name != NAME:
+        return alarm.get(name, "")
+    details = [text for text in alarm.get("faultDetails", ()) if text.startswith(ALARM_NAME)]
+    return details[0].removeprefix(ALARM_NAME) if details else ""
 
 
 class OfOneAlarm(command.Command):

@@ -10,6 +10,7 @@ from aodh.api.controllers.v2 import base
 from wsme import types as wtypes
 
 from eventalarm import conf as options
+from eventalarm import tacker_action
 from eventalarm.evaluator.options import rule_limits
 from eventalarm.evaluator.rule import parse
 from eventalarm.exceptions import InvalidRule
@@ -52,6 +53,10 @@ class NotificationRuleType(wtypes.UserType):  # type: ignore[misc]
             )
         except InvalidRule as exc:
             raise base.ClientSideError(f"notification_rule: {exc}") from exc
+        for kind in ("alarm_actions", "ok_actions", "insufficient_data_actions"):
+            for action in getattr(alarm, kind) or ():
+                if problem := tacker_action.problem(str(action)):
+                    raise base.ClientSideError(f"{kind}: {action}: {problem}")
 
     @staticmethod
     def create_hook(alarm: Any) -> None:

@@ -24,6 +24,31 @@ class NotificationType(enum.StrEnum):
 NOBODY: Final = ("vnfdIds", "vnfProductsFromProviders", "vnfInstanceNames")
 
 
+def unfit(asked: Mapping[str, Any], project_id: str | None) -> str:
+    """Return why a subscription with the filter *asked* would never be told anything, or an empty text.
+
+    *project_id* is the project whose alarms it hears of, None for all.
+    """
+    instances = asked.get("vnfInstanceSubscriptionFilter") or {}
+    if named := [name for name in NOBODY if instances.get(name)]:
+        return (
+            f"filter/vnfInstanceSubscriptionFilter/{named[0]}: a VIM knows no VNF descriptors, products or "
+            "names; give the ids of servers as vnfInstanceIds or resourceIds"
+        )
+    words = asked.get("perceivedSeverities")
+    if words and set(words) == {Severity.CLEARED.value}:
+        return (
+            "filter/perceivedSeverities: an AlarmClearedNotification goes by the severities that the alarm "
+            "had; leave CLEARED out, and ask for notificationTypes [AlarmClearedNotification]"
+        )
+    if not any(severe(asked, severity) for severity in Severity if severity is not Severity.CLEARED):
+        return "filter/minSeverity: no severity that is asked for is worse; it is exceeded strictly"
+    projects = asked.get("projectIds")
+    if projects and project_id is not None and project_id not in projects:
+        return "filter/projectIds: it hears of its own project only; leave it out, or ask for all_projects"
+    return ""
+
+
 def wants(
     asked: Mapping[str, Any],
     kind: NotificationType,

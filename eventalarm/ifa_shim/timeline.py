@@ -13,7 +13,8 @@ from eventalarm.ifa_shim.own import STEP_KINDS
 from eventalarm.ifa_shim.record import IfaAlarm, Severity, rfc3339
 from eventalarm.ifa_shim.settings import Settings
 from eventalarm.ifa_shim.stored import read_step
-from eventalarm.model import ALARM, fault_severity, parse_time
+from eventalarm.model import ALARM, fault_severity, object_alarm_id, parse_time
+from eventalarm.storage.acknowledgements import Acknowledgements
 from eventalarm.storage.database import Database
 from eventalarm.storage.life_details import LifeDetails
 from eventalarm.storage.lives import LifeReader
@@ -30,6 +31,7 @@ class Timeline:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._reader = LifeReader(database)
         self._details = LifeDetails(database)
+        self._notes = Acknowledgements(database)
         self._settings = settings
 
     def page(self, alarm: IfaAlarm, after: Any, limit: int) -> tuple[list[Document], Any]:
@@ -46,6 +48,7 @@ class Timeline:
             dated = self._from_aodh(alarm, records)
         else:
             dated = [self._own(row) for row in own] + self._by_people(records, alarm)
+        dated += self._acknowledged(alarm)
         found = sorted((entry for entry in dated if place is None or entry[0] > place), key=lambda e: e[0])
         if len(found) <= limit:
             return [entry[1] for entry in found], None
@@ -76,6 +79,15 @@ class Timeline:
             step for life in lives_of(AodhAlarm.parse(row), records, self._settings) for step in life.steps
         ]
         return [((step.at, f"{number:09}"), self._entry(step)) for number, step in enumerate(steps)]
+
+    def _acknowledged(self, alarm: IfaAlarm) -> list[tuple[Place, Document]]:
+        """Return who acknowledged the alarm last; earlier occurrences' acknowledgements are not kept."""
+        note = self._notes.find(object_alarm_id(alarm.aodh_alarm_id, alarm.managed_object_id))
+        if note is None:
+            return []
+        at = note.acknowledged_at
+        entry: Document = {"kind": "acknowledged", "time": rfc3339(at), "reason": "", "manual": True}
+        return [((at, note.object_id), entry | ({"userId": note.user_id} if note.user_id else {}))]
 
     def _by_people(self, records: list[Record], alarm: IfaAlarm) -> list[tuple[Place, Document]]:
         """Return what tenants did to an alarm of ours: edits, and states set by hand."""

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
+from eventalarm import tacker_action
 from eventalarm.exceptions import DeliveryError
 from eventalarm.ifa_shim.history import AodhAlarm
 from eventalarm.ifa_shim.interest import NotificationType
@@ -21,18 +22,14 @@ from eventalarm.ifa_shim.own import OwnStep
 from eventalarm.ifa_shim.record import IfaAlarm
 from eventalarm.ifa_shim.settings import Settings
 from eventalarm.model import ALARM, OK, Kind, Notification, Occurrence
+from eventalarm.tacker_action import FAULT_ID, FAULT_TYPE
 
 Document = dict[str, Any]
 
 # Names what one action is told: never change it, receivers tell repetitions by these ids.
 NAMESPACE: Final = uuid.UUID("4f0a6a57-3f8e-5d0b-8a39-6d0f6e2f7c11")
-FAULT_ID: Final = "fault_id"
-FAULT_TYPE: Final = "fault_type"
 HOST_ID: Final = "host_id"
 OF_TACKER: Final = frozenset({FAULT_ID, FAULT_TYPE, HOST_ID})
-# Tacker's words have these lengths.
-ID_LENGTH: Final = 4
-TYPE_LENGTH: Final = 2
 SERVER: Final = "{server_id}"
 
 
@@ -105,12 +102,10 @@ def tacker(
     """
     parts = urllib.parse.urlsplit(without_prefix(action))
     asked = urllib.parse.parse_qs(parts.query)
-    faults = asked.get(FAULT_ID, [])
-    fault_type = asked.get(FAULT_TYPE, ["10"])[-1]
-    if not faults or any(len(fault) != ID_LENGTH for fault in faults) or len(fault_type) != TYPE_LENGTH:
-        raise DeliveryError(
-            "bad_action", "it needs fault_id of 4 characters, and fault_type of 2", permanent=True
-        )
+    try:
+        faults, fault_type = tacker_action.faults(action)
+    except ValueError as exc:
+        raise DeliveryError("bad_action", str(exc), permanent=True) from exc
     managed_object = alarm_of(told, at, settings).managed_object_id
     kept = [part for part in parts.query.split("&") if part and part.partition("=")[0] not in OF_TACKER]
     path = parts.path.replace(urllib.parse.quote(SERVER), SERVER)

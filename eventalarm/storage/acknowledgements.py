@@ -41,6 +41,14 @@ class Acknowledgements:
         with self._database.read() as connection:
             return {(row[0], row[1]): row[2] for row in connection.execute(query)}
 
+    def find(self, object_id: str) -> Acknowledgement | None:
+        """Return the acknowledgement of an (alarm, managed object), whichever occurrence it is of."""
+        columns = [acknowledgement.c[field.name] for field in dataclasses.fields(Acknowledgement)]
+        query = sa.select(*columns).where(acknowledgement.c.object_id == object_id)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else Acknowledgement(*row)
+
     def add(self, note: Acknowledgement) -> bool:
         """Record *note*; False when that life was acknowledged already, by a request at the same time."""
         this = acknowledgement.c.object_id == note.object_id

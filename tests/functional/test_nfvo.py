@@ -46,6 +46,7 @@ class Nfvo:
         self._sink = sink
         self.env = {
             "CLOUD": cloud.endpoint,
+            "AODH": cloud.endpoint,
             "PROJECT": hints.project(),
             "SERVER": hints.instance(),
             "CALLBACK": sink.url(CALLBACK),
@@ -135,7 +136,7 @@ def test_an_nfvo_with_nothing_but_http(nfvo: Nfvo) -> None:
         created["alarm_id"],
     )
     pages = nfvo.types("What happened?")
-    assert [entry["kind"] for page in pages for entry in page] == ["raised", "changed", "cleared"]
+    assert [entry["kind"] for page in pages for entry in page] == ["raised", "changed", "acknowledged", "cleared"]
     assert [len(page) for page in pages] == [2, 1]
     assert pages[1][0]["time"] == cleared["alarmClearedTime"]
     assert nfvo.types("Leave") == []

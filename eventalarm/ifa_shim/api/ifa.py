@@ -14,8 +14,8 @@ from eventalarm.ifa_shim.api import paging
 from eventalarm.ifa_shim.api.edge import Edge
 from eventalarm.ifa_shim.filters import BadFilter
 from eventalarm.ifa_shim.queries import ACTIVE, IfaQuery
-from eventalarm.ifa_shim.record import ResourceKind, Severity, State
-from eventalarm.ifa_shim.render import as_ifa005, etag
+from eventalarm.ifa_shim.record import IfaAlarm, ResourceKind, Severity, State, rfc3339
+from eventalarm.ifa_shim.render import Document, as_ifa005, etag
 from eventalarm.model import parse_time
 
 Word = TypeVar("Word", State, Severity, ResourceKind)
@@ -103,6 +103,14 @@ def read_query(req: falcon.Request) -> IfaQuery:
     )
 
 
+def show(alarm: IfaAlarm) -> Document:
+    """Return *alarm* in the names of IFA 005, with its project and what SOL003 adds of acknowledgements."""
+    shown = as_ifa005(alarm) | {"ackState": alarm.ack_state.value, "projectId": alarm.project_id}
+    if alarm.acknowledged_time is not None:
+        shown["alarmAcknowledgedTime"] = rfc3339(alarm.acknowledged_time)
+    return shown
+
+
 class IfaAlarms:
     """``/ifa/v1/alarms``."""
 
@@ -121,7 +129,7 @@ class IfaAlarms:
             page_size(req, edge.options.page_size),
         )
         edge.link(req, resp, paging.write_marker(listing.next) if listing.next is not None else None)
-        resp.text = json.dumps([as_ifa005(alarm) for alarm in listing.alarms])
+        resp.text = json.dumps([show(alarm) for alarm in listing.alarms])
 
 
 class OneIfaAlarm:
@@ -134,7 +142,7 @@ class OneIfaAlarm:
         """Answer one alarm."""
         alarm = self._edge.find(req, alarm_id, policies.SHOW)
         if conditional.check(req, resp, etag(alarm)):
-            resp.text = json.dumps(as_ifa005(alarm))
+            resp.text = json.dumps(show(alarm))
 
 
 class IfaHistory:

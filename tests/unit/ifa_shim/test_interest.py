@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eventalarm.ifa_shim import IfaAlarm, Severity, State, from_occurrence
-from eventalarm.ifa_shim.interest import NotificationType, wants
+from eventalarm.ifa_shim.interest import NotificationType, unfit, wants
 from tests.unit.ifa_shim.parts import SERVER, alarm, evaluated, occurrence, shown, step
 
 RAISED = from_occurrence(occurrence(), [step(instance_id=SERVER)], alarm())
@@ -59,3 +59,29 @@ def test_a_rebuilt_list_concerns_all_who_want_to_know() -> None:
     rebuilt = NotificationType.REBUILT
     assert wants({"perceivedSeverities": ["CRITICAL"]}, rebuilt, None)
     assert not wants({"notificationTypes": ["AlarmNotification"]}, rebuilt, None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "remedy"),
+    [
+        ({"vnfInstanceSubscriptionFilter": {"vnfdIds": ["x"]}}, "resourceIds"),
+        ({"vnfInstanceSubscriptionFilter": {"vnfInstanceNames": ["x"]}}, "resourceIds"),
+        ({"vnfInstanceSubscriptionFilter": {"vnfProductsFromProviders": [{"vnfProvider": "x"}]}}, "vnfInst"),
+        ({"perceivedSeverities": ["CLEARED"]}, "notificationTypes"),
+        ({"minSeverity": "CRITICAL"}, "strictly"),
+        ({"minSeverity": "MAJOR", "perceivedSeverities": ["MINOR"]}, "minSeverity"),
+        ({"projectIds": ["other"]}, "all_projects"),
+        ({"perceivedSeverities": ["CRITICAL", "CLEARED"], "minSeverity": "MAJOR"}, ""),
+        ({"vnfInstanceSubscriptionFilter": {"vnfInstanceIds": ["x"], "vnfdIds": []}}, ""),
+        ({"projectIds": ["other", "own"]}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_filter_that_nothing_can_fit_is_named_with_the_remedy(asked: dict[str, Any], remedy: str) -> None:
+    problem = unfit(asked, "own")
+    assert bool(problem) == bool(remedy)
+    assert remedy in problem
+
+
+def test_who_hears_of_all_projects_may_name_any() -> None:
+    assert unfit({"projectIds": ["other"]}, None) == ""
