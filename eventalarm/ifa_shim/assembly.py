@@ -130,5 +130,6 @@ class Notifications:
             (lambda: ear.listen(self._conf, lambda ids: reconciler.look(ids, _now())))
             if group.aodh_notifications
             else None,
+            (lambda: ear.forget(self._conf)) if group.aodh_notifications else None,
         )
         return Notifier(parts, group.reconcile_interval)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
@@ -9,12 +10,16 @@ import oslo_messaging
 from oslo_config import cfg
 from oslo_log import log
 
+from eventalarm import broker
 from eventalarm.exceptions import Retryable
 
 LOG = log.getLogger(__name__)
 
 # The name of our own copy of the notifications: nobody else's queue loses any.
 POOL: Final = "eventalarm-ifa"
+
+# Seconds that looking after the queue may take.
+TIMEOUT: Final = 5.0
 
 Look = Callable[[Collection[str]], None]
 
@@ -55,3 +60,19 @@ def listen(conf: cfg.ConfigOpts, look: Look) -> Callable[[], None]:
         listener.wait()
 
     return stop
+
+
+def forget(conf: cfg.ConfigOpts) -> None:
+    """Delete the queue of :func:`listen` unless somebody listens: without subscriptions it only grows.
+
+    :raises eventalarm.broker.Unusable: when the broker cannot be reached.
+    """
+    try:
+        reached = broker.Broker.of(conf, TIMEOUT)
+    except ValueError:
+        return
+    with reached.connected() as connection, contextlib.suppress(*connection.channel_errors):
+        channel = connection.channel()
+        # Quorum queues know no "if unused"; there is no queue where this raises.
+        if channel.queue_declare(POOL, passive=True).consumer_count == 0:
+            channel.queue_delete(POOL)

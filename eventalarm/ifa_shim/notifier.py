@@ -32,7 +32,10 @@ DUTY: Final = "ifa-notifier"
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """What the thread uses: ``listen`` begins to hear of changes and returns how to stop that."""
+    """What the thread uses: ``listen`` begins to hear of changes and returns how to stop that.
+
+    ``forget`` lets go of what was not heard, once nobody listens.
+    """
 
     database: Database
     subscribers: Subscribers
@@ -40,6 +43,7 @@ class Parts:
     suspension: Suspension
     duty: Duty
     listen: Callable[[], Callable[[], None]] | None
+    forget: Callable[[], None] | None = None
 
 
 class Notifier:
@@ -67,6 +71,7 @@ class Notifier:
         self._deafen: Callable[[], None] | None = None
         self._hear_at = 0.0
         self._forgotten = False
+        self._forget_at = math.inf
 
     @property
     def hears(self) -> bool:
@@ -113,11 +118,14 @@ class Notifier:
         snapshot = parts.subscribers.refresh()
         if not snapshot.all:
             self._next_round = 0.0
+            self._deaf()
             if not self._forgotten:
                 # What earlier subscribers were told means nothing to the next one.
                 with parts.database.begin() as connection:
                     told.drop_all(connection)
                 self._forgotten = True
+                self._forget_at = 0.0
+            self._forget()
             return
         self._forgotten = False
         self._hear()
@@ -146,6 +154,25 @@ class Notifier:
                 LOG.warning("Aodh's notifications are not heard yet (%s); changes are told later", exc)
 
         threading.Thread(target=begin, name="ifa-ear", daemon=True).start()
+
+    def _deaf(self) -> None:
+        """Stop listening to Aodh: nobody is left to be told."""
+        if self._deafen is not None:
+            self._deafen()
+            self._deafen = None
+            self._hear_at = 0.0
+            self._forgotten = False
+
+    def _forget(self) -> None:
+        """Let go of the queue; what failed is tried again after an interval."""
+        if self._parts.forget is None or self._monotonic() < self._forget_at:
+            return
+        try:
+            self._parts.forget()
+            self._forget_at = math.inf
+        except Exception as exc:  # noqa: BLE001 - drivers let errors of several libraries through
+            self._forget_at = self._monotonic() + self._interval
+            LOG.debug("The queue of Aodh's notifications is left for later: %s", exc)
 
     def _round(self) -> None:
         parts = self._parts

@@ -12,11 +12,13 @@ import pytest
 from aodh import messaging
 
 from eventalarm import bus
+from eventalarm.ifa_shim import ear
 from eventalarm.model import ALARM, UTC
 from eventalarm.storage import database as storage
 from tests.functional.helpers import WebhookSink, wait_until
 from tests.functional.listening import listening
-from tests.functional.subscribers import THRESHOLD, World, threshold
+from tests.functional.services import RabbitMQ
+from tests.functional.subscribers import SUBSCRIPTIONS, THRESHOLD, World, threshold
 
 
 class Neighbour:
@@ -107,3 +109,28 @@ def test_what_could_not_be_heard_is_listened_to_again(world: World) -> None:
 
     wait_until(hears, 20, "the second try")
     assert len(tries) == 1
+
+
+def test_the_queue_ends_with_the_last_subscription(world: World, rabbitmq: RabbitMQ) -> None:
+    notifier = world.listener.notifier
+
+    def queued() -> bool:
+        return ear.POOL in rabbitmq.queues(world.api.conf.transport_url)
+
+    subscription = world.subscribe("/nfvo")
+    world.step()
+    wait_until(lambda: notifier.hears)
+    wait_until(queued)
+    assert world.api.call("DELETE", f"{SUBSCRIPTIONS}/{subscription}").status_code == 204
+    wait_until(lambda: world.step() or not notifier.hears)
+    wait_until(lambda: world.step() or not queued(), what="no queue without a subscription")
+    world.subscribe("/again")
+    wait_until(lambda: world.step() or notifier.hears)
+    wait_until(queued)
+
+
+def test_a_queue_that_a_dead_listener_left_ends_too(world: World, rabbitmq: RabbitMQ) -> None:
+    conf = world.api.conf
+    ear.listen(conf, lambda ids: None)()
+    assert ear.POOL in rabbitmq.queues(conf.transport_url)
+    wait_until(lambda: world.step() or ear.POOL not in rabbitmq.queues(conf.transport_url))
