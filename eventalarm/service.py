@@ -26,7 +26,7 @@ from eventalarm import broker, bus
 from eventalarm import conf as options
 from eventalarm.exceptions import EventAlarmError, InvalidOption, Retryable, SchemaError
 from eventalarm.storage import database as storage
-from eventalarm.storage import schema
+from eventalarm.storage import schema, server
 
 LOG = log.getLogger(__name__)
 
@@ -166,11 +166,14 @@ def wait_for_database(conf: cfg.ConfigOpts, stopping: threading.Event) -> storag
         try:
             found = database(conf)
             status = schema.check(found)
-            if status.state is schema.SchemaState.CURRENT:
+            seen = server.look(found)
+            if status.state is schema.SchemaState.CURRENT and not seen.standby and not seen.read_only:
                 if said:
                     LOG.warning("The database is ready")
                 return found
             waiting_for = status.message
+            if seen.standby or seen.read_only:
+                waiting_for = f"it is {'a standby' if seen.standby else 'read-only'}; nothing can be written"
             found.dispose()
         except (Retryable, SchemaError) as exc:
             waiting_for = str(exc)

@@ -17,7 +17,7 @@ from oslo_log import log
 from eventalarm.delivery import action, retry
 from eventalarm.delivery.attempt import Attempt
 from eventalarm.delivery.lanes import Lanes, Parcel
-from eventalarm.delivery.lease import SPREAD, Lease, between_looks, term
+from eventalarm.delivery.lease import SPREAD, ElapsedTime, Lease, between_looks, term
 from eventalarm.delivery.loops import repeat
 from eventalarm.delivery.names import PROJECT
 from eventalarm.delivery.options import DeliveryOptions
@@ -59,7 +59,7 @@ class Dispatcher:
         *,
         host: str = "",
         metrics: Metrics | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] | None = None,
         uniform: retry.Uniform = random.uniform,
         new_id: Callable[[], object] = uuid.uuid4,
         last_event: Callable[[], datetime.datetime | None] = lambda: None,
@@ -70,7 +70,8 @@ class Dispatcher:
         self._options = options
         self._host = host
         self._metrics = metrics or NoMetrics()
-        self._monotonic = monotonic
+        # Of our own lease as much time has passed as any clock says, of the others' as little.
+        self._monotonic = monotonic = monotonic or ElapsedTime()
         self._uniform = uniform
         self._new_id = new_id
         self._last_event = last_event
@@ -257,7 +258,7 @@ class Dispatcher:
 
     async def _ended(self, owner: str) -> dict[str, int]:
         """Return the other workers whose lease has ended, with the number of their last renewal."""
-        now = self._monotonic()
+        now = time.monotonic()
         renewals: dict[str, int] = await self._database(self._outbox.renewals)
         renewals.pop(owner, None)
         return {name: renewals[name] for name in self._watch.look(renewals, now)}

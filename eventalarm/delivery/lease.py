@@ -1,13 +1,23 @@
-"""What a process knows of its own lease, by its own monotonic clock, without asking the database."""
+"""What a process knows of its own lease, by its own elapsed time, without asking the database."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from typing import Final
 
 # A process looks for what is due after 0.8 to 1.2 times the poll interval.
 SPREAD: Final = 0.2
 # What the look, the POST and its record may take, as a share of the promise.
 WORK: Final = 0.05
+# Seconds by which the wall clock runs ahead of elapsed time at once when it is set.
+JUMP: Final = 0.5
+
+
+def _since_boot() -> float:
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
 
 
 def term(promised: float, poll_interval: float) -> float:
@@ -25,10 +35,39 @@ def between_looks(poll_interval: float) -> float:
     return poll_interval * (1.0 + SPREAD)
 
 
+class ElapsedTime:
+    """Elapsed seconds, as many as any clock of this host says have passed.
+
+    ``time.monotonic`` stands still while a host is suspended. While a virtual machine is paused all its
+    clocks do, until somebody sets the wall clock: then that shows how long the lease of this process has not
+    been renewed. A step of the wall clock for another reason makes the lease look ended until the next
+    renewal.
+    """
+
+    def __init__(
+        self, steady: Callable[[], float] = _since_boot, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._steady = steady
+        self._wall = wall
+        self._lock = threading.Lock()
+        self._skipped = 0.0
+        self._last = steady(), wall()
+
+    def __call__(self) -> float:
+        """Return the seconds since some moment; never goes back."""
+        with self._lock:
+            steady, wall = self._steady(), self._wall()
+            jump = (wall - self._last[1]) - (steady - self._last[0])
+            if jump > JUMP:
+                self._skipped += jump
+            self._last = steady, wall
+            return steady + self._skipped
+
+
 class Lease:
     """Valid for *seconds* counted from before the database was asked: never longer than others believe.
 
-    ``now`` is always a reading of the process's monotonic clock in seconds.
+    ``now`` is always a reading of the process's :class:`ElapsedTime`.
     """
 
     def __init__(self, seconds: float) -> None:

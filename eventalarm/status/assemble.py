@@ -17,7 +17,7 @@ from eventalarm.delivery.fence import Fence
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import JSONDict
 from eventalarm.pulse import CANARY
-from eventalarm.status import agent, broker, canary, definitions, limits, pipeline, store, upgrade
+from eventalarm.status import agent, broker, canary, definitions, limits, pipeline, server, store, upgrade
 from eventalarm.status.outcome import Finding, Level
 from eventalarm.status.runner import Check
 from eventalarm.storage.database import Database
@@ -68,8 +68,9 @@ class Checkup:
                 lambda: limits.look(self._conf, wishes.timeout, wishes.rabbitmqctl),
                 ("broker",),
             ),
-            Check("database", self._reach_database, ("configuration",)),
+            Check("database", self._of_database(server.look_at_server), ("configuration",)),
             Check("schema", self._of_database(store.look_at_schema), ("database",)),
+            Check("clocks", self._of_database(self._clocks), schema),
             Check("listeners", self._of_database(store.look_at_listeners), schema),
             Check("alarms", self._of_database(store.look_at_alarms), schema),
             Check("outbox", self._of_database(self._outbox), schema),
@@ -121,9 +122,8 @@ class Checkup:
             return Finding(Level.WARNING, f"read {files}; unknown options: {', '.join(unknown)}", remedy)
         return Finding(Level.OK, f"read {files}")
 
-    def _reach_database(self) -> Finding:
-        self._opened().now()
-        return Finding(Level.OK, f"{self._opened().dialect} answers")
+    def _clocks(self, database: Database) -> Finding:
+        return server.look_at_clocks(database, self._conf[GROUP].definitions_overlap)
 
     def _outbox(self, database: Database) -> Finding:
         return store.look_at_outbox(database, self._wishes.warn_after, self._wishes.fail_after)

@@ -61,6 +61,16 @@ def living(database: Database) -> Living:
     return Living(tuple(row.host for row in rows), max(heard, default=None), now)
 
 
+def clock_offsets(database: Database) -> dict[str, float]:
+    """Return by how many seconds the clock of each living listener's host is ahead of the database's."""
+    columns = (worker.c.host, worker.c.clock_offset)
+    query = sa.select(*columns).where(
+        worker.c.expires_at > database.now(), worker.c.clock_offset.is_not(None)
+    )
+    with database.read() as connection:
+        return {row.host: float(row.clock_offset) for row in connection.execute(query)}
+
+
 def _moment(value: Any) -> datetime.datetime | None:
     """Give back its type to what came out of an expression (SQLite returns text)."""
     if value is None:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from eventalarm.exceptions import Retryable
+from eventalarm.status.outcome import Level
+from eventalarm.status.server import look_at_server
 from eventalarm.storage import tables
-from eventalarm.storage.database import Database
+from eventalarm.storage.database import Database, connect
 from tests.builders import rule
 from tests.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database, read_table
 from tests.functional.cloud import make_event
@@ -78,6 +80,14 @@ def test_two_objects_that_recover_at_once_on_two_nodes_clear_their_alarm(
     assert read_table(nodes[0], tables.occurrence, raised=True) == []
     assert sum(len(harness.sent) for harness in harnesses) == 2 * ALARMS
     assert {row["raised"] for row in read_table(nodes[0], tables.alarm_count)} == {0}
+
+
+def test_the_health_check_judges_how_reads_wait(our_galera_urls: tuple[str, str]) -> None:
+    for setting, level in ((None, Level.OK), (0, Level.WARNING), (7, Level.OK)):
+        opened = connect(our_galera_urls[1], mysql_wsrep_sync_wait=setting)
+        found = look_at_server(opened)
+        opened.dispose()
+        assert found.level is level, found.message
 
 
 def test_an_alarm_created_by_one_node_fires_by_the_other(

@@ -1,0 +1,89 @@
+"""The checks of the server behind the database URL and of clocks: what the promises rest on there."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Final
+
+import sqlalchemy as sa
+
+from eventalarm.status.outcome import Finding, Level
+from eventalarm.storage.database import Database
+from eventalarm.storage.server import SYNC_READS, Server, look
+from eventalarm.storage.signs import clock_offsets
+from eventalarm.storage.tables import alarm
+
+# Seconds by which the clock of a host may differ from the database's without a warning.
+TOLERATED: Final = 1.0
+UTC: Final = ("+00:00", "UTC")
+SYNCHRONISE: Final = "synchronise the clocks of all hosts, for example with chrony"
+
+
+def look_at_server(database: Database) -> Finding:
+    """Ask whether the server takes writes, and whether our sessions are set up as they must be."""
+    return judge(database.dialect, look(database))
+
+
+def judge(dialect: str, server: Server) -> Finding:
+    """Return what to say of *server*: the worst first."""
+    if server.standby:
+        return Finding(
+            Level.FAILED,
+            f"{dialect} answers, but it is a standby (pg_is_in_recovery): nothing can be written",
+            "point [database] connection at the primary, for example with target_session_attrs=read-write",
+        )
+    if server.read_only:
+        return Finding(
+            Level.FAILED,
+            f"{dialect} answers, but it is read-only: nothing can be written",
+            "point [database] connection at the server that takes writes",
+        )
+    if server.cluster_size and not server.sync_wait & SYNC_READS:
+        return Finding(
+            Level.WARNING,
+            f"{dialect} is a node of a Galera cluster, and reads do not wait for the other nodes "
+            f"(wsrep_sync_wait = {server.sync_wait}): a new alarm can miss its first event",
+            "remove mysql_wsrep_sync_wait from [database], or set it to 1",
+        )
+    if server.time_zone not in ("", *UTC):
+        return Finding(
+            Level.WARNING,
+            f"our sessions use the time zone {server.time_zone}: something on the way to {dialect} resets it",
+            "have the proxy keep the settings of sessions, or run the server with the time zone +00:00",
+        )
+    cluster = f", one of {server.cluster_size} nodes of a Galera cluster" if server.cluster_size else ""
+    return Finding(Level.OK, f"{dialect} answers and takes writes{cluster}")
+
+
+def look_at_clocks(database: Database, overlap: float) -> Finding:
+    """Compare the clocks of hosts with the database's: of listeners, of this host, of Aodh's API."""
+    newest = sa.select(sa.func.max(alarm.c.timestamp))
+    with database.read() as connection:
+        changed = connection.execute(newest).scalar()
+    now = database.now()
+    offsets = dict(clock_offsets(database))
+    offsets["this host"] = database.clock.host_offset() or 0.0
+    return judge_clocks(offsets, None if changed is None else changed - now, overlap)
+
+
+def judge_clocks(offsets: Mapping[str, float], newest: datetime.timedelta | None, overlap: float) -> Finding:
+    """Return what to say of hosts that are so many seconds ahead, and of the *newest* change of an alarm.
+
+    :param newest: how far it lies in the database's future, negative for the past.
+    :param overlap: seconds by which the clocks of Aodh's API hosts may differ.
+    """
+    figures = {host: round(seconds, 3) for host, seconds in sorted(offsets.items())}
+    if newest is not None and newest.total_seconds() > overlap:
+        return Finding(
+            Level.FAILED,
+            f"an alarm was changed {newest.total_seconds():.1f} s in the database's future: the clock of a "
+            "host that runs Aodh's API is ahead, and new alarms of the other hosts can be overlooked",
+            SYNCHRONISE,
+            figures,
+        )
+    wrong = [f"{host} by {seconds:+.1f} s" for host, seconds in figures.items() if abs(seconds) > TOLERATED]
+    if wrong:
+        told = f"clocks differ from the database's: {', '.join(wrong)}"
+        return Finding(Level.WARNING, told, SYNCHRONISE, figures)
+    return Finding(Level.OK, f"the clocks of {len(figures)} hosts agree with the database's", figures=figures)

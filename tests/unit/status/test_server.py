@@ -1,0 +1,47 @@
+"""What the health check says of the server and of clocks."""
+
+import datetime
+
+import pytest
+
+from eventalarm.status.outcome import Level
+from eventalarm.status.server import judge, judge_clocks
+from eventalarm.storage.server import Server
+
+
+@pytest.mark.parametrize(
+    ("server", "level", "word"),
+    [
+        (Server(), Level.OK, "takes writes"),
+        (Server(standby=True, read_only=True), Level.FAILED, "standby"),
+        (Server(read_only=True), Level.FAILED, "read-only"),
+        (Server(cluster_size=3, sync_wait=1, time_zone="+00:00"), Level.OK, "one of 3 nodes"),
+        (Server(cluster_size=3, sync_wait=7, time_zone="UTC"), Level.OK, "one of 3 nodes"),
+        (Server(cluster_size=3, sync_wait=6), Level.WARNING, "wsrep_sync_wait = 6"),
+        (Server(time_zone="SYSTEM"), Level.WARNING, "time zone SYSTEM"),
+    ],
+)
+def test_the_server_is_judged_by_what_promises_rest_on(server: Server, level: Level, word: str) -> None:
+    found = judge("mariadb", server)
+    assert found.level is level
+    assert word in found.message
+    assert bool(found.remedy) == (level is not Level.OK)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "newest", "level", "word"),
+    [
+        ({"a": 0.2, "b": -0.9}, None, Level.OK, "2 hosts"),
+        ({"a": 0.2, "b": -30.0}, -5.0, Level.WARNING, "b by -30.0 s"),
+        ({"a": 0.0}, 9.0, Level.OK, "1 hosts"),
+        ({"a": 30.0}, 31.0, Level.FAILED, "31.0 s in the database's future"),
+    ],
+)
+def test_clocks_are_compared_with_the_databases(
+    offsets: dict[str, float], newest: float | None, level: Level, word: str
+) -> None:
+    ahead = None if newest is None else datetime.timedelta(seconds=newest)
+    found = judge_clocks(offsets, ahead, overlap=10.0)
+    assert found.level is level
+    assert word in found.message
+    assert found.figures == offsets
