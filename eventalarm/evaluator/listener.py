@@ -165,6 +165,9 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         return listener
 
     def _on_incoming(self, incoming: Sequence[Message]) -> None:
+        if self._redelivery is not None:
+            # Now, not with their batch: until then they could be taken back once more.
+            incoming = self._redelivery.sift(incoming)
         self._work(incoming, ())
 
     def _work(self, incoming: Sequence[Message], has_come: Sequence[str], *, suspect: bool = False) -> None:
@@ -215,8 +218,6 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
             before = taken
 
     def _see_through(self, batch: list[Message]) -> None:
-        if self._redelivery is not None:
-            batch = self._redelivery.sift(batch)
         if self._interruptions is None or not any(map(was_delivered, batch)):
             self._handle(batch)
             return
