@@ -7,7 +7,7 @@ import json
 import pathlib
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -102,11 +102,18 @@ class Cloud:
         self.api_url = ""
 
     def start_listener(
-        self, *arguments: str, wait: bool = True, env: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        wait: bool = True,
+        env: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
     ) -> Process:
-        """Start one ``eventalarm-listener``; with *wait*, return when it takes messages."""
-        command = [console_script("eventalarm-listener"), "--config-file", self.conf_path, *arguments]
-        process = self._spawn(command, env=env)
+        """Start one ``eventalarm-listener``; with *wait*, return when it takes messages.
+
+        *prefix* are the words of a command that starts it in surroundings of its own.
+        """
+        own = [console_script("eventalarm-listener"), "--config-file", self.conf_path, *arguments]
+        process = self._spawn([*prefix, *own], env=env)
         if wait:
             process.wait_for_log("Listening on topic")
         return process

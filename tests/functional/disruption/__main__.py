@@ -17,7 +17,7 @@ from benchmarks.progress import Progress
 from tests.functional.databases import Databases, MariadbDatabases, PostgresqlDatabases
 from tests.functional.disruption import report
 from tests.functional.disruption.rig import Ground, Result, Setup, run
-from tests.functional.disruption.scenarios import Finding, backlog, isolation, soak
+from tests.functional.disruption.scenarios import Finding, backlog, beside_a_hostile_tenant, isolation, soak
 from tests.functional.services import MariaDB, PostgreSQL, RabbitMQ
 
 FAILED = 1
@@ -26,6 +26,9 @@ DISRUPT = "disrupt"
 Other = Callable[[Ground, pathlib.Path, Progress, argparse.Namespace], Finding]
 OTHERS: dict[str, Other] = {
     "isolation": lambda ground, place, progress, options: isolation(
+        ground, place, progress, seed=options.seed
+    ),
+    "hostile": lambda ground, place, progress, options: beside_a_hostile_tenant(
         ground, place, progress, seed=options.seed
     ),
     "backlog": lambda ground, place, progress, options: backlog(
@@ -47,7 +50,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "scenarios",
         nargs="*",
         metavar="SCENARIO",
-        help="disrupt, isolation, backlog, soak; without any, all but soak",
+        help="disrupt, isolation, hostile, backlog, soak; without any, all but soak",
     )
     parser.add_argument(
         "--soak-alarms", type=int, default=200, help="alarms of each bad destination in the soak"
@@ -65,7 +68,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     unknown = set(options.scenarios) - {DISRUPT, *OTHERS}
     if unknown:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
-    options.scenarios = options.scenarios or [DISRUPT, "isolation", "backlog"]
+    options.scenarios = options.scenarios or [DISRUPT, "isolation", "hostile", "backlog"]
     if options.soak:
         options.scenarios.append("soak")
     return options

@@ -122,7 +122,8 @@ class Consumer:
         return response
 
     def _note(self, request: web.BaseRequest, body: bytes, began: float, status: int) -> None:
-        event = json.loads(body)["reason_data"]["event"] if body else {}
+        # Bodies of sol003+ and tacker+ actions hold no event.
+        event = json.loads(body or "{}").get("reason_data", {}).get("event", {})
         delivery_id = request.headers.get(DELIVERY_ID, "")
         message_id = event.get("message_id", "")
         # The caller reads a dripping answer to its end before it records anything.

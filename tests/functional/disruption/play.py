@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import pathlib
 import random
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -12,12 +13,15 @@ from collections.abc import Iterator, Sequence
 from benchmarks import workload
 from benchmarks.progress import Progress, wait
 from benchmarks.workload import AlarmSpec, EventSpec
+from tests.functional.disruption import hostile
 from tests.functional.disruption.consumers import ANSWERS, OK, Receipt
 from tests.functional.disruption.monitors import depth
 from tests.functional.disruption.runners import Publisher
 from tests.functional.disruption.stage import Ground, Stage, epoch
 
 SETTLE = 60.0
+# Events a second of a hostile tenant, and how many of them pass between two large ones.
+ATTACK_RATE, BETWEEN_BIG = 8.0, 64
 
 
 class Play:
@@ -115,3 +119,31 @@ class Play:
         """End it."""
         self.publisher.close()
         self.stage.close()
+
+
+class Attack:
+    """Publishes events about *instances* of a hostile tenant in a thread, until it is stopped."""
+
+    def __init__(self, play: Play, instances: Sequence[str], seed: int) -> None:
+        self._publisher = play.publisher
+        self._chance = random.Random(f"{seed} attack")
+        self._events = hostile.events(instances, self._chance)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.sent = 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; safe to call twice."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(1 / ATTACK_RATE):
+            large = self.sent % BETWEEN_BIG == BETWEEN_BIG - 1
+            event = hostile.big(self._chance) if large else next(self._events)
+            self._publisher.put([event])
+            self.sent += 1

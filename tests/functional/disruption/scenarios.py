@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 import time
@@ -11,10 +12,10 @@ from benchmarks import stats
 from benchmarks.children import Load
 from benchmarks.progress import Progress, wait
 from benchmarks.workload import AlarmSpec, EventSpec
-from tests.functional.disruption import monitors
+from tests.functional.disruption import hostile, monitors
 from tests.functional.disruption.consumers import HANG, OK, REFUSE
 from tests.functional.disruption.monitors import MIB, Watch, depth
-from tests.functional.disruption.play import SETTLE, Play
+from tests.functional.disruption.play import SETTLE, Attack, Play
 from tests.functional.disruption.stage import Ground
 
 HUNG = 20
@@ -24,6 +25,7 @@ CROWDED = {"total_timeout": 10.0, "max_attempts": 3, "concurrency": 60}
 HUNG_RATE = 8.0
 TAKE_HOLD = 20.0
 CHUNK = 20000
+HOSTILE_HUNG, DEAD_NAMES = 60, 150
 ALLOWED = 1.5
 
 
@@ -105,6 +107,66 @@ def _isolation_once(
     play.idle("letting the hung go")
     alone += play.latencies(play.fire([(rate, healthy)], seconds / 2))
     return alone, beside
+
+
+def beside_a_hostile_tenant(
+    ground: Ground,
+    directory: pathlib.Path,
+    progress: Progress,
+    *,
+    seconds: float = 20.0,
+    rate: float = 40.0,
+    rounds: int = 3,
+    seed: int = 1,
+) -> Finding:
+    """Measure one tenant alone, and beside another that does everything that a tenant may do, all at once.
+
+    The other's events come at a rate that leaves the machine alone: what its alarms, actions and texts do is
+    measured, not the load. Nothing of the first tenant may be lost.
+    """
+    names = [f"hung-{number}" for number in range(HOSTILE_HUNG)]
+    play = Play(ground, directory, ["healthy", *names], progress, seed, **CROWDED)
+    with contextlib.ExitStack() as stack:
+        stack.callback(play.close)
+        prefix = stack.enter_context(hostile.dead_name_server(directory))
+        play.stage.cloud.start_api()
+        healthy = play.alarms("healthy", 20)
+        hung = [play.stage.actions[name] for name in names]
+        dead = [f"http://hook-{number}.dead.example:{8000 + number}/" for number in range(DEAD_NAMES)]
+        client = play.stage.cloud.client(hostile.TENANT)
+        instances = hostile.create(client, hostile.alarms(hung, dead))
+        for name in names:
+            play.stage.consumers.mode(name, HANG)
+        play.stage.listeners[0].start(wait=True, prefix=prefix)
+        play.latencies(play.fire([(rate, healthy)], 2.0))
+        alone = list(play.latencies(play.fire([(rate, healthy)], seconds)))
+        attack = Attack(play, instances, seed)
+        stack.callback(attack.stop)
+        attack.start()
+        play.latencies(play.fire([(rate, healthy)], seconds / 2))
+        beside: list[float] = []
+        # A machine that others use pauses now and then: more is measured while that may have decided.
+        for _ in range(rounds):
+            beside += play.latencies(play.fire([(rate, healthy)], seconds))
+            if _ratio(alone, beside) <= ALLOWED:
+                break
+        attack.stop()
+        starts = play.stage.listeners[0].process.text().count("Listening on topic")
+        wrong = [] if starts == 1 else [f"the worker of the listener ended {starts - 1} times"]
+    ratio = _ratio(alone, beside)
+    figures = {
+        "alarms of the hostile": float(len(instances)),
+        "events of the hostile": float(attack.sent),
+        "a dead name server": float(bool(prefix)),
+        "p50 alone (ms)": stats.percentile(alone, 50) * 1000,
+        "p50 beside (ms)": stats.percentile(beside, 50) * 1000,
+        "p99 alone (ms)": stats.percentile(alone, 99) * 1000,
+        "p99 beside (ms)": stats.percentile(beside, 99) * 1000,
+        "ratio of p99": ratio,
+    }
+    if ratio > ALLOWED:
+        wrong.append(f"p99 is {ratio:.2f} times as long")
+    return Finding("hostile", figures, wrong)
 
 
 def soak(

@@ -79,9 +79,11 @@ class Listener:
         self._conf_path = conf_path
         self._process: Process | None = None
 
-    def start(self, *, wait: bool = False) -> None:
-        """Start it; with *wait* return when it takes messages."""
-        self._process = self._cloud.start_listener("--config-file", str(self._conf_path), wait=wait)
+    def start(self, *, wait: bool = False, prefix: Sequence[str] = ()) -> None:
+        """Start it, by the command *prefix* if there is one; with *wait* return when it takes messages."""
+        self._process = self._cloud.start_listener(
+            "--config-file", str(self._conf_path), wait=wait, prefix=prefix
+        )
 
     @property
     def process(self) -> Process:
