@@ -1,15 +1,44 @@
-"""Nobody stops anybody else: a row that stays locked costs its alarm only."""
+"""Nobody stops anybody else: a frozen listener, a link that lets nothing pass, a row that stays locked."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
-from collections.abc import Iterator
+import signal
+import time
+from collections.abc import Callable, Iterator
 
+import pytest
 import sqlalchemy as sa
 
 from tests.functional.cloud import Cloud, Spawn, make_event
-from tests.functional.helpers import WebhookSink
+from tests.functional.helpers import Process, WebhookSink, wait_until
+from tests.functional.relay import Relay
+
+# EVENTALARM_FREEZE asks for the long form: the options' defaults and a freeze of so many seconds.
+FREEZE = float(os.environ.get("EVENTALARM_FREEZE", "0"))
+IDLE = 10.0 if FREEZE else 2.0
+WAITING = {
+    "mysql": "SELECT variable_value + 0 AS n FROM information_schema.global_status "
+    "WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'",
+    "postgresql": "SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
+}
+
+
+@pytest.fixture
+def cloud(our_server_url: str, rabbit_url: str, spawn: Spawn, tmp_path: pathlib.Path) -> Iterator[Cloud]:
+    """A cloud, once on each engine that serves one, whose sessions may idle in a transaction for a moment."""
+    one = Cloud(
+        spawn,
+        tmp_path,
+        our_server_url,
+        rabbit_url,
+        eventalarm={"idle_transaction_timeout": IDLE},
+        eventalarm_delivery={"poll_interval": 0.2, "lease": 2.0},
+    )
+    yield one
+    one.close()
 
 
 @contextlib.contextmanager
@@ -20,6 +49,82 @@ def locked(cloud: Cloud, *alarms: str) -> Iterator[None]:
     with engine.begin() as connection:
         connection.execute(query.bindparams(sa.bindparam("ids", expanding=True)), {"ids": list(alarms)})
         yield
+
+
+def freeze_in_mid_transaction(cloud: Cloud, listener: Process) -> list[str]:
+    """Stop a listener when it has locked the first of two alarms and waits for the second; return both."""
+    alarms = sorted(cloud.create_alarm(instance=f"vm-{n}") for n in range(2))
+    instances = cloud.rows("SELECT alarm_id, name FROM alarm")
+    name = {row["alarm_id"]: row["name"].removeprefix("alarm of ") for row in instances}
+    with locked(cloud, alarms[1]):
+        cloud.publish(*(make_event(name[alarm]) for alarm in alarms))
+        wait_until(
+            lambda: cloud.rows(WAITING[cloud.database.dialect])[0]["n"], what="the listener waits for the row"
+        )
+        os.killpg(listener.pid, signal.SIGSTOP)
+    return [name[alarm] for alarm in alarms]
+
+
+def test_a_frozen_listener_stops_no_other(
+    cloud: Cloud, webhook_sink: WebhookSink, figure: Callable[[str], None]
+) -> None:
+    """Seen red with an idle_transaction_timeout of an hour."""
+    listener = cloud.start_listener()
+    frozen = freeze_in_mid_transaction(cloud, listener)
+    at = time.monotonic()
+    alarm = cloud.rows("SELECT alarm_id FROM alarm WHERE name = :name", name=f"alarm of {frozen[0]}")
+    free = cloud.create_alarm([webhook_sink.url("/free")], instance="free")
+    cloud.start_listener()
+    for _ in range(6):
+        # The broker hands every other message to the frozen one, which keeps it until it goes on.
+        for instance in (frozen[0], frozen[0], "free", "free"):
+            cloud.publish(make_event(instance))
+    cloud.wait_for_state(free, "alarm", IDLE + 20)
+    others = time.monotonic() - at
+    cloud.wait_for_state(alarm[0]["alarm_id"], "alarm", IDLE + 20)
+    took = time.monotonic() - at
+    time.sleep(max(0.0, FREEZE - took))
+    os.killpg(listener.pid, signal.SIGCONT)
+    for row in cloud.rows("SELECT alarm_id FROM alarm"):
+        cloud.wait_for_state(row["alarm_id"], "alarm")
+        assert [t["kind"] for t in cloud.transitions(row["alarm_id"])] == ["raised"]
+    figure(
+        f"frozen listener on {cloud.database.dialect}: its alarm fired {took:.1f} s after the freeze, others "
+        f"{others:.1f} s, with the start of a listener; idle_transaction_timeout is {IDLE:.0f} s"
+    )
+
+
+def test_a_link_that_lets_nothing_pass_keeps_no_locks(
+    our_server_url: str, rabbit_url: str, spawn: Spawn, tmp_path: pathlib.Path
+) -> None:
+    """The server hears nothing from a listener that still runs, and it nothing from the server."""
+    url = sa.make_url(our_server_url)
+    assert url.port is not None
+    relay = Relay(url.port)
+    options = {"idle_transaction_timeout": IDLE, "lock_timeout": 1.0}
+    (tmp_path / "near").mkdir()
+    near = Cloud(spawn, tmp_path / "near", our_server_url, rabbit_url, eventalarm=options)
+    through = url.set(port=relay.port).render_as_string(hide_password=False)
+    far = Cloud(spawn, tmp_path, through, rabbit_url, eventalarm=options)
+    try:
+        listener = far.start_listener()
+        alarm = near.create_alarm()
+        with locked(near, alarm):
+            far.publish(make_event())
+            wait_until(
+                lambda: near.rows(WAITING[near.database.dialect])[0]["n"],
+                what="the listener waits for the row",
+            )
+            relay.stall()
+        near.start_listener()
+        for _ in range(6):
+            near.publish(make_event())
+        near.wait_for_state(alarm, "alarm", IDLE + 20)
+        listener.kill()
+    finally:
+        relay.close()
+        near.close()
+        far.close()
 
 
 def test_a_locked_row_costs_one_alarm(

@@ -1,0 +1,57 @@
+"""A TCP relay whose target can be changed for new connections, as a virtual IP or a proxy changes it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+
+LOCALHOST = "127.0.0.1"
+
+
+class Relay:
+    """Relays each connection to the port that was the target when it came; ``stall`` lets nothing pass."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self._passing = threading.Event()
+        self._passing.set()
+        self._server = socket.create_server((LOCALHOST, 0))
+        self.port: int = self._server.getsockname()[1]
+        self._ends: list[socket.socket] = []
+        self._closed = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stall(self) -> None:
+        """Keep every connection open, and let nothing pass in either direction."""
+        self._passing.clear()
+
+    def _accept(self) -> None:
+        while not self._closed:
+            try:
+                client, _ = self._server.accept()
+                server = socket.create_connection((LOCALHOST, self.target))
+            except OSError:
+                return
+            self._ends += [client, server]
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self._passing.wait()
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close everything."""
+        self._closed = True
+        self._passing.set()
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        for end in self._ends:
+            end.close()
