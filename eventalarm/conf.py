@@ -82,7 +82,7 @@ LISTENER_OPTS: list[Any] = [
     ),
     cfg.IntOpt(
         "max_interruptions",
-        default=20,
+        default=50,
         min=2,
         help="Evaluations of a redelivered message that did not end, because their process did, after which "
         "the message is set aside on the queue TOPIC.dead. From the second on it is evaluated alone.",

@@ -1,4 +1,4 @@
-"""G1 to G10 of the README, each on real processes, a real RabbitMQ quorum queue and a real MariaDB.
+"""G1 to G10 (doc/source/admin/guarantees.rst), on real processes, a real quorum queue and a real MariaDB.
 
 How each test was seen red is written in its docstring: the mechanism that was taken away.
 """

@@ -61,7 +61,7 @@ class Standalone:
             return exc.code, json.load(exc)
 
     def watch(self, url: str, instance: str, **more: Any) -> str:
-        """Create the alarm of the README on *instance* and return its id."""
+        """Create the alarm of the installation page on *instance* and return its id."""
         rule = {
             "event_type": "compute.instance.update",
             "query": [

@@ -59,7 +59,7 @@ class Switch:
         return int(found["messages"]) if found else -1
 
     def purge_stock_queue(self) -> None:
-        """Do what the README tells a deployer who moves back."""
+        """Do what the page on moving from aodh-listener tells a deployer who moves back."""
         vhost = self._url.rpartition("/")[2]
         self._rabbitmq.ctl("purge_queue", "-p", vhost, STOCK_QUEUE)
 
