@@ -7,11 +7,13 @@ import datetime
 import json
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from osc_lib import exceptions
 from osc_lib.command import command
 
+from eventalarm.client import event_files
 from eventalarm.conf import LISTENER_OPTS
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.explain import explain
@@ -32,10 +34,9 @@ class _Case(NamedTuple):
     clears: bool
 
 
-def _load(path: str) -> Any:
+def _load(path: str, read: Callable[[str], Any] = json.loads) -> Any:
     try:
-        text = sys.stdin.read() if path == "-" else pathlib.Path(path).read_text()
-        return json.loads(text)
+        return read(sys.stdin.read() if path == "-" else pathlib.Path(path).read_text())
     except (OSError, ValueError, RecursionError) as exc:
         raise exceptions.CommandError(f"{path}: {exc}") from exc
 
@@ -126,9 +127,7 @@ class TestRule(command.Command):
             "--rule", metavar="FILE", help="a notification rule or an event rule, as JSON; - is stdin"
         )
         which.add_argument("--alarm", metavar="ID", help="the rule of an alarm in the cloud")
-        parser.add_argument(
-            "--event", required=True, metavar="FILE", help="an event as Ceilometer stores it, as JSON"
-        )
+        parser.add_argument("--event", required=True, metavar="FILE", help=f"{event_files.FORMS}; - is stdin")
         parser.add_argument(
             "--type", choices=(decide.NOTIFICATION_TYPE, decide.EVENT_TYPE), help="type of the rule in FILE"
         )
@@ -143,8 +142,7 @@ class TestRule(command.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Read rule and event, explain, print."""
-        document = _load(parsed_args.event)
-        bodies = document if isinstance(document, list) else [document]
+        bodies = _load(parsed_args.event, event_files.read)
         code = 1
         try:
             now = parse_time(parsed_args.now) if parsed_args.now else datetime.datetime.now(UTC)
