@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,15 +23,10 @@ from eventalarm.ifa_shim.reconcile import Reconciler
 from eventalarm.ifa_shim.sender import OpenSecret, SubscriberSender
 from eventalarm.ifa_shim.subscribers import Subscribers
 from eventalarm.ifa_shim.suspension import Patience, Suspension
-from eventalarm.model import UTC
 from eventalarm.storage.database import Database
 from eventalarm.storage.duty import Duty
 from eventalarm.storage.outbox import Outbox
 from eventalarm.storage.subscriptions import Subscriptions
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(UTC)
 
 
 def opener(key: str) -> OpenSecret:
@@ -109,7 +103,12 @@ class Notifications:
         group, database = self._conf[IFA_GROUP], self._database
         courier = OutboxCourier(Outbox(database), worker)
         reconciler = Reconciler(
-            database, courier, self._subscribers, settings=self._settings, style=self._style, now=_now
+            database,
+            courier,
+            self._subscribers,
+            settings=self._settings,
+            style=self._style,
+            now=database.about_now,
         )
         suspension = Suspension(
             database,
@@ -127,7 +126,7 @@ class Notifications:
             reconciler,
             suspension,
             Duty(database, DUTY, uuidutils.generate_uuid(), LEASE),
-            (lambda: ear.listen(self._conf, lambda ids: reconciler.look(ids, _now())))
+            (lambda: ear.listen(self._conf, lambda ids: reconciler.look(ids, database.about_now())))
             if group.aodh_notifications
             else None,
             (lambda: ear.forget(self._conf)) if group.aodh_notifications else None,

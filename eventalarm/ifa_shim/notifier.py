@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import logging
 import math
 import threading
@@ -176,7 +175,7 @@ class Notifier:
 
     def _round(self) -> None:
         parts = self._parts
-        began = datetime.datetime.now(datetime.UTC)
+        began = parts.database.about_now()
         for _ in parts.reconciler.round(parts.duty.done_at()):
             if self._stopping.is_set() or not parts.duty.take():
                 return

@@ -30,6 +30,8 @@ from tests.functional.subscribers import (
 )
 
 PATHS = ("/one", "/two", "/three")
+# The API as the test client, which subscribes, reaches it.
+ROOT = "http://falconframework.org"
 
 
 @pytest.fixture
@@ -57,14 +59,14 @@ def test_a_raise_and_its_clear_are_told(world: World) -> None:
     assert raised["alarm"] == shown
     assert raised["notificationType"] == ALARM_NOTICE
     assert raised["subscriptionId"] == subscription
-    assert raised["_links"]["subscription"]["href"] == f"/vnffm/v1/subscriptions/{subscription}"
-    assert raised["alarm"]["_links"]["self"]["href"] == f"/vnffm/v1/alarms/{alarm_id}"
+    assert raised["_links"]["subscription"]["href"] == f"{ROOT}/vnffm/v1/subscriptions/{subscription}"
+    assert raised["alarm"]["_links"]["self"]["href"] == f"{ROOT}/vnffm/v1/alarms/{alarm_id}"
     world.listener.process(fault("vm-1", state="active"))
     cleared = world.heard("/nfvo", 2)[1]
     assert (cleared["notificationType"], cleared["alarmId"]) == (CLEARED_NOTICE, alarm_id)
     (known,) = world.api.get("/vnffm/v1/alarms").json
     assert cleared["alarmClearedTime"] == known["alarmClearedTime"]
-    assert cleared["_links"]["alarm"]["href"] == f"/vnffm/v1/alarms/{alarm_id}"
+    assert cleared["_links"]["alarm"]["href"] == f"{ROOT}/vnffm/v1/alarms/{alarm_id}"
     request = world.posts("/nfvo")[0]
     assert request.headers["Version"] == "1.3.0"
     assert request.headers["Content-Type"] == "application/json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any, Final
 
 import falcon
@@ -22,7 +21,6 @@ from eventalarm.ifa_shim.api.ifa import IfaAlarms, IfaHistory, OneIfaAlarm
 from eventalarm.ifa_shim.api.links import Links
 from eventalarm.ifa_shim.api.subscriptions import FaultSubscription, FaultSubscriptions
 from eventalarm.ifa_shim.api.vnffm import ApiVersions, FaultAlarm, FaultAlarms, Versions
-from eventalarm.model import UTC
 from eventalarm.storage.database import Database
 from eventalarm.storage.subscriptions import Subscriptions
 
@@ -31,10 +29,6 @@ API_VERSIONS: Final = ("/vnffm/api_versions", "/vnffm/v1/api_versions")
 PUBLIC: Final = frozenset({DOCUMENT, *API_VERSIONS, *ui.PATHS})
 PREFIXES: Final = ("/ifa", "/vnffm", DOCUMENT, ui.PATH)
 KEYSTONE: Final = "keystone"
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(UTC)
 
 
 def application(conf: Any, database: Database) -> Any:
@@ -60,12 +54,12 @@ def build(conf: Any, database: Database) -> falcon.App[Any, Any]:
     settings = options.settings(conf)
     api = options.api_options(conf)
     edge = Edge(
-        alarms=Answers(database, settings, _now),
+        alarms=Answers(database, settings, database.about_now),
         guard=Guard.from_conf(conf),
         links=Links(api.public_url),
         document=ApiDocument(load()),
         options=api,
-        now=_now,
+        now=database.about_now,
     )
     layers: Any = [
         Conformance(MAX_QUERY, MAX_BODY),
