@@ -42,6 +42,7 @@ class Owners:
 
     def __init__(self, traits: Sequence[str]) -> None:
         self._traits = tuple(traits)
+        self._project_first = self._traits[:1] == (PROJECT,)
         # Who lists tenant_id first wants it first.
         self._both = PROJECT in traits and TENANT in self._traits[self._traits.index(PROJECT) :]
         self._tenant_first = tuple(
@@ -52,7 +53,10 @@ class Owners:
         """Return the project that the event belongs to, or an empty string: nobody's, infrastructure."""
         if self._both:
             project, tenant = event.trait(PROJECT), event.trait(TENANT)
-            if project != tenant and project and tenant and _telling(event, project, tenant) == TENANT:
+            if project == tenant:
+                if project and self._project_first:
+                    return str(project)
+            elif project and tenant and _telling(event, project, tenant) == TENANT:
                 return event.first_trait(self._tenant_first)
         return event.first_trait(self._traits)
 
