@@ -190,7 +190,8 @@ class Cloud:
     def transitions(self, alarm_id: str) -> list[Mapping[str, Any]]:
         """Return the transitions of an alarm, oldest first."""
         return self.rows(
-            "SELECT * FROM eventalarm_transition WHERE alarm_id = :id ORDER BY recorded_at, transition_id",
+            "SELECT * FROM eventalarm_transition WHERE alarm_id = :id"
+            " ORDER BY recorded_at, event_time, transition_id",
             id=alarm_id,
         )
 

@@ -106,7 +106,7 @@ def assert_shown(
     told = found.pop("faultDetails")
     assert details - set(told) == set()
     expected = {"alarmId": alarm_id, "managedObjectId": server, **expected}
-    assert found == expected
+    assert found == expected | {"projectId": project, "ackState": "UNACKNOWLEDGED"}
     fault = cloud.api.get(f"{FAULTS}/{alarm_id}", project=project).json
     resource = {
         "resourceId": server,

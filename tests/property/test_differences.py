@@ -254,9 +254,9 @@ def test_history_names_no_service_user(beside: Beside) -> None:
 
 
 def test_stored_reasons_fit_every_database(beside: Beside) -> None:
-    beside.alarm("a", make_rule("*"))
-    event = event_body("💥" + "x" * 10_000)
-    beside.tell(event)
+    long = "x" * 10_000
+    beside.alarm("a", make_rule("*", long=long))
+    beside.tell(event_body("💥" + "x" * 900, long=long))
     kept = read_alarm(beside.database, "a")["state_reason"]
     assert len(kept) == 8000
     assert "💥" not in kept
