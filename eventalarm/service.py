@@ -27,6 +27,7 @@ from eventalarm import conf as options
 from eventalarm.exceptions import EventAlarmError, InvalidOption, Retryable, SchemaError
 from eventalarm.storage import database as storage
 from eventalarm.storage import schema, server
+from eventalarm.storage.session import SessionLimits
 
 LOG = log.getLogger(__name__)
 
@@ -110,8 +111,11 @@ def prepare(
     return conf
 
 
-def database(conf: cfg.ConfigOpts) -> storage.Database:
+def database(conf: cfg.ConfigOpts, limits: SessionLimits | None = None) -> storage.Database:
     """Return the database that Aodh's ``[database]`` options name; nothing is connected for long.
+
+    *limits* are those of its sessions, by default ``[eventalarm] lock_timeout`` and
+    ``idle_transaction_timeout``.
 
     :raises InvalidOption: when ``[database] connection`` is missing or cannot work.
     :raises eventalarm.exceptions.Retryable: when the database does not answer.
@@ -119,9 +123,14 @@ def database(conf: cfg.ConfigOpts) -> storage.Database:
     url = database_url(conf)
     engine_options = {name: conf.database[name] for name in ENGINE_OPTIONS if name in conf.database}
     try:
-        return storage.connect(url, **engine_options)
+        return storage.connect(url, limits=limits or _limits(conf), **engine_options)
     except (sa.exc.ArgumentError, ImportError) as exc:
         raise _unusable_url(exc) from exc
+
+
+def _limits(conf: cfg.ConfigOpts) -> SessionLimits:
+    group = conf[options.GROUP]
+    return SessionLimits(group.lock_timeout, group.idle_transaction_timeout)
 
 
 def database_url(conf: cfg.ConfigOpts) -> str:

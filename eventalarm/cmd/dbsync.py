@@ -11,6 +11,7 @@ from eventalarm import service
 from eventalarm.storage import schema
 from eventalarm.storage.database import Database
 from eventalarm.storage.migrations import REVISIONS
+from eventalarm.storage.session import SCHEMA_LIMITS
 from eventalarm.storage.upgrade import upgrade
 
 PROG = "eventalarm-dbsync"
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         version=f" (schema {REVISIONS[0]})",
     )
     with service.errors_on_stderr(PROG):
-        database = service.database(conf)
+        database = service.database(conf, SCHEMA_LIMITS)
         try:
             return _check(database) if conf.check else _upgrade(database)
         finally:

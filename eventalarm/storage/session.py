@@ -33,6 +33,8 @@ UTC: Final = "SESSION time_zone = '+00:00'"
 SYNC_WAIT: Final = ", SESSION wsrep_sync_wait = @@SESSION.wsrep_sync_wait | 1"
 
 DEFAULT_LIMITS: Final = SessionLimits()
+# For those who change the schema: they wait for others and hold what they change for as long as it takes.
+SCHEMA_LIMITS: Final = SessionLimits(lock=300.0, idle=3600.0)
 
 
 def code_of(error: object) -> int | str | None:

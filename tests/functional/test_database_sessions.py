@@ -153,7 +153,7 @@ def test_ddl_does_not_wait_for_listeners(
 
 
 def test_the_connections_of_an_ended_thread_go_back_at_once(opened: Database) -> None:
-    """Seen red: they waited for the garbage collector."""
+    """They do not wait for the garbage collector, which is off meanwhile."""
 
     def use() -> None:
         with opened.read() as connection:

@@ -68,7 +68,7 @@ def freeze_in_mid_transaction(cloud: Cloud, listener: Process) -> list[str]:
 def test_a_frozen_listener_stops_no_other(
     cloud: Cloud, webhook_sink: WebhookSink, figure: Callable[[str], None]
 ) -> None:
-    """Seen red with an idle_transaction_timeout of an hour."""
+    """The server ends a session that idles in a transaction, and its locks with it."""
     listener = cloud.start_listener()
     frozen = freeze_in_mid_transaction(cloud, listener)
     at = time.monotonic()

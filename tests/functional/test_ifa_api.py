@@ -587,8 +587,8 @@ def test_hung_callbacks_of_one_project_leave_the_tests_of_others_alone(
 
     with concurrent.futures.ThreadPoolExecutor(40) as pool:
         asked = [pool.submit(subscribe) for _ in range(40)]
-        # Half of the places of four; the others are told to come again, and keep no thread.
-        wait_until(lambda: sum(one.done() for one in asked) == 38)
+        # At most half of four places are held; the others are told to come again, and keep no thread.
+        wait_until(lambda: sum(one.done() for one in asked) >= 38)
         assert {one.result() for one in asked if one.done()} == {503}
         other = {"callbackUri": webhook_sink.url("/well")}
         assert lite.call("POST", SUBSCRIPTIONS, project="project-b", body=other).status_code == 201

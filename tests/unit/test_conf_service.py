@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from eventalarm import service
+from eventalarm.storage.session import SessionLimits
 
 PROGRAM = """
 import sys
@@ -153,3 +154,13 @@ def test_a_listener_that_can_never_work_ends_at_once(home: pathlib.Path, connect
     assert done.returncode == 2
     assert done.stderr.startswith("eventalarm-listener: error: [database] connection: ")
     assert (done.stderr.count("\n"), done.stdout) == (1, "")
+
+
+def test_the_limits_of_sessions_are_options(tmp_path: pathlib.Path) -> None:
+    """Seen red: the options were read by nobody."""
+    path = tmp_path / "aodh.conf"
+    path.write_text(
+        "[database]\nconnection = sqlite://\n[eventalarm]\nlock_timeout = 7\nidle_transaction_timeout = 8\n"
+    )
+    conf = service.prepare(["--config-file", str(path)], prog="p", description="", epilog="")
+    assert service._limits(conf) == SessionLimits(7.0, 8.0)
