@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 import sqlalchemy as sa
 
 from eventalarm.delivery.courier import OutboxCourier
+from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.exceptions import Retryable
+from eventalarm.metrics import Metrics
 from eventalarm.model import UTC, Delivery, Transition
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database, is_content_error
@@ -161,6 +164,25 @@ def read_alarm_state(database: Database, alarm_id: str) -> str:
     with database.read() as connection:
         query = sa.select(ALARM_TABLE.c.state).where(ALARM_TABLE.c.alarm_id == alarm_id)
         return str(connection.execute(query).scalar_one())
+
+
+@pytest.mark.parametrize(("name", "length"), [("message_id", 70_000), ("event_type", 5000)])
+@pytest.mark.parametrize("alone", [False, True], ids=["among others", "alone"])
+def test_g6_a_key_far_too_long_costs_its_own_event_only(
+    database: Database, name: str, length: int, alone: bool
+) -> None:
+    """Through the handler of messages: in one message with others, or in a message of its own."""
+    insert_alarms(database, alarm_row("good", rule=ERROR, repeat_actions=True))
+    engine, metrics = EngineHarness(database), Metrics()
+    handler = BatchHandler(engine.engine, metrics, threading.Event(), retry_initial=0.01, retry_max=0.02)
+    before, poison, after = fault(), fault() | {name: "x" * length}, fault(resource_id="vm-2")
+    messages = [[before], [poison], [after]] if alone else [[before, poison, after]]
+    assert handler([{"payload": payload} for payload in messages]) == {}
+    fired = [row["message_id"] for row in transitions(database, alarm_id="good")]
+    assert sorted(fired) == sorted([before["message_id"], after["message_id"]])
+    labels = {"outcome": "unreadable", "reason": f"{name}_too_long"}
+    assert metrics.registry.get_sample_value("eventalarm_events_total", labels) == 1
+    assert handler([{"payload": [poison]}]) == {}, "acknowledged, though it is all that came"
 
 
 @pytest.mark.parametrize("project", ["a\x00b", "\ud800", "💥", "x" * 5000, "project-a\x00"])

@@ -66,7 +66,7 @@ def test_slow_destinations_leave_room_for_another():
     for number in range(20):
         fill(lanes, f"slow{number}", 300)
     slow = take_all(lanes)
-    assert 60 <= len(slow) < 75
+    assert len(slow) == 72
     fill(lanes, "new", 5)
     assert hosts(take_all(lanes)) == {"new"}
 
@@ -95,7 +95,7 @@ def test_memory_is_bounded_and_no_destination_takes_all_of_it():
     assert len(fill(lanes, "a", 200)) == 34
     assert lanes.full("p", make_parcel("a").destination)
     assert not lanes.full("p", make_parcel("b").destination)
-    assert len(fill(lanes, "b", 200)) < 16
+    assert len(fill(lanes, "b", 200)) == 11
     assert not lanes.full("p")
 
 
@@ -127,7 +127,7 @@ def test_bytes_under_way_are_shared_between_projects():
     lanes = make_lanes(10_000, 100, max_bytes=1_000_000)
     for n in range(9):
         fill(lanes, f"h{n}", 1, body="x" * 100_000)
-    assert len(take_all(lanes)) <= 5
+    assert len(take_all(lanes)) == 5
     fill(lanes, "small", 1, project="q", body="x")
     assert projects(take_all(lanes)) == {"q": 1}
 
