@@ -195,11 +195,12 @@ def test_the_hung_do_not_hurt_the_healthy(ground: Ground, tmp_path: pathlib.Path
 def test_a_hostile_tenant_does_not_hurt_another(
     ground: Ground, tmp_path: pathlib.Path, figure: Figure
 ) -> None:
-    finding = scenarios.beside_a_hostile_tenant(ground, tmp_path, Progress(), seconds=8.0, rate=25.0)
+    finding = scenarios.beside_a_hostile_tenant(
+        ground, tmp_path, Progress(), seconds=4.0, rate=25.0, rounds=(3, 10)
+    )
     for name, number in finding.figures.items():
         figure(f"hostile: {name}: {number:.2f}")
-    # The ratio is judged by the long form, on a machine that runs nothing else meanwhile.
-    assert [one for one in finding.wrong if not one.startswith("p99")] == []
+    assert finding.wrong == []
 
 
 def test_a_backlog_is_worked_off_in_bounded_memory(

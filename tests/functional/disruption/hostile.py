@@ -11,6 +11,7 @@ import random
 import shutil
 import socket
 import subprocess
+import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -190,24 +191,56 @@ def _mistyped(instances: Sequence[str], chance: random.Random) -> dict[str, Any]
     return event
 
 
-@contextlib.contextmanager
-def dead_name_server(directory: pathlib.Path) -> Iterator[list[str]]:
-    """Yield the words to put before a command so that no name that it looks up is ever answered.
+class NameServer(threading.Thread):
+    """A name server that is dead until it *answers*: then it denies every name, also those asked for before.
 
-    The command gets a ``resolv.conf`` of its own, in a mount namespace, which names a socket that nobody
-    reads. Without the right to do so, names are left to this machine's resolver, and nothing is yielded.
+    :ivar prefix: the words to put before a command that is to ask no other name server; empty without the
+        right to do so, and then names are left to this machine's resolver.
     """
-    address = f"127.{random.randrange(1, 255)}.{random.randrange(256)}.53"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        super().__init__(name="name-server", daemon=True)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.settimeout(0.1)
+        self._answers, self._ended = threading.Event(), threading.Event()
+        address = f"127.{random.randrange(1, 255)}.{random.randrange(256)}.53"
+        self.prefix = self._prefix(directory / "resolv.conf", address)
+
+    def _prefix(self, resolv: pathlib.Path, address: str) -> list[str]:
         try:
-            silent.bind((address, 53))
+            self._socket.bind((address, 53))
         except PermissionError:
-            yield []
-            return
-        resolv = directory / "resolv.conf"
+            return []
+        # The command gets this file in a mount namespace of its own.
         resolv.write_text(f"nameserver {address}\noptions timeout:5 attempts:2\n")
         script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
         prefix = ["unshare", "--mount", "sh", "-c", script, str(resolv)]
         possible = shutil.which("unshare") and not os.path.islink("/etc/resolv.conf")
         allowed = possible and subprocess.run([*prefix, "true"], capture_output=True, check=False)
-        yield prefix if allowed and allowed.returncode == 0 else []
+        return prefix if allowed and allowed.returncode == 0 else []
+
+    def run(self) -> None:
+        """Serve until closed; called by ``start``. Questions wait in the socket while it is dead."""
+        while not self._ended.is_set():
+            if not self._answers.wait(0.1):
+                continue
+            with contextlib.suppress(OSError):
+                asked, sender = self._socket.recvfrom(4096)
+                name_end = asked.index(0, 12)
+                no_such_name = asked[:2] + b"\x81\x83" + asked[4:6] + bytes(6) + asked[12 : name_end + 5]
+                self._socket.sendto(no_such_name, sender)
+
+    def answer(self) -> None:
+        """Deny every name from now on."""
+        self._answers.set()
+
+    def die(self) -> None:
+        """Answer nothing from now on."""
+        self._answers.clear()
+
+    def close(self) -> None:
+        """End it."""
+        self._ended.set()
+        if self.is_alive():
+            self.join()
+        self._socket.close()

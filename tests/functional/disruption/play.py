@@ -22,6 +22,8 @@ from tests.functional.disruption.stage import Ground, Stage, epoch
 SETTLE = 60.0
 # Events a second of a hostile tenant, and how many of them pass between two large ones.
 ATTACK_RATE, BETWEEN_BIG = 8.0, 64
+# A new attack begins with so many events at a higher rate, to take hold.
+HOLD, HOLD_RATE = 60, 30.0
 
 
 class Play:
@@ -105,10 +107,16 @@ class Play:
         came = self.accepted()
         return [came[one] - self.published[one] for one in ids & came.keys()]
 
-    def idle(self, what: str, timeout: float = SETTLE) -> None:
-        """Wait until queue and outbox are empty."""
+    def idle(self, what: str, timeout: float = SETTLE, *, withdrawn: str = "") -> None:
+        """Wait until queue and outbox are empty; what waits of the project *withdrawn* is taken out."""
+
+        def idle() -> bool:
+            if withdrawn:
+                self.stage.withdraw(withdrawn)
+            return not self.publisher.waiting and not depth(self.stage) and not self.stage.unfinished()
+
         wait(
-            lambda: not self.publisher.waiting and not depth(self.stage) and not self.stage.unfinished(),
+            idle,
             timeout,
             self.progress,
             lambda: f"{what}: outbox {self.stage.unfinished():,}",
@@ -129,21 +137,30 @@ class Attack:
         self._chance = random.Random(f"{seed} attack")
         self._events = hostile.events(instances, self._chance)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._held = threading.Event()
+        self._thread: threading.Thread | None = None
         self.sent = 0
 
     def start(self) -> None:
-        """Begin."""
+        """Begin (again); return once it has taken hold."""
+        self._stopping.clear()
+        self._held.clear()
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+        self._held.wait()
 
     def stop(self) -> None:
         """End; safe to call twice."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping.wait(1 / ATTACK_RATE):
+        began = self.sent
+        while not self._stopping.wait(1 / (ATTACK_RATE if self._held.is_set() else HOLD_RATE)):
             large = self.sent % BETWEEN_BIG == BETWEEN_BIG - 1
             event = hostile.big(self._chance) if large else next(self._events)
             self._publisher.put([event])
             self.sent += 1
+            if self.sent - began >= HOLD:
+                self._held.set()

@@ -237,6 +237,12 @@ class Stage:
         with self.cloud.database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
+    def withdraw(self, project_id: str) -> None:
+        """Take the deliveries of a project that wait out of the outbox; those under way stay."""
+        waiting = sa.and_(delivery.c.project_id == project_id, delivery.c.state == UNFINISHED[0])
+        with self.cloud.database.begin() as connection:
+            connection.execute(sa.delete(delivery).where(waiting))
+
     def late(self) -> set[str]:
         """Return the events that were overtaken by newer ones, and so fired nothing."""
         query = sa.select(transition.c.message_id).where(transition.c.kind == LATE)
