@@ -337,38 +337,13 @@ class ListenerProcess:
         group = self._conf[options.GROUP]
         loader = ProjectLoader(cache, lambda project_id: server.resume(project_id))  # noqa: PLW0108 - made below
 
-        def awaits(event: Event) -> str | None:
-            return next((p for p in engine.projects(event) if not loader.ready(p)), None)
-
         def resumed(what: str) -> None:
             engine.retry_locked() if what == LOCKED else loader.release(what)
 
         locked_retry = LockedRetry(lambda what: server.resume(what))  # noqa: PLW0108 - made below
         self._stops.append(locked_retry.stop)
-        handler = BatchHandler(
-            engine,
-            self.metrics,
-            self._stopping,
-            when_locked=locked_retry,
-            retry_initial=group.retry_initial,
-            retry_max=group.retry_max,
-            limits=event_limits(group),
-            trace=self._trace,
-            pulse=self._pulse,
-            after_batch=CacheWatch(cache, self.metrics),
-            awaits=awaits,
-            hold=group.hold_batch if _counts_deliveries(self._conf) else math.inf,
-            away=lambda: server.pause(),  # noqa: PLW0108 - made below
-            back=lambda: server.unpause(),  # noqa: PLW0108
-            answers=lambda: blame.answers(database),
-            culprit=blame.may_be_content,
-        )
-        ready = Readiness(
-            database.now,
-            self._stopping,
-            retry_initial=group.retry_initial,
-            retry_max=group.retry_max,
-            away=lambda: server.pause(),  # noqa: PLW0108
+        handler = self._build_handler(
+            database, engine, cache, loader=loader, when_locked=locked_retry, server=lambda: server
         )
 
         def handle(messages: Sequence[JSONDict]) -> dict[int, str] | None:
@@ -382,19 +357,48 @@ class ListenerProcess:
             handler=handle,
             batch_size=group.batch_size,
             resumed=resumed,
-            ready=ready,
+            ready=self._build_readiness(database, lambda: server.pause()),  # noqa: PLW0108 - made here
             redelivery=self._build_redelivery(),
-            interruptions=Interruptions(
-                Suspects(database),
-                self.metrics,
-                most=group.max_interruptions,
-                set_aside=lambda message: self._send_again(message, bus.DEAD),
-            ),
+            interruptions=self._build_interruptions(database),
             first_prefetch=group.first_prefetch,
             report=BrokerReport(bus.describe(self._conf)),
             prepare=lambda: self._rehearse(database),
         )
         return server, loader
+
+    def _build_handler(
+        self,
+        database: Database,
+        engine: Engine[Any],
+        cache: AlarmCache,
+        *,
+        loader: ProjectLoader,
+        when_locked: LockedRetry,
+        server: Callable[[], BatchServer],
+    ) -> BatchHandler:
+        group = self._conf[options.GROUP]
+
+        def awaits(event: Event) -> str | None:
+            return next((p for p in engine.projects(event) if not loader.ready(p)), None)
+
+        return BatchHandler(
+            engine,
+            self.metrics,
+            self._stopping,
+            when_locked=when_locked,
+            retry_initial=group.retry_initial,
+            retry_max=group.retry_max,
+            limits=event_limits(group),
+            trace=self._trace,
+            pulse=self._pulse,
+            after_batch=CacheWatch(cache, self.metrics),
+            awaits=awaits,
+            hold=group.hold_batch if _counts_deliveries(self._conf) else math.inf,
+            away=lambda: server().pause(),
+            back=lambda: server().unpause(),
+            answers=lambda: blame.answers(database),
+            culprit=blame.may_be_content,
+        )
 
     def _send_again(self, message: JSONDict, priority: str) -> None:
         group = self._conf[options.GROUP]
@@ -408,6 +412,24 @@ class ListenerProcess:
             RedeliveryOptions(renew_after=group.renew_after, most=group.max_deliveries),
             self.metrics,
             renew=lambda message: self._send_again(message, PRIORITY),
+            set_aside=lambda message: self._send_again(message, bus.DEAD),
+        )
+
+    def _build_readiness(self, database: Database, away: Callable[[], None]) -> Readiness:
+        group = self._conf[options.GROUP]
+        return Readiness(
+            database.now,
+            self._stopping,
+            retry_initial=group.retry_initial,
+            retry_max=group.retry_max,
+            away=away,
+        )
+
+    def _build_interruptions(self, database: Database) -> Interruptions:
+        return Interruptions(
+            Suspects(database),
+            self.metrics,
+            most=self._conf[options.GROUP].max_interruptions,
             set_aside=lambda message: self._send_again(message, bus.DEAD),
         )
 

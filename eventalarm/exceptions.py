@@ -57,10 +57,6 @@ class Conflict(Retryable):
     """Another transaction won: the same work can succeed at once."""
 
 
-class Stopping(EventAlarmError):
-    """The service was told to stop while it held work; the work must go back to the broker."""
-
-
 class PublishError(Retryable):
     """The broker did not take a message."""
 

@@ -14,16 +14,17 @@ from typing import Final
 
 from oslo_log import log
 
-from eventalarm.delivery import action, retry
+from eventalarm.delivery import retry
 from eventalarm.delivery.attempt import Attempt
 from eventalarm.delivery.lanes import Lanes, Parcel
 from eventalarm.delivery.lease import SPREAD, ElapsedTime, Lease, between_looks, term
 from eventalarm.delivery.loops import repeat
 from eventalarm.delivery.names import PROJECT
 from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.overflow import Overflow
 from eventalarm.delivery.packing import Packing
 from eventalarm.delivery.packs import Packs
-from eventalarm.delivery.ports import Destination, Metrics, NoMetrics, Sender
+from eventalarm.delivery.ports import Metrics, NoMetrics, Sender
 from eventalarm.delivery.recorder import Recorder
 from eventalarm.delivery.threads import Threads
 from eventalarm.exceptions import Retryable
@@ -37,7 +38,6 @@ LOG = log.getLogger(__name__)
 PROMPT: Final = 1.0
 CLAIM: Final = 500
 DATABASE_THREADS: Final = 4
-MOST_AVOIDED: Final = 50
 LAST_WORDS: Final = 5.0
 SLOWEST_RETRY: Final = 2.0
 LOOKS: Final = 3
@@ -68,48 +68,45 @@ class Dispatcher:
         self._outbox = outbox
         self._make_sender = make_sender
         self._options = options
-        self._host = host
-        self._metrics = metrics or NoMetrics()
+        self._host, self._metrics = host, metrics or NoMetrics()
         # Of our own lease as much time has passed as any clock says, of the others' as little.
         self._monotonic = monotonic = monotonic or ElapsedTime()
-        self._uniform = uniform
-        self._new_id = new_id
-        self._last_event = last_event
-        self._when_troubled = when_troubled
+        self._uniform, self._new_id = uniform, new_id
+        self._last_event, self._when_troubled = last_event, when_troubled
         self._term = term(options.lease, options.poll_interval)
         self._lease = Lease(self._term)
         looks = max(between_looks(options.poll_interval), self._term / 3)
         self._watch: RenewalWatch[str] = RenewalWatch(self._term, looks)
         self._lanes = Lanes(options.max_in_memory, options.concurrency, options.max_in_memory_bytes)
+        self._overflow = Overflow(self._lanes)
         self._threads = Threads("outbox", DATABASE_THREADS)
         self._database = self._threads.run
-        self._recorder = Recorder(
-            outbox,
+        self._recorder = self._make_recorder(options)
+        self._packing = self._make_packing(options)
+        self._strays, self._looks = set[str](), 0
+        self._next_sweep = monotonic()
+        self._recover = asyncio.Event()
+        self._calls: set[asyncio.Task[None]] = set()
+        self._running, self._stopping = threading.Event(), threading.Event()
+        self._stop = asyncio.Event()
+        self._grace = 0.0
+        self._thread: threading.Thread | None = None
+
+    def _make_recorder(self, options: DeliveryOptions) -> Recorder:
+        return Recorder(
+            self._outbox,
             self._lease,
             self._database,
             recorded=self._forget,
             claimed=self._accept,
             overflow_delay=2 * options.poll_interval,
             free_bytes=self._lanes.held.free_bytes,
-            monotonic=monotonic,
+            monotonic=self._monotonic,
         )
-        packs = options.pack_window > 0 and options.mode == "direct"
-        self._packing = self._make_packing(options) if packs else None
-        # What has its share of memory: destinations of a project (and how actions begin there), and projects.
-        self._overflowing: dict[tuple[str, Destination], str] = {}
-        self._greedy: set[str] = set()
-        self._strays: set[str] = set()
-        self._looks = 0
-        self._next_sweep = monotonic()
-        self._recover = asyncio.Event()
-        self._calls: set[asyncio.Task[None]] = set()
-        self._running = threading.Event()
-        self._stopping = threading.Event()
-        self._stop = asyncio.Event()
-        self._grace = 0.0
-        self._thread: threading.Thread | None = None
 
-    def _make_packing(self, options: DeliveryOptions) -> Packing:
+    def _make_packing(self, options: DeliveryOptions) -> Packing | None:
+        if options.pack_window <= 0 or options.mode != "direct":
+            return None
         return Packing(
             Packs(options.pack_window, options.pack_limit),
             self._lanes,
@@ -235,10 +232,6 @@ class Dispatcher:
         limit = min(CLAIM, self._lanes.room())
         if owner is None or limit < 1:
             return min(pause, 0.1)
-        self._greedy = {project for project in self._greedy if self._lanes.full(project)}
-        for place in [place for place in self._overflowing if not self._lanes.full(*place)]:
-            del self._overflowing[place]
-        avoid = [(project, start) for (project, _), start in self._overflowing.items()][:MOST_AVOIDED]
         orphans = self._lease.may_take_over(now)
         found = await self._database(
             self._outbox.claim,
@@ -247,8 +240,8 @@ class Dispatcher:
             orphans=orphans,
             ended=await self._ended(owner) if orphans else {},
             overlooked=now >= self._next_sweep,
-            avoid=avoid,
-            avoid_projects=self._greedy,
+            avoid=self._overflow.places(),
+            avoid_projects=self._overflow.projects(),
             max_bytes=self._lanes.held.free_bytes(),
         )
         if now >= self._next_sweep and len(found) < limit:
@@ -300,18 +293,9 @@ class Dispatcher:
                 taken += 1
             else:
                 self._recorder.give_back(owner, [item.delivery_id], later=True)
-                self._overflow(parcel)
+                self._overflow.note(parcel)
         self._pump()
         return taken
-
-    def _overflow(self, parcel: Parcel) -> None:
-        """Remember for which project or destination there is no room, so that no more of them are claimed."""
-        project = parcel.delivery.project_id
-        if self._lanes.full(project):
-            self._greedy.add(project)
-        elif self._lanes.full(project, parcel.queue):
-            start = action.start(parcel.delivery.action)
-            self._overflowing.setdefault((project, parcel.queue), start)
 
     def _held_back(self, parcel: Parcel) -> bool:
         return self._packing is not None and self._packing.hold(parcel)

@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import random
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -94,18 +94,9 @@ class HttpSender:
         """POST to *url* with further *headers*, and *content* as the body; as :meth:`send` otherwise."""
         if content is None:
             content = delivery.notification.encoded()
-        await self._names.prepare(url.raw_host)
-        try:
-            async with self._opened().post(
-                url,
-                data=content,
-                headers={**(headers or {}), **self._headers(delivery)},
-                allow_redirects=False,
-                ssl=self._context(url),
-            ) as response:
-                await self._drain(response)
-        except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise failure(exc) from exc
+        sent = {**(headers or {}), **self._headers(delivery)}
+        async with self._answer("POST", url, sent, content) as response:
+            await self._drain(response)
         if 200 <= response.status < 300:
             return response.status
         answer = response.headers
@@ -117,17 +108,9 @@ class HttpSender:
 
         :raises DeliveryError: for every other answer and for none.
         """
-        await self._names.prepare(url.raw_host)
-        try:
-            async with self._opened().get(
-                url,
-                headers={**headers, REQUEST_ID_HEADER: f"req-{self._new_id()}"},
-                allow_redirects=False,
-                ssl=self._context(url),
-            ) as response:
-                await self._drain(response)
-        except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise failure(exc) from exc
+        sent = {**headers, REQUEST_ID_HEADER: f"req-{self._new_id()}"}
+        async with self._answer("GET", url, sent) as response:
+            await self._drain(response)
         if 200 <= response.status < 300:
             return response.status
         raise retry.of_status(response.status)
@@ -137,17 +120,28 @@ class HttpSender:
 
         :raises DeliveryError: for every other answer and for none.
         """
-        await self._names.prepare(url.raw_host)
-        try:
-            async with self._opened().post(
-                url, data=form, headers=headers, allow_redirects=False, ssl=self._context(url)
-            ) as response:
-                answer = await response.content.read(self._options.max_response_size)
-        except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise failure(exc) from exc
+        async with self._answer("POST", url, headers, form) as response:
+            answer = await response.content.read(self._options.max_response_size)
         if response.status != HTTP_OK:
             raise retry.of_status(response.status)
         return answer
+
+    @contextlib.asynccontextmanager
+    async def _answer(
+        self, method: str, url: yarl.URL, headers: Mapping[str, str], data: Any = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Make a request and give its answer, to be read inside.
+
+        :raises DeliveryError: when there is none, or reading it fails.
+        """
+        await self._names.prepare(url.raw_host)
+        try:
+            async with self._opened().request(
+                method, url, data=data, headers=headers, allow_redirects=False, ssl=self._context(url)
+            ) as response:
+                yield response
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            raise failure(exc) from exc
 
     def _context(self, url: yarl.URL) -> Any:
         return self._tls.for_query(url.raw_query_string) if url.scheme == "https" else True

@@ -9,7 +9,7 @@ from typing import Any
 
 from eventalarm.evaluator.expression import Either, Every, Not, PresenceCondition, Test
 from eventalarm.evaluator.life import About, Half, Life
-from eventalarm.evaluator.operators import OPERATORS, TextTest
+from eventalarm.evaluator.operators import TextTest
 from eventalarm.evaluator.query import Condition, Rule, Verdict, watches
 from eventalarm.evaluator.rule import compile_definition
 from eventalarm.evaluator.values import RelativeTime
@@ -164,8 +164,3 @@ def _shown(value: object) -> str:
     if isinstance(value, datetime.datetime):
         return value.isoformat()
     return repr(value)[:LONGEST]
-
-
-def operators() -> tuple[tuple[str, str], ...]:
-    """Return every operator with its meaning, for documents and help."""
-    return tuple((name, known.meaning) for name, known in OPERATORS.items())

@@ -115,15 +115,7 @@ class Judge:
         severity, unknown = rule.severity(subject.event) if verdict is Verdict.MATCH else (None, False)
         if unknown:
             case.reasons["unknown_severity"] += 1
-        situation = self._situation(case, alarm, rule, subject, verdict)
-        before = situation.occurrence
-        situation = dataclasses.replace(
-            situation,
-            holds=rule.timers.hold_down is not None,
-            held=keeper is not None and keeper.held(alarm.alarm_id, place),
-            severity_changed=severity is not None and before is not None and before.severity != severity,
-        )
-        decision = decide(situation)
+        decision = decide(self._rich_situation(case, alarm, rule, subject, verdict, severity=severity))
         ledger.apply(alarm, subject, decision, verdict, severity=severity)
         if keeper is not None:
             keeper.follow(
@@ -139,6 +131,25 @@ class Judge:
             if own and place and expected:
                 self._turned_up(case, alarm.alarm_id, rule, subject, verdict)
         return decision.reason
+
+    def _rich_situation(
+        self,
+        case: Case,
+        alarm: Alarm,
+        rule: Life,
+        subject: Subject,
+        verdict: Verdict,
+        *,
+        severity: str | None,
+    ) -> Situation:
+        situation = self._situation(case, alarm, rule, subject, verdict)
+        keeper, before = case.keeper, situation.occurrence
+        return dataclasses.replace(
+            situation,
+            holds=rule.timers.hold_down is not None,
+            held=keeper is not None and keeper.held(alarm.alarm_id, subject.managed_object),
+            severity_changed=severity is not None and before is not None and before.severity != severity,
+        )
 
     def _turned_up(self, case: Case, alarm_id: str, rule: Life, subject: Subject, verdict: Verdict) -> None:
         """Await the alarm itself no more, unless events without an object are what it is about, too."""

@@ -155,10 +155,28 @@ class Ledger:
             life = self._begin(alarm, subject, raised=True, severity=severity)
         else:
             life = self._live(alarm, subject, decision.kind, severity)
+        said = reason or query.reason(subject.event, alarm.definition.rule, verdict)
+        record = self._transition(alarm, subject, decision, kind=decision.kind, life=life, reason=said)
+        self._transitions.append(record)
+        self._seen.add((alarm.alarm_id, subject.managed_object, subject.message_key))
+        if decision.record_state:
+            self._state_changes.append(record)
+            self.alarms[alarm.alarm_id] = dataclasses.replace(alarm, state=decision.state)
+
+    def _transition(
+        self,
+        alarm: Alarm,
+        subject: Subject,
+        decision: Decision,
+        *,
+        kind: Kind,
+        life: Occurrence,
+        reason: str,
+    ) -> Transition:
         rich = alarm.definition.type == NOTIFICATION_TYPE
-        record = Transition(
+        return Transition(
             transition_id=self._make_id(),
-            kind=decision.kind,
+            kind=kind,
             occurrence_id=life.occurrence_id,
             alarm_id=alarm.alarm_id,
             project_id=alarm.definition.project_id,
@@ -167,18 +185,13 @@ class Ledger:
             severity=_told_severity(alarm, life) if rich else alarm.severity,
             previous=alarm.state,
             current=decision.state,
-            reason=reason or query.reason(subject.event, alarm.definition.rule, verdict),
+            reason=reason,
             event=subject.event,
             event_time=subject.event_time,
             recorded_at=self._now,
             actions=alarm.actions.get(decision.state, ()) if decision.fire else (),
             raised_count=self._raised.get(alarm.alarm_id, 0) if rich else None,
         )
-        self._transitions.append(record)
-        self._seen.add((alarm.alarm_id, subject.managed_object, subject.message_key))
-        if decision.record_state:
-            self._state_changes.append(record)
-            self.alarms[alarm.alarm_id] = dataclasses.replace(alarm, state=decision.state)
 
     def _live(self, alarm: Alarm, subject: Subject, kind: Kind, severity: str | None) -> Occurrence:
         before = self.occurrence(alarm.alarm_id, subject.managed_object)

@@ -117,14 +117,12 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._draining = False
         self._enough = threading.Event()
-        self._dense = dense
-        self._gather = gather
+        self._dense, self._gather = dense, gather
         self._resumed = resumed
         self._put_off: dict[str, list[Message]] = {}
         self._has_come: list[str] = []
         self._ready = ready
-        self._redelivery = redelivery
-        self._interruptions = interruptions
+        self._redelivery, self._interruptions = redelivery, interruptions
         self._first_prefetch = first_prefetch
         self._report = report
         self._prepare = prepare

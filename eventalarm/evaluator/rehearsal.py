@@ -20,6 +20,7 @@ from eventalarm.evaluator.engine import BatchReport
 from eventalarm.model import UTC, Event
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import alarm
+from eventalarm.storage.within import Within
 
 LOG = logging.getLogger(__name__)
 
@@ -34,22 +35,12 @@ class _Undo(Exception):
     """Ends the transaction."""
 
 
-class _Within(Database):
-    """A database whose reads and transactions all are one transaction, which somebody else undoes."""
+class _Within(Within):
+    """The open transaction, with the clock of the *database* that it is of."""
 
     def __init__(self, database: Database, connection: sa.Connection) -> None:
         self.__dict__.update(database.__dict__)
-        self._connection_within = connection
-
-    @contextlib.contextmanager
-    def begin(self) -> Iterator[sa.Connection]:
-        """Give the transaction."""
-        yield self._connection_within
-
-    @contextlib.contextmanager
-    def read(self) -> Iterator[sa.Connection]:
-        """Give the transaction."""
-        yield self._connection_within
+        self._open = connection
 
 
 def rehearse(database: Database, build: Callable[[Database], Process], owner_trait: str) -> None:

@@ -15,7 +15,6 @@ from eventalarm.ifa_shim.settings import NO_CAUSE, Cause, Settings
 from eventalarm.patterns import is_glob, matches_glob
 from eventalarm.storage.occurrence_filters import FaultTypes, Wanted
 
-EVERY_STATE: Final = frozenset(State)
 ACTIVE: Final = frozenset({State.FIRED, State.UPDATED})
 EVENT_TYPE: Final = ("eventType",)
 PROBABLE_CAUSE: Final = ("probableCause",)

@@ -108,13 +108,14 @@ def judge(facts: Facts, queue: str, *, renew_after: int, hold: float) -> Finding
     if facts.dead:
         text = f"{told}; {facts.dead} messages were set aside on {dead}"
         remedy = (
-            "the log of the listeners names their events; doc/source/operating.rst tells how to retry them"
+            "the log of the listeners names their events; doc/source/admin/operating.rst tells how to try "
+            "them once more"
         )
         return Finding(Level.WARNING, text, remedy, known)
     if limit is not None and facts.policy is not None and "dead-letter-exchange" not in facts.policy:
         remedy = (
             'add "dead-letter-exchange": "", "dead-letter-routing-key": '
-            f'"{dead}" to the policy of the queue (doc/source/operating.rst)'
+            f'"{dead}" to the policy of the queue (doc/source/admin/operating.rst)'
         )
         return Finding(Level.WARNING, f"{told}; what exceeds it is dropped", remedy, known)
     return Finding(Level.OK, told, figures=known)

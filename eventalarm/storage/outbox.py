@@ -156,18 +156,11 @@ class Outbox:
         now = self._database.now()
         if orphans:
             self._end(ended)
+        which: JSONDict = {"orphans": orphans, "overlooked": overlooked}
+        which |= {"avoid": avoid, "avoid_projects": avoid_projects}
         # Mostly there are none, and then nothing is locked: a look over a long backlog disturbs nobody.
         with self._database.read() as connection:
-            found, self._after = claims.read(
-                connection,
-                now,
-                limit,
-                orphans=orphans,
-                overlooked=overlooked,
-                avoid=avoid,
-                avoid_projects=avoid_projects,
-                after=self._after,
-            )
+            found, self._after = claims.read(connection, now, limit, after=self._after, **which)
         allowed = [claims.is_due()]
         allowed += [claims.is_orphaned()] if orphans else []
         allowed += [claims.is_overlooked()] if overlooked else []

@@ -518,6 +518,34 @@ def test_subscriptions(api: IfaApi, webhook_sink: WebhookSink) -> None:
     assert [api.call("DELETE", path).status_code for _ in range(2)] == [204, 404]
 
 
+@pytest.mark.parametrize(
+    ("asked", "remedy"),
+    [
+        ({"vnfInstanceSubscriptionFilter": {"vnfdIds": ["x"]}}, "resourceIds"),
+        ({"perceivedSeverities": ["CLEARED"]}, "notificationTypes"),
+        ({"minSeverity": "CRITICAL"}, "strictly"),
+        ({"projectIds": ["project-b"]}, "all_projects"),
+    ],
+)
+def test_a_subscription_that_nothing_can_fit_is_refused_with_the_remedy(
+    lite: IfaApi, webhook_sink: WebhookSink, asked: dict[str, Any], remedy: str
+) -> None:
+    webhook_sink.behave("/cb", statuses=[204])
+    answer = lite.call("POST", SUBSCRIPTIONS, body={"callbackUri": webhook_sink.url("/cb"), "filter": asked})
+    assert answer.status_code == 422
+    assert remedy in answer.json["detail"]
+    assert webhook_sink.at("/cb") == []
+
+
+def test_who_hears_of_all_projects_may_subscribe_to_another_one(
+    lite: IfaApi, webhook_sink: WebhookSink
+) -> None:
+    webhook_sink.behave("/cb", statuses=[204])
+    body = {"callbackUri": webhook_sink.url("/cb"), "filter": {"projectIds": ["project-b"]}}
+    path = f"{SUBSCRIPTIONS}?all_projects=true"
+    assert lite.call("POST", path, body=body, roles="admin").status_code == 201
+
+
 def test_credentials_are_encrypted_and_never_answered(our_sqlite_url: str, webhook_sink: WebhookSink) -> None:
     opened = storage.connect(our_sqlite_url)
     webhook_sink.behave("/cb", statuses=[204])

@@ -17,6 +17,7 @@ from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from tests.builders import event_body, rule
 from tests.functional.helpers import WebhookSink, wait_until
+from tests.functional.ifa_api import ADMIN
 from tests.functional.listening import listening
 from tests.functional.subscribers import (
     ALARM_NOTICE,
@@ -52,10 +53,11 @@ def test_filters_decide_what_is_heard(small: World) -> None:
         "/vm-2": {"resourceIds": ["vm-2"]},
         "/volumes": {"faultTypes": ["volume.*"]},
         "/clears": {"notificationTypes": [CLEARED_NOTICE]},
-        "/project-b": {"projectIds": ["project-b"]},
     }
     for path, asked in filters.items():
         small.subscribe(path, filter=asked)
+    elsewhere = {"projectIds": ["project-b"]}
+    small.subscribe("/project-b", filter=elsewhere, all_projects="true", roles=ADMIN)
     small.subscribe("/all")
     small.api.alarm(bound("vm-1"), "critical", severity="critical", ok_actions=["log://"])
     small.api.alarm(bound("vm-2"), "moderate", severity="moderate")

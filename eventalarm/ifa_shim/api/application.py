@@ -75,7 +75,13 @@ def build(conf: Any, database: Database) -> falcon.App[Any, Any]:
     app.req_options.strip_url_path_trailing_slash = True
     problems.install(app)
     subscriptions = FaultSubscriptions(Subscriptions(database), edge)
-    routes: dict[str, object] = {
+    for path, resource in _routes(edge, subscriptions, conf[IFA_GROUP].auth_mode).items():
+        add_route(app, path, resource)
+    return app
+
+
+def _routes(edge: Edge, subscriptions: FaultSubscriptions, auth_mode: str) -> dict[str, object]:
+    return {
         DOCUMENT: DocumentResource(edge.document),
         "/ifa/v1/alarms": IfaAlarms(edge),
         "/ifa/v1/alarms/{alarm_id}": OneIfaAlarm(edge),
@@ -85,9 +91,6 @@ def build(conf: Any, database: Database) -> falcon.App[Any, Any]:
         "/vnffm/v1/subscriptions": subscriptions,
         "/vnffm/v1/subscriptions/{subscription_id}": FaultSubscription(subscriptions),
         **dict.fromkeys(API_VERSIONS, ApiVersions(edge.links)),
-        ui.PATH: ui.Page(api.public_url, conf[IFA_GROUP].auth_mode),
+        ui.PATH: ui.Page(edge.options.public_url, auth_mode),
         **{f"{ui.PATH}/{name}": ui.Asset(name) for name in ui.FILES},
     }
-    for path, resource in routes.items():
-        add_route(app, path, resource)
-    return app

@@ -19,6 +19,7 @@ from eventalarm.ifa_shim.api.vnffm import read_filter
 from eventalarm.ifa_shim.callbacks import BadCallback, Callbacks
 from eventalarm.ifa_shim.credentials import Vault
 from eventalarm.ifa_shim.filters import SUBSCRIPTION_ATTRIBUTES, BadFilter
+from eventalarm.ifa_shim.interest import unfit
 from eventalarm.ifa_shim.shares import NoPlace, Places
 from eventalarm.storage.subscriptions import Subscription, Subscriptions
 
@@ -73,6 +74,8 @@ class FaultSubscriptions:
             raise falcon.HTTPForbidden(description="a subscription belongs to a project: use its token")
         body = bodies.read(req, self._edge.document, "FmSubscriptionRequest", (bodies.JSON,))
         authentication = body.get("authentication")
+        if problem := unfit(body.get("filter") or {}, None if everywhere else caller.project_id):
+            raise falcon.HTTPUnprocessableEntity(description=problem)
         self._check(caller.project_id, body["callbackUri"], authentication)
         self._bound(caller.project_id)
         made = Subscription(

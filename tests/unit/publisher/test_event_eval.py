@@ -82,17 +82,23 @@ def test_an_event_that_cannot_be_written_hurts_only_itself(
     assert "secret-payload" not in caplog.text
 
 
-def test_listeners_are_told_which_trait_names_the_owner(
-    conf: cfg.ConfigOpts, topic: str, listener: TopicListener, tmp_path: pathlib.Path
-) -> None:
-    """Of a definition that names the owner by the other trait than those of Ceilometer do."""
-    path = tmp_path / "event_definitions.yaml"
-    path.write_text("[{event_type: compute.x, traits: {tenant_id: {fields: payload.owner}}}]")
+def publish_with_definitions(conf: cfg.ConfigOpts, topic: str, folder: pathlib.Path, text: str) -> None:
+    """Publish an event by an agent whose event definitions are *text*."""
+    path = folder / "event_definitions.yaml"
+    path.write_text(text)
     conf.set_override("definitions_cfg_file", str(path), group="event")
     try:
         load(conf, f"eventalarm://?topic={topic}").publish_events([event("a")])
     finally:
         conf.clear_override("definitions_cfg_file", group="event")
+
+
+def test_listeners_are_told_which_trait_names_the_owner(
+    conf: cfg.ConfigOpts, topic: str, listener: TopicListener, tmp_path: pathlib.Path
+) -> None:
+    """Of a definition that names the owner by the other trait than those of Ceilometer do."""
+    text = "[{event_type: compute.x, traits: {tenant_id: {fields: payload.owner}}}]"
+    publish_with_definitions(conf, topic, tmp_path, text)
     (message,) = listener.wait()
     assert message["payload"][0]["owner_trait"] == "tenant_id"
     ((found,), _) = decode(message["payload"])
@@ -106,13 +112,8 @@ def test_definitions_that_cannot_be_read_stop_no_event(
     tmp_path: pathlib.Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    path = tmp_path / "event_definitions.yaml"
-    path.write_text("- event_type: compute.x\n  traits: {project_id: {fields: payload.type# Nova: servers")
-    conf.set_override("definitions_cfg_file", str(path), group="event")
-    try:
-        load(conf, f"eventalarm://?topic={topic}").publish_events([event("a")])
-    finally:
-        conf.clear_override("definitions_cfg_file", group="event")
+    text = "- event_type: compute.x\n  traits: {project_id: {fields: payload.type# Nova: servers"
+    publish_with_definitions(conf, topic, tmp_path, text)
     listener.wait()
     assert listener.ids == ["a"]
     assert "Event definitions cannot be read" in caplog.text

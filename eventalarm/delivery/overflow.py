@@ -1,0 +1,46 @@
+"""For whom there is no room in memory, so that no more of theirs is claimed until there is."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from eventalarm.delivery import action
+from eventalarm.delivery.lanes import Lanes, Parcel
+from eventalarm.delivery.ports import Destination
+from eventalarm.storage.claims import Place
+
+# How many destinations one claim names at most.
+MOST_AVOIDED: Final = 50
+
+
+class Overflow:
+    """Remembers projects, and destinations of a project, that have their share of memory.
+
+    Lives in the event loop, like the *lanes* that it asks.
+    """
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+        # Destinations of a project, with how their actions begin.
+        self._destinations: dict[tuple[str, Destination], str] = {}
+        self._projects: set[str] = set()
+
+    def note(self, parcel: Parcel) -> None:
+        """Remember for whom *parcel* found no room."""
+        project = parcel.delivery.project_id
+        if self._lanes.full(project):
+            self._projects.add(project)
+        elif self._lanes.full(project, parcel.queue):
+            start = action.start(parcel.delivery.action)
+            self._destinations.setdefault((project, parcel.queue), start)
+
+    def places(self) -> list[Place]:
+        """Return the destinations to avoid in a claim; those that have room again are forgotten."""
+        for place in [place for place in self._destinations if not self._lanes.full(*place)]:
+            del self._destinations[place]
+        return [(project, start) for (project, _), start in self._destinations.items()][:MOST_AVOIDED]
+
+    def projects(self) -> set[str]:
+        """Return the projects to avoid in a claim; those that have room again are forgotten."""
+        self._projects = {project for project in self._projects if self._lanes.full(project)}
+        return self._projects
