@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import oslo_messaging
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 from oslo_config import cfg
@@ -48,12 +49,11 @@ class Broker:
         if bus.driver_name(bus.transport_url(conf)) not in bus.RABBIT_DRIVERS:
             raise ValueError(bus.describe(conf))
         driver = bus.get_transport(conf)._driver
-        hosts = max(1, len(driver._url.hosts))
-        return cls(driver._url, driver.conf.oslo_messaging_rabbit, timeout / hosts)
+        return cls(driver._url, driver.conf.oslo_messaging_rabbit, timeout / len(hosts(driver._url)))
 
     def connections(self) -> list[tuple[str, Any]]:
         """Return a name and a connection, not opened yet, for each host."""
-        return [(f"{host.hostname}:{host.port or DEFAULT_PORT}", self._to(host)) for host in self.url.hosts]
+        return [(f"{host.hostname}:{host.port or DEFAULT_PORT}", self._to(host)) for host in hosts(self.url)]
 
     def _to(self, host: Any) -> Any:
         connect: Any = Connection
@@ -132,6 +132,12 @@ class Broker:
         )
         queue(channel).declare()
         channel.close()
+
+
+def hosts(url: Any) -> Sequence[Any]:
+    """Return the hosts of a transport URL; one without any means this host, as to oslo.messaging."""
+    found: Sequence[Any] = url.hosts or [oslo_messaging.TransportHost("localhost", DEFAULT_PORT)]
+    return found
 
 
 def unusable(error: Exception | None) -> Unusable:

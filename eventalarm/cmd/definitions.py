@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     result = argparse.ArgumentParser(prog=PROG, description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)
     result.add_argument("--version", action="version", version=f"{PROG} {service.package_version()}")
-    result.add_argument("verb", choices=["install", "check", "diff"])
+    result.add_argument("verb", choices=["install", "check", "diff"], metavar="install|check|diff")
     result.add_argument(
         "--file", type=pathlib.Path, default=pathlib.Path(PLACE), metavar="PATH", help=f"default: {PLACE}"
     )
@@ -131,6 +131,11 @@ def _install(path: pathlib.Path, before: str, text: str, notes: Sequence[str]) -
     if before == text:
         print(f"{path} is up to date")
         return SAME
+    if not path.parent.is_dir():
+        raise EventAlarmError(
+            f"there is no directory {path.parent}: run this where ceilometer-agent-notification runs, or "
+            "name its file with --file"
+        )
     kept = path.with_name(f"{path.name}.orig")
     if before and HEAD.partition(".")[0] not in before:
         _write(kept, before, path)

@@ -32,7 +32,7 @@ listeners, in small transactions, and may be interrupted at any time.
 
 EPILOG = """\
 reads:
-  [eventalarm] history_time_to_live  seconds; -1 keeps everything for ever
+  [eventalarm] history_time_to_live  seconds; -1 keeps everything forever
   [eventalarm] expire_batch_size     rows removed in one transaction
   [database] connection              as Aodh has it
 
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     keep = conf[GROUP].history_time_to_live
     if keep == FOR_EVER:
-        print(f"nothing removed: [{GROUP}] history_time_to_live is -1, which keeps everything for ever")
+        print(f"nothing removed: [{GROUP}] history_time_to_live is -1, which keeps everything forever")
         return 0
     with service.errors_on_stderr(PROG):
         _run(conf, datetime.timedelta(seconds=keep))

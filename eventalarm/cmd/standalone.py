@@ -36,7 +36,7 @@ what it keeps
   DIR/event_pipeline.yaml   Ceilometer's pipeline, yours to edit
   DIR/standalone.log        the log of all parts
   The bus lives as long as the process: it is emptied before a clean end, and
-  what is on it is lost when the process is killed. It is an own one,
+  what is on it is lost when the process is killed. It is one of our own,
   inprocess://, because fake:// of oslo.messaging looks for messages only
   every 50 ms, and kombu+memory:// never rests.
 

@@ -50,9 +50,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is no time in seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} must be seconds, more than 0 and less than 1000000")
     return value
 
 
@@ -68,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     result = _Parser(prog=PROG, description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)
     result.add_argument("--version", action="version", version=f"{PROG} {service.package_version()}")
-    verbs = result.add_subparsers(dest="verb", required=True)
+    verbs = result.add_subparsers(dest="verb", required=True, metavar="check|upgrade")
     check = verbs.add_parser("check", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)
     check.add_argument("--canary", action="store_true", help="send a synthetic event, await its webhook")
     check.add_argument(

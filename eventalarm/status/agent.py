@@ -6,19 +6,18 @@ import dataclasses
 import pathlib
 import socket
 import types
-from collections.abc import Sequence
 from typing import Any, Final
 
 from oslo_config import cfg
 from oslo_utils import netutils
 
 from eventalarm import bus
+from eventalarm.broker import DEFAULT_PORT, hosts
 from eventalarm.exceptions import EventAlarmError, InvalidOption
 from eventalarm.publisher import options as publisher_options
 
 CONFIGURATION: Final = pathlib.Path("/etc/ceilometer/ceilometer.conf")
 PIPELINE: Final = pathlib.Path("/etc/ceilometer/event_pipeline.yaml")
-DEFAULT_PORT: Final = 5672
 
 # Options of the driver that become arguments of the queue.
 DECLARING: Final = (
@@ -168,13 +167,13 @@ def _same_broker(theirs: Any, ours: Any) -> bool:
     if not drivers <= bus.RABBIT_DRIVERS:
         return len(drivers) == 1
     vhosts = {driver._url.virtual_host or "/" for driver in (theirs, ours)}
-    return len(vhosts) == 1 and not _addresses(theirs._url.hosts).isdisjoint(_addresses(ours._url.hosts))
+    return len(vhosts) == 1 and not _addresses(theirs._url).isdisjoint(_addresses(ours._url))
 
 
-def _addresses(hosts: Sequence[Any]) -> set[tuple[str, int]]:
-    """Return every name and address of *hosts*: one name of several is enough to be the same broker."""
+def _addresses(url: Any) -> set[tuple[str, int]]:
+    """Return every name and address in *url*: one name of several is enough to be the same broker."""
     found = set()
-    for host in hosts:
+    for host in hosts(url):
         port = host.port or DEFAULT_PORT
         found.add((host.hostname.lower(), port))
         try:

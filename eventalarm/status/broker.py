@@ -10,7 +10,7 @@ import amqp.exceptions
 from oslo_config import cfg
 
 from eventalarm import bus
-from eventalarm.broker import PRIORITY, Broker, Unusable, unusable
+from eventalarm.broker import PRIORITY, Broker, Unusable, hosts, unusable
 from eventalarm.conf import GROUP
 from eventalarm.status.outcome import Finding, Level
 
@@ -37,7 +37,7 @@ def look_at_hosts(conf: cfg.ConfigOpts, timeout: float) -> Finding:
             remedy = trouble.remedy or remedy
         else:
             reached.append(name)
-    figures = {"reached": len(reached), "hosts": len(broker.url.hosts)}
+    figures = {"reached": len(reached), "hosts": len(hosts(broker.url))}
     if not reached:
         return Finding(Level.FAILED, f"{described} does not answer: {'; '.join(troubles)}", remedy, figures)
     if troubles:
