@@ -18,7 +18,7 @@ from oslo_db.sqlalchemy import engines
 from eventalarm.exceptions import Conflict, Locked, Retryable
 from eventalarm.storage import clock
 from eventalarm.storage.alive import probe_connections
-from eventalarm.storage.failover import leave_wrong_servers
+from eventalarm.storage.failover import READ_ONLY_FROM_THE_START, leave_wrong_servers
 from eventalarm.storage.session import DEFAULT_LIMITS, SessionLimits, Sessions, code_of
 
 # What a database says of the values it was given. Everything else (no connection, deadlock, a server that
@@ -41,8 +41,9 @@ LOCK_WAIT_ENDED = frozenset({"55P03", 1205, 3572})
 # Seconds of rest after which a kept connection is no longer trusted, but taken from the pool, which pings.
 KEEP = 1.0
 
-# Seconds after which even a busy connection goes through the pool, whose ping asks for the server's role.
-KEEP_AT_MOST = 10.0
+# Seconds after which even a busy connection goes through the pool, whose ping asks for the server's role: for
+# so long may a server that became read-only be read from.
+KEEP_AT_MOST = 2.0
 
 # Seconds for which our own clock carries on what the database's said.
 ASK_AGAIN = 60.0
@@ -94,9 +95,10 @@ class _Kept:
 
     def is_fresh(self, era: int) -> bool:
         """Return True if the connection can be used without asking the server."""
+        if self.era != era or self.connection.closed or self.connection.info.get(READ_ONLY_FROM_THE_START):
+            return False
         now = time.monotonic()
-        rested, kept = now - self.used_at, now - self.taken_at
-        return self.era == era and rested <= KEEP and kept <= KEEP_AT_MOST and not self.connection.closed
+        return now - self.used_at <= KEEP and now - self.taken_at <= KEEP_AT_MOST
 
     def close(self) -> None:
         """Return the connection to the pool, which closes it if it is broken."""

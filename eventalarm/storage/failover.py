@@ -2,13 +2,11 @@
 
 After a failover by address (a virtual IP, a proxy, a DNS name) the old server may live on, read-only. Its
 connections answer pings and reads, with data that grows old; only writes fail, and the driver does not count
-that as a lost connection.
+that as a lost connection. Alarms that are created on the successor are not there: their events match nothing.
 """
 
 from __future__ import annotations
 
-import time
-import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -21,11 +19,10 @@ from eventalarm.storage.session import ask, code_of
 # transaction on a standby is.
 WRONG_SERVER: Final = frozenset({1290, 1836, 3100, 1792, 1047, 3032, "25006"})
 
-# Seconds for which a connection that was read-only from the start is used: the address may move any moment.
-READ_ONLY_KEPT: Final = 5.0
-
 READ_ONLY: Final = {"postgresql": "SHOW transaction_read_only", "mysql": "SELECT @@global.read_only"}
 NO: Final = ("off", "0")
+# Where a connection that was read-only from the start says so, in its ``info``.
+READ_ONLY_FROM_THE_START: Final = "eventalarm_read_only"
 
 
 def is_wrong_server(error: BaseException | None) -> bool:
@@ -37,7 +34,8 @@ def leave_wrong_servers(engine: sa.Engine, lost: Callable[[], None] = lambda: No
     """Have *engine* close connections to a server that is read-only; *lost* is called for each lost one.
 
     Statements that such a server refused lose their connection, and the pool those that are as old; the ping
-    of the pool asks for the role of the server besides, at the same cost.
+    of the pool asks for the role of the server besides, at the same cost. A connection that was read-only
+    from the start serves one use: the address may move any moment, and the next one finds where it leads.
     """
     query = READ_ONLY.get("mysql" if engine.dialect.name == "mariadb" else engine.dialect.name)
     if query is None:
@@ -50,30 +48,19 @@ def leave_wrong_servers(engine: sa.Engine, lost: Callable[[], None] = lambda: No
         if context.is_disconnect:
             lost()
 
-    pinger = _Pinger(query)
-    sa.event.listen(engine, "connect", pinger.connected)
-    engine.dialect.do_ping = pinger.ping  # type: ignore[method-assign,assignment]
+    def connected(connection: Any, record: sa.pool.ConnectionPoolEntry) -> None:
+        record.info[READ_ONLY_FROM_THE_START] = _is_read_only(connection, query)
 
-
-class _Pinger:
-    """Pings by asking for the role; False when it is not the one that the connection was opened for."""
-
-    def __init__(self, query: str) -> None:
-        self._query = query
-        self._read_only_since: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
-
-    def connected(self, connection: Any, _record: object) -> None:
-        """Remember a connection that is read-only from the start."""
-        if self._is_read_only(connection):
-            self._read_only_since[connection] = time.monotonic()
-
-    def ping(self, connection: Any) -> bool:
-        """Return True if *connection* may be used; errors are the driver's."""
-        if not self._is_read_only(connection):
+    def ping(connection: Any) -> bool:
+        if not _is_read_only(connection, query):
             return True
-        since = self._read_only_since.get(connection)
-        return since is not None and time.monotonic() - since < READ_ONLY_KEPT
+        lost()
+        return False
 
-    def _is_read_only(self, connection: Any) -> bool:
-        row = ask(connection, self._query)
-        return row is not None and str(row[0]).lower() not in NO
+    sa.event.listen(engine, "connect", connected)
+    engine.dialect.do_ping = ping  # type: ignore[method-assign,assignment]
+
+
+def _is_read_only(connection: Any, query: str) -> bool:
+    row = ask(connection, query)
+    return row is not None and str(row[0]).lower() not in NO

@@ -378,6 +378,7 @@ class Service:
     """The tests' end of one kept service; ``kill`` and ``start`` keep its data."""
 
     name: ClassVar[str]
+    module: ClassVar[str] = "tests.functional.services"
     programs: ClassVar[dict[str, str]]
 
     def __init__(self, log_dir: pathlib.Path) -> None:
@@ -388,7 +389,7 @@ class Service:
         self.running = True
         with self.log.open("w") as log:
             self._keeper = subprocess.Popen(
-                [sys.executable, "-m", "tests.functional.services", self.name],
+                [sys.executable, "-m", self.module, self.name],
                 cwd=pathlib.Path(__file__).parents[2],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
