@@ -1,8 +1,10 @@
-"""Nobody stops anybody else: a frozen listener, a link that lets nothing pass, a row that stays locked."""
+"""Nobody stops anybody else: a frozen listener, a link that lets nothing pass, a row that stays locked.
+
+The long form of the first one, three minutes with the options' defaults, is ``tox -e disrupt -- freeze``.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 import signal
@@ -13,17 +15,11 @@ import pytest
 import sqlalchemy as sa
 
 from tests.functional.cloud import Cloud, Spawn, make_event
-from tests.functional.helpers import Process, WebhookSink, wait_until
+from tests.functional.helpers import Process, WebhookSink
+from tests.functional.locked_rows import locked, wait_for_waiter
 from tests.functional.relay import Relay
 
-# EVENTALARM_FREEZE asks for the long form: the options' defaults and a freeze of so many seconds.
-FREEZE = float(os.environ.get("EVENTALARM_FREEZE", "0"))
-IDLE = 10.0 if FREEZE else 2.0
-WAITING = {
-    "mysql": "SELECT variable_value + 0 AS n FROM information_schema.global_status "
-    "WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'",
-    "postgresql": "SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
-}
+IDLE = 2.0
 
 
 @pytest.fixture
@@ -41,16 +37,6 @@ def cloud(our_server_url: str, rabbit_url: str, spawn: Spawn, tmp_path: pathlib.
     one.close()
 
 
-@contextlib.contextmanager
-def locked(cloud: Cloud, *alarms: str) -> Iterator[None]:
-    """Keep the rows of *alarms* locked, as somebody does who is no part of eventalarm."""
-    engine = sa.create_engine(cloud.database_url, poolclass=sa.NullPool)
-    query = sa.text("SELECT alarm_id FROM alarm WHERE alarm_id IN :ids FOR UPDATE")
-    with engine.begin() as connection:
-        connection.execute(query.bindparams(sa.bindparam("ids", expanding=True)), {"ids": list(alarms)})
-        yield
-
-
 def freeze_in_mid_transaction(cloud: Cloud, listener: Process) -> list[str]:
     """Stop a listener when it has locked the first of two alarms and waits for the second; return both."""
     alarms = sorted(cloud.create_alarm(instance=f"vm-{n}") for n in range(2))
@@ -58,9 +44,7 @@ def freeze_in_mid_transaction(cloud: Cloud, listener: Process) -> list[str]:
     name = {row["alarm_id"]: row["name"].removeprefix("alarm of ") for row in instances}
     with locked(cloud, alarms[1]):
         cloud.publish(*(make_event(name[alarm]) for alarm in alarms))
-        wait_until(
-            lambda: cloud.rows(WAITING[cloud.database.dialect])[0]["n"], what="the listener waits for the row"
-        )
+        wait_for_waiter(cloud)
         os.killpg(listener.pid, signal.SIGSTOP)
     return [name[alarm] for alarm in alarms]
 
@@ -83,7 +67,6 @@ def test_a_frozen_listener_stops_no_other(
     others = time.monotonic() - at
     cloud.wait_for_state(alarm[0]["alarm_id"], "alarm", IDLE + 20)
     took = time.monotonic() - at
-    time.sleep(max(0.0, FREEZE - took))
     os.killpg(listener.pid, signal.SIGCONT)
     for row in cloud.rows("SELECT alarm_id FROM alarm"):
         cloud.wait_for_state(row["alarm_id"], "alarm")
@@ -111,10 +94,7 @@ def test_a_link_that_lets_nothing_pass_keeps_no_locks(
         alarm = near.create_alarm()
         with locked(near, alarm):
             far.publish(make_event())
-            wait_until(
-                lambda: near.rows(WAITING[near.database.dialect])[0]["n"],
-                what="the listener waits for the row",
-            )
+            wait_for_waiter(near)
             relay.stall()
         near.start_listener()
         for _ in range(6):

@@ -16,6 +16,7 @@ from benchmarks.ground import environment
 from benchmarks.progress import Progress
 from tests.functional.databases import Databases, MariadbDatabases, PostgresqlDatabases
 from tests.functional.disruption import report
+from tests.functional.disruption.freeze import freeze
 from tests.functional.disruption.rig import Ground, Result, Setup, run
 from tests.functional.disruption.scenarios import Finding, backlog, beside_a_hostile_tenant, isolation, soak
 from tests.functional.services import MariaDB, PostgreSQL, RabbitMQ
@@ -34,6 +35,9 @@ OTHERS: dict[str, Other] = {
     "backlog": lambda ground, place, progress, options: backlog(
         ground, place, progress, events=options.backlog_events, seed=options.seed
     ),
+    "freeze": lambda ground, place, progress, options: freeze(
+        ground, place, progress, seconds=options.freeze_seconds, seed=options.seed
+    ),
     "soak": lambda ground, place, progress, options: soak(
         ground, place, progress, alarms=options.soak_alarms, seed=options.seed
     ),
@@ -50,10 +54,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "scenarios",
         nargs="*",
         metavar="SCENARIO",
-        help="disrupt, isolation, hostile, backlog, soak; without any, all but soak",
+        help="disrupt, isolation, hostile, backlog, freeze, soak; without any, all but soak",
     )
     parser.add_argument(
         "--soak-alarms", type=int, default=200, help="alarms of each bad destination in the soak"
+    )
+    parser.add_argument(
+        "--freeze-seconds", type=float, default=180.0, help="how long a listener stands still in freeze"
     )
     parser.add_argument("--soak", action="store_true", help="add the soak of ten minutes")
     parser.add_argument("--backlog-events", type=int, default=200_000, help="events queued at start")
@@ -68,7 +75,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     unknown = set(options.scenarios) - {DISRUPT, *OTHERS}
     if unknown:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
-    options.scenarios = options.scenarios or [DISRUPT, "isolation", "hostile", "backlog"]
+    options.scenarios = options.scenarios or [DISRUPT, "isolation", "hostile", "backlog", "freeze"]
     if options.soak:
         options.scenarios.append("soak")
     return options
@@ -119,18 +126,19 @@ def disrupt(options: argparse.Namespace, progress: Progress, directory: pathlib.
 
 
 def others(options: argparse.Namespace, progress: Progress, directory: pathlib.Path) -> list[Finding]:
-    """Run the other scenarios, on one set of services."""
-    wanted = [name for name in OTHERS if name in options.scenarios]
-    if not wanted:
-        return []
-    place = directory / "scenarios"
-    place.mkdir()
+    """Run the other scenarios, on one set of services; freeze on each database."""
     findings = []
-    with services(place, kinds_of(options)[0], progress) as ground:
-        for name in wanted:
-            progress.scope(f"{name}: ")
-            (place / name).mkdir()
-            findings.append(OTHERS[name](ground, place / name, progress, options))
+    for number, kind in enumerate(kinds_of(options)):
+        wanted = [name for name in OTHERS if name in options.scenarios and (not number or name == "freeze")]
+        if not wanted:
+            continue
+        place = directory / f"scenarios-{kind}"
+        place.mkdir()
+        with services(place, kind, progress) as ground:
+            for name in wanted:
+                progress.scope(f"{name} on {kind}: ")
+                (place / name).mkdir()
+                findings.append(OTHERS[name](ground, place / name, progress, options))
     progress.scope("")
     return findings
 

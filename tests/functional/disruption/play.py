@@ -1,4 +1,4 @@
-"""A stage with one listener for scenarios: paced events, their latency, and waiting until all is idle."""
+"""A stage for scenarios: paced events, their latency, and waiting until all is idle."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOLD, HOLD_RATE = 60, 30.0
 
 
 class Play:
-    """A stage with one listener and everything that the scenarios do on it."""
+    """A stage and everything that the scenarios do on it."""
 
     def __init__(
         self,
@@ -36,9 +36,13 @@ class Play:
         consumers: Sequence[str],
         progress: Progress,
         seed: int,
+        *,
+        listeners: int = 1,
         **delivery: float,
     ) -> None:
-        self.stage = Stage(ground, directory, delivery, listeners=1, consumers=consumers, linked=False)
+        self.stage = Stage(
+            ground, directory, delivery, listeners=listeners, consumers=consumers, linked=False
+        )
         self.progress = progress
         self.chance = random.Random(f"{seed} scenario")
         self.published: dict[str, float] = {}
@@ -76,11 +80,11 @@ class Play:
                 ids.add(event.message_id)
         return ids
 
-    def publish(self, event: EventSpec) -> None:
-        """Publish one event now."""
+    def publish(self, *events: EventSpec) -> None:
+        """Publish events now, in one message."""
         now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-        self.published[event.message_id] = epoch()
-        self.publisher.put([workload.body(event, now, self._base)])
+        self.published |= {event.message_id: epoch() for event in events}
+        self.publisher.put([workload.body(event, now, self._base) for event in events])
 
     def _poisson(self, rate: float, seconds: float) -> Iterator[float]:
         moment = self.chance.expovariate(rate)

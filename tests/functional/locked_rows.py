@@ -1,0 +1,33 @@
+"""Rows of alarms that stay locked, and listeners that wait for them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from tests.functional.cloud import Cloud
+from tests.functional.helpers import wait_until
+
+WAITING = {
+    "mysql": "SELECT variable_value + 0 AS n FROM information_schema.global_status "
+    "WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'",
+    "postgresql": "SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
+}
+
+
+@contextlib.contextmanager
+def locked(cloud: Cloud, *alarms: str) -> Iterator[None]:
+    """Keep the rows of *alarms* locked, as somebody does who is no part of eventalarm."""
+    engine = sa.create_engine(cloud.database_url, poolclass=sa.NullPool)
+    query = sa.text("SELECT alarm_id FROM alarm WHERE alarm_id IN :ids FOR UPDATE")
+    with engine.begin() as connection:
+        connection.execute(query.bindparams(sa.bindparam("ids", expanding=True)), {"ids": list(alarms)})
+        yield
+
+
+def wait_for_waiter(cloud: Cloud) -> None:
+    """Return as soon as somebody waits for a row."""
+    query = WAITING[cloud.database.dialect]
+    wait_until(lambda: cloud.rows(query)[0]["n"], what="the listener waits for the row")
