@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import time
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from alembic import command
@@ -16,12 +17,21 @@ from eventalarm.storage.database import Database
 from eventalarm.storage.schema import SchemaState, SchemaStatus, check, look
 
 LOCK_NAME: Final = "eventalarm_dbsync"
+LOCKING: Final = {
+    "postgresql": {
+        "lock": "SELECT pg_try_advisory_lock(hashtext(:name))",
+        "unlock": "SELECT pg_advisory_unlock(hashtext(:name))",
+    },
+    "mysql": {"lock": "SELECT get_lock(:name, :timeout)", "unlock": "SELECT release_lock(:name)"},
+}
+# Seconds between two tries of PostgreSQL's lock.
+BETWEEN: Final = 0.2
 
 
 def upgrade(database: Database, *, lock_timeout: float = 300.0) -> SchemaStatus:
     """Bring our tables to the schema of this release; return the status that was found before.
 
-    Safe to repeat, to run twice at once (one waits for the other, *lock_timeout* seconds on MySQL) and to
+    Safe to repeat, to run twice at once (one waits for the other, for *lock_timeout* seconds) and to
     run after an upgrade that was interrupted.
 
     :raises SchemaError: when Aodh's schema is missing or too old, or ours is newer; nothing was changed.
@@ -30,6 +40,9 @@ def upgrade(database: Database, *, lock_timeout: float = 300.0) -> SchemaStatus:
     _require_upgradable(check(database))
     with database._sorting_errors(), _only_one(database.engine, lock_timeout) as connection:
         status = look(connection)
+        if connection.dialect.name != "sqlite":
+            # Alembic begins a transaction itself, and ends it where a revision needs none.
+            connection.rollback()
         _require_upgradable(status)
         if status.state is not SchemaState.CURRENT:
             config = alembic_config()
@@ -54,26 +67,46 @@ def alembic_config() -> Config:
 
 @contextlib.contextmanager
 def _only_one(engine: sa.Engine, timeout: float) -> Iterator[sa.Connection]:
-    """Open a transaction that no other upgrade can open before this one is committed."""
-    if engine.dialect.name in ("mysql", "mariadb"):
-        with _named_lock(engine, timeout), engine.begin() as connection:
+    """Open a connection that no other upgrade can open before this one is done; it is in no transaction.
+
+    The lock is the session's that does the work: it outlives commits, and a server that goes on with the
+    statement of a killed process keeps it for as long. On SQLite it is a transaction.
+    """
+    if engine.dialect.name == "sqlite":
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE alarm SET state = state WHERE 1 = 0")
             yield connection
         return
-    with engine.begin() as connection:
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("UPDATE alarm SET state = state WHERE 1 = 0")
-        else:
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": LOCK_NAME})
-        yield connection
-
-
-@contextlib.contextmanager
-def _named_lock(engine: sa.Engine, timeout: float) -> Iterator[None]:
-    """Hold MySQL's lock on a connection of its own: it must outlive the commit of the work."""
     with engine.connect() as connection:
-        if connection.execute(sa.select(sa.func.get_lock(LOCK_NAME, timeout))).scalar() != 1:
+        if not _lock(connection, timeout):
             raise Retryable(f"another eventalarm-dbsync has been at work for {timeout:g} seconds; try again")
         try:
-            yield
+            yield connection
         finally:
-            connection.execute(sa.select(sa.func.release_lock(LOCK_NAME)))
+            if not (connection.closed or connection.invalidated):
+                connection.rollback()
+                connection.execute(_function("unlock", connection), {"name": LOCK_NAME})
+                connection.rollback()
+
+
+def _lock(connection: sa.Connection, timeout: float) -> bool:
+    """Take the lock; False after *timeout* seconds.
+
+    On PostgreSQL it is tried again and again: who waits in a statement has a snapshot, and an index that is
+    made concurrently waits for the end of all snapshots.
+    """
+    given: dict[str, Any] = {"name": LOCK_NAME}
+    if connection.dialect.name != "postgresql":
+        given["timeout"] = timeout
+    give_up = time.monotonic() + timeout
+    while not (taken := connection.execute(_function("lock", connection), given).scalar()):
+        connection.rollback()
+        if time.monotonic() >= give_up:
+            break
+        time.sleep(BETWEEN)
+    connection.rollback()
+    return bool(taken)
+
+
+def _function(kind: str, connection: sa.Connection) -> sa.TextClause:
+    return sa.text(LOCKING["postgresql" if connection.dialect.name == "postgresql" else "mysql"][kind])

@@ -4,10 +4,19 @@ was interrupted there has to find its way through what is already done.
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Sequence
+from typing import Any, Final
 
 import sqlalchemy as sa
 from alembic import op
+from oslo_db import exception as db_exception
+
+from eventalarm.storage.database import is_lock_timeout
+
+# Seconds for which MySQL may queue others behind our wait for a table, and for which it is tried.
+MYSQL_WAIT: Final = 2
+MYSQL_TRIES: Final = 300.0
 
 
 def create_table(name: str, *elements: sa.schema.SchemaItem, **options: Any) -> None:
@@ -20,6 +29,66 @@ def create_index(name: str, table: str, *columns: str) -> None:
     """Create the index *name* on *table* unless it exists."""
     if name not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
         op.create_index(name, table, list(columns))
+
+
+def create_index_online(name: str, table: str, *columns: str) -> None:
+    """Create the index *name* on *table* unless it exists, while others go on writing to *table*.
+
+    On PostgreSQL everything before it in the revision is committed. What a killed run left there, an index
+    that is not valid, is dropped first.
+    """
+    dialect = op.get_bind().dialect.name
+    if dialect == "postgresql":
+        _create_concurrently(name, table, columns)
+    elif dialect in ("mysql", "mariadb"):
+        _create_in_place(name, table, columns)
+    else:
+        create_index(name, table, *columns)
+
+
+def _create_concurrently(name: str, table: str, columns: Sequence[str]) -> None:
+    query = sa.text(
+        "SELECT pg_index.indisvalid FROM pg_index JOIN pg_class ON pg_class.oid = pg_index.indexrelid "
+        "WHERE pg_class.relname = :name AND pg_index.indrelid = CAST(:table AS regclass)"
+    )
+    bind = op.get_bind()
+    failed: Exception | None = None
+    with op.get_context().autocommit_block():
+        try:
+            valid = bind.execute(query, {"name": name, "table": table}).scalar()
+            if valid is False:
+                op.drop_index(name, table, postgresql_concurrently=True)
+            if not valid:
+                op.create_index(name, table, list(columns), postgresql_concurrently=True)
+        except (db_exception.DBError, sa.exc.DBAPIError) as exc:
+            # The end of the block would hide it behind its own failure on a connection that was lost.
+            failed = exc
+            bind.rollback()
+    if failed is not None:
+        raise failed
+
+
+def _create_in_place(name: str, table: str, columns: Sequence[str]) -> None:
+    """Wait for open transactions in short turns: whoever comes while we wait is queued behind us."""
+    bind = op.get_bind()
+    if name in {index["name"] for index in sa.inspect(bind).get_indexes(table)}:
+        return
+    quote = bind.dialect.identifier_preparer.quote
+    keys = ", ".join(map(quote, columns))
+    create = f"CREATE INDEX {quote(name)} ON {quote(table)} ({keys}) ALGORITHM=INPLACE LOCK=NONE"
+    before = bind.exec_driver_sql("SELECT @@SESSION.lock_wait_timeout").scalar_one()
+    bind.exec_driver_sql(f"SET SESSION lock_wait_timeout = {MYSQL_WAIT}")
+    give_up = time.monotonic() + MYSQL_TRIES
+    while True:
+        try:
+            bind.exec_driver_sql(create)
+        except (db_exception.DBError, sa.exc.DBAPIError) as exc:
+            if not is_lock_timeout(exc) or time.monotonic() > give_up:
+                raise
+            time.sleep(MYSQL_WAIT)
+        else:
+            break
+    bind.exec_driver_sql(f"SET SESSION lock_wait_timeout = {before}")
 
 
 def add_column(table: str, column: sa.Column[Any]) -> None:

@@ -32,9 +32,9 @@ SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Create what does not exist yet."""
-    steps.create_index("eventalarm_ix_alarm_timestamp", "alarm", "timestamp")
-    steps.create_index("eventalarm_ix_alarm_project_state", "alarm", "project_id", "state", "alarm_id")
-    steps.create_index("eventalarm_ix_alarm_state", "alarm", "state", "alarm_id")
+    steps.create_index_online("eventalarm_ix_alarm_timestamp", "alarm", "timestamp")
+    steps.create_index_online("eventalarm_ix_alarm_project_state", "alarm", "project_id", "state", "alarm_id")
+    steps.create_index_online("eventalarm_ix_alarm_state", "alarm", "state", "alarm_id")
     _create_occurrence()
     _create_alarm_count()
     _create_suspect()
