@@ -26,6 +26,8 @@ LOG = log.getLogger(__name__)
 # Seconds between two looks at the subscriptions: for so long one that ended is still known.
 PAUSE: Final = 1.0
 LEASE: Final = 10.0
+# Of the lease, what may pass in a round before it is renewed.
+RENEW: Final = 0.1
 DUTY: Final = "ifa-notifier"
 
 
@@ -65,6 +67,7 @@ class Notifier:
         self._pause = pause
         self._monotonic = monotonic
         self._next_round = 0.0
+        self._renew_at = 0.0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._deafen: Callable[[], None] | None = None
@@ -130,8 +133,9 @@ class Notifier:
         self._hear()
         if not parts.duty.take():
             return
-        parts.suspension.step()
-        if self._monotonic() >= self._next_round:
+        self._renew_at = self._monotonic() + RENEW * LEASE
+        parts.suspension.step(self._keep)
+        if self._keep() and self._monotonic() >= self._next_round:
             self._round()
             self._next_round = self._monotonic() + self._interval
 
@@ -177,6 +181,16 @@ class Notifier:
         parts = self._parts
         began = parts.database.about_now()
         for _ in parts.reconciler.round(parts.duty.done_at()):
-            if self._stopping.is_set() or not parts.duty.take():
+            if not self._keep():
                 return
         parts.duty.done(began)
+
+    def _keep(self) -> bool:
+        """Renew the leader lease when it is time; False when somebody else has it, or at the end."""
+        if self._stopping.is_set():
+            return False
+        now = self._monotonic()
+        if now < self._renew_at:
+            return True
+        self._renew_at = now + RENEW * LEASE
+        return self._parts.duty.take()

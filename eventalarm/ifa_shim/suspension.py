@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
+import queue
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import sqlalchemy as sa
@@ -30,6 +33,8 @@ LOG = log.getLogger(__name__)
 PROBES: Final = 10
 # Seconds after which every process knows that a subscription is back; then its consumer can read the list.
 SETTLE: Final = 1.0
+# Seconds for which probes are awaited before the leader lease is looked after.
+KEEP_EVERY: Final = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +74,11 @@ class Suspension:
         self._monotonic = monotonic
         self._probed: dict[str, float] = {}
 
-    def step(self) -> None:
-        """Suspend who is dead, probe who was, tell who is back.
+    def step(self, keep: Callable[[], bool] = lambda: True) -> None:
+        """Suspend who is dead, probe who was, tell who is back; stop when *keep* returns False.
+
+        *keep* is asked at least every :data:`KEEP_EVERY` seconds whether this process goes on, also while
+        consumers do not answer.
 
         :raises eventalarm.exceptions.Retryable: when the database failed.
         """
@@ -78,6 +86,8 @@ class Suspension:
         now = self._database.now()
         deaf = unheard.deaf(self._database, now - datetime.timedelta(seconds=self._patience.suspend_after))
         for one in snapshot.all:
+            if not keep():
+                return
             if one.changed_at is None:
                 # Made by an API of the release before: make it known to all listeners.
                 self._subscribers.store.touch(one.subscription_id)
@@ -87,15 +97,14 @@ class Suspension:
                 self._suspend(one)
             elif one.state is SubscriptionState.RETURNING and _settled(one, now):
                 self._welcome(one, now)
-        for one in self._due(snapshot):
-            self._probe(one)
-        if not self._renewed:
-            self._renew(snapshot)
-            self._renewed = True
+        if self._probe_all(self._due(snapshot), keep) and not self._renewed:
+            self._renewed = self._renew(snapshot, keep)
 
-    def _renew(self, snapshot: Snapshot) -> None:
+    def _renew(self, snapshot: Snapshot, keep: Callable[[], bool]) -> bool:
         """Encrypt with the newest key what an older one encrypted; once for each process is enough."""
         for one in snapshot.all:
+            if not keep():
+                return False
             try:
                 text = self._renew_secret(one.authentication) if one.authentication else None
             except InvalidOption as exc:
@@ -103,6 +112,7 @@ class Suspension:
                 continue
             if text is not None:
                 self._subscribers.store.renew(one, text)
+        return True
 
     def _expire(self, one: Subscription, now: datetime.datetime) -> bool:
         """End *one* if its user did not confirm it for too long."""
@@ -138,16 +148,39 @@ class Suspension:
         last = self._probed.get(one.subscription_id)
         return last + self._patience.probe_interval if last is not None else 0.0
 
-    def _probe(self, one: Subscription) -> None:
-        self._probed[one.subscription_id] = self._monotonic()
+    def _probe_all(self, due: Sequence[Subscription], keep: Callable[[], bool]) -> bool:
+        """Probe *due* at once, and turn those that answer; False when it was cut short.
+
+        Each probe has a thread of its own that touches no database, so that none makes the others wait.
+        """
+        answers: queue.SimpleQueue[tuple[Subscription, bool]] = queue.SimpleQueue()
+        for one in due:
+            self._probed[one.subscription_id] = self._monotonic()
+            asking = functools.partial(_answer, self._answers, one, answers)
+            threading.Thread(target=asking, name="ifa-probe", daemon=True).start()
+        waiting = len(due)
+        while waiting:
+            try:
+                one, answered = answers.get(timeout=KEEP_EVERY)
+            except queue.Empty:
+                answered = False
+            else:
+                waiting -= 1
+            if not keep():
+                return False
+            if answered:
+                with self._database.begin() as connection:
+                    self._turn(one, SubscriptionState.RETURNING, connection)
+        return True
+
+    def _answers(self, one: Subscription) -> bool:
         try:
             secret = self._open_secret(one.authentication) if one.authentication else None
             self._callbacks.test(one.callback_uri, secret)
         except (BadCallback, InvalidOption) as exc:
             LOG.debug("Subscription %s is still dead: %s", one.subscription_id, type(exc).__name__)
-            return
-        with self._database.begin() as connection:
-            self._turn(one, SubscriptionState.RETURNING, connection)
+            return False
+        return True
 
     def _welcome(self, one: Subscription, now: datetime.datetime) -> None:
         """Tell that the list has to be read, now that every process sends what happens from here on."""
@@ -170,3 +203,18 @@ class Suspension:
 
 def _settled(one: Subscription, now: datetime.datetime) -> bool:
     return one.changed_at is None or (now - one.changed_at).total_seconds() >= SETTLE
+
+
+def _answer(
+    answers: Callable[[Subscription], bool],
+    one: Subscription,
+    into: queue.SimpleQueue[tuple[Subscription, bool]],
+) -> None:
+    """Put the result of one probe *into* the queue, whatever it is."""
+    answered = False
+    try:
+        answered = answers(one)
+    except Exception:
+        LOG.exception("Unexpected error while testing the callback of subscription %s", one.subscription_id)
+    finally:
+        into.put((one, answered))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from cryptography import fernet
 from eventalarm.model import OK, UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
+from eventalarm.storage.subscriptions import SubscriptionState
 from tests.builders import event_body, rule
 from tests.functional.helpers import WebhookSink, wait_until
 from tests.functional.ifa_api import ADMIN
@@ -179,6 +181,46 @@ def test_a_consumer_that_takes_too_long_is_suspended_too(small: World) -> None:
     # The first attempt ends after 5 s, the last one after 20.
     wait_until(lambda: state_of(small, subscription) == "suspended" or small.step(), 12)
     release()
+
+
+def leader(world: World) -> tuple[str | None, int]:
+    """Return who leads, and how often the lease was renewed."""
+    with world.database.read() as connection:
+        row = connection.execute(sa.select(tables.duty.c.owner, tables.duty.c.renewals)).one()
+    return row.owner, row.renewals
+
+
+def test_the_leader_keeps_its_lease_while_it_probes_consumers_that_hang(
+    lite: storage.Database, webhook_sink: WebhookSink
+) -> None:
+    """Seen red: consumers were probed one after the other, without a look at the lease in between."""
+    world = World(lite, webhook_sink, callback_timeout=60.0)
+    paths = ("/a", "/b", "/c")
+    with listening(world.api.conf, lite) as world.listener:
+        subscriptions = [world.subscribe(path) for path in paths]
+        world.step()
+        store = world.listener.notifier._parts.subscribers.store
+        with lite.begin() as connection:
+            for one in subscriptions:
+                store.turn(one, SubscriptionState.ACTIVE, SubscriptionState.SUSPENDED, connection)
+        releases = [webhook_sink.hang(path) for path in paths]
+        earlier = {path: len(webhook_sink.at(path)) for path in paths}
+        round_ = threading.Thread(target=world.step)
+        round_.start()
+        for path in paths:
+            webhook_sink.wait(earlier[path] + 1, path)
+        _, before = leader(world)
+        wait_until(lambda: leader(world)[1] >= before + 2, what="the lease is renewed meanwhile")
+
+        webhook_sink.behave("/a", statuses=[204])
+        with lite.begin() as connection:
+            connection.execute(sa.update(tables.duty).values(owner="another"))
+        round_.join(20)
+        assert not round_.is_alive(), "who lost the lease goes on with its round"
+        assert [state_of(world, one) for one in subscriptions] == ["suspended"] * 3
+        assert leader(world)[0] == "another"
+        for release in releases:
+            release()
 
 
 def state_of(world: World, subscription: str) -> str:
