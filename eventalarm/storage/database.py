@@ -38,12 +38,15 @@ VALUE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueEr
 # A lock that was waited for in vain: PostgreSQL's state, MySQL's codes.
 LOCK_WAIT_ENDED = frozenset({"55P03", 1205, 3572})
 
-# Seconds of rest after which a kept connection is no longer trusted, but taken from the pool, which pings.
+# Seconds of rest after which a kept connection is no longer trusted: the server is asked.
 KEEP = 1.0
 
-# Seconds after which even a busy connection goes through the pool, whose ping asks for the server's role: for
-# so long may a server that became read-only be read from.
-KEEP_AT_MOST = 2.0
+# Seconds after which the server is asked on a busy connection, and for its role too: for so long may one that
+# became read-only be read from.
+KEEP_UNASKED = 2.0
+
+# Seconds after which a connection goes through the pool, which recycles those that are old.
+KEEP_AT_MOST = 60.0
 
 # Seconds for which our own clock carries on what the database's said.
 ASK_AGAIN = 60.0
@@ -83,32 +86,55 @@ def is_conflict(error: BaseException) -> bool:
 class _Kept:
     """A connection that stays with its thread between uses; it goes back to the pool when the thread ends.
 
-    ``era`` counts the lost connections of the engine before it was taken from the pool.
+    ``era`` counts the lost connections of the engine before the server was last asked.
     """
 
-    __slots__ = ("__weakref__", "connection", "era", "taken_at", "used_at")
+    __slots__ = ("__weakref__", "asked_at", "connection", "era", "taken_at", "used_at")
 
     def __init__(self, connection: sa.Connection, era: int) -> None:
         self.connection = connection
         self.era = era
-        self.taken_at = self.used_at = time.monotonic()
+        self.taken_at = self.asked_at = self.used_at = time.monotonic()
 
     def is_fresh(self, era: int) -> bool:
         """Return True if the connection can be used without asking the server."""
         if self.era != era or self.connection.closed or self.connection.info.get(READ_ONLY_FROM_THE_START):
             return False
         now = time.monotonic()
-        return now - self.used_at <= KEEP and now - self.taken_at <= KEEP_AT_MOST
+        return now - self.used_at <= KEEP and now - self.asked_at <= KEEP_UNASKED
+
+    def is_old(self) -> bool:
+        """Return True if it is the pool's turn to decide whether the connection is recycled."""
+        return time.monotonic() - self.taken_at > KEEP_AT_MOST
+
+    def serves(self, era: int) -> bool:
+        """Ask the server, as the pool does; False if it ended the session or serves us no longer."""
+        dialect = self.connection.dialect
+        try:
+            session = None if self.connection.invalidated else self.connection.connection.dbapi_connection
+            if session is None or not dialect.do_ping(session):
+                return False
+        except (dialect.loaded_dbapi.Error, sa.exc.SQLAlchemyError):
+            return False
+        self.era, self.asked_at = era, time.monotonic()
+        return True
 
     def close(self) -> None:
         """Return the connection to the pool, which closes it if it is broken."""
         with contextlib.suppress(db_exception.DBError, sa.exc.SQLAlchemyError):
             self.connection.close()
 
+    def end(self) -> None:
+        """Return a connection that may have rested for long; the pool would log that it cannot reset it."""
+        if not self.connection.closed:
+            if not self.serves(self.era):
+                with contextlib.suppress(db_exception.DBError, sa.exc.SQLAlchemyError):
+                    self.connection.invalidate()
+            self.close()
+
     def __del__(self) -> None:
         # The end of a thread drops its locals. SQLAlchemy's own clean-up waits for the garbage collector.
-        if not self.connection.closed:
-            self.close()
+        self.end()
 
 
 class Database:
@@ -173,8 +199,12 @@ class Database:
     @contextlib.contextmanager
     def _connection(self, role: str) -> Iterator[sa.Connection]:
         kept: _Kept | None = getattr(self._of_thread, role, None)
-        if kept is not None and not kept.is_fresh(self._lost):
-            kept.close()
+        if (
+            kept is not None
+            and not kept.is_fresh(self._lost)
+            and (kept.is_old() or kept.connection.closed or not kept.serves(self._lost))
+        ):
+            kept.end()
             kept = None
         if kept is None:
             connection = self.engine.connect()
@@ -230,7 +260,7 @@ class Database:
             kept: _Kept | None = getattr(self._of_thread, role, None)
             if kept is not None:
                 setattr(self._of_thread, role, None)
-                kept.close()
+                kept.end()
 
     def dispose(self) -> None:
         """Close every connection; no thread may be using one."""

@@ -26,6 +26,10 @@ class Relay:
         """Keep every connection open, and let nothing pass in either direction."""
         self._passing.clear()
 
+    def resume(self) -> None:
+        """Let pass what waited, and all that comes."""
+        self._passing.set()
+
     def _accept(self) -> None:
         while not self._closed:
             try:

@@ -80,7 +80,10 @@ def test_a_frozen_listener_stops_no_other(
 def test_a_link_that_lets_nothing_pass_keeps_no_locks(
     our_server_url: str, rabbit_url: str, spawn: Spawn, tmp_path: pathlib.Path
 ) -> None:
-    """The server hears nothing from a listener that still runs, and it nothing from the server."""
+    """The server hears nothing from a listener that still runs, and it nothing from the server.
+
+    When the link is back, that listener finds its session ended, and works again.
+    """
     url = sa.make_url(our_server_url)
     assert url.port is not None
     relay = Relay(url.port)
@@ -96,11 +99,18 @@ def test_a_link_that_lets_nothing_pass_keeps_no_locks(
             far.publish(make_event())
             wait_for_waiter(near)
             relay.stall()
-        near.start_listener()
+        other = near.start_listener()
         for _ in range(6):
             near.publish(make_event())
         near.wait_for_state(alarm, "alarm", IDLE + 20)
-        listener.kill()
+        other.kill()
+        relay.resume()
+        listener.wait_for_log("The database is back")
+        later = near.create_alarm(instance="vm-2")
+        near.publish(make_event("vm-2"))
+        near.wait_for_state(later, "alarm")
+        for one in (alarm, later):
+            assert [t["kind"] for t in near.transitions(one)] == ["raised"]
     finally:
         relay.close()
         near.close()
@@ -130,5 +140,30 @@ def test_a_locked_row_costs_one_alarm(
     cloud.wait_for_state(alarms[2], "ok")
     listener.wait_for_log(f"Alarm {alarms[2]} is no longer locked")
     for alarm in alarms:
+        assert [t["kind"] for t in cloud.transitions(alarm)] == ["raised", "cleared"]
+    cloud.close()
+
+
+def test_a_locked_row_costs_one_timer(
+    our_server_url: str, rabbit_url: str, spawn: Spawn, tmp_path: pathlib.Path
+) -> None:
+    """Two alarms whose timers are due in the same look; red when the first wait for a lock ends the look."""
+    cloud = Cloud(spawn, tmp_path, our_server_url, rabbit_url, eventalarm={"lock_timeout": 1.0})
+    rule = {"event_type": "*", "query": [{"field": "traits.state", "value": "error"}], "clear_after": 2.0}
+    timed = {"type": "notification", "ok_actions": ["log://"]}
+    alarms = sorted(
+        cloud.create_alarm(event_rule={**rule, "resource_id": f"vm-{n}"}, **timed) for n in range(4)
+    )
+    listener = cloud.start_listener()
+    cloud.publish(*(make_event(f"vm-{n}") for n in range(4)))
+    for alarm in alarms:
+        cloud.wait_for_state(alarm, "alarm")
+    with locked(cloud, alarms[1]):
+        for alarm in (alarms[0], *alarms[2:]):
+            cloud.wait_for_state(alarm, "ok")
+        listener.wait_for_log(f"Alarm {alarms[1]} is locked by another session")
+        assert [t["kind"] for t in cloud.transitions(alarms[1])] == ["raised"]
+    for alarm in alarms:
+        cloud.wait_for_state(alarm, "ok")
         assert [t["kind"] for t in cloud.transitions(alarm)] == ["raised", "cleared"]
     cloud.close()
