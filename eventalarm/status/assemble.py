@@ -68,7 +68,7 @@ class Checkup:
                 lambda: limits.look(self._conf, wishes.timeout, wishes.rabbitmqctl),
                 ("broker",),
             ),
-            Check("database", self._of_database(server.look_at_server), ("configuration",)),
+            Check("database", self._of_database(self._server), ("configuration",)),
             Check("schema", self._of_database(store.look_at_schema), ("database",)),
             Check("clocks", self._of_database(self._clocks), schema),
             Check("listeners", self._of_database(store.look_at_listeners), schema),
@@ -121,6 +121,9 @@ class Checkup:
             remedy = "correct or remove them: they have no effect"
             return Finding(Level.WARNING, f"read {files}; unknown options: {', '.join(unknown)}", remedy)
         return Finding(Level.OK, f"read {files}")
+
+    def _server(self, database: Database) -> Finding:
+        return server.look_at_server(database, self._conf[GROUP].max_event_size)
 
     def _clocks(self, database: Database) -> Finding:
         return server.look_at_clocks(database, self._conf[GROUP].definitions_overlap)

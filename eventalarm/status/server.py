@@ -10,23 +10,62 @@ import sqlalchemy as sa
 
 from eventalarm.status.outcome import Finding, Level
 from eventalarm.storage.database import Database
-from eventalarm.storage.server import SYNC_READS, Server, look
+from eventalarm.storage.server import SYNC_READS, Server, look, too_old
 from eventalarm.storage.signs import clock_offsets
 from eventalarm.storage.tables import alarm
 
 # Seconds by which the clock of a host may differ from the database's without a warning.
 TOLERATED: Final = 1.0
+# How many times the size of an event a statement may have that holds it, with all that is escaped.
+PACKETS: Final = 4
 UTC: Final = ("+00:00", "UTC")
 SYNCHRONISE: Final = "synchronise the clocks of all hosts, for example with chrony"
 
 
-def look_at_server(database: Database) -> Finding:
-    """Ask whether the server takes writes, and whether our sessions are set up as they must be."""
-    return judge(database.dialect, look(database))
+def look_at_server(database: Database, max_event_size: int) -> Finding:
+    """Ask whether the server is new enough and takes writes, and whether our sessions are as they must be."""
+    return judge(database.dialect, look(database), max_event_size)
 
 
-def judge(dialect: str, server: Server) -> Finding:
-    """Return what to say of *server*: the worst first."""
+def judge(dialect: str, server: Server, max_event_size: int = 0) -> Finding:
+    """Return what to say of *server*: the worst first.
+
+    :param max_event_size: bytes of the largest event that we write; a statement can take four times as many.
+    """
+    if (unfit := _unfit(dialect, server)) is not None:
+        return unfit
+    if server.cluster_size and not server.sync_wait & SYNC_READS:
+        return Finding(
+            Level.WARNING,
+            f"{dialect} is a node of a Galera cluster, and reads do not wait for the other nodes "
+            f"(wsrep_sync_wait = {server.sync_wait}): a new alarm can miss its first event",
+            "remove mysql_wsrep_sync_wait from [database], or set it to 1",
+        )
+    if server.max_packet and server.max_packet <= PACKETS * max_event_size:
+        return Finding(
+            Level.WARNING,
+            f"max_allowed_packet of {dialect} is {server.max_packet} bytes: it refuses statements that hold "
+            f"an event of [eventalarm] max_event_size ({max_event_size} bytes)",
+            f"set max_allowed_packet to more than {PACKETS * max_event_size}, or lower max_event_size",
+            {"max_allowed_packet": server.max_packet, "max_event_size": max_event_size},
+        )
+    if server.time_zone not in ("", *UTC):
+        return Finding(
+            Level.WARNING,
+            f"our sessions use the time zone {server.time_zone}: something on the way to {dialect} resets it",
+            "have the proxy keep the settings of sessions, or run the server with the time zone +00:00",
+        )
+    cluster = f", one of {server.cluster_size} nodes of a Galera cluster" if server.cluster_size else ""
+    pooled = ", through a pooler, whose sessions are limited in each transaction" if server.pooled else ""
+    return Finding(
+        Level.OK, f"{dialect} {server.version}".rstrip() + f" answers and takes writes{cluster}{pooled}"
+    )
+
+
+def _unfit(dialect: str, server: Server) -> Finding | None:
+    """Return why nothing works on *server*; None when it is new enough and takes writes."""
+    if old := too_old(dialect, server.version):
+        return Finding(Level.FAILED, old, "upgrade the database server")
     if server.standby:
         return Finding(
             Level.FAILED,
@@ -39,21 +78,7 @@ def judge(dialect: str, server: Server) -> Finding:
             f"{dialect} answers, but it is read-only: nothing can be written",
             "point [database] connection at the server that takes writes",
         )
-    if server.cluster_size and not server.sync_wait & SYNC_READS:
-        return Finding(
-            Level.WARNING,
-            f"{dialect} is a node of a Galera cluster, and reads do not wait for the other nodes "
-            f"(wsrep_sync_wait = {server.sync_wait}): a new alarm can miss its first event",
-            "remove mysql_wsrep_sync_wait from [database], or set it to 1",
-        )
-    if server.time_zone not in ("", *UTC):
-        return Finding(
-            Level.WARNING,
-            f"our sessions use the time zone {server.time_zone}: something on the way to {dialect} resets it",
-            "have the proxy keep the settings of sessions, or run the server with the time zone +00:00",
-        )
-    cluster = f", one of {server.cluster_size} nodes of a Galera cluster" if server.cluster_size else ""
-    return Finding(Level.OK, f"{dialect} answers and takes writes{cluster}")
+    return None
 
 
 def look_at_clocks(database: Database, overlap: float) -> Finding:

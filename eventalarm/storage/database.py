@@ -159,6 +159,11 @@ class Database:
         self._all: weakref.WeakSet[_Kept] = weakref.WeakSet()
         self.clock = clock.DatabaseClock()
 
+    @property
+    def pooled(self) -> bool:
+        """Whether a connection turned out to lead to a pooler, so that sessions are shared with others."""
+        return self._sessions is not None and self._sessions.pooled
+
     @contextlib.contextmanager
     def begin(self) -> Iterator[sa.Connection]:
         """Open a write transaction; commit at the end, roll back on any error."""

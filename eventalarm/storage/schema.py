@@ -13,6 +13,7 @@ from eventalarm.exceptions import SchemaError
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
 from eventalarm.storage.migrations import REVISIONS, VERSION_TABLE
+from eventalarm.storage.server import too_old, version_of
 
 # alarm.state_reason is the newest of Aodh's columns that we use; the release that brought it.
 OLDEST_AODH: Final = "Aodh 5.1 (Pike)"
@@ -23,6 +24,7 @@ Columns = Mapping[str, frozenset[str]]
 class SchemaState(enum.StrEnum):
     """What a look at the database found."""
 
+    SERVER_OLD = "the database server is too old"
     AODH_MISSING = "Aodh's schema is missing"
     AODH_OLD = "Aodh's schema is too old"
     MISSING = "missing"
@@ -33,7 +35,7 @@ class SchemaState(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SchemaStatus:
-    """What a look found: ``found`` and ``wanted`` are revisions, ``lacking`` names of Aodh's schema."""
+    """What a look found: ``found`` and ``wanted`` are revisions, ``lacking`` says what there is not."""
 
     state: SchemaState
     found: str
@@ -50,8 +52,10 @@ class SchemaStatus:
         """Say it to a person, with the command that mends it."""
         names = ", ".join(self.lacking)
         match self.state:
-            case SchemaState.AODH_MISSING:
-                return f"Aodh's schema is missing (no table {names}); run aodh-dbsync first"
+            case SchemaState.SERVER_OLD | SchemaState.AODH_MISSING:
+                aodh = f"Aodh's schema is missing (no table {names}); run aodh-dbsync first"
+                server = f"{names}; upgrade the database server"
+                return server if self.state is SchemaState.SERVER_OLD else aodh
             case SchemaState.AODH_OLD:
                 return (
                     f"Aodh's schema is too old (no column {names}); eventalarm needs the schema of "
@@ -105,15 +109,17 @@ def look(connection: sa.Connection) -> SchemaStatus:
     if VERSION_TABLE in names:
         version = sa.table(VERSION_TABLE, sa.column("version_num"))
         found = connection.execute(sa.select(version.c.version_num)).scalar() or ""
-    return judge(columns, found, REVISIONS)
+    return judge(columns, found, REVISIONS, too_old(connection.dialect.name, version_of(connection)))
 
 
-def judge(columns: Columns, found: str, known: Sequence[str]) -> SchemaStatus:
+def judge(columns: Columns, found: str, known: Sequence[str], server: str = "") -> SchemaStatus:
     """Decide what a database is that holds *columns* of Aodh's tables and revision *found* of ours.
 
-    *known* are the revisions of this release, the newest first.
+    *known* are the revisions of this release, the newest first; *server* says why the server is too old.
     """
     wanted = known[0]
+    if server:
+        return SchemaStatus(SchemaState.SERVER_OLD, found, wanted, (server,))
     needed: dict[str, Any] = dict(tables.aodh_metadata.tables)
     missing = tuple(name for name in needed if name not in columns)
     if missing:

@@ -24,6 +24,10 @@ LOCKING: Final = {
     },
     "mysql": {"lock": "SELECT get_lock(:name, :timeout)", "unlock": "SELECT release_lock(:name)"},
 }
+POOLED: Final = (
+    "[database] connection leads to a pooler (pgbouncer), behind which no lock outlives a transaction; run "
+    "eventalarm-dbsync with a [database] connection that names the PostgreSQL server itself"
+)
 # Seconds between two tries of PostgreSQL's lock.
 BETWEEN: Final = 0.2
 
@@ -38,6 +42,8 @@ def upgrade(database: Database, *, lock_timeout: float = 300.0) -> SchemaStatus:
     :raises Retryable: when the database failed, or the other upgrade took too long.
     """
     _require_upgradable(check(database))
+    if database.pooled:
+        raise SchemaError(POOLED)
     with database._sorting_errors(), _only_one(database.engine, lock_timeout) as connection:
         status = look(connection)
         if connection.dialect.name != "sqlite":

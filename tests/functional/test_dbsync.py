@@ -14,7 +14,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from eventalarm.exceptions import Retryable, SchemaError
-from eventalarm.storage import database, schema, tables
+from eventalarm.status.outcome import Level
+from eventalarm.status.server import look_at_server
+from eventalarm.storage import database, schema, server, tables
 from eventalarm.storage.migrations import REVISIONS, VERSION_TABLE
 from eventalarm.storage.schema import SchemaState
 from eventalarm.storage.upgrade import _only_one, alembic_config, upgrade
@@ -143,6 +145,17 @@ def test_mariadb_tables_keep_case_and_microseconds(aodh_mariadb_url: str) -> Non
     assert {tuple(row) for row in rows if row[0] != VERSION_TABLE} == {
         (name, "InnoDB", "utf8mb4_bin") for name in tables.metadata.tables
     }
+    opened.dispose()
+
+
+def test_real_servers_are_new_enough(aodh_server_url: str) -> None:
+    opened = database.connect(aodh_server_url)
+    found = look_at_server(opened, 1024 * 1024)
+    assert found.level is Level.OK, found
+    seen = server.look(opened)
+    assert seen.version
+    assert seen.version in found.message
+    assert (seen.max_packet > 0) == (opened.dialect == "mysql")
     opened.dispose()
 
 

@@ -19,10 +19,15 @@ from eventalarm.storage.server import Server
         (Server(cluster_size=3, sync_wait=7, time_zone="UTC"), Level.OK, "one of 3 nodes"),
         (Server(cluster_size=3, sync_wait=6), Level.WARNING, "wsrep_sync_wait = 6"),
         (Server(time_zone="SYSTEM"), Level.WARNING, "time zone SYSTEM"),
+        (Server(version="10.5.3-MariaDB"), Level.FAILED, "MariaDB 10.5.3-MariaDB is too old"),
+        (Server(version="10.11.6-MariaDB-0+deb12u1"), Level.OK, "mariadb 10.11.6"),
+        (Server(max_packet=4 * 1024), Level.WARNING, "max_allowed_packet of mariadb is 4096 bytes"),
+        (Server(max_packet=4 * 1024 + 1), Level.OK, "takes writes"),
+        (Server(pooled=True), Level.OK, "through a pooler"),
     ],
 )
 def test_the_server_is_judged_by_what_promises_rest_on(server: Server, level: Level, word: str) -> None:
-    found = judge("mariadb", server)
+    found = judge("mariadb", server, 1024)
     assert found.level is level
     assert word in found.message
     assert bool(found.remedy) == (level is not Level.OK)
