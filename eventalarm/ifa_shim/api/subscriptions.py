@@ -73,6 +73,8 @@ class FaultSubscriptions:
         if not caller.project_id:
             raise falcon.HTTPForbidden(description="a subscription belongs to a project: use its token")
         body = bodies.read(req, self._edge.document, "FmSubscriptionRequest", (bodies.JSON,))
+        if problem := unfit(body.get("filter") or {}, None if everywhere else caller.project_id):
+            raise falcon.HTTPUnprocessableEntity(description=problem)
         authentication = body.get("authentication")
         if problem := unfit(body.get("filter") or {}, None if everywhere else caller.project_id):
             raise falcon.HTTPUnprocessableEntity(description=problem)
