@@ -9,10 +9,13 @@ import pathlib
 import sys
 import tempfile
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from eventalarm import service
 from eventalarm.exceptions import EventAlarmError
+
+if TYPE_CHECKING:
+    from eventalarm.catalogue.install import Plan
 
 PROG: Final = "eventalarm-definitions"
 SAME, DIFFERS, CANNOT = 0, 1, 2
@@ -45,11 +48,6 @@ exit codes:
   1  check, diff: install would change the file
   2  could not: a file cannot be read or written, or Ceilometer refuses it
 """
-
-HEAD = """\
-Written by "eventalarm-definitions install". Of the definitions that fit an event Ceilometer takes the last.
-Add your own, or change any: what you change is yours and stays when this file is written anew. Put yours
-last where eventalarm has one for the same events."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -94,25 +92,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     # Ceilometer takes half a second to import, and --help needs none of it.
-    from eventalarm.catalogue import event_definitions, loader, merge  # noqa: PLC0415
+    from eventalarm.catalogue import install  # noqa: PLC0415
 
     path: pathlib.Path = args.file
-    present = event_definitions.read(path) if path.exists() else None
-    ours = [
-        (one.stem, definition)
-        for one in event_definitions.fragments(args.ours, args.only)
-        for definition in event_definitions.read(one)
-    ]
-    shipped = event_definitions.read(loader.shipped())
-    merged = merge.merge(present, shipped, ours, begin_with_shipped=args.shipped)
-    text = event_definitions.write(merged.definitions, HEAD)
-    with tempfile.TemporaryDirectory() as folder:
-        tried = pathlib.Path(folder, path.name)
-        tried.write_text(text, encoding="utf-8")
-        loader.verify(tried, merged.definitions)
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    planned = install.plan(path, args.ours, args.only, begin_with_shipped=args.shipped)
+    before, text = planned.before, planned.text
     if args.verb == "install":
-        return _install(path, before, text, merged.notes)
+        return _install(path, planned, install.HEAD)
     if args.verb == "diff":
         sys.stdout.writelines(
             difflib.unified_diff(
@@ -123,12 +109,12 @@ def _run(args: argparse.Namespace) -> int:
         print(f"{path} is up to date")
     else:
         print(f"{path} is not up to date: see '{PROG} diff', then run '{PROG} install'")
-    _tell(merged.notes)
+    _tell(planned.notes)
     return SAME if before == text else DIFFERS
 
 
-def _install(path: pathlib.Path, before: str, text: str, notes: Sequence[str]) -> int:
-    if before == text:
+def _install(path: pathlib.Path, planned: Plan, head: str) -> int:
+    if planned.before == planned.text:
         print(f"{path} is up to date")
         return SAME
     if not path.parent.is_dir():
@@ -137,12 +123,12 @@ def _install(path: pathlib.Path, before: str, text: str, notes: Sequence[str]) -
             "name its file with --file"
         )
     kept = path.with_name(f"{path.name}.orig")
-    if before and HEAD.partition(".")[0] not in before:
-        _write(kept, before, path)
+    if planned.before and head.partition(".")[0] not in planned.before:
+        _write(kept, planned.before, path)
         print(f"what stood in {path} is kept in {kept}")
-    _write(path, text, path)
+    _write(path, planned.text, path)
     print(f"wrote {path}: restart ceilometer-agent-notification")
-    _tell(notes)
+    _tell(planned.notes)
     return SAME
 
 

@@ -34,6 +34,9 @@ what it keeps
   DIR/aodh.sqlite           alarms, their history, webhooks still to be sent
   DIR/conf.d/*.conf         your own options for any part ([eventalarm], ...)
   DIR/event_pipeline.yaml   Ceilometer's pipeline, yours to edit
+  DIR/event_definitions.yaml
+                            Ceilometer's event definitions with eventalarm's
+                            merged at every start; what you change in it stays
   DIR/standalone.log        the log of all parts
   The bus lives as long as the process: it is emptied before a clean end, and
   what is on it is lost when the process is killed. It is one of our own,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
-import ceilometer.pipeline
 import oslo_messaging
 from ceilometer import keystone_client, messaging, notification, opts
 from oslo_config import cfg
@@ -15,10 +13,6 @@ from eventalarm.exceptions import InvalidOption
 from eventalarm.standalone.datadir import DataDir
 from eventalarm.standalone.intake import Notification
 from eventalarm.trace import Stage, Trace
-
-EVENT_DEFINITIONS: Final = str(
-    pathlib.Path(ceilometer.pipeline.__path__[0]) / "data" / "event_definitions.yaml"
-)
 
 
 class TracedPublisher:

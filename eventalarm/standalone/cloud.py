@@ -13,11 +13,12 @@ from aodh.api import app as aodh_api
 from oslo_config import cfg
 
 from eventalarm import app, bus, service
+from eventalarm.catalogue import install
 from eventalarm.http.hosts import KnownHosts
 from eventalarm.ifa_shim.api import application as ifa_api
 from eventalarm.ingest import application as ingest_api
 from eventalarm.standalone import address, datadir
-from eventalarm.standalone.agent import EVENT_DEFINITIONS, Agent
+from eventalarm.standalone.agent import Agent
 from eventalarm.standalone.datadir import DataDir
 from eventalarm.standalone.intake import PATH, Intake
 from eventalarm.standalone.web import WebServer, dispatch
@@ -64,7 +65,8 @@ class Standalone:
         """
         with contextlib.ExitStack() as undo:
             undo.callback(self._listening.close)
-            datadir.fill(self._data, PASTE, EVENT_DEFINITIONS)
+            datadir.fill(self._data, PASTE)
+            _define_events(self._data.event_definitions)
             conf = self._configuration()
             _create_tables(conf)
             listener = app.ListenerProcess(conf, trace=self._trace)
@@ -104,6 +106,15 @@ class Standalone:
             description="",
             epilog="",
         )
+
+
+def _define_events(path: pathlib.Path) -> None:
+    """Do to the file *path* what ``eventalarm-definitions install`` does to Ceilometer's."""
+    planned = install.plan(path)
+    if planned.before != planned.text:
+        path.write_text(planned.text, encoding="utf-8")
+    for note in planned.notes:
+        LOG.warning("%s: %s", path, note)
 
 
 def _create_tables(conf: cfg.ConfigOpts) -> None:

@@ -21,7 +21,7 @@ Sections = Mapping[str, Mapping[str, str]]
 PRIVATE: Final = 0o700
 LOCK: Final = "lock"
 # By these files a directory is known as one of ours; a user may have put some there before the first start.
-OURS: Final = frozenset({LOCK, "event_pipeline.yaml", "conf.d", "policy.yaml"})
+OURS: Final = frozenset({LOCK, "event_pipeline.yaml", "event_definitions.yaml", "conf.d", "policy.yaml"})
 HEADER: Final = "# Written at every start of eventalarm-standalone; your own options go into conf.d/*.conf.\n"
 
 EVENT_PIPELINE: Final = """\
@@ -64,6 +64,11 @@ class DataDir:
     def event_pipeline(self) -> pathlib.Path:
         """The user's ``event_pipeline.yaml``."""
         return self.path / "event_pipeline.yaml"
+
+    @property
+    def event_definitions(self) -> pathlib.Path:
+        """Ceilometer's ``event_definitions.yaml``, ours merged; what the user changes in it stays."""
+        return self.path / "event_definitions.yaml"
 
     @property
     def database(self) -> pathlib.Path:
@@ -146,17 +151,17 @@ def _hold(lock: Any, folder: pathlib.Path) -> None:
     lock.flush()
 
 
-def fill(data: DataDir, aodh_paste: str, event_definitions: str) -> None:
+def fill(data: DataDir, aodh_paste: str) -> None:
     """Write the configuration and the notifications to try; what belongs to the user is left alone.
 
-    *aodh_paste* and *event_definitions* are the files that Aodh and Ceilometer ship, named in full so that
-    none in ``/etc`` or the working directory is taken instead.
+    *aodh_paste* is the file that Aodh ships, named in full so that none in ``/etc`` or the working directory
+    is taken instead.
     """
     data.overrides.mkdir(exist_ok=True)
     if not data.event_pipeline.exists():
         data.event_pipeline.write_text(EVENT_PIPELINE)
     _write(data.aodh_conf, _aodh_sections(data, aodh_paste))
-    _write(data.ceilometer_conf, _ceilometer_sections(data, event_definitions))
+    _write(data.ceilometer_conf, _ceilometer_sections(data))
     for path, notification in ((data.fault, sample.fault()), (data.recovery, sample.recovery())):
         path.write_text(json.dumps(notification, indent=1) + "\n")
     with contextlib.closing(sqlite3.connect(data.database)) as database:
@@ -184,14 +189,14 @@ def _aodh_sections(data: DataDir, paste: str) -> Sections:
     }
 
 
-def _ceilometer_sections(data: DataDir, event_definitions: str) -> Sections:
+def _ceilometer_sections(data: DataDir) -> Sections:
     return {
         "DEFAULT": {
             "transport_url": inprocess.URL,
             "control_exchange": "ceilometer",
             "event_pipeline_cfg_file": str(data.event_pipeline),
         },
-        "event": {"definitions_cfg_file": event_definitions},
+        "event": {"definitions_cfg_file": str(data.event_definitions)},
         "notification": {"pipelines": "event"},
     }
 

@@ -179,6 +179,43 @@ def test_a_recording_from_a_broker_is_taken_as_it_is(
     assert generated == datetime.datetime.fromisoformat(inner["timestamp"])
 
 
+def test_the_event_definitions_of_eventalarm_apply(standalone: Standalone, webhook_sink: WebhookSink) -> None:
+    """Ceilometer's own know neither the owner nor the status of a port."""
+    port = str(uuid.uuid4())
+    rule = {
+        "event_type": "port.create.end",
+        "query": [
+            {"field": "traits.port_id", "op": "eq", "type": "string", "value": port},
+            {"field": "traits.status", "op": "eq", "type": "string", "value": "DOWN"},
+        ],
+    }
+    alarm = {"name": "port-down", "type": "event", "event_rule": rule}
+    standalone.client().alarm.create(alarm | {"alarm_actions": [webhook_sink.url("/port")]})
+    ports = [{"id": one, "project_id": hints.project(), "status": "DOWN"} for one in (port, "another")]
+    made = {"event_type": "port.create.end", "publisher_id": "network.net1", "payload": {"ports": ports}}
+
+    assert standalone.post(made, "neutron")[0] == 202
+
+    (hook,) = webhook_sink.wait(1, "/port")
+    assert ["project_id", 1, hints.project()] in hook.json["reason_data"]["event"]["traits"]
+
+
+def test_changed_event_definitions_stay(tmp_path: pathlib.Path, webhook_sink: WebhookSink) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    own = {"event_type": "own.fault", "traits": {"project_id": {"fields": "payload.owner"}}}
+    (data / "event_definitions.yaml").write_text(json.dumps([own]))
+    with running(data, tmp_path / "log") as one:
+        rule = {"event_type": "own.fault", "query": []}
+        alarm = {"name": "own", "type": "event", "event_rule": rule}
+        one.client().alarm.create(alarm | {"alarm_actions": [webhook_sink.url("/own")]})
+        one.post(
+            {"event_type": "own.fault", "publisher_id": "x", "payload": {"owner": hints.project()}}, "nova"
+        )
+        webhook_sink.wait(1, "/own")
+    assert "port.create" in (data / "event_definitions.yaml").read_text()
+
+
 def test_another_project_sees_neither_alarm_nor_fault(
     standalone: Standalone, webhook_sink: WebhookSink
 ) -> None:
