@@ -41,6 +41,16 @@ def _load(path: str, read: Callable[[str], Any] = json.loads) -> Any:
         raise exceptions.CommandError(f"{path}: {exc}") from exc
 
 
+def _refuse_resource_id(document: Any, where: str) -> None:
+    """Refuse what Aodh's API refuses, and what the evaluation would pass over."""
+    if isinstance(document, dict) and "resource_id" in document:
+        raise exceptions.CommandError(
+            f"resource_id: {where} has no such attribute, and Aodh refuses it; write the condition "
+            '{"field": "traits.resource_id", "value": "ID"} into query, or resource_id into a '
+            "notification_rule"
+        )
+
+
 def _shown(alarm: dict[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     rows = [(name, alarm.get(name)) for name in SHOWN]
     rows += [(name, "\n".join(alarm.get(name) or [])) for name in ACTIONS]
@@ -184,7 +194,10 @@ class TestRule(command.Command):
             # An alarm as aodhclient prints or takes it, whole.
             for name in TYPES:
                 if isinstance(rule, dict) and f"{name}_rule" in rule:
+                    _refuse_resource_id(rule, "an alarm")
                     kind, rule = name, rule[f"{name}_rule"]
+            if kind == decide.EVENT_TYPE:
+                _refuse_resource_id(rule, "an event_rule")
         body = rule if isinstance(rule, dict) else {}
         definition = AlarmDefinition(parsed_args.alarm or "", "", kind, NEVER, body, ok_actions)
         return _Case(definition, decide.clears(decide.WITH_OK_ACTIONS, definition))

@@ -98,6 +98,42 @@ def test_bad_rules_are_refused_with_field_and_remedy(cloud: Cloud) -> None:
     assert client.alarm.list() == []
 
 
+def test_what_aodh_decides_before_it_asks_us(cloud: Cloud) -> None:
+    """The attribute of the blueprint's sample, and an action of an event alarm that Tacker never takes."""
+    client = cloud.client()
+    own = {"event_type": "compute.instance.update", "query": []}
+    event = {"name": "e", "type": "event", "event_rule": own}
+    for body in (
+        event | {"resource_id": "vm-1"},
+        event | {"event_rule": own | {"resource_id": "vm-1"}},
+        alarm_of(RULE, resource_id="vm-1"),
+    ):
+        with pytest.raises(
+            exceptions.ClientException, match=r"Unknown attribute for argument .*: resource_id"
+        ):
+            client.alarm.create(body)
+    bad = ["tacker+http://127.0.0.1/servers/{server_id}/notify"]
+    with pytest.raises(exceptions.ClientException, match=r"alarm_actions: .* it needs fault_id"):
+        client.alarm.create(alarm_of(RULE) | {"alarm_actions": bad})
+    assert client.alarm.create(event | {"alarm_actions": bad})["alarm_actions"] == bad
+
+
+@pytest.mark.parametrize("place", ["alarm", "rule"])
+def test_a_dry_run_refuses_what_aodh_refuses(tmp_path: pathlib.Path, place: str) -> None:
+    own = {"event_type": "compute.instance.update", "query": []}
+    within = {"resource_id": "vm-1"}
+    body = {"event_rule": own} | within if place == "alarm" else {"event_rule": own | within}
+    alarm, event = tmp_path / "alarm.json", tmp_path / "event.json"
+    alarm.write_text(json.dumps(body))
+    event.write_text(json.dumps(make_event(instance_id="vm-2")))
+    command = [console_script("openstack"), "eventalarm", "rule", "test", "--rule", str(alarm)]
+    done = subprocess.run(
+        [*command, "--event", str(event)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "traits.resource_id" in done.stderr
+
+
 def test_a_whole_life(cloud: Cloud, spawn: Spawn, tmp_path: pathlib.Path) -> None:
     """Red without the no-op evaluator, without a clear half, without group_by as the managed object."""
     client = cloud.client()
