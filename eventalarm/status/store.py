@@ -8,6 +8,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from eventalarm import tacker_action
 from eventalarm.model import DeliveryState
 from eventalarm.status.outcome import Finding, Level
 from eventalarm.storage import schema
@@ -16,6 +17,8 @@ from eventalarm.storage.signs import living, outbox_figures
 from eventalarm.storage.tables import alarm, delivery
 
 DAY: Final = datetime.timedelta(days=1)
+ACTIONS: Final = (alarm.c.alarm_actions, alarm.c.ok_actions, alarm.c.insufficient_data_actions)
+MOST_LOOKED_AT: Final = 1000
 RUN_LISTENER: Final = "start eventalarm-listener, or look into its log"
 
 
@@ -49,7 +52,27 @@ def look_at_alarms(database: Database) -> Finding:
     if not counts:
         return Finding(Level.OK, "no enabled event alarm: nothing can fire yet", figures={"event": 0})
     told = " and ".join(f"{number} enabled {kind} alarms" for kind, number in sorted(counts.items()))
+    problem = _refused_by_tacker(database)
+    if problem:
+        return Finding(Level.WARNING, f"{told}; {problem}", "correct the action of the alarm", counts)
     return Finding(Level.OK, told, figures=counts)
+
+
+def _refused_by_tacker(database: Database) -> str:
+    """Name an event alarm whose action Tacker never takes: of these Aodh's API does not ask us."""
+    texts = [sa.func.lower(sa.type_coerce(column, sa.Text)) for column in ACTIONS]
+    query = sa.select(alarm.c.alarm_id, *ACTIONS).where(
+        alarm.c.enabled,
+        alarm.c.type == "event",
+        sa.or_(*(text.like("%tacker+http%") for text in texts)),
+    )
+    with database.read() as connection:
+        rows = connection.execute(query.order_by(alarm.c.alarm_id).limit(MOST_LOOKED_AT)).all()
+    for alarm_id, *lists in rows:
+        for action in (str(one) for actions in lists for one in actions or ()):
+            if problem := tacker_action.problem(action):
+                return f"alarm {alarm_id} has an action that Tacker refuses: {problem}"
+    return ""
 
 
 def look_at_outbox(database: Database, warn_after: float, fail_after: float) -> Finding:

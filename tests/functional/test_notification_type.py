@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from aodhclient import exceptions
 
+from eventalarm.status.outcome import Level
+from eventalarm.status.store import look_at_alarms
 from tests.engine_harness import EngineHarness, occurrences, transitions
 from tests.functional.cloud import PROJECT, USER, Cloud, Spawn, make_event
 from tests.functional.helpers import console_script
@@ -115,7 +117,12 @@ def test_what_aodh_decides_before_it_asks_us(cloud: Cloud) -> None:
     bad = ["tacker+http://127.0.0.1/servers/{server_id}/notify"]
     with pytest.raises(exceptions.ClientException, match=r"alarm_actions: .* it needs fault_id"):
         client.alarm.create(alarm_of(RULE) | {"alarm_actions": bad})
-    assert client.alarm.create(event | {"alarm_actions": bad})["alarm_actions"] == bad
+    assert look_at_alarms(cloud.database).level is Level.OK
+    made = client.alarm.create(event | {"alarm_actions": bad})
+    assert made["alarm_actions"] == bad
+    found = look_at_alarms(cloud.database)
+    assert found.level is Level.WARNING
+    assert f"alarm {made['alarm_id']} has an action that Tacker refuses: it needs fault_id" in found.message
 
 
 @pytest.mark.parametrize("place", ["alarm", "rule"])
