@@ -3,6 +3,7 @@
 import contextlib
 import math
 import socket
+import statistics
 import threading
 import time
 
@@ -22,7 +23,10 @@ from tests.unit.delivery.parts import make_delivery
 
 HUNG = 1500
 DEAD_NAMES = 150
-CALLS = 100
+# Calls of a phase; phases alone and beside the hostile tenant alternate, so that what else the machine does
+# meets both. After the first number of rounds more are made, up to the second, while the bound is exceeded.
+CALLS, ROUNDS = 50, (6, 24)
+ALLOWED = 1.5
 
 
 class Measured:
@@ -83,28 +87,47 @@ def p99(seconds):
     return sorted(seconds)[math.ceil(0.99 * len(seconds)) - 1]
 
 
-def test_a_healthy_tenant_beside_a_hostile_one(measured, record_property):
-    alone = measured("alone")
-    first_alone, calls_alone = alone.call(), [alone.call() for _ in range(CALLS)]
-    alone.worker.stop(1.0)
-    beside = measured("beside")
+def ratio(alone, beside):
+    return p99(beside) / p99(alone)
+
+
+def test_a_healthy_tenant_beside_a_hostile_one(measured, record_property, figure):
+    """Red when a project may take all calls: the first call beside the hostile tenant waits for seconds."""
+    alone, beside, first_alone, first_beside = [], [], [], []
     with socket.create_server(("0.0.0.0", 0), backlog=4096) as hung:
         port = hung.getsockname()[1]
         actions = [f"http://127.1.{n // 250}.{n % 250 + 1}:{port}/" for n in range(HUNG)]
         actions += [f"http://dead{n}.example/" for n in range(DEAD_NAMES)]
-        hostile = [make_delivery(action, project_id="hostile") for action in actions]
-        send(beside.worker, beside.database, hostile)
-        wait_until(lambda: len(beside.worker._calls) >= 150)
-        first, calls = beside.call(), [beside.call() for _ in range(CALLS)]
-        wait_until(lambda: beside.attempts() == [("delivered", 1)] * (CALLS + 1))
-        beside.worker.stop(0.0)
+        for number in range(ROUNDS[1]):
+            if number >= ROUNDS[0] and ratio(alone, beside) <= ALLOWED:
+                break
+            first, calls = phase(measured(f"alone-{number}"))
+            first_alone.append(first)
+            alone += calls
+            first, calls = phase(measured(f"beside-{number}"), actions)
+            first_beside.append(first)
+            beside += calls
     figures = {
-        "first call alone, ms": 1000 * first_alone,
-        "first call beside, ms": 1000 * first,
-        "p99 alone, ms": 1000 * p99(calls_alone),
-        "p99 beside, ms": 1000 * p99(calls),
-        "p99 beside / alone": p99(calls) / p99(calls_alone),
+        "rounds": len(first_alone),
+        "median first call alone, ms": 1000 * statistics.median(first_alone),
+        "median first call beside, ms": 1000 * statistics.median(first_beside),
+        "p99 alone, ms": 1000 * p99(alone),
+        "p99 beside, ms": 1000 * p99(beside),
+        "p99 beside / alone": ratio(alone, beside),
     }
     for name, value in figures.items():
         record_property(name, round(value, 2))
-    print(f"\n{HUNG} hung destinations and {DEAD_NAMES} dead names of another project:", figures)
+        figure(f"beside {HUNG} hung destinations and {DEAD_NAMES} dead names: {name}: {value:.2f}")
+    assert ratio(alone, beside) <= ALLOWED
+
+
+def phase(tenant, hostile=()):
+    """Return the seconds of the first call of the healthy tenant, and of all others."""
+    if hostile:
+        owed = [make_delivery(action, project_id="hostile") for action in hostile]
+        send(tenant.worker, tenant.database, owed)
+        wait_until(lambda: len(tenant.worker._calls) >= 150)
+    first, calls = tenant.call(), [tenant.call() for _ in range(CALLS)]
+    wait_until(lambda: tenant.attempts() == [("delivered", 1)] * (CALLS + 1))
+    tenant.worker.stop(0.0)
+    return first, calls
