@@ -13,6 +13,7 @@ import aiohttp
 import yarl
 
 from eventalarm.delivery import action, retry
+from eventalarm.delivery.bounded import BoundedConnector
 from eventalarm.delivery.fence import FENCED, Fence
 from eventalarm.delivery.names import Names
 from eventalarm.delivery.options import DeliveryOptions
@@ -160,7 +161,8 @@ class HttpSender:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(
+            connector = BoundedConnector(
+                self._options.max_response_size,
                 limit=0,
                 keepalive_timeout=KEEPALIVE,
                 resolver=self._names,

@@ -92,7 +92,7 @@ def ratio(alone, beside):
 
 
 def test_a_healthy_tenant_beside_a_hostile_one(measured, record_property, figure):
-    """Red when a project may take all calls: the first call beside the hostile tenant waits for seconds."""
+    """Red when calls are not shared between projects: the first one beside the others waits half a minute."""
     alone, beside, first_alone, first_beside = [], [], [], []
     with socket.create_server(("0.0.0.0", 0), backlog=4096) as hung:
         port = hung.getsockname()[1]

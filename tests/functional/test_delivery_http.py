@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+from eventalarm.delivery import retry
 from eventalarm.delivery.http import HttpSender
 from eventalarm.delivery.options import DeliveryOptions, TlsOptions
 from eventalarm.exceptions import DeliveryError, InvalidOption
@@ -269,6 +270,62 @@ def test_an_endless_body_is_read_up_to_the_limit():
     assert sum(sent) < 20_000_000
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+INTERIM = b"HTTP/1.1 102 Processing\r\n\r\n"
+# What a hostile consumer sends first and then again and again, and what becomes of the attempt.
+FLOODS = {
+    "interim answers": (b"", INTERIM * 2000, "disconnected"),
+    "an extension of a chunk": (CHUNKED + b"1;", b"x" * 65536, 200),
+    "trailers": (CHUNKED + b"0\r\n", b"X: y\r\n" * 10_000, "protocol"),
+    "tiny chunks": (CHUNKED, b"1\r\nx\r\n" * 10_000, 200),
+    "a header": (b"HTTP/1.1 200 OK\r\nX: ", b"x" * 65536, "protocol"),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 10_000, "protocol"),
+    "a status line": (b"", b"H" * 65536, "protocol"),
+    "more answers than requests": (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" * 1000, 200),
+    "another protocol": (
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        b"x" * 65536,
+        "http_1xx",
+    ),
+}
+
+
+@pytest.mark.parametrize(("first", "then", "outcome"), FLOODS.values(), ids=FLOODS)
+def test_a_flood_ends_with_its_connection_whatever_it_is_made_of(first, then, outcome):
+    """Red for interim answers and chunk extensions when only the body counts: read until the timeout."""
+    sent = []
+
+    def flood(connection, ending):
+        connection.recv(65536)
+        connection.sendall(first)
+        while not ending.is_set():
+            connection.sendall(then)
+            sent.append(len(then))
+
+    options = DeliveryOptions(total_timeout=20.0)
+    with talker(flood) as port:
+        found = attempt(f"http://127.0.0.1:{port}/", options)
+    assert getattr(found, "reason", found) == outcome
+    assert sum(sent) < 20_000_000
+
+
+def test_what_is_counted_of_one_answer_is_not_counted_of_the_next(webhook_sink):
+    """On one connection that is kept: each answer alone is within the bound, all of them are not."""
+    webhook_sink.behave("/", body=b"x" * 60_000)
+
+    async def run():
+        sender = HttpSender(DeliveryOptions())
+        used = set()
+        for _ in range(10):
+            await sender.send(make_delivery(webhook_sink.url("/")))
+            (kept,) = sender._session.connector._conns.values()
+            used.update(protocol for protocol, *_ in kept)
+        await sender.close()
+        return len(used)
+
+    assert asyncio.run(run()) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -399,6 +456,26 @@ def test_a_bundle_may_be_a_folder(authority, tmp_path):
         shutil.copy(authority.bundle, tmp_path / "authority.pem")
         subprocess.run(["openssl", "rehash", str(tmp_path)], check=True, timeout=60)
         assert attempt(url, tls(ca_bundle=str(tmp_path))) == 200
+
+
+def test_a_handshake_that_never_ends():
+    def drip(connection, ending):
+        # A record of a handshake, of 16 KiB, of which one byte comes at a time.
+        connection.sendall(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03")
+        while not ending.wait(0.05):
+            connection.sendall(b"x")
+
+    options = DeliveryOptions(connect_timeout=0.4, total_timeout=20.0)
+    with talker(drip) as port:
+        assert attempt(f"https://127.0.0.1:{port}/", options).reason == "connect_timeout"
+
+
+@pytest.mark.parametrize("value", ["1e999", "NaN", "-5", "0x10", "9" * 4000, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_no_retry_after_puts_a_retry_off_for_longer_than_the_option(webhook_sink, value):
+    webhook_sink.behave("/", statuses=[503], headers={"Retry-After": value})
+    error = attempt(webhook_sink.url("/"))
+    result = retry.failed(make_delivery(webhook_sink.url("/")), error, QUICK, lambda low, high: high)
+    assert 0 < result.retry_in <= QUICK.retry_after_max
 
 
 def test_plain_text_on_an_https_port(webhook_sink):
