@@ -240,6 +240,7 @@ class Dispatcher:
             orphans=orphans,
             ended=await self._ended(owner) if orphans else {},
             overlooked=now >= self._next_sweep,
+            longest_wait=retry.longest_wait(self._options),
             avoid=self._overflow.places(),
             avoid_projects=self._overflow.projects(),
             max_bytes=self._lanes.held.free_bytes(),

@@ -77,6 +77,11 @@ def backoff(attempts: int, initial: float, longest: float, uniform: Uniform) -> 
     return uniform(0.0, min(longest, initial * 2.0 ** min(attempts - 1, MOST_DOUBLINGS)))
 
 
+def longest_wait(options: DeliveryOptions) -> datetime.timedelta:
+    """Return what no wait for another attempt exceeds, with a second to spare."""
+    return datetime.timedelta(seconds=max(options.retry_max, options.retry_after_max, BUSY_PAUSE) + 1.0)
+
+
 def retry_after(value: str | None, date: str | None, now: datetime.datetime) -> float | None:
     """Return the seconds that a ``Retry-After`` header asks for, None when it is absent or unreadable.
 

@@ -32,6 +32,8 @@ PENDING: Final = DeliveryState.PENDING.value
 LEASED: Final = DeliveryState.LEASED.value
 MOMENT: Final = delivery.c.next_attempt_at.type
 NOW: Final[Any] = sa.bindparam("now", type_=MOMENT)
+# No retry is due later than this, unless the database's clock has been set back since it was put off.
+LATEST: Final[Any] = sa.bindparam("latest", type_=MOMENT)
 COLUMNS: Final = (delivery.c.seq, delivery.c.project_id, delivery.c.size)
 
 # A project, and how those of its actions begin that go to a certain destination.
@@ -88,9 +90,10 @@ def is_orphaned() -> sa.ColumnElement[bool]:
 
 
 def is_overlooked() -> sa.ColumnElement[bool]:
-    """Return what is true of waiting deliveries, unless a later one of their order key is in living hands.
+    """Return what is true of deliveries that wait, or are due after LATEST.
 
-    Such a one was failed, and retried meanwhile.
+    Not of those with a later one of their order key in living hands: such a one was failed, and retried
+    meanwhile.
     """
     later = delivery.alias("later")
     overtaken = with_same_key(
@@ -99,7 +102,7 @@ def is_overlooked() -> sa.ColumnElement[bool]:
         later.c.seq > delivery.c.seq,
         sa.exists().where(worker.c.worker_id == later.c.owner),
     )
-    return sa.and_(is_waiting(), ~overtaken)
+    return sa.and_(delivery.c.state == PENDING, delivery.c.next_attempt_at > LATEST, ~overtaken)
 
 
 def is_head() -> sa.ColumnElement[bool]:
@@ -123,7 +126,7 @@ def read(
     now: datetime.datetime,
     limit: int,
     *,
-    overlooked: bool,
+    latest: datetime.datetime | None,
     orphans: bool,
     avoid: Collection[Place],
     avoid_projects: Collection[str],
@@ -132,15 +135,15 @@ def read(
     """Return what may be leased now, in the order of each project, and the last project looked at.
 
     All but what *avoid* and *avoid_projects* name. Projects behind *after*, if one is named, come first.
-    *limit* of one project are enough.
+    *limit* of one project are enough. With *latest* also those that are overlooked.
     """
     found: list[Candidate] = []
     if orphans:
         query = sa.select(*COLUMNS).where(is_orphaned(), is_head()).order_by(delivery.c.seq).limit(ORPHANS)
         found += _candidates(connection.execute(query))
-    if overlooked:
+    if latest is not None:
         query = sa.select(*COLUMNS).where(is_overlooked(), is_head()).order_by(delivery.c.seq).limit(limit)
-        found += _candidates(connection.execute(query))
+        found += _candidates(connection.execute(query, {"latest": latest}))
     names = _pending_projects(connection, after)
     chosen = [name for name in names if name not in avoid_projects]
     last = names[-1] if names else None

@@ -30,6 +30,7 @@ from eventalarm.storage.tables import delivery, worker
 from eventalarm.storage.text import clean
 
 NO_BOUND: Final = sys.maxsize
+A_YEAR: Final = datetime.timedelta(days=365)
 NOTHING_ASKED: Final[Mapping[str, Any]] = MappingProxyType({})
 # One statement names this many rows at most: psycopg 3 takes 65,535 values, SQLite 32,766.
 CHUNK: Final = 5000
@@ -139,6 +140,7 @@ class Outbox:
         orphans: bool = True,
         ended: Mapping[str, int] = NOTHING_ASKED,
         overlooked: bool = False,
+        longest_wait: datetime.timedelta = A_YEAR,
         avoid: Collection[claims.Place] = (),
         avoid_projects: Collection[str] = (),
         max_bytes: int = NO_BOUND,
@@ -148,15 +150,17 @@ class Outbox:
         They are about *max_bytes* together at most, but one in any case. With *orphans* also those that dead
         processes held; *ended* are the workers that died meanwhile, with the number of renewals at which they
         stood still. With *overlooked* also those whose predecessor ended without anybody asking for its
-        successors, which costs a look at everything that waits. What *avoid* and *avoid_projects* name is
-        left alone. A worker without a row gets nothing.
+        successors, and those due later than *longest_wait* from now, by a clock that was set back since; this
+        costs a look at everything that waits. What *avoid* and *avoid_projects* name is left alone. A worker
+        without a row gets nothing.
         """
         if limit < 1:
             return []
         now = self._database.now()
+        latest = now + longest_wait if overlooked else None
         if orphans:
             self._end(ended)
-        which: JSONDict = {"orphans": orphans, "overlooked": overlooked}
+        which: JSONDict = {"orphans": orphans, "latest": latest}
         which |= {"avoid": avoid, "avoid_projects": avoid_projects}
         # Mostly there are none, and then nothing is locked: a look over a long backlog disturbs nobody.
         with self._database.read() as connection:
@@ -166,7 +170,8 @@ class Outbox:
         allowed += [claims.is_overlooked()] if overlooked else []
         picked = claims.pick(found, limit, max_bytes)
         still = sa.select(delivery.c.seq).where(sa.or_(*allowed), claims.is_head())
-        return self._lease(worker_id, still, picked, {"now": now})
+        asked = {"now": now} if latest is None else {"now": now, "latest": latest}
+        return self._lease(worker_id, still, picked, asked)
 
     def claim_next(
         self, worker_id: str, order_keys: Collection[str], max_bytes: int = NO_BOUND

@@ -26,7 +26,9 @@ from tests.functional.services import SteppedMariaDB, faked_python
 from tests.functional.test_delivery_dispatcher import enqueue
 from tests.unit.delivery.parts import make_delivery
 
-QUICK = DeliveryOptions(lease=2.0, poll_interval=0.1, total_timeout=60.0, retry_initial=0.1, retry_max=0.5)
+QUICK = DeliveryOptions(
+    retry_after_max=3.0, lease=2.0, poll_interval=0.1, total_timeout=60.0, retry_initial=0.1, retry_max=0.5
+)
 MANY = 20
 HOUR = 3600.0
 ID = "X-Eventalarm-Delivery-Id"
@@ -143,6 +145,35 @@ def test_after_a_step_back_the_dead_are_inherited_within_the_lease(
     stepped_mariadb.step(-HOUR)
     start()
     webhook_sink.wait(1, timeout=10.0)
+
+
+def test_a_retry_is_not_put_off_by_a_step_back(
+    stepped: Database,
+    stepped_mariadb: SteppedMariaDB,
+    start: Callable[[], Dispatcher],
+    webhook_sink: WebhookSink,
+    figure: Callable[[str], None],
+) -> None:
+    """Seen red: the retry was an hour away."""
+    stepped_mariadb.step(HOUR)
+    webhook_sink.behave("/", statuses=[503, 200], headers={"Retry-After": "3"})
+    worker = start()
+    owner = worker.owner
+    assert owner is not None
+    worker.submit(owner, enqueue(stepped, [make_delivery(webhook_sink.url("/"))], owner))
+    waits = sa.select(tables.delivery.c.seq).where(
+        tables.delivery.c.state == "pending", tables.delivery.c.attempts == 1
+    )
+
+    def put_off() -> bool:
+        with stepped.read() as connection:
+            return bool(connection.execute(waits).first())
+
+    wait_until(put_off)
+    stepped_mariadb.step(0.0)
+    at = time.monotonic()
+    webhook_sink.wait(2, "/", timeout=20.0)
+    figure(f"database clock stepped back by an hour: the retry came {time.monotonic() - at:.1f} s later")
 
 
 @pytest.mark.parametrize("seconds", [HOUR, -HOUR], ids=["forwards", "back"])
