@@ -85,7 +85,7 @@ def test_two_objects_that_recover_at_once_on_two_nodes_clear_their_alarm(
 def test_the_health_check_judges_how_reads_wait(our_galera_urls: tuple[str, str]) -> None:
     for setting, level in ((None, Level.OK), (0, Level.WARNING), (7, Level.OK)):
         opened = connect(our_galera_urls[1], mysql_wsrep_sync_wait=setting)
-        found = look_at_server(opened)
+        found = look_at_server(opened, 1024 * 1024)
         opened.dispose()
         assert found.level is level, found.message
 
