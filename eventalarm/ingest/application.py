@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import pathlib
 import threading
 import time
@@ -28,7 +27,6 @@ from eventalarm.ingest.dryrun import DryRunOptions, RuleTest
 from eventalarm.ingest.events import Events
 from eventalarm.ingest.gateway import Gateway, sender
 from eventalarm.ingest.reading import Bounds, EventReader
-from eventalarm.model import UTC
 from eventalarm.publisher.contact import Contact
 from eventalarm.storage.database import Database
 
@@ -108,7 +106,7 @@ def build(conf: Any, transport: Any, database: Callable[[], Database]) -> falcon
     events = Events(guard, reader, gateway, max_body=own.max_body_size, retry_after=own.retry_after)
     add_route(app, policies.EVENTS_PATH, events)
     options = _dry_run_options(group, own)
-    test = RuleTest(guard, shapes, reader, database=database, options=options, now=_now)
+    test = RuleTest(guard, shapes, reader, database=database, options=options)
     add_route(app, policies.TEST_PATH, test)
     add_route(app, DOCUMENT, DocumentResource(ApiDocument(document)))
     return app
@@ -124,7 +122,3 @@ def _dry_run_options(group: Any, own: Any) -> DryRunOptions:
         event=event_limits(group),
         max_body=own.max_body_size,
     )
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(UTC)

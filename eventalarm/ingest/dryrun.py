@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -15,15 +16,17 @@ from eventalarm.evaluator.explain import Explanation, explain
 from eventalarm.evaluator.limits import RuleLimits
 from eventalarm.evaluator.query import Verdict
 from eventalarm.evaluator.rule import parse
-from eventalarm.exceptions import InvalidEvent, InvalidRule
+from eventalarm.exceptions import EventAlarmError, InvalidEvent, InvalidRule
 from eventalarm.ifa_shim.api.callers import Caller, Guard, caller_of
 from eventalarm.ingest import policies
 from eventalarm.ingest.faults import BadBody, Fault, Shapes, pointer
 from eventalarm.ingest.reading import A_TIME, EventReader, read_json
-from eventalarm.model import Alarm, AlarmDefinition, Event, EventLimits, JSONDict, parse_time
+from eventalarm.model import UTC, Alarm, AlarmDefinition, Event, EventLimits, JSONDict, parse_time
 from eventalarm.owner import Owners
 from eventalarm.storage.alarms import NEVER, read_alarm
 from eventalarm.storage.database import Database
+
+LOG = logging.getLogger(__name__)
 
 TYPES = (decide.NOTIFICATION_TYPE, decide.EVENT_TYPE)
 WORDS = {Verdict.MATCH: "raises", Verdict.RECOVERED: "clears", Verdict.NOTHING: "nothing"}
@@ -43,7 +46,7 @@ class DryRunOptions:
 
 
 class RuleTest:
-    """The resource. *database* opens Aodh's database; it is called only when an alarm is asked about."""
+    """The resource. *database* opens Aodh's database: for an alarm, or a rule that depends on the time."""
 
     def __init__(
         self,
@@ -53,7 +56,6 @@ class RuleTest:
         *,
         database: Callable[[], Database],
         options: DryRunOptions,
-        now: Callable[[], datetime.datetime],
     ) -> None:
         self._guard = guard
         self._shapes = shapes
@@ -61,7 +63,6 @@ class RuleTest:
         self._database = database
         self._options = options
         self._owners = Owners(options.owner_traits)
-        self._now = now
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer the explanation."""
@@ -73,9 +74,10 @@ class RuleTest:
         if faults := [one for one in faults if not one.field.startswith("/event")]:
             raise BadBody(faults)
         event = self._event(body["event"])
-        now = self._moment(body)
+        said = self._said_moment(body)
         alarm = self._alarm(caller, body["alarm_id"]) if "alarm_id" in body else None
         definition = alarm.definition if alarm is not None else self._definition(caller, body)
+        now = said or self._moment(definition)
         try:
             found = explain(
                 definition,
@@ -95,11 +97,23 @@ class RuleTest:
         except InvalidEvent as exc:
             raise BadBody([Fault("/event", str(exc), "give a smaller event")]) from exc
 
-    def _moment(self, body: JSONDict) -> datetime.datetime:
+    def _said_moment(self, body: JSONDict) -> datetime.datetime | None:
         try:
-            return parse_time(body["now"]) if "now" in body else self._now()
+            return parse_time(body["now"]) if "now" in body else None
         except ValueError as exc:
             raise BadBody([Fault("/now", str(exc), A_TIME)]) from exc
+
+    def _moment(self, definition: AlarmDefinition) -> datetime.datetime:
+        """Return the present by the clock that listeners go by, where the rule depends on it.
+
+        The test of a rule works without a database too: then by the clock of this host.
+        """
+        if "now" in json.dumps(definition.rule):
+            try:
+                return self._database().about_now()
+            except EventAlarmError as exc:
+                LOG.debug("The database's clock cannot be read: %s", exc)
+        return datetime.datetime.now(UTC)
 
     def _definition(self, caller: Caller, body: JSONDict) -> AlarmDefinition:
         kind = body.get("type", decide.NOTIFICATION_TYPE)

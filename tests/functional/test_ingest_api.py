@@ -294,6 +294,27 @@ def test_a_dry_run_tells_why_and_writes_nothing(dry: tuple[IngestApi, storage.Da
     assert [tuple(sorted(row.items(), key=str)) for row in dump(database)] == before
 
 
+def test_a_dry_run_goes_by_the_clock_of_the_listeners(dry: tuple[IngestApi, storage.Database]) -> None:
+    """Red when the clock of the API's host says what ``now`` is."""
+    api, database = dry
+    recent = {"field": "generated", "type": "datetime", "op": "gt", "value": "now-30m"}
+    rule = {"event_type": "*", "query": [recent]}
+    insert_alarms(database, alarm_row("mine", rule=rule, type="notification", project_id="a"))
+    body = {"event": report("a.b")}
+
+    def verdicts(**more: Any) -> set[str]:
+        asked = ({"rule": rule}, {"alarm_id": "mine"})
+        answers = [api.post({**body, **one, **more}, "/v1/rules/test", "reader", "a") for one in asked]
+        return {answer.json["verdict"] for answer in answers}
+
+    assert verdicts() == {"raises"}
+    # The database is an hour ahead of this host, as far as anybody knows.
+    ahead = database.now() + datetime.timedelta(hours=1)
+    database.clock.observe(ahead, time.monotonic())
+    assert verdicts() == {"nothing"}
+    assert verdicts(now=datetime.datetime.now(datetime.UTC).isoformat()) == {"raises"}
+
+
 def dump(database: storage.Database) -> list[dict[str, Any]]:
     from eventalarm.storage import tables  # noqa: PLC0415
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import kombu
 import pytest
-import sqlalchemy as sa
 
 from tests.functional.cloud import Cloud, make_event
 from tests.functional.conftest import Spawn
+from tests.functional.disruption.delivery_limit import AlarmLocks
 from tests.functional.helpers import WebhookSink, wait_until
 from tests.functional.services import MariaDB, RabbitMQ
 
@@ -59,29 +58,17 @@ def assert_each_fired(cloud: Cloud, sink: WebhookSink, alarms: list[str]) -> Non
         assert [t["kind"] for t in cloud.transitions(alarm)] == ["raised"]
 
 
-@contextlib.contextmanager
-def tables_locked(cloud: Cloud) -> Iterator[Callable[[], bool]]:
-    """Let every batch stop in its transaction; the function tells whether one is there."""
-    engine = sa.create_engine(cloud.database_url, isolation_level="AUTOCOMMIT")
-
-    def reached() -> bool:
-        state = "SELECT count(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for table%'"
-        with engine.connect() as looking:
-            return bool(looking.execute(sa.text(state)).scalar_one())
-
-    try:
-        with engine.connect() as connection:
-            locks = "LOCK TABLES eventalarm_transition WRITE, eventalarm_occurrence WRITE"
-            connection.execute(sa.text(locks))
-            yield reached
-            connection.execute(sa.text("UNLOCK TABLES"))
-    finally:
-        engine.dispose()
+@pytest.fixture
+def locks(cloud: Cloud) -> Iterator[AlarmLocks]:
+    made = AlarmLocks(cloud.database_url)
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize("cloud", [f"{QUORUM}&rabbit_quorum_delivery_limit={LIMIT}"], indirect=True)
 def test_a_listener_killed_more_often_than_the_delivery_limit_loses_nothing(
     cloud: Cloud,
+    locks: AlarmLocks,
     webhook_sink: WebhookSink,
     rabbitmq: RabbitMQ,
     rabbit_url: str,
@@ -92,12 +79,12 @@ def test_a_listener_killed_more_often_than_the_delivery_limit_loses_nothing(
     cloud.start_listener().terminate()
     kills = LIMIT + 2
     held = []
-    with tables_locked(cloud) as reached:
+    with locks.held(alarms):
         for number in range(EVENTS):
             cloud.publish(make_event(f"vm-{number}"))
         for _ in range(kills):
             listener = cloud.start_listener()
-            wait_until(reached, what="a batch in its transaction")
+            wait_until(locks.reached, what="a batch in its transaction")
             held.append(rabbitmq.unacknowledged(rabbit_url))
             listener.kill()
             wait_until(lambda: rabbitmq.unacknowledged(rabbit_url) == 0, what="the broker to notice")
@@ -147,15 +134,15 @@ def test_a_long_outage_of_the_database_leaves_the_messages_with_the_broker(
 
 @pytest.mark.parametrize("cloud", [""], indirect=True)
 def test_what_was_acknowledged_on_a_lost_connection_is_acknowledged_again(
-    cloud: Cloud, webhook_sink: WebhookSink, rabbitmq: RabbitMQ, rabbit_url: str
+    cloud: Cloud, locks: AlarmLocks, webhook_sink: WebhookSink, rabbitmq: RabbitMQ, rabbit_url: str
 ) -> None:
     """Red when oslo.messaging drops a message that it knows: the broker waits for it until its timeout."""
     alarms = alarms_on(cloud, webhook_sink, FIRST_PREFETCH)
     listener = cloud.start_listener()
-    with tables_locked(cloud) as reached:
+    with locks.held(alarms):
         for number in range(FIRST_PREFETCH):
             cloud.publish(make_event(f"vm-{number}"))
-        wait_until(reached, what="a batch in its transaction")
+        wait_until(locks.reached, what="a batch in its transaction")
         rabbitmq.kill()
     wait_until(lambda: cloud.state(alarms[0]) == "alarm", what="the batch to be committed")
     rabbitmq.start()

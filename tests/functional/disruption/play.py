@@ -38,10 +38,17 @@ class Play:
         seed: int,
         *,
         listeners: int = 1,
+        broker: str = "",
         **delivery: float,
     ) -> None:
         self.stage = Stage(
-            ground, directory, delivery, listeners=listeners, consumers=consumers, linked=False
+            ground,
+            directory,
+            delivery,
+            listeners=listeners,
+            consumers=consumers,
+            linked=False,
+            broker=broker,
         )
         self.progress = progress
         self.chance = random.Random(f"{seed} scenario")

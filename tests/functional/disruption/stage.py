@@ -123,6 +123,7 @@ class Stage:
         consumers: Sequence[str] = (STEADY, *MOODY, SECURE),
         outage: tuple[float, float] = (0.0, 15.0),
         linked: bool = True,
+        broker: str = "",
     ) -> None:
         self.ground = ground
         self.outage = outage
@@ -134,7 +135,7 @@ class Stage:
         authority.cert_pem.write_to_path(str(bundle))
         identity = directory / "consumer.pem"
         authority.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(str(identity))
-        transport_url = ground.rabbitmq.new_url() + QUORUM
+        transport_url = ground.rabbitmq.new_url() + QUORUM + broker
         self.cloud = Cloud(
             self._programs,
             directory,
@@ -180,6 +181,10 @@ class Stage:
     def close(self) -> None:
         """End everything but the ground."""
         self._stack.close()
+
+    def texts(self) -> Iterator[str]:
+        """Yield what each program printed."""
+        return self._programs.texts()
 
     def lost_leases(self) -> list[float]:
         """Return when listeners found that they had been frozen or starved for longer than their lease."""

@@ -1,0 +1,137 @@
+"""Listeners killed in mid-batch, more often than the broker's delivery limit allows: is anything lost?"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from benchmarks.progress import NotInTime, Progress, wait
+from eventalarm.service import with_driver
+from eventalarm.storage.tables import alarm
+from tests.functional.disruption.monitors import depth
+from tests.functional.disruption.play import SETTLE, Play
+from tests.functional.disruption.scenarios import Finding
+from tests.functional.disruption.stage import Ground
+from tests.functional.services import RabbitMQ
+
+DEAD = "event_eval.dead"
+POLICY = {"dead-letter-exchange": "", "dead-letter-routing-key": DEAD}
+LOOK_EVERY = 0.15
+RENEWED = "Renewed message"
+# Sessions that wait for a row that another one keeps locked.
+WAITING = {
+    "mysql": "SELECT trx_mysql_thread_id FROM information_schema.innodb_trx "
+    "JOIN information_schema.processlist ON id = trx_mysql_thread_id "
+    "WHERE trx_state = 'LOCK WAIT' AND db = DATABASE()",
+    "postgresql": "SELECT pid FROM pg_stat_activity "
+    "WHERE wait_event_type = 'Lock' AND datname = current_database()",
+}
+
+
+class AlarmLocks:
+    """Stops every batch on some alarms in its transaction.
+
+    The rows are locked and not the tables: a listener tries out a transaction of its own before it takes its
+    first message.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = sa.create_engine(with_driver(url))
+        self._known: set[int] = set()
+
+    @contextlib.contextmanager
+    def held(self, alarm_ids: Sequence[str]) -> Iterator[None]:
+        """Hold the locks."""
+        rows = sa.select(alarm.c.alarm_id).where(alarm.c.alarm_id.in_(alarm_ids)).with_for_update()
+        with self._engine.begin() as connection:
+            assert len(connection.execute(rows).all()) == len(alarm_ids)
+            yield
+
+    def reached(self) -> bool:
+        """Return True once a session waits that no earlier answer was about: the dead wait for a while."""
+        # InnoDB shows what it showed before to whoever asks more often than every tenth of a second.
+        time.sleep(LOOK_EVERY)
+        with self._engine.connect() as connection:
+            query = sa.text(WAITING[self._engine.dialect.name])
+            waiting = set(connection.execute(query).scalars())
+        news = waiting - self._known
+        self._known |= waiting
+        return bool(news)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._engine.dispose()
+
+
+def _keep_dead_letters(rabbitmq: RabbitMQ, url: str) -> None:
+    """Do what the operator's guide says: what the broker drops goes to the queue that listeners declare."""
+    vhost = url.partition("?")[0].rpartition("/")[2]
+    pattern = r"^event_eval\.sample$"
+    rabbitmq.ctl("set_policy", "-p", vhost, "--apply-to", "queues", "dead", pattern, json.dumps(POLICY))
+
+
+def delivery_limit(
+    ground: Ground,
+    directory: pathlib.Path,
+    progress: Progress,
+    *,
+    limit: int = 20,
+    kills: int = 22,
+    events: int = 5,
+    seed: int = 1,
+) -> Finding:
+    """Kill the only listener *kills* times in the middle of the batch of *events*, then let one live.
+
+    The queue is a quorum queue whose delivery limit is lower than that: the broker itself would have dropped
+    each message. All must be fired, and none may be a dead letter.
+    """
+    broker = f"&rabbit_quorum_delivery_limit={limit}"
+    play = Play(ground, directory, ["healthy"], progress, seed, broker=broker, lease=3.0, poll_interval=0.2)
+    stage, rabbitmq = play.stage, ground.rabbitmq
+    locks = AlarmLocks(stage.cloud.database_url)
+    try:
+        _keep_dead_letters(rabbitmq, stage.transport_url)
+        alarms = play.alarms("healthy", events)
+        listener = stage.listeners[0]
+        listener.start(wait=True)
+        listener.process.terminate()
+        with locks.held([spec.alarm_id for spec in alarms]):
+            for spec in alarms:
+                play.publish(play.event(spec))
+            for number in range(kills):
+                listener.start()
+                wait(locks.reached, SETTLE, progress, lambda: f"kill {number + 1} of {kills}")  # noqa: B023
+                listener.kill()
+        listener.start()
+        # What is lost never comes: then the figures say so.
+        with contextlib.suppress(NotInTime):
+            play.latencies(set(play.published))
+            play.idle("the queue")
+        return _found(play, rabbitmq, {"delivery limit": limit, "kills in mid-batch": kills})
+    finally:
+        locks.close()
+        play.close()
+
+
+def _found(play: Play, rabbitmq: RabbitMQ, figures: dict[str, Any]) -> Finding:
+    events, fired = len(play.published), len(play.accepted())
+    dead = rabbitmq.queues(play.stage.transport_url)[DEAD]["messages"]
+    left, renewals = depth(play.stage), sum(text.count(RENEWED) for text in play.stage.texts())
+    figures |= {
+        "events": events,
+        "events fired": fired,
+        "renewals": renewals,
+        "dead letters": dead,
+    }
+    wrong = []
+    if fired != events:
+        wrong.append(f"{fired} of {events} events fired")
+    if dead or left:
+        wrong.append(f"{dead} dead letters, {left} messages left")
+    return Finding("delivery-limit", {name: float(value) for name, value in figures.items()}, wrong)
