@@ -175,7 +175,8 @@ LISTENER_OPTS: list[Any] = [
         help="Managed objects on which one alarm can be raised at once. On further ones nothing is recorded "
         "that could clear; actions are called as Aodh would. The alarm's reason says so, and so does the "
         "metric decisions with the reason too_many_objects. It bounds what an alarm grouped by the id of a "
-        "request costs.",
+        "request costs. It also bounds of how many objects one alarm awaits the absence at once; the absence "
+        "of further ones is not noticed.",
     ),
     cfg.IntOpt(
         "max_event_size",

@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 
-from eventalarm.evaluator.ledger import Ledger, Outcome
+from eventalarm.evaluator.ledger import Ledger, Notice
 from eventalarm.evaluator.timekeeper import Timekeeper
 from eventalarm.model import Alarm, Transition
 from eventalarm.storage import alarm_counts, timers
@@ -77,8 +77,15 @@ class Books(Generic[S]):
         )
         texts = texts or EventTexts()
         transaction.write_transitions(outcome.transitions, texts)
-        self._write_states(transaction, outcome, now)
+        notices = list(outcome.notices)
         if keeper is not None:
+            reasons = keeper.overflown().items()
+            notices += [Notice(ledger.alarms[alarm_id], reason) for alarm_id, reason in reasons]
+        self._write_states(transaction, outcome.state_changes, notices, now)
+        if keeper is not None:
+            alarm_counts.put_awaited(
+                transaction.connection, (alarm_counts.Awaited(*one) for one in keeper.counts()), now
+            )
             puts, gone = keeper.changes()
             timers.put(transaction.connection, puts)
             timers.drop(transaction.connection, gone)
@@ -86,12 +93,15 @@ class Books(Generic[S]):
         shipment = self._courier.enqueue(transaction.connection, told, picture.unfinished, picture.subscribed)
         return shipment, told
 
-    def _write_states(self, transaction: Transaction, outcome: Outcome, now: datetime.datetime) -> None:
-        changes = [
-            StateChange(t.alarm_id, t.project_id, t.severity, t.current, t.reason)
-            for t in outcome.state_changes
-        ]
-        for notice in outcome.notices:
+    def _write_states(
+        self,
+        transaction: Transaction,
+        news: Sequence[Transition],
+        notices: Sequence[Notice],
+        now: datetime.datetime,
+    ) -> None:
+        changes = [StateChange(t.alarm_id, t.project_id, t.severity, t.current, t.reason) for t in news]
+        for notice in notices:
             alarm = notice.alarm
             LOG.warning("Alarm %s: %s", alarm.alarm_id, notice.reason)
             project_id = alarm.definition.project_id

@@ -346,6 +346,8 @@ class Engine(Generic[S]):
         picture = transaction.picture(alarms, objects, messages, self._courier.order_keys(alarms.values()))
         if picture.now is not None:
             self._database.clock.observe(picture.now, asked_at)
+        if keeper is not None:
+            keeper.bound(picture.awaited, picture.full_awaited, self._options.max_occurrences)
         if large := picture.to_close_first(alarms):
             raise CloseFirst(large)
         now = self._clock()

@@ -118,7 +118,7 @@ class Judge:
         decision = decide(self._rich_situation(case, alarm, rule, subject, verdict, severity=severity))
         ledger.apply(alarm, subject, decision, verdict, severity=severity)
         if keeper is not None:
-            keeper.follow(
+            awaited = keeper.follow(
                 alarm.definition,
                 rule,
                 subject,
@@ -127,6 +127,8 @@ class Judge:
                 raised=_is_raised(ledger, alarm.alarm_id, place),
                 own=own,
             )
+            if not awaited:
+                case.reasons["not_awaited"] += 1
             expected = rule.timers.absence_after is not None and verdict is Verdict.RECOVERED
             if own and place and expected:
                 self._turned_up(case, alarm.alarm_id, rule, subject, verdict)

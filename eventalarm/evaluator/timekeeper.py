@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason
-from eventalarm.evaluator.ledger import Subject
+from eventalarm.evaluator.ledger import MOST_OBJECTS, Subject
 from eventalarm.evaluator.life import Life, Timers
 from eventalarm.evaluator.query import Verdict
 from eventalarm.model import AlarmDefinition, Event
@@ -54,6 +54,19 @@ class Timekeeper:
         self._timers: dict[Key, Timer] = {(t.alarm_id, t.managed_object, t.kind): t for t in timers}
         self._known = frozenset(self._timers)
         self._changed: dict[Key, Timer | None] = {}
+        self._awaited: dict[str, int] = {}
+        self._full: set[str] = set()
+        self._limit = MOST_OBJECTS
+        self._counted: set[str] = set()
+        self._overflown: set[str] = set()
+
+    def bound(self, awaited: Mapping[str, int], full: Collection[str], limit: int) -> None:
+        """Let each alarm await the absence of at most *limit* objects.
+
+        :param awaited: of how many it awaits it now.
+        :param full: the alarms whose owners were told that these are the most.
+        """
+        self._awaited, self._full, self._limit = dict(awaited), set(full), limit
 
     def get(self, alarm_id: str, managed_object: str, kind: TimerKind) -> Timer | None:
         """Return a timer as it stands now."""
@@ -73,8 +86,8 @@ class Timekeeper:
         decision: Decision,
         raised: bool,
         own: bool = True,
-    ) -> None:
-        """Take in what an event did.
+    ) -> bool:
+        """Take in what an event did; return False if the absence of its object cannot be awaited too.
 
         :param raised: whether the object is raised now.
         :param own: whether the event is about this object; else it is the alarm itself that is awaited no
@@ -83,12 +96,12 @@ class Timekeeper:
         managed_object = subject.managed_object
         place = (definition, managed_object)
         if decision.reason in PAST:
-            return
+            return True
         if verdict is Verdict.MATCH:
             self._drop(*place, TimerKind.HOLD_DOWN)
             if raised and rule.timers.clear_after is not None:
                 self._arm(*place, TimerKind.CLEAR_AFTER, rule.timers.clear_after)
-            return
+            return True
         if decision.hold:
             hold = rule.timers.hold_down
             if hold is not None and not self.held(definition.alarm_id, managed_object):
@@ -97,7 +110,21 @@ class Timekeeper:
             self._drop(*place, TimerKind.CLEAR_AFTER)
             self._drop(*place, TimerKind.HOLD_DOWN)
         if own and rule.timers.absence_after is not None:
+            if not self._may_await(definition.alarm_id, managed_object):
+                return False
             self._arm(*place, TimerKind.ABSENCE, rule.timers.absence_after)
+        return True
+
+    def _may_await(self, alarm_id: str, managed_object: str) -> bool:
+        if _waits(self.get(alarm_id, managed_object, TimerKind.ABSENCE)):
+            return True
+        if self._awaited.get(alarm_id, 0) < self._limit:
+            return True
+        if alarm_id not in self._full:
+            self._full.add(alarm_id)
+            self._counted.add(alarm_id)
+            self._overflown.add(alarm_id)
+        return False
 
     def turned_up(self, definition: AlarmDefinition) -> None:
         """Await the alarm itself no more: the first of its objects is known."""
@@ -153,6 +180,23 @@ class Timekeeper:
         gone = [key for key, timer in self._changed.items() if timer is None and key in self._known]
         return puts, [timer_id(*key) for key in gone]
 
+    def counts(self) -> list[tuple[str, int, bool]]:
+        """Return what changed: how many objects an alarm awaits, and whether these are the most."""
+        # A tenth must be free again, so that nobody is told again and again.
+        enough = self._limit * 9 // 10
+        numbers = ((alarm_id, self._awaited.get(alarm_id, 0)) for alarm_id in sorted(self._counted))
+        return [
+            (alarm_id, number, alarm_id in self._full and number > enough) for alarm_id, number in numbers
+        ]
+
+    def overflown(self) -> Mapping[str, str]:
+        """Return which alarms began to leave out objects, and what their owners are to read."""
+        told = (
+            f"The absence of {self._limit} managed objects is awaited, the most for one alarm: that of "
+            "further ones is not noticed until some are absent. Group the alarm by fewer or lasting ones."
+        )
+        return dict.fromkeys(sorted(self._overflown), told)
+
     def _in(self, pause: float) -> datetime.datetime:
         return self.now + datetime.timedelta(seconds=pause)
 
@@ -177,8 +221,17 @@ class Timekeeper:
             self._set(key, None)
 
     def _set(self, key: Key, timer: Timer | None) -> None:
+        alarm_id, _, kind = key
+        change = int(_waits(timer)) - int(_waits(self._timers.get(key)))
+        if kind is TimerKind.ABSENCE and change:
+            self._awaited[alarm_id] = max(0, self._awaited.get(alarm_id, 0) + change)
+            self._counted.add(alarm_id)
         self._changed[key] = timer
         if timer is None:
             self._timers.pop(key, None)
         else:
             self._timers[key] = timer
+
+
+def _waits(timer: Timer | None) -> bool:
+    return timer is not None and timer.due_at is not None

@@ -29,8 +29,8 @@ from eventalarm.evaluator.timekeeper import ids as timer_ids
 from eventalarm.evaluator.timer_rules import asked_for, recomputed, told_event, told_reason
 from eventalarm.exceptions import InvalidRule, Locked, Retryable
 from eventalarm.model import ALARM, Alarm, Transition
-from eventalarm.storage import text, timers
-from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
+from eventalarm.storage import alarm_counts, text, timers
+from eventalarm.storage.alarm_counts import Awaited, CloseFirst, close_in_chunks
 from eventalarm.storage.alarms import in_chunks
 from eventalarm.storage.clock import ask
 from eventalarm.storage.database import Database
@@ -43,6 +43,8 @@ S = TypeVar("S")
 
 LOOK_EVERY: Final = 0.4
 MOST: Final = 500
+# Timers that are written in one transaction when a definition changes, so that no lock is held for seconds.
+ARM_AT_ONCE: Final = 1000
 # What cannot fire now, since the time constraints forbid it or the database refuses it, is looked at again.
 POSTPONED: Final = 60.0
 REMEMBERED: Final = 100_000
@@ -58,6 +60,18 @@ def _by_alarm(items: Iterable[Item]) -> Mapping[str, list[Item]]:
     for item in items:
         found[item.alarm_id].append(item)
     return found
+
+
+def _awaited(known: Sequence[Timer], puts: Sequence[Timer], gone: Sequence[Timer]) -> list[Awaited]:
+    """Return the absence of how many objects is awaited by the alarms whose timers of that kind change."""
+    changed = {one.alarm_id for one in (*puts, *gone) if one.kind is TimerKind.ABSENCE}
+    rows = {one.timer_id: one for one in (*known, *puts)}
+    for one in gone:
+        del rows[one.timer_id]
+    waiting = Counter(
+        one.alarm_id for one in rows.values() if one.kind is TimerKind.ABSENCE and one.due_at is not None
+    )
+    return [Awaited(alarm_id, waiting[alarm_id], False) for alarm_id in sorted(changed)]
 
 
 class TimerRunner(Generic[S]):
@@ -152,29 +166,38 @@ class TimerRunner(Generic[S]):
             free = [alarm_id for alarm_id in chunk if alarm_id not in locked]
             self._unarmed |= locked
             try:
-                self._arm(free)
+                while self._arm(free):
+                    pass
             except Locked as exc:
                 if not self._locked.find(free, exc):
                     self._locked.leave(free, exc)
                 self.arm(free)
 
-    def _arm(self, alarm_ids: Sequence[str]) -> None:
-        if alarm_ids:
-            with self._database.begin() as connection:
-                alarms = Transaction(connection).lock(alarm_ids)
-                now = ask(connection)
-                known = timers.of_alarms(connection, alarm_ids)
-                raised = timers.raised_objects(connection, alarm_ids)
-                mine, objects = _by_alarm(known), _by_alarm(raised)
-                puts: list[Timer] = []
-                gone = [timer for timer in known if timer.alarm_id not in alarms]
-                for name, alarm in alarms.items():
-                    lives = [life.managed_object for life in objects[name] if alarm.state == ALARM]
-                    more, less = asked_for(alarm, self._rule(alarm), mine[name], lives, now)
-                    puts += more
-                    gone += less
-                timers.put(connection, puts)
-                timers.drop(connection, [timer.timer_id for timer in gone])
+    def _arm(self, alarm_ids: Sequence[str]) -> bool:
+        """Write what definitions ask for, ``ARM_AT_ONCE`` rows at most; return True if there is more."""
+        puts: list[Timer] = []
+        gone: list[Timer] = []
+        if not alarm_ids:
+            return False
+        with self._database.begin() as connection:
+            alarms = Transaction(connection).lock(alarm_ids)
+            now = ask(connection)
+            known = timers.of_alarms(connection, alarm_ids)
+            raised = timers.raised_objects(connection, alarm_ids)
+            mine, objects = _by_alarm(known), _by_alarm(raised)
+            gone += [timer for timer in known if timer.alarm_id not in alarms]
+            for name, alarm in alarms.items():
+                lives = [life.managed_object for life in objects[name] if alarm.state == ALARM]
+                more, less = asked_for(alarm, self._rule(alarm), mine[name], lives, now)
+                puts += more
+                gone += less
+            unfinished = len(puts) + len(gone) > ARM_AT_ONCE
+            gone, puts = gone[:ARM_AT_ONCE], puts[: max(0, ARM_AT_ONCE - len(gone))]
+            timers.put(connection, puts)
+            timers.drop(connection, [timer.timer_id for timer in gone])
+            awaited = _awaited(known, puts, gone)
+            alarm_counts.put_awaited(connection, [one for one in awaited if one.alarm_id in alarms], now)
+            return unfinished
 
     def _rule(self, alarm: Alarm) -> Life | None:
         if alarm.definition.type != NOTIFICATION_TYPE:
@@ -261,6 +284,7 @@ class TimerRunner(Generic[S]):
                 {text.key(event.message_id) for event in told},
                 self._courier.order_keys(alarms.values()),
             )
+            keeper.bound(picture.awaited, picture.full_awaited, self._max_occurrences)
             if large := picture.to_close_first(alarms):
                 raise CloseFirst(large)
             ledger = Ledger(

@@ -35,10 +35,18 @@ class CloseFirst(Exception):
         super().__init__(", ".join(self.alarm_ids))
 
 
-def _puts() -> Mapping[str, sa.Insert]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Awaited:
+    """The absence of how many managed objects an alarm awaits, and whether these are the most it may."""
+
+    alarm_id: str
+    number: int
+    full: bool
+
+
+def _puts(*names: str) -> Mapping[str, sa.Insert]:
     lite, post = sqlite.insert(alarm_count), postgresql.insert(alarm_count)
     my = mysql.insert(alarm_count)
-    names = ("raised", "is_full", "changed_at")
     # Not a parameter: PyMySQL would send a statement for each row.
     more = {"changes": alarm_count.c.changes + sa.literal_column("1")}
     on_mysql = my.on_duplicate_key_update({name: my.inserted[name] for name in names} | more)
@@ -55,7 +63,8 @@ def _puts() -> Mapping[str, sa.Insert]:
     }
 
 
-PUT: Final = _puts()
+PUT: Final = _puts("raised", "is_full", "changed_at")
+PUT_AWAITED: Final = _puts("awaited", "is_full_awaited", "changed_at")
 
 
 def put(connection: sa.Connection, counts: Iterable[AlarmCount], now: datetime.datetime) -> None:
@@ -66,6 +75,24 @@ def put(connection: sa.Connection, counts: Iterable[AlarmCount], now: datetime.d
     ]
     if rows:
         connection.execute(PUT[connection.dialect.name], rows)
+
+
+def put_awaited(connection: sa.Connection, counts: Iterable[Awaited], now: datetime.datetime) -> None:
+    """Write how many objects are awaited, under the locks of their alarms; one statement."""
+    rows = [
+        {
+            "alarm_id": one.alarm_id,
+            "raised": 0,
+            "is_full": False,
+            "changes": 1,
+            "changed_at": now,
+            "awaited": one.number,
+            "is_full_awaited": one.full,
+        }
+        for one in sorted(counts, key=lambda one: one.alarm_id)
+    ]
+    if rows:
+        connection.execute(PUT_AWAITED[connection.dialect.name], rows)
 
 
 def close_in_chunks(

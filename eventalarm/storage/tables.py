@@ -143,7 +143,8 @@ occurrence = sa.Table(
 
 # One row for each alarm that was ever raised, written with every change of the number of its raised
 # occurrences: two nodes of a cluster that change it at once find out. ``changes`` makes every write one.
-# ``is_full`` is true since the limit was reached, until a tenth of the occurrences is free again.
+# ``is_full`` is true since the limit was reached, until a tenth of the occurrences is free again. ``awaited``
+# and ``is_full_awaited`` are the same of the objects whose absence is awaited.
 alarm_count = sa.Table(
     "eventalarm_alarm_count",
     metadata,
@@ -152,6 +153,8 @@ alarm_count = sa.Table(
     sa.Column("is_full", sa.Boolean, nullable=False),
     sa.Column("changes", sa.BigInteger, nullable=False),
     sa.Column("changed_at", UtcDateTime, nullable=False),
+    sa.Column("awaited", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("is_full_awaited", sa.Boolean, nullable=False, server_default=sa.false()),
     **OWN_TABLE_ARGS,
 )
 

@@ -94,6 +94,14 @@ _PARTS: Final = (
     ).where(alarm_count.c.alarm_id.in_(_ALARMS)),
     sa.select(
         *_named(
+            "awaited",
+            alarm_id=alarm_count.c.alarm_id,
+            hits=alarm_count.c.awaited,
+            raised=alarm_count.c.is_full_awaited,
+        )
+    ).where(alarm_count.c.alarm_id.in_(_ALARMS), alarm_count.c.awaited > 0),
+    sa.select(
+        *_named(
             "seen",
             occurrence_id=transition.c.message_id,
             alarm_id=transition.c.alarm_id,
@@ -151,7 +159,8 @@ class Picture:
     objects each alarm is raised. ``seen``: which (alarm, managed object, message) caused a transition (G2).
     ``unfinished``: which order keys have unfinished deliveries; None when that was too much to ask.
     ``subscribed``: when a subscription was last made or changed; None without any. ``full``: which alarms
-    have had as many raised occurrences as are kept. ``now``: the database's clock when it was read, None when
+    have had as many raised occurrences as are kept. ``awaited``, ``full_awaited``: the same of the objects
+    whose absence is awaited. ``now``: the database's clock when it was read, None when
     nothing was.
     """
 
@@ -161,6 +170,8 @@ class Picture:
     unfinished: set[str] | None
     subscribed: datetime.datetime | None = None
     full: frozenset[str] = frozenset()
+    awaited: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    full_awaited: frozenset[str] = frozenset()
     now: datetime.datetime | None = None
 
     def to_close_first(self, alarms: Mapping[str, Alarm]) -> list[str]:
@@ -203,6 +214,9 @@ class Transaction:
         lives: dict[tuple[str, str], Occurrence] = {}
         raised: dict[str, int] = {}
         full: set[str] = set()
+        awaited: dict[str, int] = {}
+        full_awaited: set[str] = set()
+        counts = {"count": (raised, full), "awaited": (awaited, full_awaited)}
         seen: set[tuple[str, str, str]] = set()
         unfinished: set[str] = set()
         subscribed: datetime.datetime | None = None
@@ -216,10 +230,11 @@ class Transaction:
                 life = Occurrence(*row)
                 if what == "life":
                     lives[life.alarm_id, life.managed_object] = life
-                elif what == "count":
-                    raised[life.alarm_id] = life.hits
+                elif what in counts:
+                    number, most = counts[what]
+                    number[life.alarm_id] = life.hits
                     if life.raised:
-                        full.add(life.alarm_id)
+                        most.add(life.alarm_id)
                 elif what == "seen":
                     seen.add((life.alarm_id, life.managed_object, life.occurrence_id))
                 elif what == "subscribed":
@@ -229,7 +244,17 @@ class Transaction:
                 else:
                     unfinished.add(life.managed_object)
             keys = []
-        return Picture(lives, raised, seen, unfinished if few else None, subscribed, frozenset(full), now)
+        return Picture(
+            lives,
+            raised,
+            seen,
+            unfinished if few else None,
+            subscribed,
+            full=frozenset(full),
+            awaited=awaited,
+            full_awaited=frozenset(full_awaited),
+            now=now,
+        )
 
     def handled_elsewhere(self, alarm_ids: Collection[str], since: datetime.datetime) -> set[tuple[str, str]]:
         """Return which (alarm, message) Aodh's history holds since then, whoever fired.

@@ -24,6 +24,7 @@ from tests.engine_harness import (
     read_table,
     transitions,
 )
+from tests.functional.timers import Listener, make_due, notification_alarm
 
 RULE = {
     "event_type": "compute.instance.update",
@@ -141,3 +142,82 @@ def test_a_batch_counts_nothing(database: Database) -> None:
     say(engine, "error", names(3, 5), 2)
     assert statements
     assert not [one for one in statements if "count(" in one]
+
+
+HEARTBEAT = {
+    "event_type": "compute.instance.update",
+    "query": [{"field": "traits.state", "value": "alive"}],
+    "group_by": ["request_id"],
+    "absence": {"after": 3600},
+}
+
+
+def awaited(database: Database) -> tuple[int, bool]:
+    (row,) = read_table(database, tables.alarm_count)
+    return row["awaited"], row["is_full_awaited"]
+
+
+def waiting(database: Database) -> set[str]:
+    return {row["managed_object"] for row in read_table(database, tables.timer) if row["due_at"] is not None}
+
+
+def beats(listener: Listener, *numbers: int) -> BatchReport:
+    bodies = [event_body(request_id=name, state="alive") for name in names(*numbers)]
+    return listener.engine.process(*bodies)
+
+
+def test_objects_beyond_the_limit_are_not_awaited_and_the_owner_is_told(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Red when an alarm grouped by a request id has a timer for each request."""
+    listener = Listener(database, max_occurrences=10)
+    alarm = notification_alarm(database, HEARTBEAT)
+    listener.runner.step()
+    assert awaited(database) == (1, False)
+    assert beats(listener, 25).reasons == {"not_raised": 25, "not_awaited": 15}
+    # The alarm itself is awaited no more, since its first object is known.
+    assert waiting(database) == set(names(10))
+    assert awaited(database) == (10, True)
+    assert read_alarm(database, alarm)["state_reason"].startswith(
+        "The absence of 10 managed objects is awaited"
+    )
+    assert len(history(database, alarm)) == 1
+    # It is said once, not with every batch, and those that are awaited stay so.
+    assert beats(listener, 25).reasons["not_awaited"] == 15
+    assert beats(listener, 3).reasons == {"not_raised": 3}
+    assert awaited(database) == (10, True)
+    assert len(history(database, alarm)) == 1
+    assert len([one for one in caplog.messages if "managed objects is awaited" in one]) == 1
+    # Those that are absent make room.
+    make_due(database, managed_object="req-0")
+    make_due(database, managed_object="req-1")
+    listener.runner.step()
+    assert raised(database) == {"req-0", "req-1"}
+    assert awaited(database) == (8, False)
+    assert beats(listener, 30, 33).reasons == {"not_raised": 3, "not_awaited": 1}
+    assert awaited(database) == (10, True)
+
+
+def test_timers_of_an_edited_alarm_are_rewritten_in_transactions_of_bounded_size(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when one transaction removes all of them."""
+    monkeypatch.setattr("eventalarm.evaluator.timer_runner.ARM_AT_ONCE", 4)
+    listener = Listener(database)
+    alarm = notification_alarm(database, HEARTBEAT)
+    listener.runner.step()
+    beats(listener, 10)
+    assert awaited(database) == (10, False)
+    sizes: list[int] = []
+
+    @sa.event.listens_for(database.engine, "after_cursor_execute")
+    def count(_: object, cursor: Any, statement: str, *__: object) -> None:
+        if statement.startswith("DELETE FROM eventalarm_timer"):
+            sizes.append(cursor.rowcount)
+
+    with database.begin() as connection:
+        connection.execute(sa.update(ALARM_TABLE).values(enabled=False))
+    listener.runner.arm([alarm])
+    assert sizes == [4, 4, 3]
+    assert waiting(database) == set()
+    assert awaited(database) == (0, False)

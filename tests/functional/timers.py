@@ -23,9 +23,11 @@ HOUR = 3600.0
 class Listener:
     """What one listener process runs: an engine and a runner of timers, each with a courier of its own."""
 
-    def __init__(self, database: Database, timer_courier: RecordingCourier | None = None) -> None:
+    def __init__(
+        self, database: Database, timer_courier: RecordingCourier | None = None, max_occurrences: int = 10_000
+    ) -> None:
         self.database = database
-        self.engine = EngineHarness(database)
+        self.engine = EngineHarness(database, max_occurrences=max_occurrences)
         self.courier = timer_courier or RecordingCourier()
         self.reasons: Counter[str] = Counter()
         self.runner = TimerRunner(
@@ -35,6 +37,7 @@ class Listener:
             record_history=True,
             overlap=10.0,
             look_at_all=600.0,
+            max_occurrences=max_occurrences,
             report=self._note,
         )
 

@@ -42,7 +42,8 @@ class AlarmLocks:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = sa.create_engine(with_driver(url))
+        # Of InnoDB the rows alone, not the gaps between them.
+        self._engine = sa.create_engine(with_driver(url), isolation_level="READ COMMITTED")
         self._known: set[int] = set()
 
     @contextlib.contextmanager
@@ -101,19 +102,24 @@ def delivery_limit(
         listener = stage.listeners[0]
         listener.start(wait=True)
         listener.process.terminate()
+        done = 0
         with locks.held([spec.alarm_id for spec in alarms]):
             for spec in alarms:
                 play.publish(play.event(spec))
-            for number in range(kills):
-                listener.start()
-                wait(locks.reached, SETTLE, progress, lambda: f"kill {number + 1} of {kills}")  # noqa: B023
-                listener.kill()
+            # What the broker dropped comes to no batch any more.
+            with contextlib.suppress(NotInTime):
+                while done < kills:
+                    listener.start()
+                    wait(locks.reached, SETTLE, progress, lambda: f"kill {done + 1} of {kills}")  # noqa: B023
+                    listener.kill()
+                    done += 1
+            listener.kill()
         listener.start()
         # What is lost never comes: then the figures say so.
         with contextlib.suppress(NotInTime):
             play.latencies(set(play.published))
             play.idle("the queue")
-        return _found(play, rabbitmq, {"delivery limit": limit, "kills in mid-batch": kills})
+        return _found(play, rabbitmq, {"delivery limit": limit, "kills in mid-batch": done})
     finally:
         locks.close()
         play.close()
