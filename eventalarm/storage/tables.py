@@ -153,8 +153,8 @@ alarm_count = sa.Table(
     sa.Column("is_full", sa.Boolean, nullable=False),
     sa.Column("changes", sa.BigInteger, nullable=False),
     sa.Column("changed_at", UtcDateTime, nullable=False),
-    sa.Column("awaited", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("is_full_awaited", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("awaited", sa.Integer, nullable=False, default=0),
+    sa.Column("is_full_awaited", sa.Boolean, nullable=False, default=False),
     **OWN_TABLE_ARGS,
 )
 

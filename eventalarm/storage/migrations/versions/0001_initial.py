@@ -85,8 +85,8 @@ def _create_alarm_count() -> None:
         sa.Column("is_full", sa.Boolean, nullable=False),
         sa.Column("changes", sa.BigInteger, nullable=False),
         sa.Column("changed_at", MOMENT, nullable=False),
-        sa.Column("awaited", sa.Integer, nullable=False, server_default="0"),
-        sa.Column("is_full_awaited", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("awaited", sa.Integer, nullable=False),
+        sa.Column("is_full_awaited", sa.Boolean, nullable=False),
         **OPTIONS,
     )
 
