@@ -342,9 +342,7 @@ class ListenerProcess:
 
         locked_retry = LockedRetry(lambda what: server.resume(what))  # noqa: PLW0108 - made below
         self._stops.append(locked_retry.stop)
-        handler = self._build_handler(
-            database, engine, cache, loader=loader, when_locked=locked_retry, server=lambda: server
-        )
+        handler = self._build_handler(database, engine, cache, loader=loader, when_locked=locked_retry)
 
         def handle(messages: Sequence[JSONDict]) -> dict[int, str] | None:
             with self._progress.work():
@@ -357,7 +355,7 @@ class ListenerProcess:
             handler=handle,
             batch_size=group.batch_size,
             resumed=resumed,
-            ready=self._build_readiness(database, lambda: server.pause()),  # noqa: PLW0108 - made here
+            ready=self._build_readiness(database, lambda: server.release()),  # noqa: PLW0108 - made here
             redelivery=self._build_redelivery(),
             interruptions=self._build_interruptions(database),
             first_prefetch=group.first_prefetch,
@@ -374,7 +372,6 @@ class ListenerProcess:
         *,
         loader: ProjectLoader,
         when_locked: LockedRetry,
-        server: Callable[[], BatchServer],
     ) -> BatchHandler:
         group = self._conf[options.GROUP]
 
@@ -394,8 +391,6 @@ class ListenerProcess:
             after_batch=CacheWatch(cache, self.metrics),
             awaits=awaits,
             hold=group.hold_batch if _counts_deliveries(self._conf) else math.inf,
-            away=lambda: server().pause(),
-            back=lambda: server().unpause(),
             answers=lambda: blame.answers(database),
             culprit=blame.may_be_content,
         )

@@ -5,6 +5,8 @@ how often the broker has delivered one before. A listener whose database is away
 and one that has just started must not hold many: the broker counts every delivery that was not acknowledged,
 and drops a message at its limit.
 
+Both are done by closing the channel: only that gives back every unacknowledged message at its place.
+
 All that touches the connection runs in the thread that polls it, between two polls. Other drivers have none
 of this; their control does nothing.
 """
@@ -27,31 +29,44 @@ LOOK_PAUSED: Final = 0.1
 AFTER_FAILURE: Final = 1.0
 
 Report = Callable[[Exception | None], None]
+Held = Callable[[], Sequence[Any]]
 
 
 class ConsumerControl(Protocol):
     """Safe to call from any thread; each call takes effect a moment later, in the order of the calls."""
 
-    def pause(self) -> None:
-        """Take no more messages; those already taken stay ours."""
+    def release(self, held: Held, interrupted: threading.Event) -> None:
+        """Give back every message that is not answered, in the order of the queue, and take no more.
+
+        :param held: forgets and returns the messages that the caller holds.
+        :param interrupted: nobody waits any more for the broker once it is set.
+        """
 
     def resume(self) -> None:
         """Take messages again."""
 
-    def widen(self) -> None:
-        """Hold as many unacknowledged messages from now on as the transport is configured for."""
+    def widen(self, held: Held, interrupted: threading.Event) -> None:
+        """Hold as many unacknowledged messages from now on as the transport is configured for.
+
+        See :meth:`release` for the parameters.
+        """
 
 
 class NoControl:
     """The control of a driver that cannot be controlled."""
 
-    def pause(self) -> None:
-        """Do nothing."""
+    def release(self, held: Held, interrupted: threading.Event) -> None:
+        """Give back what the caller holds."""
+        for message in held():
+            try:
+                message.requeue()
+            except Exception:
+                LOG.exception("The broker did not take a message back; it will deliver it again")
 
     def resume(self) -> None:
         """Do nothing."""
 
-    def widen(self) -> None:
+    def widen(self, held: Held, interrupted: threading.Event) -> None:
         """Do nothing."""
 
 
@@ -71,60 +86,69 @@ class RabbitControl:
         if not self._full or first_prefetch < self._full:
             self._set_prefetch(first_prefetch)
 
-    def pause(self) -> None:
-        """See ConsumerControl."""
-        self._do(self._cancel)
+    def release(self, held: Held, interrupted: threading.Event) -> None:
+        """See ConsumerControl; returns when it is done, at a broker that is away when that is back."""
+        done = threading.Event()
+        self._do(lambda: self._release(held), done)
+        while not (done.wait(LOOK_PAUSED) or interrupted.is_set()):
+            pass
 
     def resume(self) -> None:
         """See ConsumerControl."""
-        self._do(self._consume)
+        self._do(self._resume)
 
-    def widen(self) -> None:
-        """See ConsumerControl."""
-        self._do(self._grow)
+    def widen(self, held: Held, interrupted: threading.Event) -> None:
+        """See ConsumerControl; what is unacknowledged comes again."""
+        # RabbitMQ applies a prefetch count to the consumers that come after it, so these must come anew.
+        if self._connection.rabbit_qos_prefetch_count != self._full:
+            self._connection.rabbit_qos_prefetch_count = self._full
+            self.release(held, interrupted)
+            self.resume()
 
-    def _do(self, task: Callable[[], None]) -> None:
+    def _do(self, task: Callable[[], None], done: threading.Event | None = None) -> None:
         def safely() -> None:
             try:
                 task()
             except Exception as exc:  # noqa: BLE001 - a broken connection is made anew by the next poll
                 LOG.debug("The consumer could not be changed at once: %s", exc)
+            if done is not None:
+                done.set()
 
         self._poller._message_operations_handler.do(safely)
 
-    def _cancel(self) -> None:
-        """Leave the connection without consumers, so that a reconnection does not bring them back."""
-        if self.paused:
-            return
+    def _release(self, held: Held) -> None:
+        """Change to a new channel without consumers; a reconnection does not bring them back either.
+
+        Closing a channel is the one way that gives back all its messages at their places in the queue. Each
+        for itself would go behind all others of a quorum queue, and what is on its way to a consumer that
+        is cancelled comes again when hundreds of younger messages have overtaken it.
+        """
+        try:
+            if not self.paused:
+                self._leave_channel()
+        finally:
+            # Last: while the channel is changed the old one's messages still come in.
+            self._poller.incoming.clear()
+            held()
+
+    def _leave_channel(self) -> None:
         self.paused = True
         connection = self._connection
-        consumers = dict(connection._consumers)
-        self._aside = list(consumers)
+        self._aside = list(connection._consumers)
         connection._consumers.clear()
         connection._new_tags.clear()
-        for consumer, tag in consumers.items():
-            consumer.cancel(tag)
+        with connection._connection_lock:
+            connection._set_current_channel(connection.connection.channel())
 
-    def _consume(self) -> None:
+    def _resume(self) -> None:
         self.paused = False
         connection = self._connection
-        for consumer in self._aside:
-            # A tag of its own each time: messages of the consumer before may still be unacknowledged.
+        consumers, self._aside = self._aside, []
+        for consumer in consumers:
             tag = next(connection._tags)
             connection._consumers[consumer] = tag
             connection._active_tags[consumer.queue_name] = tag
             connection._new_tags.add(tag)
-        self._aside = []
-
-    def _grow(self) -> None:
-        paused = self.paused
-        # RabbitMQ applies a prefetch count to the consumers that come after it.
-        try:
-            self._set_prefetch(self._full)
-            self._cancel()
-        finally:
-            if not paused:
-                self._consume()
 
     def _set_prefetch(self, count: int) -> None:
         self._connection.rabbit_qos_prefetch_count = count

@@ -58,7 +58,6 @@ class BatchHandler:
 
     :param answers: returns True if the database takes a small write now.
     :param culprit: returns True if content can have caused an error.
-    :param away: called when the database failed, and *back* when it answers again while a batch is held.
     :param when_locked: called when messages were put off for alarms that another session keeps locked.
     :param after_batch: called after each batch that was committed.
     :param awaits: returns what must come before an event can be evaluated without delay to others, or None.
@@ -81,8 +80,6 @@ class BatchHandler:
         after_batch: Callable[[], None] = lambda: None,
         awaits: Callable[[Event], str | None] = lambda event: None,
         hold: float = math.inf,
-        away: Callable[[], None] = lambda: None,
-        back: Callable[[], None] = lambda: None,
         when_locked: Callable[[], None] = lambda: None,
         answers: Callable[[], bool] = lambda: False,
         culprit: Callable[[BaseException], bool] = lambda error: False,
@@ -99,8 +96,6 @@ class BatchHandler:
         self._after_batch = after_batch
         self._awaits = awaits
         self._hold = hold
-        self._away = away
-        self._back = back
         self._when_locked = when_locked
         self._answers = answers
         self._culprit = culprit
@@ -206,14 +201,12 @@ class BatchHandler:
             except Retryable as exc:
                 if until is None:
                     until = time.monotonic() + self._hold
-                    self._away()
                     LOG.error("Holding %d events until the database is back: %s", number, exc)
                 self._metrics.count("batches", outcome="retried")
                 if self._stopping.wait(pause * (0.5 + self._jitter() / 2)):
                     return None
                 answered = answered + 1 if patience and self._answers() else 0
                 if patience and answered >= patience:
-                    self._back()
                     raise Blamed(exc) from exc
                 if time.monotonic() >= until:
                     LOG.error("The database is still away; %d events go back to the broker", number)
@@ -221,7 +214,6 @@ class BatchHandler:
                 pause = min(pause * 2, self._max)
             else:
                 if until is not None:
-                    self._back()
                     LOG.warning("The database is back; %d held events are evaluated", number)
                 return done
 

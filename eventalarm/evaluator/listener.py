@@ -140,13 +140,9 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         """Handle the messages that were put off until *what* comes, before all others; from any thread."""
         self._work((), (what,))
 
-    def pause(self) -> None:
-        """Take no more messages from the broker; those already taken stay ours."""
-        self._control.pause()
-
-    def unpause(self) -> None:
-        """Take messages again."""
-        self._control.resume()
+    def release(self) -> None:
+        """Give back all messages but those of the batch in hand, and take no more; on *handler*'s thread."""
+        self._give_back([])
 
     def suspect(self) -> None:
         """Ask whether batches can be handled at all, before the broker hands us more; from any thread."""
@@ -246,22 +242,23 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
             if position in put_off:
                 self._put_off.setdefault(put_off[position], []).append(message)
             else:
-                _answer(message, done=True)
+                _acknowledge(message)
         if self._narrow and len(put_off) < len(batch):
             self._narrow = False
-            self._control.widen()
+            self._control.widen(self._hold_nothing, self._ending)
         return True
 
-    def _give_back(self, batch: list[Message]) -> None:
-        """Give back everything that we hold, when the broker hands us nothing of it at once."""
-        self._control.pause()
+    def _give_back(self, batch: Sequence[Message]) -> None:
+        """Give back everything that we hold, and be handed nothing of it at once."""
+        self._control.release(lambda: [*batch, *self._hold_nothing()], self._ending)
+
+    def _hold_nothing(self) -> list[Message]:
+        """Forget and return all messages that are not in a batch."""
         with self._lock:
-            batch += [m for waiting in self._put_off.values() for m in waiting]
-            batch += self._arrived
+            held = [m for waiting in self._put_off.values() for m in waiting] + list(self._arrived)
             self._put_off.clear()
             self._arrived.clear()
-        for message in batch:
-            _answer(message, done=False)
+        return held
 
     def _wait_out(self, failed: bool) -> None:
         """Take messages again once that makes sense."""
@@ -271,7 +268,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         while not self._ready(self._holds_some):
             if self._ending.is_set():
                 return
-            # They came while the broker was told to send no more.
+            # They came all the same: the driver cannot be told to send no more.
             self._give_back([])
         self._control.resume()
 
@@ -284,8 +281,8 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         return bool(self._arrived)
 
 
-def _answer(message: Message, *, done: bool) -> None:
+def _acknowledge(message: Message) -> None:
     try:
-        message.acknowledge() if done else message.requeue()
+        message.acknowledge()
     except Exception:
         LOG.exception("The broker did not take an answer; it will deliver the message again")
