@@ -23,7 +23,7 @@ from benchmarks.measurement import Contender
 from eventalarm.change_window import ChangeWindow, Look
 from eventalarm.conf import LISTENER_OPTS
 from eventalarm.evaluator import decide
-from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
+from eventalarm.evaluator.definitions_cache import AlarmCache, CacheOptions
 from eventalarm.evaluator.engine import BatchReport, Engine, EngineOptions
 from eventalarm.model import UTC, AlarmDefinition, Event
 from eventalarm.storage.database import Database

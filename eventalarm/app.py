@@ -23,20 +23,18 @@ from oslo_config import cfg
 
 from eventalarm import broker, bus, service
 from eventalarm import conf as options
-from eventalarm.delivery import courier, dispatcher
+from eventalarm.delivery import enqueue
 from eventalarm.delivery import options as delivery_options
-from eventalarm.delivery.aodh_topic import AodhTopicSender
-from eventalarm.delivery.http import HttpSender
+from eventalarm.delivery import worker as worker_module
 from eventalarm.delivery.options import DeliveryOptions
-from eventalarm.delivery.plugins import PluginSender
-from eventalarm.delivery.ports import Sender
-from eventalarm.delivery.router import Router
-from eventalarm.delivery.traced import TracedSender
-from eventalarm.delivery.trust import TrustSender
+from eventalarm.delivery.senders.aodh_topic import AodhTopicSender
+from eventalarm.delivery.senders.base import Router, Sender, TracedSender
+from eventalarm.delivery.senders.http import HttpSender
+from eventalarm.delivery.senders.plugins import PluginSender
+from eventalarm.delivery.senders.trust import TrustSender
 from eventalarm.evaluator import decide
-from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
-from eventalarm.evaluator.books import Courier
 from eventalarm.evaluator.cache_watch import CacheWatch
+from eventalarm.evaluator.definitions_cache import AlarmCache, CacheOptions
 from eventalarm.evaluator.engine import BatchReport, Engine, EngineOptions
 from eventalarm.evaluator.handler import BatchHandler, Readiness
 from eventalarm.evaluator.interruptions import Interruptions
@@ -47,19 +45,19 @@ from eventalarm.evaluator.project_loader import ProjectLoader
 from eventalarm.evaluator.redelivery import Redelivery, RedeliveryOptions
 from eventalarm.evaluator.rehearsal import rehearse
 from eventalarm.evaluator.timer_loop import TimerLoop
-from eventalarm.evaluator.timer_runner import TimerRunner
+from eventalarm.evaluator.timer_service import TimerRunner
+from eventalarm.evaluator.unit_of_work import Courier
 from eventalarm.exceptions import InvalidRule, Retryable
-from eventalarm.ifa_shim import assembly
+from eventalarm.ifa_shim.subscriptions import build as build_module
 from eventalarm.metrics import Metrics
 from eventalarm.metrics_server import Endpoint, check_free, shared_folder
 from eventalarm.model import AlarmDefinition, Event, JSONDict, Transition
-from eventalarm.pulse import Pulse
 from eventalarm.storage import blame
 from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
 from eventalarm.storage.suspects import Suspects
-from eventalarm.trace import Trace
+from eventalarm.trace import Pulse, Trace
 from eventalarm.watchdog import Loop, Progress, Watchdog
 
 LOG = logging.getLogger(__name__)
@@ -107,7 +105,7 @@ def build_sender(
     http = HttpSender(settings)
     trust = TrustSender(conf, settings, http)
     senders: dict[str, Sender] = {"http": http, "https": http, "trust+http": trust, "trust+https": trust}
-    senders |= assembly.action_senders(conf, http)
+    senders |= build_module.action_senders(conf, http)
     return Router(senders, PluginSender(conf, settings), subscribers, settings.action_schemes)
 
 
@@ -251,10 +249,10 @@ class ListenerProcess:
         if database is None:
             return
         self._stops.append(database.dispose)
-        notifications = assembly.Notifications(self._conf, database)
+        notifications = build_module.Notifications(self._conf, database)
         worker = self._start_delivery(database, notifications)
         self._stops.append(lambda: worker.stop(STOP_GRACE))
-        letters = courier.OutboxCourier(Outbox(database), worker, announcer=notifications.herald)
+        letters = enqueue.OutboxCourier(Outbox(database), worker, announcer=notifications.herald)
         cache = build_cache(self._conf, database, self.metrics)
         engine = build_engine(self._conf, database, cache, letters, self._trace, step=self._progress.step)
         server, loader = self._build_server(database, engine, cache)
@@ -275,7 +273,7 @@ class ListenerProcess:
         self._watch(worker)
         LOG.info("Listening on topic %s", self._conf[options.GROUP].topic)
 
-    def _watch(self, worker: dispatcher.Dispatcher) -> None:
+    def _watch(self, worker: worker_module.Dispatcher) -> None:
         group = self._conf[options.GROUP]
         watchdog = Watchdog(
             warn=group.watchdog_warn,
@@ -292,7 +290,7 @@ class ListenerProcess:
         """Evaluate an event of ours, so that the first real one finds everything warm."""
 
         def build(within: Database) -> Callable[[list[Event]], BatchReport]:
-            unsent = courier.OutboxCourier(Outbox(within), courier.Nobody())
+            unsent = enqueue.OutboxCourier(Outbox(within), enqueue.Nobody())
             cache = build_cache(self._conf, within, self.metrics)
             return build_engine(self._conf, within, cache, unsent).process
 
@@ -304,14 +302,14 @@ class ListenerProcess:
                 pass
 
     def _start_delivery(
-        self, database: Database, notifications: assembly.Notifications
-    ) -> dispatcher.Dispatcher:
+        self, database: Database, notifications: build_module.Notifications
+    ) -> worker_module.Dispatcher:
         settings = delivery_options.from_conf(self._conf)
 
         def make_sender() -> Sender:
             return self._watched(build_sender(self._conf, settings, notifications.sender(settings)))
 
-        worker = dispatcher.Dispatcher(
+        worker = worker_module.Dispatcher(
             Outbox(database),
             make_sender,
             settings,

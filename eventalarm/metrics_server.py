@@ -29,7 +29,7 @@ from eventalarm.exceptions import EventAlarmError, InvalidOption
 from eventalarm.metrics import Metrics
 from eventalarm.model import DeliveryState
 from eventalarm.storage.database import Database
-from eventalarm.storage.signs import living, outbox_figures
+from eventalarm.storage.stats import living, outbox_figures
 from eventalarm.storage.tables import delivery
 
 LOG = log.getLogger(__name__)

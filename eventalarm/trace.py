@@ -1,12 +1,13 @@
-"""The hook for watching single events pass through the stages; it costs nothing while nobody watches."""
+"""Hooks that follow single events through the stages; they cost nothing while nobody watches."""
 
 from __future__ import annotations
 
+import datetime
 import enum
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
 
-from eventalarm.model import Event
+from eventalarm.model import UTC, Event
 
 
 class Stage(enum.StrEnum):
@@ -33,3 +34,23 @@ def mark_all(trace: Trace | None, stage: Stage, events: Iterable[Event]) -> None
     if trace is not None:
         for event in events:
             trace.mark(stage, event.message_id)
+
+
+# The event type of ``eventalarm-status check --canary``.
+CANARY: Final = "eventalarm.canary"
+
+
+class Pulse:
+    """Remembers when the last event came. One thread beats, any thread may look.
+
+    :param clock: returns the present as an aware UTC datetime.
+    """
+
+    def __init__(self, clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(UTC)) -> None:
+        self._clock = clock
+        self.last: datetime.datetime | None = None
+
+    def beat(self, events: Iterable[Event]) -> None:
+        """Take note that *events* have come; canaries do not count."""
+        if any(event.event_type != CANARY for event in events):
+            self.last = self._clock()

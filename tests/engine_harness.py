@@ -18,7 +18,7 @@ from aodh.storage.sqlalchemy import models as aodh_models
 from oslo_db.sqlalchemy import enginefacade
 
 from eventalarm.evaluator import decide
-from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
+from eventalarm.evaluator.definitions_cache import AlarmCache, CacheOptions
 from eventalarm.evaluator.engine import BatchReport, Engine, EngineOptions
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import UTC, Alarm, AlarmDefinition, Delivery, Event, Transition

@@ -16,9 +16,9 @@ from osc_lib.command import command
 from eventalarm.client import event_files
 from eventalarm.conf import LISTENER_OPTS
 from eventalarm.evaluator import decide
+from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.explain import explain
-from eventalarm.evaluator.query import Verdict
-from eventalarm.evaluator.rule import parse
+from eventalarm.evaluator.notification_rule import parse
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import UTC, AlarmDefinition, Event, parse_time
 

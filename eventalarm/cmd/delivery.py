@@ -86,7 +86,7 @@ class _Letters:
         arguments += [f"--config-dir={name}" for name in given.config_dir]
         arguments += ["--debug"] if given.debug else []
         conf = service.prepare(arguments, prog=PROG, description=DESCRIPTION, epilog=EPILOG)
-        from eventalarm.storage.letters import Letters  # noqa: PLC0415
+        from eventalarm.storage.delivery_queries import Letters  # noqa: PLC0415
 
         with service.errors_on_stderr(PROG):
             database = service.database(conf)
@@ -132,7 +132,7 @@ class Show(_Letters, show.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Read the delivery."""
         with self.letters() as letters:
-            from eventalarm.storage.letters import Selection  # noqa: PLC0415
+            from eventalarm.storage.delivery_queries import Selection  # noqa: PLC0415
 
             found = letters.find(Selection(delivery_ids=(parsed_args.delivery_id,)), 1)
             if not found:

@@ -73,15 +73,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    from eventalarm.standalone import parts  # noqa: PLC0415
+    from eventalarm.standalone import lazy  # noqa: PLC0415
 
     try:
         from rich.console import Console  # noqa: PLC0415
 
+        from eventalarm.standalone.console import Screen  # noqa: PLC0415
         from eventalarm.standalone.demo import Demo  # noqa: PLC0415
-        from eventalarm.standalone.screen import Screen  # noqa: PLC0415
     except ModuleNotFoundError as exc:
-        raise parts.missing(PROG, exc) from exc
+        raise lazy.missing(PROG, exc) from exc
 
     screen = Screen(Console(stderr=chosen.json, highlight=False, emoji=False))
     kept = threading.Event()

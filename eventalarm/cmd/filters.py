@@ -60,12 +60,12 @@ def is_filtered(args: argparse.Namespace) -> bool:
 
 
 def selection(args: argparse.Namespace, now: datetime.datetime, states: Sequence[str]) -> Any:
-    """Return what the filters of a command line mean, as ``eventalarm.storage.letters.Selection``.
+    """Return what the filters of a command line mean, as ``eventalarm.storage.delivery_queries.Selection``.
 
     :raises Unusable: when the destination is neither a host nor the beginning of a URL.
     """
     from eventalarm.delivery import address  # noqa: PLC0415 - heavy, and --help needs none of it
-    from eventalarm.storage.letters import Selection  # noqa: PLC0415
+    from eventalarm.storage.delivery_queries import Selection  # noqa: PLC0415
 
     state = getattr(args, "state", None) or DeliveryState.FAILED.value
     wanted = args.destination.strip()

@@ -133,13 +133,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     stopping = stop_signals()
     # Imported here: heavy, and --help needs none of it.
     from eventalarm import service  # noqa: PLC0415
-    from eventalarm.standalone import address, datadir, hints, parts  # noqa: PLC0415
+    from eventalarm.standalone import address, datadir, hints, lazy  # noqa: PLC0415
 
     with service.errors_on_stderr(PROG), datadir.claim(chosen.data_dir) as data:
         listening = address.listen(chosen.host, chosen.port, consent=chosen.consent)
         print("Starting ...", flush=True)
         hosts = [chosen.host, *chosen.allow_host]
-        standalone = parts.standalone(data, listening, prog=PROG, hosts=hosts)
+        standalone = lazy.standalone(data, listening, prog=PROG, hosts=hosts)
         standalone.start()
         print(f"Serving on {standalone.endpoint} with the data in {data.path}; Ctrl-C ends it.\n")
         print(hints.as_tenant(standalone.endpoint))

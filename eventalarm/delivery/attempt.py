@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from oslo_log import log
 
 from eventalarm.delivery import retry
-from eventalarm.delivery.given_up import GivenUpLog
+from eventalarm.delivery.batching import pack
+from eventalarm.delivery.dead_letters import GivenUpLog
 from eventalarm.delivery.options import DeliveryOptions
-from eventalarm.delivery.packs import pack
-from eventalarm.delivery.ports import Metrics, Sender
+from eventalarm.delivery.senders.base import Metrics, Sender
 from eventalarm.exceptions import DeliveryError
 from eventalarm.metrics import age
 from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState, parse_time

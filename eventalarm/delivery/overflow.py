@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from eventalarm.delivery import action
-from eventalarm.delivery.lanes import Lanes, Parcel
-from eventalarm.delivery.ports import Destination
+from eventalarm.delivery.scheduler import Lanes, Parcel
+from eventalarm.delivery.senders.base import Destination
 from eventalarm.storage.claims import Place
 
 # How many destinations one claim names at most.

@@ -12,9 +12,9 @@ from typing import Final
 import cachetools
 from oslo_log import log
 
-from eventalarm.delivery.lanes import Parcel
 from eventalarm.delivery.lease import Lease
-from eventalarm.delivery.ports import Run
+from eventalarm.delivery.scheduler import Parcel
+from eventalarm.delivery.senders.base import Run
 from eventalarm.exceptions import Retryable
 from eventalarm.model import Delivery, DeliveryResult, DeliveryState
 from eventalarm.storage.outbox import Outbox

@@ -11,8 +11,8 @@ from wsme import types as wtypes
 
 from eventalarm import conf as options
 from eventalarm import tacker_action
+from eventalarm.evaluator.notification_rule import parse
 from eventalarm.evaluator.options import rule_limits
-from eventalarm.evaluator.rule import parse
 from eventalarm.exceptions import InvalidRule
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from eventalarm.evaluator.alarm_cache import AlarmCache
+from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.metrics import Metrics
 
 LOOK_INTERVAL: Final = 5.0

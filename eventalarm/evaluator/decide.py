@@ -7,7 +7,7 @@ import datetime
 import enum
 from typing import Final
 
-from eventalarm.evaluator.query import Verdict, Watch
+from eventalarm.evaluator.event_rule import Verdict, Watch
 from eventalarm.model import ALARM, OK, Alarm, AlarmDefinition, Kind, Occurrence
 
 EVENT_TYPE: Final = "event"

@@ -16,14 +16,14 @@ from typing import Generic, TypeVar
 
 from oslo_db import exception as db_exception
 
-from eventalarm.evaluator.alarm_cache import AlarmCache
-from eventalarm.evaluator.books import Books, Courier
-from eventalarm.evaluator.judge import Case, Judge, Match, on_object
-from eventalarm.evaluator.ledger import MOST_OBJECTS, Ledger, Subject
+from eventalarm.evaluator.batch_state import MOST_OBJECTS, Ledger, Subject
+from eventalarm.evaluator.definitions_cache import AlarmCache
+from eventalarm.evaluator.evaluation import Case, Judge, Match, on_object
+from eventalarm.evaluator.fair_batches import portions
 from eventalarm.evaluator.locked_alarms import LockedAlarms
-from eventalarm.evaluator.portions import portions
-from eventalarm.evaluator.timekeeper import Timekeeper, is_timed
-from eventalarm.evaluator.timekeeper import ids as timer_ids
+from eventalarm.evaluator.timers import Timekeeper, is_timed
+from eventalarm.evaluator.timers import ids as timer_ids
+from eventalarm.evaluator.unit_of_work import Books, Courier
 from eventalarm.exceptions import Conflict, Locked, Retryable
 from eventalarm.model import Event, Transition
 from eventalarm.owner import Owners

@@ -7,12 +7,11 @@ import datetime
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from eventalarm.evaluator.expression import Either, Every, Not, PresenceCondition, Test
-from eventalarm.evaluator.life import About, Half, Life
-from eventalarm.evaluator.operators import TextTest
-from eventalarm.evaluator.query import Condition, Rule, Verdict, watches
-from eventalarm.evaluator.rule import compile_definition
-from eventalarm.evaluator.values import RelativeTime
+from eventalarm.evaluator.compiled_rule import About, Half, Life
+from eventalarm.evaluator.conditions import Either, Every, Not, PresenceCondition, Test
+from eventalarm.evaluator.event_rule import Condition, Rule, Verdict, watches
+from eventalarm.evaluator.notification_rule import compile_definition
+from eventalarm.evaluator.operators import RelativeTime, TextTest
 from eventalarm.model import AlarmDefinition, Event
 
 LONGEST = 200

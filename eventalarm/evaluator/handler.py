@@ -18,8 +18,7 @@ from eventalarm.exceptions import Retryable
 from eventalarm.metrics import Metrics, age
 from eventalarm.model import DEFAULT_LIMITS, UTC, Event, EventLimits
 from eventalarm.publisher.codec import decode
-from eventalarm.pulse import Pulse
-from eventalarm.trace import Stage, Trace, mark_all
+from eventalarm.trace import Pulse, Stage, Trace, mark_all
 
 LOG = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Final
 
-from eventalarm.evaluator.query import Anchor, Anchors, Moment, Part, Verdict, Watch, watches
+from eventalarm.evaluator.event_rule import Anchor, Anchors, Moment, Part, Verdict, Watch, watches
 from eventalarm.model import Event
 from eventalarm.patterns import is_glob
 

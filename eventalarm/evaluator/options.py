@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from eventalarm.evaluator.limits import RuleLimits
+from eventalarm.evaluator.conditions import RuleLimits
 from eventalarm.model import EventLimits
 
 

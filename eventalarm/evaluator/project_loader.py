@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 
-from eventalarm.evaluator.alarm_cache import AlarmCache, Need
+from eventalarm.evaluator.definitions_cache import AlarmCache, Need
 from eventalarm.exceptions import Retryable
 
 LOG = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ import datetime
 import json
 from collections.abc import Iterable
 
-from eventalarm.evaluator import query
-from eventalarm.evaluator.life import Life
-from eventalarm.evaluator.query import Verdict
-from eventalarm.evaluator.timekeeper import seconds
+from eventalarm.evaluator import event_rule
+from eventalarm.evaluator.compiled_rule import Life
+from eventalarm.evaluator.event_rule import Verdict
+from eventalarm.evaluator.timers import seconds
 from eventalarm.model import DATETIME, FLOAT, STRING, Alarm, AlarmDefinition, Event
 from eventalarm.timer import Timer, TimerKind
 
@@ -71,7 +71,7 @@ def told_reason(event: Event, definition: AlarmDefinition) -> str:
                 f"Event <id={event.message_id},event_type={event.event_type}> {words} "
                 f"{event.trait('seconds'):g} seconds <query={named}>."
             )
-    return query.reason(event, definition.rule, Verdict.RECOVERED)
+    return event_rule.reason(event, definition.rule, Verdict.RECOVERED)
 
 
 def asked_for(

@@ -14,10 +14,7 @@
 '2026-03-01T10:00:00.412345+00:00'
 """
 
-from eventalarm.ifa_shim.history import AodhAlarm, Record, read_records
-from eventalarm.ifa_shim.mapping import from_api, from_history, from_occurrence
-from eventalarm.ifa_shim.own import OwnStep
-from eventalarm.ifa_shim.record import (
+from eventalarm.ifa_shim.alarm import (
     AckState,
     EventType,
     FaultyResource,
@@ -27,8 +24,11 @@ from eventalarm.ifa_shim.record import (
     State,
     rfc3339,
 )
+from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, read_records
+from eventalarm.ifa_shim.mapping import from_api, from_history, from_occurrence
+from eventalarm.ifa_shim.own import OwnStep
 from eventalarm.ifa_shim.render import as_ifa005, as_sol003
-from eventalarm.ifa_shim.settings import Settings
+from eventalarm.ifa_shim.tables import Settings
 
 __all__ = [
     "AckState",

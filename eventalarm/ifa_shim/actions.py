@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from eventalarm.delivery import action
-from eventalarm.delivery.http import HttpSender
-from eventalarm.delivery.ports import Destination
-from eventalarm.ifa_shim import wire
-from eventalarm.ifa_shim.notices import VERSION_HEADER, Style
-from eventalarm.ifa_shim.settings import Settings
+from eventalarm.delivery.senders.base import Destination
+from eventalarm.delivery.senders.http import HttpSender
+from eventalarm.ifa_shim import action_payloads
+from eventalarm.ifa_shim.subscriptions.payloads import VERSION_HEADER, Style
+from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import Delivery
 
 
@@ -43,8 +43,8 @@ class Sol003Sender(_Sender):
         :raises DeliveryError: as :meth:`HttpSender.send`.
         """
         told, at = delivery.notification, delivery.created_at
-        body = wire.sol003(told, at, delivery.delivery_id, self._settings, self._style)
-        url = action.http_url(wire.without_prefix(delivery.action))
+        body = action_payloads.sol003(told, at, delivery.delivery_id, self._settings, self._style)
+        url = action.http_url(action_payloads.without_prefix(delivery.action))
         return await self._http.post(url, delivery, VERSION_HEADER, _content(body))
 
 
@@ -57,7 +57,7 @@ class TackerSender(_Sender):
         :raises DeliveryError: permanent, when the action cannot be read, and as :meth:`HttpSender.send`.
         """
         told, at = delivery.notification, delivery.created_at
-        url, bodies = wire.tacker(delivery.action, told, at, self._settings)
+        url, bodies = action_payloads.tacker(delivery.action, told, at, self._settings)
         status = None
         for body in bodies:
             status = await self._http.post(action.http_url(url), delivery, None, _content(body))

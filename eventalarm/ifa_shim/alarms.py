@@ -7,19 +7,19 @@ import datetime
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from eventalarm.ifa_shim.history import RULE_CHANGE, AodhAlarm, Record, read_records
+from eventalarm.ifa_shim.alarm import IfaAlarm, Severity
+from eventalarm.ifa_shim.aodh_history import RULE_CHANGE, AodhAlarm, Record, read_records
 from eventalarm.ifa_shim.mapping import alarm_id_of, from_life, from_occurrence, lives_of
 from eventalarm.ifa_shim.own import OwnStep
-from eventalarm.ifa_shim.record import IfaAlarm, Severity
 from eventalarm.ifa_shim.resource import targets
-from eventalarm.ifa_shim.settings import Settings
 from eventalarm.ifa_shim.stored import read_step
+from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import FAULT_SEVERITIES, object_alarm_id
 from eventalarm.storage.acknowledgements import Acknowledgements
 from eventalarm.storage.database import Database
-from eventalarm.storage.life_details import LifeDetails
-from eventalarm.storage.lives import LifeReader, LifeRow, Page, Stream
+from eventalarm.storage.occurrence_details import LifeDetails
 from eventalarm.storage.occurrence_filters import Severities, Wanted
+from eventalarm.storage.occurrence_queries import LifeReader, LifeRow, Page, Stream
 
 ROUNDS: Final = 2
 LIVES_OF_ONE: Final = 20

@@ -6,13 +6,13 @@ import datetime
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from eventalarm.ifa_shim.alarm import IfaAlarm
 from eventalarm.ifa_shim.alarms import Alarms, Listing, Marker, Matches, object_id_of
-from eventalarm.ifa_shim.record import IfaAlarm
-from eventalarm.ifa_shim.settings import Settings
+from eventalarm.ifa_shim.tables import Settings
 from eventalarm.ifa_shim.timeline import Document, Timeline
 from eventalarm.storage.acknowledgements import Acknowledgement, Acknowledgements
 from eventalarm.storage.database import Database
-from eventalarm.storage.life_details import LifeDetails
+from eventalarm.storage.occurrence_details import LifeDetails
 from eventalarm.storage.occurrence_filters import Wanted
 from eventalarm.storage.within import Within
 

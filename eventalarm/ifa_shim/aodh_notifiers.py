@@ -15,9 +15,9 @@ from oslo_config import cfg
 from oslo_utils import uuidutils
 
 from eventalarm.conf_ifa import IFA_GROUP, IFA_OPTS
-from eventalarm.ifa_shim import options, wire
-from eventalarm.ifa_shim.notices import VERSION_HEADER, Style
-from eventalarm.ifa_shim.settings import Settings
+from eventalarm.ifa_shim import action_payloads, options
+from eventalarm.ifa_shim.subscriptions.payloads import VERSION_HEADER, Style
+from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import UTC, Notification
 
 TIMEOUT: Final = 10.0
@@ -53,8 +53,8 @@ class Sol003Notifier(_Notifier):
 
     def notify(self, action: Any, *told: Any) -> None:
         """Tell of an alarm; *told* is what every notifier of Aodh is given."""
-        body = wire.sol003(_told(told), _now(), uuidutils.generate_uuid(), self._settings, Style())
-        self._post(wire.without_prefix(action.geturl()), body, VERSION_HEADER)
+        body = action_payloads.sol003(_told(told), _now(), uuidutils.generate_uuid(), self._settings, Style())
+        self._post(action_payloads.without_prefix(action.geturl()), body, VERSION_HEADER)
 
 
 class TackerNotifier(_Notifier):
@@ -62,7 +62,7 @@ class TackerNotifier(_Notifier):
 
     def notify(self, action: Any, *told: Any) -> None:
         """Tell of an alarm; *told* is what every notifier of Aodh is given."""
-        url, bodies = wire.tacker(action.geturl(), _told(told), _now(), self._settings)
+        url, bodies = action_payloads.tacker(action.geturl(), _told(told), _now(), self._settings)
         for body in bodies:
             self._post(url, body)
 

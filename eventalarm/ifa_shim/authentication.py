@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from eventalarm.delivery.http import HttpSender
+from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.exceptions import DeliveryError
-from eventalarm.ifa_shim.tokens import Tokens, basic
+from eventalarm.ifa_shim.subscriptions.auth import Tokens, basic
 
 UNAUTHORIZED: Final = 401
 BASIC: Final = "BASIC"

@@ -8,10 +8,10 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from eventalarm.ifa_shim.fold import Life, fold
-from eventalarm.ifa_shim.history import AodhAlarm, Record, event_of, read_records
+from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, State, rfc3339
+from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, event_of, read_records
+from eventalarm.ifa_shim.occurrences import Life, fold
 from eventalarm.ifa_shim.own import OwnStep, own_life
-from eventalarm.ifa_shim.record import IfaAlarm, Severity, State, rfc3339
 from eventalarm.ifa_shim.resource import (
     EVENT_TYPES,
     faulty_resource,
@@ -19,7 +19,7 @@ from eventalarm.ifa_shim.resource import (
     object_of_rule,
     targets,
 )
-from eventalarm.ifa_shim.settings import InsufficientData, Settings
+from eventalarm.ifa_shim.tables import InsufficientData, Settings
 from eventalarm.ifa_shim.x733 import EVENT_TYPES as EVENT_TYPES_OF_CAUSES
 from eventalarm.model import Event, Kind, Occurrence, fault_severity, object_alarm_id, parse_time
 from eventalarm.reasons import query_of

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from eventalarm.conf import DELIVERY_GROUP, GROUP
 from eventalarm.conf_ifa import IFA_GROUP
-from eventalarm.delivery.fence import Fence
 from eventalarm.delivery.options import TlsOptions, networks, tls_options
-from eventalarm.ifa_shim.record import Severity
-from eventalarm.ifa_shim.settings import (
+from eventalarm.delivery.senders.network import Fence
+from eventalarm.ifa_shim.alarm import Severity
+from eventalarm.ifa_shim.tables import (
     CAUSES,
     RESOURCES,
     InsufficientData,

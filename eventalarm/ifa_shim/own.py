@@ -7,10 +7,10 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eventalarm.ifa_shim.fold import VISIBLE, Life, Step, StepKind
-from eventalarm.ifa_shim.history import RULE_CHANGE, AodhAlarm, Record, event_of
+from eventalarm.ifa_shim.aodh_history import RULE_CHANGE, AodhAlarm, Record, event_of
+from eventalarm.ifa_shim.occurrences import VISIBLE, Life, Step, StepKind
 from eventalarm.ifa_shim.resource import retargeted
-from eventalarm.ifa_shim.settings import InsufficientData, Settings
+from eventalarm.ifa_shim.tables import InsufficientData, Settings
 from eventalarm.model import OK, UNKNOWN, Event, Kind, Occurrence
 
 STEP_KINDS = {Kind.RAISED: StepKind.RAISED, Kind.CHANGED: StepKind.REPEATED, Kind.CLEARED: StepKind.CLEARED}

@@ -7,11 +7,11 @@ import datetime
 from collections.abc import Callable
 from typing import Final
 
+from eventalarm.ifa_shim.alarm import AckState, IfaAlarm, ResourceKind, Severity, State
 from eventalarm.ifa_shim.alarms import Matches, severities
 from eventalarm.ifa_shim.filters import Filter, bounds
-from eventalarm.ifa_shim.record import AckState, IfaAlarm, ResourceKind, Severity, State
 from eventalarm.ifa_shim.render import as_sol003
-from eventalarm.ifa_shim.settings import NO_CAUSE, Cause, Settings
+from eventalarm.ifa_shim.tables import NO_CAUSE, Cause, Settings
 from eventalarm.patterns import is_glob, matches_glob
 from eventalarm.storage.occurrence_filters import FaultTypes, Wanted
 

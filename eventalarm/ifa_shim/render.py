@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from eventalarm.ifa_shim.record import FaultyResource, IfaAlarm, rfc3339
+from eventalarm.ifa_shim.alarm import FaultyResource, IfaAlarm, rfc3339
 
 Document = dict[str, Any]
 

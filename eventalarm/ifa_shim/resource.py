@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from eventalarm.ifa_shim.history import AodhAlarm
-from eventalarm.ifa_shim.record import FaultyResource
-from eventalarm.ifa_shim.settings import Settings
+from eventalarm.ifa_shim.alarm import FaultyResource
+from eventalarm.ifa_shim.aodh_history import AodhAlarm
+from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import Event
 
 EVENT: Final = "event"

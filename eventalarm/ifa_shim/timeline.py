@@ -5,19 +5,19 @@ from __future__ import annotations
 import datetime
 from typing import Any, Final
 
+from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, rfc3339
+from eventalarm.ifa_shim.aodh_history import RULE_CHANGE, AodhAlarm, Record, event_of, read_records
 from eventalarm.ifa_shim.filters import BadFilter
-from eventalarm.ifa_shim.fold import VISIBLE, Step, StepKind
-from eventalarm.ifa_shim.history import RULE_CHANGE, AodhAlarm, Record, event_of, read_records
 from eventalarm.ifa_shim.mapping import lives_of
+from eventalarm.ifa_shim.occurrences import VISIBLE, Step, StepKind
 from eventalarm.ifa_shim.own import STEP_KINDS
-from eventalarm.ifa_shim.record import IfaAlarm, Severity, rfc3339
-from eventalarm.ifa_shim.settings import Settings
 from eventalarm.ifa_shim.stored import read_step
+from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import ALARM, fault_severity, object_alarm_id, parse_time
 from eventalarm.storage.acknowledgements import Acknowledgements
 from eventalarm.storage.database import Database
-from eventalarm.storage.life_details import LifeDetails
-from eventalarm.storage.lives import LifeReader
+from eventalarm.storage.occurrence_details import LifeDetails
+from eventalarm.storage.occurrence_queries import LifeReader
 
 Document = dict[str, Any]
 Place = tuple[datetime.datetime, str]

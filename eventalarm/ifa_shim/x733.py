@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from eventalarm.ifa_shim.record import EventType
+from eventalarm.ifa_shim.alarm import EventType
 
 CAUSES: Final = {
     EventType.COMMUNICATIONS: (

@@ -9,9 +9,9 @@ from typing import Any
 from eventalarm import bus
 from eventalarm.exceptions import MessageTooLarge, PublishError
 from eventalarm.model import JSONDict
+from eventalarm.publisher.batching import Send, hand_over, pack
+from eventalarm.publisher.broker_status import Contact
 from eventalarm.publisher.codec import Encoded
-from eventalarm.publisher.contact import Contact
-from eventalarm.publisher.parcel import Send, hand_over, pack
 
 
 class Refused(PublishError):

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from eventalarm.exceptions import PublishError
+from eventalarm.publisher.batching import Parcel, Send, hand_over, pack
+from eventalarm.publisher.broker_status import Backoff, Contact
 from eventalarm.publisher.codec import Encoded
-from eventalarm.publisher.contact import Backoff, Contact
 from eventalarm.publisher.options import Policy, PublisherOptions
-from eventalarm.publisher.parcel import Parcel, Send, hand_over, pack
 
 Wait = Callable[[float], bool]
 

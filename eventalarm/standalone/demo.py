@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import ALARM, OK, UNKNOWN, JSONDict, parse_time
-from eventalarm.standalone import address, datadir, hints, parts, sample, tenant
+from eventalarm.standalone import address, datadir, hints, lazy, sample, tenant
+from eventalarm.standalone.console import Screen
 from eventalarm.standalone.consumer import Consumer, Hook
 from eventalarm.standalone.datadir import DataDir
 from eventalarm.standalone.result import Result
-from eventalarm.standalone.screen import Screen
 from eventalarm.standalone.timeline import Recorder, Timeline
 
 MORE: Final = 10
@@ -109,7 +109,7 @@ class Demo:
                 self._temporary = pathlib.Path(tempfile.mkdtemp(prefix="eventalarm-demo-"))
             self._data = self._running.enter_context(datadir.claim(data_dir or str(self._temporary)))
             listening = address.listen("127.0.0.1", 0, consent=False)
-            standalone = parts.standalone(self._data, listening, prog=self._prog, trace=self._recorder)
+            standalone = lazy.standalone(self._data, listening, prog=self._prog, trace=self._recorder)
             standalone.start()
             self._running.callback(standalone.stop)
             self.endpoint = standalone.endpoint

@@ -13,15 +13,15 @@ from oslo_config import cfg
 from eventalarm import bus, service
 from eventalarm.conf import GROUP
 from eventalarm.delivery import options as delivery_options
-from eventalarm.delivery.fence import Fence
+from eventalarm.delivery.senders.network import Fence
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import JSONDict
-from eventalarm.pulse import CANARY
 from eventalarm.status import agent, broker, canary, definitions, limits, pipeline, server, store, upgrade
 from eventalarm.status.outcome import Finding, Level
 from eventalarm.status.runner import Check
 from eventalarm.storage.database import Database
-from eventalarm.storage.signs import living
+from eventalarm.storage.stats import living
+from eventalarm.trace import CANARY
 
 LOOPBACK = "127.0.0.1"
 DISCARD_PORT = 9

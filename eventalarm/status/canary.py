@@ -19,11 +19,11 @@ import sqlalchemy as sa
 
 from eventalarm.exceptions import PublishError
 from eventalarm.model import UTC, DeliveryState, JSONDict
-from eventalarm.pulse import CANARY
 from eventalarm.standalone.consumer import Consumer
 from eventalarm.status.outcome import Finding, Level
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import alarm, alarm_history, delivery, occurrence, transition
+from eventalarm.trace import CANARY
 
 # One project for all canaries: listeners cache alarms by project.
 PROJECT: Final = uuid.uuid5(uuid.NAMESPACE_DNS, CANARY).hex

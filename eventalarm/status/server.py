@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from eventalarm.status.outcome import Finding, Level
 from eventalarm.storage.database import Database
 from eventalarm.storage.server import SYNC_READS, Server, look, too_old
-from eventalarm.storage.signs import clock_offsets
+from eventalarm.storage.stats import clock_offsets
 from eventalarm.storage.tables import alarm
 
 # Seconds by which the clock of a host may differ from the database's without a warning.

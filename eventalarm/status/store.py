@@ -13,7 +13,7 @@ from eventalarm.model import DeliveryState
 from eventalarm.status.outcome import Finding, Level
 from eventalarm.storage import schema
 from eventalarm.storage.database import Database
-from eventalarm.storage.signs import living, outbox_figures
+from eventalarm.storage.stats import living, outbox_figures
 from eventalarm.storage.tables import alarm, delivery
 
 DAY: Final = datetime.timedelta(days=1)

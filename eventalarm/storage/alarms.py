@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from eventalarm.change_window import ChangeWindow, Look
 from eventalarm.model import ALARM, OK, UNKNOWN, UTC, Alarm, AlarmDefinition
-from eventalarm.storage import changes
+from eventalarm.storage import alarm_changes
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import alarm
 
@@ -124,7 +124,7 @@ class AlarmReader:
         """Return the alarms whose definition changed at or after *moment* and that are not in *window*."""
         asked_at = time.monotonic()
         with self._database.read() as connection:
-            found = changes.look(connection, moment, looked_at, window)
+            found = alarm_changes.look(connection, moment, looked_at, window)
         if found.now is not None:
             self._database.clock.observe(found.now, asked_at)
         return found

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from eventalarm.model import UTC, DeliveryState
-from eventalarm.storage.delivery_rows import UNFINISHED
+from eventalarm.storage.deliveries import UNFINISHED
 from eventalarm.storage.tables import delivery, worker
 
 # When an attempt is due that depends on no clock: now, or when the predecessor is finished.

@@ -17,8 +17,8 @@ from oslo_db.sqlalchemy import engines
 
 from eventalarm.exceptions import Conflict, Locked, Retryable
 from eventalarm.storage import clock
-from eventalarm.storage.alive import probe_connections
 from eventalarm.storage.failover import READ_ONLY_FROM_THE_START, leave_wrong_servers
+from eventalarm.storage.keepalive import probe_connections
 from eventalarm.storage.session import DEFAULT_LIMITS, SessionLimits, Sessions, code_of
 
 # What a database says of the values it was given. Everything else (no connection, deadlock, a server that

@@ -21,11 +21,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventalarm.model import Delivery, DeliveryResult, DeliveryState, JSONDict
-from eventalarm.storage import attempts, claims
-from eventalarm.storage.attempts import held_by
+from eventalarm.storage import claims
+from eventalarm.storage import deliveries as deliveries_module
 from eventalarm.storage.claims import AT_ONCE, IN_TURN
 from eventalarm.storage.database import Database
-from eventalarm.storage.delivery_rows import UNFINISHED, read, to_row
+from eventalarm.storage.deliveries import UNFINISHED, held_by, read, to_row
 from eventalarm.storage.tables import delivery, worker
 from eventalarm.storage.text import clean
 
@@ -251,7 +251,7 @@ class Outbox:
         ids = [worker_id] if now_known_as in {None, worker_id} else [worker_id, now_known_as]
         now = self._database.about_now()
         with self._database.begin() as connection:
-            attempts.write(connection, ids, results, now)
+            deliveries_module.write(connection, ids, results, now)
 
     def _lease(
         self, worker_id: str, heads: sa.Select[Any], picked: Sequence[int], asked: Mapping[str, Any]

@@ -21,7 +21,7 @@ from eventalarm.storage import text
 from eventalarm.storage.alarm_counts import CLOSE_AT_ONCE
 from eventalarm.storage.alarms import ROW_COLUMNS, in_chunks, to_alarm
 from eventalarm.storage.clock import utc_now
-from eventalarm.storage.delivery_rows import UNFINISHED
+from eventalarm.storage.deliveries import UNFINISHED
 from eventalarm.storage.events import EventTexts, to_rows
 from eventalarm.storage.tables import (
     alarm,

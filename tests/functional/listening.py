@@ -7,13 +7,13 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from eventalarm.delivery.courier import OutboxCourier
-from eventalarm.delivery.dispatcher import Dispatcher
-from eventalarm.delivery.http import HttpSender
+from eventalarm.delivery.enqueue import OutboxCourier
 from eventalarm.delivery.options import DeliveryOptions, tls_options
-from eventalarm.delivery.router import Router
-from eventalarm.ifa_shim.assembly import Notifications
-from eventalarm.ifa_shim.notifier import Notifier
+from eventalarm.delivery.senders.base import Router
+from eventalarm.delivery.senders.http import HttpSender
+from eventalarm.delivery.worker import Dispatcher
+from eventalarm.ifa_shim.subscriptions.build import Notifications
+from eventalarm.ifa_shim.subscriptions.service import Notifier
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
 from tests.engine_harness import EngineHarness

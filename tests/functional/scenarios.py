@@ -8,7 +8,7 @@ import re
 import shlex
 from typing import Any
 
-from eventalarm.delivery.courier import to_deliveries
+from eventalarm.delivery.enqueue import to_deliveries
 from eventalarm.ingest import doctor
 from eventalarm.model import JSONDict
 from eventalarm.storage.database import Database

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.delivery.dispatcher import Dispatcher
-from eventalarm.delivery.http import HttpSender
 from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.senders.http import HttpSender
+from eventalarm.delivery.worker import Dispatcher
 from eventalarm.model import UTC
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
@@ -23,7 +23,7 @@ from tests.engine_harness import EngineHarness, alarm_row, insert_alarms, open_d
 from tests.functional.cloud import Cloud, Spawn, make_event
 from tests.functional.helpers import WebhookSink, wait_until
 from tests.functional.services import SteppedMariaDB, faked_python
-from tests.functional.test_delivery_dispatcher import enqueue
+from tests.functional.test_delivery_worker import enqueue
 from tests.unit.delivery.parts import make_delivery
 
 QUICK = DeliveryOptions(

@@ -10,15 +10,15 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.delivery.dispatcher import Dispatcher
-from eventalarm.delivery.http import HttpSender
 from eventalarm.delivery.names import Names
 from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.senders.http import HttpSender
+from eventalarm.delivery.worker import Dispatcher
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from eventalarm.storage.outbox import Outbox
 from tests.functional.helpers import wait_until
-from tests.functional.test_delivery_dispatcher import send
+from tests.functional.test_delivery_worker import send
 from tests.unit.delivery.parts import make_delivery
 
 HUNG = 1500

@@ -17,8 +17,8 @@ import time
 import pytest
 
 from eventalarm.delivery import retry
-from eventalarm.delivery.http import HttpSender
 from eventalarm.delivery.options import DeliveryOptions, TlsOptions
+from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.exceptions import DeliveryError, InvalidOption
 from tests.functional.tls import Authority, tls_server
 from tests.unit.delivery.parts import make_delivery

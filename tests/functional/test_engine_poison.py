@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.delivery.courier import OutboxCourier
+from eventalarm.delivery.enqueue import OutboxCourier
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.exceptions import Retryable
 from eventalarm.metrics import Metrics

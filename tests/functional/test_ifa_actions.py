@@ -14,10 +14,10 @@ from oslo_config import cfg
 from stevedore import extension
 
 from eventalarm import conf as options
-from eventalarm.delivery.http import HttpSender
 from eventalarm.delivery.options import DeliveryOptions
-from eventalarm.delivery.plugins import PluginSender
-from eventalarm.delivery.router import Router
+from eventalarm.delivery.senders.base import Router
+from eventalarm.delivery.senders.http import HttpSender
+from eventalarm.delivery.senders.plugins import PluginSender
 from eventalarm.exceptions import DeliveryError
 from eventalarm.model import Delivery, Notification
 from tests.builders import event_body
@@ -58,11 +58,11 @@ def told(current: str = "alarm", **fields: Any) -> Notification:
 
 def send(conf: cfg.ConfigOpts, *deliveries: Delivery) -> list[Any]:
     """Return what came of each delivery: the answer's status, or the error."""
-    from eventalarm.ifa_shim import assembly  # noqa: PLC0415
+    from eventalarm.ifa_shim.subscriptions import build  # noqa: PLC0415
 
     async def run() -> list[Any]:
         settings = DeliveryOptions(total_timeout=5.0)
-        router = Router(assembly.action_senders(conf, HttpSender(settings)), PluginSender(conf, settings))
+        router = Router(build.action_senders(conf, HttpSender(settings)), PluginSender(conf, settings))
         found: list[Any] = []
         for one in deliveries:
             try:

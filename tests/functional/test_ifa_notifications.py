@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from eventalarm.model import ALARM, OK, UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
-from eventalarm.storage.duty import Duty
+from eventalarm.storage.leader import Duty
 from tests.builders import event_body
 from tests.functional.helpers import WebhookSink
 from tests.functional.ifa_api import ADMIN

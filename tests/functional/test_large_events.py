@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.delivery.courier import OutboxCourier
+from eventalarm.delivery.enqueue import OutboxCourier
 from eventalarm.model import Delivery
 from eventalarm.storage import expire, tables
 from eventalarm.storage.database import Database
-from eventalarm.storage.life_details import LifeDetails
+from eventalarm.storage.occurrence_details import LifeDetails
 from eventalarm.storage.outbox import Outbox
 from tests.builders import event_body, rule
 from tests.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database, read_table

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from eventalarm.conf import LISTENER_OPTS
-from eventalarm.evaluator.query import Verdict
-from eventalarm.evaluator.rule import compile_notification, parse
+from eventalarm.evaluator.event_rule import Verdict
+from eventalarm.evaluator.notification_rule import compile_notification, parse
 from eventalarm.ingest import doctor
 from eventalarm.model import Event
 from tests.functional.definitions import Converter, merged

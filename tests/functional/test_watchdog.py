@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.delivery.dispatcher import Dispatcher
 from eventalarm.delivery.options import DeliveryOptions
-from eventalarm.delivery.ports import Destination
+from eventalarm.delivery.senders.base import Destination
+from eventalarm.delivery.worker import Dispatcher
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from eventalarm.storage.outbox import Outbox

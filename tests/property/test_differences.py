@@ -265,7 +265,7 @@ def test_stored_reasons_fit_every_database(beside: Beside) -> None:
 
 
 def test_the_same_action_twice_is_called_once(beside: Beside) -> None:
-    from eventalarm.delivery.courier import to_deliveries  # noqa: PLC0415
+    from eventalarm.delivery.enqueue import to_deliveries  # noqa: PLC0415
 
     beside.alarm("a", alarm_actions=["http://a", "http://a"])
     beside.tell(event_body(state="error"))

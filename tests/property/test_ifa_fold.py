@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventalarm.ifa_shim import Record, Settings, State, from_history
-from eventalarm.ifa_shim.fold import Life
 from eventalarm.ifa_shim.mapping import lives_of
-from eventalarm.ifa_shim.settings import InsufficientData
+from eventalarm.ifa_shim.occurrences import Life
+from eventalarm.ifa_shim.tables import InsufficientData
 from eventalarm.model import ALARM, OK, UNKNOWN
 from tests.builders import rule
 from tests.unit.ifa_shim.parts import SERVER, alarm, created, edited, evaluated, put_state

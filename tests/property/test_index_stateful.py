@@ -8,9 +8,9 @@ import hypothesis
 from hypothesis import reject, stateful
 from hypothesis import strategies as st
 
+from eventalarm.evaluator.event_rule import Verdict, Watch, compile_rule
 from eventalarm.evaluator.index import Filing, ProjectIndex
-from eventalarm.evaluator.query import Verdict, Watch, compile_rule
-from eventalarm.evaluator.rule import compile_notification, parse
+from eventalarm.evaluator.notification_rule import compile_notification, parse
 from eventalarm.exceptions import InvalidRule
 from tests.builders import RESOURCE_TRAITS, condition, event
 from tests.property import examples

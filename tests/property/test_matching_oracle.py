@@ -12,8 +12,8 @@ import pytest
 from aodh.evaluator import event as aodh_event
 from hypothesis import strategies as st
 
+from eventalarm.evaluator.event_rule import Verdict, compile_rule
 from eventalarm.evaluator.index import ProjectIndex
-from eventalarm.evaluator.query import Verdict, compile_rule
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import Event, parse_time
 from tests.engine_harness import RESOURCE_TRAITS

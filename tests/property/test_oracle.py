@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
 
-from eventalarm.delivery.courier import to_deliveries
+from eventalarm.delivery.enqueue import to_deliveries
 from eventalarm.model import Transition
 from eventalarm.storage import tables, text
 from eventalarm.storage.database import Database, connect

@@ -14,13 +14,13 @@ from typing import Any
 from hypothesis import stateful
 from hypothesis import strategies as st
 
+from eventalarm.evaluator.batch_state import Ledger, Subject
+from eventalarm.evaluator.compiled_rule import Life
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason, Situation, decide
-from eventalarm.evaluator.ledger import Ledger, Subject
-from eventalarm.evaluator.life import Life
-from eventalarm.evaluator.query import Verdict
-from eventalarm.evaluator.rule import compile_notification, parse
-from eventalarm.evaluator.timekeeper import Timekeeper
+from eventalarm.evaluator.event_rule import Verdict
+from eventalarm.evaluator.notification_rule import compile_notification, parse
 from eventalarm.evaluator.timer_rules import asked_for, recomputed, told_event, told_reason
+from eventalarm.evaluator.timers import Timekeeper
 from eventalarm.model import ALARM, OK, Alarm, Occurrence
 from eventalarm.timer import Timer, TimerKind
 from tests.builders import NOW, RESOURCE_TRAITS, alarm, event

@@ -9,13 +9,13 @@ from collections.abc import Callable
 import falcon
 
 from eventalarm.ifa_shim import policies
+from eventalarm.ifa_shim.alarm import IfaAlarm
 from eventalarm.ifa_shim.answers import Answers
 from eventalarm.ifa_shim.api import paging
 from eventalarm.ifa_shim.api.callers import Guard
 from eventalarm.ifa_shim.api.document import ApiDocument
 from eventalarm.ifa_shim.api.links import Links
 from eventalarm.ifa_shim.options import ApiOptions
-from eventalarm.ifa_shim.record import IfaAlarm
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,11 +10,11 @@ import falcon
 
 from eventalarm.http import conditional
 from eventalarm.ifa_shim import policies
+from eventalarm.ifa_shim.alarm import IfaAlarm, ResourceKind, Severity, State, rfc3339
 from eventalarm.ifa_shim.api import paging
 from eventalarm.ifa_shim.api.edge import Edge
 from eventalarm.ifa_shim.filters import BadFilter
 from eventalarm.ifa_shim.queries import ACTIVE, IfaQuery
-from eventalarm.ifa_shim.record import IfaAlarm, ResourceKind, Severity, State, rfc3339
 from eventalarm.ifa_shim.render import Document, as_ifa005, etag
 from eventalarm.model import parse_time
 

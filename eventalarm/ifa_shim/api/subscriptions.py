@@ -16,11 +16,11 @@ from eventalarm.ifa_shim.api import bodies, paging
 from eventalarm.ifa_shim.api.callers import caller_of, flag
 from eventalarm.ifa_shim.api.edge import Edge
 from eventalarm.ifa_shim.api.vnffm import read_filter
-from eventalarm.ifa_shim.callbacks import BadCallback, Callbacks
-from eventalarm.ifa_shim.credentials import Vault
+from eventalarm.ifa_shim.filter_match import unfit
 from eventalarm.ifa_shim.filters import SUBSCRIPTION_ATTRIBUTES, BadFilter
-from eventalarm.ifa_shim.interest import unfit
 from eventalarm.ifa_shim.shares import NoPlace, Places
+from eventalarm.ifa_shim.subscriptions.auth import Vault
+from eventalarm.ifa_shim.subscriptions.callbacks import BadCallback, Callbacks
 from eventalarm.storage.subscriptions import Subscription, Subscriptions
 
 LOG = logging.getLogger(__name__)

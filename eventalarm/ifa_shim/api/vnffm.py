@@ -11,13 +11,13 @@ import re2
 
 from eventalarm.http import conditional
 from eventalarm.ifa_shim import policies, selectors
+from eventalarm.ifa_shim.alarm import AckState, IfaAlarm
 from eventalarm.ifa_shim.api import bodies, paging
 from eventalarm.ifa_shim.api.callers import caller_of
 from eventalarm.ifa_shim.api.edge import Edge
 from eventalarm.ifa_shim.api.links import Links
 from eventalarm.ifa_shim.filters import ALARM_ATTRIBUTES, BadFilter, Filter, parse
 from eventalarm.ifa_shim.queries import sol003_matches, sol003_wanted
-from eventalarm.ifa_shim.record import AckState, IfaAlarm
 from eventalarm.ifa_shim.render import as_sol003, etag
 
 DEFAULT_VERSION: Final = "1.3.0"

@@ -7,8 +7,8 @@ import itertools
 import uuid
 from typing import Any
 
-from eventalarm.delivery.lanes import Parcel
-from eventalarm.delivery.ports import Destination
+from eventalarm.delivery.scheduler import Parcel
+from eventalarm.delivery.senders.base import Destination
 from eventalarm.model import UTC, Delivery, Notification
 from eventalarm.storage.outbox import order_key
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from eventalarm.evaluator.alarm_cache import AlarmCache, CacheOptions
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE
+from eventalarm.evaluator.definitions_cache import AlarmCache, CacheOptions
 from eventalarm.model import AlarmDefinition
 from tests.builders import PROJECT, RESOURCE_TRAITS, condition, definition, event, rule
-from tests.unit.evaluator.test_alarm_cache import Source
+from tests.unit.evaluator.test_definitions_cache import Source
 
 
 def crowd(count: int, *, project: str = PROJECT, version: float = 0) -> list[AlarmDefinition]:

@@ -16,7 +16,7 @@ from eventalarm.evaluator.decide import (
     clears,
     decide,
 )
-from eventalarm.evaluator.query import Verdict, compile_rule
+from eventalarm.evaluator.event_rule import Verdict, compile_rule
 from eventalarm.model import ALARM, OK, UNKNOWN, Kind, Occurrence
 from tests.builders import NOW, PROJECT, RESOURCE_TRAITS, alarm, at, condition, definition, rule
 

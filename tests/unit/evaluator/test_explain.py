@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE
+from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.explain import Explanation, explain
 from eventalarm.evaluator.operators import OPERATORS
-from eventalarm.evaluator.query import Verdict
 from tests.builders import NOW, RESOURCE_TRAITS, UPDATE, condition, definition, event, rule
-from tests.unit.evaluator.test_expression import on
+from tests.unit.evaluator.test_conditions import on
 
 DOCUMENT = {
     "event_type": ["compute.*", "host.*"],

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from eventalarm.evaluator import index as index_module
+from eventalarm.evaluator.event_rule import Anchor, Verdict, compile_rule
 from eventalarm.evaluator.index import Filing, ProjectIndex
-from eventalarm.evaluator.query import Anchor, Verdict, compile_rule
 from eventalarm.model import Event
 from tests.builders import RESOURCE_TRAITS, condition, event, rule
 

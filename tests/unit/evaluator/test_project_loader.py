@@ -12,7 +12,7 @@ import pytest
 from oslo_config import cfg
 
 from eventalarm import bus
-from eventalarm.evaluator.alarm_cache import LARGE, Need
+from eventalarm.evaluator.definitions_cache import LARGE, Need
 from eventalarm.evaluator.engine import BatchReport
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
@@ -23,7 +23,7 @@ from eventalarm.model import AlarmDefinition, Event
 from eventalarm.standalone import inprocess
 from tests.builders import definition, event_body, rule
 from tests.functional.helpers import wait_until
-from tests.unit.evaluator.test_alarm_cache import RELOAD, Cached, Source
+from tests.unit.evaluator.test_definitions_cache import RELOAD, Cached, Source
 
 TIMEOUT = 20.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventalarm.ifa_shim.mapping import from_occurrence
-from eventalarm.ifa_shim.settings import CAUSES, NO_CAUSE, Settings, read_cause
+from eventalarm.ifa_shim.tables import CAUSES, NO_CAUSE, Settings, read_cause
 from eventalarm.ifa_shim.x733 import EVENT_TYPES
 from tests.unit.ifa_shim.parts import SERVER, alarm, occurrence, step
 

@@ -1,7 +1,7 @@
 """The edge cases of mapping Aodh's alarms to ETSI's, each by its number in the list of decisions.
 
-Those about subscriptions (15, 16) are in test_interest.py, those that need a server and a database (21, 22,
-25, 28) in tests/functional/test_ifa_api.py.
+Those about subscriptions (15, 16) are in test_filter_match.py, those that need a server and a database (21,
+22, 25, 28) in tests/functional/test_ifa_api.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from eventalarm.ifa_shim import (
     read_records,
     rfc3339,
 )
-from eventalarm.ifa_shim.settings import InsufficientData, Settings
+from eventalarm.ifa_shim.tables import InsufficientData, Settings
 from eventalarm.model import ALARM, OK, UNKNOWN, UTC, Kind, object_alarm_id
 from tests.builders import at, rule
 from tests.unit.ifa_shim.parts import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventalarm.ifa_shim.mapping import from_occurrence
-from eventalarm.ifa_shim.settings import Settings
+from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import Kind
 from tests.unit.ifa_shim.parts import SERVER, alarm, at, occurrence, rule, step
 

@@ -11,7 +11,7 @@ import pytest
 
 from eventalarm.exceptions import PublishError
 from eventalarm.publisher import policies
-from eventalarm.publisher.contact import Backoff, Contact
+from eventalarm.publisher.broker_status import Backoff, Contact
 from eventalarm.publisher.options import Policy, PublisherOptions
 from tests.functional.helpers import wait_until
 from tests.unit.publisher.fakes import Broker, event

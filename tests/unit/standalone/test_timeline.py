@@ -9,7 +9,7 @@ import itertools
 import pytest
 from rich.console import Console
 
-from eventalarm.standalone import screen
+from eventalarm.standalone import console
 from eventalarm.standalone.result import Result
 from eventalarm.standalone.timeline import Recorder, Timeline
 from eventalarm.trace import Stage
@@ -82,18 +82,18 @@ def test_the_typical_fault_is_the_median_one_and_no_recovery() -> None:
     ],
 )
 def test_bars(start: float, end: float, fine: bool, drawn: str) -> None:
-    assert screen.bar(start, end, 100, fine=fine) == drawn
+    assert console.bar(start, end, 100, fine=fine) == drawn
 
 
 def test_bars_join_and_end_together() -> None:
-    drawn = [screen.bar(a, b, 60, fine=False) for a, b in itertools.pairwise([0, 10, 20, 30, 40, 50, 60])]
+    drawn = [console.bar(a, b, 60, fine=False) for a, b in itertools.pairwise([0, 10, 20, 30, 40, 50, 60])]
 
     assert [text.rindex("#") + 1 for text in drawn] == [4, 8, 12, 16, 20, 24]
 
 
 def test_plain_text_where_there_is_no_terminal() -> None:
     output = io.StringIO()
-    one = screen.Screen(Console(file=output, width=80))
+    one = console.Screen(Console(file=output, width=80))
 
     one.done("It works", "1 ms")
     with one.doing("never seen"):
@@ -113,7 +113,7 @@ def test_plain_text_where_there_is_no_terminal() -> None:
 
 def test_a_terminal_gets_symbols_unless_it_asks_for_none() -> None:
     output = io.StringIO()
-    one = screen.Screen(Console(file=output, width=80, force_terminal=True, no_color=True))
+    one = console.Screen(Console(file=output, width=80, force_terminal=True, no_color=True))
 
     one.done("It works")
 

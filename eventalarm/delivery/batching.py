@@ -1,0 +1,254 @@
+"""Batching of notifications: those that follow one within a window travel together in one POST."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import cachetools
+
+from eventalarm.delivery import action
+from eventalarm.delivery.lease import Lease
+from eventalarm.delivery.scheduler import Lanes, Parcel
+from eventalarm.delivery.senders.base import Run
+from eventalarm.model import OBJECT_NAMESPACE, Delivery, JSONDict, Notification
+from eventalarm.storage.outbox import Outbox
+
+SCHEMES: Final = frozenset({"http", "https"})
+# For how long, and for how many actions, it is remembered that packs are refused there.
+REFUSED_FOR: Final = 600.0
+REMEMBERED: Final = 10_000
+
+Key = tuple[str, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PackedNotification(Notification):
+    """Several notifications in one body; its own fields are those of the first."""
+
+    letters: tuple[Delivery, ...] = ()
+
+    def body(self) -> JSONDict:
+        """Return each letter's body with its delivery id, in order."""
+        return {
+            "packed": [{"delivery_id": one.delivery_id, **one.notification.body()} for one in self.letters]
+        }
+
+    def encoded(self) -> bytes:
+        """Return the body as JSON."""
+        each = (
+            b'{"delivery_id": "%s", %s' % (one.delivery_id.encode(), one.notification.encoded()[1:])
+            for one in self.letters
+        )
+        return b'{"packed": [%s]}' % b", ".join(each)
+
+
+def pack(letters: Sequence[Delivery]) -> Delivery:
+    """Return the one delivery that carries *letters*; the same letters always have the same pack id."""
+    first = letters[0]
+    told = {field.name: getattr(first.notification, field.name) for field in dataclasses.fields(Notification)}
+    names = "\n".join(one.delivery_id for one in letters)
+    return dataclasses.replace(
+        first,
+        delivery_id=str(uuid.uuid5(OBJECT_NAMESPACE, names)),
+        notification=PackedNotification(**told, letters=tuple(letters)),
+    )
+
+
+def key_of(letter: Delivery) -> Key:
+    """Return what letters have in common that may share a pack."""
+    return letter.project_id, letter.action
+
+
+class _Window:
+    __slots__ = ("ends_at", "held")
+
+    def __init__(self, ends_at: float) -> None:
+        self.ends_at = ends_at
+        self.held: list[Parcel] = []
+
+
+class Packs:
+    """The open windows of one process and what is held in them. Not safe to share between threads.
+
+    :param window: seconds.
+    :param limit: the most letters of a pack.
+    """
+
+    def __init__(self, window: float, limit: int) -> None:
+        self._window = window
+        self.limit = limit
+        # In the order of their ends, since all are of the same length.
+        self._open: dict[Key, _Window] = {}
+        self._full: dict[Key, None] = {}
+        self._refused: cachetools.LRUCache[Key, float] = cachetools.LRUCache(REMEMBERED)
+
+    def hold(self, parcel: Parcel, now: float) -> bool:
+        """Hold a parcel for the next pack; False when it has to leave at once."""
+        letter = parcel.delivery
+        if letter.subscription_id or action.scheme(letter.action) not in SCHEMES:
+            return False
+        key = key_of(letter)
+        if self._refused.get(key, now) > now:
+            return False
+        window = self._open.get(key)
+        if window is None or (window.ends_at <= now and not window.held):
+            self._begin(key, now)
+            return False
+        window.held.append(parcel)
+        if len(window.held) >= self.limit:
+            self._full[key] = None
+        return True
+
+    def _begin(self, key: Key, now: float) -> None:
+        self._open.pop(key, None)
+        self._open[key] = _Window(now + self._window)
+
+    def ripe(self, now: float) -> Iterator[list[Parcel]]:
+        """Yield what has to leave now, pack by pack; each opens the next window."""
+        while self._full:
+            key = next(iter(self._full))
+            del self._full[key]
+            yield from self._leave(key, now)
+        for key in list(itertools.takewhile(lambda k: self._open[k].ends_at <= now, self._open)):
+            yield from self._leave(key, now)
+
+    def _leave(self, key: Key, now: float) -> Iterator[list[Parcel]]:
+        window = self._open.pop(key)
+        if window.held:
+            self._begin(key, now)
+        for start in range(0, len(window.held), self.limit):
+            yield window.held[start : start + self.limit]
+
+    def next_end(self) -> float | None:
+        """Return when there is something to do next, None while no window is open."""
+        if self._full:
+            return 0.0
+        return next((window.ends_at for window in self._open.values()), None)
+
+    def refused(self, letters: Iterable[Delivery], now: float) -> None:
+        """Send alone to these actions for a while: the consumer knows no packs."""
+        for letter in letters:
+            self._refused[key_of(letter)] = now + REFUSED_FOR
+
+    def clear(self) -> list[Parcel]:
+        """Take out everything that is held."""
+        held = [parcel for window in self._open.values() for parcel in window.held]
+        self._open.clear()
+        self._full.clear()
+        return held
+
+
+def first_of_each(letters: Iterable[Delivery]) -> tuple[list[Delivery], list[Delivery]]:
+    """Part letters into the first of each order key and the others, which have to wait for it."""
+    first: dict[Any, Delivery] = {}
+    others: list[Delivery] = []
+    for letter in letters:
+        if letter.order_key in first:
+            others.append(letter)
+        else:
+            first[letter.order_key] = letter
+    return list(first.values()), others
+
+
+# Puts a parcel on its way, or back into the outbox when there is no room.
+Dispatch = Callable[[Parcel], None]
+# Returns unsent deliveries of an owner to the outbox.
+GiveBack = Callable[[str, Sequence[str]], None]
+
+
+class Packing:
+    """Holds letters in windows and lets packs leave at their end.
+
+    What waits in the outbox behind a held letter of the same alarm joins its pack: else a storm of one alarm
+    would leave letter by letter, one in each window.
+    """
+
+    def __init__(
+        self,
+        packs: Packs,
+        lanes: Lanes,
+        lease: Lease,
+        outbox: Outbox,
+        run: Run,
+        *,
+        dispatch: Dispatch,
+        give_back: GiveBack,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._packs = packs
+        self._lanes = lanes
+        self._lease = lease
+        self._outbox = outbox
+        self._run = run
+        self._dispatch = dispatch
+        self._give_back = give_back
+        self._monotonic = monotonic
+        self._news = asyncio.Event()
+        self._awaited: float | None = None
+
+    def hold(self, parcel: Parcel) -> bool:
+        """Hold a parcel that just came in; False when it has to leave by itself, or there is no room."""
+        project = parcel.delivery.project_id
+        if parcel.delivery.losses or self._lanes.full(project) or not self._lanes.held.fits(parcel.letters):
+            return False
+        held = self._packs.hold(parcel, self._monotonic())
+        if held:
+            self._lanes.reserve(parcel)
+        end = self._packs.next_end()
+        if end is not None and (self._awaited is None or end < self._awaited):
+            self._news.set()
+        return held
+
+    async def step(self) -> float:
+        """Wait until something has to leave and let it; return the pause until the next step.
+
+        :raises eventalarm.exceptions.Retryable: when the database failed; what was leaving goes back.
+        """
+        self._news.clear()
+        self._awaited = end = self._packs.next_end()
+        delay = None if end is None else max(0.0, end - self._monotonic())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._news.wait()
+        for parcels in self._packs.ripe(self._monotonic()):
+            await self._depart(parcels)
+        return 0.0
+
+    async def _depart(self, parcels: list[Parcel]) -> None:
+        owner = parcels[0].owner
+        letters = [parcel.delivery for parcel in parcels if parcel.owner == owner]
+        stale = [parcel for parcel in parcels if parcel.owner != owner]
+        room = min(self._packs.limit - len(letters), self._lanes.room())
+        try:
+            if room > 0 and self._lease.holds(owner, self._monotonic()):
+                keys = {letter.order_key for letter in letters}
+                letters += await self._run(self._outbox.claim_behind, owner, keys, room)
+        finally:
+            # Also when the database failed: these are leased to us, and need it no more until they are sent.
+            for parcel in parcels:
+                self._lanes.forget(parcel)
+            for parcel in stale:
+                self._give_back(parcel.owner, [parcel.delivery.delivery_id])
+            self._dispatch(Parcel(owner, letters[0], parcels[0].destination, tuple(letters[1:])))
+
+    def refused(self, parcel: Parcel) -> None:
+        """Send the letters of a pack one by one: as a pack they can never be accepted."""
+        self._packs.refused(parcel.letters, self._monotonic())
+        self._lanes.forget(parcel)
+        alone, waiting = first_of_each(parcel.letters)
+        self._give_back(parcel.owner, [letter.delivery_id for letter in waiting])
+        for letter in alone:
+            self._dispatch(Parcel(parcel.owner, letter, parcel.destination))
+
+    def clear(self) -> list[Delivery]:
+        """Take out and forget everything that is held."""
+        held = self._packs.clear()
+        for parcel in held:
+            self._lanes.forget(parcel)
+        return [parcel.delivery for parcel in held]

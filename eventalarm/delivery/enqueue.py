@@ -1,0 +1,175 @@
+"""From transitions to deliveries: one for each action, put into the outbox and given to the worker."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import uuid
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from eventalarm.model import Alarm, Delivery, Notification, Transition
+from eventalarm.storage.deliveries import reason_data
+from eventalarm.storage.outbox import Outbox, order_key
+
+
+class Worker(Protocol):
+    """The delivery worker of this process, as the courier needs it."""
+
+    @property
+    def owner(self) -> str | None:
+        """Return the id under which to enqueue, or None while there is no valid lease."""
+
+    def submit(self, owner: str, deliveries: Sequence[Delivery], waiting: Iterable[str] = ()) -> None:
+        """Start sending deliveries that are leased to *owner*; look after the order keys in *waiting*."""
+
+
+class Announcer(Protocol):
+    """Who tells subscribers of transitions."""
+
+    def announce(
+        self,
+        connection: sa.Connection,
+        transitions: Sequence[Transition],
+        subscribed: datetime.datetime | None,
+    ) -> list[Announced]:
+        """Return what goes to subscribers, each for its transition; may read and write in the transaction.
+
+        *subscribed* is when a subscription was last made or changed, None without any.
+        """
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Announced:
+    """A delivery to a subscriber, and the id of what it tells of."""
+
+    delivery: Delivery
+    about: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shipment:
+    """What one transaction put into the outbox: *leased* may be sent at once, *waiting* wait their turn."""
+
+    owner: str | None = None
+    leased: tuple[Delivery, ...] = ()
+    waiting: frozenset[str] = frozenset()
+
+
+def to_deliveries(transition: Transition, make_id: Callable[[], str]) -> list[Delivery]:
+    """Return one delivery for each action of *transition*, with Aodh's webhook fields."""
+    notification = Notification(
+        alarm_name=transition.alarm_name,
+        alarm_id=transition.alarm_id,
+        severity=transition.severity,
+        previous=transition.previous,
+        current=transition.current,
+        reason=transition.reason,
+        reason_data=reason_data(
+            transition.event.body,
+            kind=transition.kind.value,
+            occurrence_id=transition.occurrence_id,
+            managed_object=transition.managed_object,
+            raised=transition.raised_count,
+        ),
+        event_json=transition.event.json() if transition.actions else "",
+    )
+    return [
+        Delivery(
+            delivery_id=make_id(),
+            order_key=order_key(transition.alarm_id, action),
+            alarm_id=transition.alarm_id,
+            project_id=transition.project_id,
+            action=action,
+            notification=notification,
+            created_at=transition.recorded_at,
+        )
+        for action in dict.fromkeys(transition.actions)
+    ]
+
+
+class Nobody:
+    """A worker that is not there: whoever looks after the outbox sends what is put into it."""
+
+    owner: str | None = None
+
+    def submit(self, owner: str, deliveries: Sequence[Delivery], waiting: Iterable[str] = ()) -> None:
+        """Do nothing: without an owner nothing is submitted."""
+
+
+class OutboxCourier:
+    """Puts deliveries into the outbox inside the evaluator's transaction, and releases them after it.
+
+    One transaction at a time: ``enqueue``, then ``submit`` once that is committed.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        worker: Worker,
+        make_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        announcer: Announcer | None = None,
+    ) -> None:
+        self._outbox = outbox
+        self._worker = worker
+        self._make_id = make_id
+        self._announcer = announcer
+
+    def order_keys(self, alarms: Iterable[Alarm]) -> set[str]:
+        """Return the order keys of all deliveries that transitions of *alarms* can lead to."""
+        return {
+            order_key(alarm.alarm_id, action)
+            for alarm in alarms
+            for actions in alarm.actions.values()
+            for action in actions
+        }
+
+    def enqueue(
+        self,
+        connection: sa.Connection,
+        transitions: Sequence[Transition],
+        unfinished: Collection[str] | None = None,
+        subscribed: datetime.datetime | None = None,
+    ) -> Shipment:
+        """Write the deliveries of *transitions*; return what :meth:`submit` needs once it is committed.
+
+        *unfinished*: those of the order keys of their actions that have unfinished deliveries, where the
+        caller knows. *subscribed*: see :class:`Announcer`.
+        """
+        deliveries: list[Delivery] = []
+        transition_ids: list[str] = []
+        for transition in transitions:
+            made = to_deliveries(transition, self._make_id)
+            deliveries.extend(made)
+            transition_ids.extend(transition.transition_id for _ in made)
+        if self._announcer is not None and transitions:
+            announced = self._announcer.announce(connection, transitions, subscribed)
+            if announced and unfinished is not None:
+                keys = {item.delivery.order_key for item in announced}
+                unfinished = self._outbox.unfinished(connection, keys).union(unfinished)
+            deliveries.extend(item.delivery for item in announced)
+            transition_ids.extend(item.about for item in announced)
+        return self.ship(connection, deliveries, transition_ids, unfinished)
+
+    def ship(
+        self,
+        connection: sa.Connection,
+        deliveries: Sequence[Delivery],
+        about: Sequence[str],
+        unfinished: Collection[str] | None = None,
+    ) -> Shipment:
+        """Write *deliveries*, each about what has the id at the same place; as :meth:`enqueue` otherwise."""
+        if not deliveries:
+            return Shipment()
+        owner = self._worker.owner
+        leased = self._outbox.enqueue(connection, deliveries, about, owner, unfinished)
+        sent = {item.delivery_id for item in leased}
+        waiting = frozenset(item.order_key for item in deliveries if item.delivery_id not in sent)
+        return Shipment(owner, tuple(leased), waiting)
+
+    def submit(self, shipment: Shipment) -> None:
+        """Give what is committed now to the worker."""
+        if shipment.owner is not None and (shipment.leased or shipment.waiting):
+            self._worker.submit(shipment.owner, shipment.leased, shipment.waiting)

@@ -1,0 +1,154 @@
+"""What a sender is, which sender carries out an action, and how an attempt is traced."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, Final, Protocol
+
+from eventalarm.delivery import action
+from eventalarm.exceptions import DeliveryError
+from eventalarm.model import Delivery
+from eventalarm.trace import Stage, Trace
+
+# One destination takes so many times its limit from all projects together.
+TOGETHER: Final = 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Destination:
+    """Who shares one fate: a project's deliveries to one destination wait for each other, never for others.
+
+    ``limit`` is how many calls of one project may be under way to it at once, ``total`` how many of all
+    projects; by default four times as many.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    limit: int
+    total: int = 0
+
+    def __post_init__(self) -> None:
+        """Fill in the default."""
+        if not self.total:
+            object.__setattr__(self, "total", TOGETHER * self.limit)
+
+
+class Sender(Protocol):
+    """A way to carry out actions."""
+
+    def destination(self, delivery: Delivery) -> Destination:
+        """Tell where *delivery* goes; never fails, an unreadable action has a destination of its own."""
+
+    async def send(self, delivery: Delivery) -> int | None:
+        """Make one attempt; return the HTTP status if there is one.
+
+        :raises eventalarm.exceptions.DeliveryError: when it failed.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""
+
+
+class Metrics(Protocol):
+    """Counters and durations, as :class:`eventalarm.metrics.Metrics` has them."""
+
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
+        """Add *value*."""
+
+    def observe(self, name: str, seconds: float, **labels: str) -> None:
+        """Record a duration."""
+
+
+class NoMetrics:
+    """Metrics for nobody."""
+
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
+        """Count nothing."""
+
+    def observe(self, name: str, seconds: float, **labels: str) -> None:
+        """Record nothing."""
+
+
+# Runs a blocking call in a thread and returns what it returned: ``await run(function, *arguments)``.
+Run = Callable[..., Awaitable[Any]]
+
+
+DISABLED: Final = "its scheme is not in [eventalarm_delivery] action_schemes"
+
+
+class Router:
+    """Sends by scheme through *senders*; the schemes that they do not name go to *others*.
+
+    What goes to a subscriber of the IFA API goes through *subscribers*, whatever its scheme.
+
+    :param enabled: the schemes of actions that are carried out at all; None: every scheme.
+    """
+
+    def __init__(
+        self,
+        senders: Mapping[str, Sender],
+        others: Sender,
+        subscribers: Sender | None = None,
+        enabled: Collection[str] | None = None,
+    ) -> None:
+        self._enabled = enabled
+        self._senders = dict(senders)
+        self._others = others
+        self._subscribers = subscribers
+
+    def destination(self, delivery: Delivery) -> Destination:
+        """Ask the sender in charge."""
+        return self._sender(delivery).destination(delivery)
+
+    async def send(self, delivery: Delivery) -> int | None:
+        """Send through the sender in charge.
+
+        :raises DeliveryError: ``scheme_disabled`` (permanent) for a scheme that is not enabled, and as that
+            sender does.
+        """
+        scheme = action.scheme(delivery.action)
+        if self._enabled is not None and not delivery.subscription_id and scheme not in self._enabled:
+            raise DeliveryError("scheme_disabled", DISABLED, permanent=True)
+        return await self._sender(delivery).send(delivery)
+
+    async def close(self) -> None:
+        """Close each sender once."""
+        every = (*self._senders.values(), self._others, *filter(None, [self._subscribers]))
+        for sender in {id(s): s for s in every}.values():
+            await sender.close()
+
+    def _sender(self, delivery: Delivery) -> Sender:
+        if delivery.subscription_id and self._subscribers is not None:
+            return self._subscribers
+        return self._senders.get(action.scheme(delivery.action), self._others)
+
+
+class TracedSender:
+    """Passes everything on to *sender* and marks :attr:`Stage.SENT` and :attr:`Stage.ANSWERED`."""
+
+    def __init__(self, sender: Sender, trace: Trace) -> None:
+        self._sender = sender
+        self._trace = trace
+
+    def destination(self, delivery: Delivery) -> Destination:
+        """Ask the sender."""
+        return self._sender.destination(delivery)
+
+    async def send(self, delivery: Delivery) -> int | None:
+        """Make one attempt; only a successful one counts as answered.
+
+        :raises eventalarm.exceptions.DeliveryError: as the sender does.
+        """
+        if delivery.subscription_id:
+            return await self._sender.send(delivery)
+        message_id = str(delivery.notification.reason_data["event"]["message_id"])
+        self._trace.mark(Stage.SENT, message_id)
+        status = await self._sender.send(delivery)
+        self._trace.mark(Stage.ANSWERED, message_id)
+        return status
+
+    async def close(self) -> None:
+        """Close the sender."""
+        await self._sender.close()

@@ -1,0 +1,208 @@
+"""Webhooks over http and https: Aodh's body and headers, bounded in time, size and reach."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import random
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final
+
+import aiohttp
+import yarl
+
+from eventalarm.delivery import action, retry
+from eventalarm.delivery.bounded import BoundedConnector
+from eventalarm.delivery.names import Names
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.senders.base import Destination
+from eventalarm.delivery.senders.network import FENCED, Fence, TlsContexts
+from eventalarm.exceptions import DeliveryError
+from eventalarm.model import UTC, Delivery
+
+DELIVERY_ID_HEADER = "X-Eventalarm-Delivery-Id"
+REQUEST_ID_HEADER = "x-openstack-request-id"
+HTTP_OK: Final = 200
+# Less than what common servers allow, since a POST on a connection that the server just closed is lost.
+KEEPALIVE = 1.5
+
+SORTED_FIRST = (aiohttp.ClientSSLError, aiohttp.ClientConnectorDNSError)
+FAILURES: Final[tuple[tuple[Any, str, str], ...]] = (
+    (aiohttp.ClientSSLError, "tls", "the TLS handshake failed"),
+    (aiohttp.ClientConnectorDNSError, "dns", "the name cannot be resolved"),
+    (aiohttp.ConnectionTimeoutError, "connect_timeout", "no connection in time"),
+    (TimeoutError, "timeout", "no answer in time"),
+    ((OSError, aiohttp.ClientConnectionError), "disconnected", "the connection broke before the answer"),
+    (ValueError, "bad_action", "it is not a URL that can be called"),  # also aiohttp.InvalidURL
+)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(UTC)
+
+
+def _request_id() -> str:
+    # Not uuid4: the system call for its randomness lets go of the interpreter once per POST.
+    return str(uuid.UUID(int=random.getrandbits(128), version=4))
+
+
+class HttpSender:
+    """One session for every webhook; concurrency is the dispatcher's business, not the pool's.
+
+    :param fence: the egress filter; by default that of the *options*, as are the *names* of hosts.
+    :param tls: the contexts; by default made of the *options*, which reads files.
+    :raises InvalidOption: when Aodh's TLS options name files that cannot be used.
+    """
+
+    def __init__(
+        self,
+        options: DeliveryOptions,
+        *,
+        new_id: Callable[[], str] = _request_id,
+        now: Callable[[], datetime.datetime] = _now,
+        fence: Fence | None = None,
+        names: Names | None = None,
+        tls: TlsContexts | None = None,
+    ) -> None:
+        self._options = options
+        self._new_id = new_id
+        self._now = now
+        self._tls = tls or TlsContexts(options.tls)
+        self._fence = fence or Fence(options.deny_networks, options.allow_networks)
+        self._names = names or Names(options.names)
+        self._session: aiohttp.ClientSession | None = None
+
+    def destination(self, delivery: Delivery) -> Destination:
+        """Return scheme, host and port of the action."""
+        return Destination(*action.place(delivery.action), self._options.concurrency_per_destination)
+
+    async def send(self, delivery: Delivery) -> int:
+        """POST the notification to the action; return the status, which is 2xx.
+
+        :raises DeliveryError: for every other answer and for none.
+        """
+        return await self.post(action.http_url(delivery.action), delivery)
+
+    async def post(
+        self,
+        url: yarl.URL,
+        delivery: Delivery,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> int:
+        """POST to *url* with further *headers*, and *content* as the body; as :meth:`send` otherwise."""
+        if content is None:
+            content = delivery.notification.encoded()
+        sent = {**(headers or {}), **self._headers(delivery)}
+        async with self._answer("POST", url, sent, content) as response:
+            await self._drain(response)
+        if 200 <= response.status < 300:
+            return response.status
+        answer = response.headers
+        wait = retry.retry_after(answer.get("Retry-After"), answer.get("Date"), self._now())
+        raise retry.of_status(response.status, wait)
+
+    async def get(self, url: yarl.URL, headers: Mapping[str, str]) -> int:
+        """GET *url* as :meth:`post` would call it; return the status, which is 2xx.
+
+        :raises DeliveryError: for every other answer and for none.
+        """
+        sent = {**headers, REQUEST_ID_HEADER: f"req-{self._new_id()}"}
+        async with self._answer("GET", url, sent) as response:
+            await self._drain(response)
+        if 200 <= response.status < 300:
+            return response.status
+        raise retry.of_status(response.status)
+
+    async def ask(self, url: yarl.URL, form: Mapping[str, str], headers: Mapping[str, str]) -> bytes:
+        """POST *form* to *url* and return what is answered with 200, as far as ``max_response_size``.
+
+        :raises DeliveryError: for every other answer and for none.
+        """
+        async with self._answer("POST", url, headers, form) as response:
+            answer = await response.content.read(self._options.max_response_size)
+        if response.status != HTTP_OK:
+            raise retry.of_status(response.status)
+        return answer
+
+    @contextlib.asynccontextmanager
+    async def _answer(
+        self, method: str, url: yarl.URL, headers: Mapping[str, str], data: Any = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Make a request and give its answer, to be read inside.
+
+        :raises DeliveryError: when there is none, or reading it fails.
+        """
+        await self._names.prepare(url.raw_host)
+        try:
+            async with self._opened().request(
+                method, url, data=data, headers=headers, allow_redirects=False, ssl=self._context(url)
+            ) as response:
+                yield response
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            raise failure(exc) from exc
+
+    def _context(self, url: yarl.URL) -> Any:
+        return self._tls.for_query(url.raw_query_string) if url.scheme == "https" else True
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _headers(self, delivery: Delivery) -> dict[str, str]:
+        return {
+            "Content-Type": "application/json",
+            REQUEST_ID_HEADER: f"req-{self._new_id()}",
+            DELIVERY_ID_HEADER: delivery.delivery_id,
+        }
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = BoundedConnector(
+                self._options.max_response_size,
+                limit=0,
+                keepalive_timeout=KEEPALIVE,
+                resolver=self._names,
+                use_dns_cache=False,
+                socket_factory=self._fence.socket,
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                # Cookies of one tenant are none of another's.
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                headers={"User-Agent": "eventalarm", "Accept": "*/*", "Accept-Encoding": "identity"},
+                timeout=aiohttp.ClientTimeout(
+                    total=self._options.total_timeout,
+                    connect=self._options.connect_timeout,
+                    ceil_threshold=float("inf"),
+                ),
+            )
+        return self._session
+
+    async def _drain(self, response: aiohttp.ClientResponse) -> None:
+        """Read what there is of the answer, so that the connection can be used again.
+
+        The status decided already: an answer that drips, breaks off or never ends changes nothing, it only
+        costs its connection.
+        """
+        left = self._options.max_response_size
+        with contextlib.suppress(aiohttp.ClientError, OSError):
+            while left > 0 and (chunk := await response.content.read(left)):
+                left -= len(chunk)
+
+
+def failure(error: Exception) -> DeliveryError:
+    """Name what went wrong, without the URL: its query and credentials are nobody's business."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return DeliveryError("tls", getattr(error.certificate_error, "verify_message", "bad certificate"))
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, SORTED_FIRST):
+        if FENCED in str(error.os_error):
+            return DeliveryError("fenced", str(error.os_error), permanent=True)
+        return DeliveryError("connect", error.strerror or type(error.os_error).__name__)
+    for kinds, reason, text in FAILURES:
+        if isinstance(error, kinds):
+            return DeliveryError(reason, text, permanent=reason == "bad_action")
+    return DeliveryError("protocol", f"the answer is not HTTP ({type(error).__name__})")

@@ -1,0 +1,288 @@
+"""The working copy of the locked rows: decisions applied in memory, event after event, then written."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import uuid
+from collections.abc import Callable, Collection
+from typing import Final
+
+from eventalarm.evaluator import event_rule
+from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason
+from eventalarm.evaluator.event_rule import Verdict
+from eventalarm.model import ALARM, Alarm, Event, Kind, Occurrence, Transition, fault_severity
+
+NewId = Callable[[], str]
+
+# On how many managed objects an alarm is raised at once, see [eventalarm] max_occurrences_per_alarm.
+MOST_OBJECTS: Final = 10_000
+
+
+def new_id() -> str:
+    """Return a fresh random id."""
+    return str(uuid.uuid4())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Subject:
+    """One event about one managed object, as the evaluator sees it."""
+
+    event: Event
+    managed_object: str
+    message_key: str
+    event_time: datetime.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Count:
+    """On how many managed objects an alarm is raised now; ``full``: as many as are kept."""
+
+    alarm_id: str
+    raised: int
+    full: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Notice:
+    """What the owner of an alarm is to read in its row, without a change of its state."""
+
+    alarm: Alarm
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the rows: the input of the writing stage."""
+
+    transitions: list[Transition]
+    occurrences: list[Occurrence]
+    known: frozenset[str]
+    superseded: list[str]
+    externally_reset: list[str]
+    state_changes: list[Transition]
+    counts: list[Count]
+    notices: list[Notice]
+
+
+class Ledger:
+    """Alarms, their latest occurrences and seen events; later decisions see what earlier ones did."""
+
+    def __init__(
+        self,
+        alarms: dict[str, Alarm],
+        occurrences: dict[tuple[str, str], Occurrence],
+        raised_counts: dict[str, int],
+        seen: set[tuple[str, str, str]],
+        *,
+        handled_elsewhere: frozenset[tuple[str, str]] = frozenset(),
+        now: datetime.datetime,
+        make_id: NewId = new_id,
+        limit: int = MOST_OBJECTS,
+        full: Collection[str] = (),
+    ) -> None:
+        self.alarms = alarms
+        self._occurrences = occurrences
+        self._known = frozenset(life.occurrence_id for life in occurrences.values())
+        self._raised = raised_counts
+        self._seen = seen
+        self._elsewhere = handled_elsewhere
+        self._now = now
+        self._make_id = make_id
+        self._dirty: dict[str, Occurrence] = {}
+        self._superseded: list[str] = []
+        self._transitions: list[Transition] = []
+        self._state_changes: list[Transition] = []
+        self._reset = [a for a, n in raised_counts.items() if n and a in alarms and alarms[a].state != ALARM]
+        self._limit = limit
+        self._full = set(full)
+        self._counted = set(self._reset)
+        self._overflown: dict[str, str] = {}
+        self._follow_resets(frozenset(self._reset))
+
+    def _follow_resets(self, alarm_ids: frozenset[str]) -> None:
+        # Their state was set through the API: what was raised is over, and may be raised anew.
+        for alarm_id in alarm_ids:
+            self._raised[alarm_id] = 0
+        for key, life in self._occurrences.items():
+            if key[0] in alarm_ids and life.raised:
+                self._occurrences[key] = dataclasses.replace(
+                    life, raised=False, changed_at=self._now, cleared_at=self._now
+                )
+
+    def occurrence(self, alarm_id: str, managed_object: str) -> Occurrence | None:
+        """Return the latest life of an alarm on a managed object."""
+        return self._occurrences.get((alarm_id, managed_object))
+
+    def others_raised(self, alarm_id: str, managed_object: str) -> int:
+        """Return on how many other managed objects the alarm is raised."""
+        life = self.occurrence(alarm_id, managed_object)
+        return self._raised.get(alarm_id, 0) - (1 if life is not None and life.raised else 0)
+
+    def full(self, alarm_id: str) -> bool:
+        """Return True if the alarm is raised on as many managed objects as are kept."""
+        return self._raised.get(alarm_id, 0) >= self._limit
+
+    def seen(self, alarm_id: str, subject: Subject) -> bool:
+        """Tell whether the event already caused a transition of the alarm, here or in another evaluator."""
+        if (alarm_id, subject.message_key) in self._elsewhere:
+            return True
+        return (alarm_id, subject.managed_object, subject.message_key) in self._seen
+
+    def apply(
+        self,
+        alarm: Alarm,
+        subject: Subject,
+        decision: Decision,
+        verdict: Verdict,
+        *,
+        severity: str | None = None,
+        reason: str = "",
+    ) -> None:
+        """Carry out a decision on the working copy.
+
+        :param severity: the X.733 word of the event where the rule names the trait that carries it.
+        :param reason: why, where the event and the rule do not say it.
+        """
+        beyond = decision.reason is Reason.TOO_MANY_OBJECTS
+        if beyond:
+            self._overflow(alarm.alarm_id)
+        if decision.kind is None:
+            if decision.confirm:
+                self._confirm(alarm, subject)
+            return
+        if beyond:
+            life = self._begin(alarm, subject, raised=True, severity=severity)
+        else:
+            life = self._live(alarm, subject, decision.kind, severity)
+        said = reason or event_rule.reason(subject.event, alarm.definition.rule, verdict)
+        record = self._transition(alarm, subject, decision, kind=decision.kind, life=life, reason=said)
+        self._transitions.append(record)
+        self._seen.add((alarm.alarm_id, subject.managed_object, subject.message_key))
+        if decision.record_state:
+            self._state_changes.append(record)
+            self.alarms[alarm.alarm_id] = dataclasses.replace(alarm, state=decision.state)
+
+    def _transition(
+        self,
+        alarm: Alarm,
+        subject: Subject,
+        decision: Decision,
+        *,
+        kind: Kind,
+        life: Occurrence,
+        reason: str,
+    ) -> Transition:
+        rich = alarm.definition.type == NOTIFICATION_TYPE
+        return Transition(
+            transition_id=self._make_id(),
+            kind=kind,
+            occurrence_id=life.occurrence_id,
+            alarm_id=alarm.alarm_id,
+            project_id=alarm.definition.project_id,
+            managed_object=subject.managed_object,
+            alarm_name=alarm.name,
+            severity=_told_severity(alarm, life) if rich else alarm.severity,
+            previous=alarm.state,
+            current=decision.state,
+            reason=reason,
+            event=subject.event,
+            event_time=subject.event_time,
+            recorded_at=self._now,
+            actions=alarm.actions.get(decision.state, ()) if decision.fire else (),
+            raised_count=self._raised.get(alarm.alarm_id, 0) if rich else None,
+        )
+
+    def _live(self, alarm: Alarm, subject: Subject, kind: Kind, severity: str | None) -> Occurrence:
+        before = self.occurrence(alarm.alarm_id, subject.managed_object)
+        if kind is Kind.LATE and before is not None:
+            return before
+        if kind is Kind.RAISED or before is None or not before.raised:
+            after = self._begin(alarm, subject, raised=kind is not Kind.CLEARED, severity=severity)
+            if before is not None and before.hits:
+                self._superseded.append(before.occurrence_id)
+            elif before is not None:
+                after = dataclasses.replace(after, occurrence_id=before.occurrence_id)
+        else:
+            cleared = kind is Kind.CLEARED
+            after = dataclasses.replace(
+                before,
+                raised=not cleared,
+                event_time=subject.event_time,
+                changed_at=self._now,
+                cleared_at=self._now if cleared else None,
+                hits=before.hits + (0 if cleared else 1),
+                severity=severity or before.severity,
+            )
+        count = int(after.raised) - int(before is not None and before.raised)
+        if count:
+            self._raised[alarm.alarm_id] = self._raised.get(alarm.alarm_id, 0) + count
+            self._counted.add(alarm.alarm_id)
+        return self._keep(after)
+
+    def _overflow(self, alarm_id: str) -> None:
+        if alarm_id not in self._full:
+            self._full.add(alarm_id)
+            self._counted.add(alarm_id)
+            self._overflown[alarm_id] = (
+                f"Raised on {self._limit} managed objects, the most that are kept for one alarm: further "
+                "ones are not recorded until some clear. Group the alarm by fewer or more lasting objects."
+            )
+
+    def _count(self, alarm_id: str) -> Count:
+        raised = self._raised.get(alarm_id, 0)
+        # A tenth must be free again, so that nobody is told again and again.
+        return Count(alarm_id, raised, alarm_id in self._full and raised > self._limit * 9 // 10)
+
+    def _confirm(self, alarm: Alarm, subject: Subject) -> None:
+        """Keep when the managed object was last heard of; one that was never raised has no hits."""
+        before = self.occurrence(alarm.alarm_id, subject.managed_object)
+        if before is None:
+            self._keep(dataclasses.replace(self._begin(alarm, subject, raised=False), hits=0))
+        else:
+            self._keep(dataclasses.replace(before, event_time=subject.event_time))
+
+    def _keep(self, life: Occurrence) -> Occurrence:
+        self._occurrences[life.alarm_id, life.managed_object] = life
+        self._dirty[life.occurrence_id] = life
+        return life
+
+    def _begin(
+        self, alarm: Alarm, subject: Subject, *, raised: bool, severity: str | None = None
+    ) -> Occurrence:
+        return Occurrence(
+            occurrence_id=self._make_id(),
+            alarm_id=alarm.alarm_id,
+            project_id=alarm.definition.project_id,
+            managed_object=subject.managed_object,
+            raised=raised,
+            event_time=subject.event_time,
+            raised_at=self._now,
+            changed_at=None if raised else self._now,
+            cleared_at=None if raised else self._now,
+            severity=severity or fault_severity(subject.event),
+        )
+
+    def transitions_since(self, number: int) -> list[Transition]:
+        """Return the transitions recorded after the first *number*."""
+        return self._transitions[number:]
+
+    def outcome(self) -> Outcome:
+        """Return everything that must be written."""
+        return Outcome(
+            self._transitions,
+            list(self._dirty.values()),
+            self._known,
+            self._superseded,
+            self._reset,
+            self._state_changes,
+            [self._count(alarm_id) for alarm_id in sorted(self._counted)],
+            [Notice(self.alarms[alarm_id], reason) for alarm_id, reason in self._overflown.items()],
+        )
+
+
+def _told_severity(alarm: Alarm, life: Occurrence) -> str | None:
+    """Return what consumers are told: the X.733 word, as Aodh writes its own, where the rule asks for it."""
+    if life.severity is None or not alarm.definition.rule.get("severity_from"):
+        return alarm.severity
+    return life.severity.lower()

@@ -1,0 +1,288 @@
+"""The rule language: one table of operators and types, and rules compiled once into tests of an event.
+
+Answers are those of Aodh's event evaluator wherever that one gives an answer. Where it raises, a comparison
+that cannot be made is false, and ``boolean`` and non-trait fields work (design §5).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import functools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final, Protocol
+
+from eventalarm import reasons
+from eventalarm.evaluator.operators import COMPARATORS, TESTS, TYPES, to_boolean, to_type
+from eventalarm.exceptions import InvalidRule
+from eventalarm.model import Event, TraitValue, convert
+from eventalarm.patterns import is_glob, matches_glob
+
+TRAIT_PREFIX: Final = "traits."
+
+Moment = datetime.datetime | None
+
+
+class Verdict(enum.Enum):
+    """What an event of the watched type and resource says about a rule."""
+
+    MATCH = "match"
+    RECOVERED = "recovered"
+    NOTHING = "nothing"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Anchor:
+    """A key under which an alarm can be filed.
+
+    ``trait`` names a trait; a tuple of traits means the first of them that is present; an empty name means
+    that ``key`` is an event type or a pattern of event types.
+    """
+
+    trait: str | tuple[str, ...]
+    key: object
+
+
+Anchors = tuple[Anchor, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """What one part of a rule can be filed under: one of ``choices``, else all of ``event_types``.
+
+    Whatever the part matches holds at least one key of each choice.
+    """
+
+    event_types: Sequence[str]
+    choices: Iterable[Anchors]
+
+
+class Watch(Protocol):
+    """A compiled rule of any kind of alarm, as index, cache and engine use it. Equal rules compare equal.
+
+    ``finds_twice`` tells that one event may be found under several keys of the same alarm. ``identity`` is
+    what names the watched resource; empty when the rule names none.
+    """
+
+    @property
+    def finds_twice(self) -> bool:
+        """Whether one event may hold several of an alarm's keys."""
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """The conditions that name the watched resource."""
+
+    def parts(self, clears: bool) -> tuple[Part, ...]:
+        """Return what must be filed for the alarm to be found by every event that concerns it."""
+
+    def watches(self, event_type: str) -> bool:
+        """Tell whether the rule is about events of this type."""
+
+    def verdict(self, event: Event, now: Moment = None) -> Verdict:
+        """Judge an event whose type the rule watches; *now* is what relative times are counted from."""
+
+    def matches(self, event: Event, now: Moment = None) -> bool:
+        """Tell whether the event raises the alarm, for alarms that never clear."""
+
+    def managed_object(self, event: Event) -> str | None:
+        """Return the managed object on which the event bears; None for the one that it is about."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Condition:
+    """One ``{field, op, type, value}`` of a query; ``value`` is what the operator's test takes.
+
+    ``trait`` is the trait's name, or empty when ``field`` is a dotted path into the event.
+    """
+
+    field: str
+    op: str
+    type: str
+    value: Any
+    trait: str
+
+    def observed(self, event: Event) -> TraitValue | bool | None:
+        """Return what the event holds for the field, or None when it is absent or of no use."""
+        if self.type == "boolean":
+            raw = event.trait(self.trait) if self.trait else event.path(tuple(self.field.split(".")))
+            try:
+                return None if raw is None else to_boolean(raw)
+            except ValueError:
+                return None
+        if self.trait:
+            return event.trait(self.trait)
+        raw = event.path(tuple(self.field.split(".")))
+        if not isinstance(raw, str | int | float):
+            return None
+        try:
+            return convert(raw, self.type)
+        except ValueError:
+            return None
+
+    def holds(self, event: Event, now: Moment = None) -> bool:
+        """Tell whether the event fulfils the condition; an impossible comparison is false."""
+        seen = event.trait(self.trait) if self.trait and self.type != "boolean" else self.observed(event)
+        try:
+            return bool(TESTS[self.op](seen, self.value))
+        except (TypeError, ValueError):
+            return False
+
+    def choices(self) -> Iterator[Anchors]:
+        """Yield the keys that an event must hold one of to fulfil the condition."""
+        if self.trait and self.type != "boolean":
+            if self.op == "eq":
+                yield (Anchor(self.trait, self.value),)
+            elif self.op == "in" and isinstance(self.value, frozenset):
+                yield tuple(Anchor(self.trait, value) for value in self.value)
+
+
+@functools.lru_cache(maxsize=4096)
+def watches(pattern: str, event_type: str) -> bool:
+    """Tell whether an event type is the one of a rule, or of its pattern (fnmatch)."""
+    if not is_glob(pattern):
+        return pattern == event_type
+    # Not even a pattern that equals the type matches by that alone: "x[1]" is about "x1", as in Aodh.
+    return matches_glob(event_type, pattern)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rule:
+    """An ``event`` alarm's rule: an event type (fnmatch pattern) and the conditions that must all hold.
+
+    ``identity`` are the conditions that say which resource is watched, ``rest`` the others, in their order.
+    Equal rules compare equal, so one test can serve many alarms.
+    """
+
+    event_type: str
+    identity: tuple[Condition, ...]
+    rest: tuple[Condition, ...]
+    finds_twice: ClassVar[bool] = False
+
+    def parts(self, clears: bool) -> tuple[Part, ...]:
+        """Return what must be filed: an event type, or one of the equalities on a trait."""
+        # An alarm that recovers by itself must be found by the recovering event too, which still fulfils
+        # the conditions that identify the resource but no longer the others.
+        conditions = self.identity if clears else (*self.identity, *self.rest)
+        return (Part((self.event_type,), (anchors for c in conditions for anchors in c.choices())),)
+
+    def managed_object(self, event: Event) -> str | None:
+        """Return None: the alarm lives on whatever object the event is about."""
+        return None
+
+    def watches(self, event_type: str) -> bool:
+        """Tell whether the rule is about events of this type."""
+        return watches(self.event_type, event_type)
+
+    def verdict(self, event: Event, now: Moment = None) -> Verdict:
+        """Judge an event whose type the rule watches.
+
+        RECOVERED means: it is about the watched resource, carries a field of another condition, and no
+        longer fulfils that condition (design §5, clearing).
+        """
+        for condition in self.identity:
+            if not condition.holds(event):
+                return Verdict.NOTHING
+        denied = False
+        matches = True
+        for condition in self.rest:
+            if not condition.holds(event):
+                matches = False
+                denied = denied or condition.observed(event) is not None
+        if matches:
+            return Verdict.MATCH
+        return Verdict.RECOVERED if denied else Verdict.NOTHING
+
+    def matches(self, event: Event, now: Moment = None) -> bool:
+        """Tell whether every condition holds, for alarms that never clear."""
+        # Loops rather than all(): this is the innermost part of matching, and generators cost half of it.
+        for condition in self.identity:
+            if not condition.holds(event):
+                return False
+        for condition in self.rest:  # noqa: SIM110
+            if not condition.holds(event):
+                return False
+        return True
+
+
+def trait_of(field: str) -> str:
+    """Return the trait that a field names, or an empty name when it is a path into the event."""
+    return field.removeprefix(TRAIT_PREFIX) if field.startswith(TRAIT_PREFIX) else ""
+
+
+def _compile_condition(item: object) -> Condition:
+    """Compile one item of a query; the fields of its errors are relative to the item."""
+    if not isinstance(item, dict):
+        raise InvalidRule("", "not an object", "give {field, op, type, value}")
+    field, op, type_name, value = item.get("field"), item.get("op"), item.get("type"), item.get("value")
+    if type(field) is str and type(value) is str and type(op) is str and type(type_name) is str:
+        return _shared_condition(field, op, type_name, value)
+    return _condition(field, op, type_name, value)
+
+
+def _condition(field: object, op: object, type_name: object, value: object) -> Condition:
+    if not isinstance(field, str) or not field:
+        raise InvalidRule(".field", "missing", "name a trait as traits.NAME")
+    op = op or "eq"
+    if not isinstance(op, str) or op not in COMPARATORS:
+        raise InvalidRule(".op", f"unknown: {op!r}", f"use one of {', '.join(COMPARATORS)}")
+    type_name = type_name or "string"
+    if not isinstance(type_name, str) or type_name not in TYPES:
+        raise InvalidRule(".type", f"unknown: {type_name!r}", f"use one of {', '.join(TYPES)}")
+    trait = trait_of(field)
+    try:
+        converted = to_type(value, type_name)
+    except ValueError as exc:
+        raise InvalidRule(
+            ".value",
+            f"{str(value)[:80]!r} is not of type {type_name}",
+            f"give a value of type {type_name}, or change the type",
+        ) from exc
+    return Condition(field, op, type_name, converted, trait)
+
+
+# Most alarms share all but the condition on their resource: what is shared is compiled and kept once.
+_shared_condition = functools.lru_cache(maxsize=4096)(_condition)
+
+
+def compile_rule(rule: object, resource_traits: Collection[str]) -> Rule:
+    """Compile the ``event_rule`` of an alarm.
+
+    :param resource_traits: the traits that name a resource; an ``eq`` on one of them identifies it.
+    :raises InvalidRule: when the rule could never match; says which field and what to do.
+    """
+    if not isinstance(rule, dict) or not rule:
+        # Also what is left of a row whose JSON cannot be read: it must not match every event.
+        raise InvalidRule("rule", "empty or unreadable", "give {event_type, query}")
+    event_type = rule.get("event_type")
+    if event_type is None:
+        event_type = "*"
+    if not isinstance(event_type, str) or not event_type:
+        raise InvalidRule("event_type", "no text", "give a name, or a pattern such as compute.instance.*")
+    query = rule.get("query") or []
+    if not isinstance(query, list):
+        raise InvalidRule("query", "not a list", "give a list of {field, op, type, value}")
+    identity: list[Condition] = []
+    rest: list[Condition] = []
+    for number, item in enumerate(query):
+        try:
+            condition = _compile_condition(item)
+        except InvalidRule as exc:
+            raise InvalidRule(f"query[{number}]{exc.field}", exc.problem, exc.remedy) from exc
+        identifies = condition.op == "eq" and condition.trait in resource_traits
+        (identity if identifies else rest).append(condition)
+    return Rule(event_type, tuple(identity), tuple(rest))
+
+
+def reason(event: Event, rule: Mapping[str, Any], verdict: Verdict) -> str:
+    """Return why the state changed, in the words that consumers of Aodh's event alarms parse."""
+    clear = rule.get("clear")
+    if verdict is Verdict.MATCH:
+        hits, query = "hits the query", rule.get("query")
+    elif isinstance(rule.get("absence"), dict):
+        hits, query = "was expected and hits the query", rule.get("query")
+    elif isinstance(clear, dict):
+        hits, query = "hits the clear query", clear.get("query")
+    else:
+        hits, query = "no longer hits the query", rule.get("query")
+    return reasons.compose(event.message_id, event.event_type, hits, query)

@@ -1,0 +1,237 @@
+"""What events do to timers: which are armed, which are disarmed. Pure: rows in, rows out.
+
+``clear_after`` and ``absence`` count from when an event was received, by the database's clock: what a source
+says of its own clock must not make an alarm clear early.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+from eventalarm.evaluator.batch_state import MOST_OBJECTS, Subject
+from eventalarm.evaluator.compiled_rule import Life, Timers
+from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason
+from eventalarm.evaluator.event_rule import Verdict
+from eventalarm.model import AlarmDefinition, Event
+from eventalarm.timer import Timer, TimerKind, timer_id
+
+TIMED: Final = frozenset({"clear_after", "absence", "hold_down"})
+# An event that was dealt with before, or is overtaken, says nothing of the present.
+PAST: Final = frozenset({Reason.DUPLICATE, Reason.LATE, Reason.NO_LONGER_MATCHES})
+
+Key = tuple[str, str, TimerKind]
+
+
+def is_timed(definition: AlarmDefinition) -> bool:
+    """Tell whether the alarm's rule may have timers; no look into the database is needed if not."""
+    return definition.type == NOTIFICATION_TYPE and not TIMED.isdisjoint(definition.rule)
+
+
+def seconds(timers: Timers, kind: TimerKind) -> float | None:
+    """Return how long a kind of timer runs, None where the rule has none."""
+    if kind is TimerKind.CLEAR_AFTER:
+        return timers.clear_after
+    return timers.absence_after if kind is TimerKind.ABSENCE else timers.hold_down
+
+
+def ids(alarm_id: str, managed_object: str) -> list[str]:
+    """Return the ids of all timers that an event on this object can touch."""
+    mine = [timer_id(alarm_id, managed_object, kind) for kind in TimerKind]
+    return mine if not managed_object else [*mine, timer_id(alarm_id, "", TimerKind.ABSENCE)]
+
+
+class Timekeeper:
+    """The timers of locked alarms; later events see what earlier ones did.
+
+    :param now: the database's clock.
+    """
+
+    def __init__(self, timers: Iterable[Timer], now: datetime.datetime) -> None:
+        self.now = now
+        self._timers: dict[Key, Timer] = {(t.alarm_id, t.managed_object, t.kind): t for t in timers}
+        self._known = frozenset(self._timers)
+        self._changed: dict[Key, Timer | None] = {}
+        self._awaited: dict[str, int] = {}
+        self._full: set[str] = set()
+        self._limit = MOST_OBJECTS
+        self._counted: set[str] = set()
+        self._overflown: set[str] = set()
+
+    def bound(self, awaited: Mapping[str, int], full: Collection[str], limit: int) -> None:
+        """Let each alarm await the absence of at most *limit* objects.
+
+        :param awaited: of how many it awaits it now.
+        :param full: the alarms whose owners were told that these are the most.
+        """
+        self._awaited, self._full, self._limit = dict(awaited), set(full), limit
+
+    def get(self, alarm_id: str, managed_object: str, kind: TimerKind) -> Timer | None:
+        """Return a timer as it stands now."""
+        return self._timers.get((alarm_id, managed_object, kind))
+
+    def held(self, alarm_id: str, managed_object: str) -> bool:
+        """Tell whether a clear of the object is being held."""
+        return self.get(alarm_id, managed_object, TimerKind.HOLD_DOWN) is not None
+
+    def follow(
+        self,
+        definition: AlarmDefinition,
+        rule: Life,
+        subject: Subject,
+        *,
+        verdict: Verdict,
+        decision: Decision,
+        raised: bool,
+        own: bool = True,
+    ) -> bool:
+        """Take in what an event did; return False if the absence of its object cannot be awaited too.
+
+        :param raised: whether the object is raised now.
+        :param own: whether the event is about this object; else it is the alarm itself that is awaited no
+            more, since one of its objects turned up.
+        """
+        managed_object = subject.managed_object
+        place = (definition, managed_object)
+        if decision.reason in PAST:
+            return True
+        if verdict is Verdict.MATCH:
+            self._drop(*place, TimerKind.HOLD_DOWN)
+            if raised and rule.timers.clear_after is not None:
+                self._arm(*place, TimerKind.CLEAR_AFTER, rule.timers.clear_after)
+            return True
+        if decision.hold:
+            hold = rule.timers.hold_down
+            if hold is not None and not self.held(definition.alarm_id, managed_object):
+                self._arm(*place, TimerKind.HOLD_DOWN, hold, subject.event)
+        elif not raised:
+            self._drop(*place, TimerKind.CLEAR_AFTER)
+            self._drop(*place, TimerKind.HOLD_DOWN)
+        if own and rule.timers.absence_after is not None:
+            if not self._may_await(definition.alarm_id, managed_object):
+                return False
+            self._arm(*place, TimerKind.ABSENCE, rule.timers.absence_after)
+        return True
+
+    def _may_await(self, alarm_id: str, managed_object: str) -> bool:
+        if _waits(self.get(alarm_id, managed_object, TimerKind.ABSENCE)):
+            return True
+        if self._awaited.get(alarm_id, 0) < self._limit:
+            return True
+        if alarm_id not in self._full:
+            self._full.add(alarm_id)
+            self._counted.add(alarm_id)
+            self._overflown.add(alarm_id)
+        return False
+
+    def turned_up(self, definition: AlarmDefinition) -> None:
+        """Await the alarm itself no more: the first of its objects is known."""
+        whole = self.get(definition.alarm_id, "", TimerKind.ABSENCE)
+        if whole is not None and whole.due_at is not None:
+            self.rest(definition, "", TimerKind.ABSENCE)
+
+    def still_due(self, timers: Iterable[Timer]) -> list[Timer]:
+        """Return those that are due as they stand now, which may be as another process left them."""
+        current = (self.get(t.alarm_id, t.managed_object, t.kind) for t in timers)
+        return [t for t in current if t is not None and t.due_at is not None and t.due_at <= self.now]
+
+    def fired(
+        self, definition: AlarmDefinition, rule: Life, timer: Timer, decision: Decision, event: Event
+    ) -> None:
+        """Take in what a due timer did."""
+        place = (definition, timer.managed_object)
+        if timer.kind is TimerKind.ABSENCE:
+            if decision.reason is Reason.TOO_MANY_OBJECTS:
+                self.forget(timer)
+                return
+            # The row stays: without one the alarm would count as one that is not awaited yet.
+            self.rest(*place, TimerKind.ABSENCE)
+            self._drop(*place, TimerKind.HOLD_DOWN)
+            return
+        self.forget(timer)
+        hold = rule.timers.hold_down
+        if decision.hold and hold is not None and not self.held(timer.alarm_id, timer.managed_object):
+            self._arm(*place, TimerKind.HOLD_DOWN, hold, event)
+        elif not decision.hold:
+            self._drop(*place, TimerKind.CLEAR_AFTER)
+            self._drop(*place, TimerKind.HOLD_DOWN)
+
+    def rest(self, definition: AlarmDefinition, managed_object: str, kind: TimerKind) -> None:
+        """Keep a timer that waits for nothing."""
+        self._put(Timer(definition.alarm_id, managed_object, kind, definition.version, self.now, None))
+
+    def postpone(self, timer: Timer, pause: float) -> None:
+        """Look at a timer again in *pause* seconds."""
+        self._put(dataclasses.replace(timer, due_at=self._in(pause)))
+
+    def put(self, timer: Timer) -> None:
+        """Replace a timer."""
+        self._put(timer)
+
+    def forget(self, timer: Timer) -> None:
+        """Remove a timer."""
+        self._set((timer.alarm_id, timer.managed_object, timer.kind), None)
+
+    def changes(self) -> tuple[list[Timer], list[str]]:
+        """Return what must be written, and the ids of what must be removed."""
+        puts = [timer for timer in self._changed.values() if timer is not None]
+        gone = [key for key, timer in self._changed.items() if timer is None and key in self._known]
+        return puts, [timer_id(*key) for key in gone]
+
+    def counts(self) -> list[tuple[str, int, bool]]:
+        """Return what changed: how many objects an alarm awaits, and whether these are the most."""
+        # A tenth must be free again, so that nobody is told again and again.
+        enough = self._limit * 9 // 10
+        numbers = ((alarm_id, self._awaited.get(alarm_id, 0)) for alarm_id in sorted(self._counted))
+        return [
+            (alarm_id, number, alarm_id in self._full and number > enough) for alarm_id, number in numbers
+        ]
+
+    def overflown(self) -> Mapping[str, str]:
+        """Return which alarms began to leave out objects, and what their owners are to read."""
+        told = (
+            f"The absence of {self._limit} managed objects is awaited, the most for one alarm: that of "
+            "further ones is not noticed until some are absent. Group the alarm by fewer or lasting ones."
+        )
+        return dict.fromkeys(sorted(self._overflown), told)
+
+    def _in(self, pause: float) -> datetime.datetime:
+        return self.now + datetime.timedelta(seconds=pause)
+
+    def _arm(
+        self,
+        definition: AlarmDefinition,
+        managed_object: str,
+        kind: TimerKind,
+        pause: float,
+        event: Event | None = None,
+    ) -> None:
+        body = event.body if event is not None else None
+        alarm_id, version = definition.alarm_id, definition.version
+        self._put(Timer(alarm_id, managed_object, kind, version, self.now, self._in(pause), body))
+
+    def _put(self, timer: Timer) -> None:
+        self._set((timer.alarm_id, timer.managed_object, timer.kind), timer)
+
+    def _drop(self, definition: AlarmDefinition, managed_object: str, kind: TimerKind) -> None:
+        key = (definition.alarm_id, managed_object, kind)
+        if key in self._timers:
+            self._set(key, None)
+
+    def _set(self, key: Key, timer: Timer | None) -> None:
+        alarm_id, _, kind = key
+        change = int(_waits(timer)) - int(_waits(self._timers.get(key)))
+        if kind is TimerKind.ABSENCE and change:
+            self._awaited[alarm_id] = max(0, self._awaited.get(alarm_id, 0) + change)
+            self._counted.add(alarm_id)
+        self._changed[key] = timer
+        if timer is None:
+            self._timers.pop(key, None)
+        else:
+            self._timers[key] = timer
+
+
+def _waits(timer: Timer | None) -> bool:
+    return timer is not None and timer.due_at is not None

@@ -1,0 +1,135 @@
+"""The notification side of the IFA shim, put together from the options for one listener process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from oslo_utils import uuidutils
+
+from eventalarm.conf_ifa import IFA_GROUP
+from eventalarm.delivery.enqueue import OutboxCourier, Worker
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.senders.base import Sender
+from eventalarm.delivery.senders.http import HttpSender
+from eventalarm.exceptions import InvalidOption
+from eventalarm.ifa_shim import options
+from eventalarm.ifa_shim.actions import Sol003Sender, TackerSender
+from eventalarm.ifa_shim.subscriptions import aodh_listener
+from eventalarm.ifa_shim.subscriptions.callbacks import Callbacks
+from eventalarm.ifa_shim.subscriptions.payloads import Style
+from eventalarm.ifa_shim.subscriptions.publish import Herald
+from eventalarm.ifa_shim.subscriptions.reconcile import Reconciler
+from eventalarm.ifa_shim.subscriptions.send import OpenSecret, SubscriberSender
+from eventalarm.ifa_shim.subscriptions.service import DUTY, LEASE, Notifier, Parts
+from eventalarm.ifa_shim.subscriptions.snapshot import Subscribers
+from eventalarm.ifa_shim.subscriptions.suspend import Patience, Suspension
+from eventalarm.storage.database import Database
+from eventalarm.storage.leader import Duty
+from eventalarm.storage.outbox import Outbox
+from eventalarm.storage.subscriptions import Subscriptions
+
+
+def opener(key: str) -> OpenSecret:
+    """Return what decrypts the credentials of subscriptions.
+
+    :raises InvalidOption: when *key* is none.
+    """
+    if not key:
+
+        def refuse(text: str) -> Mapping[str, Any]:
+            raise InvalidOption(
+                f"[{IFA_GROUP}] credentials_key", "is not set", "set it as the IFA API has it"
+            )
+
+        return refuse
+    # Imported here: cryptography comes with eventalarm[ifa], and only those who set a key need it.
+    from eventalarm.ifa_shim.subscriptions.auth import Vault  # noqa: PLC0415
+
+    return Vault(key).open
+
+
+def renewer(key: str) -> Callable[[str], str | None]:
+    """Return what encrypts credentials again that an older key encrypted; see :meth:`Vault.renewed`."""
+    if not key:
+        return lambda _text: None
+    # Imported here, as above.
+    from eventalarm.ifa_shim.subscriptions.auth import Vault  # noqa: PLC0415
+
+    return Vault(key).renewed
+
+
+def action_senders(conf: Any, http: HttpSender) -> dict[str, Sender]:
+    """Return the ways to carry out actions in the languages of ETSI NFV and Tacker, by scheme."""
+    settings = options.settings(conf)
+    sol003 = Sol003Sender(http, settings, style(conf))
+    tacker = TackerSender(http, settings)
+    return {
+        "sol003+http": sol003,
+        "sol003+https": sol003,
+        "tacker+http": tacker,
+        "tacker+https": tacker,
+    }
+
+
+def style(conf: Any) -> Style:
+    """Return how notifications are written."""
+    group = conf[IFA_GROUP]
+    return Style(f"{group.public_url.rstrip('/')}/vnffm/v1", group.vim_connection_id)
+
+
+class Notifications:
+    """What a listener needs to tell subscribers: a herald, a sender, and the thread that looks after them.
+
+    :raises InvalidOption: when an option cannot be read.
+    """
+
+    def __init__(self, conf: Any, database: Database) -> None:
+        self._conf = conf
+        self._database = database
+        self._settings = options.settings(conf)
+        self._api = options.api_options(conf)
+        self._style = style(conf)
+        self._open_secret = opener(self._api.callback.credentials_key)
+        self._subscribers = Subscribers(Subscriptions(database))
+        self.herald = Herald(self._subscribers, self._settings, self._style)
+
+    def sender(self, delivery: DeliveryOptions) -> SubscriberSender:
+        """Return the sender to subscribers: like a webhook's, behind the fence of callbacks."""
+        http = HttpSender(delivery, fence=self._api.callback.fence)
+        return SubscriberSender(self._subscribers, http, self._open_secret)
+
+    def notifier(self, worker: Worker) -> Notifier:
+        """Return the thread, not started yet, that looks after subscribers; *worker* sends for it."""
+        group, database = self._conf[IFA_GROUP], self._database
+        courier = OutboxCourier(Outbox(database), worker)
+        reconciler = Reconciler(
+            database,
+            courier,
+            self._subscribers,
+            settings=self._settings,
+            style=self._style,
+            now=database.about_now,
+        )
+        suspension = Suspension(
+            database,
+            courier,
+            self._subscribers,
+            patience=Patience(group.suspend_after, group.probe_interval, group.subscription_lifetime),
+            callbacks=Callbacks(self._api.callback),
+            open_secret=self._open_secret,
+            renew_secret=renewer(self._api.callback.credentials_key),
+            style=self._style,
+        )
+        parts = Parts(
+            database,
+            self._subscribers,
+            reconciler,
+            suspension,
+            Duty(database, DUTY, uuidutils.generate_uuid(), LEASE),
+            (lambda: aodh_listener.listen(self._conf, lambda ids: reconciler.look(ids, database.about_now())))
+            if group.aodh_notifications
+            else None,
+            (lambda: aodh_listener.forget(self._conf)) if group.aodh_notifications else None,
+        )
+        return Notifier(parts, group.reconcile_interval)

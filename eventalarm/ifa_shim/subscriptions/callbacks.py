@@ -1,0 +1,124 @@
+"""Where subscriptions may point, and the test that somebody is there."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aiohttp
+import re2
+
+from eventalarm.delivery.action import http_url
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.senders.http import HttpSender
+from eventalarm.delivery.senders.network import VERIFY_OPTION, TlsContexts
+from eventalarm.exceptions import DeliveryError, EventAlarmError
+from eventalarm.ifa_shim.authentication import SUPPORTED, TLS_CERT, Authentication
+from eventalarm.ifa_shim.options import CallbackOptions
+from eventalarm.ifa_shim.subscriptions.payloads import VERSION_HEADER
+
+MAX_URI: Final = 2000
+NO_CONTENT: Final = 204
+# What RFC 3986 lets stand in a URI.
+WRITABLE: Final = re2.compile(r"[!-~]*")
+
+
+class BadCallback(EventAlarmError):
+    """A callback or its credentials that cannot be used; the text tells the subscriber why."""
+
+
+def check_uri(uri: str, options: CallbackOptions) -> None:
+    """Return if *uri* is one that we may call at all.
+
+    :raises BadCallback: when it is none, has another scheme than the allowed ones, or carries credentials.
+    """
+    if not WRITABLE.fullmatch(uri):
+        raise BadCallback("blanks, control characters and non-ASCII characters must be percent-encoded")
+    try:
+        parts = urllib.parse.urlsplit(uri)
+        port = parts.port
+    except ValueError as exc:
+        raise BadCallback("it is not a URI") from exc
+    if parts.scheme.lower() not in options.schemes or not parts.hostname or port == 0:
+        raise BadCallback(f"it must be an absolute URI of {' or '.join(sorted(options.schemes))}")
+    if parts.fragment:
+        raise BadCallback("remove the fragment (#): it is never sent")
+    if VERIFY_OPTION in urllib.parse.parse_qs(parts.query, keep_blank_values=True):
+        raise BadCallback(f"remove {VERIFY_OPTION}: the operator decides which certificates are verified")
+    if parts.username is not None or len(uri) > MAX_URI:
+        raise BadCallback(f"credentials belong into authentication, and {MAX_URI} characters are enough")
+
+
+class Callbacks:
+    """What this service can do to reach callbacks: as webhooks are, with the same certificate.
+
+    :raises InvalidOption: when Aodh's TLS options name files that cannot be used.
+    """
+
+    def __init__(self, options: CallbackOptions) -> None:
+        self._options = options
+        self._tls = TlsContexts(options.tls)
+
+    def check(self, uri: str, authentication: Mapping[str, Any] | None) -> None:
+        """Return if *uri* is one that we may call, and authenticate there as the subscriber asks.
+
+        :raises BadCallback: also when none of the types is ours, or the token endpoint cannot be called.
+        """
+        check_uri(uri, self._options)
+        if not authentication:
+            return
+        kinds = set(authentication.get("authType", []))
+        if kinds & SUPPORTED == {TLS_CERT}:
+            if not self._options.tls.certificate:
+                raise BadCallback("this service has no certificate for TLS_CERT: its operator has to set one")
+            if not uri.lower().startswith("https:"):
+                raise BadCallback("TLS_CERT needs a callback of https")
+        if not SUPPORTED & kinds:
+            raise BadCallback(f"this service authenticates with {', '.join(sorted(SUPPORTED))}")
+        oauth = authentication.get("paramsOauth2ClientCredentials") or {}
+        if "tokenEndpoint" in oauth:
+            check_uri(oauth["tokenEndpoint"], self._options)
+
+    def test(self, uri: str, authentication: Mapping[str, Any] | None) -> None:
+        """Return if the consumer at *uri* answers 204 to a GET that has all that a later POST will have.
+
+        Headers, credentials (a token is fetched), TLS and the way of writing the URL are those of the POST.
+
+        :raises BadCallback: when it does not, in time.
+        """
+        try:
+            status = asyncio.run(self._get(uri, authentication or {}))
+        except TimeoutError as exc:
+            raise BadCallback("the test of the callback failed: no answer in time") from exc
+        except DeliveryError as exc:
+            if exc.status is None:
+                raise BadCallback(f"the test of the callback failed: {self._why(uri, exc)}") from exc
+            status = exc.status
+        if status != NO_CONTENT:
+            raise BadCallback(f"the test of the callback was answered with {status}, not with {NO_CONTENT}")
+
+    def _why(self, uri: str, why: DeliveryError) -> str:
+        # TLS 1.3 refuses a client without certificate only after the handshake, by breaking the connection.
+        broken = why.reason == "disconnected" or isinstance(why.__cause__, aiohttp.ClientConnectorSSLError)
+        if broken and uri.lower().startswith("https:") and not self._options.tls.certificate:
+            return f"{why} (this service has no certificate to show)"
+        return str(why)
+
+    async def _get(self, uri: str, authentication: Mapping[str, Any]) -> int:
+        url, seconds = http_url(uri), self._options.timeout
+        http = HttpSender(
+            DeliveryOptions(connect_timeout=seconds, total_timeout=seconds),
+            fence=self._options.fence,
+            tls=self._tls,
+        )
+
+        async def get(headers: Mapping[str, str]) -> int:
+            return await http.get(url, {**VERSION_HEADER, **headers})
+
+        try:
+            async with asyncio.timeout(seconds):
+                return await Authentication(http).call("", authentication, get)
+        finally:
+            await http.close()

@@ -1,0 +1,222 @@
+"""Subscriptions whose consumer is dead: suspended, probed, and told to read the list when it is back."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import sqlalchemy as sa
+from oslo_log import log
+from oslo_utils import uuidutils
+
+from eventalarm.delivery.enqueue import OutboxCourier
+from eventalarm.exceptions import InvalidOption
+from eventalarm.ifa_shim.filter_match import NotificationType
+from eventalarm.ifa_shim.shares import in_turn
+from eventalarm.ifa_shim.subscriptions.callbacks import BadCallback, Callbacks
+from eventalarm.ifa_shim.subscriptions.payloads import Notice, Style
+from eventalarm.ifa_shim.subscriptions.publish import announced
+from eventalarm.ifa_shim.subscriptions.send import OpenSecret
+from eventalarm.ifa_shim.subscriptions.snapshot import Snapshot, Subscribers
+from eventalarm.storage import subscriptions
+from eventalarm.storage.database import Database
+from eventalarm.storage.subscriptions import Subscription, SubscriptionState
+
+LOG = log.getLogger(__name__)
+
+PROBES: Final = 10
+# Seconds after which every process knows that a subscription is back; then its consumer can read the list.
+SETTLE: Final = 1.0
+# Seconds for which probes are awaited before the leader lease is looked after.
+KEEP_EVERY: Final = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Patience:
+    """Seconds: how long a consumer may be dead, and how often it is then asked whether it is back."""
+
+    suspend_after: float
+    probe_interval: float
+    lifetime: float = 0.0
+
+
+class Suspension:
+    """Walks subscriptions through their states; one process at a time does it for all."""
+
+    def __init__(
+        self,
+        database: Database,
+        courier: OutboxCourier,
+        subscribers: Subscribers,
+        *,
+        patience: Patience,
+        callbacks: Callbacks,
+        open_secret: OpenSecret,
+        renew_secret: Callable[[str], str | None] = lambda _text: None,
+        style: Style,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._courier = courier
+        self._subscribers = subscribers
+        self._patience = patience
+        self._callbacks = callbacks
+        self._open_secret = open_secret
+        self._renew_secret = renew_secret
+        self._renewed = False
+        self._style = style
+        self._monotonic = monotonic
+        self._probed: dict[str, float] = {}
+
+    def step(self, keep: Callable[[], bool] = lambda: True) -> None:
+        """Suspend who is dead, probe who was, tell who is back; stop when *keep* returns False.
+
+        *keep* is asked at least every :data:`KEEP_EVERY` seconds whether this process goes on, also while
+        consumers do not answer.
+
+        :raises eventalarm.exceptions.Retryable: when the database failed.
+        """
+        snapshot = self._subscribers.snapshot
+        now = self._database.now()
+        deaf = subscriptions.deaf(
+            self._database, now - datetime.timedelta(seconds=self._patience.suspend_after)
+        )
+        for one in snapshot.all:
+            if not keep():
+                return
+            if one.changed_at is None:
+                # Made by an API of the release before: make it known to all listeners.
+                self._subscribers.store.touch(one.subscription_id)
+            if self._expire(one, now):
+                continue
+            if one.subscription_id in deaf and one.state is SubscriptionState.ACTIVE:
+                self._suspend(one)
+            elif one.state is SubscriptionState.RETURNING and _settled(one, now):
+                self._welcome(one, now)
+        if self._probe_all(self._due(snapshot), keep) and not self._renewed:
+            self._renewed = self._renew(snapshot, keep)
+
+    def _renew(self, snapshot: Snapshot, keep: Callable[[], bool]) -> bool:
+        """Encrypt with the newest key what an older one encrypted; once for each process is enough."""
+        for one in snapshot.all:
+            if not keep():
+                return False
+            try:
+                text = self._renew_secret(one.authentication) if one.authentication else None
+            except InvalidOption as exc:
+                LOG.warning("The credentials of subscription %s cannot be read: %s", one.subscription_id, exc)
+                continue
+            if text is not None:
+                self._subscribers.store.renew(one, text)
+        return True
+
+    def _expire(self, one: Subscription, now: datetime.datetime) -> bool:
+        """End *one* if its user did not confirm it for too long."""
+        before = now - datetime.timedelta(seconds=self._patience.lifetime)
+        if not self._patience.lifetime or one.confirmed_at is None or one.confirmed_at >= before:
+            return False
+        # The snapshot may be older than a confirmation, so the database decides.
+        ended = self._subscribers.store.expire(one.subscription_id, before)
+        if ended:
+            LOG.warning(
+                "Subscription %s of user %s ended: it was not confirmed within subscription_lifetime",
+                one.subscription_id,
+                one.user_id,
+            )
+        return ended
+
+    def _suspend(self, one: Subscription) -> None:
+        with self._database.begin() as connection:
+            turned = self._turn(one, SubscriptionState.SUSPENDED, connection)
+            if turned:
+                subscriptions.give_up(connection, one.subscription_id, self._database.about_now())
+        if turned:
+            self._probed[one.subscription_id] = self._monotonic()
+            LOG.warning("Subscription %s is suspended: its consumer does not answer", one.subscription_id)
+
+    def _due(self, snapshot: Snapshot) -> list[Subscription]:
+        now = self._monotonic()
+        suspended = [one for one in snapshot.all if not one.listening]
+        due = [one for one in suspended if self._next_probe(one) <= now]
+        return in_turn(sorted(due, key=self._next_probe), lambda one: one.project_id)[:PROBES]
+
+    def _next_probe(self, one: Subscription) -> float:
+        last = self._probed.get(one.subscription_id)
+        return last + self._patience.probe_interval if last is not None else 0.0
+
+    def _probe_all(self, due: Sequence[Subscription], keep: Callable[[], bool]) -> bool:
+        """Probe *due* at once, and turn those that answer; False when it was cut short.
+
+        Each probe has a thread of its own that touches no database, so that none makes the others wait.
+        """
+        answers: queue.SimpleQueue[tuple[Subscription, bool]] = queue.SimpleQueue()
+        for one in due:
+            self._probed[one.subscription_id] = self._monotonic()
+            asking = functools.partial(_answer, self._answers, one, answers)
+            threading.Thread(target=asking, name="ifa-probe", daemon=True).start()
+        waiting = len(due)
+        while waiting:
+            try:
+                one, answered = answers.get(timeout=KEEP_EVERY)
+            except queue.Empty:
+                answered = False
+            else:
+                waiting -= 1
+            if not keep():
+                return False
+            if answered:
+                with self._database.begin() as connection:
+                    self._turn(one, SubscriptionState.RETURNING, connection)
+        return True
+
+    def _answers(self, one: Subscription) -> bool:
+        try:
+            secret = self._open_secret(one.authentication) if one.authentication else None
+            self._callbacks.test(one.callback_uri, secret)
+        except (BadCallback, InvalidOption) as exc:
+            LOG.debug("Subscription %s is still dead: %s", one.subscription_id, type(exc).__name__)
+            return False
+        return True
+
+    def _welcome(self, one: Subscription, now: datetime.datetime) -> None:
+        """Tell that the list has to be read, now that every process sends what happens from here on."""
+        notice = Notice(uuidutils.generate_uuid(), NotificationType.REBUILT, None, now)
+        with self._database.begin() as connection:
+            if not self._turn(one, SubscriptionState.ACTIVE, connection):
+                return
+            only = Snapshot((one,))
+            outgoing = announced([(notice, notice.notice_id)], only, self._style)
+            shipment = self._courier.ship(
+                connection, [item.delivery for item in outgoing], [item.about for item in outgoing]
+            )
+        self._courier.submit(shipment)
+        self._probed.pop(one.subscription_id, None)
+        LOG.warning("Subscription %s is back", one.subscription_id)
+
+    def _turn(self, one: Subscription, after: SubscriptionState, connection: sa.Connection) -> bool:
+        return self._subscribers.store.turn(one.subscription_id, one.state, after, connection)
+
+
+def _settled(one: Subscription, now: datetime.datetime) -> bool:
+    return one.changed_at is None or (now - one.changed_at).total_seconds() >= SETTLE
+
+
+def _answer(
+    answers: Callable[[Subscription], bool],
+    one: Subscription,
+    into: queue.SimpleQueue[tuple[Subscription, bool]],
+) -> None:
+    """Put the result of one probe *into* the queue, whatever it is."""
+    answered = False
+    try:
+        answered = answers(one)
+    except Exception:
+        LOG.exception("Unexpected error while testing the callback of subscription %s", one.subscription_id)
+    finally:
+        into.put((one, answered))

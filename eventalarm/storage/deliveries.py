@@ -1,0 +1,219 @@
+"""Deliveries as rows of the outbox, and the results of their attempts."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from eventalarm.model import Delivery, DeliveryResult, DeliveryState, JSONDict, Notification
+from eventalarm.storage import events
+from eventalarm.storage.tables import delivery, transition
+from eventalarm.storage.text import clean
+
+UNFINISHED: Final = (DeliveryState.PENDING.value, DeliveryState.LEASED.value)
+_NOTIFIED: Final = (
+    *("alarm_name", "severity", "previous", "current", "reason", "event", "event_id"),
+    *("kind", "occurrence_id", "managed_object", "raised_count"),
+)
+
+
+class _Event(NamedTuple):
+    """An event as it was stored, and its JSON; no text where there is no event, or none that can be read."""
+
+    body: Any
+    text: str
+
+
+NO_EVENT: Final = _Event({}, "")
+
+
+def reason_data(
+    event: Any, *, kind: str | None, occurrence_id: str | None, managed_object: str | None, raised: int | None
+) -> JSONDict:
+    """Return what consumers find under ``reason_data``: Aodh's two fields, and which life it is about.
+
+    Without *raised*, on how many objects the alarm is raised, only Aodh's: so for every ``event`` alarm.
+    """
+    said: JSONDict = {"type": "event", "event": event}
+    if raised is not None:
+        said["occurrence"] = {
+            "id": occurrence_id,
+            "managed_object": managed_object,
+            "transition": kind,
+            "raised": raised,
+        }
+    return said
+
+
+def to_row(item: Delivery, transition_id: str, owner: str | None, due: datetime.datetime) -> JSONDict:
+    """Return the new row of *item*: leased to *owner*, or pending and due at *due*."""
+    return {
+        "delivery_id": item.delivery_id,
+        "transition_id": transition_id,
+        "order_key": item.order_key,
+        "alarm_id": item.alarm_id,
+        "project_id": item.project_id,
+        "action": clean(item.action),
+        "state": (DeliveryState.LEASED if owner else DeliveryState.PENDING).value,
+        "owner": owner,
+        "attempts": item.attempts,
+        "next_attempt_at": due,
+        "created_at": item.created_at,
+        "subscription_id": item.subscription_id or None,
+        "body": clean(item.body) if item.body else None,
+        "size": item.size,
+    }
+
+
+def read(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Delivery]:
+    """Return the deliveries that fulfil *which*, oldest first, as they were when they were enqueued."""
+    query = (
+        sa.select(delivery, *(transition.c[name] for name in _NOTIFIED))
+        .outerjoin(transition, transition.c.transition_id == delivery.c.transition_id)
+        .where(which)
+        .order_by(delivery.c.seq)
+    )
+    rows = [row._mapping for row in connection.execute(query)]
+    # Those of one event share what was read of it: it may be large, and they many.
+    stored = events.bodies(connection, [row["event_id"] for row in rows])
+    shared = {name: _read(text) for name, text in stored.items()}
+    return [_delivery(row, shared) for row in rows]
+
+
+def _delivery(row: sa.RowMapping, shared: Mapping[str, _Event]) -> Delivery:
+    event = shared.get(row["event_id"], NO_EVENT) if row["event_id"] else _read(row["event"])
+    notification = Notification(
+        alarm_name=row["alarm_name"] or "",
+        alarm_id=row["alarm_id"],
+        severity=row["severity"],
+        previous=row["previous"] or "",
+        current=row["current"] or "",
+        reason=row["reason"] or "",
+        reason_data=reason_data(
+            event.body,
+            kind=row["kind"],
+            occurrence_id=row["occurrence_id"],
+            managed_object=row["managed_object"],
+            raised=row["raised_count"],
+        ),
+        event_json=event.text,
+    )
+    return Delivery(
+        delivery_id=row["delivery_id"],
+        order_key=row["order_key"],
+        alarm_id=row["alarm_id"],
+        project_id=row["project_id"],
+        # Without its transition there is nothing to tell: an action that no sender accepts.
+        action=row["action"] if row["current"] is not None or row["body"] else "",
+        notification=notification,
+        created_at=row["created_at"],
+        attempts=row["attempts"],
+        seq=row["seq"],
+        subscription_id=row["subscription_id"] or "",
+        body=row["body"] or "",
+        losses=row["losses"],
+    )
+
+
+def _read(text: str | None) -> _Event:
+    try:
+        return _Event(json.loads(text), text) if text else NO_EVENT
+    except (ValueError, RecursionError):
+        return NO_EVENT
+
+
+ERROR_LENGTH: Final = 500
+
+# No two batches of results make the same statement: SQLAlchemy would keep hundreds that are never used again.
+UNLIKE_ANY_OTHER: Final[Any] = {"compiled_cache": None}
+
+
+def held_by(worker_ids: Sequence[str] | sa.BindParameter[Any]) -> sa.ColumnElement[bool]:
+    """Return what is true of the deliveries that one of *worker_ids* is sending."""
+    return sa.and_(delivery.c.owner.in_(worker_ids), delivery.c.state == DeliveryState.LEASED.value)
+
+
+def write(
+    connection: sa.Connection,
+    worker_ids: Sequence[str],
+    results: Sequence[DeliveryResult],
+    now: datetime.datetime,
+) -> None:
+    """Write *results* in the caller's transaction; rows that no one of *worker_ids* holds stay as they are.
+
+    At most two statements, and one where actions had credentials. What is to be tried again goes back to the
+    outbox, due after its ``retry_in``.
+    """
+    retries = [result for result in results if result.state == DeliveryState.PENDING]
+    finished = [result for result in results if result.state != DeliveryState.PENDING]
+    bare = {result.delivery_id: result.action for result in finished if result.action}
+    if bare:
+        # The text column is not compared: every row gets its own value.
+        values = sa.case(bare, value=delivery.c.delivery_id)
+        named = delivery.c.delivery_id.in_(bare)
+        drop = sa.update(delivery).where(held_by(worker_ids), named).values(action=values)
+        connection.execute(drop, execution_options=UNLIKE_ANY_OTHER)
+    if finished and len({_outcome(result) for result in finished}) == 1:
+        ids = [result.delivery_id for result in finished]
+        outcome = {f"new_{name}": value for name, value in _outcome(finished[0])._asdict().items()}
+        connection.execute(_finish_alike(), {**outcome, "now": now, "workers": worker_ids, "ids": ids})
+    elif finished:
+        done = _update(worker_ids, finished).values(owner=None, finished_at=now)
+        connection.execute(done, execution_options=UNLIKE_ANY_OTHER)
+    if retries:
+        due = {r.delivery_id: now + datetime.timedelta(seconds=r.retry_in) for r in retries}
+        columns: dict[str, Any] = {"owner": None, "next_attempt_at": _each(delivery.c.next_attempt_at, due)}
+        # The process outlived the attempt: this is not what ends processes.
+        columns |= {"losses": 0, "started": None}
+        again = _update(worker_ids, retries).values(columns)
+        connection.execute(again, execution_options=UNLIKE_ANY_OTHER)
+
+
+class _Outcome(NamedTuple):
+    """What a row tells of its last attempt, by column."""
+
+    state: str
+    attempts: int
+    status: int | None
+    error: str | None
+
+
+def _outcome(result: DeliveryResult) -> _Outcome:
+    error = clean(result.error)[:ERROR_LENGTH] or None
+    return _Outcome(result.state.value, result.attempts, result.status, error)
+
+
+@functools.cache
+def _finish_alike() -> sa.Update:
+    """Return what finishes the deliveries *ids* of *workers* with one outcome, which mostly all have."""
+    named = delivery.c.delivery_id.in_(sa.bindparam("ids", expanding=True))
+    outcome: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in _Outcome._fields}
+    done = sa.update(delivery).where(held_by(sa.bindparam("workers", expanding=True)), named)
+    return done.values(**outcome, owner=None, finished_at=sa.bindparam("now"))
+
+
+def _update(worker_ids: Sequence[str], results: Sequence[DeliveryResult]) -> sa.Update:
+    named = delivery.c.delivery_id.in_([result.delivery_id for result in results])
+    outcomes = {result.delivery_id: _outcome(result) for result in results}
+    columns = {
+        name: _each(delivery.c[name], {key: getattr(one, name) for key, one in outcomes.items()})
+        for name in _Outcome._fields
+    }
+    return sa.update(delivery).where(held_by(worker_ids), named).values(columns)
+
+
+def _each(column: sa.Column[Any], values: Mapping[str, Any]) -> sa.ColumnElement[Any]:
+    """Return one expression that gives each delivery its own value; the most frequent one is the default.
+
+    Most batches hold one value only, and then this is a plain parameter.
+    """
+    usual = Counter(values.values()).most_common(1)[0][0]
+    others = {name: sa.literal(value, column.type) for name, value in values.items() if value != usual}
+    default = sa.literal(usual, column.type)
+    return sa.case(others, value=delivery.c.delivery_id, else_=default) if others else default

@@ -1,0 +1,280 @@
+"""The deliveries as a person sees them: found by filters, failed ones retried, finished ones removed.
+
+Safe beside running listeners. Work on many deliveries is done in transactions of a bounded size, each tried
+again when the database failed or a listener was in the way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+import tenacity
+
+from eventalarm.exceptions import Retryable
+from eventalarm.model import DeliveryState
+from eventalarm.storage.claims import AT_ONCE, IN_TURN
+from eventalarm.storage.database import Database
+from eventalarm.storage.deliveries import UNFINISHED
+from eventalarm.storage.tables import alarm, delivery, transition, worker
+
+FINISHED: Final = (DeliveryState.FAILED.value, DeliveryState.DELIVERED.value)
+CHUNK: Final = 500
+TRIES: Final = 8
+
+_OF_TRANSITION: Final = ("alarm_name", "severity", "previous", "current", "managed_object", "event_type")
+_SHOWN: Final = (
+    *(delivery.c[name] for name in ("seq", "delivery_id", "alarm_id", "project_id", "action", "state")),
+    *(delivery.c[name] for name in ("attempts", "earlier_attempts", "status", "error", "next_attempt_at")),
+    *(delivery.c[name] for name in ("created_at", "finished_at", "retried_at")),
+    *(transition.c[name] for name in (*_OF_TRANSITION, "message_id")),
+)
+
+Progress = Callable[[int], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Selection:
+    """Which deliveries are meant; empty fields mean all.
+
+    ``since`` and ``until`` bound when the delivery was made. ``goes_to`` tells of an action whether it is
+    meant; ``hint`` is a lower case text that every such action contains.
+    """
+
+    states: tuple[str, ...] = ()
+    delivery_ids: tuple[str, ...] = ()
+    project_id: str = ""
+    alarm_id: str = ""
+    since: datetime.datetime | None = None
+    until: datetime.datetime | None = None
+    goes_to: Callable[[str], bool] | None = None
+    hint: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Letter:
+    """A delivery with what is told of it; what its transition said is empty when that is gone.
+
+    ``attempts`` counts all attempts. ``next_attempt_at`` is None unless a certain time is waited for.
+    """
+
+    seq: int
+    delivery_id: str
+    alarm_id: str
+    project_id: str
+    action: str
+    state: str
+    attempts: int
+    status: int | None
+    error: str
+    next_attempt_at: datetime.datetime | None
+    created_at: datetime.datetime
+    finished_at: datetime.datetime | None
+    retried_at: datetime.datetime | None
+    alarm_name: str
+    severity: str
+    previous: str
+    current: str
+    managed_object: str
+    event_type: str
+    message_id: str
+
+
+class Letters:
+    """The deliveries of one database; every method raises Retryable when the database failed for good.
+
+    :param sleep: waits so many seconds before a transaction is tried again.
+    """
+
+    def __init__(self, database: Database, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._database = database
+        self._retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Retryable),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=5.0),
+            stop=tenacity.stop_after_attempt(TRIES),
+            sleep=sleep,
+            reraise=True,
+        )
+
+    def now(self) -> datetime.datetime:
+        """Return the database's clock."""
+        return self._database.now()
+
+    def find(self, selection: Selection, limit: int) -> list[Letter]:
+        """Return up to *limit* deliveries, the newest first."""
+        found: list[Letter] = []
+        for page in self._pages(selection, newest_first=True):
+            found.extend(_letter(row) for row in page)
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    def count(self, selection: Selection) -> int:
+        """Return how many deliveries are meant."""
+        if selection.goes_to is not None:
+            return sum(len(page) for page in self._pages(selection))
+        query = sa.select(sa.func.count()).select_from(delivery).where(*_meant(selection))
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def living_workers(self) -> int:
+        """Return how many listener processes are alive."""
+        alive = worker.c.expires_at > self._database.now()
+        with self._database.read() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).where(alive)).scalar_one())
+
+    def retry(self, selection: Selection, progress: Progress = lambda _done: None) -> int:
+        """Make the failed deliveries that are meant due again; return how many.
+
+        They keep their id and their place in the order: each goes before what came later for the same alarm
+        and action and is not under way yet. *progress* is told how many are done after each transaction.
+        """
+        return self._each_chunk(selection, (DeliveryState.FAILED.value,), self._retry_chunk, progress)
+
+    def purge(self, selection: Selection, progress: Progress = lambda _done: None) -> int:
+        """Remove the finished deliveries that are meant for good; return how many."""
+        return self._each_chunk(selection, FINISHED, self._purge_chunk, progress)
+
+    def _each_chunk(
+        self,
+        selection: Selection,
+        states: tuple[str, ...],
+        work: Callable[[Sequence[sa.Row[Any]]], int],
+        progress: Progress,
+    ) -> int:
+        wanted = tuple(state for state in selection.states or states if state in states)
+        if not wanted:
+            return 0
+        done = 0
+        for page in self._pages(dataclasses.replace(selection, states=wanted)):
+            if page:
+                done += self._retrying(work, page)
+                progress(done)
+        return done
+
+    def _pages(self, selection: Selection, newest_first: bool = False) -> Iterator[list[sa.Row[Any]]]:
+        reached: int | None = None
+        while True:
+            page = self._retrying(self._page, selection, reached, newest_first)
+            if not page:
+                return
+            goes_to = selection.goes_to
+            yield [row for row in page if goes_to is None or goes_to(row.action)]
+            reached = page[-1].seq
+            if len(page) < CHUNK:
+                return
+
+    def _page(self, selection: Selection, reached: int | None, newest_first: bool) -> list[sa.Row[Any]]:
+        seq = delivery.c.seq
+        query = (
+            sa.select(*_SHOWN)
+            .select_from(delivery)
+            .outerjoin(transition, transition.c.transition_id == delivery.c.transition_id)
+            .where(*_meant(selection))
+            .order_by(seq.desc() if newest_first else seq)
+            .limit(CHUNK)
+        )
+        if reached is not None:
+            query = query.where(seq < reached if newest_first else seq > reached)
+        with self._database.read() as connection:
+            return list(connection.execute(query))
+
+    def _retry_chunk(self, chosen: Sequence[sa.Row[Any]]) -> int:
+        now = self._database.now()
+        keys = sa.select(delivery.c.order_key).where(delivery.c.seq.in_([row.seq for row in chosen]))
+        columns = sa.select(delivery.c.seq, delivery.c.order_key, delivery.c.state)
+        with self._database.begin() as connection:
+            order_keys = set(connection.execute(keys).scalars())
+            # As the evaluator does before it adds to these order keys; so nothing is added meanwhile.
+            alarm_ids = alarm.c.alarm_id.in_({row.alarm_id for row in chosen})
+            lock = sa.select(alarm.c.alarm_id).where(alarm_ids).order_by(alarm.c.alarm_id)
+            connection.execute(lock.with_for_update(key_share=True)).all()
+            others = columns.where(delivery.c.order_key.in_(order_keys), delivery.c.state.in_(UNFINISHED))
+            unfinished = connection.execute(others.order_by(delivery.c.seq).with_for_update()).all()
+            still = columns.where(
+                delivery.c.seq.in_([row.seq for row in chosen]),
+                delivery.c.state == DeliveryState.FAILED.value,
+            )
+            failed = connection.execute(still.order_by(delivery.c.seq).with_for_update()).all()
+            heads = heads_of(failed, unfinished)
+            for due, some in ((AT_ONCE, heads), (IN_TURN, {row.seq for row in failed} - heads)):
+                if some:
+                    connection.execute(_to_pending(some, due, now))
+        return len(failed)
+
+    def _purge_chunk(self, chosen: Sequence[sa.Row[Any]]) -> int:
+        statement = sa.delete(delivery).where(
+            delivery.c.seq.in_([row.seq for row in chosen]), delivery.c.state.in_(FINISHED)
+        )
+        with self._database.begin() as connection:
+            return connection.execute(statement).rowcount
+
+
+def heads_of(retried: Iterable[Any], unfinished: Iterable[Any]) -> set[int]:
+    """Return the ``seq`` of those *retried* that may go at once; the others wait their turn.
+
+    That is the oldest of each order key, unless one of its key is under way: it would be overtaken.
+    """
+    oldest: dict[str, int] = {}
+    blocked: set[str] = set()
+    for row in unfinished:
+        oldest[row.order_key] = min(oldest.get(row.order_key, row.seq), row.seq)
+        if row.state == DeliveryState.LEASED.value:
+            blocked.add(row.order_key)
+    candidates = list(retried)
+    for row in candidates:
+        oldest[row.order_key] = min(oldest.get(row.order_key, row.seq), row.seq)
+    return {
+        row.seq for row in candidates if row.order_key not in blocked and oldest[row.order_key] == row.seq
+    }
+
+
+def _to_pending(seqs: Iterable[int], due: datetime.datetime, now: datetime.datetime) -> sa.Update:
+    # In this order: MySQL works assignments off from left to right.
+    return (
+        sa.update(delivery)
+        .where(delivery.c.seq.in_(sorted(seqs)))
+        .ordered_values(
+            (delivery.c.earlier_attempts, delivery.c.earlier_attempts + delivery.c.attempts),
+            (delivery.c.attempts, 0),
+            (delivery.c.losses, 0),
+            (delivery.c.started, None),
+            (delivery.c.state, DeliveryState.PENDING.value),
+            (delivery.c.owner, None),
+            (delivery.c.next_attempt_at, due),
+            (delivery.c.finished_at, None),
+            (delivery.c.retried_at, now),
+        )
+    )
+
+
+def _meant(selection: Selection) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if selection.states:
+        conditions.append(delivery.c.state.in_(selection.states))
+    if selection.delivery_ids:
+        conditions.append(delivery.c.delivery_id.in_(selection.delivery_ids))
+    if selection.project_id:
+        conditions.append(delivery.c.project_id == selection.project_id)
+    if selection.alarm_id:
+        conditions.append(delivery.c.alarm_id == selection.alarm_id)
+    if selection.since is not None:
+        conditions.append(delivery.c.created_at >= selection.since)
+    if selection.until is not None:
+        conditions.append(delivery.c.created_at <= selection.until)
+    if selection.hint:
+        conditions.append(sa.func.lower(delivery.c.action).contains(selection.hint, autoescape=True))
+    return conditions
+
+
+def _letter(row: sa.Row[Any]) -> Letter:
+    known: dict[str, Any] = dict(row._mapping)
+    due = known.pop("next_attempt_at")
+    waits = known["state"] == DeliveryState.PENDING.value and due not in (AT_ONCE, IN_TURN)
+    attempts = known.pop("attempts") + known.pop("earlier_attempts")
+    texts: dict[str, Any] = {name: known.pop(name) or "" for name in ("error", "message_id", *_OF_TRANSITION)}
+    return Letter(**known, **texts, attempts=attempts, next_attempt_at=due if waits else None)

@@ -1,0 +1,136 @@
+"""Aodh's own notifications over a real broker: what stock evaluators and people do is told at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import oslo_messaging
+import pytest
+from aodh import messaging
+
+from eventalarm import bus
+from eventalarm.ifa_shim.subscriptions import aodh_listener
+from eventalarm.model import ALARM, UTC
+from eventalarm.storage import database as storage
+from tests.functional.helpers import WebhookSink, wait_until
+from tests.functional.listening import listening
+from tests.functional.services import RabbitMQ
+from tests.functional.subscribers import SUBSCRIPTIONS, THRESHOLD, World, threshold
+
+
+class Neighbour:
+    """Another service that takes the same notifications, as Vitrage does."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def info(self, context: Any, publisher_id: str, event_type: str, payload: Any, metadata: Any) -> None:
+        self.heard.append(event_type)
+
+
+@pytest.fixture
+def world(our_sqlite_url: str, rabbit_url: str, webhook_sink: WebhookSink) -> Iterator[World]:
+    database = storage.connect(our_sqlite_url)
+    bus.set_defaults()
+    made = World(database, webhook_sink)
+    conf = made.api.conf
+    oslo_messaging.get_notification_transport(conf, rabbit_url)
+    oslo_messaging.Notifier(oslo_messaging.get_notification_transport(conf, "fake://"))
+    conf.set_override("transport_url", rabbit_url)
+    conf.set_override("driver", ["messagingv2"], group="oslo_messaging_notifications")
+    conf.set_override("aodh_notifications", True, group="eventalarm_ifa")
+    with listening(conf, database) as made.listener:
+        yield made
+        made.listener.notifier.stop()
+    database.dispose()
+
+
+def tell(world: World, alarm_id: str, kind: str) -> None:
+    """Send what Aodh sends of a change, by Aodh's own code."""
+    transport = oslo_messaging.get_notification_transport(world.api.conf)
+    payload = {"alarm_id": alarm_id, "type": kind, "detail": '{"state": "alarm"}', "event_id": "e"}
+    payload |= {"timestamp": str(datetime.datetime.now(UTC)), "severity": "low", "project_id": None}
+    notifier = messaging.get_notifier(transport, publisher_id="aodh.evaluator")
+    notifier.info({}, f"alarm.{kind}", payload)
+
+
+def test_changes_are_told_as_soon_as_aodh_speaks_of_them(world: World) -> None:
+    conf = world.api.conf
+    for name in ("a", "b"):
+        world.api.alarm(THRESHOLD | {"resource_id": name}, name, type="gnocchi_resources_threshold")
+    neighbour = Neighbour()
+    rival = oslo_messaging.get_notification_listener(
+        oslo_messaging.get_notification_transport(conf),
+        [oslo_messaging.Target(topic="notifications")],
+        [neighbour],
+        executor="threading",
+    )
+    rival.start()
+    world.subscribe("/nfvo")
+    world.step()
+    wait_until(lambda: world.listener.notifier.hears)
+    for name in ("a", "b"):
+        threshold(world, name, ALARM)
+        tell(world, name, "state_transition")
+    heard = world.heard("/nfvo", 2)
+    assert {one["alarm"]["id"] for one in heard} == {"a", "b"}
+    world.api.delete("a")
+    tell(world, "a", "deletion")
+    (last,) = world.heard("/nfvo", 3)[2:]
+    assert (last["notificationType"], last["alarmId"]) == ("AlarmClearedNotification", "a")
+    wait_until(lambda: len(neighbour.heard) == 3, what="everything for the neighbour too")
+    rival.stop()
+    rival.wait()
+
+
+def test_what_could_not_be_heard_is_listened_to_again(world: World) -> None:
+    """A broker that refuses once, as while its permissions are being set up."""
+    notifier = world.listener.notifier
+    listen = notifier._parts.listen
+    tries: list[Exception] = []
+
+    def refused_once() -> Callable[[], None]:
+        if not tries:
+            tries.append(oslo_messaging.MessagingException("403"))
+            raise tries[0]
+        assert listen is not None
+        return listen()
+
+    notifier._parts = dataclasses.replace(notifier._parts, listen=refused_once)
+    notifier._interval = 0.05
+    world.subscribe("/nfvo")
+
+    def hears() -> bool:
+        world.step()
+        return notifier.hears
+
+    wait_until(hears, 20, "the second try")
+    assert len(tries) == 1
+
+
+def test_the_queue_ends_with_the_last_subscription(world: World, rabbitmq: RabbitMQ) -> None:
+    notifier = world.listener.notifier
+
+    def queued() -> bool:
+        return aodh_listener.POOL in rabbitmq.queues(world.api.conf.transport_url)
+
+    subscription = world.subscribe("/nfvo")
+    world.step()
+    wait_until(lambda: notifier.hears)
+    wait_until(queued)
+    assert world.api.call("DELETE", f"{SUBSCRIPTIONS}/{subscription}").status_code == 204
+    wait_until(lambda: world.step() or not notifier.hears)
+    wait_until(lambda: world.step() or not queued(), what="no queue without a subscription")
+    world.subscribe("/again")
+    wait_until(lambda: world.step() or notifier.hears)
+    wait_until(queued)
+
+
+def test_a_queue_that_a_dead_listener_left_ends_too(world: World, rabbitmq: RabbitMQ) -> None:
+    conf = world.api.conf
+    aodh_listener.listen(conf, lambda ids: None)()
+    assert aodh_listener.POOL in rabbitmq.queues(conf.transport_url)
+    wait_until(lambda: world.step() or aodh_listener.POOL not in rabbitmq.queues(conf.transport_url))

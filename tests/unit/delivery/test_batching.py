@@ -1,0 +1,110 @@
+"""Which letters travel together, and when they leave: against a model, and the cases that matter."""
+
+from __future__ import annotations
+
+import json
+
+import hypothesis
+import hypothesis.strategies as st
+
+from eventalarm.delivery.batching import REFUSED_FOR, Packs, first_of_each, pack
+from eventalarm.delivery.scheduler import Parcel
+from eventalarm.delivery.senders.base import Destination
+from tests.unit.delivery.parts import make_delivery
+
+URLS = ("http://a/1", "http://a/2", "https://b/")
+
+
+def parcel(url: str = "http://a/", **fields: str) -> Parcel:
+    return Parcel("me", make_delivery(url, **fields), Destination("http", "a", 80, 16))
+
+
+def test_the_first_leaves_at_once_and_the_others_together() -> None:
+    packs = Packs(1.0, 10)
+    some = [parcel() for _ in range(4)]
+    assert [packs.hold(one, 0.1 * n) for n, one in enumerate(some)] == [False, True, True, True]
+    assert packs.next_end() == 1.0
+    assert list(packs.ripe(0.9)) == []
+    assert list(packs.ripe(1.0)) == [some[1:]]
+    # The pack opened a window of its own.
+    late = parcel()
+    assert packs.hold(late, 1.5)
+    assert list(packs.ripe(1.9)) == []
+    assert list(packs.ripe(2.0)) == [[late]]
+    assert list(packs.ripe(3.0)) == []
+    assert packs.next_end() is None
+    assert not packs.hold(parcel(), 3.5)
+
+
+def test_a_full_pack_leaves_before_the_end() -> None:
+    packs = Packs(1.0, 2)
+    some = [parcel() for _ in range(3)]
+    for one in some:
+        packs.hold(one, 0.0)
+    assert packs.next_end() == 0.0
+    assert list(packs.ripe(0.1)) == [some[1:]]
+
+
+def test_other_projects_other_actions_and_what_is_no_webhook_do_not_share() -> None:
+    packs = Packs(1.0, 10)
+    assert not packs.hold(parcel(), 0.0)
+    assert not packs.hold(parcel(project_id="q"), 0.0)
+    assert not packs.hold(parcel("http://a/other"), 0.0)
+    for url in ("log://", "trust+http://t@a/", "zaqar://x"):
+        assert [packs.hold(parcel(url), 0.0) for _ in range(2)] == [False, False]
+    assert [packs.hold(parcel(subscription_id="s"), 0.0) for _ in range(2)] == [False, False]
+
+
+def test_who_refuses_packs_gets_none_for_a_while() -> None:
+    packs = Packs(1.0, 10)
+    packs.refused([make_delivery("http://a/")], 0.0)
+    assert [packs.hold(parcel(), 1.0) for _ in range(2)] == [False, False]
+    assert [packs.hold(parcel(), REFUSED_FOR + 1) for _ in range(2)] == [False, True]
+
+
+def test_a_pack_holds_each_body_with_its_id() -> None:
+    letters = [make_delivery(), make_delivery()]
+    packed = pack(letters)
+    body = json.loads(json.dumps(packed.notification.body()))
+    assert body == {"packed": [{"delivery_id": d.delivery_id, **d.notification.body()} for d in letters]}
+    assert packed.delivery_id == pack(letters).delivery_id
+    assert packed.delivery_id not in {d.delivery_id for d in letters}
+    assert packed.delivery_id != pack(letters[::-1]).delivery_id
+
+
+def test_only_the_first_of_an_alarm_may_leave_alone() -> None:
+    one, two, three = make_delivery(alarm_id="a"), make_delivery(alarm_id="b"), make_delivery(alarm_id="a")
+    assert first_of_each([one, two, three]) == ([one, two], [three])
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(URLS), st.floats(0.0, 0.7), st.booleans()), max_size=40)
+
+
+@hypothesis.given(STEPS, st.integers(2, 5))
+def test_nothing_is_lost_delayed_or_out_of_order(steps: list[tuple[str, float, bool]], limit: int) -> None:
+    """Each letter leaves once, within the window, in the order of its action; packs are bounded."""
+    packs, now = Packs(1.0, limit), 0.0
+    came: dict[str, list[tuple[float, Parcel]]] = {url: [] for url in URLS}
+    left: dict[str, list[tuple[float, Parcel]]] = {url: [] for url in URLS}
+
+    def look(moment: float) -> None:
+        for leaving in packs.ripe(moment):
+            assert len(leaving) <= limit
+            left[leaving[0].delivery.action] += [(moment, one) for one in leaving]
+
+    for url, pause, prompt in steps:
+        while prompt and (end := packs.next_end()) is not None and end <= now + pause:
+            look(max(now, end))
+        now += pause
+        one = parcel(url)
+        came[url].append((now, one))
+        if not packs.hold(one, now):
+            left[url].append((now, one))
+    while (end := packs.next_end()) is not None:
+        now = max(now, end)
+        look(now)
+    for url in URLS:
+        assert [one for _, one in came[url]] == [one for _, one in left[url]]
+        if all(prompt for _, _, prompt in steps):
+            pairs = zip(came[url], left[url], strict=True)
+            assert all(gone - at <= 1.0 + 1e-9 for (at, _), (gone, _) in pairs)

@@ -1,0 +1,47 @@
+import logging
+
+import pytest
+
+from eventalarm.delivery import dead_letters
+from eventalarm.delivery.dead_letters import GivenUpLog
+from tests.unit.delivery.parts import make_delivery
+
+SECRET = "s3cret"
+
+
+@pytest.fixture
+def clock():
+    return [0.0]
+
+
+@pytest.fixture
+def report(clock):
+    return GivenUpLog(lambda: clock[0]).report
+
+
+def test_a_line_names_everything_but_the_secrets(report, caplog):
+    item = make_delivery(f"http://user:{SECRET}@h.example/p?token={SECRET}", alarm_id="alarm-x")
+    report(item, 10, "http_5xx: HTTP 503")
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    text = record.getMessage()
+    for part in (item.delivery_id, "alarm-x", "project p", "h.example/p", "HTTP 503", "10 attempt"):
+        assert part in text
+    assert f"eventalarm-delivery retry {item.delivery_id}" in text
+    assert SECRET not in text
+
+
+def test_one_project_cannot_fill_the_log(report, clock, caplog):
+    for _ in range(dead_letters.LINES + 90):
+        report(make_delivery(), 1, "dns")
+    assert len(caplog.records) == dead_letters.LINES
+    report(make_delivery(project_id="other"), 1, "dns")
+    assert len(caplog.records) == dead_letters.LINES + 1
+    clock[0] = dead_letters.SECONDS
+    report(make_delivery(), 1, "dns")
+    assert "90 more of this project" in caplog.records[-1].getMessage()
+
+
+def test_what_the_consumer_ended_itself_is_not_news(report, caplog):
+    report(make_delivery(), 1, "unsubscribed: the subscription ended", "unsubscribed")
+    assert caplog.records == []

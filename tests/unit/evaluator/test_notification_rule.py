@@ -1,0 +1,230 @@
+"""Notification rules: read, refused with the field and the remedy, run, and filed in the index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from eventalarm.evaluator.compiled_rule import Timers
+from eventalarm.evaluator.conditions import RuleLimits
+from eventalarm.evaluator.decide import NOTIFICATION_TYPE, WITH_OK_ACTIONS, clears
+from eventalarm.evaluator.event_rule import Verdict, compile_rule, reason
+from eventalarm.evaluator.index import ProjectIndex
+from eventalarm.evaluator.notification_rule import compile_definition, compile_notification, parse
+from eventalarm.exceptions import InvalidRule
+from tests.builders import NOW, RESOURCE_TRAITS, UPDATE, definition, event
+from tests.unit.evaluator.test_conditions import on
+
+ERROR, ACTIVE = on("state", "error"), on("state", "active")
+WHOLE = {
+    "event_type": ["compute.*", UPDATE, "compute.*"],
+    "query": {"or": [ERROR, on("state", "crashed")]},
+    "resource_id": "vm-1",
+    "clear": {"event_type": "compute.instance.*", "query": [ACTIVE]},
+    "clear_after": 600,
+    "group_by": ["traits.port_id", "host"],
+    "severity_from": "severity",
+    "hold_down": 1.5,
+}
+
+
+def life(**document: Any) -> Any:
+    return compile_notification(parse(document), RESOURCE_TRAITS)
+
+
+def test_every_field() -> None:
+    rule = parse(WHOLE, RuleLimits(), require_resource_id=True)
+    assert rule.raises.event_types == ("compute.*", UPDATE)
+    assert rule.clear is not None
+    assert rule.clear.event_types == ("compute.instance.*",)
+    assert (rule.resource_id, rule.severity_from) == ("vm-1", "severity")
+    assert rule.group_by == ("port_id", "host")
+    assert rule.timers == Timers(clear_after=600.0, hold_down=1.5)
+    assert parse({"event_type": "a", "absence": {"after": 30}}).timers == Timers(absence_after=30.0)
+    assert parse({"event_type": "a", "clear": {"query": [ERROR]}, "query": [ACTIVE]}).clear is not None
+
+
+@pytest.mark.parametrize(
+    ("document", "field", "words"),
+    [
+        (None, "rule", "not an object"),
+        ({}, "rule", "empty"),
+        ({"event_type": "*"}, "rule", "matches every event"),
+        ({"event_type": "a", "evnt": 1}, "evnt", "unknown field; use event_type,"),
+        ({"event_type": ""}, "event_type", "pattern such as"),
+        ({"event_type": []}, "event_type", "no text"),
+        ({"event_type": ["a", 5]}, "event_type", "no text"),
+        ({"event_type": ["a"] * 101}, "event_type", "more than 100"),
+        ({"event_type": "a" * 256}, "event_type", "longer than 255"),
+        ({"query": "x"}, "query", "not an object"),
+        ({"event_type": "a", "clear": {}}, "clear", "empty"),
+        ({"event_type": "a", "clear": {"x": 1}}, "clear.x", "unknown field"),
+        ({"query": [ERROR], "clear": {"query": [{}]}}, "clear.query[0].field", "missing"),
+        ({"query": [ERROR], "clear": {"query": [ERROR]}}, "clear", "what raises"),
+        ({"event_type": "host.*", "clear": {"event_type": "host.up"}}, "clear", "every such event raises"),
+        ({"event_type": "a", "clear_after": 0}, "clear_after", "give seconds"),
+        ({"event_type": "a", "clear_after": "5"}, "clear_after", "give seconds"),
+        ({"event_type": "a", "hold_down": True}, "hold_down", "give seconds"),
+        ({"event_type": "a", "hold_down": float("nan")}, "hold_down", "give seconds"),
+        ({"event_type": "a", "absence": 5}, "absence.after", "missing"),
+        ({"event_type": "a", "absence": {"after": 1e12}}, "absence.after", "give seconds"),
+        ({"event_type": "a", "absence": {"after": 5, "x": 1}}, "absence.x", "unknown"),
+        ({"event_type": "a", "absence": {"after": 5}, "clear_after": 5}, "clear_after", "leave it out"),
+        ({"event_type": "a", "group_by": []}, "group_by", "not 1 to 20"),
+        ({"event_type": "a", "group_by": ["x", None]}, "group_by[1]", "name a trait"),
+        ({"event_type": "a", "severity_from": ["x"]}, "severity_from", "name a trait"),
+        ({"event_type": "a", "resource_id": ""}, "resource_id", "id of one resource"),
+        ({"event_type": "a", "query": [on("x", "é" * 1000)] * 40}, "rule", "bytes of JSON"),
+        ({"event_type": "a", "query": [on("x", {1, 2})]}, "rule", "no JSON"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_named_with_its_remedy(document: Any, field: str, words: str) -> None:
+    with pytest.raises(InvalidRule) as caught:
+        parse(document, RuleLimits())
+    assert caught.value.field == field
+    assert words in str(caught.value)
+
+
+def test_a_cloud_may_demand_a_resource() -> None:
+    with pytest.raises(InvalidRule, match="this cloud demands it"):
+        parse({"event_type": "a"}, require_resource_id=True)
+
+
+def test_an_alarm_that_was_saved_stays_evaluated_under_lower_limits() -> None:
+    saved = {"event_type": "a", "query": {"or": [on("x", "a" * 5000)] * 500}}
+    with pytest.raises(InvalidRule):
+        parse(saved, RuleLimits())
+    assert compile_definition(definition("a", saved, type=NOTIFICATION_TYPE), RESOURCE_TRAITS).matches(
+        event("a", x="a" * 5000)
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "verdict"),
+    [
+        ({"resource_id": "vm-1", "state": "error"}, Verdict.MATCH),
+        ({"resource_id": "vm-1", "state": "active"}, Verdict.RECOVERED),
+        ({"resource_id": "vm-1", "state": "building"}, Verdict.NOTHING),
+        ({"resource_id": "vm-2", "state": "error"}, Verdict.NOTHING),
+        ({"resource_id": "vm-2", "state": "active"}, Verdict.NOTHING),
+        # The managed object is the first present of the traits that name one.
+        ({"resource_id": "vm-2", "host": "vm-1", "state": "error"}, Verdict.NOTHING),
+        ({"host": "vm-1", "state": "error"}, Verdict.MATCH),
+    ],
+)
+def test_verdicts(fields: dict[str, Any], verdict: Verdict) -> None:
+    assert life(**WHOLE).verdict(event(**fields)) is verdict
+
+
+def test_who_raises_and_clears_at_once_raises() -> None:
+    rule = life(event_type="host.*", query=[on("x", "1")], clear={"event_type": "host.up"})
+    assert rule.verdict(event("host.up", x="1")) is Verdict.MATCH
+    assert rule.verdict(event("host.up", x="2")) is Verdict.RECOVERED
+    assert rule.verdict(event("host.down", x="2")) is Verdict.NOTHING
+
+
+def test_an_expected_event_clears() -> None:
+    rule = life(event_type="heartbeat", absence={"after": 30})
+    assert rule.verdict(event("heartbeat")) is Verdict.RECOVERED
+    assert not rule.matches(event("heartbeat"))
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ({}, None),
+        ({"resource_id": "vm-1"}, "vm-1"),
+        ({"resource_id": "vm-1", "group_by": "port"}, "a/b"),
+        ({"group_by": ["port", "host"]}, "a%2Fb/h"),
+        ({"group_by": ["port", "nope", "host"]}, "a%2Fb//h"),
+        ({"group_by": ["nope"]}, ""),
+    ],
+)
+def test_managed_object(document: dict[str, Any], place: str | None) -> None:
+    rule = life(event_type="a", **document)
+    assert rule.managed_object(event("a", port="a/b", host="h")) == place
+
+
+def test_both_halves_are_found_and_each_alarm_once() -> None:
+    index = ProjectIndex()
+    rule = life(
+        event_type=["port.*", "host.down"],
+        query={"or": [on("x", ["1", "2"], "in"), on("y", "1")]},
+        clear={"event_type": "host.up"},
+        group_by="host",
+    )
+    filing = index.add("a", rule, True)
+    for fields, expected in (
+        ({"x": "2", "y": "1"}, Verdict.MATCH),
+        ({"x": "1"}, Verdict.MATCH),
+        ({"y": "1"}, Verdict.MATCH),
+    ):
+        found = index.candidates(event("host.down", host="h", **fields), NOW)
+        assert [(c.alarm_id, c.verdict, c.managed_object) for c in found] == [("a", expected, "h")]
+    assert [c.verdict for c in index.candidates(event("host.up"), NOW)] == [Verdict.RECOVERED]
+    assert index.candidates(event("host.down", x="3"), NOW) == []
+    assert index.scanned == 1, "only the clear half, which has no equality"
+    index.discard("a", rule, True, filing)
+    assert not index._by_trait
+    assert index.scanned == 0
+
+
+def test_a_named_resource_is_looked_up() -> None:
+    index = ProjectIndex()
+    rules = [life(event_type="*", resource_id=f"vm-{n}") for n in range(50)]
+    filings = [index.add(str(n), rule, False) for n, rule in enumerate(rules)]
+    assert [c.alarm_id for c in index.candidates(event(instance_id="vm-7"))] == ["7"]
+    assert index.scanned == 0
+    for n, rule in enumerate(rules):
+        index.discard(str(n), rule, False, filings[n])
+    assert not index._by_object
+
+
+def test_the_least_crowded_of_several_keys() -> None:
+    index = ProjectIndex()
+    for number in range(5):
+        index.add(f"crowd-{number}", life(event_type=f"a{number}", query=[on("x", "1")]), False)
+    filing = index.add("a", life(query=[on("x", "1"), on("y", ["1", "2"], "in")]), False)
+    assert isinstance(filing, tuple)
+    assert {anchor.trait for anchor in filing} == {"y"}
+
+
+def test_relative_times_count_from_the_evaluation() -> None:
+    index = ProjectIndex()
+    recent = {"field": "generated", "op": "gt", "type": "datetime", "value": "now-5m"}
+    index.add("a", life(event_type="a", query=[recent]), False)
+    assert index.candidates(event("a", generated=NOW), NOW)
+    assert not index.candidates(event("a", generated=NOW))
+
+
+def test_a_stock_query_means_the_same_in_a_notification_rule() -> None:
+    query = [
+        {"field": "traits.count", "op": "ge", "type": "integer", "value": "5"},
+        {"field": "traits.state", "op": "", "type": "", "value": "error"},
+        {"field": "traits.flag", "op": "eq", "type": "boolean", "value": "yes"},
+    ]
+    stock = compile_rule({"event_type": UPDATE, "query": query}, RESOURCE_TRAITS)
+    rule = life(event_type=UPDATE, query=query)
+    for fields in ({}, {"count": 5}, {"count": "5"}, {"count": 5, "state": "error"}, {"flag": "no"}):
+        for flag in ("true", "off", 1):
+            the_event = event(**{**fields, "flag": flag})
+            assert rule.matches(the_event) is stock.matches(the_event)
+    assert rule.matches(event(count=5, state="error", flag="on"))
+
+
+def test_what_returns_to_ok_by_an_event() -> None:
+    for document, expected in (
+        (WHOLE, True),
+        ({"event_type": "a"}, False),
+        ({"absence": {"after": 1}}, True),
+    ):
+        assert clears(WITH_OK_ACTIONS, definition("a", document, type=NOTIFICATION_TYPE)) is expected
+
+
+def test_the_reason_names_the_query_that_was_hit() -> None:
+    the_event = event(message_id="m")
+    assert "hits the query <query={" in reason(the_event, WHOLE, Verdict.MATCH)
+    cleared = reason(the_event, WHOLE, Verdict.RECOVERED)
+    assert cleared.startswith(f"Event <id=m,event_type={UPDATE}> hits the clear query <query=[{{")
+    assert "active" in cleared

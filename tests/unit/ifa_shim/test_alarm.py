@@ -1,0 +1,39 @@
+"""An alarm as text is the same alarm again."""
+
+import dataclasses
+import datetime
+
+import pytest
+
+from eventalarm.ifa_shim import alarm as alarm_module
+from eventalarm.ifa_shim.alarm import EventType, FaultyResource, IfaAlarm, ResourceKind, Severity, State
+from eventalarm.model import UTC
+
+AT = datetime.datetime(2026, 5, 1, 12, 0, 0, 7, tzinfo=UTC)
+ALARM = IfaAlarm(
+    alarm_id="a",
+    managed_object_id="vm",
+    raised_time=AT,
+    changed_time=None,
+    cleared_time=None,
+    state=State.FIRED,
+    perceived_severity=Severity.MAJOR,
+    event_time=AT,
+    event_type=EventType.QOS,
+    fault_type="café",
+    probable_cause="c",
+    is_root_cause=True,
+    correlated_alarm_ids=("b",),
+    fault_details=("k=v",),
+    faulty_resource=FaultyResource("vm", ResourceKind.COMPUTE, "OS::Nova::Server"),
+    aodh_alarm_id="a",
+    project_id="p",
+    life="l",
+)
+
+
+@pytest.mark.parametrize(
+    "alarm", [ALARM, dataclasses.replace(ALARM, faulty_resource=None, changed_time=AT, acknowledged_time=AT)]
+)
+def test_what_is_kept_is_read_again(alarm: IfaAlarm) -> None:
+    assert alarm_module.read(alarm_module.keep(alarm)) == alarm

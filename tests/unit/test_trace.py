@@ -1,0 +1,23 @@
+"""The sign that events arrive: our own test events are none."""
+
+from __future__ import annotations
+
+import datetime
+
+from eventalarm.model import UTC, Event
+from eventalarm.trace import CANARY, Pulse
+
+NOW = datetime.datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def event(event_type: str) -> Event:
+    return Event.parse({"message_id": "m", "event_type": event_type})
+
+
+def test_events_are_noted_and_canaries_are_not() -> None:
+    pulse = Pulse(lambda: NOW)
+    pulse.beat([])
+    pulse.beat([event(CANARY), event(CANARY)])
+    assert pulse.last is None
+    pulse.beat([event(CANARY), event("compute.instance.update")])
+    assert pulse.last == NOW
