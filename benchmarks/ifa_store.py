@@ -25,7 +25,7 @@ from eventalarm.model import ALARM as RAISED
 from eventalarm.model import OK, Kind, object_alarm_id
 from eventalarm.storage import tables
 
-LIVES, RECORDS = 5, 10
+OCCURRENCES, RECORDS = 5, 10
 OTHERS_SHARE = 10
 CHUNK = 5000
 DAY = datetime.timedelta(days=1)
@@ -108,7 +108,7 @@ class Filler:
         for row in alarms:
             resource = row["rule"]["query"][0]["value"]
             newest = self._now - DAY * self._chance.random()
-            for age in range(LIVES):
+            for age in range(OCCURRENCES):
                 raised_at = newest - age * DAY
                 raised = age == 0 and row["state"] == "alarm"
                 over = None if raised else raised_at + datetime.timedelta(minutes=5)

@@ -46,7 +46,7 @@ from eventalarm.evaluator.redelivery import Redelivery, RedeliveryOptions
 from eventalarm.evaluator.rehearsal import rehearse
 from eventalarm.evaluator.timer_loop import TimerLoop
 from eventalarm.evaluator.timer_service import TimerRunner
-from eventalarm.evaluator.unit_of_work import Courier
+from eventalarm.evaluator.unit_of_work import Enqueuer
 from eventalarm.exceptions import InvalidRule, Retryable
 from eventalarm.ifa_shim.subscriptions import build as build_module
 from eventalarm.metrics import Metrics
@@ -57,7 +57,7 @@ from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
 from eventalarm.storage.suspects import Suspects
-from eventalarm.trace import Pulse, Trace
+from eventalarm.trace import LastEvent, Trace
 from eventalarm.watchdog import Loop, Progress, Watchdog
 
 LOG = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ def build_engine(
     conf: cfg.ConfigOpts,
     database: Database,
     cache: AlarmCache,
-    letters: Courier[S],
+    letters: Enqueuer[S],
     trace: Trace | None = None,
     *,
     step: Callable[[], None] = lambda: None,
@@ -170,7 +170,7 @@ def build_engine(
 
 
 def build_timers(
-    conf: cfg.ConfigOpts, database: Database, cache: AlarmCache, letters: Courier[S], metrics: Metrics
+    conf: cfg.ConfigOpts, database: Database, cache: AlarmCache, letters: Enqueuer[S], metrics: Metrics
 ) -> TimerLoop:
     """Assemble what makes timers fire from the options; they are counted like what events do."""
     group = conf[options.GROUP]
@@ -232,7 +232,7 @@ class ListenerProcess:
         self._conf = conf
         self._trace = trace
         self.metrics = metrics or Metrics()
-        self._pulse = Pulse()
+        self._pulse = LastEvent()
         self._progress = Progress()
         self._sending = functools.cache(lambda: bus.get_transport(conf))
         self._own_process = own_process
@@ -252,7 +252,7 @@ class ListenerProcess:
         notifications = build_module.Notifications(self._conf, database)
         worker = self._start_delivery(database, notifications)
         self._stops.append(lambda: worker.stop(STOP_GRACE))
-        letters = enqueue.OutboxCourier(Outbox(database), worker, announcer=notifications.herald)
+        letters = enqueue.OutboxEnqueuer(Outbox(database), worker, announcer=notifications.herald)
         cache = build_cache(self._conf, database, self.metrics)
         engine = build_engine(self._conf, database, cache, letters, self._trace, step=self._progress.step)
         server, loader = self._build_server(database, engine, cache)
@@ -273,7 +273,7 @@ class ListenerProcess:
         self._watch(worker)
         LOG.info("Listening on topic %s", self._conf[options.GROUP].topic)
 
-    def _watch(self, worker: worker_module.Dispatcher) -> None:
+    def _watch(self, worker: worker_module.DeliveryWorker) -> None:
         group = self._conf[options.GROUP]
         watchdog = Watchdog(
             warn=group.watchdog_warn,
@@ -290,7 +290,7 @@ class ListenerProcess:
         """Evaluate an event of ours, so that the first real one finds everything warm."""
 
         def build(within: Database) -> Callable[[list[Event]], BatchReport]:
-            unsent = enqueue.OutboxCourier(Outbox(within), enqueue.Nobody())
+            unsent = enqueue.OutboxEnqueuer(Outbox(within), enqueue.Nobody())
             cache = build_cache(self._conf, within, self.metrics)
             return build_engine(self._conf, within, cache, unsent).process
 
@@ -303,13 +303,13 @@ class ListenerProcess:
 
     def _start_delivery(
         self, database: Database, notifications: build_module.Notifications
-    ) -> worker_module.Dispatcher:
+    ) -> worker_module.DeliveryWorker:
         settings = delivery_options.from_conf(self._conf)
 
         def make_sender() -> Sender:
             return self._watched(build_sender(self._conf, settings, notifications.sender(settings)))
 
-        worker = worker_module.Dispatcher(
+        worker = worker_module.DeliveryWorker(
             Outbox(database),
             make_sender,
             settings,

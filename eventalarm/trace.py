@@ -40,7 +40,7 @@ def mark_all(trace: Trace | None, stage: Stage, events: Iterable[Event]) -> None
 CANARY: Final = "eventalarm.canary"
 
 
-class Pulse:
+class LastEvent:
     """Remembers when the last event came. One thread beats, any thread may look.
 
     :param clock: returns the present as an aware UTC datetime.

@@ -73,7 +73,7 @@ class _Progress:
             sys.stderr.write(f"{PROG}: {done} so far\n")
 
 
-class _Letters:
+class _Deliveries:
     """What the commands share: the deliveries of the configured database, errors as one line."""
 
     app: Any
@@ -86,18 +86,18 @@ class _Letters:
         arguments += [f"--config-dir={name}" for name in given.config_dir]
         arguments += ["--debug"] if given.debug else []
         conf = service.prepare(arguments, prog=PROG, description=DESCRIPTION, epilog=EPILOG)
-        from eventalarm.storage.delivery_queries import Letters  # noqa: PLC0415
+        from eventalarm.storage.delivery_queries import DeliveryQueries  # noqa: PLC0415
 
         with service.errors_on_stderr(PROG):
             database = service.database(conf)
             try:
                 schema.require_current(database)
-                yield Letters(database)
+                yield DeliveryQueries(database)
             finally:
                 database.dispose()
 
 
-class List(_Letters, lister.Lister):
+class List(_Deliveries, lister.Lister):
     """List deliveries, the newest first; by default those that failed for good."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -120,7 +120,7 @@ class List(_Letters, lister.Lister):
         return columns, [tuple(row[name] for name in columns) for row in rows]
 
 
-class Show(_Letters, show.ShowOne):
+class Show(_Deliveries, show.ShowOne):
     """Show one delivery: why, when and how often it failed, and what it tells."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -144,7 +144,7 @@ class Show(_Letters, show.ShowOne):
         return tuple(row), tuple(row.values())
 
 
-class _Many(_Letters, command.Command):
+class _Many(_Deliveries, command.Command):
     """A command that changes many deliveries, and wants to be told which."""
 
     states: Sequence[str] = (DeliveryState.FAILED.value,)

@@ -14,7 +14,7 @@ import cachetools
 
 from eventalarm.delivery import action
 from eventalarm.delivery.lease import Lease
-from eventalarm.delivery.scheduler import Lanes, Parcel
+from eventalarm.delivery.scheduler import Call, Scheduler
 from eventalarm.delivery.senders.base import Run
 from eventalarm.model import OBJECT_NAMESPACE, Delivery, JSONDict, Notification
 from eventalarm.storage.outbox import Outbox
@@ -28,7 +28,7 @@ Key = tuple[str, str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class PackedNotification(Notification):
+class BatchedNotification(Notification):
     """Several notifications in one body; its own fields are those of the first."""
 
     letters: tuple[Delivery, ...] = ()
@@ -56,7 +56,7 @@ def pack(letters: Sequence[Delivery]) -> Delivery:
     return dataclasses.replace(
         first,
         delivery_id=str(uuid.uuid5(OBJECT_NAMESPACE, names)),
-        notification=PackedNotification(**told, letters=tuple(letters)),
+        notification=BatchedNotification(**told, letters=tuple(letters)),
     )
 
 
@@ -70,10 +70,10 @@ class _Window:
 
     def __init__(self, ends_at: float) -> None:
         self.ends_at = ends_at
-        self.held: list[Parcel] = []
+        self.held: list[Call] = []
 
 
-class Packs:
+class BatchWindows:
     """The open windows of one process and what is held in them. Not safe to share between threads.
 
     :param window: seconds.
@@ -88,7 +88,7 @@ class Packs:
         self._full: dict[Key, None] = {}
         self._refused: cachetools.LRUCache[Key, float] = cachetools.LRUCache(REMEMBERED)
 
-    def hold(self, parcel: Parcel, now: float) -> bool:
+    def hold(self, parcel: Call, now: float) -> bool:
         """Hold a parcel for the next pack; False when it has to leave at once."""
         letter = parcel.delivery
         if letter.subscription_id or action.scheme(letter.action) not in SCHEMES:
@@ -109,7 +109,7 @@ class Packs:
         self._open.pop(key, None)
         self._open[key] = _Window(now + self._window)
 
-    def ripe(self, now: float) -> Iterator[list[Parcel]]:
+    def ripe(self, now: float) -> Iterator[list[Call]]:
         """Yield what has to leave now, pack by pack; each opens the next window."""
         while self._full:
             key = next(iter(self._full))
@@ -118,7 +118,7 @@ class Packs:
         for key in list(itertools.takewhile(lambda k: self._open[k].ends_at <= now, self._open)):
             yield from self._leave(key, now)
 
-    def _leave(self, key: Key, now: float) -> Iterator[list[Parcel]]:
+    def _leave(self, key: Key, now: float) -> Iterator[list[Call]]:
         window = self._open.pop(key)
         if window.held:
             self._begin(key, now)
@@ -136,7 +136,7 @@ class Packs:
         for letter in letters:
             self._refused[key_of(letter)] = now + REFUSED_FOR
 
-    def clear(self) -> list[Parcel]:
+    def clear(self) -> list[Call]:
         """Take out everything that is held."""
         held = [parcel for window in self._open.values() for parcel in window.held]
         self._open.clear()
@@ -157,12 +157,12 @@ def first_of_each(letters: Iterable[Delivery]) -> tuple[list[Delivery], list[Del
 
 
 # Puts a parcel on its way, or back into the outbox when there is no room.
-Dispatch = Callable[[Parcel], None]
+Dispatch = Callable[[Call], None]
 # Returns unsent deliveries of an owner to the outbox.
 GiveBack = Callable[[str, Sequence[str]], None]
 
 
-class Packing:
+class Batching:
     """Holds letters in windows and lets packs leave at their end.
 
     What waits in the outbox behind a held letter of the same alarm joins its pack: else a storm of one alarm
@@ -171,8 +171,8 @@ class Packing:
 
     def __init__(
         self,
-        packs: Packs,
-        lanes: Lanes,
+        packs: BatchWindows,
+        lanes: Scheduler,
         lease: Lease,
         outbox: Outbox,
         run: Run,
@@ -192,7 +192,7 @@ class Packing:
         self._news = asyncio.Event()
         self._awaited: float | None = None
 
-    def hold(self, parcel: Parcel) -> bool:
+    def hold(self, parcel: Call) -> bool:
         """Hold a parcel that just came in; False when it has to leave by itself, or there is no room."""
         project = parcel.delivery.project_id
         if parcel.delivery.losses or self._lanes.full(project) or not self._lanes.held.fits(parcel.letters):
@@ -220,7 +220,7 @@ class Packing:
             await self._depart(parcels)
         return 0.0
 
-    async def _depart(self, parcels: list[Parcel]) -> None:
+    async def _depart(self, parcels: list[Call]) -> None:
         owner = parcels[0].owner
         letters = [parcel.delivery for parcel in parcels if parcel.owner == owner]
         stale = [parcel for parcel in parcels if parcel.owner != owner]
@@ -235,16 +235,16 @@ class Packing:
                 self._lanes.forget(parcel)
             for parcel in stale:
                 self._give_back(parcel.owner, [parcel.delivery.delivery_id])
-            self._dispatch(Parcel(owner, letters[0], parcels[0].destination, tuple(letters[1:])))
+            self._dispatch(Call(owner, letters[0], parcels[0].destination, tuple(letters[1:])))
 
-    def refused(self, parcel: Parcel) -> None:
+    def refused(self, parcel: Call) -> None:
         """Send the letters of a pack one by one: as a pack they can never be accepted."""
         self._packs.refused(parcel.letters, self._monotonic())
         self._lanes.forget(parcel)
         alone, waiting = first_of_each(parcel.letters)
         self._give_back(parcel.owner, [letter.delivery_id for letter in waiting])
         for letter in alone:
-            self._dispatch(Parcel(parcel.owner, letter, parcel.destination))
+            self._dispatch(Call(parcel.owner, letter, parcel.destination))
 
     def clear(self) -> list[Delivery]:
         """Take out and forget everything that is held."""

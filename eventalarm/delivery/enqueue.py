@@ -50,7 +50,7 @@ class Announced:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Shipment:
+class Enqueued:
     """What one transaction put into the outbox: *leased* may be sent at once, *waiting* wait their turn."""
 
     owner: str | None = None
@@ -99,7 +99,7 @@ class Nobody:
         """Do nothing: without an owner nothing is submitted."""
 
 
-class OutboxCourier:
+class OutboxEnqueuer:
     """Puts deliveries into the outbox inside the evaluator's transaction, and releases them after it.
 
     One transaction at a time: ``enqueue``, then ``submit`` once that is committed.
@@ -132,7 +132,7 @@ class OutboxCourier:
         transitions: Sequence[Transition],
         unfinished: Collection[str] | None = None,
         subscribed: datetime.datetime | None = None,
-    ) -> Shipment:
+    ) -> Enqueued:
         """Write the deliveries of *transitions*; return what :meth:`submit` needs once it is committed.
 
         *unfinished*: those of the order keys of their actions that have unfinished deliveries, where the
@@ -159,17 +159,17 @@ class OutboxCourier:
         deliveries: Sequence[Delivery],
         about: Sequence[str],
         unfinished: Collection[str] | None = None,
-    ) -> Shipment:
+    ) -> Enqueued:
         """Write *deliveries*, each about what has the id at the same place; as :meth:`enqueue` otherwise."""
         if not deliveries:
-            return Shipment()
+            return Enqueued()
         owner = self._worker.owner
         leased = self._outbox.enqueue(connection, deliveries, about, owner, unfinished)
         sent = {item.delivery_id for item in leased}
         waiting = frozenset(item.order_key for item in deliveries if item.delivery_id not in sent)
-        return Shipment(owner, tuple(leased), waiting)
+        return Enqueued(owner, tuple(leased), waiting)
 
-    def submit(self, shipment: Shipment) -> None:
+    def submit(self, shipment: Enqueued) -> None:
         """Give what is committed now to the worker."""
         if shipment.owner is not None and (shipment.leased or shipment.waiting):
             self._worker.submit(shipment.owner, shipment.leased, shipment.waiting)

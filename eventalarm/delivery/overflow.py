@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from eventalarm.delivery import action
-from eventalarm.delivery.scheduler import Lanes, Parcel
+from eventalarm.delivery.scheduler import Call, Scheduler
 from eventalarm.delivery.senders.base import Destination
 from eventalarm.storage.claims import Place
 
@@ -19,13 +19,13 @@ class Overflow:
     Lives in the event loop, like the *lanes* that it asks.
     """
 
-    def __init__(self, lanes: Lanes) -> None:
+    def __init__(self, lanes: Scheduler) -> None:
         self._lanes = lanes
         # Destinations of a project, with how their actions begin.
         self._destinations: dict[tuple[str, Destination], str] = {}
         self._projects: set[str] = set()
 
-    def note(self, parcel: Parcel) -> None:
+    def note(self, parcel: Call) -> None:
         """Remember for whom *parcel* found no room."""
         project = parcel.delivery.project_id
         if self._lanes.full(project):

@@ -13,7 +13,7 @@ import cachetools
 from oslo_log import log
 
 from eventalarm.delivery.lease import Lease
-from eventalarm.delivery.scheduler import Parcel
+from eventalarm.delivery.scheduler import Call
 from eventalarm.delivery.senders.base import Run
 from eventalarm.exceptions import Retryable
 from eventalarm.model import Delivery, DeliveryResult, DeliveryState
@@ -27,7 +27,7 @@ GATHER: Final = 0.05
 # How many order keys are remembered because something waits there; what is forgotten waits GATHER longer.
 AWAITED: Final = 10000
 
-Recorded = Callable[[Iterable[Parcel]], None]
+Recorded = Callable[[Iterable[Call]], None]
 Claimed = Callable[[str, Sequence[Delivery]], int]
 
 
@@ -59,14 +59,14 @@ class Recorder:
         self._overflow_delay = overflow_delay
         self._free_bytes = free_bytes
         self._monotonic = monotonic
-        self._results: list[tuple[Parcel, DeliveryResult]] = []
+        self._results: list[tuple[Call, DeliveryResult]] = []
         self._returns: dict[tuple[str, bool], set[str]] = defaultdict(set)
         self._keys: set[str] = set()
         self._awaited: cachetools.LRUCache[str, None] = cachetools.LRUCache(AWAITED)
         self._work = asyncio.Event()
         self._urgent = asyncio.Event()
 
-    def add(self, parcel: Parcel, result: DeliveryResult) -> None:
+    def add(self, parcel: Call, result: DeliveryResult) -> None:
         """Keep the result of an attempt."""
         self._results.append((parcel, result))
         self._work.set()
@@ -124,7 +124,7 @@ class Recorder:
 
     async def _write_results(self) -> None:
         batch = self._results[:BATCH]
-        by_owner: dict[str, list[tuple[Parcel, DeliveryResult]]] = defaultdict(list)
+        by_owner: dict[str, list[tuple[Call, DeliveryResult]]] = defaultdict(list)
         for item in batch:
             by_owner[item[0].owner].append(item)
         for owner, items in by_owner.items():
@@ -134,7 +134,7 @@ class Recorder:
         self._recorded(parcel for parcel, _ in batch)
         self._keys.update(p.delivery.order_key for p, r in batch if r.state != DeliveryState.PENDING)
 
-    async def _write_owned(self, owner: str, items: Sequence[tuple[Parcel, DeliveryResult]]) -> None:
+    async def _write_owned(self, owner: str, items: Sequence[tuple[Call, DeliveryResult]]) -> None:
         try:
             results = [result for _, result in items]
             known_as = self._lease.owner

@@ -38,7 +38,7 @@ ALONE: Final = Destination("", "one at a time", 0, 1, 1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Parcel:
+class Call:
     """A delivery in our hands: leased to *owner*, going to *destination*; *more* travel in the same pack."""
 
     owner: str
@@ -109,7 +109,7 @@ class _Queue:
         self.project = project
         self.destination = destination
         self.place = place
-        self.parcels: deque[Parcel] = deque()
+        self.parcels: deque[Call] = deque()
         self.in_flight = 0
         self.ready_at: dict[_Queue, None] | None = None
 
@@ -128,7 +128,7 @@ class _Project:
         self.ready_at: dict[bool, dict[_Project, None] | None] = {True: None, False: None}
 
 
-class Lanes:
+class Scheduler:
     """Holds parcels, from ``put`` to ``forget``, and lets *concurrency* of them run.
 
     *capacity* and *max_bytes* bound what is held, *max_bytes* also what is being sent; a project may always
@@ -145,7 +145,7 @@ class Lanes:
         self._prompt: cachetools.LRUCache[str, cachetools.LRUCache[Destination, bool]]
         self._prompt = cachetools.LRUCache(PROJECTS)
         # What left alone and ended, by the deliveries whose results are not safe yet.
-        self._alone: dict[str, Parcel] = {}
+        self._alone: dict[str, Call] = {}
         self._ready: dict[bool, _ByLoad[_Project]] = {True: _ByLoad(), False: _ByLoad()}
 
     def room(self) -> int:
@@ -165,7 +165,7 @@ class Lanes:
         held = len(queue.parcels) + queue.in_flight if queue is not None else 0
         return held > 0 and held >= self.room() - self.held.items(project)
 
-    def put(self, parcel: Parcel) -> bool:
+    def put(self, parcel: Call) -> bool:
         """Queue a parcel; False when its project or destination has its share of memory already."""
         project, destination = parcel.delivery.project_id, parcel.queue
         if self.holds(parcel.delivery.delivery_id):
@@ -178,12 +178,12 @@ class Lanes:
         self._file(queue)
         return True
 
-    def reserve(self, parcel: Parcel) -> None:
+    def reserve(self, parcel: Call) -> None:
         """Hold a parcel that is queued elsewhere."""
         for letter in parcel.letters:
             self.held.add(letter)
 
-    def take(self) -> Parcel | None:
+    def take(self) -> Call | None:
         """Return the next parcel to send, None when nothing may start now."""
         queue, other = self._next(prompt=True), self._next(prompt=False)
         if queue is None or (other is not None and _load(other) < _load(queue)):
@@ -195,7 +195,7 @@ class Lanes:
         self._file(queue)
         return parcel
 
-    def finished(self, parcel: Parcel, *, prompt: bool) -> None:
+    def finished(self, parcel: Call, *, prompt: bool) -> None:
         """The call of a taken parcel ended, *prompt* or not; it is still held until ``forget``.
 
         One that left alone keeps its place until then: its result must be safe before the next one leaves.
@@ -205,7 +205,7 @@ class Lanes:
         else:
             self._finish(parcel, prompt)
 
-    def _finish(self, parcel: Parcel, prompt: bool) -> None:
+    def _finish(self, parcel: Call, prompt: bool) -> None:
         project, destination = parcel.delivery.project_id, parcel.queue
         known = self._prompt.get(project)
         if known is None:
@@ -220,7 +220,7 @@ class Lanes:
         for waiting in list(itertools.islice(place.waiting, max(0, destination.total - place.in_flight))):
             self._file(waiting)
 
-    def forget(self, parcel: Parcel) -> None:
+    def forget(self, parcel: Call) -> None:
         """The parcel is out of our hands."""
         for letter in parcel.letters:
             self.held.discard(letter.delivery_id)
@@ -228,9 +228,9 @@ class Lanes:
             if taken is not None and not self._alone:
                 self._finish(taken, prompt=False)
 
-    def clear(self) -> list[Parcel]:
+    def clear(self) -> list[Call]:
         """Take out and forget everything that was not taken yet."""
-        parcels: list[Parcel] = []
+        parcels: list[Call] = []
         for project in list(self._projects.values()):
             for queue in list(project.queues.values()):
                 parcels.extend(queue.parcels)
@@ -286,7 +286,7 @@ class Lanes:
                 return queue
         return None
 
-    def _may_send(self, project: _Project, parcel: Parcel) -> bool:
+    def _may_send(self, project: _Project, parcel: Call) -> bool:
         return not project.in_flight or project.bytes_in_flight + parcel.size <= self._free_bytes
 
     def _file(self, queue: _Queue) -> None:

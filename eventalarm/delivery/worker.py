@@ -16,14 +16,14 @@ from oslo_log import log
 
 from eventalarm.delivery import retry
 from eventalarm.delivery.attempt import Attempt
-from eventalarm.delivery.batching import Packing, Packs
+from eventalarm.delivery.batching import Batching, BatchWindows
 from eventalarm.delivery.lease import SPREAD, ElapsedTime, Lease, between_looks, term
 from eventalarm.delivery.loops import repeat
 from eventalarm.delivery.names import PROJECT
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.overflow import Overflow
 from eventalarm.delivery.recorder import Recorder
-from eventalarm.delivery.scheduler import Lanes, Parcel
+from eventalarm.delivery.scheduler import Call, Scheduler
 from eventalarm.delivery.senders.base import Metrics, NoMetrics, Sender
 from eventalarm.delivery.threads import Threads
 from eventalarm.exceptions import Retryable
@@ -42,7 +42,7 @@ SLOWEST_RETRY: Final = 2.0
 LOOKS: Final = 3
 
 
-class Dispatcher:
+class DeliveryWorker:
     """Sends deliveries at once, in order, each destination apart; retries go through the outbox.
 
     ``start`` returns at once, also while the database is down, and raises what *make_sender* raises.
@@ -76,7 +76,7 @@ class Dispatcher:
         self._lease = Lease(self._term)
         looks = max(between_looks(options.poll_interval), self._term / 3)
         self._watch: RenewalWatch[str] = RenewalWatch(self._term, looks)
-        self._lanes = Lanes(options.max_in_memory, options.concurrency, options.max_in_memory_bytes)
+        self._lanes = Scheduler(options.max_in_memory, options.concurrency, options.max_in_memory_bytes)
         self._overflow = Overflow(self._lanes)
         self._threads = Threads("outbox", DATABASE_THREADS)
         self._database = self._threads.run
@@ -103,11 +103,11 @@ class Dispatcher:
             monotonic=self._monotonic,
         )
 
-    def _make_packing(self, options: DeliveryOptions) -> Packing | None:
+    def _make_packing(self, options: DeliveryOptions) -> Batching | None:
         if options.pack_window <= 0 or options.mode != "direct":
             return None
-        return Packing(
-            Packs(options.pack_window, options.pack_limit),
+        return Batching(
+            BatchWindows(options.pack_window, options.pack_limit),
             self._lanes,
             self._lease,
             self._outbox,
@@ -286,7 +286,7 @@ class Dispatcher:
         """Take what is leased to us as far as there is room; return how many that were."""
         taken = 0
         for item in deliveries:
-            parcel = Parcel(owner, item, self._sender.destination(item))
+            parcel = Call(owner, item, self._sender.destination(item))
             if owner != self._lease.owner or self._stopping.is_set():
                 self._recorder.give_back(owner, [item.delivery_id])
             elif self._lanes.holds(item.delivery_id) or self._held_back(parcel) or self._lanes.put(parcel):
@@ -297,10 +297,10 @@ class Dispatcher:
         self._pump()
         return taken
 
-    def _held_back(self, parcel: Parcel) -> bool:
+    def _held_back(self, parcel: Call) -> bool:
         return self._packing is not None and self._packing.hold(parcel)
 
-    def _dispatch(self, parcel: Parcel) -> None:
+    def _dispatch(self, parcel: Call) -> None:
         """Send what is leased to us, as soon as its destination's turn comes."""
         owner, ids = parcel.owner, [letter.delivery_id for letter in parcel.letters]
         if owner != self._lease.owner or self._stopping.is_set():
@@ -309,7 +309,7 @@ class Dispatcher:
             self._recorder.give_back(owner, ids, later=True)
         self._pump()
 
-    def _forget(self, parcels: Iterable[Parcel]) -> None:
+    def _forget(self, parcels: Iterable[Call]) -> None:
         for parcel in parcels:
             self._lanes.forget(parcel)
         self._pump()
@@ -324,7 +324,7 @@ class Dispatcher:
             self._calls.add(call)
             call.add_done_callback(self._calls.discard)
 
-    async def _call(self, parcel: Parcel) -> None:
+    async def _call(self, parcel: Call) -> None:
         PROJECT.set(parcel.delivery.project_id)
         started = self._monotonic()
         results: list[DeliveryResult] | None = []
@@ -345,10 +345,10 @@ class Dispatcher:
         else:
             self._metrics.observe("delivery_seconds", took)
             for letter, result in zip(parcel.letters, results, strict=True):
-                self._recorder.add(Parcel(parcel.owner, letter, parcel.destination), result)
+                self._recorder.add(Call(parcel.owner, letter, parcel.destination), result)
         self._pump()
 
-    async def _may_begin(self, parcel: Parcel) -> bool:
+    async def _may_begin(self, parcel: Call) -> bool:
         """Return True when the lease holds; what a process was lost with before is marked first."""
         if not self._lease.holds(parcel.owner, self._monotonic()):
             return False

@@ -44,7 +44,7 @@ class Count:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Notice:
+class AlarmNotification:
     """What the owner of an alarm is to read in its row, without a change of its state."""
 
     alarm: Alarm
@@ -62,10 +62,10 @@ class Outcome:
     externally_reset: list[str]
     state_changes: list[Transition]
     counts: list[Count]
-    notices: list[Notice]
+    notices: list[AlarmNotification]
 
 
-class Ledger:
+class BatchState:
     """Alarms, their latest occurrences and seen events; later decisions see what earlier ones did."""
 
     def __init__(
@@ -277,7 +277,10 @@ class Ledger:
             self._reset,
             self._state_changes,
             [self._count(alarm_id) for alarm_id in sorted(self._counted)],
-            [Notice(self.alarms[alarm_id], reason) for alarm_id, reason in self._overflown.items()],
+            [
+                AlarmNotification(self.alarms[alarm_id], reason)
+                for alarm_id, reason in self._overflown.items()
+            ],
         )
 
 

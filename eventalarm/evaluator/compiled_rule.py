@@ -72,7 +72,7 @@ NO_TIMERS: Final = Timers()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Life:
+class CompiledRule:
     """What raises an alarm and what clears it. An event that does both raises it.
 
     With ``timers.absence_after`` it is the other way round: the events of ``raises`` are expected, and clear.

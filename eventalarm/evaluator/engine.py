@@ -16,14 +16,14 @@ from typing import Generic, TypeVar
 
 from oslo_db import exception as db_exception
 
-from eventalarm.evaluator.batch_state import MOST_OBJECTS, Ledger, Subject
+from eventalarm.evaluator.batch_state import MOST_OBJECTS, BatchState, Subject
 from eventalarm.evaluator.definitions_cache import AlarmCache
-from eventalarm.evaluator.evaluation import Case, Judge, Match, on_object
+from eventalarm.evaluator.evaluation import Evaluation, EvaluationContext, Match, on_object
 from eventalarm.evaluator.fair_batches import portions
 from eventalarm.evaluator.locked_alarms import LockedAlarms
 from eventalarm.evaluator.timers import Timekeeper, is_timed
 from eventalarm.evaluator.timers import ids as timer_ids
-from eventalarm.evaluator.unit_of_work import Books, Courier
+from eventalarm.evaluator.unit_of_work import Enqueuer, UnitOfWork
 from eventalarm.exceptions import Conflict, Locked, Retryable
 from eventalarm.model import Event, Transition
 from eventalarm.owner import Owners
@@ -102,7 +102,7 @@ class Engine(Generic[S]):
         self,
         database: Database,
         cache: AlarmCache,
-        courier: Courier[S],
+        courier: Enqueuer[S],
         options: EngineOptions,
         clock: Callable[[], datetime.datetime] | None = None,
         *,
@@ -112,8 +112,8 @@ class Engine(Generic[S]):
         self._database = database
         self._cache = cache
         self._courier = courier
-        self._books = Books(courier, record_history=options.record_history)
-        self._judge = Judge(cache, types=options.types, clear_mode=options.clear_mode)
+        self._books = UnitOfWork(courier, record_history=options.record_history)
+        self._judge = Evaluation(cache, types=options.types, clear_mode=options.clear_mode)
         self._options = options
         self._locked = LockedAlarms(database)
         self._owners = Owners(options.owner_traits)
@@ -295,7 +295,7 @@ class Engine(Generic[S]):
         with self._database.begin() as connection:
             transaction = Transaction(connection)
             ledger, keeper, picture, now = self._load(transaction, matches)
-            case = Case(ledger, keeper, now, reasons)
+            case = EvaluationContext(ledger, keeper, now, reasons)
             ordered = self._timed(matches, now)
             for match in ordered:
                 reasons[self._judge(case, match)] += 1
@@ -324,7 +324,7 @@ class Engine(Generic[S]):
 
     def _load(
         self, transaction: Transaction, matches: list[Match]
-    ) -> tuple[Ledger, Timekeeper | None, Picture, datetime.datetime]:
+    ) -> tuple[BatchState, Timekeeper | None, Picture, datetime.datetime]:
         alarms = transaction.lock({m.alarm_id for m in matches})
         objects = {m.subject.managed_object for m in matches}
         messages = {m.subject.message_key for m in matches}
@@ -351,7 +351,7 @@ class Engine(Generic[S]):
         if large := picture.to_close_first(alarms):
             raise CloseFirst(large)
         now = self._clock()
-        ledger = Ledger(
+        ledger = BatchState(
             alarms,
             picture.occurrences,
             picture.raised,

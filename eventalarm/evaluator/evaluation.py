@@ -7,8 +7,8 @@ import datetime
 from collections import Counter
 from collections.abc import Collection
 
-from eventalarm.evaluator.batch_state import Ledger, Subject
-from eventalarm.evaluator.compiled_rule import Life
+from eventalarm.evaluator.batch_state import BatchState, Subject
+from eventalarm.evaluator.compiled_rule import CompiledRule
 from eventalarm.evaluator.decide import Reason, Situation, clears, decide
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.event_rule import Verdict, Watch
@@ -30,16 +30,16 @@ class Match:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Case:
+class EvaluationContext:
     """What the matches of one transaction are settled with; ``reasons`` counts what else is worth it."""
 
-    ledger: Ledger
+    ledger: BatchState
     keeper: Timekeeper | None
     now: datetime.datetime
     reasons: Counter[str]
 
 
-class Judge:
+class Evaluation:
     """Settles matches by the rows that their transaction holds.
 
     :param types: the types of alarms that are ours.
@@ -51,7 +51,7 @@ class Judge:
         self._types = types
         self._clear_mode = clear_mode
 
-    def __call__(self, case: Case, match: Match) -> Reason:
+    def __call__(self, case: EvaluationContext, match: Match) -> Reason:
         """Decide on a match, apply it to the working copy, and return what was done or why not."""
         alarm = case.ledger.alarms.get(match.alarm_id)
         gone = None
@@ -70,17 +70,19 @@ class Judge:
             return Reason.BAD_RULE
         event = match.subject.event
         verdict = rule.verdict(event, case.now) if rule.watches(event.event_type) else Verdict.NOTHING
-        if not isinstance(rule, Life):
+        if not isinstance(rule, CompiledRule):
             return self._decide(case, alarm, rule, match.subject, verdict)
         return self._live(case, alarm, rule, match.subject, verdict)
 
-    def _decide(self, case: Case, alarm: Alarm, rule: Watch, subject: Subject, verdict: Verdict) -> Reason:
+    def _decide(
+        self, case: EvaluationContext, alarm: Alarm, rule: Watch, subject: Subject, verdict: Verdict
+    ) -> Reason:
         decision = decide(self._situation(case, alarm, rule, subject, verdict))
         case.ledger.apply(alarm, subject, decision, verdict)
         return decision.reason
 
     def _situation(
-        self, case: Case, alarm: Alarm, rule: Watch, subject: Subject, verdict: Verdict
+        self, case: EvaluationContext, alarm: Alarm, rule: Watch, subject: Subject, verdict: Verdict
     ) -> Situation:
         ledger, place = case.ledger, subject.managed_object
         return Situation(
@@ -98,9 +100,9 @@ class Judge:
 
     def _live(
         self,
-        case: Case,
+        case: EvaluationContext,
         alarm: Alarm,
-        rule: Life,
+        rule: CompiledRule,
         subject: Subject,
         verdict: Verdict,
         *,
@@ -136,9 +138,9 @@ class Judge:
 
     def _rich_situation(
         self,
-        case: Case,
+        case: EvaluationContext,
         alarm: Alarm,
-        rule: Life,
+        rule: CompiledRule,
         subject: Subject,
         verdict: Verdict,
         *,
@@ -153,7 +155,9 @@ class Judge:
             severity_changed=severity is not None and before is not None and before.severity != severity,
         )
 
-    def _turned_up(self, case: Case, alarm_id: str, rule: Life, subject: Subject, verdict: Verdict) -> None:
+    def _turned_up(
+        self, case: EvaluationContext, alarm_id: str, rule: CompiledRule, subject: Subject, verdict: Verdict
+    ) -> None:
         """Await the alarm itself no more, unless events without an object are what it is about, too."""
         alarm, whole = case.ledger.alarms[alarm_id], case.ledger.occurrence(alarm_id, "")
         if whole is None and case.keeper is not None:
@@ -167,6 +171,6 @@ def on_object(about: Subject, managed_object: str) -> Subject:
     return dataclasses.replace(about, managed_object=text.key(managed_object))
 
 
-def _is_raised(ledger: Ledger, alarm_id: str, managed_object: str) -> bool:
+def _is_raised(ledger: BatchState, alarm_id: str, managed_object: str) -> bool:
     life = ledger.occurrence(alarm_id, managed_object)
     return life is not None and life.raised

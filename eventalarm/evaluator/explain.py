@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from eventalarm.evaluator.compiled_rule import About, Half, Life
+from eventalarm.evaluator.compiled_rule import About, CompiledRule, Half
 from eventalarm.evaluator.conditions import Either, Every, Not, PresenceCondition, Test
 from eventalarm.evaluator.event_rule import Condition, Rule, Verdict, watches
 from eventalarm.evaluator.notification_rule import compile_definition
@@ -87,7 +87,7 @@ def explain(
     if verdict is Verdict.RECOVERED and not clears:
         verdict = Verdict.NOTHING
     place = rule.managed_object(event)
-    if isinstance(rule, Life):
+    if isinstance(rule, CompiledRule):
         raises = _half("raises, all of", rule.raises, event, now)
         clear = None if rule.clear is None else _half("clears, all of", rule.clear, event, now)
     elif isinstance(rule, Rule):
@@ -101,11 +101,11 @@ def explain(
         raises=raises,
         clears=clear,
         bad_traits=tuple(event.bad_traits),
-        then=tuple(_then(rule, event, verdict)) if isinstance(rule, Life) else (),
+        then=tuple(_then(rule, event, verdict)) if isinstance(rule, CompiledRule) else (),
     )
 
 
-def _then(rule: Life, event: Event, verdict: Verdict) -> Iterator[str]:
+def _then(rule: CompiledRule, event: Event, verdict: Verdict) -> Iterator[str]:
     """Tell what follows from the event apart from the verdict."""
     timers = rule.timers
     if verdict is Verdict.NOTHING:

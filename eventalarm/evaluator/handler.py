@@ -18,7 +18,7 @@ from eventalarm.exceptions import Retryable
 from eventalarm.metrics import Metrics, age
 from eventalarm.model import DEFAULT_LIMITS, UTC, Event, EventLimits
 from eventalarm.publisher.codec import decode
-from eventalarm.trace import Pulse, Stage, Trace, mark_all
+from eventalarm.trace import LastEvent, Stage, Trace, mark_all
 
 LOG = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class BatchHandler:
         jitter: Callable[[], float] = random.random,
         trace: Trace | None = None,
         limits: EventLimits = DEFAULT_LIMITS,
-        pulse: Pulse | None = None,
+        pulse: LastEvent | None = None,
         after_batch: Callable[[], None] = lambda: None,
         awaits: Callable[[Event], str | None] = lambda event: None,
         hold: float = math.inf,
@@ -91,7 +91,7 @@ class BatchHandler:
         self._jitter = jitter
         self._trace = trace
         self._limits = limits
-        self._pulse = pulse or Pulse()
+        self._pulse = pulse or LastEvent()
         self._after_batch = after_batch
         self._awaits = awaits
         self._hold = hold

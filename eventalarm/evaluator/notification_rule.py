@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from eventalarm.evaluator import conditions
-from eventalarm.evaluator.compiled_rule import About, Half, Life, Timers
+from eventalarm.evaluator.compiled_rule import About, CompiledRule, Half, Timers
 from eventalarm.evaluator.conditions import WHEN_LOADED, Every, RuleLimits
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE
 from eventalarm.evaluator.event_rule import Watch, compile_rule, trait_of, watches
@@ -80,7 +80,7 @@ def parse(
     return rule
 
 
-def compile_notification(rule: NotificationRule, resource_traits: Collection[str]) -> Life:
+def compile_notification(rule: NotificationRule, resource_traits: Collection[str]) -> CompiledRule:
     """Return what tells, of any event, whether it raises or clears the alarm.
 
     :param resource_traits: the traits that name the object an event is about, the most telling first.
@@ -88,7 +88,7 @@ def compile_notification(rule: NotificationRule, resource_traits: Collection[str
     about = (About(tuple(resource_traits), rule.resource_id),) if rule.resource_id else ()
     raises = Half(rule.raises.event_types, (*about, *rule.raises.query.tests))
     clear = Half(rule.clear.event_types, (*about, *rule.clear.query.tests)) if rule.clear else None
-    return Life(raises, clear, about, rule.group_by, rule.severity_from, rule.timers)
+    return CompiledRule(raises, clear, about, rule.group_by, rule.severity_from, rule.timers)
 
 
 def compile_definition(definition: AlarmDefinition, resource_traits: Collection[str]) -> Watch:

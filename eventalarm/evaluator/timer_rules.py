@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 
 from eventalarm.evaluator import event_rule
-from eventalarm.evaluator.compiled_rule import Life
+from eventalarm.evaluator.compiled_rule import CompiledRule
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.timers import seconds
 from eventalarm.model import DATETIME, FLOAT, STRING, Alarm, AlarmDefinition, Event
@@ -21,7 +21,7 @@ TELLS = {
 }
 
 
-def recomputed(timer: Timer, definition: AlarmDefinition, rule: Life) -> Timer | None:
+def recomputed(timer: Timer, definition: AlarmDefinition, rule: CompiledRule) -> Timer | None:
     """Return a timer as the present definition has it; None when the rule has no such timer any more.
 
     A clear that is held when the rule stops to hold clears is due at once.
@@ -75,7 +75,11 @@ def told_reason(event: Event, definition: AlarmDefinition) -> str:
 
 
 def asked_for(
-    alarm: Alarm, rule: Life | None, known: Iterable[Timer], raised: Iterable[str], now: datetime.datetime
+    alarm: Alarm,
+    rule: CompiledRule | None,
+    known: Iterable[Timer],
+    raised: Iterable[str],
+    now: datetime.datetime,
 ) -> tuple[list[Timer], list[Timer]]:
     """Return which timers to write and which to remove, for a definition that was made or edited.
 
@@ -110,11 +114,11 @@ def asked_for(
     return puts, gone
 
 
-def _expected(rule: Life, managed_object: str) -> bool:
+def _expected(rule: CompiledRule, managed_object: str) -> bool:
     return rule.expected_object in (None, managed_object)
 
 
-def _from_now(timer: Timer, rule: Life, definition: AlarmDefinition, now: datetime.datetime) -> Timer:
+def _from_now(timer: Timer, rule: CompiledRule, definition: AlarmDefinition, now: datetime.datetime) -> Timer:
     """Bring a timer to the present version; what is expected is expected anew after an edit.
 
     The edit may have been two, which disabled the alarm and enabled it: what came between was not heard.

@@ -16,8 +16,8 @@ from typing import Final, Generic, TypeVar
 
 import cachetools
 
-from eventalarm.evaluator.batch_state import MOST_OBJECTS, Ledger, Subject
-from eventalarm.evaluator.compiled_rule import Life
+from eventalarm.evaluator.batch_state import MOST_OBJECTS, BatchState, Subject
+from eventalarm.evaluator.compiled_rule import CompiledRule
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason, Situation, decide
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.event_rule import Verdict
@@ -26,7 +26,7 @@ from eventalarm.evaluator.time_constraint import within_time_constraints
 from eventalarm.evaluator.timer_rules import asked_for, recomputed, told_event, told_reason
 from eventalarm.evaluator.timers import Timekeeper
 from eventalarm.evaluator.timers import ids as timer_ids
-from eventalarm.evaluator.unit_of_work import Books, Courier
+from eventalarm.evaluator.unit_of_work import Enqueuer, UnitOfWork
 from eventalarm.exceptions import InvalidRule, Locked, Retryable
 from eventalarm.model import ALARM, Alarm, Transition
 from eventalarm.storage import alarm_counts, text, timers
@@ -87,7 +87,7 @@ class TimerRunner(Generic[S]):
         self,
         database: Database,
         cache: AlarmCache,
-        courier: Courier[S],
+        courier: Enqueuer[S],
         *,
         record_history: bool,
         overlap: float,
@@ -100,7 +100,7 @@ class TimerRunner(Generic[S]):
         self._database = database
         self._cache = cache
         self._courier = courier
-        self._books = Books(courier, record_history=record_history)
+        self._books = UnitOfWork(courier, record_history=record_history)
         self._reader = timers.TimerReader(database)
         self._overlap = datetime.timedelta(seconds=overlap)
         self._look_at_all = look_at_all
@@ -199,14 +199,14 @@ class TimerRunner(Generic[S]):
             alarm_counts.put_awaited(connection, [one for one in awaited if one.alarm_id in alarms], now)
             return unfinished
 
-    def _rule(self, alarm: Alarm) -> Life | None:
+    def _rule(self, alarm: Alarm) -> CompiledRule | None:
         if alarm.definition.type != NOTIFICATION_TYPE:
             return None
         try:
             rule = self._cache.rule(alarm.definition)
         except InvalidRule:
             return None
-        return rule if isinstance(rule, Life) else None
+        return rule if isinstance(rule, CompiledRule) else None
 
     # -- firing -------------------------------------------------------------------------------------------
 
@@ -287,7 +287,7 @@ class TimerRunner(Generic[S]):
             keeper.bound(picture.awaited, picture.full_awaited, self._max_occurrences)
             if large := picture.to_close_first(alarms):
                 raise CloseFirst(large)
-            ledger = Ledger(
+            ledger = BatchState(
                 alarms,
                 picture.occurrences,
                 picture.raised,
@@ -301,7 +301,7 @@ class TimerRunner(Generic[S]):
         self._courier.submit(shipment)
         self._report(transitions, reasons)
 
-    def _fire(self, ledger: Ledger, keeper: Timekeeper, timer: Timer, now: datetime.datetime) -> Reason:
+    def _fire(self, ledger: BatchState, keeper: Timekeeper, timer: Timer, now: datetime.datetime) -> Reason:
         alarm = ledger.alarms.get(timer.alarm_id)
         rule = self._rule(alarm) if alarm is not None and alarm.enabled else None
         if alarm is None or rule is None:
@@ -321,7 +321,9 @@ class TimerRunner(Generic[S]):
         keeper.fired(alarm.definition, rule, timer, decision, told_event(timer, alarm.definition))
         return decision.reason
 
-    def _decide(self, ledger: Ledger, keeper: Timekeeper, alarm: Alarm, rule: Life, timer: Timer) -> Decision:
+    def _decide(
+        self, ledger: BatchState, keeper: Timekeeper, alarm: Alarm, rule: CompiledRule, timer: Timer
+    ) -> Decision:
         event, place = told_event(timer, alarm.definition), timer.managed_object
         life = ledger.occurrence(alarm.alarm_id, place)
         # No younger than what is known of the object: whatever comes from there later is news (G9).

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from eventalarm.evaluator.batch_state import MOST_OBJECTS, Subject
-from eventalarm.evaluator.compiled_rule import Life, Timers
+from eventalarm.evaluator.compiled_rule import CompiledRule, Timers
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.model import AlarmDefinition, Event
@@ -79,7 +79,7 @@ class Timekeeper:
     def follow(
         self,
         definition: AlarmDefinition,
-        rule: Life,
+        rule: CompiledRule,
         subject: Subject,
         *,
         verdict: Verdict,
@@ -138,7 +138,7 @@ class Timekeeper:
         return [t for t in current if t is not None and t.due_at is not None and t.due_at <= self.now]
 
     def fired(
-        self, definition: AlarmDefinition, rule: Life, timer: Timer, decision: Decision, event: Event
+        self, definition: AlarmDefinition, rule: CompiledRule, timer: Timer, decision: Decision, event: Event
     ) -> None:
         """Take in what a due timer did."""
         place = (definition, timer.managed_object)

@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 
-from eventalarm.evaluator.batch_state import Ledger, Notice
+from eventalarm.evaluator.batch_state import AlarmNotification, BatchState
 from eventalarm.evaluator.timers import Timekeeper
 from eventalarm.model import Alarm, Transition
 from eventalarm.storage import alarm_counts, timers
@@ -21,7 +21,7 @@ LOG = logging.getLogger(__name__)
 S = TypeVar("S")
 
 
-class Courier(Protocol[S]):
+class Enqueuer(Protocol[S]):
     """The delivery side, as the evaluator needs it; *S* is what it passes from one call to the other."""
 
     def order_keys(self, alarms: Iterable[Alarm]) -> Collection[str]:
@@ -44,20 +44,20 @@ class Courier(Protocol[S]):
         """Start sending what :meth:`enqueue` wrote, now that it is committed."""
 
 
-class Books(Generic[S]):
+class UnitOfWork(Generic[S]):
     """Writes a ledger and its timers in a constant number of statements, and its deliveries.
 
     :param record_history: whether Aodh's own history gets its records.
     """
 
-    def __init__(self, courier: Courier[S], *, record_history: bool) -> None:
+    def __init__(self, courier: Enqueuer[S], *, record_history: bool) -> None:
         self._courier = courier
         self._record_history = record_history
 
     def write(
         self,
         transaction: Transaction,
-        ledger: Ledger,
+        ledger: BatchState,
         keeper: Timekeeper | None,
         picture: Picture,
         now: datetime.datetime,
@@ -80,7 +80,7 @@ class Books(Generic[S]):
         notices = list(outcome.notices)
         if keeper is not None:
             reasons = keeper.overflown().items()
-            notices += [Notice(ledger.alarms[alarm_id], reason) for alarm_id, reason in reasons]
+            notices += [AlarmNotification(ledger.alarms[alarm_id], reason) for alarm_id, reason in reasons]
         self._write_states(transaction, outcome.state_changes, notices, now)
         if keeper is not None:
             alarm_counts.put_awaited(
@@ -97,7 +97,7 @@ class Books(Generic[S]):
         self,
         transaction: Transaction,
         news: Sequence[Transition],
-        notices: Sequence[Notice],
+        notices: Sequence[AlarmNotification],
         now: datetime.datetime,
     ) -> None:
         changes = [StateChange(t.alarm_id, t.project_id, t.severity, t.current, t.reason) for t in news]

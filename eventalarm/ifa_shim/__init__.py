@@ -26,7 +26,7 @@ from eventalarm.ifa_shim.alarm import (
 )
 from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, read_records
 from eventalarm.ifa_shim.mapping import from_api, from_history, from_occurrence
-from eventalarm.ifa_shim.own import OwnStep
+from eventalarm.ifa_shim.own import StoredTransition
 from eventalarm.ifa_shim.render import as_ifa005, as_sol003
 from eventalarm.ifa_shim.tables import Settings
 
@@ -36,12 +36,12 @@ __all__ = [
     "EventType",
     "FaultyResource",
     "IfaAlarm",
-    "OwnStep",
     "Record",
     "ResourceKind",
     "Settings",
     "Severity",
     "State",
+    "StoredTransition",
     "as_ifa005",
     "as_sol003",
     "from_api",

@@ -18,8 +18,8 @@ from eventalarm.ifa_shim.alarm import IfaAlarm
 from eventalarm.ifa_shim.aodh_history import AodhAlarm
 from eventalarm.ifa_shim.filter_match import NotificationType
 from eventalarm.ifa_shim.mapping import from_occurrence
-from eventalarm.ifa_shim.own import OwnStep
-from eventalarm.ifa_shim.subscriptions.payloads import Notice, Style, body
+from eventalarm.ifa_shim.own import StoredTransition
+from eventalarm.ifa_shim.subscriptions.payloads import AlarmNotification, Style, body
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import ALARM, OK, Kind, Notification, Occurrence
 from eventalarm.tacker_action import FAULT_ID, FAULT_TYPE
@@ -39,7 +39,7 @@ def alarm_of(told: Notification, at: datetime.datetime, settings: Settings) -> I
     event = data.get("event")
     event = event if isinstance(event, Mapping) else {}
     standing = told.current != OK
-    step = OwnStep(
+    step = StoredTransition(
         kind=Kind.RAISED,
         at=at,
         event_time=at,
@@ -81,7 +81,7 @@ def sol003(
     """
     kind = NotificationType.CLEARED if told.current == OK else NotificationType.ALARM
     notice_id = str(uuid.uuid5(NAMESPACE, delivery_id))
-    return body(Notice(notice_id, kind, alarm_of(told, at, settings), at), told.alarm_id, style)
+    return body(AlarmNotification(notice_id, kind, alarm_of(told, at, settings), at), told.alarm_id, style)
 
 
 def without_prefix(action: str) -> str:

@@ -10,19 +10,19 @@ from typing import Any, Final
 from eventalarm.ifa_shim.alarm import IfaAlarm, Severity
 from eventalarm.ifa_shim.aodh_history import RULE_CHANGE, AodhAlarm, Record, read_records
 from eventalarm.ifa_shim.mapping import alarm_id_of, from_life, from_occurrence, lives_of
-from eventalarm.ifa_shim.own import OwnStep
+from eventalarm.ifa_shim.own import StoredTransition
 from eventalarm.ifa_shim.resource import targets
 from eventalarm.ifa_shim.stored import read_step
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import FAULT_SEVERITIES, object_alarm_id
 from eventalarm.storage.acknowledgements import Acknowledgements
 from eventalarm.storage.database import Database
-from eventalarm.storage.occurrence_details import LifeDetails
+from eventalarm.storage.occurrence_details import OccurrenceDetails
 from eventalarm.storage.occurrence_filters import Severities, Wanted
-from eventalarm.storage.occurrence_queries import LifeReader, LifeRow, Page, Stream
+from eventalarm.storage.occurrence_queries import OccurrenceReader, OccurrenceRow, Page, Stream
 
 ROUNDS: Final = 2
-LIVES_OF_ONE: Final = 20
+OCCURRENCES_OF_ONE: Final = 20
 
 Matches = Callable[[IfaAlarm], bool]
 
@@ -67,8 +67,8 @@ class Alarms:
     def __init__(self, database: Database, settings: Settings, now: datetime.datetime) -> None:
         self.orphans: set[str] = set()
         self._settings = settings
-        self._reader = LifeReader(database)
-        self._details = LifeDetails(database)
+        self._reader = OccurrenceReader(database)
+        self._details = OccurrenceDetails(database)
         self._acknowledgements = Acknowledgements(database)
         self._now = now
 
@@ -86,9 +86,9 @@ class Alarms:
             found.extend(alarm for alarm in self._shown(rows) if _fits(alarm, wanted) and matches(alarm))
         return Listing(found, place)
 
-    def _gather(self, wanted: Wanted, place: Marker, limit: int) -> tuple[list[LifeRow], Marker | None]:
+    def _gather(self, wanted: Wanted, place: Marker, limit: int) -> tuple[list[OccurrenceRow], Marker | None]:
         """Return up to *limit* rows from *place* on, stream after stream, and where to go on."""
-        rows: list[LifeRow] = []
+        rows: list[OccurrenceRow] = []
         for stream in (one for one in _streams(wanted.active) if one >= place.stream):
             key = place.key if stream == place.stream else None
             page = self._stream_page(wanted, stream, key, limit - len(rows))
@@ -115,25 +115,25 @@ class Alarms:
                     return alarm
         return None
 
-    def show(self, rows: list[LifeRow]) -> list[IfaAlarm]:
+    def show(self, rows: list[OccurrenceRow]) -> list[IfaAlarm]:
         """Return the alarms that lives are, as they are now."""
         return self._shown(self._noticed(rows))
 
-    def _by_object(self, alarm_id: str) -> Iterable[LifeRow]:
+    def _by_object(self, alarm_id: str) -> Iterable[OccurrenceRow]:
         return self._reader.of_object(alarm_id)
 
-    def _by_alarm(self, alarm_id: str) -> Iterable[LifeRow]:
+    def _by_alarm(self, alarm_id: str) -> Iterable[OccurrenceRow]:
         row = self._reader.row(alarm_id)
         if row is None:
-            yield from self._reader.of_alarm(alarm_id, None, LIVES_OF_ONE)
+            yield from self._reader.of_alarm(alarm_id, None, OCCURRENCES_OF_ONE)
             return
         bound = {t.value for t in targets(AodhAlarm.parse(row).rule, self._settings)}
-        yield from self._reader.of_alarm(alarm_id, bound | {""}, LIVES_OF_ONE)
+        yield from self._reader.of_alarm(alarm_id, bound | {""}, OCCURRENCES_OF_ONE)
         lives = self._reader.of_alarm(alarm_id, None, 1)
         if not lives or lives[0].foreign:
-            yield LifeRow(None, row, foreign=True)
+            yield OccurrenceRow(None, row, foreign=True)
 
-    def _shown(self, rows: Iterable[LifeRow]) -> list[IfaAlarm]:
+    def _shown(self, rows: Iterable[OccurrenceRow]) -> list[IfaAlarm]:
         """Map rows; those that another row of the same alarm stands for are left out."""
         listed = [row for row in rows if not self._stands_aside(row)]
         points = self._steps(listed)
@@ -142,7 +142,7 @@ class Alarms:
         mapped = [self._mapped(row, points, records, related) for row in listed]
         return self._acknowledged([alarm for alarm in mapped if alarm is not None])
 
-    def _noticed(self, rows: list[LifeRow]) -> list[LifeRow]:
+    def _noticed(self, rows: list[OccurrenceRow]) -> list[OccurrenceRow]:
         """Show the occurrences of deleted alarms as cleared, at the time of this discovery."""
         orphans = {
             row.occurrence.occurrence_id
@@ -161,7 +161,7 @@ class Alarms:
             closed.append(dataclasses.replace(row, occurrence=life))
         return closed
 
-    def _stands_aside(self, row: LifeRow) -> bool:
+    def _stands_aside(self, row: OccurrenceRow) -> bool:
         """Tell whether the row's own life is over while somebody else raised the same alarm again."""
         life, alarm = row.occurrence, row.alarm
         if life is None or alarm is None or not row.foreign or life.raised:
@@ -169,14 +169,14 @@ class Alarms:
         rule = AodhAlarm.parse(alarm).rule
         return alarm_id_of(life.alarm_id, life.managed_object, rule, self._settings) == life.alarm_id
 
-    def _steps(self, rows: Sequence[LifeRow]) -> dict[str, list[OwnStep]]:
-        found: dict[str, list[OwnStep]] = {}
+    def _steps(self, rows: Sequence[OccurrenceRow]) -> dict[str, list[StoredTransition]]:
+        found: dict[str, list[StoredTransition]] = {}
         ids = [row.occurrence.occurrence_id for row in rows if row.occurrence is not None]
         for stored in self._details.turning_points(ids):
             found.setdefault(stored["occurrence_id"], []).append(read_step(stored))
         return found
 
-    def _records(self, rows: Sequence[LifeRow]) -> dict[str, list[Record]]:
+    def _records(self, rows: Sequence[OccurrenceRow]) -> dict[str, list[Record]]:
         """Return Aodh's history: edits of the raised alarms of ours, everything of the others."""
         ours = {
             row.occurrence.alarm_id for row in rows if row.occurrence is not None and row.occurrence.raised
@@ -188,7 +188,7 @@ class Alarms:
         return {alarm_id: read_records(bodies)[0] for alarm_id, bodies in found.items()}
 
     def _correlated(
-        self, rows: Sequence[LifeRow], points: dict[str, list[OwnStep]]
+        self, rows: Sequence[OccurrenceRow], points: dict[str, list[StoredTransition]]
     ) -> dict[tuple[str, str], list[str]]:
         """Return the alarms that each event raised in a project; never those of another project."""
         ids = [row.occurrence.occurrence_id for row in rows if row.occurrence is not None]
@@ -202,8 +202,8 @@ class Alarms:
 
     def _mapped(
         self,
-        row: LifeRow,
-        points: dict[str, list[OwnStep]],
+        row: OccurrenceRow,
+        points: dict[str, list[StoredTransition]],
         records: dict[str, list[Record]],
         related: dict[tuple[str, str], list[str]],
     ) -> IfaAlarm | None:
@@ -238,7 +238,7 @@ def object_id_of(alarm: IfaAlarm) -> str:
     return object_alarm_id(alarm.aodh_alarm_id, alarm.managed_object_id)
 
 
-def _project(row: LifeRow) -> str:
+def _project(row: OccurrenceRow) -> str:
     if row.occurrence is not None:
         return row.occurrence.project_id
     return str((row.alarm or {}).get("project_id") or "")

@@ -12,7 +12,7 @@ from eventalarm.ifa_shim.tables import Settings
 from eventalarm.ifa_shim.timeline import Document, Timeline
 from eventalarm.storage.acknowledgements import Acknowledgement, Acknowledgements
 from eventalarm.storage.database import Database
-from eventalarm.storage.occurrence_details import LifeDetails
+from eventalarm.storage.occurrence_details import OccurrenceDetails
 from eventalarm.storage.occurrence_filters import Wanted
 from eventalarm.storage.within import Within
 
@@ -63,7 +63,7 @@ class Answers:
                 found = read(alarms, Timeline(inside, self.settings))
             if not alarms.orphans:
                 break
-            LifeDetails(self._database).close_deleted(alarms.orphans, now)
+            OccurrenceDetails(self._database).close_deleted(alarms.orphans, now)
         return found
 
     def acknowledge(self, alarm: IfaAlarm, user_id: str) -> bool:

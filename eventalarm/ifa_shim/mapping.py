@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, State, rfc3339
 from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, event_of, read_records
-from eventalarm.ifa_shim.occurrences import Life, fold
-from eventalarm.ifa_shim.own import OwnStep, own_life
+from eventalarm.ifa_shim.occurrences import OccurrenceView, fold
+from eventalarm.ifa_shim.own import StoredTransition, own_life
 from eventalarm.ifa_shim.resource import (
     EVENT_TYPES,
     faulty_resource,
@@ -48,7 +48,7 @@ class _Case:
     """All that an alarm is made of; ``managed_object`` is empty when nothing names one."""
 
     subject: _Subject
-    life: Life
+    life: OccurrenceView
     life_id: str
     alarm_id: str
     managed_object: str
@@ -81,7 +81,7 @@ def from_api(
     return from_history(AodhAlarm.parse(alarm), records, settings)
 
 
-def lives_of(alarm: AodhAlarm, records: Iterable[Record], settings: Settings) -> list[Life]:
+def lives_of(alarm: AodhAlarm, records: Iterable[Record], settings: Settings) -> list[OccurrenceView]:
     """Return all lives that Aodh's history tells of, the oldest first."""
 
     def object_of(rule: Mapping[str, Any]) -> str:
@@ -91,7 +91,7 @@ def lives_of(alarm: AodhAlarm, records: Iterable[Record], settings: Settings) ->
 
 
 def from_life(
-    alarm: AodhAlarm, life: Life, settings: Settings, acknowledged: datetime.datetime | None = None
+    alarm: AodhAlarm, life: OccurrenceView, settings: Settings, acknowledged: datetime.datetime | None = None
 ) -> IfaAlarm:
     """Return one life that Aodh's history told of."""
     then = dataclasses.replace(alarm, rule=life.rule) if life.rule is not None else alarm
@@ -113,7 +113,7 @@ def from_life(
 
 def from_occurrence(
     occurrence: Occurrence,
-    transitions: Sequence[OwnStep],
+    transitions: Sequence[StoredTransition],
     alarm: AodhAlarm | None,
     settings: Settings | None = None,
     *,
@@ -159,12 +159,12 @@ def alarm_id_of(aodh_alarm_id: str, managed_object: str, rule: Mapping[str, Any]
     return aodh_alarm_id if bound else object_alarm_id(aodh_alarm_id, managed_object)
 
 
-def _quoted_query(raising: OwnStep | None) -> Any:
+def _quoted_query(raising: StoredTransition | None) -> Any:
     """Return the query of an alarm that was deleted: nothing else tells of it."""
     return query_of(raising.reason, raising.message_id, raising.event_type) if raising is not None else None
 
 
-def _generated(raising: OwnStep | None) -> datetime.datetime | None:
+def _generated(raising: StoredTransition | None) -> datetime.datetime | None:
     if raising is None:
         return None
     with contextlib.suppress(ValueError):
@@ -185,7 +185,7 @@ def _subject(alarm: AodhAlarm) -> _Subject:
     )
 
 
-def _remains(occurrence: Occurrence, transitions: Sequence[OwnStep]) -> _Subject:
+def _remains(occurrence: Occurrence, transitions: Sequence[StoredTransition]) -> _Subject:
     last = max(transitions, key=lambda t: t.at, default=None)
     return _Subject(
         occurrence.alarm_id,
@@ -236,7 +236,7 @@ def _build(case: _Case, settings: Settings) -> IfaAlarm:
     )
 
 
-def _state(life: Life) -> State:
+def _state(life: OccurrenceView) -> State:
     if not life.open:
         return State.CLEARED
     return State.FIRED if life.changed_at is None else State.UPDATED

@@ -22,7 +22,7 @@ VISIBLE: Final = frozenset({"rule", "name", "description", "severity"})
 ObjectOf = Callable[[Mapping[str, Any]], str]
 
 
-class StepKind(enum.StrEnum):
+class ChangeKind(enum.StrEnum):
     """What happened to a life."""
 
     RAISED = "raised"
@@ -32,13 +32,13 @@ class StepKind(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Step:
+class Change:
     """One thing that happened to a life: when, why, by whom; ``severity`` is Aodh's word, None if unknown.
 
     ``event`` is the event that caused it as it was stored, where we have it.
     """
 
-    kind: StepKind
+    kind: ChangeKind
     at: datetime.datetime
     reason: str = ""
     severity: str | None = None
@@ -51,7 +51,7 @@ class Step:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Life:
+class OccurrenceView:
     """One raise…clear life. ``rule`` is the definition it was raised by, None where it is not known.
 
     ``hits`` counts the raise and its repetitions; ``unknown`` tells of insufficient data now.
@@ -60,14 +60,14 @@ class Life:
     raised_at: datetime.datetime
     changed_at: datetime.datetime | None
     cleared_at: datetime.datetime | None
-    steps: tuple[Step, ...]
+    steps: tuple[Change, ...]
     hits: int = 1
     last_hit_at: datetime.datetime | None = None
     unknown: bool = False
     rule: Mapping[str, Any] | None = None
 
     @property
-    def first(self) -> Step:
+    def first(self) -> Change:
         """The step that raised it."""
         return self.steps[0]
 
@@ -76,15 +76,15 @@ class Life:
         """Tell whether it is not over."""
         return self.cleared_at is None
 
-    def add(self, step: Step, **changes: Any) -> Life:
+    def add(self, step: Change, **changes: Any) -> OccurrenceView:
         """Return the life with one more step."""
         return dataclasses.replace(self, steps=(*self.steps, step), **changes)
 
-    def change(self, step: Step, **changes: Any) -> Life:
+    def change(self, step: Change, **changes: Any) -> OccurrenceView:
         """Return the life, changed at the time of *step*."""
         return self.add(step, changed_at=step.at, **changes)
 
-    def clear(self, step: Step) -> Life:
+    def clear(self, step: Change) -> OccurrenceView:
         """Return the life, over at the time of *step*, which is never before anything else of it."""
         at = max(step.at, self.changed_at or self.raised_at)
         return self.add(dataclasses.replace(step, at=at), changed_at=at, cleared_at=at, unknown=False)
@@ -97,8 +97,8 @@ class _Fold:
         self._alarm = alarm
         self._settings = settings
         self._object_of = object_of
-        self.over: list[Life] = []
-        self.life: Life | None = None
+        self.over: list[OccurrenceView] = []
+        self.life: OccurrenceView | None = None
         self._state: str | None = None
         self._severity: str | None = None
         self._rule: Mapping[str, Any] | None = None
@@ -129,14 +129,14 @@ class _Fold:
         if self.life is None or not VISIBLE.intersection(record.detail):
             return
         if isinstance(rule, Mapping) and self._rule is not None and self._moved(self._rule, rule):
-            self._clear(self._step(StepKind.CLEARED, record, reason="the rule names another resource"))
+            self._clear(self._step(ChangeKind.CLEARED, record, reason="the rule names another resource"))
             self._awaiting = True
             return
         words = sorted(VISIBLE.intersection(record.detail))
         reason = f"edited: {', '.join(words)}"
         if "severity" in words and severity_before is not None:
             reason += f" (severity was {severity_before})"
-        self.life = self.life.change(self._step(StepKind.CHANGED, record, reason=reason))
+        self.life = self.life.change(self._step(ChangeKind.CHANGED, record, reason=reason))
 
     def _moved(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
         before, after = self._object_of(old), self._object_of(new)
@@ -147,43 +147,43 @@ class _Fold:
             self._raise(record)
         elif state == UNKNOWN and self._settings.insufficient_data is not InsufficientData.CLEAR:
             if self.life is not None and not self.life.unknown:
-                step = self._step(StepKind.CHANGED, record)
+                step = self._step(ChangeKind.CHANGED, record)
                 keep = self._settings.insufficient_data is InsufficientData.KEEP
                 self.life = self.life.add(step) if keep else self.life.change(step)
                 self.life = dataclasses.replace(self.life, unknown=True)
         elif self.life is not None:
-            self._clear(self._step(StepKind.CLEARED, record))
+            self._clear(self._step(ChangeKind.CLEARED, record))
         self._awaiting = self._awaiting and state == ALARM and record.type == RULE_CHANGE
 
     def _raise(self, record: Record) -> None:
         if self.life is None:
-            self._begin(self._step(StepKind.RAISED, record))
+            self._begin(self._step(ChangeKind.RAISED, record))
         elif self.life.unknown:
-            self.life = self.life.change(self._step(StepKind.CHANGED, record), unknown=False)
+            self.life = self.life.change(self._step(ChangeKind.CHANGED, record), unknown=False)
         else:
-            step = self._step(StepKind.REPEATED, record)
+            step = self._step(ChangeKind.REPEATED, record)
             more = {"hits": self.life.hits + 1, "last_hit_at": record.at}
             change = self.life.change if self._settings.repeat_is_change else self.life.add
             self.life = change(step, **more)
 
-    def _begin(self, step: Step) -> None:
+    def _begin(self, step: Change) -> None:
         last = self.over[-1] if self.over else None
         if last is not None and last.cleared_at is not None and self._settings.hold_down > 0:
             pause = (step.at - last.cleared_at).total_seconds()
             if pause <= self._settings.hold_down:
                 self.over.pop()
-                again = dataclasses.replace(step, kind=StepKind.CHANGED)
+                again = dataclasses.replace(step, kind=ChangeKind.CHANGED)
                 self.life = last.change(again, cleared_at=None, hits=last.hits + 1, last_hit_at=step.at)
                 return
-        self.life = Life(step.at, None, None, (step,), rule=self._rule)
+        self.life = OccurrenceView(step.at, None, None, (step,), rule=self._rule)
 
-    def _clear(self, step: Step) -> None:
+    def _clear(self, step: Change) -> None:
         if self.life is not None:
             self.over.append(self.life.clear(step))
             self.life = None
 
-    def _step(self, kind: StepKind, record: Record, reason: str = "") -> Step:
-        return Step(
+    def _step(self, kind: ChangeKind, record: Record, reason: str = "") -> Change:
+        return Change(
             kind,
             record.at,
             reason=reason or record.reason,
@@ -192,25 +192,25 @@ class _Fold:
             user_id=record.user_id,
         )
 
-    def settle(self) -> list[Life]:
+    def settle(self) -> list[OccurrenceView]:
         """Make the end of the history agree with the row, whose state is the truth for the present."""
         alarm = self._alarm
         if alarm.state == ALARM:
             if self.life is not None and self.life.unknown:
                 at = max(alarm.state_timestamp, self._last)
-                step = self._present(StepKind.CHANGED, at)
+                step = self._present(ChangeKind.CHANGED, at)
                 self.life = self.life.change(step, unknown=False)
             elif self.life is None and not self._awaiting:
-                self._begin(self._present(StepKind.RAISED, self._raise_estimate()))
+                self._begin(self._present(ChangeKind.RAISED, self._raise_estimate()))
         elif alarm.state == UNKNOWN and self._settings.insufficient_data is not InsufficientData.CLEAR:
             if self.life is not None and not self.life.unknown:
                 at = max(alarm.state_timestamp, self._last)
                 keep = self._settings.insufficient_data is InsufficientData.KEEP
-                step = self._present(StepKind.CHANGED, at)
+                step = self._present(ChangeKind.CHANGED, at)
                 self.life = self.life.add(step) if keep else self.life.change(step)
                 self.life = dataclasses.replace(self.life, unknown=True)
         elif self.life is not None:
-            self._clear(self._present(StepKind.CLEARED, max(alarm.state_timestamp, self._last)))
+            self._clear(self._present(ChangeKind.CLEARED, max(alarm.state_timestamp, self._last)))
         return [*self.over, *([self.life] if self.life is not None else [])]
 
     def _raise_estimate(self) -> datetime.datetime:
@@ -222,9 +222,9 @@ class _Fold:
             return latest
         return latest if latest > alarm.timestamp else alarm.timestamp
 
-    def _present(self, kind: StepKind, at: datetime.datetime) -> Step:
+    def _present(self, kind: ChangeKind, at: datetime.datetime) -> Change:
         alarm = self._alarm
-        return Step(
+        return Change(
             kind,
             at,
             reason=alarm.state_reason,
@@ -237,7 +237,7 @@ class _Fold:
 
 def fold(
     alarm: AodhAlarm, records: Iterable[Record], settings: Settings, object_of: ObjectOf = lambda rule: ""
-) -> list[Life]:
+) -> list[OccurrenceView]:
     """Return the lives of *alarm*, the oldest first; only the last one can be open.
 
     Records may come in any order, with holes, cut off at the start, or be none at all: where the row says

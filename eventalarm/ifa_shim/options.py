@@ -8,7 +8,7 @@ from typing import Any, Final
 from eventalarm.conf import DELIVERY_GROUP, GROUP
 from eventalarm.conf_ifa import IFA_GROUP
 from eventalarm.delivery.options import TlsOptions, networks, tls_options
-from eventalarm.delivery.senders.network import Fence
+from eventalarm.delivery.senders.network import EgressFilter
 from eventalarm.ifa_shim.alarm import Severity
 from eventalarm.ifa_shim.tables import (
     CAUSES,
@@ -31,7 +31,7 @@ class CallbackOptions:
     test: bool
     timeout: float
     schemes: frozenset[str]
-    fence: Fence
+    fence: EgressFilter
     credentials_key: str
     max_subscriptions: int
     tests_at_once: int
@@ -95,10 +95,10 @@ def api_options(conf: Any) -> ApiOptions:
     )
 
 
-def _fence(conf: Any) -> Fence:
+def _fence(conf: Any) -> EgressFilter:
     """Return the egress filter of callbacks: that of webhooks, and what is denied to callbacks besides."""
     delivery = conf[DELIVERY_GROUP]
-    return Fence(
+    return EgressFilter(
         networks("deny_networks", delivery.deny_networks),
         networks("allow_networks", delivery.allow_networks),
         networks("callback_deny_networks", conf[IFA_GROUP].callback_deny_networks, IFA_GROUP),

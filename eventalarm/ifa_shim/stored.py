@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from eventalarm.ifa_shim.own import OwnStep
+from eventalarm.ifa_shim.own import StoredTransition
 from eventalarm.model import Kind
 
 
@@ -19,9 +19,9 @@ def read_event(text: object) -> dict[str, Any]:
     return event if isinstance(event, dict) else {}
 
 
-def read_step(row: Mapping[str, Any]) -> OwnStep:
+def read_step(row: Mapping[str, Any]) -> StoredTransition:
     """Return one row of transitions."""
-    return OwnStep(
+    return StoredTransition(
         kind=Kind(row["kind"]),
         at=row["recorded_at"],
         event_time=row["event_time"],

@@ -9,28 +9,28 @@ from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, rfc3339
 from eventalarm.ifa_shim.aodh_history import RULE_CHANGE, AodhAlarm, Record, event_of, read_records
 from eventalarm.ifa_shim.filters import BadFilter
 from eventalarm.ifa_shim.mapping import lives_of
-from eventalarm.ifa_shim.occurrences import VISIBLE, Step, StepKind
+from eventalarm.ifa_shim.occurrences import VISIBLE, Change, ChangeKind
 from eventalarm.ifa_shim.own import STEP_KINDS
 from eventalarm.ifa_shim.stored import read_step
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import ALARM, fault_severity, object_alarm_id, parse_time
 from eventalarm.storage.acknowledgements import Acknowledgements
 from eventalarm.storage.database import Database
-from eventalarm.storage.occurrence_details import LifeDetails
-from eventalarm.storage.occurrence_queries import LifeReader
+from eventalarm.storage.occurrence_details import OccurrenceDetails
+from eventalarm.storage.occurrence_queries import OccurrenceReader
 
 Document = dict[str, Any]
 Place = tuple[datetime.datetime, str]
 EVENT_FIELDS: Final = ("message_id", "event_type", "generated", "traits")
-STATE_KINDS: Final = {True: StepKind.RAISED, False: StepKind.CLEARED}
+STATE_KINDS: Final = {True: ChangeKind.RAISED, False: ChangeKind.CLEARED}
 
 
 class Timeline:
     """Reads the history of alarms from *database*; a page is a constant number of statements."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
-        self._reader = LifeReader(database)
-        self._details = LifeDetails(database)
+        self._reader = OccurrenceReader(database)
+        self._details = OccurrenceDetails(database)
         self._notes = Acknowledgements(database)
         self._settings = settings
 
@@ -58,7 +58,7 @@ class Timeline:
     def _own(self, row: Document) -> tuple[Place, Document]:
         stored = read_step(row)
         event = stored.parsed()
-        step = Step(
+        step = Change(
             STEP_KINDS[stored.kind],
             stored.at,
             stored.reason,
@@ -96,7 +96,7 @@ class Timeline:
         for record in records:
             words = sorted(VISIBLE.intersection(record.detail))
             if record.manual:
-                step = Step(
+                step = Change(
                     STATE_KINDS[record.state == ALARM],
                     record.at,
                     record.reason,
@@ -106,15 +106,17 @@ class Timeline:
             elif record.type == RULE_CHANGE and words and record.at >= first:
                 severity = record.detail.get("severity")
                 reason = f"edited: {', '.join(words)}"
-                step = Step(StepKind.CHANGED, record.at, reason, severity=severity, user_id=record.user_id)
+                step = Change(
+                    ChangeKind.CHANGED, record.at, reason, severity=severity, user_id=record.user_id
+                )
             else:
                 continue
             found.append(((record.at, record.record_id), self._entry(step)))
         return found
 
-    def _entry(self, step: Step, said: str | None = None) -> Document:
+    def _entry(self, step: Change, said: str | None = None) -> Document:
         entry: Document = {"kind": step.kind.value, "time": rfc3339(step.at), "reason": step.reason}
-        if step.kind is StepKind.CLEARED:
+        if step.kind is ChangeKind.CLEARED:
             entry["perceivedSeverity"] = Severity.CLEARED.value
         elif said or step.severity is not None:
             entry["perceivedSeverity"] = said or self._settings.severity(step.severity).value

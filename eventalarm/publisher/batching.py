@@ -14,16 +14,16 @@ from eventalarm.publisher.codec import ENVELOPE_SIZE, Encoded
 LOG = log.getLogger(__name__)
 
 Send = Callable[[list[JSONDict]], None]
-Parcel = list[Encoded]
+MessagePart = list[Encoded]
 
 
-def pack(events: Iterable[Encoded], max_size: int) -> deque[Parcel]:
+def pack(events: Iterable[Encoded], max_size: int) -> deque[MessagePart]:
     """Group events, in order, into parcels of at most *max_size* bytes on the wire.
 
     An event that alone is larger travels without its copy of the notification (``raw``); one that is still
     too large has a parcel of its own, and the broker the last word on it.
     """
-    parcels: deque[Parcel] = deque()
+    parcels: deque[MessagePart] = deque()
     room = 0
     for original in events:
         event = original
@@ -37,7 +37,7 @@ def pack(events: Iterable[Encoded], max_size: int) -> deque[Parcel]:
     return parcels
 
 
-def hand_over(parcels: deque[Parcel], send: Send) -> None:
+def hand_over(parcels: deque[MessagePart], send: Send) -> None:
     """Send every parcel, first things first, and remove from *parcels* what was sent.
 
     What the broker refuses for its size is halved, down to one event, then sent without ``raw``, and
@@ -54,7 +54,7 @@ def hand_over(parcels: deque[Parcel], send: Send) -> None:
             parcels.popleft()
 
 
-def _smaller(parcel: Parcel, error: MessageTooLarge) -> list[Parcel]:
+def _smaller(parcel: MessagePart, error: MessageTooLarge) -> list[MessagePart]:
     if len(parcel) > 1:
         middle = len(parcel) // 2
         return [parcel[:middle], parcel[middle:]]

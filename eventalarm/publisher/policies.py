@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from eventalarm.exceptions import PublishError
-from eventalarm.publisher.batching import Parcel, Send, hand_over, pack
+from eventalarm.publisher.batching import MessagePart, Send, hand_over, pack
 from eventalarm.publisher.broker_status import Backoff, Contact
 from eventalarm.publisher.codec import Encoded
 from eventalarm.publisher.options import Policy, PublisherOptions
@@ -106,7 +106,7 @@ class Blocking:
                 self._sending = False
                 self._turn.notify_all()
 
-    def _deliver(self, parcels: deque[Parcel]) -> None:
+    def _deliver(self, parcels: deque[MessagePart]) -> None:
         tries = 0
         while True:
             try:
@@ -143,7 +143,7 @@ class Queueing:
         self._backoff = backoff
         self._closing = threading.Event()
         self._changed = threading.Condition()
-        self._waiting: deque[Parcel] = deque()
+        self._waiting: deque[MessagePart] = deque()
         self._entered = 0
         self._left = 0
         self._away = False
@@ -200,7 +200,7 @@ class Queueing:
                     self._away = False
                     self._changed.notify_all()
 
-    def _failed(self, in_hand: deque[Parcel], error: PublishError) -> None:
+    def _failed(self, in_hand: deque[MessagePart], error: PublishError) -> None:
         with self._changed:
             # One that was too large may have become several.
             self._entered += len(in_hand) - 1

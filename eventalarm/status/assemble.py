@@ -13,7 +13,7 @@ from oslo_config import cfg
 from eventalarm import bus, service
 from eventalarm.conf import GROUP
 from eventalarm.delivery import options as delivery_options
-from eventalarm.delivery.senders.network import Fence
+from eventalarm.delivery.senders.network import EgressFilter
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import JSONDict
 from eventalarm.status import agent, broker, canary, definitions, limits, pipeline, server, store, upgrade
@@ -147,16 +147,16 @@ class Checkup:
                 feed = pipeline.Feed(str(named), problem=problem, remedy="add it and restart the agent")
         return pipeline.look(feed, self._heard(), wishes.longest_silence)
 
-    def _heard(self) -> pipeline.Heard | None:
+    def _heard(self) -> pipeline.LastSeen | None:
         try:
             alive = living(self._opened())
         except EventAlarmError:
             return None
-        return pipeline.Heard(bool(alive.hosts), alive.last_event_at, alive.now)
+        return pipeline.LastSeen(bool(alive.hosts), alive.last_event_at, alive.now)
 
     def _canary(self, database: Database) -> Finding:
         settings = delivery_options.from_conf(self._conf)
-        fence = Fence(settings.deny_networks, settings.allow_networks)
+        fence = EgressFilter(settings.deny_networks, settings.allow_networks)
         host, port = self._canary_address(living(database).hosts, fence)
         denied = fence.refuses(host)
         if denied:
@@ -183,7 +183,7 @@ class Checkup:
         finally:
             transport.cleanup()
 
-    def _canary_address(self, hosts: tuple[str, ...], fence: Fence) -> tuple[str, int]:
+    def _canary_address(self, hosts: tuple[str, ...], fence: EgressFilter) -> tuple[str, int]:
         """Return where listeners on *hosts* reach us, by an address that *fence* lets pass if there is one.
 
         That is the loopback interface if they are all here.

@@ -37,7 +37,7 @@ class Feed:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Heard:
+class LastSeen:
     """What listeners know: whether any is alive, and when the last event came."""
 
     alive: bool
@@ -70,7 +70,7 @@ def judge(path: str, flows: Sequence[Flow], target: Target) -> Feed:
     return Feed(path, tuple(dict.fromkeys(patterns)))
 
 
-def look(feed: Feed | None, heard: Heard | None, longest_silence: float) -> Finding:
+def look(feed: Feed | None, heard: LastSeen | None, longest_silence: float) -> Finding:
     """Judge by the file of this host (None: there is none) and by what listeners heard (None: cannot ask).
 
     *longest_silence* in seconds is how long a cloud may be quiet.
@@ -90,7 +90,7 @@ def look(feed: Feed | None, heard: Heard | None, longest_silence: float) -> Find
     return Finding(Level.WARNING, f"{told}: {MISTAKE}", LOOK, figures)
 
 
-def _told(heard: Heard | None) -> tuple[str, float | None]:
+def _told(heard: LastSeen | None) -> tuple[str, float | None]:
     if heard is None:
         return "listeners cannot be asked whether events arrive", None
     if not heard.alive:

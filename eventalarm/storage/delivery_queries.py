@@ -56,7 +56,7 @@ class Selection:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Letter:
+class StoredDelivery:
     """A delivery with what is told of it; what its transition said is empty when that is gone.
 
     ``attempts`` counts all attempts. ``next_attempt_at`` is None unless a certain time is waited for.
@@ -84,7 +84,7 @@ class Letter:
     message_id: str
 
 
-class Letters:
+class DeliveryQueries:
     """The deliveries of one database; every method raises Retryable when the database failed for good.
 
     :param sleep: waits so many seconds before a transaction is tried again.
@@ -104,9 +104,9 @@ class Letters:
         """Return the database's clock."""
         return self._database.now()
 
-    def find(self, selection: Selection, limit: int) -> list[Letter]:
+    def find(self, selection: Selection, limit: int) -> list[StoredDelivery]:
         """Return up to *limit* deliveries, the newest first."""
-        found: list[Letter] = []
+        found: list[StoredDelivery] = []
         for page in self._pages(selection, newest_first=True):
             found.extend(_letter(row) for row in page)
             if len(found) >= limit:
@@ -271,10 +271,10 @@ def _meant(selection: Selection) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
-def _letter(row: sa.Row[Any]) -> Letter:
+def _letter(row: sa.Row[Any]) -> StoredDelivery:
     known: dict[str, Any] = dict(row._mapping)
     due = known.pop("next_attempt_at")
     waits = known["state"] == DeliveryState.PENDING.value and due not in (AT_ONCE, IN_TURN)
     attempts = known.pop("attempts") + known.pop("earlier_attempts")
     texts: dict[str, Any] = {name: known.pop(name) or "" for name in ("error", "message_id", *_OF_TRANSITION)}
-    return Letter(**known, **texts, attempts=attempts, next_attempt_at=due if waits else None)
+    return StoredDelivery(**known, **texts, attempts=attempts, next_attempt_at=due if waits else None)

@@ -18,7 +18,7 @@ from eventalarm.storage.watch import RenewalWatch
 BETWEEN: Final = 0.5
 
 
-class Duty:
+class LeaderLease:
     """One duty of one process; not shared between threads.
 
     It is taken and kept by :meth:`take`, which must be called several times in *seconds*. Another process

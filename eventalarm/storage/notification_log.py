@@ -19,7 +19,7 @@ SEPARATOR: Final = ","
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Told:
+class NotifiedAlarm:
     """One row: ``alarm`` is the alarm as text, ``state`` and ``version`` are those of Aodh's row then."""
 
     told_id: str
@@ -34,18 +34,18 @@ class Told:
     alarm: str
 
 
-def _told(row: Any) -> Told:
+def _told(row: Any) -> NotifiedAlarm:
     values = dict(row._mapping)
     values["severities"] = frozenset(values["severities"].split(SEPARATOR))
-    return Told(**values)
+    return NotifiedAlarm(**values)
 
 
-def read(connection: sa.Connection, told_ids: Collection[str]) -> dict[str, Told]:
+def read(connection: sa.Connection, told_ids: Collection[str]) -> dict[str, NotifiedAlarm]:
     """Return what is known of the alarms of these ids."""
     return _read(connection, told.c.told_id, told_ids)
 
 
-def of_alarms(connection: sa.Connection, alarm_ids: Collection[str]) -> dict[str, Told]:
+def of_alarms(connection: sa.Connection, alarm_ids: Collection[str]) -> dict[str, NotifiedAlarm]:
     """Lock and return what is known of Aodh's alarms of these ids, by the ids that subscribers know.
 
     Locked, because a deleted alarm has no row of Aodh's any more that two tellers could meet at.
@@ -55,8 +55,8 @@ def of_alarms(connection: sa.Connection, alarm_ids: Collection[str]) -> dict[str
 
 def _read(
     connection: sa.Connection, column: sa.Column[str], values: Collection[str], *, lock: bool = False
-) -> dict[str, Told]:
-    found: dict[str, Told] = {}
+) -> dict[str, NotifiedAlarm]:
+    found: dict[str, NotifiedAlarm] = {}
     for chunk in in_chunks(values):
         query = sa.select(told).where(column.in_(chunk)).order_by(told.c.told_id)
         rows = connection.execute(query.with_for_update() if lock else query)
@@ -64,7 +64,7 @@ def _read(
     return found
 
 
-def put(connection: sa.Connection, rows: Sequence[Told]) -> None:
+def put(connection: sa.Connection, rows: Sequence[NotifiedAlarm]) -> None:
     """Write down what is told now."""
     if rows:
         values = [

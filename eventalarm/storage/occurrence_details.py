@@ -36,7 +36,7 @@ Document = dict[str, Any]
 Key = tuple[datetime.datetime, str]
 
 
-class LifeDetails:
+class OccurrenceDetails:
     """Reads on one database, one statement each for any number of lives; safe to share between threads."""
 
     def __init__(self, database: Database) -> None:

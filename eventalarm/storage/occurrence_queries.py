@@ -24,7 +24,7 @@ SCAN: Final = 2000
 NEAR: Final = 3
 MANY: Final = 100_000
 
-LIFE_COLUMNS: Final = tuple(occurrence.c[field.name] for field in dataclasses.fields(Occurrence))
+OCCURRENCE_COLUMNS: Final = tuple(occurrence.c[field.name] for field in dataclasses.fields(Occurrence))
 ALARM_COLUMNS: Final = (
     alarm.c.alarm_id,
     alarm.c.project_id,
@@ -44,8 +44,10 @@ ALARM_NAMES: Final = tuple(column.name for column in ALARM_COLUMNS)
 ROW_COLUMNS: Final = tuple(column.label(f"row_{column.name}") for column in ALARM_COLUMNS)
 OTHER: Final = occurrence.alias()
 KNOWN: Final = sa.exists().where(OTHER.c.alarm_id == occurrence.c.alarm_id, OTHER.c.raised).label("known")
-LIVES: Final = sa.select(*LIFE_COLUMNS, *ROW_COLUMNS, KNOWN)
-WITH_ROWS: Final = LIVES.select_from(occurrence.outerjoin(alarm, alarm.c.alarm_id == occurrence.c.alarm_id))
+OCCURRENCES: Final = sa.select(*OCCURRENCE_COLUMNS, *ROW_COLUMNS, KNOWN)
+WITH_ROWS: Final = OCCURRENCES.select_from(
+    occurrence.outerjoin(alarm, alarm.c.alarm_id == occurrence.c.alarm_id)
+)
 
 Document = dict[str, Any]
 Key = tuple[datetime.datetime, str]
@@ -65,7 +67,7 @@ ROW_STATES: Final = {Stream.ROW_ALARM: ALARM, Stream.ROW_UNKNOWN: UNKNOWN, Strea
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class LifeRow:
+class OccurrenceRow:
     """One life: ours with its row (None: deleted), or a row alone; ``foreign``: others raised the row."""
 
     occurrence: Occurrence | None
@@ -83,7 +85,7 @@ class LifeRow:
 class Page:
     """Rows in the order of the stream; ``reached`` is where to go on, None at the end of the stream."""
 
-    rows: list[LifeRow]
+    rows: list[OccurrenceRow]
     reached: Any
 
 
@@ -92,7 +94,7 @@ def _raised_elsewhere(alarm_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]
     return sa.exists().where(other.c.alarm_id == alarm_id, other.c.raised)
 
 
-class LifeReader:
+class OccurrenceReader:
     """Reads on one database; safe to share between threads."""
 
     def __init__(self, database: Database, scan: int = SCAN) -> None:
@@ -118,10 +120,10 @@ class LifeReader:
                 return Page(rows, None)
         return Page(rows, (end[0][0], end[0][1]))
 
-    def _fitting_lives(self, wanted: Wanted, looked: sa.Subquery, limit: int) -> list[LifeRow]:
+    def _fitting_lives(self, wanted: Wanted, looked: sa.Subquery, limit: int) -> list[OccurrenceRow]:
         order = [looked.c.raised_at, looked.c.occurrence_id]
         query = (
-            LIVES.select_from(
+            OCCURRENCES.select_from(
                 looked.join(occurrence, occurrence.c.occurrence_id == looked.c.occurrence_id).outerjoin(
                     alarm, alarm.c.alarm_id == occurrence.c.alarm_id
                 )
@@ -174,7 +176,7 @@ class LifeReader:
             .order_by(alarm.c.alarm_id)
             .limit(limit)
         )
-        rows = [LifeRow(None, _alarm_of(row), foreign=True) for row in self._all(query)]
+        rows = [OccurrenceRow(None, _alarm_of(row), foreign=True) for row in self._all(query)]
         if len(rows) == limit:
             return Page(rows, rows[-1].alarm["alarm_id"] if rows[-1].alarm else None)
         end = self._all(self._rows_looked_at(wanted, state, after).offset(self._scan - 1).limit(1))
@@ -204,18 +206,20 @@ class LifeReader:
             query = query.where(alarm.c.alarm_id.in_(sorted(wanted.ids)))
         return query.order_by(alarm.c.alarm_id).limit(self._scan)
 
-    def of_object(self, object_id: str) -> list[LifeRow]:
+    def of_object(self, object_id: str) -> list[OccurrenceRow]:
         """Return the newest life of the (alarm, managed object) of that id, if we recorded one."""
         return self._lives(occurrence.c.object_id == object_id)
 
-    def of_alarm(self, alarm_id: str, managed_objects: Collection[str] | None, limit: int) -> list[LifeRow]:
+    def of_alarm(
+        self, alarm_id: str, managed_objects: Collection[str] | None, limit: int
+    ) -> list[OccurrenceRow]:
         """Return the newest lives of an alarm on its managed objects (None: any), the newest first."""
         conditions = [occurrence.c.alarm_id == alarm_id]
         if managed_objects is not None:
             conditions.append(occurrence.c.managed_object.in_(sorted(managed_objects)))
         return self._lives(*conditions, limit=limit)
 
-    def _lives(self, *conditions: sa.ColumnElement[bool], limit: int = 1) -> list[LifeRow]:
+    def _lives(self, *conditions: sa.ColumnElement[bool], limit: int = 1) -> list[OccurrenceRow]:
         query = (
             WITH_ROWS.where(*conditions, occurrence.c.latest, occurrence.c.hits > 0)
             .order_by(sa.desc(occurrence.c.raised_at), sa.desc(occurrence.c.occurrence_id))
@@ -223,19 +227,19 @@ class LifeReader:
         )
         return [_life_row(row) for row in self._all(query)]
 
-    def of_occurrences(self, occurrence_ids: Collection[str]) -> list[LifeRow]:
+    def of_occurrences(self, occurrence_ids: Collection[str]) -> list[OccurrenceRow]:
         """Return the lives of these ids, newest or not."""
         query = WITH_ROWS.where(occurrence.c.occurrence_id.in_(sorted(occurrence_ids)))
         return [_life_row(row) for row in self._all(query)]
 
-    def raised_of(self, alarm_ids: Collection[str]) -> list[LifeRow]:
+    def raised_of(self, alarm_ids: Collection[str]) -> list[OccurrenceRow]:
         """Return all that stands of alarms, as our evaluator recorded it."""
         return self._lives(occurrence.c.alarm_id.in_(sorted(alarm_ids)), occurrence.c.raised, limit=MANY)
 
-    def rows_of(self, alarm_ids: Collection[str]) -> list[LifeRow]:
+    def rows_of(self, alarm_ids: Collection[str]) -> list[OccurrenceRow]:
         """Return Aodh's rows of alarms, each as a life that others raised."""
         found = self._all(sa.select(*ROW_COLUMNS).where(alarm.c.alarm_id.in_(sorted(alarm_ids))))
-        return [LifeRow(None, _alarm_of(row), foreign=True) for row in found]
+        return [OccurrenceRow(None, _alarm_of(row), foreign=True) for row in found]
 
     def row(self, alarm_id: str) -> Document | None:
         """Return Aodh's row of an alarm, or None."""
@@ -249,10 +253,10 @@ def _alarm_of(row: Sequence[Any]) -> Document | None:
     return dict(zip(ALARM_NAMES, row, strict=True)) if row[0] is not None else None
 
 
-def _life_row(row: Any) -> LifeRow:
+def _life_row(row: Any) -> OccurrenceRow:
     """Return the life of a row of LIVES."""
     *life, known = row
-    alarm_at = len(LIFE_COLUMNS)
+    alarm_at = len(OCCURRENCE_COLUMNS)
     found = _alarm_of(life[alarm_at:])
     foreign = found is not None and found["state"] == ALARM and not known
-    return LifeRow(Occurrence(*life[:alarm_at]), found, foreign=foreign)
+    return OccurrenceRow(Occurrence(*life[:alarm_at]), found, foreign=foreign)

@@ -125,7 +125,7 @@ ELSEWHERE: Final = sa.select(alarm_history.c.alarm_id, alarm_history.c.detail).w
     alarm_history.c.timestamp >= sa.bindparam("since", type_=alarm_history.c.timestamp.type),
 )
 SUPERSEDE: Final = occurrence.update().where(occurrence.c.occurrence_id.in_(_IDS)).values(latest=None)
-PUT_LIVES: Final = upserts(occurrence, key="occurrence_id")
+PUT_OCCURRENCES: Final = upserts(occurrence, key="occurrence_id")
 ADD_EVENTS: Final = event.insert()
 ADD_TRANSITIONS: Final = transition.insert()
 ADD_HISTORY: Final = alarm_history.insert()
@@ -289,7 +289,7 @@ class Transaction:
             self.connection.execute(SUPERSEDE, {"ids": chunk})
         if changed:
             rows = [_occurrence_row(o, o.occurrence_id not in superseded) for o in changed]
-            self.connection.execute(PUT_LIVES[self.connection.dialect.name], rows)
+            self.connection.execute(PUT_OCCURRENCES[self.connection.dialect.name], rows)
 
     def write_transitions(self, transitions: Sequence[Transition], texts: EventTexts) -> None:
         """Record transitions; unique per alarm, managed object and message.

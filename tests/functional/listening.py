@@ -7,11 +7,11 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from eventalarm.delivery.enqueue import OutboxCourier
+from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.delivery.options import DeliveryOptions, tls_options
 from eventalarm.delivery.senders.base import Router
 from eventalarm.delivery.senders.http import HttpSender
-from eventalarm.delivery.worker import Dispatcher
+from eventalarm.delivery.worker import DeliveryWorker
 from eventalarm.ifa_shim.subscriptions.build import Notifications
 from eventalarm.ifa_shim.subscriptions.service import Notifier
 from eventalarm.storage.database import Database
@@ -30,7 +30,7 @@ class Listening:
     def __init__(self, conf: Any, database: Database, settings: DeliveryOptions = QUICK) -> None:
         settings = dataclasses.replace(settings, tls=tls_options(conf))
         self.notifications = Notifications(conf, database)
-        self.worker = Dispatcher(
+        self.worker = DeliveryWorker(
             Outbox(database),
             lambda: Router({}, HttpSender(settings), self.notifications.sender(settings)),
             settings,
@@ -38,7 +38,7 @@ class Listening:
         )
         self.worker.start()
         wait_until(lambda: self.worker.owner)
-        courier = OutboxCourier(Outbox(database), self.worker, announcer=self.notifications.herald)
+        courier = OutboxEnqueuer(Outbox(database), self.worker, announcer=self.notifications.herald)
         self.engine = EngineHarness(database, courier=courier)
         self.notifier: Notifier = self.notifications.notifier(self.worker)
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.http import HttpSender
-from eventalarm.delivery.worker import Dispatcher
+from eventalarm.delivery.worker import DeliveryWorker
 from eventalarm.model import UTC
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
@@ -71,12 +71,12 @@ def test_a_listener_that_is_30_s_slow_loses_no_recovery(
 
 
 @pytest.fixture
-def start(stepped: Database) -> Iterator[Callable[[], Dispatcher]]:
+def start(stepped: Database) -> Iterator[Callable[[], DeliveryWorker]]:
     """Start dispatchers that end with the test."""
-    started: list[Dispatcher] = []
+    started: list[DeliveryWorker] = []
 
-    def begin() -> Dispatcher:
-        one = Dispatcher(Outbox(stepped), lambda: HttpSender(QUICK), QUICK, host="test")
+    def begin() -> DeliveryWorker:
+        one = DeliveryWorker(Outbox(stepped), lambda: HttpSender(QUICK), QUICK, host="test")
         one.start()
         started.append(one)
         wait_until(lambda: one.owner)
@@ -103,7 +103,7 @@ def _renewed(database: Database, times: int) -> None:
 def test_a_step_of_the_database_clock_sends_nothing_twice(
     stepped: Database,
     stepped_mariadb: SteppedMariaDB,
-    start: Callable[[], Dispatcher],
+    start: Callable[[], DeliveryWorker],
     webhook_sink: WebhookSink,
     figure: Callable[[str], None],
     seconds: float,
@@ -137,7 +137,7 @@ def test_a_step_of_the_database_clock_sends_nothing_twice(
 def test_after_a_step_back_the_dead_are_inherited_within_the_lease(
     stepped: Database,
     stepped_mariadb: SteppedMariaDB,
-    start: Callable[[], Dispatcher],
+    start: Callable[[], DeliveryWorker],
     webhook_sink: WebhookSink,
 ) -> None:
     Outbox(stepped).register("dead", "host", QUICK.lease)
@@ -150,7 +150,7 @@ def test_after_a_step_back_the_dead_are_inherited_within_the_lease(
 def test_a_retry_is_not_put_off_by_a_step_back(
     stepped: Database,
     stepped_mariadb: SteppedMariaDB,
-    start: Callable[[], Dispatcher],
+    start: Callable[[], DeliveryWorker],
     webhook_sink: WebhookSink,
     figure: Callable[[str], None],
 ) -> None:

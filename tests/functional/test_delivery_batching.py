@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from eventalarm.delivery.worker import Dispatcher
+from eventalarm.delivery.worker import DeliveryWorker
 from eventalarm.model import DeliveryState
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
@@ -29,7 +29,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def dispatcher(database: Database) -> Iterator[Dispatcher]:
+def dispatcher(database: Database) -> Iterator[DeliveryWorker]:
     one = make_dispatcher(Outbox(database), pack_window=WINDOW, pack_limit=50)
     one.start()
     wait_until(lambda: one.owner)
@@ -44,7 +44,7 @@ def letters(request: Received) -> list[str]:
 
 
 def test_a_storm_travels_in_packs(
-    database: Database, dispatcher: Dispatcher, webhook_sink: WebhookSink
+    database: Database, dispatcher: DeliveryWorker, webhook_sink: WebhookSink
 ) -> None:
     """Red when what waits behind a held letter is not claimed for its pack, and when order is lost."""
     url = webhook_sink.url("/storm")
@@ -66,7 +66,7 @@ def test_a_storm_travels_in_packs(
 
 
 def test_a_pack_that_failed_is_tried_again_as_a_whole(
-    database: Database, dispatcher: Dispatcher, webhook_sink: WebhookSink
+    database: Database, dispatcher: DeliveryWorker, webhook_sink: WebhookSink
 ) -> None:
     """Red when a failure is recorded of the first letter only."""
     url = webhook_sink.url("/flaky")
@@ -88,7 +88,7 @@ def _attempts(database: Database) -> list[int]:
 
 
 def test_who_refuses_packs_gets_single_letters(
-    database: Database, dispatcher: Dispatcher, webhook_sink: WebhookSink
+    database: Database, dispatcher: DeliveryWorker, webhook_sink: WebhookSink
 ) -> None:
     """Red when the refusal of a pack is that of its letters: they would all be given up."""
     url = webhook_sink.url("/strict")

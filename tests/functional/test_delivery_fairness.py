@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from eventalarm.delivery.names import Names
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.http import HttpSender
-from eventalarm.delivery.worker import Dispatcher
+from eventalarm.delivery.worker import DeliveryWorker
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from eventalarm.storage.outbox import Outbox
@@ -36,7 +36,7 @@ class Measured:
         self.database, self.sink = database, webhook_sink
         settings = DeliveryOptions()
         names = Names(settings.names, getaddrinfo=getaddrinfo)
-        self.worker = Dispatcher(
+        self.worker = DeliveryWorker(
             Outbox(database), lambda: HttpSender(settings, names=names), settings, host="test"
         )
         self.worker.start()

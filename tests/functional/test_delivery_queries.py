@@ -18,7 +18,7 @@ from eventalarm.delivery import address
 from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState
 from eventalarm.storage import database as storage
 from eventalarm.storage import delivery_queries, tables
-from eventalarm.storage.delivery_queries import Letters, Selection
+from eventalarm.storage.delivery_queries import DeliveryQueries, Selection
 from eventalarm.storage.outbox import Outbox, order_key
 from tests.functional import inprocess
 from tests.functional.cloud import Cloud, make_event
@@ -68,7 +68,7 @@ def row(database: storage.Database, name: str) -> dict[str, Any]:
 
 
 def found(database: storage.Database, **filters: Any) -> list[str]:
-    return [letter.delivery_id for letter in Letters(database).find(Selection(**filters), 1000)]
+    return [letter.delivery_id for letter in DeliveryQueries(database).find(Selection(**filters), 1000)]
 
 
 def claimed(outbox: Outbox, **options: Any) -> list[str]:
@@ -91,8 +91,8 @@ def test_filters(database: storage.Database) -> None:
     wanted = "https://hooks.example:8443/a_"
     there = {"goes_to": address.goes_to(wanted), "hint": address.hint(wanted)}
     assert found(database, **there) == [other]
-    assert Letters(database).count(Selection(**there)) == 1
-    assert Letters(database).count(Selection(states=("failed",))) == 3
+    assert DeliveryQueries(database).count(Selection(**there)) == 1
+    assert DeliveryQueries(database).count(Selection(states=("failed",))) == 3
 
 
 def test_a_retried_delivery_keeps_its_id_its_reason_and_its_count(database: storage.Database) -> None:
@@ -100,8 +100,8 @@ def test_a_retried_delivery_keeps_its_id_its_reason_and_its_count(database: stor
     outbox = Outbox(database)
     outbox.register("me", "host", 100.0)
     assert claimed(outbox, overlooked=True) == []
-    assert Letters(database).retry(Selection(delivery_ids=(name, untouched))) == 1
-    (letter,) = Letters(database).find(Selection(delivery_ids=(name,)), 1)
+    assert DeliveryQueries(database).retry(Selection(delivery_ids=(name, untouched))) == 1
+    (letter,) = DeliveryQueries(database).find(Selection(delivery_ids=(name,)), 1)
     assert (letter.state, letter.attempts, letter.error) == ("pending", 10, "http_5xx: HTTP 503")
     assert letter.finished_at is None
     assert letter.retried_at is not None
@@ -116,7 +116,7 @@ def test_retried_deliveries_leave_in_order_before_what_came_later(database: stor
     later = put(database, "pending", next_attempt_at=NOW - DAY, **same)
     outbox = Outbox(database)
     outbox.register("me", "host", 100.0)
-    assert Letters(database).retry(Selection()) == 2
+    assert DeliveryQueries(database).retry(Selection()) == 2
     key = order_key("a", "http://h/")
     for expected in (first, second, later):
         (item,) = outbox.claim_next("me", {key})
@@ -134,7 +134,7 @@ def test_a_retried_delivery_waits_while_a_later_one_is_under_way(database: stora
     outbox.register("me", "host", 100.0)
     failed = put(database, alarm_id="a")
     under_way = put(database, "leased", owner="me", alarm_id="a")
-    assert Letters(database).retry(Selection()) == 1
+    assert DeliveryQueries(database).retry(Selection()) == 1
     # Also the look at all that waits leaves it alone, as long as the other is in living hands.
     assert claimed(outbox, overlooked=True) == []
     with database.begin() as connection:
@@ -151,17 +151,17 @@ def test_purge_removes_what_is_meant_and_nothing_unfinished(
     gone = [put(database) for _ in range(5)]
     stay = [put(database, "delivered"), put(database, "pending"), put(database, "leased", owner="x")]
     steps: list[int] = []
-    assert Letters(database).purge(Selection(states=("failed",)), steps.append) == len(gone)
+    assert DeliveryQueries(database).purge(Selection(states=("failed",)), steps.append) == len(gone)
     assert steps == [2, 4, 5]
     assert sorted(found(database)) == sorted(stay)
-    assert Letters(database).purge(Selection(states=("pending", "leased"))) == 0
-    assert Letters(database).purge(Selection()) == 1
+    assert DeliveryQueries(database).purge(Selection(states=("pending", "leased"))) == 0
+    assert DeliveryQueries(database).purge(Selection()) == 1
 
 
 def test_retry_in_many_transactions(database: storage.Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery_queries, "CHUNK", 2)
     names = [put(database, alarm_id="a") for _ in range(5)]
-    assert Letters(database).retry(Selection(states=("failed",))) == len(names)
+    assert DeliveryQueries(database).retry(Selection(states=("failed",))) == len(names)
     due = [row(database, name)["next_attempt_at"].year for name in names]
     assert due == [1970, 9999, 9999, 9999, 9999]
 

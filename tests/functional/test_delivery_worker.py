@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from eventalarm.delivery.names import Names
 from eventalarm.delivery.options import DeliveryOptions, NameOptions
 from eventalarm.delivery.senders.http import HttpSender
-from eventalarm.delivery.worker import Dispatcher
+from eventalarm.delivery.worker import DeliveryWorker
 from eventalarm.exceptions import InvalidOption, Retryable
 from eventalarm.metrics import Metrics
 from eventalarm.model import DeliveryResult, DeliveryState
@@ -58,7 +58,7 @@ def options(**fields):
 
 def make_dispatcher(outbox, **fields):
     settings = options(**fields)
-    return Dispatcher(outbox, lambda: HttpSender(settings), settings, host="test")
+    return DeliveryWorker(outbox, lambda: HttpSender(settings), settings, host="test")
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_a_failure_is_repeated_with_the_same_id_and_then_given_up(database, star
 def test_attempts_are_counted_by_result(database, webhook_sink):
     webhook_sink.behave("/", statuses=[503, 200])
     settings, metrics = options(), Metrics()
-    dispatcher = Dispatcher(Outbox(database), lambda: HttpSender(settings), settings, metrics=metrics)
+    dispatcher = DeliveryWorker(Outbox(database), lambda: HttpSender(settings), settings, metrics=metrics)
     dispatcher.start()
     wait_until(lambda: dispatcher.owner)
     send(dispatcher, database, [make_delivery(webhook_sink.url("/")), make_delivery("http://")])
@@ -207,7 +207,7 @@ def test_options_that_cannot_work_are_an_error_at_start(database):
         raise InvalidOption("rest_notifier_certificate_file", "no such file", "name one")
 
     with pytest.raises(InvalidOption):
-        Dispatcher(Outbox(database), broken, options()).start()
+        DeliveryWorker(Outbox(database), broken, options()).start()
 
 
 # ---- order (G7)
@@ -646,7 +646,7 @@ def test_dead_names_of_a_project_do_not_delay_the_names_of_another(database, web
     settings = options(lease=10.0, names=NameOptions(timeout=0.2))
     names = Names(settings.names, getaddrinfo=getaddrinfo)
     outbox = Outbox(database)
-    dispatcher = Dispatcher(outbox, lambda: HttpSender(settings, names=names), settings, host="test")
+    dispatcher = DeliveryWorker(outbox, lambda: HttpSender(settings, names=names), settings, host="test")
     request.addfinalizer(lambda: dispatcher.stop(0.0))
     dispatcher.start()
     wait_until(lambda: dispatcher.owner)
@@ -671,7 +671,7 @@ def main():
     url, fields = sys.argv[1:]
     settings = options(**eval(fields))
     outbox = Outbox(storage.connect(url))
-    dispatcher = Dispatcher(outbox, lambda: Poisonous(settings), settings, host="test")
+    dispatcher = DeliveryWorker(outbox, lambda: Poisonous(settings), settings, host="test")
     ending = threading.Event()
     signal.signal(signal.SIGTERM, lambda *args: ending.set())
     dispatcher.start()

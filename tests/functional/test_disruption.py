@@ -17,7 +17,14 @@ from benchmarks.progress import Progress
 from benchmarks.workload import AlarmSpec, EventSpec
 from tests.functional.databases import MariadbDatabases
 from tests.functional.disruption import monitors, report, rig, scenarios
-from tests.functional.disruption.account import Blow, Letter, Row, commits_in_order, edits_stand, settle
+from tests.functional.disruption.account import (
+    Blow,
+    Row,
+    StoredDelivery,
+    commits_in_order,
+    edits_stand,
+    settle,
+)
 from tests.functional.disruption.consumers import TRAP, Receipt
 from tests.functional.disruption.disruptors import STRIKES, Used
 from tests.functional.disruption.stage import Ground
@@ -49,8 +56,8 @@ def row(message: str, kind: str, second: float) -> Row:
     return Row(f"t-{message}", ALARM.alarm_id, message, kind, at(second), at(second), "name")
 
 
-def letter(seq: int, message: str, state: str = "delivered") -> Letter:
-    return Letter(seq, f"d-{message}", f"t-{message}", ALARM.action, state, 1)
+def letter(seq: int, message: str, state: str = "delivered") -> StoredDelivery:
+    return StoredDelivery(seq, f"d-{message}", f"t-{message}", ALARM.action, state, 1)
 
 
 def receipt(message: str, began: float, status: int = 200, path: str = "/steady/a") -> Receipt:
@@ -86,7 +93,10 @@ SWAPPED = (receipt("m1", 2.0), receipt("m2", 1.0))
     ],
 )
 def test_the_account_sees(
-    rows: Sequence[Row], letters: Sequence[Letter], receipts: Sequence[Receipt], errors: dict[str, int]
+    rows: Sequence[Row],
+    letters: Sequence[StoredDelivery],
+    receipts: Sequence[Receipt],
+    errors: dict[str, int],
 ) -> None:
     account = settle([STORY], rows, letters, receipts, [])
     assert account.errors == errors

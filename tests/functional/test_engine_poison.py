@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.delivery.enqueue import OutboxCourier
+from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.exceptions import Retryable
 from eventalarm.metrics import Metrics
@@ -88,7 +88,7 @@ def test_g6_an_event_with_poison_fires_and_so_do_its_neighbours(
         alarm_row("watches-all", rule=ERROR, repeat_actions=True),
         alarm_row("watches-good", rule=rule("*", state="error", host="good")),
     )
-    engine = EngineHarness(database, courier=OutboxCourier(Outbox(database), Nobody()))
+    engine = EngineHarness(database, courier=OutboxEnqueuer(Outbox(database), Nobody()))
     before, after = fault(host="good", resource_id="b"), fault(host="good", resource_id="a")
     report = engine.process(before, poison, after)
     assert report.reasons["raised"] == 5

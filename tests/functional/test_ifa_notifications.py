@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from eventalarm.model import ALARM, OK, UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
-from eventalarm.storage.leader import Duty
+from eventalarm.storage.leader import LeaderLease
 from tests.builders import event_body
 from tests.functional.helpers import WebhookSink
 from tests.functional.ifa_api import ADMIN
@@ -221,7 +221,9 @@ def lags_of_a_round(world: World, turn: int, commits: list[tuple[int, float]]) -
 
 def test_one_process_at_a_time_has_a_duty(opened: storage.Database) -> None:
     elapsed = iter(range(0, 100_000, 300))
-    first, second = (Duty(opened, "watch", name, 600.0, elapsed.__next__) for name in ("first", "second"))
+    first, second = (
+        LeaderLease(opened, "watch", name, 600.0, elapsed.__next__) for name in ("first", "second")
+    )
     assert first.take()
     assert first.take()
     assert not second.take()

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.delivery.enqueue import OutboxCourier
+from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.model import Delivery
 from eventalarm.storage import expire, tables
 from eventalarm.storage.database import Database
-from eventalarm.storage.occurrence_details import LifeDetails
+from eventalarm.storage.occurrence_details import OccurrenceDetails
 from eventalarm.storage.outbox import Outbox
 from tests.builders import event_body, rule
 from tests.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database, read_table
@@ -61,7 +61,7 @@ def test_an_event_is_written_and_read_once_for_all_its_alarms(database: Database
         written += _length(parameters)
 
     outbox = Outbox(database)
-    engine = EngineHarness(database, courier=OutboxCourier(outbox, Nobody()))
+    engine = EngineHarness(database, courier=OutboxEnqueuer(outbox, Nobody()))
     body = large()
     assert engine.process(body).reasons == {"raised": ALARMS}
     assert SIZE < written < 3 * SIZE
@@ -82,7 +82,7 @@ def test_an_event_of_one_alarm_needs_no_row_of_its_own(database: Database) -> No
 def test_the_northbound_reads_find_it(database: Database) -> None:
     EngineHarness(database).process(large())
     lives = [row["occurrence_id"] for row in read_table(database, tables.occurrence)]
-    found = LifeDetails(database).turning_points(lives)
+    found = OccurrenceDetails(database).turning_points(lives)
     assert len(found) == ALARMS
     assert all(len(row["event"]) > SIZE for row in found)
 

@@ -98,7 +98,7 @@ def _evaluator() -> RealEvaluator:
 
 
 @dataclasses.dataclass(frozen=True)
-class Told:
+class NotifiedAlarm:
     """What Aodh said of one event: the notifications, or that it raised."""
 
     raised: bool
@@ -121,7 +121,7 @@ class Oracle:
         evaluator._ks_client = MemoryKeystone()
         evaluator._alarm_change_notifier = self.notifier
 
-    def tell(self, event: dict[str, Any]) -> Told:
+    def tell(self, event: dict[str, Any]) -> NotifiedAlarm:
         """Have Aodh evaluate one event."""
         before = len(self.notifier.sent)
         self._evaluator.raised.clear()
@@ -130,7 +130,7 @@ class Oracle:
             raised = bool(self._evaluator.raised)
         except Exception:  # noqa: BLE001 - in Aodh it would have cost the whole batch
             raised = True
-        return Told(raised, self.notifier.sent[before:])
+        return NotifiedAlarm(raised, self.notifier.sent[before:])
 
     @property
     def row(self) -> dict[str, Any]:

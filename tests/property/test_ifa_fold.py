@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eventalarm.ifa_shim import Record, Settings, State, from_history
 from eventalarm.ifa_shim.mapping import lives_of
-from eventalarm.ifa_shim.occurrences import Life
+from eventalarm.ifa_shim.occurrences import OccurrenceView
 from eventalarm.ifa_shim.tables import InsufficientData
 from eventalarm.model import ALARM, OK, UNKNOWN
 from tests.builders import rule
@@ -47,7 +47,7 @@ SETTINGS = st.builds(
 )
 
 
-def check(life: Life) -> None:
+def check(life: OccurrenceView) -> None:
     times = [t for t in (life.raised_at, life.changed_at, life.cleared_at) if t is not None]
     assert times == sorted(times)
     assert [step.at for step in life.steps] == sorted(step.at for step in life.steps)

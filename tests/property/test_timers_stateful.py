@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import stateful
 from hypothesis import strategies as st
 
-from eventalarm.evaluator.batch_state import Ledger, Subject
+from eventalarm.evaluator.batch_state import BatchState, Subject
 from eventalarm.evaluator.compiled_rule import Life
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason, Situation, decide
 from eventalarm.evaluator.event_rule import Verdict
@@ -74,9 +74,9 @@ class World:
     def moment(self) -> datetime.datetime:
         return NOW + datetime.timedelta(seconds=self.now)
 
-    def open(self) -> tuple[Ledger, Timekeeper]:
+    def open(self) -> tuple[BatchState, Timekeeper]:
         raised = sum(life.raised for life in self.lives.values())
-        ledger = Ledger(
+        ledger = BatchState(
             {self.alarm.alarm_id: self.alarm},
             dict(self.lives),
             {self.alarm.alarm_id: raised} if raised else {},
@@ -86,7 +86,7 @@ class World:
         )
         return ledger, Timekeeper(self.timers.values(), self.moment())
 
-    def close(self, ledger: Ledger, keeper: Timekeeper) -> None:
+    def close(self, ledger: BatchState, keeper: Timekeeper) -> None:
         outcome = ledger.outcome()
         for key in [k for k, life in self.lives.items() if k[0] in outcome.externally_reset and life.raised]:
             self.lives[key] = dataclasses.replace(self.lives[key], raised=False)
@@ -116,7 +116,7 @@ class World:
         self.close(ledger, keeper)
 
     def _follow(
-        self, ledger: Ledger, keeper: Timekeeper, subject: Subject, verdict: Verdict, own: bool = True
+        self, ledger: BatchState, keeper: Timekeeper, subject: Subject, verdict: Verdict, own: bool = True
     ) -> None:
         decision = self._decide(ledger, keeper, subject, verdict, self.rule.timers.hold_down is not None)
         life = ledger.occurrence(self.alarm.alarm_id, subject.managed_object)
@@ -142,7 +142,7 @@ class World:
         assert (puts, gone) == ([], [])
 
     def _decide(
-        self, ledger: Ledger, keeper: Timekeeper, subject: Subject, verdict: Verdict, holds: bool
+        self, ledger: BatchState, keeper: Timekeeper, subject: Subject, verdict: Verdict, holds: bool
     ) -> Decision:
         name, vm = self.alarm.alarm_id, subject.managed_object
         row = ledger.alarms[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 
 from eventalarm.model import UTC, Event
-from eventalarm.trace import CANARY, Pulse
+from eventalarm.trace import CANARY, LastEvent
 
 NOW = datetime.datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -15,7 +15,7 @@ def event(event_type: str) -> Event:
 
 
 def test_events_are_noted_and_canaries_are_not() -> None:
-    pulse = Pulse(lambda: NOW)
+    pulse = LastEvent(lambda: NOW)
     pulse.beat([])
     pulse.beat([event(CANARY), event(CANARY)])
     assert pulse.last is None

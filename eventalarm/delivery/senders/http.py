@@ -17,7 +17,7 @@ from eventalarm.delivery.bounded import BoundedConnector
 from eventalarm.delivery.names import Names
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.base import Destination
-from eventalarm.delivery.senders.network import FENCED, Fence, TlsContexts
+from eventalarm.delivery.senders.network import FENCED, EgressFilter, TlsContexts
 from eventalarm.exceptions import DeliveryError
 from eventalarm.model import UTC, Delivery
 
@@ -61,7 +61,7 @@ class HttpSender:
         *,
         new_id: Callable[[], str] = _request_id,
         now: Callable[[], datetime.datetime] = _now,
-        fence: Fence | None = None,
+        fence: EgressFilter | None = None,
         names: Names | None = None,
         tls: TlsContexts | None = None,
     ) -> None:
@@ -69,7 +69,7 @@ class HttpSender:
         self._new_id = new_id
         self._now = now
         self._tls = tls or TlsContexts(options.tls)
-        self._fence = fence or Fence(options.deny_networks, options.allow_networks)
+        self._fence = fence or EgressFilter(options.deny_networks, options.allow_networks)
         self._names = names or Names(options.names)
         self._session: aiohttp.ClientSession | None = None
 

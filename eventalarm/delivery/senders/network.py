@@ -35,11 +35,11 @@ CALLBACKS: Final = "[eventalarm_ifa] callback_deny_networks"
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class Fenced(OSError):
+class EgressDenied(OSError):
     """The address is in a denied network; an OSError, so that the other addresses of a name get a chance."""
 
 
-class Fence:
+class EgressFilter:
     """Refuses addresses of *denied* networks that are not *allowed*; without networks it refuses nothing.
 
     :param callbacks: further denied networks, to which *allowed* does not apply; those of subscriptions.
@@ -72,7 +72,7 @@ class Fence:
         family, kind, proto, _, sockaddr = addr_info
         option = self.refuses(sockaddr[0])
         if option:
-            raise Fenced(f"{FENCED} {option}")
+            raise EgressDenied(f"{FENCED} {option}")
         return socket.socket(family, kind, proto)
 
 

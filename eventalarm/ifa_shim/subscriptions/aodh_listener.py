@@ -24,7 +24,7 @@ TIMEOUT: Final = 5.0
 Look = Callable[[Collection[str]], None]
 
 
-class Ear:
+class AodhListener:
     """The endpoint: looks at each alarm that Aodh's API and evaluators speak of."""
 
     filter_rule = oslo_messaging.NotificationFilter(event_type=r"^alarm\.")
@@ -51,7 +51,7 @@ def listen(conf: cfg.ConfigOpts, look: Look) -> Callable[[], None]:
     transport = oslo_messaging.get_notification_transport(conf)
     targets = [oslo_messaging.Target(topic=topic) for topic in conf.oslo_messaging_notifications.topics]
     listener: Any = oslo_messaging.get_notification_listener(
-        transport, targets, [Ear(look)], executor="threading", pool=POOL
+        transport, targets, [AodhListener(look)], executor="threading", pool=POOL
     )
     listener.start(override_pool_size=1)
 

@@ -8,7 +8,7 @@ from typing import Any
 from oslo_utils import uuidutils
 
 from eventalarm.conf_ifa import IFA_GROUP
-from eventalarm.delivery.enqueue import OutboxCourier, Worker
+from eventalarm.delivery.enqueue import OutboxEnqueuer, Worker
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.base import Sender
 from eventalarm.delivery.senders.http import HttpSender
@@ -18,14 +18,14 @@ from eventalarm.ifa_shim.actions import Sol003Sender, TackerSender
 from eventalarm.ifa_shim.subscriptions import aodh_listener
 from eventalarm.ifa_shim.subscriptions.callbacks import Callbacks
 from eventalarm.ifa_shim.subscriptions.payloads import Style
-from eventalarm.ifa_shim.subscriptions.publish import Herald
+from eventalarm.ifa_shim.subscriptions.publish import TransitionPublisher
 from eventalarm.ifa_shim.subscriptions.reconcile import Reconciler
 from eventalarm.ifa_shim.subscriptions.send import OpenSecret, SubscriberSender
 from eventalarm.ifa_shim.subscriptions.service import DUTY, LEASE, Notifier, Parts
 from eventalarm.ifa_shim.subscriptions.snapshot import Subscribers
 from eventalarm.ifa_shim.subscriptions.suspend import Patience, Suspension
 from eventalarm.storage.database import Database
-from eventalarm.storage.leader import Duty
+from eventalarm.storage.leader import LeaderLease
 from eventalarm.storage.outbox import Outbox
 from eventalarm.storage.subscriptions import Subscriptions
 
@@ -92,7 +92,7 @@ class Notifications:
         self._style = style(conf)
         self._open_secret = opener(self._api.callback.credentials_key)
         self._subscribers = Subscribers(Subscriptions(database))
-        self.herald = Herald(self._subscribers, self._settings, self._style)
+        self.herald = TransitionPublisher(self._subscribers, self._settings, self._style)
 
     def sender(self, delivery: DeliveryOptions) -> SubscriberSender:
         """Return the sender to subscribers: like a webhook's, behind the fence of callbacks."""
@@ -102,7 +102,7 @@ class Notifications:
     def notifier(self, worker: Worker) -> Notifier:
         """Return the thread, not started yet, that looks after subscribers; *worker* sends for it."""
         group, database = self._conf[IFA_GROUP], self._database
-        courier = OutboxCourier(Outbox(database), worker)
+        courier = OutboxEnqueuer(Outbox(database), worker)
         reconciler = Reconciler(
             database,
             courier,
@@ -126,7 +126,7 @@ class Notifications:
             self._subscribers,
             reconciler,
             suspension,
-            Duty(database, DUTY, uuidutils.generate_uuid(), LEASE),
+            LeaderLease(database, DUTY, uuidutils.generate_uuid(), LEASE),
             (lambda: aodh_listener.listen(self._conf, lambda ids: reconciler.look(ids, database.about_now())))
             if group.aodh_notifications
             else None,

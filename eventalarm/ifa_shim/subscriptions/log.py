@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from eventalarm.ifa_shim import alarm as alarm_module
 from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, State, rfc3339
 from eventalarm.ifa_shim.filter_match import NotificationType
-from eventalarm.ifa_shim.subscriptions.payloads import Notice
+from eventalarm.ifa_shim.subscriptions.payloads import AlarmNotification
 from eventalarm.model import ALARM, FAULT_SEVERITIES, Kind, Transition
 from eventalarm.storage import notification_log
-from eventalarm.storage.notification_log import Told
+from eventalarm.storage.notification_log import NotifiedAlarm
 
 
 def mark(alarm: IfaAlarm) -> str:
@@ -27,14 +27,14 @@ def mark(alarm: IfaAlarm) -> str:
     return f"{alarm.perceived_severity.value} {changed}"
 
 
-class Tale:
+class NotificationChanges:
     """What was told, what is told now, and the notices of it in order, each with what it is about."""
 
-    def __init__(self, known: Mapping[str, Told], make_id: Callable[[], str]) -> None:
-        self.notices: list[tuple[Notice, str]] = []
+    def __init__(self, known: Mapping[str, NotifiedAlarm], make_id: Callable[[], str]) -> None:
+        self.notices: list[tuple[AlarmNotification, str]] = []
         self._known = dict(known)
         self._make_id = make_id
-        self._put: dict[str, Told] = {}
+        self._put: dict[str, NotifiedAlarm] = {}
         self._gone: set[str] = set()
 
     def follow(self, alarm: IfaAlarm, transition: Transition, row: Mapping[str, Any]) -> None:
@@ -75,7 +75,7 @@ class Tale:
         before = self._known.get(alarm.alarm_id)
         same = before.severities if before is not None else frozenset()
         self._gone.discard(alarm.alarm_id)
-        self._put[alarm.alarm_id] = self._known[alarm.alarm_id] = Told(
+        self._put[alarm.alarm_id] = self._known[alarm.alarm_id] = NotifiedAlarm(
             told_id=alarm.alarm_id,
             alarm_id=alarm.aodh_alarm_id,
             project_id=alarm.project_id,
@@ -90,7 +90,7 @@ class Tale:
 
     def clear(
         self,
-        before: Told,
+        before: NotifiedAlarm,
         at: datetime.datetime,
         about: str = "",
         cleared_time: datetime.datetime | None = None,
@@ -123,7 +123,7 @@ class Tale:
         heard: frozenset[Severity] = frozenset(),
         until: datetime.datetime | None = None,
     ) -> None:
-        notice = Notice(self._make_id(), kind, alarm, at, heard, until)
+        notice = AlarmNotification(self._make_id(), kind, alarm, at, heard, until)
         self.notices.append((notice, about or notice.notice_id))
 
     def write(self, connection: sa.Connection) -> None:

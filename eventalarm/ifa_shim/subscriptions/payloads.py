@@ -22,7 +22,7 @@ VERSION_HEADER: Final = {"Version": "1.3.0"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Notice:
+class AlarmNotification:
     """That something happened to an alarm (None: to the list of all), at *at*.
 
     ``notice_id`` is the same in the copies of all subscribers. ``heard`` are the severities that subscribers
@@ -56,7 +56,7 @@ class Style:
         return self
 
 
-def body(notice: Notice, subscription_id: str, style: Style) -> Document:
+def body(notice: AlarmNotification, subscription_id: str, style: Style) -> Document:
     """Return SOL003's notification (clauses 7.5.2.5 to 7.5.2.7) for one subscriber."""
     links: Document = {"subscription": {"href": f"{style.root}/subscriptions/{subscription_id}"}}
     found: Document = {
@@ -76,7 +76,7 @@ def body(notice: Notice, subscription_id: str, style: Style) -> Document:
     return found | {"_links": links}
 
 
-def delivery(notice: Notice, to: Subscription, delivery_id: str, style: Style) -> Delivery:
+def delivery(notice: AlarmNotification, to: Subscription, delivery_id: str, style: Style) -> Delivery:
     """Return *notice* on its way to one subscriber; those of one alarm to one subscriber stay in order."""
     alarm = notice.alarm
     subject = alarm.alarm_id if alarm is not None else ""
@@ -93,7 +93,7 @@ def delivery(notice: Notice, to: Subscription, delivery_id: str, style: Style) -
     )
 
 
-def audience(notice: Notice, subscribers: Iterable[Subscription]) -> list[Subscription]:
+def audience(notice: AlarmNotification, subscribers: Iterable[Subscription]) -> list[Subscription]:
     """Return those of *subscribers* who hear of it."""
     return [
         one

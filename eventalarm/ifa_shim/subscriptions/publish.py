@@ -17,16 +17,16 @@ from eventalarm.delivery.enqueue import Announced
 from eventalarm.ifa_shim.alarm import IfaAlarm
 from eventalarm.ifa_shim.aodh_history import RULE_CHANGE, AodhAlarm, Record, read_records
 from eventalarm.ifa_shim.mapping import alarm_id_of, from_occurrence
-from eventalarm.ifa_shim.own import OwnStep
+from eventalarm.ifa_shim.own import StoredTransition
 from eventalarm.ifa_shim.stored import read_step
-from eventalarm.ifa_shim.subscriptions.log import Tale
-from eventalarm.ifa_shim.subscriptions.payloads import Notice, Style, audience, delivery
+from eventalarm.ifa_shim.subscriptions.log import NotificationChanges
+from eventalarm.ifa_shim.subscriptions.payloads import AlarmNotification, Style, audience, delivery
 from eventalarm.ifa_shim.subscriptions.snapshot import Snapshot, Subscribers
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import ALARM, Kind, Transition
 from eventalarm.storage import notification_log
-from eventalarm.storage.occurrence_details import LifeDetails
-from eventalarm.storage.occurrence_queries import LifeReader, LifeRow
+from eventalarm.storage.occurrence_details import OccurrenceDetails
+from eventalarm.storage.occurrence_queries import OccurrenceReader, OccurrenceRow
 from eventalarm.storage.within import Within
 
 LOG = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ NewId = Callable[[], str]
 
 
 def announced(
-    notices: Iterable[tuple[Notice, str]],
+    notices: Iterable[tuple[AlarmNotification, str]],
     snapshot: Snapshot,
     style: Style,
     make_id: NewId = generate_uuid,
@@ -56,13 +56,13 @@ def announced(
 class _Background:
     """What the database knows of the transitions of a batch."""
 
-    lives: dict[str, LifeRow]
-    steps: dict[str, list[OwnStep]]
+    lives: dict[str, OccurrenceRow]
+    steps: dict[str, list[StoredTransition]]
     edits: dict[str, list[Record]]
     related: dict[tuple[str, str], list[str]]
 
 
-class Herald:
+class TransitionPublisher:
     """Makes the notifications of transitions; safe to share between threads."""
 
     def __init__(
@@ -93,7 +93,7 @@ class Herald:
         background = self._background(connection, ours)
         mapped = [(t, alarm) for t in ours if (alarm := self._mapped(t, background)) is not None]
         known = notification_log.read(connection, {alarm.alarm_id for _, alarm in mapped})
-        tale = Tale(known, self._make_id)
+        tale = NotificationChanges(known, self._make_id)
         for transition, alarm in mapped:
             row = background.lives[transition.occurrence_id].alarm or {}
             tale.follow(alarm, transition, row)
@@ -102,14 +102,14 @@ class Herald:
 
     def _background(self, connection: sa.Connection, transitions: Sequence[Transition]) -> _Background:
         inside = Within(connection)
-        details = LifeDetails(inside)
+        details = OccurrenceDetails(inside)
         ids = {t.occurrence_id for t in transitions}
         lives = {
             row.occurrence.occurrence_id: row
-            for row in LifeReader(inside).of_occurrences(ids)
+            for row in OccurrenceReader(inside).of_occurrences(ids)
             if row.occurrence is not None
         }
-        steps: dict[str, list[OwnStep]] = {}
+        steps: dict[str, list[StoredTransition]] = {}
         for stored in details.turning_points(ids):
             steps.setdefault(stored["occurrence_id"], []).append(read_step(stored))
         edits: dict[str, list[dict[str, object]]] = {}
@@ -165,8 +165,8 @@ class Herald:
         )
 
 
-def _step(transition: Transition) -> OwnStep:
-    return OwnStep(
+def _step(transition: Transition) -> StoredTransition:
+    return StoredTransition(
         kind=transition.kind,
         at=transition.recorded_at,
         event_time=transition.event_time,

@@ -13,10 +13,10 @@ from typing import Final
 import sqlalchemy as sa
 from oslo_utils import uuidutils
 
-from eventalarm.delivery.enqueue import OutboxCourier
+from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.ifa_shim.alarm import IfaAlarm, rfc3339
 from eventalarm.ifa_shim.alarms import Alarms
-from eventalarm.ifa_shim.subscriptions.log import Tale
+from eventalarm.ifa_shim.subscriptions.log import NotificationChanges
 from eventalarm.ifa_shim.subscriptions.payloads import Style
 from eventalarm.ifa_shim.subscriptions.publish import announced
 from eventalarm.ifa_shim.subscriptions.snapshot import Subscribers
@@ -25,9 +25,9 @@ from eventalarm.model import ALARM
 from eventalarm.storage import notification_log
 from eventalarm.storage.alarms import NEVER, in_chunks
 from eventalarm.storage.database import Database
-from eventalarm.storage.notification_log import Told
-from eventalarm.storage.occurrence_details import LifeDetails
-from eventalarm.storage.occurrence_queries import Document, LifeReader, LifeRow
+from eventalarm.storage.notification_log import NotifiedAlarm
+from eventalarm.storage.occurrence_details import OccurrenceDetails
+from eventalarm.storage.occurrence_queries import Document, OccurrenceReader, OccurrenceRow
 from eventalarm.storage.transitions import Transaction
 from eventalarm.storage.within import Within
 
@@ -47,7 +47,7 @@ class Reconciler:
     def __init__(
         self,
         database: Database,
-        courier: OutboxCourier,
+        courier: OutboxEnqueuer,
         subscribers: Subscribers,
         *,
         settings: Settings,
@@ -98,7 +98,7 @@ class Reconciler:
             # As the evaluator does before it records and tells: what is told of one alarm is told in order.
             Transaction(connection).lock(alarm_ids)
             known = notification_log.of_alarms(connection, alarm_ids)
-            tale = Tale(known, uuidutils.generate_uuid)
+            tale = NotificationChanges(known, uuidutils.generate_uuid)
             rows, alarms = self._present(connection, alarm_ids, known)
             ended = self._ended(connection, known)
             for one in known.values():
@@ -115,11 +115,11 @@ class Reconciler:
         self._courier.submit(shipment)
 
     def _present(
-        self, connection: sa.Connection, alarm_ids: Collection[str], known: dict[str, Told]
+        self, connection: sa.Connection, alarm_ids: Collection[str], known: dict[str, NotifiedAlarm]
     ) -> tuple[dict[str, Document], dict[str, IfaAlarm]]:
         """Return Aodh's rows, and the alarms as they are now by the ids that subscribers know."""
         inside = Within(connection)
-        reader = LifeReader(inside)
+        reader = OccurrenceReader(inside)
         raised = reader.raised_of(alarm_ids)
         alone = reader.rows_of(alarm_ids)
         rows = {row.alarm["alarm_id"]: row.alarm for row in alone if row.alarm is not None}
@@ -129,17 +129,19 @@ class Reconciler:
         service = Alarms(inside, self._settings, now)
         shown = {alarm.alarm_id: alarm for alarm in service.show([*raised, *others])}
         if service.orphans:
-            LifeDetails(inside).close_deleted(service.orphans, now)
+            OccurrenceDetails(inside).close_deleted(service.orphans, now)
         return rows, shown
 
-    def _is_others(self, row: LifeRow, ours: Collection[str], known: dict[str, Told]) -> bool:
+    def _is_others(self, row: OccurrenceRow, ours: Collection[str], known: dict[str, NotifiedAlarm]) -> bool:
         assert row.alarm is not None
         alarm_id, state = row.alarm["alarm_id"], row.alarm["state"]
         return alarm_id not in ours and (state == ALARM or alarm_id in known)
 
-    def _ended(self, connection: sa.Connection, known: dict[str, Told]) -> dict[str, datetime.datetime]:
+    def _ended(
+        self, connection: sa.Connection, known: dict[str, NotifiedAlarm]
+    ) -> dict[str, datetime.datetime]:
         """Return when lives of ours ended that were told."""
-        lives = LifeReader(Within(connection)).of_occurrences({one.life for one in known.values()})
+        lives = OccurrenceReader(Within(connection)).of_occurrences({one.life for one in known.values()})
         return {
             row.occurrence.occurrence_id: row.occurrence.cleared_at
             for row in lives
@@ -147,7 +149,11 @@ class Reconciler:
         }
 
     def _follow(
-        self, tale: Tale, before: Told, now: IfaAlarm | None, ended: datetime.datetime | None
+        self,
+        tale: NotificationChanges,
+        before: NotifiedAlarm,
+        now: IfaAlarm | None,
+        ended: datetime.datetime | None,
     ) -> None:
         """Tell what became of something told, unless it goes on: then the present says so itself."""
         same = now is not None and now.life == before.life

@@ -19,7 +19,7 @@ from eventalarm.ifa_shim.subscriptions.snapshot import Subscribers
 from eventalarm.ifa_shim.subscriptions.suspend import Suspension
 from eventalarm.storage import notification_log
 from eventalarm.storage.database import Database
-from eventalarm.storage.leader import Duty
+from eventalarm.storage.leader import LeaderLease
 
 LOG = log.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Parts:
     subscribers: Subscribers
     reconciler: Reconciler
     suspension: Suspension
-    duty: Duty
+    duty: LeaderLease
     listen: Callable[[], Callable[[], None]] | None
     forget: Callable[[], None] | None = None
 

@@ -15,12 +15,12 @@ import sqlalchemy as sa
 from oslo_log import log
 from oslo_utils import uuidutils
 
-from eventalarm.delivery.enqueue import OutboxCourier
+from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim.filter_match import NotificationType
 from eventalarm.ifa_shim.shares import in_turn
 from eventalarm.ifa_shim.subscriptions.callbacks import BadCallback, Callbacks
-from eventalarm.ifa_shim.subscriptions.payloads import Notice, Style
+from eventalarm.ifa_shim.subscriptions.payloads import AlarmNotification, Style
 from eventalarm.ifa_shim.subscriptions.publish import announced
 from eventalarm.ifa_shim.subscriptions.send import OpenSecret
 from eventalarm.ifa_shim.subscriptions.snapshot import Snapshot, Subscribers
@@ -52,7 +52,7 @@ class Suspension:
     def __init__(
         self,
         database: Database,
-        courier: OutboxCourier,
+        courier: OutboxEnqueuer,
         subscribers: Subscribers,
         *,
         patience: Patience,
@@ -186,7 +186,7 @@ class Suspension:
 
     def _welcome(self, one: Subscription, now: datetime.datetime) -> None:
         """Tell that the list has to be read, now that every process sends what happens from here on."""
-        notice = Notice(uuidutils.generate_uuid(), NotificationType.REBUILT, None, now)
+        notice = AlarmNotification(uuidutils.generate_uuid(), NotificationType.REBUILT, None, now)
         with self._database.begin() as connection:
             if not self._turn(one, SubscriptionState.ACTIVE, connection):
                 return

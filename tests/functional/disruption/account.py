@@ -32,7 +32,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Letter:
+class StoredDelivery:
     """One row of ``eventalarm_delivery``."""
 
     seq: int
@@ -76,7 +76,7 @@ class Account:
 def settle(
     stories: Iterable[Story],
     rows: Sequence[Row],
-    letters: Sequence[Letter],
+    letters: Sequence[StoredDelivery],
     receipts: Sequence[Receipt],
     blows: Sequence[Blow],
 ) -> Account:
@@ -143,7 +143,7 @@ def _lateness(account: Account, rows: Sequence[Row]) -> None:
 
 
 def _deliveries(
-    account: Account, rows: Sequence[Row], letters: Sequence[Letter], receipts: Sequence[Receipt]
+    account: Account, rows: Sequence[Row], letters: Sequence[StoredDelivery], receipts: Sequence[Receipt]
 ) -> None:
     answers: dict[str, set[int]] = defaultdict(set)
     for receipt in receipts:
@@ -165,7 +165,7 @@ def _deliveries(
         account.error("invented delivery", delivery_id)
 
 
-def _judge(account: Account, letter: Letter, answers: Collection[int]) -> None:
+def _judge(account: Account, letter: StoredDelivery, answers: Collection[int]) -> None:
     account.numbers[f"deliveries {letter.state}"] += 1
     accepted, gone = ANSWERS[OK][0] in answers, ANSWERS[GONE][0] in answers
     text = f"{letter.delivery_id} to {letter.action}: {letter.state} after {letter.attempts} attempts"
@@ -206,7 +206,7 @@ def _explains(blow: Blow, earlier: Receipt, later: Receipt) -> bool:
     )
 
 
-def _order(account: Account, letters: Sequence[Letter], receipts: Sequence[Receipt]) -> None:
+def _order(account: Account, letters: Sequence[StoredDelivery], receipts: Sequence[Receipt]) -> None:
     """What one alarm's action accepts comes in the order of the commits."""
     seq = {letter.delivery_id: letter.seq for letter in letters}
     last: dict[tuple[str, str], int] = {}
@@ -223,7 +223,7 @@ def _order(account: Account, letters: Sequence[Letter], receipts: Sequence[Recei
         last[place] = max(number, last.get(place, 0))
 
 
-def commits_in_order(account: Account, rows: Sequence[Row], letters: Sequence[Letter]) -> None:
+def commits_in_order(account: Account, rows: Sequence[Row], letters: Sequence[StoredDelivery]) -> None:
     """What fired of one alarm was committed in the order of the events' own times (G9)."""
     seq = {letter.transition_id: letter.seq for letter in letters}
     fired: dict[str, list[tuple[int, Row]]] = defaultdict(list)

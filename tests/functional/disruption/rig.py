@@ -17,7 +17,7 @@ from eventalarm.exceptions import Retryable
 from eventalarm.storage.tables import alarm, delivery, transition
 from tests.functional.disruption import account as accounting
 from tests.functional.disruption import monitors
-from tests.functional.disruption.account import Account, Blow, Letter, Row
+from tests.functional.disruption.account import Account, Blow, Row, StoredDelivery
 from tests.functional.disruption.consumers import ANSWERS, OK, Receipt
 from tests.functional.disruption.disruptors import Moods, Striker, Used
 from tests.functional.disruption.runners import EventLoad, Publisher
@@ -166,15 +166,15 @@ class _Run:
 
     # -- the account
 
-    def _read(self) -> tuple[list[Row], list[Letter], list[dict[str, Any]]]:
+    def _read(self) -> tuple[list[Row], list[StoredDelivery], list[dict[str, Any]]]:
         rows = sa.select(*(transition.c[field.name] for field in dataclasses.fields(Row)))
-        letters = sa.select(*(delivery.c[field.name] for field in dataclasses.fields(Letter)))
+        letters = sa.select(*(delivery.c[field.name] for field in dataclasses.fields(StoredDelivery)))
         columns = (alarm.c.alarm_id, alarm.c.name, alarm.c.severity, alarm.c.enabled, alarm.c.alarm_actions)
         edited = [edit.alarm_id for edit in self._users.edits]
         with self._stage.cloud.database.read() as connection:
             return (
                 [Row(**row._mapping) for row in connection.execute(rows)],
-                [Letter(**row._mapping) for row in connection.execute(letters)],
+                [StoredDelivery(**row._mapping) for row in connection.execute(letters)],
                 [
                     dict(row._mapping)
                     for row in connection.execute(sa.select(*columns).where(alarm.c.alarm_id.in_(edited)))

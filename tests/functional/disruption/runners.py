@@ -83,7 +83,7 @@ class Publisher:
 
 
 @dataclass
-class Told:
+class NotifiedAlarm:
     """How far a story was told: ``step`` is the next one."""
 
     story: Story
@@ -102,7 +102,7 @@ class EventLoad(threading.Thread):
         self._base = workload.template()
         self._numbers = itertools.count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
-        self._awaited: dict[str, Told] = {}
+        self._awaited: dict[str, NotifiedAlarm] = {}
         self.counts = {"doubled messages": 0, "skewed events": 0}
         self.late_by = 0.0
 
@@ -137,7 +137,7 @@ class EventLoad(threading.Thread):
 
     def _begin(self, story: Story, began: float) -> None:
         self._next_story(began)
-        told = Told(story)
+        told = NotifiedAlarm(story)
         self._publish(told)
         for pause in story.repeats:
             for body in told.bodies:
@@ -147,7 +147,7 @@ class EventLoad(threading.Thread):
         self.counts["doubled messages"] += 1
         self._publisher.put(body)
 
-    def _publish(self, told: Told) -> None:
+    def _publish(self, told: NotifiedAlarm) -> None:
         """Publish the next step of a story, and remember what the one after it waits for."""
         step = told.story.steps[told.step]
         now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)

@@ -7,7 +7,7 @@ import itertools
 import uuid
 from typing import Any
 
-from eventalarm.delivery.scheduler import Parcel
+from eventalarm.delivery.scheduler import Call
 from eventalarm.delivery.senders.base import Destination
 from eventalarm.model import UTC, Delivery, Notification
 from eventalarm.storage.outbox import order_key
@@ -47,9 +47,9 @@ def make_delivery(action: str = "http://127.0.0.1:1/", alarm_id: str = "", **fie
     return Delivery(**{**known, **fields})
 
 
-def make_parcel(host: str, limit: int = 16, total: int = 0, **fields: Any) -> Parcel:
+def make_parcel(host: str, limit: int = 16, total: int = 0, **fields: Any) -> Call:
     """Return a parcel for *host*; *fields* are those of its delivery."""
-    return Parcel("me", make_delivery(**fields), Destination("http", host, 80, limit, total))
+    return Call("me", make_delivery(**fields), Destination("http", host, 80, limit, total))
 
 
 def longest(low: float, high: float) -> float:

@@ -7,20 +7,20 @@ import json
 import hypothesis
 import hypothesis.strategies as st
 
-from eventalarm.delivery.batching import REFUSED_FOR, Packs, first_of_each, pack
-from eventalarm.delivery.scheduler import Parcel
+from eventalarm.delivery.batching import REFUSED_FOR, BatchWindows, first_of_each, pack
+from eventalarm.delivery.scheduler import Call
 from eventalarm.delivery.senders.base import Destination
 from tests.unit.delivery.parts import make_delivery
 
 URLS = ("http://a/1", "http://a/2", "https://b/")
 
 
-def parcel(url: str = "http://a/", **fields: str) -> Parcel:
-    return Parcel("me", make_delivery(url, **fields), Destination("http", "a", 80, 16))
+def parcel(url: str = "http://a/", **fields: str) -> Call:
+    return Call("me", make_delivery(url, **fields), Destination("http", "a", 80, 16))
 
 
 def test_the_first_leaves_at_once_and_the_others_together() -> None:
-    packs = Packs(1.0, 10)
+    packs = BatchWindows(1.0, 10)
     some = [parcel() for _ in range(4)]
     assert [packs.hold(one, 0.1 * n) for n, one in enumerate(some)] == [False, True, True, True]
     assert packs.next_end() == 1.0
@@ -37,7 +37,7 @@ def test_the_first_leaves_at_once_and_the_others_together() -> None:
 
 
 def test_a_full_pack_leaves_before_the_end() -> None:
-    packs = Packs(1.0, 2)
+    packs = BatchWindows(1.0, 2)
     some = [parcel() for _ in range(3)]
     for one in some:
         packs.hold(one, 0.0)
@@ -46,7 +46,7 @@ def test_a_full_pack_leaves_before_the_end() -> None:
 
 
 def test_other_projects_other_actions_and_what_is_no_webhook_do_not_share() -> None:
-    packs = Packs(1.0, 10)
+    packs = BatchWindows(1.0, 10)
     assert not packs.hold(parcel(), 0.0)
     assert not packs.hold(parcel(project_id="q"), 0.0)
     assert not packs.hold(parcel("http://a/other"), 0.0)
@@ -56,7 +56,7 @@ def test_other_projects_other_actions_and_what_is_no_webhook_do_not_share() -> N
 
 
 def test_who_refuses_packs_gets_none_for_a_while() -> None:
-    packs = Packs(1.0, 10)
+    packs = BatchWindows(1.0, 10)
     packs.refused([make_delivery("http://a/")], 0.0)
     assert [packs.hold(parcel(), 1.0) for _ in range(2)] == [False, False]
     assert [packs.hold(parcel(), REFUSED_FOR + 1) for _ in range(2)] == [False, True]
@@ -83,9 +83,9 @@ STEPS = st.lists(st.tuples(st.sampled_from(URLS), st.floats(0.0, 0.7), st.boolea
 @hypothesis.given(STEPS, st.integers(2, 5))
 def test_nothing_is_lost_delayed_or_out_of_order(steps: list[tuple[str, float, bool]], limit: int) -> None:
     """Each letter leaves once, within the window, in the order of its action; packs are bounded."""
-    packs, now = Packs(1.0, limit), 0.0
-    came: dict[str, list[tuple[float, Parcel]]] = {url: [] for url in URLS}
-    left: dict[str, list[tuple[float, Parcel]]] = {url: [] for url in URLS}
+    packs, now = BatchWindows(1.0, limit), 0.0
+    came: dict[str, list[tuple[float, Call]]] = {url: [] for url in URLS}
+    left: dict[str, list[tuple[float, Call]]] = {url: [] for url in URLS}
 
     def look(moment: float) -> None:
         for leaving in packs.ripe(moment):

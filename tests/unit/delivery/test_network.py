@@ -7,13 +7,13 @@ from oslo_config import cfg
 
 from eventalarm import conf
 from eventalarm.delivery.options import from_conf
-from eventalarm.delivery.senders.network import Fence, Fenced
+from eventalarm.delivery.senders.network import EgressDenied, EgressFilter
 from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim.options import api_options
 
 
 def fence(*networks):
-    return Fence([ipaddress.ip_network(text) for text in networks])
+    return EgressFilter([ipaddress.ip_network(text) for text in networks])
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,11 @@ LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")
 
 
 def test_allowed_networks_are_exceptions_from_the_denied_ones_of_webhooks_only():
-    webhooks = Fence(LOOPBACK, LOOPBACK)
+    webhooks = EgressFilter(LOOPBACK, LOOPBACK)
     assert not webhooks.refuses("127.0.0.1")
     assert not webhooks.refuses("0.0.0.0")
-    assert Fence(LOOPBACK, LOOPBACK[:1]).refuses("::1") == "[eventalarm_delivery] deny_networks"
-    callbacks = Fence(LOOPBACK, LOOPBACK, callbacks=LOOPBACK)
+    assert EgressFilter(LOOPBACK, LOOPBACK[:1]).refuses("::1") == "[eventalarm_delivery] deny_networks"
+    callbacks = EgressFilter(LOOPBACK, LOOPBACK, callbacks=LOOPBACK)
     assert callbacks.refuses("::ffff:127.0.0.1") == "[eventalarm_ifa] callback_deny_networks"
 
 
@@ -79,7 +79,7 @@ def test_subscriptions_add_to_what_is_denied_to_webhooks():
 
 def test_no_socket_is_made_for_a_denied_address():
     info = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.1.2.3", 80))
-    with pytest.raises(Fenced):
+    with pytest.raises(EgressDenied):
         fence("10.0.0.0/8").socket(info)
     fence("11.0.0.0/8").socket(info).close()
 
@@ -96,7 +96,7 @@ def make_conf(networks):
 
 def test_metadata_services_are_denied_by_default():
     options = from_conf(make_conf(None))
-    denied = Fence(options.deny_networks)
+    denied = EgressFilter(options.deny_networks)
     assert denied.refuses("169.254.169.254")
     assert denied.refuses("fe80::a9fe:a9fe")
     assert not denied.refuses("192.0.2.1")

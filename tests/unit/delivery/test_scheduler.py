@@ -5,14 +5,14 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from eventalarm.delivery.scheduler import SUSPECT, Lanes
+from eventalarm.delivery.scheduler import SUSPECT, Scheduler
 from tests.unit.delivery.parts import make_parcel
 
 PLENTY = 1 << 30
 
 
 def make_lanes(capacity, concurrency, max_bytes=PLENTY):
-    return Lanes(capacity, concurrency, max_bytes)
+    return Scheduler(capacity, concurrency, max_bytes)
 
 
 def fill(lanes, host, count, limit=16, project="p", **fields):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from eventalarm.evaluator.batch_state import Ledger, Outcome, Subject, new_id
+from eventalarm.evaluator.batch_state import BatchState, Outcome, Subject, new_id
 from eventalarm.evaluator.decide import Decision, Reason, Situation, decide
 from eventalarm.evaluator.event_rule import Verdict, compile_rule
 from eventalarm.model import ALARM, OK, UNKNOWN, Alarm, Kind, Occurrence
@@ -32,7 +32,7 @@ class Play:
     ) -> None:
         self.alarm = the_alarm or alarm(the_rule=RULE)
         raised = sum(o.raised for o in occurrences) + raised_elsewhere
-        self.ledger = Ledger(
+        self.ledger = BatchState(
             {self.alarm.alarm_id: self.alarm},
             {(o.alarm_id, o.managed_object): o for o in occurrences},
             {self.alarm.alarm_id: raised} if raised else {},
@@ -184,7 +184,7 @@ def test_a_reset_through_the_api_ends_every_life(state: str) -> None:
 
 def test_no_reset_where_the_alarm_is_in_alarm_or_unknown_to_us() -> None:
     assert Play(alarm(the_rule=RULE, state=ALARM), [raised_life()]).outcome.externally_reset == []
-    deleted = Ledger({}, {}, {"gone": 2}, set(), now=NOW)
+    deleted = BatchState({}, {}, {"gone": 2}, set(), now=NOW)
     assert deleted.outcome().externally_reset == []
 
 

@@ -6,7 +6,7 @@ import itertools
 import json
 from typing import Any
 
-from eventalarm.ifa_shim import AodhAlarm, IfaAlarm, OwnStep, Record, Settings, from_history
+from eventalarm.ifa_shim import AodhAlarm, IfaAlarm, Record, Settings, StoredTransition, from_history
 from eventalarm.model import ALARM, Kind, Occurrence
 from tests.builders import PROJECT, UPDATE, at, event_body, rule
 
@@ -81,7 +81,7 @@ def occurrence(managed_object: str = SERVER, *, raised: bool = True, **fields: A
     return Occurrence("life-1", "alarm-1", PROJECT, managed_object, raised, **values)
 
 
-def step(kind: Kind = Kind.RAISED, seconds: float = 0, **fields: Any) -> OwnStep:
+def step(kind: Kind = Kind.RAISED, seconds: float = 0, **fields: Any) -> StoredTransition:
     """Return a transition with its event, whose traits are *fields*."""
     generated = fields.pop("generated", at(seconds - 1))
     severity = fields.pop("severity_of_row", "critical")
@@ -89,7 +89,7 @@ def step(kind: Kind = Kind.RAISED, seconds: float = 0, **fields: Any) -> OwnStep
     message_id = fields.pop("message_id", f"m-{next(_NUMBERS)}")
     reason = fields.pop("reason", REASON)
     body = event_body(event_type, message_id=message_id, generated=generated, **fields)
-    return OwnStep(
+    return StoredTransition(
         kind,
         at(seconds),
         event_time=at(seconds - 1),

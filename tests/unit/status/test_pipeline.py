@@ -12,7 +12,7 @@ from eventalarm.model import UTC
 from eventalarm.status import agent, pipeline
 from eventalarm.status.agent import Target
 from eventalarm.status.outcome import Level
-from eventalarm.status.pipeline import Feed, Heard
+from eventalarm.status.pipeline import Feed, LastSeen
 
 NOW = datetime.datetime(2026, 5, 1, 12, tzinfo=UTC)
 ROOT = pathlib.Path(__file__).parents[3]
@@ -148,9 +148,9 @@ def test_what_ceilometer_refuses_is_refused(tmp_path: pathlib.Path, text: str) -
 
 
 FED, STARVED = Feed("f", ("*",)), Feed("f", problem="no sink has it")
-RECENT, SILENT = Heard(True, NOW - datetime.timedelta(seconds=5), NOW), Heard(True, None, NOW)
-LONG_AGO = Heard(True, NOW - datetime.timedelta(days=3), NOW)
-NOBODY = Heard(False, None, NOW)
+RECENT, SILENT = LastSeen(True, NOW - datetime.timedelta(seconds=5), NOW), LastSeen(True, None, NOW)
+LONG_AGO = LastSeen(True, NOW - datetime.timedelta(days=3), NOW)
+NOBODY = LastSeen(False, None, NOW)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ NOBODY = Heard(False, None, NOW)
         (None, NOBODY, Level.WARNING, "no listener is alive"),
     ],
 )
-def test_the_verdict(feed: Feed | None, heard: Heard | None, level: Level, words: str) -> None:
+def test_the_verdict(feed: Feed | None, heard: LastSeen | None, level: Level, words: str) -> None:
     finding = pipeline.look(feed, heard, 86400.0)
     assert finding.level is level
     assert words in finding.message
