@@ -26,7 +26,7 @@ from benchmarks.options import Options
 from benchmarks.progress import Progress
 from benchmarks.workload import AlarmSpec, EventSpec, alarm_row
 from eventalarm.conf import LISTENER_OPTS
-from tests.functional.helpers import aodh_config, console_script
+from tests.support.helpers import aodh_config, console_script
 
 ALARM = models.Alarm.__table__
 CHUNK = 5000

@@ -15,7 +15,7 @@ from benchmarks import broker, tap
 from benchmarks.children import ROOT
 from benchmarks.measurement import Contender
 from benchmarks.progress import NotInTime, Progress, wait
-from tests.functional.helpers import Process, console_script
+from tests.support.helpers import Process, console_script
 
 START_TIMEOUT = 120.0
 STOCK_MEMORY_SHARE = 0.5

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from benchmarks.children import ROOT
 from benchmarks.progress import Progress
 from eventalarm.service import with_driver
-from tests.functional.databases import Databases, MariadbDatabases, PostgresqlDatabases
-from tests.functional.services import MariaDB, PostgreSQL, RabbitMQ
+from tests.support.databases import Databases, MariadbDatabases, PostgresqlDatabases
+from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
 
 # The tests' servers forget on a power cut; these settings make a commit wait for the disk, as in production.
 DURABLE = {

@@ -21,7 +21,7 @@ from benchmarks.measurement import Contender, Measurement
 from benchmarks.scenarios.context import Context
 from eventalarm.storage.database import connect
 from eventalarm.storage.upgrade import upgrade
-from tests.functional.helpers import Process, aodh_config, console_script
+from tests.support.helpers import Process, aodh_config, console_script
 
 NAME = "ifa"
 WARM_UP = 10

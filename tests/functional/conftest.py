@@ -12,15 +12,15 @@ from typing import TypeVar
 
 import pytest
 
-from tests.functional.databases import (
+from tests.support.databases import (
     Databases,
     GaleraDatabases,
     MariadbDatabases,
     PostgresqlDatabases,
     SqliteDatabases,
 )
-from tests.functional.helpers import Process, WebhookSink
-from tests.functional.services import Galera, MariaDB, PostgreSQL, RabbitMQ, Service, SteppedMariaDB
+from tests.support.helpers import Process, WebhookSink
+from tests.support.services import Galera, MariaDB, PostgreSQL, RabbitMQ, Service, SteppedMariaDB
 
 ENGINES = ["sqlite", "mariadb", "postgresql"]
 S = TypeVar("S", bound=Service)

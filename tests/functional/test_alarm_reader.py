@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from eventalarm.storage.alarms import AlarmReader
-from tests.builders import rule
-from tests.engine_harness import TYPES, alarm_row, insert_alarms, open_database
+from tests.support.builders import rule
+from tests.support.engine_harness import TYPES, alarm_row, insert_alarms, open_database
 
 
 def test_crowded_projects_are_counted(aodh_database_url: str) -> None:

@@ -6,9 +6,9 @@ import pathlib
 import re
 from typing import Any
 
-from tests.engine_harness import EngineHarness, alarm_row, history, insert_alarms, read_alarm
-from tests.functional.cloud import PROJECT, Cloud, Spawn, make_event
-from tests.functional.helpers import console_script, wait_until
+from tests.support.cloud import PROJECT, Cloud, Spawn, make_event
+from tests.support.engine_harness import EngineHarness, alarm_row, history, insert_alarms, read_alarm
+from tests.support.helpers import console_script, wait_until
 
 RULE = {
     "event_type": "compute.instance.update",

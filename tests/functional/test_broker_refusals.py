@@ -12,11 +12,11 @@ import pytest
 from eventalarm import broker, bus
 from eventalarm.status.broker import look_at_queue
 from eventalarm.status.outcome import Level
-from tests.functional.cloud import Cloud, make_event
 from tests.functional.conftest import Spawn
-from tests.functional.helpers import WebhookSink
-from tests.functional.services import RabbitMQ
-from tests.functional.telemetry import ceilometer_options
+from tests.support.cloud import Cloud, make_event
+from tests.support.helpers import WebhookSink
+from tests.support.services import RabbitMQ
+from tests.support.telemetry import ceilometer_options
 
 QUEUE = "event_eval.sample"
 

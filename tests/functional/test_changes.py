@@ -15,8 +15,8 @@ from eventalarm.model import DefinitionChange
 from eventalarm.storage import alarm_changes
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import alarm
-from tests.builders import at, rule
-from tests.engine_harness import alarm_row, insert_alarms, open_database
+from tests.support.builders import at, rule
+from tests.support.engine_harness import alarm_row, insert_alarms, open_database
 
 WINDOW = datetime.timedelta(seconds=10)
 

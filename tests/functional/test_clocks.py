@@ -18,12 +18,12 @@ from eventalarm.model import UTC
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
-from tests.builders import rule
-from tests.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database
-from tests.functional.cloud import Cloud, Spawn, make_event
-from tests.functional.helpers import WebhookSink, wait_until
-from tests.functional.services import SteppedMariaDB, faked_python
 from tests.functional.test_delivery_worker import enqueue
+from tests.support.builders import rule
+from tests.support.cloud import Cloud, Spawn, make_event
+from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database
+from tests.support.helpers import WebhookSink, wait_until
+from tests.support.services import SteppedMariaDB, faked_python
 from tests.unit.delivery.parts import make_delivery
 
 QUICK = DeliveryOptions(

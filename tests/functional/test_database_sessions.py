@@ -16,8 +16,8 @@ from eventalarm.storage.database import Database
 from eventalarm.storage.migrations import VERSION_TABLE
 from eventalarm.storage.schema import SchemaState
 from eventalarm.storage.upgrade import upgrade
-from tests.functional.cloud import Cloud, Spawn, make_event
-from tests.functional.helpers import WebhookSink, wait_until
+from tests.support.cloud import Cloud, Spawn, make_event
+from tests.support.helpers import WebhookSink, wait_until
 
 # Seconds for which DDL may wait for a lock: less than anybody keeps one by mistake.
 PATIENCE = 5

@@ -20,7 +20,7 @@ from eventalarm.storage import database, schema, server, tables
 from eventalarm.storage.migrations import REVISIONS, VERSION_TABLE
 from eventalarm.storage.schema import SchemaState
 from eventalarm.storage.upgrade import _only_one, alembic_config, upgrade
-from tests.functional.helpers import console_script
+from tests.support.helpers import console_script
 
 TIMESTAMP_INDEX = "eventalarm_ix_alarm_timestamp"
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from eventalarm.storage import database, schema
 from eventalarm.storage.schema import SchemaState
 from tests.functional.conftest import Spawn
-from tests.functional.helpers import Process, console_script, wait_until
+from tests.support.helpers import Process, console_script, wait_until
 
 INDEXES = {
     "eventalarm_ix_alarm_timestamp",

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from eventalarm.cmd.definitions import main
-from tests.functional.definitions import SHIPPED, Converter
+from tests.support.definitions import SHIPPED, Converter
 
 OWN = """\
 # The fabric's monitor

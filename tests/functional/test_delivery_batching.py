@@ -14,9 +14,9 @@ from eventalarm.model import DeliveryState
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
-from tests.engine_harness import open_database
-from tests.functional.helpers import Received, WebhookSink, wait_until
 from tests.functional.test_delivery_worker import ID, all_are, enqueue, make_dispatcher, send, states
+from tests.support.engine_harness import open_database
+from tests.support.helpers import Received, WebhookSink, wait_until
 from tests.unit.delivery.parts import make_delivery
 
 WINDOW = 0.4

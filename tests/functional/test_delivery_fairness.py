@@ -17,8 +17,8 @@ from eventalarm.delivery.worker import DeliveryWorker
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from eventalarm.storage.outbox import Outbox
-from tests.functional.helpers import wait_until
 from tests.functional.test_delivery_worker import send
+from tests.support.helpers import wait_until
 from tests.unit.delivery.parts import make_delivery
 
 HUNG = 1500

@@ -20,7 +20,7 @@ from eventalarm.delivery import retry
 from eventalarm.delivery.options import DeliveryOptions, TlsOptions
 from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.exceptions import DeliveryError, InvalidOption
-from tests.functional.tls import Authority, tls_server
+from tests.support.tls import Authority, tls_server
 from tests.unit.delivery.parts import make_delivery
 
 QUICK = DeliveryOptions(connect_timeout=2.0, total_timeout=5.0)

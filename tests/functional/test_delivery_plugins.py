@@ -24,7 +24,7 @@ from eventalarm.delivery.senders.plugins import PluginSender, installed
 from eventalarm.delivery.senders.trust import TrustSender
 from eventalarm.delivery.threads import Threads
 from eventalarm.exceptions import DeliveryError, MessageTooLarge, PublishError
-from tests.functional.helpers import wait_until
+from tests.support.helpers import wait_until
 from tests.unit.delivery.parts import make_delivery
 
 OPTIONS = DeliveryOptions(total_timeout=5.0, plugin_threads=2)

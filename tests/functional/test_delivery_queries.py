@@ -20,10 +20,10 @@ from eventalarm.storage import database as storage
 from eventalarm.storage import delivery_queries, tables
 from eventalarm.storage.delivery_queries import DeliveryQueries, Selection
 from eventalarm.storage.outbox import Outbox, order_key
-from tests.functional import inprocess
-from tests.functional.cloud import Cloud, make_event
 from tests.functional.conftest import Spawn
-from tests.functional.helpers import WebhookSink, console_script, wait_until
+from tests.support import inprocess
+from tests.support.cloud import Cloud, make_event
+from tests.support.helpers import WebhookSink, console_script, wait_until
 
 NOW = datetime.datetime.now(UTC)
 DAY = datetime.timedelta(days=1)

@@ -25,7 +25,7 @@ from eventalarm.service import with_driver
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from eventalarm.storage.outbox import Outbox
-from tests.functional.helpers import wait_until
+from tests.support.helpers import wait_until
 from tests.unit.delivery.parts import make_delivery
 
 LEASE = 1.0

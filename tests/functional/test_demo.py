@@ -16,7 +16,7 @@ import pytest
 
 from eventalarm.trace import Stage
 from tests.functional.conftest import Spawn
-from tests.functional.helpers import console_script
+from tests.support.helpers import console_script
 
 PROGRAM = console_script("eventalarm-demo")
 ROOT = pathlib.Path(__file__).parents[2]

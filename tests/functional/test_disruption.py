@@ -15,7 +15,6 @@ import pytest
 
 from benchmarks.progress import Progress
 from benchmarks.workload import AlarmSpec, EventSpec
-from tests.functional.databases import MariadbDatabases
 from tests.functional.disruption import monitors, report, rig, scenarios
 from tests.functional.disruption.account import (
     Blow,
@@ -30,7 +29,8 @@ from tests.functional.disruption.disruptors import STRIKES, Used
 from tests.functional.disruption.stage import Ground
 from tests.functional.disruption.stories import CHANGED, CLEARED, LATE, RAISED, Plan, Sent, Story, Writer
 from tests.functional.disruption.users import Edited
-from tests.functional.services import MariaDB, RabbitMQ
+from tests.support.databases import MariadbDatabases
+from tests.support.services import MariaDB, RabbitMQ
 
 Figure = Callable[[str], None]
 NOON = datetime.datetime(2026, 1, 1, 12)

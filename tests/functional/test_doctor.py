@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.functional.conftest import _supply
-from tests.functional.doctor import (
+from tests.support.doctor import (
     ADMINS,
     HOST_RULE,
     MAINTENANCE_HOST_RULE,
@@ -19,9 +19,9 @@ from tests.functional.doctor import (
     Doctor,
     described,
 )
-from tests.functional.helpers import Process, WebhookSink, wait_until
-from tests.functional.ingest_api import report
-from tests.functional.services import RabbitMQ
+from tests.support.helpers import Process, WebhookSink, wait_until
+from tests.support.ingest_api import report
+from tests.support.services import RabbitMQ
 
 WITHIN = 1000.0
 ROUNDS = 3

@@ -16,9 +16,9 @@ import oslo_messaging
 import pytest
 
 from eventalarm.evaluator.listener import BatchServer
-from tests.functional.cloud import USER, Cloud, Spawn, load_notification, make_event
-from tests.functional.helpers import WebhookSink, console_script, wait_until
-from tests.functional.telemetry import agent_command, notify
+from tests.support.cloud import USER, Cloud, Spawn, load_notification, make_event
+from tests.support.helpers import WebhookSink, console_script, wait_until
+from tests.support.telemetry import agent_command, notify
 
 QUORUM = "?rabbit_quorum_queue=true"
 UPDATE = "nova-compute.instance.update-error.json"

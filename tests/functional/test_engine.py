@@ -14,8 +14,8 @@ from eventalarm.evaluator.engine import BatchReport
 from eventalarm.exceptions import Retryable
 from eventalarm.model import UTC
 from eventalarm.storage.database import Database
-from tests.builders import PROJECT, condition, event_body, rule
-from tests.engine_harness import (
+from tests.support.builders import PROJECT, condition, event_body, rule
+from tests.support.engine_harness import (
     AodhStorage,
     EngineHarness,
     alarm_row,

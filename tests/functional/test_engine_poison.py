@@ -20,8 +20,8 @@ from eventalarm.model import UTC, Delivery, Transition
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database, is_content_error
 from eventalarm.storage.outbox import Outbox
-from tests.builders import PROJECT, event_body, rule
-from tests.engine_harness import (
+from tests.support.builders import PROJECT, event_body, rule
+from tests.support.engine_harness import (
     ALARM_TABLE,
     AodhStorage,
     EngineHarness,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.functional.cloud import ROOT, load_notification
-from tests.functional.definitions import FRAGMENTS, SHIPPED, Converter, merged
+from tests.support.cloud import ROOT, load_notification
+from tests.support.definitions import FRAGMENTS, SHIPPED, Converter, merged
 
 NOTHING = object()
 LATER = datetime.datetime(2026, 11, 21, 6, 0)

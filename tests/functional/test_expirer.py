@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from eventalarm.model import UTC
 from eventalarm.storage import database, expire, tables
 from eventalarm.storage.upgrade import upgrade
-from tests.functional.helpers import console_script
+from tests.support.helpers import console_script
 
 DAY = datetime.timedelta(days=1)
 KEEP = 30 * DAY

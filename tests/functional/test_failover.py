@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
-from tests.functional.cloud import Cloud, Spawn, make_event
-from tests.functional.databases import Databases, MariadbDatabases, PostgresqlDatabases
-from tests.functional.helpers import WebhookSink, wait_until
-from tests.functional.relay import Relay
-from tests.functional.replicas import MariadbPair, Pair, PostgresqlPair
+from tests.support.cloud import Cloud, Spawn, make_event
+from tests.support.databases import Databases, MariadbDatabases, PostgresqlDatabases
+from tests.support.helpers import WebhookSink, wait_until
+from tests.support.relay import Relay
+from tests.support.replicas import MariadbPair, Pair, PostgresqlPair
 
 EACH = 10
 PAIRS: dict[str, type[Pair]] = {"mariadb": MariadbPair, "postgresql": PostgresqlPair}

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
-from tests.functional.cloud import Cloud, Spawn, make_event
-from tests.functional.helpers import Process, WebhookSink
-from tests.functional.locked_rows import locked, wait_for_waiter
-from tests.functional.relay import Relay
+from tests.support.cloud import Cloud, Spawn, make_event
+from tests.support.helpers import Process, WebhookSink
+from tests.support.locked_rows import locked, wait_for_waiter
+from tests.support.relay import Relay
 
 IDLE = 2.0
 

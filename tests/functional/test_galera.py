@@ -13,9 +13,9 @@ from eventalarm.status.outcome import Level
 from eventalarm.status.server import look_at_server
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database, connect
-from tests.builders import rule
-from tests.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database, read_table
-from tests.functional.cloud import make_event
+from tests.support.builders import rule
+from tests.support.cloud import make_event
+from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database, read_table
 
 PROJECT = "project-a"
 ALARMS = 100

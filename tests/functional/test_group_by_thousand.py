@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.builders import event_body
-from tests.engine_harness import (
+from tests.support.builders import event_body
+from tests.support.engine_harness import (
     EngineHarness,
     alarm_row,
     insert_alarms,

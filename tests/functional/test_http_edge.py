@@ -17,10 +17,10 @@ import waitress
 
 from eventalarm.ifa_shim.api import application
 from eventalarm.storage import database as storage
-from tests.functional.ifa_api import IfaApi
-from tests.functional.ifa_server import serving
-from tests.functional.ingest_api import IngestApi, report
-from tests.functional.subscribers import bound, fault
+from tests.support.ifa_api import IfaApi
+from tests.support.ifa_server import serving
+from tests.support.ingest_api import IngestApi, report
+from tests.support.subscribers import bound, fault
 
 FAULTS, IFA, SUBSCRIPTIONS = "/vnffm/v1/alarms", "/ifa/v1/alarms", "/vnffm/v1/subscriptions"
 MERGE = {"Content-Type": "application/merge-patch+json"}

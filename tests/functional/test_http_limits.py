@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from eventalarm.http.server import Limits, WebServer
-from tests.functional.helpers import wait_until
+from tests.support.helpers import wait_until
 
 KILO = 1024
 

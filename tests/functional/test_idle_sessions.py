@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from tests.functional.cloud import PROJECT, Cloud, Spawn, make_event
-from tests.functional.helpers import WebhookSink, console_script, wait_until
+from tests.support.cloud import PROJECT, Cloud, Spawn, make_event
+from tests.support.helpers import WebhookSink, console_script, wait_until
 
 # Seconds: more than a connection may rest before it is asked whether it lives.
 WAIT = 2

@@ -20,8 +20,8 @@ from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.delivery.senders.plugins import PluginSender
 from eventalarm.exceptions import DeliveryError
 from eventalarm.model import Delivery, Notification
-from tests.builders import event_body
-from tests.functional.helpers import WebhookSink
+from tests.support.builders import event_body
+from tests.support.helpers import WebhookSink
 from tests.unit.delivery.parts import make_delivery
 
 SCHEMES = {"sol003+http", "sol003+https", "tacker+http", "tacker+https"}

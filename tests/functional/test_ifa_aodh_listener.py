@@ -15,10 +15,10 @@ from eventalarm import bus
 from eventalarm.ifa_shim.subscriptions import aodh_listener
 from eventalarm.model import ALARM, UTC
 from eventalarm.storage import database as storage
-from tests.functional.helpers import WebhookSink, wait_until
-from tests.functional.listening import listening
-from tests.functional.services import RabbitMQ
-from tests.functional.subscribers import SUBSCRIPTIONS, THRESHOLD, World, threshold
+from tests.support.helpers import WebhookSink, wait_until
+from tests.support.listening import listening
+from tests.support.services import RabbitMQ
+from tests.support.subscribers import SUBSCRIPTIONS, THRESHOLD, World, threshold
 
 
 class Neighbour:

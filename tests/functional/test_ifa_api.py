@@ -13,9 +13,9 @@ import sqlalchemy as sa
 
 from eventalarm.model import ALARM, OK, UTC, object_alarm_id
 from eventalarm.storage import database as storage
-from tests.builders import PROJECT, event_body, rule
-from tests.functional.helpers import WebhookSink, wait_until
-from tests.functional.ifa_api import ADMIN, IfaApi
+from tests.support.builders import PROJECT, event_body, rule
+from tests.support.helpers import WebhookSink, wait_until
+from tests.support.ifa_api import ADMIN, IfaApi
 
 IFA = "/ifa/v1/alarms"
 FAULTS = "/vnffm/v1/alarms"

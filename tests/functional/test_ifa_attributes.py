@@ -13,11 +13,11 @@ import pytest
 
 from eventalarm.model import ALARM, OK, UTC, object_alarm_id
 from eventalarm.storage import database as storage
-from tests.builders import PROJECT, condition, event_body, rule
-from tests.engine_harness import EngineHarness
 from tests.functional.conftest import _supply
-from tests.functional.definitions import SHIPPED, Converter
-from tests.functional.ifa_api import IfaApi
+from tests.support.builders import PROJECT, condition, event_body, rule
+from tests.support.definitions import SHIPPED, Converter
+from tests.support.engine_harness import EngineHarness
+from tests.support.ifa_api import IfaApi
 
 IFA, FAULTS = "/ifa/v1/alarms", "/vnffm/v1/alarms"
 NOVA = pathlib.Path(__file__).parents[1] / "data" / "nova-compute.instance.update-error.json"

@@ -18,12 +18,12 @@ from openstackclient.shell import OpenStackShell
 
 from eventalarm.model import UTC
 from eventalarm.storage import database as storage
-from tests.builders import PROJECT, event_body, rule
 from tests.functional.conftest import Spawn
-from tests.functional.helpers import WebhookSink, console_script, wait_until
-from tests.functional.ifa_api import IfaApi
-from tests.functional.ifa_server import serving
 from tests.functional.test_ifa_service import TOKEN, keystone
+from tests.support.builders import PROJECT, event_body, rule
+from tests.support.helpers import WebhookSink, console_script, wait_until
+from tests.support.ifa_api import IfaApi
+from tests.support.ifa_server import serving
 
 
 class Cloud(NamedTuple):

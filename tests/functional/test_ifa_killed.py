@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from eventalarm.storage import database as storage
-from tests.functional.cloud import PROJECT, Cloud, Spawn, make_event
-from tests.functional.helpers import WebhookSink, wait_until
-from tests.functional.ifa_api import IfaApi
-from tests.functional.subscribers import SUBSCRIPTIONS
+from tests.support.cloud import PROJECT, Cloud, Spawn, make_event
+from tests.support.helpers import WebhookSink, wait_until
+from tests.support.ifa_api import IfaApi
+from tests.support.subscribers import SUBSCRIPTIONS
 
 QUICK = {"lease": 2.0, "poll_interval": 0.2, "retry_initial": 0.1, "retry_max": 1.0}
 SERVERS = 10

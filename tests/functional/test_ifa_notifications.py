@@ -15,11 +15,11 @@ from eventalarm.model import ALARM, OK, UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from eventalarm.storage.leader import LeaderLease
-from tests.builders import event_body
-from tests.functional.helpers import WebhookSink
-from tests.functional.ifa_api import ADMIN
-from tests.functional.listening import listening
-from tests.functional.subscribers import (
+from tests.support.builders import event_body
+from tests.support.helpers import WebhookSink
+from tests.support.ifa_api import ADMIN
+from tests.support.listening import listening
+from tests.support.subscribers import (
     ALARM_NOTICE,
     CLEARED_NOTICE,
     THRESHOLD,

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from eventalarm.model import UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
-from tests.builders import PROJECT, rule
-from tests.engine_harness import ALARM_TABLE, alarm_row
-from tests.functional.ifa_api import ADMIN, IfaApi
+from tests.support.builders import PROJECT, rule
+from tests.support.engine_harness import ALARM_TABLE, alarm_row
+from tests.support.ifa_api import ADMIN, IfaApi
 
 WRITTEN = 1000
 # PostgreSQL takes an index only where it reads far less by it than the whole table is.

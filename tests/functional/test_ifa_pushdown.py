@@ -10,8 +10,8 @@ import pytest
 from eventalarm.ifa_shim.filters import ALARM_ATTRIBUTES, parse
 from eventalarm.model import ALARM, UNKNOWN
 from eventalarm.storage import database as storage
-from tests.builders import event_body, rule
-from tests.functional.ifa_api import IfaApi
+from tests.support.builders import event_body, rule
+from tests.support.ifa_api import IfaApi
 
 IFA = "/ifa/v1/alarms"
 FAULTS = "/vnffm/v1/alarms"

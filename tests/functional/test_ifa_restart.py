@@ -8,8 +8,6 @@ import pytest
 
 from eventalarm.model import ALARM, OK
 from eventalarm.storage import database as storage
-from tests.functional.helpers import WebhookSink
-from tests.functional.listening import listening
 from tests.functional.test_ifa_notifications import (
     ALARM_NOTICE,
     CLEARED_NOTICE,
@@ -19,6 +17,8 @@ from tests.functional.test_ifa_notifications import (
     fault,
     threshold,
 )
+from tests.support.helpers import WebhookSink
+from tests.support.listening import listening
 
 STANDING = 20
 

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, settings
 
 from eventalarm.model import UTC
 from eventalarm.storage import database as storage
-from tests.builders import event_body, rule
 from tests.functional.conftest import Spawn
-from tests.functional.helpers import Process, WebhookSink, aodh_config, console_script
-from tests.functional.ifa_api import DOCUMENT, IfaApi
+from tests.support.builders import event_body, rule
+from tests.support.helpers import Process, WebhookSink, aodh_config, console_script
+from tests.support.ifa_api import DOCUMENT, IfaApi
 
 TOKEN = "a-token"
 PROJECT = "project-a"

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from eventalarm.model import ALARM, UNKNOWN, UTC
 from eventalarm.storage import database as storage
-from tests.builders import event_body, rule
-from tests.functional.ifa_api import IfaApi
+from tests.support.builders import event_body, rule
+from tests.support.ifa_api import IfaApi
 
 IFA = "/ifa/v1/alarms"
 EVERY_STATE = "?state=FIRED,UPDATED,CLEARED"

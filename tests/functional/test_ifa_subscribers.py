@@ -17,11 +17,11 @@ from eventalarm.model import OK, UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from eventalarm.storage.subscriptions import SubscriptionState
-from tests.builders import event_body, rule
-from tests.functional.helpers import WebhookSink, wait_until
-from tests.functional.ifa_api import ADMIN
-from tests.functional.listening import listening
-from tests.functional.subscribers import (
+from tests.support.builders import event_body, rule
+from tests.support.helpers import WebhookSink, wait_until
+from tests.support.ifa_api import ADMIN
+from tests.support.listening import listening
+from tests.support.subscribers import (
     ALARM_NOTICE,
     CLEARED_NOTICE,
     REBUILT_NOTICE,

@@ -10,11 +10,11 @@ from falcon import testing
 
 from eventalarm.exceptions import InvalidOption
 from eventalarm.storage import database as storage
-from tests.functional.helpers import WebhookSink, wait_until
-from tests.functional.ifa_api import IfaApi
-from tests.functional.listening import listening
-from tests.functional.subscribers import SUBSCRIPTIONS, World, bound, fault
-from tests.functional.tls import Authority, tls_server
+from tests.support.helpers import WebhookSink, wait_until
+from tests.support.ifa_api import IfaApi
+from tests.support.listening import listening
+from tests.support.subscribers import SUBSCRIPTIONS, World, bound, fault
+from tests.support.tls import Authority, tls_server
 
 TLS_CERT = {"authType": ["TLS_CERT"]}
 

@@ -19,12 +19,12 @@ from selenium.webdriver.common.keys import Keys
 from eventalarm.model import UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
-from tests.builders import PROJECT, event_body, rule
 from tests.functional.conftest import Spawn
-from tests.functional.helpers import WebhookSink, wait_until
-from tests.functional.ifa_api import IfaApi
-from tests.functional.ifa_server import serving
 from tests.functional.test_ifa_service import TOKEN, keystone, start
+from tests.support.builders import PROJECT, event_body, rule
+from tests.support.helpers import WebhookSink, wait_until
+from tests.support.ifa_api import IfaApi
+from tests.support.ifa_server import serving
 
 # Where the screenshots of a test run are kept.
 KEPT = pathlib.Path(

@@ -21,14 +21,14 @@ from eventalarm.ingest.application import load
 from eventalarm.ingest.faults import Shapes
 from eventalarm.publisher.codec import decode
 from eventalarm.storage import database as storage
-from tests.builders import event_body
-from tests.engine_harness import alarm_row, insert_alarms, read_table
 from tests.functional.conftest import Spawn
-from tests.functional.helpers import TopicListener, WebhookSink, aodh_config, console_script, wait_until
-from tests.functional.ingest_api import IngestApi, report
-from tests.functional.services import RabbitMQ
-from tests.functional.telemetry import ceilometer_options
 from tests.functional.test_ifa_service import CHECKS, QUICK, TOKEN, keystone
+from tests.support.builders import event_body
+from tests.support.engine_harness import alarm_row, insert_alarms, read_table
+from tests.support.helpers import TopicListener, WebhookSink, aodh_config, console_script, wait_until
+from tests.support.ingest_api import IngestApi, report
+from tests.support.services import RabbitMQ
+from tests.support.telemetry import ceilometer_options
 
 DOWN = {"hostname": "compute0", "status": "down"}
 AT = datetime.datetime(2026, 11, 20, 23, 1, 36, tzinfo=datetime.UTC)

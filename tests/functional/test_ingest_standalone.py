@@ -6,10 +6,10 @@ import json
 import pathlib
 import urllib.request
 
-from tests.functional.helpers import WebhookSink
-from tests.functional.ingest_api import report
 from tests.functional.test_ingest_api import RULE, send
 from tests.functional.test_standalone import running
+from tests.support.helpers import WebhookSink
+from tests.support.ingest_api import report
 
 SERVICE = {"X-Project-Id": "admins", "X-User-Id": "u", "X-Roles": "service,reader"}
 

@@ -16,9 +16,9 @@ from eventalarm.evaluator.interruptions import Interruptions
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.metrics import Metrics
 from eventalarm.storage.suspects import Suspects
-from tests.functional.cloud import Spawn
-from tests.functional.helpers import aodh_config, wait_until
-from tests.functional.services import RabbitMQ
+from tests.support.cloud import Spawn
+from tests.support.helpers import aodh_config, wait_until
+from tests.support.services import RabbitMQ
 
 TOPIC, EXCHANGE = "event_eval", "eventalarm"
 MOST = 3

@@ -15,8 +15,8 @@ from eventalarm.storage import expire, tables
 from eventalarm.storage.database import Database
 from eventalarm.storage.occurrence_details import OccurrenceDetails
 from eventalarm.storage.outbox import Outbox
-from tests.builders import event_body, rule
-from tests.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database, read_table
+from tests.support.builders import event_body, rule
+from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database, read_table
 
 SIZE = 200_000
 ALARMS = 30

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from eventalarm.evaluator.engine import BatchReport
 from eventalarm.storage import alarm_counts, tables
 from eventalarm.storage.database import Database
-from tests.builders import event_body, rule
-from tests.engine_harness import (
+from tests.support.builders import event_body, rule
+from tests.support.engine_harness import (
     ALARM_TABLE,
     EngineHarness,
     alarm_row,
@@ -24,7 +24,7 @@ from tests.engine_harness import (
     read_table,
     transitions,
 )
-from tests.functional.timers import Listener, make_due, notification_alarm
+from tests.support.timers import Listener, make_due, notification_alarm
 
 RULE = {
     "event_type": "compute.instance.update",

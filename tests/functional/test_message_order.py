@@ -16,7 +16,7 @@ from oslo_messaging._drivers import common
 
 from eventalarm import bus
 from eventalarm.evaluator.listener import FIRST_PREFETCH, BatchServer
-from tests.functional.helpers import wait_until
+from tests.support.helpers import wait_until
 
 BACKLOG = 2500
 STARTS = 3

@@ -18,10 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from eventalarm import metrics_server
 from eventalarm.exceptions import InvalidOption
-from tests.functional.cloud import Cloud, make_event
 from tests.functional.conftest import Spawn
-from tests.functional.helpers import Process, WebhookSink, wait_until
-from tests.functional.services import free_ports
+from tests.support.cloud import Cloud, make_event
+from tests.support.helpers import Process, WebhookSink, wait_until
+from tests.support.services import free_ports
 
 
 def scrape(port: int) -> dict[tuple[str, ...], float]:

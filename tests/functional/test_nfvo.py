@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from eventalarm.standalone import hints
-from tests.functional.helpers import WebhookSink, wait_until
 from tests.functional.test_standalone import Standalone, running
+from tests.support.helpers import WebhookSink, wait_until
 
 PAGE = pathlib.Path(__file__).parents[2] / "doc" / "source" / "nfvo" / "walkthrough.rst"
 CALLBACK = "/nfvo"

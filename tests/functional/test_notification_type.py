@@ -14,9 +14,9 @@ from aodhclient import exceptions
 
 from eventalarm.status.outcome import Level
 from eventalarm.status.store import look_at_alarms
-from tests.engine_harness import EngineHarness, occurrences, transitions
-from tests.functional.cloud import PROJECT, USER, Cloud, Spawn, make_event
-from tests.functional.helpers import console_script
+from tests.support.cloud import PROJECT, USER, Cloud, Spawn, make_event
+from tests.support.engine_harness import EngineHarness, occurrences, transitions
+from tests.support.helpers import console_script
 
 STATE = "traits.state"
 RULE = {

@@ -16,11 +16,11 @@ import yaml
 from eventalarm.ifa_shim.api.document import load
 from eventalarm.ingest import application as ingest_application
 from eventalarm.storage import database as storage
-from tests.functional.helpers import WebhookSink, console_script, wait_until
-from tests.functional.ifa_api import ADMIN
-from tests.functional.ifa_server import serving
-from tests.functional.listening import listening
-from tests.functional.subscribers import World, bound, fault
+from tests.support.helpers import WebhookSink, console_script, wait_until
+from tests.support.ifa_api import ADMIN
+from tests.support.ifa_server import serving
+from tests.support.listening import listening
+from tests.support.subscribers import World, bound, fault
 
 WHO = {"X-Project-Id": "project-a", "X-User-Id": "nfvo", "X-Roles": ADMIN}
 

@@ -16,8 +16,8 @@ from eventalarm.model import Event
 from eventalarm.publisher.codec import decode
 from eventalarm.storage import blame
 from eventalarm.storage.database import Database
-from tests.builders import event_body, rule
-from tests.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database, transitions
+from tests.support.builders import event_body, rule
+from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database, transitions
 
 PACKET = 1024 * 1024
 # Each quote takes four bytes in a statement.

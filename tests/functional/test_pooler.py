@@ -15,10 +15,10 @@ from eventalarm.status.outcome import Level
 from eventalarm.status.server import look_at_server
 from eventalarm.storage import database as storage
 from eventalarm.storage.upgrade import upgrade
-from tests.functional.cloud import Cloud, make_event
 from tests.functional.conftest import Spawn
-from tests.functional.helpers import WebhookSink
-from tests.functional.services import SERVER_PATH, free_ports
+from tests.support.cloud import Cloud, make_event
+from tests.support.helpers import WebhookSink
+from tests.support.services import SERVER_PATH, free_ports
 
 SETTINGS = """\
 [databases]

@@ -18,9 +18,9 @@ from oslo_config import cfg
 from eventalarm import bus
 from eventalarm.exceptions import PublishError
 from eventalarm.publisher.event_eval import EventEvalPublisher
-from tests.functional.helpers import TopicListener, wait_until
-from tests.functional.services import RabbitMQ
-from tests.functional.telemetry import ceilometer_options, load_publisher, make_ceilometer_event
+from tests.support.helpers import TopicListener, wait_until
+from tests.support.services import RabbitMQ
+from tests.support.telemetry import ceilometer_options, load_publisher, make_ceilometer_event
 
 QUEUE = "event_eval.sample"
 QUORUM = "rabbit_quorum_queue=true"

@@ -12,11 +12,11 @@ import pytest
 
 from eventalarm import bus
 from eventalarm.publisher.codec import decode
-from tests.functional.cloud import load_notification
 from tests.functional.conftest import Spawn
-from tests.functional.helpers import TopicListener
-from tests.functional.services import RabbitMQ
-from tests.functional.telemetry import agent_command, ceilometer_options, notify
+from tests.support.cloud import load_notification
+from tests.support.helpers import TopicListener
+from tests.support.services import RabbitMQ
+from tests.support.telemetry import agent_command, ceilometer_options, notify
 
 UPDATE = "nova-compute.instance.update-error.json"
 

@@ -12,8 +12,8 @@ from eventalarm.metrics import Metrics
 from eventalarm.model import Event
 from eventalarm.storage.outbox import Outbox
 from eventalarm.storage.tables import alarm, alarm_history, delivery, event, occurrence, transition
-from tests.functional.cloud import Cloud, make_event
 from tests.functional.conftest import Spawn
+from tests.support.cloud import Cloud, make_event
 
 
 def test_the_first_event_compiles_no_statement(

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from eventalarm.storage.database import connect
-from tests.engine_harness import create_schemas
-from tests.functional.definitions import Converter, merged
-from tests.functional.doctor import HOST_RULE, MAINTENANCE_HOST_RULE, MAINTENANCE_RULE, SERVER_RULE
-from tests.functional.scenarios import PAGES, Scenario, blocks
+from tests.support.definitions import Converter, merged
+from tests.support.doctor import HOST_RULE, MAINTENANCE_HOST_RULE, MAINTENANCE_RULE, SERVER_RULE
+from tests.support.engine_harness import create_schemas
+from tests.support.scenarios import PAGES, Scenario, blocks
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import pathlib
 import pytest
 
 from eventalarm.storage.database import connect
-from tests.engine_harness import create_schemas
-from tests.functional.definitions import Converter, merged
-from tests.functional.scenarios import PAGES, Scenario, blocks, masked
+from tests.support.definitions import Converter, merged
+from tests.support.engine_harness import create_schemas
+from tests.support.scenarios import PAGES, Scenario, blocks, masked
 
 FOUND = sorted(PAGES.glob("*.rst"))
 

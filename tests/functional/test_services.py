@@ -14,8 +14,8 @@ from eventalarm.storage import database, schema
 from eventalarm.storage.schema import SchemaState
 from eventalarm.storage.upgrade import upgrade
 from tests.functional.conftest import ENGINES, Spawn, _supply
-from tests.functional.helpers import WebhookSink
-from tests.functional.services import MariaDB, PostgreSQL, RabbitMQ, Service
+from tests.support.helpers import WebhookSink
+from tests.support.services import MariaDB, PostgreSQL, RabbitMQ, Service
 
 
 @pytest.mark.parametrize("name", ["mariadb", "postgresql"])

@@ -25,7 +25,7 @@ from keystoneauth1 import session
 
 from eventalarm.exceptions import InvalidOption
 from eventalarm.standalone import datadir, hints, sample
-from tests.functional.helpers import Process, WebhookSink, console_script, wait_until
+from tests.support.helpers import Process, WebhookSink, console_script, wait_until
 
 PROGRAM = console_script("eventalarm-standalone")
 

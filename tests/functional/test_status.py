@@ -20,11 +20,11 @@ from eventalarm.status.outcome import Finding, Level
 from eventalarm.status.runner import Runner
 from eventalarm.storage import tables
 from eventalarm.storage.upgrade import upgrade
-from tests.functional import inprocess
-from tests.functional.cloud import Cloud, make_event
 from tests.functional.conftest import Spawn
-from tests.functional.helpers import WebhookSink, console_script, wait_until
-from tests.functional.services import RabbitMQ
+from tests.support import inprocess
+from tests.support.cloud import Cloud, make_event
+from tests.support.helpers import WebhookSink, console_script, wait_until
+from tests.support.services import RabbitMQ
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from eventalarm import broker, bus
 from eventalarm.status import limits
 from eventalarm.status.limits import Facts
 from eventalarm.status.outcome import Finding, Level
-from tests.functional.cloud import Cloud, make_event
 from tests.functional.conftest import Spawn
-from tests.functional.services import RabbitMQ
+from tests.support.cloud import Cloud, make_event
+from tests.support.services import RabbitMQ
 
 QUEUE = "event_eval.sample"
 

@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from eventalarm.model import UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
-from tests.functional.helpers import WebhookSink, wait_until
-from tests.functional.ifa_api import IfaApi
-from tests.functional.listening import listening
-from tests.functional.subscribers import SUBSCRIPTIONS, World, bound, fault
+from tests.support.helpers import WebhookSink, wait_until
+from tests.support.ifa_api import IfaApi
+from tests.support.listening import listening
+from tests.support.subscribers import SUBSCRIPTIONS, World, bound, fault
 
 WEEK = 7 * 86400.0
 

@@ -12,10 +12,10 @@ from typing import Any
 import oslo_messaging
 import pytest
 
-from tests.functional.cloud import Cloud, Spawn, make_event
-from tests.functional.helpers import Process, WebhookSink, console_script, wait_until
-from tests.functional.services import RabbitMQ
-from tests.functional.telemetry import agent_command, notify
+from tests.support.cloud import Cloud, Spawn, make_event
+from tests.support.helpers import Process, WebhookSink, console_script, wait_until
+from tests.support.services import RabbitMQ
+from tests.support.telemetry import agent_command, notify
 
 STOCK_QUEUE, OUR_QUEUE = "alarm.all.sample", "event_eval.sample"
 BOTH = ["notifier://?topic=alarm.all", "eventalarm://"]

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
-from tests.builders import UPDATE, event_body
-from tests.engine_harness import (
+from tests.support.builders import UPDATE, event_body
+from tests.support.engine_harness import (
     AodhStorage,
     RecordingCourier,
     alarm_row,
@@ -25,8 +25,8 @@ from tests.engine_harness import (
     read_table,
     transitions,
 )
-from tests.functional.helpers import wait_until
-from tests.functional.timers import HOUR, Listener, make_due, notification_alarm, timers
+from tests.support.helpers import wait_until
+from tests.support.timers import HOUR, Listener, make_due, notification_alarm, timers
 
 RULE: dict[str, Any] = {
     "event_type": "*",

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from eventalarm.model import UTC
-from tests.functional.cloud import Cloud, Spawn, make_event
-from tests.functional.helpers import WebhookSink, wait_until
+from tests.support.cloud import Cloud, Spawn, make_event
+from tests.support.helpers import WebhookSink, wait_until
 
 AFTER = 2.0
 QUICK = {"lease": 2.0, "poll_interval": 0.2}

@@ -11,7 +11,7 @@ from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.notification_rule import compile_notification, parse
 from eventalarm.ingest import doctor
 from eventalarm.model import Event
-from tests.functional.definitions import Converter, merged
+from tests.support.definitions import Converter, merged
 
 RESOURCE_TRAITS = tuple(next(one for one in LISTENER_OPTS if one.name == "resource_traits").default)
 PAYLOADS: dict[str, dict[str, Any]] = {

@@ -19,8 +19,8 @@ from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from eventalarm.storage.outbox import Outbox
 from eventalarm.watchdog import Loop, Watchdog
-from tests.functional.cloud import Cloud, Spawn, make_event
-from tests.functional.helpers import WebhookSink, wait_until
+from tests.support.cloud import Cloud, Spawn, make_event
+from tests.support.helpers import WebhookSink, wait_until
 from tests.unit.delivery.parts import make_delivery
 
 LONG = 30.0

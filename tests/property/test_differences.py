@@ -16,9 +16,10 @@ import pytest
 import sqlalchemy as sa
 
 from eventalarm.storage.database import Database, connect
-from tests.builders import event_body
-from tests.builders import rule as make_rule
-from tests.engine_harness import (
+from tests.property.aodh_oracle import Oracle
+from tests.support.builders import event_body
+from tests.support.builders import rule as make_rule
+from tests.support.engine_harness import (
     ALARM_TABLE,
     EngineHarness,
     alarm_row,
@@ -28,7 +29,6 @@ from tests.engine_harness import (
     read_alarm,
     transitions,
 )
-from tests.property.aodh_oracle import Oracle
 
 PAGE = pathlib.Path(__file__).parents[2] / "doc" / "source" / "user" / "differences-from-aodh.rst"
 NOW = datetime.datetime(2026, 5, 1, 12, 30, tzinfo=datetime.UTC)

@@ -20,9 +20,9 @@ from eventalarm.evaluator.operators import OPERATORS, TYPES
 from eventalarm.exceptions import InvalidEvent, InvalidRule
 from eventalarm.model import EventLimits
 from eventalarm.publisher import codec
-from tests.builders import NOW, RESOURCE_TRAITS, event_body
 from tests.property import examples
 from tests.property.strategies import BAD_DATES, DATES, ODD, STRINGS, anything
+from tests.support.builders import NOW, RESOURCE_TRAITS, event_body
 
 LIMITS = EventLimits()
 TEXT = LIMITS.text

@@ -13,7 +13,7 @@ from eventalarm.ifa_shim.mapping import lives_of
 from eventalarm.ifa_shim.occurrences import OccurrenceView
 from eventalarm.ifa_shim.tables import InsufficientData
 from eventalarm.model import ALARM, OK, UNKNOWN
-from tests.builders import rule
+from tests.support.builders import rule
 from tests.unit.ifa_shim.parts import SERVER, alarm, created, edited, evaluated, put_state
 
 STATES = st.sampled_from([OK, ALARM, UNKNOWN])

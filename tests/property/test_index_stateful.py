@@ -12,8 +12,8 @@ from eventalarm.evaluator.event_rule import Verdict, Watch, compile_rule
 from eventalarm.evaluator.index import Filing, ProjectIndex
 from eventalarm.evaluator.notification_rule import compile_notification, parse
 from eventalarm.exceptions import InvalidRule
-from tests.builders import RESOURCE_TRAITS, condition, event
 from tests.property import examples
+from tests.support.builders import RESOURCE_TRAITS, condition, event
 
 TYPES = ["a", "a.b", "a.c", "b"]
 VALUES = st.sampled_from(["x", "y", "z"])

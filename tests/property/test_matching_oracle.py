@@ -16,9 +16,9 @@ from eventalarm.evaluator.event_rule import Verdict, compile_rule
 from eventalarm.evaluator.index import ProjectIndex
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import Event, parse_time
-from tests.engine_harness import RESOURCE_TRAITS
 from tests.property import aodh_oracle, examples
 from tests.property.strategies import events, meeting, rules
+from tests.support.engine_harness import RESOURCE_TRAITS
 
 KINDS = {"string": str, "none": str, "integer": int, "float": float, "datetime": parse_time}
 DTYPES = {2: int, 3: float, 4: parse_time, "integer": int, "float": float, "datetime": parse_time}

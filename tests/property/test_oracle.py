@@ -18,7 +18,10 @@ from eventalarm.delivery.enqueue import to_deliveries
 from eventalarm.model import Transition
 from eventalarm.storage import tables, text
 from eventalarm.storage.database import Database, connect
-from tests.engine_harness import (
+from tests.property import examples
+from tests.property.aodh_oracle import Oracle
+from tests.property.strategies import START, events, meeting, rules
+from tests.support.engine_harness import (
     ALARM_TABLE,
     EngineHarness,
     alarm_row,
@@ -27,9 +30,6 @@ from tests.engine_harness import (
     insert_alarms,
     read_alarm,
 )
-from tests.property import examples
-from tests.property.aodh_oracle import Oracle
-from tests.property.strategies import START, events, meeting, rules
 
 LATER = START + datetime.timedelta(hours=1)
 PROJECTS = ["project-a", "project-a", "project-a", "project-b", "Project-A", ""]

@@ -17,8 +17,8 @@ from stevedore import extension
 from eventalarm.owner import Doubt, Owners, naming
 from eventalarm.publisher.codec import OWNER_TRAIT, decode
 from eventalarm.publisher.owners import OwnerTraits
-from tests.functional.definitions import FRAGMENTS, SHIPPED
-from tests.functional.telemetry import ceilometer_options
+from tests.support.definitions import FRAGMENTS, SHIPPED
+from tests.support.telemetry import ceilometer_options
 
 DEFAULT_TRAITS = ("project_id", "tenant_id", "caller_project_id")
 PLUGINS = extension.ExtensionManager(namespace="ceilometer.event.trait_plugin")

@@ -23,8 +23,8 @@ from eventalarm.evaluator.timer_rules import asked_for, recomputed, told_event, 
 from eventalarm.evaluator.timers import Timekeeper
 from eventalarm.model import ALARM, OK, Alarm, Occurrence
 from eventalarm.timer import Timer, TimerKind
-from tests.builders import NOW, RESOURCE_TRAITS, alarm, event
 from tests.property import examples
+from tests.support.builders import NOW, RESOURCE_TRAITS, alarm, event
 
 OBJECTS = ("vm-1", "vm-1", "vm-2")
 FAULT = [{"field": "traits.state", "value": "error"}]

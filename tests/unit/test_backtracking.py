@@ -21,7 +21,7 @@ from eventalarm.ifa_shim.subscriptions.payloads import Style
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import UTC, Event, Notification, parse_time
 from eventalarm.patterns import matches_glob, regex_test
-from tests.builders import NOW, event_body
+from tests.support.builders import NOW, event_body
 
 ROOT = pathlib.Path(eventalarm.__file__).parent
 # Modules of Python that go back in the text, or make expressions that do.

@@ -11,7 +11,7 @@ from oslo_config import cfg
 
 from eventalarm import bus
 from eventalarm.exceptions import InvalidOption, MessageTooLarge, PublishError
-from tests.functional.helpers import TopicListener
+from tests.support.helpers import TopicListener
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from eventalarm.exceptions import InvalidEvent
 from eventalarm.model import UTC, Event, Notification, convert, parse_time
-from tests.builders import NOW, event, event_body
+from tests.support.builders import NOW, event, event_body
 
 NOON = datetime.datetime(2026, 5, 1, 12, tzinfo=UTC)
 

@@ -15,13 +15,13 @@ from rich.console import Console
 
 from benchmarks.ground import environment
 from benchmarks.progress import Progress
-from tests.functional.databases import Databases, MariadbDatabases, PostgresqlDatabases
 from tests.functional.disruption import report
 from tests.functional.disruption.delivery_limit import delivery_limit
 from tests.functional.disruption.freeze import freeze
 from tests.functional.disruption.rig import Ground, Result, Setup, run
 from tests.functional.disruption.scenarios import Finding, backlog, beside_a_hostile_tenant, isolation, soak
-from tests.functional.services import MariaDB, PostgreSQL, RabbitMQ
+from tests.support.databases import Databases, MariadbDatabases, PostgresqlDatabases
+from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
 
 FAILED = 1
 BOTH = "both"

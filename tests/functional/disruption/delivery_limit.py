@@ -18,7 +18,7 @@ from tests.functional.disruption.monitors import depth
 from tests.functional.disruption.play import SETTLE, Play
 from tests.functional.disruption.scenarios import Finding
 from tests.functional.disruption.stage import Ground
-from tests.functional.services import RabbitMQ
+from tests.support.services import RabbitMQ
 
 DEAD = "event_eval.dead"
 POLICY = {"dead-letter-exchange": "", "dead-letter-routing-key": DEAD}

@@ -15,7 +15,7 @@ from tests.functional.disruption.consumers import ANSWERS, OK
 from tests.functional.disruption.play import Play
 from tests.functional.disruption.scenarios import Finding
 from tests.functional.disruption.stage import Ground, epoch
-from tests.functional.locked_rows import locked, wait_for_waiter
+from tests.support.locked_rows import locked, wait_for_waiter
 
 RATE = 20.0
 # Events a second for the alarm that the frozen listener keeps locked.

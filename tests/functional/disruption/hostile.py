@@ -18,7 +18,7 @@ from typing import Any
 
 from aodhclient import exceptions
 
-from tests.functional.cloud import make_event
+from tests.support.cloud import make_event
 
 TENANT = "hostile"
 EVENT_TYPE = "compute.instance.update"

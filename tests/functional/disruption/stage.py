@@ -21,12 +21,12 @@ from aodh.storage.sqlalchemy import models
 from benchmarks import workload
 from eventalarm.exceptions import Retryable
 from eventalarm.storage.tables import delivery, transition, worker
-from tests.functional.cloud import Cloud
 from tests.functional.disruption.consumers import Consumers
 from tests.functional.disruption.proxy import HOST, Links
 from tests.functional.disruption.stories import LATE
-from tests.functional.helpers import Process, write_config
-from tests.functional.services import MariaDB, PostgreSQL, RabbitMQ
+from tests.support.cloud import Cloud
+from tests.support.helpers import Process, write_config
+from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
 
 QUORUM = "?rabbit_quorum_queue=true"
 CHUNK = 1000

@@ -13,7 +13,7 @@ from eventalarm.evaluator.batch_state import BatchState, Outcome, Subject, new_i
 from eventalarm.evaluator.decide import Decision, Reason, Situation, decide
 from eventalarm.evaluator.event_rule import Verdict, compile_rule
 from eventalarm.model import ALARM, OK, UNKNOWN, Alarm, Kind, Occurrence
-from tests.builders import NOW, PROJECT, RESOURCE_TRAITS, alarm, at, condition, event, rule
+from tests.support.builders import NOW, PROJECT, RESOURCE_TRAITS, alarm, at, condition, event, rule
 
 RULE = rule("*", condition("state", "error"))
 NUMBERS = itertools.count()

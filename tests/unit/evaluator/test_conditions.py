@@ -16,7 +16,7 @@ from eventalarm.evaluator.conditions import WHEN_LOADED, RuleLimits, read
 from eventalarm.evaluator.event_rule import Anchor
 from eventalarm.evaluator.operators import OPERATORS, TYPES
 from eventalarm.exceptions import InvalidRule
-from tests.builders import NOW, at, event
+from tests.support.builders import NOW, at, event
 
 PAGE = pathlib.Path(__file__).parents[3] / "doc" / "source" / "user" / "rules.rst"
 ROW = re.compile(r"   \* - ``(?P<name>\w+)``\n((?:     .*\n)+)")

@@ -18,7 +18,7 @@ from eventalarm.evaluator.decide import (
 )
 from eventalarm.evaluator.event_rule import Verdict, compile_rule
 from eventalarm.model import ALARM, OK, UNKNOWN, Kind, Occurrence
-from tests.builders import NOW, PROJECT, RESOURCE_TRAITS, alarm, at, condition, definition, rule
+from tests.support.builders import NOW, PROJECT, RESOURCE_TRAITS, alarm, at, condition, definition, rule
 
 ON_A_RESOURCE = compile_rule(rule("*", condition("state", "error"), resource_id="vm"), RESOURCE_TRAITS)
 ON_ANY_RESOURCE = compile_rule(rule("*", condition("state", "error")), RESOURCE_TRAITS)

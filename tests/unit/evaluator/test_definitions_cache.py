@@ -14,7 +14,7 @@ from eventalarm.change_window import ChangeWindow, Look
 from eventalarm.evaluator.definitions_cache import AlarmCache, CacheOptions, Need
 from eventalarm.exceptions import InvalidRule, Retryable
 from eventalarm.model import AlarmDefinition, DefinitionChange
-from tests.builders import NOW, PROJECT, RESOURCE_TRAITS, at, definition, event, rule
+from tests.support.builders import NOW, PROJECT, RESOURCE_TRAITS, at, definition, event, rule
 
 OVERLAP = 10.0
 RELOAD = 600.0

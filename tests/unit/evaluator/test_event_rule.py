@@ -12,7 +12,7 @@ import pytest
 from eventalarm.evaluator import event_rule
 from eventalarm.evaluator.event_rule import Verdict, compile_rule, is_glob, to_boolean
 from eventalarm.exceptions import InvalidRule
-from tests.builders import RESOURCE_TRAITS, condition, event, rule
+from tests.support.builders import RESOURCE_TRAITS, condition, event, rule
 
 GOOD = {"field": "traits.state", "op": "eq", "type": "string", "value": "error"}
 

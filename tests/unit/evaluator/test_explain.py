@@ -8,7 +8,7 @@ from eventalarm.evaluator.decide import NOTIFICATION_TYPE
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.explain import Explanation, explain
 from eventalarm.evaluator.operators import OPERATORS
-from tests.builders import NOW, RESOURCE_TRAITS, UPDATE, condition, definition, event, rule
+from tests.support.builders import NOW, RESOURCE_TRAITS, UPDATE, condition, definition, event, rule
 from tests.unit.evaluator.test_conditions import on
 
 DOCUMENT = {

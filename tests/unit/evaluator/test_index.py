@@ -13,7 +13,7 @@ from eventalarm.evaluator import index as index_module
 from eventalarm.evaluator.event_rule import Anchor, Verdict, compile_rule
 from eventalarm.evaluator.index import Filing, ProjectIndex
 from eventalarm.model import Event
-from tests.builders import RESOURCE_TRAITS, condition, event, rule
+from tests.support.builders import RESOURCE_TRAITS, condition, event, rule
 
 
 def file(index: ProjectIndex, alarm_id: str, the_rule: Any, clears: bool = False) -> Filing:

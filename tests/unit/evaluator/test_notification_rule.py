@@ -13,7 +13,7 @@ from eventalarm.evaluator.event_rule import Verdict, compile_rule, reason
 from eventalarm.evaluator.index import ProjectIndex
 from eventalarm.evaluator.notification_rule import compile_definition, compile_notification, parse
 from eventalarm.exceptions import InvalidRule
-from tests.builders import NOW, RESOURCE_TRAITS, UPDATE, definition, event
+from tests.support.builders import NOW, RESOURCE_TRAITS, UPDATE, definition, event
 from tests.unit.evaluator.test_conditions import on
 
 ERROR, ACTIVE = on("state", "error"), on("state", "active")

@@ -21,8 +21,8 @@ from eventalarm.exceptions import Retryable
 from eventalarm.metrics import Metrics
 from eventalarm.model import AlarmDefinition, Event
 from eventalarm.standalone import inprocess
-from tests.builders import definition, event_body, rule
-from tests.functional.helpers import wait_until
+from tests.support.builders import definition, event_body, rule
+from tests.support.helpers import wait_until
 from tests.unit.evaluator.test_definitions_cache import RELOAD, Cached, Source
 
 TIMEOUT = 20.0

@@ -8,7 +8,7 @@ from typing import Any
 
 from eventalarm.ifa_shim import AodhAlarm, IfaAlarm, Record, Settings, StoredTransition, from_history
 from eventalarm.model import ALARM, Kind, Occurrence
-from tests.builders import PROJECT, UPDATE, at, event_body, rule
+from tests.support.builders import PROJECT, UPDATE, at, event_body, rule
 
 SERVER = "9f7c2d80-0c58-4a7c-8b6a-1d2f3c4b5a69"
 REASON = "Event <id=m-1,event_type=compute.instance.update> hits the query <query=[]>."

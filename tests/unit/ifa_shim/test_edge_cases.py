@@ -24,7 +24,7 @@ from eventalarm.ifa_shim import (
 )
 from eventalarm.ifa_shim.tables import InsufficientData, Settings
 from eventalarm.model import ALARM, OK, UNKNOWN, UTC, Kind, object_alarm_id
-from tests.builders import at, rule
+from tests.support.builders import at, rule
 from tests.unit.ifa_shim.parts import (
     SERVER,
     alarm,

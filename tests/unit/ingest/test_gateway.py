@@ -12,7 +12,7 @@ from eventalarm.exceptions import MessageTooLarge, PublishError
 from eventalarm.ingest.gateway import Gateway, Refused
 from eventalarm.publisher import codec
 from eventalarm.publisher.broker_status import Contact
-from tests.builders import event_body
+from tests.support.builders import event_body
 
 
 class Broker:

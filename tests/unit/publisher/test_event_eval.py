@@ -18,7 +18,7 @@ from eventalarm import bus
 from eventalarm.exceptions import InvalidOption
 from eventalarm.publisher.codec import decode
 from eventalarm.publisher.event_eval import EventEvalPublisher
-from tests.functional.helpers import TopicListener
+from tests.support.helpers import TopicListener
 
 WHEN = datetime.datetime(2026, 11, 20, 23, 1, 36)
 

@@ -13,7 +13,7 @@ from eventalarm.exceptions import PublishError
 from eventalarm.publisher import policies
 from eventalarm.publisher.broker_status import Backoff, Contact
 from eventalarm.publisher.options import Policy, PublisherOptions
-from tests.functional.helpers import wait_until
+from tests.support.helpers import wait_until
 from tests.unit.publisher.fakes import Broker, event
 
 FAST = Backoff(0.001, 0.002)

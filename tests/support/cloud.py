@@ -17,7 +17,7 @@ from aodhclient.v2 import client as aodh_client
 from keystoneauth1 import session as keystone_session
 
 from eventalarm import bus, service
-from tests.functional.helpers import Process, aodh_config, console_script, wait_until
+from tests.support.helpers import Process, aodh_config, console_script, wait_until
 
 ROOT = pathlib.Path(__file__).parents[2]
 PROJECT, USER = "project-1", "user-1"
@@ -90,7 +90,7 @@ class Cloud:
     def start_api(self) -> None:
         """Start the real Aodh API."""
         process = self._spawn(
-            [sys.executable, "-m", "tests.functional.aodh_api", "--config-file", self.conf_path],
+            [sys.executable, "-m", "tests.support.aodh_api", "--config-file", self.conf_path],
             env={"PYTHONPATH": str(ROOT)},
         )
         self.api_url = process.wait_for_log(r"serving (http://\S+)")[1]

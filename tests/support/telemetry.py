@@ -14,7 +14,7 @@ from oslo_config import cfg
 
 from eventalarm import bus
 from eventalarm.publisher.event_eval import EventEvalPublisher
-from tests.functional.helpers import console_script, write_config
+from tests.support.helpers import console_script, write_config
 
 
 def ceilometer_options(transport_url: str) -> cfg.ConfigOpts:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from tests.functional.cloud import Cloud
-from tests.functional.helpers import wait_until
+from tests.support.cloud import Cloud
+from tests.support.helpers import wait_until
 
 WAITING = {
     "mysql": "SELECT variable_value + 0 AS n FROM information_schema.global_status "

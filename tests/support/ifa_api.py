@@ -21,8 +21,8 @@ from eventalarm.ifa_shim.api import application
 from eventalarm.ifa_shim.api.document import load
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
-from tests.builders import PROJECT
-from tests.engine_harness import EngineHarness, alarm_row, insert_alarms
+from tests.support.builders import PROJECT
+from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms
 
 DOCUMENT = load()
 PROBLEM = "application/problem+json"

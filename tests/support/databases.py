@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from eventalarm.storage import database as storage
 from eventalarm.storage import schema
 from eventalarm.storage.upgrade import upgrade
-from tests.functional.helpers import create_aodh_schema
-from tests.functional.services import Galera, MariaDB, PostgreSQL
+from tests.support.helpers import create_aodh_schema
+from tests.support.services import Galera, MariaDB, PostgreSQL
 
 VERSION_TABLES = ("alembic_version", schema.VERSION_TABLE)
 _NUMBERS = itertools.count()

@@ -12,9 +12,9 @@ from eventalarm.delivery.enqueue import to_deliveries
 from eventalarm.ingest import doctor
 from eventalarm.model import JSONDict
 from eventalarm.storage.database import Database
-from tests.engine_harness import RESOURCE_TRAITS, EngineHarness, alarm_row, insert_alarms
-from tests.functional.cloud import ROOT
-from tests.functional.definitions import Converter
+from tests.support.cloud import ROOT
+from tests.support.definitions import Converter
+from tests.support.engine_harness import RESOURCE_TRAITS, EngineHarness, alarm_row, insert_alarms
 
 PAGES = ROOT / "doc" / "source" / "user" / "scenarios"
 BLOCK = re.compile(r"^\.\. code-block:: (?:json|console)\n   :caption: (.+)\n\n((?:   .*\n|\n)+)", re.M)

@@ -16,8 +16,8 @@ from eventalarm.ifa_shim.subscriptions.build import Notifications
 from eventalarm.ifa_shim.subscriptions.service import Notifier
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
-from tests.engine_harness import EngineHarness
-from tests.functional.helpers import wait_until
+from tests.support.engine_harness import EngineHarness
+from tests.support.helpers import wait_until
 
 QUICK = DeliveryOptions(
     lease=2.0, poll_interval=0.05, retry_initial=0.02, retry_max=0.05, max_attempts=4, total_timeout=5.0

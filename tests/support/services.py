@@ -378,7 +378,7 @@ class Service:
     """The tests' end of one kept service; ``kill`` and ``start`` keep its data."""
 
     name: ClassVar[str]
-    module: ClassVar[str] = "tests.functional.services"
+    module: ClassVar[str] = "tests.support.services"
     programs: ClassVar[dict[str, str]]
 
     def __init__(self, log_dir: pathlib.Path) -> None:

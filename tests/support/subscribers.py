@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from eventalarm.model import UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
-from tests.builders import event_body, rule
-from tests.functional.helpers import Received, WebhookSink, wait_until
-from tests.functional.ifa_api import DOCUMENT, IfaApi
-from tests.functional.listening import Listening
+from tests.support.builders import event_body, rule
+from tests.support.helpers import Received, WebhookSink, wait_until
+from tests.support.ifa_api import DOCUMENT, IfaApi
+from tests.support.listening import Listening
 
 SUBSCRIPTIONS = "/vnffm/v1/subscriptions"
 ALARM_NOTICE, CLEARED_NOTICE = "AlarmNotification", "AlarmClearedNotification"

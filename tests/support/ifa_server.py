@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from eventalarm.ifa_shim.api import application
 from eventalarm.standalone.web import WebServer
-from tests.functional.ifa_api import IfaApi
+from tests.support.ifa_api import IfaApi
 
 
 @contextlib.contextmanager

@@ -12,9 +12,9 @@ from ceilometer.event import converter
 from oslo_serialization import jsonutils
 from stevedore import extension
 
-from tests.functional.cloud import ROOT
-from tests.functional.helpers import console_script
-from tests.functional.telemetry import ceilometer_options
+from tests.support.cloud import ROOT
+from tests.support.helpers import console_script
+from tests.support.telemetry import ceilometer_options
 
 FRAGMENTS = ROOT / "etc" / "eventalarm" / "event_definitions.d"
 SHIPPED = pathlib.Path(ceilometer.pipeline.__path__[0]) / "data" / "event_definitions.yaml"

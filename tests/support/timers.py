@@ -14,8 +14,8 @@ from eventalarm.evaluator.timer_service import TimerRunner
 from eventalarm.model import UTC, Transition
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
-from tests.builders import event_body
-from tests.engine_harness import EngineHarness, RecordingCourier, alarm_row, insert_alarms, read_table
+from tests.support.builders import event_body
+from tests.support.engine_harness import EngineHarness, RecordingCourier, alarm_row, insert_alarms, read_table
 
 HOUR = 3600.0
 

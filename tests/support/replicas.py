@@ -12,8 +12,8 @@ import psutil
 import sqlalchemy as sa
 from pifpaf.drivers import Driver
 
-from tests.functional.helpers import wait_until
-from tests.functional.services import (
+from tests.support.helpers import wait_until
+from tests.support.services import (
     KEPT,
     LOCALHOST,
     KeptMariaDB,
@@ -85,7 +85,7 @@ KEPT |= {"mariadb-pair": KeptMariadbPair, "postgresql-pair": KeptPostgresqlPair}
 class Pair(Service):
     """A primary ``a`` and its replica ``b``; :meth:`url` is what a service account uses."""
 
-    module: ClassVar[str] = "tests.functional.replicas"
+    module: ClassVar[str] = "tests.support.replicas"
 
     def url(self, database: str, node: str = "a") -> str:
         """Return the SQLAlchemy URL of *database* on one of the two."""

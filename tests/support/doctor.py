@@ -11,13 +11,13 @@ from typing import Any
 
 import oslo_messaging
 
-from tests.engine_harness import alarm_row, insert_alarms
-from tests.functional.cloud import Cloud, Spawn, load_notification
-from tests.functional.definitions import merged
-from tests.functional.helpers import WebhookSink, console_script, write_config
-from tests.functional.ingest_api import report
-from tests.functional.telemetry import agent_command, ceilometer_options, notify
 from tests.functional.test_ingest_api import send
+from tests.support.cloud import Cloud, Spawn, load_notification
+from tests.support.definitions import merged
+from tests.support.engine_harness import alarm_row, insert_alarms
+from tests.support.helpers import WebhookSink, console_script, write_config
+from tests.support.ingest_api import report
+from tests.support.telemetry import agent_command, ceilometer_options, notify
 
 ADMINS = "admins"
 SERVICE = {"X-Project-Id": ADMINS, "X-User-Id": "inspector", "X-Roles": "service"}

@@ -1,0 +1,1 @@
+"""What tests build on: builders, servers and stand-ins."""
