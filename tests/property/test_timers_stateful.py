@@ -15,7 +15,7 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from eventalarm.evaluator.batch_state import BatchState, Subject
-from eventalarm.evaluator.compiled_rule import Life
+from eventalarm.evaluator.compiled_rule import CompiledRule
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason, Situation, decide
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.notification_rule import compile_notification, parse
@@ -68,7 +68,7 @@ class World:
         self.transitions: list[tuple[str, str]] = []
 
     @property
-    def rule(self) -> Life:
+    def rule(self) -> CompiledRule:
         return compile_notification(parse(self.alarm.definition.rule), RESOURCE_TRAITS)
 
     def moment(self) -> datetime.datetime:
