@@ -23,6 +23,7 @@ from oslo_config import cfg
 
 from eventalarm import broker, bus, service
 from eventalarm import conf as options
+from eventalarm.backoff import Backoff
 from eventalarm.delivery import enqueue
 from eventalarm.delivery import options as delivery_options
 from eventalarm.delivery import worker as worker_module
@@ -381,8 +382,7 @@ class ListenerProcess:
             self.metrics,
             self._stopping,
             when_locked=when_locked,
-            retry_initial=group.retry_initial,
-            retry_max=group.retry_max,
+            backoff=Backoff(group.retry_initial, group.retry_max),
             limits=event_limits(group),
             trace=self._trace,
             pulse=self._pulse,
@@ -413,8 +413,7 @@ class ListenerProcess:
         return Readiness(
             database.now,
             self._stopping,
-            retry_initial=group.retry_initial,
-            retry_max=group.retry_max,
+            backoff=Backoff(group.retry_initial, group.retry_max),
             away=away,
         )
 

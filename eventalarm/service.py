@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import importlib.metadata
 import importlib.util
-import random
 import re
 import sys
 import threading
@@ -24,6 +23,7 @@ from oslo_log import log
 
 from eventalarm import broker, bus
 from eventalarm import conf as options
+from eventalarm.backoff import Backoff
 from eventalarm.exceptions import EventAlarmError, InvalidOption, Retryable, SchemaError
 from eventalarm.storage import database as storage
 from eventalarm.storage import schema, server
@@ -170,7 +170,8 @@ def wait_for_database(conf: cfg.ConfigOpts, stopping: threading.Event) -> storag
     :raises InvalidOption: when the configured URL can never work.
     """
     group = conf[options.GROUP]
-    pause, said = group.retry_initial, ""
+    backoff = Backoff(group.retry_initial, group.retry_max)
+    failures, said = 0, ""
     while True:
         try:
             found = database(conf)
@@ -189,9 +190,9 @@ def wait_for_database(conf: cfg.ConfigOpts, stopping: threading.Event) -> storag
         if waiting_for != said:
             LOG.warning("Waiting for the database: %s", waiting_for)
             said = waiting_for
-        if stopping.wait(pause * (0.5 + random.random() / 2)):  # noqa: S311 - jitter, not a secret
+        failures += 1
+        if stopping.wait(backoff(failures)):
             return None
-        pause = min(pause * 2, group.retry_max)
 
 
 def wait_for_broker(conf: cfg.ConfigOpts, stopping: threading.Event) -> bool:
@@ -200,7 +201,8 @@ def wait_for_broker(conf: cfg.ConfigOpts, stopping: threading.Event) -> bool:
     Says what it waits for once, and again when that changes.
     """
     group = conf[options.GROUP]
-    pause, said = group.retry_initial, ""
+    backoff = Backoff(group.retry_initial, group.retry_max)
+    failures, said = 0, ""
     while True:
         try:
             broker.check(conf, BROKER_TIMEOUT)
@@ -213,9 +215,9 @@ def wait_for_broker(conf: cfg.ConfigOpts, stopping: threading.Event) -> bool:
         if waiting_for != said:
             LOG.warning("Waiting for the broker %s: %s", bus.describe(conf), waiting_for)
             said = waiting_for
-        if stopping.wait(pause * (0.5 + random.random() / 2)):  # noqa: S311 - jitter, not a secret
+        failures += 1
+        if stopping.wait(backoff(failures)):
             return False
-        pause = min(pause * 2, group.retry_max)
 
 
 def with_driver(url: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final, TextIO
 
 from osc_lib.command import command
 
+from eventalarm.backoff import Backoff
 from eventalarm.client import changes, ifa
 from eventalarm.client.changes import Change, What
 from eventalarm.client.ifa_api import Document, IfaClient, NotReached
@@ -64,17 +65,18 @@ class Watcher:
     def follow(self, interval: float) -> None:
         """Never return: look every *interval* seconds, less often while the service does not answer."""
         seen: dict[str, Document] | None = None
-        wait = interval
+        backoff = Backoff(2 * interval, max(LONGEST_PAUSE, interval), jitter=0.0)
+        failures = 0
         while True:
             try:
                 seen = self._look(seen)
-                wait = interval
+                failures = 0
             except NotReached as exc:
                 if seen is None:
                     raise
                 self._complain(str(exc))
-                wait = min(wait * 2, max(LONGEST_PAUSE, interval))
-            self._pause(wait)
+                failures += 1
+            self._pause(backoff(failures) if failures else interval)
 
     def _look(self, before: dict[str, Document] | None) -> dict[str, Document]:
         now = changes.by_id(self._client.alarms(self._filters))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from oslo_log import log
 
+from eventalarm.backoff import Uniform
 from eventalarm.delivery import retry
 from eventalarm.delivery.batching import pack
 from eventalarm.delivery.dead_letters import GivenUpLog
@@ -28,7 +29,7 @@ class Attempt:
         sender: Sender,
         options: DeliveryOptions,
         metrics: Metrics,
-        uniform: retry.Uniform,
+        uniform: Uniform,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(UTC),
     ) -> None:
         self._sender = sender
@@ -78,7 +79,7 @@ class Attempt:
         return [self._failed(one, error, lambda low, high: low + share * (high - low)) for one in letters]
 
     def _failed(
-        self, delivery: Delivery, error: DeliveryError, uniform: retry.Uniform | None = None
+        self, delivery: Delivery, error: DeliveryError, uniform: Uniform | None = None
     ) -> DeliveryResult:
         result = retry.failed(delivery, error, self._options, uniform or self._uniform)
         given_up = result.state == DeliveryState.FAILED

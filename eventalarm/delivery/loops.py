@@ -9,13 +9,11 @@ from typing import Final
 
 from oslo_log import log
 
-from eventalarm.delivery.retry import Uniform
+from eventalarm.backoff import Backoff
 from eventalarm.exceptions import Conflict, Retryable
 
 LOG = log.getLogger(__name__)
 
-FIRST_PAUSE: Final = 0.1
-MOST_DOUBLINGS: Final = 10
 # How often in a row the database may have preferred others before that counts as a failure of it.
 CONFLICTS: Final = 5
 
@@ -23,8 +21,8 @@ CONFLICTS: Final = 5
 Step = Callable[[], Awaitable[float]]
 
 
-async def repeat(step: Step, *, troubled: Callable[[], None], slowest: float, uniform: Uniform) -> None:
-    """Call *step* for ever; after an error wait, longer each time, up to *slowest* seconds.
+async def repeat(step: Step, *, troubled: Callable[[], None], backoff: Backoff) -> None:
+    """Call *step* for ever; after an error wait, longer each time, as *backoff* has it.
 
     *troubled* is called when the database failed. Ends only by being cancelled.
     """
@@ -44,6 +42,5 @@ async def repeat(step: Step, *, troubled: Callable[[], None], slowest: float, un
                 LOG.log(level, "The outbox is out of reach: %s", exc)
             else:
                 LOG.error("Unexpected error in the delivery worker", exc_info=exc)
-            longest = min(slowest, FIRST_PAUSE * 2.0 ** min(failures, MOST_DOUBLINGS))
-            pause = uniform(longest / 2, longest)
+            pause = backoff(failures)
         await asyncio.sleep(pause)

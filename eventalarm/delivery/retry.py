@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import datetime
 import email.utils
-from collections.abc import Callable
 from typing import Final
 
+from eventalarm.backoff import FULL_JITTER, Backoff, Uniform
 from eventalarm.delivery.action import without_userinfo
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.exceptions import DeliveryError
@@ -21,11 +21,8 @@ from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState
 # URI too long, unsupported type, unprocessable, headers too large, not implemented.
 PERMANENT_STATUSES: Final = frozenset({301, 308, 400, 405, 410, 411, 413, 414, 415, 422, 431, 501})
 LONGEST_ERROR: Final = 300
-MOST_DOUBLINGS: Final = 32
 # Seconds after which it is tried again where we were too busy for an attempt.
 BUSY_PAUSE: Final = 1.0
-
-Uniform = Callable[[float, float], float]
 
 
 def delivered(delivery: Delivery, status: int | None) -> DeliveryResult:
@@ -56,7 +53,7 @@ def failed(
     attempts = delivery.attempts + 1
     if error.permanent or attempts >= options.max_attempts:
         return DeliveryResult(delivery.delivery_id, DeliveryState.FAILED, attempts, error.status, text)
-    wait = backoff(attempts, options.retry_initial, options.retry_max, uniform)
+    wait = Backoff(options.retry_initial, options.retry_max, uniform, jitter=FULL_JITTER)(attempts)
     if error.retry_after is not None:
         wait = max(wait, min(error.retry_after, options.retry_after_max))
     return DeliveryResult(
@@ -70,11 +67,6 @@ def lost(delivery: Delivery, options: DeliveryOptions) -> DeliveryResult | None:
         return None
     text = f"lost: {delivery.losses} processes ended, or lost their lease, while they held it"
     return DeliveryResult(delivery.delivery_id, DeliveryState.FAILED, delivery.attempts, None, text)
-
-
-def backoff(attempts: int, initial: float, longest: float, uniform: Uniform) -> float:
-    """Return seconds to wait after *attempts* failures: anything up to the doubled *initial*."""
-    return uniform(0.0, min(longest, initial * 2.0 ** min(attempts - 1, MOST_DOUBLINGS)))
 
 
 def longest_wait(options: DeliveryOptions) -> datetime.timedelta:

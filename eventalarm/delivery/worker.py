@@ -14,6 +14,7 @@ from typing import Final
 
 from oslo_log import log
 
+from eventalarm.backoff import Backoff, Uniform
 from eventalarm.delivery import retry
 from eventalarm.delivery.attempt import Attempt
 from eventalarm.delivery.batching import Batching, BatchWindows
@@ -38,6 +39,7 @@ PROMPT: Final = 1.0
 CLAIM: Final = 500
 DATABASE_THREADS: Final = 4
 LAST_WORDS: Final = 5.0
+FIRST_RETRY: Final = 0.2
 SLOWEST_RETRY: Final = 2.0
 LOOKS: Final = 3
 
@@ -59,7 +61,7 @@ class DeliveryWorker:
         host: str = "",
         metrics: Metrics | None = None,
         monotonic: Callable[[], float] | None = None,
-        uniform: retry.Uniform = random.uniform,
+        uniform: Uniform = random.uniform,
         new_id: Callable[[], object] = uuid.uuid4,
         last_event: Callable[[], datetime.datetime | None] = lambda: None,
         when_troubled: Callable[[], None] = lambda: None,
@@ -170,10 +172,10 @@ class DeliveryWorker:
             self._loop.close()
 
     async def _main(self) -> None:
-        slowest = min(SLOWEST_RETRY, self._term / 3)
+        backoff = Backoff(FIRST_RETRY, min(SLOWEST_RETRY, self._term / 3), self._uniform)
         packing = (self._packing.step,) if self._packing is not None else ()
         heartbeat, *others = [
-            asyncio.create_task(repeat(step, troubled=self._troubled, slowest=slowest, uniform=self._uniform))
+            asyncio.create_task(repeat(step, troubled=self._troubled, backoff=backoff))
             for step in (self._keep_lease, self._poll, self._recorder.step, self._find_strays, *packing)
         ]
         await self._stop.wait()

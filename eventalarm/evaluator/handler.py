@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 import logging
 import math
-import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
+from eventalarm.backoff import Backoff
 from eventalarm.evaluator.engine import BatchReport
 from eventalarm.evaluator.locked_alarms import LOCKED
 from eventalarm.exceptions import Retryable
@@ -61,7 +61,7 @@ class BatchHandler:
     :param after_batch: called after each batch that was committed.
     :param awaits: returns what must come before an event can be evaluated without delay to others, or None.
         Its message is put off.
-    :param retry_initial: seconds before the second try; doubles up to *retry_max*.
+    :param backoff: how long to wait between tries.
     """
 
     def __init__(
@@ -70,9 +70,7 @@ class BatchHandler:
         metrics: Metrics,
         stopping: threading.Event,
         *,
-        retry_initial: float,
-        retry_max: float,
-        jitter: Callable[[], float] = random.random,
+        backoff: Backoff,
         trace: Trace | None = None,
         limits: EventLimits = DEFAULT_LIMITS,
         pulse: LastEvent | None = None,
@@ -86,9 +84,7 @@ class BatchHandler:
         self._engine = engine
         self._metrics = metrics
         self._stopping = stopping
-        self._initial = retry_initial
-        self._max = retry_max
-        self._jitter = jitter
+        self._backoff = backoff
         self._trace = trace
         self._limits = limits
         self._pulse = pulse or LastEvent()
@@ -192,7 +188,7 @@ class BatchHandler:
 
         :raises Blamed: after *patience* failures in a row with a database that answers in between; 0: never.
         """
-        pause, answered = self._initial, 0
+        failures, answered = 0, 0
         until: float | None = None
         while True:
             try:
@@ -202,7 +198,8 @@ class BatchHandler:
                     until = time.monotonic() + self._hold
                     LOG.error("Holding %d events until the database is back: %s", number, exc)
                 self._metrics.count("batches", outcome="retried")
-                if self._stopping.wait(pause * (0.5 + self._jitter() / 2)):
+                failures += 1
+                if self._stopping.wait(self._backoff(failures)):
                     return None
                 answered = answered + 1 if patience and self._answers() else 0
                 if patience and answered >= patience:
@@ -210,7 +207,6 @@ class BatchHandler:
                 if time.monotonic() >= until:
                     LOG.error("The database is still away; %d events go back to the broker", number)
                     return None
-                pause = min(pause * 2, self._max)
             else:
                 if until is not None:
                     LOG.warning("The database is back; %d held events are evaluated", number)
@@ -241,33 +237,28 @@ class Readiness:
         probe: Callable[[], object],
         stopping: threading.Event,
         *,
-        retry_initial: float,
-        retry_max: float,
+        backoff: Backoff,
         away: Callable[[], None],
-        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._probe = probe
         self._away = away
         self._stopping = stopping
-        self._initial = retry_initial
-        self._max = retry_max
-        self._jitter = jitter
+        self._backoff = backoff
 
     def __call__(self, interrupted: Callable[[], bool]) -> bool:
         """Return True when the database answers; False when interrupted or told to stop before."""
-        pause, waited = self._initial, False
+        failures = 0
         while not (self._stopping.is_set() or interrupted()):
             try:
                 self._probe()
             except Retryable as exc:
-                if not waited:
+                if not failures:
                     self._away()
                     LOG.warning("Taking no events until the database is back: %s", exc)
-                waited = True
-                self._stopping.wait(pause * (0.5 + self._jitter() / 2))
-                pause = min(pause * 2, self._max)
+                failures += 1
+                self._stopping.wait(self._backoff(failures))
             else:
-                if waited:
+                if failures:
                     LOG.warning("The database is back; events are taken again")
                 return True
         return False

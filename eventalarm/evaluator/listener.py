@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import oslo_messaging
 from oslo_messaging.notify import listener as notify_listener
 
+from eventalarm.backoff import Backoff
 from eventalarm.evaluator import consumer_control
 from eventalarm.evaluator.consumer_control import NoControl
 from eventalarm.evaluator.interruptions import Interruptions, was_delivered
@@ -39,8 +40,7 @@ GATHER = 0.05
 FIRST_PREFETCH = 8
 
 # Seconds before a batch is tried again that failed for another reason than the database; doubled each time.
-FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 30.0
+BACKOFF = Backoff(0.2, 30.0, jitter=0.0)
 
 
 class Message(Protocol):
@@ -264,7 +264,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         """Take messages again once that makes sense."""
         self._failures += 1
         if failed or self._failures > 1:
-            self._ending.wait(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures, 10)))
+            self._ending.wait(BACKOFF(self._failures))
         while not self._ready(self._holds_some):
             if self._ending.is_set():
                 return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable
 
@@ -54,22 +53,3 @@ class Contact:
             seconds, dropped = self._clock() - self._lost_at, self.dropped
             self._lost_at, self.dropped, self._reported = None, 0, 0
         LOG.warning("%s takes events again, after %.1f s; %d events dropped", self._where, seconds, dropped)
-
-
-class Backoff:
-    """Seconds to wait before the next try: doubling from *initial* to *maximum*, with jitter.
-
-    The jitter takes up to half away, so that publishers do not come back all at once.
-    """
-
-    def __init__(
-        self, initial: float = 0.1, maximum: float = 5.0, uniform: Callable[..., float] = random.uniform
-    ) -> None:
-        self._initial = initial
-        self._maximum = maximum
-        self._uniform = uniform
-
-    def __call__(self, tries: int) -> float:
-        """Return the wait after *tries* failures (1 or more)."""
-        longest = min(self._maximum, self._initial * 2 ** min(tries - 1, 30))
-        return self._uniform(longest / 2, longest)

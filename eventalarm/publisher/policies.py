@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from eventalarm.backoff import Backoff
 from eventalarm.exceptions import PublishError
 from eventalarm.publisher.batching import MessagePart, Send, hand_over, pack
-from eventalarm.publisher.broker_status import Backoff, Contact
+from eventalarm.publisher.broker_status import Contact
 from eventalarm.publisher.codec import Encoded
 from eventalarm.publisher.options import Policy, PublisherOptions
 
@@ -23,6 +24,9 @@ GIVING_UP: Final = (
     "and no other publisher is in the sink."
 )
 
+# Seconds to wait after the first failure, and at most.
+FIRST_WAIT: Final = 0.1
+LONGEST_WAIT: Final = 5.0
 # Seconds that a caller waits for a broker of which nobody knows yet that it is away.
 PATIENCE: Final = 0.5
 
@@ -279,7 +283,7 @@ def make(
     """Return the policy that *options* ask for; *where* names the destination in the log."""
     contact = Contact(where, clock)
     if options.policy is Policy.QUEUE:
-        return Queueing(send, options, contact, Backoff())
+        return Queueing(send, options, contact, Backoff(FIRST_WAIT, LONGEST_WAIT))
     if options.policy is Policy.DROP:
-        return Dropping(send, options, contact, Backoff())
-    return Blocking(send, options, contact, Backoff())
+        return Dropping(send, options, contact, Backoff(FIRST_WAIT, LONGEST_WAIT))
+    return Blocking(send, options, contact, Backoff(FIRST_WAIT, LONGEST_WAIT))

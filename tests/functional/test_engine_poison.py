@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from eventalarm.backoff import Backoff
 from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.exceptions import Retryable
@@ -174,7 +175,7 @@ def test_g6_a_key_far_too_long_costs_its_own_event_only(
     """Through the handler of messages: in one message with others, or in a message of its own."""
     insert_alarms(database, alarm_row("good", rule=ERROR, repeat_actions=True))
     engine, metrics = EngineHarness(database), Metrics()
-    handler = BatchHandler(engine.engine, metrics, threading.Event(), retry_initial=0.01, retry_max=0.02)
+    handler = BatchHandler(engine.engine, metrics, threading.Event(), backoff=Backoff(0.01, 0.02))
     before, poison, after = fault(), fault() | {name: "x" * length}, fault(resource_id="vm-2")
     messages = [[before], [poison], [after]] if alone else [[before, poison, after]]
     assert handler([{"payload": payload} for payload in messages]) == {}

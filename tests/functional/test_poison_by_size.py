@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from eventalarm.backoff import Backoff
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.metrics import Metrics
 from eventalarm.model import Event
@@ -45,8 +46,7 @@ def handler_of(database: Database, metrics: Metrics, stopping: threading.Event, 
         EngineHarness(database).engine,
         metrics,
         stopping,
-        retry_initial=0.01,
-        retry_max=0.02,
+        backoff=Backoff(0.01, 0.02),
         answers=lambda: blame.answers(database),
         culprit=blame.may_be_content,
         **more,
@@ -94,8 +94,7 @@ def test_a_database_that_is_away_is_waited_for(database: Database) -> None:
         Away(),
         metrics,
         stopping,
-        retry_initial=0.01,
-        retry_max=0.02,
+        backoff=Backoff(0.01, 0.02),
         answers=lambda: blame.answers(database),
         culprit=blame.may_be_content,
     )

@@ -1,5 +1,4 @@
 import datetime
-import random
 
 import pytest
 
@@ -10,20 +9,6 @@ from eventalarm.model import DeliveryState
 from tests.unit.delivery.parts import NOW, longest, make_delivery
 
 OPTIONS = DeliveryOptions(max_attempts=4, retry_initial=0.5, retry_max=3.0, retry_after_max=20.0)
-
-
-@pytest.mark.parametrize(
-    ("attempts", "wait"),
-    [(1, 0.5), (2, 1.0), (3, 2.0), (4, 3.0), (5, 3.0), (5000, 3.0)],
-)
-def test_the_wait_doubles_up_to_the_longest(attempts, wait):
-    assert retry.backoff(attempts, 0.5, 3.0, longest) == wait
-
-
-def test_jitter_is_full():
-    waits = [retry.backoff(3, 0.5, 60.0, random.Random(n).uniform) for n in range(200)]
-    assert min(waits) < 0.2
-    assert 1.8 < max(waits) <= 2.0
 
 
 def test_a_failed_attempt_is_repeated_until_the_attempts_are_used_up():

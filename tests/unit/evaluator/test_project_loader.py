@@ -12,6 +12,7 @@ import pytest
 from oslo_config import cfg
 
 from eventalarm import bus
+from eventalarm.backoff import Backoff
 from eventalarm.evaluator.definitions_cache import LARGE, Need
 from eventalarm.evaluator.engine import BatchReport
 from eventalarm.evaluator.handler import BatchHandler
@@ -66,7 +67,7 @@ class Stage:
         self.transport = oslo_messaging.get_notification_transport(conf, inprocess.URL)
         self.loader = ProjectLoader(self.cache, lambda project: self.server.resume(project))  # noqa: PLW0108 - made below
         handler = BatchHandler(
-            self, Metrics(), threading.Event(), retry_initial=0.01, retry_max=0.01, awaits=self._awaits
+            self, Metrics(), threading.Event(), backoff=Backoff(0.01, 0.01), awaits=self._awaits
         )
         self.server = BatchServer(
             self.transport,

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from eventalarm.backoff import Backoff
 from eventalarm.exceptions import PublishError
 from eventalarm.publisher import policies
-from eventalarm.publisher.broker_status import Backoff, Contact
+from eventalarm.publisher.broker_status import Contact
 from eventalarm.publisher.options import Policy, PublisherOptions
 from tests.support.helpers import wait_until
 from tests.unit.publisher.fakes import Broker, event
@@ -273,13 +274,6 @@ def test_dropping_waits_for_nobody(broker: Broker, contact: Contact) -> None:
     now[0] = 1.0
     policy.publish([event(3)])
     assert broker.ids == ["m3"]
-
-
-def test_a_backoff_doubles_to_its_limit_with_jitter() -> None:
-    longest = Backoff(0.1, 5.0, lambda low, high: high)
-    assert [longest(tries) for tries in (1, 2, 3, 7, 8, 10_000)] == [0.1, 0.2, 0.4, 5.0, 5.0, 5.0]
-    shortest = Backoff(0.1, 5.0, lambda low, high: low)
-    assert shortest(1) == 0.05
 
 
 @pytest.mark.parametrize(
