@@ -10,8 +10,8 @@ from oslo_log import log
 
 from eventalarm.backoff import Uniform
 from eventalarm.delivery import retry
-from eventalarm.delivery.batching import pack
-from eventalarm.delivery.dead_letters import GivenUpLog
+from eventalarm.delivery.batching import make_batch
+from eventalarm.delivery.dead_letters import DeadLetterLog
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.base import Metrics, Sender
 from eventalarm.exceptions import DeliveryError
@@ -37,14 +37,14 @@ class Attempt:
         self._metrics = metrics
         self._uniform = uniform
         self._now = now
-        self._given_up = GivenUpLog()
+        self._dead_letters = DeadLetterLog()
 
     async def __call__(self, delivery: Delivery) -> DeliveryResult:
         """Send *delivery* once; never raises, a sender's bug is a failed attempt too (G6)."""
         lost = retry.lost(delivery, self._options)
         if lost is not None:
             self._metrics.count("deliveries", result="given_up")
-            self._given_up.report(delivery, lost.attempts, lost.error)
+            self._dead_letters.report(delivery, lost.attempts, lost.error)
             return lost
         try:
             status = await self._sender.send(delivery)
@@ -57,26 +57,26 @@ class Attempt:
         self._observe_age(delivery)
         return retry.delivered(delivery, status)
 
-    async def of_pack(self, letters: Sequence[Delivery]) -> list[DeliveryResult] | None:
-        """Send *letters* in one pack; a failure is one of each, to be repeated at the same time.
+    async def send_batch(self, deliveries: Sequence[Delivery]) -> list[DeliveryResult] | None:
+        """Send *deliveries* in one batch; a failure is one of each, to be repeated at the same time.
 
         None when the consumer will never take them like this, but perhaps one by one.
         """
         try:
-            status = await self._sender.send(pack(letters))
+            status = await self._sender.send(make_batch(deliveries))
         except DeliveryError as exc:
-            return None if exc.permanent else self._pack_failed(letters, exc)
+            return None if exc.permanent else self._batch_failed(deliveries, exc)
         except Exception as exc:
-            LOG.debug("A pack of %d deliveries failed unexpectedly", len(letters), exc_info=True)
-            return self._pack_failed(letters, DeliveryError("internal", type(exc).__name__))
-        self._metrics.count("deliveries", len(letters), result="delivered")
-        for letter in letters:
-            self._observe_age(letter)
-        return [retry.delivered(letter, status) for letter in letters]
+            LOG.debug("A batch of %d deliveries failed unexpectedly", len(deliveries), exc_info=True)
+            return self._batch_failed(deliveries, DeliveryError("internal", type(exc).__name__))
+        self._metrics.count("deliveries", len(deliveries), result="delivered")
+        for delivery in deliveries:
+            self._observe_age(delivery)
+        return [retry.delivered(delivery, status) for delivery in deliveries]
 
-    def _pack_failed(self, letters: Sequence[Delivery], error: DeliveryError) -> list[DeliveryResult]:
+    def _batch_failed(self, deliveries: Sequence[Delivery], error: DeliveryError) -> list[DeliveryResult]:
         share = self._uniform(0.0, 1.0)
-        return [self._failed(one, error, lambda low, high: low + share * (high - low)) for one in letters]
+        return [self._failed(one, error, lambda low, high: low + share * (high - low)) for one in deliveries]
 
     def _failed(
         self, delivery: Delivery, error: DeliveryError, uniform: Uniform | None = None
@@ -85,7 +85,7 @@ class Attempt:
         given_up = result.state == DeliveryState.FAILED
         self._metrics.count("deliveries", result="given_up" if given_up else error.reason)
         if given_up:
-            self._given_up.report(delivery, result.attempts, str(error), error.reason)
+            self._dead_letters.report(delivery, result.attempts, str(error), error.reason)
         else:
             self._metrics.count("delivery_retries", reason=error.reason)
         LOG.debug("Delivery %s, attempt %d: %s", result.delivery_id, result.attempts, error)

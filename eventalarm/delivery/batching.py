@@ -20,7 +20,7 @@ from eventalarm.model import OBJECT_NAMESPACE, Delivery, JSONDict, Notification
 from eventalarm.storage.outbox import Outbox
 
 SCHEMES: Final = frozenset({"http", "https"})
-# For how long, and for how many actions, it is remembered that packs are refused there.
+# For how long, and for how many actions, it is remembered that batches are refused there.
 REFUSED_FOR: Final = 600.0
 REMEMBERED: Final = 10_000
 
@@ -31,38 +31,38 @@ Key = tuple[str, str]
 class BatchedNotification(Notification):
     """Several notifications in one body; its own fields are those of the first."""
 
-    letters: tuple[Delivery, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
 
     def body(self) -> JSONDict:
-        """Return each letter's body with its delivery id, in order."""
+        """Return each delivery's body with its delivery id, in order."""
         return {
-            "packed": [{"delivery_id": one.delivery_id, **one.notification.body()} for one in self.letters]
+            "packed": [{"delivery_id": one.delivery_id, **one.notification.body()} for one in self.deliveries]
         }
 
     def encoded(self) -> bytes:
         """Return the body as JSON."""
         each = (
             b'{"delivery_id": "%s", %s' % (one.delivery_id.encode(), one.notification.encoded()[1:])
-            for one in self.letters
+            for one in self.deliveries
         )
         return b'{"packed": [%s]}' % b", ".join(each)
 
 
-def pack(letters: Sequence[Delivery]) -> Delivery:
-    """Return the one delivery that carries *letters*; the same letters always have the same pack id."""
-    first = letters[0]
+def make_batch(deliveries: Sequence[Delivery]) -> Delivery:
+    """Return the one delivery that carries *deliveries*; the same ones always have the same batch id."""
+    first = deliveries[0]
     told = {field.name: getattr(first.notification, field.name) for field in dataclasses.fields(Notification)}
-    names = "\n".join(one.delivery_id for one in letters)
+    names = "\n".join(one.delivery_id for one in deliveries)
     return dataclasses.replace(
         first,
         delivery_id=str(uuid.uuid5(OBJECT_NAMESPACE, names)),
-        notification=BatchedNotification(**told, letters=tuple(letters)),
+        notification=BatchedNotification(**told, deliveries=tuple(deliveries)),
     )
 
 
-def key_of(letter: Delivery) -> Key:
-    """Return what letters have in common that may share a pack."""
-    return letter.project_id, letter.action
+def key_of(delivery: Delivery) -> Key:
+    """Return what deliveries have in common that may share a batch."""
+    return delivery.project_id, delivery.action
 
 
 class _Window:
@@ -77,7 +77,7 @@ class BatchWindows:
     """The open windows of one process and what is held in them. Not safe to share between threads.
 
     :param window: seconds.
-    :param limit: the most letters of a pack.
+    :param limit: the most deliveries of a batch.
     """
 
     def __init__(self, window: float, limit: int) -> None:
@@ -88,19 +88,19 @@ class BatchWindows:
         self._full: dict[Key, None] = {}
         self._refused: cachetools.LRUCache[Key, float] = cachetools.LRUCache(REMEMBERED)
 
-    def hold(self, parcel: Call, now: float) -> bool:
-        """Hold a parcel for the next pack; False when it has to leave at once."""
-        letter = parcel.delivery
-        if letter.subscription_id or action.scheme(letter.action) not in SCHEMES:
+    def hold(self, call: Call, now: float) -> bool:
+        """Hold a call for the next batch; False when it has to leave at once."""
+        delivery = call.delivery
+        if delivery.subscription_id or action.scheme(delivery.action) not in SCHEMES:
             return False
-        key = key_of(letter)
+        key = key_of(delivery)
         if self._refused.get(key, now) > now:
             return False
         window = self._open.get(key)
         if window is None or (window.ends_at <= now and not window.held):
             self._begin(key, now)
             return False
-        window.held.append(parcel)
+        window.held.append(call)
         if len(window.held) >= self.limit:
             self._full[key] = None
         return True
@@ -110,7 +110,7 @@ class BatchWindows:
         self._open[key] = _Window(now + self._window)
 
     def ripe(self, now: float) -> Iterator[list[Call]]:
-        """Yield what has to leave now, pack by pack; each opens the next window."""
+        """Yield what has to leave now, batch by batch; each opens the next window."""
         while self._full:
             key = next(iter(self._full))
             del self._full[key]
@@ -131,48 +131,48 @@ class BatchWindows:
             return 0.0
         return next((window.ends_at for window in self._open.values()), None)
 
-    def refused(self, letters: Iterable[Delivery], now: float) -> None:
-        """Send alone to these actions for a while: the consumer knows no packs."""
-        for letter in letters:
-            self._refused[key_of(letter)] = now + REFUSED_FOR
+    def refused(self, deliveries: Iterable[Delivery], now: float) -> None:
+        """Send alone to these actions for a while: the consumer knows no batches."""
+        for delivery in deliveries:
+            self._refused[key_of(delivery)] = now + REFUSED_FOR
 
     def clear(self) -> list[Call]:
         """Take out everything that is held."""
-        held = [parcel for window in self._open.values() for parcel in window.held]
+        held = [call for window in self._open.values() for call in window.held]
         self._open.clear()
         self._full.clear()
         return held
 
 
-def first_of_each(letters: Iterable[Delivery]) -> tuple[list[Delivery], list[Delivery]]:
-    """Part letters into the first of each order key and the others, which have to wait for it."""
+def first_of_each(deliveries: Iterable[Delivery]) -> tuple[list[Delivery], list[Delivery]]:
+    """Part deliveries into the first of each order key and the others, which have to wait for it."""
     first: dict[Any, Delivery] = {}
     others: list[Delivery] = []
-    for letter in letters:
-        if letter.order_key in first:
-            others.append(letter)
+    for delivery in deliveries:
+        if delivery.order_key in first:
+            others.append(delivery)
         else:
-            first[letter.order_key] = letter
+            first[delivery.order_key] = delivery
     return list(first.values()), others
 
 
-# Puts a parcel on its way, or back into the outbox when there is no room.
+# Puts a call on its way, or back into the outbox when there is no room.
 Dispatch = Callable[[Call], None]
 # Returns unsent deliveries of an owner to the outbox.
 GiveBack = Callable[[str, Sequence[str]], None]
 
 
 class Batching:
-    """Holds letters in windows and lets packs leave at their end.
+    """Holds deliveries in windows and lets batches leave at their end.
 
-    What waits in the outbox behind a held letter of the same alarm joins its pack: else a storm of one alarm
-    would leave letter by letter, one in each window.
+    What waits in the outbox behind a held delivery of the same alarm joins its batch: else a storm of one
+    alarm would leave delivery by delivery, one in each window.
     """
 
     def __init__(
         self,
-        packs: BatchWindows,
-        lanes: Scheduler,
+        windows: BatchWindows,
+        scheduler: Scheduler,
         lease: Lease,
         outbox: Outbox,
         run: Run,
@@ -181,8 +181,8 @@ class Batching:
         give_back: GiveBack,
         monotonic: Callable[[], float],
     ) -> None:
-        self._packs = packs
-        self._lanes = lanes
+        self._windows = windows
+        self._scheduler = scheduler
         self._lease = lease
         self._outbox = outbox
         self._run = run
@@ -192,15 +192,19 @@ class Batching:
         self._news = asyncio.Event()
         self._awaited: float | None = None
 
-    def hold(self, parcel: Call) -> bool:
-        """Hold a parcel that just came in; False when it has to leave by itself, or there is no room."""
-        project = parcel.delivery.project_id
-        if parcel.delivery.losses or self._lanes.full(project) or not self._lanes.held.fits(parcel.letters):
+    def hold(self, call: Call) -> bool:
+        """Hold a call that just came in; False when it has to leave by itself, or there is no room."""
+        project = call.delivery.project_id
+        if (
+            call.delivery.losses
+            or self._scheduler.full(project)
+            or not self._scheduler.held.fits(call.deliveries)
+        ):
             return False
-        held = self._packs.hold(parcel, self._monotonic())
+        held = self._windows.hold(call, self._monotonic())
         if held:
-            self._lanes.reserve(parcel)
-        end = self._packs.next_end()
+            self._scheduler.reserve(call)
+        end = self._windows.next_end()
         if end is not None and (self._awaited is None or end < self._awaited):
             self._news.set()
         return held
@@ -211,44 +215,44 @@ class Batching:
         :raises eventalarm.exceptions.Retryable: when the database failed; what was leaving goes back.
         """
         self._news.clear()
-        self._awaited = end = self._packs.next_end()
+        self._awaited = end = self._windows.next_end()
         delay = None if end is None else max(0.0, end - self._monotonic())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay):
                 await self._news.wait()
-        for parcels in self._packs.ripe(self._monotonic()):
-            await self._depart(parcels)
+        for calls in self._windows.ripe(self._monotonic()):
+            await self._depart(calls)
         return 0.0
 
-    async def _depart(self, parcels: list[Call]) -> None:
-        owner = parcels[0].owner
-        letters = [parcel.delivery for parcel in parcels if parcel.owner == owner]
-        stale = [parcel for parcel in parcels if parcel.owner != owner]
-        room = min(self._packs.limit - len(letters), self._lanes.room())
+    async def _depart(self, calls: list[Call]) -> None:
+        owner = calls[0].owner
+        deliveries = [call.delivery for call in calls if call.owner == owner]
+        stale = [call for call in calls if call.owner != owner]
+        room = min(self._windows.limit - len(deliveries), self._scheduler.room())
         try:
             if room > 0 and self._lease.holds(owner, self._monotonic()):
-                keys = {letter.order_key for letter in letters}
-                letters += await self._run(self._outbox.claim_behind, owner, keys, room)
+                keys = {delivery.order_key for delivery in deliveries}
+                deliveries += await self._run(self._outbox.claim_behind, owner, keys, room)
         finally:
             # Also when the database failed: these are leased to us, and need it no more until they are sent.
-            for parcel in parcels:
-                self._lanes.forget(parcel)
-            for parcel in stale:
-                self._give_back(parcel.owner, [parcel.delivery.delivery_id])
-            self._dispatch(Call(owner, letters[0], parcels[0].destination, tuple(letters[1:])))
+            for call in calls:
+                self._scheduler.forget(call)
+            for call in stale:
+                self._give_back(call.owner, [call.delivery.delivery_id])
+            self._dispatch(Call(owner, deliveries[0], calls[0].destination, tuple(deliveries[1:])))
 
-    def refused(self, parcel: Call) -> None:
-        """Send the letters of a pack one by one: as a pack they can never be accepted."""
-        self._packs.refused(parcel.letters, self._monotonic())
-        self._lanes.forget(parcel)
-        alone, waiting = first_of_each(parcel.letters)
-        self._give_back(parcel.owner, [letter.delivery_id for letter in waiting])
-        for letter in alone:
-            self._dispatch(Call(parcel.owner, letter, parcel.destination))
+    def refused(self, call: Call) -> None:
+        """Send the deliveries of a batch one by one: as a batch they can never be accepted."""
+        self._windows.refused(call.deliveries, self._monotonic())
+        self._scheduler.forget(call)
+        alone, waiting = first_of_each(call.deliveries)
+        self._give_back(call.owner, [delivery.delivery_id for delivery in waiting])
+        for delivery in alone:
+            self._dispatch(Call(call.owner, delivery, call.destination))
 
     def clear(self) -> list[Delivery]:
         """Take out and forget everything that is held."""
-        held = self._packs.clear()
-        for parcel in held:
-            self._lanes.forget(parcel)
-        return [parcel.delivery for parcel in held]
+        held = self._windows.clear()
+        for call in held:
+            self._scheduler.forget(call)
+        return [call.delivery for call in held]

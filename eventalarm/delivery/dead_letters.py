@@ -22,8 +22,8 @@ PROJECTS: Final = 1000
 EXPECTED: Final = frozenset({"unsubscribed", "suspended"})
 
 
-class GivenUpLog:
-    """Logs dead letters at WARNING: alarm, project, destination without secrets, reason, remedy.
+class DeadLetterLog:
+    """Logs dead deliveries at WARNING: alarm, project, destination without secrets, reason, remedy.
 
     Each project has LINES lines per SECONDS; the first line after that says how many were left out.
     """

@@ -151,9 +151,9 @@ class OutboxEnqueuer:
                 unfinished = self._outbox.unfinished(connection, keys).union(unfinished)
             deliveries.extend(item.delivery for item in announced)
             transition_ids.extend(item.about for item in announced)
-        return self.ship(connection, deliveries, transition_ids, unfinished)
+        return self.enqueue_deliveries(connection, deliveries, transition_ids, unfinished)
 
-    def ship(
+    def enqueue_deliveries(
         self,
         connection: sa.Connection,
         deliveries: Sequence[Delivery],
@@ -169,7 +169,7 @@ class OutboxEnqueuer:
         waiting = frozenset(item.order_key for item in deliveries if item.delivery_id not in sent)
         return Enqueued(owner, tuple(leased), waiting)
 
-    def submit(self, shipment: Enqueued) -> None:
+    def submit(self, enqueued: Enqueued) -> None:
         """Give what is committed now to the worker."""
-        if shipment.owner is not None and (shipment.leased or shipment.waiting):
-            self._worker.submit(shipment.owner, shipment.leased, shipment.waiting)
+        if enqueued.owner is not None and (enqueued.leased or enqueued.waiting):
+            self._worker.submit(enqueued.owner, enqueued.leased, enqueued.waiting)

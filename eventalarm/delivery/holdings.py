@@ -62,11 +62,11 @@ class Holdings:
         """Return True when *project* has its share of deliveries or of bytes."""
         return self._items[project] >= self.room() or self._bytes[project] >= max(1, self.free_bytes())
 
-    def fits(self, letters: Iterable[Delivery]) -> bool:
-        """Return True when *letters*, of one project, may be held too; the first one of all always may."""
+    def fits(self, deliveries: Iterable[Delivery]) -> bool:
+        """Return True when *deliveries*, of one project, may be held too; the first one of all always may."""
         added = 0
         project = ""
-        for one in letters:
+        for one in deliveries:
             project = one.project_id
             added += OVERHEAD + len(one.body)
             if one.notification.event_json and id(one.notification.event_json) not in self._texts:

@@ -97,7 +97,7 @@ class Lease:
         self._no_takeover_before = now + self.seconds
 
     def holds(self, owner: str | None, now: float) -> bool:
-        """Tell whether what was leased to *owner* is ours to send at this moment."""
+        """Return True if what was leased to *owner* is ours to send at this moment."""
         return owner is not None and owner == self.owner and now < self._valid_until
 
     def current(self, now: float) -> str | None:
@@ -105,5 +105,5 @@ class Lease:
         return self.owner if now < self._valid_until else None
 
     def may_take_over(self, now: float) -> bool:
-        """Tell whether the deliveries of workers that look dead may be taken."""
+        """Return True if the deliveries of workers that look dead may be taken."""
         return now >= self._no_takeover_before

@@ -22,7 +22,7 @@ Step = Callable[[], Awaitable[float]]
 
 
 async def repeat(step: Step, *, troubled: Callable[[], None], backoff: Backoff) -> None:
-    """Call *step* for ever; after an error wait, longer each time, as *backoff* has it.
+    """Call *step* forever; after an error wait, longer each time, as *backoff* has it.
 
     *troubled* is called when the database failed. Ends only by being cancelled.
     """

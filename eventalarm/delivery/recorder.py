@@ -34,7 +34,7 @@ Claimed = Callable[[str, Sequence[Delivery]], int]
 class Recorder:
     """Keeps results, unsent deliveries and order keys to look after, until they are written.
 
-    Its memory is bounded by what the lanes hold. ``recorded`` is told which parcels are out of our hands,
+    Its memory is bounded by what the scheduler hold. ``recorded`` is told which calls are out of our hands,
     ``claimed`` gets the successors of what was finished. Lives in the event loop; *run* takes the calls to
     the outbox elsewhere.
     """
@@ -66,16 +66,12 @@ class Recorder:
         self._work = asyncio.Event()
         self._urgent = asyncio.Event()
 
-    def add(self, parcel: Call, result: DeliveryResult) -> None:
+    def add(self, call: Call, result: DeliveryResult) -> None:
         """Keep the result of an attempt."""
-        self._results.append((parcel, result))
+        self._results.append((call, result))
         self._work.set()
         # What was suspected of ending processes must be cleared before another one is tried.
-        if (
-            parcel.delivery.losses
-            or len(self._results) >= BATCH
-            or parcel.delivery.order_key in self._awaited
-        ):
+        if call.delivery.losses or len(self._results) >= BATCH or call.delivery.order_key in self._awaited:
             self._urgent.set()
 
     def give_back(self, owner: str, delivery_ids: Iterable[str], *, later: bool = False) -> None:
@@ -131,7 +127,7 @@ class Recorder:
             await self._write_owned(owner, items)
         # What came in meanwhile is behind the batch.
         del self._results[: len(batch)]
-        self._recorded(parcel for parcel, _ in batch)
+        self._recorded(call for call, _ in batch)
         self._keys.update(p.delivery.order_key for p, r in batch if r.state != DeliveryState.PENDING)
 
     async def _write_owned(self, owner: str, items: Sequence[tuple[Call, DeliveryResult]]) -> None:

@@ -17,7 +17,7 @@ from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.exceptions import DeliveryError
 from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState
 
-# Moved for ever (we follow no redirect), malformed, method not allowed, gone, length required, too large,
+# Moved forever (we follow no redirect), malformed, method not allowed, gone, length required, too large,
 # URI too long, unsupported type, unprocessable, headers too large, not implemented.
 PERMANENT_STATUSES: Final = frozenset({301, 308, 400, 405, 410, 411, 413, 414, 415, 422, 431, 501})
 LONGEST_ERROR: Final = 300

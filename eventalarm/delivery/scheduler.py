@@ -39,7 +39,7 @@ ALONE: Final = Destination("", "one at a time", 0, 1, 1)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Call:
-    """A delivery in our hands: leased to *owner*, going to *destination*; *more* travel in the same pack."""
+    """A delivery in our hands: leased to *owner*, going to *destination*; *more* travel in the same batch."""
 
     owner: str
     delivery: Delivery
@@ -47,7 +47,7 @@ class Call:
     more: tuple[Delivery, ...] = ()
 
     @property
-    def letters(self) -> tuple[Delivery, ...]:
+    def deliveries(self) -> tuple[Delivery, ...]:
         """Everything that travels together, in order."""
         return (self.delivery, *self.more)
 
@@ -56,12 +56,12 @@ class Call:
         """Where it waits: with those of its destination, or with those that leave one at a time."""
         if not self.more:
             return self.destination if self.delivery.losses < SUSPECT else ALONE
-        return ALONE if any(one.losses >= SUSPECT for one in self.letters) else self.destination
+        return ALONE if any(one.losses >= SUSPECT for one in self.deliveries) else self.destination
 
     @property
     def size(self) -> int:
         """Bytes of all that it sends."""
-        return self.delivery.size if not self.more else sum(one.size for one in self.letters)
+        return self.delivery.size if not self.more else sum(one.size for one in self.deliveries)
 
 
 class _ByLoad(Generic[T]):
@@ -103,13 +103,13 @@ class _Place:
 class _Queue:
     """What one project sends to one destination."""
 
-    __slots__ = ("destination", "in_flight", "parcels", "place", "project", "ready_at")
+    __slots__ = ("calls", "destination", "in_flight", "place", "project", "ready_at")
 
     def __init__(self, project: _Project, destination: Destination, place: _Place) -> None:
         self.project = project
         self.destination = destination
         self.place = place
-        self.parcels: deque[Call] = deque()
+        self.calls: deque[Call] = deque()
         self.in_flight = 0
         self.ready_at: dict[_Queue, None] | None = None
 
@@ -129,7 +129,7 @@ class _Project:
 
 
 class Scheduler:
-    """Holds parcels, from ``put`` to ``forget``, and lets *concurrency* of them run.
+    """Holds calls, from ``put`` to ``forget``, and lets *concurrency* of them run.
 
     *capacity* and *max_bytes* bound what is held, *max_bytes* also what is being sent; a project may always
     send one. Not safe to share between threads: it lives in the event loop.
@@ -149,7 +149,7 @@ class Scheduler:
         self._ready: dict[bool, _ByLoad[_Project]] = {True: _ByLoad(), False: _ByLoad()}
 
     def room(self) -> int:
-        """Return how many more parcels can be held."""
+        """Return how many more calls can be held."""
         return self.held.room()
 
     def holds(self, delivery_id: str) -> bool:
@@ -162,57 +162,57 @@ class Scheduler:
             return True
         known = self._projects.get(project)
         queue = known.queues.get(destination) if known is not None and destination is not None else None
-        held = len(queue.parcels) + queue.in_flight if queue is not None else 0
+        held = len(queue.calls) + queue.in_flight if queue is not None else 0
         return held > 0 and held >= self.room() - self.held.items(project)
 
-    def put(self, parcel: Call) -> bool:
-        """Queue a parcel; False when its project or destination has its share of memory already."""
-        project, destination = parcel.delivery.project_id, parcel.queue
-        if self.holds(parcel.delivery.delivery_id):
+    def put(self, call: Call) -> bool:
+        """Queue a call; False when its project or destination has its share of memory already."""
+        project, destination = call.delivery.project_id, call.queue
+        if self.holds(call.delivery.delivery_id):
             return True
-        if self.full(project, destination) or not self.held.fits(parcel.letters):
+        if self.full(project, destination) or not self.held.fits(call.deliveries):
             return False
-        self.reserve(parcel)
+        self.reserve(call)
         queue = self._queue(project, destination)
-        queue.parcels.append(parcel)
+        queue.calls.append(call)
         self._file(queue)
         return True
 
-    def reserve(self, parcel: Call) -> None:
-        """Hold a parcel that is queued elsewhere."""
-        for letter in parcel.letters:
-            self.held.add(letter)
+    def reserve(self, call: Call) -> None:
+        """Hold a call that is queued elsewhere."""
+        for delivery in call.deliveries:
+            self.held.add(delivery)
 
     def take(self) -> Call | None:
-        """Return the next parcel to send, None when nothing may start now."""
+        """Return the next call to send, None when nothing may start now."""
         queue, other = self._next(prompt=True), self._next(prompt=False)
         if queue is None or (other is not None and _load(other) < _load(queue)):
             queue = other
         if queue is None:
             return None
-        parcel = queue.parcels.popleft()
-        self._count(queue, 1, parcel.size)
+        call = queue.calls.popleft()
+        self._count(queue, 1, call.size)
         self._file(queue)
-        return parcel
+        return call
 
-    def finished(self, parcel: Call, *, prompt: bool) -> None:
-        """The call of a taken parcel ended, *prompt* or not; it is still held until ``forget``.
+    def finished(self, call: Call, *, prompt: bool) -> None:
+        """The call of a taken call ended, *prompt* or not; it is still held until ``forget``.
 
         One that left alone keeps its place until then: its result must be safe before the next one leaves.
         """
-        if parcel.queue == ALONE:
-            self._alone = {letter.delivery_id: parcel for letter in parcel.letters}
+        if call.queue == ALONE:
+            self._alone = {delivery.delivery_id: call for delivery in call.deliveries}
         else:
-            self._finish(parcel, prompt)
+            self._finish(call, prompt)
 
-    def _finish(self, parcel: Call, prompt: bool) -> None:
-        project, destination = parcel.delivery.project_id, parcel.queue
+    def _finish(self, call: Call, prompt: bool) -> None:
+        project, destination = call.delivery.project_id, call.queue
         known = self._prompt.get(project)
         if known is None:
             known = self._prompt[project] = cachetools.LRUCache(DESTINATIONS)
         known[destination] = prompt
         queue = self._projects[project].queues[destination]
-        self._count(queue, -1, -parcel.size)
+        self._count(queue, -1, -call.size)
         self._file(queue)
         place = queue.place
         if not place.waiting:
@@ -220,25 +220,25 @@ class Scheduler:
         for waiting in list(itertools.islice(place.waiting, max(0, destination.total - place.in_flight))):
             self._file(waiting)
 
-    def forget(self, parcel: Call) -> None:
-        """The parcel is out of our hands."""
-        for letter in parcel.letters:
-            self.held.discard(letter.delivery_id)
-            taken = self._alone.pop(letter.delivery_id, None) if self._alone else None
+    def forget(self, call: Call) -> None:
+        """The call is out of our hands."""
+        for delivery in call.deliveries:
+            self.held.discard(delivery.delivery_id)
+            taken = self._alone.pop(delivery.delivery_id, None) if self._alone else None
             if taken is not None and not self._alone:
                 self._finish(taken, prompt=False)
 
     def clear(self) -> list[Call]:
         """Take out and forget everything that was not taken yet."""
-        parcels: list[Call] = []
+        calls: list[Call] = []
         for project in list(self._projects.values()):
             for queue in list(project.queues.values()):
-                parcels.extend(queue.parcels)
-                queue.parcels.clear()
+                calls.extend(queue.calls)
+                queue.calls.clear()
                 self._file(queue)
-        for parcel in parcels:
-            self.forget(parcel)
-        return parcels
+        for call in calls:
+            self.forget(call)
+        return calls
 
     def _queue(self, name: str, destination: Destination) -> _Queue:
         project = self._projects.get(name)
@@ -282,18 +282,18 @@ class Scheduler:
         for queue in itertools.islice(ready, CANDIDATES):
             if queue.in_flight >= share:
                 return None
-            if queue.place.in_flight < queue.destination.total and self._may_send(project, queue.parcels[0]):
+            if queue.place.in_flight < queue.destination.total and self._may_send(project, queue.calls[0]):
                 return queue
         return None
 
-    def _may_send(self, project: _Project, parcel: Call) -> bool:
-        return not project.in_flight or project.bytes_in_flight + parcel.size <= self._free_bytes
+    def _may_send(self, project: _Project, call: Call) -> bool:
+        return not project.in_flight or project.bytes_in_flight + call.size <= self._free_bytes
 
     def _file(self, queue: _Queue) -> None:
         """Put a queue where ``take`` looks for it, behind those that wait already."""
         project, destination, place = queue.project, queue.destination, queue.place
         target = None
-        wants = bool(queue.parcels) and queue.in_flight < destination.limit
+        wants = bool(queue.calls) and queue.in_flight < destination.limit
         if wants and place.in_flight >= destination.total:
             place.waiting[queue] = None
         else:
@@ -307,7 +307,7 @@ class Scheduler:
         queue.ready_at = target
         if target is not None:
             target.setdefault(queue)
-        elif not queue.parcels and not queue.in_flight:
+        elif not queue.calls and not queue.in_flight:
             del project.queues[destination]
             place.queues -= 1
             if not place.queues:

@@ -34,7 +34,7 @@ from eventalarm.storage.watch import RenewalWatch
 
 LOG = log.getLogger(__name__)
 
-# A call that took longer than this does not count as prompt, see lanes.
+# A call that took longer than this does not count as prompt, see scheduler.
 PROMPT: Final = 1.0
 CLAIM: Final = 500
 DATABASE_THREADS: Final = 4
@@ -78,12 +78,12 @@ class DeliveryWorker:
         self._lease = Lease(self._term)
         looks = max(between_looks(options.poll_interval), self._term / 3)
         self._watch: RenewalWatch[str] = RenewalWatch(self._term, looks)
-        self._lanes = Scheduler(options.max_in_memory, options.concurrency, options.max_in_memory_bytes)
-        self._overflow = Overflow(self._lanes)
+        self._scheduler = Scheduler(options.max_in_memory, options.concurrency, options.max_in_memory_bytes)
+        self._overflow = Overflow(self._scheduler)
         self._threads = Threads("outbox", DATABASE_THREADS)
         self._database = self._threads.run
         self._recorder = self._make_recorder(options)
-        self._packing = self._make_packing(options)
+        self._batching = self._make_batching(options)
         self._strays, self._looks = set[str](), 0
         self._next_sweep = monotonic()
         self._recover = asyncio.Event()
@@ -101,16 +101,16 @@ class DeliveryWorker:
             recorded=self._forget,
             claimed=self._accept,
             overflow_delay=2 * options.poll_interval,
-            free_bytes=self._lanes.held.free_bytes,
+            free_bytes=self._scheduler.held.free_bytes,
             monotonic=self._monotonic,
         )
 
-    def _make_packing(self, options: DeliveryOptions) -> Batching | None:
+    def _make_batching(self, options: DeliveryOptions) -> Batching | None:
         if options.pack_window <= 0 or options.mode != "direct":
             return None
         return Batching(
             BatchWindows(options.pack_window, options.pack_limit),
-            self._lanes,
+            self._scheduler,
             self._lease,
             self._outbox,
             self._database,
@@ -123,7 +123,7 @@ class DeliveryWorker:
         """Start the thread; returns when it takes submissions."""
         self._sender = self._make_sender()
         self._attempt = Attempt(self._sender, self._options, self._metrics, self._uniform)
-        self._thread = threading.Thread(target=self._serve, name="dispatcher", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="worker", daemon=True)
         self._thread.start()
         self._running.wait()
 
@@ -173,10 +173,10 @@ class DeliveryWorker:
 
     async def _main(self) -> None:
         backoff = Backoff(FIRST_RETRY, min(SLOWEST_RETRY, self._term / 3), self._uniform)
-        packing = (self._packing.step,) if self._packing is not None else ()
+        batching = (self._batching.step,) if self._batching is not None else ()
         heartbeat, *others = [
             asyncio.create_task(repeat(step, troubled=self._troubled, backoff=backoff))
-            for step in (self._keep_lease, self._poll, self._recorder.step, self._find_strays, *packing)
+            for step in (self._keep_lease, self._poll, self._recorder.step, self._find_strays, *batching)
         ]
         await self._stop.wait()
         await _end(others)
@@ -219,9 +219,9 @@ class DeliveryWorker:
         else:
             LOG.warning("The lease was not renewed in time; what is not sent yet goes back to the outbox")
             self._lease.lost()
-            unsent = [letter for parcel in self._lanes.clear() for letter in parcel.letters]
-            unsent += self._packing.clear() if self._packing is not None else []
-            self._recorder.give_back(owner, [letter.delivery_id for letter in unsent])
+            unsent = [delivery for call in self._scheduler.clear() for delivery in call.deliveries]
+            unsent += self._batching.clear() if self._batching is not None else []
+            self._recorder.give_back(owner, [delivery.delivery_id for delivery in unsent])
             return 0.0
         self._pump()
         return seconds / 3
@@ -230,7 +230,7 @@ class DeliveryWorker:
         now = self._monotonic()
         owner = self._lease.current(now)
         pause = self._options.poll_interval
-        limit = min(CLAIM, self._lanes.room())
+        limit = min(CLAIM, self._scheduler.room())
         if owner is None or limit < 1:
             return min(pause, 0.1)
         orphans = self._lease.may_take_over(now)
@@ -244,7 +244,7 @@ class DeliveryWorker:
             longest_wait=retry.longest_wait(self._options),
             avoid=self._overflow.places(),
             avoid_projects=self._overflow.projects(),
-            max_bytes=self._lanes.held.free_bytes(),
+            max_bytes=self._scheduler.held.free_bytes(),
         )
         if now >= self._next_sweep and len(found) < limit:
             self._next_sweep = now + self._options.lease
@@ -272,7 +272,7 @@ class DeliveryWorker:
         owner = self._lease.current(self._monotonic())
         if owner is not None:
             leased = await self._database(self._outbox.leased_to, owner)
-            strays = {name for name in leased if not self._lanes.holds(name)}
+            strays = {name for name in leased if not self._scheduler.holds(name)}
             self._recorder.give_back(owner, strays & self._strays)
             self._strays = strays - self._strays
             self._looks = max(0, self._looks - 1)
@@ -288,80 +288,82 @@ class DeliveryWorker:
         """Take what is leased to us as far as there is room; return how many that were."""
         taken = 0
         for item in deliveries:
-            parcel = Call(owner, item, self._sender.destination(item))
+            call = Call(owner, item, self._sender.destination(item))
             if owner != self._lease.owner or self._stopping.is_set():
                 self._recorder.give_back(owner, [item.delivery_id])
-            elif self._lanes.holds(item.delivery_id) or self._held_back(parcel) or self._lanes.put(parcel):
+            elif (
+                self._scheduler.holds(item.delivery_id) or self._held_back(call) or self._scheduler.put(call)
+            ):
                 taken += 1
             else:
                 self._recorder.give_back(owner, [item.delivery_id], later=True)
-                self._overflow.note(parcel)
+                self._overflow.note(call)
         self._pump()
         return taken
 
-    def _held_back(self, parcel: Call) -> bool:
-        return self._packing is not None and self._packing.hold(parcel)
+    def _held_back(self, call: Call) -> bool:
+        return self._batching is not None and self._batching.hold(call)
 
-    def _dispatch(self, parcel: Call) -> None:
+    def _dispatch(self, call: Call) -> None:
         """Send what is leased to us, as soon as its destination's turn comes."""
-        owner, ids = parcel.owner, [letter.delivery_id for letter in parcel.letters]
+        owner, ids = call.owner, [delivery.delivery_id for delivery in call.deliveries]
         if owner != self._lease.owner or self._stopping.is_set():
             self._recorder.give_back(owner, ids)
-        elif not self._lanes.put(parcel):
+        elif not self._scheduler.put(call):
             self._recorder.give_back(owner, ids, later=True)
         self._pump()
 
-    def _forget(self, parcels: Iterable[Call]) -> None:
-        for parcel in parcels:
-            self._lanes.forget(parcel)
+    def _forget(self, calls: Iterable[Call]) -> None:
+        for call in calls:
+            self._scheduler.forget(call)
         self._pump()
 
     def _pump(self) -> None:
         """Start every call that may start now."""
         while not self._stopping.is_set() and self._lease.current(self._monotonic()) is not None:
-            parcel = self._lanes.take()
-            if parcel is None:
+            call = self._scheduler.take()
+            if call is None:
                 return
-            call = asyncio.create_task(self._call(parcel))
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
+            task = asyncio.create_task(self._call(call))
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
 
-    async def _call(self, parcel: Call) -> None:
-        PROJECT.set(parcel.delivery.project_id)
+    async def _call(self, call: Call) -> None:
+        PROJECT.set(call.delivery.project_id)
         started = self._monotonic()
         results: list[DeliveryResult] | None = []
         try:
-            if await self._may_begin(parcel):
-                if parcel.more:
-                    results = await self._attempt.of_pack(parcel.letters)
+            if await self._may_begin(call):
+                if call.more:
+                    results = await self._attempt.send_batch(call.deliveries)
                 else:
-                    results = [await self._attempt(parcel.delivery)]
+                    results = [await self._attempt(call.delivery)]
         finally:
             took = self._monotonic() - started
-            self._lanes.finished(parcel, prompt=took < PROMPT)
-        if results is None and self._packing is not None:
-            self._packing.refused(parcel)
+            self._scheduler.finished(call, prompt=took < PROMPT)
+        if results is None and self._batching is not None:
+            self._batching.refused(call)
         elif not results:
-            self._lanes.forget(parcel)
-            self._recorder.give_back(parcel.owner, [letter.delivery_id for letter in parcel.letters])
+            self._scheduler.forget(call)
+            self._recorder.give_back(call.owner, [delivery.delivery_id for delivery in call.deliveries])
         else:
             self._metrics.observe("delivery_seconds", took)
-            for letter, result in zip(parcel.letters, results, strict=True):
-                self._recorder.add(Call(parcel.owner, letter, parcel.destination), result)
+            for delivery, result in zip(call.deliveries, results, strict=True):
+                self._recorder.add(Call(call.owner, delivery, call.destination), result)
         self._pump()
 
-    async def _may_begin(self, parcel: Call) -> bool:
+    async def _may_begin(self, call: Call) -> bool:
         """Return True when the lease holds; what a process was lost with before is marked first."""
-        if not self._lease.holds(parcel.owner, self._monotonic()):
+        if not self._lease.holds(call.owner, self._monotonic()):
             return False
-        if not any(letter.losses for letter in parcel.letters):
+        if not any(delivery.losses for delivery in call.deliveries):
             return True
-        ids = [letter.delivery_id for letter in parcel.letters]
+        ids = [delivery.delivery_id for delivery in call.deliveries]
         try:
-            marked = await self._database(self._outbox.begin, parcel.owner, ids)
+            marked = await self._database(self._outbox.begin, call.owner, ids)
         except Retryable:
             return False
-        return marked and self._lease.holds(parcel.owner, self._monotonic())
+        return marked and self._lease.holds(call.owner, self._monotonic())
 
 
 async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:

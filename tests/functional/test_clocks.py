@@ -21,10 +21,10 @@ from eventalarm.storage.outbox import Outbox
 from tests.functional.test_delivery_worker import enqueue
 from tests.support.builders import rule
 from tests.support.cloud import Cloud, Spawn, make_event
+from tests.support.deliveries import make_delivery
 from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database
 from tests.support.helpers import WebhookSink, wait_until
 from tests.support.services import SteppedMariaDB, faked_python
-from tests.unit.delivery.parts import make_delivery
 
 QUICK = DeliveryOptions(
     retry_after_max=3.0, lease=2.0, poll_interval=0.1, total_timeout=60.0, retry_initial=0.1, retry_max=0.5
@@ -72,7 +72,7 @@ def test_a_listener_that_is_30_s_slow_loses_no_recovery(
 
 @pytest.fixture
 def start(stepped: Database) -> Iterator[Callable[[], DeliveryWorker]]:
-    """Start dispatchers that end with the test."""
+    """Start workers that end with the test."""
     started: list[DeliveryWorker] = []
 
     def begin() -> DeliveryWorker:

@@ -14,10 +14,10 @@ from eventalarm.model import DeliveryState
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
-from tests.functional.test_delivery_worker import ID, all_are, enqueue, make_dispatcher, send, states
+from tests.functional.test_delivery_worker import ID, all_are, enqueue, make_worker, send, states
+from tests.support.deliveries import make_delivery
 from tests.support.engine_harness import open_database
 from tests.support.helpers import Received, WebhookSink, wait_until
-from tests.unit.delivery.parts import make_delivery
 
 WINDOW = 0.4
 
@@ -29,52 +29,52 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def dispatcher(database: Database) -> Iterator[DeliveryWorker]:
-    one = make_dispatcher(Outbox(database), pack_window=WINDOW, pack_limit=50)
+def worker(database: Database) -> Iterator[DeliveryWorker]:
+    one = make_worker(Outbox(database), pack_window=WINDOW, pack_limit=50)
     one.start()
     wait_until(lambda: one.owner)
     yield one
     one.stop(1.0)
 
 
-def letters(request: Received) -> list[str]:
+def deliveries(request: Received) -> list[str]:
     """Return the ids of the deliveries that one POST carried."""
     body = json.loads(request.body)
     return [one["delivery_id"] for one in body["packed"]] if "packed" in body else [request.headers[ID]]
 
 
 def test_a_storm_travels_in_packs(
-    database: Database, dispatcher: DeliveryWorker, webhook_sink: WebhookSink
+    database: Database, worker: DeliveryWorker, webhook_sink: WebhookSink
 ) -> None:
-    """Red when what waits behind a held letter is not claimed for its pack, and when order is lost."""
+    """Red when what waits behind a held delivery is not claimed for its batch, and when order is lost."""
     url = webhook_sink.url("/storm")
     first, *others = [make_delivery(url) for _ in range(10)]
     same = [make_delivery(url, alarm_id="one alarm") for _ in range(20)]
-    send(dispatcher, database, [first])
+    send(worker, database, [first])
     webhook_sink.wait(1)
-    send(dispatcher, database, [*others, *same])
+    send(worker, database, [*others, *same])
     wait_until(lambda: len(states(database)) == 30 and all_are(database, "delivered"))
-    alone, *packs = webhook_sink.requests
-    assert letters(alone) == [first.delivery_id]
-    assert len(packs) == 1
-    (body,) = [json.loads(one.body) for one in packs]
+    alone, *batches = webhook_sink.requests
+    assert deliveries(alone) == [first.delivery_id]
+    assert len(batches) == 1
+    (body,) = [json.loads(one.body) for one in batches]
     assert body["packed"][0]["reason_data"] == first.notification.reason_data
-    assert packs[0].headers[ID] not in states(database)
-    carried = letters(packs[0])
+    assert batches[0].headers[ID] not in states(database)
+    carried = deliveries(batches[0])
     assert sorted(carried) == sorted(one.delivery_id for one in (*others, *same))
     assert [one for one in carried if one in {s.delivery_id for s in same}] == [s.delivery_id for s in same]
 
 
 def test_a_pack_that_failed_is_tried_again_as_a_whole(
-    database: Database, dispatcher: DeliveryWorker, webhook_sink: WebhookSink
+    database: Database, worker: DeliveryWorker, webhook_sink: WebhookSink
 ) -> None:
-    """Red when a failure is recorded of the first letter only."""
+    """Red when a failure is recorded of the first delivery only."""
     url = webhook_sink.url("/flaky")
     webhook_sink.behave("/flaky", statuses=[200, 503, 200])
     items = [make_delivery(url), *(make_delivery(url, alarm_id="one alarm") for _ in range(5))]
-    send(dispatcher, database, items)
+    send(worker, database, items)
     wait_until(lambda: len(states(database)) == 6 and all_are(database, "delivered"))
-    received = [letters(one) for one in webhook_sink.requests]
+    received = [deliveries(one) for one in webhook_sink.requests]
     assert set(received[1]) == {one.delivery_id for one in items[1:]}
     again = [name for one in received[2:] for name in one]
     assert again == [one.delivery_id for one in items[1:]], "each once more, in order"
@@ -88,15 +88,15 @@ def _attempts(database: Database) -> list[int]:
 
 
 def test_who_refuses_packs_gets_single_letters(
-    database: Database, dispatcher: DeliveryWorker, webhook_sink: WebhookSink
+    database: Database, worker: DeliveryWorker, webhook_sink: WebhookSink
 ) -> None:
-    """Red when the refusal of a pack is that of its letters: they would all be given up."""
+    """Red when the refusal of a batch is that of its deliveries: they would all be given up."""
     url = webhook_sink.url("/strict")
     webhook_sink.behave("/strict", statuses=[200, 400, 200])
     items = [make_delivery(url), *(make_delivery(url, alarm_id=f"alarm {n % 2}") for n in range(6))]
-    send(dispatcher, database, items)
+    send(worker, database, items)
     wait_until(lambda: len(states(database)) == 7 and all_are(database, "delivered"))
-    alone = [letters(one) for one in webhook_sink.requests[2:]]
+    alone = [deliveries(one) for one in webhook_sink.requests[2:]]
     assert all(len(one) == 1 for one in alone)
     for number in range(2):
         mine = [one.delivery_id for one in items[1:] if one.alarm_id == f"alarm {number}"]
@@ -108,7 +108,7 @@ def test_what_is_held_when_a_process_stops_is_sent_by_another(
 ) -> None:
     """Red when what is held is forgotten at the end."""
     url = webhook_sink.url("/left")
-    one = make_dispatcher(Outbox(database), pack_window=60.0)
+    one = make_worker(Outbox(database), pack_window=60.0)
     one.start()
     wait_until(lambda: one.owner)
     items = [make_delivery(url) for _ in range(5)]
@@ -116,11 +116,11 @@ def test_what_is_held_when_a_process_stops_is_sent_by_another(
     wait_until(lambda: Counter(states(database).values()) == {"delivered": 1, "leased": 4})
     one.stop(1.0)
     assert Counter(states(database).values()) == {"delivered": 1, "pending": 4}
-    other = make_dispatcher(Outbox(database))
+    other = make_worker(Outbox(database))
     other.start()
     wait_until(lambda: all_are(database, "delivered"))
     other.stop(1.0)
-    assert Counter(name for r in webhook_sink.requests for name in letters(r)) == Counter(
+    assert Counter(name for r in webhook_sink.requests for name in deliveries(r)) == Counter(
         item.delivery_id for item in items
     )
 
@@ -129,14 +129,14 @@ def test_what_is_held_is_no_stray(database: Database, webhook_sink: WebhookSink)
     """Red when what is held does not count as held: it is handed back while it waits, and sent twice."""
     url = webhook_sink.url("/held")
     # Longer than two looks, which come once in a lease; a lease that no pause of the machine outlasts.
-    one = make_dispatcher(Outbox(database), pack_window=4.5, lease=2.0)
+    one = make_worker(Outbox(database), pack_window=4.5, lease=2.0)
     one.start()
     wait_until(lambda: one.owner)
     items = [make_delivery(url) for _ in range(5)]
     send(one, database, items)
     wait_until(lambda: all_are(database, "delivered"))
     one.stop(1.0)
-    assert [len(letters(request)) for request in webhook_sink.requests] == [1, 4]
+    assert [len(deliveries(request)) for request in webhook_sink.requests] == [1, 4]
 
 
 def test_what_is_claimed_behind_is_ours_alone(database: Database) -> None:

@@ -18,8 +18,8 @@ from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from eventalarm.storage.outbox import Outbox
 from tests.functional.test_delivery_worker import send
+from tests.support.deliveries import make_delivery
 from tests.support.helpers import wait_until
-from tests.unit.delivery.parts import make_delivery
 
 HUNG = 1500
 DEAD_NAMES = 150

@@ -20,8 +20,8 @@ from eventalarm.delivery import retry
 from eventalarm.delivery.options import DeliveryOptions, TlsOptions
 from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.exceptions import DeliveryError, InvalidOption
+from tests.support.deliveries import make_delivery
 from tests.support.tls import Authority, tls_server
-from tests.unit.delivery.parts import make_delivery
 
 QUICK = DeliveryOptions(connect_timeout=2.0, total_timeout=5.0)
 
@@ -350,7 +350,7 @@ def test_an_action_that_cannot_be_called(url):
 # ---- the fence
 
 
-FENCED = DeliveryOptions(
+DENIED = DeliveryOptions(
     connect_timeout=2.0,
     total_timeout=4.0,
     deny_networks=tuple(map(ipaddress.ip_network, ("169.254.0.0/16", "127.0.0.0/8", "::1/128"))),
@@ -371,9 +371,9 @@ FENCED = DeliveryOptions(
     ],
 )
 def test_denied_networks_are_not_reached_by_any_spelling(webhook_sink, host):
-    error = attempt(f"http://{host}:{webhook_sink.port}/", FENCED)
+    error = attempt(f"http://{host}:{webhook_sink.port}/", DENIED)
     # aiohttp refuses some spellings by itself.
-    assert (error.reason, error.permanent) in [("fenced", True), ("bad_action", True)]
+    assert (error.reason, error.permanent) in [("egress_denied", True), ("bad_action", True)]
     assert webhook_sink.requests == []
 
 

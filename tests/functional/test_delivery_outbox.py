@@ -16,7 +16,7 @@ from eventalarm.service import with_driver
 from eventalarm.storage import claims, tables
 from eventalarm.storage import database as storage
 from eventalarm.storage.outbox import Outbox, order_key
-from tests.unit.delivery.parts import EVENT, NOW, make_delivery
+from tests.support.deliveries import EVENT, NOW, make_delivery
 
 LONG = 1000.0
 

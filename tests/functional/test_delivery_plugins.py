@@ -24,8 +24,8 @@ from eventalarm.delivery.senders.plugins import PluginSender, installed
 from eventalarm.delivery.senders.trust import TrustSender
 from eventalarm.delivery.threads import Threads
 from eventalarm.exceptions import DeliveryError, MessageTooLarge, PublishError
+from tests.support.deliveries import make_delivery
 from tests.support.helpers import wait_until
-from tests.unit.delivery.parts import make_delivery
 
 OPTIONS = DeliveryOptions(total_timeout=5.0, plugin_threads=2)
 
@@ -332,7 +332,7 @@ def test_a_trust_action_does_not_climb_the_fence(conf, webhook_sink):
 
     fenced = DeliveryOptions(deny_networks=(ip_network("169.254.0.0/16"),))
     error = attempt(trust_sender(conf, fenced), make_delivery("trust+http://t@169.254.169.254/"))
-    assert (error.reason, error.permanent) == ("fenced", True)
+    assert (error.reason, error.permanent) == ("egress_denied", True)
 
 
 def test_a_hung_consumer_of_a_trust_action_costs_its_timeout(conf, webhook_sink):

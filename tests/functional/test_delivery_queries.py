@@ -1,4 +1,4 @@
-"""Dead letters on real databases and beside real listeners: found, retried in order, removed."""
+"""Dead deliveries on real databases and beside real listeners: found, retried in order, removed."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def row(database: storage.Database, name: str) -> dict[str, Any]:
 
 
 def found(database: storage.Database, **filters: Any) -> list[str]:
-    return [letter.delivery_id for letter in DeliveryQueries(database).find(Selection(**filters), 1000)]
+    return [delivery.delivery_id for delivery in DeliveryQueries(database).find(Selection(**filters), 1000)]
 
 
 def claimed(outbox: Outbox, **options: Any) -> list[str]:
@@ -101,10 +101,10 @@ def test_a_retried_delivery_keeps_its_id_its_reason_and_its_count(database: stor
     outbox.register("me", "host", 100.0)
     assert claimed(outbox, overlooked=True) == []
     assert DeliveryQueries(database).retry(Selection(delivery_ids=(name, untouched))) == 1
-    (letter,) = DeliveryQueries(database).find(Selection(delivery_ids=(name,)), 1)
-    assert (letter.state, letter.attempts, letter.error) == ("pending", 10, "http_5xx: HTTP 503")
-    assert letter.finished_at is None
-    assert letter.retried_at is not None
+    (delivery,) = DeliveryQueries(database).find(Selection(delivery_ids=(name,)), 1)
+    assert (delivery.state, delivery.attempts, delivery.error) == ("pending", 10, "http_5xx: HTTP 503")
+    assert delivery.finished_at is None
+    assert delivery.retried_at is not None
     (item,) = outbox.claim("me", 100)
     assert (item.delivery_id, item.attempts) == (name, 0)
     assert row(database, untouched)["state"] == "delivered"

@@ -25,8 +25,8 @@ from eventalarm.service import with_driver
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from eventalarm.storage.outbox import Outbox
+from tests.support.deliveries import make_delivery
 from tests.support.helpers import wait_until
-from tests.unit.delivery.parts import make_delivery
 
 LEASE = 1.0
 NEVER = 1000.0
@@ -56,7 +56,7 @@ def options(**fields):
     return DeliveryOptions(**{**quick, **fields})
 
 
-def make_dispatcher(outbox, **fields):
+def make_worker(outbox, **fields):
     settings = options(**fields)
     return DeliveryWorker(outbox, lambda: HttpSender(settings), settings, host="test")
 
@@ -76,18 +76,18 @@ def database(url):
 
 @pytest.fixture
 def start(database):
-    """Start dispatchers that end with the test."""
+    """Start workers that end with the test."""
     started = []
 
     def begin(outbox=None, **fields):
-        started.append(make_dispatcher(outbox or Outbox(database), **fields))
+        started.append(make_worker(outbox or Outbox(database), **fields))
         started[-1].start()
         wait_until(lambda: started[-1].owner)
         return started[-1]
 
     yield begin
-    for dispatcher in started:
-        dispatcher.stop(1.0)
+    for worker in started:
+        worker.stop(1.0)
 
 
 def enqueue(database, items, owner):
@@ -122,13 +122,13 @@ def _transition(item):
     }
 
 
-def send(dispatcher, database, items):
+def send(worker, database, items):
     """Do what the evaluator does: enqueue in a transaction, submit after the commit."""
-    owner = dispatcher.owner
+    owner = worker.owner
     leased = enqueue(database, items, owner)
     keys = {item.order_key for item in items} - {item.order_key for item in leased}
     if owner is not None:
-        dispatcher.submit(owner, leased, keys)
+        worker.submit(owner, leased, keys)
 
 
 def states(database):
@@ -155,10 +155,10 @@ def received(sink):
 
 
 def test_what_is_submitted_is_sent_at_once_and_recorded(database, start, webhook_sink):
-    dispatcher = start(poll_interval=NEVER)
+    worker = start(poll_interval=NEVER)
     items = [make_delivery(webhook_sink.url(f"/{n}")) for n in range(20)]
     before = time.monotonic()
-    send(dispatcher, database, items)
+    send(worker, database, items)
     requests = webhook_sink.wait(20)
     assert requests[0].tick - before < 1.0
     wait_until(lambda: all_are(database, "delivered"))
@@ -174,9 +174,9 @@ def test_what_others_left_pending_is_found(database, start, webhook_sink):
 
 def test_a_failure_is_repeated_with_the_same_id_and_then_given_up(database, start, webhook_sink, caplog):
     webhook_sink.behave("/", statuses=[500])
-    dispatcher = start(max_attempts=3)
+    worker = start(max_attempts=3)
     item = make_delivery(webhook_sink.url("/"))
-    send(dispatcher, database, [item])
+    send(worker, database, [item])
     wait_until(lambda: all_are(database, "failed"))
     assert received(webhook_sink) == [item.delivery_id] * 3
     with database.read() as connection:
@@ -189,12 +189,12 @@ def test_a_failure_is_repeated_with_the_same_id_and_then_given_up(database, star
 def test_attempts_are_counted_by_result(database, webhook_sink):
     webhook_sink.behave("/", statuses=[503, 200])
     settings, metrics = options(), Metrics()
-    dispatcher = DeliveryWorker(Outbox(database), lambda: HttpSender(settings), settings, metrics=metrics)
-    dispatcher.start()
-    wait_until(lambda: dispatcher.owner)
-    send(dispatcher, database, [make_delivery(webhook_sink.url("/")), make_delivery("http://")])
+    worker = DeliveryWorker(Outbox(database), lambda: HttpSender(settings), settings, metrics=metrics)
+    worker.start()
+    wait_until(lambda: worker.owner)
+    send(worker, database, [make_delivery(webhook_sink.url("/")), make_delivery("http://")])
     wait_until(lambda: set(states(database).values()) == {"delivered", "failed"})
-    dispatcher.stop(1.0)
+    worker.stop(1.0)
 
     def count(result):
         return metrics.registry.get_sample_value("eventalarm_deliveries_total", {"result": result})
@@ -228,8 +228,8 @@ def test_the_deliveries_of_one_alarm_and_action_keep_their_order(database, start
 
 
 def test_a_successor_does_not_wait_for_the_poller(database, start, webhook_sink):
-    dispatcher = start(poll_interval=NEVER)
-    send(dispatcher, database, [make_delivery(webhook_sink.url("/"), alarm_id="a") for _ in range(4)])
+    worker = start(poll_interval=NEVER)
+    send(worker, database, [make_delivery(webhook_sink.url("/"), alarm_id="a") for _ in range(4)])
     wait_until(lambda: all_are(database, "delivered"))
 
 
@@ -239,13 +239,13 @@ def test_a_delivery_committed_behind_one_that_just_ended_is_not_overlooked(
     database = storage.connect(with_driver(postgresql_url))
     tables.metadata.create_all(database.engine)
     request.addfinalizer(database.dispose)
-    dispatcher = make_dispatcher(Outbox(database), poll_interval=NEVER, lease=60.0)
-    request.addfinalizer(lambda: dispatcher.stop(1.0))
-    dispatcher.start()
-    owner = wait_until(lambda: dispatcher.owner)
+    worker = make_worker(Outbox(database), poll_interval=NEVER, lease=60.0)
+    request.addfinalizer(lambda: worker.stop(1.0))
+    worker.start()
+    owner = wait_until(lambda: worker.owner)
     release = webhook_sink.hang("/")
     first, second = (make_delivery(webhook_sink.url("/"), alarm_id="a") for _ in range(2))
-    send(dispatcher, database, [first])
+    send(worker, database, [first])
     webhook_sink.wait(1)
     with database.begin() as connection:
         row = _transition(second)
@@ -253,8 +253,8 @@ def test_a_delivery_committed_behind_one_that_just_ended_is_not_overlooked(
         assert Outbox(database).enqueue(connection, [second], [row["transition_id"]], owner) == []
         release()
         wait_until(lambda: states(database)[first.delivery_id] == "delivered")
-        time.sleep(0.1)  # the dispatcher looks for successors now, and cannot see this one
-    dispatcher.submit(owner, [], {second.order_key})
+        time.sleep(0.1)  # the worker looks for successors now, and cannot see this one
+    worker.submit(owner, [], {second.order_key})
     wait_until(lambda: all_are(database, "delivered"))
 
 
@@ -264,24 +264,24 @@ def test_a_delivery_committed_behind_one_that_just_ended_is_not_overlooked(
 def test_hung_destinations_do_not_delay_a_healthy_one(database, start, webhook_sink):
     with contextlib.ExitStack() as stack:
         hung = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(20)]
-        dispatcher = start(total_timeout=60.0, lease=10.0)
+        worker = start(total_timeout=60.0, lease=10.0)
         items = [make_delivery(f"http://127.0.0.1:{s.getsockname()[1]}/") for s in hung for _ in range(60)]
-        send(dispatcher, database, items)
-        wait_until(lambda: len(dispatcher._calls) > 100)
+        send(worker, database, items)
+        wait_until(lambda: len(worker._calls) > 100)
         waits = []
         for number in range(1, 11):
             before = time.monotonic()
-            send(dispatcher, database, [make_delivery(webhook_sink.url("/"))])
+            send(worker, database, [make_delivery(webhook_sink.url("/"))])
             waits.append(webhook_sink.wait(number)[-1].tick - before)
         assert max(waits) < 1.0, waits
-        dispatcher.stop(0.0)
+        worker.stop(0.0)
 
 
 def test_memory_is_bounded_and_what_does_not_fit_is_sent_later(database, start, webhook_sink):
     release = webhook_sink.hang("/slow")
-    dispatcher = start(max_in_memory=8, concurrency_per_destination=2)
+    worker = start(max_in_memory=8, concurrency_per_destination=2)
     slow = [make_delivery(webhook_sink.url("/slow")) for _ in range(40)]
-    send(dispatcher, database, slow)
+    send(worker, database, slow)
     wait_until(lambda: list(states(database).values()).count("pending") >= 32)
     # There is room for another destination, in memory and when polling.
     other = webhook_sink.url("/other", host="localhost")
@@ -310,8 +310,8 @@ def test_a_backlog_of_one_destination_hides_no_other_in_the_database(database, s
 
 
 def test_what_was_committed_but_never_submitted_is_found(database, start, webhook_sink):
-    dispatcher = start(lease=0.5)
-    enqueue(database, [make_delivery(webhook_sink.url("/"))], dispatcher.owner)
+    worker = start(lease=0.5)
+    enqueue(database, [make_delivery(webhook_sink.url("/"))], worker.owner)
     webhook_sink.wait(1)
     wait_until(lambda: all_are(database, "delivered"))
     assert len(webhook_sink.requests) == 1
@@ -330,7 +330,7 @@ def test_a_successor_whose_predecessor_ended_elsewhere_is_found(database, start,
 
 
 def _bury(database):
-    """End every lease; return once the dispatcher took its delivery back under its next id."""
+    """End every lease; return once the worker took its delivery back under its next id."""
     owner = sa.select(tables.delivery.c.owner)
     with database.begin() as connection:
         before = connection.execute(owner).scalar()
@@ -344,9 +344,9 @@ def _bury(database):
 
 
 def test_what_was_under_way_when_its_lease_ended_is_not_sent_again(database, start, webhook_sink):
-    dispatcher = start()
+    worker = start()
     release = webhook_sink.hang("/")
-    send(dispatcher, database, [make_delivery(webhook_sink.url("/"))])
+    send(worker, database, [make_delivery(webhook_sink.url("/"))])
     webhook_sink.wait(1)
     _bury(database)
     release()
@@ -369,21 +369,21 @@ class Overtaken(Outbox):
 
 
 def test_what_was_sent_when_its_lease_ended_is_not_sent_again(database, start, webhook_sink):
-    dispatcher = start(Overtaken(database))
-    send(dispatcher, database, [make_delivery(webhook_sink.url("/"))])
+    worker = start(Overtaken(database))
+    send(worker, database, [make_delivery(webhook_sink.url("/"))])
     wait_until(lambda: all_are(database, "delivered"))
     assert len(webhook_sink.requests) == 1
 
 
 def test_what_was_leased_under_an_id_that_is_gone_is_not_sent(database, start, webhook_sink):
-    dispatcher = start(poll_interval=NEVER, lease=60.0)
+    worker = start(poll_interval=NEVER, lease=60.0)
     outbox = Outbox(database)
     outbox.register("gone", "host", NEVER)
     outbox.register("other", "host", NEVER)
     leased = enqueue(database, [make_delivery(webhook_sink.url("/theirs"))], "gone")
     assert len(outbox.claim("other", 10, ended={"gone": 0})) == 1
-    dispatcher.submit("gone", leased)
-    send(dispatcher, database, [make_delivery(webhook_sink.url("/ours"))])
+    worker.submit("gone", leased)
+    send(worker, database, [make_delivery(webhook_sink.url("/ours"))])
     webhook_sink.wait(1, "/ours")
     assert webhook_sink.at("/theirs") == []
     with database.read() as connection:
@@ -393,16 +393,16 @@ def test_what_was_leased_under_an_id_that_is_gone_is_not_sent(database, start, w
 
 def test_a_clean_stop_finishes_what_is_under_way_and_hands_back_the_rest(database, start, webhook_sink):
     webhook_sink.behave("/", delay=0.5)
-    dispatcher = start(concurrency_per_destination=2)
+    worker = start(concurrency_per_destination=2)
     items = [make_delivery(webhook_sink.url("/")) for _ in range(6)]
-    send(dispatcher, database, items)
+    send(worker, database, items)
     webhook_sink.wait(2)
-    dispatcher.stop(10.0)
+    worker.stop(10.0)
     found = list(states(database).values())
     assert (found.count("delivered"), found.count("pending")) == (2, 4)
     assert workers(database) == set()
-    assert dispatcher.owner is None
-    dispatcher.submit("anybody", items)
+    assert worker.owner is None
+    worker.submit("anybody", items)
     start()
     wait_until(lambda: all_are(database, "delivered"))
     assert sorted(received(webhook_sink)) == sorted(item.delivery_id for item in items)
@@ -410,11 +410,11 @@ def test_a_clean_stop_finishes_what_is_under_way_and_hands_back_the_rest(databas
 
 def test_a_stop_does_not_wait_for_the_hung_longer_than_its_grace(database, start):
     with socket.create_server(("127.0.0.1", 0)) as hung:
-        dispatcher = start(total_timeout=60.0)
-        send(dispatcher, database, [make_delivery(f"http://127.0.0.1:{hung.getsockname()[1]}/")])
-        wait_until(lambda: dispatcher._calls)
+        worker = start(total_timeout=60.0)
+        send(worker, database, [make_delivery(f"http://127.0.0.1:{hung.getsockname()[1]}/")])
+        wait_until(lambda: worker._calls)
         before = time.monotonic()
-        dispatcher.stop(0.2)
+        worker.stop(0.2)
         assert time.monotonic() - before < 3.0
         assert all_are(database, "pending")
 
@@ -507,9 +507,9 @@ def _refuse(*args, **kwargs):
 def test_a_result_is_kept_until_the_database_takes_it(database, start, webhook_sink):
     outbox = Shaky(database)
     release = webhook_sink.hang("/")
-    dispatcher = start(outbox)
+    worker = start(outbox)
     items = [make_delivery(webhook_sink.url("/")) for _ in range(3)]
-    send(dispatcher, database, items)
+    send(worker, database, items)
     webhook_sink.wait(3)
     outbox.up.clear()
     release()
@@ -522,24 +522,24 @@ def test_a_result_is_kept_until_the_database_takes_it(database, start, webhook_s
 
 def test_without_a_lease_nothing_is_sent_and_nothing_is_lost(database, start, webhook_sink):
     outbox = Shaky(database)
-    dispatcher = start(outbox)
-    owner = dispatcher.owner
+    worker = start(outbox)
+    owner = worker.owner
     sent = make_delivery(webhook_sink.url("/sent"))
     release = webhook_sink.hang("/sent")
-    send(dispatcher, database, [sent])
+    send(worker, database, [sent])
     webhook_sink.wait(1)
     outbox.up.clear()
     release()
-    wait_until(lambda: dispatcher.owner is None)
+    wait_until(lambda: worker.owner is None)
     late = make_delivery(webhook_sink.url("/late"))
-    dispatcher.submit(owner, enqueue(database, [late], owner))
+    worker.submit(owner, enqueue(database, [late], owner))
     refused = outbox.refused
     wait_until(lambda: outbox.refused > refused + 5)
     assert webhook_sink.at("/late") == []
     outbox.up.set()
     wait_until(lambda: all_are(database, "delivered"))
     assert received(webhook_sink) == [sent.delivery_id, late.delivery_id]
-    assert dispatcher.owner == owner, "nobody took over meanwhile"
+    assert worker.owner == owner, "nobody took over meanwhile"
 
 
 def test_after_an_outage_nobody_inherits_from_those_who_only_could_not_report(database, start, webhook_sink):
@@ -565,21 +565,21 @@ def test_after_an_outage_nobody_inherits_from_those_who_only_could_not_report(da
 def test_it_starts_while_the_database_is_down(database, webhook_sink):
     outbox = Shaky(database)
     outbox.up.clear()
-    dispatcher = make_dispatcher(outbox)
-    dispatcher.start()
+    worker = make_worker(outbox)
+    worker.start()
     wait_until(lambda: outbox.refused > 2)
-    assert dispatcher.owner is None
-    send(dispatcher, database, [make_delivery(webhook_sink.url("/"))])
+    assert worker.owner is None
+    send(worker, database, [make_delivery(webhook_sink.url("/"))])
     outbox.up.set()
     wait_until(lambda: all_are(database, "delivered"))
-    dispatcher.stop(1.0)
+    worker.stop(1.0)
 
 
 def test_a_stop_while_the_database_is_down_ends_anyway(database, start):
     outbox = Shaky(database)
-    dispatcher = start(outbox)
+    worker = start(outbox)
     outbox.up.clear()
-    dispatcher.stop(0.1)
+    worker.stop(0.1)
     assert len(workers(database)) == 1
 
 
@@ -619,19 +619,19 @@ def test_a_delivery_that_ends_its_process_is_given_up_and_takes_no_others_with_i
 def test_a_hung_project_does_not_delay_another(database, start, webhook_sink):
     with contextlib.ExitStack() as stack:
         hung = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(200)]
-        dispatcher = start(total_timeout=60.0, lease=10.0, concurrency=40)
+        worker = start(total_timeout=60.0, lease=10.0, concurrency=40)
         items = [
             make_delivery(f"http://127.0.0.1:{s.getsockname()[1]}/", project_id="greedy")
             for s in hung
             for _ in range(3)
         ]
-        send(dispatcher, database, items)
-        wait_until(lambda: len(dispatcher._calls) == 15)
+        send(worker, database, items)
+        wait_until(lambda: len(worker._calls) == 15)
         # Nobody knows this destination yet, and all of the greedy one's calls hang.
-        send(dispatcher, database, [make_delivery(webhook_sink.url("/"), project_id="healthy")])
+        send(worker, database, [make_delivery(webhook_sink.url("/"), project_id="healthy")])
         webhook_sink.wait(1)
-        assert len(dispatcher._calls) == 15
-        dispatcher.stop(0.0)
+        assert len(worker._calls) == 15
+        worker.stop(0.0)
 
 
 def test_dead_names_of_a_project_do_not_delay_the_names_of_another(database, webhook_sink, request):
@@ -646,17 +646,17 @@ def test_dead_names_of_a_project_do_not_delay_the_names_of_another(database, web
     settings = options(lease=10.0, names=NameOptions(timeout=0.2))
     names = Names(settings.names, getaddrinfo=getaddrinfo)
     outbox = Outbox(database)
-    dispatcher = DeliveryWorker(outbox, lambda: HttpSender(settings, names=names), settings, host="test")
-    request.addfinalizer(lambda: dispatcher.stop(0.0))
-    dispatcher.start()
-    wait_until(lambda: dispatcher.owner)
+    worker = DeliveryWorker(outbox, lambda: HttpSender(settings, names=names), settings, host="test")
+    request.addfinalizer(lambda: worker.stop(0.0))
+    worker.start()
+    wait_until(lambda: worker.owner)
     dead = [make_delivery(f"http://dead{n}.example/", project_id="greedy") for n in range(150)]
-    send(dispatcher, database, dead)
-    wait_until(lambda: len(dispatcher._calls) > 100)
+    send(worker, database, dead)
+    wait_until(lambda: len(worker._calls) > 100)
     good = [
         make_delivery(webhook_sink.url("/", host=f"h{n}.example"), project_id="healthy") for n in range(20)
     ]
-    send(dispatcher, database, good)
+    send(worker, database, good)
     webhook_sink.wait(20)
     wanted = {item.delivery_id for item in good}
 
@@ -671,12 +671,12 @@ def main():
     url, fields = sys.argv[1:]
     settings = options(**eval(fields))
     outbox = Outbox(storage.connect(url))
-    dispatcher = DeliveryWorker(outbox, lambda: Poisonous(settings), settings, host="test")
+    worker = DeliveryWorker(outbox, lambda: Poisonous(settings), settings, host="test")
     ending = threading.Event()
     signal.signal(signal.SIGTERM, lambda *args: ending.set())
-    dispatcher.start()
+    worker.start()
     ending.wait()
-    dispatcher.stop(1.0)
+    worker.stop(1.0)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from eventalarm.delivery.senders.plugins import PluginSender
 from eventalarm.exceptions import DeliveryError
 from eventalarm.model import Delivery, Notification
 from tests.support.builders import event_body
+from tests.support.deliveries import make_delivery
 from tests.support.helpers import WebhookSink
-from tests.unit.delivery.parts import make_delivery
 
 SCHEMES = {"sol003+http", "sol003+https", "tacker+http", "tacker+https"}
 EVENT = event_body(message_id="m-1", instance_id="vm-1", state="error")

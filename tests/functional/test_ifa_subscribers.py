@@ -412,6 +412,6 @@ def test_the_fence_of_callbacks_holds_when_sending_too(small: World) -> None:
         (row,) = connection.execute(sa.select(table).where(table.c.subscription_id == subscription))
     assert (row.state, row.error) == (
         "failed",
-        "fenced: the address is in a network of [eventalarm_ifa] callback_deny_networks",
+        "egress_denied: the address is in a network of [eventalarm_ifa] callback_deny_networks",
     )
     assert small.posts("/nfvo") == []

@@ -20,8 +20,8 @@ from eventalarm.storage import tables
 from eventalarm.storage.outbox import Outbox
 from eventalarm.watchdog import Loop, Watchdog
 from tests.support.cloud import Cloud, Spawn, make_event
+from tests.support.deliveries import make_delivery
 from tests.support.helpers import WebhookSink, wait_until
-from tests.unit.delivery.parts import make_delivery
 
 LONG = 30.0
 

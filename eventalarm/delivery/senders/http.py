@@ -17,7 +17,7 @@ from eventalarm.delivery.bounded import BoundedConnector
 from eventalarm.delivery.names import Names
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.base import Destination
-from eventalarm.delivery.senders.network import FENCED, EgressFilter, TlsContexts
+from eventalarm.delivery.senders.network import DENIED, EgressFilter, TlsContexts
 from eventalarm.exceptions import DeliveryError
 from eventalarm.model import UTC, Delivery
 
@@ -48,9 +48,9 @@ def _request_id() -> str:
 
 
 class HttpSender:
-    """One session for every webhook; concurrency is the dispatcher's business, not the pool's.
+    """One session for every webhook; concurrency is the worker's business, not the pool's.
 
-    :param fence: the egress filter; by default that of the *options*, as are the *names* of hosts.
+    :param egress: the egress filter; by default that of the *options*, as are the *names* of hosts.
     :param tls: the contexts; by default made of the *options*, which reads files.
     :raises InvalidOption: when Aodh's TLS options name files that cannot be used.
     """
@@ -61,7 +61,7 @@ class HttpSender:
         *,
         new_id: Callable[[], str] = _request_id,
         now: Callable[[], datetime.datetime] = _now,
-        fence: EgressFilter | None = None,
+        egress: EgressFilter | None = None,
         names: Names | None = None,
         tls: TlsContexts | None = None,
     ) -> None:
@@ -69,7 +69,7 @@ class HttpSender:
         self._new_id = new_id
         self._now = now
         self._tls = tls or TlsContexts(options.tls)
-        self._fence = fence or EgressFilter(options.deny_networks, options.allow_networks)
+        self._egress = egress or EgressFilter(options.deny_networks, options.allow_networks)
         self._names = names or Names(options.names)
         self._session: aiohttp.ClientSession | None = None
 
@@ -166,7 +166,7 @@ class HttpSender:
                 keepalive_timeout=KEEPALIVE,
                 resolver=self._names,
                 use_dns_cache=False,
-                socket_factory=self._fence.socket,
+                socket_factory=self._egress.socket,
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,
@@ -199,8 +199,8 @@ def failure(error: Exception) -> DeliveryError:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return DeliveryError("tls", getattr(error.certificate_error, "verify_message", "bad certificate"))
     if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, SORTED_FIRST):
-        if FENCED in str(error.os_error):
-            return DeliveryError("fenced", str(error.os_error), permanent=True)
+        if DENIED in str(error.os_error):
+            return DeliveryError("egress_denied", str(error.os_error), permanent=True)
         return DeliveryError("connect", error.strerror or type(error.os_error).__name__)
     for kinds, reason, text in FAILURES:
         if isinstance(error, kinds):

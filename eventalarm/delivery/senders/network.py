@@ -72,11 +72,11 @@ class EgressFilter:
         family, kind, proto, _, sockaddr = addr_info
         option = self.refuses(sockaddr[0])
         if option:
-            raise EgressDenied(f"{FENCED} {option}")
+            raise EgressDenied(f"{DENIED} {option}")
         return socket.socket(family, kind, proto)
 
 
-FENCED: Final = "the address is in a network of"
+DENIED: Final = "the address is in a network of"
 
 
 def _in(address: Address, networks: tuple[Network, ...]) -> bool:

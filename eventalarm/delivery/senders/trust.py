@@ -1,6 +1,6 @@
 """Actions ``trust+http`` and ``trust+https``: Aodh's own Keystone trust code, our own bounded POST.
 
-Aodh's plugin would wait for ever for a hung consumer and knows no fence; so of the plugin we use only the
+Aodh's plugin would wait forever for a hung consumer and knows no fence; so of the plugin we use only the
 part that turns the action into a URL and a token.
 """
 

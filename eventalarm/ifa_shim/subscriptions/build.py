@@ -96,7 +96,7 @@ class Notifications:
 
     def sender(self, delivery: DeliveryOptions) -> SubscriberSender:
         """Return the sender to subscribers: like a webhook's, behind the fence of callbacks."""
-        http = HttpSender(delivery, fence=self._api.callback.fence)
+        http = HttpSender(delivery, egress=self._api.callback.fence)
         return SubscriberSender(self._subscribers, http, self._open_secret)
 
     def notifier(self, worker: Worker) -> Notifier:

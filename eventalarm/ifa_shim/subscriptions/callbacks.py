@@ -110,7 +110,7 @@ class Callbacks:
         url, seconds = http_url(uri), self._options.timeout
         http = HttpSender(
             DeliveryOptions(connect_timeout=seconds, total_timeout=seconds),
-            fence=self._options.fence,
+            egress=self._options.fence,
             tls=self._tls,
         )
 

@@ -109,7 +109,7 @@ class Reconciler:
                     tale.stands(alarm, row, self._now(), until=_news_until(alarm, before))
             tale.write(connection)
             outgoing = announced(tale.notices, snapshot, self._style)
-            shipment = self._courier.ship(
+            shipment = self._courier.enqueue_deliveries(
                 connection, [item.delivery for item in outgoing], [item.about for item in outgoing]
             )
         self._courier.submit(shipment)

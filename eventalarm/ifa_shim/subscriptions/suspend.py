@@ -192,7 +192,7 @@ class Suspension:
                 return
             only = Snapshot((one,))
             outgoing = announced([(notice, notice.notice_id)], only, self._style)
-            shipment = self._courier.ship(
+            shipment = self._courier.enqueue_deliveries(
                 connection, [item.delivery for item in outgoing], [item.about for item in outgoing]
             )
         self._courier.submit(shipment)

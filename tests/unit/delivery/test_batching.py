@@ -1,4 +1,4 @@
-"""Which letters travel together, and when they leave: against a model, and the cases that matter."""
+"""Which deliveries travel together, and when they leave: against a model, and the cases that matter."""
 
 from __future__ import annotations
 
@@ -7,69 +7,69 @@ import json
 import hypothesis
 import hypothesis.strategies as st
 
-from eventalarm.delivery.batching import REFUSED_FOR, BatchWindows, first_of_each, pack
+from eventalarm.delivery.batching import REFUSED_FOR, BatchWindows, first_of_each, make_batch
 from eventalarm.delivery.scheduler import Call
 from eventalarm.delivery.senders.base import Destination
-from tests.unit.delivery.parts import make_delivery
+from tests.support.deliveries import make_delivery
 
 URLS = ("http://a/1", "http://a/2", "https://b/")
 
 
-def parcel(url: str = "http://a/", **fields: str) -> Call:
+def call(url: str = "http://a/", **fields: str) -> Call:
     return Call("me", make_delivery(url, **fields), Destination("http", "a", 80, 16))
 
 
 def test_the_first_leaves_at_once_and_the_others_together() -> None:
-    packs = BatchWindows(1.0, 10)
-    some = [parcel() for _ in range(4)]
-    assert [packs.hold(one, 0.1 * n) for n, one in enumerate(some)] == [False, True, True, True]
-    assert packs.next_end() == 1.0
-    assert list(packs.ripe(0.9)) == []
-    assert list(packs.ripe(1.0)) == [some[1:]]
-    # The pack opened a window of its own.
-    late = parcel()
-    assert packs.hold(late, 1.5)
-    assert list(packs.ripe(1.9)) == []
-    assert list(packs.ripe(2.0)) == [[late]]
-    assert list(packs.ripe(3.0)) == []
-    assert packs.next_end() is None
-    assert not packs.hold(parcel(), 3.5)
+    windows = BatchWindows(1.0, 10)
+    some = [call() for _ in range(4)]
+    assert [windows.hold(one, 0.1 * n) for n, one in enumerate(some)] == [False, True, True, True]
+    assert windows.next_end() == 1.0
+    assert list(windows.ripe(0.9)) == []
+    assert list(windows.ripe(1.0)) == [some[1:]]
+    # The batch opened a window of its own.
+    late = call()
+    assert windows.hold(late, 1.5)
+    assert list(windows.ripe(1.9)) == []
+    assert list(windows.ripe(2.0)) == [[late]]
+    assert list(windows.ripe(3.0)) == []
+    assert windows.next_end() is None
+    assert not windows.hold(call(), 3.5)
 
 
 def test_a_full_pack_leaves_before_the_end() -> None:
-    packs = BatchWindows(1.0, 2)
-    some = [parcel() for _ in range(3)]
+    windows = BatchWindows(1.0, 2)
+    some = [call() for _ in range(3)]
     for one in some:
-        packs.hold(one, 0.0)
-    assert packs.next_end() == 0.0
-    assert list(packs.ripe(0.1)) == [some[1:]]
+        windows.hold(one, 0.0)
+    assert windows.next_end() == 0.0
+    assert list(windows.ripe(0.1)) == [some[1:]]
 
 
 def test_other_projects_other_actions_and_what_is_no_webhook_do_not_share() -> None:
-    packs = BatchWindows(1.0, 10)
-    assert not packs.hold(parcel(), 0.0)
-    assert not packs.hold(parcel(project_id="q"), 0.0)
-    assert not packs.hold(parcel("http://a/other"), 0.0)
+    windows = BatchWindows(1.0, 10)
+    assert not windows.hold(call(), 0.0)
+    assert not windows.hold(call(project_id="q"), 0.0)
+    assert not windows.hold(call("http://a/other"), 0.0)
     for url in ("log://", "trust+http://t@a/", "zaqar://x"):
-        assert [packs.hold(parcel(url), 0.0) for _ in range(2)] == [False, False]
-    assert [packs.hold(parcel(subscription_id="s"), 0.0) for _ in range(2)] == [False, False]
+        assert [windows.hold(call(url), 0.0) for _ in range(2)] == [False, False]
+    assert [windows.hold(call(subscription_id="s"), 0.0) for _ in range(2)] == [False, False]
 
 
 def test_who_refuses_packs_gets_none_for_a_while() -> None:
-    packs = BatchWindows(1.0, 10)
-    packs.refused([make_delivery("http://a/")], 0.0)
-    assert [packs.hold(parcel(), 1.0) for _ in range(2)] == [False, False]
-    assert [packs.hold(parcel(), REFUSED_FOR + 1) for _ in range(2)] == [False, True]
+    windows = BatchWindows(1.0, 10)
+    windows.refused([make_delivery("http://a/")], 0.0)
+    assert [windows.hold(call(), 1.0) for _ in range(2)] == [False, False]
+    assert [windows.hold(call(), REFUSED_FOR + 1) for _ in range(2)] == [False, True]
 
 
 def test_a_pack_holds_each_body_with_its_id() -> None:
-    letters = [make_delivery(), make_delivery()]
-    packed = pack(letters)
+    deliveries = [make_delivery(), make_delivery()]
+    packed = make_batch(deliveries)
     body = json.loads(json.dumps(packed.notification.body()))
-    assert body == {"packed": [{"delivery_id": d.delivery_id, **d.notification.body()} for d in letters]}
-    assert packed.delivery_id == pack(letters).delivery_id
-    assert packed.delivery_id not in {d.delivery_id for d in letters}
-    assert packed.delivery_id != pack(letters[::-1]).delivery_id
+    assert body == {"packed": [{"delivery_id": d.delivery_id, **d.notification.body()} for d in deliveries]}
+    assert packed.delivery_id == make_batch(deliveries).delivery_id
+    assert packed.delivery_id not in {d.delivery_id for d in deliveries}
+    assert packed.delivery_id != make_batch(deliveries[::-1]).delivery_id
 
 
 def test_only_the_first_of_an_alarm_may_leave_alone() -> None:
@@ -82,25 +82,25 @@ STEPS = st.lists(st.tuples(st.sampled_from(URLS), st.floats(0.0, 0.7), st.boolea
 
 @hypothesis.given(STEPS, st.integers(2, 5))
 def test_nothing_is_lost_delayed_or_out_of_order(steps: list[tuple[str, float, bool]], limit: int) -> None:
-    """Each letter leaves once, within the window, in the order of its action; packs are bounded."""
-    packs, now = BatchWindows(1.0, limit), 0.0
+    """Each delivery leaves once, within the window, in the order of its action; batches are bounded."""
+    windows, now = BatchWindows(1.0, limit), 0.0
     came: dict[str, list[tuple[float, Call]]] = {url: [] for url in URLS}
     left: dict[str, list[tuple[float, Call]]] = {url: [] for url in URLS}
 
     def look(moment: float) -> None:
-        for leaving in packs.ripe(moment):
+        for leaving in windows.ripe(moment):
             assert len(leaving) <= limit
             left[leaving[0].delivery.action] += [(moment, one) for one in leaving]
 
     for url, pause, prompt in steps:
-        while prompt and (end := packs.next_end()) is not None and end <= now + pause:
+        while prompt and (end := windows.next_end()) is not None and end <= now + pause:
             look(max(now, end))
         now += pause
-        one = parcel(url)
+        one = call(url)
         came[url].append((now, one))
-        if not packs.hold(one, now):
+        if not windows.hold(one, now):
             left[url].append((now, one))
-    while (end := packs.next_end()) is not None:
+    while (end := windows.next_end()) is not None:
         now = max(now, end)
         look(now)
     for url in URLS:

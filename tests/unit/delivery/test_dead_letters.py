@@ -3,8 +3,8 @@ import logging
 import pytest
 
 from eventalarm.delivery import dead_letters
-from eventalarm.delivery.dead_letters import GivenUpLog
-from tests.unit.delivery.parts import make_delivery
+from eventalarm.delivery.dead_letters import DeadLetterLog
+from tests.support.deliveries import make_delivery
 
 SECRET = "s3cret"
 
@@ -16,7 +16,7 @@ def clock():
 
 @pytest.fixture
 def report(clock):
-    return GivenUpLog(lambda: clock[0]).report
+    return DeadLetterLog(lambda: clock[0]).report
 
 
 def test_a_line_names_everything_but_the_secrets(report, caplog):

@@ -6,7 +6,7 @@ from eventalarm.delivery import retry
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.exceptions import DeliveryError
 from eventalarm.model import DeliveryState
-from tests.unit.delivery.parts import NOW, longest, make_delivery
+from tests.support.deliveries import NOW, longest, make_delivery
 
 OPTIONS = DeliveryOptions(max_attempts=4, retry_initial=0.5, retry_max=3.0, retry_after_max=20.0)
 

@@ -47,8 +47,8 @@ def make_delivery(action: str = "http://127.0.0.1:1/", alarm_id: str = "", **fie
     return Delivery(**{**known, **fields})
 
 
-def make_parcel(host: str, limit: int = 16, total: int = 0, **fields: Any) -> Call:
-    """Return a parcel for *host*; *fields* are those of its delivery."""
+def make_call(host: str, limit: int = 16, total: int = 0, **fields: Any) -> Call:
+    """Return a call for *host*; *fields* are those of its delivery."""
     return Call("me", make_delivery(**fields), Destination("http", host, 80, limit, total))
 
 
