@@ -1,4 +1,4 @@
-"""The ``notification`` alarm type inside Aodh: validated by its API, left alone by its periodic evaluator."""
+"""The ``notification`` alarm type inside Aodh: validated by its API, ignored by its periodic evaluator."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from eventalarm.exceptions import InvalidRule
 
 
 class NotificationRuleType(wtypes.UserType):  # type: ignore[misc]
-    """The attribute ``notification_rule`` of an alarm: any JSON object, kept as it was given.
+    """The attribute ``notification_rule`` of an alarm: a JSON object, stored as given.
 
-    It is checked as a whole, by the same function that the evaluator reads it with, when the alarm that it
-    belongs to is; limits are those of ``[eventalarm]`` in the configuration of Aodh's API.
+    It is validated together with its alarm, by the same function with which the evaluator reads it. The
+    limits are those of ``[eventalarm]`` in the configuration of Aodh's API.
     """
 
     basetype = wtypes.text
@@ -28,7 +28,7 @@ class NotificationRuleType(wtypes.UserType):  # type: ignore[misc]
 
     @staticmethod
     def validate(value: Any) -> Any:
-        """Accept anything: WSME calls this before the alarm is whole."""
+        """Accept anything: WSME calls this before the alarm is complete."""
         return value
 
     @staticmethod
@@ -38,7 +38,7 @@ class NotificationRuleType(wtypes.UserType):  # type: ignore[misc]
 
     @staticmethod
     def validate_alarm(alarm: Any) -> None:
-        """Check an alarm that is to be created or changed.
+        """Validate an alarm that is created or updated.
 
         :raises aodh.api.controllers.v2.base.ClientSideError: naming the field and the remedy; HTTP 400.
         """
@@ -60,24 +60,24 @@ class NotificationRuleType(wtypes.UserType):  # type: ignore[misc]
 
     @staticmethod
     def create_hook(alarm: Any) -> None:
-        """Do nothing more when an alarm is created."""
+        """Do nothing: creating an alarm needs no further action."""
 
     @staticmethod
     def update_hook(alarm: Any) -> None:
-        """Do nothing more when an alarm is changed."""
+        """Do nothing: updating an alarm needs no further action."""
 
     @staticmethod
     def __call__(**rule: Any) -> dict[str, Any]:
-        """Return a rule from the database as it is."""
+        """Return a rule from the database unchanged."""
         return rule
 
 
-# What the entry point names: Aodh uses an instance where the rule is not of fixed attributes.
+# The object of the entry point: Aodh expects an instance where a rule has no fixed attributes.
 notification_rule = NotificationRuleType()
 
 
 class NotificationEvaluator(evaluator.Evaluator):  # type: ignore[misc]
-    """Leaves ``notification`` alarms to the listener; without it aodh-evaluator warns of each of them."""
+    """Leaves ``notification`` alarms to the listener; without it aodh-evaluator warns about each of them."""
 
     def evaluate(self, alarm: Any) -> None:
-        """Do nothing: the alarm is evaluated when an event comes."""
+        """Do nothing: the listener evaluates the alarm when an event arrives."""

@@ -1,4 +1,4 @@
-"""A ``notification`` alarm's rule as the evaluator runs it: what raises, what clears, on which object."""
+"""A compiled notification rule: what raises the alarm, what clears it, and on which object."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ EVENT_TYPE: Final = "event_type"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class About:
-    """The event is about one resource: the first present of *traits* names it."""
+    """The test for one resource: the first of *traits* that is present must name it."""
 
     traits: tuple[str, ...]
     resource_id: str
 
     def holds(self, event: Event, now: Moment = None) -> bool:
-        """Tell whether the event is about the resource."""
+        """Return True if the event is about the resource."""
         return event.first_trait(self.traits) == self.resource_id
 
     def choices(self) -> Iterator[Anchors]:
-        """Yield the resource."""
+        """Yield the one key that the resource is indexed under."""
         yield (Anchor(self.traits, self.resource_id),)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Half:
-    """Events of these types (names or fnmatch patterns) for which every test holds."""
+    """Selects events of these types (names or fnmatch patterns) for which every test holds."""
 
     event_types: tuple[str, ...]
     tests: tuple[Test, ...]
 
     def watches(self, event_type: str) -> bool:
-        """Tell whether events of this type can belong."""
+        """Return True if events of this type can be selected."""
         return any(watches(pattern, event_type) for pattern in self.event_types)
 
     def holds(self, event: Event, now: Moment) -> bool:
-        """Tell whether the event belongs."""
+        """Return True if the event is selected."""
         return self.watches(event.event_type) and all(test.holds(event, now) for test in self.tests)
 
     def part(self) -> Part:
-        """Return what this half can be filed under."""
+        """Return what this half can be indexed under."""
         return Part(self.event_types, (anchors for test in self.tests for anchors in test.choices()))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Timers:
-    """What happens by itself, in seconds; None where it does not.
+    """The timers of a rule, in seconds; None where the rule has no such timer.
 
-    An occurrence clears ``clear_after`` its latest match, is raised when no match came for ``absence_after``,
-    and is continued by a match that comes within ``hold_down`` of its clearing.
+    An occurrence clears ``clear_after`` seconds after its latest match, is raised when no match came for
+    ``absence_after`` seconds, and is continued by a match within ``hold_down`` seconds of its clearing.
     """
 
     clear_after: float | None = None
@@ -64,7 +64,7 @@ class Timers:
 
     @property
     def any(self) -> bool:
-        """Whether anything happens by itself."""
+        """Whether the rule has a timer."""
         return self != NO_TIMERS
 
 
@@ -75,9 +75,9 @@ NO_TIMERS: Final = Timers()
 class CompiledRule:
     """What raises an alarm and what clears it. An event that does both raises it.
 
-    With ``timers.absence_after`` it is the other way round: the events of ``raises`` are expected, and clear.
-    ``about`` is the test on the resource that the rule names, if it names one. ``severity_from`` is the trait
-    that carries the severity, or empty.
+    With ``timers.absence_after`` the events of ``raises`` are the expected ones, and clear the alarm.
+    ``about`` is the test for the resource that the rule names, if any. ``severity_from`` is the trait that
+    carries the severity, or empty.
     """
 
     raises: Half
@@ -90,25 +90,25 @@ class CompiledRule:
 
     @property
     def expected_object(self) -> str | None:
-        """The one managed object that the rule is about, known before any event; None: they turn up."""
+        """The managed object that the rule names, known before any event; None if events name it."""
         return self.about[0].resource_id if self.about and not self.group_by else None
 
     @property
     def identity(self) -> tuple[About, ...]:
-        """The test that names the watched resource."""
+        """The test for the watched resource."""
         return self.about
 
     def parts(self, clears: bool) -> tuple[Part, ...]:
-        """Return both halves: the events of either concern the alarm."""
+        """Return what must be indexed: events of both halves concern the alarm."""
         halves = (self.raises,) if self.clear is None or not clears else (self.raises, self.clear)
         return tuple(half.part() for half in halves)
 
     def watches(self, event_type: str) -> bool:
-        """Tell whether the rule is about events of this type."""
+        """Return True if the rule applies to events of this type."""
         return self.raises.watches(event_type) or (self.clear is not None and self.clear.watches(event_type))
 
     def verdict(self, event: Event, now: Moment = None) -> Verdict:
-        """Judge an event: MATCH when it raises, else RECOVERED when it clears."""
+        """Return MATCH if the event raises the alarm, else RECOVERED if it clears it."""
         if self.raises.holds(event, now):
             return Verdict.MATCH if self.timers.absence_after is None else Verdict.RECOVERED
         if self.clear is not None and self.clear.holds(event, now):
@@ -116,20 +116,20 @@ class CompiledRule:
         return Verdict.NOTHING
 
     def matches(self, event: Event, now: Moment = None) -> bool:
-        """Tell whether the event raises the alarm."""
+        """Return True if the event raises the alarm."""
         return self.timers.absence_after is None and self.raises.holds(event, now)
 
     def severity(self, event: Event) -> tuple[str | None, bool]:
-        """Return the X.733 word where the rule says that it is, and whether there is something else."""
-        said = event.first_trait((self.severity_from,)).strip() if self.severity_from else ""
-        word = severity_word(said)
-        return word, word is None and bool(said)
+        """Return the X.733 severity of the event, and whether its trait holds an unknown word instead."""
+        found = event.first_trait((self.severity_from,)).strip() if self.severity_from else ""
+        word = severity_word(found)
+        return word, word is None and bool(found)
 
     def managed_object(self, event: Event) -> str | None:
-        """Return what the occurrence is told apart by: the traits of ``group_by``, else the resource.
+        """Return what distinguishes occurrences: the traits of ``group_by``, else the resource of the rule.
 
-        Several traits are joined by slashes, each percent-encoded; an absent one is empty. ``event_type`` is
-        the event's type unless it has a trait of that name.
+        Several traits are percent-encoded and joined by slashes; an absent one is empty. ``event_type``
+        stands for the type of the event unless it has a trait of that name.
         """
         if len(self.group_by) == 1:
             return _value(event, self.group_by[0])

@@ -1,9 +1,8 @@
-"""Conditions joined by ``and``, ``or`` and ``not``: read from JSON, bounded, and compiled into one test."""
+"""Queries of notification rules: conditions joined by ``and``, ``or`` and ``not``, compiled into one test."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
@@ -22,38 +21,9 @@ from eventalarm.evaluator.operators import (
     RelativeTime,
     to_boolean,
 )
+from eventalarm.evaluator.options import RuleLimits
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import Event
-
-# Deeper than this nothing is read, not even when the limits of a deployer were higher once.
-DEEPEST: Final = 64
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class RuleLimits:
-    """The options of ``[eventalarm]`` with these names.
-
-    ``size`` is in bytes of JSON, the lengths are in characters.
-    """
-
-    size: int = 32768
-    depth: int = 8
-    conditions: int = 100
-    list_length: int = 100
-    value_length: int = 1024
-    pattern_length: int = 255
-
-
-# What is saved is evaluated: a limit that was lowered afterwards must not silence an alarm.
-WHEN_LOADED: Final = RuleLimits(
-    size=sys.maxsize,
-    depth=DEEPEST,
-    conditions=sys.maxsize,
-    list_length=sys.maxsize,
-    value_length=sys.maxsize,
-    pattern_length=sys.maxsize,
-)
-
 
 JOINS: Final = ("and", "or", "not")
 KEYS: Final = frozenset({"field", "op", "type", "value"})
@@ -62,23 +32,23 @@ TEXT_TYPES: Final = ("string", "none")
 
 
 class Test(Protocol):
-    """A question about an event. Equal tests compare equal."""
+    """A compiled part of a query. Equal tests compare equal."""
 
     def holds(self, event: Event, now: Moment = None) -> bool:
-        """Tell whether the event fulfils it; *now* is what relative times are counted from."""
+        """Return True if the event passes the test; relative times count from *now*."""
 
     def choices(self) -> Iterator[Anchors]:
-        """Yield sets of keys of which an event that fulfils it holds at least one."""
+        """Yield sets of index keys; an event that passes the test holds at least one key of each set."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Every:
-    """Every part must hold; without parts, it always does."""
+    """A conjunction; without parts it always holds."""
 
     tests: tuple[Test, ...]
 
     def holds(self, event: Event, now: Moment = None) -> bool:
-        """Tell whether every part holds."""
+        """Return True if every part holds."""
         return all(test.holds(event, now) for test in self.tests)
 
     def choices(self) -> Iterator[Anchors]:
@@ -89,16 +59,16 @@ class Every:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Either:
-    """At least one part must hold."""
+    """A disjunction."""
 
     tests: tuple[Test, ...]
 
     def holds(self, event: Event, now: Moment = None) -> bool:
-        """Tell whether a part holds."""
+        """Return True if at least one part holds."""
         return any(test.holds(event, now) for test in self.tests)
 
     def choices(self) -> Iterator[Anchors]:
-        """Yield the smallest choices of all parts together, if every part has one."""
+        """Yield the union of the smallest choice of every part, if every part has one."""
         together: Anchors = ()
         for test in self.tests:
             smallest = min(test.choices(), key=len, default=None)
@@ -110,55 +80,55 @@ class Either:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Not:
-    """The part must not hold; a comparison that cannot be made does not."""
+    """A negation. A comparison that cannot be made is false, so its negation is true."""
 
     test: Test
 
     def holds(self, event: Event, now: Moment = None) -> bool:
-        """Tell whether the part does not hold."""
+        """Return True if the part does not hold."""
         return not self.test.holds(event, now)
 
     def choices(self) -> Iterator[Anchors]:
-        """Yield nothing: what an event does not hold is no key."""
+        """Yield nothing: what an event lacks cannot be an index key."""
         yield from ()
 
 
 class TimedCondition(Condition):
-    """A condition whose value is a time relative to the moment of evaluation."""
+    """A condition whose value is relative to the time of evaluation, such as ``now-5m``."""
 
     __slots__ = ()
 
     def holds(self, event: Event, now: Moment = None) -> bool:
-        """Tell whether the event fulfils the condition at *now*; never without a moment."""
+        """Return True if the event satisfies the condition at *now*; always False without *now*."""
         try:
             return now is not None and bool(TESTS[self.op](self.observed(event), self.value.at(now)))
         except (TypeError, OverflowError):
             return False
 
     def choices(self) -> Iterator[Anchors]:
-        """Yield nothing: the value is another one at every moment."""
+        """Yield nothing: the value changes over time."""
         yield from ()
 
 
 class PresenceCondition(Condition):
-    """A condition on whether the event holds the field at all."""
+    """An ``exists`` condition: whether the event has the field at all."""
 
     __slots__ = ()
 
     def observed(self, event: Event) -> Any:
-        """Return what the event holds for the field, whatever its kind."""
+        """Return the value of the field, of whatever type, or None if it is absent."""
         return event.trait(self.trait) if self.trait else event.path(tuple(self.field.split(".")))
 
     def holds(self, event: Event, now: Moment = None) -> bool:
-        """Tell whether the field is present, or absent where that is asked for."""
+        """Return True if the field is present, or absent where the rule gives ``false``."""
         return bool(TESTS[self.op](self.observed(event), self.value))
 
 
 def read(document: object, where: str, limits: RuleLimits) -> Every:
     """Compile a query: a list (all must hold), an object of JOINS, or one condition.
 
-    :param where: the name of the query in messages.
-    :raises InvalidRule: naming the part of the query that cannot be, or is too large, and the remedy.
+    :param where: the name of the query in error messages.
+    :raises InvalidRule: naming the part of the query that is invalid or too large, and the remedy.
     """
     if document is None:
         return Every(())
@@ -168,7 +138,7 @@ def read(document: object, where: str, limits: RuleLimits) -> Every:
 
 
 class _Reader:
-    """One pass over one query; counts as it goes."""
+    """Reads one query and counts its conditions."""
 
     def __init__(self, limits: RuleLimits) -> None:
         self._limits = limits
@@ -176,24 +146,26 @@ class _Reader:
 
     def node(self, document: object, where: str, depth: int) -> Test:
         if depth > self._limits.depth:
-            raise InvalidRule(where, f"nested deeper than {self._limits.depth} levels", "flatten the query")
+            raise InvalidRule(
+                where, f"nested more than {self._limits.depth} levels deep", "flatten the query"
+            )
         if isinstance(document, list):
             return Every(tuple(self._items(document, where, depth)))
         if not isinstance(document, dict):
-            raise InvalidRule(where, "not an object", SHAPE)
+            raise InvalidRule(where, "must be an object", SHAPE)
         joins = [name for name in JOINS if name in document]
         if not joins:
             return self._condition(document, where)
         if len(document) > 1:
             raise InvalidRule(
-                where, f"{joins[0]} beside other keys", "put each of them into an object of its own"
+                where, f"{joins[0]!r} must be the only key of its object", "put each key into its own object"
             )
         name = joins[0]
         inner, where = document[name], f"{where}.{name}"
         if name == "not":
             return Not(self.node(inner, where, depth + 1))
         if not isinstance(inner, list) or not inner:
-            raise InvalidRule(where, "not a list with members", f'give {{"{name}": [condition, …]}}')
+            raise InvalidRule(where, "must be a non-empty list", f'give {{"{name}": [condition, …]}}')
         tests = tuple(self._items(inner, where, depth))
         return Every(tests) if name == "and" else Either(tests)
 
@@ -206,28 +178,32 @@ class _Reader:
         self._conditions += 1
         if self._conditions > self._limits.conditions:
             raise InvalidRule(
-                where, f"more than {self._limits.conditions} conditions", "use in, wildcard or several alarms"
+                where,
+                f"more than {self._limits.conditions} conditions",
+                "use the operator in or wildcard, or several alarms",
             )
         unknown = sorted(str(key) for key in item.keys() - KEYS)
         if unknown:
-            raise InvalidRule(f"{where}.{unknown[0][:80]}", "unknown key", SHAPE)
+            raise InvalidRule(f"{where}.{unknown[0][:80]}", "unknown field", SHAPE)
         return condition(item, where, self._limits)
 
 
 def condition(item: dict[Any, Any], where: str, limits: RuleLimits) -> Condition:
     """Compile one condition of a notification rule.
 
-    :raises InvalidRule: naming the key that cannot be, and the remedy.
+    :raises InvalidRule: naming the invalid field and the remedy.
     """
     field, name, value = item.get("field"), item.get("op") or "eq", item.get("value")
     if not isinstance(field, str) or not field or field == "traits.":
         raise InvalidRule(
-            f"{where}.field", "missing", "name a trait as traits.NAME, or a path such as event_type"
+            f"{where}.field", "required", "name a trait as traits.NAME, or a path such as event_type"
         )
     _bounded(field, f"{where}.field", limits.pattern_length)
     known = OPERATORS.get(name) if isinstance(name, str) else None
     if known is None:
-        raise InvalidRule(f"{where}.op", f"unknown: {str(name)[:80]!r}", f"use one of {', '.join(OPERATORS)}")
+        raise InvalidRule(
+            f"{where}.op", f"unknown operator {str(name)[:80]!r}", f"use one of {', '.join(OPERATORS)}"
+        )
     type_name = _type(item.get("type"), value, where)
     operand = _operand(known, name, type_name, value, where=f"{where}.value", limits=limits)
     kind: type[Condition] = Condition
@@ -238,13 +214,15 @@ def condition(item: dict[Any, Any], where: str, limits: RuleLimits) -> Condition
     return kind(field, name, type_name, operand, trait_of(field))
 
 
-def _type(said: object, value: object, where: str) -> str:
-    if not said:
+def _type(given: object, value: object, where: str) -> str:
+    if not given:
         sample = value[0] if isinstance(value, list) and value else value
         return NATURAL_TYPES.get(type(sample), "string")
-    if not isinstance(said, str) or said not in TYPES:
-        raise InvalidRule(f"{where}.type", f"unknown: {str(said)[:80]!r}", f"use one of {', '.join(TYPES)}")
-    return said
+    if not isinstance(given, str) or given not in TYPES:
+        raise InvalidRule(
+            f"{where}.type", f"unknown type {str(given)[:80]!r}", f"use one of {', '.join(TYPES)}"
+        )
+    return given
 
 
 def _operand(
@@ -257,7 +235,7 @@ def _operand(
     if known.takes in (TEXT, PATTERN):
         if type_name not in TEXT_TYPES or not isinstance(value, str) or not value:
             raise InvalidRule(
-                where, f"{name} compares text only", "give a text, and type string or none at all"
+                where, f"must be a non-empty string for {name}", "give a string, and type string or no type"
             )
         _bounded(value, where, limits.pattern_length if known.takes == PATTERN else limits.value_length)
         return _convert(known.compile, value, name, where)
@@ -266,18 +244,19 @@ def _operand(
 
 def _list(type_name: str, value: object, where: str, limits: RuleLimits) -> frozenset[object]:
     if not isinstance(value, list) or not value:
-        raise InvalidRule(where, "not a list with members", "give a list of values")
+        raise InvalidRule(where, "must be a non-empty list", "give a list of values")
     if len(value) > limits.list_length:
-        raise InvalidRule(where, f"more than {limits.list_length} values", "split it, or use a pattern")
+        raise InvalidRule(where, f"more than {limits.list_length} values", "split the list, or use a pattern")
     found = [_scalar(type_name, one, f"{where}[{number}]", limits) for number, one in enumerate(value)]
     if any(isinstance(one, RelativeTime) for one in found):
-        raise InvalidRule(where, "relative times cannot be in a list", "use lt, le, gt or ge")
+        raise InvalidRule(where, "must not contain relative times", "use lt, le, gt or ge")
     return frozenset(found)
 
 
 def _scalar(type_name: str, value: object, where: str, limits: RuleLimits) -> object:
     if type(value) not in NATURAL_TYPES:
-        raise InvalidRule(where, "no value" if value is None else "not a single value", f"give a {type_name}")
+        problem = "required" if value is None else "must be a single value"
+        raise InvalidRule(where, problem, f"give a value of type {type_name}")
     if isinstance(value, str):
         _bounded(value, where, limits.value_length)
     return _convert(READERS[type_name], value, type_name, where)
@@ -288,7 +267,7 @@ def _convert(reader: Callable[[Any], object], value: object, kind: str, where: s
         return reader(value)
     except (ValueError, OverflowError) as exc:
         raise InvalidRule(
-            where, f"{str(value)[:80]!r} is not of kind {kind}: {str(exc)[:200]}", f"give a valid {kind}"
+            where, f"{str(value)[:80]!r} is not a valid {kind}: {str(exc)[:200]}", f"give a valid {kind}"
         ) from exc
 
 
@@ -299,4 +278,4 @@ def _bounded(text: str, where: str, most: int) -> None:
         try:
             text.encode()
         except UnicodeEncodeError as exc:
-            raise InvalidRule(where, "not valid Unicode", "use whole characters") from exc
+            raise InvalidRule(where, "must be valid Unicode", "remove unpaired surrogates") from exc

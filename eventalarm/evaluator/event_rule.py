@@ -1,7 +1,8 @@
-"""The rule language: one table of operators and types, and rules compiled once into tests of an event.
+"""Event rules: the ``event_rule`` of an alarm, compiled once into tests of an event.
 
-Answers are those of Aodh's event evaluator wherever that one gives an answer. Where it raises, a comparison
-that cannot be made is false, and ``boolean`` and non-trait fields work (design §5).
+Answers are those of Aodh's event evaluator wherever that gives one. Where it raises, a comparison that cannot
+be made is false, and ``boolean`` conditions and fields that are not traits work; see
+``doc/source/user/differences-from-aodh.rst``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Moment = datetime.datetime | None
 
 
 class Verdict(enum.Enum):
-    """What an event of the watched type and resource says about a rule."""
+    """What an event means for a rule: it raises the alarm, clears it, or neither."""
 
     MATCH = "match"
     RECOVERED = "recovered"
@@ -34,9 +35,9 @@ class Verdict(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Anchor:
-    """A key under which an alarm can be filed.
+    """A key under which an alarm can be indexed.
 
-    ``trait`` names a trait; a tuple of traits means the first of them that is present; an empty name means
+    ``trait`` is the name of a trait; a tuple stands for the first trait that is present; an empty name means
     that ``key`` is an event type or a pattern of event types.
     """
 
@@ -49,9 +50,9 @@ Anchors = tuple[Anchor, ...]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """What one part of a rule can be filed under: one of ``choices``, else all of ``event_types``.
+    """What one part of a rule can be indexed under: one of ``choices``, else all of ``event_types``.
 
-    Whatever the part matches holds at least one key of each choice.
+    An event that the part matches holds at least one key of each choice.
     """
 
     event_types: Sequence[str]
@@ -61,32 +62,32 @@ class Part:
 class Watch(Protocol):
     """A compiled rule of any kind of alarm, as index, cache and engine use it. Equal rules compare equal.
 
-    ``finds_twice`` tells that one event may be found under several keys of the same alarm. ``identity`` is
-    what names the watched resource; empty when the rule names none.
+    ``finds_twice`` is True if the index may find the same alarm under several keys of one event. ``identity``
+    names the watched resource; it is empty when the rule names none.
     """
 
     @property
     def finds_twice(self) -> bool:
-        """Whether one event may hold several of an alarm's keys."""
+        """Whether one event may hold several keys of one alarm."""
 
     @property
     def identity(self) -> tuple[Any, ...]:
         """The conditions that name the watched resource."""
 
     def parts(self, clears: bool) -> tuple[Part, ...]:
-        """Return what must be filed for the alarm to be found by every event that concerns it."""
+        """Return what must be indexed so that every event that concerns the alarm finds it."""
 
     def watches(self, event_type: str) -> bool:
-        """Tell whether the rule is about events of this type."""
+        """Return True if the rule applies to events of this type."""
 
     def verdict(self, event: Event, now: Moment = None) -> Verdict:
-        """Judge an event whose type the rule watches; *now* is what relative times are counted from."""
+        """Return the verdict on an event of a watched type; relative times count from *now*."""
 
     def matches(self, event: Event, now: Moment = None) -> bool:
-        """Tell whether the event raises the alarm, for alarms that never clear."""
+        """Return True if the event raises the alarm; for alarms that never clear."""
 
     def managed_object(self, event: Event) -> str | None:
-        """Return the managed object on which the event bears; None for the one that it is about."""
+        """Return the managed object whose occurrence the event changes; None for the event's own."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Condition:
     trait: str
 
     def observed(self, event: Event) -> TraitValue | bool | None:
-        """Return what the event holds for the field, or None when it is absent or of no use."""
+        """Return the event's value of the field, or None when it is absent or cannot be converted."""
         if self.type == "boolean":
             raw = event.trait(self.trait) if self.trait else event.path(tuple(self.field.split(".")))
             try:
@@ -121,7 +122,7 @@ class Condition:
             return None
 
     def holds(self, event: Event, now: Moment = None) -> bool:
-        """Tell whether the event fulfils the condition; an impossible comparison is false."""
+        """Return True if the event satisfies the condition; a comparison that cannot be made is false."""
         seen = event.trait(self.trait) if self.trait and self.type != "boolean" else self.observed(event)
         try:
             return bool(TESTS[self.op](seen, self.value))
@@ -129,7 +130,7 @@ class Condition:
             return False
 
     def choices(self) -> Iterator[Anchors]:
-        """Yield the keys that an event must hold one of to fulfil the condition."""
+        """Yield sets of index keys; an event that satisfies the condition holds one key of each set."""
         if self.trait and self.type != "boolean":
             if self.op == "eq":
                 yield (Anchor(self.trait, self.value),)
@@ -139,10 +140,10 @@ class Condition:
 
 @functools.lru_cache(maxsize=4096)
 def watches(pattern: str, event_type: str) -> bool:
-    """Tell whether an event type is the one of a rule, or of its pattern (fnmatch)."""
+    """Return True if an event type equals *pattern* or matches it (fnmatch)."""
     if not is_glob(pattern):
         return pattern == event_type
-    # Not even a pattern that equals the type matches by that alone: "x[1]" is about "x1", as in Aodh.
+    # A pattern that equals the type need not match it: "x[1]" matches "x1" only, as in Aodh.
     return matches_glob(event_type, pattern)
 
 
@@ -150,8 +151,8 @@ def watches(pattern: str, event_type: str) -> bool:
 class Rule:
     """An ``event`` alarm's rule: an event type (fnmatch pattern) and the conditions that must all hold.
 
-    ``identity`` are the conditions that say which resource is watched, ``rest`` the others, in their order.
-    Equal rules compare equal, so one test can serve many alarms.
+    ``identity`` are the conditions that name the watched resource, ``rest`` the others in their order. Equal
+    rules compare equal, so that one test can serve many alarms.
     """
 
     event_type: str
@@ -160,25 +161,25 @@ class Rule:
     finds_twice: ClassVar[bool] = False
 
     def parts(self, clears: bool) -> tuple[Part, ...]:
-        """Return what must be filed: an event type, or one of the equalities on a trait."""
-        # An alarm that recovers by itself must be found by the recovering event too, which still fulfils
-        # the conditions that identify the resource but no longer the others.
+        """Return what must be indexed: an event type, or one of the equalities on a trait."""
+        # The event that clears the alarm must find it too. It still satisfies the conditions that identify
+        # the resource, but no longer the others.
         conditions = self.identity if clears else (*self.identity, *self.rest)
         return (Part((self.event_type,), (anchors for c in conditions for anchors in c.choices())),)
 
     def managed_object(self, event: Event) -> str | None:
-        """Return None: the alarm lives on whatever object the event is about."""
+        """Return None: an event alarm has an occurrence on each object that its events are about."""
         return None
 
     def watches(self, event_type: str) -> bool:
-        """Tell whether the rule is about events of this type."""
+        """Return True if the rule applies to events of this type."""
         return watches(self.event_type, event_type)
 
     def verdict(self, event: Event, now: Moment = None) -> Verdict:
-        """Judge an event whose type the rule watches.
+        """Return the verdict on an event of a watched type.
 
-        RECOVERED means: it is about the watched resource, carries a field of another condition, and no
-        longer fulfils that condition (design §5, clearing).
+        RECOVERED: the event is about the watched resource, has the field of another condition, and no longer
+        satisfies that condition.
         """
         for condition in self.identity:
             if not condition.holds(event):
@@ -194,8 +195,8 @@ class Rule:
         return Verdict.RECOVERED if denied else Verdict.NOTHING
 
     def matches(self, event: Event, now: Moment = None) -> bool:
-        """Tell whether every condition holds, for alarms that never clear."""
-        # Loops rather than all(): this is the innermost part of matching, and generators cost half of it.
+        """Return True if every condition holds; for alarms that never clear."""
+        # Loops instead of all(): generators take half of the time of this innermost part of matching.
         for condition in self.identity:
             if not condition.holds(event):
                 return False
@@ -206,14 +207,14 @@ class Rule:
 
 
 def trait_of(field: str) -> str:
-    """Return the trait that a field names, or an empty name when it is a path into the event."""
+    """Return the trait that a field names, or an empty string when it is a path into the event."""
     return field.removeprefix(TRAIT_PREFIX) if field.startswith(TRAIT_PREFIX) else ""
 
 
 def _compile_condition(item: object) -> Condition:
     """Compile one item of a query; the fields of its errors are relative to the item."""
     if not isinstance(item, dict):
-        raise InvalidRule("", "not an object", "give {field, op, type, value}")
+        raise InvalidRule("", "must be an object", "give {field, op, type, value}")
     field, op, type_name, value = item.get("field"), item.get("op"), item.get("type"), item.get("value")
     if type(field) is str and type(value) is str and type(op) is str and type(type_name) is str:
         return _shared_condition(field, op, type_name, value)
@@ -222,26 +223,26 @@ def _compile_condition(item: object) -> Condition:
 
 def _condition(field: object, op: object, type_name: object, value: object) -> Condition:
     if not isinstance(field, str) or not field:
-        raise InvalidRule(".field", "missing", "name a trait as traits.NAME")
+        raise InvalidRule(".field", "required", "name a trait as traits.NAME")
     op = op or "eq"
     if not isinstance(op, str) or op not in COMPARATORS:
-        raise InvalidRule(".op", f"unknown: {op!r}", f"use one of {', '.join(COMPARATORS)}")
+        raise InvalidRule(".op", f"unknown operator {op!r}", f"use one of {', '.join(COMPARATORS)}")
     type_name = type_name or "string"
     if not isinstance(type_name, str) or type_name not in TYPES:
-        raise InvalidRule(".type", f"unknown: {type_name!r}", f"use one of {', '.join(TYPES)}")
+        raise InvalidRule(".type", f"unknown type {type_name!r}", f"use one of {', '.join(TYPES)}")
     trait = trait_of(field)
     try:
         converted = to_type(value, type_name)
     except ValueError as exc:
         raise InvalidRule(
             ".value",
-            f"{str(value)[:80]!r} is not of type {type_name}",
+            f"{str(value)[:80]!r} is not a valid {type_name}",
             f"give a value of type {type_name}, or change the type",
         ) from exc
     return Condition(field, op, type_name, converted, trait)
 
 
-# Most alarms share all but the condition on their resource: what is shared is compiled and kept once.
+# Most alarms differ only in the condition on their resource: shared conditions are compiled and kept once.
 _shared_condition = functools.lru_cache(maxsize=4096)(_condition)
 
 
@@ -249,19 +250,21 @@ def compile_rule(rule: object, resource_traits: Collection[str]) -> Rule:
     """Compile the ``event_rule`` of an alarm.
 
     :param resource_traits: the traits that name a resource; an ``eq`` on one of them identifies it.
-    :raises InvalidRule: when the rule could never match; says which field and what to do.
+    :raises InvalidRule: when the rule could never match; names the field and the remedy.
     """
     if not isinstance(rule, dict) or not rule:
-        # Also what is left of a row whose JSON cannot be read: it must not match every event.
-        raise InvalidRule("rule", "empty or unreadable", "give {event_type, query}")
+        # A row whose JSON cannot be read comes as an empty rule, which must not match every event.
+        raise InvalidRule("rule", "must be a non-empty object", "give {event_type, query}")
     event_type = rule.get("event_type")
     if event_type is None:
         event_type = "*"
     if not isinstance(event_type, str) or not event_type:
-        raise InvalidRule("event_type", "no text", "give a name, or a pattern such as compute.instance.*")
+        raise InvalidRule(
+            "event_type", "must be a non-empty string", "give a name, or a pattern such as compute.instance.*"
+        )
     query = rule.get("query") or []
     if not isinstance(query, list):
-        raise InvalidRule("query", "not a list", "give a list of {field, op, type, value}")
+        raise InvalidRule("query", "must be a list", "give a list of {field, op, type, value}")
     identity: list[Condition] = []
     rest: list[Condition] = []
     for number, item in enumerate(query):
@@ -275,7 +278,7 @@ def compile_rule(rule: object, resource_traits: Collection[str]) -> Rule:
 
 
 def reason(event: Event, rule: Mapping[str, Any], verdict: Verdict) -> str:
-    """Return why the state changed, in the words that consumers of Aodh's event alarms parse."""
+    """Return the reason of a state change, in the form that consumers of Aodh's event alarms parse."""
     clear = rule.get("clear")
     if verdict is Verdict.MATCH:
         hits, query = "hits the query", rule.get("query")

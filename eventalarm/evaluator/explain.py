@@ -1,4 +1,4 @@
-"""Why an alarm does or does not react to an event: each condition, what the event holds, the verdict."""
+"""Explains why an alarm reacts to an event or not: each condition, the observed value, the verdict."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ WORDS = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """One question and its answer; ``seen`` is None where the event holds nothing for it.
+    """One test and its result; ``seen`` is None where the event has no value for it.
 
-    ``asked`` reads like ``traits.state eq 'error'``; ``parts`` are the questions that it is made of.
+    ``asked`` reads like ``traits.state eq 'error'``; ``parts`` are the tests that it consists of.
     """
 
     asked: str
@@ -35,7 +35,7 @@ class Finding:
     parts: tuple[Finding, ...] = ()
 
     def lines(self, indent: int = 0) -> list[str]:
-        """Return the finding as lines of text, parts below and indented."""
+        """Return the finding as lines of text, its parts indented below it."""
         mark = "yes" if self.holds else "no "
         seen = "" if self.parts else f"   (event: {'absent' if self.seen is None else self.seen})"
         below = [line for part in self.parts for line in part.lines(indent + 1)]
@@ -46,8 +46,8 @@ class Finding:
 class Explanation:
     """The verdict on an event and what led to it. ``clears`` is None when the rule has no clear part.
 
-    ``managed_object`` is the one whose occurrence the event would change. ``then`` says what severity it
-    would have, and what the event sets going that happens by itself.
+    ``managed_object`` is the one whose occurrence the event would change. ``then`` are sentences about the
+    severity and about the timers that the event would start.
     """
 
     verdict: Verdict
@@ -59,14 +59,14 @@ class Explanation:
 
     def lines(self) -> list[str]:
         """Return everything as lines of text, the verdict first."""
-        said = [f"The event {WORDS[self.verdict]} (managed object: {self.managed_object or 'none'})."]
-        said += self.then
-        said += self.raises.lines()
+        lines = [f"The event {WORDS[self.verdict]} (managed object: {self.managed_object or 'none'})."]
+        lines += self.then
+        lines += self.raises.lines()
         if self.clears is not None:
-            said += self.clears.lines()
+            lines += self.clears.lines()
         if self.bad_traits:
-            said.append(f"Ignored, since unreadable: {', '.join(self.bad_traits)[:LONGEST]}")
-        return said
+            lines.append(f"Ignored unreadable traits: {', '.join(self.bad_traits)[:LONGEST]}")
+        return lines
 
 
 def explain(
@@ -77,9 +77,10 @@ def explain(
     resource_traits: Collection[str],
     clears: bool,
 ) -> Explanation:
-    """Tell what an event does to an alarm, as far as rule and event say; state and time are left out.
+    """Explain what an event does to an alarm, from rule and event alone: the alarm's state is ignored.
 
-    :param clears: that the alarm can return to ok by an event (see ``decide.clears``).
+    :param now: what relative times in the rule count from.
+    :param clears: whether an event can clear the alarm (see ``decide.clears``).
     :raises InvalidRule: when the rule cannot be evaluated.
     """
     rule = compile_definition(definition, resource_traits)
@@ -106,12 +107,12 @@ def explain(
 
 
 def _then(rule: CompiledRule, event: Event, verdict: Verdict) -> Iterator[str]:
-    """Tell what follows from the event apart from the verdict."""
+    """Yield what follows from the event beside the verdict."""
     timers = rule.timers
     if verdict is Verdict.NOTHING:
         return
     if verdict is Verdict.RECOVERED and timers.hold_down is not None:
-        yield f"The clear is held: it is told {timers.hold_down:g} seconds later if no match comes before."
+        yield f"The clear is held: it takes effect after {timers.hold_down:g} seconds without a match."
     if verdict is Verdict.MATCH and timers.clear_after is not None:
         yield f"The alarm clears by itself {timers.clear_after:g} seconds after the latest such event."
     if timers.absence_after is not None:
@@ -119,8 +120,8 @@ def _then(rule: CompiledRule, event: Event, verdict: Verdict) -> Iterator[str]:
     word, unknown = rule.severity(event)
     if verdict is Verdict.MATCH and rule.severity_from:
         seen = _shown(event.first_trait((rule.severity_from,)))
-        said = word or (f"unknown, {seen} is no X.733 word" if unknown else "not said")
-        yield f"Severity (trait {rule.severity_from}): {said}."
+        severity = word or (f"unknown, {seen} is not an X.733 severity" if unknown else "not given")
+        yield f"Severity (trait {rule.severity_from}): {severity}."
 
 
 def _half(asked: str, half: Half, event: Event, now: datetime.datetime) -> Finding:

@@ -1,4 +1,4 @@
-"""The rule of a ``notification`` alarm: read and measured, by Aodh's API and the evaluator alike."""
+"""Notification rules: the ``notification_rule`` of an alarm, read by Aodh's API and the evaluator alike."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from eventalarm.evaluator import conditions
 from eventalarm.evaluator.compiled_rule import About, CompiledRule, Half, Timers
-from eventalarm.evaluator.conditions import WHEN_LOADED, Every, RuleLimits
+from eventalarm.evaluator.conditions import Every
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE
 from eventalarm.evaluator.event_rule import Watch, compile_rule, trait_of, watches
+from eventalarm.evaluator.options import WHEN_LOADED, RuleLimits
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import AlarmDefinition
 
@@ -19,7 +20,7 @@ TOP_KEYS: Final = (
     "event_type", "query", "resource_id", "clear", "clear_after", "group_by", "severity_from", "absence",
     "hold_down",
 )  # fmt: skip
-# A timer that is longer than a year is a mistake.
+# Seconds. A timer that is longer than a year is a mistake.
 LONGEST: Final = 366 * 86400
 MOST_NAMES: Final = 20
 NAME_LENGTH: Final = 255
@@ -27,7 +28,7 @@ NAME_LENGTH: Final = 255
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pattern:
-    """Which events: the types (names or fnmatch patterns) and the query that must hold."""
+    """Selects events by type (names or fnmatch patterns) and by a query that must hold."""
 
     event_types: tuple[str, ...]
     query: Every
@@ -35,10 +36,10 @@ class Pattern:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NotificationRule:
-    """A ``notification_rule`` that can be evaluated.
+    """A valid ``notification_rule``.
 
-    ``resource_id`` and ``severity_from`` are empty when they are not given; ``group_by`` and
-    ``severity_from`` are names of traits.
+    ``resource_id`` and ``severity_from`` are empty when absent; ``group_by`` and ``severity_from`` are names
+    of traits.
     """
 
     raises: Pattern
@@ -54,11 +55,11 @@ def parse(
 ) -> NotificationRule:
     """Read a ``notification_rule``.
 
-    :param require_resource_id: refuse a rule that names no resource.
-    :raises InvalidRule: naming the field that cannot be, or is larger than *limits*, and the remedy.
+    :param require_resource_id: reject a rule without ``resource_id``.
+    :raises InvalidRule: naming the field that is invalid or exceeds *limits*, and the remedy.
     """
     if not isinstance(document, dict) or not document:
-        raise InvalidRule("rule", "empty or not an object", "give at least an event_type or a query")
+        raise InvalidRule("rule", "must be a non-empty object", "give at least an event_type or a query")
     _known_keys(document, TOP_KEYS, "")
     _measure(document, limits)
     raises = Pattern(
@@ -74,16 +75,18 @@ def parse(
         timers=_timers(document),
     )
     if require_resource_id and not rule.resource_id:
-        raise InvalidRule("resource_id", "missing, and this cloud demands it", "name the resource to watch")
+        raise InvalidRule("resource_id", "required in this cloud", "name the resource to watch")
     if raises.event_types == ("*",) and not raises.query.tests and not rule.resource_id:
-        raise InvalidRule("rule", "matches every event", "give an event_type, a query or a resource_id")
+        raise InvalidRule(
+            "rule", "must not match every event", "give an event_type, a query or a resource_id"
+        )
     return rule
 
 
 def compile_notification(rule: NotificationRule, resource_traits: Collection[str]) -> CompiledRule:
-    """Return what tells, of any event, whether it raises or clears the alarm.
+    """Compile a rule into what decides whether an event raises or clears the alarm.
 
-    :param resource_traits: the traits that name the object an event is about, the most telling first.
+    :param resource_traits: the traits that name the object of an event, the most specific first.
     """
     about = (About(tuple(resource_traits), rule.resource_id),) if rule.resource_id else ()
     raises = Half(rule.raises.event_types, (*about, *rule.raises.query.tests))
@@ -92,9 +95,9 @@ def compile_notification(rule: NotificationRule, resource_traits: Collection[str
 
 
 def compile_definition(definition: AlarmDefinition, resource_traits: Collection[str]) -> Watch:
-    """Compile the rule of an alarm of any type of ours.
+    """Compile the rule of an ``event`` or ``notification`` alarm.
 
-    :raises InvalidRule: when the rule could never match; says which field and what to do.
+    :raises InvalidRule: when the rule could never match; names the field and the remedy.
     """
     if definition.type == NOTIFICATION_TYPE:
         return compile_notification(parse(definition.rule), resource_traits)
@@ -111,24 +114,26 @@ def _measure(document: Mapping[str, Any], limits: RuleLimits) -> None:
     try:
         size = len(json.dumps(document))
     except RecursionError as exc:
-        raise InvalidRule("rule", "nested too deep", "flatten the query") from exc
+        raise InvalidRule("rule", "nested too deeply", "flatten the query") from exc
     except (TypeError, ValueError) as exc:
         raise InvalidRule(
-            "rule", f"no JSON: {str(exc)[:80]}", "give texts, numbers, lists and objects"
+            "rule", f"must be JSON: {str(exc)[:80]}", "give strings, numbers, lists and objects"
         ) from exc
     if size > limits.size:
         raise InvalidRule(
-            "rule", f"{size} bytes of JSON, more than {limits.size}", "split it into several alarms"
+            "rule", f"{size} bytes of JSON, more than {limits.size}", "split the rule into several alarms"
         )
 
 
-def _event_types(said: object, where: str, limits: RuleLimits) -> tuple[str, ...]:
-    if said is None:
+def _event_types(given: object, where: str, limits: RuleLimits) -> tuple[str, ...]:
+    if given is None:
         return ()
-    listed: list[Any] = said if isinstance(said, list) else [said]
+    listed: list[Any] = given if isinstance(given, list) else [given]
     if not listed or not all(isinstance(one, str) and one for one in listed):
         raise InvalidRule(
-            where, "no text", "give a name, a pattern such as compute.instance.*, or a list of them"
+            where,
+            "must be a non-empty string or a list of such strings",
+            "give a name, a pattern such as compute.instance.*, or a list of them",
         )
     if len(listed) > limits.list_length:
         raise InvalidRule(where, f"more than {limits.list_length} event types", "use patterns")
@@ -137,61 +142,66 @@ def _event_types(said: object, where: str, limits: RuleLimits) -> tuple[str, ...
     return tuple(dict.fromkeys(listed))
 
 
-def _clear(said: object, raises: Pattern, limits: RuleLimits) -> Pattern | None:
-    if said is None:
+def _clear(given: object, raises: Pattern, limits: RuleLimits) -> Pattern | None:
+    if given is None:
         return None
-    if not isinstance(said, dict) or not said:
-        raise InvalidRule("clear", "empty or not an object", "give {event_type, query}")
-    _known_keys(said, ("event_type", "query"), "clear.")
-    event_types = _event_types(said.get("event_type"), "clear.event_type", limits)
+    if not isinstance(given, dict) or not given:
+        raise InvalidRule("clear", "must be a non-empty object", "give {event_type, query}")
+    _known_keys(given, ("event_type", "query"), "clear.")
+    event_types = _event_types(given.get("event_type"), "clear.event_type", limits)
     clear = Pattern(
-        event_types or raises.event_types, conditions.read(said.get("query"), "clear.query", limits)
+        event_types or raises.event_types, conditions.read(given.get("query"), "clear.query", limits)
     )
     covered = all(any(watches(p, cleared) for p in raises.event_types) for cleared in clear.event_types)
     if not raises.query.tests and covered:
-        raise InvalidRule("clear", "every such event raises the alarm", "narrow query, so that not all do")
+        raise InvalidRule("clear", "every event that it matches raises the alarm", "give a narrower query")
     if clear.query == raises.query and covered:
         raise InvalidRule(
-            "clear", "asks for what raises the alarm", "name another event type or another query"
+            "clear", "must differ from what raises the alarm", "give another event type or another query"
         )
     return clear
 
 
-def _resource_id(said: object, limits: RuleLimits) -> str:
-    if said is None:
+def _resource_id(given: object, limits: RuleLimits) -> str:
+    if given is None:
         return ""
-    if not isinstance(said, str) or not said or len(said) > min(limits.value_length, NAME_LENGTH):
-        raise InvalidRule("resource_id", "no text of reasonable length", "give the id of one resource")
-    return said
+    if not isinstance(given, str) or not given or len(given) > min(limits.value_length, NAME_LENGTH):
+        most = min(limits.value_length, NAME_LENGTH)
+        raise InvalidRule(
+            "resource_id", f"must be a string of 1 to {most} characters", "give the id of one resource"
+        )
+    return given
 
 
-def _trait(said: object, where: str) -> str:
-    if said is None:
+def _trait(given: object, where: str) -> str:
+    if given is None:
         return ""
-    name = (trait_of(said) or said) if isinstance(said, str) else ""
+    name = (trait_of(given) or given) if isinstance(given, str) else ""
     if not name or len(name) > NAME_LENGTH:
-        raise InvalidRule(where, "not the name of a trait", "name a trait")
+        raise InvalidRule(
+            where, f"must be the name of a trait, of 1 to {NAME_LENGTH} characters", "name a trait"
+        )
     return name
 
 
-def _group_by(said: object) -> tuple[str, ...]:
-    if said is None:
+def _group_by(given: object) -> tuple[str, ...]:
+    if given is None:
         return ()
-    listed = said if isinstance(said, list) else [said]
+    listed = given if isinstance(given, list) else [given]
     if not 0 < len(listed) <= MOST_NAMES:
         raise InvalidRule(
-            "group_by", f"not 1 to {MOST_NAMES} traits", "name the traits that tell objects apart"
+            "group_by", f"must list 1 to {MOST_NAMES} traits", "name the traits that distinguish objects"
         )
-    # An entry that is null is no name either.
+    # A null entry is as invalid as an empty name.
     return tuple(_trait(one or "", f"group_by[{number}]") for number, one in enumerate(listed))
 
 
-def _seconds(said: object, where: str) -> float | None:
-    if said is None:
+def _seconds(given: object, where: str) -> float | None:
+    if given is None:
         return None
-    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said <= LONGEST:
-        raise InvalidRule(where, "not a time", f"give seconds, more than 0 and at most {LONGEST}")
-    return float(said)
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given <= LONGEST:
+        raise InvalidRule(where, "must be a number of seconds", f"give more than 0 and at most {LONGEST}")
+    return float(given)
 
 
 def _timers(document: Mapping[str, Any]) -> Timers:
@@ -203,14 +213,15 @@ def _timers(document: Mapping[str, Any]) -> Timers:
     if timers.absence_after is not None:
         for name in ("clear", "clear_after"):
             if document.get(name) is not None:
-                raise InvalidRule(name, "beside absence", "leave it out: the expected event clears the alarm")
+                remedy = "remove it: the expected event clears the alarm"
+                raise InvalidRule(name, "must not be combined with absence", remedy)
     return timers
 
 
-def _absence(said: object) -> float | None:
-    if said is None:
+def _absence(given: object) -> float | None:
+    if given is None:
         return None
-    if not isinstance(said, dict) or said.get("after") is None:
-        raise InvalidRule("absence.after", "missing", "give {after: seconds}")
-    _known_keys(said, ("after",), "absence.")
-    return _seconds(said["after"], "absence.after")
+    if not isinstance(given, dict) or given.get("after") is None:
+        raise InvalidRule("absence.after", "required", "give {after: seconds}")
+    _known_keys(given, ("after",), "absence.")
+    return _seconds(given["after"], "absence.after")

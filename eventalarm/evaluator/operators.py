@@ -17,7 +17,7 @@ from eventalarm.patterns import glob_test, regex_test
 TYPES: Final = ("string", "integer", "float", "boolean", "datetime", "none")
 TRUE_WORDS: Final = frozenset({"true", "t", "yes", "y", "on", "1"})
 FALSE_WORDS: Final = frozenset({"false", "f", "no", "n", "off", "0"})
-# What a JSON value is when the rule does not name its type.
+# The type of a JSON value where the rule gives none.
 NATURAL_TYPES: Final[Mapping[type, str]] = {
     str: "string",
     bool: "boolean",
@@ -30,9 +30,9 @@ FARTHEST: Final = datetime.timedelta(days=36525)
 
 
 def to_boolean(value: object) -> bool:
-    """Return *value* as a boolean, by the words that OpenStack APIs accept.
+    """Convert *value* to a boolean by the words that OpenStack APIs accept.
 
-    :raises ValueError: when it is none of them.
+    :raises ValueError: when it is not one of them.
     """
     text = str(value).strip().lower()
     if text in TRUE_WORDS:
@@ -43,7 +43,7 @@ def to_boolean(value: object) -> bool:
 
 
 def to_type(value: object, type_name: str) -> TraitValue | bool:
-    """Return *value* as one of TYPES.
+    """Convert *value* to one of TYPES.
 
     :raises ValueError: when it cannot be converted.
     """
@@ -52,33 +52,33 @@ def to_type(value: object, type_name: str) -> TraitValue | bool:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RelativeTime:
-    """A time that is said from the moment of evaluation: ``now``, ``now-5m``."""
+    """A time relative to the time of evaluation: ``now``, ``now-5m``."""
 
     offset: datetime.timedelta
 
     def at(self, now: datetime.datetime) -> datetime.datetime:
-        """Return the time that is meant at *now*."""
+        """Return the absolute time at *now*."""
         return now + self.offset
 
 
 def relative_time(value: object) -> RelativeTime | None:
-    """Return the relative time that *value* says, or None when it says none.
+    """Return the relative time in *value*, or None if it is not one.
 
     :raises ValueError: when it is more than a hundred years away.
     """
-    said = RELATIVE.fullmatch(value.strip()) if isinstance(value, str) and len(value) < 40 else None
-    if said is None:
+    found = RELATIVE.fullmatch(value.strip()) if isinstance(value, str) and len(value) < 40 else None
+    if found is None:
         return None
-    if said["sign"] is None:
+    if found["sign"] is None:
         return RelativeTime(datetime.timedelta())
-    offset = datetime.timedelta(**{UNITS[said["unit"]]: int(said["count"])})
+    offset = datetime.timedelta(**{UNITS[found["unit"]]: int(found["count"])})
     if offset > FARTHEST:
         raise ValueError("more than a hundred years away")
-    return RelativeTime(-offset if said["sign"] == "-" else offset)
+    return RelativeTime(-offset if found["sign"] == "-" else offset)
 
 
 def whole_number(value: object) -> int:
-    """Return *value* as an integer; a fraction is refused rather than cut off.
+    """Convert *value* to an integer; a fraction is rejected, not truncated.
 
     :raises ValueError: when it is not a whole number.
     """
@@ -87,7 +87,7 @@ def whole_number(value: object) -> int:
     return int(value)  # type: ignore[call-overload, no-any-return]
 
 
-# How a notification rule reads the values of a type: more strictly than Aodh does, and with relative times.
+# How notification rules read values of each type: more strictly than Aodh, and with relative times.
 READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "string": lambda value: to_type(value, "string"),
     "none": lambda value: to_type(value, "string"),
@@ -110,7 +110,7 @@ COMPARATORS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TextTest:
-    """A compiled pattern or network; two are equal when their text is."""
+    """A compiled pattern or network; equal when the text is equal."""
 
     text: str
     test: Callable[[str], object] = dataclasses.field(compare=False, repr=False)
@@ -127,7 +127,7 @@ def to_regex(text: str) -> TextTest:
 def to_network(text: str) -> TextTest:
     """Return the test of a network such as ``10.0.0.0/8`` or ``2001:db8::/32``.
 
-    :raises ValueError: when it is none.
+    :raises ValueError: when it is not a network.
     """
     network = ipaddress.ip_network(text.strip(), strict=False)
     return TextTest(str(network), lambda seen: ipaddress.ip_address(seen.strip()) in network)
@@ -139,13 +139,13 @@ def _glob(text: str) -> TextTest:
 
 def _run(seen: Any, wanted: TextTest) -> object:
     if not isinstance(seen, str):
-        raise TypeError("no text")
+        raise TypeError("not a string")
     return wanted.test(seen)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Operator:
-    """``takes`` is the kind of value that the rule gives: one, list, text, pattern or presence."""
+    """One operator; ``takes`` is the kind of value it requires: one, list, text, pattern or presence."""
 
     test: Callable[[Any, Any], Any]
     takes: str
@@ -163,15 +163,17 @@ OPERATORS: Final[Mapping[str, Operator]] = {
     "gt": Operator(operator.gt, ONE, "greater than the value"),
     "ge": Operator(operator.ge, ONE, "greater than or equal to the value"),
     "in": Operator(lambda seen, wanted: seen in wanted, LIST, "equal to one of the values"),
-    "not_in": Operator(lambda seen, wanted: seen not in wanted, LIST, "equal to none of them, or absent"),
+    "not_in": Operator(
+        lambda seen, wanted: seen not in wanted, LIST, "equal to none of the values, or absent"
+    ),
     "exists": Operator(
         lambda seen, wanted: (seen is not None) is wanted, PRESENCE, "present or (false) absent"
     ),
-    "prefix": Operator(str.startswith, TEXT, "a text that begins with the value"),
-    "suffix": Operator(str.endswith, TEXT, "a text that ends with the value"),
-    "contains": Operator(str.__contains__, TEXT, "a text that contains the value"),
-    "wildcard": Operator(_run, PATTERN, "a text of the form of the value: ``*``, ``?``, ``[…]``", _glob),
-    "regex": Operator(_run, PATTERN, "a text in which the regular expression (RE2) is found", to_regex),
+    "prefix": Operator(str.startswith, TEXT, "a string that begins with the value"),
+    "suffix": Operator(str.endswith, TEXT, "a string that ends with the value"),
+    "contains": Operator(str.__contains__, TEXT, "a string that contains the value"),
+    "wildcard": Operator(_run, PATTERN, "a string that matches the pattern: ``*``, ``?``, ``[…]``", _glob),
+    "regex": Operator(_run, PATTERN, "a string in which the regular expression (RE2) is found", to_regex),
     "cidr": Operator(_run, PATTERN, "an IP address in the network", to_network),
 }
 TESTS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {name: op.test for name, op in OPERATORS.items()}

@@ -1,4 +1,4 @@
-"""Whether a moment lies within an alarm's time constraints, as Aodh defines them."""
+"""The ``time_constraints`` of an alarm, as Aodh defines them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import croniter
 def _within(constraint: Mapping[str, Any], now: datetime.datetime) -> bool:
     timezone = constraint.get("timezone")
     local = now.astimezone(zoneinfo.ZoneInfo(timezone)) if timezone else now
-    # A start that is exactly now counts as begun; croniter looks strictly before its base.
+    # A constraint that starts exactly now has started; croniter looks strictly before its base.
     starts = croniter.croniter(str(constraint["start"]), local + datetime.timedelta(seconds=1))
     start = cast(datetime.datetime, starts.get_prev(datetime.datetime))
     while start > local:
@@ -22,10 +22,10 @@ def _within(constraint: Mapping[str, Any], now: datetime.datetime) -> bool:
 
 
 def within_time_constraints(constraints: Sequence[Mapping[str, Any]], now: datetime.datetime) -> bool:
-    """Tell whether *now* (aware) is within at least one of *constraints*; none at all means yes.
+    """Return True if *now* (aware) is within at least one of *constraints*, or if there are none.
 
-    A constraint that cannot be read (no such time zone, bad cron text) is treated as not met, since firing
-    at a time that the tenant excluded is worse than what the same alarm without it would do at night.
+    A constraint that cannot be read (unknown time zone, invalid cron expression) is not met: firing at a
+    time that the tenant excluded would be worse than not firing.
     """
     if not constraints:
         return True

@@ -27,7 +27,7 @@ from eventalarm.ingest.dryrun import DryRunOptions, RuleTest
 from eventalarm.ingest.events import Events
 from eventalarm.ingest.gateway import Gateway, sender
 from eventalarm.ingest.reading import Bounds, EventReader
-from eventalarm.publisher.broker_status import Contact
+from eventalarm.publisher.broker_status import BrokerStatus
 from eventalarm.storage.database import Database
 
 DOCUMENT: Final = "/v1/openapi.json"
@@ -88,8 +88,8 @@ def build(conf: Any, transport: Any, database: Callable[[], Database]) -> falcon
     shapes = faults.Shapes(document)
     bounds = Bounds(own.max_body_size, own.max_events, event_limits(group))
     reader = EventReader(shapes, bounds, group.resource_traits)
-    contact = Contact(f"{bus.describe(conf)} topic {group.topic}", time.monotonic)
-    gateway = Gateway(sender(transport, group.topic, group.exchange), own.max_message_size, contact)
+    status = BrokerStatus(f"{bus.describe(conf)} topic {group.topic}", time.monotonic)
+    gateway = Gateway(sender(transport, group.topic, group.exchange), own.max_message_size, status)
     enforcer = policy.Enforcer(conf)
     enforcer.register_defaults(policies.list_rules())
     guard = Guard(enforcer)

@@ -12,10 +12,10 @@ from typing import Any
 import falcon
 
 from eventalarm.evaluator import decide
-from eventalarm.evaluator.conditions import RuleLimits
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.explain import Explanation, explain
 from eventalarm.evaluator.notification_rule import parse
+from eventalarm.evaluator.options import RuleLimits
 from eventalarm.exceptions import EventAlarmError, InvalidEvent, InvalidRule
 from eventalarm.ifa_shim.api.callers import Caller, Guard, caller_of
 from eventalarm.ingest import policies

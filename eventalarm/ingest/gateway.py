@@ -9,8 +9,8 @@ from typing import Any
 from eventalarm import bus
 from eventalarm.exceptions import MessageTooLarge, PublishError
 from eventalarm.model import JSONDict
-from eventalarm.publisher.batching import Send, hand_over, pack
-from eventalarm.publisher.broker_status import Contact
+from eventalarm.publisher.batching import Send, make_batches, send_batches
+from eventalarm.publisher.broker_status import BrokerStatus
 from eventalarm.publisher.codec import Encoded
 
 
@@ -29,10 +29,10 @@ class Gateway:
     is not without waiting, so that they do not use up the threads of the service.
     """
 
-    def __init__(self, send: Send, max_message_size: int, contact: Contact) -> None:
+    def __init__(self, send: Send, max_message_size: int, status: BrokerStatus) -> None:
         self._send = send
         self._max_size = max_message_size
-        self._contact = contact
+        self._status = status
         self._probe = threading.Lock()
         self._away = False
 
@@ -54,16 +54,16 @@ class Gateway:
 
     def _hand_over(self, events: Sequence[Encoded]) -> None:
         try:
-            hand_over(pack(events, self._max_size), self._send_one)
+            send_batches(make_batches(events, self._max_size), self._send_one)
         except Refused:
             self._away = False
             raise
         except PublishError as exc:
             self._away = True
-            self._contact.lost(exc, "Callers are told to come again.")
+            self._status.lost(exc, "Callers are told to come again.")
             raise
         self._away = False
-        self._contact.regained()
+        self._status.regained()
 
     def _send_one(self, bodies: list[JSONDict]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Splitting: events become messages that a broker can take, and one that it never takes stops nothing."""
+"""Groups events into messages that the broker accepts; an event that it never accepts blocks no others."""
 
 from __future__ import annotations
 
@@ -14,53 +14,57 @@ from eventalarm.publisher.codec import ENVELOPE_SIZE, Encoded
 LOG = log.getLogger(__name__)
 
 Send = Callable[[list[JSONDict]], None]
-MessagePart = list[Encoded]
+Batch = list[Encoded]
 
 
-def pack(events: Iterable[Encoded], max_size: int) -> deque[MessagePart]:
-    """Group events, in order, into parcels of at most *max_size* bytes on the wire.
+def make_batches(events: Iterable[Encoded], max_size: int) -> deque[Batch]:
+    """Group events, in order, into batches of at most *max_size* bytes on the wire.
 
-    An event that alone is larger travels without its copy of the notification (``raw``); one that is still
-    too large has a parcel of its own, and the broker the last word on it.
+    An event that is larger by itself loses its copy of the notification (``raw``). One that is still too
+    large gets its own batch, which the broker may accept or refuse.
     """
-    parcels: deque[MessagePart] = deque()
+    batches: deque[Batch] = deque()
     room = 0
     for original in events:
         event = original
         if event.size + ENVELOPE_SIZE > max_size:
             event = event.without_raw() or event
-        if not parcels or event.size > room:
-            parcels.append([])
+        if not batches or event.size > room:
+            batches.append([])
             room = max_size - ENVELOPE_SIZE
-        parcels[-1].append(event)
+        batches[-1].append(event)
         room -= event.size
-    return parcels
+    return batches
 
 
-def hand_over(parcels: deque[MessagePart], send: Send) -> None:
-    """Send every parcel, first things first, and remove from *parcels* what was sent.
+def send_batches(batches: deque[Batch], send: Send) -> None:
+    """Send every batch in order, and remove from *batches* what was sent.
 
-    What the broker refuses for its size is halved, down to one event, then sent without ``raw``, and
-    dropped with one log line if even that is refused.
+    A batch that the broker refuses for its size is halved, down to one event, which is then sent without
+    ``raw``, and is dropped with one log line if even that is refused.
 
-    :raises PublishError: from *send*; what remains in *parcels* is then still to be sent, in order.
+    :raises PublishError: from *send*; what remains in *batches* is still to be sent, in order.
     """
-    while parcels:
+    while batches:
         try:
-            send([event.body for event in parcels[0]])
+            send([event.body for event in batches[0]])
         except MessageTooLarge as exc:
-            parcels.extendleft(reversed(_smaller(parcels.popleft(), exc)))
+            batches.extendleft(reversed(_smaller(batches.popleft(), exc)))
         else:
-            parcels.popleft()
+            batches.popleft()
 
 
-def _smaller(parcel: MessagePart, error: MessageTooLarge) -> list[MessagePart]:
-    if len(parcel) > 1:
-        middle = len(parcel) // 2
-        return [parcel[:middle], parcel[middle:]]
-    (event,) = parcel
+def _smaller(batch: Batch, error: MessageTooLarge) -> list[Batch]:
+    if len(batch) > 1:
+        middle = len(batch) // 2
+        return [batch[:middle], batch[middle:]]
+    (event,) = batch
     stripped = event.without_raw()
     if stripped is not None:
         return [[stripped]]
-    LOG.error("Event %s is lost: too large even without its raw part (%s)", event.message_id, error)
+    LOG.error(
+        "Dropped event %s: it is too large for the broker even without its raw part (%s)",
+        event.message_id,
+        error,
+    )
     return []

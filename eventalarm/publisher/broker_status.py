@@ -1,4 +1,4 @@
-"""What the operator is told about the broker: once when it goes away, once when it is back."""
+"""Logs when the broker stops accepting events and when it accepts them again, once each."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from oslo_log import log
 LOG = log.getLogger(__name__)
 
 
-class Contact:
-    """Remembers whether the broker takes our messages, and counts what was dropped meanwhile.
+class BrokerStatus:
+    """Keeps whether the broker accepts messages, and counts the events dropped during an outage.
 
-    Safe to share between threads. *clock* is monotonic, in seconds.
+    Thread-safe.
+
+    :param where: the broker and topic, for the log.
+    :param clock: monotonic, in seconds.
     """
 
     def __init__(self, where: str, clock: Callable[[], float]) -> None:
@@ -25,15 +28,15 @@ class Contact:
         self._reported = 0
 
     def lost(self, error: Exception, consequence: str) -> None:
-        """Note a failure; the first one of an outage is logged, with what becomes of events until it ends."""
+        """Record a failure; the first of an outage is logged with *consequence* for the events."""
         with self._lock:
             if self._lost_at is not None:
                 return
             self._lost_at = self._clock()
-        LOG.warning("%s takes no events: %s. %s", self._where, error, consequence)
+        LOG.warning("%s does not accept events: %s. %s", self._where, error, consequence)
 
     def drop(self, count: int) -> None:
-        """Count events given up; logged at the first one and each time that ten times as many are gone."""
+        """Count dropped events; logged at the first and whenever the number has grown tenfold."""
         if not count:
             return
         with self._lock:
@@ -44,7 +47,7 @@ class Contact:
         LOG.warning("%s: %d events dropped so far", self._where, total)
 
     def regained(self) -> None:
-        """Note a success; the first one after an outage is logged, with its length and losses."""
+        """Record a success; the first after an outage is logged with its duration and losses."""
         if self._lost_at is None:
             return
         with self._lock:
@@ -52,4 +55,6 @@ class Contact:
                 return
             seconds, dropped = self._clock() - self._lost_at, self.dropped
             self._lost_at, self.dropped, self._reported = None, 0, 0
-        LOG.warning("%s takes events again, after %.1f s; %d events dropped", self._where, seconds, dropped)
+        LOG.warning(
+            "%s accepts events again after %.1f s; %d events were dropped", self._where, seconds, dropped
+        )

@@ -1,7 +1,7 @@
-"""The wire format of the ``event_eval`` topic, which both ends use: a list of serialised Ceilometer events.
+"""The wire format of the ``event_eval`` topic, used by publisher and listener: a list of serialised events.
 
-It is what Ceilometer's own ``notifier://`` publisher puts on its topic, so a stock consumer can read it too,
-with one field more in those events whose owner only their definition tells: ``owner_trait``.
+It is the format of Ceilometer's own ``notifier://`` publisher, so that a stock consumer can read it, with one
+extra field, ``owner_trait``, in events whose owner follows from their event definition only.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from eventalarm.owner import PROJECT, TENANT
 # RabbitMQ limits the whole message: the envelope of oslo.messaging and its context come on top of the events.
 ENVELOPE_SIZE = 1024
 
-# The one field that a publisher adds to an event, and that no consumer of ours passes on.
+# The field that the publisher adds to an event; the listener removes it.
 OWNER_TRAIT: Final = "owner_trait"
 OWNER_TRAITS: Final = frozenset({PROJECT, TENANT})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Encoded:
-    """One event fit for the wire; ``size`` is what it takes there, in bytes."""
+    """One event that can be serialised; ``size`` is its size on the wire in bytes."""
 
     body: JSONDict
     size: int
 
     @property
     def message_id(self) -> str:
-        """The event's own id, for the log."""
+        """The id of the event, for the log."""
         return str(self.body.get("message_id", ""))
 
     def without_raw(self) -> Encoded | None:
-        """Return the event without its copy of the notification, or None when it carries none."""
+        """Return the event without its copy of the notification, or None if it has none."""
         if not self.body.get("raw"):
             return None
         return encode({**self.body, "raw": {}})
 
 
 def encode(body: JSONDict) -> Encoded:
-    """Check that an event (``Event.serialize()`` of Ceilometer) can be written as JSON and measure it.
+    """Check that an event (``Event.serialize()`` of Ceilometer) is valid JSON, and measure it.
 
-    :raises InvalidEvent: when it cannot be written.
+    :raises InvalidEvent: when it cannot be serialised.
     """
     try:
         text = jsonutils.dumps(body)
@@ -56,9 +56,9 @@ def encode(body: JSONDict) -> Encoded:
 
 
 def decode(payload: object, limits: EventLimits = DEFAULT_LIMITS) -> tuple[list[Event], list[InvalidEvent]]:
-    """Return the events of a message and, apart from them, what could not be read (guarantee G6).
+    """Return the events of a message and, separately, the errors of those that cannot be read (guarantee G6).
 
-    A single event that is not wrapped in a list is accepted. Never raises, whatever the payload.
+    A single event that is not in a list is accepted. Never raises, whatever the payload.
     """
     if isinstance(payload, dict):
         payload = [payload]
@@ -83,7 +83,7 @@ def _decode_one(body: object, limits: EventLimits) -> Event:
     else:
         event = Event.parse(body, limits)
     for name, text in (("message_id", event.message_id), ("event_type", event.event_type)):
-        # Neither is text for a database: PostgreSQL refuses NUL, every driver refuses half a character.
+        # PostgreSQL refuses NUL, and every database driver refuses an unpaired surrogate.
         if "\x00" in text or not _is_unicode(text):
             raise InvalidEvent(f"bad_{name}", repr(text)[:80], repr(event.message_id)[1:-1][:80])
     return event

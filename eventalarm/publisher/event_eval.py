@@ -20,9 +20,9 @@ LOG = log.getLogger(__name__)
 
 
 class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
-    """Publishes as its URL in ``event_pipeline.yaml`` says; every option is checked when it is made.
+    """Publishes to the topic that its URL in ``event_pipeline.yaml`` names.
 
-    :raises InvalidOption: from the constructor, naming the option that cannot work.
+    :raises InvalidOption: from the constructor, naming the invalid option of the URL.
     """
 
     def __init__(self, conf: cfg.ConfigOpts, parsed_url: urllib.parse.SplitResult) -> None:
@@ -32,7 +32,7 @@ class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
             self._check_driver(conf, chosen)
             self._transport = bus.get_transport(conf, chosen.url, options=chosen.driver_options)
         except InvalidOption as exc:
-            # Ceilometer logs a traceback and goes on without us; this line says what that means.
+            # Ceilometer logs a traceback and goes on without this publisher; this line says what that means.
             LOG.error(
                 "eventalarm:// publishes nothing until its URL is corrected: %s (options: %s; all others are "
                 "handed to the oslo.messaging driver)",
@@ -51,23 +51,23 @@ class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
     @staticmethod
     def _check_driver(conf: cfg.ConfigOpts, chosen: options.PublisherOptions) -> None:
         if chosen.url is None and chosen.driver is not None:
-            own = bus.describe(conf).partition("://")[0]
-            if chosen.driver != own:
+            default = bus.describe(conf).partition("://")[0]
+            if chosen.driver != default:
                 raise InvalidOption(
                     "driver",
-                    f"{chosen.driver} needs a host: Ceilometer's own transport is {own}",
-                    "add the host",
+                    f"{chosen.driver} needs a host: Ceilometer's own transport is {default}",
+                    "add the host to the URL",
                 )
 
     def publish_samples(self, samples: Sequence[Any]) -> None:
-        """Refuse: alarms on samples are not ours.
+        """Reject samples: this publisher is for events only.
 
         :raises NotImplementedError: always.
         """
-        raise NotImplementedError("eventalarm:// publishes events only; it belongs into event_pipeline.yaml")
+        raise NotImplementedError("eventalarm:// publishes events only; configure it in event_pipeline.yaml")
 
     def publish_events(self, events: Sequence[Any]) -> None:
-        """Publish Ceilometer events in order; what one of them cannot do never stops the others.
+        """Publish Ceilometer events in order; one that cannot be serialised is logged and skipped.
 
         :raises PublishError: policy ``default`` after ``max_retry`` tries; Ceilometer then acts on its
             ``[notification] ack_on_event_error``.
@@ -82,10 +82,10 @@ class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
             if (trait := self._owner_trait(event.event_type)) is not None:
                 body[codec.OWNER_TRAIT] = trait
             return codec.encode(body)
-        except Exception as exc:  # noqa: BLE001 - a hostile notification stops no other
+        except Exception as exc:  # noqa: BLE001 - a hostile notification must not stop the others
             message_id = getattr(event, "message_id", "")
             LOG.error(
-                "Event %s is lost: it cannot be written (%s: %.200s)", message_id, type(exc).__name__, exc
+                "Dropped event %s: it cannot be serialised (%s: %.200s)", message_id, type(exc).__name__, exc
             )
             return None
 
@@ -100,6 +100,6 @@ class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
         )
 
     def close(self) -> None:
-        """Let everything go that waits for the broker, and close the connection."""
+        """Release callers that wait for the broker, and close the connection."""
         self._policy.close()
         self._transport.cleanup()

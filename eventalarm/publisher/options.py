@@ -1,4 +1,4 @@
-"""The options of an ``eventalarm://`` URL: read once, checked, and frozen."""
+"""The options of an ``eventalarm://`` URL, validated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME: Final = re.compile(r"[\w.-]{1,200}")
 
 
 class Policy(enum.StrEnum):
-    """What becomes of events while the broker does not take them."""
+    """What happens to events while the broker does not accept them."""
 
     DEFAULT = "default"
     QUEUE = "queue"
@@ -25,11 +25,11 @@ class Policy(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PublisherOptions:
-    """What one publisher line of ``event_pipeline.yaml`` asks for.
+    """The options of one publisher line of ``event_pipeline.yaml``.
 
-    ``url`` is the transport URL, None where the line names no host: then Ceilometer's own counts, and
-    ``driver`` must be absent or name the same driver. ``max_retry`` counts the tries after the first one,
-    None is without end. ``max_message_size`` is in bytes. ``driver_options`` are for oslo.messaging.
+    ``url`` is the transport URL; None where the line names no host: then Ceilometer's own transport is used,
+    and ``driver`` must be absent or name the same driver. ``max_retry`` is the number of retries, None means
+    no limit. ``max_message_size`` is in bytes. ``driver_options`` are passed to oslo.messaging.
     """
 
     url: str | None = dataclasses.field(default=None, repr=False)
@@ -46,25 +46,25 @@ class PublisherOptions:
 def parse(parts: urllib.parse.SplitResult) -> PublisherOptions:
     """Read the options of a split publisher URL.
 
-    Whether the driver knows the options passed on to it is checked where the transport is made.
+    Options for the driver are checked when the transport is created.
 
-    :raises InvalidOption: naming the first option that cannot work, and the remedy.
+    :raises InvalidOption: naming the first invalid option and the remedy.
     """
     query = _query(parts.query)
-    own = {name: read(name, query.pop(name)) for name, read in READERS.items() if name in query}
+    ours = {name: read(name, query.pop(name)) for name, read in READERS.items() if name in query}
     url = None
     if parts.netloc:
-        url = f"{own.get('driver', 'rabbit')}://{parts.netloc}{parts.path}"
+        url = f"{ours.get('driver', 'rabbit')}://{parts.netloc}{parts.path}"
     elif parts.path.strip("/"):
         raise InvalidOption("host", "is missing before the virtual host", "write eventalarm://host/vhost")
-    return PublisherOptions(url=url, driver_options=query, **own)
+    return PublisherOptions(url=url, driver_options=query, **ours)
 
 
 def _query(text: str) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, value in urllib.parse.parse_qsl(text, keep_blank_values=True):
         if name in values:
-            raise InvalidOption(name, "is given twice", "keep one of them")
+            raise InvalidOption(name, "is given twice", "remove one of them")
         if not value:
             raise InvalidOption(name, "has no value", f"write {name}=VALUE or remove it")
         values[name] = value
@@ -74,7 +74,9 @@ def _query(text: str) -> dict[str, str]:
 def _name(option: str, value: str) -> str:
     if not NAME.fullmatch(value):
         raise InvalidOption(
-            option, f"{value[:80]!r} is no name", "use up to 200 letters, digits, dots, dashes or underscores"
+            option,
+            f"{value[:80]!r} is not a valid name",
+            "use up to 200 letters, digits, dots, dashes or underscores",
         )
     return value
 
@@ -88,16 +90,14 @@ def _policy(option: str, value: str) -> Policy:
 
 
 class _Number:
-    """Reads a whole number of at least *least*."""
+    """Reads an integer of at least *least*."""
 
     def __init__(self, least: int) -> None:
         self._least = least
 
     def __call__(self, option: str, value: str) -> int:
         if not (value.isascii() and value.isdigit()) or len(value) > 15 or int(value) < self._least:
-            raise InvalidOption(
-                option, f"{value[:80]!r} cannot work", f"use a whole number of at least {self._least}"
-            )
+            raise InvalidOption(option, f"{value[:80]!r} is not valid", f"use an integer ≥ {self._least}")
         return int(value)
 
 
@@ -108,6 +108,6 @@ READERS: Final[Mapping[str, Any]] = {
     "policy": _policy,
     "max_queue_length": _Number(1),
     "max_retry": _Number(0),
-    # Less than this would split and strip nearly every event.
+    # A smaller limit would split and strip nearly every event.
     "max_message_size": _Number(16 * 1024),
 }

@@ -1,4 +1,4 @@
-"""Which trait names the owner of events of a type, as the definitions of the same agent have it."""
+"""Finds the trait that names the owner of an event, from the event definitions of the same agent."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from eventalarm.patterns import matches_glob
 
 LOG = log.getLogger(__name__)
 
-# Event types come from outside; a cloud has some hundred.
+# Event types come from outside, so the cache needs a limit; a cloud has some hundred.
 MOST_TYPES: Final = 10_000
 
 
 class OwnerTraits:
-    """Answers by event type from *definitions*, of which the last one that fits counts, as in Ceilometer."""
+    """Finds the owner trait of an event type; the last definition that applies wins, as in Ceilometer."""
 
     def __init__(self, definitions: Sequence[Mapping[str, Any]]) -> None:
         self._definitions = [
@@ -32,7 +32,7 @@ class OwnerTraits:
         self._known: dict[str, str | None] = {}
 
     def __call__(self, event_type: str) -> str | None:
-        """Return the trait that listeners must be told of, or None: they choose it by themselves."""
+        """Return the trait to send with the event, or None where the listener finds it by convention."""
         try:
             return self._known[event_type]
         except KeyError:
@@ -53,21 +53,22 @@ class OwnerTraits:
 
 
 def _types(definition: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    said = definition["event_type"]
-    listed = [said] if isinstance(said, str) else list(said)
+    given = definition["event_type"]
+    listed = [given] if isinstance(given, str) else list(given)
     excluded = [one[1:] for one in listed if one.startswith("!")]
     return [one for one in listed if not one.startswith("!")] or ["*"], excluded
 
 
 def read(conf: cfg.ConfigOpts) -> OwnerTraits:
-    """Read the file of definitions that Ceilometer reads.
+    """Read the event definitions that Ceilometer reads.
 
-    What cannot be read is logged and left to the listeners; Ceilometer's loader decides whether it starts.
+    A file that cannot be read is logged, and listeners find owners by convention; Ceilometer's own loader
+    decides whether the agent starts.
     """
     try:
         fallback = os.path.join(shipped.__path__[0], "data", "event_definitions.yaml")
         found = declarative.load_definitions(conf, [], conf.event.definitions_cfg_file, fallback)
         return OwnerTraits(found or [])
-    except Exception as exc:  # noqa: BLE001 - whatever is wrong with the file, events are published
+    except Exception as exc:  # noqa: BLE001 - events are published whatever is wrong with the file
         LOG.warning("Event definitions cannot be read; owners of events are found by convention: %s", exc)
         return OwnerTraits([])

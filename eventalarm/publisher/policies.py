@@ -1,4 +1,4 @@
-"""What becomes of events while the broker does not take them: wait, queue in memory, or drop."""
+"""What happens to events while the broker does not accept them: wait, queue in memory, or drop."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Final, Protocol
 
 from eventalarm.backoff import Backoff
 from eventalarm.exceptions import PublishError
-from eventalarm.publisher.batching import MessagePart, Send, hand_over, pack
-from eventalarm.publisher.broker_status import Contact
+from eventalarm.publisher.batching import Batch, Send, make_batches, send_batches
+from eventalarm.publisher.broker_status import BrokerStatus
 from eventalarm.publisher.codec import Encoded
 from eventalarm.publisher.options import Policy, PublisherOptions
 
@@ -20,30 +20,30 @@ Wait = Callable[[float], bool]
 
 WAITING: Final = "Events wait, unacknowledged, until it does."
 GIVING_UP: Final = (
-    "Each message is given up after {} tries, and lost, unless [notification] ack_on_event_error is false "
-    "and no other publisher is in the sink."
+    "Each message is dropped after {} tries, unless [notification] ack_on_event_error is false and the sink "
+    "has no other publisher."
 )
 
 # Seconds to wait after the first failure, and at most.
 FIRST_WAIT: Final = 0.1
 LONGEST_WAIT: Final = 5.0
-# Seconds that a caller waits for a broker of which nobody knows yet that it is away.
+# Seconds that a caller waits for the broker before it is considered unavailable.
 PATIENCE: Final = 0.5
 
 
 class PublishPolicy(Protocol):
-    """One way to publish; safe to call from several threads, which keeps the order of the calls."""
+    """One way to publish; thread-safe, and keeps the order of the calls."""
 
     def publish(self, events: Sequence[Encoded]) -> None:
         """Publish events as the policy promises."""
 
     def close(self) -> None:
-        """Let waiting callers and threads go; nothing is published any more."""
+        """Release waiting callers and threads; nothing is published any more."""
 
 
 @dataclasses.dataclass(eq=False, slots=True)
 class _Ticket:
-    """One caller's place in the line."""
+    """One caller in the queue."""
 
     events: Sequence[Encoded]
     done: bool = False
@@ -51,45 +51,45 @@ class _Ticket:
 
 
 class Blocking:
-    """Holds its callers until the broker has their events, so that they acknowledge nothing too early.
+    """Blocks its callers until the broker has their events, so that they acknowledge nothing too early.
 
-    While one caller sends, those behind it line up; the next to send takes the whole line in one message.
-    A storm is thus limited by the broker's throughput, not by the time one confirmation takes.
+    While one caller sends, others queue up; the next to send takes the whole queue in one message. A storm
+    is thus limited by the throughput of the broker, not by the latency of one confirmation.
     """
 
     def __init__(
         self,
         send: Send,
         options: PublisherOptions,
-        contact: Contact,
+        status: BrokerStatus,
         backoff: Backoff,
         wait: Wait | None = None,
     ) -> None:
         self._send = send
         self._max_size = options.max_message_size
         self._max_retry = options.max_retry
-        self._contact = contact
+        self._status = status
         self._backoff = backoff
         self._consequence = WAITING if self._max_retry is None else GIVING_UP.format(self._max_retry + 1)
         self._closing = threading.Event()
         self._wait = wait or self._closing.wait
         self._turn = threading.Condition()
-        self._line: list[_Ticket] = []
+        self._queue: list[_Ticket] = []
         self._sending = False
 
     def publish(self, events: Sequence[Encoded]) -> None:
         """Return when the broker has the events.
 
-        :raises PublishError: after max_retry tries, or when closed meanwhile.
+        :raises PublishError: after ``max_retry`` retries, or when closed meanwhile.
         """
         ticket = _Ticket(events)
         mine: list[_Ticket] = []
         with self._turn:
-            self._line.append(ticket)
+            self._queue.append(ticket)
             self._turn.wait_for(lambda: ticket.done or not self._sending)
             if not ticket.done:
                 self._sending = True
-                mine, self._line = self._line, []
+                mine, self._queue = self._queue, []
         if mine:
             self._serve(mine)
         if ticket.error is not None:
@@ -98,7 +98,9 @@ class Blocking:
     def _serve(self, tickets: list[_Ticket]) -> None:
         error: BaseException | None = None
         try:
-            self._deliver(pack((event for ticket in tickets for event in ticket.events), self._max_size))
+            self._deliver(
+                make_batches((event for ticket in tickets for event in ticket.events), self._max_size)
+            )
         except BaseException as exc:
             error = exc
             if not isinstance(exc, Exception):
@@ -110,71 +112,71 @@ class Blocking:
                 self._sending = False
                 self._turn.notify_all()
 
-    def _deliver(self, parcels: deque[MessagePart]) -> None:
+    def _deliver(self, batches: deque[Batch]) -> None:
         tries = 0
         while True:
             try:
-                hand_over(parcels, self._send)
+                send_batches(batches, self._send)
             except PublishError as exc:
-                self._contact.lost(exc, self._consequence)
+                self._status.lost(exc, self._consequence)
                 tries += 1
                 if self._max_retry is not None and tries > self._max_retry:
-                    self._contact.drop(sum(map(len, parcels)))
+                    self._status.drop(sum(map(len, batches)))
                     raise
                 if self._wait(self._backoff(tries)):
                     raise PublishError("the publisher was closed") from exc
             else:
-                self._contact.regained()
+                self._status.regained()
                 return
 
     def close(self) -> None:
-        """Make callers that wait for the broker raise PublishError."""
+        """Raise PublishError in callers that wait for the broker."""
         self._closing.set()
 
 
 class Queueing:
-    """Keeps messages in memory while the broker is away, the newest ``max_queue_length`` of them.
+    """Keeps the newest ``max_queue_length`` messages in memory while the broker is unavailable.
 
-    A thread of its own sends them, first in first out. While the broker is there, callers return when it has
-    their events; once it was silent for half a second they wait for it no more.
+    A separate thread sends them, first in first out. Callers return when the broker has their events; once
+    it has not answered for half a second, they return at once until it answers again.
     """
 
-    def __init__(self, send: Send, options: PublisherOptions, contact: Contact, backoff: Backoff) -> None:
+    def __init__(self, send: Send, options: PublisherOptions, status: BrokerStatus, backoff: Backoff) -> None:
         self._send = send
         self._max_size = options.max_message_size
         self._max_length = options.max_queue_length
-        self._contact = contact
+        self._status = status
         self._backoff = backoff
         self._closing = threading.Event()
         self._changed = threading.Condition()
-        self._waiting: deque[MessagePart] = deque()
+        self._waiting: deque[Batch] = deque()
         self._entered = 0
         self._left = 0
         self._away = False
         self._thread: threading.Thread | None = None
 
     def publish(self, events: Sequence[Encoded]) -> None:
-        """Queue the events behind what waits already, and wait a moment until the broker has them."""
-        parcels = pack(events, self._max_size)
+        """Queue the events, and wait up to ``PATIENCE`` seconds until the broker has them."""
+        batches = make_batches(events, self._max_size)
         with self._changed:
-            self._waiting.extend(parcels)
-            self._entered += len(parcels)
+            self._waiting.extend(batches)
+            self._entered += len(batches)
             mine = self._entered
             excess = self._trim()
             self._start_thread()
             self._changed.notify_all()
-        self._contact.drop(excess)
+        self._status.drop(excess)
         with self._changed:
-            if not self._changed.wait_for(lambda: self._left >= mine or self._useless(), PATIENCE):
+            if not self._changed.wait_for(lambda: self._left >= mine or self._pointless(), PATIENCE):
                 self._away = True
 
     def _trim(self) -> int:
-        """Remove the oldest messages beyond the limit; return how many events that were."""
+        """Remove the oldest messages beyond the limit; return the number of their events."""
         excess = [self._waiting.popleft() for _ in range(len(self._waiting) - self._max_length)]
         self._left += len(excess)
         return sum(map(len, excess))
 
-    def _useless(self) -> bool:
+    def _pointless(self) -> bool:
         return self._away or self._closing.is_set()
 
     def _start_thread(self) -> None:
@@ -191,32 +193,32 @@ class Queueing:
                     return
                 in_hand = deque([self._waiting.popleft()])
             try:
-                hand_over(in_hand, self._send)
+                send_batches(in_hand, self._send)
             except PublishError as exc:
                 tries += 1
                 self._failed(in_hand, exc)
                 self._closing.wait(self._backoff(tries))
             else:
                 tries = 0
-                self._contact.regained()
+                self._status.regained()
                 with self._changed:
                     self._left += 1
                     self._away = False
                     self._changed.notify_all()
 
-    def _failed(self, in_hand: deque[MessagePart], error: PublishError) -> None:
+    def _failed(self, in_hand: deque[Batch], error: PublishError) -> None:
         with self._changed:
-            # One that was too large may have become several.
+            # A message that was too large may have been split into several.
             self._entered += len(in_hand) - 1
             self._waiting.extendleft(reversed(in_hand))
             excess = self._trim()
             self._away = True
             self._changed.notify_all()
-        self._contact.lost(error, f"Up to {self._max_length} messages are kept in memory.")
-        self._contact.drop(excess)
+        self._status.lost(error, f"Up to {self._max_length} messages are kept in memory.")
+        self._status.drop(excess)
 
     def close(self) -> None:
-        """Stop the thread; what still waits in memory is given up."""
+        """Stop the thread; messages still in memory are dropped."""
         self._closing.set()
         with self._changed:
             self._changed.notify_all()
@@ -226,22 +228,22 @@ class Queueing:
 
 
 class Dropping:
-    """Tries once and drops what the broker does not take.
+    """Tries once and drops what the broker does not accept.
 
-    Nobody waits long for that: not behind somebody else who tries, and not at all soon after a failure.
+    A caller waits at most ``PATIENCE`` seconds behind another, and not at all during a pause after a failure.
     """
 
     def __init__(
         self,
         send: Send,
         options: PublisherOptions,
-        contact: Contact,
+        status: BrokerStatus,
         backoff: Backoff,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._send = send
         self._max_size = options.max_message_size
-        self._contact = contact
+        self._status = status
         self._backoff = backoff
         self._clock = clock
         self._sender = threading.Lock()
@@ -250,40 +252,40 @@ class Dropping:
 
     def publish(self, events: Sequence[Encoded]) -> None:
         """Send the events, or drop and count them."""
-        parcels = pack(events, self._max_size)
+        batches = make_batches(events, self._max_size)
         if not (self._due() and self._sender.acquire(timeout=PATIENCE)):
-            self._contact.drop(sum(map(len, parcels)))
+            self._status.drop(sum(map(len, batches)))
             return
         try:
             if self._due():
-                hand_over(parcels, self._send)
+                send_batches(batches, self._send)
         except PublishError as exc:
             self._failures += 1
             self._next_try = self._clock() + self._backoff(self._failures)
-            self._contact.lost(exc, "Events are dropped until it does.")
+            self._status.lost(exc, "Events are dropped until it does.")
         else:
-            if not parcels:
+            if not batches:
                 self._failures = 0
-                self._contact.regained()
+                self._status.regained()
         finally:
             self._sender.release()
-        if parcels:
-            self._contact.drop(sum(map(len, parcels)))
+        if batches:
+            self._status.drop(sum(map(len, batches)))
 
     def _due(self) -> bool:
         return not self._failures or self._clock() >= self._next_try
 
     def close(self) -> None:
-        """Nothing waits here."""
+        """Do nothing: no caller waits."""
 
 
 def make(
     send: Send, options: PublisherOptions, where: str, clock: Callable[[], float] = time.monotonic
 ) -> PublishPolicy:
-    """Return the policy that *options* ask for; *where* names the destination in the log."""
-    contact = Contact(where, clock)
+    """Return the policy that *options* select; *where* names broker and topic in the log."""
+    status = BrokerStatus(where, clock)
     if options.policy is Policy.QUEUE:
-        return Queueing(send, options, contact, Backoff(FIRST_WAIT, LONGEST_WAIT))
+        return Queueing(send, options, status, Backoff(FIRST_WAIT, LONGEST_WAIT))
     if options.policy is Policy.DROP:
-        return Dropping(send, options, contact, Backoff(FIRST_WAIT, LONGEST_WAIT))
-    return Blocking(send, options, contact, Backoff(FIRST_WAIT, LONGEST_WAIT))
+        return Dropping(send, options, status, Backoff(FIRST_WAIT, LONGEST_WAIT))
+    return Blocking(send, options, status, Backoff(FIRST_WAIT, LONGEST_WAIT))

@@ -14,10 +14,10 @@ import time
 import atheris
 
 with atheris.instrument_imports(include=["eventalarm"]):
-    from eventalarm.evaluator.conditions import RuleLimits
     from eventalarm.evaluator.event_rule import compile_rule
     from eventalarm.evaluator.index import ProjectIndex
     from eventalarm.evaluator.notification_rule import compile_notification, parse
+    from eventalarm.evaluator.options import RuleLimits
     from eventalarm.exceptions import InvalidRule
     from eventalarm.publisher import codec
 

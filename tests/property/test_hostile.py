@@ -12,11 +12,11 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from eventalarm.evaluator.conditions import RuleLimits
 from eventalarm.evaluator.event_rule import Watch, compile_rule
 from eventalarm.evaluator.index import ProjectIndex
 from eventalarm.evaluator.notification_rule import compile_notification, parse
 from eventalarm.evaluator.operators import OPERATORS, TYPES
+from eventalarm.evaluator.options import RuleLimits
 from eventalarm.exceptions import InvalidEvent, InvalidRule
 from eventalarm.model import EventLimits
 from eventalarm.publisher import codec

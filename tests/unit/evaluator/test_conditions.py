@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from eventalarm.evaluator.conditions import WHEN_LOADED, RuleLimits, read
+from eventalarm.evaluator.conditions import read
 from eventalarm.evaluator.event_rule import Anchor
 from eventalarm.evaluator.operators import OPERATORS, TYPES
+from eventalarm.evaluator.options import WHEN_LOADED, RuleLimits
 from eventalarm.exceptions import InvalidRule
 from tests.support.builders import NOW, at, event
 
@@ -141,47 +142,47 @@ SMALL = RuleLimits(depth=3, conditions=3, list_length=2, value_length=10, patter
 @pytest.mark.parametrize(
     ("query", "field", "words"),
     [
-        ("error", "query", "not an object"),
-        (["error"], "query[0]", "not an object"),
-        ({"and": []}, "query.and", "not a list"),
-        ({"or": {"field": "traits.x"}}, "query.or", "not a list"),
-        ({"not": None}, "query.not", "not an object"),
-        ({"and": [1], "or": [1]}, "query", "beside other keys"),
+        ("error", "query", "must be an object"),
+        (["error"], "query[0]", "must be an object"),
+        ({"and": []}, "query.and", "must be a non-empty list"),
+        ({"or": {"field": "traits.x"}}, "query.or", "must be a non-empty list"),
+        ({"not": None}, "query.not", "must be an object"),
+        ({"and": [1], "or": [1]}, "query", "'and' must be the only key"),
         ({"or": [{"field": "traits.x", "value": "a"}, {"field": "traits.y", "op": "like", "value": "a"}]},
-         "query.or[1].op", "unknown: 'like'; use one of eq, ne,"),
+         "query.or[1].op", "unknown operator 'like'; use one of eq, ne,"),
         ([{"op": "eq", "value": "a"}], "query[0].field", "name a trait"),
         ([{"field": "traits.", "value": "a"}], "query[0].field", "name a trait"),
-        ([{"field": "traits.x", "val": "a"}], "query[0].val", "unknown key"),
-        (one("eq", None), "query[0].value", "no value"),
-        (one("eq", {}), "query[0].value", "not a single value"),
+        ([{"field": "traits.x", "val": "a"}], "query[0].val", "unknown field"),
+        (one("eq", None), "query[0].value", "required"),
+        (one("eq", {}), "query[0].value", "must be a single value"),
         (one("eq", "a", type="text"), "query[0].type", "use one of string,"),
-        (one("eq", "a", type=5), "query[0].type", "unknown"),
-        ([{"field": "traits.x", "op": 5, "value": "a"}], "query[0].op", "unknown"),
+        (one("eq", "a", type=5), "query[0].type", "unknown type"),
+        ([{"field": "traits.x", "op": 5, "value": "a"}], "query[0].op", "unknown operator"),
         (one("eq", 1.5, type="integer"), "query[0].value", "not a whole number"),
         (one("eq", "one", type="integer"), "query[0].value", "give a valid integer"),
         (one("eq", "maybe", type="boolean"), "query[0].value", "give a valid boolean"),
         (one("eq", "soon", type="datetime"), "query[0].value", "give a valid datetime"),
         (one("gt", "now-9999w", type="datetime"), "query[0].value", "hundred years"),
-        (one("in", "a"), "query[0].value", "not a list"),
-        (one("in", []), "query[0].value", "not a list"),
-        (one("in", [["a"]]), "query[0].value[0]", "not a single value"),
-        (one("in", ["now"], type="datetime"), "query[0].value", "relative times"),
+        (one("in", "a"), "query[0].value", "must be a non-empty list"),
+        (one("in", []), "query[0].value", "must be a non-empty list"),
+        (one("in", [["a"]]), "query[0].value[0]", "must be a single value"),
+        (one("in", ["now"], type="datetime"), "query[0].value", "must not contain relative times"),
         (one("in", [1, 2, 3]), "query[0].value", "more than 2 values"),
         (one("regex", "("), "query[0].value", "missing )"),
         (one("regex", "(a)\\1"), "query[0].value", "escape"),
         (one("cidr", "1::/999"), "query[0].value", "give a valid cidr"),
-        (one("prefix", 5), "query[0].value", "compares text only"),
-        (one("prefix", ""), "query[0].value", "compares text only"),
+        (one("prefix", 5), "query[0].value", "must be a non-empty string for prefix"),
+        (one("prefix", ""), "query[0].value", "must be a non-empty string for prefix"),
         (one("regex", "a" * 9), "query[0].value", "longer than 8 characters"),
         (one("wildcard", "*" * 9), "query[0].value", "longer than 8 characters"),
         (one("eq", "a" * 11), "query[0].value", "longer than 10 characters"),
-        (one("eq", "\ud800"), "query[0].value", "not valid Unicode"),
+        (one("eq", "\ud800"), "query[0].value", "must be valid Unicode"),
         (one("eq", "a") * 4, "query[3]", "more than 3 conditions"),
-        ({"not": {"not": {"not": one("eq", "a")}}}, "query.not.not.not", "deeper than 3 levels"),
+        ({"not": {"not": {"not": one("eq", "a")}}}, "query.not.not.not", "more than 3 levels deep"),
         ([{"field": "traits.abcdefgh", "value": "a"}], "query[0].field", "longer than 8"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_named_with_its_remedy(query: Any, field: str, words: str) -> None:
+def test_an_invalid_part_is_named_with_its_remedy(query: Any, field: str, words: str) -> None:
     with pytest.raises(InvalidRule) as caught:
         read(query, "query", SMALL)
     assert caught.value.field == field
@@ -198,7 +199,7 @@ def test_nothing_is_read_deeper_than_python_can() -> None:
     query: Any = one("eq", "a")
     for _ in range(5000):
         query = {"not": query}
-    with pytest.raises(InvalidRule, match="deeper than 64"):
+    with pytest.raises(InvalidRule, match="more than 64 levels deep"):
         read(query, "query", WHEN_LOADED)
 
 

@@ -51,11 +51,11 @@ def test_every_question_is_answered() -> None:
         "no   clears, all of",
         f"no     event_type is host.up   (event: {UPDATE})",
         "yes    resource_id is 'vm-1'   (event: 'vm-1')",
-        "Ignored, since unreadable: y",
+        "Ignored unreadable traits: y",
     ]
 
 
-def test_what_follows_from_the_event_is_told() -> None:
+def test_what_follows_from_the_event_is_explained() -> None:
     timed = {"query": [on("x", "a")], "clear": {"query": [on("x", "b")]}, "hold_down": 2.5, "clear_after": 60}
     said = explained({**timed, "severity_from": "level"}, x="a", level="Major").then
     assert said == (
@@ -63,13 +63,13 @@ def test_what_follows_from_the_event_is_told() -> None:
         "Severity (trait level): MAJOR.",
     )
     assert explained({**timed, "severity_from": "level"}, x="a", level="bad").then[1:] == (
-        "Severity (trait level): unknown, 'bad' is no X.733 word.",
+        "Severity (trait level): unknown, 'bad' is not an X.733 severity.",
     )
     assert explained({**timed, "severity_from": "level"}, x="a").then[1:] == (
-        "Severity (trait level): not said.",
+        "Severity (trait level): not given.",
     )
     assert explained(timed, x="b").lines()[1] == (
-        "The clear is held: it is told 2.5 seconds later if no match comes before."
+        "The clear is held: it takes effect after 2.5 seconds without a match."
     )
     beat = {"query": [on("x", "a")], "absence": {"after": 30}}
     assert explained(beat, x="a").then == ("The alarm is raised when no such event comes for 30 seconds.",)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from eventalarm.evaluator.compiled_rule import Timers
-from eventalarm.evaluator.conditions import RuleLimits
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, WITH_OK_ACTIONS, clears
 from eventalarm.evaluator.event_rule import Verdict, compile_rule, reason
 from eventalarm.evaluator.index import ProjectIndex
 from eventalarm.evaluator.notification_rule import compile_definition, compile_notification, parse
+from eventalarm.evaluator.options import RuleLimits
 from eventalarm.exceptions import InvalidRule
 from tests.support.builders import NOW, RESOURCE_TRAITS, UPDATE, definition, event
 from tests.unit.evaluator.test_conditions import on
@@ -48,38 +48,38 @@ def test_every_field() -> None:
 @pytest.mark.parametrize(
     ("document", "field", "words"),
     [
-        (None, "rule", "not an object"),
-        ({}, "rule", "empty"),
-        ({"event_type": "*"}, "rule", "matches every event"),
+        (None, "rule", "must be a non-empty object"),
+        ({}, "rule", "must be a non-empty object"),
+        ({"event_type": "*"}, "rule", "must not match every event"),
         ({"event_type": "a", "evnt": 1}, "evnt", "unknown field; use event_type,"),
         ({"event_type": ""}, "event_type", "pattern such as"),
-        ({"event_type": []}, "event_type", "no text"),
-        ({"event_type": ["a", 5]}, "event_type", "no text"),
+        ({"event_type": []}, "event_type", "must be a non-empty string or a list"),
+        ({"event_type": ["a", 5]}, "event_type", "must be a non-empty string or a list"),
         ({"event_type": ["a"] * 101}, "event_type", "more than 100"),
         ({"event_type": "a" * 256}, "event_type", "longer than 255"),
-        ({"query": "x"}, "query", "not an object"),
-        ({"event_type": "a", "clear": {}}, "clear", "empty"),
+        ({"query": "x"}, "query", "must be an object"),
+        ({"event_type": "a", "clear": {}}, "clear", "must be a non-empty object"),
         ({"event_type": "a", "clear": {"x": 1}}, "clear.x", "unknown field"),
-        ({"query": [ERROR], "clear": {"query": [{}]}}, "clear.query[0].field", "missing"),
-        ({"query": [ERROR], "clear": {"query": [ERROR]}}, "clear", "what raises"),
-        ({"event_type": "host.*", "clear": {"event_type": "host.up"}}, "clear", "every such event raises"),
-        ({"event_type": "a", "clear_after": 0}, "clear_after", "give seconds"),
-        ({"event_type": "a", "clear_after": "5"}, "clear_after", "give seconds"),
-        ({"event_type": "a", "hold_down": True}, "hold_down", "give seconds"),
-        ({"event_type": "a", "hold_down": float("nan")}, "hold_down", "give seconds"),
-        ({"event_type": "a", "absence": 5}, "absence.after", "missing"),
-        ({"event_type": "a", "absence": {"after": 1e12}}, "absence.after", "give seconds"),
-        ({"event_type": "a", "absence": {"after": 5, "x": 1}}, "absence.x", "unknown"),
-        ({"event_type": "a", "absence": {"after": 5}, "clear_after": 5}, "clear_after", "leave it out"),
-        ({"event_type": "a", "group_by": []}, "group_by", "not 1 to 20"),
+        ({"query": [ERROR], "clear": {"query": [{}]}}, "clear.query[0].field", "required"),
+        ({"query": [ERROR], "clear": {"query": [ERROR]}}, "clear", "must differ from what raises"),
+        ({"event_type": "host.*", "clear": {"event_type": "host.up"}}, "clear", "it matches raises the"),
+        ({"event_type": "a", "clear_after": 0}, "clear_after", "number of seconds"),
+        ({"event_type": "a", "clear_after": "5"}, "clear_after", "number of seconds"),
+        ({"event_type": "a", "hold_down": True}, "hold_down", "number of seconds"),
+        ({"event_type": "a", "hold_down": float("nan")}, "hold_down", "number of seconds"),
+        ({"event_type": "a", "absence": 5}, "absence.after", "required"),
+        ({"event_type": "a", "absence": {"after": 1e12}}, "absence.after", "number of seconds"),
+        ({"event_type": "a", "absence": {"after": 5, "x": 1}}, "absence.x", "unknown field"),
+        ({"event_type": "a", "absence": {"after": 5}, "clear_after": 5}, "clear_after", "remove it"),
+        ({"event_type": "a", "group_by": []}, "group_by", "must list 1 to 20 traits"),
         ({"event_type": "a", "group_by": ["x", None]}, "group_by[1]", "name a trait"),
         ({"event_type": "a", "severity_from": ["x"]}, "severity_from", "name a trait"),
         ({"event_type": "a", "resource_id": ""}, "resource_id", "id of one resource"),
         ({"event_type": "a", "query": [on("x", "é" * 1000)] * 40}, "rule", "bytes of JSON"),
-        ({"event_type": "a", "query": [on("x", {1, 2})]}, "rule", "no JSON"),
+        ({"event_type": "a", "query": [on("x", {1, 2})]}, "rule", "must be JSON"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_named_with_its_remedy(document: Any, field: str, words: str) -> None:
+def test_an_invalid_field_is_named_with_its_remedy(document: Any, field: str, words: str) -> None:
     with pytest.raises(InvalidRule) as caught:
         parse(document, RuleLimits())
     assert caught.value.field == field
@@ -87,7 +87,7 @@ def test_what_cannot_be_is_named_with_its_remedy(document: Any, field: str, word
 
 
 def test_a_cloud_may_demand_a_resource() -> None:
-    with pytest.raises(InvalidRule, match="this cloud demands it"):
+    with pytest.raises(InvalidRule, match="required in this cloud"):
         parse({"event_type": "a"}, require_resource_id=True)
 
 

@@ -11,7 +11,7 @@ import pytest
 from eventalarm.exceptions import MessageTooLarge, PublishError
 from eventalarm.ingest.gateway import Gateway, Refused
 from eventalarm.publisher import codec
-from eventalarm.publisher.broker_status import Contact
+from eventalarm.publisher.broker_status import BrokerStatus
 from tests.support.builders import event_body
 
 
@@ -40,7 +40,7 @@ def events(*ids: str) -> list[codec.Encoded]:
 
 
 def gateway(broker: Broker) -> Gateway:
-    return Gateway(broker, 65536, Contact("test", lambda: 0.0))
+    return Gateway(broker, 65536, BrokerStatus("test", lambda: 0.0))
 
 
 def test_events_leave_in_order_in_one_message() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventalarm.exceptions import PublishError
-from eventalarm.publisher.batching import hand_over, pack
+from eventalarm.publisher.batching import make_batches, send_batches
 from eventalarm.publisher.codec import ENVELOPE_SIZE, encode
 from tests.unit.publisher.fakes import Broker, event
 
@@ -17,31 +17,31 @@ LIMIT = ENVELOPE_SIZE + 5000
 
 
 @given(st.lists(st.integers(min_value=0, max_value=6000), max_size=30))
-def test_parcels_keep_order_and_limit(raws: list[int]) -> None:
+def test_batchs_keep_order_and_limit(raws: list[int]) -> None:
     events = [event(number, raw) for number, raw in enumerate(raws)]
-    parcels = pack(events, LIMIT)
-    assert [one.message_id for parcel in parcels for one in parcel] == [one.message_id for one in events]
-    assert all(sum(one.size for one in parcel) + ENVELOPE_SIZE <= LIMIT for parcel in parcels)
+    batches = make_batches(events, LIMIT)
+    assert [one.message_id for batch in batches for one in batch] == [one.message_id for one in events]
+    assert all(sum(one.size for one in batch) + ENVELOPE_SIZE <= LIMIT for batch in batches)
 
 
-def test_small_events_share_a_parcel() -> None:
-    assert len(pack([event(number) for number in range(20)], LIMIT)) == 1
+def test_small_events_share_a_batch() -> None:
+    assert len(make_batches([event(number) for number in range(20)], LIMIT)) == 1
 
 
 def test_an_event_too_large_alone_travels_without_raw() -> None:
-    ((small, large),) = pack([event(1, 3000), event(2, 6000)], ENVELOPE_SIZE + 3500)
+    ((small, large),) = make_batches([event(1, 3000), event(2, 6000)], ENVELOPE_SIZE + 3500)
     assert small.body["raw"]
     assert large.body["raw"] == {}
 
 
 def test_an_event_too_large_even_without_raw_travels_alone() -> None:
     monster = encode({"message_id": "m2", "event_type": "e" * 6000})
-    assert [len(parcel) for parcel in pack([event(1), monster, event(3)], LIMIT)] == [1, 1, 1]
+    assert [len(batch) for batch in make_batches([event(1), monster, event(3)], LIMIT)] == [1, 1, 1]
 
 
 def test_a_refused_message_is_halved_until_it_fits() -> None:
     broker = Broker(max_size=3 * event(10).size)
-    hand_over(pack([event(number) for number in range(10, 21)], 10**6), broker.send)
+    send_batches(make_batches([event(number) for number in range(10, 21)], 10**6), broker.send)
     assert broker.ids == [f"m{number}" for number in range(10, 21)]
     assert {len(payload) for payload in broker.taken} <= {1, 2, 3}
 
@@ -51,15 +51,15 @@ def test_a_refused_event_goes_without_raw_and_then_not_at_all(caplog: pytest.Log
     monster = event(2)
     monster.body["traits"] = [["t", 1, "secret-payload" * 100]]
     with caplog.at_level(logging.INFO):
-        hand_over(pack([event(1), event(3, 4000), monster, event(4)], 10**6), broker.send)
+        send_batches(make_batches([event(1), event(3, 4000), monster, event(4)], 10**6), broker.send)
     assert broker.ids == ["m1", "m3", "m4"]
-    assert [record.message.partition(":")[0] for record in caplog.records] == ["Event m2 is lost"]
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["Dropped event m2"]
     assert "secret-payload" not in caplog.text
 
 
 def test_what_was_sent_is_not_sent_again_after_a_failure() -> None:
     broker = Broker(max_size=event(1).size)
-    parcels = pack([event(number) for number in range(4)], 10**6)
+    batches = make_batches([event(number) for number in range(4)], 10**6)
     original, sent = broker.send, []
 
     def fail_at_m2(payload: list[dict[str, object]]) -> None:
@@ -69,8 +69,8 @@ def test_what_was_sent_is_not_sent_again_after_a_failure() -> None:
         original(payload)
 
     with pytest.raises(PublishError):
-        hand_over(parcels, fail_at_m2)
+        send_batches(batches, fail_at_m2)
     assert sent == ["m0", "m1"]
-    hand_over(parcels, fail_at_m2)
+    send_batches(batches, fail_at_m2)
     assert broker.ids == ["m0", "m1", "m2", "m3"]
-    assert not parcels
+    assert not batches

@@ -12,7 +12,7 @@ import pytest
 from eventalarm.backoff import Backoff
 from eventalarm.exceptions import PublishError
 from eventalarm.publisher import policies
-from eventalarm.publisher.broker_status import Contact
+from eventalarm.publisher.broker_status import BrokerStatus
 from eventalarm.publisher.options import Policy, PublisherOptions
 from tests.support.helpers import wait_until
 from tests.unit.publisher.fakes import Broker, event
@@ -26,16 +26,16 @@ def broker() -> Broker:
 
 
 @pytest.fixture
-def contact() -> Contact:
-    return Contact("rabbit://h/v", itertools.count().__next__)
+def status() -> BrokerStatus:
+    return BrokerStatus("rabbit://h/v", itertools.count().__next__)
 
 
 @pytest.fixture
-def blocking(broker: Broker, contact: Contact) -> Iterator[Callable[..., policies.Blocking]]:
+def blocking(broker: Broker, status: BrokerStatus) -> Iterator[Callable[..., policies.Blocking]]:
     made: list[policies.Blocking] = []
 
     def make(wait: Callable[[float], bool] | None = None, **options: int) -> policies.Blocking:
-        made.append(policies.Blocking(broker.send, PublisherOptions(**options), contact, FAST, wait))
+        made.append(policies.Blocking(broker.send, PublisherOptions(**options), status, FAST, wait))
         return made[-1]
 
     yield make
@@ -44,11 +44,11 @@ def blocking(broker: Broker, contact: Contact) -> Iterator[Callable[..., policie
 
 
 @pytest.fixture
-def queueing(broker: Broker, contact: Contact) -> Iterator[Callable[..., policies.Queueing]]:
+def queueing(broker: Broker, status: BrokerStatus) -> Iterator[Callable[..., policies.Queueing]]:
     made: list[policies.Queueing] = []
 
     def make(backoff: Backoff = FAST, **options: int) -> policies.Queueing:
-        made.append(policies.Queueing(broker.send, PublisherOptions(**options), contact, backoff))
+        made.append(policies.Queueing(broker.send, PublisherOptions(**options), status, backoff))
         return made[-1]
 
     yield make
@@ -56,7 +56,7 @@ def queueing(broker: Broker, contact: Contact) -> Iterator[Callable[..., policie
         one.close()
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in caplog.records if record.levelno > logging.DEBUG]
 
 
@@ -66,7 +66,7 @@ class TestBlocking:
     ) -> None:
         blocking().publish([event(1), event(2)])
         assert [len(payload) for payload in broker.taken] == [2]
-        assert told(caplog) == []
+        assert logged(caplog) == []
 
     def test_outlasts_an_outage_and_says_so_twice(
         self, broker: Broker, blocking: Callable[..., policies.Blocking], caplog: pytest.LogCaptureFixture
@@ -77,9 +77,9 @@ class TestBlocking:
         policy.publish([event(1)])
         assert broker.ids == ["m1"]
         assert len(waits) == 5
-        lost, regained = told(caplog)
-        assert "takes no events: told to refuse" in lost
-        assert "takes events again" in regained
+        lost, regained = logged(caplog)
+        assert "does not accept events: told to refuse" in lost
+        assert "accepts events again" in regained
 
     def test_gives_up_after_max_retry_and_says_so(
         self, broker: Broker, blocking: Callable[..., policies.Blocking], caplog: pytest.LogCaptureFixture
@@ -89,8 +89,8 @@ class TestBlocking:
         with pytest.raises(PublishError, match="nobody there"):
             blocking(max_retry=2).publish([event(1)])
         assert broker.tries == 3
-        lost, dropped = told(caplog)
-        assert "Each message is given up after 3 tries, and lost, unless" in lost
+        lost, dropped = logged(caplog)
+        assert "Each message is dropped after 3 tries, unless" in lost
         assert "1 events dropped" in dropped
 
     def test_the_callers_behind_share_one_message_in_order(
@@ -104,7 +104,7 @@ class TestBlocking:
                 if number == 0:
                     assert broker.entered.acquire(timeout=10)
                 else:
-                    wait_until(lambda number=number: len(policy._line) == number)
+                    wait_until(lambda number=number: len(policy._queue) == number)
             broker.gate.set()
         assert [[body["message_id"] for body in payload] for payload in broker.taken] == [
             ["m0"],
@@ -124,7 +124,7 @@ class TestBlocking:
             assert all(pool.map(publish, range(400)))
         assert sorted(broker.ids) == sorted(f"m{number}" for number in range(400))
 
-    def test_everybody_in_the_line_hears_of_the_failure(
+    def test_every_caller_in_the_queue_gets_the_failure(
         self, broker: Broker, blocking: Callable[..., policies.Blocking]
     ) -> None:
         policy = blocking(max_retry=0)
@@ -134,7 +134,7 @@ class TestBlocking:
             first = pool.submit(policy.publish, [event(0)])
             assert broker.entered.acquire(timeout=10)
             others = [pool.submit(policy.publish, [event(number)]) for number in (1, 2)]
-            wait_until(lambda: len(policy._line) == 2)
+            wait_until(lambda: len(policy._queue) == 2)
             broker.gate.set()
             assert all(isinstance(one.exception(10), PublishError) for one in [first, *others])
         broker.up = True
@@ -174,8 +174,12 @@ class TestQueueing:
         broker.up = True
         wait_until(lambda: len(broker.ids) == 5)
         assert broker.ids == [f"m{number}" for number in range(5)]
-        wait_until(lambda: len(told(caplog)) == 2)
-        assert ["no events" in told(caplog)[0], "again" in told(caplog)[1], len(told(caplog))] == [
+        wait_until(lambda: len(logged(caplog)) == 2)
+        assert [
+            "does not accept events" in logged(caplog)[0],
+            "again" in logged(caplog)[1],
+            len(logged(caplog)),
+        ] == [
             True,
             True,
             2,
@@ -214,10 +218,10 @@ class TestQueueing:
         broker.up = True
         wait_until(lambda: len(broker.ids) == 3)
         assert broker.ids == ["m12", "m13", "m14"]
-        reports = wait_until(lambda: told(caplog) if len(told(caplog)) > 3 else [])
+        reports = wait_until(lambda: logged(caplog) if len(logged(caplog)) > 3 else [])
         assert "1 events dropped so far" in reports[1]
         assert "10 events dropped so far" in reports[2]
-        assert "12 events dropped" in reports[3]
+        assert "12 events were dropped" in reports[3]
 
     def test_nobody_waits_behind_a_broker_that_does_not_answer(
         self, broker: Broker, queueing: Callable[..., policies.Queueing]
@@ -245,9 +249,9 @@ class TestQueueing:
 
 
 def test_dropping_tries_once_and_counts(
-    broker: Broker, contact: Contact, caplog: pytest.LogCaptureFixture
+    broker: Broker, status: BrokerStatus, caplog: pytest.LogCaptureFixture
 ) -> None:
-    policy = policies.Dropping(broker.send, PublisherOptions(), contact, Backoff(0.0, 0.0))
+    policy = policies.Dropping(broker.send, PublisherOptions(), status, Backoff(0.0, 0.0))
     broker.up = False
     for number in range(3):
         policy.publish([event(number), event(number)])
@@ -255,21 +259,21 @@ def test_dropping_tries_once_and_counts(
     broker.up = True
     policy.publish([event(9)])
     assert broker.ids == ["m9"]
-    reports = told(caplog)
-    assert "no events" in reports[0]
+    reports = logged(caplog)
+    assert "does not accept events" in reports[0]
     assert "2 events dropped so far" in reports[1]
-    assert "6 events dropped" in reports[2]
+    assert "6 events were dropped" in reports[2]
     assert len(reports) == 3
 
 
-def test_dropping_waits_for_nobody(broker: Broker, contact: Contact) -> None:
+def test_dropping_waits_for_nobody(broker: Broker, status: BrokerStatus) -> None:
     now = [0.0]
     longest = Backoff(1.0, 1.0, lambda low, high: high)
-    policy = policies.Dropping(broker.send, PublisherOptions(), contact, longest, lambda: now[0])
+    policy = policies.Dropping(broker.send, PublisherOptions(), status, longest, lambda: now[0])
     broker.up = False
     for number in range(3):
         policy.publish([event(number)])
-    assert (broker.tries, contact.dropped) == (1, 3)
+    assert (broker.tries, status.dropped) == (1, 3)
     broker.up = True
     now[0] = 1.0
     policy.publish([event(3)])
