@@ -8,7 +8,7 @@ from typing import Any
 
 from eventalarm import service
 from eventalarm.cmd import serving
-from eventalarm.conf_ifa import IFA_GROUP
+from eventalarm.conf import IFA_GROUP
 
 PROG = "eventalarm-ifa-api"
 NEEDED = ("falcon", "waitress", "cryptography", "jsonschema")

@@ -8,7 +8,7 @@ from typing import Any
 
 from eventalarm import bus, service
 from eventalarm.cmd import serving
-from eventalarm.conf_ingest import INGEST_GROUP
+from eventalarm.conf import INGEST_GROUP
 
 PROG = "eventalarm-ingest-api"
 NEEDED = ("falcon", "waitress", "jsonschema", "keystonemiddleware", "oslo_policy", "oslo_middleware")

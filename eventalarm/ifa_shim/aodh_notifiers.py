@@ -14,7 +14,7 @@ from aodh import notifier
 from oslo_config import cfg
 from oslo_utils import uuidutils
 
-from eventalarm.conf_ifa import IFA_GROUP, IFA_OPTS
+from eventalarm.conf import IFA_GROUP, IFA_OPTS
 from eventalarm.ifa_shim import action_payloads, options
 from eventalarm.ifa_shim.subscriptions.payloads import VERSION_HEADER, Style
 from eventalarm.ifa_shim.tables import Settings

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Final
 
-from eventalarm.conf import DELIVERY_GROUP, GROUP
-from eventalarm.conf_ifa import IFA_GROUP
+from eventalarm.conf import DELIVERY_GROUP, GROUP, IFA_GROUP
 from eventalarm.delivery.options import TlsOptions, networks, tls_options
 from eventalarm.delivery.senders.network import EgressFilter
 from eventalarm.ifa_shim.alarm import Severity

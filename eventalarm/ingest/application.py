@@ -14,8 +14,7 @@ from oslo_middleware import http_proxy_to_wsgi
 from oslo_policy import policy
 
 from eventalarm import bus
-from eventalarm.conf import GROUP
-from eventalarm.conf_ingest import INGEST_GROUP
+from eventalarm.conf import GROUP, INGEST_GROUP
 from eventalarm.evaluator.options import event_limits, rule_limits
 from eventalarm.http.parameters import KnownParameters
 from eventalarm.http.requests import Conformance, Request, add_route

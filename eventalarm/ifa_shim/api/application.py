@@ -7,7 +7,7 @@ from typing import Any, Final
 import falcon
 from oslo_middleware import http_proxy_to_wsgi
 
-from eventalarm.conf_ifa import IFA_GROUP
+from eventalarm.conf import IFA_GROUP
 from eventalarm.http.parameters import KnownParameters
 from eventalarm.http.requests import Conformance, Request, add_route
 from eventalarm.ifa_shim import options

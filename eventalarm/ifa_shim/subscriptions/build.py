@@ -7,7 +7,7 @@ from typing import Any
 
 from oslo_utils import uuidutils
 
-from eventalarm.conf_ifa import IFA_GROUP
+from eventalarm.conf import IFA_GROUP
 from eventalarm.delivery.enqueue import OutboxEnqueuer, Worker
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.base import Sender

@@ -1,0 +1,42 @@
+"""Every option of eventalarm, one module for each concern; no other module declares an option."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oslo_config import cfg
+
+from eventalarm.conf.database import DATABASE_OPTS
+from eventalarm.conf.delivery import DELIVERY_GROUP, DELIVERY_OPTS
+from eventalarm.conf.ifa import IFA_GROUP, IFA_OPTS
+from eventalarm.conf.ingest import INGEST_GROUP, INGEST_OPTS
+from eventalarm.conf.listener import GROUP, LISTENER_OPTS
+from eventalarm.conf.metrics import METRICS_OPTS
+from eventalarm.conf.rules import RULE_OPTS
+
+__all__ = [
+    "DELIVERY_GROUP",
+    "GROUP",
+    "IFA_GROUP",
+    "IFA_OPTS",
+    "INGEST_GROUP",
+    "LISTENER_OPTS",
+    "list_opts",
+    "register_opts",
+]
+
+
+def list_opts() -> list[tuple[str, list[Any]]]:
+    """Return the options by group, for oslo-config-generator."""
+    return [
+        (GROUP, LISTENER_OPTS + DATABASE_OPTS + METRICS_OPTS + RULE_OPTS),
+        (DELIVERY_GROUP, DELIVERY_OPTS),
+        (IFA_GROUP, IFA_OPTS),
+        (INGEST_GROUP, INGEST_OPTS),
+    ]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register every option on *conf*; may be called more than once."""
+    for group, opts in list_opts():
+        conf.register_opts(opts, group=group)

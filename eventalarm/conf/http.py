@@ -1,0 +1,55 @@
+"""Options that both HTTP APIs share: the web server and the authentication of callers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oslo_config import cfg
+
+
+def server_opts(program: str, port: int) -> list[Any]:
+    """Return the options of the web server of *program*, whose default port is *port*."""
+    return [
+        cfg.StrOpt("host", default="127.0.0.1", help=f"Address on which {program} listens."),
+        cfg.PortOpt("port", default=port, help=f"Port on which {program} listens."),
+        cfg.IntOpt(
+            "threads",
+            default=8,
+            min=1,
+            help=f"Number of requests that one {program} process handles concurrently.",
+        ),
+        cfg.IntOpt(
+            "connection_limit",
+            default=200,
+            min=10,
+            help=f"Maximum number of connections that one {program} process keeps open. Each further "
+            "connection closes the one that has waited longest for a request of its client, so silent "
+            "clients cannot lock others out.",
+        ),
+        cfg.FloatOpt(
+            "request_timeout",
+            default=30.0,
+            min=1.0,
+            help="Seconds within which a client must send a request or read its response, and for which a "
+            "connection may be idle.",
+        ),
+        cfg.IntOpt(
+            "body_buffer",
+            default=64 * 1024 * 1024,
+            min=1024 * 1024,
+            help="Maximum total size of the request bodies held in memory, in bytes. Above it, the "
+            "connections that take longest to send their request are closed.",
+        ),
+        cfg.StrOpt(
+            "auth_mode",
+            default="keystone",
+            choices=[
+                ("keystone", "keystonemiddleware validates tokens, see [keystone_authtoken]"),
+                (
+                    "noauth",
+                    "the headers X-Project-Id, X-User-Id and X-Roles are trusted; for trials only",
+                ),
+            ],
+            help="How callers are authenticated.",
+        ),
+    ]
