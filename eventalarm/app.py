@@ -306,18 +306,15 @@ class ListenerProcess:
         self, database: Database, notifications: build_module.Notifications
     ) -> worker_module.DeliveryWorker:
         settings = delivery_options.from_conf(self._conf)
-
-        def make_sender() -> Sender:
-            return self._watched(build_sender(self._conf, settings, notifications.sender(settings)))
-
+        sender = self._watched(build_sender(self._conf, settings, notifications.sender(settings)))
         worker = worker_module.DeliveryWorker(
             Outbox(database),
-            make_sender,
+            sender,
             settings,
             host=socket.gethostname(),
             metrics=self.metrics,
-            last_event=lambda: self._pulse.last,
-            when_troubled=self._suspect,
+            last_event=self._pulse,
+            on_database_failure=self._suspect,
         )
         worker.start()
         return worker

@@ -1,16 +1,17 @@
-"""One attempt of one delivery: send, and turn whatever happens into a result."""
+"""One attempt to send a delivery, or a batch of them: whatever happens becomes a result."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import random
 from collections.abc import Callable, Sequence
 
 from oslo_log import log
 
 from eventalarm.backoff import Uniform
 from eventalarm.delivery import retry
-from eventalarm.delivery.batching import make_batch
+from eventalarm.delivery.batches import make_batch
 from eventalarm.delivery.dead_letters import DeadLetterLog
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.base import Metrics, Sender
@@ -22,14 +23,14 @@ LOG = log.getLogger(__name__)
 
 
 class Attempt:
-    """Makes attempts; counts each by its result: ``delivered``, ``given_up``, or why it is repeated."""
+    """Makes attempts; counts each by its result: ``delivered``, ``given_up``, or the reason for a retry."""
 
     def __init__(
         self,
         sender: Sender,
         options: DeliveryOptions,
         metrics: Metrics,
-        uniform: Uniform,
+        uniform: Uniform = random.uniform,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(UTC),
     ) -> None:
         self._sender = sender
@@ -39,8 +40,18 @@ class Attempt:
         self._now = now
         self._dead_letters = DeadLetterLog()
 
-    async def __call__(self, delivery: Delivery) -> DeliveryResult:
-        """Send *delivery* once; never raises, a sender's bug is a failed attempt too (G6)."""
+    async def send(self, deliveries: Sequence[Delivery]) -> list[DeliveryResult] | None:
+        """Send *deliveries*, several in one batch; return a result for each.
+
+        Never raises: a sender's bug is a failed attempt too (G6). A failed batch is one failed attempt of
+        each delivery, and all are due again at the same time. None means that the consumer will never accept
+        this batch, but perhaps its deliveries one by one.
+        """
+        if len(deliveries) > 1:
+            return await self._send_batch(deliveries)
+        return [await self._send_one(deliveries[0])]
+
+    async def _send_one(self, delivery: Delivery) -> DeliveryResult:
         lost = retry.lost(delivery, self._options)
         if lost is not None:
             self._metrics.count("deliveries", result="given_up")
@@ -57,11 +68,7 @@ class Attempt:
         self._observe_age(delivery)
         return retry.delivered(delivery, status)
 
-    async def send_batch(self, deliveries: Sequence[Delivery]) -> list[DeliveryResult] | None:
-        """Send *deliveries* in one batch; a failure is one of each, to be repeated at the same time.
-
-        None when the consumer will never take them like this, but perhaps one by one.
-        """
+    async def _send_batch(self, deliveries: Sequence[Delivery]) -> list[DeliveryResult] | None:
         try:
             status = await self._sender.send(make_batch(deliveries))
         except DeliveryError as exc:
@@ -92,9 +99,9 @@ class Attempt:
         return result
 
     def _observe_age(self, delivery: Delivery) -> None:
-        """Record how old the event is now that its consumer knows of it."""
+        """Record the age of the event, now that its consumer has received it."""
         event = delivery.notification.reason_data.get("event")
-        # Without a time that can be read there is no age.
+        # An event without a readable time has no age.
         with contextlib.suppress(ValueError, AttributeError):
             waited = age(parse_time(event.get("generated")), self._now())  # type: ignore[union-attr]
             self._metrics.observe("event_age_seconds", waited, stage="answered")

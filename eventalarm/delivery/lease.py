@@ -1,4 +1,4 @@
-"""What a process knows of its own lease, by its own elapsed time, without asking the database."""
+"""The lease of this process as it knows it: by its own elapsed time, without asking the database."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-# A process looks for what is due after 0.8 to 1.2 times the poll interval.
+# A process polls for due deliveries after 0.8 to 1.2 times the poll interval.
 SPREAD: Final = 0.2
-# What the look, the POST and its record may take, as a share of the promise.
+# What the poll, the POST and recording its result may take, as a share of the promise.
 WORK: Final = 0.05
 # Seconds by which the wall clock runs ahead of elapsed time at once when it is set.
 JUMP: Final = 0.5
@@ -23,15 +23,15 @@ def _since_boot() -> float:
 def term(promised: float, poll_interval: float) -> float:
     """Return how long a lease lasts, so that others take over within *promised* seconds.
 
-    A process may die right after it renewed. The next look of another process sees that renewal, and the
-    first look after it has stood still for a lease finds what the dead one held. At least half of the promise
+    A process may die right after it renewed. The next poll of another process sees that renewal, and the
+    first poll after it has stood still for a lease finds what the dead one held. At least half of the promise
     is kept for the lease itself.
     """
-    return max(promised / 2, promised * (1.0 - WORK) - 2 * between_looks(poll_interval))
+    return max(promised / 2, promised * (1.0 - WORK) - 2 * between_polls(poll_interval))
 
 
-def between_looks(poll_interval: float) -> float:
-    """Return the longest usual time between two looks of a process that has room for more deliveries."""
+def between_polls(poll_interval: float) -> float:
+    """Return the longest usual time between two polls of a process that has room for more deliveries."""
     return poll_interval * (1.0 + SPREAD)
 
 
@@ -39,9 +39,8 @@ class ElapsedTime:
     """Elapsed seconds, as many as any clock of this host says have passed.
 
     ``time.monotonic`` stands still while a host is suspended. While a virtual machine is paused all its
-    clocks do, until somebody sets the wall clock: then that shows how long the lease of this process has not
-    been renewed. A step of the wall clock for another reason makes the lease look ended until the next
-    renewal.
+    clocks do, until the wall clock is set: that shows how long the lease of this process has not been
+    renewed. A step of the wall clock for another reason makes the lease look ended until the next renewal.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class ElapsedTime:
         self._last = steady(), wall()
 
     def __call__(self) -> float:
-        """Return the seconds since some moment; never goes back."""
+        """Return the seconds since a fixed moment; never goes back."""
         with self._lock:
             steady, wall = self._steady(), self._wall()
             jump = (wall - self._last[1]) - (steady - self._last[0])
@@ -65,45 +64,63 @@ class ElapsedTime:
 
 
 class Lease:
-    """Valid for *seconds* counted from before the database was asked: never longer than others believe.
+    """The lease of this process: valid for *seconds*, counted from before the database was asked.
 
-    ``now`` is always a reading of the process's :class:`ElapsedTime`.
+    So it never seems valid for longer than other processes believe it to be.
+
+    :param clock: elapsed time in seconds; must not stand still while the host is suspended.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, clock: Callable[[], float] | None = None) -> None:
         self.seconds = seconds
+        self.now = clock or ElapsedTime()
         self.owner: str | None = None
+        self._closed = False
         self._valid_until = 0.0
         self._no_takeover_before = 0.0
 
     def begin(self, owner: str, asked_at: float) -> None:
-        """We are registered as *owner*, as asked for at *asked_at*."""
+        """Record that this process is registered as *owner*, as it asked for at *asked_at*."""
         self._valid_until = asked_at + self.seconds
         self.owner = owner
 
     def renewed(self, asked_at: float) -> None:
-        """The database agreed to a renewal asked for at *asked_at*."""
+        """Record that the database agreed to the renewal asked for at *asked_at*."""
         self._valid_until = max(self._valid_until, asked_at + self.seconds)
 
     def lost(self) -> None:
-        """Our row was gone or expired."""
+        """Record that the row of this process was gone, or had expired."""
         self.owner = None
 
-    def troubled(self, now: float) -> None:
-        """The database failed: others may look dead only because they could not reach it either.
+    def database_failed(self) -> None:
+        """Leave the deliveries of other workers alone for the length of a lease.
 
-        They get one lease to come back and to record what they sent; else it would be sent twice (G2).
+        They may look dead only because they could not reach the database either, and need that time to come
+        back and to record what they sent; else it would be sent twice (G2).
         """
-        self._no_takeover_before = now + self.seconds
+        self._no_takeover_before = self.now() + self.seconds
 
-    def holds(self, owner: str | None, now: float) -> bool:
-        """Return True if what was leased to *owner* is ours to send at this moment."""
-        return owner is not None and owner == self.owner and now < self._valid_until
+    def close(self) -> bool:
+        """Begin nothing new under this lease, as the worker stops; return False if it was closed before."""
+        closed, self._closed = self._closed, True
+        return not closed
 
-    def current(self, now: float) -> str | None:
-        """Return our id while the lease is valid."""
-        return self.owner if now < self._valid_until else None
+    def holds(self, owner: str | None) -> bool:
+        """Return True if what was leased to *owner* may be sent at this moment."""
+        return owner is not None and owner == self.owner and self.now() < self._valid_until
 
-    def may_take_over(self, now: float) -> bool:
+    def accepts(self, owner: str) -> bool:
+        """Return True if what is leased to *owner* may be queued here."""
+        return owner == self.owner and not self._closed
+
+    def current(self) -> str | None:
+        """Return the id of this process while the lease is valid."""
+        return self.owner if self.now() < self._valid_until else None
+
+    def usable(self) -> str | None:
+        """Return the id of this process while the lease is valid and the worker is not stopping."""
+        return None if self._closed else self.current()
+
+    def may_take_over(self) -> bool:
         """Return True if the deliveries of workers that look dead may be taken."""
-        return now >= self._no_takeover_before
+        return self.now() >= self._no_takeover_before

@@ -1,4 +1,4 @@
-"""Blocking calls beside the event loop: bounded, and a call that never ends takes nothing but its place."""
+"""Threads: for blocking calls beside an event loop, and for an event loop beside everything else."""
 
 from __future__ import annotations
 
@@ -6,20 +6,66 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, ParamSpec, TypeVar
 
 from eventalarm.exceptions import DeliveryError
 
-# Seconds without a call after which a thread ends. Threads are kept since what belongs to a thread, such as
-# its database connection, is dear.
+# Seconds without a call after which a thread ends. Threads are kept because what belongs to a thread, such as
+# its database connection, is costly to make.
 REST: Final = 10.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class LoopThread:
+    """An event loop in a daemon thread of its own, which runs one coroutine and ends with it.
+
+    :param name: the name of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._running = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether ``start`` was called."""
+        return self._thread is not None
+
+    def start(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start the thread with *main*; returns when the loop is running."""
+        self._thread = threading.Thread(target=self._serve, args=(main,), name=self._name, daemon=True)
+        self._thread.start()
+        self._running.wait()
+
+    def call_soon(self, function: Callable[..., object], *args: object) -> None:
+        """Let the loop call *function* soon; does nothing while it is not running. From any thread."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(function, *args)
+
+    def join(self) -> None:
+        """Wait until the thread, if it was started, has ended."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _serve(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._loop = loop = asyncio.new_event_loop()
+        loop.call_soon(self._running.set)
+        try:
+            loop.run_until_complete(main())
+        finally:
+            loop.close()
 
 
 class Threads:
-    """At most *limit* calls at once, each in a thread that does not outlive the process.
+    """Runs at most *limit* blocking calls at once, each in a thread that does not outlive the process.
 
-    With a *timeout* a caller waits so many seconds for a place and as many for the answer; a call that
+    With a *timeout* a caller waits up to so many seconds for a place and as many for the result; a call that
     overran keeps its place until it ends, because nothing can end a thread.
     """
 
@@ -33,7 +79,7 @@ class Threads:
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._idle = 0
 
-    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what the call returned, or raise what it raised.
 
         :raises DeliveryError: ``timeout`` when it did not end in time; ``busy``, which is not an attempt,
@@ -44,7 +90,7 @@ class Threads:
                 await self._places.acquire()
         except TimeoutError as exc:
             raise DeliveryError(
-                "busy", f"calls that do not end hold every thread of {self._name}", attempted=False
+                "busy", f"calls that do not return hold every thread of {self._name}", attempted=False
             ) from exc
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
@@ -57,20 +103,21 @@ class Threads:
                 error = exc
             with self._lock:
                 self._idle += 1
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits any more
                 loop.call_soon_threadsafe(self._ended, answer, outcome, error)
 
         self._hand_over(call)
         try:
             async with asyncio.timeout(self._timeout):
-                return await answer
+                result: T = await answer
+                return result
         except TimeoutError as exc:
             if answer.done() and not answer.cancelled():
                 raise  # the call's own error
             raise DeliveryError("timeout", f"no answer within {self._timeout} s") from exc
 
     async def settle(self, seconds: float) -> None:
-        """Wait up to *seconds* until no call is under way, also none that nobody waits for any more."""
+        """Wait up to *seconds* until no call is under way, not even one whose caller gave up waiting."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 for _ in range(self._limit):

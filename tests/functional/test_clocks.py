@@ -76,7 +76,7 @@ def start(stepped: Database) -> Iterator[Callable[[], DeliveryWorker]]:
     started: list[DeliveryWorker] = []
 
     def begin() -> DeliveryWorker:
-        one = DeliveryWorker(Outbox(stepped), lambda: HttpSender(QUICK), QUICK, host="test")
+        one = DeliveryWorker(Outbox(stepped), HttpSender(QUICK), QUICK, host="test")
         one.start()
         started.append(one)
         wait_until(lambda: one.owner)

@@ -37,7 +37,7 @@ class Measured:
         settings = DeliveryOptions()
         names = Names(settings.names, getaddrinfo=getaddrinfo)
         self.worker = DeliveryWorker(
-            Outbox(database), lambda: HttpSender(settings, names=names), settings, host="test"
+            Outbox(database), HttpSender(settings, names=names), settings, host="test"
         )
         self.worker.start()
         wait_until(lambda: self.worker.owner)

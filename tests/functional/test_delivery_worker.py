@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from eventalarm.delivery.names import Names
-from eventalarm.delivery.options import DeliveryOptions, NameOptions
+from eventalarm.delivery.options import DeliveryOptions, NameOptions, TlsOptions
 from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.delivery.worker import DeliveryWorker
 from eventalarm.exceptions import InvalidOption, Retryable
@@ -58,7 +58,7 @@ def options(**fields):
 
 def make_worker(outbox, **fields):
     settings = options(**fields)
-    return DeliveryWorker(outbox, lambda: HttpSender(settings), settings, host="test")
+    return DeliveryWorker(outbox, HttpSender(settings), settings, host="test")
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_a_failure_is_repeated_with_the_same_id_and_then_given_up(database, star
 def test_attempts_are_counted_by_result(database, webhook_sink):
     webhook_sink.behave("/", statuses=[503, 200])
     settings, metrics = options(), Metrics()
-    worker = DeliveryWorker(Outbox(database), lambda: HttpSender(settings), settings, metrics=metrics)
+    worker = DeliveryWorker(Outbox(database), HttpSender(settings), settings, metrics=metrics)
     worker.start()
     wait_until(lambda: worker.owner)
     send(worker, database, [make_delivery(webhook_sink.url("/")), make_delivery("http://")])
@@ -203,11 +203,8 @@ def test_attempts_are_counted_by_result(database, webhook_sink):
 
 
 def test_options_that_cannot_work_are_an_error_at_start(database):
-    def broken():
-        raise InvalidOption("rest_notifier_certificate_file", "no such file", "name one")
-
-    with pytest.raises(InvalidOption):
-        DeliveryWorker(Outbox(database), broken, options()).start()
+    with pytest.raises(InvalidOption, match="rest_notifier_certificate_file"):
+        make_worker(Outbox(database), tls=TlsOptions(certificate="/none.pem"))
 
 
 # ---- order (G7)
@@ -646,7 +643,7 @@ def test_dead_names_of_a_project_do_not_delay_the_names_of_another(database, web
     settings = options(lease=10.0, names=NameOptions(timeout=0.2))
     names = Names(settings.names, getaddrinfo=getaddrinfo)
     outbox = Outbox(database)
-    worker = DeliveryWorker(outbox, lambda: HttpSender(settings, names=names), settings, host="test")
+    worker = DeliveryWorker(outbox, HttpSender(settings, names=names), settings, host="test")
     request.addfinalizer(lambda: worker.stop(0.0))
     worker.start()
     wait_until(lambda: worker.owner)
@@ -671,7 +668,7 @@ def main():
     url, fields = sys.argv[1:]
     settings = options(**eval(fields))
     outbox = Outbox(storage.connect(url))
-    worker = DeliveryWorker(outbox, lambda: Poisonous(settings), settings, host="test")
+    worker = DeliveryWorker(outbox, Poisonous(settings), settings, host="test")
     ending = threading.Event()
     signal.signal(signal.SIGTERM, lambda *args: ending.set())
     worker.start()

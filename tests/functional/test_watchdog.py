@@ -52,7 +52,7 @@ def test_a_worker_whose_loop_is_blocked_is_reported_and_ended(
     gate, ended = threading.Event(), threading.Event()
     stalled: queue.Queue[str] = queue.Queue()
     options = DeliveryOptions(lease=1.0, poll_interval=0.05)
-    worker = DeliveryWorker(Outbox(opened), lambda: StuckSender(gate), options, host="test")
+    worker = DeliveryWorker(Outbox(opened), StuckSender(gate), options, host="test")
     worker.start()
     owner = wait_until(lambda: worker.owner)
     dog = Watchdog(warn=0.2, exit_after=0.5, stalled=stalled.put, end=ended.set)

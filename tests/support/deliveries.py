@@ -7,7 +7,7 @@ import itertools
 import uuid
 from typing import Any
 
-from eventalarm.delivery.scheduler import Call
+from eventalarm.delivery.queues import Call
 from eventalarm.delivery.senders.base import Destination
 from eventalarm.model import UTC, Delivery, Notification
 from eventalarm.storage.outbox import order_key

@@ -32,7 +32,7 @@ class Listening:
         self.notifications = Notifications(conf, database)
         self.worker = DeliveryWorker(
             Outbox(database),
-            lambda: Router({}, HttpSender(settings), self.notifications.sender(settings)),
+            Router({}, HttpSender(settings), self.notifications.sender(settings)),
             settings,
             host="test",
         )

@@ -3,41 +3,72 @@ import pytest
 from eventalarm.delivery.lease import SPREAD, ElapsedTime, Lease, term
 
 
-def test_a_lease_counts_from_before_the_database_was_asked():
-    lease = Lease(10.0)
-    assert lease.current(0.0) is None
+@pytest.fixture
+def clock() -> list[float]:
+    return [0.0]
+
+
+@pytest.fixture
+def lease(clock: list[float]) -> Lease:
+    return Lease(10.0, lambda: clock[0])
+
+
+def test_a_lease_counts_from_before_the_database_was_asked(lease: Lease, clock: list[float]) -> None:
+    assert lease.current() is None
     lease.begin("w", asked_at=100.0)
-    assert lease.current(109.9) == "w"
-    assert lease.current(110.0) is None
-    assert not lease.holds("w", 110.0)
+    clock[0] = 109.9
+    assert lease.current() == "w"
+    clock[0] = 110.0
+    assert lease.current() is None
+    assert not lease.holds("w")
     lease.renewed(asked_at=105.0)
-    assert lease.holds("w", 114.9)
+    clock[0] = 114.9
+    assert lease.holds("w")
 
 
-def test_an_old_answer_does_not_shorten_it():
-    lease = Lease(10.0)
+def test_an_old_answer_does_not_shorten_it(lease: Lease, clock: list[float]) -> None:
     lease.begin("w", 100.0)
     lease.renewed(90.0)
-    assert lease.holds("w", 109.0)
+    clock[0] = 109.0
+    assert lease.holds("w")
 
 
-def test_what_was_leased_under_another_id_is_not_ours():
-    lease = Lease(10.0)
+def test_what_was_leased_under_another_id_is_not_ours(lease: Lease, clock: list[float]) -> None:
     lease.begin("old", 100.0)
     lease.lost()
-    assert lease.current(101.0) is None
+    clock[0] = 101.0
+    assert lease.current() is None
     lease.begin("new", 101.0)
-    assert not lease.holds("old", 102.0)
-    assert lease.holds("new", 102.0)
-    assert not lease.holds(None, 102.0)
+    clock[0] = 102.0
+    assert not lease.holds("old")
+    assert lease.holds("new")
+    assert not lease.holds(None)
+    assert lease.accepts("new")
+    assert not lease.accepts("old")
 
 
-def test_after_trouble_others_get_one_lease_to_come_back():
-    lease = Lease(10.0)
-    assert lease.may_take_over(0.0)
-    lease.troubled(100.0)
-    assert not lease.may_take_over(109.9)
-    assert lease.may_take_over(110.0)
+def test_a_closed_lease_still_covers_what_was_begun_under_it(lease: Lease, clock: list[float]) -> None:
+    lease.begin("w", 100.0)
+    clock[0] = 101.0
+    assert lease.usable() == "w"
+    assert lease.close()
+    assert not lease.close()
+    assert lease.usable() is None
+    assert not lease.accepts("w")
+    assert lease.holds("w")
+    assert lease.current() == "w"
+
+
+def test_after_a_failure_of_the_database_others_get_one_lease_to_come_back(
+    lease: Lease, clock: list[float]
+) -> None:
+    assert lease.may_take_over()
+    clock[0] = 100.0
+    lease.database_failed()
+    clock[0] = 109.9
+    assert not lease.may_take_over()
+    clock[0] = 110.0
+    assert lease.may_take_over()
 
 
 @pytest.mark.parametrize(("promised", "poll"), [(10.0, 1.0), (2.0, 0.2), (30.0, 5.0), (6.0, 1.0), (1.0, 0.1)])

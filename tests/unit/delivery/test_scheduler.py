@@ -5,7 +5,8 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from eventalarm.delivery.scheduler import SUSPECT, Scheduler
+from eventalarm.delivery.queues import SUSPECT
+from eventalarm.delivery.scheduler import Scheduler
 from tests.support.deliveries import make_call
 
 PLENTY = 1 << 30

@@ -7,8 +7,8 @@ import json
 import hypothesis
 import hypothesis.strategies as st
 
-from eventalarm.delivery.batching import REFUSED_FOR, BatchWindows, first_of_each, make_batch
-from eventalarm.delivery.scheduler import Call
+from eventalarm.delivery.batches import REFUSED_FOR, BatchWindows, first_of_each, make_batch
+from eventalarm.delivery.queues import Call
 from eventalarm.delivery.senders.base import Destination
 from tests.support.deliveries import make_delivery
 

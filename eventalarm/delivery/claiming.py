@@ -1,0 +1,184 @@
+"""What a worker asks of the outbox at intervals: its lease, due deliveries, and those it lost track of."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+import uuid
+from typing import Final
+
+from oslo_log import log
+
+from eventalarm.delivery import retry
+from eventalarm.delivery.calls import Calls
+from eventalarm.delivery.intake import Intake
+from eventalarm.delivery.lease import SPREAD, between_polls
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.worker_state import WorkerState
+from eventalarm.storage.watch import RenewalWatch
+from eventalarm.trace import LastEvent
+
+LOG = log.getLogger(__name__)
+
+# How many deliveries one claim takes at most.
+CLAIM: Final = 500
+# Seconds until the next look without a valid lease, or without room.
+BLOCKED_PAUSE: Final = 0.1
+# How often strays are looked for after the database failed.
+LOOKS: Final = 3
+
+
+class LeaseKeeper:
+    """Registers this process as a worker and renews its lease three times in the length of one.
+
+    :param host: shown to operators as where the worker runs.
+    :param last_event: the time of the last event is stored with each renewal.
+    """
+
+    def __init__(
+        self,
+        state: WorkerState,
+        intake: Intake,
+        calls: Calls,
+        host: str,
+        last_event: LastEvent,
+    ) -> None:
+        self._outbox = state.outbox
+        self._threads = state.threads
+        self._lease = state.lease
+        self._intake = intake
+        self._calls = calls
+        self._writes = state.writes
+        self._host = host
+        self._last_event = last_event
+
+    async def step(self) -> float:
+        """Register or renew; return the seconds until the next renewal is due.
+
+        :raises eventalarm.exceptions.Retryable: when the database failed.
+        """
+        asked_at = self._lease.now()
+        owner, seconds = self._lease.owner, self._lease.seconds
+        if owner is None:
+            owner = str(uuid.uuid4())
+            await self._threads.run(self._outbox.register, owner, self._host, seconds)
+            self._lease.begin(owner, asked_at)
+        elif await self._threads.run(self._outbox.renew, owner, seconds, self._last_event.last):
+            self._lease.renewed(asked_at)
+        else:
+            LOG.warning("The lease was not renewed in time; unsent deliveries return to the outbox")
+            self._lease.lost()
+            self._writes.give_back(owner, self._intake.clear())
+            return 0.0
+        self._calls.start_ready()
+        return seconds / 3
+
+    async def release(self) -> None:
+        """Remove the worker; what is still leased to it becomes free for others."""
+        if self._lease.owner is not None:
+            await self._threads.run(self._outbox.release, self._lease.owner)
+
+
+class Claimer:
+    """Polls the outbox for due deliveries, and for those of workers whose lease has ended."""
+
+    def __init__(
+        self,
+        state: WorkerState,
+        intake: Intake,
+        options: DeliveryOptions,
+    ) -> None:
+        self._outbox = state.outbox
+        self._threads = state.threads
+        self._lease = state.lease
+        self._scheduler = state.scheduler
+        self._intake = intake
+        self._options = options
+        between = max(between_polls(options.poll_interval), state.lease.seconds / 3)
+        self._watch: RenewalWatch[str] = RenewalWatch(state.lease.seconds, between)
+        self._next_sweep = state.lease.now()
+
+    async def step(self) -> float:
+        """Claim what there is room for; return the seconds until the next poll.
+
+        :raises eventalarm.exceptions.Retryable: when the database failed.
+        """
+        now = self._lease.now()
+        owner = self._lease.current()
+        pause = self._options.poll_interval
+        limit = min(CLAIM, self._scheduler.room())
+        if owner is None or limit < 1:
+            return min(pause, BLOCKED_PAUSE)
+        orphans = self._lease.may_take_over()
+        found = await self._threads.run(
+            self._outbox.claim,
+            owner,
+            limit,
+            orphans=orphans,
+            ended=await self._ended(owner) if orphans else {},
+            overlooked=now >= self._next_sweep,
+            longest_wait=retry.longest_wait(self._options),
+            avoid=self._intake.overflow.places(),
+            avoid_projects=self._intake.overflow.projects(),
+            max_bytes=self._scheduler.held.free_bytes(),
+        )
+        if now >= self._next_sweep and len(found) < limit:
+            self._next_sweep = now + self._options.lease
+        more = self._intake.accept(owner, found) == limit
+        return 0.0 if more else random.uniform((1 - SPREAD) * pause, (1 + SPREAD) * pause)  # noqa: S311
+
+    async def _ended(self, owner: str) -> dict[str, int]:
+        """Return the other workers whose lease has ended, with the number of their last renewal."""
+        now = time.monotonic()
+        renewals = await self._threads.run(self._outbox.renewals)
+        renewals.pop(owner, None)
+        return {name: renewals[name] for name in self._watch.look(renewals, now)}
+
+
+class StrayFinder:
+    """Returns deliveries that are leased to this process but not held by it, when seen so twice.
+
+    Their transaction was committed, but the answer to COMMIT was lost with the connection, or ``submit`` was
+    never called. Looked for once in the length of a lease, and soon after the database failed.
+    """
+
+    def __init__(
+        self,
+        state: WorkerState,
+        options: DeliveryOptions,
+    ) -> None:
+        self._outbox = state.outbox
+        self._threads = state.threads
+        self._lease = state.lease
+        self._scheduler = state.scheduler
+        self._writes = state.writes
+        self._options = options
+        self._strays: set[str] = set()
+        self._looks = 0
+        self._soon = asyncio.Event()
+
+    def look_soon(self) -> None:
+        """Look at once, and twice more: the database failed."""
+        self._looks = LOOKS
+        self._soon.set()
+
+    async def step(self) -> float:
+        """Wait until it is time to look, and look; return the seconds until the next step.
+
+        :raises eventalarm.exceptions.Retryable: when the database failed.
+        """
+        if not self._looks:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._options.lease):
+                    await self._soon.wait()
+            self._soon.clear()
+        owner = self._lease.current()
+        if owner is not None:
+            leased = await self._threads.run(self._outbox.leased_to, owner)
+            strays = {name for name in leased if not self._scheduler.holds(name)}
+            self._writes.give_back(owner, strays & self._strays)
+            self._strays = strays - self._strays
+            self._looks = max(0, self._looks - 1)
+        return self._options.poll_interval

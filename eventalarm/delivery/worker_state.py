@@ -1,0 +1,104 @@
+"""The state that the parts of a delivery worker share, and what of it the outbox does not know yet."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final
+
+import cachetools
+
+from eventalarm.delivery.batches import BatchWindows
+from eventalarm.delivery.lease import Lease
+from eventalarm.delivery.queues import Call
+from eventalarm.delivery.scheduler import Scheduler
+from eventalarm.delivery.threads import Threads
+from eventalarm.model import DeliveryResult
+from eventalarm.storage.outbox import Outbox
+
+BATCH: Final = 500
+# Seconds for which results are gathered, unless a delivery waits behind one of them.
+GATHER: Final = 0.05
+# How many order keys are remembered because something waits there; a forgotten one waits GATHER longer.
+AWAITED: Final = 10000
+
+
+class PendingWrites:
+    """Results of attempts, deliveries to return and order keys to look after, until the recorder writes them.
+
+    Their memory is bounded by what the scheduler holds.
+    Not thread-safe: it belongs to the event loop.
+    """
+
+    def __init__(self) -> None:
+        self.results: list[tuple[Call, DeliveryResult]] = []
+        # The ids of unsent deliveries, by the owner and whether they may wait a while.
+        self.returns: dict[tuple[str, bool], set[str]] = defaultdict(set)
+        # Order keys whose next delivery may be due.
+        self.order_keys: set[str] = set()
+        self._awaited: cachetools.LRUCache[str, None] = cachetools.LRUCache(AWAITED)
+        self._work = asyncio.Event()
+        self._urgent = asyncio.Event()
+
+    def add(self, call: Call, result: DeliveryResult) -> None:
+        """Keep the result of an attempt."""
+        self.results.append((call, result))
+        self._work.set()
+        # A delivery suspected of ending processes must be cleared before the next one is tried.
+        if call.delivery.losses or len(self.results) >= BATCH or call.delivery.order_key in self._awaited:
+            self._urgent.set()
+
+    def give_back(self, owner: str, delivery_ids: Iterable[str], *, later: bool = False) -> None:
+        """Return unsent deliveries of *owner*; *later*: they are due after a while, for lack of room."""
+        ids = set(delivery_ids)
+        if ids:
+            self.returns[owner, later] |= ids
+            self._work.set()
+
+    def look_after(self, order_keys: Iterable[str]) -> None:
+        """Claim what waits behind *order_keys* with the next write: it may have become due unnoticed."""
+        for key in order_keys:
+            self.order_keys.add(key)
+            self._awaited[key] = None
+        if self.order_keys:
+            self._work.set()
+            self._urgent.set()
+
+    def claimed(self, order_key: str) -> None:
+        """Record that the delivery that waited behind *order_key* is leased to this process."""
+        self._awaited.pop(order_key, None)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.results or self.returns or self.order_keys)
+
+    async def gathered(self) -> None:
+        """Wait until there is something to write, and for more of it for a moment."""
+        await self._work.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GATHER):
+                await self._urgent.wait()
+        self._urgent.clear()
+
+    def written(self) -> None:
+        """Decide how soon :meth:`gathered` returns again, now that a batch is written."""
+        if self.empty:
+            self._work.clear()
+        elif self.order_keys or len(self.results) >= BATCH:
+            self._urgent.set()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorkerState:
+    """What the parts of one worker have in common; *threads* run the calls to the *outbox*."""
+
+    outbox: Outbox
+    threads: Threads
+    lease: Lease
+    scheduler: Scheduler
+    windows: BatchWindows
+    writes: PendingWrites
