@@ -1,9 +1,19 @@
 """How Sphinx builds the documentation: ``tox -e docs``."""
 
+import os
+import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from docutils import nodes
+from docutils.parsers.rst import directives
+from docutils.parsers.rst.directives.images import Image
+from sphinx.application import Sphinx
 from sphinxcontrib.openapi.renderers import HttpdomainRenderer
+
+SOURCE = pathlib.Path(__file__).parent
+# Where the functional tests write screenshots.
+SCREENSHOTS = SOURCE.parents[1] / "test-output"
 
 
 class NumberedResponses(HttpdomainRenderer):
@@ -12,6 +22,28 @@ class NumberedResponses(HttpdomainRenderer):
     def render_responses(self, responses: dict[str, Any]) -> Iterator[str]:
         """Render the responses that have a status code."""
         yield from super().render_responses({k: v for k, v in responses.items() if k != "default"})
+
+
+class Screenshot(Image):
+    """Shows a screenshot of the functional tests, or nothing where they have not run."""
+
+    option_spec = {"alt": directives.unchanged_required}
+
+    def run(self) -> list[nodes.Node]:
+        """Return the image, or no node if the file is missing."""
+        picture = SCREENSHOTS / self.arguments[0]
+        environment = self.state.document.settings.env
+        environment.note_dependency(str(picture))
+        if not picture.is_file():
+            return []
+        self.arguments[0] = "/" + pathlib.PurePath(os.path.relpath(picture, SOURCE)).as_posix()
+        self.options["width"] = "100%"
+        return list(super().run())
+
+
+def setup(app: Sphinx) -> None:
+    """Add the directive ``screenshot``."""
+    app.add_directive("screenshot", Screenshot)
 
 
 project = "eventalarm"

@@ -18,7 +18,7 @@ from tests.support.helpers import WebhookSink, wait_until
 
 PAGE = pathlib.Path(__file__).parents[2] / "doc" / "source" / "nfvo" / "walkthrough.rst"
 CALLBACK = "/nfvo"
-# Changes by people are told with the next round; the page must not take half a minute.
+# Edits by users are notified by the next reconciliation; the page must not take half a minute.
 OPTIONS = "[eventalarm_ifa]\nreconcile_interval = 1\n"
 
 
@@ -38,7 +38,7 @@ def blocks() -> dict[str, str]:
 
 
 class Nfvo:
-    """Types the commands of the page; ``said`` are the notifications that it heard."""
+    """Run the commands of the page, and receive the notifications."""
 
     def __init__(self, cloud: Standalone, sink: WebhookSink, folder: pathlib.Path) -> None:
         self._commands = blocks()
@@ -55,8 +55,8 @@ class Nfvo:
         }
         self.env["WHO"] = f"X-Project-Id: {hints.project()}"
 
-    def types(self, heading: str) -> list[Any]:
-        """Run what stands under *heading*; return the JSON documents that it printed."""
+    def run(self, heading: str) -> list[Any]:
+        """Run the commands under *heading*; return the JSON documents that they printed."""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", self._commands.pop(heading)],
             cwd=self._folder,
@@ -74,7 +74,7 @@ class Nfvo:
             text = text[end:].strip()
         return found
 
-    def hears(self, count: int) -> Any:
+    def receives(self, count: int) -> Any:
         """Return the newest notification once there are *count*."""
         posts = wait_until(lambda: self._posts(count), 60, f"{count} notifications")
         assert len(posts) == count
@@ -85,7 +85,7 @@ class Nfvo:
         return found if len(found) >= count else []
 
     @property
-    def untyped(self) -> set[str]:
+    def remaining(self) -> set[str]:
         return set(self._commands)
 
 
@@ -100,42 +100,42 @@ def nfvo(tmp_path: pathlib.Path, webhook_sink: WebhookSink) -> Iterator[Nfvo]:
 
 
 def test_an_nfvo_with_nothing_but_http(nfvo: Nfvo) -> None:
-    nfvo.types("Before")
-    (versions,) = nfvo.types("Is it there?")
+    nfvo.run("Variables")
+    (versions,) = nfvo.run("Check the service")
     assert "1.3.0" in [one["version"] for one in versions["apiVersions"]]
-    (subscription,) = nfvo.types("Subscribe")
+    (subscription,) = nfvo.run("Subscribe")
     nfvo.env["SUBSCRIPTION"] = subscription["id"]
 
-    created, _ = nfvo.types("A server to watch")
+    created, _ = nfvo.run("Create an alarm")
     nfvo.env["ALARM"] = created["alarm_id"]
-    raised = nfvo.hears(1)
+    raised = nfvo.receives(1)
     assert (raised["notificationType"], raised["subscriptionId"]) == ("AlarmNotification", subscription["id"])
     assert raised["alarm"]["id"] == created["alarm_id"]
     assert raised["alarm"]["managedObjectId"] == hints.instance()
     assert raised["alarm"]["perceivedSeverity"] == "MAJOR"
-    ((listed,),) = nfvo.types("What is wrong now?")
+    ((listed,),) = nfvo.run("List active alarms")
     assert (listed["alarmId"], listed["alarmRaisedTime"]) == (
         created["alarm_id"],
         raised["alarm"]["alarmRaisedTime"],
     )
 
-    nfvo.types("Somebody edits it")
-    changed = nfvo.hears(2)
+    nfvo.run("Change the severity")
+    changed = nfvo.receives(2)
     assert (changed["notificationType"], changed["alarm"]["perceivedSeverity"]) == (
         "AlarmNotification",
         "CRITICAL",
     )
     assert "alarmChangedTime" in changed["alarm"]
-    (acknowledged,) = nfvo.types("Acknowledge")
+    (acknowledged,) = nfvo.run("Acknowledge")
     assert acknowledged == {"ackState": "ACKNOWLEDGED"}
 
-    nfvo.types("It is over")
-    cleared = nfvo.hears(3)
+    nfvo.run("Clear the alarm")
+    cleared = nfvo.receives(3)
     assert (cleared["notificationType"], cleared["alarmId"]) == (
         "AlarmClearedNotification",
         created["alarm_id"],
     )
-    pages = nfvo.types("What happened?")
+    pages = nfvo.run("Read the history")
     assert [entry["kind"] for page in pages for entry in page] == [
         "raised",
         "changed",
@@ -144,5 +144,5 @@ def test_an_nfvo_with_nothing_but_http(nfvo: Nfvo) -> None:
     ]
     assert [len(page) for page in pages] == [2, 2]
     assert pages[1][-1]["time"] == cleared["alarmClearedTime"]
-    assert nfvo.types("Leave") == []
-    assert nfvo.untyped == set()
+    assert nfvo.run("Unsubscribe") == []
+    assert nfvo.remaining == set()
