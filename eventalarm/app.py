@@ -253,7 +253,7 @@ class ListenerProcess:
         notifications = build_module.Notifications(self._conf, database)
         worker = self._start_delivery(database, notifications)
         self._stops.append(lambda: worker.stop(STOP_GRACE))
-        letters = enqueue.OutboxEnqueuer(Outbox(database), worker, announcer=notifications.herald)
+        letters = enqueue.OutboxEnqueuer(Outbox(database), worker, announcer=notifications.publisher)
         cache = build_cache(self._conf, database, self.metrics)
         engine = build_engine(self._conf, database, cache, letters, self._trace, step=self._progress.step)
         server, loader = self._build_server(database, engine, cache)

@@ -26,22 +26,25 @@ from eventalarm.ifa_shim.alarm import (
 )
 from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, read_records
 from eventalarm.ifa_shim.mapping import from_api, from_history, from_occurrence
-from eventalarm.ifa_shim.own import StoredTransition
 from eventalarm.ifa_shim.render import as_ifa005, as_sol003
 from eventalarm.ifa_shim.tables import Settings
+from eventalarm.model import Event, Kind, Occurrence, Transition
 
 __all__ = [
     "AckState",
     "AodhAlarm",
+    "Event",
     "EventType",
     "FaultyResource",
     "IfaAlarm",
+    "Kind",
+    "Occurrence",
     "Record",
     "ResourceKind",
     "Settings",
     "Severity",
     "State",
-    "StoredTransition",
+    "Transition",
     "as_ifa005",
     "as_sol003",
     "from_api",

@@ -1,7 +1,7 @@
-"""From the fields of Aodh's webhook to what receivers of NFV software read. Pure.
+"""From the fields of Aodh's webhook to the bodies that NFV software expects. Pure.
 
-An action knows no more than those fields, whoever evaluated the alarm: so these functions serve our own
-delivery worker and Aodh's notifier alike.
+An action gets no more than those fields, whichever service evaluated the alarm, so these functions serve our
+own delivery worker and Aodh's notifier alike.
 """
 
 from __future__ import annotations
@@ -18,101 +18,112 @@ from eventalarm.ifa_shim.alarm import IfaAlarm
 from eventalarm.ifa_shim.aodh_history import AodhAlarm
 from eventalarm.ifa_shim.filter_match import NotificationType
 from eventalarm.ifa_shim.mapping import from_occurrence
-from eventalarm.ifa_shim.own import StoredTransition
 from eventalarm.ifa_shim.subscriptions.payloads import AlarmNotification, Style, body
 from eventalarm.ifa_shim.tables import Settings
-from eventalarm.model import ALARM, OK, Kind, Notification, Occurrence
+from eventalarm.model import ALARM, OK, Event, Kind, Notification, Occurrence, Transition
 from eventalarm.tacker_action import FAULT_ID, FAULT_TYPE
 
 Document = dict[str, Any]
 
-# Names what one action is told: never change it, receivers tell repetitions by these ids.
+# Of the ids of notifications. Never change it: receivers recognize repetitions by these ids.
 NAMESPACE: Final = uuid.UUID("4f0a6a57-3f8e-5d0b-8a39-6d0f6e2f7c11")
 HOST_ID: Final = "host_id"
 OF_TACKER: Final = frozenset({FAULT_ID, FAULT_TYPE, HOST_ID})
 SERVER: Final = "{server_id}"
 
 
-def alarm_of(told: Notification, at: datetime.datetime, settings: Settings) -> IfaAlarm:
-    """Return the alarm as far as a webhook's fields tell of it; *at* is when its state changed."""
-    data = told.reason_data if isinstance(told.reason_data, Mapping) else {}
-    event = data.get("event")
-    event = event if isinstance(event, Mapping) else {}
-    standing = told.current != OK
-    step = StoredTransition(
-        kind=Kind.RAISED,
-        at=at,
-        event_time=at,
-        message_id=str(event.get("message_id") or ""),
-        event_type=str(event.get("event_type") or f"aodh.{data.get('type') or 'alarm'}"),
-        alarm_name=told.alarm_name,
-        severity=told.severity,
-        reason=told.reason,
-        event=event,
-    )
-    life = Occurrence(
-        occurrence_id=told.alarm_id,
-        alarm_id=told.alarm_id,
+def alarm_of(notification: Notification, at: datetime.datetime, settings: Settings) -> IfaAlarm:
+    """Return the alarm as far as a webhook's fields describe it; *at* is when its state changed."""
+    data = notification.reason_data if isinstance(notification.reason_data, Mapping) else {}
+    raised = notification.current != OK
+    kind = str(data.get("type") or "")
+    occurrence = Occurrence(
+        occurrence_id=notification.alarm_id,
+        alarm_id=notification.alarm_id,
         project_id="",
         managed_object="",
-        raised=standing,
+        raised=raised,
         event_time=at,
         raised_at=at,
-        cleared_at=None if standing else at,
+        cleared_at=None if raised else at,
     )
     row = AodhAlarm(
-        alarm_id=told.alarm_id,
+        alarm_id=notification.alarm_id,
         project_id="",
-        type=str(data.get("type") or ""),
-        name=told.alarm_name,
-        state=told.current if standing else ALARM,
-        severity=told.severity,
-        state_reason=told.reason,
+        type=kind,
+        name=notification.alarm_name,
+        state=notification.current if raised else ALARM,
+        severity=notification.severity,
+        state_reason=notification.reason,
     )
-    return from_occurrence(life, [step], row, settings)
+    return from_occurrence(occurrence, [_raising(notification, data.get("event"), kind, at)], row, settings)
+
+
+def _raising(notification: Notification, event: object, kind: str, at: datetime.datetime) -> Transition:
+    """Return the transition that a webhook reports, as if it had raised the alarm."""
+    body = dict(event) if isinstance(event, Mapping) else {}
+    body["message_id"] = str(body.get("message_id") or "")
+    body["event_type"] = str(body.get("event_type") or f"aodh.{kind or 'alarm'}")
+    return Transition(
+        transition_id="",
+        kind=Kind.RAISED,
+        occurrence_id=notification.alarm_id,
+        alarm_id=notification.alarm_id,
+        project_id="",
+        managed_object="",
+        alarm_name=notification.alarm_name,
+        severity=notification.severity,
+        previous=notification.previous,
+        current=notification.current,
+        reason=notification.reason,
+        event=Event(body),
+        event_time=at,
+        recorded_at=at,
+    )
 
 
 def sol003(
-    told: Notification, at: datetime.datetime, delivery_id: str, settings: Settings, style: Style
+    notification: Notification, at: datetime.datetime, delivery_id: str, settings: Settings, style: Style
 ) -> Document:
-    """Return SOL003's notification of what a webhook tells: AlarmNotification, or of the clear.
+    """Return SOL003's notification for a webhook: AlarmNotification, or AlarmClearedNotification.
 
-    The action stands for the subscription; its id is that of the alarm.
+    The action stands for the subscription, whose id is that of the alarm.
     """
-    kind = NotificationType.CLEARED if told.current == OK else NotificationType.ALARM
-    notice_id = str(uuid.uuid5(NAMESPACE, delivery_id))
-    return body(AlarmNotification(notice_id, kind, alarm_of(told, at, settings), at), told.alarm_id, style)
+    kind = NotificationType.CLEARED if notification.current == OK else NotificationType.ALARM
+    alarm = alarm_of(notification, at, settings)
+    notification_id = str(uuid.uuid5(NAMESPACE, delivery_id))
+    return body(AlarmNotification(notification_id, kind, alarm, at), notification.alarm_id, style)
 
 
 def without_prefix(action: str) -> str:
-    """Return the URL of an action ``language+https://…``."""
+    """Return the URL of an action such as ``sol003+https://…``."""
     return action.strip().partition("+")[2]
 
 
 def tacker(
-    action: str, told: Notification, at: datetime.datetime, settings: Settings
+    action: str, notification: Notification, at: datetime.datetime, settings: Settings
 ) -> tuple[str, list[Document]]:
     """Return the URL to POST to, and Tacker's fault notifications: one for each ``fault_id``.
 
     The parameters ``fault_id`` (4 characters, repeatable), ``fault_type`` (2 characters, 10 when missing)
     and ``host_id`` of the action go into the notification; ``{server_id}`` in its path becomes the managed
-    object. There are none while the alarm does not stand: Tacker knows no clear.
+    object. Unless the alarm is raised there are none: Tacker has no notification of a clear.
 
     :raises DeliveryError: permanent, when the action has no such ``fault_id`` or ``fault_type``.
     """
     parts = urllib.parse.urlsplit(without_prefix(action))
-    asked = urllib.parse.parse_qs(parts.query)
+    parameters = urllib.parse.parse_qs(parts.query)
     try:
         faults, fault_type = tacker_action.faults(action)
     except ValueError as exc:
         raise DeliveryError("bad_action", str(exc), permanent=True) from exc
-    managed_object = alarm_of(told, at, settings).managed_object_id
+    managed_object = alarm_of(notification, at, settings).managed_object_id
     kept = [part for part in parts.query.split("&") if part and part.partition("=")[0] not in OF_TACKER]
     path = parts.path.replace(urllib.parse.quote(SERVER), SERVER)
     path = path.replace(SERVER, urllib.parse.quote(managed_object, safe=""))
     url = urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, "&".join(kept), ""))
-    same = {"alarm_id": told.alarm_id, FAULT_TYPE: fault_type}
-    if HOST_ID in asked:
-        same[HOST_ID] = asked[HOST_ID][-1]
-    standing = told.current == ALARM
-    return url, [{"notification": {**same, FAULT_ID: fault}} for fault in faults if standing]
+    same = {"alarm_id": notification.alarm_id, FAULT_TYPE: fault_type}
+    if HOST_ID in parameters:
+        same[HOST_ID] = parameters[HOST_ID][-1]
+    raised = notification.current == ALARM
+    return url, [{"notification": {**same, FAULT_ID: fault}} for fault in faults if raised]

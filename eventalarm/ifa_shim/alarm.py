@@ -1,4 +1,4 @@
-"""The alarm that consumers read: one typed record per alarm and managed object, and its stored form."""
+"""The alarm that consumers read: one typed record per alarm and managed object, and its JSON form."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RANKS: Final = (
 
 
 class State(enum.StrEnum):
-    """Where the life of an alarm stands (IFA 005)."""
+    """The state of an alarm (IFA 005)."""
 
     FIRED = "FIRED"
     UPDATED = "UPDATED"
@@ -46,7 +46,7 @@ class State(enum.StrEnum):
 
 
 class EventType(enum.StrEnum):
-    """SOL003's kinds of alarms (X.733 event types)."""
+    """The event types of X.733, as SOL003 spells them."""
 
     COMMUNICATIONS = "COMMUNICATIONS_ALARM"
     PROCESSING_ERROR = "PROCESSING_ERROR_ALARM"
@@ -64,7 +64,7 @@ class ResourceKind(enum.StrEnum):
 
 
 class AckState(enum.StrEnum):
-    """Whether an operator has taken note (SOL003; IFA 005 has no such thing)."""
+    """Whether an operator has acknowledged the alarm (SOL003 only)."""
 
     UNACKNOWLEDGED = "UNACKNOWLEDGED"
     ACKNOWLEDGED = "ACKNOWLEDGED"
@@ -72,7 +72,7 @@ class AckState(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FaultyResource:
-    """The virtualised resource at fault, known by kind; ``type`` is Heat's name of it, or empty."""
+    """The virtualised resource at fault; ``type`` is the name of its type in Heat, or empty."""
 
     resource_id: str
     kind: ResourceKind
@@ -83,10 +83,11 @@ class FaultyResource:
 class IfaAlarm:
     """One alarm of one managed object in the terms of IFA 005 clause 8.6.4, with what SOL003 adds.
 
-    Times are aware UTC. ``raised_time`` ≤ ``changed_time`` ≤ ``cleared_time``; ``event_time`` is what the
-    source said and bound by nothing. ``fault_details`` are sorted ``key=value`` texts. ``life`` names this
-    raise…clear life: an acknowledgement holds for one life only. ``aodh_alarm_id`` and ``project_id`` say
-    whose it is; they are for access control and are not rendered as attributes.
+    Times are aware UTC. ``raised_time`` ≤ ``changed_time`` ≤ ``cleared_time``; ``event_time`` is the time of
+    the source, which may be earlier or later. ``fault_details`` are sorted ``key=value`` texts.
+    ``occurrence_id`` names the occurrence, to which an acknowledgement applies: our own id, or the raise time
+    of one that was read from Aodh's history. ``aodh_alarm_id`` and ``project_id`` are for access control and
+    are not rendered.
     """
 
     alarm_id: str
@@ -106,17 +107,17 @@ class IfaAlarm:
     faulty_resource: FaultyResource | None
     aodh_alarm_id: str
     project_id: str
-    life: str
+    occurrence_id: str
     acknowledged_time: datetime.datetime | None = None
 
     @property
     def active(self) -> bool:
-        """Tell whether the fault stands."""
+        """Return True unless the alarm is cleared."""
         return self.state is not State.CLEARED
 
     @property
     def ack_state(self) -> AckState:
-        """Whether somebody acknowledged this life of the alarm."""
+        """Whether this occurrence of the alarm is acknowledged."""
         return AckState.UNACKNOWLEDGED if self.acknowledged_time is None else AckState.ACKNOWLEDGED
 
 
@@ -128,8 +129,8 @@ def rfc3339(moment: datetime.datetime) -> str:
 TIMES: Final = ("raised_time", "changed_time", "cleared_time", "event_time", "acknowledged_time")
 
 
-def keep(alarm: IfaAlarm) -> str:
-    """Return *alarm* as text."""
+def to_json(alarm: IfaAlarm) -> str:
+    """Return *alarm* as JSON, which :func:`from_json` reads."""
     values = dataclasses.asdict(alarm)
     return json.dumps(values, default=_plain)
 
@@ -140,8 +141,8 @@ def _plain(value: Any) -> str:
     raise TypeError(type(value).__name__)
 
 
-def read(text: str) -> IfaAlarm:
-    """Return what :func:`keep` made a text of."""
+def from_json(text: str) -> IfaAlarm:
+    """Return the alarm that :func:`to_json` wrote."""
     values = json.loads(text)
     for name in TIMES:
         values[name] = None if values[name] is None else parse_time(values[name])

@@ -1,6 +1,6 @@
-"""What a subscription wants to hear: its filter against one notification. Pure.
+"""The filter of a subscription against one notification (SOL003 clause 7.5.3.2). Pure.
 
-AND between the attributes of a filter, OR inside an attribute, no filter: everything (SOL003 clause 7.5.3.2).
+AND between the attributes of a filter, OR inside an attribute; without a filter everything matches.
 """
 
 from __future__ import annotations
@@ -21,78 +21,81 @@ class NotificationType(enum.StrEnum):
     REBUILT = "AlarmListRebuiltNotification"
 
 
-NOBODY: Final = ("vnfdIds", "vnfProductsFromProviders", "vnfInstanceNames")
+# Attributes of vnfInstanceSubscriptionFilter that a VIM knows nothing about, so that they match no alarm.
+UNKNOWN_TO_A_VIM: Final = ("vnfdIds", "vnfProductsFromProviders", "vnfInstanceNames")
 
 
-def unfit(asked: Mapping[str, Any], project_id: str | None) -> str:
-    """Return why a subscription with the filter *asked* would never be told anything, or an empty text.
+def why_never(wanted: Mapping[str, Any], project_id: str | None) -> str:
+    """Return why a subscription with the filter *wanted* would never match, or an empty text if it can.
 
-    *project_id* is the project whose alarms it hears of, None for all.
+    *project_id* is the project whose alarms it covers, None for all.
     """
-    instances = asked.get("vnfInstanceSubscriptionFilter") or {}
-    if named := [name for name in NOBODY if instances.get(name)]:
+    instances = wanted.get("vnfInstanceSubscriptionFilter") or {}
+    if named := [name for name in UNKNOWN_TO_A_VIM if instances.get(name)]:
         return (
-            f"filter/vnfInstanceSubscriptionFilter/{named[0]}: a VIM knows no VNF descriptors, products or "
+            f"filter/vnfInstanceSubscriptionFilter/{named[0]}: a VIM has no VNF descriptors, products or "
             "names; give the ids of servers as vnfInstanceIds or resourceIds"
         )
-    words = asked.get("perceivedSeverities")
-    if words and set(words) == {Severity.CLEARED.value}:
+    severities = wanted.get("perceivedSeverities")
+    if severities and set(severities) == {Severity.CLEARED.value}:
         return (
-            "filter/perceivedSeverities: an AlarmClearedNotification goes by the severities that the alarm "
-            "had; leave CLEARED out, and ask for notificationTypes [AlarmClearedNotification]"
+            "filter/perceivedSeverities: an AlarmClearedNotification is matched by the severities that the "
+            "alarm had; leave CLEARED out, and use notificationTypes [AlarmClearedNotification]"
         )
-    if not any(severe(asked, severity) for severity in Severity if severity is not Severity.CLEARED):
-        return "filter/minSeverity: no severity that is asked for is worse; it is exceeded strictly"
-    projects = asked.get("projectIds")
+    if not any(matches_severity(wanted, one) for one in Severity if one is not Severity.CLEARED):
+        return "filter/minSeverity: must be strictly lower than at least one of the wanted severities"
+    projects = wanted.get("projectIds")
     if projects and project_id is not None and project_id not in projects:
-        return "filter/projectIds: it hears of its own project only; leave it out, or ask for all_projects"
+        return (
+            "filter/projectIds: the subscription covers its own project only; leave this attribute out, or "
+            "use all_projects"
+        )
     return ""
 
 
-def wants(
-    asked: Mapping[str, Any],
+def matches(
+    wanted: Mapping[str, Any],
     kind: NotificationType,
     alarm: IfaAlarm | None,
-    told: Severity | None = None,
+    notified: Severity | None = None,
 ) -> bool:
-    """Tell whether a subscription with the filter *asked* hears of this.
+    """Return True if a notification matches the filter *wanted* of a subscription.
 
-    *alarm* is None for a notification about the whole list. *told* is the severity that this subscriber was
-    told last, None if it heard of the alarm never: who heard of a raise hears of its end, whatever the
-    severity became meanwhile, and who did not does not.
+    *alarm* is None for a notification about the whole list. *notified* is a severity of the alarm that this
+    subscriber was notified of, None without any: a subscriber that was notified of a raise is notified of its
+    clear, whatever the severity became meanwhile, and no other subscriber is.
     """
-    kinds = asked.get("notificationTypes")
+    kinds = wanted.get("notificationTypes")
     if kinds and kind.value not in kinds:
         return False
     if alarm is None:
         return True
     if kind is NotificationType.CLEARED:
-        return told is not None and _about(asked, alarm)
-    return severe(asked, alarm.perceived_severity) and _about(asked, alarm)
+        return notified is not None and _matches_alarm(wanted, alarm)
+    return matches_severity(wanted, alarm.perceived_severity) and _matches_alarm(wanted, alarm)
 
 
-def severe(asked: Mapping[str, Any], severity: Severity) -> bool:
-    """Tell whether a subscription with the filter *asked* hears of faults of that severity."""
-    words = asked.get("perceivedSeverities")
-    least = asked.get("minSeverity")
+def matches_severity(wanted: Mapping[str, Any], severity: Severity) -> bool:
+    """Return True if the filter *wanted* includes faults of that severity; minSeverity must be exceeded."""
+    severities = wanted.get("perceivedSeverities")
+    least = wanted.get("minSeverity")
     above = least is None or severity.rank > Severity(least).rank
-    return above and (not words or severity.value in words)
+    return above and (not severities or severity.value in severities)
 
 
-def _about(asked: Mapping[str, Any], alarm: IfaAlarm) -> bool:
+def _matches_alarm(wanted: Mapping[str, Any], alarm: IfaAlarm) -> bool:
     resource = alarm.faulty_resource
-    fault_types = asked.get("faultTypes")
-    instances = asked.get("vnfInstanceSubscriptionFilter") or {}
+    fault_types = wanted.get("faultTypes")
+    instances = wanted.get("vnfInstanceSubscriptionFilter") or {}
     return (
-        _among(asked.get("faultyResourceTypes"), resource.kind.value if resource is not None else None)
-        and _among(asked.get("eventTypes"), alarm.event_type.value)
-        and _among(asked.get("probableCauses"), alarm.probable_cause)
-        and _among(asked.get("resourceIds"), alarm.managed_object_id)
-        and _among(asked.get("projectIds"), alarm.project_id)
+        _among(wanted.get("faultyResourceTypes"), resource.kind.value if resource is not None else None)
+        and _among(wanted.get("eventTypes"), alarm.event_type.value)
+        and _among(wanted.get("probableCauses"), alarm.probable_cause)
+        and _among(wanted.get("resourceIds"), alarm.managed_object_id)
+        and _among(wanted.get("projectIds"), alarm.project_id)
         and (not fault_types or any(matches_glob(alarm.fault_type, one) for one in fault_types))
         and _among(instances.get("vnfInstanceIds"), alarm.managed_object_id)
-        # A VIM knows neither descriptors nor names of VNFs: who asks for some asks for nothing of ours.
-        and not any(instances.get(name) for name in NOBODY)
+        and not any(instances.get(name) for name in UNKNOWN_TO_A_VIM)
     )
 
 

@@ -1,4 +1,4 @@
-"""The options of the IFA API as values, checked once at start."""
+"""The options of the IFA API as values, checked once at start-up."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from eventalarm.ifa_shim.tables import (
     read_severities,
 )
 
-# One in so many threads of the API may test a callback, so that hung callbacks leave threads for others.
+# One in this many threads of the API may test a callback, so that hung callbacks leave threads for others.
 TESTING_THREADS: Final = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class CallbackOptions:
-    """Where subscriptions may point; ``timeout`` and ``lifetime`` in seconds (0: no end)."""
+    """Which callbacks subscriptions may have; ``timeout`` and ``lifetime`` in seconds (0: no end)."""
 
     test: bool
     timeout: float
     schemes: frozenset[str]
-    fence: EgressFilter
+    egress: EgressFilter
     credentials_key: str
     max_subscriptions: int
     tests_at_once: int
@@ -40,7 +40,7 @@ class CallbackOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ApiOptions:
-    """How the API answers; ``cleared_retention`` in seconds."""
+    """How the API responds; ``cleared_retention`` in seconds."""
 
     page_size: int
     cleared_retention: float
@@ -50,7 +50,7 @@ class ApiOptions:
 
 
 def settings(conf: Any) -> Settings:
-    """Return the tables of the mapping.
+    """Return the settings of the mapping.
 
     :raises InvalidOption: naming the option that cannot be read.
     """
@@ -70,7 +70,7 @@ def settings(conf: Any) -> Settings:
 
 
 def api_options(conf: Any) -> ApiOptions:
-    """Return how the API answers.
+    """Return the options of the API.
 
     :raises InvalidOption: naming the option that cannot be read.
     """
@@ -84,7 +84,7 @@ def api_options(conf: Any) -> ApiOptions:
             test=group.test_callback,
             timeout=group.callback_timeout,
             schemes=frozenset(scheme.lower() for scheme in group.callback_schemes),
-            fence=_fence(conf),
+            egress=_egress(conf),
             credentials_key=group.credentials_key,
             max_subscriptions=group.max_subscriptions,
             tests_at_once=max(1, group.threads // TESTING_THREADS),
@@ -94,8 +94,8 @@ def api_options(conf: Any) -> ApiOptions:
     )
 
 
-def _fence(conf: Any) -> EgressFilter:
-    """Return the egress filter of callbacks: that of webhooks, and what is denied to callbacks besides."""
+def _egress(conf: Any) -> EgressFilter:
+    """Return the egress filter of callbacks: that of webhooks, with the networks denied to callbacks only."""
     delivery = conf[DELIVERY_GROUP]
     return EgressFilter(
         networks("deny_networks", delivery.deny_networks),

@@ -1,4 +1,7 @@
-"""From what a caller asks to what the database is asked, and to the exact test of each alarm. Pure."""
+"""From the filters of a request to what the database is asked, and to the exact test of each alarm. Pure.
+
+The exact test decides; the database is asked for a superset that its indexes find.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +11,37 @@ from collections.abc import Callable
 from typing import Final
 
 from eventalarm.ifa_shim.alarm import AckState, IfaAlarm, ResourceKind, Severity, State
-from eventalarm.ifa_shim.alarms import Matches, severities
+from eventalarm.ifa_shim.fault_details import DELETED_ALARM
 from eventalarm.ifa_shim.filters import Filter, bounds
 from eventalarm.ifa_shim.render import as_sol003
 from eventalarm.ifa_shim.tables import NO_CAUSE, Cause, Settings
+from eventalarm.model import FAULT_SEVERITIES
 from eventalarm.patterns import is_glob, matches_glob
-from eventalarm.storage.occurrence_filters import FaultTypes, Wanted
+from eventalarm.storage.occurrence_filters import FaultTypes, Severities, Wanted
 
 ACTIVE: Final = frozenset({State.FIRED, State.UPDATED})
 EVENT_TYPE: Final = ("eventType",)
 PROBABLE_CAUSE: Final = ("probableCause",)
 RESOURCE_TYPE: Final = ("rootCauseFaultyResource", "faultyResourceType")
-# Databases may go back in a text; for more wildcards than this they are not asked.
+# Databases may backtrack in a text; they are not asked for patterns with more wildcards than this.
 MOST_WILDCARDS: Final = 8
-# An event is raised at the earliest when it happened; by this much clocks may differ.
+# An event is raised no earlier than it happened; clocks may differ by this much.
 SKEW: Final = datetime.timedelta(minutes=10)
 
 
 @dataclasses.dataclass(frozen=True)
-class IfaQuery:
-    """The filters of ``/ifa/v1/alarms``: Doctor's FaultQueryFilter and more; None and empty ask for all.
+class AlarmQuery:
+    """A filtered list: ``wanted`` narrows what the database reads, ``matches`` decides about each alarm."""
 
-    ``min_severity`` is exceeded strictly, as Doctor has it.
+    wanted: Wanted
+    matches: Callable[[IfaAlarm], bool]
+
+
+@dataclasses.dataclass(frozen=True)
+class IfaQuery:
+    """The filters of ``/ifa/v1/alarms``: Doctor's FaultQueryFilter and more; None and empty select all.
+
+    ``min_severity`` must be exceeded, as Doctor defines it.
     """
 
     states: frozenset[State] = ACTIVE
@@ -44,8 +56,14 @@ class IfaQuery:
     event_to: datetime.datetime | None = None
     newest_first: bool = True
 
-    def matches(self, alarm: IfaAlarm) -> bool:
-        """Tell whether *alarm* is asked for."""
+    def of(self, project_id: str | None, settings: Settings) -> AlarmQuery:
+        """Return the query for the alarms of one project (None: of all)."""
+        return AlarmQuery(
+            self._wanted(project_id, settings),
+            lambda alarm: _is_of(alarm, project_id) and self._matches(alarm),
+        )
+
+    def _matches(self, alarm: IfaAlarm) -> bool:
         kind = alarm.faulty_resource.kind if alarm.faulty_resource is not None else None
         fault_types = self.fault_types
         return (
@@ -53,13 +71,13 @@ class IfaQuery:
             and (not self.severities or alarm.perceived_severity in self.severities)
             and (self.min_severity is None or alarm.perceived_severity.rank > self.min_severity)
             and (not fault_types or any(matches_glob(alarm.fault_type, one) for one in fault_types))
+            and (not self.managed_objects or alarm.managed_object_id in self.managed_objects)
             and (not self.resource_kinds or kind in self.resource_kinds)
-            and (self.event_from is None or alarm.event_time >= self.event_from)
-            and (self.event_to is None or alarm.event_time <= self.event_to)
+            and _between(self.raised_from, alarm.raised_time, self.raised_to)
+            and _between(self.event_from, alarm.event_time, self.event_to)
         )
 
-    def wanted(self, project_id: str | None, settings: Settings) -> Wanted:
-        """Return what the database is asked for; nothing that matches is missed."""
+    def _wanted(self, project_id: str | None, settings: Settings) -> Wanted:
         active = None
         if not self.states & {State.CLEARED}:
             active = True
@@ -76,7 +94,7 @@ class IfaQuery:
             raised_from=earliest,
             raised_to=self.raised_to,
             managed_objects=self.managed_objects or None,
-            severities=severities(asked, settings) if asked != frozenset(Severity) else None,
+            severities=_severities(asked, settings),
             newest_first=self.newest_first,
             fault_types=self._fault_types(settings),
         )
@@ -91,10 +109,28 @@ class IfaQuery:
         return tuple(found)
 
 
-def sol003_wanted(
+def sol003_query(
+    asked: Filter, project_id: str | None, settings: Settings, cleared_since: datetime.datetime
+) -> AlarmQuery:
+    """Return the query for the alarms of one project (None: of all) that pass an attribute filter.
+
+    Alarms cleared before *cleared_since* are left out.
+    """
+    connection = settings.vim_connection_id
+
+    def matches(alarm: IfaAlarm) -> bool:
+        return (
+            _is_of(alarm, project_id)
+            and _is_retained(alarm, cleared_since)
+            and asked(as_sol003(alarm, vim_connection_id=connection))
+        )
+
+    return AlarmQuery(_sol003_wanted(asked, project_id, settings, cleared_since), matches)
+
+
+def _sol003_wanted(
     asked: Filter, project_id: str | None, settings: Settings, cleared_since: datetime.datetime
 ) -> Wanted:
-    """Return what the database is asked for by an attribute filter; nothing that passes it is missed."""
     levels = bounds(asked, ("perceivedSeverity",))
     words = levels.values if levels.values is not None else frozenset(s.value for s in Severity)
     kept = frozenset(Severity(w) for w in words - levels.excluded if w in Severity.__members__)
@@ -113,7 +149,7 @@ def sol003_wanted(
         raised_to=raised.not_after,
         cleared_since=cleared_since,
         managed_objects=objects,
-        severities=severities(kept, settings) if kept != frozenset(Severity) else None,
+        severities=_severities(kept, settings),
         ids=bounds(asked, ("id",)).values,
         acknowledged=_acknowledged(asked),
         fault_types=_fault_types(asked, settings),
@@ -126,13 +162,13 @@ def _acknowledged(asked: Filter) -> bool | None:
 
 
 def _fault_types(asked: Filter, settings: Settings) -> tuple[FaultTypes, ...]:
-    """Return what the expressions on causes, kinds of resources and fault types leave of the last."""
+    """Return the fault types that expressions on causes, resource kinds and fault types leave possible."""
     found: list[FaultTypes] = []
     if asked.names(EVENT_TYPE):
         found += _by_cause(settings, lambda cause: asked.lets(EVENT_TYPE, cause.event_type.value))
     if asked.names(PROBABLE_CAUSE):
         found += _by_cause(settings, lambda cause: asked.lets(PROBABLE_CAUSE, cause.probable_cause))
-    # Both follow the cause that an event itself may name.
+    # An event may name its probable cause itself, whatever its type.
     found = [dataclasses.replace(one, or_trait="probable_cause") for one in found]
     if asked.names(RESOURCE_TYPE):
         found += _by_kind(settings, lambda kind: asked.lets(RESOURCE_TYPE, kind.value))
@@ -143,20 +179,20 @@ def _fault_types(asked: Filter, settings: Settings) -> tuple[FaultTypes, ...]:
 
 
 def _by_cause(settings: Settings, lets: Callable[[Cause], bool]) -> list[FaultTypes]:
-    return _table([(line.pattern, lets(line)) for line in settings.causes], otherwise=lets(NO_CAUSE))
+    return _table([(row.pattern, lets(row)) for row in settings.causes], otherwise=lets(NO_CAUSE))
 
 
 def _by_kind(settings: Settings, lets: Callable[[ResourceKind], bool]) -> list[FaultTypes]:
-    lines = [(line.pattern, line.kind is not None and lets(line.kind)) for line in settings.families]
-    # The kind of what a threshold alarm watches is not in its fault type.
-    return _table([("aodh.*", True), *lines])
+    rows = [(row.pattern, row.kind is not None and lets(row.kind)) for row in settings.families]
+    # The fault type of a threshold alarm does not name the kind of its resource.
+    return _table([("aodh.*", True), *rows])
 
 
-def _table(lines: list[tuple[str, bool]], *, otherwise: bool = False) -> list[FaultTypes]:
-    """Return the filter of a table; none where a database cannot tell what its patterns fit."""
-    if any("[" in pattern for pattern, _ in lines):
+def _table(rows: list[tuple[str, bool]], *, otherwise: bool = False) -> list[FaultTypes]:
+    """Return the filter of a table; none where a database cannot evaluate one of its patterns."""
+    if any("[" in pattern for pattern, _ in rows):
         return []
-    return [FaultTypes(tuple(lines), otherwise)]
+    return [FaultTypes(tuple(rows), otherwise)]
 
 
 def _objects(asked: Filter) -> frozenset[str] | None:
@@ -167,7 +203,35 @@ def _objects(asked: Filter) -> frozenset[str] | None:
     return named & handle
 
 
-def sol003_matches(asked: Filter, settings: Settings) -> Matches:
-    """Return the exact test of an attribute filter."""
-    connection = settings.vim_connection_id
-    return lambda alarm: asked(as_sol003(alarm, vim_connection_id=connection))
+def _severities(asked: frozenset[Severity], settings: Settings) -> Severities | None:
+    """Return what the database is asked for so that no alarm of severity *asked* is missed; None: all."""
+    if settings.severity_overrides or asked == frozenset(Severity):
+        return None
+    return Severities(
+        cleared=Severity.CLEARED in asked,
+        said=frozenset(s.value for s in asked) & FAULT_SEVERITIES,
+        words=frozenset(word for word, severity in settings.severities.items() if severity in asked),
+        undefined=settings.undefined_severity in asked,
+        known_words=frozenset(settings.severities),
+    )
+
+
+def _is_of(alarm: IfaAlarm, project_id: str | None) -> bool:
+    """Return True if *alarm* may be read; a database may compare the ids of projects less exactly (G5)."""
+    return project_id in (None, alarm.project_id)
+
+
+def _is_retained(alarm: IfaAlarm, cleared_since: datetime.datetime) -> bool:
+    """Return True unless *alarm* was cleared before that time.
+
+    The clear time of a deleted alarm is an estimate until a listener has recorded it, so it does not count;
+    the database has left out those that are recorded.
+    """
+    cleared = alarm.cleared_time
+    return cleared is None or cleared >= cleared_since or DELETED_ALARM in alarm.fault_details
+
+
+def _between(
+    earliest: datetime.datetime | None, moment: datetime.datetime, latest: datetime.datetime | None
+) -> bool:
+    return (earliest is None or moment >= earliest) and (latest is None or moment <= latest)

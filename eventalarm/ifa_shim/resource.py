@@ -12,9 +12,8 @@ from eventalarm.ifa_shim.aodh_history import AodhAlarm
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import Event
 
-EVENT: Final = "event"
-NOTIFICATION: Final = "notification"
-EVENT_TYPES: Final = frozenset({EVENT, NOTIFICATION})
+# The types of alarms whose rule is about events.
+EVENT_ALARMS: Final = frozenset({"event", "notification"})
 TRAITS: Final = "traits."
 DEPTH: Final = 32
 IN_RULE: Final = ("resource_id", "pool_id")
@@ -60,7 +59,7 @@ def _equalities(query: Any, depth: int) -> Iterator[Target]:
 
 def object_of_rule(alarm: AodhAlarm, settings: Settings) -> str:
     """Return the one managed object that the definition of *alarm* names, or an empty text."""
-    if alarm.type in EVENT_TYPES:
+    if alarm.type in EVENT_ALARMS:
         bound = targets(alarm.rule, settings)
         return bound[0].value if bound else ""
     ids = {str(found) for found in _resource_ids(alarm.rule, DEPTH)}

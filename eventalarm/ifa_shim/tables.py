@@ -102,6 +102,38 @@ CAUSES: Final = (
     "* PROCESSING_ERROR_ALARM applicationSubsystemFailure",
 )
 
+# The probable causes of X.733, by the event type that it (and 3GPP TS 32.111-2, annex B) gives them.
+PROBABLE_CAUSES: Final = {
+    EventType.COMMUNICATIONS: (
+        *("lossOfSignal", "lossOfFrame", "framingError", "localNodeTransmissionError"),
+        *("remoteNodeTransmissionError", "callEstablishmentError", "degradedSignal"),
+        *("communicationsSubsystemFailure", "communicationsProtocolError", "lanError"),
+        "dteDceInterfaceError",
+    ),
+    EventType.QOS: (
+        *("responseTimeExcessive", "queueSizeExceeded", "bandwidthReduced", "retransmissionRateExcessive"),
+        *("thresholdCrossed", "performanceDegraded", "congestion", "resourceAtOrNearingCapacity"),
+    ),
+    EventType.PROCESSING_ERROR: (
+        *("storageCapacityProblem", "versionMismatch", "corruptData", "cpuCyclesLimitExceeded"),
+        *("softwareError", "softwareProgramError", "softwareProgramAbnormallyTerminated", "fileError"),
+        *("outOfMemory", "underlyingResourceUnavailable", "applicationSubsystemFailure"),
+        "configurationOrCustomizationError",
+    ),
+    EventType.EQUIPMENT: (
+        *("powerProblem", "timingProblem", "processorProblem", "dataSetOrModemError", "multiplexerProblem"),
+        *("receiverFailure", "transmitterFailure", "receiveFailure", "transmitFailure"),
+        *("outputDeviceError", "inputDeviceError", "inputOutputDeviceError", "equipmentMalfunction"),
+        "adapterError",
+    ),
+    EventType.ENVIRONMENTAL: (
+        *("temperatureUnacceptable", "humidityUnacceptable", "heatingVentCoolingSystemProblem"),
+        *("fireDetected", "floodDetected", "toxicLeakDetected", "leakDetected", "pressureUnacceptable"),
+        *("excessiveVibration", "materialSupplyExhausted", "pumpFailure", "enclosureDoorOpen"),
+    ),
+}
+EVENT_TYPES: Final = {cause: event_type for event_type, causes in PROBABLE_CAUSES.items() for cause in causes}
+
 
 class InsufficientData(enum.StrEnum):
     """What ``insufficient data`` does to an alarm that is raised."""

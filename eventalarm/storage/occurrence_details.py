@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import json
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventalarm.model import Kind
+from eventalarm.model import Event, Kind, Transition
+from eventalarm.storage.alarms import in_chunks
 from eventalarm.storage.database import Database
 from eventalarm.storage.events import EVENT_TEXT, STORED
 from eventalarm.storage.tables import alarm, alarm_history, occurrence, transition
@@ -16,12 +19,15 @@ from eventalarm.storage.tables import alarm, alarm_history, occurrence, transiti
 RECORDS_PER_ALARM: Final = 1000
 CORRELATED_PER_EVENT: Final = 50
 
-TRANSITION_COLUMNS: Final = tuple(
-    transition.c[name]
-    for name in (
-        *("transition_id", "kind", "occurrence_id", "alarm_id", "project_id", "managed_object"),
-        *("message_id", "alarm_name", "severity", "reason", "event_type", "event_time", "recorded_at"),
-    )
+# The columns that hold an attribute of a transition as it is.
+TRANSITION_FIELDS: Final = tuple(
+    field.name
+    for field in dataclasses.fields(Transition)
+    if field.name in transition.c and field.name != "event"
+)
+TRANSITION_COLUMNS: Final = (
+    *(transition.c[name] for name in TRANSITION_FIELDS),
+    *(transition.c.message_id, transition.c.event_type, EVENT_TEXT),
 )
 RECORD_COLUMNS: Final = (
     alarm_history.c.event_id,
@@ -46,19 +52,19 @@ class OccurrenceDetails:
         with self._database.read() as connection:
             return list(connection.execute(query).all())
 
-    def turning_points(self, occurrence_ids: Collection[str]) -> list[Document]:
+    def turning_points(self, occurrence_ids: Collection[str]) -> list[Transition]:
         """Return the transitions that raised and cleared each occurrence, with their events."""
         if not occurrence_ids:
             return []
         query = (
-            sa.select(*TRANSITION_COLUMNS, EVENT_TEXT)
+            sa.select(*TRANSITION_COLUMNS)
             .select_from(STORED)
             .where(
                 transition.c.occurrence_id.in_(sorted(occurrence_ids)),
                 transition.c.kind.in_([Kind.RAISED.value, Kind.CLEARED.value]),
             )
         )
-        return [dict(row._mapping) for row in self._all(query)]
+        return [_transition(row) for row in self._all(query)]
 
     def records(self, alarm_ids: Collection[str], types: Iterable[str] | None = None) -> list[Document]:
         """Return Aodh's history of alarms, at most the newest 1,000 records of each."""
@@ -105,11 +111,11 @@ class OccurrenceDetails:
 
     def transitions(
         self, alarm_id: str, managed_object: str, after: Key | None, limit: int
-    ) -> list[Document]:
+    ) -> list[Transition]:
         """Return the transitions of an alarm on one managed object, the oldest first, with their events."""
         order = (transition.c.recorded_at, transition.c.transition_id)
         query = (
-            sa.select(*TRANSITION_COLUMNS, EVENT_TEXT)
+            sa.select(*TRANSITION_COLUMNS)
             .select_from(STORED)
             .where(
                 transition.c.alarm_id == alarm_id,
@@ -122,18 +128,53 @@ class OccurrenceDetails:
                 transition.c.recorded_at >= after[0],
                 sa.or_(transition.c.recorded_at > after[0], transition.c.transition_id > after[1]),
             )
-        return [dict(row._mapping) for row in self._all(query.order_by(*order).limit(limit))]
+        return [_transition(row) for row in self._all(query.order_by(*order).limit(limit))]
 
-    def close_deleted(self, occurrence_ids: Collection[str], now: datetime.datetime) -> None:
-        """End lives whose alarm is gone: nobody else tells when, so the time is that of the discovery.
+    def deleted_alarms(self, after: Key | None, scan: int) -> tuple[set[str], Key | None]:
+        """Return the deleted alarms of the next *scan* raised occurrences, and where to continue."""
+        query = sa.select(occurrence.c.raised_at, occurrence.c.occurrence_id, occurrence.c.alarm_id).where(
+            occurrence.c.raised == sa.true()
+        )
+        if after is not None:
+            beyond = (occurrence.c.raised_at > after[0], occurrence.c.occurrence_id > after[1])
+            query = query.where(occurrence.c.raised_at >= after[0], sa.or_(*beyond))
+        looked = query.order_by(occurrence.c.raised_at, occurrence.c.occurrence_id).limit(scan).subquery()
+        rows = self._all(
+            sa.select(looked, alarm.c.alarm_id.is_(None).label("deleted"))
+            .select_from(looked.outerjoin(alarm, alarm.c.alarm_id == looked.c.alarm_id))
+            .order_by(looked.c.raised_at, looked.c.occurrence_id)
+        )
+        deleted = {row.alarm_id for row in rows if row.deleted}
+        return deleted, (rows[-1].raised_at, rows[-1].occurrence_id) if len(rows) == scan else None
 
-        A row that came back meanwhile (it cannot, ids are never used again) or ended is left alone.
-        """
+    def close_deleted(self, alarm_ids: Collection[str], now: datetime.datetime) -> None:
+        """Clear the occurrences of deleted alarms at *now*: nothing records when an alarm is deleted."""
+        if not alarm_ids:
+            return
         gone = ~sa.exists().where(alarm.c.alarm_id == occurrence.c.alarm_id)
-        ids = sorted(occurrence_ids)
         with self._database.begin() as connection:
-            connection.execute(
-                occurrence.update()
-                .where(occurrence.c.occurrence_id.in_(ids), occurrence.c.raised, gone)
-                .values(raised=False, changed_at=now, cleared_at=now)
-            )
+            for chunk in in_chunks(alarm_ids):
+                connection.execute(
+                    occurrence.update()
+                    .where(occurrence.c.alarm_id.in_(chunk), occurrence.c.raised, gone)
+                    .values(raised=False, changed_at=now, cleared_at=now)
+                )
+
+
+def _transition(row: Any) -> Transition:
+    """Return the transition of a row of TRANSITION_COLUMNS; its actions are not stored with it."""
+    *stored, message_id, event_type, text = row
+    values = dict(zip(TRANSITION_FIELDS, stored, strict=True))
+    values["kind"] = Kind(values["kind"])
+    values["alarm_name"] = values["alarm_name"] or ""
+    event = Event({**_event_body(text), "message_id": message_id, "event_type": event_type})
+    return Transition(**values, event=event)
+
+
+def _event_body(text: str | None) -> Document:
+    """Return a stored event; empty where it was not kept or cannot be read."""
+    try:
+        body = json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}

@@ -71,7 +71,7 @@ def test_changes_are_told_as_soon_as_aodh_speaks_of_them(world: World) -> None:
     rival.start()
     world.subscribe("/nfvo")
     world.step()
-    wait_until(lambda: world.listener.notifier.hears)
+    wait_until(lambda: world.listener.notifier.is_listening)
     for name in ("a", "b"):
         threshold(world, name, ALARM)
         tell(world, name, "state_transition")
@@ -105,7 +105,7 @@ def test_what_could_not_be_heard_is_listened_to_again(world: World) -> None:
 
     def hears() -> bool:
         world.step()
-        return notifier.hears
+        return notifier.is_listening
 
     wait_until(hears, 20, "the second try")
     assert len(tries) == 1
@@ -119,13 +119,13 @@ def test_the_queue_ends_with_the_last_subscription(world: World, rabbitmq: Rabbi
 
     subscription = world.subscribe("/nfvo")
     world.step()
-    wait_until(lambda: notifier.hears)
+    wait_until(lambda: notifier.is_listening)
     wait_until(queued)
     assert world.api.call("DELETE", f"{SUBSCRIPTIONS}/{subscription}").status_code == 204
-    wait_until(lambda: world.step() or not notifier.hears)
+    wait_until(lambda: world.step() or not notifier.is_listening)
     wait_until(lambda: world.step() or not queued(), what="no queue without a subscription")
     world.subscribe("/again")
-    wait_until(lambda: world.step() or notifier.hears)
+    wait_until(lambda: world.step() or notifier.is_listening)
     wait_until(queued)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from eventalarm.model import ALARM, OK, UTC, object_alarm_id
 from eventalarm.storage import database as storage
+from eventalarm.storage.occurrence_details import OccurrenceDetails
 from tests.functional.conftest import _supply
 from tests.support.builders import PROJECT, condition, event_body, rule
 from tests.support.definitions import SHIPPED, Converter
@@ -218,12 +219,19 @@ def test_a_deletion_while_raised(cloud: Cloud) -> None:
     alarm_id = cloud.bound(severity="critical")
     cloud.fault(1)
     cloud.api.delete(alarm_id)
-    before = datetime.datetime.now(UTC)
-    cleared = cloud.api.get(f"{IFA}/{alarm_id}").json["alarmClearedTime"]
-    assert text(before) <= cleared <= text(datetime.datetime.now(UTC))
     over = SERVER | {"state": "CLEARED", "perceivedSeverity": "CLEARED"}
-    times = {"alarmChangedTime": cleared, "alarmClearedTime": cleared, "alarmRaisedTime": text(at(1))}
     details = {"deleted=true", "aodh.alarm_name=server failed"}
+    times = dict.fromkeys(("alarmChangedTime", "alarmClearedTime", "alarmRaisedTime"), text(at(1)))
+    estimated = {*details, "cleared_time=estimated"}
+    assert_shown(cloud, alarm_id, estimated, **over, **times, eventTime=text(at(1 - 1 / 60)))
+    stored = OccurrenceDetails(cloud.api.database)
+    deleted, _ = stored.deleted_alarms(None, 10)
+    assert deleted == {alarm_id}, "reading wrote to the database"
+    discovered = datetime.datetime.now(UTC)
+    stored.close_deleted(deleted, discovered)
+    assert stored.deleted_alarms(None, 10) == (set(), None)
+    cleared = text(discovered)
+    times = {"alarmChangedTime": cleared, "alarmClearedTime": cleared, "alarmRaisedTime": text(at(1))}
     assert_shown(cloud, alarm_id, details, **over, **times, eventTime=text(at(1 - 1 / 60)))
 
 

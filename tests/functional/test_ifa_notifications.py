@@ -1,4 +1,4 @@
-"""What subscribers hear of alarms, on every database and over real sockets (issue 6, point 3)."""
+"""Notifications of alarms, on every database and over real sockets."""
 
 from __future__ import annotations
 
@@ -88,6 +88,20 @@ def test_projects_are_told_apart_and_all_are_told_under_one_id(world: World) -> 
     assert len(ids["/mine"]) == len(ids["/others"]) == 1
     assert {one["id"] for one in everything} == {*ids["/mine"], *ids["/others"]}
     assert len({one["subscriptionId"] for heard in everybody.values() for one in heard}) == 3
+
+
+def test_a_listener_records_that_deleted_alarms_are_cleared(world: World) -> None:
+    alarm_id = world.api.alarm(bound("vm-1"))
+    world.listener.process(fault("vm-1"))
+    world.api.delete(alarm_id)
+    path = f"/vnffm/v1/alarms/{alarm_id}"
+    estimate = world.api.get(path).json
+    assert estimate["alarmClearedTime"] == estimate["alarmRaisedTime"]
+    world.step()
+    recorded = world.api.get(path).json
+    assert recorded["alarmClearedTime"] > recorded["alarmRaisedTime"]
+    assert [one["id"] for one in world.api.get("/vnffm/v1/alarms").json] == [alarm_id]
+    assert "cleared_time=estimated" not in recorded["faultDetails"]
 
 
 def test_stock_alarms_are_told_of_with_their_edits_resets_and_deletions(world: World) -> None:

@@ -103,7 +103,7 @@ def test_without_a_certificate_there_is_no_such_subscription(
         for other in (basic, {"authType": ["BASIC"]}):
             caplog.clear()
             assert world.ask(uri, other).status_code == 422
-            assert "this service has no certificate to show" in caplog.text
+            assert "this service has no client certificate" in caplog.text
     assert seen == []
     assert world.api.get(SUBSCRIPTIONS).json == []
 
@@ -112,7 +112,7 @@ def test_without_a_certificate_there_is_no_such_subscription(
     ("scheme", "host", "detail", "logged"),
     [
         ("https", "127.0.0.1", "the test of the callback failed", "tls: IP address mismatch"),
-        ("http", "localhost", "TLS_CERT needs a callback of https", ""),
+        ("http", "localhost", "TLS_CERT requires an https callback", ""),
     ],
 )
 def test_where_tls_proves_nothing(

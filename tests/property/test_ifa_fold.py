@@ -1,4 +1,4 @@
-"""Any history that Aodh can have written folds into lives that make sense."""
+"""Any history that Aodh can have written folds into consistent occurrences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventalarm.ifa_shim import Record, Settings, State, from_history
-from eventalarm.ifa_shim.mapping import lives_of
+from eventalarm.ifa_shim.mapping import occurrences_of
 from eventalarm.ifa_shim.occurrences import OccurrenceView
 from eventalarm.ifa_shim.tables import InsufficientData
 from eventalarm.model import ALARM, OK, UNKNOWN
@@ -47,37 +47,37 @@ SETTINGS = st.builds(
 )
 
 
-def check(life: OccurrenceView) -> None:
-    times = [t for t in (life.raised_at, life.changed_at, life.cleared_at) if t is not None]
+def check(view: OccurrenceView) -> None:
+    times = [t for t in (view.raised_at, view.changed_at, view.cleared_at) if t is not None]
     assert times == sorted(times)
-    assert [step.at for step in life.steps] == sorted(step.at for step in life.steps)
-    assert life.hits >= 1
+    assert [change.at for change in view.changes] == sorted(change.at for change in view.changes)
+    assert view.hits >= 1
 
 
 @given(st.permutations(range(12)), RECORDS, STATES, RULES, SETTINGS)
-def test_lives_are_consistent(
+def test_occurrences_are_consistent(
     order: list[int], records: list[Record], state: str, the_rule: Any, settings: Settings
 ) -> None:
     row = alarm(state, the_rule)
-    lives = lives_of(row, records, settings)
-    for life in lives:
-        check(life)
-    assert all(not life.open for life in lives[:-1])
-    for before, after in itertools.pairwise(lives):
+    views = occurrences_of(row, records, settings)
+    for view in views:
+        check(view)
+    assert all(not view.active for view in views[:-1])
+    for before, after in itertools.pairwise(views):
         assert before.cleared_at is not None
         assert before.cleared_at <= after.raised_at
-    stands = bool(lives) and lives[-1].open
+    active = bool(views) and views[-1].active
     if state == OK or (state == UNKNOWN and settings.insufficient_data is InsufficientData.CLEAR):
-        assert not stands
-    moved = any("another resource" in step.reason for life in lives for step in life.steps)
+        assert not active
+    moved = any("another resource" in change.reason for view in views for change in view.changes)
     if state == ALARM and not moved:
-        assert stands
+        assert active
     shuffled = [records[i] for i in order if i < len(records)]
-    assert lives_of(row, shuffled, settings) == lives
+    assert occurrences_of(row, shuffled, settings) == views
 
 
 @given(RECORDS, STATES, SETTINGS)
-def test_what_is_shown_agrees_with_itself(records: list[Record], state: str, settings: Settings) -> None:
+def test_the_attributes_of_an_alarm_agree(records: list[Record], state: str, settings: Settings) -> None:
     found = from_history(alarm(state), records, settings)
     if found is None:
         assert state != ALARM

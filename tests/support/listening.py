@@ -38,7 +38,7 @@ class Listening:
         )
         self.worker.start()
         wait_until(lambda: self.worker.owner)
-        courier = OutboxEnqueuer(Outbox(database), self.worker, announcer=self.notifications.herald)
+        courier = OutboxEnqueuer(Outbox(database), self.worker, announcer=self.notifications.publisher)
         self.engine = EngineHarness(database, courier=courier)
         self.notifier: Notifier = self.notifications.notifier(self.worker)
 

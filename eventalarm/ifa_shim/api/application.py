@@ -11,7 +11,7 @@ from eventalarm.conf import IFA_GROUP
 from eventalarm.http.parameters import KnownParameters
 from eventalarm.http.requests import Conformance, Request, add_route
 from eventalarm.ifa_shim import options
-from eventalarm.ifa_shim.answers import Answers
+from eventalarm.ifa_shim.alarm_service import AlarmService
 from eventalarm.ifa_shim.api import problems, ui
 from eventalarm.ifa_shim.api.bodies import MAX_BODY, MAX_QUERY
 from eventalarm.ifa_shim.api.callers import Guard, Identity
@@ -54,7 +54,7 @@ def build(conf: Any, database: Database) -> falcon.App[Any, Any]:
     settings = options.settings(conf)
     api = options.api_options(conf)
     edge = Edge(
-        alarms=Answers(database, settings, database.about_now),
+        alarms=AlarmService(database, settings, database.about_now),
         guard=Guard.from_conf(conf),
         links=Links(api.public_url),
         document=ApiDocument(load()),

@@ -10,7 +10,7 @@ import falcon
 
 from eventalarm.ifa_shim import policies
 from eventalarm.ifa_shim.alarm import IfaAlarm
-from eventalarm.ifa_shim.answers import Answers
+from eventalarm.ifa_shim.alarm_service import AlarmService
 from eventalarm.ifa_shim.api import paging
 from eventalarm.ifa_shim.api.callers import Guard
 from eventalarm.ifa_shim.api.document import ApiDocument
@@ -22,7 +22,7 @@ from eventalarm.ifa_shim.options import ApiOptions
 class Edge:
     """The guard, the links, the document, the options and the clock; and the alarms behind them."""
 
-    alarms: Answers
+    alarms: AlarmService
     guard: Guard
     links: Links
     document: ApiDocument

@@ -123,8 +123,7 @@ class IfaAlarms:
         project_id = edge.guard.reach(req, policies.LIST, policies.ALL_PROJECTS)
         query = read_query(req)
         listing = edge.alarms.page(
-            query.wanted(project_id, edge.alarms.settings),
-            query.matches,
+            query.of(project_id, edge.alarms.settings),
             paging.read_marker(req.get_param(paging.PARAMETER)),
             page_size(req, edge.options.page_size),
         )

@@ -16,11 +16,11 @@ from eventalarm.ifa_shim.api import bodies, paging
 from eventalarm.ifa_shim.api.callers import caller_of, flag
 from eventalarm.ifa_shim.api.edge import Edge
 from eventalarm.ifa_shim.api.vnffm import read_filter
-from eventalarm.ifa_shim.filter_match import unfit
+from eventalarm.ifa_shim.filter_match import why_never
 from eventalarm.ifa_shim.filters import SUBSCRIPTION_ATTRIBUTES, BadFilter
 from eventalarm.ifa_shim.shares import NoPlace, Places
-from eventalarm.ifa_shim.subscriptions.auth import Vault
 from eventalarm.ifa_shim.subscriptions.callbacks import BadCallback, Callbacks
+from eventalarm.ifa_shim.subscriptions.credentials import Vault
 from eventalarm.storage.subscriptions import Subscription, Subscriptions
 
 LOG = logging.getLogger(__name__)
@@ -73,10 +73,10 @@ class FaultSubscriptions:
         if not caller.project_id:
             raise falcon.HTTPForbidden(description="a subscription belongs to a project: use its token")
         body = bodies.read(req, self._edge.document, "FmSubscriptionRequest", (bodies.JSON,))
-        if problem := unfit(body.get("filter") or {}, None if everywhere else caller.project_id):
+        if problem := why_never(body.get("filter") or {}, None if everywhere else caller.project_id):
             raise falcon.HTTPUnprocessableEntity(description=problem)
         authentication = body.get("authentication")
-        if problem := unfit(body.get("filter") or {}, None if everywhere else caller.project_id):
+        if problem := why_never(body.get("filter") or {}, None if everywhere else caller.project_id):
             raise falcon.HTTPUnprocessableEntity(description=problem)
         self._check(caller.project_id, body["callbackUri"], authentication)
         self._bound(caller.project_id)

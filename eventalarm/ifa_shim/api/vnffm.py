@@ -17,7 +17,7 @@ from eventalarm.ifa_shim.api.callers import caller_of
 from eventalarm.ifa_shim.api.edge import Edge
 from eventalarm.ifa_shim.api.links import Links
 from eventalarm.ifa_shim.filters import ALARM_ATTRIBUTES, BadFilter, Filter, parse
-from eventalarm.ifa_shim.queries import sol003_matches, sol003_wanted
+from eventalarm.ifa_shim.queries import sol003_query
 from eventalarm.ifa_shim.render import as_sol003, etag
 
 DEFAULT_VERSION: Final = "1.3.0"
@@ -104,8 +104,7 @@ class FaultAlarms:
         settings = edge.alarms.settings
         since = edge.now() - datetime.timedelta(seconds=edge.options.cleared_retention)
         listing = edge.alarms.page(
-            sol003_wanted(asked, project_id, settings, since),
-            sol003_matches(asked, settings),
+            sol003_query(asked, project_id, settings, since),
             paging.read_marker(req.get_param(paging.PARAMETER)),
             edge.options.page_size,
         )

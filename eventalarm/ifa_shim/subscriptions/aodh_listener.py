@@ -1,4 +1,4 @@
-"""Hearing of changes by Aodh's own notifications, ``alarm.*``; what is not heard, the next round finds."""
+"""Listens to Aodh's own notifications (``alarm.*``), so that changes need not wait for the next round."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from eventalarm.exceptions import Retryable
 
 LOG = log.getLogger(__name__)
 
-# The name of our own copy of the notifications: nobody else's queue loses any.
+# The name of our own queue with copies of the notifications: other consumers lose none.
 POOL: Final = "eventalarm-ifa"
 
-# Seconds that looking after the queue may take.
+# Seconds that a connection to the broker may take to check and delete the queue.
 TIMEOUT: Final = 5.0
 
 Look = Callable[[Collection[str]], None]
 
 
 class AodhListener:
-    """The endpoint: looks at each alarm that Aodh's API and evaluators speak of."""
+    """The endpoint: calls *look* with the id of each alarm that Aodh's API and evaluators notify of."""
 
     filter_rule = oslo_messaging.NotificationFilter(event_type=r"^alarm\.")
 
@@ -33,7 +33,7 @@ class AodhListener:
         self._look = look
 
     def info(self, context: Any, publisher_id: str, event_type: str, payload: Any, metadata: Any) -> Any:
-        """Look at the alarm; whatever the notification says beside its id is read from the database."""
+        """Look at the alarm; everything but its id is read from the database."""
         alarm_id = payload.get("alarm_id") if isinstance(payload, dict) else None
         if isinstance(alarm_id, str):
             try:
@@ -44,7 +44,7 @@ class AodhListener:
 
 
 def listen(conf: cfg.ConfigOpts, look: Look) -> Callable[[], None]:
-    """Listen on the topics of ``[oslo_messaging_notifications]``, as a group of our own; return how to stop.
+    """Listen on the topics of ``[oslo_messaging_notifications]``, with our own queue; return how to stop.
 
     Waits for the broker. Aodh's exchange is declared as Aodh declares it.
     """
@@ -62,8 +62,8 @@ def listen(conf: cfg.ConfigOpts, look: Look) -> Callable[[], None]:
     return stop
 
 
-def forget(conf: cfg.ConfigOpts) -> None:
-    """Delete the queue of :func:`listen` unless somebody listens: without subscriptions it only grows.
+def delete_queue(conf: cfg.ConfigOpts) -> None:
+    """Delete the queue of :func:`listen` unless it has a consumer: without subscriptions it only grows.
 
     :raises eventalarm.broker.Unusable: when the broker cannot be reached.
     """
@@ -73,6 +73,6 @@ def forget(conf: cfg.ConfigOpts) -> None:
         return
     with reached.connected() as connection, contextlib.suppress(*connection.channel_errors):
         channel = connection.channel()
-        # Quorum queues know no "if unused"; there is no queue where this raises.
+        # Quorum queues have no "if unused"; where this raises, there is no queue.
         if channel.queue_declare(POOL, passive=True).consumer_count == 0:
             channel.queue_delete(POOL)

@@ -1,4 +1,4 @@
-"""The credentials of subscriptions: encrypted in the database, and exchanged for OAuth 2.0 tokens."""
+"""Authentication at consumers: HTTP basic, and OAuth 2.0 tokens."""
 
 from __future__ import annotations
 
@@ -6,100 +6,50 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote_plus
 
 import cachetools
-from cryptography import fernet
 
 from eventalarm.delivery import action
 from eventalarm.delivery.senders.http import HttpSender
-from eventalarm.exceptions import DeliveryError, InvalidOption
+from eventalarm.exceptions import DeliveryError
 
+UNAUTHORIZED: Final = 401
+BASIC: Final = "BASIC"
+OAUTH2: Final = "OAUTH2_CLIENT_CREDENTIALS"
+TLS_CERT: Final = "TLS_CERT"
+SUPPORTED: Final = frozenset({BASIC, OAUTH2, TLS_CERT})
 
-class Vault:
-    """Encrypts and decrypts with the option ``credentials_key``; without a key it can do neither.
-
-    The first of several keys, with commas between them, encrypts; each of them decrypts.
-
-    :raises InvalidOption: when one of the keys is not valid.
-    """
-
-    def __init__(self, keys: str) -> None:
-        try:
-            found = [fernet.Fernet(key.strip()) for key in keys.split(",") if key.strip()]
-            self._newest = found[0] if found else None
-            self._fernet = fernet.MultiFernet(found) if found else None
-        except ValueError as exc:
-            raise InvalidOption(
-                "[eventalarm_ifa] credentials_key",
-                "is not a valid Fernet key",
-                "its help says how to make one",
-            ) from exc
-
-    @property
-    def usable(self) -> bool:
-        """Tell whether there is a key."""
-        return self._fernet is not None
-
-    def close(self, secret: Mapping[str, Any]) -> str:
-        """Return *secret* encrypted; there must be a key."""
-        assert self._fernet is not None
-        return self._fernet.encrypt(json.dumps(secret).encode()).decode()
-
-    def renewed(self, text: str) -> str | None:
-        """Return what was encrypted with an older key encrypted with the first one; None if there is no need.
-
-        :raises InvalidOption: when none of the keys is the one that it was encrypted with.
-        """
-        if self._fernet is None or self._newest is None:
-            return None
-        try:
-            self._newest.decrypt(text.encode())
-        except fernet.InvalidToken:
-            return self.close(self.open(text))
-        return None
-
-    def open(self, text: str) -> dict[str, Any]:
-        """Return what was encrypted.
-
-        :raises InvalidOption: when none of the keys is the one that it was encrypted with.
-        """
-        try:
-            opened = self._fernet.decrypt(text.encode()) if self._fernet is not None else b""
-            return dict(json.loads(opened))
-        except (fernet.InvalidToken, ValueError) as exc:
-            raise InvalidOption(
-                "[eventalarm_ifa] credentials_key", "it does not open what is stored", "use the earlier key"
-            ) from exc
-
-
-# Seconds before its end from which a token is not used any more, and for which one is kept that names no end.
+# A token is not used in its last seconds; one without an expiry is kept for LIFETIME seconds.
 MARGIN: Final = 10.0
 LIFETIME: Final = 300.0
-MOST: Final = 1000
+MOST_TOKENS: Final = 1000
+
+# Makes the request with these headers and returns the status, which is 2xx.
+Call = Callable[[Mapping[str, str]], Awaitable[int]]
 
 
 def basic(name: object, password: object) -> str:
-    """Return the header of HTTP's basic authentication."""
+    """Return the value of the Authorization header of HTTP basic authentication."""
     text = f"{name or ''}:{password or ''}"
     return f"Basic {base64.b64encode(text.encode()).decode()}"
 
 
 class Tokens:
-    """The tokens of subscriptions; lives in the event loop. Fetches each once at a time."""
+    """The tokens of subscriptions; used in the event loop. Each is fetched by one task at a time."""
 
     def __init__(self, http: HttpSender, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._http = http
         self._monotonic = monotonic
-        self._kept: cachetools.LRUCache[str, tuple[str, float]] = cachetools.LRUCache(MOST)
-        self._locks: cachetools.LRUCache[str, asyncio.Lock] = cachetools.LRUCache(MOST)
+        self._kept: cachetools.LRUCache[str, tuple[str, float]] = cachetools.LRUCache(MOST_TOKENS)
+        self._locks: cachetools.LRUCache[str, asyncio.Lock] = cachetools.LRUCache(MOST_TOKENS)
 
     async def get(self, subscription_id: str, client: Mapping[str, Any]) -> str:
         """Return a token for *client* (``paramsOauth2ClientCredentials``).
 
-        :raises DeliveryError: ``token`` when there is none to be had.
+        :raises DeliveryError: ``token`` when none can be fetched.
         """
         async with self._locks.setdefault(subscription_id, asyncio.Lock()):
             kept = self._kept.get(subscription_id)
@@ -109,7 +59,7 @@ class Tokens:
             return kept[0]
 
     def refuse(self, subscription_id: str, token: str) -> None:
-        """Forget *token*: the consumer does not take it."""
+        """Forget *token*, which the consumer refused."""
         if self._kept.get(subscription_id, ("", 0.0))[0] == token:
             del self._kept[subscription_id]
 
@@ -127,5 +77,37 @@ class Tokens:
         except DeliveryError as exc:
             raise DeliveryError("token", f"the token endpoint: {exc}") from exc
         except (ValueError, TypeError, KeyError, AttributeError) as exc:
-            raise DeliveryError("token", "the token endpoint answered no token") from exc
+            raise DeliveryError("token", "the token endpoint returned no token") from exc
         return str(token), asked_at + max(0.0, seconds - MARGIN)
+
+
+class Authentication:
+    """Adds credentials to calls; keeps the tokens that it fetched through *http*. Used in the event loop."""
+
+    def __init__(self, http: HttpSender) -> None:
+        self._tokens = Tokens(http)
+
+    async def call(self, subscription_id: str, secret: Mapping[str, Any], call: Call) -> int:
+        """Make *call* as *secret* (SOL013's SubscriptionAuthentication) demands; a refused token is renewed.
+
+        :raises DeliveryError: ``token`` when none can be fetched, and as *call*.
+        """
+        kinds = secret.get("authType") or ()
+        client = secret.get("paramsOauth2ClientCredentials")
+        if OAUTH2 in kinds and client:
+            return await self._with_token(subscription_id, client, call)
+        if BASIC in kinds:
+            params = secret.get("paramsBasic") or {}
+            return await call({"Authorization": basic(params.get("userName"), params.get("password"))})
+        return await call({})
+
+    async def _with_token(self, subscription_id: str, client: Mapping[str, Any], call: Call) -> int:
+        token = await self._tokens.get(subscription_id, client)
+        try:
+            return await call({"Authorization": f"Bearer {token}"})
+        except DeliveryError as exc:
+            if exc.status != UNAUTHORIZED:
+                raise
+        self._tokens.refuse(subscription_id, token)
+        token = await self._tokens.get(subscription_id, client)
+        return await call({"Authorization": f"Bearer {token}"})

@@ -1,4 +1,4 @@
-"""The notification side of the IFA shim, put together from the options for one listener process."""
+"""Builds the notification side of the IFA shim from the options, for one listener process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from eventalarm.ifa_shim.subscriptions.payloads import Style
 from eventalarm.ifa_shim.subscriptions.publish import TransitionPublisher
 from eventalarm.ifa_shim.subscriptions.reconcile import Reconciler
 from eventalarm.ifa_shim.subscriptions.send import OpenSecret, SubscriberSender
-from eventalarm.ifa_shim.subscriptions.service import DUTY, LEASE, Notifier, Parts
+from eventalarm.ifa_shim.subscriptions.service import LEASE, LEASE_NAME, Notifier, Parts
 from eventalarm.ifa_shim.subscriptions.snapshot import Subscribers
 from eventalarm.ifa_shim.subscriptions.suspend import Patience, Suspension
 from eventalarm.storage.database import Database
@@ -31,36 +31,36 @@ from eventalarm.storage.subscriptions import Subscriptions
 
 
 def opener(key: str) -> OpenSecret:
-    """Return what decrypts the credentials of subscriptions.
+    """Return the function that decrypts the credentials of subscriptions.
 
-    :raises InvalidOption: when *key* is none.
+    :raises InvalidOption: when *key* is not valid.
     """
     if not key:
 
         def refuse(text: str) -> Mapping[str, Any]:
             raise InvalidOption(
-                f"[{IFA_GROUP}] credentials_key", "is not set", "set it as the IFA API has it"
+                f"[{IFA_GROUP}] credentials_key", "is not set", "set it to the value that the IFA API has"
             )
 
         return refuse
-    # Imported here: cryptography comes with eventalarm[ifa], and only those who set a key need it.
-    from eventalarm.ifa_shim.subscriptions.auth import Vault  # noqa: PLC0415
+    # Imported here: cryptography comes with eventalarm[ifa], and is needed only with a key.
+    from eventalarm.ifa_shim.subscriptions.credentials import Vault  # noqa: PLC0415
 
     return Vault(key).open
 
 
 def renewer(key: str) -> Callable[[str], str | None]:
-    """Return what encrypts credentials again that an older key encrypted; see :meth:`Vault.renewed`."""
+    """Return the function that encrypts credentials again that an older key encrypted."""
     if not key:
         return lambda _text: None
     # Imported here, as above.
-    from eventalarm.ifa_shim.subscriptions.auth import Vault  # noqa: PLC0415
+    from eventalarm.ifa_shim.subscriptions.credentials import Vault  # noqa: PLC0415
 
     return Vault(key).renewed
 
 
 def action_senders(conf: Any, http: HttpSender) -> dict[str, Sender]:
-    """Return the ways to carry out actions in the languages of ETSI NFV and Tacker, by scheme."""
+    """Return the senders of actions in the formats of ETSI NFV and Tacker, by scheme."""
     settings = options.settings(conf)
     sol003 = Sol003Sender(http, settings, style(conf))
     tacker = TackerSender(http, settings)
@@ -79,7 +79,7 @@ def style(conf: Any) -> Style:
 
 
 class Notifications:
-    """What a listener needs to tell subscribers: a herald, a sender, and the thread that looks after them.
+    """What a listener needs to notify subscribers: a publisher, a sender, and the thread that serves them.
 
     :raises InvalidOption: when an option cannot be read.
     """
@@ -92,20 +92,20 @@ class Notifications:
         self._style = style(conf)
         self._open_secret = opener(self._api.callback.credentials_key)
         self._subscribers = Subscribers(Subscriptions(database))
-        self.herald = TransitionPublisher(self._subscribers, self._settings, self._style)
+        self.publisher = TransitionPublisher(self._subscribers, self._settings, self._style)
 
     def sender(self, delivery: DeliveryOptions) -> SubscriberSender:
-        """Return the sender to subscribers: like a webhook's, behind the fence of callbacks."""
-        http = HttpSender(delivery, egress=self._api.callback.fence)
+        """Return the sender to subscribers: that of webhooks, with the egress filter of callbacks."""
+        http = HttpSender(delivery, egress=self._api.callback.egress)
         return SubscriberSender(self._subscribers, http, self._open_secret)
 
     def notifier(self, worker: Worker) -> Notifier:
-        """Return the thread, not started yet, that looks after subscribers; *worker* sends for it."""
+        """Return the thread that serves subscribers, not started yet; *worker* sends for it."""
         group, database = self._conf[IFA_GROUP], self._database
-        courier = OutboxEnqueuer(Outbox(database), worker)
+        enqueuer = OutboxEnqueuer(Outbox(database), worker)
         reconciler = Reconciler(
             database,
-            courier,
+            enqueuer,
             self._subscribers,
             settings=self._settings,
             style=self._style,
@@ -113,7 +113,7 @@ class Notifications:
         )
         suspension = Suspension(
             database,
-            courier,
+            enqueuer,
             self._subscribers,
             patience=Patience(group.suspend_after, group.probe_interval, group.subscription_lifetime),
             callbacks=Callbacks(self._api.callback),
@@ -126,10 +126,10 @@ class Notifications:
             self._subscribers,
             reconciler,
             suspension,
-            LeaderLease(database, DUTY, uuidutils.generate_uuid(), LEASE),
+            LeaderLease(database, LEASE_NAME, uuidutils.generate_uuid(), LEASE),
             (lambda: aodh_listener.listen(self._conf, lambda ids: reconciler.look(ids, database.about_now())))
             if group.aodh_notifications
             else None,
-            (lambda: aodh_listener.forget(self._conf)) if group.aodh_notifications else None,
+            (lambda: aodh_listener.delete_queue(self._conf)) if group.aodh_notifications else None,
         )
         return Notifier(parts, group.reconcile_interval)

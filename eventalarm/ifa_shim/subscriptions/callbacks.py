@@ -1,4 +1,4 @@
-"""Where subscriptions may point, and the test that somebody is there."""
+"""Which callbacks subscriptions may have, and the test that a consumer answers there."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.delivery.senders.network import VERIFY_OPTION, TlsContexts
 from eventalarm.exceptions import DeliveryError, EventAlarmError
-from eventalarm.ifa_shim.authentication import SUPPORTED, TLS_CERT, Authentication
 from eventalarm.ifa_shim.options import CallbackOptions
+from eventalarm.ifa_shim.subscriptions.auth import SUPPORTED, TLS_CERT, Authentication
 from eventalarm.ifa_shim.subscriptions.payloads import VERSION_HEADER
 
 MAX_URI: Final = 2000
 NO_CONTENT: Final = 204
-# What RFC 3986 lets stand in a URI.
-WRITABLE: Final = re2.compile(r"[!-~]*")
+# The characters that RFC 3986 allows in a URI.
+URI_CHARACTERS: Final = re2.compile(r"[!-~]*")
 
 
 class BadCallback(EventAlarmError):
-    """A callback or its credentials that cannot be used; the text tells the subscriber why."""
+    """A callback or its credentials cannot be used; the text explains it to the subscriber."""
 
 
 def check_uri(uri: str, options: CallbackOptions) -> None:
-    """Return if *uri* is one that we may call at all.
+    """Check that *uri* may be called at all.
 
-    :raises BadCallback: when it is none, has another scheme than the allowed ones, or carries credentials.
+    :raises BadCallback: when it is not a URI of an allowed scheme, or contains credentials or a fragment.
     """
-    if not WRITABLE.fullmatch(uri):
+    if not URI_CHARACTERS.fullmatch(uri):
         raise BadCallback("blanks, control characters and non-ASCII characters must be percent-encoded")
     try:
         parts = urllib.parse.urlsplit(uri)
         port = parts.port
     except ValueError as exc:
-        raise BadCallback("it is not a URI") from exc
+        raise BadCallback("it must be a URI") from exc
     if parts.scheme.lower() not in options.schemes or not parts.hostname or port == 0:
         raise BadCallback(f"it must be an absolute URI of {' or '.join(sorted(options.schemes))}")
     if parts.fragment:
@@ -48,11 +48,11 @@ def check_uri(uri: str, options: CallbackOptions) -> None:
     if VERIFY_OPTION in urllib.parse.parse_qs(parts.query, keep_blank_values=True):
         raise BadCallback(f"remove {VERIFY_OPTION}: the operator decides which certificates are verified")
     if parts.username is not None or len(uri) > MAX_URI:
-        raise BadCallback(f"credentials belong into authentication, and {MAX_URI} characters are enough")
+        raise BadCallback(f"move credentials to authentication; a URI must have at most {MAX_URI} characters")
 
 
 class Callbacks:
-    """What this service can do to reach callbacks: as webhooks are, with the same certificate.
+    """Checks and tests callbacks, which are called as webhooks are, with the same certificate.
 
     :raises InvalidOption: when Aodh's TLS options name files that cannot be used.
     """
@@ -62,9 +62,10 @@ class Callbacks:
         self._tls = TlsContexts(options.tls)
 
     def check(self, uri: str, authentication: Mapping[str, Any] | None) -> None:
-        """Return if *uri* is one that we may call, and authenticate there as the subscriber asks.
+        """Check that *uri* may be called, and that we can authenticate there as the subscriber demands.
 
-        :raises BadCallback: also when none of the types is ours, or the token endpoint cannot be called.
+        :raises BadCallback: when it may not, when none of the authentication types is supported, or when the
+            token endpoint may not be called.
         """
         check_uri(uri, self._options)
         if not authentication:
@@ -72,21 +73,21 @@ class Callbacks:
         kinds = set(authentication.get("authType", []))
         if kinds & SUPPORTED == {TLS_CERT}:
             if not self._options.tls.certificate:
-                raise BadCallback("this service has no certificate for TLS_CERT: its operator has to set one")
+                raise BadCallback("no certificate for TLS_CERT: the operator must configure one")
             if not uri.lower().startswith("https:"):
-                raise BadCallback("TLS_CERT needs a callback of https")
+                raise BadCallback("TLS_CERT requires an https callback")
         if not SUPPORTED & kinds:
-            raise BadCallback(f"this service authenticates with {', '.join(sorted(SUPPORTED))}")
+            raise BadCallback(f"authType must be one of {', '.join(sorted(SUPPORTED))}")
         oauth = authentication.get("paramsOauth2ClientCredentials") or {}
         if "tokenEndpoint" in oauth:
             check_uri(oauth["tokenEndpoint"], self._options)
 
     def test(self, uri: str, authentication: Mapping[str, Any] | None) -> None:
-        """Return if the consumer at *uri* answers 204 to a GET that has all that a later POST will have.
+        """Check that the consumer at *uri* answers 204 to a GET that is made as a later POST will be.
 
-        Headers, credentials (a token is fetched), TLS and the way of writing the URL are those of the POST.
+        Headers, credentials (a token is fetched), TLS and the encoding of the URL are those of the POST.
 
-        :raises BadCallback: when it does not, in time.
+        :raises BadCallback: when it answers something else, or not in time.
         """
         try:
             status = asyncio.run(self._get(uri, authentication or {}))
@@ -97,20 +98,20 @@ class Callbacks:
                 raise BadCallback(f"the test of the callback failed: {self._why(uri, exc)}") from exc
             status = exc.status
         if status != NO_CONTENT:
-            raise BadCallback(f"the test of the callback was answered with {status}, not with {NO_CONTENT}")
+            raise BadCallback(f"the test of the callback was answered with {status} instead of {NO_CONTENT}")
 
     def _why(self, uri: str, why: DeliveryError) -> str:
         # TLS 1.3 refuses a client without certificate only after the handshake, by breaking the connection.
         broken = why.reason == "disconnected" or isinstance(why.__cause__, aiohttp.ClientConnectorSSLError)
         if broken and uri.lower().startswith("https:") and not self._options.tls.certificate:
-            return f"{why} (this service has no certificate to show)"
+            return f"{why} (this service has no client certificate)"
         return str(why)
 
     async def _get(self, uri: str, authentication: Mapping[str, Any]) -> int:
         url, seconds = http_url(uri), self._options.timeout
         http = HttpSender(
             DeliveryOptions(connect_timeout=seconds, total_timeout=seconds),
-            egress=self._options.fence,
+            egress=self._options.egress,
             tls=self._tls,
         )
 

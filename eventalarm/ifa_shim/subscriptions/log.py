@@ -1,19 +1,18 @@
-"""What is told of alarms: the difference between what subscribers heard last and what is so now.
+"""Changes of the notification log: what subscribers were notified of, compared with what is so now.
 
-Decides only; :meth:`Tale.write` puts what was told where the next teller finds it.
+Decides only; :meth:`NotificationChanges.write` stores the log, in the transaction of the deliveries.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
-from eventalarm.ifa_shim import alarm as alarm_module
-from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, State, rfc3339
+from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, State, from_json, rfc3339, to_json
 from eventalarm.ifa_shim.filter_match import NotificationType
 from eventalarm.ifa_shim.subscriptions.payloads import AlarmNotification
 from eventalarm.model import ALARM, FAULT_SEVERITIES, Kind, Transition
@@ -22,36 +21,38 @@ from eventalarm.storage.notification_log import NotifiedAlarm
 
 
 def mark(alarm: IfaAlarm) -> str:
-    """Return what two tellings of one life differ in when there was a change to tell."""
+    """Return a text that differs between two states of one occurrence if subscribers have to be notified."""
     changed = rfc3339(alarm.changed_time) if alarm.changed_time is not None else ""
     return f"{alarm.perceived_severity.value} {changed}"
 
 
 class NotificationChanges:
-    """What was told, what is told now, and the notices of it in order, each with what it is about."""
+    """Compares alarms with the log that is *known*; collects the notifications, in order.
+
+    ``notifications`` holds each notification with the id of what it is about: our transition, or itself.
+    """
 
     def __init__(self, known: Mapping[str, NotifiedAlarm], make_id: Callable[[], str]) -> None:
-        self.notices: list[tuple[AlarmNotification, str]] = []
+        self.notifications: list[tuple[AlarmNotification, str]] = []
         self._known = dict(known)
         self._make_id = make_id
         self._put: dict[str, NotifiedAlarm] = {}
-        self._gone: set[str] = set()
+        self._dropped: set[str] = set()
 
-    def follow(self, alarm: IfaAlarm, transition: Transition, row: Mapping[str, Any]) -> None:
-        """Tell of a transition of ours that made *alarm* what it is; *row* is Aodh's."""
+    def add_transition(self, alarm: IfaAlarm, transition: Transition, row: Mapping[str, Any]) -> None:
+        """Notify of one of our transitions, which made *alarm* what it is; *row* is Aodh's."""
         at, about = transition.recorded_at, transition.transition_id
         before = self._known.get(alarm.alarm_id)
-        if transition.kind is Kind.CLEARED:
-            # Who subscribed while it stood has read of it, so hears of its end too.
-            heard = before.severities if before is not None else FAULT_SEVERITIES
-            if before is not None and before.life != alarm.life:
-                self.clear(before, at, about)
-            else:
-                self._cleared(alarm, heard, at, about)
+        if transition.kind is not Kind.CLEARED:
+            self.add_active(alarm, row, at, about)
+        elif before is not None and before.life != alarm.occurrence_id:
+            self.add_cleared(before, at, about)
         else:
-            self.stands(alarm, row, at, about)
+            # Without a log, those who subscribed while it was raised have read of it.
+            severities = before.severities if before is not None else FAULT_SEVERITIES
+            self._clear(alarm, severities, at, about)
 
-    def stands(
+    def add_active(
         self,
         alarm: IfaAlarm,
         row: Mapping[str, Any],
@@ -59,74 +60,75 @@ class NotificationChanges:
         about: str = "",
         until: datetime.datetime | None = None,
     ) -> None:
-        """Tell that *alarm* stands, if that was not told yet or something about it changed.
+        """Notify of an active alarm, if it is not in the log yet or something about it changed.
 
-        *until*: what is told for the first time is news only to those who subscribed before then.
+        *until*: the first notification of it goes only to those who subscribed before then.
         """
         before = self._known.get(alarm.alarm_id)
-        if before is not None and before.life != alarm.life:
-            self.clear(before, at, about)
+        if before is not None and before.life != alarm.occurrence_id:
+            self.add_cleared(before, at, about)
             before = None
         if before is None or before.mark != mark(alarm):
-            self._notice(NotificationType.ALARM, alarm, at, about, until=until if before is None else None)
-        self._note(alarm, row, at)
+            self._notify(NotificationType.ALARM, alarm, at, about, until=until if before is None else None)
+        self._log(alarm, row, at)
 
-    def _note(self, alarm: IfaAlarm, row: Mapping[str, Any], at: datetime.datetime) -> None:
+    def _log(self, alarm: IfaAlarm, row: Mapping[str, Any], at: datetime.datetime) -> None:
         before = self._known.get(alarm.alarm_id)
-        same = before.severities if before is not None else frozenset()
-        self._gone.discard(alarm.alarm_id)
+        severities = before.severities if before is not None else frozenset()
+        self._dropped.discard(alarm.alarm_id)
         self._put[alarm.alarm_id] = self._known[alarm.alarm_id] = NotifiedAlarm(
             told_id=alarm.alarm_id,
             alarm_id=alarm.aodh_alarm_id,
             project_id=alarm.project_id,
-            life=alarm.life,
-            severities=same | {alarm.perceived_severity.value},
+            life=alarm.occurrence_id,
+            severities=severities | {alarm.perceived_severity.value},
             mark=mark(alarm),
             state=str(row.get("state") or ALARM),
             version=row.get("timestamp"),
             told_at=at,
-            alarm=alarm_module.keep(alarm),
+            alarm=to_json(alarm),
         )
 
-    def clear(
+    def add_cleared(
         self,
         before: NotifiedAlarm,
         at: datetime.datetime,
         about: str = "",
         cleared_time: datetime.datetime | None = None,
     ) -> None:
-        """Tell that what was told is over, since *cleared_time* where that is known."""
-        alarm = alarm_module.read(before.alarm)
+        """Notify that an alarm of the log is cleared, at *cleared_time* where that is known."""
+        alarm = from_json(before.alarm)
         end = max(cleared_time or at, alarm.changed_time or alarm.raised_time)
-        over = dataclasses.replace(
+        cleared = dataclasses.replace(
             alarm,
             cleared_time=end,
             changed_time=end,
             state=State.CLEARED,
             perceived_severity=Severity.CLEARED,
         )
-        self._cleared(over, before.severities, at, about)
+        self._clear(cleared, before.severities, at, about)
 
-    def _cleared(self, alarm: IfaAlarm, heard: Any, at: datetime.datetime, about: str) -> None:
-        self._notice(NotificationType.CLEARED, alarm, at, about, heard=frozenset(map(Severity, heard)))
+    def _clear(self, alarm: IfaAlarm, severities: Iterable[str], at: datetime.datetime, about: str) -> None:
+        notified = frozenset(map(Severity, severities))
+        self._notify(NotificationType.CLEARED, alarm, at, about, severities=notified)
         self._known.pop(alarm.alarm_id, None)
         self._put.pop(alarm.alarm_id, None)
-        self._gone.add(alarm.alarm_id)
+        self._dropped.add(alarm.alarm_id)
 
-    def _notice(
+    def _notify(
         self,
         kind: NotificationType,
         alarm: IfaAlarm,
         at: datetime.datetime,
         about: str,
         *,
-        heard: frozenset[Severity] = frozenset(),
+        severities: frozenset[Severity] = frozenset(),
         until: datetime.datetime | None = None,
     ) -> None:
-        notice = AlarmNotification(self._make_id(), kind, alarm, at, heard, until)
-        self.notices.append((notice, about or notice.notice_id))
+        notification = AlarmNotification(self._make_id(), kind, alarm, at, severities, until)
+        self.notifications.append((notification, about or notification.notification_id))
 
     def write(self, connection: sa.Connection) -> None:
-        """Write down what is told now."""
-        notification_log.drop(connection, self._gone)
+        """Store the log as it is now."""
+        notification_log.drop(connection, self._dropped)
         notification_log.put(connection, list(self._put.values()))

@@ -1,4 +1,4 @@
-"""What is said to subscribers: one notice for all, its body for each. Pure."""
+"""The notifications of SOL003: one for all subscribers, its body for each. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, rfc3339
-from eventalarm.ifa_shim.filter_match import NotificationType, severe, wants
+from eventalarm.ifa_shim.filter_match import NotificationType, matches, matches_severity
 from eventalarm.ifa_shim.render import as_sol003
 from eventalarm.model import Delivery, Notification
 from eventalarm.storage.outbox import order_key
@@ -17,29 +17,29 @@ from eventalarm.storage.subscriptions import Subscription
 
 Document = dict[str, Any]
 
-# The version of SOL003's fault management that is spoken, as its header says it.
+# The version of SOL003's fault management API that notifications follow.
 VERSION_HEADER: Final = {"Version": "1.3.0"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AlarmNotification:
-    """That something happened to an alarm (None: to the list of all), at *at*.
+    """Something happened to an alarm (None: to the whole list), at *at*.
 
-    ``notice_id`` is the same in the copies of all subscribers. ``heard`` are the severities that subscribers
-    were told in this life of the alarm. Those who subscribed after ``until`` have read of it already.
+    ``notification_id`` is the same in the copies of all subscribers. ``severities`` are those that
+    subscribers were notified of during this occurrence. Those who subscribed after ``until`` have read of it.
     """
 
-    notice_id: str
+    notification_id: str
     kind: NotificationType
     alarm: IfaAlarm | None
     at: datetime.datetime
-    heard: frozenset[Severity] = frozenset()
+    severities: frozenset[Severity] = frozenset()
     until: datetime.datetime | None = None
 
-    def concerns(self, asked: Mapping[str, Any]) -> bool:
-        """Tell whether a subscription with the filter *asked* hears of it."""
-        told = next((severity for severity in self.heard if severe(asked, severity)), None)
-        return wants(asked, self.kind, self.alarm, told)
+    def matches(self, wanted: Mapping[str, Any]) -> bool:
+        """Return True if a subscription with the filter *wanted* is sent this."""
+        notified = next((one for one in self.severities if matches_severity(wanted, one)), None)
+        return matches(wanted, self.kind, self.alarm, notified)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,29 +56,32 @@ class Style:
         return self
 
 
-def body(notice: AlarmNotification, subscription_id: str, style: Style) -> Document:
+def body(notification: AlarmNotification, subscription_id: str, style: Style) -> Document:
     """Return SOL003's notification (clauses 7.5.2.5 to 7.5.2.7) for one subscriber."""
     links: Document = {"subscription": {"href": f"{style.root}/subscriptions/{subscription_id}"}}
     found: Document = {
-        "id": notice.notice_id,
-        "notificationType": notice.kind.value,
+        "id": notification.notification_id,
+        "notificationType": notification.kind.value,
         "subscriptionId": subscription_id,
-        "timeStamp": rfc3339(notice.at),
+        "timeStamp": rfc3339(notification.at),
     }
-    alarm = notice.alarm
+    alarm = notification.alarm
     if alarm is None:
         links["alarms"] = {"href": f"{style.root}/alarms"}
-    elif notice.kind is NotificationType.CLEARED:
-        found |= {"alarmId": alarm.alarm_id, "alarmClearedTime": rfc3339(alarm.cleared_time or notice.at)}
+    elif notification.kind is NotificationType.CLEARED:
+        cleared_time = rfc3339(alarm.cleared_time or notification.at)
+        found |= {"alarmId": alarm.alarm_id, "alarmClearedTime": cleared_time}
         links["alarm"] = {"href": f"{style.root}/alarms/{alarm.alarm_id}"}
     else:
         found["alarm"] = as_sol003(alarm, root=style.root, vim_connection_id=style.vim_connection_id)
     return found | {"_links": links}
 
 
-def delivery(notice: AlarmNotification, to: Subscription, delivery_id: str, style: Style) -> Delivery:
-    """Return *notice* on its way to one subscriber; those of one alarm to one subscriber stay in order."""
-    alarm = notice.alarm
+def to_delivery(
+    notification: AlarmNotification, to: Subscription, delivery_id: str, style: Style
+) -> Delivery:
+    """Return the delivery of *notification* to one subscriber; those of one alarm to it stay in order."""
+    alarm = notification.alarm
     subject = alarm.alarm_id if alarm is not None else ""
     return Delivery(
         delivery_id=delivery_id,
@@ -86,19 +89,19 @@ def delivery(notice: AlarmNotification, to: Subscription, delivery_id: str, styl
         alarm_id=alarm.aodh_alarm_id if alarm is not None else "",
         project_id=to.project_id,
         action=to.callback_uri,
-        notification=Notification("", subject, None, "", "", notice.kind.value, {}),
-        created_at=notice.at,
+        notification=Notification("", subject, None, "", "", notification.kind.value, {}),
+        created_at=notification.at,
         subscription_id=to.subscription_id,
-        body=json.dumps(body(notice, to.subscription_id, style.towards(to))),
+        body=json.dumps(body(notification, to.subscription_id, style.towards(to))),
     )
 
 
-def audience(notice: AlarmNotification, subscribers: Iterable[Subscription]) -> list[Subscription]:
-    """Return those of *subscribers* who hear of it."""
+def recipients(notification: AlarmNotification, subscriptions: Iterable[Subscription]) -> list[Subscription]:
+    """Return those of *subscriptions* that the notification is sent to."""
     return [
         one
-        for one in subscribers
+        for one in subscriptions
         if one.listening
-        and (notice.until is None or one.created_at <= notice.until)
-        and notice.concerns(one.filter)
+        and (notification.until is None or one.created_at <= notification.until)
+        and notification.matches(one.filter)
     ]

@@ -1,6 +1,6 @@
-"""Telling subscribers of our own transitions, in the transaction that records them.
+"""Notifications of our own transitions, made in the transaction that records them.
 
-A constant number of statements for a batch, whatever it holds, and none while nobody listens to its projects.
+A constant number of statements for a batch, however large, and none while nobody subscribed to its projects.
 """
 
 from __future__ import annotations
@@ -8,19 +8,17 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
 from oslo_utils.uuidutils import generate_uuid
 
 from eventalarm.delivery.enqueue import Announced
 from eventalarm.ifa_shim.alarm import IfaAlarm
-from eventalarm.ifa_shim.aodh_history import RULE_CHANGE, AodhAlarm, Record, read_records
-from eventalarm.ifa_shim.mapping import alarm_id_of, from_occurrence
-from eventalarm.ifa_shim.own import StoredTransition
-from eventalarm.ifa_shim.stored import read_step
+from eventalarm.ifa_shim.aodh_history import AodhAlarm
+from eventalarm.ifa_shim.related import Related, correlated_by, records_of, transitions_of
 from eventalarm.ifa_shim.subscriptions.log import NotificationChanges
-from eventalarm.ifa_shim.subscriptions.payloads import AlarmNotification, Style, audience, delivery
+from eventalarm.ifa_shim.subscriptions.payloads import AlarmNotification, Style, recipients, to_delivery
 from eventalarm.ifa_shim.subscriptions.snapshot import Snapshot, Subscribers
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import ALARM, Kind, Transition
@@ -35,31 +33,23 @@ NewId = Callable[[], str]
 
 
 def announced(
-    notices: Iterable[tuple[AlarmNotification, str]],
+    notifications: Iterable[tuple[AlarmNotification, str]],
     snapshot: Snapshot,
     style: Style,
     make_id: NewId = generate_uuid,
 ) -> list[Announced]:
-    """Return the deliveries of *notices*, each with the id of what it is about, to all who want to hear.
+    """Return the deliveries of *notifications* to all subscribers who want them.
 
-    A notice about an alarm goes to those that its project is the business of.
+    Each notification comes with the id of what it is about. One about an alarm goes to the subscriptions
+    that cover its project, one about the whole list to all.
     """
     found = []
-    for notice, about in notices:
-        reached = snapshot.of(notice.alarm.project_id) if notice.alarm is not None else snapshot.all
-        for subscriber in audience(notice, reached):
-            found.append(Announced(delivery(notice, subscriber, make_id(), style), about))
+    for notification, about in notifications:
+        alarm = notification.alarm
+        reached = snapshot.of(alarm.project_id) if alarm is not None else snapshot.all
+        for subscriber in recipients(notification, reached):
+            found.append(Announced(to_delivery(notification, subscriber, make_id(), style), about))
     return found
-
-
-@dataclasses.dataclass(frozen=True)
-class _Background:
-    """What the database knows of the transitions of a batch."""
-
-    lives: dict[str, OccurrenceRow]
-    steps: dict[str, list[StoredTransition]]
-    edits: dict[str, list[Record]]
-    related: dict[tuple[str, str], list[str]]
 
 
 class TransitionPublisher:
@@ -83,97 +73,66 @@ class TransitionPublisher:
         transitions: Sequence[Transition],
         subscribed: datetime.datetime | None,
     ) -> list[Announced]:
-        """Return what goes to subscribers; write down what they are told, in the same transaction."""
+        """Return the deliveries to subscribers; update the notification log in the same transaction."""
         snapshot = self._subscribers.at_least(subscribed, connection)
-        heard = {t.project_id for t in transitions if t.kind is not Kind.LATE}
-        projects = {project for project in heard if snapshot.of(project)}
-        ours = [t for t in transitions if t.kind is not Kind.LATE and t.project_id in projects]
-        if not ours:
+        published = [t for t in transitions if t.kind is not Kind.LATE]
+        projects = {project for project in {t.project_id for t in published} if snapshot.of(project)}
+        published = [t for t in published if t.project_id in projects]
+        if not published:
             return []
-        background = self._background(connection, ours)
-        mapped = [(t, alarm) for t in ours if (alarm := self._mapped(t, background)) is not None]
+        rows = self._rows(connection, published)
+        related = self._related(connection, published)
+        mapped = [(t, alarm) for t in published if (alarm := self._mapped(t, rows, related)) is not None]
         known = notification_log.read(connection, {alarm.alarm_id for _, alarm in mapped})
-        tale = NotificationChanges(known, self._make_id)
+        changes = NotificationChanges(known, self._make_id)
         for transition, alarm in mapped:
-            row = background.lives[transition.occurrence_id].alarm or {}
-            tale.follow(alarm, transition, row)
-        tale.write(connection)
-        return announced(tale.notices, snapshot, self._style, self._make_id)
+            changes.add_transition(alarm, transition, rows[transition.occurrence_id].alarm or {})
+        changes.write(connection)
+        return announced(changes.notifications, snapshot, self._style, self._make_id)
 
-    def _background(self, connection: sa.Connection, transitions: Sequence[Transition]) -> _Background:
-        inside = Within(connection)
-        details = OccurrenceDetails(inside)
-        ids = {t.occurrence_id for t in transitions}
-        lives = {
-            row.occurrence.occurrence_id: row
-            for row in OccurrenceReader(inside).of_occurrences(ids)
-            if row.occurrence is not None
-        }
-        steps: dict[str, list[StoredTransition]] = {}
-        for stored in details.turning_points(ids):
-            steps.setdefault(stored["occurrence_id"], []).append(read_step(stored))
-        edits: dict[str, list[dict[str, object]]] = {}
-        for stored in details.records(
-            {t.alarm_id for t in transitions if t.kind is Kind.CHANGED}, [RULE_CHANGE]
-        ):
-            edits.setdefault(stored["alarm_id"], []).append(stored)
-        related: dict[tuple[str, str], list[str]] = {}
-        for stored in details.correlated({t.event.message_id for t in transitions if t.kind is Kind.RAISED}):
-            rule = stored["rule"] if isinstance(stored["rule"], dict) else {}
-            named = alarm_id_of(stored["alarm_id"], stored["managed_object"], rule, self._settings)
-            related.setdefault((stored["message_id"], stored["project_id"]), []).append(named)
-        read = {alarm_id: read_records(bodies)[0] for alarm_id, bodies in edits.items()}
-        return _Background(lives, steps, read, related)
+    def _rows(self, connection: sa.Connection, transitions: Sequence[Transition]) -> dict[str, OccurrenceRow]:
+        """Return the occurrences of *transitions* with Aodh's rows, by their ids."""
+        found = OccurrenceReader(Within(connection)).of_occurrences({t.occurrence_id for t in transitions})
+        return {row.occurrence.occurrence_id: row for row in found if row.occurrence is not None}
 
-    def _mapped(self, transition: Transition, background: _Background) -> IfaAlarm | None:
+    def _related(self, connection: sa.Connection, transitions: Sequence[Transition]) -> Related:
+        details = OccurrenceDetails(Within(connection))
+        raised = {t.event.message_id for t in transitions if t.kind is Kind.RAISED}
+        return Related(
+            self._settings,
+            transitions_of(details, {t.occurrence_id for t in transitions}),
+            records_of(details, edited={t.alarm_id for t in transitions if t.kind is Kind.CHANGED}),
+            correlated_by(details, raised, self._settings),
+        )
+
+    def _mapped(
+        self, transition: Transition, rows: Mapping[str, OccurrenceRow], related: Related
+    ) -> IfaAlarm | None:
         """Return the alarm as the transition left it; None when it cannot be mapped (G6)."""
         try:
-            return self._as_of(transition, background)
+            return _as_of(transition, rows.get(transition.occurrence_id), related)
         except Exception:
             LOG.exception(
-                "Subscribers are not told of transition %s of alarm %s",
+                "Transition %s of alarm %s cannot be mapped; subscribers are not notified of it",
                 transition.transition_id,
                 transition.alarm_id,
             )
             return None
 
-    def _as_of(self, transition: Transition, background: _Background) -> IfaAlarm | None:
-        row = background.lives.get(transition.occurrence_id)
-        if row is None or row.occurrence is None or row.alarm is None:
-            return None
-        over = transition.kind is Kind.CLEARED
-        life = dataclasses.replace(
-            row.occurrence, raised=not over, cleared_at=transition.recorded_at if over else None
-        )
-        if transition.kind is Kind.RAISED:
-            life = dataclasses.replace(life, changed_at=None, hits=1)
-        steps = [
-            step
-            for step in background.steps.get(life.occurrence_id, [])
-            if step.kind is not Kind.CLEARED or over
-        ]
-        if transition.kind is Kind.CHANGED:
-            steps.append(_step(transition))
-        raising = next((step.message_id for step in steps if step.kind is Kind.RAISED), "")
-        return from_occurrence(
-            life,
-            steps,
-            AodhAlarm.parse({**row.alarm, "state": transition.current if over else ALARM}),
-            self._settings,
-            edits=background.edits.get(life.alarm_id, ()),
-            correlated=background.related.get((raising, life.project_id), ()),
-        )
 
-
-def _step(transition: Transition) -> StoredTransition:
-    return StoredTransition(
-        kind=transition.kind,
-        at=transition.recorded_at,
-        event_time=transition.event_time,
-        message_id=transition.event.message_id,
-        event_type=transition.event.event_type,
-        alarm_name=transition.alarm_name,
-        severity=transition.severity,
-        reason=transition.reason,
-        event=transition.event.body,
+def _as_of(transition: Transition, row: OccurrenceRow | None, related: Related) -> IfaAlarm | None:
+    """Return the alarm as *transition* left it, though the batch may hold later ones of the occurrence."""
+    if row is None or row.occurrence is None or row.alarm is None:
+        return None
+    cleared = transition.kind is Kind.CLEARED
+    occurrence = dataclasses.replace(
+        row.occurrence, raised=not cleared, cleared_at=transition.recorded_at if cleared else None
     )
+    if transition.kind is Kind.RAISED:
+        occurrence = dataclasses.replace(occurrence, changed_at=None, hits=1)
+    recorded = related.transitions.get(occurrence.occurrence_id, ())
+    until_now = [one for one in recorded if one.kind is not Kind.CLEARED or cleared]
+    if transition.kind is Kind.CHANGED:
+        until_now.append(transition)
+    state = transition.current if cleared else ALARM
+    return related.alarm(occurrence, AodhAlarm.parse({**row.alarm, "state": state}), until_now)

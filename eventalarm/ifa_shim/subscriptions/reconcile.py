@@ -1,13 +1,14 @@
-"""Telling subscribers of what others did to alarms: stock evaluators, people who edit, reset and delete.
+"""Reconciliation: notifies subscribers of what others did to alarms.
 
-A look at some alarms compares what was told with what is so, in one transaction that holds their rows. A
-round looks for alarms worth a look, in steps of bounded size; whoever hears of a change looks at once.
+Others are Aodh's evaluators, and people who edit, reset and delete alarms. Some alarms are compared with the
+notification log in one transaction that locks their rows. A round searches all alarms for differences, in
+steps of bounded size; a change that Aodh notifies us of is compared at once.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 import sqlalchemy as sa
@@ -15,7 +16,8 @@ from oslo_utils import uuidutils
 
 from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.ifa_shim.alarm import IfaAlarm, rfc3339
-from eventalarm.ifa_shim.alarms import Alarms
+from eventalarm.ifa_shim.alarms import AlarmReader
+from eventalarm.ifa_shim.fault_details import ESTIMATED_RAISE
 from eventalarm.ifa_shim.subscriptions.log import NotificationChanges
 from eventalarm.ifa_shim.subscriptions.payloads import Style
 from eventalarm.ifa_shim.subscriptions.publish import announced
@@ -31,23 +33,23 @@ from eventalarm.storage.occurrence_queries import Document, OccurrenceReader, Oc
 from eventalarm.storage.transitions import Transaction
 from eventalarm.storage.within import Within
 
+# Rows that one step of a round reads, and alarms that one transaction compares.
 SCAN: Final = 5000
 AT_ONCE: Final = 100
-# Aodh's clock and that of the IFA API may differ by this much; what was raised so shortly before somebody
-# subscribed is told once too often.
+# Aodh's clock and that of the IFA API may differ by this much: an alarm raised this shortly before a
+# subscription was made is notified once too often.
 SKEW: Final = datetime.timedelta(seconds=0.5)
-ESTIMATED: Final = "raised_time=estimated"
 
 Clock = Callable[[], datetime.datetime]
 
 
 class Reconciler:
-    """Looks at alarms and tells what was not told; any number of processes and threads may."""
+    """Compares alarms with the notification log; any number of processes and threads may do so at once."""
 
     def __init__(
         self,
         database: Database,
-        courier: OutboxEnqueuer,
+        enqueuer: OutboxEnqueuer,
         subscribers: Subscribers,
         *,
         settings: Settings,
@@ -55,16 +57,16 @@ class Reconciler:
         now: Clock,
     ) -> None:
         self._database = database
-        self._courier = courier
+        self._enqueuer = enqueuer
         self._subscribers = subscribers
         self._settings = settings
         self._style = style
         self._now = now
 
     def round(self, before: datetime.datetime | None) -> Iterator[int]:
-        """Look at everything once; yield after each step how many alarms were looked at.
+        """Compare everything once; yield after each step how many alarms were compared.
 
-        *before* is when the round before began: an alarm whose raise left no time was raised since.
+        *before* is when the previous round began: an alarm with an unknown raise time was raised since.
 
         :raises eventalarm.exceptions.Retryable: when the database failed.
         """
@@ -81,92 +83,105 @@ class Reconciler:
                 found, place = notification_log.changed(connection, place, SCAN)
             yield from self._look_at_all(found, before)
 
+    def close_deleted(self) -> Iterator[int]:
+        """Clear the occurrences of deleted alarms; yield after each step how many alarms were gone.
+
+        Nothing records when an alarm is deleted, so the clear time is that of this discovery.
+
+        :raises eventalarm.exceptions.Retryable: when the database failed.
+        """
+        details, after = OccurrenceDetails(self._database), None
+        while True:
+            deleted, after = details.deleted_alarms(after, SCAN)
+            details.close_deleted(deleted, self._now())
+            yield len(deleted)
+            if after is None:
+                return
+
     def _look_at_all(self, alarm_ids: Collection[str], before: datetime.datetime | None) -> Iterator[int]:
         for chunk in in_chunks(alarm_ids, AT_ONCE):
             self.look(chunk, before)
             yield len(chunk)
 
     def look(self, alarm_ids: Collection[str], before: datetime.datetime | None = None) -> None:
-        """Tell what was not told of these of Aodh's alarms; a constant number of statements.
+        """Notify of what changed about these of Aodh's alarms; a constant number of statements.
 
-        :raises eventalarm.exceptions.Retryable: when the database failed; nothing was told then.
+        :raises eventalarm.exceptions.Retryable: when the database failed; nothing was sent or logged then.
         """
         snapshot = self._subscribers.snapshot
         if not snapshot.all:
             return
         with self._database.begin() as connection:
-            # As the evaluator does before it records and tells: what is told of one alarm is told in order.
+            # As the evaluator does before it records: the notifications of one alarm stay in order.
             Transaction(connection).lock(alarm_ids)
             known = notification_log.of_alarms(connection, alarm_ids)
-            tale = NotificationChanges(known, uuidutils.generate_uuid)
+            changes = NotificationChanges(known, uuidutils.generate_uuid)
             rows, alarms = self._present(connection, alarm_ids, known)
-            ended = self._ended(connection, known)
-            for one in known.values():
-                self._follow(tale, one, alarms.get(one.told_id), ended.get(one.life))
+            self._add_cleared(connection, changes, known, alarms)
             for alarm in alarms.values():
                 if alarm.active and snapshot.of(alarm.project_id):
                     row = rows.get(alarm.aodh_alarm_id) or {}
-                    tale.stands(alarm, row, self._now(), until=_news_until(alarm, before))
-            tale.write(connection)
-            outgoing = announced(tale.notices, snapshot, self._style)
-            shipment = self._courier.enqueue_deliveries(
+                    changes.add_active(alarm, row, self._now(), until=_subscribed_until(alarm, before))
+            changes.write(connection)
+            outgoing = announced(changes.notifications, snapshot, self._style)
+            enqueued = self._enqueuer.enqueue_deliveries(
                 connection, [item.delivery for item in outgoing], [item.about for item in outgoing]
             )
-        self._courier.submit(shipment)
+        self._enqueuer.submit(enqueued)
 
     def _present(
-        self, connection: sa.Connection, alarm_ids: Collection[str], known: dict[str, NotifiedAlarm]
+        self, connection: sa.Connection, alarm_ids: Collection[str], known: Mapping[str, NotifiedAlarm]
     ) -> tuple[dict[str, Document], dict[str, IfaAlarm]]:
         """Return Aodh's rows, and the alarms as they are now by the ids that subscribers know."""
         inside = Within(connection)
         reader = OccurrenceReader(inside)
-        raised = reader.raised_of(alarm_ids)
-        alone = reader.rows_of(alarm_ids)
+        alone = [row for row in reader.rows_of(alarm_ids) if row.alarm is not None]
         rows = {row.alarm["alarm_id"]: row.alarm for row in alone if row.alarm is not None}
+        OccurrenceDetails(inside).close_deleted(set(alarm_ids) - rows.keys(), self._now())
+        raised = reader.raised_of(alarm_ids)
         ours = {row.occurrence.alarm_id for row in raised if row.occurrence is not None}
-        others = [row for row in alone if row.alarm is not None and self._is_others(row, ours, known)]
-        now = self._now()
-        service = Alarms(inside, self._settings, now)
-        shown = {alarm.alarm_id: alarm for alarm in service.show([*raised, *others])}
-        if service.orphans:
-            OccurrenceDetails(inside).close_deleted(service.orphans, now)
-        return rows, shown
+        others = [row for row in alone if _is_of_others(row, ours, known)]
+        shown = AlarmReader(inside, self._settings).show([*raised, *others])
+        return rows, {alarm.alarm_id: alarm for alarm in shown}
 
-    def _is_others(self, row: OccurrenceRow, ours: Collection[str], known: dict[str, NotifiedAlarm]) -> bool:
-        assert row.alarm is not None
-        alarm_id, state = row.alarm["alarm_id"], row.alarm["state"]
-        return alarm_id not in ours and (state == ALARM or alarm_id in known)
-
-    def _ended(
-        self, connection: sa.Connection, known: dict[str, NotifiedAlarm]
-    ) -> dict[str, datetime.datetime]:
-        """Return when lives of ours ended that were told."""
-        lives = OccurrenceReader(Within(connection)).of_occurrences({one.life for one in known.values()})
-        return {
-            row.occurrence.occurrence_id: row.occurrence.cleared_at
-            for row in lives
-            if row.occurrence is not None and row.occurrence.cleared_at is not None
-        }
-
-    def _follow(
+    def _add_cleared(
         self,
-        tale: NotificationChanges,
-        before: NotifiedAlarm,
-        now: IfaAlarm | None,
-        ended: datetime.datetime | None,
+        connection: sa.Connection,
+        changes: NotificationChanges,
+        known: Mapping[str, NotifiedAlarm],
+        alarms: Mapping[str, IfaAlarm],
     ) -> None:
-        """Tell what became of something told, unless it goes on: then the present says so itself."""
-        same = now is not None and now.life == before.life
-        if now is not None and same and now.active:
-            return
-        over = now.cleared_time if now is not None and same else ended
-        tale.clear(before, self._now(), cleared_time=over)
+        """Notify of the alarms of the log whose occurrence is over."""
+        ended = _clear_times(connection, {one.life for one in known.values()})
+        for before in known.values():
+            alarm = alarms.get(before.told_id)
+            same = alarm is not None and alarm.occurrence_id == before.life
+            if alarm is not None and same and alarm.active:
+                continue
+            cleared_time = alarm.cleared_time if alarm is not None and same else ended.get(before.life)
+            changes.add_cleared(before, self._now(), cleared_time=cleared_time)
 
 
-def _news_until(alarm: IfaAlarm, before: datetime.datetime | None) -> datetime.datetime:
-    """Return until when one must have subscribed to be told that *alarm* was raised."""
-    if ESTIMATED in alarm.fault_details:
+def _is_of_others(row: OccurrenceRow, ours: Collection[str], known: Mapping[str, NotifiedAlarm]) -> bool:
+    """Return True if another evaluator raised the alarm, or may have cleared it."""
+    assert row.alarm is not None
+    alarm_id, state = row.alarm["alarm_id"], row.alarm["state"]
+    return alarm_id not in ours and (state == ALARM or alarm_id in known)
+
+
+def _clear_times(connection: sa.Connection, occurrence_ids: Collection[str]) -> dict[str, datetime.datetime]:
+    """Return when occurrences that our evaluator recorded were cleared, of those that were."""
+    return {
+        row.occurrence.occurrence_id: row.occurrence.cleared_at
+        for row in OccurrenceReader(Within(connection)).of_occurrences(occurrence_ids)
+        if row.occurrence is not None and row.occurrence.cleared_at is not None
+    }
+
+
+def _subscribed_until(alarm: IfaAlarm, before: datetime.datetime | None) -> datetime.datetime:
+    """Return until when a subscription must have been made to be notified that *alarm* was raised."""
+    if ESTIMATED_RAISE in alarm.fault_details:
         return before or NEVER
-    # Our own evaluator tells whoever subscribed before; lives that others began are named by their time.
-    others = alarm.life == rfc3339(alarm.raised_time)
+    # Our evaluator notifies earlier subscribers itself. Other occurrences are named by their raise time.
+    others = alarm.occurrence_id == rfc3339(alarm.raised_time)
     return alarm.raised_time + SKEW if others else alarm.raised_time

@@ -1,4 +1,4 @@
-"""Sending notifications to subscribers: with the credentials that they gave, behind their own fence."""
+"""Sends notifications to subscribers, with their credentials and through the egress filter of callbacks."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from eventalarm.delivery.senders.base import Destination
 from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.delivery.threads import Threads
 from eventalarm.exceptions import DeliveryError, InvalidOption
-from eventalarm.ifa_shim.authentication import Authentication
+from eventalarm.ifa_shim.subscriptions.auth import Authentication
 from eventalarm.ifa_shim.subscriptions.payloads import VERSION_HEADER
 from eventalarm.ifa_shim.subscriptions.snapshot import Subscribers
 from eventalarm.model import Delivery
 from eventalarm.storage.subscriptions import Subscription
 
-# Decrypts what a subscription has as its authentication; raises InvalidOption when the key does not fit.
+# Decrypts the authentication of a subscription; raises InvalidOption when no key decrypts it.
 OpenSecret = Callable[[str], Mapping[str, Any]]
 
 
 class SubscriberSender:
-    """Sends what has a ``subscription_id``; any 2xx is an answer that the consumer took it."""
+    """Sends deliveries with a ``subscription_id``; any 2xx status means that the consumer accepted it."""
 
     def __init__(self, subscribers: Subscribers, http: HttpSender, open_secret: OpenSecret) -> None:
         self._subscribers = subscribers
@@ -37,7 +37,7 @@ class SubscriberSender:
     async def send(self, delivery: Delivery) -> int:
         """POST the notification to the callback.
 
-        :raises DeliveryError: ``unsubscribed`` and ``suspended`` (permanent) when it is not wanted any more,
+        :raises DeliveryError: ``unsubscribed`` and ``suspended`` (permanent) when nothing may be sent to it,
             ``credentials`` and ``token`` when we cannot authenticate, and as :meth:`HttpSender.send`.
         """
         to = await self._subscription(delivery.subscription_id)
@@ -71,4 +71,4 @@ class SubscriberSender:
         try:
             return self._open_secret(to.authentication)
         except InvalidOption as exc:
-            raise DeliveryError("credentials", "credentials_key does not open the credentials") from exc
+            raise DeliveryError("credentials", "credentials_key does not decrypt the credentials") from exc

@@ -1,4 +1,4 @@
-"""The thread of a listener that looks after subscribers; one process at a time does what is done for all."""
+"""The thread of a listener that serves subscribers; one process at a time does what is done for all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from oslo_log import log
@@ -23,35 +23,36 @@ from eventalarm.storage.leader import LeaderLease
 
 LOG = log.getLogger(__name__)
 
-# Seconds between two looks at the subscriptions: for so long one that ended is still known.
+# Seconds between two refreshes of the subscriptions: a deleted one can stay known for as long.
 PAUSE: Final = 1.0
+# Seconds of the leader lease, and the part of them after which it is renewed.
 LEASE: Final = 10.0
-# Of the lease, what may pass in a round before it is renewed.
 RENEW: Final = 0.1
-DUTY: Final = "ifa-notifier"
+LEASE_NAME: Final = "ifa-notifier"
 
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """What the thread uses: ``listen`` begins to hear of changes and returns how to stop that.
+    """The collaborators of the thread.
 
-    ``forget`` lets go of what was not heard, once nobody listens.
+    ``listen`` starts to listen to Aodh's notifications and returns how to stop; ``delete_queue`` deletes the
+    queue of them once there are no subscriptions. Both are None when they are not listened to.
     """
 
     database: Database
     subscribers: Subscribers
     reconciler: Reconciler
     suspension: Suspension
-    duty: LeaderLease
+    lease: LeaderLease
     listen: Callable[[], Callable[[], None]] | None
-    forget: Callable[[], None] | None = None
+    delete_queue: Callable[[], None] | None = None
 
 
 class Notifier:
-    """Keeps the subscriptions fresh; while there are some, has Aodh's changes heard and looked for.
+    """Refreshes the subscriptions; while there are some, listens to Aodh and reconciles in rounds.
 
-    ``interval`` is seconds between the starts of two rounds. Never fails: what the database refuses now is
-    done later.
+    It also clears the occurrences of deleted alarms. ``interval`` is seconds between the starts of rounds.
+    Never fails: what the database refuses now is done later.
     """
 
     def __init__(
@@ -67,18 +68,19 @@ class Notifier:
         self._pause = pause
         self._monotonic = monotonic
         self._next_round = 0.0
+        self._next_cleanup = 0.0
         self._renew_at = 0.0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._deafen: Callable[[], None] | None = None
-        self._hear_at = 0.0
-        self._forgotten = False
-        self._forget_at = math.inf
+        self._stop_listening: Callable[[], None] | None = None
+        self._listen_at = 0.0
+        self._log_dropped = False
+        self._delete_queue_at = math.inf
 
     @property
-    def hears(self) -> bool:
-        """Whether Aodh's notifications are listened to."""
-        return self._deafen is not None
+    def is_listening(self) -> bool:
+        """Return True while Aodh's notifications are listened to."""
+        return self._stop_listening is not None
 
     def start(self) -> None:
         """Start the thread."""
@@ -86,14 +88,14 @@ class Notifier:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and the duty."""
+        """Stop the thread and leave the leader lease."""
         self._stopping.set()
-        if self._deafen is not None:
-            self._deafen()
+        if self._stop_listening is not None:
+            self._stop_listening()
         if self._thread is not None:
             self._thread.join(LEASE)
         with contextlib.suppress(Retryable):
-            self._parts.duty.leave()
+            self._parts.lease.leave()
 
     def _run(self) -> None:
         failed = False
@@ -102,12 +104,11 @@ class Notifier:
                 self.step()
                 failed = False
             except Retryable as exc:
-                LOG.log(
-                    logging.DEBUG if failed else logging.WARNING, "Subscribers wait for the database: %s", exc
-                )
+                level = logging.DEBUG if failed else logging.WARNING
+                LOG.log(level, "Notifications wait for the database: %s", exc)
                 failed = True
             except Exception:
-                LOG.exception("Unexpected error while looking after subscribers")
+                LOG.exception("Unexpected error while serving subscribers")
             self._stopping.wait(self._pause)
         self._parts.database.leave()
 
@@ -117,80 +118,89 @@ class Notifier:
         :raises Retryable: when the database failed.
         """
         parts = self._parts
-        snapshot = parts.subscribers.refresh()
-        if not snapshot.all:
+        has_subscriptions = bool(parts.subscribers.refresh().all)
+        if has_subscriptions:
+            self._log_dropped = False
+            self._listen()
+        else:
             self._next_round = 0.0
-            self._deaf()
-            if not self._forgotten:
-                # What earlier subscribers were told means nothing to the next one.
-                with parts.database.begin() as connection:
-                    notification_log.drop_all(connection)
-                self._forgotten = True
-                self._forget_at = 0.0
-            self._forget()
-            return
-        self._forgotten = False
-        self._hear()
-        if not parts.duty.take():
+            self._end()
+        cleanup = self._monotonic() >= self._next_cleanup
+        if not (has_subscriptions or cleanup) or not parts.lease.take():
             return
         self._renew_at = self._monotonic() + RENEW * LEASE
-        parts.suspension.step(self._keep)
-        if self._keep() and self._monotonic() >= self._next_round:
-            self._round()
-            self._next_round = self._monotonic() + self._interval
+        if cleanup and self._finish(parts.reconciler.close_deleted()):
+            self._next_cleanup = self._monotonic() + self._interval
+        if has_subscriptions and self._keep():
+            parts.suspension.step(self._keep)
+            if self._keep() and self._monotonic() >= self._next_round:
+                self._round()
+                self._next_round = self._monotonic() + self._interval
 
-    def _hear(self) -> None:
-        """Begin to listen to Aodh; it may wait for the broker, so in a thread of its own.
+    def _listen(self) -> None:
+        """Start to listen to Aodh; that can wait for the broker, so it runs in its own thread.
 
-        What failed is tried again after an interval.
+        A failed attempt is retried after an interval.
         """
         listen = self._parts.listen
-        if listen is None or self._monotonic() < self._hear_at:
+        if listen is None or self._monotonic() < self._listen_at:
             return
-        self._hear_at = math.inf
+        self._listen_at = math.inf
 
         def begin() -> None:
             try:
-                self._deafen = listen()
+                self._stop_listening = listen()
             except Exception as exc:  # noqa: BLE001 - drivers let errors of several libraries through
-                self._hear_at = self._monotonic() + self._interval
-                LOG.warning("Aodh's notifications are not heard yet (%s); changes are told later", exc)
+                self._listen_at = self._monotonic() + self._interval
+                LOG.warning(
+                    "Cannot listen to Aodh's notifications yet (%s); changes are notified by the next round",
+                    exc,
+                )
 
-        threading.Thread(target=begin, name="ifa-ear", daemon=True).start()
+        threading.Thread(target=begin, name="ifa-aodh-listener", daemon=True).start()
 
-    def _deaf(self) -> None:
-        """Stop listening to Aodh: nobody is left to be told."""
-        if self._deafen is not None:
-            self._deafen()
-            self._deafen = None
-            self._hear_at = 0.0
-            self._forgotten = False
+    def _end(self) -> None:
+        """Stop listening to Aodh, drop the notification log and delete the queue: nobody is subscribed."""
+        if self._stop_listening is not None:
+            self._stop_listening()
+            self._stop_listening = None
+            self._listen_at = 0.0
+            self._log_dropped = False
+        if not self._log_dropped:
+            # What earlier subscribers were notified of means nothing to the next one.
+            with self._parts.database.begin() as connection:
+                notification_log.drop_all(connection)
+            self._log_dropped = True
+            self._delete_queue_at = 0.0
+        self._delete_queue()
 
-    def _forget(self) -> None:
-        """Let go of the queue; what failed is tried again after an interval."""
-        if self._parts.forget is None or self._monotonic() < self._forget_at:
+    def _delete_queue(self) -> None:
+        """Delete the queue; a failed attempt is retried after an interval."""
+        if self._parts.delete_queue is None or self._monotonic() < self._delete_queue_at:
             return
         try:
-            self._parts.forget()
-            self._forget_at = math.inf
+            self._parts.delete_queue()
+            self._delete_queue_at = math.inf
         except Exception as exc:  # noqa: BLE001 - drivers let errors of several libraries through
-            self._forget_at = self._monotonic() + self._interval
-            LOG.debug("The queue of Aodh's notifications is left for later: %s", exc)
+            self._delete_queue_at = self._monotonic() + self._interval
+            LOG.debug("The queue of Aodh's notifications is deleted later: %s", exc)
 
     def _round(self) -> None:
         parts = self._parts
         began = parts.database.about_now()
-        for _ in parts.reconciler.round(parts.duty.done_at()):
-            if not self._keep():
-                return
-        parts.duty.done(began)
+        if self._finish(parts.reconciler.round(parts.lease.done_at())):
+            parts.lease.done(began)
+
+    def _finish(self, steps: Iterable[int]) -> bool:
+        """Go through *steps*; False if this process lost the lease, or is stopping, before the end."""
+        return all(self._keep() for _ in steps)
 
     def _keep(self) -> bool:
-        """Renew the leader lease when it is time; False when somebody else has it, or at the end."""
+        """Renew the leader lease when due; False if another process has it, or when stopping."""
         if self._stopping.is_set():
             return False
         now = self._monotonic()
         if now < self._renew_at:
             return True
         self._renew_at = now + RENEW * LEASE
-        return self._parts.duty.take()
+        return self._parts.lease.take()

@@ -1,4 +1,4 @@
-"""The subscriptions as every listener has them at hand: read anew when the database has news of them."""
+"""The subscriptions as each listener keeps them in memory, read again when one was made or changed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Snapshot:
     newest: datetime.datetime | None = None
 
     def of(self, project_id: str) -> list[Subscription]:
-        """Return those that alarms of a project are the business of, suspended ones too."""
+        """Return the subscriptions that cover alarms of a project, suspended ones too."""
         return [one for one in self.all if one.reaches(project_id)]
 
     def get(self, subscription_id: str) -> Subscription | None:
-        """Return the subscription of that id."""
+        """Return the subscription with that id, or None."""
         return next((one for one in self.all if one.subscription_id == subscription_id), None)
 
 
@@ -39,7 +39,7 @@ class Subscribers:
         return self._snapshot
 
     def refresh(self, connection: sa.Connection | None = None) -> Snapshot:
-        """Read all subscriptions: one statement.
+        """Read all subscriptions with one statement.
 
         :raises eventalarm.exceptions.Retryable: when the database failed.
         """
@@ -49,10 +49,10 @@ class Subscribers:
         return self._snapshot
 
     def at_least(self, newest: datetime.datetime | None, connection: sa.Connection) -> Snapshot:
-        """Return a snapshot that knows of everything made or changed until *newest*; None: there are none.
+        """Return a snapshot that holds everything made or changed until *newest*; None: there are none.
 
-        Costs nothing while there is no news. Those that ended may still be in it for as long as a refresh
-        takes to come.
+        Reads only when the snapshot is older than that. Deleted subscriptions can stay in it until the next
+        refresh.
         """
         if newest is None:
             return Snapshot()

@@ -1,4 +1,4 @@
-"""Subscriptions whose consumer is dead: suspended, probed, and told to read the list when it is back."""
+"""Stalled subscriptions: suspended, probed, and resumed with AlarmListRebuiltNotification."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from eventalarm.storage.subscriptions import Subscription, SubscriptionState
 LOG = log.getLogger(__name__)
 
 PROBES: Final = 10
-# Seconds after which every process knows that a subscription is back; then its consumer can read the list.
+# Seconds after which every process knows that a subscription returns; then its consumer can read the list.
 SETTLE: Final = 1.0
-# Seconds for which probes are awaited before the leader lease is looked after.
+# Seconds for which answers to probes are awaited before the leader lease is checked.
 KEEP_EVERY: Final = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Patience:
-    """Seconds: how long a consumer may be dead, and how often it is then asked whether it is back."""
+    """Seconds: how long a consumer may not answer, how often it is probed then; ``lifetime`` 0: no end."""
 
     suspend_after: float
     probe_interval: float
@@ -47,12 +47,12 @@ class Patience:
 
 
 class Suspension:
-    """Walks subscriptions through their states; one process at a time does it for all."""
+    """Moves subscriptions through their states; one process at a time does it for all."""
 
     def __init__(
         self,
         database: Database,
-        courier: OutboxEnqueuer,
+        enqueuer: OutboxEnqueuer,
         subscribers: Subscribers,
         *,
         patience: Patience,
@@ -63,7 +63,7 @@ class Suspension:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
-        self._courier = courier
+        self._enqueuer = enqueuer
         self._subscribers = subscribers
         self._patience = patience
         self._callbacks = callbacks
@@ -75,57 +75,59 @@ class Suspension:
         self._probed: dict[str, float] = {}
 
     def step(self, keep: Callable[[], bool] = lambda: True) -> None:
-        """Suspend who is dead, probe who was, tell who is back; stop when *keep* returns False.
+        """Suspend stalled subscriptions, probe suspended ones, resume those whose consumer answers.
 
-        *keep* is asked at least every :data:`KEEP_EVERY` seconds whether this process goes on, also while
-        consumers do not answer.
+        *keep* returns False when this process must stop; it is called at least every :data:`KEEP_EVERY`
+        seconds, also while consumers do not answer.
 
         :raises eventalarm.exceptions.Retryable: when the database failed.
         """
         snapshot = self._subscribers.snapshot
         now = self._database.now()
-        deaf = subscriptions.deaf(
+        stalled = subscriptions.deaf(
             self._database, now - datetime.timedelta(seconds=self._patience.suspend_after)
         )
         for one in snapshot.all:
             if not keep():
                 return
             if one.changed_at is None:
-                # Made by an API of the release before: make it known to all listeners.
+                # Made by an API of the previous release: make all listeners read it.
                 self._subscribers.store.touch(one.subscription_id)
             if self._expire(one, now):
                 continue
-            if one.subscription_id in deaf and one.state is SubscriptionState.ACTIVE:
+            if one.subscription_id in stalled and one.state is SubscriptionState.ACTIVE:
                 self._suspend(one)
             elif one.state is SubscriptionState.RETURNING and _settled(one, now):
-                self._welcome(one, now)
+                self._resume(one, now)
         if self._probe_all(self._due(snapshot), keep) and not self._renewed:
             self._renewed = self._renew(snapshot, keep)
 
     def _renew(self, snapshot: Snapshot, keep: Callable[[], bool]) -> bool:
-        """Encrypt with the newest key what an older one encrypted; once for each process is enough."""
+        """Encrypt credentials again that an older key encrypted; once for each process is enough."""
         for one in snapshot.all:
             if not keep():
                 return False
             try:
                 text = self._renew_secret(one.authentication) if one.authentication else None
             except InvalidOption as exc:
-                LOG.warning("The credentials of subscription %s cannot be read: %s", one.subscription_id, exc)
+                LOG.warning(
+                    "The credentials of subscription %s cannot be decrypted: %s", one.subscription_id, exc
+                )
                 continue
             if text is not None:
                 self._subscribers.store.renew(one, text)
         return True
 
     def _expire(self, one: Subscription, now: datetime.datetime) -> bool:
-        """End *one* if its user did not confirm it for too long."""
+        """Delete *one* if its user did not confirm it within its lifetime."""
         before = now - datetime.timedelta(seconds=self._patience.lifetime)
         if not self._patience.lifetime or one.confirmed_at is None or one.confirmed_at >= before:
             return False
-        # The snapshot may be older than a confirmation, so the database decides.
+        # The snapshot may be older than a confirmation: the database decides.
         ended = self._subscribers.store.expire(one.subscription_id, before)
         if ended:
             LOG.warning(
-                "Subscription %s of user %s ended: it was not confirmed within subscription_lifetime",
+                "Subscription %s of user %s has expired: it was not confirmed within subscription_lifetime",
                 one.subscription_id,
                 one.user_id,
             )
@@ -151,9 +153,9 @@ class Suspension:
         return last + self._patience.probe_interval if last is not None else 0.0
 
     def _probe_all(self, due: Sequence[Subscription], keep: Callable[[], bool]) -> bool:
-        """Probe *due* at once, and turn those that answer; False when it was cut short.
+        """Probe *due* at once, and resume those that answer; False when interrupted.
 
-        Each probe has a thread of its own that touches no database, so that none makes the others wait.
+        Each probe runs in its own thread, which uses no database, so that none delays the others.
         """
         answers: queue.SimpleQueue[tuple[Subscription, bool]] = queue.SimpleQueue()
         for one in due:
@@ -180,24 +182,28 @@ class Suspension:
             secret = self._open_secret(one.authentication) if one.authentication else None
             self._callbacks.test(one.callback_uri, secret)
         except (BadCallback, InvalidOption) as exc:
-            LOG.debug("Subscription %s is still dead: %s", one.subscription_id, type(exc).__name__)
+            LOG.debug(
+                "The consumer of subscription %s still does not answer: %s",
+                one.subscription_id,
+                type(exc).__name__,
+            )
             return False
         return True
 
-    def _welcome(self, one: Subscription, now: datetime.datetime) -> None:
-        """Tell that the list has to be read, now that every process sends what happens from here on."""
-        notice = AlarmNotification(uuidutils.generate_uuid(), NotificationType.REBUILT, None, now)
+    def _resume(self, one: Subscription, now: datetime.datetime) -> None:
+        """Notify that the list must be read, now that every process sends what happens from here on."""
+        rebuilt = AlarmNotification(uuidutils.generate_uuid(), NotificationType.REBUILT, None, now)
         with self._database.begin() as connection:
             if not self._turn(one, SubscriptionState.ACTIVE, connection):
                 return
             only = Snapshot((one,))
-            outgoing = announced([(notice, notice.notice_id)], only, self._style)
-            shipment = self._courier.enqueue_deliveries(
+            outgoing = announced([(rebuilt, rebuilt.notification_id)], only, self._style)
+            enqueued = self._enqueuer.enqueue_deliveries(
                 connection, [item.delivery for item in outgoing], [item.about for item in outgoing]
             )
-        self._courier.submit(shipment)
+        self._enqueuer.submit(enqueued)
         self._probed.pop(one.subscription_id, None)
-        LOG.warning("Subscription %s is back", one.subscription_id)
+        LOG.warning("Subscription %s is active again", one.subscription_id)
 
     def _turn(self, one: Subscription, after: SubscriptionState, connection: sa.Connection) -> bool:
         return self._subscribers.store.turn(one.subscription_id, one.state, after, connection)

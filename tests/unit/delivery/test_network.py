@@ -71,7 +71,7 @@ def test_allowed_networks_are_exceptions_from_the_denied_ones_of_webhooks_only()
 def test_subscriptions_add_to_what_is_denied_to_webhooks():
     made = make_conf(["10.0.0.0/8"])
     made.set_override("callback_deny_networks", ["192.0.2.0/24"], group="eventalarm_ifa")
-    callbacks = api_options(made).callback.fence
+    callbacks = api_options(made).callback.egress
     assert callbacks.refuses("10.0.0.1") == "[eventalarm_delivery] deny_networks"
     assert callbacks.refuses("192.0.2.1") == "[eventalarm_ifa] callback_deny_networks"
     assert not callbacks.refuses("198.51.100.1")

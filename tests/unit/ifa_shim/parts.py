@@ -6,8 +6,8 @@ import itertools
 import json
 from typing import Any
 
-from eventalarm.ifa_shim import AodhAlarm, IfaAlarm, Record, Settings, StoredTransition, from_history
-from eventalarm.model import ALARM, Kind, Occurrence
+from eventalarm.ifa_shim import AodhAlarm, IfaAlarm, Record, Settings, from_history
+from eventalarm.model import ALARM, OK, UNKNOWN, Event, Kind, Occurrence, Transition
 from tests.support.builders import PROJECT, UPDATE, at, event_body, rule
 
 SERVER = "9f7c2d80-0c58-4a7c-8b6a-1d2f3c4b5a69"
@@ -76,12 +76,12 @@ def shown(row: AodhAlarm, *records: Record, **settings: Any) -> IfaAlarm:
 
 
 def occurrence(managed_object: str = SERVER, *, raised: bool = True, **fields: Any) -> Occurrence:
-    """Return a life that our evaluator recorded, raised at 0."""
+    """Return an occurrence that our evaluator recorded, raised at 0."""
     values: dict[str, Any] = {"raised_at": at(0), "event_time": at(-1), **fields}
-    return Occurrence("life-1", "alarm-1", PROJECT, managed_object, raised, **values)
+    return Occurrence("occurrence-1", "alarm-1", PROJECT, managed_object, raised, **values)
 
 
-def step(kind: Kind = Kind.RAISED, seconds: float = 0, **fields: Any) -> StoredTransition:
+def transition(kind: Kind = Kind.RAISED, seconds: float = 0, **fields: Any) -> Transition:
     """Return a transition with its event, whose traits are *fields*."""
     generated = fields.pop("generated", at(seconds - 1))
     severity = fields.pop("severity_of_row", "critical")
@@ -89,16 +89,21 @@ def step(kind: Kind = Kind.RAISED, seconds: float = 0, **fields: Any) -> StoredT
     message_id = fields.pop("message_id", f"m-{next(_NUMBERS)}")
     reason = fields.pop("reason", REASON)
     body = event_body(event_type, message_id=message_id, generated=generated, **fields)
-    return StoredTransition(
-        kind,
-        at(seconds),
-        event_time=at(seconds - 1),
-        message_id=message_id,
-        event_type=event_type,
+    return Transition(
+        transition_id=f"transition-{next(_NUMBERS)}",
+        kind=kind,
+        occurrence_id="occurrence-1",
+        alarm_id="alarm-1",
+        project_id=PROJECT,
+        managed_object=SERVER,
         alarm_name="server failed",
         severity=severity,
+        previous=UNKNOWN if kind is Kind.RAISED else ALARM,
+        current=OK if kind is Kind.CLEARED else ALARM,
         reason=reason,
-        event=body,
+        event=Event(body),
+        event_time=at(seconds - 1),
+        recorded_at=at(seconds),
     )
 
 

@@ -28,7 +28,7 @@ ALARM = IfaAlarm(
     faulty_resource=FaultyResource("vm", ResourceKind.COMPUTE, "OS::Nova::Server"),
     aodh_alarm_id="a",
     project_id="p",
-    life="l",
+    occurrence_id="o",
 )
 
 
@@ -36,4 +36,4 @@ ALARM = IfaAlarm(
     "alarm", [ALARM, dataclasses.replace(ALARM, faulty_resource=None, changed_time=AT, acknowledged_time=AT)]
 )
 def test_what_is_kept_is_read_again(alarm: IfaAlarm) -> None:
-    assert alarm_module.read(alarm_module.keep(alarm)) == alarm
+    assert alarm_module.from_json(alarm_module.to_json(alarm)) == alarm

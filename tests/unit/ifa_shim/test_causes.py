@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from eventalarm.ifa_shim.mapping import from_occurrence
-from eventalarm.ifa_shim.tables import CAUSES, NO_CAUSE, Settings, read_cause
-from eventalarm.ifa_shim.x733 import EVENT_TYPES
-from tests.unit.ifa_shim.parts import SERVER, alarm, occurrence, step
+from eventalarm.ifa_shim.tables import CAUSES, EVENT_TYPES, NO_CAUSE, Settings, read_cause
+from tests.unit.ifa_shim.parts import SERVER, alarm, occurrence, transition
 
 
 @pytest.mark.parametrize(
@@ -46,18 +45,20 @@ def test_every_built_in_cause_has_the_event_type_of_x733() -> None:
     [("fireDetected", "ENVIRONMENTAL_ALARM"), ("lossOfSignal", "COMMUNICATIONS_ALARM")],
 )
 def test_the_event_type_follows_the_cause_that_the_event_names(named: str, event_type: str) -> None:
-    shown = from_occurrence(occurrence(), [step(instance_id=SERVER, probable_cause=named)], alarm())
+    shown = from_occurrence(occurrence(), [transition(instance_id=SERVER, probable_cause=named)], alarm())
     assert (shown.probable_cause, shown.event_type.value) == (named, event_type)
 
 
 def test_a_cause_that_x733_does_not_know_changes_no_event_type() -> None:
-    shown = from_occurrence(occurrence(), [step(instance_id=SERVER, probable_cause="gremlins")], alarm())
+    shown = from_occurrence(
+        occurrence(), [transition(instance_id=SERVER, probable_cause="gremlins")], alarm()
+    )
     assert (shown.probable_cause, shown.event_type.value) == ("gremlins", "PROCESSING_ERROR_ALARM")
 
 
 @pytest.mark.parametrize("word", ["Info", "info", " INFO ", "informational", "warn"])
 def test_doctors_info_is_a_warning(word: str) -> None:
     assert Settings().severity(word).value == "WARNING"
-    told = step(instance_id=SERVER, severity=word)
-    shown = from_occurrence(occurrence(), [told], alarm(severity="critical"))
+    notified = transition(instance_id=SERVER, severity=word)
+    shown = from_occurrence(occurrence(), [notified], alarm(severity="critical"))
     assert shown.perceived_severity.value == "WARNING"

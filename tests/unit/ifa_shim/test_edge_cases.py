@@ -36,8 +36,8 @@ from tests.unit.ifa_shim.parts import (
     put_state,
     raw,
     shown,
-    step,
     threshold,
+    transition,
 )
 
 
@@ -60,9 +60,9 @@ def test_01_insufficient_data_after_a_raise(
     assert (found.perceived_severity, found.state, found.raised_time) == (severity, state, at(1))
 
 
-def test_01_an_own_life_in_insufficient_data_stands() -> None:
+def test_01_a_recorded_occurrence_with_insufficient_data_stays_active() -> None:
     row = alarm(UNKNOWN, state_timestamp=at(9))
-    found = from_occurrence(occurrence(), [step(instance_id=SERVER)], row)
+    found = from_occurrence(occurrence(), [transition(instance_id=SERVER)], row)
     assert (found.perceived_severity, found.state, found.changed_time) == (
         Severity.INDETERMINATE,
         State.UPDATED,
@@ -83,8 +83,8 @@ def test_02_a_deployer_may_call_it_a_change() -> None:
 
 
 def test_02_a_repeated_hit_of_our_own() -> None:
-    steps = [step(instance_id=SERVER), step(Kind.CHANGED, 5, instance_id=SERVER)]
-    found = from_occurrence(occurrence(hits=2, changed_at=at(5)), steps, alarm())
+    transitions = [transition(instance_id=SERVER), transition(Kind.CHANGED, 5, instance_id=SERVER)]
+    found = from_occurrence(occurrence(hits=2, changed_at=at(5)), transitions, alarm())
     assert (found.state, details(found)["hits"], details(found)["last_event_time"]) == (
         State.FIRED,
         "2",
@@ -100,9 +100,9 @@ def test_03_an_event_alarm_that_never_clears_stays_fired() -> None:
 def test_04_deleted_while_raised_is_cleared_under_the_same_id() -> None:
     query = '[{"field": "traits.instance_id", "op": "eq", "type": "string", "value": "' + SERVER + '"}]'
     reason = f"Event <id=m-1,event_type=compute.instance.update> hits the query <query={query}>."
-    steps = [step(instance_id=SERVER, reason=reason)]
-    before = from_occurrence(occurrence(), steps, alarm())
-    after = from_occurrence(occurrence(raised=False, cleared_at=at(7)), steps, None)
+    transitions = [transition(instance_id=SERVER, reason=reason)]
+    before = from_occurrence(occurrence(), transitions, alarm())
+    after = from_occurrence(occurrence(raised=False, cleared_at=at(7)), transitions, None)
     assert before.alarm_id == after.alarm_id == "alarm-1"
     assert (after.state, after.perceived_severity, after.cleared_time) == (
         State.CLEARED,
@@ -120,7 +120,7 @@ def test_05_disabled_while_raised_stays_open() -> None:
 FLAPS = [evaluated(ALARM, 1), evaluated(OK, 2), evaluated(ALARM, 3)]
 
 
-def test_06_flapping_is_a_new_life_each_time() -> None:
+def test_06_flapping_is_a_new_occurrence_each_time() -> None:
     found = shown(threshold(), *FLAPS)
     assert (found.raised_time, found.state) == (at(3), State.FIRED)
 
@@ -159,7 +159,7 @@ def test_09_times_with_and_without_zone_are_the_same_instant(text: str) -> None:
 
 
 def test_09_a_source_with_a_fast_clock_is_quoted_as_it_is() -> None:
-    found = from_occurrence(occurrence(), [step(instance_id=SERVER, generated=at(60))], alarm())
+    found = from_occurrence(occurrence(), [transition(instance_id=SERVER, generated=at(60))], alarm())
     assert (found.event_time, found.raised_time) == (at(60), at(0))
 
 
@@ -169,9 +169,9 @@ def test_10_a_manual_reset_is_a_normal_clear_by_somebody() -> None:
     assert (details(found)["manual"], details(found)["user_id"]) == ("true", "u-7")
 
 
-def test_10_a_manual_reset_ends_a_life_of_our_own() -> None:
+def test_10_a_manual_reset_clears_a_recorded_occurrence() -> None:
     row = alarm(OK, state_timestamp=at(4), state_reason="Manually set via API")
-    found = from_occurrence(occurrence(), [step(instance_id=SERVER)], row)
+    found = from_occurrence(occurrence(), [transition(instance_id=SERVER)], row)
     assert (found.state, found.cleared_time, details(found)["manual"]) == (State.CLEARED, at(4), "true")
 
 
@@ -197,7 +197,7 @@ def test_13_an_edit_while_raised_is_a_change_of_the_same_object() -> None:
     assert (found.state, found.changed_time, found.managed_object_id) == (State.UPDATED, at(5), SERVER)
 
 
-def test_13_a_rule_that_goes_to_another_object_ends_the_life() -> None:
+def test_13_a_rule_moved_to_another_object_clears_the_occurrence() -> None:
     moved = rule(instance_id="other")
     found = shown(alarm(the_rule=moved), created(0), evaluated(ALARM, 1), edited(5, rule=moved))
     assert (found.state, found.cleared_time, found.managed_object_id) == (State.CLEARED, at(5), SERVER)
@@ -215,9 +215,9 @@ def test_13_and_the_next_raise_is_of_the_new_object() -> None:
     assert (found.state, found.raised_time, found.managed_object_id) == (State.FIRED, at(8), "other")
 
 
-def test_13_a_life_of_our_own_ends_too() -> None:
+def test_13_a_recorded_occurrence_is_cleared_too() -> None:
     row = alarm(the_rule=rule(instance_id="other"), timestamp=at(6))
-    found = from_occurrence(occurrence(), [step(instance_id=SERVER)], row)
+    found = from_occurrence(occurrence(), [transition(instance_id=SERVER)], row)
     assert (found.state, found.cleared_time, found.managed_object_id) == (State.CLEARED, at(6), SERVER)
 
 
@@ -235,9 +235,11 @@ def test_14_a_severity_that_aodh_reverted_is_that_of_the_row() -> None:
     assert (found.perceived_severity, found.changed_time) == (Severity.MAJOR, at(5))
 
 
-def test_14_an_edit_of_a_life_of_our_own() -> None:
+def test_14_an_edit_of_a_recorded_occurrence() -> None:
     edits = [edited(5, severity="low"), edited(-5, severity="moderate")]
-    found = from_occurrence(occurrence(), [step(instance_id=SERVER)], alarm(severity="low"), edits=edits)
+    found = from_occurrence(
+        occurrence(), [transition(instance_id=SERVER)], alarm(severity="low"), edits=edits
+    )
     assert (found.state, found.changed_time, found.perceived_severity) == (
         State.UPDATED,
         at(5),
@@ -247,35 +249,37 @@ def test_14_an_edit_of_a_life_of_our_own() -> None:
 
 def test_14_an_edit_before_the_raise_is_no_change_of_it() -> None:
     row, edits = alarm(severity="low"), [edited(-5, severity="low")]
-    found = from_occurrence(occurrence(), [step(instance_id=SERVER)], row, edits=edits)
+    found = from_occurrence(occurrence(), [transition(instance_id=SERVER)], row, edits=edits)
     assert (found.state, found.changed_time) == (State.FIRED, None)
 
 
 def test_07_a_clear_by_a_slow_clock_is_not_before_what_it_ends() -> None:
-    steps = [step(instance_id=SERVER), step(Kind.CHANGED, 8, instance_id=SERVER)]
+    transitions = [transition(instance_id=SERVER), transition(Kind.CHANGED, 8, instance_id=SERVER)]
     over = occurrence(raised=False, cleared_at=at(5), hits=2)
-    found = from_occurrence(over, steps, alarm(OK), Settings(repeat_is_change=True))
+    found = from_occurrence(over, transitions, alarm(OK), Settings(repeat_is_change=True))
     assert (found.changed_time, found.cleared_time) == (at(8), at(8))
 
 
 def test_17_one_definition_on_many_objects_is_one_alarm_each() -> None:
     row = alarm(the_rule=rule(state="error"))
-    found = [from_occurrence(occurrence(server), [step(instance_id=server)], row) for server in ("a", "b")]
+    found = [
+        from_occurrence(occurrence(server), [transition(instance_id=server)], row) for server in ("a", "b")
+    ]
     assert [one.alarm_id for one in found] == [object_alarm_id("alarm-1", s) for s in ("a", "b")]
     over = dataclasses.replace(row, state=OK, state_timestamp=at(5))
     for server in ("a", "b"):
-        after = from_occurrence(occurrence(server), [step(instance_id=server)], over)
+        after = from_occurrence(occurrence(server), [transition(instance_id=server)], over)
         assert after.state is State.CLEARED
 
 
 def test_18_one_event_that_raises_many_correlates_them() -> None:
     found = from_occurrence(
-        occurrence(), [step(instance_id=SERVER)], alarm(), correlated=["other", "alarm-1"]
+        occurrence(), [transition(instance_id=SERVER)], alarm(), correlated=["other", "alarm-1"]
     )
     assert (found.correlated_alarm_ids, found.is_root_cause) == (("other",), False)
     traits = {"is_root_cause": "true", "correlated_alarm_ids": "x,y"}
-    told = from_occurrence(occurrence(), [step(instance_id=SERVER, **traits)], alarm())
-    assert (told.correlated_alarm_ids, told.is_root_cause) == (("x", "y"), True)
+    notified = from_occurrence(occurrence(), [transition(instance_id=SERVER, **traits)], alarm())
+    assert (notified.correlated_alarm_ids, notified.is_root_cause) == (("x", "y"), True)
 
 
 def test_19_an_alarm_bound_to_no_resource_stands_for_itself() -> None:
@@ -329,7 +333,7 @@ def test_20_a_hole_at_the_end_is_closed_by_the_row() -> None:
     )
 
 
-def test_20_a_lost_raise_in_the_middle_is_no_life() -> None:
+def test_20_a_lost_raise_in_the_middle_makes_no_occurrence() -> None:
     found = shown(threshold(), created(0, OK), evaluated(OK, 4), evaluated(ALARM, 6))
     assert (found.raised_time, found.changed_time) == (at(6), None)
 
@@ -379,7 +383,7 @@ def test_30_a_notification_of_the_api_holds_a_mapping() -> None:
 
 
 def test_every_attribute_is_filled_from_a_nova_fault() -> None:
-    raising = step(instance_id=SERVER, state="error", host="compute-3", message_id="m-9")
+    raising = transition(instance_id=SERVER, state="error", host="compute-3", message_id="m-9")
     found = from_occurrence(occurrence(), [raising], alarm())
     assert (found.alarm_id, found.managed_object_id) == ("alarm-1", SERVER)
     assert (found.raised_time, found.event_time) == (at(0), at(-1))
@@ -401,10 +405,10 @@ def test_every_attribute_is_filled_from_a_nova_fault() -> None:
 
 
 def test_the_severity_that_the_event_says_wins_over_that_of_the_row() -> None:
-    found = from_occurrence(occurrence(), [step(instance_id=SERVER, severity="minor")], alarm())
+    found = from_occurrence(occurrence(), [transition(instance_id=SERVER, severity="minor")], alarm())
     assert found.perceived_severity is Severity.MINOR
     fixed = Settings(severity_overrides={"compute.*": Severity.MAJOR})
-    found = from_occurrence(occurrence(), [step(instance_id=SERVER, severity="minor")], alarm(), fixed)
+    found = from_occurrence(occurrence(), [transition(instance_id=SERVER, severity="minor")], alarm(), fixed)
     assert found.perceived_severity is Severity.MAJOR
 
 
@@ -424,6 +428,6 @@ def test_severities(aodh: str | None, severity: Severity) -> None:
 
 def test_details_are_bounded() -> None:
     many = {f"t{number}": "v" * 1000 for number in range(500)}
-    found = from_occurrence(occurrence(), [step(instance_id=SERVER, **many)], alarm())
+    found = from_occurrence(occurrence(), [transition(instance_id=SERVER, **many)], alarm())
     assert len(found.fault_details) <= 64
     assert max(map(len, found.fault_details)) < 600

@@ -1,4 +1,4 @@
-"""What a subscription hears of: the filter against notifications, with the edge cases that are about it."""
+"""The filters of subscriptions against notifications, with their edge cases."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from eventalarm.ifa_shim import IfaAlarm, Severity, State, from_occurrence
-from eventalarm.ifa_shim.filter_match import NotificationType, unfit, wants
-from tests.unit.ifa_shim.parts import SERVER, alarm, evaluated, occurrence, shown, step
+from eventalarm.ifa_shim.filter_match import NotificationType, matches, why_never
+from tests.unit.ifa_shim.parts import SERVER, alarm, evaluated, occurrence, shown, transition
 
-RAISED = from_occurrence(occurrence(), [step(instance_id=SERVER)], alarm())
+RAISED = from_occurrence(occurrence(), [transition(instance_id=SERVER)], alarm())
 OVER = dataclasses.replace(RAISED, state=State.CLEARED, perceived_severity=Severity.CLEARED)
 UNRESOLVED = shown(alarm(type="prometheus", the_rule={"query": "up"}), evaluated("alarm", 1))
 
 
 @pytest.mark.parametrize(
-    ("asked", "one", "heard"),
+    ("asked", "one", "matched"),
     [
         ({}, RAISED, True),
         ({"perceivedSeverities": ["CRITICAL"]}, RAISED, True),
@@ -39,26 +39,26 @@ UNRESOLVED = shown(alarm(type="prometheus", the_rule={"query": "up"}), evaluated
         ({}, UNRESOLVED, True),
     ],
 )
-def test_alarm_notifications(asked: dict[str, Any], one: IfaAlarm, heard: bool) -> None:
-    assert wants(asked, NotificationType.ALARM, one) is heard
+def test_alarm_notifications(asked: dict[str, Any], one: IfaAlarm, matched: bool) -> None:
+    assert matches(asked, NotificationType.ALARM, one) is matched
 
 
-@pytest.mark.parametrize(("told", "heard"), [(Severity.CRITICAL, True), (None, False)])
-def test_15_who_heard_of_the_raise_hears_of_the_end(told: Severity | None, heard: bool) -> None:
+@pytest.mark.parametrize(("notified", "matched"), [(Severity.CRITICAL, True), (None, False)])
+def test_15_the_clear_goes_to_those_notified_of_the_raise(notified: Severity | None, matched: bool) -> None:
     asked = {"perceivedSeverities": ["CRITICAL"]}
     lowered = dataclasses.replace(RAISED, perceived_severity=Severity.WARNING)
-    assert not wants(asked, NotificationType.ALARM, lowered, told)
-    assert wants(asked, NotificationType.CLEARED, OVER, told) is heard
+    assert not matches(asked, NotificationType.ALARM, lowered, notified)
+    assert matches(asked, NotificationType.CLEARED, OVER, notified) is matched
 
 
 def test_16_an_alarm_without_faulty_resource_fits_no_kind_of_resource() -> None:
-    assert not wants({"faultyResourceTypes": ["COMPUTE"]}, NotificationType.ALARM, UNRESOLVED)
+    assert not matches({"faultyResourceTypes": ["COMPUTE"]}, NotificationType.ALARM, UNRESOLVED)
 
 
 def test_a_rebuilt_list_concerns_all_who_want_to_know() -> None:
     rebuilt = NotificationType.REBUILT
-    assert wants({"perceivedSeverities": ["CRITICAL"]}, rebuilt, None)
-    assert not wants({"notificationTypes": ["AlarmNotification"]}, rebuilt, None)
+    assert matches({"perceivedSeverities": ["CRITICAL"]}, rebuilt, None)
+    assert not matches({"notificationTypes": ["AlarmNotification"]}, rebuilt, None)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ def test_a_rebuilt_list_concerns_all_who_want_to_know() -> None:
     ],
 )
 def test_a_filter_that_nothing_can_fit_is_named_with_the_remedy(asked: dict[str, Any], remedy: str) -> None:
-    problem = unfit(asked, "own")
+    problem = why_never(asked, "own")
     assert bool(problem) == bool(remedy)
     assert remedy in problem
 
 
-def test_who_hears_of_all_projects_may_name_any() -> None:
-    assert unfit({"projectIds": ["other"]}, None) == ""
+def test_a_subscription_to_all_projects_may_name_any() -> None:
+    assert why_never({"projectIds": ["other"]}, None) == ""

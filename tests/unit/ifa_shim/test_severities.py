@@ -7,7 +7,7 @@ import pytest
 from eventalarm.ifa_shim.mapping import from_occurrence
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import Kind
-from tests.unit.ifa_shim.parts import SERVER, alarm, at, occurrence, rule, step
+from tests.unit.ifa_shim.parts import SERVER, alarm, at, occurrence, rule, transition
 
 
 @pytest.mark.parametrize(
@@ -30,22 +30,22 @@ def test_the_words_of_aodh_and_of_x733(word: str | None, severity: str) -> None:
 
 def test_a_severity_that_events_raise_updates_the_alarm() -> None:
     """Red when a change of severity counts as a repetition, which changes nothing by default."""
-    raising = step(instance_id=SERVER, severity_of_row="minor")
-    worse = step(Kind.CHANGED, 5, instance_id=SERVER, severity_of_row="critical")
-    same = step(Kind.CHANGED, 5, instance_id=SERVER, severity_of_row="minor")
-    life = occurrence(hits=2, changed_at=at(5), severity="CRITICAL")
-    found = from_occurrence(life, [raising, worse], alarm())
+    raising = transition(instance_id=SERVER, severity_of_row="minor")
+    worse = transition(Kind.CHANGED, 5, instance_id=SERVER, severity_of_row="critical")
+    same = transition(Kind.CHANGED, 5, instance_id=SERVER, severity_of_row="minor")
+    repeated = occurrence(hits=2, changed_at=at(5), severity="CRITICAL")
+    found = from_occurrence(repeated, [raising, worse], alarm())
     assert (found.state.value, found.changed_time, found.perceived_severity.value) == (
         "UPDATED",
         at(5),
         "CRITICAL",
     )
-    assert from_occurrence(life, [raising, same], alarm()).state.value == "FIRED"
+    assert from_occurrence(repeated, [raising, same], alarm()).state.value == "FIRED"
 
 
 def test_it_does_so_where_the_change_itself_was_not_read() -> None:
-    raising = step(instance_id=SERVER, severity_of_row="minor")
-    life = occurrence(hits=2, changed_at=at(5), severity="CRITICAL")
+    raising = transition(instance_id=SERVER, severity_of_row="minor")
+    repeated = occurrence(hits=2, changed_at=at(5), severity="CRITICAL")
     named = alarm(rule={**rule(instance_id=SERVER), "severity_from": "level"})
-    assert from_occurrence(life, [raising], named).state.value == "UPDATED"
-    assert from_occurrence(life, [raising], alarm()).state.value == "FIRED"
+    assert from_occurrence(repeated, [raising], named).state.value == "UPDATED"
+    assert from_occurrence(repeated, [raising], alarm()).state.value == "FIRED"
