@@ -166,6 +166,7 @@ def build_engine(
         max_occurrences=group.max_occurrences_per_alarm,
         max_event_size=group.max_event_size,
         max_transaction_size=group.max_transaction_size,
+        max_batch_time=group.max_batch_time,
     )
     return Engine(database, cache, letters, engine_options, trace=trace, step=step)
 
@@ -340,6 +341,10 @@ class ListenerProcess:
         self._stops.append(locked_retry.stop)
         handler = self._build_handler(database, engine, cache, loader=loader, when_locked=locked_retry)
 
+        def dropped() -> None:
+            handler.forget_unfinished()
+            engine.forget_unfinished()
+
         def handle(messages: Sequence[JSONDict]) -> dict[int, str] | None:
             with self._progress.work():
                 return handler(messages)
@@ -351,6 +356,7 @@ class ListenerProcess:
             handler=handle,
             batch_size=group.batch_size,
             resumed=resumed,
+            dropped=dropped,
             ready=self._build_readiness(database, lambda: server.release()),  # noqa: PLW0108 - made here
             redelivery=self._build_redelivery(),
             interruptions=self._build_interruptions(database),

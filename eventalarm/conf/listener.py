@@ -146,6 +146,14 @@ EVALUATION_OPTS: list[Any] = [
         help="Maximum number of alarms that one transaction evaluates for one event. Further alarms are "
         "evaluated in further transactions before the event is acknowledged.",
     ),
+    cfg.FloatOpt(
+        "max_batch_time",
+        default=1.0,
+        min=0.0,
+        help="Seconds after which a batch leaves the rest of the work of projects whose events concern "
+        "hundreds of alarms to the next batch, so that a flood of one project does not delay the events of "
+        "others. Each such project gets an equal part of every batch, however long that takes.",
+    ),
     cfg.IntOpt(
         "max_occurrences_per_alarm",
         default=10000,

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import datetime
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -19,10 +20,11 @@ from oslo_db import exception as db_exception
 from eventalarm.evaluator.batch_state import MOST_OBJECTS, BatchState, Subject
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.evaluation import Evaluation, EvaluationContext, Match, on_object
-from eventalarm.evaluator.fair_batches import portions
+from eventalarm.evaluator.fair_batches import divide
 from eventalarm.evaluator.locked_alarms import LockedAlarms
 from eventalarm.evaluator.timers import Timekeeper, is_timed
 from eventalarm.evaluator.timers import ids as timer_ids
+from eventalarm.evaluator.unfinished import Unfinished
 from eventalarm.evaluator.unit_of_work import Enqueuer, UnitOfWork
 from eventalarm.exceptions import Conflict, Locked, Retryable
 from eventalarm.model import Event, Transition
@@ -42,6 +44,9 @@ S = TypeVar("S")
 # How often work that lost to another transaction is tried again without a pause.
 CONFLICTS = 3
 
+# Matches of one project in memory at once, one event's aside; its other events wait for the next batch.
+ENOUGH = 20_000
+
 CLOCK_TOLERANCE = datetime.timedelta(minutes=5)
 
 
@@ -60,6 +65,7 @@ class EngineOptions:
     max_occurrences: int = MOST_OBJECTS
     max_event_size: int = text.EVENT_LENGTH
     max_transaction_size: int = 16 * 1024 * 1024
+    max_batch_time: float = math.inf
 
 
 @dataclasses.dataclass(slots=True)
@@ -67,6 +73,7 @@ class BatchReport:
     """What a batch came to: counts by reason, for metrics and for people who ask.
 
     ``put_off`` are the events that must come again, since another session keeps an alarm of theirs locked.
+    ``left`` are those that must come again with the next batch, since their project had too many matches.
     """
 
     events: int = 0
@@ -75,6 +82,7 @@ class BatchReport:
     bad_traits: int = 0
     transitions: list[Transition] = dataclasses.field(default_factory=list)
     put_off: list[Event] = dataclasses.field(default_factory=list)
+    left: list[Event] = dataclasses.field(default_factory=list)
     match_seconds: float = 0.0
     commit_seconds: float = 0.0
 
@@ -86,6 +94,7 @@ class BatchReport:
         self.bad_traits += other.bad_traits
         self.transitions += other.transitions
         self.put_off += other.put_off
+        self.left += other.left
         self.match_seconds += other.match_seconds
         self.commit_seconds += other.commit_seconds
 
@@ -116,9 +125,10 @@ class Engine(Generic[S]):
         self._judge = Evaluation(cache, types=options.types, clear_mode=options.clear_mode)
         self._options = options
         self._locked = LockedAlarms(database)
+        self._unfinished = Unfinished()
         self._owners = Owners(options.owner_traits)
         self._clock = clock or database.about_now
-        self._steps = 0
+        self._steps = self._unfinished_steps = 0
         self._trace = trace
         self._step = step
         # Those of the batch in hand.
@@ -128,7 +138,8 @@ class Engine(Generic[S]):
         """Evaluate events and commit all that follows from them; then start the deliveries.
 
         When this returns, every event is dealt with for good and its message may be acknowledged, but for
-        those put off: they must come again after :meth:`retry_locked`, before younger ones. An event that
+        those put off: they must come again after :meth:`retry_locked`, before younger ones. Those left must
+        come again with the next batch, the same objects if possible, before younger ones. An event that
         the database refuses for its content is logged, counted and left out; the others stand (G6).
 
         :raises Retryable: when the database failed; nothing that was not committed is kept, and calling
@@ -142,12 +153,18 @@ class Engine(Generic[S]):
         matched = time.monotonic()
         mark_all(self._trace, Stage.MATCHED, (m.subject.event for m in matches))
         self._texts = EventTexts(self._options.max_event_size)
-        for group in portions(matches, self._options.max_candidates):
+        first, turns = divide(matches, self._options.max_candidates)
+        for group in first:
             self._settle(group, report)
+        self._settle_by_turns(turns, report, matched + self._options.max_batch_time, events)
         self._texts = EventTexts()
         report.match_seconds = matched - started
         report.commit_seconds = time.monotonic() - matched
         return report
+
+    def forget_unfinished(self) -> None:
+        """Forget what is left of events, whose messages went back to the broker; from any thread."""
+        self._unfinished.clear()
 
     def retry_locked(self) -> None:
         """Try alarms again that another session kept locked; the events put off for them come next."""
@@ -160,9 +177,20 @@ class Engine(Generic[S]):
         now = self._clock()
         self._steps = self._database.clock.steps
         matches: list[Match] = []
-        for event in events:
+        crowds: Counter[str] = Counter()
+        waiting: set[str] = set()
+        for event in sorted(events, key=lambda event: event.time(now)):
             try:
-                found = self._matches_of(event, now)
+                projects = self.projects(event)
+                if not waiting.isdisjoint(projects):
+                    # An older event of these projects waits, too, so that their alarms see them in order.
+                    waiting.update(projects)
+                    report.left.append(event)
+                    continue
+                found = self._matches_left(event, now)
+                if found is None:
+                    found = self._matches_of(event, now)
+                    report.matches += len(found)
             except Retryable:
                 raise
             except Exception:
@@ -170,14 +198,22 @@ class Engine(Generic[S]):
                 LOG.exception("Event %s cannot be matched and is left out", event.message_id[:255])
                 continue
             matches.extend(found)
+            crowds.update(match.project_id for match in found)
+            if math.isfinite(self._options.max_batch_time):
+                waiting.update(project_id for project_id in projects if crowds[project_id] >= ENOUGH)
             if event.bad_traits:
                 report.bad_traits += len(event.bad_traits)
                 bad = ", ".join(event.bad_traits[:5])[:300]
                 LOG.warning("Event %s: ignored unreadable traits: %s", event.message_id[:255], bad)
-        report.matches += len(matches)
         if len(matches) > 1:
             matches.sort(key=lambda m: m.subject.event_time)
         return matches
+
+    def _matches_left(self, event: Event, now: datetime.datetime) -> list[Match] | None:
+        left = self._unfinished.of(event)
+        if left is None or self._database.clock.steps == self._unfinished_steps:
+            return left
+        return [_at(match, event.time(now)) for match in left]
 
     def _matches_of(self, event: Event, now: datetime.datetime) -> list[Match]:
         matches: list[Match] = []
@@ -203,6 +239,22 @@ class Engine(Generic[S]):
         return Subject(event, managed_object, text.key(event.message_id), event.time(now))
 
     # -- settle -----------------------------------------------------------------------------------------
+
+    def _settle_by_turns(
+        self, turns: Sequence[list[Match]], report: BatchReport, until: float, events: Sequence[Event]
+    ) -> None:
+        """Settle one turn, and more *until* then (monotonic); the others are left to the next batch."""
+        settled = 0
+        for turn in turns:
+            if settled and time.monotonic() >= until:
+                break
+            self._settle(turn, report)
+            settled += 1
+        left = [match for turn in turns[settled:] for match in turn]
+        self._unfinished.keep(events, left)
+        self._unfinished_steps = self._steps
+        report.left += {id(m.subject.event): m.subject.event for m in left}.values()
+        report.events -= len(report.left)
 
     def _settle(self, matches: list[Match], report: BatchReport) -> None:
         rest = matches
@@ -316,10 +368,7 @@ class Engine(Generic[S]):
         """Return the matches by the clock as it is now, should it have been stepped since they were found."""
         if self._database.clock.steps == self._steps:
             return matches
-        subjects = (
-            (m, dataclasses.replace(m.subject, event_time=m.subject.event.time(now))) for m in matches
-        )
-        timed = [dataclasses.replace(match, subject=subject) for match, subject in subjects]
+        timed = (_at(match, match.subject.event.time(now)) for match in matches)
         return sorted(timed, key=lambda m: m.subject.event_time)
 
     def _load(
@@ -362,3 +411,7 @@ class Engine(Generic[S]):
             full=picture.full,
         )
         return ledger, keeper, picture, now
+
+
+def _at(match: Match, event_time: datetime.datetime) -> Match:
+    return dataclasses.replace(match, subject=dataclasses.replace(match.subject, event_time=event_time))

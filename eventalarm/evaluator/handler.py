@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, TypeVar
 from eventalarm.backoff import Backoff
 from eventalarm.evaluator.engine import BatchReport
 from eventalarm.evaluator.locked_alarms import LOCKED
+from eventalarm.evaluator.unfinished import LEFT
 from eventalarm.exceptions import Retryable
 from eventalarm.metrics import Metrics, age
 from eventalarm.model import DEFAULT_LIMITS, UTC, Event, EventLimits
@@ -94,6 +95,8 @@ class BatchHandler:
         self._when_locked = when_locked
         self._answers = answers
         self._culprit = culprit
+        # Messages that were put off, and those of their events that are not done, by the id of the message.
+        self._unfinished: dict[int, tuple[dict[str, Any], list[Event]]] = {}
 
     def __call__(self, messages: Sequence[dict[str, Any]]) -> dict[int, str] | None:
         """Handle the messages of one batch; None means that they must go back to the broker.
@@ -101,20 +104,34 @@ class BatchHandler:
         Else all are done but those returned: their position, and what they wait for.
         """
         started = time.monotonic()
-        decoded = [self._decode(message) for message in messages]
+        decoded = [self._events_of(message) for message in messages]
         put_off = self._holding(sum(map(len, decoded)), lambda: self._put_off(decoded))
-        waiting = put_off or {}
+        waiting = frozenset(put_off or ())
         ready = [event for place, events in enumerate(decoded) if place not in waiting for event in events]
         report = self._see_through(ready, started) if ready and put_off is not None else None
         if put_off is None or (ready and report is None):
             self._metrics.count("batches", outcome="given_back")
             return None
-        if report is not None and report.put_off:
-            late = set(map(id, report.put_off))
-            put_off |= {place: LOCKED for place, events in enumerate(decoded) if late & set(map(id, events))}
-            self._when_locked()
+        if report is not None and (report.put_off or report.left):
+            for events, what in ((report.put_off, LOCKED), (report.left, LEFT)):
+                late = set(map(id, events))
+                put_off |= {place: what for place, some in enumerate(decoded) if late & set(map(id, some))}
+            if report.put_off:
+                self._when_locked()
+        undone = set(map(id, (*report.put_off, *report.left))) if report is not None else set()
+        for place in put_off:
+            events = [e for e in decoded[place] if place in waiting or id(e) in undone]
+            self._unfinished[id(messages[place])] = messages[place], events
         self._metrics.count("messages", len(messages) - len(put_off), outcome="taken")
         return put_off
+
+    def forget_unfinished(self) -> None:
+        """Forget the messages that were put off, since they went back to the broker; from any thread."""
+        self._unfinished.clear()
+
+    def _events_of(self, message: dict[str, Any]) -> list[Event]:
+        known = self._unfinished.pop(id(message), None)
+        return self._decode(message) if known is None else known[1]
 
     def _decode(self, message: dict[str, Any]) -> list[Event]:
         good, bad = decode(message.get("payload"), self._limits)
@@ -177,6 +194,10 @@ class BatchHandler:
         )
         report, half = BatchReport(), len(events) // 2
         for part in (ordered[:half], ordered[half:]):
+            if report.left:
+                # What is left of the first half comes before the second.
+                report.left += part
+                continue
             found = self._evaluate(part, IMPATIENCE)
             if found is None:
                 return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import logging
 import threading
 import time
@@ -23,6 +24,7 @@ from eventalarm.evaluator import consumer_control
 from eventalarm.evaluator.consumer_control import NoControl
 from eventalarm.evaluator.interruptions import Interruptions, was_delivered
 from eventalarm.evaluator.redelivery import Redelivery
+from eventalarm.evaluator.unfinished import LEFT
 from eventalarm.exceptions import Retryable
 
 LOG = logging.getLogger(__name__)
@@ -71,8 +73,8 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
     """Takes messages from one topic and gives them to *handler* in adaptive batches.
 
     *handler* gets the message bodies. It returns which of them, by position, are put off, and until what
-    comes (:meth:`resume`); the others are done (acknowledge). None means give all of them back. It must not
-    raise; if it does, the batch is given back.
+    comes (:meth:`resume`; LEFT comes with the next batch); the others are done (acknowledge). None means
+    give all of them back. It must not raise; if it does, the batch is given back.
 
     A batch is given back together with everything else that was taken, and no more is taken until *ready*.
     The broker counts what is given back, and drops a message at its delivery limit.
@@ -87,6 +89,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
     :param prepare: called once on the thread of *handler*, before any message is taken.
     :param resumed: called with what has come when those that were put off for it are the next to be handled,
         on the thread of *handler*.
+    :param dropped: called when messages that were put off are given back; from any thread.
     :param dense: messages a second that are a backlog.
     :param gather: seconds from the taking of a batch that shows a backlog to the taking of the next one.
     """
@@ -100,6 +103,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         handler: Handler,
         batch_size: int,
         resumed: Callable[[str], None] = lambda what: None,
+        dropped: Callable[[], None] = lambda: None,
         dense: float = DENSE,
         gather: float = GATHER,
         ready: Ready = lambda interrupted: True,
@@ -118,7 +122,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._draining = False
         self._enough = threading.Event()
         self._dense, self._gather = dense, gather
-        self._resumed = resumed
+        self._resumed, self._dropped = resumed, dropped
         self._put_off: dict[str, list[Message]] = {}
         self._has_come: list[str] = []
         self._ready = ready
@@ -190,7 +194,9 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
                 self._arrived.extendleft(reversed(self._put_off.pop(what, [])))
                 self._resumed(what)
             self._has_come.clear()
-            batch = [self._arrived.popleft() for _ in range(min(self._most, len(self._arrived)))]
+            # However many these are, others come with them.
+            batch = self._put_off.pop(LEFT, [])
+            batch += [self._arrived.popleft() for _ in range(min(self._most, len(self._arrived)))]
             self._draining = bool(batch)
             if len(self._arrived) < self._most:
                 self._enough.clear()
@@ -207,6 +213,9 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
                 return
             taken = time.monotonic()
             self._see_through(batch)
+            if LEFT in self._put_off and self._ending.is_set():
+                held = self._hold_nothing()
+                self._control.release(functools.partial(list, held), self._ending)
             if len(batch) >= max(FEW, self._dense * (taken - before)):
                 self._enough.wait(taken + self._gather - time.monotonic())
             before = taken
@@ -222,6 +231,11 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
             with contextlib.suppress(Retryable):
                 self._interruptions.ended(part)
             if not done:
+                return
+            if LEFT in self._put_off:
+                # Before younger messages.
+                for later in parts[number + 1 :]:
+                    self._put_off[LEFT] += later
                 return
 
     def _handle(self, batch: list[Message], others: Sequence[Message] = ()) -> bool:
@@ -258,6 +272,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
             held = [m for waiting in self._put_off.values() for m in waiting] + list(self._arrived)
             self._put_off.clear()
             self._arrived.clear()
+        self._dropped()
         return held
 
     def _wait_out(self, failed: bool) -> None:

@@ -1,6 +1,10 @@
+"""Division of the matches of a batch: bounded transactions, and turns for the projects with many matches."""
+
+from __future__ import annotations
+
 import dataclasses
 
-from eventalarm.evaluator.fair_batches import MODERATE, portions
+from eventalarm.evaluator.fair_batches import MODERATE, divide
 
 
 @dataclasses.dataclass(frozen=True)
@@ -9,25 +13,45 @@ class One:
     number: int
 
 
-def of(project, count):
+def of(project: str, count: int) -> list[One]:
     return [One(project, number) for number in range(count)]
 
 
-def test_a_moderate_batch_stays_as_it_is():
+def test_a_moderate_batch_stays_as_it_is() -> None:
     matches = of("a", MODERATE - 1) + of("b", 1)
-    assert portions(matches, 10_000) == [matches]
-    assert portions([], 10) == []
-    assert portions(of("a", 5), 2) == [of("a", 5)[:2], of("a", 5)[2:4], of("a", 5)[4:]]
+    assert divide(matches, 10_000) == ([matches], [])
+    assert divide([], 10) == ([], [])
+    assert divide(of("a", 5), 2) == ([of("a", 5)[:2], of("a", 5)[2:4], of("a", 5)[4:]], [])
 
 
-def test_a_flood_of_one_project_comes_after_the_others_in_transactions_of_its_own():
+def test_projects_with_many_matches_take_equal_turns_after_the_others() -> None:
     flood, some, few = of("flood", 3000), of("some", 900), of("few", 3)
     mixed = [*flood[:2000], *few, *some, *flood[2000:]]
-    assert portions(mixed, 10_000) == [few, some + flood]
-    first, *rest = portions(mixed, 1000)
-    assert first == few
-    assert [one for part in rest for one in part] == some + flood
+    first, turns = divide(mixed, 10_000)
+    assert first == [few]
+    assert all(len(turn) <= MODERATE for turn in turns)
+    assert turns[0] == flood[:250] + some[:250]
+    for project, matches in (("flood", flood), ("some", some)):
+        assert [one for turn in turns for one in turn if one.project_id == project] == matches
 
 
-def test_one_project_alone_is_not_divided_further():
-    assert portions(of("a", 3000), 10_000) == [of("a", 3000)]
+def test_no_transaction_is_larger_than_allowed() -> None:
+    first, turns = divide(of("flood", 1200) + of("few", 3), 200)
+    assert first == [of("few", 3)]
+    assert [one for turn in turns for one in turn] == of("flood", 1200)
+    assert max(map(len, turns)) == 200
+
+
+def test_one_project_alone_takes_turns_too() -> None:
+    """What comes meanwhile of other projects is settled between them."""
+    first, turns = divide(of("a", 1200), 10_000)
+    assert first == []
+    assert [len(turn) for turn in turns] == [500, 500, 200]
+
+
+def test_very_many_projects_still_make_progress() -> None:
+    matches = [one for number in range(600) for one in of(str(number), 2)]
+    _, turns = divide(matches, 10_000)
+    assert sorted((one.project_id, one.number) for turn in turns for one in turn) == sorted(
+        (one.project_id, one.number) for one in matches
+    )
