@@ -1,38 +1,13 @@
-"""Progress lines on stderr: what is under way, since when, and how far; and waiting with such lines."""
+"""Waiting with progress lines on stderr."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
-from typing import TextIO
 
-EVERY = 2.0
+from eventalarm.progress import Progress
 
-
-class Progress:
-    """Writes one line for each step, and one every two seconds while a step lasts."""
-
-    def __init__(self, stream: TextIO = sys.stderr, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream
-        self._clock = clock
-        self._began = self._last = clock()
-        self._prefix = ""
-
-    def scope(self, prefix: str) -> None:
-        """Begin every line with *prefix* from now on."""
-        self._prefix = prefix
-
-    def say(self, text: str) -> None:
-        """Write a line now."""
-        self._last = self._clock()
-        self._stream.write(f"[{self._last - self._began:6.1f} s] {self._prefix}{text}\n")
-        self._stream.flush()
-
-    def tick(self, text: str) -> None:
-        """Write a line unless one was written less than two seconds ago."""
-        if self._clock() - self._last >= EVERY:
-            self.say(text)
+__all__ = ["NotInTime", "Progress", "wait"]
 
 
 class NotInTime(Exception):

@@ -292,7 +292,7 @@ class ListenerProcess:
         """Evaluate an event of ours, so that the first real one finds everything warm."""
 
         def build(within: Database) -> Callable[[list[Event]], BatchReport]:
-            unsent = enqueue.OutboxEnqueuer(Outbox(within), enqueue.Nobody())
+            unsent = enqueue.OutboxEnqueuer(Outbox(within), enqueue.NoWorker())
             cache = build_cache(self._conf, within, self.metrics)
             return build_engine(self._conf, within, cache, unsent).process
 

@@ -1,4 +1,4 @@
-"""``eventalarm-delivery``: look at deliveries, retry those that failed, remove those that are over."""
+"""``eventalarm-delivery``: list deliveries, retry failed ones, remove finished ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import datetime
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -16,23 +15,24 @@ from cliff import app, command, commandmanager, lister, show
 from eventalarm import service
 from eventalarm.cmd.filters import Unusable, add_filters, is_filtered, selection
 from eventalarm.model import DeliveryState
+from eventalarm.progress import Progress
 from eventalarm.storage import schema
 
 PROG: Final = "eventalarm-delivery"
 FINISHED: Final = [DeliveryState.FAILED.value, DeliveryState.DELIVERED.value]
 WHICH: Final = ("delivery_id", "state", "alarm_id", "project_id", "destination")
 WHY: Final = ("attempts", "status", "error", "created_at", "finished_at")
-SECONDS_BETWEEN_REPORTS: Final = 2.0
 
 DESCRIPTION = """\
-Deliveries are calls of alarm actions (webhooks). One that failed for good is
-kept with its reason until eventalarm-expirer removes it. Here they are listed
-and retried, also while listeners run. Credentials in URLs are never shown.
+A delivery is a call of an alarm action (webhook) for one transition. One that
+was given up (a dead letter) is kept with its error until eventalarm-expirer
+removes it. List, retry and remove deliveries here, also while listeners run.
+Credentials in URLs are never shown.
 """
 
 EPILOG = """\
 examples:
-  eventalarm-delivery list                          what failed, newest first
+  eventalarm-delivery list                          failed deliveries, newest first
   eventalarm-delivery list --destination hooks.example.org --newer-than 2h -f json
   eventalarm-delivery show 5a0c...                  one delivery with its times
   eventalarm-delivery retry 5a0c...
@@ -43,15 +43,15 @@ ages: 90, 90s, 10m, 2h, 3d, 1w, counted from when the alarm fired
 
 exit codes:
   0  done
-  2  could not: the reason and the remedy are on stderr
+  2  failed: the reason and the remedy are on stderr
 """
 
 
-def described(letter: Any) -> dict[str, Any]:
+def described(delivery: Any) -> dict[str, Any]:
     """Return a delivery for output: times as ISO 8601 text, the action as a masked destination."""
     from eventalarm.delivery import address  # noqa: PLC0415
 
-    fields = dataclasses.asdict(letter)
+    fields = dataclasses.asdict(delivery)
     fields["destination"] = address.masked(fields.pop("action"))
     del fields["seq"]
     return {
@@ -60,27 +60,19 @@ def described(letter: Any) -> dict[str, Any]:
     }
 
 
-class _Progress:
-    """Says on stderr how far the work is, not more often than every two seconds."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._last = clock()
-
-    def __call__(self, done: int) -> None:
-        if self._clock() - self._last >= SECONDS_BETWEEN_REPORTS:
-            self._last = self._clock()
-            sys.stderr.write(f"{PROG}: {done} so far\n")
+def _progress() -> Callable[[int], None]:
+    progress = Progress(prefix=f"{PROG}: ", timed=False)
+    return lambda done: progress.tick(f"{done} so far")
 
 
 class _Deliveries:
-    """What the commands share: the deliveries of the configured database, errors as one line."""
+    """Base of the commands: opens the deliveries of the configured database, reports errors as one line."""
 
     app: Any
 
     @contextlib.contextmanager
-    def letters(self) -> Iterator[Any]:
-        """Open the deliveries; every error that is not a defect of ours ends the command with code 2."""
+    def deliveries(self) -> Iterator[Any]:
+        """Open the deliveries; an error of the configuration or the database ends the command with code 2."""
         given = self.app.options
         arguments = [f"--config-file={name}" for name in given.config_file]
         arguments += [f"--config-dir={name}" for name in given.config_dir]
@@ -98,30 +90,30 @@ class _Deliveries:
 
 
 class List(_Deliveries, lister.Lister):
-    """List deliveries, the newest first; by default those that failed for good."""
+    """List deliveries, newest first; by default those that were given up."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the filters."""
+        """Add the filters and the options of the list."""
         parser = super().get_parser(prog_name)
         add_filters(parser, list(DeliveryState))
-        parser.add_argument("--limit", type=int, default=100, metavar="N", help="show so many (100)")
+        parser.add_argument("--limit", type=int, default=100, metavar="N", help="show at most N (100)")
         parser.add_argument("--long", action="store_true", help="show every field")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
         """Read the deliveries."""
         limit = max(1, parsed_args.limit)
-        with self.letters() as letters:
-            found = letters.find(selection(parsed_args, letters.now(), list(DeliveryState)), limit + 1)
+        with self.deliveries() as deliveries:
+            found = deliveries.find(selection(parsed_args, deliveries.now(), list(DeliveryState)), limit + 1)
         if len(found) > limit:
-            sys.stderr.write(f"{PROG}: only the newest {limit} are shown; narrow it down or use --limit\n")
-        rows = [described(letter) for letter in found[:limit]]
+            sys.stderr.write(f"{PROG}: only the newest {limit} are shown; filter, or raise --limit\n")
+        rows = [described(delivery) for delivery in found[:limit]]
         columns = tuple(rows[0]) if parsed_args.long and rows else (*WHICH, *WHY)
         return columns, [tuple(row[name] for name in columns) for row in rows]
 
 
 class Show(_Deliveries, show.ShowOne):
-    """Show one delivery: why, when and how often it failed, and what it tells."""
+    """Show one delivery: why, when and how often it failed, and its notification."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the id."""
@@ -131,65 +123,64 @@ class Show(_Deliveries, show.ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Read the delivery."""
-        with self.letters() as letters:
+        with self.deliveries() as deliveries:
             from eventalarm.storage.delivery_queries import Selection  # noqa: PLC0415
 
-            found = letters.find(Selection(delivery_ids=(parsed_args.delivery_id,)), 1)
+            found = deliveries.find(Selection(delivery_ids=(parsed_args.delivery_id,)), 1)
             if not found:
                 raise Unusable(
-                    f"there is no delivery {parsed_args.delivery_id}; "
-                    f"{PROG} list --state all shows which there are"
+                    f"there is no delivery {parsed_args.delivery_id}; {PROG} list --state all lists them"
                 )
         row = described(found[0])
         return tuple(row), tuple(row.values())
 
 
 class _Many(_Deliveries, command.Command):
-    """A command that changes many deliveries, and wants to be told which."""
+    """A command that changes many deliveries, which must be selected explicitly."""
 
     states: Sequence[str] = (DeliveryState.FAILED.value,)
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add ids and filters."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("delivery_id", nargs="*", help="these only")
-        parser.add_argument("--all", action="store_true", help="all of them")
+        parser.add_argument("delivery_id", nargs="*", help="select these")
+        parser.add_argument("--all", action="store_true", help="select all")
         add_filters(parser, self.states)
         return parser
 
-    def selected(self, args: argparse.Namespace, letters: Any) -> Any:
+    def selected(self, args: argparse.Namespace, deliveries: Any) -> Any:
         """Return the selection.
 
-        :raises Unusable: when nothing says which deliveries are meant, or ids are named that are not there.
+        :raises Unusable: if nothing is selected, or an id is unknown.
         """
         if not (args.delivery_id or args.all or is_filtered(args)):
-            raise Unusable("which ones? Name delivery ids, filter (see --help), or say --all")
-        chosen = selection(args, letters.now(), self.states)
+            raise Unusable("no deliveries selected: name ids, filter (see --help), or say --all")
+        chosen = selection(args, deliveries.now(), self.states)
         if args.delivery_id:
-            known = {letter.delivery_id for letter in letters.find(chosen, len(chosen.delivery_ids))}
+            known = {delivery.delivery_id for delivery in deliveries.find(chosen, len(chosen.delivery_ids))}
             missing = [name for name in chosen.delivery_ids if name not in known]
             if missing:
                 raise Unusable(
                     f"not {' or '.join(chosen.states)}, or unknown: {', '.join(missing[:5])}; "
-                    f"nothing was done. {PROG} show tells more"
+                    f"nothing was changed. See {PROG} show"
                 )
         return chosen
 
 
 class Retry(_Many):
-    """Try failed deliveries again, under the same id; running listeners take them up at once."""
+    """Retry failed deliveries under the same ids; running listeners send them at once."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Make them due."""
-        with self.letters() as letters:
-            done = letters.retry(self.selected(parsed_args, letters), _Progress())
+        """Make the selected deliveries due."""
+        with self.deliveries() as deliveries:
+            done = deliveries.retry(self.selected(parsed_args, deliveries), _progress())
             print(f"{done} deliveries are due again")
-            if done and not letters.living_workers():
-                sys.stderr.write(f"{PROG}: no listener is alive: they wait until eventalarm-listener runs\n")
+            if done and not deliveries.living_workers():
+                sys.stderr.write(f"{PROG}: no listener is running; start eventalarm-listener to send them\n")
 
 
 class Purge(_Many):
-    """Remove finished deliveries for good, by default failed ones; asks before it does."""
+    """Remove finished deliveries permanently, by default failed ones, after asking."""
 
     states = FINISHED
 
@@ -201,18 +192,18 @@ class Purge(_Many):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Count, ask, remove."""
-        with self.letters() as letters:
-            chosen = self.selected(parsed_args, letters)
-            number = letters.count(chosen)
+        with self.deliveries() as deliveries:
+            chosen = self.selected(parsed_args, deliveries)
+            number = deliveries.count(chosen)
             if number and not parsed_args.yes and not self._agreed(number, " or ".join(chosen.states)):
                 print("nothing was removed")
                 return
-            print(f"{letters.purge(chosen, _Progress()) if number else 0} deliveries were removed")
+            print(f"{deliveries.purge(chosen, _progress()) if number else 0} deliveries were removed")
 
     def _agreed(self, number: int, states: str) -> bool:
         if not sys.stdin.isatty():
-            raise Unusable(f"{number} {states} deliveries would be removed for good; say --yes to do it")
-        sys.stderr.write(f"Remove {number} {states} deliveries for good? [y/N] ")
+            raise Unusable(f"{number} {states} deliveries would be removed permanently; say --yes to confirm")
+        sys.stderr.write(f"Remove {number} {states} deliveries permanently? [y/N] ")
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 

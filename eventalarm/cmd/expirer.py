@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 from oslo_config import cfg
 
 from eventalarm import service
 from eventalarm.conf import GROUP
+from eventalarm.progress import Progress
 from eventalarm.storage import schema
 from eventalarm.storage.expire import expire
 
@@ -45,21 +45,10 @@ exit codes:
   2  could not: the reason is on stderr; what was removed stays removed
 """
 
-SECONDS_BETWEEN_REPORTS = 2.0
 
-
-class Report:
-    """Says on stderr how far the work is, not more often than every two seconds."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._last = clock()
-
-    def __call__(self, name: str, removed: int) -> None:
-        """Take note that *removed* rows of the kind *name* are gone so far."""
-        if self._clock() - self._last >= SECONDS_BETWEEN_REPORTS:
-            self._last = self._clock()
-            sys.stderr.write(f"{PROG}: {name}: {removed} removed so far\n")
+def _progress() -> Callable[[str, int], None]:
+    progress = Progress(prefix=f"{PROG}: ", timed=False)
+    return lambda name, removed: progress.tick(f"{name}: {removed} removed so far")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +69,7 @@ def _run(conf: cfg.ConfigOpts, keep: datetime.timedelta) -> None:
     database = service.database(conf)
     try:
         schema.require_current(database)
-        removed = expire(database, keep, batch_size=conf[GROUP].expire_batch_size, progress=Report())
+        removed = expire(database, keep, batch_size=conf[GROUP].expire_batch_size, progress=_progress())
     finally:
         database.dispose()
     print(f"removed what was over more than {str(keep).removesuffix(', 0:00:00')} ago:")

@@ -1,4 +1,4 @@
-"""Which deliveries a command line means: ids, state, project, alarm, destination and age."""
+"""The filters of ``eventalarm-delivery``: ids, state, project, alarm, destination and age."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ LONGEST: Final = 100 * 365 * 86400
 
 
 class Unusable(EventAlarmError):
-    """What was asked for cannot be done; the message says what to do instead."""
+    """The command cannot be carried out; the message says what to do instead."""
 
 
 def age(text: str) -> datetime.timedelta:
-    """Read an age: a number with the unit s, m, h, d or w; seconds without one.
+    """Parse an age: a number with the unit s, m, h, d or w; seconds without a unit.
 
-    :raises argparse.ArgumentTypeError: when it is none, or too long.
+    :raises argparse.ArgumentTypeError: if it is invalid, or more than 100 years.
     """
     found = re.fullmatch(r"(\d{1,9})([smhdw]?)", text.strip())
     if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no age; write 90s, 10m, 2h, 3d or 1w")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a valid age; write 90s, 10m, 2h, 3d or 1w")
     seconds = int(found[1]) * UNITS[found[2] or "s"]
     if seconds > LONGEST:
         raise argparse.ArgumentTypeError(f"{text!r} is too long ago")
@@ -35,34 +35,34 @@ def age(text: str) -> datetime.timedelta:
 
 
 def add_filters(parser: argparse.ArgumentParser, states: Sequence[str]) -> None:
-    """Add the options that say which deliveries are meant; *states* are those that may be chosen."""
+    """Add the options that select deliveries; *states* are those that may be chosen."""
     group = parser.add_argument_group("which deliveries")
     if len(states) > 1:
         default = DeliveryState.FAILED.value
         choices = [*map(str, states), ALL_STATES]
         group.add_argument("--state", choices=choices, help=f"default: {default}")
-    group.add_argument("--project", default="", metavar="ID", help="of this project")
-    group.add_argument("--alarm", default="", metavar="ID", help="of this alarm")
+    group.add_argument("--project", default="", metavar="ID", help="deliveries of this project")
+    group.add_argument("--alarm", default="", metavar="ID", help="deliveries of this alarm")
     group.add_argument(
         "--destination",
         default="",
         metavar="HOST|URL",
-        help="to this host, host:port, or to URLs that begin so (user information left out)",
+        help="deliveries to this host, host:port, or to URLs with this prefix (without user information)",
     )
-    group.add_argument("--older-than", type=age, metavar="AGE", help="made at least so long ago")
-    group.add_argument("--newer-than", type=age, metavar="AGE", help="made at most so long ago")
+    group.add_argument("--older-than", type=age, metavar="AGE", help="created at least AGE ago")
+    group.add_argument("--newer-than", type=age, metavar="AGE", help="created at most AGE ago")
 
 
 def is_filtered(args: argparse.Namespace) -> bool:
-    """Tell whether any of those options was given."""
+    """Return True if any of these options was given."""
     given = (args.project, args.alarm, args.destination, args.older_than, args.newer_than)
     return any(value not in ("", None) for value in (*given, getattr(args, "state", None)))
 
 
 def selection(args: argparse.Namespace, now: datetime.datetime, states: Sequence[str]) -> Any:
-    """Return what the filters of a command line mean, as ``eventalarm.storage.delivery_queries.Selection``.
+    """Return the filters of a command line as ``eventalarm.storage.delivery_queries.Selection``.
 
-    :raises Unusable: when the destination is neither a host nor the beginning of a URL.
+    :raises Unusable: if the destination is neither a host nor the beginning of a URL.
     """
     from eventalarm.delivery import address  # noqa: PLC0415 - heavy, and --help needs none of it
     from eventalarm.storage.delivery_queries import Selection  # noqa: PLC0415

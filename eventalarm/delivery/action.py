@@ -1,4 +1,4 @@
-"""Reading action URLs: which scheme and destination, and the URL to call just as the tenant wrote it."""
+"""Parsing of action URLs: scheme and destination, and the URL to call exactly as the tenant wrote it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yarl
 from eventalarm.exceptions import DeliveryError
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-# What a request line can carry as it is; anything else is quoted, as Aodh's HTTP client does.
+# Characters that a request line can carry unquoted; all others are quoted, as Aodh's HTTP client does.
 CLEAN: Final = frozenset(map(chr, range(ord("!"), ord("~") + 1))).difference('"<>\\^`{|}')
 CONTROL: Final = frozenset(map(chr, [*range(0x20), 0x7F]))
 ENDS_PLACE: Final = "/?#"
@@ -20,25 +20,25 @@ HIDDEN: Final = "***"
 def split(action: str) -> urllib.parse.SplitResult:
     """Split *action*.
 
-    :raises DeliveryError: permanent, when it is not a URL or holds control characters.
+    :raises DeliveryError: ``bad_action``, permanent, if it is not a URL or contains control characters.
     """
     if not CONTROL.isdisjoint(action):
-        raise _bad("it holds control characters")
+        raise _bad("the URL contains control characters")
     try:
         parts = urllib.parse.urlsplit(action.strip())
-        parts.port  # noqa: B018 - reading it is the check
+        parts.port  # noqa: B018 - raises if it is invalid
     except ValueError as exc:
-        raise _bad("it is not a URL") from exc
+        raise _bad("it is not a valid URL") from exc
     return parts
 
 
 def scheme(action: str) -> str:
-    """Return the scheme in lower case, or what stands in its place."""
+    """Return what precedes the first colon, in lower case; for a URL that is its scheme."""
     return action.partition(":")[0].strip().lower()
 
 
 def without_userinfo(action: str) -> str:
-    """Return *action* with ``***`` in the place of a user name and password, if it has any."""
+    """Return *action* with its user name and password, if any, replaced by ``***``."""
     start_of, separator, rest = action.partition("://")
     end = end_of_place(rest)
     userinfo, at, host = rest[:end].rpartition("@")
@@ -46,7 +46,7 @@ def without_userinfo(action: str) -> str:
 
 
 def place(action: str) -> tuple[str, str, int]:
-    """Return (scheme, host, port) with default ports filled in; empty for what cannot be read."""
+    """Return (scheme, host, port) with default ports filled in; ("", "", 0) if it cannot be parsed."""
     try:
         parts = split(action)
     except DeliveryError:
@@ -68,21 +68,21 @@ def end_of_place(rest: str) -> int:
 
 
 def http_url(action: str) -> yarl.URL:
-    """Return the http or https URL to call; path and query stay byte for byte what was written.
+    """Return the http or https URL to call, with path and query byte for byte as written.
 
-    :raises DeliveryError: permanent, when it cannot be called.
+    :raises DeliveryError: ``bad_action``, permanent, if it cannot be called.
     """
     text = action.strip()
     if not CONTROL.isdisjoint(text):
-        raise _bad("it holds control characters")
+        raise _bad("the URL contains control characters")
     try:
         url = yarl.URL(text, encoded=CLEAN.issuperset(text))
-        # Reading them is the check: a host that IDNA refuses, credentials that HTTP cannot carry.
+        # Raises for a host that IDNA rejects and for credentials that HTTP cannot carry.
         f"{url.user or ''}:{url.password or ''}".encode("latin-1")
     except ValueError as exc:
-        raise _bad("it is not a URL that can be called") from exc
+        raise _bad("it is not a valid URL") from exc
     if not url.raw_host or not url.port:
-        raise _bad("it names no host and port that can be called")
+        raise _bad("the URL must name a host and a valid port")
     return url
 
 

@@ -1,4 +1,4 @@
-"""Where an action goes, for people: shown without the secrets of its URL, compared with what they ask for."""
+"""Destinations of actions for the command line: shown without secrets, and matched by --destination."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ MASK: Final = "***"
 def masked(url: str) -> str:
     """Return *url* without credentials: user information, query values and fragments become ``***``.
 
-    Names of query parameters stay, so that a person can tell which one it is. What cannot be read as a URL
-    becomes its scheme and ``***``.
+    Names of query parameters stay, so that actions can be told apart. Of what is not a URL only the scheme
+    stays.
     """
     try:
         parts = action.split(url)
@@ -45,10 +45,10 @@ def _masked(parameter: str) -> str:
 
 
 def goes_to(wanted: str) -> Callable[[str], bool]:
-    """Return a test whether an action goes to *wanted*: a host, ``host:port``, or the beginning of a URL.
+    """Return a predicate for actions that go to *wanted*: a host, ``host:port``, or the beginning of a URL.
 
-    The beginning of a URL is compared without user information, and never ends within a host name: a URL
-    prefix without a path means the whole host.
+    The beginning of a URL is compared without user information and never ends within a host name: without a
+    path it means the whole host.
     """
     if "://" in wanted:
         beginning = _bare(wanted)
@@ -62,7 +62,7 @@ def goes_to(wanted: str) -> Callable[[str], bool]:
 
 
 def hint(wanted: str) -> str:
-    """Return a lower case text that every action contains for which ``goes_to(wanted)`` is true."""
+    """Return a lower-case text, for SQL's LIKE, that every action matched by ``goes_to(wanted)`` contains."""
     if "://" in wanted:
         return action.place(wanted)[1]
     return _host_and_port(wanted)[0]

@@ -1,4 +1,4 @@
-"""Connections that end when an answer is larger than an answer may be, whatever its bytes are."""
+"""HTTP connections that are closed when a response exceeds its size limit, whatever the bytes are."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import Any, Final
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
-# Besides the body: status line, headers and trailers, the framing of chunks, interim answers.
+# Bytes besides the body: status line, headers and trailers, chunk framing, interim responses.
 OVERHEAD: Final = 64 * 1024
 
 
 class _Bounded(ResponseHandler):
-    """Counts the bytes of one answer.
+    """Counts the bytes of one response.
 
-    Those of the body are counted by whoever reads it. But interim answers (1xx), extensions of chunks and
-    bytes behind the answer come before or beside any body: read until the timeout, they keep the event loop
-    as busy as the peer likes.
+    The reader limits the body. But interim responses (1xx), chunk extensions and bytes after the response
+    are no part of the body: read until the timeout, they would keep the event loop as busy as the peer likes.
     """
 
     def __init__(self, loop: Any, limit: int) -> None:
@@ -26,12 +25,12 @@ class _Bounded(ResponseHandler):
         self._left = limit
 
     def set_response_params(self, **params: Any) -> None:
-        """Prepare for the next answer."""
+        """Prepare for the next response."""
         self._left = self._limit
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; beyond the limit the connection ends, after what these say is known."""
+        """Parse bytes; beyond the limit the connection is then aborted."""
         super().data_received(data)
         self._left -= len(data)
         if self._left < 0 and self.transport is not None:
@@ -39,7 +38,7 @@ class _Bounded(ResponseHandler):
 
 
 class BoundedConnector(aiohttp.TCPConnector):
-    """A connector whose connections read *largest* bytes of body, and :data:`OVERHEAD`, of an answer."""
+    """A connector whose connections read at most *largest* + :data:`OVERHEAD` bytes of a response."""
 
     def __init__(self, largest: int, **options: Any) -> None:
         super().__init__(**options)

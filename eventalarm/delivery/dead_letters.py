@@ -1,4 +1,4 @@
-"""One line in the log for each delivery that is given up, so many per project and minute."""
+"""The log of dead letters: one line for each delivery that is given up, limited per project and minute."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from eventalarm.model import Delivery
 
 LOG = log.getLogger(__name__)
 
-# A tenant can make thousands of deliveries fail; what is not logged is still listed by eventalarm-delivery.
+# A tenant can make thousands of deliveries fail; eventalarm-delivery lists those that are not logged too.
 LINES: Final = 10
 SECONDS: Final = 60.0
 PROJECTS: Final = 1000
-# The consumer ended these itself: not a fault.
+# Reasons that are no fault: the subscriber ended these deliveries itself.
 EXPECTED: Final = frozenset({"unsubscribed", "suspended"})
 
 
 class DeadLetterLog:
     """Logs dead deliveries at WARNING: alarm, project, destination without secrets, reason, remedy.
 
-    Each project has LINES lines per SECONDS; the first line after that says how many were left out.
+    Each project has :data:`LINES` lines per :data:`SECONDS`; the first line after that says how many
+    deliveries were not logged.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        # By project: when its minute began, and how many deliveries were given up since then.
+        # By project: when its minute began, and how many deliveries were given up since.
         self._counts: cachetools.LRUCache[str, tuple[float, int]] = cachetools.LRUCache(PROJECTS)
 
     def report(self, delivery: Delivery, attempts: int, why: str, reason: str = "") -> None:

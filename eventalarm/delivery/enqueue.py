@@ -1,4 +1,4 @@
-"""From transitions to deliveries: one for each action, put into the outbox and given to the worker."""
+"""Creation of deliveries: one for each action of a transition, written to the outbox, then sent."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from eventalarm.storage.outbox import Outbox, order_key
 
 
 class Worker(Protocol):
-    """The delivery worker of this process, as the courier needs it."""
+    """The delivery worker of this process, or :class:`NoWorker`."""
 
     @property
     def owner(self) -> str | None:
-        """Return the id under which to enqueue, or None while there is no valid lease."""
+        """The id to enqueue with, or None without a valid lease."""
 
     def submit(self, owner: str, deliveries: Sequence[Delivery], waiting: Iterable[str] = ()) -> None:
         """Start sending deliveries that are leased to *owner*; look after the order keys in *waiting*."""
 
 
 class Announcer(Protocol):
-    """Who tells subscribers of transitions."""
+    """Creates the notifications of subscribers; the delivery room knows nothing of subscriptions."""
 
     def announce(
         self,
@@ -35,15 +35,15 @@ class Announcer(Protocol):
         transitions: Sequence[Transition],
         subscribed: datetime.datetime | None,
     ) -> list[Announced]:
-        """Return what goes to subscribers, each for its transition; may read and write in the transaction.
+        """Return the deliveries to subscribers; may read and write in the transaction of *connection*.
 
-        *subscribed* is when a subscription was last made or changed, None without any.
+        *subscribed* is when a subscription was last created or changed, None without subscriptions.
         """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Announced:
-    """A delivery to a subscriber, and the id of what it tells of."""
+    """A delivery to a subscriber, and the id of the transition that it is about."""
 
     delivery: Delivery
     about: str
@@ -51,7 +51,10 @@ class Announced:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Enqueued:
-    """What one transaction put into the outbox: *leased* may be sent at once, *waiting* wait their turn."""
+    """What one transaction wrote to the outbox: *leased* deliveries may be sent at once.
+
+    *waiting* are the order keys of those that must wait for an earlier one.
+    """
 
     owner: str | None = None
     leased: tuple[Delivery, ...] = ()
@@ -90,19 +93,19 @@ def to_deliveries(transition: Transition, make_id: Callable[[], str]) -> list[De
     ]
 
 
-class Nobody:
-    """A worker that is not there: whoever looks after the outbox sends what is put into it."""
+class NoWorker:
+    """Stands for the worker in a process without one: other processes send what it enqueues."""
 
     owner: str | None = None
 
     def submit(self, owner: str, deliveries: Sequence[Delivery], waiting: Iterable[str] = ()) -> None:
-        """Do nothing: without an owner nothing is submitted."""
+        """Do nothing: without an owner nothing is leased."""
 
 
 class OutboxEnqueuer:
-    """Puts deliveries into the outbox inside the evaluator's transaction, and releases them after it.
+    """Writes deliveries to the outbox in the caller's transaction, and has them sent after its commit.
 
-    One transaction at a time: ``enqueue``, then ``submit`` once that is committed.
+    Call ``enqueue`` or ``enqueue_deliveries`` in the transaction, then ``submit`` once it is committed.
     """
 
     def __init__(
@@ -135,8 +138,8 @@ class OutboxEnqueuer:
     ) -> Enqueued:
         """Write the deliveries of *transitions*; return what :meth:`submit` needs once it is committed.
 
-        *unfinished*: those of the order keys of their actions that have unfinished deliveries, where the
-        caller knows. *subscribed*: see :class:`Announcer`.
+        *unfinished*: the order keys of their actions that have unfinished deliveries; None: look them up.
+        *subscribed*: see :class:`Announcer`.
         """
         deliveries: list[Delivery] = []
         transition_ids: list[str] = []
@@ -160,7 +163,7 @@ class OutboxEnqueuer:
         about: Sequence[str],
         unfinished: Collection[str] | None = None,
     ) -> Enqueued:
-        """Write *deliveries*, each about what has the id at the same place; as :meth:`enqueue` otherwise."""
+        """Write *deliveries*; *about* are the ids of their transitions. Otherwise as :meth:`enqueue`."""
         if not deliveries:
             return Enqueued()
         owner = self._worker.owner
@@ -170,6 +173,6 @@ class OutboxEnqueuer:
         return Enqueued(owner, tuple(leased), waiting)
 
     def submit(self, enqueued: Enqueued) -> None:
-        """Give what is committed now to the worker."""
+        """Hand what is committed now to the worker."""
         if enqueued.owner is not None and (enqueued.leased or enqueued.waiting):
             self._worker.submit(enqueued.owner, enqueued.leased, enqueued.waiting)

@@ -1,6 +1,6 @@
-"""What a process holds in memory: deliveries, and the bytes of what they tell, by project. Pure.
+"""The deliveries that a process holds in memory, and their bytes, by project. Pure.
 
-An event is counted once, however many deliveries tell of it: they share its text.
+An event is counted once, however many deliveries contain it: they share its text.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Final
 
 from eventalarm.model import Delivery
 
-# Bytes that a delivery takes besides the texts that it sends.
+# Bytes that a delivery takes besides its texts.
 OVERHEAD: Final = 2048
-# What an event takes: its JSON, and about four times as much as the objects that were read from it.
+# How many times the size of its JSON an event takes: the JSON itself, and the objects parsed from it.
 READ: Final = 5
 
 
 class _Text:
-    """A text that several deliveries share, kept alive so that its id stays its own."""
+    """A text that several deliveries share; referenced here so that its id is not reused."""
 
     __slots__ = ("project", "text", "uses")
 
@@ -29,9 +29,9 @@ class _Text:
 
 
 class Holdings:
-    """Up to *capacity* deliveries of about *max_bytes*; no project holds more than what it leaves free.
+    """Up to *capacity* deliveries of about *max_bytes*; no project holds more than it leaves free.
 
-    Not safe to share between threads.
+    Not thread-safe.
     """
 
     def __init__(self, capacity: int, max_bytes: int) -> None:
@@ -59,11 +59,11 @@ class Holdings:
         return self._items[project]
 
     def full(self, project: str) -> bool:
-        """Return True when *project* has its share of deliveries or of bytes."""
+        """Return True if *project* has its share of deliveries or of bytes."""
         return self._items[project] >= self.room() or self._bytes[project] >= max(1, self.free_bytes())
 
     def fits(self, deliveries: Iterable[Delivery]) -> bool:
-        """Return True when *deliveries*, of one project, may be held too; the first one of all always may."""
+        """Return True if *deliveries*, of one project, may be held too; always if nothing is held."""
         added = 0
         project = ""
         for one in deliveries:
@@ -76,7 +76,7 @@ class Holdings:
         return not self._held or self._bytes[project] + added <= self.free_bytes()
 
     def add(self, one: Delivery) -> None:
-        """Hold a delivery; nothing changes when it is held already."""
+        """Hold a delivery; does nothing if it is held already."""
         if one.delivery_id in self._held:
             return
         self._held[one.delivery_id] = one
@@ -91,7 +91,7 @@ class Holdings:
             shared.uses += 1
 
     def discard(self, delivery_id: str) -> None:
-        """Hold a delivery no longer."""
+        """Hold a delivery no longer; does nothing if it is not held."""
         one = self._held.pop(delivery_id, None)
         if one is None:
             return

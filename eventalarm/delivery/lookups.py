@@ -1,4 +1,4 @@
-"""Which host name is looked up next: fair between projects, some threads kept for known names. Pure."""
+"""Which host name is resolved next: fair between projects, some threads kept for known names. Pure."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import Final
 
 RESERVED_SHARE: Final = 4
 
-# A host name as one project uses it: project, name.
+# (project, host name)
 Key = tuple[str, str]
 
 
 class LookupQueue:
     """Lets *limit* lookups run at once; a project may have as many as are still free.
 
-    So N projects whose name servers do not answer leave 1/(N+1) of them, and a quarter of that is kept for
-    names that resolved before.
+    So N projects whose name servers do not answer leave 1/(N+1) of the threads free, and a quarter of all is
+    kept for names that were resolved before.
     """
 
     def __init__(self, limit: int) -> None:
         self._free = limit
         self._reserve = limit // RESERVED_SHARE
         self._running: Counter[str] = Counter()
-        # By whether they resolved before: project -> names that wait.
+        # By whether they were resolved before: project -> waiting names.
         self._waiting: dict[bool, dict[str, deque[Key]]] = {True: {}, False: {}}
 
     def put(self, key: Key, *, known: bool) -> None:
-        """Queue a lookup; *known*: the name resolved before."""
+        """Queue a lookup; *known*: the name was resolved before."""
         self._waiting[known].setdefault(key[0], deque()).append(key)
 
     def remove(self, key: Key) -> bool:
-        """Take out a lookup that nobody waits for any more; False when it is not queued."""
+        """Remove a lookup that no delivery waits for any more; return False if it is not queued."""
         for queues in self._waiting.values():
             names = queues.get(key[0])
             if names is not None and key in names:
@@ -41,7 +41,7 @@ class LookupQueue:
         return False
 
     def take(self) -> Key | None:
-        """Return the next lookup to run, None when nothing may run now."""
+        """Return the next lookup to run, or None when none may run now."""
         for known in (True, False):
             queues = self._waiting[known]
             if not queues:
@@ -60,7 +60,7 @@ class LookupQueue:
         return None
 
     def finished(self, key: Key) -> None:
-        """A lookup that was taken has ended."""
+        """Record that a lookup that was taken has ended."""
         self._free += 1
         self._running[key[0]] -= 1
         if not self._running[key[0]]:

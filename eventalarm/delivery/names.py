@@ -1,10 +1,10 @@
-"""Host names of consumers: looked up by the system's resolver, each project apart, old answers kept.
+"""Resolution of consumers' host names: by the system's resolver, per project, with a cache of answers.
 
 The lookups are ``getaddrinfo`` in threads, not c-ares: that reads ``files`` and ``dns`` of nsswitch.conf
 only, and where a deployer's ``getent hosts`` finds a consumer (``myhostname``, ``resolve``, ``sss``, ...) so
-must we. A call of ``getaddrinfo`` cannot be ended; one whose name server is dead keeps its thread for
-seconds. So the threads are shared fairly between projects, nobody waits longer than ``timeout``, and a name
-that failed is left alone for a while.
+must we. A call of ``getaddrinfo`` cannot be cancelled; one whose name server is dead keeps its thread for
+seconds. So the threads are shared fairly between projects, no delivery waits longer than ``timeout``, and a
+name that failed is not looked up again for a while.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from eventalarm.delivery.options import NameOptions
 from eventalarm.delivery.threads import Threads
 from eventalarm.exceptions import DeliveryError
 
-# Seconds for which an answer is used without asking again.
+# Seconds for which an answer is used without another lookup.
 FRESH: Final = 10.0
-# The same for the answer that there is no such name, up to the option: asking again holds no thread for long.
+# The same for "no such name", at most lookup_failure_ttl: such a lookup does not hold its thread for long.
 NONE_FRESH: Final = 1.0
 # How many projects, and names of each, are remembered.
 PROJECTS: Final = 2000
 NAMES: Final = 256
 NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-# The name servers answered, and there is no such name (or it has no address): an old answer is wrong now.
+# The name servers answered that there is no such name, or that it has no address: an old answer is wrong.
 NO_SUCH_NAME: Final = frozenset(
     {socket.EAI_NONAME, *([socket.EAI_NODATA] if hasattr(socket, "EAI_NODATA") else [])}
 )
 
-# Whose delivery the running task sends.
+# The project whose delivery the current task sends.
 PROJECT: Final[contextvars.ContextVar[str]] = contextvars.ContextVar("project", default="")
 
 GetAddrInfo = Callable[..., Sequence[tuple[Any, ...]]]
@@ -46,7 +46,7 @@ GetAddrInfo = Callable[..., Sequence[tuple[Any, ...]]]
 
 @dataclasses.dataclass(slots=True)
 class _Name:
-    """What is known of a name: its last good answer, and why the last lookup failed, if it did."""
+    """The last good answer for a name, and why the last lookup failed, if it did. Times are monotonic."""
 
     answer: list[tuple[Any, ...]] = dataclasses.field(default_factory=list)
     kept_until: float = 0.0
@@ -63,7 +63,7 @@ class _Lookup:
 
 
 class Names(AbstractResolver):
-    """Resolves for one event loop; ``prepare`` looks up, ``resolve`` hands aiohttp what was found."""
+    """A resolver for one event loop: ``prepare`` looks a name up, ``resolve`` gives aiohttp the answer."""
 
     def __init__(
         self,
@@ -83,10 +83,10 @@ class Names(AbstractResolver):
         self._known = cachetools.LRUCache(PROJECTS)
 
     async def prepare(self, host: str | None) -> None:
-        """Return once there is an answer for *host* that ``resolve`` can give; at once for an address.
+        """Return once ``resolve`` has an answer for *host*; at once for an address.
 
-        :raises DeliveryError: ``dns`` when the name cannot be resolved now, ``bad_action`` (permanent) when
-            it is not a name, ``busy`` (not an attempt) when no thread became free to look it up.
+        :raises DeliveryError: ``dns`` if the name cannot be resolved now, ``bad_action`` (permanent) if it is
+            not a valid name, ``busy`` (not an attempt) if no thread became free for the lookup.
         """
         if not host or ":" in host or host.replace(".", "").isdigit():
             return
@@ -102,9 +102,9 @@ class Names(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Return what ``prepare`` found.
+        """Return the addresses that ``prepare`` found.
 
-        :raises OSError: when there is nothing.
+        :raises OSError: if there are none.
         """
         answer = self._name((PROJECT.get(), host)).answer
         found = [
@@ -112,14 +112,14 @@ class Names(AbstractResolver):
             for kind, proto, address in answer
             if family in (socket.AF_UNSPEC, kind)
         ]
-        # Several addresses are used in turn, as a name server gives them.
+        # Several addresses are used in turn, as name servers do.
         answer.append(answer.pop(0)) if len(answer) > 1 else None
         if not found:
-            raise OSError(None, "the name cannot be resolved")
+            raise OSError(None, "the host name cannot be resolved")
         return found
 
     async def close(self) -> None:
-        """Nothing to let go of: threads end by themselves."""
+        """Do nothing: the threads end by themselves."""
 
     def _name(self, key: Key) -> _Name:
         project, host = key
@@ -133,14 +133,14 @@ class Names(AbstractResolver):
 
     def _raise_failure(self, name: _Name) -> None:
         if name.unusable:
-            raise DeliveryError("bad_action", "no resolver can look up its host name", permanent=True)
+            raise DeliveryError("bad_action", "the host name is not valid", permanent=True)
         if name.failure:
-            # It is not worth another attempt before that.
+            # Another attempt before that would fail in the same way.
             wait = max(0.0, name.fresh_until - self._monotonic())
             raise DeliveryError("dns", name.failure, retry_after=wait)
 
     async def _looked_up(self, key: Key, name: _Name) -> bool:
-        """Wait for a lookup, up to the timeout; return False when it has not ended."""
+        """Wait for a lookup, up to the timeout; return False if it has not ended."""
         lookup = self._lookups.get(key)
         if lookup is None:
             lookup = self._lookups[key] = _Lookup(asyncio.get_running_loop().create_future())
@@ -159,15 +159,15 @@ class Names(AbstractResolver):
         return True
 
     def _unanswered(self, key: Key, name: _Name) -> None:
-        """Use the last good answer; without one, leave the name alone for a while.
+        """Fall back on the last good answer; without one, do not look the name up again for a while.
 
-        :raises DeliveryError: ``busy`` when it was not even asked for.
+        :raises DeliveryError: ``busy`` if the lookup has not begun.
         """
         lookup = self._lookups.get(key)
         if self._kept(name):
             name.failure = ""
         elif lookup is None or not lookup.running:
-            raise DeliveryError("busy", "no thread was free to look up the name", attempted=False)
+            raise DeliveryError("busy", "no thread was free to look up the host name", attempted=False)
         else:
             name.failure = f"the name servers did not answer within {self._options.timeout} s"
         name.fresh_until = self._monotonic() + self._options.failure_ttl
@@ -210,4 +210,6 @@ class Names(AbstractResolver):
             return
         name.answer = []
         reason = getattr(error, "strerror", None)
-        name.failure = f"the name cannot be resolved ({reason})" if reason else "the name cannot be resolved"
+        name.failure = (
+            f"the host name cannot be resolved ({reason})" if reason else "the host name cannot be resolved"
+        )

@@ -1,4 +1,4 @@
-"""What the delivery rooms are told: one frozen object, read from the configuration once."""
+"""The options of delivery as one frozen object, read from the configuration once."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class DeliveryOptions:
 def from_conf(conf: Any) -> DeliveryOptions:
     """Read the options from *conf*, where ours and Aodh's are registered.
 
-    :raises InvalidOption: when a network of ``deny_networks`` or ``allow_networks`` cannot be read.
+    :raises InvalidOption: if ``deny_networks`` or ``allow_networks`` holds something other than a network.
     """
     group = conf[DELIVERY_GROUP]
     made = {"deny_networks", "allow_networks", "action_schemes", "tls", "names"}
@@ -81,7 +81,7 @@ def from_conf(conf: Any) -> DeliveryOptions:
 
 
 def name_options(conf: Any) -> NameOptions:
-    """Read how host names are looked up."""
+    """Read the options of host name lookups, ``lookup_*``."""
     group = conf[DELIVERY_GROUP]
     return NameOptions(**{f.name: group[f"lookup_{f.name}"] for f in dataclasses.fields(NameOptions)})
 
@@ -89,7 +89,7 @@ def name_options(conf: Any) -> NameOptions:
 def networks(option: str, texts: Iterable[str], group: str = DELIVERY_GROUP) -> tuple[Network, ...]:
     """Return the networks that *option* lists.
 
-    :raises InvalidOption: naming *option*, when one of *texts* is not a network.
+    :raises InvalidOption: naming *option*, if one of *texts* is not a network.
     """
     try:
         return tuple(ipaddress.ip_network(text.strip(), strict=False) for text in texts)

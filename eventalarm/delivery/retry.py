@@ -1,8 +1,8 @@
-"""The retry policy: what an attempt's outcome means, and when to try again. Pure.
+"""The retry policy: what follows from the outcome of an attempt, and when the next one is due. Pure.
 
-Aodh's consumers come and go: a service that restarts behind a proxy answers 404 or 502 for a while, and one
-whose credentials are being renewed 401 or 403. Losing an alarm is worse than a few more POSTs, and attempts
-are bounded anyway; so only what says that *this request* can never be accepted is given up at once.
+Consumers come and go: a service that restarts behind a proxy answers 404 or 502 for a while, and one whose
+credentials are being renewed 401 or 403. Losing an alarm is worse than a few more POSTs, and attempts are
+limited anyway; so a delivery is given up at once only if the consumer can never accept *this request*.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.exceptions import DeliveryError
 from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState
 
-# Moved forever (we follow no redirect), malformed, method not allowed, gone, length required, too large,
-# URI too long, unsupported type, unprocessable, headers too large, not implemented.
+# Moved permanently (redirects are not followed), malformed, method not allowed, gone, length required, too
+# large, URI too long, unsupported type, unprocessable, headers too large, not implemented.
 PERMANENT_STATUSES: Final = frozenset({301, 308, 400, 405, 410, 411, 413, 414, 415, 422, 431, 501})
 LONGEST_ERROR: Final = 300
-# Seconds after which it is tried again where we were too busy for an attempt.
+# Seconds until the next try when this process was too busy for an attempt.
 BUSY_PAUSE: Final = 1.0
 
 
 def delivered(delivery: Delivery, status: int | None) -> DeliveryResult:
-    """Return the result of an attempt that the consumer accepted; nobody needs its credentials any more."""
+    """Return the result of an attempt that the consumer accepted; credentials in its URL are removed."""
     shown = without_userinfo(delivery.action) if "@" in delivery.action else delivery.action
     return DeliveryResult(
         delivery.delivery_id,
@@ -40,7 +40,7 @@ def delivered(delivery: Delivery, status: int | None) -> DeliveryResult:
 def failed(
     delivery: Delivery, error: DeliveryError, options: DeliveryOptions, uniform: Uniform
 ) -> DeliveryResult:
-    """Return what follows from a failed attempt: another one later, or giving up.
+    """Return the result of a failed attempt: a retry after a wait, or a dead letter.
 
     The wait is exponential with full jitter; a consumer's Retry-After lengthens it up to ``retry_after_max``.
     """
@@ -62,7 +62,7 @@ def failed(
 
 
 def lost(delivery: Delivery, options: DeliveryOptions) -> DeliveryResult | None:
-    """Return the end of a delivery whose attempts ended processes too often; None for all others."""
+    """Return the final result of a delivery whose attempts ended processes too often, else None."""
     if delivery.losses < options.max_losses and delivery.attempts < options.max_attempts:
         return None
     text = f"lost: {delivery.losses} processes ended, or lost their lease, while they held it"
@@ -70,14 +70,14 @@ def lost(delivery: Delivery, options: DeliveryOptions) -> DeliveryResult | None:
 
 
 def longest_wait(options: DeliveryOptions) -> datetime.timedelta:
-    """Return what no wait for another attempt exceeds, with a second to spare."""
+    """Return an upper bound of the wait for another attempt, with a second to spare."""
     return datetime.timedelta(seconds=max(options.retry_max, options.retry_after_max, BUSY_PAUSE) + 1.0)
 
 
 def retry_after(value: str | None, date: str | None, now: datetime.datetime) -> float | None:
-    """Return the seconds that a ``Retry-After`` header asks for, None when it is absent or unreadable.
+    """Return the seconds that a ``Retry-After`` header asks for, None if it is absent or invalid.
 
-    An HTTP date is compared with the answer's own ``Date``, when there is one: our clocks may differ.
+    An HTTP date is compared with the ``Date`` of the response, if it has one: clocks may differ.
     """
     if value is None:
         return None
@@ -91,7 +91,7 @@ def retry_after(value: str | None, date: str | None, now: datetime.datetime) -> 
 
 
 def of_status(status: int, wait: float | None = None) -> DeliveryError:
-    """Return the error that an answer with a *status* outside 200-299 is."""
+    """Return the error for a response with a *status* outside 200-299."""
     reason = "redirect" if 300 <= status < 400 else f"http_{status // 100}xx"
     permanent = status in PERMANENT_STATUSES
     return DeliveryError(reason, f"HTTP {status}", status=status, retry_after=wait, permanent=permanent)

@@ -25,7 +25,7 @@ from eventalarm.delivery.senders.base import Destination
 PROJECTS: Final = 2000
 DESTINATIONS: Final = 256
 RESERVED_SHARE: Final = 4
-# How many candidates are looked at before it is concluded that nothing may start now.
+# How many candidates are examined before it is concluded that none may start now.
 CANDIDATES: Final = 16
 
 

@@ -1,4 +1,4 @@
-"""Storm manners on a real outbox and real sockets: what travels together, and what becomes of it."""
+"""Batching on a real outbox and real sockets: what is sent together, and what becomes of a batch."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def worker(database: Database) -> Iterator[DeliveryWorker]:
     one.stop(1.0)
 
 
-def deliveries(request: Received) -> list[str]:
+def ids_of(request: Received) -> list[str]:
     """Return the ids of the deliveries that one POST carried."""
     body = json.loads(request.body)
     return [one["delivery_id"] for one in body["packed"]] if "packed" in body else [request.headers[ID]]
 
 
-def test_a_storm_travels_in_packs(
+def test_a_storm_is_sent_in_batches(
     database: Database, worker: DeliveryWorker, webhook_sink: WebhookSink
 ) -> None:
     """Red when what waits behind a held delivery is not claimed for its batch, and when order is lost."""
@@ -55,17 +55,17 @@ def test_a_storm_travels_in_packs(
     send(worker, database, [*others, *same])
     wait_until(lambda: len(states(database)) == 30 and all_are(database, "delivered"))
     alone, *batches = webhook_sink.requests
-    assert deliveries(alone) == [first.delivery_id]
+    assert ids_of(alone) == [first.delivery_id]
     assert len(batches) == 1
     (body,) = [json.loads(one.body) for one in batches]
     assert body["packed"][0]["reason_data"] == first.notification.reason_data
     assert batches[0].headers[ID] not in states(database)
-    carried = deliveries(batches[0])
+    carried = ids_of(batches[0])
     assert sorted(carried) == sorted(one.delivery_id for one in (*others, *same))
     assert [one for one in carried if one in {s.delivery_id for s in same}] == [s.delivery_id for s in same]
 
 
-def test_a_pack_that_failed_is_tried_again_as_a_whole(
+def test_a_batch_that_failed_is_retried_as_a_whole(
     database: Database, worker: DeliveryWorker, webhook_sink: WebhookSink
 ) -> None:
     """Red when a failure is recorded of the first delivery only."""
@@ -74,7 +74,7 @@ def test_a_pack_that_failed_is_tried_again_as_a_whole(
     items = [make_delivery(url), *(make_delivery(url, alarm_id="one alarm") for _ in range(5))]
     send(worker, database, items)
     wait_until(lambda: len(states(database)) == 6 and all_are(database, "delivered"))
-    received = [deliveries(one) for one in webhook_sink.requests]
+    received = [ids_of(one) for one in webhook_sink.requests]
     assert set(received[1]) == {one.delivery_id for one in items[1:]}
     again = [name for one in received[2:] for name in one]
     assert again == [one.delivery_id for one in items[1:]], "each once more, in order"
@@ -87,7 +87,7 @@ def _attempts(database: Database) -> list[int]:
         return list(connection.execute(query).scalars())
 
 
-def test_who_refuses_packs_gets_single_letters(
+def test_a_consumer_that_refuses_batches_gets_single_deliveries(
     database: Database, worker: DeliveryWorker, webhook_sink: WebhookSink
 ) -> None:
     """Red when the refusal of a batch is that of its deliveries: they would all be given up."""
@@ -96,7 +96,7 @@ def test_who_refuses_packs_gets_single_letters(
     items = [make_delivery(url), *(make_delivery(url, alarm_id=f"alarm {n % 2}") for n in range(6))]
     send(worker, database, items)
     wait_until(lambda: len(states(database)) == 7 and all_are(database, "delivered"))
-    alone = [deliveries(one) for one in webhook_sink.requests[2:]]
+    alone = [ids_of(one) for one in webhook_sink.requests[2:]]
     assert all(len(one) == 1 for one in alone)
     for number in range(2):
         mine = [one.delivery_id for one in items[1:] if one.alarm_id == f"alarm {number}"]
@@ -120,7 +120,7 @@ def test_what_is_held_when_a_process_stops_is_sent_by_another(
     other.start()
     wait_until(lambda: all_are(database, "delivered"))
     other.stop(1.0)
-    assert Counter(name for r in webhook_sink.requests for name in deliveries(r)) == Counter(
+    assert Counter(name for r in webhook_sink.requests for name in ids_of(r)) == Counter(
         item.delivery_id for item in items
     )
 
@@ -136,7 +136,7 @@ def test_what_is_held_is_no_stray(database: Database, webhook_sink: WebhookSink)
     send(one, database, items)
     wait_until(lambda: all_are(database, "delivered"))
     one.stop(1.0)
-    assert [len(deliveries(request)) for request in webhook_sink.requests] == [1, 4]
+    assert [len(ids_of(request)) for request in webhook_sink.requests] == [1, 4]
 
 
 def test_what_is_claimed_behind_is_ours_alone(database: Database) -> None:

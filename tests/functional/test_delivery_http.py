@@ -118,8 +118,8 @@ def test_aodh_itself_sends_the_same_bytes(webhook_sink):
     conf.register_opts(rest.OPTS)
     conf([])
     url = webhook_sink.url("/x/%41?q=a+b%20c&r=")
-    told = make_delivery(url, alarm_id="a").notification
-    rest.RestAlarmNotifier(conf).notify(netutils.urlsplit(url), **told.body())
+    sent = make_delivery(url, alarm_id="a").notification
+    rest.RestAlarmNotifier(conf).notify(netutils.urlsplit(url), **sent.body())
     assert attempt(url, alarm_id="a") == 200
     theirs, ours = webhook_sink.wait(2)
     assert (ours.body, ours.headers["Content-Type"]) == (theirs.body, theirs.headers["content-type"])
@@ -347,7 +347,7 @@ def test_an_action_that_cannot_be_called(url):
     assert (error.reason, error.permanent) == ("bad_action", True)
 
 
-# ---- the fence
+# ---- the egress filter
 
 
 DENIED = DeliveryOptions(
@@ -377,7 +377,7 @@ def test_denied_networks_are_not_reached_by_any_spelling(webhook_sink, host):
     assert webhook_sink.requests == []
 
 
-def test_others_are_reached_through_the_fence(webhook_sink):
+def test_other_networks_are_reached_through_the_egress_filter(webhook_sink):
     options = DeliveryOptions(deny_networks=(ipaddress.ip_network("169.254.0.0/16"),))
     assert attempt(webhook_sink.url("/", host="localhost"), options) == 200
 

@@ -213,7 +213,7 @@ def test_what_the_dead_held_is_taken_over(database, outbox):
     ended = {"dead": outbox.renewals()["dead"]}
     assert outbox.claim("me", 10, orphans=False, ended=ended) == []
     assert ids(outbox.claim("me", 10, ended=ended)) == ids([items[0], items[2]])
-    # The dead one learns of it when it comes back, and its results count no more.
+    # The other worker finds out when it comes back, and its results no longer count.
     assert outbox.renew("dead", LONG) is False
     outbox.record("dead", [done(items[0])])
     outbox.hand_back("dead", ids(items))
@@ -412,13 +412,13 @@ def test_what_dead_processes_held_is_shared_too(database, outbox):
 
 
 def test_what_is_claimed_is_bounded_in_bytes(database, outbox):
-    told = dataclasses.replace(make_delivery().notification, event_json="x" * 1000)
-    items = [make_delivery(alarm_id=f"a{n // 2}", notification=told) for n in range(8)]
+    notification = dataclasses.replace(make_delivery().notification, event_json="x" * 1000)
+    items = [make_delivery(alarm_id=f"a{n // 2}", notification=notification) for n in range(8)]
     enqueue(database, outbox, items, None)
     first = outbox.claim("me", 10, max_bytes=2500)
     assert ids(first) == ids(items[0:4:2])
     outbox.record("me", [done(one) for one in first])
-    # Of their two successors there is room for one; the other is due for whoever has room.
+    # Of their two successors there is room for one; the other is due for any worker that has room.
     keys = [one.order_key for one in first]
     assert ids(outbox.claim_next("me", keys, 1500)) == [items[1].delivery_id]
     assert items[3].delivery_id in ids(outbox.claim("me", 10))

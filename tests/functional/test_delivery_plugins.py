@@ -73,11 +73,11 @@ def test_a_plugin_is_called_as_aodh_calls_it(conf):
     item = make_delivery("test://somewhere/x?y=z")
     assert attempt(sender, item) is None
     (call,) = sender._plugins["test"].notifications
-    action, *told = call
+    action, *received = call
     assert (action.scheme, action.netloc, action.path, action.query) == ("test", "somewhere", "/x", "y=z")
     body = item.notification.body()
     names = ("alarm_id", "alarm_name", "severity", "previous", "current", "reason", "reason_data")
-    assert told == [body[name] for name in names]
+    assert received == [body[name] for name in names]
 
 
 def test_the_log_plugin_logs(conf, caplog):
@@ -326,12 +326,12 @@ def test_without_keystone_only_trust_actions_fail(conf, webhook_sink):
     assert attempt(HttpSender(OPTIONS), make_delivery(webhook_sink.url("/"))) == 200
 
 
-def test_a_trust_action_does_not_climb_the_fence(conf, webhook_sink):
+def test_a_trust_action_does_not_bypass_the_egress_filter(conf, webhook_sink):
     keystone(webhook_sink, conf)
     from ipaddress import ip_network  # noqa: PLC0415
 
-    fenced = DeliveryOptions(deny_networks=(ip_network("169.254.0.0/16"),))
-    error = attempt(trust_sender(conf, fenced), make_delivery("trust+http://t@169.254.169.254/"))
+    filtered = DeliveryOptions(deny_networks=(ip_network("169.254.0.0/16"),))
+    error = attempt(trust_sender(conf, filtered), make_delivery("trust+http://t@169.254.169.254/"))
     assert (error.reason, error.permanent) == ("egress_denied", True)
 
 

@@ -193,8 +193,8 @@ def test_the_command_beside_a_running_listener(
 
     installed = [console_script("eventalarm-delivery"), "--config-file", str(cloud.conf_path)]
     as_json = ["list", "--alarm", alarm_id, "-f", "json"]
-    told = subprocess.run([*installed, *as_json], capture_output=True, text=True, timeout=60, check=True)
-    listed = json.loads(told.stdout)
+    listing = subprocess.run([*installed, *as_json], capture_output=True, text=True, timeout=60, check=True)
+    listed = json.loads(listing.stdout)
     assert json.loads(command(cloud, *as_json).stdout) == listed
     assert len(listed) == 3
     assert {(one["state"], one["attempts"], one["status"]) for one in listed} == {("failed", 2, 503)}

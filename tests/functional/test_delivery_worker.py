@@ -98,12 +98,12 @@ def enqueue(database, items, owner):
 
 
 def _transition(item):
-    told, now = item.notification, item.created_at
+    notification, now = item.notification, item.created_at
     same = {
-        "previous": told.previous,
-        "current": told.current,
-        "reason": told.reason,
-        "severity": told.severity,
+        "previous": notification.previous,
+        "current": notification.current,
+        "reason": notification.reason,
+        "severity": notification.severity,
     }
     return {
         **same,
@@ -114,7 +114,7 @@ def _transition(item):
         "alarm_id": item.alarm_id,
         "project_id": "p",
         "managed_object": "vm",
-        "alarm_name": told.alarm_name,
+        "alarm_name": notification.alarm_name,
         "event_type": "e",
         "event_time": now,
         "recorded_at": now,

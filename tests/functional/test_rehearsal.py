@@ -32,7 +32,7 @@ def test_the_first_event_compiles_no_statement(
 
     cache = app.build_cache(cloud.conf, database, Metrics())
     engine = app.build_engine(
-        cloud.conf, database, cache, enqueue.OutboxEnqueuer(Outbox(database), enqueue.Nobody())
+        cloud.conf, database, cache, enqueue.OutboxEnqueuer(Outbox(database), enqueue.NoWorker())
     )
     compiled = set(database.engine._compiled_cache)  # type: ignore[call-overload]
     for state in ("error", "active"):

@@ -1,4 +1,4 @@
-"""Deliveries and options for tests, with everything else at rest."""
+"""Builders of deliveries and calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NUMBERS = itertools.count(1)
 
 
 def make_delivery(action: str = "http://127.0.0.1:1/", alarm_id: str = "", **fields: Any) -> Delivery:
-    """Return a delivery; each has an alarm of its own unless one is named."""
+    """Return a delivery; each has its own alarm unless *alarm_id* is given."""
     alarm_id = alarm_id or f"alarm-{next(_NUMBERS)}"
     notification = Notification(
         alarm_name="disk",
@@ -53,5 +53,5 @@ def make_call(host: str, limit: int = 16, total: int = 0, **fields: Any) -> Call
 
 
 def longest(low: float, high: float) -> float:
-    """Instead of random.uniform: always the longest wait."""
+    """Stand in for random.uniform: always return the longest wait."""
     return high

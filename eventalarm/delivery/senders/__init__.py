@@ -1,1 +1,1 @@
-"""The ways to carry out an action: one module for each kind of sender."""
+"""Senders: one module for each way to carry out an action."""

@@ -1,4 +1,4 @@
-"""``mode = aodh``: actions go to the running aodh-notifier on its topic, which calls them instead of us."""
+"""``mode = aodh``: actions are published on the topic of aodh-notifier, which carries them out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Publish = Callable[[JSONDict], None]
 
 
 class AodhTopicSender:
-    """Hands each delivery to the broker; delivered means that the broker took it."""
+    """Publishes each delivery; it counts as delivered when the broker accepted it."""
 
     def __init__(self, publish: Publish, options: DeliveryOptions) -> None:
         self._publish = publish
@@ -32,15 +32,16 @@ class AodhTopicSender:
     async def send(self, delivery: Delivery) -> None:
         """Publish the notification as Aodh's evaluator does.
 
-        :raises DeliveryError: ``publish`` when the broker did not take it.
+        :raises DeliveryError: ``publish`` if the broker did not accept it, ``too_large`` (permanent) if it
+            rejects its size.
         """
         payload = {"actions": [delivery.action], **delivery.notification.body()}
         try:
             await self._threads.run(self._publish, payload)
         except PublishError as exc:
-            raise DeliveryError("publish", "the broker did not take it") from exc
+            raise DeliveryError("publish", "the broker did not accept the message") from exc
         except MessageTooLarge as exc:
-            raise DeliveryError("too_large", "the broker refuses its size", permanent=True) from exc
+            raise DeliveryError("too_large", "the broker rejects its size", permanent=True) from exc
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""

@@ -1,23 +1,23 @@
-"""What a sender is, which sender carries out an action, and how an attempt is traced."""
+"""The interface of senders, the choice of the sender for an action, and the tracing of attempts."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Collection, Mapping
+from typing import Final, Protocol
 
 from eventalarm.delivery import action
 from eventalarm.exceptions import DeliveryError
 from eventalarm.model import Delivery
 from eventalarm.trace import Stage, Trace
 
-# One destination takes so many times its limit from all projects together.
+# How many times the limit of one project a destination takes from all projects together.
 TOGETHER: Final = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Destination:
-    """Who shares one fate: a project's deliveries to one destination wait for each other, never for others.
+    """Where deliveries go: those of a project to one destination wait for each other, never for others.
 
     ``limit`` is how many calls of one project may be under way to it at once, ``total`` how many of all
     projects; by default four times as many.
@@ -39,7 +39,7 @@ class Sender(Protocol):
     """A way to carry out actions."""
 
     def destination(self, delivery: Delivery) -> Destination:
-        """Tell where *delivery* goes; never fails, an unreadable action has a destination of its own."""
+        """Return where *delivery* goes; never fails, all invalid actions share one destination."""
 
     async def send(self, delivery: Delivery) -> int | None:
         """Make one attempt; return the HTTP status if there is one.
@@ -48,7 +48,7 @@ class Sender(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of connections and threads."""
+        """Close connections and end threads."""
 
 
 class Metrics(Protocol):
@@ -62,7 +62,7 @@ class Metrics(Protocol):
 
 
 class NoMetrics:
-    """Metrics for nobody."""
+    """Discards all metrics."""
 
     def count(self, name: str, value: float = 1, **labels: str) -> None:
         """Count nothing."""
@@ -71,19 +71,15 @@ class NoMetrics:
         """Record nothing."""
 
 
-# Runs a blocking call in a thread and returns what it returned: ``await run(function, *arguments)``.
-Run = Callable[..., Awaitable[Any]]
-
-
-DISABLED: Final = "its scheme is not in [eventalarm_delivery] action_schemes"
+DISABLED: Final = "the scheme is not in [eventalarm_delivery] action_schemes"
 
 
 class Router:
-    """Sends by scheme through *senders*; the schemes that they do not name go to *others*.
+    """Sends through the one of *senders* that has the scheme of the action, else through *others*.
 
-    What goes to a subscriber of the IFA API goes through *subscribers*, whatever its scheme.
+    Deliveries to subscribers of the IFA API are sent through *subscribers*, whatever their scheme.
 
-    :param enabled: the schemes of actions that are carried out at all; None: every scheme.
+    :param enabled: the schemes of actions that are carried out; None: all.
     """
 
     def __init__(
@@ -99,13 +95,13 @@ class Router:
         self._subscribers = subscribers
 
     def destination(self, delivery: Delivery) -> Destination:
-        """Ask the sender in charge."""
+        """Return the destination as the responsible sender does."""
         return self._sender(delivery).destination(delivery)
 
     async def send(self, delivery: Delivery) -> int | None:
-        """Send through the sender in charge.
+        """Send through the responsible sender.
 
-        :raises DeliveryError: ``scheme_disabled`` (permanent) for a scheme that is not enabled, and as that
+        :raises DeliveryError: ``scheme_disabled`` (permanent) for a scheme that is not enabled, and as the
             sender does.
         """
         scheme = action.scheme(delivery.action)
@@ -126,14 +122,14 @@ class Router:
 
 
 class TracedSender:
-    """Passes everything on to *sender* and marks :attr:`Stage.SENT` and :attr:`Stage.ANSWERED`."""
+    """Sends through *sender*, marking :attr:`Stage.SENT` and :attr:`Stage.ANSWERED` in the trace."""
 
     def __init__(self, sender: Sender, trace: Trace) -> None:
         self._sender = sender
         self._trace = trace
 
     def destination(self, delivery: Delivery) -> Destination:
-        """Ask the sender."""
+        """Return the destination as the sender does."""
         return self._sender.destination(delivery)
 
     async def send(self, delivery: Delivery) -> int | None:

@@ -1,4 +1,4 @@
-"""Webhooks over http and https: Aodh's body and headers, bounded in time, size and reach."""
+"""Webhooks over http and https: Aodh's body and headers, limited in time, size and networks."""
 
 from __future__ import annotations
 
@@ -24,17 +24,21 @@ from eventalarm.model import UTC, Delivery
 DELIVERY_ID_HEADER = "X-Eventalarm-Delivery-Id"
 REQUEST_ID_HEADER = "x-openstack-request-id"
 HTTP_OK: Final = 200
-# Less than what common servers allow, since a POST on a connection that the server just closed is lost.
+# Seconds; less than common servers allow, since a POST on a connection that the server just closed is lost.
 KEEPALIVE = 1.5
 
 SORTED_FIRST = (aiohttp.ClientSSLError, aiohttp.ClientConnectorDNSError)
 FAILURES: Final[tuple[tuple[Any, str, str], ...]] = (
     (aiohttp.ClientSSLError, "tls", "the TLS handshake failed"),
-    (aiohttp.ClientConnectorDNSError, "dns", "the name cannot be resolved"),
-    (aiohttp.ConnectionTimeoutError, "connect_timeout", "no connection in time"),
-    (TimeoutError, "timeout", "no answer in time"),
-    ((OSError, aiohttp.ClientConnectionError), "disconnected", "the connection broke before the answer"),
-    (ValueError, "bad_action", "it is not a URL that can be called"),  # also aiohttp.InvalidURL
+    (aiohttp.ClientConnectorDNSError, "dns", "the host name cannot be resolved"),
+    (aiohttp.ConnectionTimeoutError, "connect_timeout", "no connection within connect_timeout"),
+    (TimeoutError, "timeout", "no response within total_timeout"),
+    (
+        (OSError, aiohttp.ClientConnectionError),
+        "disconnected",
+        "the connection was lost before the response",
+    ),
+    (ValueError, "bad_action", "it is not a valid URL"),  # also aiohttp.InvalidURL
 )
 
 
@@ -43,16 +47,16 @@ def _now() -> datetime.datetime:
 
 
 def _request_id() -> str:
-    # Not uuid4: the system call for its randomness lets go of the interpreter once per POST.
+    # Not uuid4: its system call for randomness releases the GIL once per POST.
     return str(uuid.UUID(int=random.getrandbits(128), version=4))
 
 
 class HttpSender:
-    """One session for every webhook; concurrency is the worker's business, not the pool's.
+    """Sends webhooks through one session; the scheduler, not the connection pool, limits concurrency.
 
-    :param egress: the egress filter; by default that of the *options*, as are the *names* of hosts.
-    :param tls: the contexts; by default made of the *options*, which reads files.
-    :raises InvalidOption: when Aodh's TLS options name files that cannot be used.
+    :param egress: the egress filter; by default that of *options*, as are *names*, the resolver.
+    :param tls: the TLS contexts; by default made from *options*, which reads files.
+    :raises InvalidOption: if Aodh's TLS options name files that cannot be used.
     """
 
     def __init__(
@@ -80,7 +84,7 @@ class HttpSender:
     async def send(self, delivery: Delivery) -> int:
         """POST the notification to the action; return the status, which is 2xx.
 
-        :raises DeliveryError: for every other answer and for none.
+        :raises DeliveryError: for every other response and for none.
         """
         return await self.post(action.http_url(delivery.action), delivery)
 
@@ -95,7 +99,7 @@ class HttpSender:
         if content is None:
             content = delivery.notification.encoded()
         sent = {**(headers or {}), **self._headers(delivery)}
-        async with self._answer("POST", url, sent, content) as response:
+        async with self._response("POST", url, sent, content) as response:
             await self._drain(response)
         if 200 <= response.status < 300:
             return response.status
@@ -106,33 +110,33 @@ class HttpSender:
     async def get(self, url: yarl.URL, headers: Mapping[str, str]) -> int:
         """GET *url* as :meth:`post` would call it; return the status, which is 2xx.
 
-        :raises DeliveryError: for every other answer and for none.
+        :raises DeliveryError: for every other response and for none.
         """
         sent = {**headers, REQUEST_ID_HEADER: f"req-{self._new_id()}"}
-        async with self._answer("GET", url, sent) as response:
+        async with self._response("GET", url, sent) as response:
             await self._drain(response)
         if 200 <= response.status < 300:
             return response.status
         raise retry.of_status(response.status)
 
     async def ask(self, url: yarl.URL, form: Mapping[str, str], headers: Mapping[str, str]) -> bytes:
-        """POST *form* to *url* and return what is answered with 200, as far as ``max_response_size``.
+        """POST *form* to *url*; return the body of the response, of status 200, up to ``max_response_size``.
 
-        :raises DeliveryError: for every other answer and for none.
+        :raises DeliveryError: for every other response and for none.
         """
-        async with self._answer("POST", url, headers, form) as response:
+        async with self._response("POST", url, headers, form) as response:
             answer = await response.content.read(self._options.max_response_size)
         if response.status != HTTP_OK:
             raise retry.of_status(response.status)
         return answer
 
     @contextlib.asynccontextmanager
-    async def _answer(
+    async def _response(
         self, method: str, url: yarl.URL, headers: Mapping[str, str], data: Any = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Make a request and give its answer, to be read inside.
+        """Make a request; the response is read inside the context.
 
-        :raises DeliveryError: when there is none, or reading it fails.
+        :raises DeliveryError: if there is no response, or reading it fails.
         """
         await self._names.prepare(url.raw_host)
         try:
@@ -170,7 +174,7 @@ class HttpSender:
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,
-                # Cookies of one tenant are none of another's.
+                # Cookies of one tenant must not reach another.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 headers={"User-Agent": "eventalarm", "Accept": "*/*", "Accept-Encoding": "identity"},
@@ -183,10 +187,9 @@ class HttpSender:
         return self._session
 
     async def _drain(self, response: aiohttp.ClientResponse) -> None:
-        """Read what there is of the answer, so that the connection can be used again.
+        """Read the rest of the response, so that the connection can be reused.
 
-        The status decided already: an answer that drips, breaks off or never ends changes nothing, it only
-        costs its connection.
+        The status is decisive: a body that is slow, breaks off or never ends only costs the connection.
         """
         left = self._options.max_response_size
         with contextlib.suppress(aiohttp.ClientError, OSError):
@@ -195,7 +198,7 @@ class HttpSender:
 
 
 def failure(error: Exception) -> DeliveryError:
-    """Name what went wrong, without the URL: its query and credentials are nobody's business."""
+    """Return the error for an exception of aiohttp, without the URL: it may contain secrets."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return DeliveryError("tls", getattr(error.certificate_error, "verify_message", "bad certificate"))
     if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, SORTED_FIRST):
@@ -205,4 +208,4 @@ def failure(error: Exception) -> DeliveryError:
     for kinds, reason, text in FAILURES:
         if isinstance(error, kinds):
             return DeliveryError(reason, text, permanent=reason == "bad_action")
-    return DeliveryError("protocol", f"the answer is not HTTP ({type(error).__name__})")
+    return DeliveryError("protocol", f"the response is not valid HTTP ({type(error).__name__})")

@@ -1,4 +1,4 @@
-"""The network of senders: the egress filter, and TLS from Aodh's ``rest_notifier_*`` options."""
+"""The egress filter of senders, and their TLS contexts from Aodh's ``rest_notifier_*`` options."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IPV4_BITS: Final = 0xFFFFFFFF
 IPV4_AT_THE_END: Final = tuple(
     map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96"))
 )
-# NAT64 with a prefix of the operator's own (RFC 8215). RFC 6052 puts the IPv4 address behind the prefix and
+# NAT64 with a prefix that the operator chose (RFC 8215). RFC 6052 puts the IPv4 address behind the prefix and
 # leaves bits 64 to 71 out: for each length of the prefix, how many bits lie before that gap and behind it.
 LOCAL_NAT64: Final = ipaddress.IPv6Network("64:ff9b:1::/48")
 SPLITS: Final = ((48, 16, 16), (56, 8, 24), (64, 0, 32))
@@ -36,13 +36,13 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class EgressDenied(OSError):
-    """The address is in a denied network; an OSError, so that the other addresses of a name get a chance."""
+    """The address is in a denied network; an OSError, so that the other addresses of the name are tried."""
 
 
 class EgressFilter:
     """Refuses addresses of *denied* networks that are not *allowed*; without networks it refuses nothing.
 
-    :param callbacks: further denied networks, to which *allowed* does not apply; those of subscriptions.
+    :param callbacks: further denied networks, those of subscriptions, to which *allowed* does not apply.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class EgressFilter:
         self._callbacks = tuple(callbacks)
 
     def refuses(self, address: str) -> str:
-        """Return the option that denies *address* (as a socket has it, a scope allowed) in any of its forms.
+        """Return the option that denies *address* in any of its forms; "" if it may be connected to.
 
-        An empty text means that it may be connected to.
+        *address* is as a socket gives it, possibly with a scope.
         """
         for form in _forms(ipaddress.ip_address(address.partition("%")[0])):
             if _in(form, self._callbacks):
@@ -67,7 +67,7 @@ class EgressFilter:
     def socket(self, addr_info: Any) -> socket.socket:
         """Make the socket for one address, as aiohttp's ``socket_factory``.
 
-        :raises Fenced: when the address is denied; its text names the option.
+        :raises EgressDenied: if the address is denied; the text names the option.
         """
         family, kind, proto, _, sockaddr = addr_info
         option = self.refuses(sockaddr[0])
@@ -89,7 +89,7 @@ def _forms(address: Address) -> list[Address]:
     if isinstance(address, ipaddress.IPv6Address):
         forms.extend(_embedded(address))
     if any(form.is_unspecified for form in forms):
-        # The kernel connects "any" to this host.
+        # The kernel connects the unspecified address to this host.
         forms.extend([ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1")])
     return forms
 
@@ -115,9 +115,9 @@ VERIFY_OPTION = "aodh-alarm-ssl-verify"
 
 
 class TlsContexts:
-    """The two contexts that actions can ask for: with and without verification of the server.
+    """The two TLS contexts that an action can ask for: with and without verification of the server.
 
-    :raises InvalidOption: when the CA bundle, the certificate or its key cannot be read.
+    :raises InvalidOption: if the CA bundle, the certificate or its key cannot be read.
     """
 
     def __init__(self, options: TlsOptions) -> None:
@@ -133,7 +133,7 @@ class TlsContexts:
     def for_query(self, query: str) -> ssl.SSLContext:
         """Return the context that the query of an action asks for.
 
-        :raises DeliveryError: permanent, when ``aodh-alarm-ssl-verify`` is not a number.
+        :raises DeliveryError: ``bad_action``, permanent, if ``aodh-alarm-ssl-verify`` is not a number.
         """
         asked = urllib.parse.parse_qs(query).get(VERIFY_OPTION)
         if not asked:

@@ -1,4 +1,4 @@
-"""Actions of other schemes, carried out by the installed ``aodh.notifier`` plugins (zaqar, log, ...)."""
+"""Actions of all other schemes: carried out by the installed ``aodh.notifier`` plugins (zaqar, log, ...)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Errors(logging.Handler):
         self.found: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep what the record says without values, which may hold a tenant's secrets."""
+        """Keep the message without its arguments, which may contain a tenant's secrets."""
         if record.thread != self._thread or record.name.partition(".")[0] != self._package:
             return
         kind = record.exc_info[0] if record.exc_info else None
@@ -47,9 +47,9 @@ def _without_values(record: logging.LogRecord) -> str:
 
 @contextlib.contextmanager
 def errors_of(plugin: Any) -> Iterator[list[str]]:
-    """Collect the messages of level ERROR that *plugin*'s package logs in the calling thread meanwhile.
+    """Collect the errors that *plugin*'s package logs in the calling thread inside the context.
 
-    A message is kept as the template that was logged, with the type of its exception, never with values.
+    An error is kept as its format string and the type of its exception, never with arguments.
     """
     package = type(plugin).__module__.partition(".")[0]
     handler = _Errors(package)
@@ -64,7 +64,7 @@ def errors_of(plugin: Any) -> Iterator[list[str]]:
 
 
 def _ends_of(package: str) -> list[logging.Logger]:
-    """Return the loggers at which records of *package* end: the root, and those that do not propagate."""
+    """Return the loggers that receive all records of *package*: the root, and those that do not propagate."""
     known = list(logging.root.manager.loggerDict.items())
     return [
         logging.getLogger(),
@@ -84,16 +84,16 @@ NAMESPACE: Final = "aodh.notifier"
 
 
 def installed() -> frozenset[str]:
-    """Return the schemes that have a plugin."""
+    """Return the schemes that an installed plugin serves."""
     return frozenset(importlib.metadata.entry_points(group=NAMESPACE).names)
 
 
 class PluginSender:
-    """Calls a plugin as Aodh's notifier does; one scheme's plugin cannot disturb another's.
+    """Calls plugins as Aodh's notifier does, each scheme in its own threads.
 
-    A plugin is loaded for its first delivery, so one that needs Keystone disturbs nobody who does not use
-    it. What a plugin returns means nothing. It failed if it raised, did not return in time, or logged an
-    error: Aodh's plugins for Zaqar and Heat log that the service refused, and return.
+    A plugin is loaded for its first delivery, so one that needs Keystone is no obstacle to those who do not
+    use it. Return values are ignored. A call failed if it raised, did not return in time, or logged an error:
+    Aodh's plugins for Zaqar and Heat log that the service refused, and return.
     """
 
     def __init__(
@@ -107,26 +107,26 @@ class PluginSender:
         self._loading = threading.Lock()
 
     def destination(self, delivery: Delivery) -> Destination:
-        """Return the scheme: its threads are what its deliveries share."""
+        """Return the scheme: its deliveries share its threads."""
         threads = self._options.plugin_threads
         return Destination(action.scheme(delivery.action), "", 0, max(1, threads // 2), threads)
 
     async def send(self, delivery: Delivery) -> None:
-        """Let the plugin notify.
+        """Call the plugin.
 
-        :raises DeliveryError: ``unknown_scheme`` (permanent) without a plugin, ``plugin_unusable`` when it
-            cannot be loaded, ``plugin_error`` when it raised or logged an error, ``timeout`` and ``busy``.
+        :raises DeliveryError: ``unknown_scheme`` (permanent) without a plugin, ``plugin_unusable`` if it
+            cannot be loaded, ``plugin_error`` if it raised or logged an error, ``timeout`` and ``busy``.
         """
         scheme = action.split(delivery.action).scheme
         if scheme not in self._schemes:
-            raise DeliveryError("unknown_scheme", "no aodh.notifier plugin serves it", permanent=True)
+            raise DeliveryError("unknown_scheme", "no aodh.notifier plugin has this scheme", permanent=True)
         if scheme not in self._threads:
             limit, timeout = self._options.plugin_threads, self._options.total_timeout
             self._threads[scheme] = Threads(f"notifier {scheme}", limit, timeout)
         await self._threads[scheme].run(self._notify, scheme, delivery)
 
     async def close(self) -> None:
-        """Nothing to let go of: threads end by themselves."""
+        """Do nothing: the threads end by themselves."""
 
     def _notify(self, scheme: str, delivery: Delivery) -> None:
         plugin = self._loaded(scheme)
@@ -145,7 +145,7 @@ class PluginSender:
                     sent.reason_data,
                 )
             except Exception as exc:
-                # Its text may hold the URL with a tenant's secrets.
+                # The text of the exception may contain the URL with a tenant's secrets.
                 raise DeliveryError("plugin_error", type(exc).__name__) from exc
         if errors:
             raise DeliveryError("plugin_error", errors[-1])
@@ -158,7 +158,7 @@ class PluginSender:
                         NAMESPACE, scheme, invoke_on_load=True, invoke_args=(self._conf,)
                     )
                 except Exception as exc:
-                    LOG.debug("The notifier of %s:// cannot be loaded", scheme, exc_info=True)
+                    LOG.debug("The aodh.notifier plugin for %s:// cannot be loaded", scheme, exc_info=True)
                     raise DeliveryError("plugin_unusable", type(exc).__name__) from exc
                 self._plugins[scheme] = manager.driver
             return self._plugins[scheme]

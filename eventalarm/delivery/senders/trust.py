@@ -1,7 +1,7 @@
-"""Actions ``trust+http`` and ``trust+https``: Aodh's own Keystone trust code, our own bounded POST.
+"""Actions ``trust+http`` and ``trust+https``: the token comes from Aodh's code, the POST is ours.
 
-Aodh's plugin would wait forever for a hung consumer and knows no fence; so of the plugin we use only the
-part that turns the action into a URL and a token.
+Aodh's plugin would wait forever for a hung consumer and has no egress filter; so only its part that turns the
+action into a URL and a token is used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SCHEMES = frozenset({"trust+http", "trust+https"})
 
 
 class TrustSender:
-    """Asks Keystone for a token of the trust in a bounded number of threads, then posts with it."""
+    """Gets a token of the trust from Keystone, in a limited number of threads, then posts with it."""
 
     def __init__(self, conf: Any, options: DeliveryOptions, http: HttpSender) -> None:
         self._conf = conf
@@ -35,11 +35,11 @@ class TrustSender:
     async def send(self, delivery: Delivery) -> int:
         """POST with a token of the trust that the action names.
 
-        :raises DeliveryError: ``keystone`` when there is no token, and as :meth:`HttpSender.send`.
+        :raises DeliveryError: ``keystone`` if Keystone gives no token, and as :meth:`HttpSender.send`.
         """
         parts = action.split(delivery.action)
         if not parts.username:
-            raise DeliveryError("bad_action", "it names no trust", permanent=True)
+            raise DeliveryError("bad_action", "the action must name a trust as its user", permanent=True)
         url, headers = await self._keystone.run(_trusted, self._conf, parts)
         return await self._http.post(action.http_url(url), delivery, headers)
 
@@ -49,11 +49,11 @@ class TrustSender:
 
 
 def _trusted(conf: Any, parts: urllib.parse.SplitResult) -> tuple[str, dict[str, str]]:
-    # Imported here: it brings Aodh's Keystone and Heat clients, which take seconds and few actions need.
+    # Imported here: Aodh's Keystone and Heat clients take seconds to import, and few actions need them.
     from aodh.notifier import trust  # noqa: PLC0415
 
     class Kept:
-        """Keeps what the mixin would have posted."""
+        """Keeps what Aodh would have posted."""
 
         def __init__(self) -> None:
             self.conf = conf
@@ -63,7 +63,7 @@ def _trusted(conf: Any, parts: urllib.parse.SplitResult) -> tuple[str, dict[str,
             self.kept = (action.geturl(), dict(args[-1] or {}))
 
     class Trusted(trust.TrustAlarmNotifierMixin, Kept):  # type: ignore[misc]
-        """Aodh's mixin in front of it."""
+        """Aodh's mixin, which calls ``Kept.notify``."""
 
     trusted = Trusted()
     try:

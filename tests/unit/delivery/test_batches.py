@@ -1,4 +1,4 @@
-"""Which deliveries travel together, and when they leave: against a model, and the cases that matter."""
+"""Which deliveries are sent together, and when: single cases, and a property against a model."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def call(url: str = "http://a/", **fields: str) -> Call:
     return Call("me", make_delivery(url, **fields), Destination("http", "a", 80, 16))
 
 
-def test_the_first_leaves_at_once_and_the_others_together() -> None:
+def test_the_first_is_sent_at_once_and_the_others_together() -> None:
     windows = BatchWindows(1.0, 10)
     some = [call() for _ in range(4)]
     assert [windows.hold(one, 0.1 * n) for n, one in enumerate(some)] == [False, True, True, True]
     assert windows.next_end() == 1.0
     assert list(windows.ripe(0.9)) == []
     assert list(windows.ripe(1.0)) == [some[1:]]
-    # The batch opened a window of its own.
+    # The batch opened the next window.
     late = call()
     assert windows.hold(late, 1.5)
     assert list(windows.ripe(1.9)) == []
@@ -36,7 +36,7 @@ def test_the_first_leaves_at_once_and_the_others_together() -> None:
     assert not windows.hold(call(), 3.5)
 
 
-def test_a_full_pack_leaves_before_the_end() -> None:
+def test_a_full_batch_is_sent_before_the_window_ends() -> None:
     windows = BatchWindows(1.0, 2)
     some = [call() for _ in range(3)]
     for one in some:
@@ -55,14 +55,14 @@ def test_other_projects_other_actions_and_what_is_no_webhook_do_not_share() -> N
     assert [windows.hold(call(subscription_id="s"), 0.0) for _ in range(2)] == [False, False]
 
 
-def test_who_refuses_packs_gets_none_for_a_while() -> None:
+def test_a_consumer_that_refuses_batches_gets_none_for_a_while() -> None:
     windows = BatchWindows(1.0, 10)
     windows.refused([make_delivery("http://a/")], 0.0)
     assert [windows.hold(call(), 1.0) for _ in range(2)] == [False, False]
     assert [windows.hold(call(), REFUSED_FOR + 1) for _ in range(2)] == [False, True]
 
 
-def test_a_pack_holds_each_body_with_its_id() -> None:
+def test_a_batch_contains_each_body_with_its_id() -> None:
     deliveries = [make_delivery(), make_delivery()]
     packed = make_batch(deliveries)
     body = json.loads(json.dumps(packed.notification.body()))
@@ -72,7 +72,7 @@ def test_a_pack_holds_each_body_with_its_id() -> None:
     assert packed.delivery_id != make_batch(deliveries[::-1]).delivery_id
 
 
-def test_only_the_first_of_an_alarm_may_leave_alone() -> None:
+def test_only_the_first_of_an_alarm_may_be_sent_alone() -> None:
     one, two, three = make_delivery(alarm_id="a"), make_delivery(alarm_id="b"), make_delivery(alarm_id="a")
     assert first_of_each([one, two, three]) == ([one, two], [three])
 
@@ -82,7 +82,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(URLS), st.floats(0.0, 0.7), st.boolea
 
 @hypothesis.given(STEPS, st.integers(2, 5))
 def test_nothing_is_lost_delayed_or_out_of_order(steps: list[tuple[str, float, bool]], limit: int) -> None:
-    """Each delivery leaves once, within the window, in the order of its action; batches are bounded."""
+    """Each delivery is sent once, within the window, in the order of its action; batches are bounded."""
     windows, now = BatchWindows(1.0, limit), 0.0
     came: dict[str, list[tuple[float, Call]]] = {url: [] for url in URLS}
     left: dict[str, list[tuple[float, Call]]] = {url: [] for url in URLS}

@@ -12,7 +12,7 @@ from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim.options import api_options
 
 
-def fence(*networks):
+def egress_filter(*networks):
     return EgressFilter([ipaddress.ip_network(text) for text in networks])
 
 
@@ -53,7 +53,7 @@ def fence(*networks):
     ],
 )
 def test_every_form_of_an_address_is_looked_at(network, address, refused):
-    assert bool(fence(network).refuses(address)) is refused
+    assert bool(egress_filter(network).refuses(address)) is refused
 
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
@@ -80,8 +80,8 @@ def test_subscriptions_add_to_what_is_denied_to_webhooks():
 def test_no_socket_is_made_for_a_denied_address():
     info = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.1.2.3", 80))
     with pytest.raises(EgressDenied):
-        fence("10.0.0.0/8").socket(info)
-    fence("11.0.0.0/8").socket(info).close()
+        egress_filter("10.0.0.0/8").socket(info)
+    egress_filter("11.0.0.0/8").socket(info).close()
 
 
 def make_conf(networks):

@@ -222,7 +222,7 @@ def test_suspects_leave_one_at_a_time():
     assert len(taken) == 1
 
 
-def test_a_parcel_counts_until_it_is_forgotten():
+def test_a_call_counts_until_it_is_forgotten():
     scheduler = make_scheduler(10, 10)
     (call,) = fill(scheduler, "a", 1)
     assert scheduler.put(call)
