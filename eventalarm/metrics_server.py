@@ -1,8 +1,8 @@
 """The Prometheus endpoint: the metrics of all processes of one listener, added up, on one port.
 
-The processes write their values into files of a folder that they share (prometheus_client's multiprocess
-mode); one more process reads them when it is asked. The counters of a process that died stay, since a counter
-must not go back; its gauges go.
+The processes write their values into files of a shared folder (prometheus_client's multiprocess mode); one
+more process reads them for each request. The counters of a process that died stay, because a counter must
+not decrease; its gauges are removed.
 """
 
 from __future__ import annotations
@@ -27,10 +27,8 @@ from prometheus_client import multiprocess, registry, values
 
 from eventalarm.exceptions import EventAlarmError, InvalidOption
 from eventalarm.metrics import Metrics
-from eventalarm.model import DeliveryState
 from eventalarm.storage.database import Database
-from eventalarm.storage.stats import living, outbox_figures
-from eventalarm.storage.tables import delivery
+from eventalarm.storage.stats import failed_figures, live_listeners, outbox_figures
 
 LOG = log.getLogger(__name__)
 
@@ -41,16 +39,16 @@ OF_PROCESS: Final = re.compile(r"_(\d+)\.db$")
 
 @contextlib.contextmanager
 def shared_folder(parent: str = "") -> Iterator[pathlib.Path]:
-    """Let this process and those forked from it share their metrics; the folder goes at the end.
+    """Create the folder in which this process and its children share metrics; remove it at the end.
 
-    Folders that processes left which were killed go at the beginning.
+    Folders that killed processes left behind are removed first.
     """
     place = pathlib.Path(parent or tempfile.gettempdir())
     _sweep(place)
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-", dir=place))
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = str(folder)
-    # Chosen when prometheus_client is first imported, which may have been before.
+    # prometheus_client chooses it when it is first imported, which may have been earlier.
     _choose_value_class()
     try:
         yield folder
@@ -86,7 +84,7 @@ def _alive(pid: int) -> bool:
 
 
 class SharedCollector(registry.Collector):
-    """Adds up what the processes wrote into *folder*, without the gauges of those that died."""
+    """Adds up the metrics in *folder*, without the gauges of processes that died."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = str(folder)
@@ -103,9 +101,9 @@ class SharedCollector(registry.Collector):
 
 
 def check_free(host: str, port: int) -> None:
-    """Find out before anything is started whether the endpoint can be opened.
+    """Check that the endpoint can be opened, before anything is started.
 
-    :raises InvalidOption: when the port is taken, or the host is none of ours.
+    :raises InvalidOption: when the port is taken, or *host* is not an address of this host.
     """
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -120,10 +118,10 @@ def check_free(host: str, port: int) -> None:
 
 
 class Endpoint:
-    """Answers on *host*:*port* with what is in *folder*, and keeps an eye on the outbox.
+    """Serves the metrics in *folder* on *host*:*port*, and gauges of the outbox.
 
-    *opened* opens the database; it is tried again after every failure. The figures of the outbox are older
-    than *interval* seconds at most while the database answers, and stay as they were while it does not.
+    *opened* opens the database; it is called again after every failure. The gauges of the outbox are at most
+    *interval* seconds old while the database answers, and keep their values while it does not.
     """
 
     def __init__(
@@ -138,7 +136,10 @@ class Endpoint:
         self._server: Any = None
 
     def start(self) -> None:
-        """Begin to answer; raises OSError when the port is taken."""
+        """Open the port and start observing the outbox.
+
+        :raises OSError: when the port is taken.
+        """
         shared = prometheus_client.CollectorRegistry()
         shared.register(SharedCollector(self._folder))
         self._server, _ = prometheus_client.start_http_server(self._port, self._host, shared)
@@ -166,14 +167,15 @@ class Endpoint:
 
 
 def observe_outbox(database: Database, metrics: Metrics) -> None:
-    """Set the gauges of the outbox and of living listeners; raises as the database does."""
+    """Set the gauges of the outbox and of live listeners.
+
+    :raises Retryable: when the database failed.
+    """
     found = outbox_figures(database)
-    failed = sa.select(sa.func.count()).where(delivery.c.state == DeliveryState.FAILED.value)
-    with database.read() as connection:
-        given_up = connection.execute(failed).scalar_one()
-    metrics.set("listeners", len(living(database).hosts))
+    failed = failed_figures(database).failed
+    metrics.set("listeners", len(live_listeners(database).hosts))
     metrics.set("outbox_unfinished", found.unfinished)
     metrics.set("outbox_due", found.due)
     metrics.set("outbox_oldest_due_seconds", found.oldest_due)
-    metrics.set("outbox_failed", given_up)
+    metrics.set("outbox_failed", failed)
     metrics.set("outbox_looked_timestamp_seconds", time.time())

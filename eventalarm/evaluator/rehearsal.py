@@ -6,21 +6,17 @@ compilation of every statement, the first connections, the caches of the librari
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
-
-import sqlalchemy as sa
 
 from eventalarm.evaluator.engine import BatchReport
 from eventalarm.model import UTC, Event
 from eventalarm.storage.database import Database
-from eventalarm.storage.tables import alarm
-from eventalarm.storage.within import Within
+from eventalarm.storage.rehearsal import with_alarm
 
 LOG = logging.getLogger(__name__)
 
@@ -35,14 +31,6 @@ class _Undo(Exception):
     """Ends the transaction."""
 
 
-class _Within(Within):
-    """The open transaction, with the clock of the *database* that it is of."""
-
-    def __init__(self, database: Database, connection: sa.Connection) -> None:
-        self.__dict__.update(database.__dict__)
-        self._open = connection
-
-
 def rehearse(database: Database, build: Callable[[Database], Process], owner_trait: str) -> None:
     """Let what *build* makes evaluate a raise and a clear on an alarm that nobody ever sees.
 
@@ -53,9 +41,8 @@ def rehearse(database: Database, build: Callable[[Database], Process], owner_tra
     begun = time.monotonic()
     alarm_id = f"{NAME}-{uuid.uuid4()}"
     try:
-        with database.begin() as connection, _impatient(connection):
-            connection.execute(alarm.insert(), _row(alarm_id, database.about_now()))
-            process = build(_Within(database, connection))
+        with with_alarm(database, _alarm(alarm_id)) as inside:
+            process = build(inside)
             seen = [process([_event(alarm_id, owner_trait, state)]) for state in ("error", "active")]
             _undo()
     except _Undo:
@@ -65,29 +52,11 @@ def rehearse(database: Database, build: Callable[[Database], Process], owner_tra
         LOG.info("The rehearsal failed, so that the first event takes longer: %s", exc)
 
 
-@contextlib.contextmanager
-def _impatient(connection: sa.Connection) -> Iterator[None]:
-    """Wait for locks of others for a second at most: they must not hold up the start."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
-    if connection.dialect.name not in ("mysql", "mariadb"):
-        yield
-        return
-    names = ("lock_wait_timeout", "innodb_lock_wait_timeout")
-    before = connection.exec_driver_sql(f"SELECT {', '.join(f'@@{name}' for name in names)}").one()
-    connection.exec_driver_sql(f"SET {', '.join(f'{name} = 1' for name in names)}")
-    try:
-        yield
-    finally:
-        old = ", ".join(f"{name} = {value}" for name, value in zip(names, before, strict=True))
-        connection.exec_driver_sql(f"SET {old}")
-
-
 def _undo() -> NoReturn:
     raise _Undo
 
 
-def _row(alarm_id: str, now: datetime.datetime) -> dict[str, Any]:
+def _alarm(alarm_id: str) -> dict[str, Any]:
     conditions = [
         {"field": "traits.resource_id", "op": "eq", "type": "string", "value": alarm_id},
         {"field": "traits.state", "op": "eq", "type": "string", "value": "error"},
@@ -98,11 +67,9 @@ def _row(alarm_id: str, now: datetime.datetime) -> dict[str, Any]:
         "name": NAME,
         "type": "event",
         "severity": "low",
-        "timestamp": now,
         "project_id": PROJECT,
         "state": "insufficient data",
         "state_reason": "",
-        "state_timestamp": now,
         "ok_actions": [ACTION],
         "alarm_actions": [ACTION],
         "insufficient_data_actions": [],

@@ -19,8 +19,9 @@ from eventalarm.model import JSONDict
 from eventalarm.status import agent, broker, canary, definitions, limits, pipeline, server, store, upgrade
 from eventalarm.status.outcome import Finding, Level
 from eventalarm.status.runner import Check
+from eventalarm.storage.canary import remove_alarm
 from eventalarm.storage.database import Database
-from eventalarm.storage.stats import living
+from eventalarm.storage.stats import live_listeners
 from eventalarm.trace import CANARY
 
 LOOPBACK = "127.0.0.1"
@@ -75,6 +76,7 @@ class Checkup:
             Check("alarms", self._of_database(store.look_at_alarms), schema),
             Check("outbox", self._of_database(self._outbox), schema),
             Check("failed deliveries", self._of_database(store.look_at_failed), schema),
+            Check("subscriptions", self._of_database(self._subscriptions), schema),
         ]
         if (place := definitions.place(wishes.event_definitions)) is not None:
             found.insert(2, Check("definitions", lambda: definitions.look(place)))
@@ -90,7 +92,7 @@ class Checkup:
         """
         if self._database is not None:
             if self._in_flight:
-                canary.remove(self._database, self._in_flight)
+                remove_alarm(self._database, self._in_flight)
             self._database.dispose()
 
     def _of_database(self, look: Callable[[Database], Finding]) -> Callable[[], Finding]:
@@ -131,6 +133,9 @@ class Checkup:
     def _outbox(self, database: Database) -> Finding:
         return store.look_at_outbox(database, self._wishes.warn_after, self._wishes.fail_after)
 
+    def _subscriptions(self, database: Database) -> Finding:
+        return store.look_at_subscriptions(database, self._conf.eventalarm_ifa.subscription_lifetime)
+
     def _pipeline(self) -> Finding:
         wishes = self._wishes
         named = pathlib.Path(wishes.ceilometer_conf) if wishes.ceilometer_conf else agent.CONFIGURATION
@@ -149,16 +154,16 @@ class Checkup:
 
     def _heard(self) -> pipeline.LastSeen | None:
         try:
-            alive = living(self._opened())
+            live = live_listeners(self._opened())
         except EventAlarmError:
             return None
-        return pipeline.LastSeen(bool(alive.hosts), alive.last_event_at, alive.now)
+        return pipeline.LastSeen(bool(live.hosts), live.last_event_at, live.now)
 
     def _canary(self, database: Database) -> Finding:
         settings = delivery_options.from_conf(self._conf)
-        fence = EgressFilter(settings.deny_networks, settings.allow_networks)
-        host, port = self._canary_address(living(database).hosts, fence)
-        denied = fence.refuses(host)
+        egress = EgressFilter(settings.deny_networks, settings.allow_networks)
+        host, port = self._canary_address(live_listeners(database).hosts, egress)
+        denied = egress.refuses(host)
         if denied:
             return Finding(
                 Level.SKIPPED,
@@ -177,14 +182,14 @@ class Checkup:
 
         try:
             self._in_flight = canary.new_id()
-            finding = canary.fly(database, publish, options, self._in_flight)
+            finding = canary.send(database, publish, options, self._in_flight)
             self._in_flight = ""
             return finding
         finally:
             transport.cleanup()
 
-    def _canary_address(self, hosts: tuple[str, ...], fence: EgressFilter) -> tuple[str, int]:
-        """Return where listeners on *hosts* reach us, by an address that *fence* lets pass if there is one.
+    def _canary_address(self, hosts: tuple[str, ...], egress: EgressFilter) -> tuple[str, int]:
+        """Return where listeners on *hosts* reach us, by an address that *egress* lets pass if there is one.
 
         That is the loopback interface if they are all here.
         """
@@ -193,7 +198,7 @@ class Checkup:
             return host, int(port or 0)
         candidates = [LOOPBACK] if set(hosts) <= {socket.gethostname()} else []
         candidates.extend(_own_addresses(bus.transport_url(self._conf)))
-        return next((address for address in candidates if not fence.refuses(address)), candidates[0]), 0
+        return next((address for address in candidates if not egress.refuses(address)), candidates[0]), 0
 
 
 def _own_addresses(url: object) -> list[str]:

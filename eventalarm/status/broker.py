@@ -14,19 +14,28 @@ from eventalarm.broker import PRIORITY, Broker, Unusable, hosts, unusable
 from eventalarm.conf import GROUP
 from eventalarm.status.outcome import Finding, Level
 
-START_LISTENER: Final = "start eventalarm-listener; its log says what it waits for"
+KAFKA: Final = "kafka"
+NO_PROMISE: Final = (
+    "oslo.messaging sends to Kafka asynchronously, so that events can be lost when a broker fails (guarantee "
+    "G1 does not hold)"
+)
+START_LISTENER: Final = "start eventalarm-listener; its log says what it is waiting for"
 
 
 def look_at_hosts(conf: cfg.ConfigOpts, timeout: float) -> Finding:
     """Connect to every host of the broker as the listener does."""
     described = bus.describe(conf)
+    if bus.driver_name(bus.transport_url(conf)) == KAFKA:
+        return Finding(
+            Level.WARNING, f"{described}: {NO_PROMISE}", "use RabbitMQ (transport_url = rabbit://...)"
+        )
     try:
         broker = Broker.of(conf, timeout)
     except ValueError:
-        return Finding(Level.SKIPPED, f"cannot tell for the driver of {described}")
+        return Finding(Level.SKIPPED, f"the driver of {described} cannot be checked")
     reached: list[str] = []
     troubles: list[str] = []
-    remedy = "look at transport_url in aodh.conf, and whether the broker runs and lets this user in"
+    remedy = "check transport_url in aodh.conf, that the broker is running and that it admits this user"
     for name, connection in broker.connections():
         try:
             with connection:
@@ -46,11 +55,11 @@ def look_at_hosts(conf: cfg.ConfigOpts, timeout: float) -> Finding:
 
 
 def look_at_queue(conf: cfg.ConfigOpts, timeout: float) -> Finding:
-    """Ask for the queue of the topic: there, declared as ours is, durable, consumed."""
+    """Check that the queue of the topic exists, is durable, consumed, and declared as by the listener."""
     try:
         broker = Broker.of(conf, timeout)
     except ValueError:
-        return Finding(Level.SKIPPED, f"cannot tell for the driver of {bus.describe(conf)}")
+        return Finding(Level.SKIPPED, f"the driver of {bus.describe(conf)} cannot be checked")
     try:
         with broker.connected() as connection:
             return _judge(conf, connection, broker)
@@ -66,27 +75,27 @@ def _judge(conf: cfg.ConfigOpts, connection: Any, broker: Broker) -> Finding:
     except amqp.exceptions.NotFound:
         return Finding(
             Level.FAILED,
-            f"there is no queue {queue}: neither a listener nor the publisher has ever been here",
+            f"there is no queue {queue}: neither a listener nor the publisher has ever connected",
             START_LISTENER,
         )
     figures = {"messages": declared.message_count, "consumers": declared.consumer_count}
-    told = f"{queue} holds {declared.message_count} messages and has {declared.consumer_count} consumers"
-    # With what the broker answers to a listener that starts now; it changes nothing.
-    with contextlib.suppress(amqp.exceptions.AccessRefused):  # who may not declare may still consume
+    text = f"{queue} holds {declared.message_count} messages and has {declared.consumer_count} consumers"
+    # Declared as by a listener that starts now, which changes nothing.
+    with contextlib.suppress(amqp.exceptions.AccessRefused):  # a user without this right may still consume
         try:
             broker.declare(connection, group.topic, group.exchange)
         except amqp.exceptions.PreconditionFailed as exc:
             refused = unusable(exc)
             if "'durable'" in str(exc):
-                told += ", but it is not durable: its messages are lost when the broker restarts"
-            return Finding(Level.FAILED, f"{told}; {refused.problem}", refused.remedy, figures)
+                text += ", but it is not durable: its messages are lost when the broker restarts"
+            return Finding(Level.FAILED, f"{text}; {refused.problem}", refused.remedy, figures)
     if not declared.consumer_count:
-        return Finding(Level.FAILED, f"{told}: no listener takes events", START_LISTENER, figures)
-    return Finding(Level.OK, f"{told}; it is durable", figures=figures)
+        return Finding(Level.FAILED, f"{text}: no listener consumes it", START_LISTENER, figures)
+    return Finding(Level.OK, f"{text}; it is durable", figures=figures)
 
 
 def _on_channel(connection: Any, ask: Callable[[Any], Any]) -> Any:
-    """Ask on a channel of its own: an error closes it."""
+    """Call *ask* with a new channel: an error closes the channel."""
     channel = connection.channel()
     answer = ask(channel)
     channel.close()

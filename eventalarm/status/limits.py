@@ -66,7 +66,7 @@ def look(conf: cfg.ConfigOpts, timeout: float, rabbitmqctl: str) -> Finding:
     try:
         broker = Broker.of(conf, timeout)
     except ValueError:
-        return Finding(Level.SKIPPED, f"cannot tell for the driver of {bus.describe(conf)}")
+        return Finding(Level.SKIPPED, f"the driver of {bus.describe(conf)} cannot be checked")
     group = conf[GROUP]
     names = {which: f"{group.topic}.{which}" for which in (PRIORITY, bus.DEAD)}
     try:

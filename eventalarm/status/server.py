@@ -1,4 +1,4 @@
-"""The checks of the server behind the database URL and of clocks: what the promises rest on there."""
+"""The checks of the database server and of the clocks of hosts, on which the guarantees rest."""
 
 from __future__ import annotations
 
@@ -6,31 +6,28 @@ import datetime
 from collections.abc import Mapping
 from typing import Final
 
-import sqlalchemy as sa
-
 from eventalarm.status.outcome import Finding, Level
 from eventalarm.storage.database import Database
 from eventalarm.storage.server import SYNC_READS, Server, look, too_old
-from eventalarm.storage.stats import clock_offsets
-from eventalarm.storage.tables import alarm
+from eventalarm.storage.stats import clock_offsets, last_alarm_change
 
 # Seconds by which the clock of a host may differ from the database's without a warning.
 TOLERATED: Final = 1.0
-# How many times the size of an event a statement may have that holds it, with all that is escaped.
+# The size of a statement that holds an event, as a multiple of the size of the event: it is escaped.
 PACKETS: Final = 4
 UTC: Final = ("+00:00", "UTC")
 SYNCHRONISE: Final = "synchronise the clocks of all hosts, for example with chrony"
 
 
 def look_at_server(database: Database, max_event_size: int) -> Finding:
-    """Ask whether the server is new enough and takes writes, and whether our sessions are as they must be."""
+    """Check the version of the server, whether it is writable, and the settings of our sessions."""
     return judge(database.dialect, look(database), max_event_size)
 
 
 def judge(dialect: str, server: Server, max_event_size: int = 0) -> Finding:
-    """Return what to say of *server*: the worst first.
+    """Return the worst problem of *server*, or OK.
 
-    :param max_event_size: bytes of the largest event that we write; a statement can take four times as many.
+    :param max_event_size: bytes of the largest event that is stored; a statement can be four times as large.
     """
     if (unfit := _unfit(dialect, server)) is not None:
         return unfit
@@ -44,26 +41,26 @@ def judge(dialect: str, server: Server, max_event_size: int = 0) -> Finding:
     if server.max_packet and server.max_packet <= PACKETS * max_event_size:
         return Finding(
             Level.WARNING,
-            f"max_allowed_packet of {dialect} is {server.max_packet} bytes: it refuses statements that hold "
-            f"an event of [eventalarm] max_event_size ({max_event_size} bytes)",
+            f"max_allowed_packet of {dialect} is {server.max_packet} bytes: it refuses statements with an "
+            f"event of [eventalarm] max_event_size ({max_event_size} bytes)",
             f"set max_allowed_packet to more than {PACKETS * max_event_size}, or lower max_event_size",
             {"max_allowed_packet": server.max_packet, "max_event_size": max_event_size},
         )
     if server.time_zone not in ("", *UTC):
         return Finding(
             Level.WARNING,
-            f"our sessions use the time zone {server.time_zone}: something on the way to {dialect} resets it",
-            "have the proxy keep the settings of sessions, or run the server with the time zone +00:00",
+            f"sessions use the time zone {server.time_zone}: a proxy in front of {dialect} resets it",
+            "configure the proxy to keep session settings, or run the server in the time zone +00:00",
         )
     cluster = f", one of {server.cluster_size} nodes of a Galera cluster" if server.cluster_size else ""
-    pooled = ", through a pooler, whose sessions are limited in each transaction" if server.pooled else ""
+    pooled = ", through a pooler; the limits of sessions are set in each transaction" if server.pooled else ""
     return Finding(
-        Level.OK, f"{dialect} {server.version}".rstrip() + f" answers and takes writes{cluster}{pooled}"
+        Level.OK, f"{dialect} {server.version}".rstrip() + f" answers and is writable{cluster}{pooled}"
     )
 
 
 def _unfit(dialect: str, server: Server) -> Finding | None:
-    """Return why nothing works on *server*; None when it is new enough and takes writes."""
+    """Return why *server* cannot be used; None if it is new enough and writable."""
     if old := too_old(dialect, server.version):
         return Finding(Level.FAILED, old, "upgrade the database server")
     if server.standby:
@@ -76,16 +73,14 @@ def _unfit(dialect: str, server: Server) -> Finding | None:
         return Finding(
             Level.FAILED,
             f"{dialect} answers, but it is read-only: nothing can be written",
-            "point [database] connection at the server that takes writes",
+            "point [database] connection at the writable server",
         )
     return None
 
 
 def look_at_clocks(database: Database, overlap: float) -> Finding:
-    """Compare the clocks of hosts with the database's: of listeners, of this host, of Aodh's API."""
-    newest = sa.select(sa.func.max(alarm.c.timestamp))
-    with database.read() as connection:
-        changed = connection.execute(newest).scalar()
+    """Compare the clocks of listeners, of this host and of the hosts of Aodh's API with the database's."""
+    changed = last_alarm_change(database)
     now = database.now()
     offsets = dict(clock_offsets(database))
     offsets["this host"] = database.clock.host_offset() or 0.0
@@ -93,22 +88,23 @@ def look_at_clocks(database: Database, overlap: float) -> Finding:
 
 
 def judge_clocks(offsets: Mapping[str, float], newest: datetime.timedelta | None, overlap: float) -> Finding:
-    """Return what to say of hosts that are so many seconds ahead, and of the *newest* change of an alarm.
+    """Judge the clocks of hosts.
 
-    :param newest: how far it lies in the database's future, negative for the past.
-    :param overlap: seconds by which the clocks of Aodh's API hosts may differ.
+    :param offsets: by how many seconds each host is ahead of the database.
+    :param newest: how far the last change of an alarm lies in the database's future, negative for the past.
+    :param overlap: seconds by which the clocks of the hosts of Aodh's API may differ.
     """
     figures = {host: round(seconds, 3) for host, seconds in sorted(offsets.items())}
     if newest is not None and newest.total_seconds() > overlap:
         return Finding(
             Level.FAILED,
             f"an alarm was changed {newest.total_seconds():.1f} s in the database's future: the clock of a "
-            "host that runs Aodh's API is ahead, and new alarms of the other hosts can be overlooked",
+            "host that runs Aodh's API is ahead, and new alarms from other hosts can be missed",
             SYNCHRONISE,
             figures,
         )
     wrong = [f"{host} by {seconds:+.1f} s" for host, seconds in figures.items() if abs(seconds) > TOLERATED]
     if wrong:
-        told = f"clocks differ from the database's: {', '.join(wrong)}"
-        return Finding(Level.WARNING, told, SYNCHRONISE, figures)
+        text = f"clocks differ from the database's: {', '.join(wrong)}"
+        return Finding(Level.WARNING, text, SYNCHRONISE, figures)
     return Finding(Level.OK, f"the clocks of {len(figures)} hosts agree with the database's", figures=figures)

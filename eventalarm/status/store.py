@@ -1,108 +1,135 @@
-"""The checks of the database: reachable, its schema, living listeners, alarms, the outbox, what failed."""
+"""The checks of what the database holds: schema, live listeners, alarms, outbox, failures, subscriptions."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Sequence
 from typing import Final
 
-import sqlalchemy as sa
-
 from eventalarm import tacker_action
-from eventalarm.model import DeliveryState
 from eventalarm.status.outcome import Finding, Level
-from eventalarm.storage import schema
+from eventalarm.storage import schema, stats
 from eventalarm.storage.database import Database
-from eventalarm.storage.stats import living, outbox_figures
-from eventalarm.storage.tables import alarm, delivery
 
 DAY: Final = datetime.timedelta(days=1)
-ACTIONS: Final = (alarm.c.alarm_actions, alarm.c.ok_actions, alarm.c.insufficient_data_actions)
-MOST_LOOKED_AT: Final = 1000
-RUN_LISTENER: Final = "start eventalarm-listener, or look into its log"
+ALARM_TYPES: Final = ("event", "notification")
+MAX_ACTIONS_CHECKED: Final = 1000
+# How many alarms, hosts or the like a message names.
+SHOWN: Final = 5
+RUN_LISTENER: Final = "start eventalarm-listener, or see its log"
 
 
 def look_at_schema(database: Database) -> Finding:
-    """Compare Aodh's schema and ours with what this release needs."""
+    """Compare Aodh's tables and those of eventalarm with what this release needs."""
     status = schema.check(database)
     if status.state is schema.SchemaState.CURRENT:
-        return Finding(Level.OK, f"Aodh's schema is there; {status.message}")
+        return Finding(Level.OK, f"Aodh's tables exist; {status.message}")
     problem, _, remedy = status.message.rpartition("; ")
     return Finding(Level.FAILED, problem, remedy)
 
 
 def look_at_listeners(database: Database) -> Finding:
-    """Count the processes whose lease is alive."""
-    alive = living(database)
-    hosts = sorted(set(alive.hosts))
-    figures = {"processes": len(alive.hosts), "hosts": len(hosts)}
+    """Count the listener processes whose lease is valid."""
+    live = stats.live_listeners(database)
+    hosts = sorted(set(live.hosts))
+    figures = {"processes": len(live.hosts), "hosts": len(hosts)}
     if not hosts:
-        return Finding(Level.FAILED, "no listener is alive", RUN_LISTENER, figures)
-    shown = ", ".join(hosts[:5]) + (" and others" if len(hosts) > 5 else "")
-    return Finding(Level.OK, f"{len(alive.hosts)} listener processes are alive on {shown}", figures=figures)
+        return Finding(Level.FAILED, "no listener is running", RUN_LISTENER, figures)
+    text = f"{len(live.hosts)} listener processes are running on {_named(hosts)}"
+    return Finding(Level.OK, text, figures=figures)
 
 
 def look_at_alarms(database: Database) -> Finding:
-    """Count what the listeners evaluate."""
-    columns = (alarm.c.type, sa.func.count())
-    ours = alarm.c.type.in_(("event", "notification"))
-    query = sa.select(*columns).where(alarm.c.enabled, ours).group_by(alarm.c.type)
-    with database.read() as connection:
-        counts = {str(kind): int(number) for kind, number in connection.execute(query)}
-    if not counts:
-        return Finding(Level.OK, "no enabled event alarm: nothing can fire yet", figures={"event": 0})
-    told = " and ".join(f"{number} enabled {kind} alarms" for kind, number in sorted(counts.items()))
-    problem = _refused_by_tacker(database)
-    if problem:
-        return Finding(Level.WARNING, f"{told}; {problem}", "correct the action of the alarm", counts)
-    return Finding(Level.OK, told, figures=counts)
+    """Count the alarms that listeners evaluate.
+
+    Warn of alarms that are at a limit, and of actions that Tacker refuses.
+    """
+    found = stats.alarm_figures(database, ALARM_TYPES, SHOWN + 1)
+    if not found.enabled:
+        return Finding(Level.OK, "no event alarm is enabled: nothing can fire yet", figures={"event": 0})
+    text = " and ".join(f"{number} enabled {kind} alarms" for kind, number in sorted(found.enabled.items()))
+    if found.full:
+        return Finding(
+            Level.WARNING,
+            f"{text}; raised on max_occurrences_per_alarm managed objects, so that further ones are not "
+            f"recorded: {_named(found.full)}",
+            "group these alarms by a trait with fewer values, or raise [eventalarm] "
+            "max_occurrences_per_alarm",
+            found.enabled,
+        )
+    if found.full_awaited:
+        return Finding(
+            Level.WARNING,
+            f"{text}; awaiting the absence of max_occurrences_per_alarm managed objects, so that the absence "
+            f"of further ones is not noticed: {_named(found.full_awaited)}",
+            "group these alarms by a trait with fewer values, or raise [eventalarm] "
+            "max_occurrences_per_alarm",
+            found.enabled,
+        )
+    if problem := _refused_by_tacker(database):
+        return Finding(Level.WARNING, f"{text}; {problem}", "correct the action of the alarm", found.enabled)
+    return Finding(Level.OK, text, figures=found.enabled)
 
 
 def _refused_by_tacker(database: Database) -> str:
-    """Name an event alarm whose action Tacker never takes: of these Aodh's API does not ask us."""
-    texts = [sa.func.lower(sa.type_coerce(column, sa.Text)) for column in ACTIONS]
-    query = sa.select(alarm.c.alarm_id, *ACTIONS).where(
-        alarm.c.enabled,
-        alarm.c.type == "event",
-        sa.or_(*(text.like("%tacker+http%") for text in texts)),
-    )
-    with database.read() as connection:
-        rows = connection.execute(query.order_by(alarm.c.alarm_id).limit(MOST_LOOKED_AT)).all()
-    for alarm_id, *lists in rows:
-        for action in (str(one) for actions in lists for one in actions or ()):
+    """Name an ``event`` alarm with an action that Tacker refuses: Aodh's API does not validate these."""
+    for alarm_id, actions in stats.actions_like(database, "%tacker+http%", MAX_ACTIONS_CHECKED):
+        for action in actions:
             if problem := tacker_action.problem(action):
                 return f"alarm {alarm_id} has an action that Tacker refuses: {problem}"
     return ""
 
 
 def look_at_outbox(database: Database, warn_after: float, fail_after: float) -> Finding:
-    """Judge by how long the longest due delivery has been waiting, in seconds."""
-    found = outbox_figures(database)
-    told = f"{found.unfinished} deliveries are unfinished, {found.due} of them due"
+    """Judge by the longest wait of a due delivery; *warn_after* and *fail_after* are in seconds."""
+    found = stats.outbox_figures(database)
+    text = f"{found.unfinished} deliveries are unfinished, {found.due} of them due"
     if found.due:
-        told += f", the oldest for {found.oldest_due:.1f} s"
+        text += f", the oldest for {found.oldest_due:.1f} s"
     level = Level.OK
     if found.oldest_due > warn_after:
         level = Level.FAILED if found.oldest_due > fail_after else Level.WARNING
     remedy = (
-        "are listeners alive? If they are busy, run more of them or raise [eventalarm] workers; "
-        "eventalarm-delivery list --state pending shows what waits"
+        "see the check of the listeners; if they run and are busy, start more of them or raise [eventalarm] "
+        "workers; eventalarm-delivery list --state pending shows what is waiting"
     )
-    return Finding(level, told, remedy if level is not Level.OK else "", dataclasses.asdict(found))
+    return Finding(level, text, remedy if level is not Level.OK else "", dataclasses.asdict(found))
 
 
 def look_at_failed(database: Database, now: datetime.datetime | None = None) -> Finding:
-    """Count what was given up: a warning when some of it was within the last day."""
-    now = now or database.now()
-    failed = delivery.c.state == DeliveryState.FAILED.value
-    query = sa.select(sa.func.count(), sa.func.max(delivery.c.finished_at)).where(failed)
-    recently = sa.select(sa.func.count()).where(failed, delivery.c.finished_at > now - DAY)
-    with database.read() as connection:
-        number, _ = connection.execute(query).one()
-        new = connection.execute(recently).scalar_one()
-    figures = {"failed": number, "failed_within_a_day": new}
-    if not number:
+    """Count the dead letters; warn if a delivery was given up within the last day."""
+    found = stats.failed_figures(database, (now or database.now()) - DAY)
+    figures = {"failed": found.failed, "failed_within_a_day": found.recently}
+    if not found.failed:
         return Finding(Level.OK, "no delivery was given up", figures=figures)
-    told = f"{number} deliveries were given up, {new} of them within a day"
-    remedy = "eventalarm-delivery list shows why; retry repeats them, purge removes them"
-    return Finding(Level.WARNING if new else Level.OK, told, remedy, figures)
+    text = f"{found.failed} deliveries were given up, {found.recently} of them within a day"
+    remedy = "eventalarm-delivery list shows why; retry sends them again, purge removes them"
+    return Finding(Level.WARNING if found.recently else Level.OK, text, remedy, figures)
+
+
+def look_at_subscriptions(database: Database, lifetime: float) -> Finding:
+    """Count subscriptions; warn of those that never end and of suspended ones.
+
+    :param lifetime: [eventalarm_ifa] subscription_lifetime in seconds; 0 if subscriptions never end.
+    """
+    found = stats.subscription_figures(database)
+    figures = dataclasses.asdict(found)
+    if not found.total:
+        return Finding(Level.OK, "no subscriptions", figures=figures)
+    text = f"{found.total} subscriptions, {found.suspended} of them suspended"
+    if not lifetime:
+        return Finding(
+            Level.WARNING,
+            f"{text}; they never expire, not even when their users lose the right to subscribe",
+            "set [eventalarm_ifa] subscription_lifetime, to a week for example",
+            figures,
+        )
+    if found.suspended:
+        remedy = "see the log of the listeners for the callbacks that do not answer"
+        return Finding(Level.WARNING, text, remedy, figures)
+    return Finding(Level.OK, text, figures=figures)
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else "")

@@ -1,10 +1,15 @@
-"""Signs of life for people and metrics: how the outbox stands, which processes are alive, what they heard."""
+"""Figures for health checks and metrics: the outbox, live listeners, alarms and subscriptions.
+
+Every function reads without a lock and raises :class:`eventalarm.exceptions.Retryable` when the database
+failed.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -12,12 +17,15 @@ from eventalarm.model import UTC, DeliveryState
 from eventalarm.storage.claims import AT_ONCE, IN_TURN
 from eventalarm.storage.database import Database
 from eventalarm.storage.deliveries import UNFINISHED
-from eventalarm.storage.tables import delivery, worker
+from eventalarm.storage.subscriptions import SubscriptionState
+from eventalarm.storage.tables import alarm, alarm_count, delivery, subscription, worker
+
+ACTIONS: Final = (alarm.c.alarm_actions, alarm.c.ok_actions, alarm.c.insufficient_data_actions)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OutboxFigures:
-    """How much is to be delivered, and how long the longest due has been waiting, in seconds."""
+    """How many deliveries are unfinished and due; ``oldest_due`` is in seconds."""
 
     unfinished: int
     due: int
@@ -25,16 +33,45 @@ class OutboxFigures:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Living:
-    """The listener processes that are alive: their hosts, and when the last event came to any of them."""
+class FailedFigures:
+    """How many deliveries were given up, and how many of them recently."""
+
+    failed: int
+    recently: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LiveListeners:
+    """The hosts of the listener processes whose lease is valid, and when any of them last took an event."""
 
     hosts: tuple[str, ...]
     last_event_at: datetime.datetime | None
     now: datetime.datetime
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class AlarmFigures:
+    """How many alarms of each type are enabled, and the ids of some that are at a limit.
+
+    ``full`` are raised on as many managed objects as are recorded for one alarm, ``full_awaited`` await the
+    absence of as many.
+    """
+
+    enabled: dict[str, int]
+    full: tuple[str, ...]
+    full_awaited: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SubscriptionFigures:
+    """How many subscriptions there are, and how many of them are suspended."""
+
+    total: int
+    suspended: int
+
+
 def outbox_figures(database: Database) -> OutboxFigures:
-    """Return how the outbox stands; raises as the database does."""
+    """Return how many deliveries are to be sent and how long they have been waiting."""
     now = database.now()
     made = sa.func.coalesce(delivery.c.retried_at, delivery.c.created_at)
     since = sa.case((delivery.c.next_attempt_at == AT_ONCE, made), else_=delivery.c.next_attempt_at)
@@ -51,18 +88,29 @@ def outbox_figures(database: Database) -> OutboxFigures:
     return OutboxFigures(unfinished, due, max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
 
 
-def living(database: Database) -> Living:
-    """Return which listeners are alive, by the database's clock."""
+def failed_figures(database: Database, since: datetime.datetime | None = None) -> FailedFigures:
+    """Return how many deliveries were given up, in all and since a moment (None: do not count the latter)."""
+    failed = sa.select(sa.func.count()).where(delivery.c.state == DeliveryState.FAILED.value)
+    with database.read() as connection:
+        total = int(connection.execute(failed).scalar_one())
+        if since is None or not total:
+            return FailedFigures(total, 0)
+        recently = connection.execute(failed.where(delivery.c.finished_at > since)).scalar_one()
+    return FailedFigures(total, int(recently))
+
+
+def live_listeners(database: Database) -> LiveListeners:
+    """Return the listener processes whose lease is valid by the database's clock."""
     now = database.now()
     query = sa.select(worker.c.host, worker.c.last_event_at).where(worker.c.expires_at > now)
     with database.read() as connection:
         rows = connection.execute(query.order_by(worker.c.host)).all()
-    heard = [row.last_event_at for row in rows if row.last_event_at is not None]
-    return Living(tuple(row.host for row in rows), max(heard, default=None), now)
+    seen = [row.last_event_at for row in rows if row.last_event_at is not None]
+    return LiveListeners(tuple(row.host for row in rows), max(seen, default=None), now)
 
 
 def clock_offsets(database: Database) -> dict[str, float]:
-    """Return by how many seconds the clock of each living listener's host is ahead of the database's."""
+    """Return by how many seconds the clock of each live listener's host is ahead of the database's."""
     columns = (worker.c.host, worker.c.clock_offset)
     query = sa.select(*columns).where(
         worker.c.expires_at > database.now(), worker.c.clock_offset.is_not(None)
@@ -71,8 +119,56 @@ def clock_offsets(database: Database) -> dict[str, float]:
         return {row.host: float(row.clock_offset) for row in connection.execute(query)}
 
 
+def last_alarm_change(database: Database) -> datetime.datetime | None:
+    """Return when an alarm definition was last changed, by the clock of the host that served the request."""
+    with database.read() as connection:
+        found: datetime.datetime | None = connection.execute(
+            sa.select(sa.func.max(alarm.c.timestamp))
+        ).scalar()
+    return found
+
+
+def alarm_figures(database: Database, types: Iterable[str], most: int) -> AlarmFigures:
+    """Return how many alarms of *types* are enabled, and up to *most* of them that are at each limit."""
+    ours = sa.and_(alarm.c.enabled, alarm.c.type.in_(sorted(types)))
+    counts = sa.select(alarm.c.type, sa.func.count()).where(ours).group_by(alarm.c.type)
+    names = sa.select(alarm_count.c.alarm_id).join(alarm, alarm.c.alarm_id == alarm_count.c.alarm_id)
+    ordered = names.where(ours).order_by(alarm_count.c.alarm_id).limit(most)
+    with database.read() as connection:
+        enabled = {str(kind): int(number) for kind, number in connection.execute(counts)}
+        full = tuple(connection.execute(ordered.where(alarm_count.c.is_full)).scalars())
+        full_awaited = tuple(connection.execute(ordered.where(alarm_count.c.is_full_awaited)).scalars())
+    return AlarmFigures(enabled, full, full_awaited)
+
+
+def actions_like(database: Database, pattern: str, most: int) -> list[tuple[str, list[str]]]:
+    """Return the actions of up to *most* enabled ``event`` alarms of which one may match a LIKE *pattern*.
+
+    *pattern* is in lower case.
+    """
+    texts = [sa.func.lower(sa.type_coerce(column, sa.Text)) for column in ACTIONS]
+    query = sa.select(alarm.c.alarm_id, *ACTIONS).where(
+        alarm.c.enabled, alarm.c.type == "event", sa.or_(*(text.like(pattern) for text in texts))
+    )
+    with database.read() as connection:
+        rows = connection.execute(query.order_by(alarm.c.alarm_id).limit(most)).all()
+    return [
+        (alarm_id, [str(action) for actions in lists for action in actions or ()])
+        for alarm_id, *lists in rows
+    ]
+
+
+def subscription_figures(database: Database) -> SubscriptionFigures:
+    """Return how many subscriptions there are."""
+    count = sa.select(sa.func.count()).select_from(subscription)
+    suspended = count.where(subscription.c.state == SubscriptionState.SUSPENDED.value)
+    with database.read() as connection:
+        total = int(connection.execute(count).scalar_one())
+        return SubscriptionFigures(total, int(connection.execute(suspended).scalar_one()))
+
+
 def _moment(value: Any) -> datetime.datetime | None:
-    """Give back its type to what came out of an expression (SQLite returns text)."""
+    """Restore the type of the result of an expression, which SQLite returns as text."""
     if value is None:
         return None
     moment = datetime.datetime.fromisoformat(value) if isinstance(value, str) else value

@@ -16,9 +16,11 @@ from eventalarm import bus
 from eventalarm.cmd import status
 from eventalarm.status import canary
 from eventalarm.status.assemble import Checkup, Wishes
+from eventalarm.status.broker import look_at_hosts
 from eventalarm.status.outcome import Finding, Level
 from eventalarm.status.runner import Runner
 from eventalarm.storage import tables
+from eventalarm.storage.canary import insert_alarm
 from eventalarm.storage.upgrade import upgrade
 from tests.functional.conftest import Spawn
 from tests.support import inprocess
@@ -66,7 +68,7 @@ def command(cloud: Cloud, *words: str) -> subprocess.CompletedProcess[str]:
     return inprocess.run(status.main, *words, "--config-file", str(cloud.conf_path))
 
 
-def test_from_nothing_to_a_flying_canary(cloud: Cloud, figure: Any) -> None:
+def test_from_nothing_to_a_canary_that_arrives(cloud: Cloud, figure: Any) -> None:
     found = look(cloud, canary=True)
     assert levels(found) == {
         "configuration": "OK",
@@ -80,6 +82,7 @@ def test_from_nothing_to_a_flying_canary(cloud: Cloud, figure: Any) -> None:
         "alarms": "SKIPPED",
         "outbox": "SKIPPED",
         "failed deliveries": "SKIPPED",
+        "subscriptions": "SKIPPED",
         "clocks": "SKIPPED",
         "canary": "SKIPPED",
     }
@@ -102,9 +105,9 @@ def test_from_nothing_to_a_flying_canary(cloud: Cloud, figure: Any) -> None:
         timeout=90,
         check=False,
     )
-    told = json.loads(done.stdout)
-    checks = {check["check"]: check for check in told["checks"]}
-    assert (told["code"], done.returncode, done.stderr) == (1, 1, "")
+    report = json.loads(done.stdout)
+    checks = {check["check"]: check for check in report["checks"]}
+    assert (report["code"], done.returncode, done.stderr) == (1, 1, "")
     assert {name for name, check in checks.items() if check["level"] != "OK"} == {"pipeline"}
     assert "no event has come from Ceilometer" in checks["pipeline"]["message"]
     assert checks["queue"]["figures"] == {"messages": 0, "consumers": 1}
@@ -119,27 +122,27 @@ def test_from_nothing_to_a_flying_canary(cloud: Cloud, figure: Any) -> None:
 
     listener.kill()
     wait_until(lambda: look(cloud)["listeners"].level is Level.FAILED, 30.0, "the lease to end")
-    assert "no listener takes events" in look(cloud)["queue"].message
+    assert "no listener consumes it" in look(cloud)["queue"].message
 
 
-def test_a_canary_that_does_not_arrive_leaves_nothing_and_says_where_it_stopped(cloud: Cloud) -> None:
+def test_a_canary_that_does_not_arrive_leaves_nothing_and_reports_how_far_it_got(cloud: Cloud) -> None:
     upgrade(cloud.database)
     options = canary.CanaryOptions("127.0.0.1", 0, 0.2, "project_id", "resource_id")
-    lost = canary.fly(cloud.database, lambda _event: None, options, canary.new_id())
+    lost = canary.send(cloud.database, lambda _event: None, options, canary.new_id())
     assert (lost.level, left_over(cloud)) == (Level.FAILED, 0)
-    assert "no listener took the event" in lost.message
+    assert "no listener evaluated the event" in lost.message
 
     def defect(_event: Any) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        canary.fly(cloud.database, defect, options, canary.new_id())
+        canary.send(cloud.database, defect, options, canary.new_id())
     assert left_over(cloud) == 0
 
     # Killed ones: one long ago, one just now.
     old, young = canary.new_id(), canary.new_id()
     for alarm_id in (old, young):
-        canary._insert(cloud.database, alarm_id, "http://127.0.0.1:1/")
+        insert_alarm(cloud.database, canary.alarm_row(alarm_id, "http://127.0.0.1:1/"))
     with cloud.database.begin() as connection:
         change = sa.update(tables.alarm).where(tables.alarm.c.alarm_id == old)
         connection.execute(change.values(timestamp=cloud.database.now() - 2 * canary.LEFT_AFTER))
@@ -149,9 +152,11 @@ def test_a_canary_that_does_not_arrive_leaves_nothing_and_says_where_it_stopped(
     assert left == [young]
 
 
-def test_a_fenced_canary_does_not_fly(spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str) -> None:
-    fence = {"deny_networks": "127.0.0.0/8", "allow_networks": ""}
-    cloud = Cloud(spawn, tmp_path, our_sqlite_url, "fake://", eventalarm_delivery=fence)
+def test_a_canary_that_the_egress_filter_denies_is_not_sent(
+    spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str
+) -> None:
+    denied = {"deny_networks": "127.0.0.0/8", "allow_networks": ""}
+    cloud = Cloud(spawn, tmp_path, our_sqlite_url, "fake://", eventalarm_delivery=denied)
     with cloud.database.begin() as connection:
         row = {"worker_id": "w", "host": "elsewhere", "expires_at": cloud.database.now().replace(year=2999)}
         connection.execute(sa.insert(tables.worker), row)
@@ -211,3 +216,53 @@ def test_what_cannot_be_configured_and_the_upgrade_check(cloud: Cloud) -> None:
     done = command(cloud, "check")
     assert (done.returncode, done.stderr) == (2, "")
     assert re.match(r"eventalarm FAILED: configuration\n.*\[eventalarm\] workers", done.stdout)
+
+
+def test_alarms_at_a_limit_and_subscriptions_that_never_end(
+    spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str
+) -> None:
+    cloud = Cloud(spawn, tmp_path, our_sqlite_url, "fake://")
+    assert look(cloud)["subscriptions"].message == "no subscriptions"
+    full, awaiting, disabled = (cloud.create_alarm() for _ in range(3))
+    now = cloud.database.now()
+    counts = {"raised": 9, "changes": 1, "changed_at": now, "awaited": 0}
+    never_ending = {
+        "subscription_id": "s",
+        "project_id": "p",
+        "all_projects": False,
+        "callback_uri": "https://h/",
+        "filter": "{}",
+        "digest": "d",
+        "state": "active",
+        "created_at": now,
+        "confirmed_at": now,
+        "api_root": "",
+    }
+    with cloud.database.begin() as connection:
+        for alarm_id in (full, disabled):
+            row = {**counts, "alarm_id": alarm_id, "is_full": True, "is_full_awaited": False}
+            connection.execute(sa.insert(tables.alarm_count), row)
+        row = {**counts, "alarm_id": awaiting, "is_full": False, "is_full_awaited": True}
+        connection.execute(sa.insert(tables.alarm_count), row)
+        off = sa.update(tables.alarm).where(tables.alarm.c.alarm_id == disabled).values(enabled=False)
+        connection.execute(off)
+        connection.execute(sa.insert(tables.subscription), never_ending)
+    found = look(cloud)
+    assert found["alarms"].level is Level.WARNING
+    assert found["alarms"].message.endswith(f"are not recorded: {full}")
+    assert "max_occurrences_per_alarm" in found["alarms"].remedy
+    assert found["subscriptions"].level is Level.WARNING
+    assert "they never expire" in found["subscriptions"].message
+    with cloud.database.begin() as connection:
+        connection.execute(sa.update(tables.alarm_count).values(is_full=False))
+    assert look(cloud)["alarms"].message.endswith(f"is not noticed: {awaiting}")
+    cloud.conf.set_override("subscription_lifetime", 604800.0, group="eventalarm_ifa")
+    assert look(cloud)["subscriptions"].level is Level.OK
+    cloud.close()
+
+
+def test_kafka_cannot_promise_that_no_event_is_lost(cloud: Cloud) -> None:
+    cloud.conf.set_override("transport_url", "kafka://192.0.2.1:9092/")
+    found = look_at_hosts(cloud.conf, 1.0)
+    assert found.level is Level.WARNING
+    assert "G1" in found.message

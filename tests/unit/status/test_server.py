@@ -12,7 +12,7 @@ from eventalarm.storage.server import Server
 @pytest.mark.parametrize(
     ("server", "level", "word"),
     [
-        (Server(), Level.OK, "takes writes"),
+        (Server(), Level.OK, "writable"),
         (Server(standby=True, read_only=True), Level.FAILED, "standby"),
         (Server(read_only=True), Level.FAILED, "read-only"),
         (Server(cluster_size=3, sync_wait=1, time_zone="+00:00"), Level.OK, "one of 3 nodes"),
@@ -22,7 +22,7 @@ from eventalarm.storage.server import Server
         (Server(version="10.5.3-MariaDB"), Level.FAILED, "MariaDB 10.5.3-MariaDB is too old"),
         (Server(version="10.11.6-MariaDB-0+deb12u1"), Level.OK, "mariadb 10.11.6"),
         (Server(max_packet=4 * 1024), Level.WARNING, "max_allowed_packet of mariadb is 4096 bytes"),
-        (Server(max_packet=4 * 1024 + 1), Level.OK, "takes writes"),
+        (Server(max_packet=4 * 1024 + 1), Level.OK, "writable"),
         (Server(pooled=True), Level.OK, "through a pooler"),
     ],
 )

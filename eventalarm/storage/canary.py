@@ -1,0 +1,69 @@
+"""The alarm of a canary: a row of Aodh's table, removed again with everything that followed from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from eventalarm.model import DeliveryState, JSONDict
+from eventalarm.storage.database import Database
+from eventalarm.storage.tables import alarm, alarm_history, delivery, occurrence, transition
+
+JSON_COLUMNS: Final = frozenset(
+    {"ok_actions", "alarm_actions", "insufficient_data_actions", "rule", "time_constraints"}
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CanaryDelivery:
+    """How far the delivery of a canary got; ``error`` is that of the last attempt, empty if there is none."""
+
+    state: DeliveryState
+    attempts: int
+    error: str
+
+
+def insert_alarm(database: Database, values: JSONDict) -> None:
+    """Create an alarm with *values* by column, stamped with the database's clock.
+
+    The columns of Aodh's table differ between releases: those that the table lacks are left out.
+    """
+    now = database.now().replace(tzinfo=None)
+    row = {name: json.dumps(value) if name in JSON_COLUMNS else value for name, value in values.items()}
+    row |= {"timestamp": now, "state_timestamp": now, "evaluate_timestamp": now}
+    with database.begin() as connection:
+        real = sa.Table("alarm", sa.MetaData(), autoload_with=connection)
+        connection.execute(sa.insert(real), {name: value for name, value in row.items() if name in real.c})
+
+
+def remove_alarm(database: Database, alarm_id: str) -> None:
+    """Remove an alarm with its history, occurrences, transitions and deliveries."""
+    with database.begin() as connection:
+        # Locked first, as by a listener that is about to fire the alarm: nothing can follow afterwards.
+        row = sa.select(alarm.c.alarm_id).where(alarm.c.alarm_id == alarm_id)
+        connection.execute(row.with_for_update()).all()
+        for table in (delivery, transition, occurrence, alarm_history, alarm):
+            connection.execute(sa.delete(table).where(table.c.alarm_id == alarm_id))
+
+
+def left_behind(database: Database, project_id: str, prefix: str, age: datetime.timedelta) -> list[str]:
+    """Return the alarms of a project whose id begins with *prefix* and that are older than *age*."""
+    query = sa.select(alarm.c.alarm_id).where(
+        alarm.c.alarm_id.startswith(prefix, autoescape=True),
+        alarm.c.project_id == project_id,
+        alarm.c.timestamp < database.now() - age,
+    )
+    with database.read() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def delivery_of(database: Database, alarm_id: str) -> CanaryDelivery | None:
+    """Return the delivery of an alarm that calls one action; None if nothing was enqueued."""
+    columns = (delivery.c.state, delivery.c.attempts, delivery.c.error)
+    with database.read() as connection:
+        row: Any = connection.execute(sa.select(*columns).where(delivery.c.alarm_id == alarm_id)).first()
+    return None if row is None else CanaryDelivery(DeliveryState(row.state), row.attempts, row.error or "")
