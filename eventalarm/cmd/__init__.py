@@ -1,13 +1,13 @@
-"""One small module per console script; importing this package chooses threads, not eventlet."""
+"""The console scripts, one module each; importing this package selects threads instead of eventlet."""
 
 import contextlib
 import warnings
 
-# futurist only looks whether eventlet is there, but the look alone prints this.
+# futurist only checks whether eventlet is installed, and the check prints this warning.
 warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
 
-# oslo.messaging imports oslo.service, which takes eventlet unless told otherwise before that. Releases
-# before 4.2 know no choice, and a process that chose earlier keeps its choice.
+# oslo.messaging imports oslo.service, which uses eventlet unless another backend was selected before.
+# Releases before 4.2 have no selection, and a process that selected a backend earlier keeps it.
 with contextlib.suppress(ImportError):
     from oslo_service import backend
 

@@ -1,4 +1,4 @@
-"""``eventalarm-dbsync``: bring eventalarm's tables, which live in Aodh's database, to this release."""
+"""``eventalarm-dbsync``: create or upgrade eventalarm's tables in Aodh's database."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from eventalarm import service
+from eventalarm.cmd.command import Command
 from eventalarm.storage import schema
 from eventalarm.storage.database import Database
 from eventalarm.storage.migrations import REVISIONS
 from eventalarm.storage.session import SCHEMA_LIMITS
 from eventalarm.storage.upgrade import upgrade
 
-PROG = "eventalarm-dbsync"
 CURRENT, NEEDS_UPGRADE, CANNOT = 0, 1, service.FAILED
 
 DESCRIPTION = """\
 Create or upgrade eventalarm's tables (eventalarm_*) in Aodh's database.
 
-Run it once before the first eventalarm-listener and after every upgrade of
-the package. It never changes Aodh's tables, except that it adds indexes to
-alarm (eventalarm_ix_alarm_*), so that a listener finds changed alarms without
-reading them all. It may be repeated, interrupted and run on several hosts at
-once.
+Run it before the first start of eventalarm-listener and after every upgrade
+of the package. It does not change Aodh's tables, except for indexes that it
+adds to alarm (eventalarm_ix_alarm_*), with which a listener finds changed
+alarms without reading the whole table. It may be repeated, interrupted and
+run on several hosts at the same time.
 
-It reads [database] connection as Aodh does: from /etc/aodh/aodh.conf, then
+[database] connection is read as in Aodh: from /etc/aodh/aodh.conf, then
 /etc/eventalarm/eventalarm.conf, or from the files named with --config-file.
 """
 
@@ -39,26 +39,21 @@ examples:
 exit codes:
   0  the schema is current
   1  with --check: the schema must be upgraded; nothing was changed
-  2  could not: the reason is on stderr (no database, or Aodh's schema is
-     missing or too old: run aodh-dbsync first)
+  2  failed, the reason is on stderr: no database, or Aodh's schema is missing
+     or too old (run aodh-dbsync first)
 """
 
 OPTIONS = [
-    cfg.BoolOpt("check", default=False, help="Only say what the database holds; change nothing."),
+    cfg.BoolOpt("check", default=False, help="Only report the state of the schema; change nothing."),
 ]
+
+COMMAND = Command("eventalarm-dbsync", DESCRIPTION, EPILOG)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit codes are those of the help text."""
-    conf = service.prepare(
-        sys.argv[1:] if argv is None else argv,
-        prog=PROG,
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        extra_cli=OPTIONS,
-        version=f" (schema {REVISIONS[0]})",
-    )
-    with service.errors_on_stderr(PROG):
+    conf = COMMAND.configure(argv, options=OPTIONS, version=f" (schema {REVISIONS[0]})")
+    with COMMAND.errors():
         database = service.database(conf, SCHEMA_LIMITS)
         try:
             return _check(database) if conf.check else _upgrade(database)
@@ -71,7 +66,7 @@ def _check(database: Database) -> int:
     if status.state is schema.SchemaState.CURRENT:
         print(status.message)
         return CURRENT
-    sys.stderr.write(f"{PROG}: {status.message}\n")
+    COMMAND.say(status.message)
     return NEEDS_UPGRADE if status.upgradable else CANNOT
 
 

@@ -1,4 +1,4 @@
-"""``eventalarm-definitions``: merge our event definitions into the file that Ceilometer reads."""
+"""``eventalarm-definitions``: merge eventalarm's event definitions into Ceilometer's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from eventalarm import service
+from eventalarm.cmd.command import Command
 from eventalarm.exceptions import EventAlarmError
 
 if TYPE_CHECKING:
@@ -25,14 +25,15 @@ DESCRIPTION = """\
 Merge eventalarm's event definitions into the file that Ceilometer reads, and
 have Ceilometer's own loader verify the result before it is written.
 
-Run it on each host with ceilometer-agent-notification, after the installation
-and after every upgrade of eventalarm or Ceilometer; restart the agent then.
-Where the file is not there yet, it begins with what Ceilometer ships. Your own
-definitions stay, and those of fewer events than ours count before ours.
+Run it on each host of ceilometer-agent-notification, after the installation
+and after every upgrade of eventalarm or Ceilometer, and restart the agent.
+A new file starts with the definitions that Ceilometer ships. Existing
+definitions are kept; those that match fewer events than eventalarm's take
+precedence over them.
 
-  install   write the file; what stood there before is kept beside it, with
-            its comments, as .orig
-  check     report whether install would change something
+  install   write the file; the previous one is kept, with its comments, as
+            .orig
+  check     report whether install would change the file
   diff      show what install would change
 """
 
@@ -41,20 +42,20 @@ examples:
   eventalarm-definitions diff
   eventalarm-definitions install
   eventalarm-definitions install --only 10-nova --only 20-neutron
-  eventalarm-definitions check && echo in order
+  eventalarm-definitions check && echo up to date
 
 exit codes:
   0  done, or nothing to do
   1  check, diff: install would change the file
-  2  could not: a file cannot be read or written, or Ceilometer refuses it
+  2  failed: a file cannot be read or written, or Ceilometer refuses it
 """
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    raw = argparse.RawDescriptionHelpFormatter
-    result = argparse.ArgumentParser(prog=PROG, description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)
-    result.add_argument("--version", action="version", version=f"{PROG} {service.package_version()}")
+    """Return the parser of the command line."""
+    command = Command(PROG, DESCRIPTION, EPILOG)
+    result = command.parser()
+    command.add_version(result)
     result.add_argument("verb", choices=["install", "check", "diff"], metavar="install|check|diff")
     result.add_argument(
         "--file", type=pathlib.Path, default=pathlib.Path(PLACE), metavar="PATH", help=f"default: {PLACE}"
@@ -65,17 +66,19 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="PATH",
-        help="folder or file with our definitions, where they are not found by themselves",
+        help="directory or file with eventalarm's definitions; by default the installed ones",
     )
     result.add_argument(
         "--only",
         action="append",
         default=[],
         metavar="NAME",
-        help="this file of ours, e.g. 20-neutron; repeatable",
+        help="merge only this definitions file, such as 20-neutron; may be repeated",
     )
     result.add_argument(
-        "--shipped", action="store_true", help="put Ceilometer's own first where the file has none of them"
+        "--shipped",
+        action="store_true",
+        help="prepend the definitions that Ceilometer ships, if the file has none of them",
     )
     return result
 
@@ -91,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    # Ceilometer takes half a second to import, and --help needs none of it.
+    # Importing Ceilometer takes half a second, and --help does not need it.
     from eventalarm.catalogue import install  # noqa: PLC0415
 
     path: pathlib.Path = args.file
@@ -109,7 +112,7 @@ def _run(args: argparse.Namespace) -> int:
         print(f"{path} is up to date")
     else:
         print(f"{path} is not up to date: see '{PROG} diff', then run '{PROG} install'")
-    _tell(planned.notes)
+    _print_notes(planned.notes)
     return SAME if before == text else DIFFERS
 
 
@@ -125,20 +128,20 @@ def _install(path: pathlib.Path, planned: Plan, head: str) -> int:
     kept = path.with_name(f"{path.name}.orig")
     if planned.before and head.partition(".")[0] not in planned.before:
         _write(kept, planned.before, path)
-        print(f"what stood in {path} is kept in {kept}")
+        print(f"the previous {path} is kept as {kept}")
     _write(path, planned.text, path)
     print(f"wrote {path}: restart ceilometer-agent-notification")
-    _tell(planned.notes)
+    _print_notes(planned.notes)
     return SAME
 
 
-def _tell(notes: Sequence[str]) -> None:
+def _print_notes(notes: Sequence[str]) -> None:
     for note in notes:
         print(f"note: {note}")
 
 
 def _write(path: pathlib.Path, text: str, like: pathlib.Path) -> None:
-    """Write a file as a whole or not at all, with the owner and the mode of *like*."""
+    """Write a file atomically, with the owner and the mode of *like*."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -13,10 +13,9 @@ from typing import Any, Final
 from cliff import app, command, commandmanager, lister, show
 
 from eventalarm import service
+from eventalarm.cmd.command import Command, add_config_arguments, config_arguments
 from eventalarm.cmd.filters import Unusable, add_filters, is_filtered, selection
 from eventalarm.model import DeliveryState
-from eventalarm.progress import Progress
-from eventalarm.storage import schema
 
 PROG: Final = "eventalarm-delivery"
 FINISHED: Final = [DeliveryState.FAILED.value, DeliveryState.DELIVERED.value]
@@ -46,6 +45,8 @@ exit codes:
   2  failed: the reason and the remedy are on stderr
 """
 
+COMMAND: Final = Command(PROG, DESCRIPTION, EPILOG)
+
 
 def described(delivery: Any) -> dict[str, Any]:
     """Return a delivery for output: times as ISO 8601 text, the action as a masked destination."""
@@ -61,7 +62,7 @@ def described(delivery: Any) -> dict[str, Any]:
 
 
 def _progress() -> Callable[[int], None]:
-    progress = Progress(prefix=f"{PROG}: ", timed=False)
+    progress = COMMAND.progress()
     return lambda done: progress.tick(f"{done} so far")
 
 
@@ -74,19 +75,11 @@ class _Deliveries:
     def deliveries(self) -> Iterator[Any]:
         """Open the deliveries; an error of the configuration or the database ends the command with code 2."""
         given = self.app.options
-        arguments = [f"--config-file={name}" for name in given.config_file]
-        arguments += [f"--config-dir={name}" for name in given.config_dir]
-        arguments += ["--debug"] if given.debug else []
-        conf = service.prepare(arguments, prog=PROG, description=DESCRIPTION, epilog=EPILOG)
+        conf = COMMAND.configure([*config_arguments(given), *(["--debug"] if given.debug else [])])
         from eventalarm.storage.delivery_queries import DeliveryQueries  # noqa: PLC0415
 
-        with service.errors_on_stderr(PROG):
-            database = service.database(conf)
-            try:
-                schema.require_current(database)
-                yield DeliveryQueries(database)
-            finally:
-                database.dispose()
+        with COMMAND.errors(), COMMAND.database(conf) as database:
+            yield DeliveryQueries(database)
 
 
 class List(_Deliveries, lister.Lister):
@@ -106,7 +99,7 @@ class List(_Deliveries, lister.Lister):
         with self.deliveries() as deliveries:
             found = deliveries.find(selection(parsed_args, deliveries.now(), list(DeliveryState)), limit + 1)
         if len(found) > limit:
-            sys.stderr.write(f"{PROG}: only the newest {limit} are shown; filter, or raise --limit\n")
+            COMMAND.say(f"only the newest {limit} are shown; filter, or raise --limit")
         rows = [described(delivery) for delivery in found[:limit]]
         columns = tuple(rows[0]) if parsed_args.long and rows else (*WHICH, *WHY)
         return columns, [tuple(row[name] for name in columns) for row in rows]
@@ -154,7 +147,7 @@ class _Many(_Deliveries, command.Command):
         :raises Unusable: if nothing is selected, or an id is unknown.
         """
         if not (args.delivery_id or args.all or is_filtered(args)):
-            raise Unusable("no deliveries selected: name ids, filter (see --help), or say --all")
+            raise Unusable("no deliveries selected: name ids, filter (see --help), or use --all")
         chosen = selection(args, deliveries.now(), self.states)
         if args.delivery_id:
             known = {delivery.delivery_id for delivery in deliveries.find(chosen, len(chosen.delivery_ids))}
@@ -176,7 +169,7 @@ class Retry(_Many):
             done = deliveries.retry(self.selected(parsed_args, deliveries), _progress())
             print(f"{done} deliveries are due again")
             if done and not deliveries.living_workers():
-                sys.stderr.write(f"{PROG}: no listener is running; start eventalarm-listener to send them\n")
+                COMMAND.say("no listener is running; start eventalarm-listener to send them")
 
 
 class Purge(_Many):
@@ -202,7 +195,7 @@ class Purge(_Many):
 
     def _agreed(self, number: int, states: str) -> bool:
         if not sys.stdin.isatty():
-            raise Unusable(f"{number} {states} deliveries would be removed permanently; say --yes to confirm")
+            raise Unusable(f"{number} {states} deliveries would be removed permanently; confirm with --yes")
         sys.stderr.write(f"Remove {number} {states} deliveries permanently? [y/N] ")
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -220,13 +213,12 @@ class DeliveryApp(app.App):
         super().__init__(DESCRIPTION, service.package_version(), manager, deferred_help=True)
 
     def build_option_parser(self, *args: Any, **kwargs: Any) -> argparse.ArgumentParser:
-        """Add where the configuration is, as the other commands have it."""
+        """Add the options that name the configuration, as the other commands have them."""
         parser: argparse.ArgumentParser = super().build_option_parser(*args, **kwargs)
         parser.prog = PROG
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.epilog = EPILOG
-        for name, text in (("file", "read this instead of aodh.conf"), ("dir", "read its *.conf files")):
-            parser.add_argument(f"--config-{name}", action="append", default=[], metavar="PATH", help=text)
+        add_config_arguments(parser)
         return parser
 
 

@@ -1,4 +1,4 @@
-"""``eventalarm-demo``: see a real Nova fault become a webhook, on this machine, in one go."""
+"""``eventalarm-demo``: show how a real Nova fault becomes a webhook, on this machine."""
 
 from __future__ import annotations
 
@@ -9,50 +9,50 @@ import sys
 import threading
 from collections.abc import Sequence
 
-# ./demo, which makes an environment and runs us there, says so, that we name what the person typed.
+from eventalarm.cmd.command import Command
+
+# ./demo, which creates an environment and runs this module in it, sets its own name here for messages.
 PROG = os.environ.get("EVENTALARM_DEMO_COMMAND", "eventalarm-demo")
 FAILED, INTERRUPTED = 1, 130
 
 DESCRIPTION = """\
-See a real Nova fault become a webhook on this machine: no cloud, no broker.
+Show how a real Nova fault becomes a webhook, without a cloud or a broker.
 
-Starts what eventalarm-standalone runs and a webhook consumer, creates an
-event alarm with aodhclient, lets Nova say that a server failed (a recording
-of a real notification, with a new id and time) and that it is active again,
-and shows what the consumer, the alarm and its history say of it, and how long
-each stage took. Every step is checked.
+Starts the services of eventalarm-standalone and a webhook consumer, creates
+an event alarm with aodhclient, replays a recorded notification of Nova about
+a failed server and one about its recovery, and shows what the consumer
+received, the alarm, its history, and how long each stage took. Every stage is
+checked.
 """
 
 EPILOG = f"""\
 examples:
   {PROG}
-  {PROG} --keep    leave it running to try things out; Ctrl-C ends it
-  {PROG} --json    the figures for a program; progress goes to stderr
+  {PROG} --keep    keep it running for experiments; Ctrl-C stops it
+  {PROG} --json    print the figures as JSON; progress goes to stderr
 
 exit codes:
-  0  all of it happened
-  1  a step failed: which and why is on stderr
-  2  the command line is wrong
+  0  every stage succeeded
+  1  a stage failed; which and why is on stderr
+  2  the command line is invalid
 """
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return what reads the command line."""
-    reader = argparse.ArgumentParser(
-        prog=PROG,
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    """Return the parser of the command line."""
+    reader = Command(PROG, DESCRIPTION, EPILOG).parser()
+    reader.add_argument(
+        "--data-dir", metavar="DIR", help="directory for the data (default: a temporary directory)"
     )
     reader.add_argument(
-        "--data-dir", metavar="DIR", help="where to keep the data (default: a temporary directory)"
+        "--wait",
+        metavar="SECONDS",
+        type=float,
+        default=20.0,
+        help="seconds to wait for each webhook (default: 20)",
     )
-    reader.add_argument(
-        "--wait", metavar="SECONDS", type=float, default=20.0, help="how long to wait for each webhook (20)"
-    )
-    reader.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C")
-    reader.add_argument("--json", action="store_true", help="print the figures as JSON instead of a picture")
+    reader.add_argument("--keep", action="store_true", help="keep running until Ctrl-C")
+    reader.add_argument("--json", action="store_true", help="print the figures as JSON instead of a timeline")
     return reader
 
 

@@ -1,40 +1,37 @@
-"""``eventalarm-expirer``: remove what is past its time to live."""
+"""``eventalarm-expirer``: remove rows that have exceeded their time to live."""
 
 from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from oslo_config import cfg
 
-from eventalarm import service
+from eventalarm.cmd.command import Command
 from eventalarm.conf import GROUP
-from eventalarm.progress import Progress
-from eventalarm.storage import schema
 from eventalarm.storage.expire import expire
 
-PROG = "eventalarm-expirer"
-FOR_EVER = -1
+FOREVER = -1
 
 DESCRIPTION = """\
-Remove what eventalarm no longer needs from its tables (eventalarm_*).
+Remove rows from eventalarm's tables (eventalarm_*) that are no longer needed.
 
-Removed is what has been over for longer than [eventalarm]
-history_time_to_live seconds: finished deliveries, transitions whose
-deliveries are gone and whose occurrence is over, and cleared occurrences.
-What is raised or waiting to be delivered stays. Rows of dead processes go,
-too. Aodh's own history is aodh-expirer's concern.
+It removes what ended more than [eventalarm] history_time_to_live seconds ago:
+finished deliveries, transitions whose deliveries are removed and whose
+occurrence is cleared, and cleared occurrences, as well as the rows of dead
+processes. Raised occurrences and pending deliveries are kept. Aodh's history
+is removed by aodh-expirer.
 
-Run it from cron or a timer, daily for example. It works beside running
-listeners, in small transactions, and may be interrupted at any time.
+Run it from cron or a timer, for example daily. Listeners may run at the same
+time; it works in small transactions and may be interrupted at any time.
 """
 
 EPILOG = """\
 reads:
   [eventalarm] history_time_to_live  seconds; -1 keeps everything forever
   [eventalarm] expire_batch_size     rows removed in one transaction
-  [database] connection              as Aodh has it
+  [database] connection              as in aodh.conf
 
 examples:
   eventalarm-expirer
@@ -42,42 +39,39 @@ examples:
 
 exit codes:
   0  done, or nothing to do
-  2  could not: the reason is on stderr; what was removed stays removed
+  2  failed, the reason is on stderr; rows already removed stay removed
 """
 
-
-def _progress() -> Callable[[str, int], None]:
-    progress = Progress(prefix=f"{PROG}: ", timed=False)
-    return lambda name, removed: progress.tick(f"{name}: {removed} removed so far")
+COMMAND = Command("eventalarm-expirer", DESCRIPTION, EPILOG)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit codes are those of the help text."""
-    conf = service.prepare(
-        sys.argv[1:] if argv is None else argv, prog=PROG, description=DESCRIPTION, epilog=EPILOG
-    )
+    conf = COMMAND.configure(argv)
     keep = conf[GROUP].history_time_to_live
-    if keep == FOR_EVER:
+    if keep == FOREVER:
         print(f"nothing removed: [{GROUP}] history_time_to_live is -1, which keeps everything forever")
         return 0
-    with service.errors_on_stderr(PROG):
+    with COMMAND.errors():
         _run(conf, datetime.timedelta(seconds=keep))
     return 0
 
 
 def _run(conf: cfg.ConfigOpts, keep: datetime.timedelta) -> None:
-    database = service.database(conf)
-    try:
-        schema.require_current(database)
-        removed = expire(database, keep, batch_size=conf[GROUP].expire_batch_size, progress=_progress())
-    finally:
-        database.dispose()
-    print(f"removed what was over more than {str(keep).removesuffix(', 0:00:00')} ago:")
+    report = COMMAND.progress()
+    with COMMAND.database(conf) as database:
+        removed = expire(
+            database,
+            keep,
+            batch_size=conf[GROUP].expire_batch_size,
+            progress=lambda name, rows: report.tick(f"{name}: {rows} removed so far"),
+        )
+    print(f"removed what ended more than {str(keep).removesuffix(', 0:00:00')} ago:")
     print(table(removed))
 
 
 def table(removed: Mapping[str, int]) -> str:
-    """Return the rows removed, by kind, as lines for a person."""
+    """Return the number of removed rows by kind as a text table."""
     width = max(len(name) for name in removed)
     return "\n".join(f"  {name:<{width}}  {count:>10}" for name, count in removed.items())
 

@@ -1,4 +1,4 @@
-"""``eventalarm-ingest-api``: serves the ingest API with a web server of its own."""
+"""``eventalarm-ingest-api``: accept events over HTTP."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from typing import Any
 
 from eventalarm import bus, service
 from eventalarm.cmd import serving
+from eventalarm.cmd.command import Command
 from eventalarm.conf import INGEST_GROUP
 
-PROG = "eventalarm-ingest-api"
 NEEDED = ("falcon", "waitress", "jsonschema", "keystonemiddleware", "oslo_policy", "oslo_middleware")
 
 DESCRIPTION = """\
-Take events by HTTP from inspectors, monitors and health checkers, and put
-them on the topic that eventalarm-listener reads: the short way of a fault
-to the alarms on it. A request is answered with 202 when the message broker
-has confirmed its events, with 503 while it is away.
+Accept events over HTTP from inspectors, monitors and health checkers, and
+publish them to the topic that eventalarm-listener consumes: the shortest path
+from a fault to its alarms. A request is answered with 202 once the broker has
+confirmed its events, and with 503 while the broker is unavailable.
 
-  POST /v1/events        events, as OPNFV Doctor or as Ceilometer writes them
-  POST /v1/rules/test    what an event would do to a rule or an alarm
-  GET  /v1/openapi.json  all of it as OpenAPI 3.1
+  POST /v1/events        events in the format of OPNFV Doctor or Ceilometer
+  POST /v1/rules/test    evaluate a rule or an alarm on an event, without effect
+  GET  /v1/openapi.json  the OpenAPI document
 
-It reads aodh.conf as eventalarm-listener does. Run as many as you like, or
-the WSGI module eventalarm.cmd.ingest_wsgi under uWSGI or gunicorn.
+aodh.conf is read as by eventalarm-listener. Any number of instances may run.
+Alternatively run the WSGI module eventalarm.cmd.ingest_wsgi under uWSGI or
+gunicorn.
 """
 
 EPILOG = """\
@@ -34,33 +35,34 @@ examples:
   curl -H "X-Auth-Token: $TOKEN" --json @fault.json http://127.0.0.1:8044/v1/events
 
 signals:
-  SIGTERM, SIGINT  finish the requests under way, then end
+  SIGTERM, SIGINT  finish the requests in progress, then exit
 
 exit codes:
   0  stopped by a signal
   2  could not start: the reason is on stderr
 """
 
+COMMAND = Command("eventalarm-ingest-api", DESCRIPTION, EPILOG)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command until it is told to stop; the exit codes are those of the help text."""
-    arguments = sys.argv[1:] if argv is None else argv
-    conf = service.prepare(arguments, prog=PROG, description=DESCRIPTION, epilog=EPILOG)
-    with service.errors_on_stderr(PROG), serving.needing(NEEDED, PROG, "ingest"):
+    """Run the command until a signal stops it; the exit codes are those of the help text."""
+    conf = COMMAND.configure(argv)
+    with COMMAND.errors(), serving.needing(NEEDED, COMMAND.prog, "ingest"):
         _serve(conf)
     return 0
 
 
 def _serve(conf: Any) -> None:
-    # Imported here: heavy, --help needs none of it, and it needs an extra.
+    # Slow to import, not needed for --help, and part of an extra.
     from eventalarm.ingest import application  # noqa: PLC0415
 
     database = application.Once(lambda: service.database(conf))
     transport = bus.get_transport(conf)
     try:
         app = application.application(conf, transport, database)
-        # What is a little too large gets our own answer.
-        serving.serve(app, conf, INGEST_GROUP, PROG, max_body=2 * conf[INGEST_GROUP].max_body_size)
+        # Up to twice the limit, the application answers and can explain the refusal.
+        serving.serve(app, conf, INGEST_GROUP, COMMAND.prog, max_body=2 * conf[INGEST_GROUP].max_body_size)
     finally:
         database.close()
         transport.cleanup()

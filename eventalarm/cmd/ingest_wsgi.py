@@ -1,7 +1,6 @@
-"""The ingest API for a WSGI server of your choice: ``uwsgi --module eventalarm.cmd.ingest_wsgi``.
+"""The ingest API as a WSGI application, for example ``uwsgi --module eventalarm.cmd.ingest_wsgi``.
 
-The configuration is read as every command of ours reads it; ``EVENTALARM_CONFIG`` may name files instead,
-with colons between them.
+The configuration is read as by the command; ``EVENTALARM_CONFIG`` may name other files, separated by colons.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from typing import Any, Final
 
 from eventalarm import bus, service
 from eventalarm.cmd import serving
+from eventalarm.cmd.command import Command
 from eventalarm.ingest.application import Once
 from eventalarm.ingest.application import application as build
 
@@ -17,11 +17,11 @@ PROG: Final = "eventalarm-ingest-api"
 
 
 def make(argv: list[str]) -> Any:
-    """Return the application as the configuration named by *argv* has it.
+    """Return the application for the configuration that *argv* names.
 
-    :raises eventalarm.exceptions.EventAlarmError: when an option is not as it must be.
+    :raises eventalarm.exceptions.EventAlarmError: when an option is not valid.
     """
-    conf = service.prepare(argv, prog=PROG, description="", epilog="")
+    conf = Command(PROG).configure(argv)
     return build(conf, bus.get_transport(conf), Once(lambda: service.database(conf)))
 
 

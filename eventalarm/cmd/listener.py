@@ -5,56 +5,53 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from eventalarm import service
-
-PROG = "eventalarm-listener"
+from eventalarm.cmd.command import Command
 
 DESCRIPTION = """\
-Take events from the topic event_eval, evaluate them against Aodh's event
-alarms and call the alarms' actions.
+Consume events from the topic event_eval, evaluate Aodh's event alarms and
+notification alarms on them, and call the actions of the alarms.
 
-Run as many as you like, on any hosts: there is no leader, and an event fires
-an alarm once whoever gets it. Events are acknowledged only when all that they
-caused is committed, so nothing is lost when a listener, the broker or the
-database stops at any moment.
+Any number of listeners may run, on any hosts: all are equal, and an event
+fires an alarm once, whichever listener receives it. An event is acknowledged
+only after everything that it caused has been committed, so nothing is lost if
+a listener, the broker or the database stops at any moment.
 
-It reads database and transport as Aodh does: from /etc/aodh/aodh.conf, then
-/etc/eventalarm/eventalarm.conf, or from the files named with --config-file.
-Keystone, the Aodh API and aodh-notifier need not be running.
+The database and the transport are configured as in Aodh: in
+/etc/aodh/aodh.conf, then /etc/eventalarm/eventalarm.conf, or in the files
+named with --config-file. Keystone, the Aodh API and aodh-notifier need not be
+running.
 """
 
 EPILOG = """\
 before the first start:
-  eventalarm-dbsync                 create our tables in Aodh's database
+  eventalarm-dbsync                 create eventalarm's tables in Aodh's database
   add  - eventalarm://  to the publishers in Ceilometer's event_pipeline.yaml
+  eventalarm-status check           verify the whole path of an event
 
 examples:
   eventalarm-listener
   eventalarm-listener --config-file /etc/aodh/aodh.conf
-  eventalarm-listener --debug       say what happens to every event
+  eventalarm-listener --debug       log what happens to each event
 
 signals:
-  SIGTERM  finish the batch in hand and the calls under way, then end
+  SIGTERM  finish the current batch and the calls in progress, then exit
 
 exit codes:
   0  stopped by a signal
   2  could not start: the reason is on stderr
 """
 
+COMMAND = Command("eventalarm-listener", DESCRIPTION, EPILOG)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command until it is told to stop; the exit codes are those of the help text."""
-    conf = service.prepare(
-        sys.argv[1:] if argv is None else argv,
-        prog=PROG,
-        description=DESCRIPTION,
-        epilog=EPILOG,
-    )
-    from eventalarm import app  # noqa: PLC0415 - heavy, and --help needs none of it
+    """Run the command until a signal stops it; the exit codes are those of the help text."""
+    conf = COMMAND.configure(argv)
+    from eventalarm.app import services  # noqa: PLC0415 - slow to import, and not needed for --help
 
-    with service.errors_on_stderr(PROG):
-        app.check_options(conf)
-        app.run_listener(conf)
+    with COMMAND.errors():
+        services.check_options(conf)
+        services.run_listener(conf)
     return 0
 
 

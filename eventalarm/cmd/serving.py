@@ -1,4 +1,4 @@
-"""What our HTTP APIs have in common as commands: a web server, and the files of a WSGI module."""
+"""What the commands of both HTTP APIs share: the web server, and the configuration of WSGI modules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VARIABLE: Final = "EVENTALARM_CONFIG"
 
 @contextlib.contextmanager
 def needing(modules: Collection[str], prog: str, extra: str) -> Iterator[None]:
-    """Name the *extra* of our package with which *prog* finds the *modules* that it needs.
+    """Turn a missing module of *modules* into an error that names the *extra* to install.
 
     :raises InvalidOption: when one of them is missing.
     """
@@ -30,30 +30,30 @@ def needing(modules: Collection[str], prog: str, extra: str) -> Iterator[None]:
 
 
 def serve(app: Any, conf: Any, group: str, prog: str, *, max_body: int) -> None:
-    """Serve *app* where the options of *group* say, until SIGTERM or SIGINT; requests under way end first.
+    """Serve *app* on the address in *group* until SIGTERM or SIGINT; finish the requests in progress first.
 
-    :param max_body: bytes; the web server refuses larger bodies before it has read them.
-    :raises InvalidOption: when the address cannot be had.
+    :param max_body: bytes; the web server refuses larger bodies without reading them.
+    :raises InvalidOption: when the address cannot be bound.
     """
     from eventalarm.http import server as http_server  # noqa: PLC0415 - part of an extra
 
-    own = conf[group]
+    settings = conf[group]
     limits = http_server.Limits(
-        threads=own.threads,
-        connections=own.connection_limit,
+        threads=settings.threads,
+        connections=settings.connection_limit,
         body=max_body,
-        body_buffer=own.body_buffer,
-        request_timeout=own.request_timeout,
+        body_buffer=settings.body_buffer,
+        request_timeout=settings.request_timeout,
     )
     try:
-        listening = _listen(own.host, own.port)
+        listening = _listen(settings.host, settings.port)
     except OSError as exc:
-        where = f"{own.host}:{own.port}"
+        where = f"{settings.host}:{settings.port}"
         raise InvalidOption(f"[{group}] host, port", f"{where}: {exc.strerror}", "choose another") from exc
     server = http_server.WebServer(app, listening, limits, ident=prog)
-    # The server ends its loop, after the requests under way, on KeyboardInterrupt.
+    # On KeyboardInterrupt the server finishes the requests in progress and leaves its loop.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # What lives as long as the process need not be looked through again while somebody waits for an answer.
+    # Permanent objects need not be examined again while a client waits for a response.
     gc.collect()
     gc.freeze()
     host, port = listening[0].getsockname()[:2]
@@ -62,9 +62,9 @@ def serve(app: Any, conf: Any, group: str, prog: str, *, max_body: int) -> None:
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
-    """Return a listening socket for each address of *host*; for one of them when any free port will do.
+    """Return a listening socket for each address of *host*, or for the first one if *port* is 0.
 
-    :raises OSError: when an address cannot be had.
+    :raises OSError: when an address cannot be bound.
     """
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     addresses = list(dict.fromkeys((family, address) for family, *_, address in found))
@@ -78,6 +78,6 @@ def _listen(host: str, port: int) -> list[socket.socket]:
 
 
 def named_files() -> list[str]:
-    """Return the arguments that name the files of ``EVENTALARM_CONFIG``, with colons between them."""
+    """Return the arguments for the configuration files in ``EVENTALARM_CONFIG``, separated by colons."""
     names = [name for name in os.environ.get(VARIABLE, "").split(":") if name]
     return [word for name in names for word in ("--config-file", name)]

@@ -1,4 +1,4 @@
-"""``eventalarm-standalone``: the whole chain in one process, to try it out without a cloud."""
+"""``eventalarm-standalone``: all services in one process, for trials without a cloud."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import sys
 import threading
 from collections.abc import Sequence
 
-PROG = "eventalarm-standalone"
+from eventalarm.cmd.command import Command
+
 DEFAULT_PORT = 8042
 CONSUMER = "http://127.0.0.1:9000/"
 
 DESCRIPTION = """\
-Run everything that an event alarm needs in one process, to try it out, to
-develop against it or to test a webhook consumer: no broker, no database
-server, no Keystone, no cloud.
+Run everything that an event alarm needs in one process, for trials, for
+development or to test a webhook consumer. No broker, database server,
+Keystone or cloud is needed.
 
-  POST /notifications      what Nova, Neutron, Cinder ... would put on the bus
+  POST /notifications      what Nova, Neutron, Cinder ... would send to the bus
         |
         v  in-process bus, topic "notifications"
   Ceilometer's notification agent: its event definitions, its event pipeline
@@ -26,80 +27,76 @@ server, no Keystone, no cloud.
   eventalarm: match, change the alarm, call its actions
         ^
         |  SQLite
-  Aodh's API, /v2          what "openstack alarm ..." talks to
+  Aodh's API, /v2          used by "openstack alarm ..."
 """
 
 EPILOG = """\
-what it keeps
-  DIR/aodh.sqlite           alarms, their history, webhooks still to be sent
-  DIR/conf.d/*.conf         your own options for any part ([eventalarm], ...)
-  DIR/event_pipeline.yaml   Ceilometer's pipeline, yours to edit
+data
+  DIR/aodh.sqlite           alarms, their history, and pending webhooks
+  DIR/conf.d/*.conf         options of any service ([eventalarm], ...)
+  DIR/event_pipeline.yaml   Ceilometer's pipeline; may be edited
   DIR/event_definitions.yaml
-                            Ceilometer's event definitions with eventalarm's
-                            merged at every start; what you change in it stays
-  DIR/standalone.log        the log of all parts
-  The bus lives as long as the process: it is emptied before a clean end, and
-  what is on it is lost when the process is killed. It is one of our own,
-  inprocess://, because fake:// of oslo.messaging looks for messages only
-  every 50 ms, and kombu+memory:// never rests.
+                            Ceilometer's event definitions, into which those of
+                            eventalarm are merged at each start; edits are kept
+  DIR/standalone.log        the log of all services
+  The message bus (the driver inprocess://) exists only in memory: it is
+  drained before a clean exit, and its messages are lost if the process is
+  killed.
 
 notifications
   The body is the message as a service sends it: event_type, payload and
-  publisher_id, and, if you like, priority, message_id and timestamp. The
-  oslo.message envelope is taken off. ?exchange=NAME says which service
-  speaks (nova unless given). An alarm fires once for one message_id, so
-  leave message_id out when you post a file again.
+  publisher_id, and optionally priority, message_id and timestamp. An
+  oslo.message envelope is removed. ?exchange=NAME names the sending service
+  (default: nova). An alarm fires once for each message_id, so omit message_id
+  to post a file again.
 
 no authentication
-  Whoever reaches the port may read and change every alarm and have this
-  machine call any URL. So it listens on loopback only, unless you consent,
-  and answers requests for 127.0.0.1, localhost and [::1] only: otherwise a web
-  page could reach it through your browser. --allow-host adds a name.
+  Any client that reaches the port can read and change every alarm and make
+  this host call any URL. Therefore it listens on loopback only, unless
+  --i-know-there-is-no-authentication is given, and answers only requests for
+  the hosts 127.0.0.1, localhost and [::1], which keeps web pages from reaching
+  it through a browser. --allow-host adds a name.
 
 examples:
   eventalarm-standalone --data-dir ~/alarms
-  eventalarm-standalone --data-dir /tmp/alarms --port 0    any free port
+  eventalarm-standalone --data-dir /tmp/alarms --port 0    use any free port
 
 signals:
-  SIGTERM, SIGINT  finish what was taken, then end; the data is kept
+  SIGTERM, SIGINT  finish the accepted messages, then exit; the data is kept
 
 exit codes:
   0  stopped by a signal
   2  could not start: the reason is on stderr
 """
 
+COMMAND = Command("eventalarm-standalone", DESCRIPTION, EPILOG)
+
 
 def parser() -> argparse.ArgumentParser:
-    """Return what reads the command line."""
-    reader = argparse.ArgumentParser(
-        prog=PROG,
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    """Return the parser of the command line."""
+    reader = COMMAND.parser()
     reader.add_argument(
-        "--data-dir", metavar="DIR", required=True, help="where to keep the data; made if missing"
+        "--data-dir", metavar="DIR", required=True, help="directory for the data; created if missing"
     )
     reader.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     reader.add_argument(
         "--port",
         type=port,
         default=DEFAULT_PORT,
-        help="port to listen on; 0 takes any free one (default: %(default)s)",
+        help="port to listen on; 0 uses any free port (default: %(default)s)",
     )
     reader.add_argument(
         "--i-know-there-is-no-authentication",
         dest="consent",
         action="store_true",
-        help="allow to listen beyond loopback",
+        help="permit addresses other than loopback",
     )
     reader.add_argument(
         "--allow-host",
         metavar="NAME",
         action="append",
         default=[],
-        help="answer requests whose Host header is NAME, beside loopback and --host; may be repeated",
+        help="also answer requests whose Host header is NAME; may be repeated",
     )
     return reader
 
@@ -107,15 +104,15 @@ def parser() -> argparse.ArgumentParser:
 def port(text: str) -> int:
     """Read a port number.
 
-    :raises argparse.ArgumentTypeError: when it is none.
+    :raises argparse.ArgumentTypeError: when *text* is not a port number.
     """
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; use 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port number; it must be 0 to 65535")
     return int(text)
 
 
 def stop_signals() -> threading.Event:
-    """Return what is set by the first SIGTERM or SIGINT; the second one ends the process at once."""
+    """Return an event that the first SIGTERM or SIGINT sets; a second signal ends the process at once."""
     stopping = threading.Event()
 
     def stop(number: int, _frame: object) -> None:
@@ -128,18 +125,17 @@ def stop_signals() -> threading.Event:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command until it is told to stop; the exit codes are those of the help text."""
+    """Run the command until a signal stops it; the exit codes are those of the help text."""
     chosen = parser().parse_args(argv)
     stopping = stop_signals()
-    # Imported here: heavy, and --help needs none of it.
-    from eventalarm import service  # noqa: PLC0415
+    # Slow to import, and not needed for --help.
     from eventalarm.standalone import address, datadir, hints, lazy  # noqa: PLC0415
 
-    with service.errors_on_stderr(PROG), datadir.claim(chosen.data_dir) as data:
+    with COMMAND.errors(), datadir.claim(chosen.data_dir) as data:
         listening = address.listen(chosen.host, chosen.port, consent=chosen.consent)
         print("Starting ...", flush=True)
         hosts = [chosen.host, *chosen.allow_host]
-        standalone = lazy.standalone(data, listening, prog=PROG, hosts=hosts)
+        standalone = lazy.standalone(data, listening, prog=COMMAND.prog, hosts=hosts)
         standalone.start()
         print(f"Serving on {standalone.endpoint} with the data in {data.path}; Ctrl-C ends it.\n")
         print(hints.as_tenant(standalone.endpoint))

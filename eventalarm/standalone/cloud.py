@@ -12,7 +12,8 @@ from aodh import storage as aodh_storage
 from aodh.api import app as aodh_api
 from oslo_config import cfg
 
-from eventalarm import app, bus, service
+from eventalarm import bus, service
+from eventalarm.app.process import ListenerProcess
 from eventalarm.catalogue import install
 from eventalarm.http.hosts import KnownHosts
 from eventalarm.ifa_shim.api import application as ifa_api
@@ -69,7 +70,7 @@ class Standalone:
             _define_events(self._data.event_definitions)
             conf = self._configuration()
             _create_tables(conf)
-            listener = app.ListenerProcess(conf, trace=self._trace)
+            listener = ListenerProcess(conf, trace=self._trace)
             undo.callback(listener.stop)
             listener.start()
             agent = Agent(self._data, self._trace)

@@ -113,10 +113,10 @@ def test_a_listener_waits_until_the_queue_is_as_it_wants_it(
     # Unless the listener was quicker.
     if rabbitmq.queues(rabbit_url)[QUEUE]["type"] == "quorum":
         listener.wait_for_log(
-            "does not let us take messages: .*x-queue-type is quorum, and classic is wanted"
+            "Cannot consume messages from the broker .*: .*x-queue-type is quorum, and classic is wanted"
         )
         rabbitmq.ctl("delete_queue", "-p", vhost, QUEUE)
-        listener.wait_for_log("lets us take messages again")
+        listener.wait_for_log("Consuming messages from the broker .* again")
     cloud.publish(make_event("vm-2"))
     webhook_sink.wait(1, "/b")
     assert "Traceback" not in listener.text()

@@ -203,7 +203,7 @@ def test_the_command_beside_a_running_listener(
     shown = json.loads(command(cloud, "show", listed[0]["delivery_id"], "-f", "json").stdout)
     assert (shown["alarm_name"], shown["current"]) == ("alarm of vm-1", "alarm")
 
-    assert "say --all" in command(cloud, "retry", code=2).stderr
+    assert "--all" in command(cloud, "retry", code=2).stderr
     assert "unknown: nonsense" in command(cloud, "retry", "nonsense", code=2).stderr
     before = len(webhook_sink.at(path))
     webhook_sink.behave(path)
@@ -214,7 +214,7 @@ def test_the_command_beside_a_running_listener(
     repeated = [r.headers["X-Eventalarm-Delivery-Id"] for r in webhook_sink.at(path)[before:]]
     assert repeated == [one["delivery_id"] for one in reversed(listed)]
 
-    assert "say --yes" in command(cloud, "purge", "--state", "delivered", "--all", code=2).stderr
+    assert "confirm with --yes" in command(cloud, "purge", "--state", "delivered", "--all", code=2).stderr
     assert command(cloud, "purge", "--state", "failed", "--yes").stdout == "0 deliveries were removed\n"
     purged = command(cloud, "purge", "--state", "delivered", "--project", "project-1", "--yes")
     assert purged.stdout == "3 deliveries were removed\n"

@@ -6,7 +6,8 @@ import pathlib
 
 import sqlalchemy as sa
 
-from eventalarm import app
+from eventalarm.app.evaluation import build_cache, build_engine
+from eventalarm.app.process import ListenerProcess
 from eventalarm.delivery import enqueue
 from eventalarm.metrics import Metrics
 from eventalarm.model import Event
@@ -23,15 +24,15 @@ def test_the_first_event_compiles_no_statement(
     cloud = Cloud(spawn, tmp_path, our_database_url, "fake://")
     database = cloud.database
     cloud.create_alarm(["http://192.0.2.1/"], ok_actions=["http://192.0.2.1/"])
-    process = app.ListenerProcess(cloud.conf)
+    process = ListenerProcess(cloud.conf)
     process._rehearse(database)
     with database.read() as connection:
         for table in (alarm_history, occurrence, transition, delivery, event):
             assert connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() == 0
         assert connection.execute(sa.select(sa.func.count()).select_from(alarm)).scalar_one() == 1
 
-    cache = app.build_cache(cloud.conf, database, Metrics())
-    engine = app.build_engine(
+    cache = build_cache(cloud.conf, database, Metrics())
+    engine = build_engine(
         cloud.conf, database, cache, enqueue.OutboxEnqueuer(Outbox(database), enqueue.NoWorker())
     )
     compiled = set(database.engine._compiled_cache)  # type: ignore[call-overload]

@@ -1,0 +1,1 @@
+"""The assembly of the listener: reads the options and builds the objects that run."""

@@ -1,0 +1,117 @@
+"""Builds the evaluator, its cache of alarm definitions and its timers from the options."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from oslo_config import cfg
+
+from eventalarm import conf as options
+from eventalarm.evaluator import decide
+from eventalarm.evaluator.definitions_cache import AlarmCache, CacheOptions
+from eventalarm.evaluator.engine import Engine, EngineOptions
+from eventalarm.evaluator.timer_loop import TimerLoop
+from eventalarm.evaluator.timer_service import TimerRunner
+from eventalarm.evaluator.unit_of_work import Enqueuer
+from eventalarm.exceptions import InvalidRule
+from eventalarm.metrics import Metrics
+from eventalarm.model import AlarmDefinition, Transition
+from eventalarm.storage.alarms import AlarmReader
+from eventalarm.storage.database import Database
+from eventalarm.trace import Trace
+
+LOG = logging.getLogger(__name__)
+
+S = TypeVar("S")
+
+ALARM_TYPES = (decide.EVENT_TYPE, decide.NOTIFICATION_TYPE)
+
+
+def build_cache(conf: cfg.ConfigOpts, database: Database, metrics: Metrics) -> AlarmCache:
+    """Return the cache of alarm definitions."""
+    group = conf[options.GROUP]
+
+    def bad_rule(definition: AlarmDefinition, error: InvalidRule) -> None:
+        metrics.count("bad_rules", field=error.field.partition("[")[0])
+        LOG.warning("Alarm %s cannot be evaluated: %s", definition.alarm_id, error)
+
+    def crowded(project_id: str, scanned: int) -> None:
+        metrics.count("crowded_projects")
+        LOG.warning(
+            "Each event of project %s may be tested against %d rules, because they have no equality: add a "
+            "condition eq or in on a trait, or a resource_id (option max_scan_groups)",
+            project_id or "(none)",
+            scanned,
+        )
+
+    return AlarmCache(
+        AlarmReader(database, ALARM_TYPES, group.full_reload_interval),
+        CacheOptions(
+            resource_traits=tuple(group.resource_traits),
+            overlap=group.definitions_overlap,
+            reload_interval=group.full_reload_interval,
+            max_alarms=group.max_cached_alarms,
+            max_scan_groups=group.max_scan_groups,
+        ),
+        clears=lambda definition: decide.clears(group.clear_event_alarms, definition),
+        bad_rule=bad_rule,
+        crowded=crowded,
+        monotonic=time.monotonic,
+    )
+
+
+def build_engine(
+    conf: cfg.ConfigOpts,
+    database: Database,
+    cache: AlarmCache,
+    letters: Enqueuer[S],
+    trace: Trace | None = None,
+    *,
+    step: Callable[[], None] = lambda: None,
+) -> Engine[S]:
+    """Return the evaluator."""
+    group = conf[options.GROUP]
+    engine_options = EngineOptions(
+        types=ALARM_TYPES,
+        owner_traits=tuple(group.owner_traits),
+        resource_traits=tuple(group.resource_traits),
+        infrastructure_projects=tuple(group.infrastructure_projects),
+        clear_mode=group.clear_event_alarms,
+        record_history=conf.record_history,
+        beside_aodh_listener=group.beside_aodh_listener,
+        max_candidates=group.max_candidates,
+        max_occurrences=group.max_occurrences_per_alarm,
+        max_event_size=group.max_event_size,
+        max_transaction_size=group.max_transaction_size,
+        max_batch_time=group.max_batch_time,
+    )
+    return Engine(database, cache, letters, engine_options, trace=trace, step=step)
+
+
+def build_timers(
+    conf: cfg.ConfigOpts, database: Database, cache: AlarmCache, letters: Enqueuer[S], metrics: Metrics
+) -> TimerLoop:
+    """Return the timer loop; its transitions are counted like those of events."""
+    group = conf[options.GROUP]
+
+    def report(transitions: Sequence[Transition], reasons: Counter[str]) -> None:
+        for transition in transitions:
+            metrics.count("transitions", kind=transition.kind.value)
+        for reason, number in reasons.items():
+            metrics.count("timers", number, reason=reason)
+
+    runner = TimerRunner(
+        database,
+        cache,
+        letters,
+        record_history=conf.record_history,
+        overlap=group.definitions_overlap,
+        look_at_all=group.full_reload_interval,
+        max_occurrences=group.max_occurrences_per_alarm,
+        report=report,
+    )
+    return TimerLoop(runner.step, database.leave)

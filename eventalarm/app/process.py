@@ -1,0 +1,163 @@
+"""One listener process: starts the consumer, the timers, the delivery worker and the subscriptions."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from collections.abc import Callable
+
+from oslo_config import cfg
+
+from eventalarm import conf as options
+from eventalarm import service
+from eventalarm.app.consumer import ConsumerAssembly
+from eventalarm.app.evaluation import build_cache, build_engine, build_timers
+from eventalarm.app.senders import build_sender
+from eventalarm.app.signals import ProcessSignals
+from eventalarm.delivery import enqueue
+from eventalarm.delivery import options as delivery_options
+from eventalarm.delivery import worker as worker_module
+from eventalarm.delivery.senders.base import Sender, TracedSender
+from eventalarm.evaluator.engine import BatchReport
+from eventalarm.evaluator.listener import BatchServer
+from eventalarm.evaluator.rehearsal import rehearse
+from eventalarm.exceptions import Retryable
+from eventalarm.ifa_shim.subscriptions import build as build_module
+from eventalarm.metrics import Metrics
+from eventalarm.model import Event
+from eventalarm.storage.database import Database
+from eventalarm.storage.outbox import Outbox
+from eventalarm.trace import Trace
+from eventalarm.watchdog import Loop, Watchdog
+
+LOG = logging.getLogger(__name__)
+
+STOP_GRACE = 10.0
+
+
+class ListenerProcess:
+    """The consumer, the evaluator, the timers, the delivery worker and the subscriptions of one process.
+
+    :param trace: observer of single events, used by the demo.
+    :param own_process: True if nothing else runs in the process, so that the watchdog may end it.
+    """
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        metrics: Metrics | None = None,
+        trace: Trace | None = None,
+        *,
+        own_process: bool = False,
+    ) -> None:
+        self._conf = conf
+        self.metrics = metrics or Metrics()
+        self._signals = ProcessSignals(trace)
+        self._own_process = own_process
+        self._stack = contextlib.ExitStack()
+        self._server: BatchServer | None = None
+
+    def start(self) -> None:
+        """Wait for the database and the broker, then start; returns once messages are being consumed.
+
+        :raises InvalidOption: when an option can never work.
+        """
+        database = service.wait_for_database(self._conf, self._signals.stopping)
+        if database is None:
+            return
+        self._stack.callback(database.dispose)
+        notifications = build_module.Notifications(self._conf, database)
+        worker = self._start_delivery(database, notifications)
+        self._stack.callback(worker.stop, STOP_GRACE)
+        letters = enqueue.OutboxEnqueuer(Outbox(database), worker, announcer=notifications.publisher)
+        cache = build_cache(self._conf, database, self.metrics)
+        engine = build_engine(
+            self._conf, database, cache, letters, self._signals.trace, step=self._signals.progress.step
+        )
+        assembly = ConsumerAssembly(
+            self._conf,
+            database,
+            self.metrics,
+            self._signals,
+            stack=self._stack,
+            prepare=lambda: self._rehearse(database),
+        )
+        server, loader = assembly.build(engine, cache)
+        LOG.info("Waiting for the broker")
+        if not service.wait_for_broker(self._conf, self._signals.stopping):
+            return
+        server.begin()
+        self._server = server
+        for stop in (server.wait, server.stop, loader.stop):
+            self._stack.callback(stop)
+        if self._conf[options.GROUP].preload:
+            loader.preload()
+        timers = build_timers(self._conf, database, cache, letters, self.metrics)
+        timers.start()
+        self._stack.callback(timers.stop)
+        notifier = notifications.notifier(worker)
+        notifier.start()
+        self._stack.callback(notifier.stop)
+        self._watch(worker)
+        LOG.info("Listening on topic %s", self._conf[options.GROUP].topic)
+
+    def _watch(self, worker: worker_module.DeliveryWorker) -> None:
+        group = self._conf[options.GROUP]
+        watchdog = Watchdog(
+            warn=group.watchdog_warn,
+            exit_after=group.watchdog_exit if self._own_process else 0.0,
+            stalled=lambda name: self.metrics.count("stalls", thread=name),
+            own_process=self._own_process,
+        )
+        watchdog.watch("evaluator", self._signals.progress)
+        watchdog.watch("delivery loop", Loop(worker.call_soon))
+        watchdog.start()
+        self._stack.callback(watchdog.stop)
+
+    def _rehearse(self, database: Database) -> None:
+        """Evaluate a synthetic event, so that the first real one finds caches and connections ready."""
+
+        def build(within: Database) -> Callable[[list[Event]], BatchReport]:
+            unsent = enqueue.OutboxEnqueuer(Outbox(within), enqueue.NoWorker())
+            cache = build_cache(self._conf, within, self.metrics)
+            return build_engine(self._conf, within, cache, unsent).process
+
+        rehearse(database, build, self._conf[options.GROUP].owner_traits[0])
+        with contextlib.suppress(Retryable):
+            # Both connections stay with the evaluating thread; opening one takes longer than an event.
+            database.now()
+            with database.begin():
+                pass
+
+    def _start_delivery(
+        self, database: Database, notifications: build_module.Notifications
+    ) -> worker_module.DeliveryWorker:
+        settings = delivery_options.from_conf(self._conf)
+        sender = self._watched(build_sender(self._conf, settings, notifications.sender(settings)))
+        worker = worker_module.DeliveryWorker(
+            Outbox(database),
+            sender,
+            settings,
+            host=socket.gethostname(),
+            metrics=self.metrics,
+            last_event=self._signals.last_event,
+            on_database_failure=self._suspect,
+        )
+        worker.start()
+        return worker
+
+    def _suspect(self) -> None:
+        """Make the consumer check the database before it takes more messages."""
+        if self._server is not None and not self._signals.stopping.is_set():
+            self._server.suspect()
+
+    def _watched(self, sender: Sender) -> Sender:
+        return sender if self._signals.trace is None else TracedSender(sender, self._signals.trace)
+
+    def stop(self) -> None:
+        """Finish the current batch and the calls in progress, return the rest; may be called twice."""
+        self._signals.stopping.set()
+        if self._server is not None:
+            self._server.end()
+        self._stack.close()

@@ -1,0 +1,102 @@
+"""The processes of eventalarm-listener under cotyledon: the listeners and the metrics endpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import pathlib
+import sys
+
+import cotyledon
+import cotyledon.types
+from oslo_config import cfg
+
+from eventalarm import bus, service
+from eventalarm import conf as options
+from eventalarm.app.process import ListenerProcess
+from eventalarm.delivery import options as delivery_options
+from eventalarm.metrics_server import Endpoint, check_free, shared_folder
+
+LOG = logging.getLogger(__name__)
+
+SWITCH_INTERVAL = 0.0005
+
+
+def check_options(conf: cfg.ConfigOpts) -> None:
+    """Check the options that can be checked before anything is started.
+
+    :raises InvalidOption: naming the option and the remedy.
+    """
+    service.database_url(conf)
+    delivery_options.from_conf(conf)
+    bus.get_transport(conf).cleanup()
+
+
+class ListenerService(cotyledon.Service):
+    """One listener process under cotyledon."""
+
+    name = "eventalarm-listener"
+
+    def __init__(self, worker_id: cotyledon.types.WorkerId, conf: cfg.ConfigOpts) -> None:
+        super().__init__(worker_id)
+        self._process = ListenerProcess(conf, own_process=True)
+
+    def run(self) -> None:
+        """Start the listener; called by cotyledon in the new process."""
+        self._process.start()
+        # Modules and options are permanent; exempt them from further garbage collections.
+        gc.collect()
+        gc.freeze()
+        # Loading a project in the background never blocks on I/O. A short interval gives the interpreter back
+        # soon to threads that waited for the database or a webhook, about ten times per event.
+        sys.setswitchinterval(SWITCH_INTERVAL)
+
+    def terminate(self) -> None:
+        """Stop on SIGTERM."""
+        self._process.stop()
+
+
+class EndpointService(cotyledon.Service):
+    """The Prometheus endpoint under cotyledon, in a separate process."""
+
+    name = "eventalarm-metrics"
+
+    def __init__(
+        self, worker_id: cotyledon.types.WorkerId, conf: cfg.ConfigOpts, folder: pathlib.Path
+    ) -> None:
+        super().__init__(worker_id)
+        group = conf[options.GROUP]
+        self._endpoint = Endpoint(
+            folder,
+            group.metrics_host,
+            group.metrics_port,
+            lambda: service.database(conf),
+            group.metrics_outbox_interval,
+        )
+
+    def run(self) -> None:
+        """Start serving; called by cotyledon in the new process."""
+        self._endpoint.start()
+
+    def terminate(self) -> None:
+        """Stop on SIGTERM."""
+        self._endpoint.stop()
+
+
+def run_listener(conf: cfg.ConfigOpts) -> None:
+    """Run ``[eventalarm] workers`` listener processes and their metrics endpoint until SIGTERM.
+
+    :raises InvalidOption: when the port of the endpoint cannot be bound.
+    """
+    group = conf[options.GROUP]
+    with contextlib.ExitStack() as stack:
+        folder = None
+        if group.metrics_port:
+            check_free(group.metrics_host, group.metrics_port)
+            folder = stack.enter_context(shared_folder())
+        manager = cotyledon.ServiceManager()
+        manager.add(ListenerService, workers=group.workers, args=(conf,))
+        if folder is not None:
+            manager.add(EndpointService, workers=1, args=(conf, folder))
+        manager.run()
