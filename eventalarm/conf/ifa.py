@@ -133,9 +133,18 @@ API_OPTS: list[Any] = [
         min=0.0,
         help="Seconds after which a subscription expires, unless its user has proved in the meantime that "
         "they may still subscribe, by reading it, listing it or creating the same subscription again. With "
-        "0 subscriptions never expire, and a subscription outlasts the roles of its user until it is "
-        "deleted (see GET /vnffm/v1/subscriptions?user_id=...). Set it, for example to a week, where "
+        "0 subscriptions never expire. Set it, for example to a week, where "
         "subscribers can be required to send such a request regularly.",
+    ),
+    cfg.FloatOpt(
+        "rights_interval",
+        default=600.0,
+        min=0.0,
+        help="Seconds between two checks whether the users of subscriptions still have the roles on their "
+        "projects that a subscription requires. The subscriptions of a user who has lost these roles, or "
+        "was disabled or deleted, are ended. The check requires auth_mode = keystone and Aodh's "
+        "[service_credentials], whose user must be allowed to read users, projects and role assignments. "
+        "With 0 a subscription outlasts the roles of its user.",
     ),
     cfg.StrOpt(
         "credentials_key",

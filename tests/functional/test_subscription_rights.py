@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from aodh.keystone_client import register_keystoneauth_opts
+from keystoneauth1.loading import get_auth_plugin_conf_options
 
 from eventalarm.model import UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from tests.support.helpers import WebhookSink, wait_until
 from tests.support.ifa_api import IfaApi
+from tests.support.keystone import Keystone
 from tests.support.listening import listening
 from tests.support.subscribers import SUBSCRIPTIONS, World, bound, fault
 
@@ -210,3 +213,69 @@ def test_keys_are_rotated_without_a_subscription_falling_silent(
             made.heard("/all", number)
         assert (stored(lite) == before) == (number == 1)
     assert {one.headers["Authorization"] for one in made.posts("/all")} == {"Basic bmZ2bzpzM2NyZXQ="}
+
+
+@pytest.fixture(scope="module")
+def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
+    made = Keystone(tmp_path_factory.mktemp("keystone"))
+    with made.running():
+        yield made
+
+
+@pytest.fixture
+def checked(lite: storage.Database, webhook_sink: WebhookSink, keystone: Keystone) -> Iterator[World]:
+    """A world whose listener asks Keystone; its API believes the headers, as behind a proxy."""
+    made = World(lite, webhook_sink)
+    register_keystoneauth_opts(made.api.conf)
+    made.api.conf.register_opts(get_auth_plugin_conf_options("password"), group="service_credentials")
+    for name, value in keystone.credentials().items():
+        made.api.conf.set_override(name, value, group="service_credentials")
+    made.api.conf.set_override("auth_mode", "keystone", group="eventalarm_ifa")
+    with listening(made.api.conf, lite) as made.listener:
+        yield made
+
+
+def test_a_subscription_ends_when_keystone_says_that_its_user_lost_the_right(
+    checked: World, keystone: Keystone
+) -> None:
+    """Roles taken away, too few of them, a disabled user, a deleted user, a disabled project."""
+    shop, closed = keystone.project("shop"), keystone.project("closed")
+    ends, stays = [], []
+    for name, roles, change in (
+        ("member", ("member",), None),
+        ("group", (), lambda user: keystone.join(user, shop, "member")),
+        ("former", ("member",), lambda user: keystone.revoke(user, shop, "member")),
+        ("reader", ("reader",), None),
+        ("disabled", ("member",), keystone.disable),
+        ("deleted", ("member",), keystone.delete),
+    ):
+        user = keystone.user(name, shop, *roles)
+        one = checked.subscribe(f"/{name}", project=shop, headers={"X-User-Id": user})
+        (stays if name in ("member", "group") else ends).append(one)
+        if change is not None:
+            change(user)
+    user = keystone.user("closed", closed, "member")
+    ends.append(checked.subscribe("/closed", project=closed, headers={"X-User-Id": user}))
+    keystone.close(closed)
+    everywhere = {"all_projects": "true"}
+    for name, role, kept in (("chief", "admin", stays), ("wide", "member", ends)):
+        user = keystone.user(name, shop, role)
+        headers = {"X-User-Id": user}
+        kept.append(checked.subscribe(f"/{name}", project=shop, roles="admin", headers=headers, **everywhere))
+
+    checked.step()
+
+    left = listed(checked.api, roles="admin,reader", all_projects="true")
+    assert left == set(stays)
+
+
+def test_without_an_answer_of_keystone_every_subscription_stays(
+    checked: World, keystone: Keystone, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An unreachable Keystone, as well as one that denies the service user, takes nobody's subscription."""
+    shop = keystone.project("shop")
+    one = checked.subscribe("/gone", project=shop, headers={"X-User-Id": "0" * 32})
+    with keystone.stopped(), caplog.at_level(logging.WARNING):
+        checked.step()
+    assert "all subscriptions stay" in caplog.text
+    assert listed(checked.api, project=shop) == {one}

@@ -15,7 +15,7 @@ from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim import options
 from eventalarm.ifa_shim.actions import Sol003Sender, TackerSender
-from eventalarm.ifa_shim.subscriptions import aodh_listener
+from eventalarm.ifa_shim.subscriptions import aodh_listener, rights
 from eventalarm.ifa_shim.subscriptions.callbacks import Callbacks
 from eventalarm.ifa_shim.subscriptions.payloads import Style
 from eventalarm.ifa_shim.subscriptions.publish import TransitionPublisher
@@ -120,6 +120,7 @@ class Notifications:
             open_secret=self._open_secret,
             renew_secret=renewer(self._api.callback.credentials_key),
             style=self._style,
+            rights=rights.from_conf(self._conf),
         )
         parts = Parts(
             database,

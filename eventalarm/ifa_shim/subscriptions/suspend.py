@@ -22,6 +22,7 @@ from eventalarm.ifa_shim.shares import in_turn
 from eventalarm.ifa_shim.subscriptions.callbacks import BadCallback, Callbacks
 from eventalarm.ifa_shim.subscriptions.payloads import AlarmNotification, Style
 from eventalarm.ifa_shim.subscriptions.publish import announced
+from eventalarm.ifa_shim.subscriptions.rights import RightsCheck
 from eventalarm.ifa_shim.subscriptions.send import OpenSecret
 from eventalarm.ifa_shim.subscriptions.snapshot import Snapshot, Subscribers
 from eventalarm.storage import subscriptions
@@ -60,10 +61,12 @@ class Suspension:
         open_secret: OpenSecret,
         renew_secret: Callable[[str], str | None] = lambda _text: None,
         style: Style,
+        rights: RightsCheck | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._enqueuer = enqueuer
+        self._rights = rights
         self._subscribers = subscribers
         self._patience = patience
         self._callbacks = callbacks
@@ -99,6 +102,7 @@ class Suspension:
                 self._suspend(one)
             elif one.state is SubscriptionState.RETURNING and _settled(one, now):
                 self._resume(one, now)
+        self._end_unentitled(snapshot, keep)
         if self._probe_all(self._due(snapshot), keep) and not self._renewed:
             self._renewed = self._renew(snapshot, keep)
 
@@ -132,6 +136,17 @@ class Suspension:
                 one.user_id,
             )
         return ended
+
+    def _end_unentitled(self, snapshot: Snapshot, keep: Callable[[], bool]) -> None:
+        """End the subscriptions whose users have lost the right to them."""
+        for one in self._rights.lost(snapshot.all, keep) if self._rights else ():
+            if self._subscribers.store.remove(one.subscription_id):
+                LOG.warning(
+                    "Subscription %s ended: user %s may not subscribe in project %s any more",
+                    one.subscription_id,
+                    one.user_id,
+                    one.project_id,
+                )
 
     def _suspend(self, one: Subscription) -> None:
         with self._database.begin() as connection:
