@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import random
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -11,9 +12,9 @@ from typing import Any, Final
 
 import aiohttp
 import yarl
+from aiohttp.client_proto import ResponseHandler
 
 from eventalarm.delivery import action, retry
-from eventalarm.delivery.bounded import BoundedConnector
 from eventalarm.delivery.names import Names
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.base import Destination
@@ -26,6 +27,9 @@ REQUEST_ID_HEADER = "x-openstack-request-id"
 HTTP_OK: Final = 200
 # Seconds; less than common servers allow, since a POST on a connection that the server just closed is lost.
 KEEPALIVE = 1.5
+
+# Bytes besides the body: status line, headers and trailers, chunk framing, interim responses.
+OVERHEAD: Final = 64 * 1024
 
 SORTED_FIRST = (aiohttp.ClientSSLError, aiohttp.ClientConnectorDNSError)
 FAILURES: Final[tuple[tuple[Any, str, str], ...]] = (
@@ -40,6 +44,39 @@ FAILURES: Final[tuple[tuple[Any, str, str], ...]] = (
     ),
     (ValueError, "bad_action", "it is not a valid URL"),  # also aiohttp.InvalidURL
 )
+
+
+class _Bounded(ResponseHandler):
+    """Counts the bytes of one response.
+
+    The reader limits the body. But interim responses (1xx), chunk extensions and bytes after the response
+    are no part of the body: read until the timeout, they would keep the event loop as busy as the peer likes.
+    """
+
+    def __init__(self, loop: Any, limit: int) -> None:
+        super().__init__(loop=loop)
+        self._limit = limit
+        self._left = limit
+
+    def set_response_params(self, **params: Any) -> None:
+        """Prepare for the next response."""
+        self._left = self._limit
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse bytes; beyond the limit the connection is then aborted."""
+        super().data_received(data)
+        self._left -= len(data)
+        if self._left < 0 and self.transport is not None:
+            self.transport.abort()
+
+
+class BoundedConnector(aiohttp.TCPConnector):
+    """A connector whose connections read at most *largest* + :data:`OVERHEAD` bytes of a response."""
+
+    def __init__(self, largest: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory: Any = functools.partial(_Bounded, self._loop, largest + OVERHEAD)
 
 
 def _now() -> datetime.datetime:
