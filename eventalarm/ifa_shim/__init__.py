@@ -1,4 +1,4 @@
-"""ETSI NFV's view of Aodh's alarms: a library that needs no server, and the API that is built on it.
+"""Aodh's alarms as ETSI NFV specifies them: a library that needs no server, and the API built on it.
 
 >>> from eventalarm.ifa_shim import from_api
 >>> alarm = {"alarm_id": "5b0c1b1e", "type": "gnocchi_resources_threshold", "name": "cpu", "state": "alarm",

@@ -15,7 +15,7 @@ from eventalarm.model import Delivery
 
 
 class _Sender:
-    """What both have in common: webhooks with another body, through the same session and fence."""
+    """Common to both: webhooks with another body, through the same session and egress filter."""
 
     def __init__(self, http: HttpSender, settings: Settings) -> None:
         self._http = http
@@ -31,7 +31,7 @@ class _Sender:
 
 
 class Sol003Sender(_Sender):
-    """Sends SOL003's notifications, with credentials of the URL if it has some."""
+    """Sends SOL003's notifications, with the credentials in the URL, if any."""
 
     def __init__(self, http: HttpSender, settings: Settings, style: Style) -> None:
         super().__init__(http, settings)
@@ -42,8 +42,8 @@ class Sol003Sender(_Sender):
 
         :raises DeliveryError: as :meth:`HttpSender.send`.
         """
-        told, at = delivery.notification, delivery.created_at
-        body = action_payloads.sol003(told, at, delivery.delivery_id, self._settings, self._style)
+        notification, at = delivery.notification, delivery.created_at
+        body = action_payloads.sol003(notification, at, delivery.delivery_id, self._settings, self._style)
         url = action.http_url(action_payloads.without_prefix(delivery.action))
         return await self._http.post(url, delivery, VERSION_HEADER, _content(body))
 
@@ -52,12 +52,12 @@ class TackerSender(_Sender):
     """Sends Tacker's fault notifications."""
 
     async def send(self, delivery: Delivery) -> int | None:
-        """POST one notification for each fault id; nothing when the alarm does not stand.
+        """POST one notification for each fault id; none unless the alarm is raised.
 
         :raises DeliveryError: permanent, when the action cannot be read, and as :meth:`HttpSender.send`.
         """
-        told, at = delivery.notification, delivery.created_at
-        url, bodies = action_payloads.tacker(delivery.action, told, at, self._settings)
+        notification, at = delivery.notification, delivery.created_at
+        url, bodies = action_payloads.tacker(delivery.action, notification, at, self._settings)
         status = None
         for body in bodies:
             status = await self._http.post(action.http_url(url), delivery, None, _content(body))

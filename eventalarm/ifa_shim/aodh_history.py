@@ -1,4 +1,4 @@
-"""Aodh's side as plain data: an alarm as its row or its API has it, and the records of its history."""
+"""Aodh's alarms and history records as plain data, read from its API or from its tables."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AodhAlarm:
-    """What the mapping needs of an alarm of any type; naive times were UTC, as everywhere in Aodh."""
+    """An alarm of any type, as far as the mapping needs it; naive times are taken as UTC, as Aodh does."""
 
     alarm_id: str
     project_id: str
@@ -50,7 +50,7 @@ class AodhAlarm:
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> AodhAlarm:
-        """Read an alarm as Aodh's API answers it (``GET /v2/alarms/{id}``), or as its row holds it."""
+        """Read an alarm as Aodh's API returns it (``GET /v2/alarms/{id}``), or as its row holds it."""
         kind = str(body.get("type") or "")
         rule = body.get("rule") if body.get("rule") is not None else body.get(f"{kind}_rule")
         return cls(
@@ -70,7 +70,7 @@ class AodhAlarm:
 
     @property
     def manual(self) -> bool:
-        """Tell whether a person set the present state."""
+        """Return True if a person set the present state."""
         return self.state_reason == MANUAL
 
 
@@ -78,7 +78,7 @@ class AodhAlarm:
 class Record:
     """One record of Aodh's history, in any of the shapes that Aodh writes.
 
-    ``state`` is the state that it tells of, or None; ``reason`` why; ``manual`` that a person set it.
+    ``state`` is the state that the alarm took, or None; ``manual`` is True if a person set it.
     """
 
     record_id: str
@@ -91,17 +91,17 @@ class Record:
     def parse(cls, body: Mapping[str, Any]) -> Record:
         """Read a record as Aodh's API, its table or its notifications have it (``detail`` text or mapping).
 
-        :raises ValueError: when the record tells nothing: unknown type, no time, or a detail that is no
-            JSON object.
+        :raises ValueError: when the type is unknown, the time is missing, or the detail is not a JSON
+            object.
         """
         kind = body.get("type")
         if kind not in TYPES:
-            raise ValueError(f"no type of Aodh's history: {kind!r:.40}")
+            raise ValueError(f"unknown type of a history record: {kind!r:.40}")
         detail = body.get("detail")
         if isinstance(detail, str | bytes):
             detail = json.loads(detail)
         if not isinstance(detail, Mapping):
-            raise ValueError("its detail is no JSON object")
+            raise ValueError("the detail must be a JSON object")
         return cls(
             record_id=str(body.get("event_id") or ""),
             type=str(kind),
@@ -112,23 +112,23 @@ class Record:
 
     @property
     def state(self) -> str | None:
-        """The state that the record says the alarm took, or None."""
+        """The state that the alarm took, or None if the record is about something else."""
         state = self.detail.get("state")
         return state if isinstance(state, str) else None
 
     @property
     def reason(self) -> str:
-        """Why, as the evaluator (``transition_reason``) or the API (``state_reason``) wrote it."""
+        """The reason, as the evaluator (``transition_reason``) or the API (``state_reason``) wrote it."""
         return str(self.detail.get("transition_reason") or self.detail.get("state_reason") or "")
 
     @property
     def manual(self) -> bool:
-        """Tell whether a person set the state through the API."""
+        """Return True if a person set the state through the API."""
         return self.state is not None and self.detail.get("state_reason") == MANUAL
 
 
 def read_records(bodies: Iterable[object]) -> tuple[list[Record], int]:
-    """Return the readable records, each once, and how many could not be read (they never fail the rest)."""
+    """Return the readable records, each once, and the number of unreadable ones."""
     found: dict[object, Record] = {}
     skipped = 0
     for body in bodies:
@@ -142,6 +142,6 @@ def read_records(bodies: Iterable[object]) -> tuple[list[Record], int]:
 
 
 def event_of(reason: str) -> tuple[str, str]:
-    """Return message id and event type that the reason of an event alarm names, or empty texts."""
-    said = reasons.read(reason)
-    return (said.message_id, said.event_type) if said is not None else ("", "")
+    """Return the message id and event type that the reason of an event alarm names, or empty texts."""
+    read = reasons.read(reason)
+    return (read.message_id, read.event_type) if read is not None else ("", "")

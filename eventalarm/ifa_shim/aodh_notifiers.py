@@ -1,6 +1,7 @@
-"""The same actions as plugins of Aodh: its API accepts their schemes, and its notifier can send them.
+"""The actions ``sol003+http(s)`` and ``tacker+http(s)`` as plugins of Aodh's notifier.
 
-Aodh's own ``http`` notifier does the sending where it can: these only write another body.
+Aodh's API accepts their schemes once they are installed. They are sent with the TLS options of Aodh's own
+``http`` notifier.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ TIMEOUT: Final = 10.0
 
 
 class _Notifier(notifier.AlarmNotifier):  # type: ignore[misc]
-    """Reads our options from Aodh's configuration, if they are there."""
+    """Reads our options from Aodh's configuration, where they are set."""
 
     def __init__(self, conf: Any) -> None:
         super().__init__(conf)
@@ -51,18 +52,20 @@ class _Notifier(notifier.AlarmNotifier):  # type: ignore[misc]
 class Sol003Notifier(_Notifier):
     """``sol003+http`` and ``sol003+https``."""
 
-    def notify(self, action: Any, *told: Any) -> None:
-        """Tell of an alarm; *told* is what every notifier of Aodh is given."""
-        body = action_payloads.sol003(_told(told), _now(), uuidutils.generate_uuid(), self._settings, Style())
+    def notify(self, action: Any, *fields: Any) -> None:
+        """Send a notification; *fields* are the arguments that Aodh passes to every notifier."""
+        body = action_payloads.sol003(
+            _notification(fields), _now(), uuidutils.generate_uuid(), self._settings, Style()
+        )
         self._post(action_payloads.without_prefix(action.geturl()), body, VERSION_HEADER)
 
 
 class TackerNotifier(_Notifier):
     """``tacker+http`` and ``tacker+https``."""
 
-    def notify(self, action: Any, *told: Any) -> None:
-        """Tell of an alarm; *told* is what every notifier of Aodh is given."""
-        url, bodies = action_payloads.tacker(action.geturl(), _told(told), _now(), self._settings)
+    def notify(self, action: Any, *fields: Any) -> None:
+        """Send a notification; *fields* are the arguments that Aodh passes to every notifier."""
+        url, bodies = action_payloads.tacker(action.geturl(), _notification(fields), _now(), self._settings)
         for body in bodies:
             self._post(url, body)
 
@@ -73,12 +76,12 @@ def _settings(conf: Any) -> Settings:
     try:
         return options.settings(conf)
     except cfg.NoSuchOptError:
-        # Aodh's processes need not know our group [eventalarm].
+        # Aodh's processes may not have our group [eventalarm].
         return Settings()
 
 
-def _told(told: Any) -> Notification:
-    alarm_id, name, severity, previous, current, reason, data = told
+def _notification(fields: Any) -> Notification:
+    alarm_id, name, severity, previous, current, reason, data = fields
     return Notification(name, alarm_id, severity, previous, current, reason or "", data or {})
 
 

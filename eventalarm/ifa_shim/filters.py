@@ -1,7 +1,7 @@
 """SOL013's attribute filters (clause 5.2) and selectors (clause 5.3). Pure: text in, a predicate out.
 
 An expression on an attribute that a resource lacks is false, whatever the operator; on a list it is true if
-it is for any element.
+it is true for any element.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Document = Mapping[str, Any]
 
 
 class BadFilter(EventAlarmError):
-    """A filter or selector that cannot be understood; the text says where and why."""
+    """A filter or selector is not valid; the text says where and why."""
 
 
 class Type(enum.Enum):
-    """What the values of an attribute are."""
+    """The type of the values of an attribute."""
 
     TEXT = "text"
-    WORD = "word"  # of an enumeration: no order
+    WORD = "word"  # of an enumeration; has no order
     TIME = "time"
     TRUTH = "truth"
 
@@ -108,7 +108,7 @@ class Expression:
     type: Type
 
     def __call__(self, resource: Document) -> bool:
-        """Tell whether *resource*, as it is rendered, fulfils it."""
+        """Return True if *resource*, as it is rendered, fulfils it."""
         return any(self.lets(value) for value in _at(resource, self.path))
 
     def lets(self, value: Any) -> bool:
@@ -125,7 +125,7 @@ class Filter:
     expressions: tuple[Expression, ...] = ()
 
     def __call__(self, resource: Document) -> bool:
-        """Tell whether *resource* passes."""
+        """Return True if *resource* passes."""
         return all(expression(resource) for expression in self.expressions)
 
     def names(self, path: Path) -> bool:
@@ -168,7 +168,7 @@ def _parenthesis(text: str, place: int) -> tuple[list[str], int]:
         word, place = _word(text, place)
         words.append(word)
         if place >= len(text):
-            raise BadFilter("it ends within a parenthesis")
+            raise BadFilter("missing ')' at the end")
         place += 1
         if text[place - 1] == ")":
             return words, place
@@ -184,7 +184,7 @@ def _word(text: str, place: int) -> tuple[str, int]:
     while True:
         end = text.find("'", place)
         if end < 0:
-            raise BadFilter("a quoted value has no end")
+            raise BadFilter("missing ' at the end of a quoted value")
         found.append(text[place:end])
         place = end + 1
         if text[place : place + 1] != "'":
@@ -205,17 +205,17 @@ def _name(text: str) -> str:
 def _expression(words: list[str], attributes: Mapping[Path, Type]) -> Expression:
     operator, name, values = words[0], words[1] if len(words) > 1 else "", words[2:]
     if operator not in ONE and operator not in MANY:
-        raise BadFilter(f"{operator!r:.40} is no operator; use {', '.join([*ONE, *MANY])}")
+        raise BadFilter(f"unknown operator {operator!r:.40}; use {', '.join([*ONE, *MANY])}")
     path = tuple(_name(part) for part in name.split("/"))
     kind = attributes.get(path)
     if kind is None:
-        raise BadFilter(f"{name!r:.80} is no attribute that can be filtered by")
+        raise BadFilter(f"unknown attribute {name!r:.80}, or one that cannot be filtered by")
     if not values or (operator in ONE and len(values) != 1):
-        raise BadFilter(f"{operator} takes {'one value' if operator in ONE else 'values'}")
+        raise BadFilter(f"{operator} takes {'one value' if operator in ONE else 'at least one value'}")
     if operator in ORDER and kind in (Type.WORD, Type.TRUTH):
-        raise BadFilter(f"{name} has no order, so {operator} means nothing")
+        raise BadFilter(f"{operator} cannot be used with {name}, whose values have no order")
     if operator in CONTAINS and kind not in (Type.TEXT, Type.WORD):
-        raise BadFilter(f"{name} is no text, so {operator} means nothing")
+        raise BadFilter(f"{operator} cannot be used with {name}, which is not text")
     try:
         converted = tuple(_convert(value, kind) for value in values)
     except ValueError as exc:
@@ -230,13 +230,13 @@ def _convert(value: Any, kind: Type) -> Any:
         if isinstance(value, bool):
             return value
         if value not in ("true", "false"):
-            raise ValueError(f"{value!r:.40} is neither true nor false")
+            raise ValueError(f"{value!r:.40} must be true or false")
         return value == "true"
     return str(value)
 
 
 def _at(resource: Any, path: Path) -> Iterator[Any]:
-    """Yield what is at *path*, each element of lists by itself."""
+    """Yield the values at *path*, the elements of lists one by one."""
     if isinstance(resource, list):
         for element in resource:
             yield from _at(element, path)
@@ -248,7 +248,7 @@ def _at(resource: Any, path: Path) -> Iterator[Any]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Bounds:
-    """What the expressions on one attribute leave possible, for a database to ask roughly."""
+    """What the expressions on one attribute leave possible: a superset, for the database."""
 
     values: frozenset[str] | None = None
     not_before: datetime.datetime | None = None

@@ -1,4 +1,4 @@
-"""Who may do what with the IFA API: oslo.policy rules and their defaults."""
+"""The oslo.policy rules of the IFA API and their defaults."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def list_rules() -> list[Any]:
     return [
         _rule(LIST, READER, "List the alarms of one's project.", *(("GET", path) for path in ALARMS)),
         _rule(SHOW, READER, "Read one alarm.", *(("GET", path) for path in one)),
-        _rule(HISTORY, READER, "Read what happened to an alarm.", ("GET", history)),
-        _rule(ACKNOWLEDGE, MEMBER, "Acknowledge an alarm, or take that back.", ("PATCH", one[1])),
+        _rule(HISTORY, READER, "Read the history of an alarm.", ("GET", history)),
+        _rule(ACKNOWLEDGE, MEMBER, "Acknowledge or unacknowledge an alarm.", ("PATCH", one[1])),
         _rule(
             ALL_PROJECTS,
             ADMIN,
-            "List the alarms of all projects with ?all_projects=true, and reach any alarm by its id.",
+            "List the alarms of all projects with ?all_projects=true, and access any alarm by its id.",
             *(("GET", path) for path in [*ALARMS, *one, history]),
             ("PATCH", one[1]),
         ),
@@ -54,12 +54,12 @@ def list_rules() -> list[Any]:
             ("GET", SUBSCRIPTIONS),
             ("GET", subscription),
         ),
-        _rule(UNSUBSCRIBE, MEMBER, "End a subscription.", ("DELETE", subscription)),
+        _rule(UNSUBSCRIBE, MEMBER, "Delete a subscription.", ("DELETE", subscription)),
         _rule(
             SUBSCRIBE_ALL_PROJECTS,
             ADMIN,
-            "Subscribe to the alarms of all projects with ?all_projects=true, and reach the subscriptions of "
-            "any project.",
+            "Subscribe to the alarms of all projects with ?all_projects=true, and access the subscriptions "
+            "of any project.",
             ("POST", SUBSCRIPTIONS),
             ("GET", SUBSCRIPTIONS),
             ("GET", subscription),

@@ -1,4 +1,4 @@
-"""The two spellings of one alarm: IFA 005's information element and SOL003's resource."""
+"""The two JSON forms of an alarm: IFA 005's information element and SOL003's resource."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def as_ifa005(alarm: IfaAlarm) -> Document:
 def as_sol003(alarm: IfaAlarm, *, root: str = "", vim_connection_id: str = "") -> Document:
     """Return the alarm in the names of SOL003 clause 7.5.2.4.
 
-    *root* is the URL of the API (``https://host/vnffm/v1``), for the links. There is no VNF in a VIM, so the
-    managed object is the resource itself and ``objectInstance`` is left out.
+    *root* is the URL of the API (``https://host/vnffm/v1``), for the links. A VIM has no VNFs, so the managed
+    object is the resource itself and ``objectInstance`` is left out.
     """
     body: Document = {
         "id": alarm.alarm_id,
@@ -75,6 +75,6 @@ def _faulty(resource: FaultyResource, vim_connection_id: str) -> Document:
 
 
 def etag(alarm: IfaAlarm) -> str:
-    """Return a strong entity tag, quoted: every change that a consumer can see changes it."""
+    """Return a strong entity tag, quoted; every change that a consumer can see changes it."""
     text = json.dumps([as_sol003(alarm), as_ifa005(alarm)], sort_keys=True)
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'

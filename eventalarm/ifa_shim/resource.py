@@ -1,4 +1,4 @@
-"""Which managed object an alarm is about: from the event, else from the rule, else none."""
+"""The managed object of an alarm: from its event, else from its rule, else none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IN_RULE: Final = ("resource_id", "pool_id")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Target:
-    """One thing that a rule demands of the resource: that ``trait`` equals ``value``."""
+    """A condition of a rule on the resource: ``trait`` must equal ``value``."""
 
     trait: str
     value: str
@@ -30,7 +30,7 @@ class Target:
 def targets(rule: Mapping[str, Any], settings: Settings) -> tuple[Target, ...]:
     """Return the resource that an event or notification rule is bound to, as its conditions name it.
 
-    Empty: the rule is about any resource, or gives every resource a life of its own (``group_by``).
+    Empty if the rule is about any resource, or has one occurrence for each resource (``group_by``).
     """
     if rule.get("group_by"):
         return ()
@@ -105,7 +105,7 @@ def object_of_event(event: Event, settings: Settings) -> str:
 
 
 def retargeted(rule: Mapping[str, Any], event: Event, settings: Settings) -> bool:
-    """Tell whether the present *rule* is bound to another resource than the one that *event* was about."""
+    """Return True if the present *rule* is bound to another resource than the one that *event* was about."""
     bound = targets(rule, settings)
     for target in bound:
         value = event.trait(target.trait)
@@ -119,7 +119,7 @@ def retargeted(rule: Mapping[str, Any], event: Event, settings: Settings) -> boo
 def faulty_resource(
     managed_object: str, fault_type: str, rule: Mapping[str, Any], settings: Settings
 ) -> FaultyResource | None:
-    """Return the resource with its kind, or None when its kind is not one of SOL003's three."""
+    """Return the resource with its kind, or None unless its kind is one of SOL003's three."""
     resource_type = rule.get("resource_type")
     named = f"gnocchi.{resource_type}" if isinstance(resource_type, str) and resource_type else fault_type
     family = settings.family(named)

@@ -1,4 +1,4 @@
-"""SOL013's attribute selectors (clause 5.3): which optional attributes of a resource are answered."""
+"""SOL013's attribute selectors (clause 5.3): which optional attributes of a resource are returned."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from eventalarm.ifa_shim.filters import ALARM_ATTRIBUTES, BadFilter, Path
 
-# The complex attributes that may be absent: no others can be left out. Simple ones cost nothing, and
-# rootCauseFaultyResource must be there whenever the resource is known.
+# The complex attributes that may be absent: only these can be left out. Simple ones are small, and
+# rootCauseFaultyResource must be present whenever the resource is known.
 OPTIONAL: Final = frozenset({"correlatedAlarmIds", "faultDetails"})
 SELECTORS: Final = ("all_fields", "fields", "exclude_fields", "exclude_default")
 # Each path that leads to an attribute, or to one that holds attributes.
@@ -23,7 +23,7 @@ MAINTENANCE: Final = "NFVI_OAM_VIRTUALISED_RESOURCE_STATE_CHANGE"
 def excluded(parameters: Mapping[str, str]) -> frozenset[str]:
     """Return the attributes that the selectors among *parameters* leave out.
 
-    :raises BadFilter: for selectors that exclude each other, and for attributes that do not exist.
+    :raises BadFilter: when the selectors cannot be combined, or an attribute does not exist.
     """
     given = {name for name in SELECTORS if name in parameters}
     if len(given) > 1 and given != {"fields", "exclude_default"}:
@@ -39,7 +39,7 @@ def _paths(text: str) -> set[Path]:
     paths = {tuple(part.split("/")) for part in text.split(",") if part}
     unknown = sorted("/".join(path) for path in paths - PATHS)
     if unknown:
-        raise BadFilter(f"no such attribute: {', '.join(unknown)[:80]}")
+        raise BadFilter(f"unknown attribute: {', '.join(unknown)[:80]}")
     return paths
 
 

@@ -1,4 +1,4 @@
-"""Places for slow work that tenants cause, shared between projects."""
+"""Slots for slow work that tenants cause, shared between projects."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 class NoPlace(EventAlarmError):
-    """Every place that the project may use is taken."""
+    """Every slot that the project may use is taken."""
 
 
 class Places:
-    """*limit* places; a project may hold as many as are still free. Safe between threads."""
+    """*limit* slots; a project may hold as many as are still free. Safe between threads."""
 
     def __init__(self, limit: int) -> None:
         self._free = limit
@@ -27,13 +27,13 @@ class Places:
 
     @contextlib.contextmanager
     def taken(self, project: str) -> Iterator[None]:
-        """Hold a place for *project*.
+        """Hold a slot for *project*.
 
-        :raises NoPlace: at once, when there is none for it.
+        :raises NoPlace: at once, when none is free for it.
         """
         with self._lock:
             if self._held[project] >= self._free:
-                raise NoPlace("no place is free")
+                raise NoPlace("no slot is free")
             self._free -= 1
             self._held[project] += 1
         try:
@@ -47,7 +47,7 @@ class Places:
 
 
 def in_turn(items: Iterable[T], project: Callable[[T], str]) -> list[T]:
-    """Return *items* so that each project's first come before any second; otherwise in their order."""
+    """Return *items* round robin: each project's first item before any second one, otherwise in order."""
     turns: defaultdict[str, int] = defaultdict(int)
     placed: list[tuple[int, T]] = []
     for item in items:

@@ -1,4 +1,4 @@
-"""The tables of the mapping: severities, kinds of resources, causes; the defaults are those of X.733."""
+"""The tables of the mapping: severities, kinds of resources, probable causes, in the words of X.733."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ GENERIC_TRAITS: Final = (
     "host",
 )
 
-# event type (glob), kind, Heat's resource type, the traits that name the resource; "-" is none. The first
-# line that fits counts. Threshold alarms are found by "gnocchi." and the resource type of their rule.
+# Event type (glob), kind, Heat's resource type, the traits that name the resource; "-" is none. The first
+# matching line counts. Threshold alarms are matched as "gnocchi." and the resource type of their rule.
 RESOURCES: Final = (
     "compute.instance.* COMPUTE OS::Nova::Server instance_id,resource_id",
     "volume.* STORAGE OS::Cinder::Volume resource_id",
@@ -52,7 +52,7 @@ RESOURCES: Final = (
     "aodh.loadbalancer_member_health NETWORK OS::Octavia::Pool -",
 )
 
-# fault type (glob), event type, probable cause. The first line that fits counts.
+# Fault type (glob), event type, probable cause. The first matching line counts.
 CAUSES: Final = (
     "*.quota* PROCESSING_ERROR_ALARM storageCapacityProblem",
     "*.full* PROCESSING_ERROR_ALARM storageCapacityProblem",
@@ -136,7 +136,7 @@ EVENT_TYPES: Final = {cause: event_type for event_type, causes in PROBABLE_CAUSE
 
 
 class InsufficientData(enum.StrEnum):
-    """What ``insufficient data`` does to an alarm that is raised."""
+    """How a raised alarm with ``insufficient data`` is shown."""
 
     INDETERMINATE = "indeterminate"
     KEEP = "keep"
@@ -169,18 +169,20 @@ NO_CAUSE: Final = Cause("*", EventType.PROCESSING_ERROR, "applicationSubsystemFa
 def _words(option: str, line: str, count: int) -> list[str]:
     words = line.split()
     if len(words) != count:
-        raise InvalidOption(option, f"{line!r} has {len(words)} words", f"write {count} words, see the help")
+        raise InvalidOption(
+            option, f"{line!r} has {len(words)} words", f"must be {count} words, see the help"
+        )
     return words
 
 
 def read_family(line: str) -> Family:
     """Read one line of the resources table.
 
-    :raises InvalidOption: when it is not as the table's comment says.
+    :raises InvalidOption: when it is not a valid line.
     """
     pattern, kind, type_name, traits = _words("resources", line, 4)
     if kind != "-" and kind not in ResourceKind.__members__:
-        raise InvalidOption("resources", f"{kind!r} is no kind", f"use {', '.join(ResourceKind)} or -")
+        raise InvalidOption("resources", f"unknown kind {kind!r}", f"use {', '.join(ResourceKind)} or -")
     return Family(
         pattern,
         None if kind == "-" else ResourceKind(kind),
@@ -192,31 +194,31 @@ def read_family(line: str) -> Family:
 def read_cause(line: str) -> Cause:
     """Read one line of the causes table.
 
-    :raises InvalidOption: when it is not as the table's comment says.
+    :raises InvalidOption: when it is not a valid line.
     """
     pattern, event_type, cause = _words("causes", line, 3)
     if event_type not in set(EventType):
-        raise InvalidOption("causes", f"{event_type!r} is no event type", f"use {', '.join(EventType)}")
+        raise InvalidOption("causes", f"unknown event type {event_type!r}", f"use {', '.join(EventType)}")
     return Cause(pattern, EventType(event_type), cause)
 
 
 def read_severities(option: str, table: Mapping[str, str]) -> dict[str, Severity]:
-    """Read a table to severities; keys are kept as they are.
+    """Return a table whose values are severities; keys are kept as they are.
 
-    :raises InvalidOption: naming *option*, when a value is no severity of an alarm that stands.
+    :raises InvalidOption: naming *option*, when a value is not the severity of an active alarm.
     """
     usable = [s for s in Severity if s is not Severity.CLEARED]
     for word in table.values():
         if word not in usable:
-            raise InvalidOption(option, f"{word!r} is no severity", f"use {', '.join(usable)}")
+            raise InvalidOption(option, f"unknown severity {word!r}", f"use {', '.join(usable)}")
     return {key: Severity(word) for key, word in table.items()}
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Everything about the mapping that a deployer may decide; the defaults are the documented ones.
+    """Everything about the mapping that an operator can set; the defaults are the documented ones.
 
-    ``hold_down`` is seconds: a raise that follows a clear within them continues the earlier life.
+    ``hold_down`` is seconds: a raise within them after a clear continues the earlier occurrence.
     """
 
     severities: Mapping[str, Severity] = dataclasses.field(
@@ -239,25 +241,25 @@ class Settings:
         return {name: place for place, name in enumerate(dict.fromkeys(named))}
 
     def severity(self, aodh: str | None) -> Severity:
-        """Return the severity of an alarm that stands, from Aodh's word or from one of X.733 itself."""
+        """Return the severity of an active alarm, from Aodh's word or from one of X.733 itself."""
         word = aodh or ""
         known = self.severities.get(word.lower())
-        said = severity_word(word) if known is None else None
-        return known or (Severity(said) if said else self.undefined_severity)
+        standard = severity_word(word) if known is None else None
+        return known or (Severity(standard) if standard else self.undefined_severity)
 
     def override(self, *names: str) -> Severity | None:
-        """Return the severity that the deployer fixed for one of *names* (alarm name, fault type)."""
+        """Return the severity that the operator set for one of *names* (alarm name, fault type), or None."""
         for pattern, severity in self.severity_overrides.items():
             if any(matches_glob(name, pattern) for name in names):
                 return severity
         return None
 
     def family(self, fault_type: str) -> Family | None:
-        """Return the first line of the resources table that fits."""
+        """Return the first matching line of the resources table, or None."""
         return _first(self.families, fault_type)
 
     def cause(self, fault_type: str) -> Cause:
-        """Return the first line of the causes table that fits, or the last resort."""
+        """Return the first matching line of the causes table, or the default."""
         return _first(self.causes, fault_type) or NO_CAUSE
 
 

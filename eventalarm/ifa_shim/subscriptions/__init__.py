@@ -1,1 +1,1 @@
-"""Subscriptions: what is published, to whom it is sent, and how it is kept consistent."""
+"""Subscriptions: what is published, where it is sent, and how it is kept consistent."""
