@@ -7,6 +7,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_config import types as cfg_types
 
+from eventalarm import facts
 from eventalarm.conf.http import server_opts
 
 IFA_GROUP = "eventalarm_ifa"
@@ -14,7 +15,7 @@ IFA_GROUP = "eventalarm_ifa"
 MAPPING_OPTS: list[Any] = [
     cfg.DictOpt(
         "severities",
-        default={"critical": "CRITICAL", "moderate": "MAJOR", "low": "WARNING"},
+        default=facts.SEVERITIES,
         help="Perceived severity for each Aodh severity. low is also the default of an alarm in Aodh.",
     ),
     cfg.StrOpt(

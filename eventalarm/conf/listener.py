@@ -6,6 +6,8 @@ from typing import Any
 
 from oslo_config import cfg
 
+from eventalarm import facts
+
 GROUP = "eventalarm"
 
 CONSUMER_OPTS: list[Any] = [
@@ -100,16 +102,7 @@ EVALUATION_OPTS: list[Any] = [
     ),
     cfg.ListOpt(
         "resource_traits",
-        default=[
-            "resource_id",
-            "instance_id",
-            "server_id",
-            "volume_id",
-            "port_id",
-            "share_id",
-            "hostname",
-            "host",
-        ],
+        default=list(facts.RESOURCE_TRAITS),
         help="Traits that name the managed object of an event; the first one that is present is used. They "
         "also determine which conditions of a rule identify the resource, which clearing relies on.",
     ),

@@ -7,11 +7,12 @@ import datetime
 import enum
 from typing import Final
 
+from eventalarm import facts
 from eventalarm.evaluator.event_rule import Verdict, Watch
 from eventalarm.model import ALARM, OK, Alarm, AlarmDefinition, Kind, Occurrence
 
-EVENT_TYPE: Final = "event"
-NOTIFICATION_TYPE: Final = "notification"
+EVENT_TYPE: Final = facts.EVENT_TYPE
+NOTIFICATION_TYPE: Final = facts.NOTIFICATION_TYPE
 WITH_OK_ACTIONS: Final = "with_ok_actions"
 ALWAYS: Final = "always"
 

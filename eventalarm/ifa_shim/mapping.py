@@ -8,13 +8,13 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from eventalarm import facts
 from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, State, rfc3339
 from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, event_of, read_records
 from eventalarm.ifa_shim.aodh_occurrences import fold
 from eventalarm.ifa_shim.fault_details import fault_details
 from eventalarm.ifa_shim.occurrences import OccurrenceView, recorded_occurrence
 from eventalarm.ifa_shim.resource import (
-    EVENT_ALARMS,
     faulty_resource,
     object_of_event,
     object_of_rule,
@@ -204,7 +204,7 @@ def _deleted(occurrence: Occurrence, transitions: Sequence[Transition]) -> _Defi
 
 
 def _fault_type(alarm: AodhAlarm) -> str:
-    if alarm.type in EVENT_ALARMS:
+    if alarm.type in facts.EVENT_TYPES:
         event_type = alarm.rule.get("event_type")
         if isinstance(event_type, list):
             event_type = ",".join(str(one) for one in event_type)

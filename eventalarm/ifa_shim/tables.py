@@ -8,23 +8,11 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
 
+from eventalarm import facts
 from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim.alarm import EventType, ResourceKind, Severity
 from eventalarm.model import severity_word
 from eventalarm.patterns import matches_glob
-
-SEVERITIES: Final = {"critical": "CRITICAL", "moderate": "MAJOR", "low": "WARNING"}
-
-GENERIC_TRAITS: Final = (
-    "resource_id",
-    "instance_id",
-    "server_id",
-    "volume_id",
-    "port_id",
-    "share_id",
-    "hostname",
-    "host",
-)
 
 # Event type (glob), kind, Heat's resource type, the traits that name the resource; "-" is none. The first
 # matching line counts. Threshold alarms are matched as "gnocchi." and the resource type of their rule.
@@ -222,13 +210,13 @@ class Settings:
     """
 
     severities: Mapping[str, Severity] = dataclasses.field(
-        default_factory=lambda: read_severities("severities", SEVERITIES)
+        default_factory=lambda: read_severities("severities", facts.SEVERITIES)
     )
     undefined_severity: Severity = Severity.MINOR
     severity_overrides: Mapping[str, Severity] = dataclasses.field(default_factory=dict)
     families: tuple[Family, ...] = tuple(map(read_family, RESOURCES))
     causes: tuple[Cause, ...] = tuple(map(read_cause, CAUSES))
-    traits: tuple[str, ...] = GENERIC_TRAITS
+    traits: tuple[str, ...] = facts.RESOURCE_TRAITS
     insufficient_data: InsufficientData = InsufficientData.INDETERMINATE
     repeat_is_change: bool = False
     hold_down: float = 0.0

@@ -7,13 +7,13 @@ import datetime
 from collections.abc import Sequence
 from typing import Final
 
-from eventalarm import tacker_action
+from eventalarm import facts, tacker_action
 from eventalarm.status.outcome import Finding, Level
 from eventalarm.storage import schema, stats
 from eventalarm.storage.database import Database
 
 DAY: Final = datetime.timedelta(days=1)
-ALARM_TYPES: Final = ("event", "notification")
+ALARM_TYPES: Final = tuple(sorted(facts.EVENT_TYPES))
 MAX_ACTIONS_CHECKED: Final = 1000
 # How many alarms, hosts or the like a message names.
 SHOWN: Final = 5

@@ -10,6 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from eventalarm import facts
 from eventalarm.model import ALARM, OK, UNKNOWN, Kind
 from eventalarm.patterns import is_glob, matches_glob
 from eventalarm.storage.events import EVENT_TEXT, STORED
@@ -17,15 +18,6 @@ from eventalarm.storage.tables import acknowledgement, alarm, occurrence, transi
 
 MYSQL: Final = frozenset({"mysql", "mariadb"})
 TO_LIKE: Final = str.maketrans({"!": "!!", "%": "!%", "_": "!_", "*": "%", "?": "_"})
-# The types whose fault type is made of their name and metric; of others only a look at the alarm tells it.
-AODH_TYPES: Final = (
-    "composite",
-    "gnocchi_aggregation_by_metrics_threshold",
-    "gnocchi_aggregation_by_resources_threshold",
-    "gnocchi_resources_threshold",
-    "loadbalancer_member_health",
-    "prometheus",
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -163,7 +155,8 @@ def fitting_rows(wanted: Wanted, state: str) -> list[sa.ColumnElement[bool]]:
         found.append(_named(wanted.managed_objects))
     if wanted.acknowledged:
         found.append(alarm.c.alarm_id.in_(sa.select(acknowledgement.c.alarm_id)))
-    others = [kind for kind in AODH_TYPES if not all(one.may_pass(kind) for one in wanted.fault_types)]
+    # Their fault types consist of the type and the metric; those of other types only the alarm itself tells.
+    others = [kind for kind in facts.OTHER_TYPES if not all(one.may_pass(kind) for one in wanted.fault_types)]
     if others:
         found.append(sa.or_(alarm.c.type.is_(None), alarm.c.type.not_in(others)))
     return found
