@@ -175,8 +175,8 @@ SUBSCRIPTION_OPTS: list[Any] = [
         default=30.0,
         min=1.0,
         help="Seconds between two reconciliations, in which one listener compares what subscribers were "
-        "notified of with the database and sends the missing notifications. Without subscriptions nothing "
-        "is reconciled.",
+        "notified of with the database and sends the missing notifications. Without subscriptions it only "
+        "records that the occurrences of deleted alarms are cleared.",
     ),
     cfg.FloatOpt(
         "suspend_after",

@@ -43,7 +43,7 @@ def conf() -> cfg.ConfigOpts:
     return made
 
 
-def told(current: str = "alarm", **fields: Any) -> Notification:
+def notification(current: str = "alarm", **fields: Any) -> Notification:
     known: dict[str, Any] = {
         "alarm_name": "server down",
         "alarm_id": "alarm-1",
@@ -82,8 +82,8 @@ def to(sink: WebhookSink, language: str, path: str, notification: Notification) 
 
 def test_sol003_actions_are_notifications(conf: cfg.ConfigOpts, webhook_sink: WebhookSink) -> None:
     webhook_sink.behave("/vnfm", statuses=[503, 204])
-    raised = to(webhook_sink, "sol003", "/vnfm", told())
-    cleared = to(webhook_sink, "sol003", "/vnfm", told("ok", previous="alarm"))
+    raised = to(webhook_sink, "sol003", "/vnfm", notification())
+    cleared = to(webhook_sink, "sol003", "/vnfm", notification("ok", previous="alarm"))
     answers = send(conf, raised, raised, cleared)
     assert answers[1:] == [204, 204]
     assert (answers[0].status, answers[0].permanent) == (503, False)
@@ -102,7 +102,9 @@ def test_sol003_actions_are_notifications(conf: cfg.ConfigOpts, webhook_sink: We
 
 def test_sol003_actions_of_stock_alarms(conf: cfg.ConfigOpts, webhook_sink: WebhookSink) -> None:
     data = {"type": "threshold", "disposition": "outside", "count": 1, "most_recent": 99.0}
-    stock = told("insufficient data", severity=None, reason="3 datapoints are unknown", reason_data=data)
+    stock = notification(
+        "insufficient data", severity=None, reason="3 datapoints are unknown", reason_data=data
+    )
     assert send(conf, to(webhook_sink, "sol003", "/vnfm", stock)) == [200]
     (alarm,) = [one.json["alarm"] for one in webhook_sink.at("/vnfm")]
     assert (alarm["managedObjectId"], alarm["perceivedSeverity"]) == ("alarm-1", "INDETERMINATE")
@@ -111,8 +113,8 @@ def test_sol003_actions_of_stock_alarms(conf: cfg.ConfigOpts, webhook_sink: Webh
 
 def test_tacker_actions_are_fault_notifications(conf: cfg.ConfigOpts, webhook_sink: WebhookSink) -> None:
     query = "?fault_id=1111&fault_id=2222&fault_type=21&host_id=compute-3&keep=this"
-    raised = to(webhook_sink, "tacker", TACKER + query, told())
-    cleared = to(webhook_sink, "tacker", TACKER + query, told("ok", previous="alarm"))
+    raised = to(webhook_sink, "tacker", TACKER + query, notification())
+    cleared = to(webhook_sink, "tacker", TACKER + query, notification("ok", previous="alarm"))
     assert send(conf, raised, cleared) == [200, None]
     got = webhook_sink.at(TACKER.replace("{server_id}", "vm-1") + "?keep=this")
     same = {"alarm_id": "alarm-1", "fault_type": "21", "host_id": "compute-3"}
@@ -126,7 +128,7 @@ def test_tacker_actions_are_fault_notifications(conf: cfg.ConfigOpts, webhook_si
 def test_tacker_actions_that_tacker_would_refuse(
     conf: cfg.ConfigOpts, webhook_sink: WebhookSink, query: str
 ) -> None:
-    (error,) = send(conf, to(webhook_sink, "tacker", TACKER + query, told()))
+    (error,) = send(conf, to(webhook_sink, "tacker", TACKER + query, notification()))
     assert (error.reason, error.permanent) == ("bad_action", True)
     assert webhook_sink.requests == []
 
@@ -138,7 +140,7 @@ def test_aodh_accepts_and_sends_these_actions_too(conf: cfg.ConfigOpts, webhook_
         f"sol003+{webhook_sink.url('/vnfm')}",
         f"tacker+{webhook_sink.url(TACKER)}?fault_id=1111",
     ]
-    aodh_notifier.AlarmEndpoint._process_alarm(plugins, {"actions": actions, **told().body()})
+    aodh_notifier.AlarmEndpoint._process_alarm(plugins, {"actions": actions, **notification().body()})
     (notice,) = webhook_sink.at("/vnfm")
     (fault,) = webhook_sink.at(TACKER.replace("{server_id}", "vm-1"))
     assert notice.json["alarm"]["managedObjectId"] == "vm-1"

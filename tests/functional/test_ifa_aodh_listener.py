@@ -48,7 +48,7 @@ def world(our_sqlite_url: str, rabbit_url: str, webhook_sink: WebhookSink) -> It
     database.dispose()
 
 
-def tell(world: World, alarm_id: str, kind: str) -> None:
+def report(world: World, alarm_id: str, kind: str) -> None:
     """Send what Aodh sends of a change, by Aodh's own code."""
     transport = oslo_messaging.get_notification_transport(world.api.conf)
     payload = {"alarm_id": alarm_id, "type": kind, "detail": '{"state": "alarm"}', "event_id": "e"}
@@ -57,7 +57,7 @@ def tell(world: World, alarm_id: str, kind: str) -> None:
     notifier.info({}, f"alarm.{kind}", payload)
 
 
-def test_changes_are_told_as_soon_as_aodh_speaks_of_them(world: World) -> None:
+def test_changes_are_notified_as_soon_as_aodh_reports_them(world: World) -> None:
     conf = world.api.conf
     for name in ("a", "b"):
         world.api.alarm(THRESHOLD | {"resource_id": name}, name, type="gnocchi_resources_threshold")
@@ -74,19 +74,19 @@ def test_changes_are_told_as_soon_as_aodh_speaks_of_them(world: World) -> None:
     wait_until(lambda: world.listener.notifier.is_listening)
     for name in ("a", "b"):
         threshold(world, name, ALARM)
-        tell(world, name, "state_transition")
-    heard = world.heard("/nfvo", 2)
+        report(world, name, "state_transition")
+    heard = world.received("/nfvo", 2)
     assert {one["alarm"]["id"] for one in heard} == {"a", "b"}
     world.api.delete("a")
-    tell(world, "a", "deletion")
-    (last,) = world.heard("/nfvo", 3)[2:]
+    report(world, "a", "deletion")
+    (last,) = world.received("/nfvo", 3)[2:]
     assert (last["notificationType"], last["alarmId"]) == ("AlarmClearedNotification", "a")
     wait_until(lambda: len(neighbour.heard) == 3, what="everything for the neighbour too")
     rival.stop()
     rival.wait()
 
 
-def test_what_could_not_be_heard_is_listened_to_again(world: World) -> None:
+def test_a_failed_attempt_to_listen_is_retried(world: World) -> None:
     """A broker that refuses once, as while its permissions are being set up."""
     notifier = world.listener.notifier
     listen = notifier._parts.listen
@@ -103,11 +103,11 @@ def test_what_could_not_be_heard_is_listened_to_again(world: World) -> None:
     notifier._interval = 0.05
     world.subscribe("/nfvo")
 
-    def hears() -> bool:
+    def is_listening() -> bool:
         world.step()
         return notifier.is_listening
 
-    wait_until(hears, 20, "the second try")
+    wait_until(is_listening, 20, "the second try")
     assert len(tries) == 1
 
 

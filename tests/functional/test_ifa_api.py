@@ -175,7 +175,7 @@ def test_somebody_else_raises_an_alarm_of_ours_again(api: IfaApi) -> None:
     assert api.get(f"{FAULTS}/{alarm_id}").json == alarm
 
 
-def test_21_without_history_the_row_still_tells(api: IfaApi) -> None:
+def test_21_without_history_the_row_is_enough(api: IfaApi) -> None:
     api.alarm(THRESHOLD, "a", type="gnocchi_resources_threshold", state=ALARM)
     (alarm,) = api.get(IFA).json
     assert "raised_time=estimated" in alarm["faultDetails"]
@@ -298,7 +298,7 @@ def test_selectors_leave_out_nothing_but_complex_optional_attributes(
     assert chosen == {name: value for name, value in whole.items() if name not in missing}
 
 
-def test_every_answer_tells_the_version(lite: IfaApi) -> None:
+def test_every_response_has_the_version(lite: IfaApi) -> None:
     for method, path, headers in (
         ("GET", FAULTS, {}),
         ("GET", f"{FAULTS}?filter=bad", {}),
@@ -537,9 +537,7 @@ def test_a_subscription_that_nothing_can_fit_is_refused_with_the_remedy(
     assert webhook_sink.at("/cb") == []
 
 
-def test_who_hears_of_all_projects_may_subscribe_to_another_one(
-    lite: IfaApi, webhook_sink: WebhookSink
-) -> None:
+def test_with_all_projects_one_may_subscribe_to_another_one(lite: IfaApi, webhook_sink: WebhookSink) -> None:
     webhook_sink.behave("/cb", statuses=[204])
     body = {"callbackUri": webhook_sink.url("/cb"), "filter": {"projectIds": ["project-b"]}}
     path = f"{SUBSCRIPTIONS}?all_projects=true"

@@ -43,12 +43,12 @@ class Cloud:
     minute: float = 0
 
     def fault(self, minute: float, server: str = "vm-1", state: str = "error", **traits: Any) -> None:
-        """Let Nova say at that minute, one second before it is heard, that a server changed its state."""
+        """Let Nova report, one second before that minute, that a server changed its state."""
         said = at(minute) - datetime.timedelta(seconds=1)
         body = event_body(instance_id=server, state=state, generated=said.replace(tzinfo=None), **traits)
-        self.hear(minute, {**body, "message_id": f"m-{server}-{minute}"})
+        self.process(minute, {**body, "message_id": f"m-{server}-{minute}"})
 
-    def hear(self, minute: float, body: dict[str, Any]) -> None:
+    def process(self, minute: float, body: dict[str, Any]) -> None:
         self.minute = minute
         self.engine.process(body)
 
@@ -132,7 +132,7 @@ def test_an_event_alarm_by_a_real_notification_of_nova(cloud: Cloud) -> None:
     server, project = said["payload"]["instance_id"], said["payload"]["tenant_id"]
     columns = {"project_id": project, "severity": "critical"}
     alarm_id = cloud.bound(rule=rule(instance_id=server, state="error"), **columns)
-    cloud.hear(1, converter.event(said))
+    cloud.process(1, converter.event(said))
     generated = text(datetime.datetime.fromisoformat(said["timestamp"]))
     same = {"server": server, "project": project, "alarmRaisedTime": text(at(1)), "eventTime": generated}
     details = {
@@ -148,7 +148,7 @@ def test_an_event_alarm_by_a_real_notification_of_nova(cloud: Cloud) -> None:
     assert_shown(cloud, alarm_id, details, **SERVER, **same)
     said["payload"] |= {"state": "active", "old_state": "error"}
     later = datetime.datetime.fromisoformat(said["timestamp"]) + datetime.timedelta(minutes=5)
-    cloud.hear(6, converter.event({**said, "message_id": "well-again", "timestamp": str(later)}))
+    cloud.process(6, converter.event({**said, "message_id": "well-again", "timestamp": str(later)}))
     over = SERVER | {"state": "CLEARED", "perceivedSeverity": "CLEARED"}
     times = {"alarmChangedTime": text(at(6)), "alarmClearedTime": text(at(6))}
     assert_shown(cloud, alarm_id, details, **over, **same, **times)

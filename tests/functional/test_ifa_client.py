@@ -141,7 +141,7 @@ def test_what_is_wrong_is_said_in_words(cloud: Cloud, words: list[str], said: st
     assert said in errors.getvalue()
 
 
-def test_the_catalog_tells_where_the_service_is(
+def test_the_catalog_names_the_service(
     cloud: Cloud, webhook_sink: WebhookSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoint = {"id": "e", "interface": "public", "region": "r", "region_id": "r", "url": cloud.url}

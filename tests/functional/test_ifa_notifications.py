@@ -20,8 +20,8 @@ from tests.support.helpers import WebhookSink
 from tests.support.ifa_api import ADMIN
 from tests.support.listening import listening
 from tests.support.subscribers import (
-    ALARM_NOTICE,
-    CLEARED_NOTICE,
+    ALARM_NOTIFICATION,
+    CLEARED_NOTIFICATION,
     THRESHOLD,
     World,
     bound,
@@ -49,21 +49,21 @@ def world(opened: storage.Database, webhook_sink: WebhookSink) -> Iterator[World
         yield made
 
 
-def test_a_raise_and_its_clear_are_told(world: World) -> None:
+def test_a_raise_and_its_clear_are_notified(world: World) -> None:
     alarm_id = world.api.alarm(bound("vm-1"), severity="critical", ok_actions=["log://"], alarm_actions=[])
     subscription = world.subscribe("/nfvo")
     world.listener.process(fault("vm-1", host="compute-3"))
-    (raised,) = world.heard("/nfvo")
+    (raised,) = world.received("/nfvo")
     shown = world.api.get(f"/vnffm/v1/alarms/{alarm_id}").json
     shown["_links"] = raised["alarm"]["_links"]
     assert raised["alarm"] == shown
-    assert raised["notificationType"] == ALARM_NOTICE
+    assert raised["notificationType"] == ALARM_NOTIFICATION
     assert raised["subscriptionId"] == subscription
     assert raised["_links"]["subscription"]["href"] == f"{ROOT}/vnffm/v1/subscriptions/{subscription}"
     assert raised["alarm"]["_links"]["self"]["href"] == f"{ROOT}/vnffm/v1/alarms/{alarm_id}"
     world.listener.process(fault("vm-1", state="active"))
-    cleared = world.heard("/nfvo", 2)[1]
-    assert (cleared["notificationType"], cleared["alarmId"]) == (CLEARED_NOTICE, alarm_id)
+    cleared = world.received("/nfvo", 2)[1]
+    assert (cleared["notificationType"], cleared["alarmId"]) == (CLEARED_NOTIFICATION, alarm_id)
     (known,) = world.api.get("/vnffm/v1/alarms").json
     assert cleared["alarmClearedTime"] == known["alarmClearedTime"]
     assert cleared["_links"]["alarm"]["href"] == f"{ROOT}/vnffm/v1/alarms/{alarm_id}"
@@ -72,7 +72,7 @@ def test_a_raise_and_its_clear_are_told(world: World) -> None:
     assert request.headers["Content-Type"] == "application/json"
 
 
-def test_projects_are_told_apart_and_all_are_told_under_one_id(world: World) -> None:
+def test_notifications_stay_in_their_project_and_have_one_id_for_all(world: World) -> None:
     world.subscribe("/mine")
     world.subscribe("/mine-too")
     world.subscribe("/others", project="project-b")
@@ -80,8 +80,8 @@ def test_projects_are_told_apart_and_all_are_told_under_one_id(world: World) -> 
     world.api.alarm(bound("vm-1"))
     world.api.alarm(bound("vm-1"), project_id="project-b")
     world.listener.process(fault("vm-1"), event_body(project="project-b", instance_id="vm-1", state="error"))
-    everybody = {path: world.heard(path) for path in ("/mine", "/mine-too", "/others")}
-    everything = world.heard("/all", 2)
+    everybody = {path: world.received(path) for path in ("/mine", "/mine-too", "/others")}
+    everything = world.received("/all", 2)
     world.quiet()
     ids = {path: [one["id"] for one in heard] for path, heard in everybody.items()}
     assert ids["/mine"] == ids["/mine-too"]
@@ -104,7 +104,7 @@ def test_a_listener_records_that_deleted_alarms_are_cleared(world: World) -> Non
     assert "cleared_time=estimated" not in recorded["faultDetails"]
 
 
-def test_stock_alarms_are_told_of_with_their_edits_resets_and_deletions(world: World) -> None:
+def test_stock_alarms_are_notified_with_their_edits_resets_and_deletions(world: World) -> None:
     names = ("reset", "deleted", "edited", "cleared", "early")
     for name in names:
         rule_of = THRESHOLD | {"resource_id": f"vm-{name}"}
@@ -118,8 +118,8 @@ def test_stock_alarms_are_told_of_with_their_edits_resets_and_deletions(world: W
     for name in names[:4]:
         threshold(world, name, ALARM)
     world.step()
-    raised = world.heard("/nfvo", 4)
-    assert {one["alarm"]["id"] for one in raised} == set(names[:4]), "what stood before is no news"
+    raised = world.received("/nfvo", 4)
+    assert {one["alarm"]["id"] for one in raised} == set(names[:4]), "what was raised before is not notified"
     assert {one["alarm"]["perceivedSeverity"] for one in raised} == {"MAJOR"}
     now = datetime.datetime.now(UTC)
     world.api.put("reset", state=OK, state_reason="Manually set via API", state_timestamp=now)
@@ -129,34 +129,34 @@ def test_stock_alarms_are_told_of_with_their_edits_resets_and_deletions(world: W
     threshold(world, "cleared", OK)
     threshold(world, "early", OK)
     world.step()
-    news = world.heard("/nfvo", 9)[4:]
-    cleared = {one["alarmId"] for one in news if one["notificationType"] == CLEARED_NOTICE}
-    (changed,) = [one["alarm"] for one in news if one["notificationType"] == ALARM_NOTICE]
+    news = world.received("/nfvo", 9)[4:]
+    cleared = {one["alarmId"] for one in news if one["notificationType"] == CLEARED_NOTIFICATION}
+    (changed,) = [one["alarm"] for one in news if one["notificationType"] == ALARM_NOTIFICATION]
     assert cleared == {"reset", "deleted", "cleared", "early"}
     assert (changed["id"], changed["perceivedSeverity"]) == ("edited", "CRITICAL")
     assert "alarmChangedTime" in changed
     world.step()
     world.quiet()
-    assert len(world.posts("/nfvo")) == 9, "nothing is told twice"
+    assert len(world.posts("/nfvo")) == 9, "nothing is notified twice"
 
 
-def test_our_alarms_are_told_of_when_people_reset_edit_and_delete_them(world: World) -> None:
+def test_our_alarms_are_notified_when_people_reset_edit_and_delete_them(world: World) -> None:
     ids = [world.api.alarm(bound(f"vm-{n}"), f"alarm-{n}", severity="low") for n in range(3)]
     world.subscribe("/nfvo")
     world.listener.process(*(fault(f"vm-{n}") for n in range(3)))
-    world.heard("/nfvo", 3)
+    world.received("/nfvo", 3)
     now = datetime.datetime.now(UTC)
     world.api.put(ids[0], state=OK, state_reason="Manually set via API", state_timestamp=now)
     world.api.delete(ids[1])
     world.api.put(ids[2], severity="critical", timestamp=now)
     world.api.record(ids[2], "rule change", {"severity": "critical"}, now)
     world.step()
-    news = world.heard("/nfvo", 6)[3:]
+    news = world.received("/nfvo", 6)[3:]
     assert {one["alarmId"] for one in news if "alarmId" in one} == {ids[0], ids[1]}
     (changed,) = [one["alarm"] for one in news if "alarm" in one]
     assert (changed["id"], changed["perceivedSeverity"]) == (ids[2], "CRITICAL")
     world.listener.process(fault("vm-0"))
-    assert world.kinds("/nfvo", 7)[6] == ALARM_NOTICE
+    assert world.kinds("/nfvo", 7)[6] == ALARM_NOTIFICATION
     world.step()
     world.quiet()
     assert len(world.posts("/nfvo")) == 7
@@ -190,11 +190,11 @@ def test_a_batch_costs_the_same_for_one_alarm_and_for_many_and_nothing_without_s
     few, many = cost(2, 1), cost(3, 60)
     assert few == many
     print(f"\nstatements of a batch: {without} without subscribers, {many} with some")
-    assert len(world.heard("/one", 61)) == len(world.heard("/two", 61)) == 61
+    assert len(world.received("/one", 61)) == len(world.received("/two", 61)) == 61
 
 
 @pytest.mark.parametrize("engine", ["mariadb", "postgresql"])
-def test_subscribers_are_told_within_100_ms_of_the_commit(
+def test_subscribers_are_notified_within_100_ms_of_the_commit(
     engine: str, request: pytest.FixtureRequest, webhook_sink: WebhookSink
 ) -> None:
     database = storage.connect(request.getfixturevalue(f"our_{engine}_url"))
@@ -226,7 +226,7 @@ def lags_of_a_round(world: World, turn: int, commits: list[tuple[int, float]]) -
         begun[f"alarm of {name}"] = [at for who, at in commits if who == threading.get_ident()][-1]
     lags = []
     for path in PATHS:
-        world.heard(path, len(names) * (turn + 1))
+        world.received(path, len(names) * (turn + 1))
         told = ((one.at, one.json["alarm"]["id"]) for one in world.posts(path))
         lags += [1000 * (at - begun[alarm_id]) for at, alarm_id in told if alarm_id in begun]
     lags.sort()

@@ -9,8 +9,8 @@ import pytest
 from eventalarm.model import ALARM, OK
 from eventalarm.storage import database as storage
 from tests.functional.test_ifa_notifications import (
-    ALARM_NOTICE,
-    CLEARED_NOTICE,
+    ALARM_NOTIFICATION,
+    CLEARED_NOTIFICATION,
     THRESHOLD,
     World,
     bound,
@@ -30,7 +30,7 @@ def world(our_sqlite_url: str, webhook_sink: WebhookSink) -> Iterator[World]:
     opened.dispose()
 
 
-def test_26_a_restart_tells_what_changed_and_nothing_twice(world: World) -> None:
+def test_26_a_restart_notifies_what_changed_and_nothing_twice(world: World) -> None:
     world.subscribe("/nfvo")
     for name in ("cpu", "disk"):
         world.api.alarm(THRESHOLD | {"resource_id": name}, name, type="gnocchi_resources_threshold")
@@ -40,17 +40,17 @@ def test_26_a_restart_tells_what_changed_and_nothing_twice(world: World) -> None
         world.listener.process(*(fault(f"vm-{number}") for number in range(STANDING)))
         threshold(world, "cpu", ALARM)
         world.step()
-        world.heard("/nfvo", STANDING + 1)
+        world.received("/nfvo", STANDING + 1)
         world.quiet()
         world.listener.notifier.stop()
     threshold(world, "cpu", OK)
     threshold(world, "disk", ALARM)
     with listening(world.api.conf, world.database) as world.listener:
         world.step()
-        news = world.heard("/nfvo", STANDING + 3)[STANDING + 1 :]
+        news = world.received("/nfvo", STANDING + 3)[STANDING + 1 :]
         world.step()
         world.quiet()
-    assert sorted(one["notificationType"] for one in news) == [CLEARED_NOTICE, ALARM_NOTICE]
+    assert sorted(one["notificationType"] for one in news) == [CLEARED_NOTIFICATION, ALARM_NOTIFICATION]
     told = {one.get("alarmId") or one["alarm"]["id"] for one in news}
     assert told == {"cpu", "disk"}
     assert len(world.posts("/nfvo")) == STANDING + 3

@@ -22,9 +22,9 @@ from tests.support.helpers import WebhookSink, wait_until
 from tests.support.ifa_api import ADMIN
 from tests.support.listening import listening
 from tests.support.subscribers import (
-    ALARM_NOTICE,
-    CLEARED_NOTICE,
-    REBUILT_NOTICE,
+    ALARM_NOTIFICATION,
+    CLEARED_NOTIFICATION,
+    REBUILT_NOTIFICATION,
     SUBSCRIPTIONS,
     World,
     bound,
@@ -52,7 +52,7 @@ def small(lite: storage.Database, webhook_sink: WebhookSink) -> Iterator[World]:
     [
         ({"perceivedSeverities": ["CLEARED"]}, "notificationTypes"),
         (
-            {"perceivedSeverities": ["CLEARED"], "notificationTypes": [CLEARED_NOTICE]},
+            {"perceivedSeverities": ["CLEARED"], "notificationTypes": [CLEARED_NOTIFICATION]},
             "leave CLEARED out",
         ),
         ({"vnfInstanceSubscriptionFilter": {"vnfdIds": ["x"]}}, "resourceIds"),
@@ -69,14 +69,14 @@ def test_a_filter_that_nothing_can_fit_is_refused_before_the_callback_is_tested(
     assert webhook_sink.at("/unfit") == []
 
 
-def test_filters_decide_what_is_heard(small: World) -> None:
+def test_filters_decide_what_is_notified(small: World) -> None:
     filters: dict[str, Any] = {
         "/critical": {"perceivedSeverities": ["CRITICAL"]},
         "/above-minor": {"minSeverity": "MINOR"},
         "/storage": {"faultyResourceTypes": ["STORAGE"]},
         "/vm-2": {"resourceIds": ["vm-2"]},
         "/volumes": {"faultTypes": ["volume.*"]},
-        "/clears": {"notificationTypes": [CLEARED_NOTICE]},
+        "/clears": {"notificationTypes": [CLEARED_NOTIFICATION]},
     }
     for path, asked in filters.items():
         small.subscribe(path, filter=asked)
@@ -89,12 +89,12 @@ def test_filters_decide_what_is_heard(small: World) -> None:
     volume = event_body("volume.delete.error", resource_id="volume-1")
     small.listener.process(fault("vm-1"), fault("vm-2"), volume)
     small.listener.process(fault("vm-1", state="active"))
-    small.heard("/all", 4)
+    small.received("/all", 4)
     small.quiet()
 
     def of(path: str) -> list[str]:
         return sorted(
-            one["alarm"]["id"] if "alarm" in one else one["alarmId"] for one in small.heard(path, 0)
+            one["alarm"]["id"] if "alarm" in one else one["alarmId"] for one in small.received(path, 0)
         )
 
     assert of("/critical") == ["critical", "critical"]
@@ -104,7 +104,7 @@ def test_filters_decide_what_is_heard(small: World) -> None:
     assert of("/clears") == ["critical"]
 
 
-def test_who_heard_of_the_raise_hears_of_the_end_whatever_the_severity_became(small: World) -> None:
+def test_the_clear_is_notified_whatever_the_severity_became(small: World) -> None:
     small.subscribe("/critical", filter={"perceivedSeverities": ["CRITICAL"]})
     small.subscribe("/minor", filter={"perceivedSeverities": ["MINOR"]})
     alarm_id = small.api.alarm(bound("vm-1"), severity="critical", ok_actions=["log://"])
@@ -114,43 +114,45 @@ def test_who_heard_of_the_raise_hears_of_the_end_whatever_the_severity_became(sm
     small.api.record(alarm_id, "rule change", {"severity": "low"}, now)
     small.step()
     small.listener.process(fault("vm-1", state="active"))
-    assert small.kinds("/critical", 2) == [ALARM_NOTICE, CLEARED_NOTICE]
+    assert small.kinds("/critical", 2) == [ALARM_NOTIFICATION, CLEARED_NOTIFICATION]
     small.quiet()
     assert small.posts("/minor") == []
 
 
-def test_what_happens_in_one_batch_is_told_in_order(small: World) -> None:
+def test_the_transitions_of_one_batch_are_notified_in_order(small: World) -> None:
     small.api.alarm(bound("vm-1"), ok_actions=["log://"])
     small.subscribe("/nfvo")
     turns = [fault("vm-1", state=state) for state in ("error", "active", "error", "active", "error")]
     small.listener.process(*turns)
-    heard = small.heard("/nfvo", 5)
-    assert [one["notificationType"] for one in heard] == [ALARM_NOTICE, CLEARED_NOTICE] * 2 + [ALARM_NOTICE]
+    heard = small.received("/nfvo", 5)
+    assert [one["notificationType"] for one in heard] == [ALARM_NOTIFICATION, CLEARED_NOTIFICATION] * 2 + [
+        ALARM_NOTIFICATION
+    ]
     assert all("alarmClearedTime" not in one["alarm"] for one in heard if "alarm" in one)
     assert len({one["id"] for one in heard}) == 5
 
 
-def test_each_object_of_a_group_is_told_of_and_a_reset_ends_those_that_are_not_raised_again(
+def test_each_object_of_a_group_is_notified_and_a_reset_clears_those_that_are_not_raised_again(
     small: World,
 ) -> None:
     grouped = rule(state="error") | {"group_by": ["instance_id"]}
     alarm_id = small.api.alarm(grouped, type="notification", alarm_actions=[])
     small.subscribe("/nfvo")
     small.listener.process(*(fault(f"vm-{n}") for n in range(3)))
-    raised = small.heard("/nfvo", 3)
+    raised = small.received("/nfvo", 3)
     ids = {one["alarm"]["managedObjectId"]: one["alarm"]["id"] for one in raised}
     assert set(ids) == {"vm-0", "vm-1", "vm-2"}
     now = datetime.datetime.now(UTC)
     small.api.put(alarm_id, state=OK, state_reason="Manually set via API", state_timestamp=now)
     small.listener.process(fault("vm-0"))
     small.step()
-    news = small.heard("/nfvo", 7)[3:]
+    news = small.received("/nfvo", 7)[3:]
     of_first = [one["notificationType"] for one in news if ids["vm-0"] in json.dumps(one)]
-    assert of_first == [CLEARED_NOTICE, ALARM_NOTICE]
+    assert of_first == [CLEARED_NOTIFICATION, ALARM_NOTIFICATION]
     assert {one["alarmId"] for one in news if "alarmId" in one} == set(ids.values())
 
 
-def test_a_repetition_is_told_only_where_it_counts_as_a_change(
+def test_a_repetition_is_notified_only_where_it_counts_as_a_change(
     lite: storage.Database, webhook_sink: WebhookSink
 ) -> None:
     for counts, path in ((False, "/no"), (True, "/yes")):
@@ -161,13 +163,13 @@ def test_a_repetition_is_told_only_where_it_counts_as_a_change(
             world.listener.process(fault(path))
             world.listener.process(fault(path))
             expected = 2 if counts else 1
-            world.heard(path, expected)
+            world.received(path, expected)
             world.step()
             world.quiet()
             assert len(world.posts(path)) == expected
 
 
-def test_27_a_dead_consumer_is_suspended_and_told_to_read_the_list_when_it_is_back(small: World) -> None:
+def test_27_a_stalled_subscription_is_suspended_and_resumed_with_a_rebuilt_list(small: World) -> None:
     subscription = small.subscribe("/dead")
     small.subscribe("/alive")
     for n in range(3):
@@ -175,19 +177,19 @@ def test_27_a_dead_consumer_is_suspended_and_told_to_read_the_list_when_it_is_ba
     small.sink.behave("/dead", statuses=[503])
     small.listener.process(fault("vm-0"))
     wait_until(lambda: state_of(small, subscription) == "suspended" or small.step(), 20)
-    small.heard("/alive")
+    small.received("/alive")
     before = len(small.posts("/dead"))
     small.listener.process(fault("vm-1"))
-    small.heard("/alive", 2)
+    small.received("/alive", 2)
     small.quiet()
     assert len(small.posts("/dead")) == before, "nothing is sent to a suspended one"
     small.sink.behave("/dead", statuses=[204])
     wait_until(lambda: state_of(small, subscription) == "active" or small.step(), 20)
     wait_until(lambda: len(small.posts("/dead")) > before)
     small.listener.process(fault("vm-2"))
-    small.heard("/alive", 3)
-    news = small.heard("/dead", before + 2)[before:]
-    assert [one["notificationType"] for one in news] == [REBUILT_NOTICE, ALARM_NOTICE]
+    small.received("/alive", 3)
+    news = small.received("/dead", before + 2)[before:]
+    assert [one["notificationType"] for one in news] == [REBUILT_NOTIFICATION, ALARM_NOTIFICATION]
     assert news[0]["_links"]["alarms"]["href"] == "http://falconframework.org/vnffm/v1/alarms"
 
 
@@ -257,11 +259,11 @@ def test_who_unsubscribed_is_sent_nothing_more(small: World) -> None:
     for n in range(2):
         small.api.alarm(bound(f"vm-{n}"))
     small.listener.process(fault("vm-0"))
-    small.heard("/gone")
+    small.received("/gone")
     assert small.api.call("DELETE", f"{SUBSCRIPTIONS}/{subscription}").status_code == 204
     small.step()
     small.listener.process(fault("vm-1"))
-    small.heard("/there", 2)
+    small.received("/there", 2)
     small.quiet()
     assert len(small.posts("/gone")) == 1
 
@@ -286,7 +288,7 @@ def test_credentials_are_used_and_a_refused_token_is_fetched_anew(
     with listening(world.api.conf, lite) as world.listener:
         for n in range(2):
             world.listener.process(fault(f"vm-{n}"))
-            world.heard("/oauth", n + 1)
+            world.received("/oauth", n + 1)
         # One for the test of the callback, one for the notifications: by different processes.
         of_test, asked = world.posts("/token")
         assert of_test.headers["Authorization"] == asked.headers["Authorization"]
@@ -297,10 +299,10 @@ def test_credentials_are_used_and_a_refused_token_is_fetched_anew(
         webhook_sink.behave("/oauth", statuses=[401, 204])
         webhook_sink.behave("/token", body=json.dumps({"access_token": "second"}).encode())
         world.listener.process(fault("vm-2"))
-        world.heard("/oauth", 4)
+        world.received("/oauth", 4)
         used = [one.headers["Authorization"] for one in world.posts("/oauth")][2:]
         assert used == ["Bearer first", "Bearer second"]
-        world.heard("/basic", 3)
+        world.received("/basic", 3)
         expected = "Basic dmltOnDDpHNz"
         assert {one.headers["Authorization"] for one in world.posts("/basic")} == {expected}
         world.quiet()
@@ -332,7 +334,7 @@ def test_the_test_of_a_callback_is_the_twin_of_a_notification(
     with listening(world.api.conf, lite) as world.listener:
         world.listener.process(fault("vm-0"))
         for path in ways:
-            world.heard(path)
+            world.received(path)
         world.quiet()
     of_post = {"Content-Type", "Content-Length", "X-Eventalarm-Delivery-Id"}
     for path, secret in ways.items():
@@ -396,7 +398,7 @@ def test_what_a_dead_listener_left_is_sent_by_another(small: World) -> None:
     small.listener.process(fault("vm-0"))
     assert small.posts("/nfvo") == []
     with listening(small.api.conf, small.database):
-        (heard,) = small.heard("/nfvo")
+        (heard,) = small.received("/nfvo")
     assert heard["alarm"]["id"] == alarm_id
 
 

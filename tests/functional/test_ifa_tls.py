@@ -56,7 +56,7 @@ class TlsWorld(World):
         return self.api.call("POST", SUBSCRIPTIONS, body=body)
 
 
-def test_tested_and_told_with_our_certificate_also_after_a_suspension(
+def test_tested_and_notified_with_our_certificate_also_after_a_suspension(
     lite: storage.Database, webhook_sink: WebhookSink, authority: Authority
 ) -> None:
     asked: list[str] = []

@@ -127,7 +127,7 @@ def notifications(world: World, models: Any, subscription_id: str) -> None:
     """Let every kind of notification come, and read each by the model that its discriminator names."""
     world.listener.process(fault("vm-1", state="active"))
     world.listener.process(fault("vm-1"))
-    world.heard("/generated", 2)
+    world.received("/generated", 2)
     world.sink.behave("/generated", statuses=[500])
     world.listener.process(fault("vm-1", state="active"))
     wait_until(lambda: world.step() or state(world, subscription_id) == "suspended", 20)

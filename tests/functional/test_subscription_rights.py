@@ -56,7 +56,7 @@ def test_without_a_public_url_links_begin_as_each_subscriber_reached_the_api(wor
     world.listener.process(fault("vm-1"))
     world.listener.process(fault("vm-1", state="active"))
     for path, root in (("/inside", "http://inside.example:8043"), ("/outside", "http://outside.example")):
-        for notification in world.heard(path, 2):
+        for notification in world.received(path, 2):
             found = hrefs(notification)
             assert len(found) == 2
             assert all(href.startswith(f"{root}/vnffm/v1/") for href in found)
@@ -68,7 +68,7 @@ def test_a_public_url_is_stronger(lite: storage.Database, webhook_sink: WebhookS
         made.subscribe("/all", headers={"Host": "inside.example"})
         made.api.alarm(bound("vm-1"))
         made.listener.process(fault("vm-1"))
-        (notification,) = made.heard("/all", 1)
+        (notification,) = made.received("/all", 1)
     assert all(href.startswith("https://cloud.example/nfv/vnffm/v1/") for href in hrefs(notification))
 
 
@@ -113,7 +113,7 @@ def test_a_subscription_ends_unless_its_user_confirms_it(world: World) -> None:
     assert listed(world.api) == {asks, lists, again}
     world.api.alarm(bound("vm-1"))
     world.listener.process(fault("vm-1"))
-    world.heard("/asks", 1)
+    world.received("/asks", 1)
     assert world.posts("/gone") == []
 
 
@@ -127,7 +127,7 @@ def test_subscriptions_are_listed_by_user(world: World) -> None:
     assert listed(world.api, user_id="left", **everywhere) == {theirs, far}
 
 
-def test_the_callback_test_tells_nothing_about_what_it_found(
+def test_the_callback_test_reveals_nothing_about_what_it_found(
     lite: storage.Database, webhook_sink: WebhookSink, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An open port, a closed one, a denied network, an unknown name: a subscriber cannot tell them apart."""
@@ -210,7 +210,7 @@ def test_keys_are_rotated_without_a_subscription_falling_silent(
             made.step()
             made.api.alarm(bound(f"vm-{number}"))
             made.listener.process(fault(f"vm-{number}"))
-            made.heard("/all", number)
+            made.received("/all", number)
         assert (stored(lite) == before) == (number == 1)
     assert {one.headers["Authorization"] for one in made.posts("/all")} == {"Basic bmZ2bzpzM2NyZXQ="}
 

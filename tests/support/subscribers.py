@@ -17,8 +17,8 @@ from tests.support.ifa_api import DOCUMENT, IfaApi
 from tests.support.listening import Listening
 
 SUBSCRIPTIONS = "/vnffm/v1/subscriptions"
-ALARM_NOTICE, CLEARED_NOTICE = "AlarmNotification", "AlarmClearedNotification"
-REBUILT_NOTICE = "AlarmListRebuiltNotification"
+ALARM_NOTIFICATION, CLEARED_NOTIFICATION = "AlarmNotification", "AlarmClearedNotification"
+REBUILT_NOTIFICATION = "AlarmListRebuiltNotification"
 THRESHOLD = {"metric": "cpu_util", "resource_type": "instance", "resource_id": "vm-t"}
 NOTIFICATION = jsonschema.Draft202012Validator(
     {"$ref": "#/components/schemas/FmNotification", "components": DOCUMENT["components"]},
@@ -47,7 +47,7 @@ class World:
     def posts(self, path: str) -> list[Received]:
         return [request for request in self.sink.at(path) if request.method == "POST"]
 
-    def heard(self, path: str, count: int = 1) -> list[Any]:
+    def received(self, path: str, count: int = 1) -> list[Any]:
         """Return the notifications at *path* once there are *count* of them."""
         wait_until(lambda: len(self.posts(path)) >= count, 20, f"{count} notifications at {path}")
         found = [request.json for request in self.posts(path)]
@@ -56,7 +56,7 @@ class World:
         return found
 
     def kinds(self, path: str, count: int) -> list[str]:
-        return [one["notificationType"] for one in self.heard(path, count)]
+        return [one["notificationType"] for one in self.received(path, count)]
 
     def step(self) -> None:
         """Do what a listener does once a second, a round included."""
