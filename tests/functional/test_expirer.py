@@ -203,9 +203,9 @@ def test_the_command(aodh_sqlite_url: str, tmp_path: pathlib.Path) -> None:
     upgrade(opened)
     transition(opened, "transition", "gone", OLD)
 
-    for_ever = expirer(tmp_path, aodh_sqlite_url, -1)
-    assert (for_ever.returncode, for_ever.stderr) == (0, "")
-    assert "keeps everything for ever" in for_ever.stdout
+    forever = expirer(tmp_path, aodh_sqlite_url, -1)
+    assert (forever.returncode, forever.stderr) == (0, "")
+    assert "keeps everything forever" in forever.stdout
     assert names(opened, tables.transition.c.transition_id) == {"transition"}
 
     done = expirer(tmp_path, aodh_sqlite_url, 3600)
