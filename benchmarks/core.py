@@ -23,8 +23,9 @@ from benchmarks.measurement import Contender
 from eventalarm.change_window import ChangeWindow, Look
 from eventalarm.conf import LISTENER_OPTS
 from eventalarm.evaluator import decide
+from eventalarm.evaluator.batch_report import BatchReport, EngineOptions
 from eventalarm.evaluator.definitions_cache import AlarmCache, CacheOptions
-from eventalarm.evaluator.engine import BatchReport, Engine, EngineOptions
+from eventalarm.evaluator.engine import Engine
 from eventalarm.model import UTC, AlarmDefinition, Event
 from eventalarm.storage.database import Database
 
@@ -125,7 +126,7 @@ def engine_match(alarms: int, shape: str) -> Callable[[Sequence[Event]], int]:
     )
     # Matching alone touches neither the database, but for the steps of its clock, nor the delivery.
     database = cast(Database, types.SimpleNamespace(clock=types.SimpleNamespace(steps=0)))
-    engine: Engine[Any] = Engine(
+    engine: Engine = Engine(
         database, fill(alarms, shape), cast(Any, None), options, lambda: datetime.datetime.now(UTC)
     )
 

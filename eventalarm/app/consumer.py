@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from oslo_config import cfg
 
@@ -59,7 +58,7 @@ class ConsumerAssembly:
         self._resender = Resender(conf)
         stack.callback(self._resender.close)
 
-    def build(self, engine: Engine[Any], cache: AlarmCache) -> tuple[BatchServer, ProjectLoader]:
+    def build(self, engine: Engine, cache: AlarmCache) -> tuple[BatchServer, ProjectLoader]:
         """Return the consumer, not yet started, and the loader of large projects."""
         group = self._conf[options.GROUP]
         loader = ProjectLoader(cache, lambda project_id: server.resume(project_id))  # noqa: PLW0108 - made below
@@ -98,7 +97,7 @@ class ConsumerAssembly:
 
     def _build_handler(
         self,
-        engine: Engine[Any],
+        engine: Engine,
         cache: AlarmCache,
         *,
         loader: ProjectLoader,

@@ -6,14 +6,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from oslo_config import cfg
 
 from eventalarm import conf as options
 from eventalarm.evaluator import decide
+from eventalarm.evaluator.batch_report import EngineOptions
 from eventalarm.evaluator.definitions_cache import AlarmCache, CacheOptions
-from eventalarm.evaluator.engine import Engine, EngineOptions
+from eventalarm.evaluator.engine import Engine
 from eventalarm.evaluator.timer_loop import TimerLoop
 from eventalarm.evaluator.timer_service import TimerRunner
 from eventalarm.evaluator.unit_of_work import Enqueuer
@@ -25,8 +25,6 @@ from eventalarm.storage.database import Database
 from eventalarm.trace import Trace
 
 LOG = logging.getLogger(__name__)
-
-S = TypeVar("S")
 
 ALARM_TYPES = (decide.EVENT_TYPE, decide.NOTIFICATION_TYPE)
 
@@ -68,11 +66,11 @@ def build_engine(
     conf: cfg.ConfigOpts,
     database: Database,
     cache: AlarmCache,
-    letters: Enqueuer[S],
+    letters: Enqueuer,
     trace: Trace | None = None,
     *,
     step: Callable[[], None] = lambda: None,
-) -> Engine[S]:
+) -> Engine:
     """Return the evaluator."""
     group = conf[options.GROUP]
     engine_options = EngineOptions(
@@ -93,7 +91,7 @@ def build_engine(
 
 
 def build_timers(
-    conf: cfg.ConfigOpts, database: Database, cache: AlarmCache, letters: Enqueuer[S], metrics: Metrics
+    conf: cfg.ConfigOpts, database: Database, cache: AlarmCache, letters: Enqueuer, metrics: Metrics
 ) -> TimerLoop:
     """Return the timer loop; its transitions are counted like those of events."""
     group = conf[options.GROUP]

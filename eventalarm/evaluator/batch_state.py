@@ -1,4 +1,4 @@
-"""The working copy of the locked rows: decisions applied in memory, event after event, then written."""
+"""The locked rows of a batch, changed in memory by one decision after another before they are written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eventalarm.model import ALARM, Alarm, Event, Kind, Occurrence, Transition, 
 
 NewId = Callable[[], str]
 
-# On how many managed objects an alarm is raised at once, see [eventalarm] max_occurrences_per_alarm.
+# Maximum number of managed objects on which an alarm is raised; see [eventalarm] max_occurrences_per_alarm.
 MOST_OBJECTS: Final = 10_000
 
 
@@ -26,7 +26,7 @@ def new_id() -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Subject:
-    """One event about one managed object, as the evaluator sees it."""
+    """An event and the managed object that it is about; ``event_time`` is aware UTC."""
 
     event: Event
     managed_object: str
@@ -36,7 +36,7 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Count:
-    """On how many managed objects an alarm is raised now; ``full``: as many as are kept."""
+    """The number of managed objects on which an alarm is raised; ``full``: it is the maximum."""
 
     alarm_id: str
     raised: int
@@ -45,7 +45,7 @@ class Count:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AlarmNotification:
-    """What the owner of an alarm is to read in its row, without a change of its state."""
+    """A reason to write into the row of an alarm without a change of its state."""
 
     alarm: Alarm
     reason: str
@@ -53,7 +53,7 @@ class AlarmNotification:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the rows: the input of the writing stage."""
+    """The changes of a batch: the input of the unit of work."""
 
     transitions: list[Transition]
     occurrences: list[Occurrence]
@@ -66,7 +66,7 @@ class Outcome:
 
 
 class BatchState:
-    """Alarms, their latest occurrences and seen events; later decisions see what earlier ones did."""
+    """Alarms, their latest occurrences and seen events; each decision sees the results of earlier ones."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class BatchState:
     ) -> None:
         self.alarms = alarms
         self._occurrences = occurrences
-        self._known = frozenset(life.occurrence_id for life in occurrences.values())
+        self._known = frozenset(occurrence.occurrence_id for occurrence in occurrences.values())
         self._raised = raised_counts
         self._seen = seen
         self._elsewhere = handled_elsewhere
@@ -97,34 +97,34 @@ class BatchState:
         self._limit = limit
         self._full = set(full)
         self._counted = set(self._reset)
-        self._overflown: dict[str, str] = {}
+        self._overflowed: dict[str, str] = {}
         self._follow_resets(frozenset(self._reset))
 
     def _follow_resets(self, alarm_ids: frozenset[str]) -> None:
-        # Their state was set through the API: what was raised is over, and may be raised anew.
+        # Their state was set through the API: their raised occurrences end, and new ones can begin.
         for alarm_id in alarm_ids:
             self._raised[alarm_id] = 0
-        for key, life in self._occurrences.items():
-            if key[0] in alarm_ids and life.raised:
+        for key, occurrence in self._occurrences.items():
+            if key[0] in alarm_ids and occurrence.raised:
                 self._occurrences[key] = dataclasses.replace(
-                    life, raised=False, changed_at=self._now, cleared_at=self._now
+                    occurrence, raised=False, changed_at=self._now, cleared_at=self._now
                 )
 
     def occurrence(self, alarm_id: str, managed_object: str) -> Occurrence | None:
-        """Return the latest life of an alarm on a managed object."""
+        """Return the latest occurrence of an alarm on a managed object."""
         return self._occurrences.get((alarm_id, managed_object))
 
     def others_raised(self, alarm_id: str, managed_object: str) -> int:
-        """Return on how many other managed objects the alarm is raised."""
-        life = self.occurrence(alarm_id, managed_object)
-        return self._raised.get(alarm_id, 0) - (1 if life is not None and life.raised else 0)
+        """Return the number of other managed objects on which the alarm is raised."""
+        occurrence = self.occurrence(alarm_id, managed_object)
+        return self._raised.get(alarm_id, 0) - (1 if occurrence is not None and occurrence.raised else 0)
 
     def full(self, alarm_id: str) -> bool:
-        """Return True if the alarm is raised on as many managed objects as are kept."""
+        """Return True if the alarm is raised on the maximum number of managed objects."""
         return self._raised.get(alarm_id, 0) >= self._limit
 
     def seen(self, alarm_id: str, subject: Subject) -> bool:
-        """Tell whether the event already caused a transition of the alarm, here or in another evaluator."""
+        """Return True if the event already caused a transition of the alarm, here or in another evaluator."""
         if (alarm_id, subject.message_key) in self._elsewhere:
             return True
         return (alarm_id, subject.managed_object, subject.message_key) in self._seen
@@ -139,10 +139,10 @@ class BatchState:
         severity: str | None = None,
         reason: str = "",
     ) -> None:
-        """Carry out a decision on the working copy.
+        """Apply a decision.
 
-        :param severity: the X.733 word of the event where the rule names the trait that carries it.
-        :param reason: why, where the event and the rule do not say it.
+        :param severity: the X.733 severity of the event, if the rule names the trait that carries it.
+        :param reason: the reason of the transition; by default it is made from the event and the rule.
         """
         beyond = decision.reason is Reason.TOO_MANY_OBJECTS
         if beyond:
@@ -152,11 +152,13 @@ class BatchState:
                 self._confirm(alarm, subject)
             return
         if beyond:
-            life = self._begin(alarm, subject, raised=True, severity=severity)
+            occurrence = self._begin(alarm, subject, raised=True, severity=severity)
         else:
-            life = self._live(alarm, subject, decision.kind, severity)
-        said = reason or event_rule.reason(subject.event, alarm.definition.rule, verdict)
-        record = self._transition(alarm, subject, decision, kind=decision.kind, life=life, reason=said)
+            occurrence = self._follow(alarm, subject, decision.kind, severity)
+        why = reason or event_rule.reason(subject.event, alarm.definition.rule, verdict)
+        record = self._transition(
+            alarm, subject, decision, kind=decision.kind, occurrence=occurrence, reason=why
+        )
         self._transitions.append(record)
         self._seen.add((alarm.alarm_id, subject.managed_object, subject.message_key))
         if decision.record_state:
@@ -170,19 +172,19 @@ class BatchState:
         decision: Decision,
         *,
         kind: Kind,
-        life: Occurrence,
+        occurrence: Occurrence,
         reason: str,
     ) -> Transition:
         rich = alarm.definition.type == NOTIFICATION_TYPE
         return Transition(
             transition_id=self._make_id(),
             kind=kind,
-            occurrence_id=life.occurrence_id,
+            occurrence_id=occurrence.occurrence_id,
             alarm_id=alarm.alarm_id,
             project_id=alarm.definition.project_id,
             managed_object=subject.managed_object,
             alarm_name=alarm.name,
-            severity=_told_severity(alarm, life) if rich else alarm.severity,
+            severity=_notified_severity(alarm, occurrence) if rich else alarm.severity,
             previous=alarm.state,
             current=decision.state,
             reason=reason,
@@ -193,7 +195,7 @@ class BatchState:
             raised_count=self._raised.get(alarm.alarm_id, 0) if rich else None,
         )
 
-    def _live(self, alarm: Alarm, subject: Subject, kind: Kind, severity: str | None) -> Occurrence:
+    def _follow(self, alarm: Alarm, subject: Subject, kind: Kind, severity: str | None) -> Occurrence:
         before = self.occurrence(alarm.alarm_id, subject.managed_object)
         if kind is Kind.LATE and before is not None:
             return before
@@ -224,28 +226,28 @@ class BatchState:
         if alarm_id not in self._full:
             self._full.add(alarm_id)
             self._counted.add(alarm_id)
-            self._overflown[alarm_id] = (
-                f"Raised on {self._limit} managed objects, the most that are kept for one alarm: further "
-                "ones are not recorded until some clear. Group the alarm by fewer or more lasting objects."
+            self._overflowed[alarm_id] = (
+                f"Raised on {self._limit} managed objects, the maximum for one alarm: further ones "
+                "are not recorded until some clear. Group the alarm by a trait with fewer values."
             )
 
     def _count(self, alarm_id: str) -> Count:
         raised = self._raised.get(alarm_id, 0)
-        # A tenth must be free again, so that nobody is told again and again.
+        # A tenth must be free again, so that the owner is not notified repeatedly.
         return Count(alarm_id, raised, alarm_id in self._full and raised > self._limit * 9 // 10)
 
     def _confirm(self, alarm: Alarm, subject: Subject) -> None:
-        """Keep when the managed object was last heard of; one that was never raised has no hits."""
+        """Record the time of the last event about the managed object; one never raised has no hits."""
         before = self.occurrence(alarm.alarm_id, subject.managed_object)
         if before is None:
             self._keep(dataclasses.replace(self._begin(alarm, subject, raised=False), hits=0))
         else:
             self._keep(dataclasses.replace(before, event_time=subject.event_time))
 
-    def _keep(self, life: Occurrence) -> Occurrence:
-        self._occurrences[life.alarm_id, life.managed_object] = life
-        self._dirty[life.occurrence_id] = life
-        return life
+    def _keep(self, occurrence: Occurrence) -> Occurrence:
+        self._occurrences[occurrence.alarm_id, occurrence.managed_object] = occurrence
+        self._dirty[occurrence.occurrence_id] = occurrence
+        return occurrence
 
     def _begin(
         self, alarm: Alarm, subject: Subject, *, raised: bool, severity: str | None = None
@@ -279,13 +281,13 @@ class BatchState:
             [self._count(alarm_id) for alarm_id in sorted(self._counted)],
             [
                 AlarmNotification(self.alarms[alarm_id], reason)
-                for alarm_id, reason in self._overflown.items()
+                for alarm_id, reason in self._overflowed.items()
             ],
         )
 
 
-def _told_severity(alarm: Alarm, life: Occurrence) -> str | None:
-    """Return what consumers are told: the X.733 word, as Aodh writes its own, where the rule asks for it."""
-    if life.severity is None or not alarm.definition.rule.get("severity_from"):
+def _notified_severity(alarm: Alarm, occurrence: Occurrence) -> str | None:
+    """Return the severity to notify: the X.733 word in lower case if the rule asks for it."""
+    if occurrence.severity is None or not alarm.definition.rule.get("severity_from"):
         return alarm.severity
-    return life.severity.lower()
+    return occurrence.severity.lower()

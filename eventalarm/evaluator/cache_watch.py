@@ -1,4 +1,4 @@
-"""The gauges of the alarm cache: how much it holds and how fresh it is."""
+"""Gauges of the alarm cache: its size and the time of its last refresh."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOOK_INTERVAL: Final = 5.0
 
 
 class CacheWatch:
-    """Keeps the gauges of the cache; called after every batch, it looks every few seconds only."""
+    """Updates the gauges of the cache when called, at most every ``LOOK_INTERVAL`` seconds."""
 
     def __init__(
         self, cache: AlarmCache, metrics: Metrics, monotonic: Callable[[], float] = time.monotonic
@@ -24,7 +24,7 @@ class CacheWatch:
         self._next = 0.0
 
     def __call__(self) -> None:
-        """Look, if it is time."""
+        """Update the gauges if ``LOOK_INTERVAL`` seconds have passed since the last update."""
         now = self._monotonic()
         if now < self._next:
             return

@@ -1,4 +1,4 @@
-"""The decision: what one event does to one alarm, and why. Pure: values in, a value out."""
+"""The decision what one event does to one alarm, and the reason. Pure functions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALWAYS: Final = "always"
 
 
 class Reason(enum.StrEnum):
-    """Why an event changed an alarm, or why not; the metric label of the same name."""
+    """The reason why an event changed an alarm or did not; a label of the metric ``decisions``."""
 
     RAISED = "raised"
     REPEATED = "repeated"
@@ -41,13 +41,12 @@ class Reason(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do: ``kind`` is None when nothing is to be recorded.
+    """What to do with an alarm; ``kind`` is None when no transition is recorded.
 
-    ``state`` is the alarm's state afterwards; ``record_state`` tells whether the alarm row and its history
-    are written; ``fire`` tells whether the actions of ``state`` are called. ``confirm`` tells that nothing
-    changes, but that the time of the event must be kept: the present state is as young as that, so an older
-    event that arrives later, by another listener perhaps, is late (G9). ``hold`` tells that the clear is to
-    be held for the ``hold_down`` of the rule.
+    ``state`` is the state of the alarm afterwards. ``record_state``: the alarm row and its history are
+    written. ``fire``: the actions of ``state`` are called. ``confirm``: nothing changes, but the time of the
+    event is kept as the time of the current state, so that an older event that arrives later, at any
+    listener, is late (G9). ``hold``: the clear is held for the ``hold_down`` of the rule.
     """
 
     reason: Reason
@@ -63,11 +62,11 @@ class Decision:
 class Situation:
     """All that a decision depends on, read under the alarm's lock.
 
-    ``occurrence`` is the latest life of the alarm on the event's managed object, ``others_raised`` counts
-    the other managed objects on which the alarm is raised, ``seen`` tells that this event already caused a
-    transition here, ``in_time`` that the time constraints allow a change now, ``full`` that the alarm is
-    raised on as many objects as are kept. ``holds`` tells that a clear has to be held first, ``held`` that
-    one is being held, ``severity_changed`` that the event carries another severity than the occurrence has.
+    ``occurrence``: the latest occurrence of the alarm on the managed object of the event. ``others_raised``:
+    the number of other managed objects on which the alarm is raised. ``seen``: the event already caused a
+    transition of this occurrence. ``in_time``: the time constraints allow a change now. ``full``: the alarm
+    is raised on the maximum number of objects. ``holds``: a clear must be held first. ``held``: a clear is
+    being held. ``severity_changed``: the severity of the event differs from that of the occurrence.
     """
 
     alarm: Alarm
@@ -86,69 +85,70 @@ class Situation:
 
 
 def clears(mode: str, definition: AlarmDefinition) -> bool:
-    """Tell whether an event can return the alarm to ok.
+    """Return True if an event can return the alarm to ok.
 
-    For an ``event`` alarm the option ``clear_event_alarms`` says so, for a ``notification`` alarm its rule.
+    The option ``clear_event_alarms`` decides for an ``event`` alarm, its rule for a ``notification`` alarm.
     """
     if definition.type == NOTIFICATION_TYPE:
         return any(definition.rule.get(name) is not None for name in ("clear", "clear_after", "absence"))
     return mode == ALWAYS or (mode == WITH_OK_ACTIONS and definition.has_ok_actions)
 
 
-def decide(case: Situation) -> Decision:
+def decide(situation: Situation) -> Decision:
     """Decide what an event does to an alarm.
 
-    The alarm row is the truth for the present: an occurrence counts as raised only while the alarm is in
-    alarm, so that a state set through the API is honoured and no occurrence is ever stuck.
+    The alarm row is authoritative: an occurrence counts as raised only while the alarm is in the state
+    alarm, so a state set through the API is respected and no occurrence stays raised forever.
     """
-    if case.verdict is Verdict.NOTHING:
+    if situation.verdict is Verdict.NOTHING:
         return Decision(Reason.NO_LONGER_MATCHES)
-    if case.seen:
+    if situation.seen:
         return Decision(Reason.DUPLICATE)
-    if not case.in_time:
+    if not situation.in_time:
         return Decision(Reason.OUTSIDE_TIME_CONSTRAINTS)
-    decision = _raise(case) if case.verdict is Verdict.MATCH else _clear(case)
+    decision = _raise(situation) if situation.verdict is Verdict.MATCH else _clear(situation)
     changes = decision.kind is not None or decision.hold
-    known = case.occurrence
-    if changes and known is not None and case.event_time < known.event_time:
-        return Decision(Reason.LATE, Kind.LATE, case.alarm.state)
-    newer = known is None or case.event_time > known.event_time
-    if decision.kind is None and case.clears and newer and decision.reason is not Reason.TOO_MANY_OBJECTS:
+    known = situation.occurrence
+    if changes and known is not None and situation.event_time < known.event_time:
+        return Decision(Reason.LATE, Kind.LATE, situation.alarm.state)
+    newer = known is None or situation.event_time > known.event_time
+    too_many = decision.reason is Reason.TOO_MANY_OBJECTS
+    if decision.kind is None and situation.clears and newer and not too_many:
         return dataclasses.replace(decision, confirm=True)
     return decision
 
 
-def _is_raised(case: Situation) -> bool:
-    return case.occurrence is not None and case.occurrence.raised and case.alarm.state == ALARM
+def _is_raised(situation: Situation) -> bool:
+    return situation.occurrence is not None and situation.occurrence.raised and situation.alarm.state == ALARM
 
 
-def _raise(case: Situation) -> Decision:
-    repeat = case.alarm.repeat_actions
-    if _is_raised(case):
-        if case.held:
+def _raise(situation: Situation) -> Decision:
+    repeat = situation.alarm.repeat_actions
+    if _is_raised(situation):
+        if situation.held:
             return Decision(Reason.CONTINUED, Kind.CHANGED, ALARM, record_state=repeat, fire=repeat)
         if repeat:
             return Decision(Reason.REPEATED, Kind.CHANGED, ALARM, record_state=True, fire=True)
-        if case.severity_changed:
+        if situation.severity_changed:
             return Decision(Reason.SEVERITY_CHANGED, Kind.CHANGED, ALARM)
         return Decision(Reason.ALREADY_RAISED)
-    news = repeat or case.alarm.state != ALARM
-    # On more objects than are kept whatever Aodh would call is called, but nothing is kept that could clear.
-    reason = Reason.TOO_MANY_OBJECTS if case.full else Reason.RAISED
-    if case.full and not news:
+    news = repeat or situation.alarm.state != ALARM
+    # Beyond the maximum of objects the actions are called as by Aodh, but no occurrence is kept.
+    reason = Reason.TOO_MANY_OBJECTS if situation.full else Reason.RAISED
+    if situation.full and not news:
         return Decision(reason)
     return Decision(reason, Kind.RAISED, ALARM, record_state=news, fire=news)
 
 
-def _clear(case: Situation) -> Decision:
-    if not case.clears:
+def _clear(situation: Situation) -> Decision:
+    if not situation.clears:
         return Decision(Reason.NO_LONGER_MATCHES)
-    # An alarm raised by a person or by another evaluator has no occurrence; if its rule names the resource,
-    # the recovery of that resource is the recovery of the alarm.
-    inherited = case.alarm.state == ALARM and case.others_raised == 0 and bool(case.rule.identity)
-    if not _is_raised(case) and not inherited:
+    # An alarm set through the API or raised by another evaluator has no occurrence; if its rule names the
+    # resource, the recovery of that resource clears the alarm.
+    alone = situation.others_raised == 0
+    inherited = situation.alarm.state == ALARM and alone and bool(situation.rule.identity)
+    if not _is_raised(situation) and not inherited:
         return Decision(Reason.NOT_RAISED)
-    if case.holds:
+    if situation.holds:
         return Decision(Reason.HELD, hold=True)
-    last = case.others_raised == 0
-    return Decision(Reason.CLEARED, Kind.CLEARED, OK if last else ALARM, record_state=last, fire=last)
+    return Decision(Reason.CLEARED, Kind.CLEARED, OK if alone else ALARM, record_state=alone, fire=alone)

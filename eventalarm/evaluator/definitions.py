@@ -1,4 +1,4 @@
-"""Where the definitions of alarms come from, as the evaluator sees it."""
+"""The source of alarm definitions that the evaluator reads from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eventalarm.model import AlarmDefinition
 
 
 class DefinitionSource(Protocol):
-    """Where definitions come from; every call sees what was committed before it."""
+    """Reads alarm definitions; every call sees what was committed before it."""
 
     def now(self) -> datetime.datetime:
         """Return the database's clock; after a step, the earlier of what it shows and would have shown."""
@@ -29,7 +29,7 @@ class DefinitionSource(Protocol):
         """Return the enabled alarms of our types in a project."""
 
     def has_more_than(self, project_id: str, number: int) -> bool:
-        """Tell whether a project has more than *number* enabled alarms of our types."""
+        """Return True if a project has more than *number* enabled alarms of our types."""
 
     def crowded_projects(self, number: int) -> Sequence[tuple[str, int]]:
         """Return which projects have more than *number* enabled alarms, and how many, the most first."""

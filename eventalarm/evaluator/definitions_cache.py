@@ -10,32 +10,28 @@ for firing, which is when :meth:`AlarmCache.forget` is called. A full reload now
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import enum
-import gc
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable
 from typing import Final
 
 import cachetools
 
 from eventalarm.change_window import ChangeWindow
+from eventalarm.evaluator.cached_project import CachedProject, Entry, collector_paused
 from eventalarm.evaluator.definitions import DefinitionSource
 from eventalarm.evaluator.event_rule import Watch
-from eventalarm.evaluator.index import Filing, ProjectIndex
+from eventalarm.evaluator.index import ProjectIndex
 from eventalarm.evaluator.notification_rule import compile_definition
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import AlarmDefinition, DefinitionChange
 
 LOG = logging.getLogger(__name__)
 
-# As many definitions as are worth taking out of the garbage collector's sight for good.
-MANY: Final = 10000
-
-# How many definitions are loaded in the time of a batch or two.
+# Number of definitions that are loaded in the time of one or two batches.
 LARGE: Final = 1000
 
 REPORTED_LIMIT: Final = 10000
@@ -56,16 +52,6 @@ class CacheOptions:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Entry:
-    """A cached alarm; ``rule`` is None when it cannot be compiled."""
-
-    version: datetime.datetime
-    rule: Watch | None
-    clears: bool
-    anchor: Filing | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class CacheFigures:
     """How much is cached; ``scanned`` rules are tested one by one. ``refreshed_at``: the database's clock."""
 
@@ -76,50 +62,17 @@ class CacheFigures:
 
 
 class Need(enum.Enum):
-    """What a project needs before its events can be evaluated; ``RELOAD`` can wait."""
+    """What a project needs before its events can be evaluated; ``RELOAD`` is not urgent."""
 
     NOTHING = enum.auto()
     RELOAD = enum.auto()
     LOAD = enum.auto()
 
 
-class CachedProject:
-    """The index of one project and what is filed in it."""
-
-    def __init__(self, loaded_at: float) -> None:
-        self.index = ProjectIndex()
-        self.entries: dict[str, Entry] = {}
-        self.loaded_at = loaded_at
-
-    def remove(self, alarm_id: str) -> None:
-        """Take an alarm out if it is there."""
-        entry = self.entries.pop(alarm_id, None)
-        if entry is not None and entry.rule is not None and entry.anchor is not None:
-            self.index.discard(alarm_id, entry.rule, entry.clears, entry.anchor)
-
-
-@contextlib.contextmanager
-def _collector_paused(loaded: Sized) -> Iterator[None]:
-    """Keep the cyclic garbage collector from walking through what is being loaded, over and over.
-
-    Definitions are made of many small objects that live long and form no cycles. Not walking them while they
-    are loaded saves a third of the time; not walking through many afterwards saves pauses of the process.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-        if len(loaded) >= MANY:
-            gc.freeze()
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
 class AlarmCache:
     """Definitions by project, loaded when a project's first event comes, refreshed once per batch.
 
-    :param clears: tells of a definition whether the alarm recovers by itself.
+    :param clears: returns True if events can clear an alarm with this definition.
     :param bad_rule: called once for each version of an alarm whose rule cannot be compiled.
     :param crowded: called once for each project with more than ``max_scan_groups``, with their number.
     :param monotonic: seconds, for the age of a loaded project.
@@ -181,7 +134,7 @@ class AlarmCache:
         self._window = look.window
 
     def _put_in_place(self) -> None:
-        """Take over what was loaded aside; what changed since that began is looked for again."""
+        """Put loaded projects in place; the next look covers everything since their loading began."""
         for project_id, (project, begun) in self._arriving.items():
             self._projects[project_id] = project
             self._looked_at = min(begun, self._looked_at or begun)
@@ -240,7 +193,7 @@ class AlarmCache:
             return project.index
 
     def need(self, project_id: str) -> Need:
-        """Tell whether :meth:`project` would have to load."""
+        """Return whether a project must be loaded before its events can be evaluated."""
         with self._lock:
             project = self._projects.get(project_id)
             if project_id in self._arriving or (project is not None and not self._is_old(project)):
@@ -248,7 +201,7 @@ class AlarmCache:
             return Need.LOAD if project is None else Need.RELOAD
 
     def is_large(self, project_id: str) -> bool:
-        """Tell whether loading a project would keep others waiting for longer than a batch takes.
+        """Return True if loading a project would delay other projects by more than the time of a batch.
 
         :raises Retryable: when the database failed.
         """
@@ -268,14 +221,14 @@ class AlarmCache:
         return fitting
 
     def promise(self, project_id: str) -> None:
-        """Serve a project however old it is, since it will be loaded aside (:meth:`load`)."""
+        """Serve a project however old it is, since it will be loaded in the background (:meth:`load`)."""
         with self._lock:
             self._loading.add(project_id)
 
     def load(self, project_id: str) -> None:
-        """Load a project aside, whether it is there or not; the next :meth:`refresh` puts it in place.
+        """Load a project on the calling thread; the next :meth:`refresh` puts it in place.
 
-        For a thread of its own: meanwhile the cache can be used, and serves what it had.
+        Meanwhile other threads can use the cache, which serves the project as it was before.
 
         :raises Retryable: when the database failed.
         """
@@ -296,7 +249,7 @@ class AlarmCache:
 
     def _read(self, project_id: str) -> CachedProject:
         project = CachedProject(self._monotonic())
-        with _collector_paused(project.entries):
+        with collector_paused(project.entries):
             for definition in self._source.of_project(project_id):
                 self._file(project, definition)
         LOG.debug("Loaded %d alarm definitions of project %s", len(project.entries), project_id)

@@ -1,4 +1,4 @@
-"""One event and one locked alarm: the rule as it stands now is asked, the decision applied to the books."""
+"""Evaluation of one event for one locked alarm: the current rule decides, and the batch state changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from eventalarm.storage import text
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Match:
-    """That an event concerns an alarm."""
+    """An alarm that an event may change, by the cached definitions."""
 
     alarm_id: str
     project_id: str
@@ -31,18 +31,18 @@ class Match:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EvaluationContext:
-    """What the matches of one transaction are settled with; ``reasons`` counts what else is worth it."""
+    """The state that the matches of one transaction share; ``reasons`` counts additional observations."""
 
-    ledger: BatchState
-    keeper: Timekeeper | None
+    state: BatchState
+    timekeeper: Timekeeper | None
     now: datetime.datetime
     reasons: Counter[str]
 
 
 class Evaluation:
-    """Settles matches by the rows that their transaction holds.
+    """Settles matches with the rows that their transaction locked.
 
-    :param types: the types of alarms that are ours.
+    :param types: the alarm types that eventalarm evaluates.
     :param clear_mode: which ``event`` alarms clear, see :func:`eventalarm.evaluator.decide.clears`.
     """
 
@@ -51,9 +51,9 @@ class Evaluation:
         self._types = types
         self._clear_mode = clear_mode
 
-    def __call__(self, case: EvaluationContext, match: Match) -> Reason:
-        """Decide on a match, apply it to the working copy, and return what was done or why not."""
-        alarm = case.ledger.alarms.get(match.alarm_id)
+    def __call__(self, context: EvaluationContext, match: Match) -> Reason:
+        """Decide on a match, apply the decision to the batch state, and return its reason."""
+        alarm = context.state.alarms.get(match.alarm_id)
         gone = None
         if alarm is None:
             gone = Reason.DELETED
@@ -69,38 +69,38 @@ class Evaluation:
         except InvalidRule:
             return Reason.BAD_RULE
         event = match.subject.event
-        verdict = rule.verdict(event, case.now) if rule.watches(event.event_type) else Verdict.NOTHING
+        verdict = rule.verdict(event, context.now) if rule.watches(event.event_type) else Verdict.NOTHING
         if not isinstance(rule, CompiledRule):
-            return self._decide(case, alarm, rule, match.subject, verdict)
-        return self._live(case, alarm, rule, match.subject, verdict)
+            return self._decide(context, alarm, rule, match.subject, verdict)
+        return self._settle_rich(context, alarm, rule, match.subject, verdict)
 
     def _decide(
-        self, case: EvaluationContext, alarm: Alarm, rule: Watch, subject: Subject, verdict: Verdict
+        self, context: EvaluationContext, alarm: Alarm, rule: Watch, subject: Subject, verdict: Verdict
     ) -> Reason:
-        decision = decide(self._situation(case, alarm, rule, subject, verdict))
-        case.ledger.apply(alarm, subject, decision, verdict)
+        decision = decide(self._situation(context, alarm, rule, subject, verdict))
+        context.state.apply(alarm, subject, decision, verdict)
         return decision.reason
 
     def _situation(
-        self, case: EvaluationContext, alarm: Alarm, rule: Watch, subject: Subject, verdict: Verdict
+        self, context: EvaluationContext, alarm: Alarm, rule: Watch, subject: Subject, verdict: Verdict
     ) -> Situation:
-        ledger, place = case.ledger, subject.managed_object
+        state, place = context.state, subject.managed_object
         return Situation(
             alarm=alarm,
             rule=rule,
             verdict=verdict,
             event_time=subject.event_time,
-            occurrence=ledger.occurrence(alarm.alarm_id, place),
-            others_raised=ledger.others_raised(alarm.alarm_id, place),
-            seen=ledger.seen(alarm.alarm_id, subject),
-            in_time=within_time_constraints(alarm.time_constraints, case.now),
+            occurrence=state.occurrence(alarm.alarm_id, place),
+            others_raised=state.others_raised(alarm.alarm_id, place),
+            seen=state.seen(alarm.alarm_id, subject),
+            in_time=within_time_constraints(alarm.time_constraints, context.now),
             clears=clears(self._clear_mode, alarm.definition),
-            full=ledger.full(alarm.alarm_id),
+            full=state.full(alarm.alarm_id),
         )
 
-    def _live(
+    def _settle_rich(
         self,
-        case: EvaluationContext,
+        context: EvaluationContext,
         alarm: Alarm,
         rule: CompiledRule,
         subject: Subject,
@@ -108,37 +108,37 @@ class Evaluation:
         *,
         own: bool = True,
     ) -> Reason:
-        """Settle a match of a ``notification`` alarm, which may have timers and a severity of its own.
+        """Settle a match of a ``notification`` alarm, which may have timers and its own severity.
 
         :param own: see :meth:`Timekeeper.follow`.
         """
-        ledger, keeper, place = case.ledger, case.keeper, subject.managed_object
-        # What a clearing event says of severity is that of nothing.
+        state, timekeeper, place = context.state, context.timekeeper, subject.managed_object
+        # The severity of a clearing event does not apply to the occurrence.
         severity, unknown = rule.severity(subject.event) if verdict is Verdict.MATCH else (None, False)
         if unknown:
-            case.reasons["unknown_severity"] += 1
-        decision = decide(self._rich_situation(case, alarm, rule, subject, verdict, severity=severity))
-        ledger.apply(alarm, subject, decision, verdict, severity=severity)
-        if keeper is not None:
-            awaited = keeper.follow(
+            context.reasons["unknown_severity"] += 1
+        decision = decide(self._rich_situation(context, alarm, rule, subject, verdict, severity=severity))
+        state.apply(alarm, subject, decision, verdict, severity=severity)
+        if timekeeper is not None:
+            awaited = timekeeper.follow(
                 alarm.definition,
                 rule,
                 subject,
                 verdict=verdict,
                 decision=decision,
-                raised=_is_raised(ledger, alarm.alarm_id, place),
+                raised=_is_raised(state, alarm.alarm_id, place),
                 own=own,
             )
             if not awaited:
-                case.reasons["not_awaited"] += 1
+                context.reasons["not_awaited"] += 1
             expected = rule.timers.absence_after is not None and verdict is Verdict.RECOVERED
             if own and place and expected:
-                self._turned_up(case, alarm.alarm_id, rule, subject, verdict)
+                self._turned_up(context, alarm.alarm_id, rule, subject, verdict)
         return decision.reason
 
     def _rich_situation(
         self,
-        case: EvaluationContext,
+        context: EvaluationContext,
         alarm: Alarm,
         rule: CompiledRule,
         subject: Subject,
@@ -146,24 +146,29 @@ class Evaluation:
         *,
         severity: str | None,
     ) -> Situation:
-        situation = self._situation(case, alarm, rule, subject, verdict)
-        keeper, before = case.keeper, situation.occurrence
+        situation = self._situation(context, alarm, rule, subject, verdict)
+        timekeeper, before = context.timekeeper, situation.occurrence
         return dataclasses.replace(
             situation,
             holds=rule.timers.hold_down is not None,
-            held=keeper is not None and keeper.held(alarm.alarm_id, subject.managed_object),
+            held=timekeeper is not None and timekeeper.held(alarm.alarm_id, subject.managed_object),
             severity_changed=severity is not None and before is not None and before.severity != severity,
         )
 
     def _turned_up(
-        self, case: EvaluationContext, alarm_id: str, rule: CompiledRule, subject: Subject, verdict: Verdict
+        self,
+        context: EvaluationContext,
+        alarm_id: str,
+        rule: CompiledRule,
+        subject: Subject,
+        verdict: Verdict,
     ) -> None:
-        """Await the alarm itself no more, unless events without an object are what it is about, too."""
-        alarm, whole = case.ledger.alarms[alarm_id], case.ledger.occurrence(alarm_id, "")
-        if whole is None and case.keeper is not None:
-            case.keeper.turned_up(alarm.definition)
+        """Stop waiting for the alarm as a whole, unless events without an object raise it as well."""
+        alarm, whole = context.state.alarms[alarm_id], context.state.occurrence(alarm_id, "")
+        if whole is None and context.timekeeper is not None:
+            context.timekeeper.turned_up(alarm.definition)
         elif whole is not None and whole.raised:
-            self._live(case, alarm, rule, on_object(subject, ""), verdict, own=False)
+            self._settle_rich(context, alarm, rule, on_object(subject, ""), verdict, own=False)
 
 
 def on_object(about: Subject, managed_object: str) -> Subject:
@@ -171,6 +176,6 @@ def on_object(about: Subject, managed_object: str) -> Subject:
     return dataclasses.replace(about, managed_object=text.key(managed_object))
 
 
-def _is_raised(ledger: BatchState, alarm_id: str, managed_object: str) -> bool:
-    life = ledger.occurrence(alarm_id, managed_object)
-    return life is not None and life.raised
+def _is_raised(state: BatchState, alarm_id: str, managed_object: str) -> bool:
+    occurrence = state.occurrence(alarm_id, managed_object)
+    return occurrence is not None and occurrence.raised

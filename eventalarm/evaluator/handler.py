@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from eventalarm.backoff import Backoff
-from eventalarm.evaluator.engine import BatchReport
+from eventalarm.evaluator.batch_report import BatchReport
 from eventalarm.evaluator.locked_alarms import LOCKED
 from eventalarm.evaluator.unfinished import LEFT
 from eventalarm.exceptions import Retryable

@@ -1,15 +1,16 @@
-"""The content index: from an event to the alarms of one project that it may concern, and to no others.
+"""The content index: finds the alarms of one project that an event may concern, and no others.
 
 Every alarm is filed under one *anchor*: its least crowded equality condition on a trait, else its exact event
 type, else its event type pattern; a list of values or an ``or`` of equalities is several anchors at once. An
-event is looked up only under the keys that it holds, so the price of an event depends on how many alarms
-share its keys, not on how many alarms there are (design §6).
+event is looked up only under the keys that it holds, so the cost of an event depends on how many alarms
+share its keys, not on how many alarms there are.
 Alarms with equal rules under one anchor share one group and are tested once.
 
 What has no equality condition is the *scan list*: an event is tested against every group of it whose type or
 pattern is about the event's type. These groups are always tested, since nothing matched may be lost; their
-number is the one price that a project can drive up by itself, so it is counted (:attr:`ProjectIndex.scanned`)
-and the cache reports a project in which it passes ``[eventalarm] max_scan_groups``.
+number is the one cost that a project can increase without limit: it is counted
+(:attr:`ProjectIndex.scanned`), and the cache reports a project in which it exceeds
+``[eventalarm] max_scan_groups``.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ TUPLE_LIMIT: Final = 16
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Candidate:
-    """An alarm that an event concerns, as far as the cached definitions tell.
+    """An alarm that an event concerns according to the cached definitions.
 
-    ``managed_object`` is None when the alarm lives on whatever object the event is about.
+    ``managed_object`` is None when the alarm applies to the managed object of the event.
     """
 
     alarm_id: str
@@ -41,7 +42,7 @@ class Candidate:
 class Group:
     """The alarms of one anchor that have the same rule.
 
-    ``clears`` tells whether they recover by themselves, and so must also hear of recovery.
+    ``clears``: events can clear them, so they must also receive events that match the clearing condition.
     """
 
     __slots__ = ("alarm_ids", "clears", "rule")
@@ -67,8 +68,8 @@ class Group:
         else:
             self.alarm_ids = tuple(a for a in self.alarm_ids if a != alarm_id)
 
-    def judge(self, event: Event, now: Moment) -> Verdict:
-        """Judge an event whose type the rule watches."""
+    def verdict(self, event: Event, now: Moment) -> Verdict:
+        """Return the verdict of the rule on an event whose type it watches."""
         if self.clears:
             return self.rule.verdict(event, now)
         return Verdict.MATCH if self.rule.matches(event, now) else Verdict.NOTHING
@@ -76,80 +77,80 @@ class Group:
 
 GroupKey = tuple[Watch, bool]
 # Most keys hold one group: it stands there by itself, without a dict around it.
-Bucket = Group | dict[GroupKey, Group]
+Postings = Group | dict[GroupKey, Group]
 
 
 class Table:
     """Groups filed under keys of one kind (the values of one trait, or event types); counts its groups.
 
-    ``get`` returns what is filed under a key, or None; it is called for every event, hence the dict's own.
+    ``get`` returns the postings of a key, or None; it is the dict's method, since every event calls it.
     """
 
-    __slots__ = ("_buckets", "get", "groups")
+    __slots__ = ("_postings", "get", "groups")
 
     def __init__(self) -> None:
-        self._buckets: dict[object, Bucket] = {}
-        self.get = self._buckets.get
+        self._postings: dict[object, Postings] = {}
+        self.get = self._postings.get
         self.groups = 0
 
     def __bool__(self) -> bool:
-        return bool(self._buckets)
+        return bool(self._postings)
 
     def keys(self) -> list[object]:
         """Return the keys at this moment."""
-        return list(self._buckets)
+        return list(self._postings)
 
     def crowd(self, key: object) -> int:
         """Return how many groups share *key*."""
-        bucket = self._buckets.get(key)
-        return 0 if bucket is None else 1 if isinstance(bucket, Group) else len(bucket)
+        postings = self._postings.get(key)
+        return 0 if postings is None else 1 if isinstance(postings, Group) else len(postings)
 
     def add(self, key: object, rule: Watch, clears: bool, alarm_id: str) -> Group:
         """File an alarm under *key* and return its group."""
-        bucket = self._buckets.get(key)
-        if bucket is None:
+        postings = self._postings.get(key)
+        if postings is None:
             group = Group(rule, clears)
             group.add(alarm_id)
-            self._buckets[key] = group
+            self._postings[key] = group
             self.groups += 1
             return group
-        if isinstance(bucket, Group):
-            if (bucket.rule, bucket.clears) == (rule, clears):
-                bucket.add(alarm_id)
-                return bucket
-            bucket = self._buckets[key] = {(bucket.rule, bucket.clears): bucket}
-        known = bucket.get((rule, clears))
+        if isinstance(postings, Group):
+            if (postings.rule, postings.clears) == (rule, clears):
+                postings.add(alarm_id)
+                return postings
+            postings = self._postings[key] = {(postings.rule, postings.clears): postings}
+        known = postings.get((rule, clears))
         group = known or Group(rule, clears)
         self.groups += known is None
         group.add(alarm_id)
-        bucket[(rule, clears)] = group
+        postings[(rule, clears)] = group
         return group
 
     def discard(self, key: object, rule: Watch, clears: bool, alarm_id: str) -> None:
-        """Take an alarm away from *key*; what becomes empty goes too."""
-        bucket = self._buckets.get(key)
-        if isinstance(bucket, Group):
-            bucket.discard(alarm_id)
-            if not bucket.alarm_ids:
-                del self._buckets[key]
+        """Take an alarm away from *key*; empty postings are removed."""
+        postings = self._postings.get(key)
+        if isinstance(postings, Group):
+            postings.discard(alarm_id)
+            if not postings.alarm_ids:
+                del self._postings[key]
                 self.groups -= 1
-        elif bucket is not None:
-            group = bucket.get((rule, clears))
+        elif postings is not None:
+            group = postings.get((rule, clears))
             if group is not None:
                 group.discard(alarm_id)
                 if not group.alarm_ids:
-                    del bucket[(rule, clears)]
+                    del postings[(rule, clears)]
                     self.groups -= 1
-            if not bucket:
-                del self._buckets[key]
+            if not postings:
+                del self._postings[key]
 
 
-def groups_of(bucket: Bucket) -> tuple[Group, ...]:
-    """Return the groups of a bucket at this moment."""
-    return (bucket,) if isinstance(bucket, Group) else tuple(bucket.values())
+def groups_of(postings: Postings) -> tuple[Group, ...]:
+    """Return the groups of a postings at this moment."""
+    return (postings,) if isinstance(postings, Group) else tuple(postings.values())
 
 
-Filing = Anchor | Anchors
+FiledUnder = Anchor | Anchors
 
 
 class ProjectIndex:
@@ -205,7 +206,7 @@ class ProjectIndex:
                 self._by_object[anchor.trait] = table
         return table
 
-    def add(self, alarm_id: str, rule: Watch, clears: bool) -> Filing:
+    def add(self, alarm_id: str, rule: Watch, clears: bool) -> FiledUnder:
         """File an alarm and return where; the caller keeps that to take the alarm away again."""
         anchors: Anchors = ()
         for part in rule.parts(clears):
@@ -219,9 +220,9 @@ class ProjectIndex:
         # One anchor is by far the most frequent case; a tuple around each would be felt in the memory.
         return anchors[0] if len(anchors) == 1 else anchors
 
-    def discard(self, alarm_id: str, rule: Watch, clears: bool, filing: Filing) -> None:
+    def discard(self, alarm_id: str, rule: Watch, clears: bool, filed_under: FiledUnder) -> None:
         """Take an alarm away from where :meth:`add` filed it."""
-        for anchor in (filing,) if isinstance(filing, Anchor) else filing:
+        for anchor in (filed_under,) if isinstance(filed_under, Anchor) else filed_under:
             table = self._existing(anchor)
             if table is None:
                 continue
@@ -245,21 +246,21 @@ class ProjectIndex:
             resolved[event_type] = patterns
         return patterns
 
-    def _buckets(self, event: Event) -> list[Bucket]:
-        held: list[Bucket] = []
+    def _postings(self, event: Event) -> list[Postings]:
+        held: list[Postings] = []
         for trait, table in tuple(self._by_trait.items()):
             value = event.trait(trait)
             if value is not None:
-                bucket = table.get(value)
-                if bucket is not None:
-                    held.append(bucket)
+                postings = table.get(value)
+                if postings is not None:
+                    held.append(postings)
         if self._by_object:
             objects = [(table, event.first_trait(traits)) for traits, table in tuple(self._by_object.items())]
-            held.extend(bucket for table, key in objects if (bucket := table.get(key)) is not None)
+            held.extend(postings for table, key in objects if (postings := table.get(key)) is not None)
         if self._by_type:
-            bucket = self._by_type.get(event.event_type)
-            if bucket is not None:
-                held.append(bucket)
+            postings = self._by_type.get(event.event_type)
+            if postings is not None:
+                held.append(postings)
         if self._by_pattern:
             patterns = self._patterns_for(event.event_type)
             held.extend(b for pattern in patterns if (b := self._by_pattern.get(pattern)) is not None)
@@ -273,11 +274,11 @@ class ProjectIndex:
         """
         found: list[Candidate] = []
         doubled = False
-        for bucket in self._buckets(event):
-            for group in groups_of(bucket):
+        for postings in self._postings(event):
+            for group in groups_of(postings):
                 rule = group.rule
                 if rule.watches(event.event_type):
-                    verdict = group.judge(event, now)
+                    verdict = group.verdict(event, now)
                     if verdict is not Verdict.NOTHING:
                         place = rule.managed_object(event)
                         found.extend(Candidate(a, verdict, place) for a in tuple(group.alarm_ids))

@@ -1,4 +1,4 @@
-"""Alarms whose rows another session keeps locked: left alone for a while, so that all others go on."""
+"""Alarms whose rows another session keeps locked: set aside for a while, so that all others proceed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from eventalarm.storage.transitions import Transaction
 
 LOG = logging.getLogger(__name__)
 
-# What messages wait for that were put off for a locked alarm, and the seconds after which it is tried again.
+# The reason for which messages with locked alarms are put off, and the seconds before the next try.
 LOCKED: Final = "locked alarms"
 RETRY_AFTER: Final = 1.0
 
 
 class LockedAlarms:
-    """Knows the alarms to leave alone; belongs to one thread.
+    """The set of alarms that are skipped because their rows are locked; used by one thread only.
 
-    A row is normally free within milliseconds. One that is not belongs to a process that was paused, or to
-    somebody's forgotten transaction.
+    A row lock normally lasts milliseconds. One that lasts longer is held by a paused process or by a
+    forgotten transaction.
     """
 
     def __init__(self, database: Database) -> None:
@@ -34,7 +34,7 @@ class LockedAlarms:
         return bool(self._locked or self._retried)
 
     def among(self, alarm_ids: Collection[str]) -> set[str]:
-        """Return which of *alarm_ids* must be left alone; asks the database about those to be retried.
+        """Return which of *alarm_ids* must be skipped; asks the database about those to be retried.
 
         :raises Retryable: when the database failed.
         """
@@ -61,21 +61,21 @@ class LockedAlarms:
         return held
 
     def leave(self, alarm_ids: Collection[str], error: Locked) -> None:
-        """Leave alarms alone from now on."""
+        """Skip alarms from now on."""
         self._locked.update(alarm_ids)
         for alarm_id in sorted(alarm_ids)[:10]:
             LOG.error("Alarm %s is locked by another session and is put off: %s", alarm_id, error)
 
     def retry(self) -> None:
-        """Have the database asked again about every alarm that is left alone."""
+        """Ask the database again about every skipped alarm when an event concerns it."""
         self._retried |= self._locked
         self._locked.clear()
 
 
 class LockedRetry:
-    """Resumes what was put off for locked alarms, *seconds* later, once however often it is asked.
+    """Resumes what was put off for locked alarms after *seconds*; calls in between are merged.
 
-    :param resume: called with :data:`LOCKED`, on a thread of its own.
+    :param resume: called with :data:`LOCKED` on a timer thread.
     """
 
     def __init__(self, resume: Callable[[str], None], seconds: float = RETRY_AFTER) -> None:
@@ -86,7 +86,7 @@ class LockedRetry:
         self._stopped = False
 
     def __call__(self) -> None:
-        """Ask for it."""
+        """Schedule a retry unless one is scheduled."""
         with self._lock:
             if self._timer is None and not self._stopped:
                 self._timer = threading.Timer(self._seconds, self._due)
@@ -100,7 +100,7 @@ class LockedRetry:
                 self._resume(LOCKED)
 
     def stop(self) -> None:
-        """Resume nothing any more."""
+        """Cancel the scheduled retry and schedule no others."""
         with self._lock:
             self._stopped = True
             if self._timer is not None:

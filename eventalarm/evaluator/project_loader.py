@@ -1,4 +1,4 @@
-"""Large projects are loaded aside, so that their first event delays nobody else's, and before it comes."""
+"""Background loading of large projects, so that their first event does not delay events of others."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ LOG = logging.getLogger(__name__)
 
 
 class ProjectLoader:
-    """Loads one project after the other, on one thread of its own.
+    """Loads one project after the other on a background thread.
 
-    :meth:`ready` and :meth:`release` belong to the thread that evaluates. A project that is small is not
-    loaded here: that is done in passing.
+    :meth:`ready` and :meth:`release` are called by the evaluator thread only. Small projects are not loaded
+    here; the evaluator loads them itself.
 
-    :param loaded: called with the project when one that was waited for is there, on the thread that loads.
+    :param loaded: called on the background thread with the id of a project that events wait for, when it is
+        loaded or failed to load.
     """
 
     def __init__(self, cache: AlarmCache, loaded: Callable[[str], None]) -> None:
@@ -32,7 +33,7 @@ class ProjectLoader:
         self._executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="project-loader")
 
     def ready(self, project_id: str) -> bool:
-        """Tell whether events of a project can be evaluated; if not, see to it that they can be soon.
+        """Return True if events of a project can be evaluated now; otherwise start to load the project.
 
         :raises Retryable: when the database failed.
         """
@@ -54,11 +55,11 @@ class ProjectLoader:
         return False
 
     def release(self, project_id: str) -> None:
-        """Let events of a project pass that was waited for."""
+        """Let the events that waited for a project be evaluated."""
         self._awaited.discard(project_id)
 
     def preload(self) -> None:
-        """Begin to load the large projects, the largest first, before an event of theirs comes."""
+        """Start to load all large projects, the largest first."""
         self._executor.submit(self._begin_preloading)
 
     def _begin_preloading(self) -> None:
@@ -76,7 +77,7 @@ class ProjectLoader:
         if project_id is None or self._stopped:
             return
         self._load(project_id, lambda _: None)
-        # One at a time: a project that an event waits for goes first. After the end nothing is taken.
+        # One at a time: a project that events wait for goes first. After a shutdown nothing is accepted.
         with contextlib.suppress(RuntimeError):
             self._executor.submit(self._preload_next, names)
 
@@ -88,13 +89,13 @@ class ProjectLoader:
         except Retryable as exc:
             LOG.warning("Project %s could not be loaded and is tried again: %s", project_id, exc)
         except Exception:
-            # Whoever evaluates its events will meet the same, and can tell what became of them.
+            # The evaluator will meet the same error with its events, and report it for each of them.
             self._refused.add(project_id)
-            LOG.exception("Project %s cannot be loaded aside", project_id)
+            LOG.exception("Project %s cannot be loaded in the background", project_id)
         finally:
             ended(project_id)
 
     def stop(self) -> None:
-        """Load nothing more aside; what is waited for is let pass, and loaded by whoever evaluates it."""
+        """Stop loading; the evaluator loads the projects that events still wait for."""
         self._stopped = True
         self._executor.shutdown()

@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 import cachetools
 
@@ -38,8 +38,6 @@ from eventalarm.storage.transitions import Transaction
 from eventalarm.timer import Timer, TimerKind
 
 LOG = logging.getLogger(__name__)
-
-S = TypeVar("S")
 
 LOOK_EVERY: Final = 0.4
 MOST: Final = 500
@@ -74,7 +72,7 @@ def _awaited(known: Sequence[Timer], puts: Sequence[Timer], gone: Sequence[Timer
     return [Awaited(alarm_id, waiting[alarm_id], False) for alarm_id in sorted(changed)]
 
 
-class TimerRunner(Generic[S]):
+class TimerRunner:
     """Fires what is due and arms what new definitions ask for; lives in one thread.
 
     :param courier: may be the engine's: it keeps nothing between calls.
@@ -87,7 +85,7 @@ class TimerRunner(Generic[S]):
         self,
         database: Database,
         cache: AlarmCache,
-        courier: Enqueuer[S],
+        courier: Enqueuer,
         *,
         record_history: bool,
         overlap: float,
@@ -100,7 +98,7 @@ class TimerRunner(Generic[S]):
         self._database = database
         self._cache = cache
         self._courier = courier
-        self._books = UnitOfWork(courier, record_history=record_history)
+        self._unit_of_work = UnitOfWork(courier, record_history=record_history)
         self._reader = timers.TimerReader(database)
         self._overlap = datetime.timedelta(seconds=overlap)
         self._look_at_all = look_at_all
@@ -297,7 +295,7 @@ class TimerRunner(Generic[S]):
                 full=picture.full,
             )
             reasons = Counter(self._fire(ledger, keeper, timer, now).value for timer in ready)
-            shipment, transitions = self._books.write(transaction, ledger, keeper, picture, now)
+            shipment, transitions = self._unit_of_work.write(transaction, ledger, keeper, picture, now)
         self._courier.submit(shipment)
         self._report(transitions, reasons)
 

@@ -1,4 +1,4 @@
-"""Events of which a batch left matches to the next batches, since one project had too many."""
+"""Events whose matches did not fit into one batch, and their remaining matches."""
 
 from __future__ import annotations
 
@@ -8,32 +8,34 @@ from typing import Final
 from eventalarm.evaluator.evaluation import Match
 from eventalarm.model import Event
 
-# What the messages of such events are put off for; it comes with the next batch.
+# The reason for which messages of such events are put off; they are resumed with the next batch.
 LEFT: Final = "the rest of a batch"
 
 
 class Unfinished:
-    """Matches that are still to be settled, by event object.
+    """Remaining matches by event object.
 
-    An entry is lost without harm: the event is then matched again, and what it did already is a duplicate.
+    Losing an entry is harmless: the event is matched again, and its earlier transitions are duplicates.
     """
 
     def __init__(self) -> None:
-        # The matches hold the event, so its id stays its own.
+        # The matches refer to the event, so its id is not reused.
         self._left: dict[int, list[Match]] = {}
+        self.steps = 0
 
     def of(self, event: Event) -> list[Match] | None:
-        """Return what is left of an event; None if nothing of it was settled yet."""
+        """Return the remaining matches of an event, or None if it must be matched."""
         left = self._left.get(id(event))
         return left if left and left[0].subject.event is event else None
 
-    def keep(self, events: Iterable[Event], left: Iterable[Match]) -> None:
-        """Replace what is left of the *events* of a batch by *left*."""
+    def keep(self, events: Iterable[Event], left: Iterable[Match], steps: int) -> None:
+        """Replace the remaining matches of *events*; *steps* is the state of the clock that dated them."""
+        self.steps = steps
         for event in events:
             self._left.pop(id(event), None)
         for match in left:
             self._left.setdefault(id(match.subject.event), []).append(match)
 
     def clear(self) -> None:
-        """Forget all events: their messages went back to the broker. From any thread."""
+        """Forget all events, since their messages went back to the broker; thread-safe."""
         self._left.clear()

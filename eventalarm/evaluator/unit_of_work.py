@@ -1,11 +1,11 @@
-"""The writing stage, for events and timers alike: what became of locked alarms, in their open transaction."""
+"""The unit of work: writes all changes of a batch of events or timers in its open transaction."""
 
 from __future__ import annotations
 
 import datetime
 import logging
 from collections.abc import Collection, Iterable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -18,14 +18,12 @@ from eventalarm.storage.transitions import Picture, StateChange, Transaction
 
 LOG = logging.getLogger(__name__)
 
-S = TypeVar("S")
 
-
-class Enqueuer(Protocol[S]):
-    """The delivery side, as the evaluator needs it; *S* is what it passes from one call to the other."""
+class Enqueuer(Protocol):
+    """Writes deliveries within the evaluator's transaction and starts them after the commit."""
 
     def order_keys(self, alarms: Iterable[Alarm]) -> Collection[str]:
-        """Return under which keys the deliveries of *alarms* are kept in order."""
+        """Return the order keys of the deliveries of *alarms*."""
 
     def enqueue(
         self,
@@ -33,39 +31,39 @@ class Enqueuer(Protocol[S]):
         transitions: Sequence[Transition],
         unfinished: Collection[str] | None,
         subscribed: datetime.datetime | None,
-    ) -> S:
-        """Write the deliveries of *transitions* in the open transaction.
+    ) -> Any:
+        """Write the deliveries of *transitions* in the open transaction; return what to submit.
 
-        *unfinished* are the order keys with unfinished deliveries, if they were asked for; *subscribed* is
-        when a subscription was last made or changed.
+        *unfinished*: the order keys with unfinished deliveries, None if they were not read. *subscribed*:
+        the time of the last change of a subscription, None without any.
         """
 
-    def submit(self, shipment: S) -> None:
-        """Start sending what :meth:`enqueue` wrote, now that it is committed."""
+    def submit(self, enqueued: Any) -> None:
+        """Start sending what :meth:`enqueue` wrote, after the commit."""
 
 
-class UnitOfWork(Generic[S]):
-    """Writes a ledger and its timers in a constant number of statements, and its deliveries.
+class UnitOfWork:
+    """Writes a batch state, its timers and its deliveries in a constant number of statements.
 
-    :param record_history: whether Aodh's own history gets its records.
+    :param record_history: write records of Aodh's alarm history.
     """
 
-    def __init__(self, courier: Enqueuer[S], *, record_history: bool) -> None:
-        self._courier = courier
+    def __init__(self, enqueuer: Enqueuer, *, record_history: bool) -> None:
+        self._enqueuer = enqueuer
         self._record_history = record_history
 
     def write(
         self,
         transaction: Transaction,
-        ledger: BatchState,
-        keeper: Timekeeper | None,
+        state: BatchState,
+        timekeeper: Timekeeper | None,
         picture: Picture,
         now: datetime.datetime,
         *,
         texts: EventTexts | None = None,
-    ) -> tuple[S, list[Transition]]:
-        """Write everything; return what the courier submits after the commit, and what was recorded."""
-        outcome = ledger.outcome()
+    ) -> tuple[Any, list[Transition]]:
+        """Write all changes; return what to submit after the commit, and the stored transitions."""
+        outcome = state.outcome()
         transaction.close_occurrences(outcome.externally_reset, now)
         transaction.write_occurrences(
             outcome.occurrences, known=outcome.known, superseded=frozenset(outcome.superseded)
@@ -78,20 +76,22 @@ class UnitOfWork(Generic[S]):
         texts = texts or EventTexts()
         transaction.write_transitions(outcome.transitions, texts)
         notices = list(outcome.notices)
-        if keeper is not None:
-            reasons = keeper.overflown().items()
-            notices += [AlarmNotification(ledger.alarms[alarm_id], reason) for alarm_id, reason in reasons]
+        if timekeeper is not None:
+            reasons = timekeeper.overflown().items()
+            notices += [AlarmNotification(state.alarms[alarm_id], reason) for alarm_id, reason in reasons]
         self._write_states(transaction, outcome.state_changes, notices, now)
-        if keeper is not None:
+        if timekeeper is not None:
             alarm_counts.put_awaited(
-                transaction.connection, (alarm_counts.Awaited(*one) for one in keeper.counts()), now
+                transaction.connection, (alarm_counts.Awaited(*one) for one in timekeeper.counts()), now
             )
-            puts, gone = keeper.changes()
+            puts, gone = timekeeper.changes()
             timers.put(transaction.connection, puts)
             timers.drop(transaction.connection, gone)
-        told = [texts.as_stored(one) for one in outcome.transitions]
-        shipment = self._courier.enqueue(transaction.connection, told, picture.unfinished, picture.subscribed)
-        return shipment, told
+        stored = [texts.as_stored(one) for one in outcome.transitions]
+        enqueued = self._enqueuer.enqueue(
+            transaction.connection, stored, picture.unfinished, picture.subscribed
+        )
+        return enqueued, stored
 
     def _write_states(
         self,

@@ -14,7 +14,7 @@ from oslo_config import cfg
 
 from eventalarm import bus
 from eventalarm.backoff import Backoff
-from eventalarm.evaluator.engine import BatchReport
+from eventalarm.evaluator.batch_report import BatchReport
 from eventalarm.evaluator.fair_batches import MODERATE
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
@@ -123,7 +123,7 @@ def listening(database: Database) -> Iterator[Listening]:
 def test_another_tenants_event_fires_while_a_flood_is_settled(
     listening: Listening, database: Database
 ) -> None:
-    """Published after the flood; seen red: it fired after all three events of the flood were settled."""
+    """Published after the flood; seen red: it fired after the whole flood that had come before it."""
     flood = [body("greedy", state, second) for second, state in enumerate(("error", "active", "error"))]
     for one in flood:
         listening.send(one)

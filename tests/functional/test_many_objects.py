@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.evaluator.engine import BatchReport
+from eventalarm.evaluator.batch_report import BatchReport
 from eventalarm.storage import alarm_counts, tables
 from eventalarm.storage.database import Database
 from tests.support.builders import event_body, rule
@@ -76,7 +76,7 @@ def test_objects_beyond_the_limit_are_not_kept_and_the_owner_is_told(database: D
     assert counted(database) == (10, True)
     row = read_alarm(database, "all")
     assert row["state"] == "alarm"
-    assert row["state_reason"].startswith("Raised on 10 managed objects, the most that are kept")
+    assert row["state_reason"].startswith("Raised on 10 managed objects, the maximum for one alarm")
     assert len(history(database, "all")) == 2
     # It is said once, not with every batch.
     assert say(engine, "error", names(25, 30), 2).reasons == {"too_many_objects": 5}

@@ -9,7 +9,7 @@ from hypothesis import reject, stateful
 from hypothesis import strategies as st
 
 from eventalarm.evaluator.event_rule import Verdict, Watch, compile_rule
-from eventalarm.evaluator.index import Filing, ProjectIndex
+from eventalarm.evaluator.index import FiledUnder, ProjectIndex
 from eventalarm.evaluator.notification_rule import compile_notification, parse
 from eventalarm.exceptions import InvalidRule
 from tests.property import examples
@@ -86,7 +86,7 @@ TRAITS = st.fixed_dictionaries(
 )
 
 
-def scan(filed: dict[str, tuple[Watch, bool, Filing]], the_event: Any) -> dict[str, Verdict]:
+def scan(filed: dict[str, tuple[Watch, bool, FiledUnder]], the_event: Any) -> dict[str, Verdict]:
     """Ask every alarm."""
     answers: dict[str, Verdict] = {}
     for alarm_id, (rule, clears, _) in filed.items():
@@ -122,7 +122,7 @@ class IndexMachine(stateful.RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.index = ProjectIndex()
-        self.filed: dict[str, tuple[Watch, bool, Filing]] = {}
+        self.filed: dict[str, tuple[Watch, bool, FiledUnder]] = {}
 
     def _put(self, alarm_id: str, rule: Watch, clears: bool) -> None:
         self._take_away(alarm_id)

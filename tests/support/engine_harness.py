@@ -18,8 +18,9 @@ from aodh.storage.sqlalchemy import models as aodh_models
 from oslo_db.sqlalchemy import enginefacade
 
 from eventalarm.evaluator import decide
+from eventalarm.evaluator.batch_report import BatchReport, EngineOptions
 from eventalarm.evaluator.definitions_cache import AlarmCache, CacheOptions
-from eventalarm.evaluator.engine import BatchReport, Engine, EngineOptions
+from eventalarm.evaluator.engine import Engine
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import UTC, Alarm, AlarmDefinition, Delivery, Event, Transition
 from eventalarm.service import with_driver

@@ -21,7 +21,7 @@ COMPILED = compile_rule(RULE, RESOURCE_TRAITS)
 
 
 class Play:
-    """Plays events against one alarm as the engine does: decide on what the ledger shows, then apply."""
+    """Plays events against one alarm as the engine does: decide on what the state shows, then apply."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Play:
     ) -> None:
         self.alarm = the_alarm or alarm(the_rule=RULE)
         raised = sum(o.raised for o in occurrences) + raised_elsewhere
-        self.ledger = BatchState(
+        self.state = BatchState(
             {self.alarm.alarm_id: self.alarm},
             {(o.alarm_id, o.managed_object): o for o in occurrences},
             {self.alarm.alarm_id: raised} if raised else {},
@@ -44,7 +44,7 @@ class Play:
     def tell(self, state: str, vm: str = "vm-1", time: float = 0, message: str = "") -> Reason:
         the_event = event(state=state, resource_id=vm, message_id=message)
         subject = Subject(the_event, vm, the_event.message_id, at(time))
-        row = self.ledger.alarms[self.alarm.alarm_id]
+        row = self.state.alarms[self.alarm.alarm_id]
         verdict = COMPILED.verdict(the_event)
         decision = decide(
             Situation(
@@ -52,19 +52,19 @@ class Play:
                 COMPILED,
                 verdict,
                 subject.event_time,
-                self.ledger.occurrence(row.alarm_id, vm),
-                self.ledger.others_raised(row.alarm_id, vm),
-                self.ledger.seen(row.alarm_id, subject),
+                self.state.occurrence(row.alarm_id, vm),
+                self.state.others_raised(row.alarm_id, vm),
+                self.state.seen(row.alarm_id, subject),
                 in_time=True,
                 clears=True,
             )
         )
-        self.ledger.apply(row, subject, decision, verdict)
+        self.state.apply(row, subject, decision, verdict)
         return decision.reason
 
     @property
     def outcome(self) -> Outcome:
-        return self.ledger.outcome()
+        return self.state.outcome()
 
     def latest(self) -> dict[str, Occurrence]:
         """The written occurrences that stay the latest of their object; there can be one for each."""
@@ -128,7 +128,7 @@ def test_raise_clear_raise() -> None:
         first.occurrence_id,
         second.occurrence_id,
     ]
-    assert play.ledger.others_raised("alarm-1", "other") == 1
+    assert play.state.others_raised("alarm-1", "other") == 1
 
 
 def test_clear_raise_clear_of_a_life_from_before() -> None:
@@ -137,7 +137,7 @@ def test_clear_raise_clear_of_a_life_from_before() -> None:
     assert reasons == [Reason.CLEARED, Reason.RAISED, Reason.CLEARED]
     assert play.outcome.superseded == ["life-vm-1"]
     assert play.latest()["vm-1"].raised is False
-    assert play.ledger.others_raised("alarm-1", "other") == 0
+    assert play.state.others_raised("alarm-1", "other") == 0
 
 
 def test_several_managed_objects_share_the_alarm() -> None:
@@ -146,10 +146,10 @@ def test_several_managed_objects_share_the_alarm() -> None:
     assert play.tell("error", "vm-2", 1) is Reason.RAISED
     assert play.tell("error", "vm-1", 2) is Reason.ALREADY_RAISED
     assert play.tell("active", "vm-1", 3) is Reason.CLEARED
-    assert play.ledger.alarms["alarm-1"].state == ALARM, "the other one is still down"
+    assert play.state.alarms["alarm-1"].state == ALARM, "the other one is still down"
     assert play.tell("active", "vm-1", 4) is Reason.NOT_RAISED
     assert play.tell("active", "vm-2", 5) is Reason.CLEARED
-    assert play.ledger.alarms["alarm-1"].state == OK
+    assert play.state.alarms["alarm-1"].state == OK
     # One call when the first goes down, one when the last is up again.
     assert [t.actions for t in play.outcome.transitions if t.actions] == [("http://alarm",), ("http://ok",)]
     assert play.states() == [(OK, ALARM), (ALARM, OK)]
@@ -158,8 +158,8 @@ def test_several_managed_objects_share_the_alarm() -> None:
 
 def test_objects_raised_before_this_batch_count() -> None:
     play = Play(alarm(the_rule=RULE, state=ALARM), [raised_life("vm-1")], raised_elsewhere=1)
-    assert play.ledger.others_raised("alarm-1", "vm-1") == 1
-    assert play.ledger.others_raised("alarm-1", "vm-9") == 2
+    assert play.state.others_raised("alarm-1", "vm-1") == 1
+    assert play.state.others_raised("alarm-1", "vm-9") == 2
     assert play.tell("active", "vm-1") is Reason.CLEARED
     assert play.states() == []
     assert play.outcome.transitions[0].current == ALARM
@@ -171,7 +171,7 @@ def test_a_reset_through_the_api_ends_every_life(state: str) -> None:
         alarm(the_rule=RULE, state=state), [raised_life("vm-1"), raised_life("vm-2")], raised_elsewhere=3
     )
     assert play.outcome.externally_reset == ["alarm-1"]
-    assert play.ledger.others_raised("alarm-1", "vm-9") == 0
+    assert play.state.others_raised("alarm-1", "vm-9") == 0
     assert play.tell("active", "vm-1") is Reason.NOT_RAISED
     # The next fault fires again, in a life of its own; the one of the other object stays over.
     assert play.tell("error", "vm-1", 1) is Reason.RAISED
@@ -193,7 +193,7 @@ def test_late_events_are_recorded_and_change_nothing() -> None:
     play.tell("error", time=0)
     play.tell("active", time=10)
     assert play.tell("error", time=5) is Reason.LATE
-    assert play.ledger.alarms["alarm-1"].state == OK
+    assert play.state.alarms["alarm-1"].state == OK
     late = play.outcome.transitions[-1]
     assert (late.kind, late.previous, late.current, late.actions) == (Kind.LATE, OK, OK, ())
     assert late.occurrence_id == play.latest()["vm-1"].occurrence_id
@@ -227,29 +227,29 @@ def test_repetition_counts_hits() -> None:
 def test_an_alarm_raised_by_hand_recovers_into_a_life_that_is_over() -> None:
     on_vm = compile_rule(rule("*", condition("state", "error"), resource_id="vm-1"), RESOURCE_TRAITS)
     play = Play(alarm(the_rule=RULE, state=ALARM))
-    row = play.ledger.alarms["alarm-1"]
+    row = play.state.alarms["alarm-1"]
     the_event = event(state="active", resource_id="vm-1")
     subject = Subject(the_event, "vm-1", the_event.message_id, NOW)
-    case = Situation(row, on_vm, Verdict.RECOVERED, NOW, None, 0, False, True, True)
-    play.ledger.apply(row, subject, decide(case), Verdict.RECOVERED)
+    situation = Situation(row, on_vm, Verdict.RECOVERED, NOW, None, 0, False, True, True)
+    play.state.apply(row, subject, decide(situation), Verdict.RECOVERED)
     (life,) = play.outcome.occurrences
     assert (life.raised, life.cleared_at) == (False, NOW)
     assert play.states() == [(ALARM, OK)]
-    assert play.ledger.others_raised("alarm-1", "vm-9") == 0
+    assert play.state.others_raised("alarm-1", "vm-9") == 0
     assert " no longer hits the query" in play.outcome.transitions[0].reason
 
 
 def test_what_is_not_decided_is_not_written() -> None:
     play = Play()
     subject = Subject(event(), "vm-1", "m", NOW)
-    play.ledger.apply(play.alarm, subject, Decision(Reason.ALREADY_RAISED), Verdict.MATCH)
+    play.state.apply(play.alarm, subject, Decision(Reason.ALREADY_RAISED), Verdict.MATCH)
     assert play.outcome == Outcome([], [], frozenset(), [], [], [], [], [])
-    assert not play.ledger.seen("alarm-1", subject)
+    assert not play.state.seen("alarm-1", subject)
 
 
 @pytest.mark.parametrize("states", list(itertools.product(["error", "active"], repeat=5)))
 def test_any_sequence_in_one_batch_ends_as_one_by_one(states: tuple[str, ...]) -> None:
-    """The batch size is nobody's business: one ledger for all events, or a fresh one for each."""
+    """The batch size is nobody's business: one state for all events, or a fresh one for each."""
     together = Play()
     for t, state in enumerate(states):
         together.tell(state, vm=f"vm-{t % 2}", time=t)
@@ -258,7 +258,7 @@ def test_any_sequence_in_one_batch_ends_as_one_by_one(states: tuple[str, ...]) -
     for t, state in enumerate(states):
         step = Play(row, list(lives.values()))
         step.tell(state, vm=f"vm-{t % 2}", time=t)
-        row = dataclasses.replace(row, state=step.ledger.alarms["alarm-1"].state)
+        row = dataclasses.replace(row, state=step.state.alarms["alarm-1"].state)
         lives |= step.latest()
         apart += step.outcome.transitions
 
@@ -266,7 +266,7 @@ def test_any_sequence_in_one_batch_ends_as_one_by_one(states: tuple[str, ...]) -
         return [(t.kind, t.previous, t.current, t.managed_object, t.actions) for t in transitions]
 
     assert told(together.outcome.transitions) == told(apart)
-    assert together.ledger.alarms["alarm-1"].state == row.state
+    assert together.state.alarms["alarm-1"].state == row.state
     assert {v: o.raised for v, o in together.latest().items()} == {v: o.raised for v, o in lives.items()}
 
 

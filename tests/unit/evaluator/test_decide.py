@@ -158,9 +158,9 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize(("case", "decision"), TABLE)
-def test_decision(case: Situation, decision: Decision) -> None:
-    assert decide(case) == decision
+@pytest.mark.parametrize(("situation", "decision"), TABLE)
+def test_decision(situation: Situation, decision: Decision) -> None:
+    assert decide(situation) == decision
 
 
 def test_the_table_shows_every_reason_that_is_decided_here() -> None:
@@ -168,8 +168,8 @@ def test_the_table_shows_every_reason_that_is_decided_here() -> None:
     assert {decision.reason for _, decision in TABLE} == set(Reason) - before_the_decision
 
 
-@pytest.mark.parametrize(("case", "decision"), TABLE)
-def test_what_is_not_recorded_calls_nobody(case: Situation, decision: Decision) -> None:
+@pytest.mark.parametrize(("situation", "decision"), TABLE)
+def test_what_is_not_recorded_calls_nobody(situation: Situation, decision: Decision) -> None:
     if decision.fire:
         assert decision.record_state
     if decision.kind is None:
@@ -177,10 +177,10 @@ def test_what_is_not_recorded_calls_nobody(case: Situation, decision: Decision) 
         assert not decision.record_state
 
 
-@pytest.mark.parametrize(("case", "decision"), TABLE)
-def test_deciding_twice_changes_nothing(case: Situation, decision: Decision) -> None:
+@pytest.mark.parametrize(("situation", "decision"), TABLE)
+def test_deciding_twice_changes_nothing(situation: Situation, decision: Decision) -> None:
     """An event that was counted is a duplicate, or has nothing more to say."""
-    again = decide(dataclasses.replace(case, seen=True))
+    again = decide(dataclasses.replace(situation, seen=True))
     assert again.kind is None
 
 

@@ -11,12 +11,12 @@ import pytest
 
 from eventalarm.evaluator import index as index_module
 from eventalarm.evaluator.event_rule import Anchor, Verdict, compile_rule
-from eventalarm.evaluator.index import Filing, ProjectIndex
+from eventalarm.evaluator.index import FiledUnder, ProjectIndex
 from eventalarm.model import Event
 from tests.support.builders import RESOURCE_TRAITS, condition, event, rule
 
 
-def file(index: ProjectIndex, alarm_id: str, the_rule: Any, clears: bool = False) -> Filing:
+def file(index: ProjectIndex, alarm_id: str, the_rule: Any, clears: bool = False) -> FiledUnder:
     return index.add(alarm_id, compile_rule(the_rule, RESOURCE_TRAITS), clears)
 
 
@@ -60,11 +60,13 @@ def test_equal_rules_are_tested_once(monkeypatch: pytest.MonkeyPatch) -> None:
     index = ProjectIndex()
     for number in range(100):
         file(index, str(number), rule("*", condition("count", 1, "gt"), state="error"))
-    judged = []
-    judge = index_module.Group.judge
-    monkeypatch.setattr(index_module.Group, "judge", lambda g, e, now: judged.append(g) or judge(g, e, now))
+    tested = []
+    verdict_of_group = index_module.Group.verdict
+    monkeypatch.setattr(
+        index_module.Group, "verdict", lambda g, e, now: tested.append(g) or verdict_of_group(g, e, now)
+    )
     assert len(found(index, event(state="error", count=2))) == 100
-    assert len(judged) == 1
+    assert len(tested) == 1
 
 
 @pytest.mark.parametrize("members", [1, 2, 16, 17, 40])

@@ -13,8 +13,8 @@ from oslo_config import cfg
 
 from eventalarm import bus
 from eventalarm.backoff import Backoff
+from eventalarm.evaluator.batch_report import BatchReport
 from eventalarm.evaluator.definitions_cache import LARGE, Need
-from eventalarm.evaluator.engine import BatchReport
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.evaluator.project_loader import ProjectLoader

@@ -1,0 +1,124 @@
+"""Matching: from the events of a batch to the alarms that they may change."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from eventalarm.evaluator.batch_report import BatchReport, EngineOptions
+from eventalarm.evaluator.batch_state import Subject
+from eventalarm.evaluator.definitions_cache import AlarmCache
+from eventalarm.evaluator.evaluation import Match, on_object
+from eventalarm.evaluator.unfinished import Unfinished
+from eventalarm.exceptions import Retryable
+from eventalarm.model import Event
+from eventalarm.owner import Owners
+from eventalarm.storage import text
+from eventalarm.storage.database import Database
+
+LOG = logging.getLogger(__name__)
+
+# Matches of one project after which its other events are left to the next batch, to bound memory.
+ENOUGH: Final = 20_000
+
+
+class EventMatcher:
+    """Finds matches in the cached definitions; belongs to one thread.
+
+    ``steps`` is the number of steps of the database's clock that were known when it last matched.
+
+    :param unfinished: events that were matched in an earlier batch and are not settled completely.
+    :param clock: returns the current time as an aware UTC datetime.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        cache: AlarmCache,
+        options: EngineOptions,
+        unfinished: Unfinished,
+        clock: Callable[[], datetime.datetime],
+    ) -> None:
+        self._database = database
+        self._cache = cache
+        self._options = options
+        self._unfinished = unfinished
+        self._owners = Owners(options.owner_traits)
+        self._clock = clock
+        self.steps = 0
+
+    def match(self, events: Iterable[Event], report: BatchReport) -> list[Match]:
+        """Return which events concern which alarms, oldest event first for each managed object."""
+        now = self._clock()
+        self.steps = self._database.clock.steps
+        matches: list[Match] = []
+        crowds: Counter[str] = Counter()
+        waiting: set[str] = set()
+        for event in sorted(events, key=lambda event: event.time(now)):
+            try:
+                projects = self.projects(event)
+                if not waiting.isdisjoint(projects):
+                    # An older event of these projects is left, and their alarms receive events in order.
+                    waiting.update(projects)
+                    report.left.append(event)
+                    continue
+                found = self._matches_left(event, now)
+                if found is None:
+                    found = self._matches_of(event, now)
+                    report.matches += len(found)
+            except Retryable:
+                raise
+            except Exception:
+                report.reasons["unmatchable"] += 1
+                LOG.exception("Event %s cannot be matched and is left out", event.message_id[:255])
+                continue
+            matches.extend(found)
+            crowds.update(match.project_id for match in found)
+            if math.isfinite(self._options.max_batch_time):
+                waiting.update(project_id for project_id in projects if crowds[project_id] >= ENOUGH)
+            if event.bad_traits:
+                report.bad_traits += len(event.bad_traits)
+                bad = ", ".join(event.bad_traits[:5])[:300]
+                LOG.warning("Event %s: ignored unreadable traits: %s", event.message_id[:255], bad)
+        if len(matches) > 1:
+            matches.sort(key=lambda m: m.subject.event_time)
+        return matches
+
+    def _matches_left(self, event: Event, now: datetime.datetime) -> list[Match] | None:
+        left = self._unfinished.of(event)
+        if left is None or self._database.clock.steps == self._unfinished.steps:
+            return left
+        return [at_time(match, event.time(now)) for match in left]
+
+    def _matches_of(self, event: Event, now: datetime.datetime) -> list[Match]:
+        matches: list[Match] = []
+        for project_id in self.projects(event):
+            candidates = self._cache.project(project_id).candidates(event, now)
+            if candidates:
+                about = self._subject(event, now)
+                for c in candidates:
+                    subject = about if c.managed_object is None else on_object(about, c.managed_object)
+                    matches.append(Match(c.alarm_id, project_id, c.verdict, subject))
+        return matches
+
+    def projects(self, event: Event) -> tuple[str, ...]:
+        """Return the projects whose alarms an event may concern; several if it has no owner."""
+        owner = self._owners.of(event)
+        if len(owner) > text.KEY_LENGTH:
+            # No project has such an id, and the event does not belong to the infrastructure either.
+            return ()
+        return (owner,) if owner else ("", *self._options.infrastructure_projects)
+
+    def _subject(self, event: Event, now: datetime.datetime) -> Subject:
+        managed_object = text.key(event.first_trait(self._options.resource_traits))
+        return Subject(event, managed_object, text.key(event.message_id), event.time(now))
+
+
+def at_time(match: Match, event_time: datetime.datetime) -> Match:
+    """Return the match with another event time."""
+    return dataclasses.replace(match, subject=dataclasses.replace(match.subject, event_time=event_time))
