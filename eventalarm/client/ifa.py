@@ -108,7 +108,7 @@ class ListAlarms(command.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
         """Read as many pages as are needed."""
         if parsed_args.limit is not None and parsed_args.limit < 1:
-            raise exceptions.CommandError("--limit is a number from 1 on")
+            raise exceptions.CommandError("--limit must be an integer ≥ 1")
         asked = filters(parsed_args)
         if parsed_args.limit is not None:
             asked["limit"] = parsed_args.limit

@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(conf: Any) -> None:
     # Slow to import, not needed for --help, and part of an extra.
     from eventalarm.ifa_shim.api.application import application  # noqa: PLC0415
-    from eventalarm.ifa_shim.api.bodies import MAX_BODY  # noqa: PLC0415
+    from eventalarm.ifa_shim.api.vnffm import MAX_BODY  # noqa: PLC0415
 
     with COMMAND.database(conf) as database:
         serving.serve(application(conf, database), conf, IFA_GROUP, COMMAND.prog, max_body=2 * MAX_BODY)

@@ -1,1 +1,1 @@
-"""The edge that all our HTTP APIs share: what HTTP asks of a server, and limits before authentication."""
+"""What both HTTP APIs share: web server, request checks, authentication, problem details, OpenAPI, paging."""

@@ -1,27 +1,25 @@
-"""The WSGI application of the ingest API: resources at their paths, the layers around them."""
+"""The WSGI application of the ingest API: its resources, their paths and the middleware."""
 
 from __future__ import annotations
 
 import pathlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 import falcon
-import yaml
-from oslo_middleware import http_proxy_to_wsgi
-from oslo_policy import policy
+from oslo_config import cfg
 
 from eventalarm import bus
 from eventalarm.conf import GROUP, INGEST_GROUP
 from eventalarm.evaluator.options import event_limits, rule_limits
-from eventalarm.http.parameters import KnownParameters
-from eventalarm.http.requests import Conformance, Request, add_route
-from eventalarm.ifa_shim.api import problems
-from eventalarm.ifa_shim.api.callers import Guard, Identity
-from eventalarm.ifa_shim.api.document import ApiDocument, DocumentResource
-from eventalarm.ingest import faults, policies
+from eventalarm.http import application as http_application
+from eventalarm.http import openapi
+from eventalarm.http.auth import Guard, Identity
+from eventalarm.http.openapi import DocumentResource, KnownParameters, Schemas
+from eventalarm.http.requests import Conformance
+from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.dryrun import DryRunOptions, RuleTest
 from eventalarm.ingest.events import Events
 from eventalarm.ingest.gateway import Gateway, sender
@@ -30,14 +28,13 @@ from eventalarm.publisher.broker_status import BrokerStatus
 from eventalarm.storage.database import Database
 
 DOCUMENT: Final = "/v1/openapi.json"
+DOCUMENT_FILE: Final = pathlib.Path(__file__).with_name("openapi.yaml")
 MAX_QUERY: Final = 8 * 1024
 PREFIXES: Final = ("/v1",)
-KEYSTONE: Final = "keystone"
-FILE: Final = pathlib.Path(__file__).with_name("openapi.yaml")
 
 
 class Once:
-    """Calls *make* when its value is first asked for, and keeps the value; closes it in the end."""
+    """Opens the database with *make* on first use and keeps it; :meth:`close` disposes of it."""
 
     def __init__(self, make: Callable[[], Database]) -> None:
         self._make = make
@@ -45,73 +42,57 @@ class Once:
         self._lock = threading.Lock()
 
     def __call__(self) -> Database:
-        """Return the value; what *make* raises is raised, and it is asked again the next time."""
+        """Return the database; an error of *make* is raised, and the next call tries again."""
         with self._lock:
             if self._made is None:
                 self._made = self._make()
             return self._made
 
     def close(self) -> None:
-        """Let go of the value, if there is one."""
+        """Dispose of the database if it was opened."""
         with self._lock:
             if self._made is not None:
                 self._made.dispose()
 
 
-def load() -> Mapping[str, Any]:
-    """Return the OpenAPI document."""
-    loaded: Mapping[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-    return loaded
+def application(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]) -> Any:
+    """Return the WSGI application behind the middleware that *conf* asks for; see :func:`build`."""
+    app = build(conf, transport, database)
+    return http_application.with_proxies(app, conf, conf[INGEST_GROUP].auth_mode)
 
 
-def application(conf: Any, transport: Any, database: Callable[[], Database]) -> Any:
-    """Return the WSGI application with everything that *conf* asks for around it; see :func:`build`."""
-    app: Any = build(conf, transport, database)
-    if conf[INGEST_GROUP].auth_mode == KEYSTONE:
-        # Imported here: it brings Keystone's client, which those who do without Keystone need not have.
-        from keystonemiddleware import auth_token  # noqa: PLC0415
-
-        wrap = auth_token.filter_factory({"oslo_config_config": conf, "delay_auth_decision": True})
-        app = wrap(app)
-    return http_proxy_to_wsgi.HTTPProxyToWSGI(app, conf)
-
-
-def build(conf: Any, transport: Any, database: Callable[[], Database]) -> falcon.App[Any, Any]:
-    """Return the application alone: it believes the headers that Keystone's middleware sets.
+def build(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]) -> falcon.App[Any, Any]:
+    """Return the application alone, which trusts the identity headers that keystonemiddleware sets.
 
     :param transport: where events go (``bus.get_transport``).
-    :param database: opens Aodh's database, for dry runs of alarms; called when it is first needed.
+    :param database: opens Aodh's database, for dry runs of alarms; called on first use.
     """
-    group, own = conf[GROUP], conf[INGEST_GROUP]
-    document = load()
-    shapes = faults.Shapes(document)
-    bounds = Bounds(own.max_body_size, own.max_events, event_limits(group))
-    reader = EventReader(shapes, bounds, group.resource_traits)
+    group, ingest = conf[GROUP], conf[INGEST_GROUP]
+    document = openapi.load(DOCUMENT_FILE)
+    schemas = Schemas(document)
+    bounds = Bounds(ingest.max_body_size, ingest.max_events, event_limits(group))
+    reader = EventReader(schemas, bounds, group.resource_traits)
     status = BrokerStatus(f"{bus.describe(conf)} topic {group.topic}", time.monotonic)
-    gateway = Gateway(sender(transport, group.topic, group.exchange), own.max_message_size, status)
-    enforcer = policy.Enforcer(conf)
-    enforcer.register_defaults(policies.list_rules())
-    guard = Guard(enforcer)
-    identity: Any = Identity(
-        keystone=own.auth_mode == KEYSTONE,
-        auth_uri=lambda: conf.keystone_authtoken.www_authenticate_uri or "",
-        public=frozenset({DOCUMENT}),
-    )
-    layers: Any = [Conformance(MAX_QUERY), identity, KnownParameters(document)]
-    app: falcon.App[Any, Any] = falcon.App(request_type=Request, middleware=layers)
-    app.req_options.strip_url_path_trailing_slash = True
-    problems.install(app)
-    app.set_error_serializer(faults.serialize)
-    events = Events(guard, reader, gateway, max_body=own.max_body_size, retry_after=own.retry_after)
-    add_route(app, policies.EVENTS_PATH, events)
-    options = _dry_run_options(group, own)
-    test = RuleTest(guard, shapes, reader, database=database, options=options)
-    add_route(app, policies.TEST_PATH, test)
-    add_route(app, DOCUMENT, DocumentResource(ApiDocument(document)))
-    return app
+    gateway = Gateway(sender(transport, group.topic, group.exchange), ingest.max_message_size, status)
+    guard = Guard(conf, ingest_policies.list_rules())
+    middleware = [
+        Conformance(MAX_QUERY),
+        Identity(conf, auth_mode=ingest.auth_mode, public=frozenset({DOCUMENT})),
+        KnownParameters(document),
+    ]
+    routes = {
+        ingest_policies.EVENTS_PATH: Events(
+            guard, reader, gateway, max_body=ingest.max_body_size, retry_after=ingest.retry_after
+        ),
+        ingest_policies.TEST_PATH: RuleTest(
+            guard, schemas, reader, database=database, options=_dry_run_options(group, ingest)
+        ),
+        DOCUMENT: DocumentResource(document),
+    }
+    return http_application.create(middleware, routes)
 
 
-def _dry_run_options(group: Any, own: Any) -> DryRunOptions:
+def _dry_run_options(group: Any, ingest: Any) -> DryRunOptions:
     return DryRunOptions(
         owner_traits=tuple(group.owner_traits),
         resource_traits=tuple(group.resource_traits),
@@ -119,5 +100,5 @@ def _dry_run_options(group: Any, own: Any) -> DryRunOptions:
         clear_mode=group.clear_event_alarms,
         rule=rule_limits(group),
         event=event_limits(group),
-        max_body=own.max_body_size,
+        max_body=ingest.max_body_size,
     )

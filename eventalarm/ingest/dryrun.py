@@ -17,10 +17,12 @@ from eventalarm.evaluator.explain import Explanation, explain
 from eventalarm.evaluator.notification_rule import parse
 from eventalarm.evaluator.options import RuleLimits
 from eventalarm.exceptions import EventAlarmError, InvalidEvent, InvalidRule
-from eventalarm.ifa_shim.api.callers import Caller, Guard, caller_of
-from eventalarm.ingest import policies
-from eventalarm.ingest.faults import BadBody, Fault, Shapes, pointer
-from eventalarm.ingest.reading import A_TIME, EventReader, read_json
+from eventalarm.http.auth import Caller, Guard, caller_of
+from eventalarm.http.openapi import Schemas
+from eventalarm.http.problems import BadBody, Fault, pointer
+from eventalarm.http.requests import read_json
+from eventalarm.ingest import ingest_policies
+from eventalarm.ingest.reading import A_TIME, SIZE_HINT, EventReader
 from eventalarm.model import UTC, Alarm, AlarmDefinition, Event, EventLimits, JSONDict, parse_time
 from eventalarm.owner import Owners
 from eventalarm.storage.alarms import NEVER, read_alarm
@@ -51,14 +53,14 @@ class RuleTest:
     def __init__(
         self,
         guard: Guard,
-        shapes: Shapes,
+        schemas: Schemas,
         reader: EventReader,
         *,
         database: Callable[[], Database],
         options: DryRunOptions,
     ) -> None:
         self._guard = guard
-        self._shapes = shapes
+        self._schemas = schemas
         self._reader = reader
         self._database = database
         self._options = options
@@ -67,9 +69,9 @@ class RuleTest:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer the explanation."""
         caller = caller_of(req)
-        self._guard.require(caller, policies.TEST_RULE)
-        body = read_json(req, self._options.max_body)
-        faults = self._shapes.faults("RuleTest", body)
+        self._guard.require(caller, ingest_policies.TEST_RULE)
+        body = read_json(req, self._options.max_body, size_hint=SIZE_HINT)
+        faults = self._schemas.faults("RuleTest", body)
         # What is wrong with the event is said more precisely by its reader.
         if faults := [one for one in faults if not one.field.startswith("/event")]:
             raise BadBody(faults)

@@ -8,10 +8,11 @@ import logging
 import falcon
 
 from eventalarm.exceptions import PublishError
-from eventalarm.ifa_shim.api.callers import Guard, caller_of
-from eventalarm.ingest import policies
+from eventalarm.http.auth import Guard, caller_of
+from eventalarm.http.requests import read_json
+from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.gateway import Gateway, Refused
-from eventalarm.ingest.reading import EventReader, read_json
+from eventalarm.ingest.reading import SIZE_HINT, EventReader
 
 LOG = logging.getLogger(__name__)
 
@@ -30,8 +31,8 @@ class Events:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer 202 with the ids of the events once the broker has confirmed all of them."""
-        self._guard.require(caller_of(req), policies.INGEST)
-        events = self._reader.events(read_json(req, self._max_body))
+        self._guard.require(caller_of(req), ingest_policies.INGEST)
+        events = self._reader.events(read_json(req, self._max_body, size_hint=SIZE_HINT))
         try:
             self._gateway.publish(events)
         except Refused as exc:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NoReturn
-
-import falcon
+from typing import Any, Final
 
 from eventalarm.exceptions import InvalidEvent
+from eventalarm.http.openapi import Schemas
+from eventalarm.http.problems import BadBody, Fault, pointer
 from eventalarm.ingest import doctor
-from eventalarm.ingest.faults import BadBody, Fault, Shapes, pointer
 from eventalarm.model import EventLimits, JSONDict, convert, parse_time
 from eventalarm.publisher import codec
 
-JSON: Final = "application/json"
 CEILOMETER_KEYS: Final = frozenset({"message_id", "event_type", "traits", "generated"})
+SIZE_HINT: Final = " ([eventalarm_ingest] max_body_size); send several requests"
 A_TIME: Final = "give ISO 8601, such as 2026-11-20T23:01:36Z"
 
 
@@ -30,38 +27,11 @@ class Bounds:
     event: EventLimits
 
 
-def read_json(req: falcon.Request, most: int) -> Any:
-    """Return the body of *req*, which is JSON of at most *most* bytes.
-
-    :raises falcon.HTTPError: 413, 415 or 400 when it is not.
-    """
-    if (req.content_type or "").partition(";")[0].strip().lower() != JSON:
-        raise falcon.HTTPUnsupportedMediaType(description=f"the body must be {JSON} (curl: --json @file)")
-    raw = b"" if (req.content_length or 0) > most else req.bounded_stream.read(most + 1)
-    if len(raw) > most or (req.content_length or 0) > most:
-        raise falcon.HTTPContentTooLarge(
-            description=f"more than {most} bytes ([eventalarm_ingest] max_body_size); send several requests"
-        )
-    try:
-        return json.loads(raw, parse_constant=_no_number, parse_float=_finite)
-    except (ValueError, RecursionError) as exc:
-        raise BadBody([Fault("", f"not JSON: {exc!s:.120}", "send one JSON document")]) from exc
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _no_number(text[:40])
-
-
 class EventReader:
     """Reads every form in which events may be reported; *resource_traits* as in ``[eventalarm]``."""
 
-    def __init__(self, shapes: Shapes, bounds: Bounds, resource_traits: Sequence[str]) -> None:
-        self._shapes = shapes
+    def __init__(self, schemas: Schemas, bounds: Bounds, resource_traits: Sequence[str]) -> None:
+        self._schemas = schemas
         self._bounds = bounds
         self._resource_traits = tuple(resource_traits)
 
@@ -104,7 +74,7 @@ class EventReader:
             listed = [body]
             places = [""]
         else:
-            if faults := self._shapes.faults("EventList", listed, field):
+            if faults := self._schemas.faults("EventList", listed, field):
                 raise BadBody(faults)
             places = [f"{field}/{number}" for number in range(len(listed))]
         if len(listed) > self._bounds.events:
@@ -118,7 +88,7 @@ class EventReader:
 
     def _one(self, field: str, body: Any) -> tuple[codec.Encoded | None, list[Fault]]:
         kind = "CeilometerEvent" if isinstance(body, dict) and CEILOMETER_KEYS & set(body) else "DoctorEvent"
-        if faults := self._shapes.faults(kind, body, field):
+        if faults := self._schemas.faults(kind, body, field):
             return None, faults
         if kind == "CeilometerEvent":
             faults = list(_unreadable(field, body))

@@ -17,8 +17,8 @@ import pytest
 import schemathesis
 
 from eventalarm import bus
-from eventalarm.ingest.application import load
-from eventalarm.ingest.faults import Shapes
+from eventalarm.http import openapi
+from eventalarm.ingest import application
 from eventalarm.publisher.codec import decode
 from eventalarm.storage import database as storage
 from tests.functional.conftest import Spawn
@@ -33,6 +33,8 @@ from tests.support.telemetry import ceilometer_options
 DOWN = {"hostname": "compute0", "status": "down"}
 AT = datetime.datetime(2026, 11, 20, 23, 1, 36, tzinfo=datetime.UTC)
 GOOD = report("compute.host.down", AT, **DOWN)
+DOCUMENT = openapi.load(application.DOCUMENT_FILE)
+SCHEMAS = openapi.Schemas(DOCUMENT)
 CEILOMETER = event_body(message_id="m-1", state="error")
 
 
@@ -201,7 +203,7 @@ def test_the_service_asks_keystone(
 
 
 def test_whatever_is_sent_the_answer_is_as_documented(api: IngestApi) -> None:
-    document = schemathesis.openapi.from_dict(dict(load()))
+    document = schemathesis.openapi.from_dict(dict(DOCUMENT))
     document.app = api.app
     headers = {"X-Project-Id": "p", "X-User-Id": "u", "X-Roles": "admin,reader"}
     seen: set[tuple[str, int]] = set()
@@ -259,7 +261,7 @@ def test_a_dry_run_tells_why_and_writes_nothing(dry: tuple[IngestApi, storage.Da
         details = {"hostname": "compute0", "status": status} | ({"project_id": owner} if owner else {})
         told = report("compute.host.nic", **details)
         answer = api.post({"event": told, **body}, "/v1/rules/test", "reader", project)
-        assert answer.status_code != 200 or Shapes(load()).faults("Explanation", answer.json) == []
+        assert answer.status_code != 200 or SCHEMAS.faults("Explanation", answer.json) == []
         return answer
 
     raised = test(rule=RULE).json

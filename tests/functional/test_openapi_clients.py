@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-import yaml
 
-from eventalarm.ifa_shim.api.document import load
+from eventalarm.http import openapi
 from eventalarm.ingest import application as ingest_application
 from eventalarm.storage import database as storage
 from tests.support.helpers import WebhookSink, console_script, wait_until
 from tests.support.ifa_api import ADMIN
+from tests.support.ifa_api import DOCUMENT as IFA_DOCUMENT
 from tests.support.ifa_server import serving
 from tests.support.listening import listening
 from tests.support.subscribers import World, bound, fault
@@ -82,7 +82,7 @@ class Client:
 def test_a_generated_client_reads_every_answer(
     folder: pathlib.Path, world: World, webhook_sink: WebhookSink
 ) -> None:
-    generate(load(), folder, "generated_ifa")
+    generate(IFA_DOCUMENT, folder, "generated_ifa")
     alarm_id = world.api.alarm(bound("vm-1"), severity="critical", ok_actions=["log://"])
     world.listener.process(fault("vm-1", cause="two words"))
     webhook_sink.behave("/generated", statuses=[204])
@@ -133,7 +133,7 @@ def notifications(world: World, models: Any, subscription_id: str) -> None:
     wait_until(lambda: world.step() or state(world, subscription_id) == "suspended", 20)
     world.sink.behave("/generated", statuses=[204])
     wait_until(lambda: world.step() or "AlarmListRebuiltNotification" in kinds(world), 20)
-    mapping = load()["components"]["schemas"]["FmNotification"]["discriminator"]["mapping"]
+    mapping = IFA_DOCUMENT["components"]["schemas"]["FmNotification"]["discriminator"]["mapping"]
     assert kinds(world) == set(mapping)
     for request in world.posts("/generated"):
         sent = request.json
@@ -155,7 +155,7 @@ def state(world: World, subscription_id: str) -> str:
 
 
 def test_a_client_of_the_ingest_api_can_be_generated(folder: pathlib.Path) -> None:
-    generate(yaml.safe_load(ingest_application.FILE.read_text()), folder, "generated_ingest")
+    generate(openapi.load(ingest_application.DOCUMENT_FILE), folder, "generated_ingest")
     package = importlib.import_module("generated_ingest.models")
     accepted = package.Accepted.from_dict({"accepted": 1, "message_ids": ["m"]})
     assert accepted.message_ids == ["m"]

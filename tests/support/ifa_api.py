@@ -17,14 +17,14 @@ from falcon import testing
 from oslo_config import cfg
 
 from eventalarm import conf as options
+from eventalarm.http import openapi
 from eventalarm.ifa_shim.api import application
-from eventalarm.ifa_shim.api.document import load
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
 from tests.support.builders import PROJECT
 from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms
 
-DOCUMENT = load()
+DOCUMENT = openapi.load(application.DOCUMENT_FILE)
 PROBLEM = "application/problem+json"
 ADMIN = "admin,member,reader"
 

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import falcon
 
-from eventalarm.http import conditional
-from eventalarm.ifa_shim import policies
+from eventalarm.http import paging
+from eventalarm.http.requests import check_preconditions
+from eventalarm.ifa_shim import ifa_policies
 from eventalarm.ifa_shim.alarm import IfaAlarm, ResourceKind, Severity, State, rfc3339
-from eventalarm.ifa_shim.api import paging
-from eventalarm.ifa_shim.api.edge import Edge
+from eventalarm.ifa_shim.api.context import ApiContext, read_marker, write_marker
 from eventalarm.ifa_shim.filters import BadFilter
 from eventalarm.ifa_shim.queries import ACTIVE, IfaQuery
 from eventalarm.ifa_shim.render import Document, as_ifa005, etag
@@ -76,7 +76,7 @@ def page_size(req: falcon.Request, most: int) -> int:
     if not text:
         return most
     if not text.isascii() or not text.isdigit() or not 0 < len(text) < 7 or int(text) < 1:
-        raise BadFilter("limit is a number from 1 on")
+        raise BadFilter("limit must be an integer ≥ 1")
     return min(int(text), most)
 
 
@@ -114,51 +114,51 @@ def show(alarm: IfaAlarm) -> Document:
 class IfaAlarms:
     """``/ifa/v1/alarms``."""
 
-    def __init__(self, edge: Edge) -> None:
-        self._edge = edge
+    def __init__(self, context: ApiContext) -> None:
+        self._context = context
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer a page of alarms, the active ones unless ``state`` says otherwise."""
-        edge = self._edge
-        project_id = edge.guard.reach(req, policies.LIST, policies.ALL_PROJECTS)
+        context = self._context
+        project_id = context.guard.listed_project(req, ifa_policies.LIST, ifa_policies.ALL_PROJECTS)
         query = read_query(req)
-        listing = edge.alarms.page(
-            query.of(project_id, edge.alarms.settings),
-            paging.read_marker(req.get_param(paging.PARAMETER)),
-            page_size(req, edge.options.page_size),
+        listing = context.alarms.page(
+            query.of(project_id, context.alarms.settings),
+            read_marker(req),
+            page_size(req, context.options.page_size),
         )
-        edge.link(req, resp, paging.write_marker(listing.next) if listing.next is not None else None)
+        context.links.add_next(req, resp, write_marker(listing.next))
         resp.text = json.dumps([show(alarm) for alarm in listing.alarms])
 
 
 class OneIfaAlarm:
     """``/ifa/v1/alarms/{alarmId}``."""
 
-    def __init__(self, edge: Edge) -> None:
-        self._edge = edge
+    def __init__(self, context: ApiContext) -> None:
+        self._context = context
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
         """Answer one alarm."""
-        alarm = self._edge.find(req, alarm_id, policies.SHOW)
-        if conditional.check(req, resp, etag(alarm)):
+        alarm = self._context.find(req, alarm_id, ifa_policies.SHOW)
+        if check_preconditions(req, resp, etag(alarm)):
             resp.text = json.dumps(show(alarm))
 
 
 class IfaHistory:
     """``/ifa/v1/alarms/{alarmId}/history``."""
 
-    def __init__(self, edge: Edge) -> None:
-        self._edge = edge
+    def __init__(self, context: ApiContext) -> None:
+        self._context = context
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
         """Answer every raise, change and clear, the oldest first, with the event that caused it."""
-        edge = self._edge
-        project_id = edge.guard.visible(req, policies.HISTORY, policies.ALL_PROJECTS)
+        context = self._context
+        project_id = context.guard.visible_project(req, ifa_policies.HISTORY, ifa_policies.ALL_PROJECTS)
         text = req.get_param(paging.PARAMETER)
         after = paging.decode(text) if text else None
-        found = edge.alarms.history(alarm_id, project_id, after, page_size(req, edge.options.page_size))
+        found = context.alarms.history(alarm_id, project_id, after, page_size(req, context.options.page_size))
         if found is None:
-            raise falcon.HTTPNotFound(description="there is no such alarm")
+            raise falcon.HTTPNotFound(description="alarm not found")
         entries, marker = found
-        edge.link(req, resp, paging.encode(marker) if marker is not None else None)
+        context.links.add_next(req, resp, paging.encode(marker) if marker is not None else None)
         resp.text = json.dumps(entries)

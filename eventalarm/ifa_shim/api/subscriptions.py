@@ -11,13 +11,15 @@ from typing import Any, Final
 
 import falcon
 
-from eventalarm.ifa_shim import policies
-from eventalarm.ifa_shim.api import bodies, paging
-from eventalarm.ifa_shim.api.callers import caller_of, flag
-from eventalarm.ifa_shim.api.edge import Edge
-from eventalarm.ifa_shim.api.vnffm import read_filter
+from eventalarm.http import paging
+from eventalarm.http.auth import caller_of, flag
+from eventalarm.http.paging import BadMarker
+from eventalarm.http.requests import JSON
+from eventalarm.ifa_shim import ifa_policies
+from eventalarm.ifa_shim.api.context import ApiContext
+from eventalarm.ifa_shim.api.vnffm import read_body, read_filter
 from eventalarm.ifa_shim.filter_match import why_never
-from eventalarm.ifa_shim.filters import SUBSCRIPTION_ATTRIBUTES, BadFilter
+from eventalarm.ifa_shim.filters import SUBSCRIPTION_ATTRIBUTES
 from eventalarm.ifa_shim.shares import NoPlace, Places
 from eventalarm.ifa_shim.subscriptions.callbacks import BadCallback, Callbacks
 from eventalarm.ifa_shim.subscriptions.credentials import Vault
@@ -40,25 +42,27 @@ UNTESTED: Final = (
 class FaultSubscriptions:
     """``/vnffm/v1/subscriptions``."""
 
-    def __init__(self, store: Subscriptions, edge: Edge) -> None:
+    def __init__(self, store: Subscriptions, context: ApiContext) -> None:
         self.store = store
-        self._edge = edge
-        self._callbacks = Callbacks(edge.options.callback)
-        self._vault = Vault(edge.options.callback.credentials_key)
-        self._tests = Places(edge.options.callback.tests_at_once)
+        self._context = context
+        self._callbacks = Callbacks(context.options.callback)
+        self._vault = Vault(context.options.callback.credentials_key)
+        self._tests = Places(context.options.callback.tests_at_once)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer a page of subscriptions."""
-        project_id = self._edge.guard.reach(req, policies.SHOW_SUBSCRIPTIONS, policies.SUBSCRIBE_ALL_PROJECTS)
+        project_id = self._context.guard.listed_project(
+            req, ifa_policies.SHOW_SUBSCRIPTIONS, ifa_policies.SUBSCRIBE_ALL_PROJECTS
+        )
         asked = read_filter(req, SUBSCRIPTION_ATTRIBUTES)
         text = req.get_param(paging.PARAMETER)
         after = paging.decode(text) if text else ""
         if not isinstance(after, str):
-            raise BadFilter("the marker is not one that this service gave out")
-        size = self._edge.options.page_size
+            raise BadMarker
+        size = self._context.options.page_size
         rows = self.store.page(project_id, after, size + 1, req.get_param("user_id"))
         marker = paging.encode(rows[size - 1].subscription_id) if len(rows) > size else None
-        self._edge.link(req, resp, marker)
+        self._context.links.add_next(req, resp, marker)
         for row in rows[:size]:
             self.confirm(req, row)
         shown = [self.show(req, row) for row in rows[:size]]
@@ -68,11 +72,11 @@ class FaultSubscriptions:
         """Make a subscription, once its callback answered a test; 303 leads to one that asks for the same."""
         caller = caller_of(req)
         everywhere = flag(req, "all_projects")
-        rule = policies.SUBSCRIBE_ALL_PROJECTS if everywhere else policies.SUBSCRIBE
-        self._edge.guard.require(caller, rule)
+        rule = ifa_policies.SUBSCRIBE_ALL_PROJECTS if everywhere else ifa_policies.SUBSCRIBE
+        self._context.guard.require(caller, rule)
         if not caller.project_id:
             raise falcon.HTTPForbidden(description="a subscription belongs to a project: use its token")
-        body = bodies.read(req, self._edge.document, "FmSubscriptionRequest", (bodies.JSON,))
+        body = read_body(self._context, req, "FmSubscriptionRequest", (JSON,))
         if problem := why_never(body.get("filter") or {}, None if everywhere else caller.project_id):
             raise falcon.HTTPUnprocessableEntity(description=problem)
         authentication = body.get("authentication")
@@ -87,9 +91,9 @@ class FaultSubscriptions:
             all_projects=everywhere,
             callback_uri=body["callbackUri"],
             filter=body.get("filter") or {},
-            created_at=self._edge.now(),
+            created_at=self._context.now(),
             authentication=self._vault.close(authentication) if authentication else None,
-            api_root=self._edge.links.fault_management(req),
+            api_root=self._context.fault_management(req),
         )
         same = self.store.add(made)
         if same is not None:
@@ -102,9 +106,9 @@ class FaultSubscriptions:
 
     def confirm(self, req: falcon.Request, found: Subscription) -> None:
         """Take a request of the subscription's own user, who may still subscribe, as a sign of that right."""
-        lifetime, caller = self._edge.options.callback.lifetime, caller_of(req)
-        rule = policies.SUBSCRIBE_ALL_PROJECTS if found.all_projects else policies.SUBSCRIBE
-        if lifetime and self._edge.guard.allows(caller, rule, found.project_id):
+        lifetime, caller = self._context.options.callback.lifetime, caller_of(req)
+        rule = ifa_policies.SUBSCRIBE_ALL_PROJECTS if found.all_projects else ifa_policies.SUBSCRIBE
+        if lifetime and self._context.guard.allows(caller, rule, found.project_id):
             self.store.confirm(found, caller.user_id, datetime.timedelta(seconds=lifetime / CONFIRM_EVERY))
 
     def _check(self, project_id: str, uri: str, authentication: Document | None) -> None:
@@ -116,7 +120,7 @@ class FaultSubscriptions:
             self._callbacks.check(uri, authentication)
         except BadCallback as exc:
             raise falcon.HTTPUnprocessableEntity(description=str(exc)) from exc
-        if self._edge.options.callback.test:
+        if self._context.options.callback.test:
             self._test(project_id, uri, authentication)
 
     def _test(self, project_id: str, uri: str, authentication: Document | None) -> None:
@@ -135,7 +139,7 @@ class FaultSubscriptions:
             raise falcon.HTTPUnprocessableEntity(description=f"{UNTESTED} (test {reference})") from exc
 
     def _bound(self, project_id: str) -> None:
-        most = self._edge.options.callback.max_subscriptions
+        most = self._context.options.callback.max_subscriptions
         if len(self.store.page(project_id, "", most)) >= most:
             raise falcon.HTTPForbidden(description=f"a project has at most {most} subscriptions")
 
@@ -144,7 +148,7 @@ class FaultSubscriptions:
 
         :raises falcon.HTTPNotFound: when there is none, also when it is another project's.
         """
-        project_id = self._edge.guard.visible(req, rule, policies.SUBSCRIBE_ALL_PROJECTS)
+        project_id = self._context.guard.visible_project(req, rule, ifa_policies.SUBSCRIBE_ALL_PROJECTS)
         found = self.store.get(subscription_id)
         if found is None or (project_id is not None and found.project_id != project_id):
             raise falcon.HTTPNotFound(description="there is no such subscription")
@@ -152,7 +156,7 @@ class FaultSubscriptions:
 
     def show(self, req: falcon.Request, found: Subscription) -> Document:
         """Return a subscription as SOL003 has it: never with its credentials."""
-        href = f"{self._edge.links.fault_management(req)}/subscriptions/{found.subscription_id}"
+        href = f"{self._context.fault_management(req)}/subscriptions/{found.subscription_id}"
         shown: Document = {"id": found.subscription_id, "callbackUri": found.callback_uri}
         if found.filter:
             shown["filter"] = dict(found.filter)
@@ -167,13 +171,13 @@ class FaultSubscription:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, subscription_id: str) -> None:
         """Answer one subscription."""
-        found = self._list.find(req, subscription_id, policies.SHOW_SUBSCRIPTIONS)
+        found = self._list.find(req, subscription_id, ifa_policies.SHOW_SUBSCRIPTIONS)
         self._list.confirm(req, found)
         resp.text = json.dumps(self._list.show(req, found))
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, subscription_id: str) -> None:
         """End a subscription."""
-        found = self._list.find(req, subscription_id, policies.UNSUBSCRIBE)
+        found = self._list.find(req, subscription_id, ifa_policies.UNSUBSCRIBE)
         if not self._list.store.remove(found.subscription_id):
             raise falcon.HTTPNotFound(description="there is no such subscription")
         resp.status = falcon.HTTP_204

@@ -9,13 +9,11 @@ from typing import Any, Final
 import falcon
 import re2
 
-from eventalarm.http import conditional
-from eventalarm.ifa_shim import policies, selectors
+from eventalarm.http.auth import caller_of
+from eventalarm.http.requests import JSON, check_preconditions, read_json
+from eventalarm.ifa_shim import ifa_policies, selectors
 from eventalarm.ifa_shim.alarm import AckState, IfaAlarm
-from eventalarm.ifa_shim.api import bodies, paging
-from eventalarm.ifa_shim.api.callers import caller_of
-from eventalarm.ifa_shim.api.edge import Edge
-from eventalarm.ifa_shim.api.links import Links
+from eventalarm.ifa_shim.api.context import ApiContext, read_marker, write_marker
 from eventalarm.ifa_shim.filters import ALARM_ATTRIBUTES, BadFilter, Filter, parse
 from eventalarm.ifa_shim.queries import sol003_query
 from eventalarm.ifa_shim.render import as_sol003, etag
@@ -26,6 +24,9 @@ VERSIONS: Final = ("1.2.0", DEFAULT_VERSION, *(f"1.{minor}.0" for minor in range
 VERSION: Final = re2.compile(r"(\d+\.\d+\.\d+)(-impl:\S+)?")
 PREFIX: Final = "/vnffm"
 ROOT: Final = f"{PREFIX}/v1"
+# Bytes of a request body.
+MAX_BODY: Final = 64 * 1024
+MERGE_PATCH: Final = "application/merge-patch+json"
 
 
 class Versions:
@@ -67,13 +68,13 @@ class Versions:
 class ApiVersions:
     """``api_versions`` (SOL013 clause 9.3.3): readable without a token."""
 
-    def __init__(self, links: Links) -> None:
-        self._links = links
+    def __init__(self, context: ApiContext) -> None:
+        self._context = context
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer which versions are served."""
         versions = [{"version": version, "isDeprecated": False} for version in VERSIONS]
-        prefix = f"{self._links.fault_management(req)}/"
+        prefix = f"{self._context.fault_management(req)}/"
         resp.text = json.dumps({"uriPrefix": prefix, "apiVersions": versions})
 
 
@@ -88,64 +89,76 @@ def read_filter(req: falcon.Request, attributes: Any) -> Filter:
     return parse(text, attributes) if text else Filter()
 
 
+def read_body(context: ApiContext, req: falcon.Request, schema: str, media_types: tuple[str, ...]) -> Any:
+    """Return the body of *req*, which is valid by *schema* of the OpenAPI document.
+
+    :raises falcon.HTTPError: 413, 415, 400 when it is not JSON, 422 when it is invalid by *schema*.
+    """
+    body = read_json(req, MAX_BODY, media_types)
+    if problem := context.schemas.problem(schema, body):
+        # SOL013 clause 6.4: syntactically correct data that cannot be processed.
+        raise falcon.HTTPUnprocessableEntity(description=problem)
+    return body
+
+
 class FaultAlarms:
     """``/vnffm/v1/alarms``."""
 
-    def __init__(self, edge: Edge) -> None:
-        self._edge = edge
+    def __init__(self, context: ApiContext) -> None:
+        self._context = context
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer a page: what is active, and what was cleared not long ago."""
-        edge = self._edge
-        project_id = edge.guard.reach(req, policies.LIST, policies.ALL_PROJECTS)
+        context = self._context
+        project_id = context.guard.listed_project(req, ifa_policies.LIST, ifa_policies.ALL_PROJECTS)
         asked = read_filter(req, ALARM_ATTRIBUTES)
         texts = {name: value for name, value in req.params.items() if isinstance(value, str)}
         left_out = selectors.excluded(texts)
-        settings = edge.alarms.settings
-        since = edge.now() - datetime.timedelta(seconds=edge.options.cleared_retention)
-        listing = edge.alarms.page(
+        settings = context.alarms.settings
+        since = context.now() - datetime.timedelta(seconds=context.options.cleared_retention)
+        listing = context.alarms.page(
             sol003_query(asked, project_id, settings, since),
-            paging.read_marker(req.get_param(paging.PARAMETER)),
-            edge.options.page_size,
+            read_marker(req),
+            context.options.page_size,
         )
-        edge.link(req, resp, paging.write_marker(listing.next) if listing.next is not None else None)
-        shown = [selectors.select(show(edge, req, alarm), left_out) for alarm in listing.alarms]
+        context.links.add_next(req, resp, write_marker(listing.next))
+        shown = [selectors.select(show(context, req, alarm), left_out) for alarm in listing.alarms]
         resp.text = json.dumps(shown)
 
 
-def show(edge: Edge, req: falcon.Request, alarm: IfaAlarm) -> dict[str, Any]:
+def show(context: ApiContext, req: falcon.Request, alarm: IfaAlarm) -> dict[str, Any]:
     """Return *alarm* as SOL003 has it, with links as *req* would follow them."""
-    connection = edge.alarms.settings.vim_connection_id
-    return as_sol003(alarm, root=edge.links.fault_management(req), vim_connection_id=connection)
+    connection = context.alarms.settings.vim_connection_id
+    return as_sol003(alarm, root=context.fault_management(req), vim_connection_id=connection)
 
 
 class FaultAlarm:
     """``/vnffm/v1/alarms/{alarmId}``."""
 
-    def __init__(self, edge: Edge) -> None:
-        self._edge = edge
+    def __init__(self, context: ApiContext) -> None:
+        self._context = context
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
         """Answer one alarm with its ETag."""
-        alarm = self._edge.find(req, alarm_id, policies.SHOW)
-        if conditional.check(req, resp, etag(alarm)):
-            resp.text = json.dumps(show(self._edge, req, alarm))
+        alarm = self._context.find(req, alarm_id, ifa_policies.SHOW)
+        if check_preconditions(req, resp, etag(alarm)):
+            resp.text = json.dumps(show(self._context, req, alarm))
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
         """Acknowledge an alarm, or take that back (1.3.0)."""
-        edge = self._edge
-        alarm = edge.find(req, alarm_id, policies.ACKNOWLEDGE)
-        body = bodies.read(req, edge.document, "AlarmModifications", (bodies.MERGE_PATCH, bodies.JSON))
-        conditional.check(req, resp, etag(alarm))
+        context = self._context
+        alarm = context.find(req, alarm_id, ifa_policies.ACKNOWLEDGE)
+        body = read_body(context, req, "AlarmModifications", (MERGE_PATCH, JSON))
+        check_preconditions(req, resp, etag(alarm))
         wanted = AckState(body["ackState"])
         if not self._set(alarm, wanted, caller_of(req).user_id):
             raise falcon.HTTPConflict(description=f"the alarm is {wanted} already")
-        resp.set_header("ETag", etag(edge.find(req, alarm_id, policies.ACKNOWLEDGE)))
+        resp.set_header("ETag", etag(context.find(req, alarm_id, ifa_policies.ACKNOWLEDGE)))
         resp.text = json.dumps({"ackState": wanted.value})
 
     def _set(self, alarm: IfaAlarm, wanted: AckState, user_id: str) -> bool:
         if alarm.ack_state is wanted:
             return False
         if wanted is AckState.ACKNOWLEDGED:
-            return self._edge.alarms.acknowledge(alarm, user_id)
-        return self._edge.alarms.unacknowledge(alarm)
+            return self._context.alarms.acknowledge(alarm, user_id)
+        return self._context.alarms.unacknowledge(alarm)

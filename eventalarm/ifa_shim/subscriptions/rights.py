@@ -11,7 +11,7 @@ from typing import Any, Final
 from oslo_log import log
 
 from eventalarm.conf import IFA_GROUP
-from eventalarm.ifa_shim import policies
+from eventalarm.ifa_shim import ifa_policies
 from eventalarm.storage.subscriptions import Subscription
 
 LOG = log.getLogger(__name__)
@@ -163,10 +163,10 @@ def _by_policy(conf: Any) -> Allows:
     from oslo_policy import policy  # noqa: PLC0415 - as above
 
     enforcer = policy.Enforcer(conf)
-    enforcer.register_defaults(policies.list_rules())
+    enforcer.register_defaults(ifa_policies.list_rules())
 
     def allows(one: Subscription, roles: frozenset[str]) -> bool:
-        rule = policies.SUBSCRIBE_ALL_PROJECTS if one.all_projects else policies.SUBSCRIBE
+        rule = ifa_policies.SUBSCRIBE_ALL_PROJECTS if one.all_projects else ifa_policies.SUBSCRIBE
         credentials = {"user_id": one.user_id, "project_id": one.project_id, "roles": sorted(roles)}
         return bool(enforcer.authorize(rule, {"project_id": one.project_id}, credentials))
 

@@ -1,0 +1,124 @@
+"""Authentication and authorization of callers: Keystone's identity headers and oslo.policy rules."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Final
+
+import falcon
+from oslo_context import context as oslo_context
+from oslo_policy import policy
+
+KEYSTONE: Final = "keystone"
+CONFIRMED: Final = "Confirmed"
+TRUE: Final = frozenset({"", "1", "true", "yes"})
+FALSE: Final = frozenset({"0", "false", "no"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Caller:
+    """The authenticated caller; ``project_id`` is empty for a token that is not scoped to a project."""
+
+    user_id: str
+    project_id: str
+    credentials: dict[str, Any]
+
+
+class Identity:
+    """Falcon middleware: sets ``req.context.caller``, or answers 401.
+
+    With *auth_mode* ``keystone``, keystonemiddleware runs before with ``delay_auth_decision``, so that its
+    rejections become problem details too; with any other mode the identity headers are trusted. *public* are
+    the paths that need no authentication.
+    """
+
+    def __init__(self, conf: Any, *, auth_mode: str, public: frozenset[str]) -> None:
+        self._conf = conf
+        self._keystone = auth_mode == KEYSTONE
+        self._public = public
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Identify the caller."""
+        req.context.caller = None
+        if req.path.rstrip("/") in self._public:
+            return
+        if self._keystone and req.env.get("HTTP_X_IDENTITY_STATUS") != CONFIRMED:
+            uri = self._conf.keystone_authtoken.www_authenticate_uri or ""
+            raise falcon.HTTPUnauthorized(
+                description="a valid Keystone token is required", challenges=[f'Keystone uri="{uri}"']
+            )
+        found = oslo_context.RequestContext.from_environ(req.env)
+        if not self._keystone and not found.project_id:
+            raise falcon.HTTPUnauthorized(
+                description="missing identity headers: X-Project-Id, X-User-Id, X-Roles", challenges=["None"]
+            )
+        req.context.caller = Caller(
+            found.user_id or "", found.project_id or "", dict(found.to_policy_values())
+        )
+
+
+def caller_of(req: falcon.Request) -> Caller:
+    """Return the caller that :class:`Identity` identified."""
+    caller: Caller = req.context.caller
+    return caller
+
+
+class Guard:
+    """Enforces the policy *rules* of an API, overridden by the policy file that *conf* names."""
+
+    def __init__(self, conf: Any, rules: Sequence[Any]) -> None:
+        self._enforcer = policy.Enforcer(conf)
+        self._enforcer.register_defaults(rules)
+
+    def allows(self, caller: Caller, rule: str, project_id: str) -> bool:
+        """Return True if *rule* allows *caller* the action in a project."""
+        return bool(self._enforcer.authorize(rule, {"project_id": project_id}, caller.credentials))
+
+    def require(self, caller: Caller, rule: str, project_id: str | None = None) -> None:
+        """Return if *rule* allows *caller* the action in a project, by default the caller's.
+
+        :raises falcon.HTTPForbidden: when it does not.
+        """
+        if not self.allows(caller, rule, caller.project_id if project_id is None else project_id):
+            raise falcon.HTTPForbidden(description=f"policy {rule} does not allow this request")
+
+    def listed_project(self, req: falcon.Request, rule: str, all_projects_rule: str) -> str | None:
+        """Return the project that a listing covers, or None for all projects (``all_projects=true``).
+
+        :raises falcon.HTTPForbidden: when the caller may not list, or not all projects.
+        """
+        caller = caller_of(req)
+        if flag(req, "all_projects"):
+            self.require(caller, all_projects_rule)
+            return None
+        self.require(caller, rule)
+        if not caller.project_id:
+            raise falcon.HTTPForbidden(
+                description="the token is not scoped to a project; use all_projects=true"
+            )
+        return caller.project_id
+
+    def visible_project(self, req: falcon.Request, rule: str, all_projects_rule: str) -> str | None:
+        """Return the project in which the caller may look up an id, or None for any project.
+
+        :raises falcon.HTTPForbidden: when the caller may not look up anything.
+        """
+        caller = caller_of(req)
+        if self.allows(caller, all_projects_rule, caller.project_id):
+            return None
+        self.require(caller, rule)
+        return caller.project_id
+
+
+def flag(req: falcon.Request, name: str) -> bool:
+    """Return a boolean query parameter; without a value it is true.
+
+    :raises falcon.HTTPBadRequest: for any other value.
+    """
+    if name not in req.params:
+        return False
+    word = str(req.get_param(name) or "").lower()
+    if word in TRUE or word in FALSE:
+        return word in TRUE
+    raise falcon.HTTPBadRequest(description=f"{name} must be true or false")

@@ -1,0 +1,93 @@
+"""Problem details (RFC 9457): the one form of every error that the APIs answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Sequence
+from typing import Any, Final
+
+import falcon
+
+from eventalarm.exceptions import Retryable
+
+LOG = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+# Seconds in the header Retry-After while the database is unavailable.
+RETRY_AFTER: Final = 5
+MAX_FAULTS: Final = 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """One error in a request body; ``field`` is a JSON pointer (RFC 6901) into the body."""
+
+    field: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.field or 'the body'}: {self.problem}; {self.remedy}"
+
+
+class BadBody(falcon.HTTPBadRequest):
+    """400 for an invalid body; the problem lists the first :data:`MAX_FAULTS` faults in ``errors``."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__(description=str(faults[0]))
+        self.faults = tuple(faults[:MAX_FAULTS])
+
+
+def pointer(*parts: object) -> str:
+    """Return the JSON pointer (RFC 6901) to *parts*, from the root of the body."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def install(app: falcon.App[Any, Any], *bad_requests: type[Exception]) -> None:
+    """Make *app* answer every error as problem details, and *bad_requests* as 400 with their text."""
+    app.set_error_serializer(_serialize)
+    app.add_error_handler(Exception, _on_defect)
+    app.add_error_handler(Retryable, _on_retryable)
+    for error in bad_requests:
+        app.add_error_handler(error, _on_bad_request)
+    # The handler registered last is asked first: falcon's own errors are not defects.
+    app.add_error_handler(falcon.HTTPError, lambda req, resp, error, params: _raise(error))
+
+
+def _serialize(request: falcon.Request, response: falcon.Response, error: falcon.HTTPError) -> None:
+    title = falcon.code_to_http_status(error.status_code)
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": title.partition(" ")[2],
+        "status": error.status_code,
+        "detail": error.description or error.title or title,
+        "instance": f"{request.root_path}{request.path}",
+    }
+    if isinstance(error, BadBody):
+        body["errors"] = [dataclasses.asdict(fault) for fault in error.faults]
+    response.text = json.dumps(body)
+    response.content_type = MEDIA_TYPE
+    response.append_header("Vary", "Accept")
+
+
+def _on_bad_request(_req: falcon.Request, _resp: falcon.Response, error: Exception, _params: object) -> None:
+    raise falcon.HTTPBadRequest(description=str(error))
+
+
+def _on_retryable(_req: falcon.Request, _resp: falcon.Response, error: Exception, _params: object) -> None:
+    LOG.warning("%s", error)
+    raise falcon.HTTPServiceUnavailable(
+        description="the database is unavailable; try again later", retry_after=RETRY_AFTER
+    )
+
+
+def _on_defect(request: falcon.Request, _resp: falcon.Response, _error: Exception, _params: object) -> None:
+    """Answer 500 for an unexpected error; its traceback goes to the log only."""
+    LOG.exception("Failed to answer %s %s", request.method, request.path)
+    raise falcon.HTTPInternalServerError(description="internal server error; see the service log")
+
+
+def _raise(error: Exception) -> None:
+    raise error
