@@ -12,6 +12,8 @@ from typing import TypeVar
 
 import pytest
 
+from tests.support.browser import Browser
+from tests.support.browser import chromium as start_chromium
 from tests.support.databases import (
     Databases,
     GaleraDatabases,
@@ -40,6 +42,16 @@ def _serve(service: type[S], tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """A RabbitMQ node: ``kill``, ``start``, ``ctl``, ``queues``."""
     yield from _serve(RabbitMQ, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One headless Chromium."""
+    try:
+        with start_chromium(tmp_path_factory.mktemp("chromium")) as browser:
+            yield browser
+    except RuntimeError as exc:
+        pytest.fail(str(exc), pytrace=False)
 
 
 @pytest.fixture(scope="session")

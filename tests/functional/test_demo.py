@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import pathlib
@@ -10,12 +11,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import urllib.parse
 import urllib.request
 
 import pytest
 
 from eventalarm.trace import Stage
 from tests.functional.conftest import Spawn
+from tests.support.browser import Browser, keep_screenshot
 from tests.support.helpers import console_script
 
 PROGRAM = console_script("eventalarm-demo")
@@ -32,6 +35,17 @@ def run(temporary: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess
         stdin=subprocess.DEVNULL,
         env={**os.environ, "TMPDIR": str(temporary), "COLUMNS": "80"},
     )
+
+
+def photograph(browser: Browser, text: str) -> None:
+    """Keep a screenshot of the demo's last page, where its timeline is, for the documentation."""
+    page = (
+        f"<body style='margin: 1em; background: white'><pre style='font: 15px monospace'>{html.escape(text)}"
+    )
+    browser.get("data:text/html;charset=utf-8," + urllib.parse.quote(page))
+    browser.execute_script("window.scrollTo(0, document.body.scrollHeight)")
+    keep_screenshot(browser, "demo-timeline.png")
+    browser.get("about:blank")
 
 
 def test_the_figures_are_consistent_and_nothing_is_left(tmp_path: pathlib.Path) -> None:
@@ -52,7 +66,7 @@ def test_the_figures_are_consistent_and_nothing_is_left(tmp_path: pathlib.Path) 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_person_sees_what_happened(tmp_path: pathlib.Path) -> None:
+def test_a_person_sees_what_happened(tmp_path: pathlib.Path, chromium: Browser) -> None:
     data = tmp_path / "data"
 
     done = run(tmp_path, "--data-dir", str(data))
@@ -72,10 +86,11 @@ def test_a_person_sees_what_happened(tmp_path: pathlib.Path) -> None:
     assert max(map(len, tables)) <= 80
     assert len(text.splitlines()) < 60
     assert (data / "standalone.log").exists()
+    photograph(chromium, text)
 
 
 @pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
-def test_it_is_kept_running_until_told_to_end(
+def test_it_is_kept_running_until_a_signal_ends_it(
     tmp_path: pathlib.Path, spawn: Spawn, word: signal.Signals
 ) -> None:
     temporary = tmp_path / "temporary"

@@ -1,4 +1,4 @@
-"""Actions in the languages of NFV software, sent by us and by Aodh's own notifier (issue 6, point 4)."""
+"""Actions in the languages of NFV software, sent by eventalarm and by Aodh's own notifier."""
 
 from __future__ import annotations
 

@@ -1,11 +1,9 @@
-"""The page for a NOC wall in a real browser: what it shows, by keyboard, live, and with hostile names."""
+"""The NOC dashboard in a real browser: what it shows, by keyboard, live, and with hostile names."""
 
 from __future__ import annotations
 
 import datetime
-import os
 import pathlib
-import shutil
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -21,43 +19,16 @@ from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from tests.functional.conftest import Spawn
 from tests.functional.test_ifa_service import TOKEN, keystone, start
+from tests.support.browser import Browser, keep_screenshot
 from tests.support.builders import PROJECT, event_body, rule
 from tests.support.helpers import WebhookSink, wait_until
 from tests.support.ifa_api import IfaApi
 from tests.support.ifa_server import serving
 
-# Where the screenshots of a test run are kept.
-KEPT = pathlib.Path(
-    os.environ.get("EVENTALARM_TEST_OUTPUT", pathlib.Path(__file__).parents[2] / "test-output")
-)
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-    *("--window-size=1440,900", "--lang=en", "--blink-settings=preferredColorScheme=0"),
-)
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
-Browser = webdriver.Chrome
 
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One headless Chromium."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.fail("chromium and chromedriver are missing: bindep -b test", pytrace=False)
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
-
-
-class Wall(NamedTuple):
+class Dashboard(NamedTuple):
     """The page, open, and the cloud that it shows."""
 
     browser: Browser
@@ -85,10 +56,6 @@ class Wall(NamedTuple):
         text: str = self.browser.execute_script("return document.activeElement.textContent")
         return text
 
-    def shoot(self, name: str) -> None:
-        KEPT.mkdir(exist_ok=True)
-        assert self.browser.save_screenshot(str(KEPT / name))
-
     def enter(self) -> None:
         self.find("#project").send_keys(PROJECT, Keys.ENTER)
 
@@ -102,7 +69,7 @@ class Wall(NamedTuple):
         self.api.engine.process(body)
 
     def age(self, server: str, seconds: float) -> None:
-        """Let the alarm of a server be as old as that."""
+        """Set the age of the alarm of a server."""
         at = datetime.datetime.now(UTC) - datetime.timedelta(seconds=seconds)
         with self.api.database.engine.begin() as connection:
             for table, column in ((tables.occurrence, "raised_at"), (tables.transition, "recorded_at")):
@@ -110,7 +77,7 @@ class Wall(NamedTuple):
                 connection.execute(change.values(**{column: at}))
 
     def complaints(self) -> list[str]:
-        """Return what the browser complained of since the last call."""
+        """Return the log messages of the browser since the last call."""
         return [entry["message"] for entry in self.browser.get_log("browser")]
 
 
@@ -122,82 +89,82 @@ def api(our_sqlite_url: str) -> Iterator[IfaApi]:
 
 
 @pytest.fixture
-def wall(chromium: Browser, api: IfaApi) -> Iterator[Wall]:
+def dashboard(chromium: Browser, api: IfaApi) -> Iterator[Dashboard]:
     with serving(api) as url:
         chromium.get(f"{url}/ui")
-        yield Wall(chromium, api, url)
+        yield Dashboard(chromium, api, url)
         chromium.get("about:blank")
 
 
-def test_a_wall_is_live_and_works_by_keyboard(wall: Wall) -> None:
+def test_the_dashboard_is_live_and_works_by_keyboard(dashboard: Dashboard) -> None:
     for server, severity, seconds in (
         ("vm-7", "low", 7500),
         ("vm-4", "moderate", 1300),
         ("vm-2", "critical", 95),
     ):
-        wall.alarm(server, severity)
-        wall.fault(server, host="compute-3")
-        wall.age(server, seconds)
-    wall.alarm("vm-9", "critical", "database server failed")
-    wall.enter()
-    wall.until(lambda: wall.servers() == ["vm-2", "vm-4", "vm-7"])
-    assert wall.texts("#rows .badge") == ["CRITICAL", "MAJOR", "WARNING"]
-    assert [age.split()[1] for age in wall.texts("#rows td:last-child")] == ["min", "min", "h"]
-    assert wall.texts("#counts b") == ["1", "1", "0", "1", "0"]
-    assert (wall.find("#link-text").text, wall.browser.title) == ("Live", "(3) Alarms")
+        dashboard.alarm(server, severity)
+        dashboard.fault(server, host="compute-3")
+        dashboard.age(server, seconds)
+    dashboard.alarm("vm-9", "critical", "database server failed")
+    dashboard.enter()
+    dashboard.until(lambda: dashboard.servers() == ["vm-2", "vm-4", "vm-7"])
+    assert dashboard.texts("#rows .badge") == ["CRITICAL", "MAJOR", "WARNING"]
+    assert [age.split()[1] for age in dashboard.texts("#rows td:last-child")] == ["min", "min", "h"]
+    assert dashboard.texts("#counts b") == ["1", "1", "0", "1", "0"]
+    assert (dashboard.find("#link-text").text, dashboard.browser.title) == ("Live", "(3) Alarms")
 
-    # A raise appears without anybody touching the page, and is told to those who cannot see it.
-    wall.fault("vm-9")
-    wall.until(lambda: wall.servers() == ["vm-9", "vm-2", "vm-4", "vm-7"])
-    assert "raised CRITICAL vm-9" in wall.find("#latest").text
+    # A raise appears without any input, and is announced to screen readers.
+    dashboard.fault("vm-9")
+    dashboard.until(lambda: dashboard.servers() == ["vm-9", "vm-2", "vm-4", "vm-7"])
+    assert "raised CRITICAL vm-9" in dashboard.find("#latest").text
 
-    wall.press(Keys.ARROW_DOWN)
-    assert wall.focused() == "vm-9"
-    wall.press(Keys.ARROW_DOWN, Keys.ENTER)
-    wall.until(lambda: wall.find("#detail").is_displayed() and wall.focused() == "vm-2")
-    wall.until(lambda: wall.texts("#timeline b") == ["raised"])
-    wall.fault("vm-2", host="compute-3", state="active")
-    wall.fault("vm-2", host="compute-3")
-    wall.until(lambda: wall.texts("#timeline b") == ["raised", "cleared", "raised"])
-    assert "cleared" not in wall.servers()
-    wall.shoot("ifa-wall.png")
-    wall.press(Keys.ESCAPE)
-    wall.until(lambda: not wall.find("#detail").is_displayed())
-    assert wall.focused() == "vm-2"
-    wall.press("/", "vm-4")
-    wall.until(lambda: wall.servers() == ["vm-4"])
-    wall.press(Keys.ESCAPE)
-    wall.until(lambda: len(wall.servers()) == 4)
-    wall.find("#counts .MAJOR").send_keys(Keys.SPACE)
-    wall.until(lambda: wall.servers() == ["vm-4"])
-    wall.fault("vm-4", state="active")
-    wall.until(lambda: wall.servers() == [])
-    assert wall.find("#none").text.endswith("None of the active alarms fits")
-    assert "cleared" in wall.find("#latest").text
-    assert wall.complaints() == []
+    dashboard.press(Keys.ARROW_DOWN)
+    assert dashboard.focused() == "vm-9"
+    dashboard.press(Keys.ARROW_DOWN, Keys.ENTER)
+    dashboard.until(lambda: dashboard.find("#detail").is_displayed() and dashboard.focused() == "vm-2")
+    dashboard.until(lambda: dashboard.texts("#timeline b") == ["raised"])
+    dashboard.fault("vm-2", host="compute-3", state="active")
+    dashboard.fault("vm-2", host="compute-3")
+    dashboard.until(lambda: dashboard.texts("#timeline b") == ["raised", "cleared", "raised"])
+    assert "cleared" not in dashboard.servers()
+    keep_screenshot(dashboard.browser, "noc-dashboard.png")
+    dashboard.press(Keys.ESCAPE)
+    dashboard.until(lambda: not dashboard.find("#detail").is_displayed())
+    assert dashboard.focused() == "vm-2"
+    dashboard.press("/", "vm-4")
+    dashboard.until(lambda: dashboard.servers() == ["vm-4"])
+    dashboard.press(Keys.ESCAPE)
+    dashboard.until(lambda: len(dashboard.servers()) == 4)
+    dashboard.find("#counts .MAJOR").send_keys(Keys.SPACE)
+    dashboard.until(lambda: dashboard.servers() == ["vm-4"])
+    dashboard.fault("vm-4", state="active")
+    dashboard.until(lambda: dashboard.servers() == [])
+    assert dashboard.find("#none").text.endswith("None of the active alarms fits")
+    assert "cleared" in dashboard.find("#latest").text
+    assert dashboard.complaints() == []
 
 
-def test_names_are_text_and_nothing_else_is_loaded(wall: Wall) -> None:
-    wall.alarm("vm-1", "critical", HOSTILE)
-    wall.fault("vm-1", event_type="compute.instance.update")
-    wall.enter()
-    wall.until(lambda: wall.texts("#rows .name") == [HOSTILE])
-    wall.find("#rows .pick").click()
-    wall.until(lambda: HOSTILE in wall.texts("#facts dd"))
-    assert wall.browser.title == "(1) Alarms"
-    assert wall.browser.find_elements(By.CSS_SELECTOR, "main img, main script") == []
-    loaded = wall.browser.execute_script(
+def test_names_are_text_and_nothing_else_is_loaded(dashboard: Dashboard) -> None:
+    dashboard.alarm("vm-1", "critical", HOSTILE)
+    dashboard.fault("vm-1", event_type="compute.instance.update")
+    dashboard.enter()
+    dashboard.until(lambda: dashboard.texts("#rows .name") == [HOSTILE])
+    dashboard.find("#rows .pick").click()
+    dashboard.until(lambda: HOSTILE in dashboard.texts("#facts dd"))
+    assert dashboard.browser.title == "(1) Alarms"
+    assert dashboard.browser.find_elements(By.CSS_SELECTOR, "main img, main script") == []
+    loaded = dashboard.browser.execute_script(
         "return performance.getEntriesByType('resource').map((one) => one.name)"
     )
     assert loaded
-    assert {name for name in loaded if not name.startswith(f"{wall.url}/")} == set()
-    # Even markup that got in could run nothing.
-    wall.browser.execute_script(
+    assert {name for name in loaded if not name.startswith(f"{dashboard.url}/")} == set()
+    # Injected markup could not run scripts.
+    dashboard.browser.execute_script(
         "document.body.insertAdjacentHTML('beforeend', arguments[0])",
         "<img src=data:x onerror=\"document.title='owned'\">",
     )
-    wall.until(lambda: any("Content Security Policy" in text for text in wall.complaints()))
-    assert wall.browser.title == "(1) Alarms"
+    dashboard.until(lambda: any("Content Security Policy" in text for text in dashboard.complaints()))
+    assert dashboard.browser.title == "(1) Alarms"
 
 
 def test_a_token_is_asked_for_kept_in_the_tab_and_forgotten(
@@ -210,27 +177,27 @@ def test_a_token_is_asked_for_kept_in_the_tab_and_forgotten(
 ) -> None:
     keystone(webhook_sink)
     _, url = start(our_sqlite_url, tmp_path, spawn, webhook_sink)
-    wall = Wall(chromium, api, url)
+    dashboard = Dashboard(chromium, api, url)
     chromium.get(f"{url}/ui")
-    assert wall.find("#token").is_displayed()
-    assert not wall.find("#project").is_displayed()
-    wall.find("#everywhere").click()
-    wall.find("#token").send_keys(TOKEN, Keys.ENTER)
-    wall.until(lambda: "policy ifa:alarms:all_projects" in wall.find("#refused").text)
-    wall.find("#everywhere").click()
-    wall.find("#token").send_keys(TOKEN, Keys.ENTER)
-    wall.until(lambda: wall.find("#none").is_displayed())
+    assert dashboard.find("#token").is_displayed()
+    assert not dashboard.find("#project").is_displayed()
+    dashboard.find("#everywhere").click()
+    dashboard.find("#token").send_keys(TOKEN, Keys.ENTER)
+    dashboard.until(lambda: "policy ifa:alarms:all_projects" in dashboard.find("#refused").text)
+    dashboard.find("#everywhere").click()
+    dashboard.find("#token").send_keys(TOKEN, Keys.ENTER)
+    dashboard.until(lambda: dashboard.find("#none").is_displayed())
     chromium.refresh()
-    wall.until(lambda: wall.find("#none").is_displayed())
-    wall.find("#leave").click()
-    wall.shoot("ifa-wall-token.png")
+    dashboard.until(lambda: dashboard.find("#none").is_displayed())
+    dashboard.find("#leave").click()
+    keep_screenshot(chromium, "noc-dashboard-token.png")
     chromium.refresh()
-    assert wall.find("#token").is_displayed()
-    assert wall.browser.execute_script("return sessionStorage.length") == 0
+    assert dashboard.find("#token").is_displayed()
+    assert dashboard.browser.execute_script("return sessionStorage.length") == 0
     chromium.get("about:blank")
 
 
-def test_what_is_served_is_fenced_in(api: IfaApi) -> None:
+def test_the_headers_confine_the_page(api: IfaApi) -> None:
     with serving(api) as url:
         for path, kind in (("/ui", "text/html"), ("/ui/", "text/html"), ("/ui/noc.js", "text/javascript")):
             with urllib.request.urlopen(f"{url}{path}", timeout=30) as answer:

@@ -1,4 +1,4 @@
-"""The index gives the answers of Aodh's evaluator for each alarm and event; where it raises, the design's."""
+"""The index gives the answers of Aodh's evaluator for each alarm and event, and the documented ones where Aodh fails."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def boolean(value: Any) -> bool:
 
 
 def seen(event: dict[str, Any], field: str, kind: Any) -> Any:
-    """What the event holds for a field, read from the design's text rather than from the code."""
+    """What the event holds for a field, written from doc/source/user/rules.rst rather than from the code."""
     if field.startswith("traits."):
         value = None
         for trait in event["traits"]:
@@ -56,7 +56,7 @@ def seen(event: dict[str, Any], field: str, kind: Any) -> Any:
 
 
 def designed(rule: Any, event: dict[str, Any]) -> bool:
-    """Design §5: what cannot be compared is false, an unreadable rule never matches."""
+    """A comparison that cannot be made is false, and an unreadable rule never matches."""
     if not isinstance(rule, dict) or not rule:
         return False
     event_type = rule.get("event_type")
