@@ -1,4 +1,4 @@
-"""The index gives the answers of Aodh's evaluator for each alarm and event, and the documented ones where Aodh fails."""
+"""The index gives the answers of Aodh's evaluator, and the documented ones where Aodh fails."""
 
 from __future__ import annotations
 
