@@ -15,9 +15,11 @@ from oslo_config import cfg
 from eventalarm import bus
 from eventalarm.backoff import Backoff
 from eventalarm.evaluator.batch_report import BatchReport
+from eventalarm.evaluator.consumer import ListenerOptions
 from eventalarm.evaluator.fair_batches import MODERATE
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
+from eventalarm.evaluator.outage import DatabaseOutage
 from eventalarm.metrics import Metrics
 from eventalarm.model import Event
 from eventalarm.standalone import inprocess
@@ -72,20 +74,10 @@ class Listening:
         conf = cfg.ConfigOpts()
         conf([])
         self._transport = oslo_messaging.get_notification_transport(conf, inprocess.URL)
-        handler = BatchHandler(self, Metrics(), self.stopping, backoff=Backoff(0.01, 0.01))
-
-        def dropped() -> None:
-            handler.forget_unfinished()
-            self.engine.engine.forget_unfinished()
-
-        self.server = BatchServer(
-            self._transport,
-            topic=self._topic,
-            exchange="test",
-            handler=handler,
-            batch_size=2,
-            dropped=dropped,
-        )
+        metrics = Metrics()
+        outage = DatabaseOutage(metrics, self.stopping, Backoff(0.01, 0.01))
+        handler = BatchHandler(self, metrics, outage)
+        self.server = BatchServer(self._transport, ListenerOptions(self._topic, "test", 2), handler)
         self.server.begin()
 
     def process(self, events: Sequence[Event]) -> BatchReport:
@@ -96,6 +88,15 @@ class Listening:
             self.sizes.append(len(report.transitions))
             self._more.notify_all()
         return report
+
+    def projects(self, event: Event) -> tuple[str, ...]:
+        return self.engine.engine.projects(event)
+
+    def retry_locked(self) -> None:
+        self.engine.engine.retry_locked()
+
+    def forget_unfinished(self) -> None:
+        self.engine.engine.forget_unfinished()
 
     def send(self, *bodies: dict[str, Any]) -> None:
         bus.send(self._transport, topic=self._topic, exchange="test", event_type="x", payload=list(bodies))

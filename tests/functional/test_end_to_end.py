@@ -15,6 +15,7 @@ from typing import Any
 import oslo_messaging
 import pytest
 
+from eventalarm.evaluator.consumer import BatchConsumer, ListenerOptions
 from eventalarm.evaluator.listener import BatchServer
 from tests.support.cloud import USER, Cloud, Spawn, load_notification, make_event
 from tests.support.helpers import WebhookSink, console_script, wait_until
@@ -127,7 +128,7 @@ def test_the_stock_api_takes_actions_that_speak_to_nfv_software(
     cloud.settle()
 
 
-class _Floor:
+class _Floor(BatchConsumer):
     """The least that the parts cost: one message through RabbitMQ, and one bare POST."""
 
     def __init__(self, cloud: Cloud) -> None:
@@ -136,11 +137,12 @@ class _Floor:
             cloud.conf, cloud.conf.transport_url + "&amqp_auto_delete=false"
         )
         self._server = BatchServer(
-            self._transport, topic="floor", exchange="eventalarm", handler=self._take, batch_size=500
+            self._transport, ListenerOptions(topic="floor", exchange="eventalarm", batch_size=500), self
         )
         self._server.begin()
 
-    def _take(self, messages: Any) -> dict[int, str]:
+    def handle(self, messages: Any) -> dict[int, str]:
+        """Note the time of each message."""
         self.received.extend(time.monotonic() for _ in messages)
         return {}
 

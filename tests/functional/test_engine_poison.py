@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from eventalarm.backoff import Backoff
 from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.evaluator.handler import BatchHandler
+from eventalarm.evaluator.outage import DatabaseOutage
 from eventalarm.exceptions import Retryable
 from eventalarm.metrics import Metrics
 from eventalarm.model import UTC, Delivery, Transition
@@ -175,15 +176,17 @@ def test_g6_a_key_far_too_long_costs_its_own_event_only(
     """Through the handler of messages: in one message with others, or in a message of its own."""
     insert_alarms(database, alarm_row("good", rule=ERROR, repeat_actions=True))
     engine, metrics = EngineHarness(database), Metrics()
-    handler = BatchHandler(engine.engine, metrics, threading.Event(), backoff=Backoff(0.01, 0.02))
+    handler = BatchHandler(
+        engine.engine, metrics, DatabaseOutage(metrics, threading.Event(), Backoff(0.01, 0.02))
+    )
     before, poison, after = fault(), fault() | {name: "x" * length}, fault(resource_id="vm-2")
     messages = [[before], [poison], [after]] if alone else [[before, poison, after]]
-    assert handler([{"payload": payload} for payload in messages]) == {}
+    assert handler.handle([{"payload": payload} for payload in messages]) == {}
     fired = [row["message_id"] for row in transitions(database, alarm_id="good")]
     assert sorted(fired) == sorted([before["message_id"], after["message_id"]])
     labels = {"outcome": "unreadable", "reason": f"{name}_too_long"}
     assert metrics.registry.get_sample_value("eventalarm_events_total", labels) == 1
-    assert handler([{"payload": [poison]}]) == {}, "acknowledged, though it is all that came"
+    assert handler.handle([{"payload": [poison]}]) == {}, "acknowledged, though it is all that came"
 
 
 @pytest.mark.parametrize("project", ["a\x00b", "\ud800", "💥", "x" * 5000, "project-a\x00"])

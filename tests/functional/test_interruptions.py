@@ -12,6 +12,7 @@ import threading
 from typing import Any
 
 from eventalarm import bus, service
+from eventalarm.evaluator.consumer import BatchConsumer, ListenerOptions
 from eventalarm.evaluator.interruptions import Interruptions
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.metrics import Metrics
@@ -29,13 +30,14 @@ def listen(conf_path: str, seen: pathlib.Path) -> None:
     """Write down every event that is evaluated; one of them ends the process."""
     conf = service.prepare(["--config-file", conf_path], prog="test", description="", epilog="")
 
-    def handle(messages: Any) -> dict[int, str]:
-        found = [event["message_id"] for message in messages for event in message["payload"]]
-        if "poison" in found:
-            os._exit(1)
-        with seen.open("a") as file:
-            file.writelines(f"{one}\n" for one in found)
-        return {}
+    class Fragile(BatchConsumer):
+        def handle(self, messages: Any) -> dict[int, str]:
+            found = [event["message_id"] for message in messages for event in message["payload"]]
+            if "poison" in found:
+                os._exit(1)
+            with seen.open("a") as file:
+                file.writelines(f"{one}\n" for one in found)
+            return {}
 
     def set_aside(message: dict[str, Any]) -> None:
         bus.resend(bus.get_transport(conf), message, topic=TOPIC, exchange=EXCHANGE, priority=bus.DEAD)
@@ -43,10 +45,8 @@ def listen(conf_path: str, seen: pathlib.Path) -> None:
     interruptions = Interruptions(Suspects(service.database(conf)), Metrics(), most=MOST, set_aside=set_aside)
     server = BatchServer(
         bus.get_transport(conf),
-        topic=TOPIC,
-        exchange=EXCHANGE,
-        handler=handle,
-        batch_size=100,
+        ListenerOptions(TOPIC, EXCHANGE, 100),
+        Fragile(),
         interruptions=interruptions,
     )
     server.begin()
@@ -56,7 +56,7 @@ def listen(conf_path: str, seen: pathlib.Path) -> None:
 def test_the_message_that_ends_the_process_is_set_aside_and_no_other(
     spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str, rabbitmq: RabbitMQ
 ) -> None:
-    """Red without the counts: the process is started and ends for ever, and nothing beside it gets through.
+    """Red without the counts: the process is started and ends forever, and nothing beside it gets through.
 
     On a classic queue, where the broker counts nothing.
     """

@@ -15,7 +15,8 @@ from oslo_config import cfg
 from oslo_messaging._drivers import common
 
 from eventalarm import bus
-from eventalarm.evaluator.listener import FIRST_PREFETCH, BatchServer
+from eventalarm.evaluator.consumer import FIRST_PREFETCH, BatchConsumer, ListenerOptions
+from eventalarm.evaluator.listener import BatchServer
 from tests.support.helpers import wait_until
 
 BACKLOG = 2500
@@ -23,7 +24,7 @@ STARTS = 3
 KINDS = {"classic": "", "quorum": "rabbit_quorum_queue=true"}
 
 
-class Line:
+class Line(BatchConsumer):
     """A queue with numbered messages, and the numbers in the order in which a listener handled them."""
 
     def __init__(self, url: str, kind: str) -> None:
@@ -39,14 +40,7 @@ class Line:
         """Start a listener, with a transport of its own as a process would have."""
         transport = bus.get_transport(cfg.ConfigOpts(), f"{self.url}?{self._query}", prefetch=1000)
         self._server = BatchServer(
-            transport,
-            topic=self.topic,
-            exchange="order",
-            handler=self._handle,
-            batch_size=100,
-            ready=self._ready,
-            # The first batch is all that a listener holds at first.
-            prepare=lambda: self._server.suspect() if self._server else None,
+            transport, ListenerOptions(topic=self.topic, exchange="order", batch_size=100), self
         )
         self._server.begin()
 
@@ -58,7 +52,13 @@ class Line:
         self._server.wait()
         self._server.transport.cleanup()
 
-    def _ready(self, interrupted: Callable[[], bool]) -> bool:
+    def prepare(self) -> None:
+        """Let the server ask first; the first batch is all that a listener holds at first."""
+        if self._server is not None:
+            self._server.suspect()
+
+    def ready(self, interrupted: Callable[[], bool], away: Callable[[], None]) -> bool:
+        """Wait for the first messages, once."""
         server = self._server
         assert server is not None
         if not self.begun:
@@ -85,7 +85,8 @@ class Line:
                     content_encoding="utf-8",
                 )
 
-    def _handle(self, messages: Sequence[dict[str, Any]]) -> dict[int, str] | None:
+    def handle(self, messages: Sequence[dict[str, Any]]) -> dict[int, str] | None:
+        """Write down the numbers, or refuse them."""
         numbers = [message["payload"] for message in messages]
         if self.refuse(numbers):
             return None

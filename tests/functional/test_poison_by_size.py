@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from eventalarm.backoff import Backoff
 from eventalarm.evaluator.handler import BatchHandler
+from eventalarm.evaluator.outage import DatabaseOutage
 from eventalarm.metrics import Metrics
 from eventalarm.model import Event
 from eventalarm.publisher.codec import decode
-from eventalarm.storage import blame
 from eventalarm.storage.database import Database
 from tests.support.builders import event_body, rule
 from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database, transitions
@@ -42,15 +42,8 @@ def database(aodh_mariadb_url: str) -> Iterator[Database]:
 
 
 def handler_of(database: Database, metrics: Metrics, stopping: threading.Event, **more: Any) -> BatchHandler:
-    return BatchHandler(
-        EngineHarness(database).engine,
-        metrics,
-        stopping,
-        backoff=Backoff(0.01, 0.02),
-        answers=lambda: blame.answers(database),
-        culprit=blame.may_be_content,
-        **more,
-    )
+    outage = DatabaseOutage(metrics, stopping, Backoff(0.01, 0.02), database)
+    return BatchHandler(EngineHarness(database).engine, metrics, outage, **more)
 
 
 def message(**fields: Any) -> dict[str, Any]:
@@ -63,12 +56,12 @@ def given_up(metrics: Metrics) -> float:
 
 
 def test_its_neighbours_fire_and_it_is_given_up(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    """Red without halving: "server has gone away", for ever, for all of the batch."""
+    """Red without halving: "server has gone away", forever, for all of the batch."""
     metrics, stopping = Metrics(), threading.Event()
     batch = [message(resource_id=f"vm-{n}") for n in range(10)]
     batch[6] = message(resource_id="vm-6", raw={"big": LARGE}, message_id="too-large")
     with caplog.at_level(logging.ERROR, "eventalarm.evaluator.handler"):
-        assert handler_of(database, metrics, stopping)(batch) == {}
+        assert handler_of(database, metrics, stopping).handle(batch) == {}
     assert {row["managed_object"] for row in transitions(database)} == {
         f"vm-{n}" for n in range(10) if n != 6
     }
@@ -90,15 +83,18 @@ def test_a_database_that_is_away_is_waited_for(database: Database) -> None:
             with database.begin() as connection:
                 connection.execute(sa.text("SELECT 1 FROM no_such_table"))
 
-    handler = BatchHandler(
-        Away(),
-        metrics,
-        stopping,
-        backoff=Backoff(0.01, 0.02),
-        answers=lambda: blame.answers(database),
-        culprit=blame.may_be_content,
-    )
-    assert handler([message(resource_id="vm-1")]) is None
+        def projects(self, event: Event) -> tuple[str, ...]:
+            return ()
+
+        def retry_locked(self) -> None:
+            raise AssertionError("nothing is put off")
+
+        def forget_unfinished(self) -> None:
+            raise AssertionError("nothing is put off")
+
+    outage = DatabaseOutage(metrics, stopping, Backoff(0.01, 0.02), database)
+    handler = BatchHandler(Away(), metrics, outage)
+    assert handler.handle([message(resource_id="vm-1")]) is None
     assert tries == 20
     assert given_up(metrics) == 0
 

@@ -13,13 +13,14 @@ import pytest
 from oslo_config import cfg
 
 from eventalarm import bus
-from eventalarm.evaluator.listener import FEW, BatchServer
+from eventalarm.evaluator.consumer import FEW, BatchConsumer, ListenerOptions
+from eventalarm.evaluator.listener import BatchServer
 from eventalarm.standalone import inprocess
 
 TIMEOUT = 20.0
 
 
-class Taken:
+class Taken(BatchConsumer):
     """A server on a bus of this process; ``batches`` are the sizes of what it took."""
 
     def __init__(self, dense: float) -> None:
@@ -31,17 +32,12 @@ class Taken:
         self.go = threading.Event()
         self.batches: list[int] = []
         self.server = BatchServer(
-            self._transport,
-            topic=self._topic,
-            exchange="test",
-            handler=self._take,
-            batch_size=FEW,
-            dense=dense,
-            gather=TIMEOUT,
+            self._transport, ListenerOptions(self._topic, "test", FEW, dense=dense, gather=TIMEOUT), self
         )
         self.server.begin()
 
-    def _take(self, messages: Sequence[dict[str, Any]]) -> dict[int, str]:
+    def handle(self, messages: Sequence[dict[str, Any]]) -> dict[int, str]:
+        """Write down the size of the batch."""
         with self._more:
             self.batches.append(len(messages))
             self._more.notify_all()

@@ -14,9 +14,11 @@ from oslo_config import cfg
 from eventalarm import bus
 from eventalarm.backoff import Backoff
 from eventalarm.evaluator.batch_report import BatchReport
+from eventalarm.evaluator.consumer import ListenerOptions
 from eventalarm.evaluator.definitions_cache import LARGE, Need
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
+from eventalarm.evaluator.outage import DatabaseOutage
 from eventalarm.evaluator.project_loader import ProjectLoader
 from eventalarm.exceptions import Retryable
 from eventalarm.metrics import Metrics
@@ -66,17 +68,10 @@ class Stage:
         conf([])
         self.transport = oslo_messaging.get_notification_transport(conf, inprocess.URL)
         self.loader = ProjectLoader(self.cache, lambda project: self.server.resume(project))  # noqa: PLW0108 - made below
-        handler = BatchHandler(
-            self, Metrics(), threading.Event(), backoff=Backoff(0.01, 0.01), awaits=self._awaits
-        )
-        self.server = BatchServer(
-            self.transport,
-            topic=self.topic,
-            exchange="test",
-            handler=handler,
-            batch_size=100,
-            resumed=self.loader.release,
-        )
+        metrics = Metrics()
+        outage = DatabaseOutage(metrics, threading.Event(), Backoff(0.01, 0.01))
+        handler = BatchHandler(self, metrics, outage, loader=self.loader)
+        self.server = BatchServer(self.transport, ListenerOptions(self.topic, "test", 100), handler)
         self.server.begin()
 
     def large(self, *projects: str) -> None:
@@ -90,9 +85,15 @@ class Stage:
         """Let so much time pass that every project that is loaded should be loaded anew."""
         self._clock.seconds = self.source.seconds = self.source.seconds + RELOAD
 
-    def _awaits(self, event: Event) -> str | None:
-        project = event.first_trait(("project_id",))
-        return None if self.loader.ready(project) else project
+    def projects(self, event: Event) -> tuple[str, ...]:
+        """Return the project of the event's owner."""
+        return (event.first_trait(("project_id",)),)
+
+    def retry_locked(self) -> None:
+        """Do nothing: no alarm is locked here."""
+
+    def forget_unfinished(self) -> None:
+        """Do nothing: no event is left here."""
 
     def process(self, events: Sequence[Event]) -> BatchReport:
         """Look up the projects as the engine does, and write down what came."""
