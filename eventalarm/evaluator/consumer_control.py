@@ -1,14 +1,14 @@
-"""What a listener does to its consumer on RabbitMQ, beyond what oslo.messaging offers.
+"""Pauses, resumes and limits a consumer on RabbitMQ, which oslo.messaging does not offer.
 
-oslo.messaging's listener takes messages from its start to its end, with one prefetch count, and never says
-how often the broker has delivered one before. A listener whose database is away must stop taking messages,
-and one that has just started must not hold many: the broker counts every delivery that was not acknowledged,
-and drops a message at its limit.
+A listener of oslo.messaging takes messages from start to stop with one prefetch count, and does not report
+how often the broker has delivered a message before. But a listener whose database is away must stop taking
+messages, and one that has just started must hold few: the broker counts every delivery that was not
+acknowledged, and drops a message at its delivery limit.
 
-Both are done by closing the channel: only that gives back every unacknowledged message at its place.
+Both are done by closing the channel, the only way to return unacknowledged messages to their places.
 
-All that touches the connection runs in the thread that polls it, between two polls. Other drivers have none
-of this; their control does nothing.
+Everything that uses the connection runs on the thread that polls it, between two polls. With other drivers
+the control does nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from oslo_messaging._drivers import amqpdriver, base
 LOG = logging.getLogger(__name__)
 
 DELIVERY_COUNT: Final = "x-delivery-count"
+# Seconds between two polls without a message, and the pause after a failed poll.
 LOOK: Final = 1.0
 LOOK_PAUSED: Final = 0.1
 AFTER_FAILURE: Final = 1.0
@@ -33,35 +34,35 @@ Held = Callable[[], Sequence[Any]]
 
 
 class ConsumerControl(Protocol):
-    """Safe to call from any thread; each call takes effect a moment later, in the order of the calls."""
+    """Controls one consumer; thread-safe. Calls take effect a moment later, in their order."""
 
     def release(self, held: Held, interrupted: threading.Event) -> None:
-        """Give back every message that is not answered, in the order of the queue, and take no more.
+        """Give back every unacknowledged message to its place in the queue, and take no more.
 
-        :param held: forgets and returns the messages that the caller holds.
-        :param interrupted: nobody waits any more for the broker once it is set.
+        :param held: removes and returns the messages that the caller holds.
+        :param interrupted: ends the wait for the broker when it is set.
         """
 
     def resume(self) -> None:
         """Take messages again."""
 
     def widen(self, held: Held, interrupted: threading.Event) -> None:
-        """Hold as many unacknowledged messages from now on as the transport is configured for.
+        """Raise the prefetch count from its first value to that of the transport.
 
         See :meth:`release` for the parameters.
         """
 
 
 class NoControl:
-    """The control of a driver that cannot be controlled."""
+    """The control for drivers other than RabbitMQ's."""
 
     def release(self, held: Held, interrupted: threading.Event) -> None:
-        """Give back what the caller holds."""
+        """Give back the messages that the caller holds."""
         for message in held():
             try:
                 message.requeue()
             except Exception:
-                LOG.exception("The broker did not take a message back; it will deliver it again")
+                LOG.exception("The broker did not accept a returned message; it will deliver it again")
 
     def resume(self) -> None:
         """Do nothing."""
@@ -73,12 +74,12 @@ class NoControl:
 class RabbitControl:
     """The control of one RabbitMQ listener.
 
-    :param first_prefetch: most unacknowledged messages until :meth:`widen`; nothing must be consumed yet.
+    :param first_prefetch: prefetch count until :meth:`widen`; consuming must not have begun.
     """
 
     def __init__(self, poller: amqpdriver.AMQPListener, first_prefetch: int) -> None:
         self._poller = poller
-        # Not the wrapper that oslo.messaging returns: an attribute set there would be the wrapper's.
+        # The connection inside the wrapper of oslo.messaging, on which attributes can be set.
         self._connection: Any = poller.conn.connection
         self._full = self._connection.rabbit_qos_prefetch_count
         self._aside: list[Any] = []
@@ -87,7 +88,7 @@ class RabbitControl:
             self._set_prefetch(first_prefetch)
 
     def release(self, held: Held, interrupted: threading.Event) -> None:
-        """See ConsumerControl; returns when it is done, at a broker that is away when that is back."""
+        """See ConsumerControl; returns when done, which is after the end of an outage of the broker."""
         done = threading.Event()
         self._do(lambda: self._release(held), done)
         while not (done.wait(LOOK_PAUSED) or interrupted.is_set()):
@@ -98,8 +99,8 @@ class RabbitControl:
         self._do(self._resume)
 
     def widen(self, held: Held, interrupted: threading.Event) -> None:
-        """See ConsumerControl; what is unacknowledged comes again."""
-        # RabbitMQ applies a prefetch count to the consumers that come after it, so these must come anew.
+        """See ConsumerControl; unacknowledged messages are delivered again."""
+        # RabbitMQ applies a prefetch count to later consumers only, so the consumers are created anew.
         if self._connection.rabbit_qos_prefetch_count != self._full:
             self._connection.rabbit_qos_prefetch_count = self._full
             self.release(held, interrupted)
@@ -109,7 +110,7 @@ class RabbitControl:
         def safely() -> None:
             try:
                 task()
-            except Exception as exc:  # noqa: BLE001 - a broken connection is made anew by the next poll
+            except Exception as exc:  # noqa: BLE001 - the next poll replaces a broken connection
                 LOG.debug("The consumer could not be changed at once: %s", exc)
             if done is not None:
                 done.set()
@@ -117,17 +118,17 @@ class RabbitControl:
         self._poller._message_operations_handler.do(safely)
 
     def _release(self, held: Held) -> None:
-        """Change to a new channel without consumers; a reconnection does not bring them back either.
+        """Change to a new channel without consumers; a reconnection does not restore them either.
 
-        Closing a channel is the one way that gives back all its messages at their places in the queue. Each
-        for itself would go behind all others of a quorum queue, and what is on its way to a consumer that
-        is cancelled comes again when hundreds of younger messages have overtaken it.
+        Only closing a channel returns all its messages to their places in the queue. A message requeued by
+        itself goes to the end of a quorum queue, and one in transit to a cancelled consumer comes back after
+        hundreds of younger messages.
         """
         try:
             if not self.paused:
                 self._leave_channel()
         finally:
-            # Last: while the channel is changed the old one's messages still come in.
+            # Last: messages of the old channel still arrive while it is changed.
             self._poller.incoming.clear()
             held()
 
@@ -156,23 +157,23 @@ class RabbitControl:
 
 
 class _NoMessageIds(driver_amqp._MsgIdCache):  # type: ignore[misc]
-    """Lets every message through.
+    """A cache of message ids that drops no message.
 
-    The driver's own cache drops, without acknowledging it, a message that it acknowledged on a connection
-    that was lost meanwhile. The broker then waits for it until its consumer timeout. An event that comes
-    twice does no harm (guarantee G2).
+    The driver's own cache drops, without acknowledging it, a message that was acknowledged on a connection
+    lost meanwhile. The broker then waits for it until its consumer timeout. Processing a message twice does
+    no harm (guarantee G2).
     """
 
     def check_duplicate_message(self, message_data: dict[str, Any]) -> Any:
-        """Return the id of a message, whether it is known or not."""
+        """Return the id of a message, known or not."""
         return message_data.pop(driver_amqp.UNIQUE_ID, None)
 
     def add(self, unique_id: Any) -> None:
-        """Remember nothing."""
+        """Do nothing."""
 
 
 class GuardedPoller(base.PollStyleListener):  # type: ignore[misc]
-    """A poller whose failures are reported, and that looks for tasks even while no message comes.
+    """A poller that reports failures, and runs tasks even while no message arrives.
 
     :param report: called with each failure, and with None when a poll succeeds.
     """
@@ -185,11 +186,11 @@ class GuardedPoller(base.PollStyleListener):  # type: ignore[misc]
         self._stopping = threading.Event()
 
     def poll(self, **batch: Any) -> Sequence[Any]:
-        """Return the next messages; none after a while, or after a failure."""
+        """Return the next messages; an empty list after a while, or after a failure."""
         try:
             look = LOOK_PAUSED if self._control.paused else LOOK
             taken: Sequence[Any] = self._poller.poll(timeout=look, **batch)
-        except Exception as exc:  # noqa: BLE001 - three libraries' errors, without a common class
+        except Exception as exc:  # noqa: BLE001 - errors of three libraries without a common class
             self._report(exc)
             self._stopping.wait(AFTER_FAILURE)
             return []
@@ -207,7 +208,7 @@ class GuardedPoller(base.PollStyleListener):  # type: ignore[misc]
 
 
 def take_control(listener: Any, first_prefetch: int, report: Report) -> ConsumerControl:
-    """Return the control of a listener of oslo.messaging that was not started yet."""
+    """Return the control of a listener of oslo.messaging that is not started yet."""
     poller = getattr(listener, "_poll_style_listener", None)
     if not isinstance(poller, amqpdriver.AMQPListener):
         return NoControl()
@@ -218,7 +219,7 @@ def take_control(listener: Any, first_prefetch: int, report: Report) -> Consumer
 
 
 def delivery_count(message: Any) -> int:
-    """Return how often the broker has taken *message* back before; 0 where it does not count."""
+    """Return how often *message* was returned to the broker before; 0 where the broker does not count."""
     raw = getattr(getattr(message, "message", None), "_raw_message", None)
     count = (getattr(raw, "headers", None) or {}).get(DELIVERY_COUNT, 0)
     return count if isinstance(count, int) else 0

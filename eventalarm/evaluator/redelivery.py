@@ -1,10 +1,10 @@
-"""Messages that the broker delivers again and again, because nobody lived to acknowledge them.
+"""Keeps messages from reaching the delivery limit of a quorum queue, at which RabbitMQ drops them.
 
-A quorum queue counts how often a message was taken back and drops it at its delivery limit, which is set by
-an argument of the queue, by a policy, or by the release of RabbitMQ. So a listener that is killed more often
-than that in the middle of a batch would lose the batch. Here a message that comes for the third time is put
-on the queue anew, where its count begins again, before it is evaluated. Evaluating it twice is harmless
-(guarantee G2). One that has come too often altogether is set aside on a queue of its own.
+A quorum queue counts how often a message was returned, and drops it at its delivery limit, which is set by a
+queue argument, by a policy, or by the release of RabbitMQ. A listener that is killed more often than that
+during a batch would lose the batch. So a message that arrives for the third time is published again, which
+resets its count, before it is evaluated; evaluating it twice is harmless (guarantee G2). A message that was
+delivered too often in total is set aside on a separate queue.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ M = TypeVar("M", bound=Any)
 
 EARLIER: Final = "eventalarm_redeliveries"
 
-# Puts a message body on the bus and returns when the broker has it.
+# Publishes a message body and returns when the broker has it.
 Publish = Callable[[dict[str, Any]], None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RedeliveryOptions:
-    """After how many unacknowledged deliveries a message is renewed, and after how many set aside."""
+    """Unacknowledged deliveries after which a message is renewed, and in total, set aside."""
 
     renew_after: int = 2
     most: int = 100
 
 
 class Redelivery:
-    """Renews what was redelivered too often, and sets aside what was renewed too often.
+    """Publishes messages again that were redelivered too often, and sets aside those renewed too often.
 
-    :param renew: puts a message on the topic.
-    :param set_aside: puts a message on the queue of those that were given up.
+    :param renew: publishes a message to the topic.
+    :param set_aside: publishes a message to the queue of messages that were given up.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Redelivery:
         self._set_aside = set_aside
 
     def sift(self, messages: Sequence[M]) -> list[M]:
-        """Return the messages to evaluate; those among them that were renewed need no answer any more."""
+        """Return the messages to evaluate; those that were renewed are acknowledged already."""
         if not any(map(delivery_count, messages)):
             return list(messages)
         return [kept for message in messages if (kept := self._look(message)) is not None]
@@ -68,33 +68,35 @@ class Redelivery:
         try:
             (self._set_aside if given_up else self._renew)({**body, EARLIER: total})
         except EventAlarmError as exc:
-            LOG.warning("A message that was delivered %d times before could not be renewed: %s", total, exc)
+            LOG.warning(
+                "Message %s, delivered %d times before, cannot be renewed: %s", name(body), total, exc
+            )
             return message
         message.acknowledge()
         if given_up:
             self._metrics.count("messages", outcome="set_aside")
-            LOG.error("Set aside message %s, which %d deliveries did not see done", name(body), total)
+            LOG.error("Set aside message %s, not acknowledged after %d deliveries", name(body), total)
             return None
         self._metrics.count("messages", outcome="renewed")
-        LOG.warning("Renewed message %s, which %d deliveries did not see done", name(body), total)
+        LOG.warning("Renewed message %s, not acknowledged after %d deliveries", name(body), total)
         return Renewed(message)  # type: ignore[return-value]
 
 
 class Renewed:
-    """A message that is evaluated though the broker owes us nothing for it: its successor is on the queue."""
+    """A message to evaluate that was acknowledged already, since its copy is on the queue."""
 
     def __init__(self, original: Any) -> None:
         self.message = original.message
 
     def acknowledge(self) -> None:
-        """Do nothing: it was acknowledged when its successor was on the queue."""
+        """Do nothing: it was acknowledged when its copy was published."""
 
     def requeue(self) -> None:
-        """Do nothing: its successor is on the queue."""
+        """Do nothing: its copy is on the queue."""
 
 
 def name(body: dict[str, Any]) -> str:
-    """Return the ids of the message and of its first events, for the log."""
+    """Return the ids of a message and of its first events, for the log."""
     payload = body.get("payload")
     events = payload if isinstance(payload, list) else [payload]
     ids = [str(event.get("message_id"))[:80] for event in events[:3] if isinstance(event, dict)]
