@@ -14,8 +14,7 @@ from eventalarm.evaluator import decide
 from eventalarm.evaluator.batch_report import EngineOptions
 from eventalarm.evaluator.definitions_cache import AlarmCache, CacheOptions
 from eventalarm.evaluator.engine import Engine
-from eventalarm.evaluator.timer_loop import TimerLoop
-from eventalarm.evaluator.timer_service import TimerRunner
+from eventalarm.evaluator.timer_service import TimerLoop, TimerRunner
 from eventalarm.evaluator.unit_of_work import Enqueuer
 from eventalarm.exceptions import InvalidRule
 from eventalarm.metrics import Metrics

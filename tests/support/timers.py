@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from eventalarm.evaluator.timer_loop import TimerLoop
-from eventalarm.evaluator.timer_service import TimerRunner
+from eventalarm.evaluator.timer_service import TimerLoop, TimerRunner
 from eventalarm.model import UTC, Transition
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database

@@ -1,0 +1,216 @@
+"""Fires due timers, each once, under the lock of its alarm."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from eventalarm.evaluator.batch_state import MOST_OBJECTS, BatchState, Subject
+from eventalarm.evaluator.compiled_rule import CompiledRule
+from eventalarm.evaluator.decide import Decision, Reason, Situation, decide
+from eventalarm.evaluator.definitions_cache import AlarmCache
+from eventalarm.evaluator.event_rule import Verdict
+from eventalarm.evaluator.locked_alarms import LockedAlarms
+from eventalarm.evaluator.time_constraint import within_time_constraints
+from eventalarm.evaluator.timer_arming import compiled_rule
+from eventalarm.evaluator.timer_rules import recomputed, told_event, told_reason
+from eventalarm.evaluator.timers import Timekeeper
+from eventalarm.evaluator.timers import ids as timer_ids
+from eventalarm.evaluator.unit_of_work import Enqueuer, UnitOfWork
+from eventalarm.exceptions import Locked, Retryable
+from eventalarm.model import Alarm, Event, Transition
+from eventalarm.storage import text, timers
+from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
+from eventalarm.storage.clock import ask
+from eventalarm.storage.database import Database
+from eventalarm.storage.transitions import Picture, Transaction
+from eventalarm.timer import Timer, TimerKind
+
+LOG = logging.getLogger(__name__)
+
+# Seconds until a timer is tried again that a time constraint or the database does not let fire.
+POSTPONED: Final = 60.0
+
+Report = Callable[[Sequence[Transition], Counter[str]], None]
+
+
+class TimerFiring:
+    """Fires due timers; belongs to the thread of the timers.
+
+    :param enqueuer: may be the engine's: it keeps nothing between calls.
+    :param report: called after each commit with the transitions and the number of decisions by reason.
+    :param clock: returns the present as an aware UTC datetime; the database's clock by default.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        cache: AlarmCache,
+        enqueuer: Enqueuer,
+        locked: LockedAlarms,
+        *,
+        record_history: bool,
+        max_occurrences: int = MOST_OBJECTS,
+        report: Report = lambda transitions, reasons: None,
+        clock: Callable[[], datetime.datetime] | None = None,
+    ) -> None:
+        self._database = database
+        self._cache = cache
+        self._enqueuer = enqueuer
+        self._locked = locked
+        self._unit_of_work = UnitOfWork(enqueuer, record_history=record_history)
+        self._max_occurrences = max_occurrences
+        self._report = report
+        self._clock = clock or database.about_now
+
+    def settle(self, due: Sequence[Timer]) -> int:
+        """Fire the due timers of alarms that no other session keeps locked; return their number."""
+        if self._locked:
+            locked = self._locked.among({timer.alarm_id for timer in due})
+            due = [timer for timer in due if timer.alarm_id not in locked]
+        if not due:
+            return 0
+        try:
+            self._close_and_fire(due)
+        except Locked as exc:
+            return self._settle_beside(due, exc)
+        except Retryable:
+            raise
+        except Exception as exc:
+            if len(due) > 1:
+                half = len(due) // 2
+                return self.settle(due[:half]) + self.settle(due[half:])
+            LOG.exception(
+                "Timer %s of alarm %s cannot fire; it is tried again in a minute: %s",
+                due[0].kind.value,
+                due[0].alarm_id,
+                type(exc).__name__,
+            )
+            self._put_off(due[0])
+        return len(due)
+
+    def _close_and_fire(self, due: Sequence[Timer]) -> None:
+        while True:
+            try:
+                return self.fire(due)
+            except CloseFirst as exc:
+                close_in_chunks(self._database, exc.alarm_ids, self._clock())
+
+    def _settle_beside(self, due: Sequence[Timer], error: Locked) -> int:
+        alarm_ids = sorted({timer.alarm_id for timer in due})
+        if not self._locked.find(alarm_ids, error):
+            if len(alarm_ids) > 1:
+                half = frozenset(alarm_ids[: len(alarm_ids) // 2])
+                rest = [timer for timer in due if timer.alarm_id not in half]
+                return self.settle([timer for timer in due if timer.alarm_id in half]) + self.settle(rest)
+            self._locked.leave(alarm_ids, error)
+        return self.settle(due)
+
+    def _put_off(self, timer: Timer) -> None:
+        with self._database.begin() as connection:
+            Transaction(connection).lock([timer.alarm_id])
+            keeper = Timekeeper(timers.read(connection, [timer.timer_id]), ask(connection))
+            current = keeper.get(timer.alarm_id, timer.managed_object, timer.kind)
+            if current == timer:
+                keeper.postpone(timer, POSTPONED)
+                timers.put(connection, keeper.changes()[0])
+
+    def fire(self, due: Sequence[Timer]) -> None:
+        """Lock the alarms, fire what is still due, commit, and start the deliveries."""
+        now = self._clock()
+        with self._database.begin() as connection:
+            transaction = Transaction(connection)
+            alarms = transaction.lock({timer.alarm_id for timer in due})
+            wanted = {name for timer in due for name in timer_ids(timer.alarm_id, timer.managed_object)}
+            keeper = Timekeeper(timers.read(connection, wanted), ask(connection))
+            ready = keeper.still_due(due)
+            if not ready:
+                return
+            events = [
+                told_event(timer, alarms[timer.alarm_id].definition)
+                for timer in ready
+                if timer.alarm_id in alarms
+            ]
+            picture = self._picture(transaction, alarms, ready, events)
+            keeper.bound(picture.awaited, picture.full_awaited, self._max_occurrences)
+            if large := picture.to_close_first(alarms):
+                raise CloseFirst(large)
+            state = BatchState(
+                alarms,
+                picture.occurrences,
+                picture.raised,
+                picture.seen,
+                now=now,
+                limit=self._max_occurrences,
+                full=picture.full,
+            )
+            reasons = Counter(self._fire(state, keeper, timer, now).value for timer in ready)
+            enqueued, transitions = self._unit_of_work.write(transaction, state, keeper, picture, now)
+        self._enqueuer.submit(enqueued)
+        self._report(transitions, reasons)
+
+    def _picture(
+        self,
+        transaction: Transaction,
+        alarms: Mapping[str, Alarm],
+        ready: Iterable[Timer],
+        events: Iterable[Event],
+    ) -> Picture:
+        """Read the occurrences and counts of the locked alarms."""
+        return transaction.picture(
+            alarms,
+            {timer.managed_object for timer in ready},
+            {text.key(event.message_id) for event in events},
+            self._enqueuer.order_keys(alarms.values()),
+        )
+
+    def _fire(self, state: BatchState, keeper: Timekeeper, timer: Timer, now: datetime.datetime) -> Reason:
+        alarm = state.alarms.get(timer.alarm_id)
+        rule = compiled_rule(self._cache, alarm) if alarm is not None and alarm.enabled else None
+        if alarm is None or rule is None:
+            keeper.forget(timer)
+            return Reason.DISABLED if alarm is not None else Reason.DELETED
+        current = recomputed(timer, alarm.definition, rule)
+        if current is None:
+            keeper.forget(timer)
+            return Reason.NO_LONGER_MATCHES
+        if current.due_at is None or current.due_at > keeper.now:
+            keeper.put(current)
+            return Reason.NO_LONGER_MATCHES
+        if not within_time_constraints(alarm.time_constraints, now):
+            keeper.postpone(timer, POSTPONED)
+            return Reason.OUTSIDE_TIME_CONSTRAINTS
+        decision = self._decide(state, keeper, alarm, rule, timer)
+        keeper.fired(alarm.definition, rule, timer, decision, told_event(timer, alarm.definition))
+        return decision.reason
+
+    def _decide(
+        self, state: BatchState, keeper: Timekeeper, alarm: Alarm, rule: CompiledRule, timer: Timer
+    ) -> Decision:
+        event, place = told_event(timer, alarm.definition), timer.managed_object
+        occurrence = state.occurrence(alarm.alarm_id, place)
+        # Not newer than the latest event of the object, so that any later event of it is newer (G9).
+        event_time = occurrence.event_time if occurrence is not None else timer.armed_at
+        subject = Subject(event, place, text.key(event.message_id), event_time)
+        verdict = Verdict.MATCH if timer.kind is TimerKind.ABSENCE else Verdict.RECOVERED
+        decision = decide(
+            Situation(
+                alarm=alarm,
+                rule=rule,
+                verdict=verdict,
+                event_time=event_time,
+                occurrence=occurrence,
+                others_raised=state.others_raised(alarm.alarm_id, place),
+                seen=state.seen(alarm.alarm_id, subject),
+                in_time=True,
+                clears=True,
+                full=state.full(alarm.alarm_id),
+                holds=timer.kind is TimerKind.CLEAR_AFTER and rule.timers.hold_down is not None,
+                held=keeper.held(alarm.alarm_id, place),
+            )
+        )
+        state.apply(alarm, subject, decision, verdict, reason=told_reason(event, alarm.definition))
+        return decision
