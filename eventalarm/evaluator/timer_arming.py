@@ -14,7 +14,7 @@ from eventalarm.evaluator.compiled_rule import CompiledRule
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.locked_alarms import RETRY_AFTER, LockedAlarms
-from eventalarm.evaluator.timer_rules import asked_for
+from eventalarm.evaluator.timer_rules import required_timers
 from eventalarm.exceptions import InvalidRule, Locked
 from eventalarm.model import ALARM, Alarm
 from eventalarm.storage import alarm_counts, timers
@@ -154,7 +154,9 @@ class TimerArming:
             gone = [timer for timer in known if timer.alarm_id not in alarms]
             for name, alarm in alarms.items():
                 active = [one.managed_object for one in objects[name] if alarm.state == ALARM]
-                more, less = asked_for(alarm, compiled_rule(self._cache, alarm), mine[name], active, now)
+                more, less = required_timers(
+                    alarm, compiled_rule(self._cache, alarm), mine[name], active, now
+                )
                 puts += more
                 gone += less
             unfinished = len(puts) + len(gone) > ARM_AT_ONCE

@@ -16,7 +16,7 @@ from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.locked_alarms import LockedAlarms
 from eventalarm.evaluator.time_constraint import within_time_constraints
 from eventalarm.evaluator.timer_arming import compiled_rule
-from eventalarm.evaluator.timer_rules import recomputed, told_event, told_reason
+from eventalarm.evaluator.timer_rules import recomputed, timer_event, timer_reason
 from eventalarm.evaluator.timers import Timekeeper
 from eventalarm.evaluator.timers import ids as timer_ids
 from eventalarm.evaluator.unit_of_work import Enqueuer, UnitOfWork
@@ -130,7 +130,7 @@ class TimerFiring:
             if not ready:
                 return
             events = [
-                told_event(timer, alarms[timer.alarm_id].definition)
+                timer_event(timer, alarms[timer.alarm_id].definition)
                 for timer in ready
                 if timer.alarm_id in alarms
             ]
@@ -184,13 +184,13 @@ class TimerFiring:
             keeper.postpone(timer, POSTPONED)
             return Reason.OUTSIDE_TIME_CONSTRAINTS
         decision = self._decide(state, keeper, alarm, rule, timer)
-        keeper.fired(alarm.definition, rule, timer, decision, told_event(timer, alarm.definition))
+        keeper.fired(alarm.definition, rule, timer, decision, timer_event(timer, alarm.definition))
         return decision.reason
 
     def _decide(
         self, state: BatchState, keeper: Timekeeper, alarm: Alarm, rule: CompiledRule, timer: Timer
     ) -> Decision:
-        event, place = told_event(timer, alarm.definition), timer.managed_object
+        event, place = timer_event(timer, alarm.definition), timer.managed_object
         occurrence = state.occurrence(alarm.alarm_id, place)
         # Not newer than the latest event of the object, so that any later event of it is newer (G9).
         event_time = occurrence.event_time if occurrence is not None else timer.armed_at
@@ -212,5 +212,5 @@ class TimerFiring:
                 held=keeper.held(alarm.alarm_id, place),
             )
         )
-        state.apply(alarm, subject, decision, verdict, reason=told_reason(event, alarm.definition))
+        state.apply(alarm, subject, decision, verdict, reason=timer_reason(event, alarm.definition))
         return decision

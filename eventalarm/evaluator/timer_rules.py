@@ -1,4 +1,4 @@
-"""What a due timer does, and what timers a definition asks for. Pure: values in, values out."""
+"""What a due timer does, and which timers a definition requires. Pure: values in, values out."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from eventalarm.model import DATETIME, FLOAT, STRING, Alarm, AlarmDefinition, Ev
 from eventalarm.timer import Timer, TimerKind
 
 EVENT_TYPE = "eventalarm.timer."
-TELLS = {
+MEANINGS = {
     TimerKind.CLEAR_AFTER: "tells that nothing matched for",
     TimerKind.ABSENCE: "tells that nothing expected came for",
 }
 
 
 def recomputed(timer: Timer, definition: AlarmDefinition, rule: CompiledRule) -> Timer | None:
-    """Return a timer as the present definition has it; None when the rule has no such timer any more.
+    """Adjust a timer to the present definition; None if the rule no longer has such a timer.
 
-    A clear that is held when the rule stops to hold clears is due at once.
+    A clear that is held is due at once when the rule no longer holds clears.
     """
     if timer.version == definition.version or timer.due_at is None:
         return timer
@@ -37,10 +37,10 @@ def recomputed(timer: Timer, definition: AlarmDefinition, rule: CompiledRule) ->
     return dataclasses.replace(timer, version=definition.version, due_at=due_at)
 
 
-def told_event(timer: Timer, definition: AlarmDefinition) -> Event:
-    """Return the event that is told when a timer fires.
+def timer_event(timer: Timer, definition: AlarmDefinition) -> Event:
+    """Return the event that a firing timer stands for.
 
-    That is the one whose clear was held; else one that is made up: always the same for the same timer and
+    It is the event whose clear was held, else a synthetic one: always the same for the same timer and due
     time, so that it counts once (G2).
     """
     if timer.event is not None:
@@ -62,31 +62,31 @@ def told_event(timer: Timer, definition: AlarmDefinition) -> Event:
     )
 
 
-def told_reason(event: Event, definition: AlarmDefinition) -> str:
-    """Return why a timer changed the state, in the form that consumers of Aodh's event alarms parse."""
-    for kind, words in TELLS.items():
+def timer_reason(event: Event, definition: AlarmDefinition) -> str:
+    """Return the reason of a timer's state change, as consumers of Aodh's event alarms parse it."""
+    for kind, words in MEANINGS.items():
         if event.event_type == f"{EVENT_TYPE}{kind.value}":
-            named = json.dumps(definition.rule.get("query") or [], sort_keys=True)
+            query = json.dumps(definition.rule.get("query") or [], sort_keys=True)
             return (
                 f"Event <id={event.message_id},event_type={event.event_type}> {words} "
-                f"{event.trait('seconds'):g} seconds <query={named}>."
+                f"{event.trait('seconds'):g} seconds <query={query}>."
             )
     return event_rule.reason(event, definition.rule, Verdict.RECOVERED)
 
 
-def asked_for(
+def required_timers(
     alarm: Alarm,
     rule: CompiledRule | None,
     known: Iterable[Timer],
     raised: Iterable[str],
     now: datetime.datetime,
 ) -> tuple[list[Timer], list[Timer]]:
-    """Return which timers to write and which to remove, for a definition that was made or edited.
+    """Return the timers to write and those to remove after a definition was created or edited.
 
-    :param rule: None when the alarm is not evaluated.
+    :param rule: None if the alarm is not evaluated.
     :param known: all timers of the alarm.
-    :param raised: the objects on which it is raised.
-    :param now: the database's clock, from which what is new counts.
+    :param raised: the objects on which the alarm is raised.
+    :param now: the database's clock, from which new timers count.
     """
     if rule is None or not alarm.enabled:
         return [], list(known)
@@ -104,7 +104,7 @@ def asked_for(
         elif timer.version != alarm.definition.version:
             puts.append(_from_now(fresh, rule, alarm.definition, now))
     if rule.timers.clear_after is not None:
-        # Where a clear is held, the time may have been over already.
+        # Where a clear is held, the clear_after timer may have fired already.
         kinds = (TimerKind.CLEAR_AFTER, TimerKind.HOLD_DOWN)
         missing = [one for one in objects if not any((kind, one) in rows for kind in kinds)]
         puts += [_new(alarm, one, TimerKind.CLEAR_AFTER, rule.timers.clear_after, now) for one in missing]
@@ -119,9 +119,9 @@ def _expected(rule: CompiledRule, managed_object: str) -> bool:
 
 
 def _from_now(timer: Timer, rule: CompiledRule, definition: AlarmDefinition, now: datetime.datetime) -> Timer:
-    """Bring a timer to the present version; what is expected is expected anew after an edit.
+    """Adjust a timer to the present version; an absence counts anew after an edit.
 
-    The edit may have been two, which disabled the alarm and enabled it: what came between was not heard.
+    The alarm may have been disabled and enabled again, and events in between were not received.
     """
     timer = dataclasses.replace(timer, version=definition.version)
     if timer.kind is not TimerKind.ABSENCE or timer.due_at is None or rule.timers.absence_after is None:

@@ -1,7 +1,7 @@
-"""What events do to timers: which are armed, which are disarmed. Pure: rows in, rows out.
+"""The timers of locked alarms, and how events arm and disarm them. Pure: rows in, rows out.
 
-``clear_after`` and ``absence`` count from when an event was received, by the database's clock: what a source
-says of its own clock must not make an alarm clear early.
+``clear_after`` and ``absence`` count from the time an event was received, by the database's clock: a wrong
+clock of an event source must not clear an alarm early.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from eventalarm.model import AlarmDefinition, Event
 from eventalarm.timer import Timer, TimerKind, timer_id
 
 TIMED: Final = frozenset({"clear_after", "absence", "hold_down"})
-# An event that was dealt with before, or is overtaken, says nothing of the present.
+# An event that was processed before, or is outdated, means nothing for the present.
 PAST: Final = frozenset({Reason.DUPLICATE, Reason.LATE, Reason.NO_LONGER_MATCHES})
 
 Key = tuple[str, str, TimerKind]
 
 
 def is_timed(definition: AlarmDefinition) -> bool:
-    """Tell whether the alarm's rule may have timers; no look into the database is needed if not."""
+    """Return True if the alarm may have timers; if not, none need to be read from the database."""
     return definition.type == NOTIFICATION_TYPE and not TIMED.isdisjoint(definition.rule)
 
 
 def seconds(timers: Timers, kind: TimerKind) -> float | None:
-    """Return how long a kind of timer runs, None where the rule has none."""
+    """Return the duration of a kind of timer in seconds; None where the rule has no such timer."""
     if kind is TimerKind.CLEAR_AFTER:
         return timers.clear_after
     return timers.absence_after if kind is TimerKind.ABSENCE else timers.hold_down
 
 
 def ids(alarm_id: str, managed_object: str) -> list[str]:
-    """Return the ids of all timers that an event on this object can touch."""
+    """Return the ids of all timers that an event on this object can affect."""
     mine = [timer_id(alarm_id, managed_object, kind) for kind in TimerKind]
     return mine if not managed_object else [*mine, timer_id(alarm_id, "", TimerKind.ABSENCE)]
 
 
 class Timekeeper:
-    """The timers of locked alarms; later events see what earlier ones did.
+    """The timers of locked alarms as the events of a batch change them, in order.
 
-    :param now: the database's clock.
+    :param now: the database's clock, an aware UTC datetime.
     """
 
     def __init__(self, timers: Iterable[Timer], now: datetime.datetime) -> None:
@@ -61,19 +61,19 @@ class Timekeeper:
         self._overflown: set[str] = set()
 
     def bound(self, awaited: Mapping[str, int], full: Collection[str], limit: int) -> None:
-        """Let each alarm await the absence of at most *limit* objects.
+        """Limit the number of objects whose absence each alarm awaits.
 
-        :param awaited: of how many it awaits it now.
-        :param full: the alarms whose owners were told that these are the most.
+        :param awaited: the present number by alarm.
+        :param full: the alarms whose owners were notified that the limit is reached.
         """
         self._awaited, self._full, self._limit = dict(awaited), set(full), limit
 
     def get(self, alarm_id: str, managed_object: str, kind: TimerKind) -> Timer | None:
-        """Return a timer as it stands now."""
+        """Return a timer in its present form."""
         return self._timers.get((alarm_id, managed_object, kind))
 
     def held(self, alarm_id: str, managed_object: str) -> bool:
-        """Tell whether a clear of the object is being held."""
+        """Return True if a clear of the object is being held."""
         return self.get(alarm_id, managed_object, TimerKind.HOLD_DOWN) is not None
 
     def follow(
@@ -87,11 +87,11 @@ class Timekeeper:
         raised: bool,
         own: bool = True,
     ) -> bool:
-        """Take in what an event did; return False if the absence of its object cannot be awaited too.
+        """Apply the effect of an event; return False if the limit of awaited objects is reached.
 
         :param raised: whether the object is raised now.
-        :param own: whether the event is about this object; else it is the alarm itself that is awaited no
-            more, since one of its objects turned up.
+        :param own: whether the event is about this object. Otherwise the object is the alarm itself, which is
+            no longer awaited since one of its objects has appeared.
         """
         managed_object = subject.managed_object
         place = (definition, managed_object)
@@ -127,26 +127,26 @@ class Timekeeper:
         return False
 
     def turned_up(self, definition: AlarmDefinition) -> None:
-        """Await the alarm itself no more: the first of its objects is known."""
+        """Stop awaiting the alarm itself: the first of its objects is known."""
         whole = self.get(definition.alarm_id, "", TimerKind.ABSENCE)
         if whole is not None and whole.due_at is not None:
             self.rest(definition, "", TimerKind.ABSENCE)
 
     def still_due(self, timers: Iterable[Timer]) -> list[Timer]:
-        """Return those that are due as they stand now, which may be as another process left them."""
+        """Return those of *timers* that are due in their present form; others may have changed them."""
         current = (self.get(t.alarm_id, t.managed_object, t.kind) for t in timers)
         return [t for t in current if t is not None and t.due_at is not None and t.due_at <= self.now]
 
     def fired(
         self, definition: AlarmDefinition, rule: CompiledRule, timer: Timer, decision: Decision, event: Event
     ) -> None:
-        """Take in what a due timer did."""
+        """Apply the effect of a timer that fired."""
         place = (definition, timer.managed_object)
         if timer.kind is TimerKind.ABSENCE:
             if decision.reason is Reason.TOO_MANY_OBJECTS:
                 self.forget(timer)
                 return
-            # The row stays: without one the alarm would count as one that is not awaited yet.
+            # The row stays: without it the alarm would count as not awaited yet.
             self.rest(*place, TimerKind.ABSENCE)
             self._drop(*place, TimerKind.HOLD_DOWN)
             return
@@ -159,11 +159,11 @@ class Timekeeper:
             self._drop(*place, TimerKind.HOLD_DOWN)
 
     def rest(self, definition: AlarmDefinition, managed_object: str, kind: TimerKind) -> None:
-        """Keep a timer that waits for nothing."""
+        """Keep the row of a timer without a due time."""
         self._put(Timer(definition.alarm_id, managed_object, kind, definition.version, self.now, None))
 
     def postpone(self, timer: Timer, pause: float) -> None:
-        """Look at a timer again in *pause* seconds."""
+        """Make a timer due again in *pause* seconds."""
         self._put(dataclasses.replace(timer, due_at=self._in(pause)))
 
     def put(self, timer: Timer) -> None:
@@ -175,14 +175,14 @@ class Timekeeper:
         self._set((timer.alarm_id, timer.managed_object, timer.kind), None)
 
     def changes(self) -> tuple[list[Timer], list[str]]:
-        """Return what must be written, and the ids of what must be removed."""
+        """Return the timers to write and the ids of those to remove."""
         puts = [timer for timer in self._changed.values() if timer is not None]
         gone = [key for key, timer in self._changed.items() if timer is None and key in self._known]
         return puts, [timer_id(*key) for key in gone]
 
     def counts(self) -> list[tuple[str, int, bool]]:
-        """Return what changed: how many objects an alarm awaits, and whether these are the most."""
-        # A tenth must be free again, so that nobody is told again and again.
+        """Return changed counts: the alarm, how many objects it awaits, and whether that is the limit."""
+        # Not before a tenth is free again, so that the owner is not notified repeatedly.
         enough = self._limit * 9 // 10
         numbers = ((alarm_id, self._awaited.get(alarm_id, 0)) for alarm_id in sorted(self._counted))
         return [
@@ -190,12 +190,12 @@ class Timekeeper:
         ]
 
     def overflown(self) -> Mapping[str, str]:
-        """Return which alarms began to leave out objects, and what their owners are to read."""
-        told = (
-            f"The absence of {self._limit} managed objects is awaited, the most for one alarm: that of "
-            "further ones is not noticed until some are absent. Group the alarm by fewer or lasting ones."
+        """Return the alarms that just reached the limit, each with a text for its owner."""
+        reason = (
+            f"This alarm awaits the absence of {self._limit} managed objects, the limit for one alarm: the "
+            "absence of others is not detected until some are absent. Group the alarm by fewer objects."
         )
-        return dict.fromkeys(sorted(self._overflown), told)
+        return dict.fromkeys(sorted(self._overflown), reason)
 
     def _in(self, pause: float) -> datetime.datetime:
         return self.now + datetime.timedelta(seconds=pause)

@@ -175,11 +175,11 @@ def test_objects_beyond_the_limit_are_not_awaited_and_the_owner_is_told(
     listener.runner.step()
     assert awaited(database) == (1, False)
     assert beats(listener, 25).reasons == {"not_raised": 25, "not_awaited": 15}
-    # The alarm itself is awaited no more, since its first object is known.
+    # The alarm itself is no longer awaited, since its first object is known.
     assert waiting(database) == set(names(10))
     assert awaited(database) == (10, True)
     assert read_alarm(database, alarm)["state_reason"].startswith(
-        "The absence of 10 managed objects is awaited"
+        "This alarm awaits the absence of 10 managed objects"
     )
     assert len(history(database, alarm)) == 1
     # It is said once, not with every batch, and those that are awaited stay so.
@@ -187,7 +187,7 @@ def test_objects_beyond_the_limit_are_not_awaited_and_the_owner_is_told(
     assert beats(listener, 3).reasons == {"not_raised": 3}
     assert awaited(database) == (10, True)
     assert len(history(database, alarm)) == 1
-    assert len([one for one in caplog.messages if "managed objects is awaited" in one]) == 1
+    assert len([one for one in caplog.messages if "awaits the absence of" in one]) == 1
     # Those that are absent make room.
     make_due(database, managed_object="req-0")
     make_due(database, managed_object="req-1")

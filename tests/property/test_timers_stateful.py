@@ -19,7 +19,7 @@ from eventalarm.evaluator.compiled_rule import CompiledRule
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason, Situation, decide
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.notification_rule import compile_notification, parse
-from eventalarm.evaluator.timer_rules import asked_for, recomputed, told_event, told_reason
+from eventalarm.evaluator.timer_rules import recomputed, required_timers, timer_event, timer_reason
 from eventalarm.evaluator.timers import Timekeeper
 from eventalarm.model import ALARM, OK, Alarm, Occurrence
 from eventalarm.timer import Timer, TimerKind
@@ -51,7 +51,7 @@ class Place:
     clear_at: float | None = None
     miss_at: float | None = None
     held_until: float | None = None
-    lives: int = 0
+    occurrences: int = 0
 
 
 class World:
@@ -61,7 +61,7 @@ class World:
         made = alarm(the_rule=the_rule)
         typed = dataclasses.replace(made.definition, type=NOTIFICATION_TYPE)
         self.alarm: Alarm = dataclasses.replace(made, definition=typed)
-        self.lives: dict[tuple[str, str], Occurrence] = {}
+        self.occurrences: dict[tuple[str, str], Occurrence] = {}
         self.timers: dict[str, Timer] = {}
         self.now = 0.0
         self.ids = itertools.count()
@@ -75,85 +75,93 @@ class World:
         return NOW + datetime.timedelta(seconds=self.now)
 
     def open(self) -> tuple[BatchState, Timekeeper]:
-        raised = sum(life.raised for life in self.lives.values())
-        ledger = BatchState(
+        raised = sum(occurrence.raised for occurrence in self.occurrences.values())
+        batch = BatchState(
             {self.alarm.alarm_id: self.alarm},
-            dict(self.lives),
+            dict(self.occurrences),
             {self.alarm.alarm_id: raised} if raised else {},
             set(),
             now=self.moment(),
             make_id=lambda: f"id-{next(self.ids)}",
         )
-        return ledger, Timekeeper(self.timers.values(), self.moment())
+        return batch, Timekeeper(self.timers.values(), self.moment())
 
-    def close(self, ledger: BatchState, keeper: Timekeeper) -> None:
-        outcome = ledger.outcome()
-        for key in [k for k, life in self.lives.items() if k[0] in outcome.externally_reset and life.raised]:
-            self.lives[key] = dataclasses.replace(self.lives[key], raised=False)
-        for life in outcome.occurrences:
-            if life.occurrence_id not in outcome.superseded:
-                self.lives[life.alarm_id, life.managed_object] = life
+    def close(self, batch: BatchState, keeper: Timekeeper) -> None:
+        outcome = batch.outcome()
+        for key in [
+            k
+            for k, occurrence in self.occurrences.items()
+            if k[0] in outcome.externally_reset and occurrence.raised
+        ]:
+            self.occurrences[key] = dataclasses.replace(self.occurrences[key], raised=False)
+        for occurrence in outcome.occurrences:
+            if occurrence.occurrence_id not in outcome.superseded:
+                self.occurrences[occurrence.alarm_id, occurrence.managed_object] = occurrence
         puts, gone = keeper.changes()
         self.timers.update({timer.timer_id: timer for timer in puts})
         for name in gone:
             del self.timers[name]
-        self.alarm = ledger.alarms[self.alarm.alarm_id]
+        self.alarm = batch.alarms[self.alarm.alarm_id]
         self.transitions += [(t.kind.value, t.managed_object) for t in outcome.transitions]
 
     def tell(self, vm: str, state: str) -> None:
-        ledger, keeper = self.open()
-        heard = event(state=state, resource_id=vm, generated=self.moment())
-        verdict = self.rule.verdict(heard)
+        batch, keeper = self.open()
+        received = event(state=state, resource_id=vm, generated=self.moment())
+        verdict = self.rule.verdict(received)
         if verdict is not Verdict.NOTHING:
-            self._follow(ledger, keeper, Subject(heard, vm, heard.message_id, self.moment()), verdict)
+            self._follow(batch, keeper, Subject(received, vm, received.message_id, self.moment()), verdict)
             if self.rule.timers.absence_after is not None:
-                whole = ledger.occurrence(self.alarm.alarm_id, "")
+                whole = batch.occurrence(self.alarm.alarm_id, "")
                 if whole is None:
                     keeper.turned_up(self.alarm.definition)
                 elif whole.raised:
-                    subject = Subject(heard, "", heard.message_id, self.moment())
-                    self._follow(ledger, keeper, subject, verdict, own=False)
-        self.close(ledger, keeper)
+                    subject = Subject(received, "", received.message_id, self.moment())
+                    self._follow(batch, keeper, subject, verdict, own=False)
+        self.close(batch, keeper)
 
     def _follow(
-        self, ledger: BatchState, keeper: Timekeeper, subject: Subject, verdict: Verdict, own: bool = True
+        self, batch: BatchState, keeper: Timekeeper, subject: Subject, verdict: Verdict, own: bool = True
     ) -> None:
-        decision = self._decide(ledger, keeper, subject, verdict, self.rule.timers.hold_down is not None)
-        life = ledger.occurrence(self.alarm.alarm_id, subject.managed_object)
+        decision = self._decide(batch, keeper, subject, verdict, self.rule.timers.hold_down is not None)
+        occurrence = batch.occurrence(self.alarm.alarm_id, subject.managed_object)
         keeper.follow(
             self.alarm.definition,
             self.rule,
             subject,
             verdict=verdict,
             decision=decision,
-            raised=life is not None and life.raised,
+            raised=occurrence is not None and occurrence.raised,
             own=own,
         )
 
     def take_note(self) -> None:
-        """Do what the runner of timers does with a definition that is new to it; twice is no more."""
-        raised = [vm for (_, vm), life in self.lives.items() if life.raised and self.alarm.state == ALARM]
+        """Do what the timer service does with a definition that is new to it; idempotent."""
+        raised = [
+            vm
+            for (_, vm), occurrence in self.occurrences.items()
+            if occurrence.raised and self.alarm.state == ALARM
+        ]
         for _ in range(2):
             known = list(self.timers.values())
-            puts, gone = asked_for(self.alarm, self.rule, known, raised, self.moment())
+            puts, gone = required_timers(self.alarm, self.rule, known, raised, self.moment())
             self.timers.update({timer.timer_id: timer for timer in puts})
             for timer in gone:
                 del self.timers[timer.timer_id]
         assert (puts, gone) == ([], [])
 
     def _decide(
-        self, ledger: BatchState, keeper: Timekeeper, subject: Subject, verdict: Verdict, holds: bool
+        self, batch: BatchState, keeper: Timekeeper, subject: Subject, verdict: Verdict, holds: bool
     ) -> Decision:
         name, vm = self.alarm.alarm_id, subject.managed_object
-        row = ledger.alarms[name]
+        row = batch.alarms[name]
         decision = decide(
             Situation(
                 alarm=row,
                 rule=self.rule,
                 verdict=verdict,
                 event_time=subject.event_time,
-                occurrence=ledger.occurrence(name, vm),
-                others_raised=ledger.others_raised(name, vm),
+                occurrence=batch.occurrence(name, vm),
+                others_raised=batch.others_raised(name, vm),
                 seen=False,
                 in_time=True,
                 clears=True,
@@ -161,8 +169,8 @@ class World:
                 held=keeper.held(name, vm),
             )
         )
-        reason = told_reason(subject.event, row.definition)
-        ledger.apply(row, subject, decision, verdict, reason=reason)
+        reason = timer_reason(subject.event, row.definition)
+        batch.apply(row, subject, decision, verdict, reason=reason)
         return decision
 
     def next_due(self) -> Timer | None:
@@ -170,23 +178,23 @@ class World:
         return min(due, key=lambda timer: (timer.due_at, timer.kind, timer.managed_object), default=None)
 
     def fire(self, timer: Timer) -> None:
-        ledger, keeper = self.open()
+        batch, keeper = self.open()
         current = recomputed(timer, self.alarm.definition, self.rule)
         if current is None:
             keeper.forget(timer)
         elif current.due_at is not None and current.due_at > self.moment():
             keeper.put(current)
         else:
-            told = told_event(timer, self.alarm.definition)
-            life = ledger.occurrence(self.alarm.alarm_id, timer.managed_object)
-            moment = life.event_time if life is not None else timer.armed_at
-            subject = Subject(told, timer.managed_object, told.message_id, moment)
+            fired = timer_event(timer, self.alarm.definition)
+            occurrence = batch.occurrence(self.alarm.alarm_id, timer.managed_object)
+            moment = occurrence.event_time if occurrence is not None else timer.armed_at
+            subject = Subject(fired, timer.managed_object, fired.message_id, moment)
             verdict = Verdict.MATCH if timer.kind is TimerKind.ABSENCE else Verdict.RECOVERED
             holds = timer.kind is TimerKind.CLEAR_AFTER and self.rule.timers.hold_down is not None
-            decision = self._decide(ledger, keeper, subject, verdict, holds)
-            keeper.fired(self.alarm.definition, self.rule, timer, decision, told)
+            decision = self._decide(batch, keeper, subject, verdict, holds)
+            keeper.fired(self.alarm.definition, self.rule, timer, decision, fired)
             assert decision.reason is not Reason.LATE
-        self.close(ledger, keeper)
+        self.close(batch, keeper)
 
 
 class Timers(stateful.RuleBasedStateMachine):
@@ -280,7 +288,7 @@ class Timers(stateful.RuleBasedStateMachine):
 
     def _raise(self, place: Place) -> None:
         if not place.raised:
-            place.lives += 1
+            place.occurrences += 1
         place.raised = True
         place.held_until = None
         self.state = ALARM
@@ -307,11 +315,11 @@ class Timers(stateful.RuleBasedStateMachine):
         world = self.world
         assert world.alarm.state == self.state
         for vm, place in self.places.items():
-            life = world.lives.get((world.alarm.alarm_id, vm))
-            raised = life is not None and life.raised and world.alarm.state == ALARM
+            occurrence = world.occurrences.get((world.alarm.alarm_id, vm))
+            raised = occurrence is not None and occurrence.raised and world.alarm.state == ALARM
             assert raised == place.raised, vm
-            lives = sum(kind == "raised" and where == vm for kind, where in world.transitions)
-            assert lives == place.lives, vm
+            occurrences = sum(kind == "raised" and where == vm for kind, where in world.transitions)
+            assert occurrences == place.occurrences, vm
             waits = {t.kind for t in world.timers.values() if t.managed_object == vm and t.due_at is not None}
             expected = {
                 TimerKind.CLEAR_AFTER: place.clear_at,
