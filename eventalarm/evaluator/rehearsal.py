@@ -1,7 +1,7 @@
-"""One event evaluated before the first real one, in a transaction that is undone.
+"""Warms up a process: evaluates one event in a transaction that is rolled back.
 
-The first event after a start would otherwise pay for what is made once in a process: SQLAlchemy's
-compilation of every statement, the first connections, the caches of the libraries.
+Otherwise the first event after a start would pay for what happens once in a process: SQLAlchemy compiles
+every statement, connections are opened, libraries fill their caches.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ Process = Callable[[list[Event]], BatchReport]
 
 
 class _Undo(Exception):
-    """Ends the transaction."""
+    """Rolls back the transaction."""
 
 
 def rehearse(database: Database, build: Callable[[Database], Process], owner_trait: str) -> None:
-    """Let what *build* makes evaluate a raise and a clear on an alarm that nobody ever sees.
+    """Evaluate a raise and a clear of an alarm that exists in the transaction only.
 
-    Nothing of it stays, and nothing is sent. That it fails is no reason not to start.
+    Nothing is committed and nothing is sent. A failure is logged and does not prevent the start.
 
-    :param build: returns an evaluator on the database that it is given, whose deliveries nobody sends.
+    :param build: returns an evaluator on the given database, whose deliveries are not sent.
+    :param owner_trait: the trait that names the project of an event.
     """
     begun = time.monotonic()
     alarm_id = f"{NAME}-{uuid.uuid4()}"
@@ -48,8 +49,8 @@ def rehearse(database: Database, build: Callable[[Database], Process], owner_tra
     except _Undo:
         done = sum(len(report.transitions) for report in seen)
         LOG.debug("Rehearsed %d transitions in %.0f ms", done, (time.monotonic() - begun) * 1000)
-    except Exception as exc:  # noqa: BLE001 - the first event is slower then
-        LOG.info("The rehearsal failed, so that the first event takes longer: %s", exc)
+    except Exception as exc:  # noqa: BLE001 - only the first event is slower
+        LOG.info("The rehearsal failed; the first event takes longer: %s", exc)
 
 
 def _undo() -> NoReturn:
