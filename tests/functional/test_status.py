@@ -11,6 +11,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import oslo_messaging
 import pytest
 import sqlalchemy as sa
 
@@ -26,9 +27,13 @@ from eventalarm.storage.canary import insert_alarm
 from eventalarm.storage.upgrade import upgrade
 from tests.functional.conftest import Spawn
 from tests.support import inprocess
-from tests.support.cloud import Cloud, make_event
+from tests.support.cloud import Cloud, load_notification, make_event
 from tests.support.helpers import WebhookSink, console_script, wait_until
 from tests.support.services import RabbitMQ
+from tests.support.telemetry import agent_command, notify
+
+QUEUE = "event_eval.sample"
+UPDATE = "nova-compute.instance.update-error.json"
 
 
 @pytest.fixture
@@ -275,3 +280,43 @@ def test_kafka_cannot_promise_that_no_event_is_lost(
     assert found.level is Level.WARNING
     assert "G1" in found.message
     cloud.close()
+
+
+def test_an_agent_on_another_vhost_is_named(
+    cloud: Cloud,
+    spawn: Spawn,
+    tmp_path: pathlib.Path,
+    rabbitmq: RabbitMQ,
+    rabbit_url: str,
+    webhook_sink: WebhookSink,
+) -> None:
+    """Telemetry and alarming on two virtual hosts: the canary arrives, and no event of Ceilometer does."""
+    telemetry_url = rabbitmq.new_url()
+    cloud.dbsync()
+    fault = load_notification(UPDATE)
+    instance, project = fault["payload"]["instance_id"], fault["payload"]["tenant_id"]
+    cloud.create_alarm([webhook_sink.url("/hook")], instance=instance, project=project)
+    cloud.start_listener()
+    agent = spawn(agent_command(tmp_path, telemetry_url, ["eventalarm://"]))
+    agent.wait_for_log("Publishing events to")
+    theirs = oslo_messaging.get_notification_transport(cloud.conf, telemetry_url)
+    try:
+        notify(theirs, fault)
+        wait_until(lambda: rabbitmq.queues(telemetry_url).get(QUEUE, {}).get("messages"), 60, "the event")
+        found = look(cloud, canary=True, ceilometer_conf=str(tmp_path / "ceilometer.conf"))
+        assert (found["canary"].level, found["pipeline"].level) == (Level.OK, Level.FAILED)
+        for url in (telemetry_url, rabbit_url):
+            assert url.rpartition("/")[2] in found["pipeline"].message
+        assert webhook_sink.at("/hook") == []
+
+        agent.terminate()
+        spawn(agent_command(tmp_path, telemetry_url, [rabbit_url.replace("rabbit://", "eventalarm://")]))
+        notify(theirs, fault)
+        webhook_sink.wait(1, "/hook", timeout=60)
+    finally:
+        theirs.cleanup()
+    wait_until(
+        lambda: look(cloud, ceilometer_conf=str(tmp_path / "ceilometer.conf"))["pipeline"].level is Level.OK,
+        30.0,
+        "the remedy to be seen",
+    )
