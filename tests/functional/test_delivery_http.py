@@ -272,11 +272,12 @@ def test_an_endless_body_is_read_up_to_the_limit():
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 INTERIM = b"HTTP/1.1 102 Processing\r\n\r\n"
-# What a hostile consumer sends first and then again and again, and what becomes of the attempt.
+# What a hostile consumer sends first and then again and again, and what becomes of the attempt. With trailers
+# it depends on the segments of TCP: the status counts if it was read before the trailers became too many.
 FLOODS = {
     "interim answers": (b"", INTERIM * 2000, "disconnected"),
     "an extension of a chunk": (CHUNKED + b"1;", b"x" * 65536, 200),
-    "trailers": (CHUNKED + b"0\r\n", b"X: y\r\n" * 10_000, "protocol"),
+    "trailers": (CHUNKED + b"0\r\n", b"X: y\r\n" * 10_000, (200, "protocol")),
     "tiny chunks": (CHUNKED, b"1\r\nx\r\n" * 10_000, 200),
     "a header": (b"HTTP/1.1 200 OK\r\nX: ", b"x" * 65536, "protocol"),
     "headers": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 10_000, "protocol"),
@@ -305,7 +306,7 @@ def test_a_flood_ends_with_its_connection_whatever_it_is_made_of(first, then, ou
     options = DeliveryOptions(total_timeout=20.0)
     with talker(flood) as port:
         found = attempt(f"http://127.0.0.1:{port}/", options)
-    assert getattr(found, "reason", found) == outcome
+    assert getattr(found, "reason", found) in (outcome if isinstance(outcome, tuple) else (outcome,))
     assert sum(sent) < 20_000_000
 
 
