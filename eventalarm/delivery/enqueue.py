@@ -11,8 +11,8 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from eventalarm.model import Alarm, Delivery, Notification, Transition
-from eventalarm.storage.deliveries import reason_data
-from eventalarm.storage.outbox import Outbox, order_key
+from eventalarm.storage.deliveries import order_key, reason_data
+from eventalarm.storage.outbox import Outbox
 
 
 class Worker(Protocol):

@@ -34,7 +34,8 @@ from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
 from eventalarm.storage.alarms import NEVER
 from eventalarm.storage.database import Database
 from eventalarm.storage.events import EventTexts, Weight
-from eventalarm.storage.transitions import Picture, Transaction
+from eventalarm.storage.picture import Picture
+from eventalarm.storage.transitions import Transaction
 from eventalarm.trace import Stage, Trace, mark_all
 
 LOG = logging.getLogger(__name__)

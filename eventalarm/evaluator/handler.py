@@ -19,7 +19,7 @@ from eventalarm.evaluator.unfinished import LEFT
 from eventalarm.metrics import Metrics, age
 from eventalarm.model import DEFAULT_LIMITS, UTC, Event, EventLimits
 from eventalarm.publisher.codec import decode
-from eventalarm.storage import blame
+from eventalarm.storage.errors import may_be_content
 from eventalarm.trace import LastEvent, Stage, Trace, mark_all
 from eventalarm.watchdog import Progress
 
@@ -200,7 +200,7 @@ class BatchHandler(BatchConsumer):
             error = exc.error
         if len(events) > 1:
             return self._evaluate_halves(events)
-        if not blame.may_be_content(error):
+        if not may_be_content(error):
             return self._outage.see_through(1, lambda: self._engine.process(events))
         self._metrics.count("events", outcome="given_up", reason="database")
         LOG.error(

@@ -12,7 +12,6 @@ from typing import TypeVar
 from eventalarm.backoff import Backoff
 from eventalarm.exceptions import Retryable
 from eventalarm.metrics import Metrics
-from eventalarm.storage import blame
 from eventalarm.storage.database import Database
 
 LOG = logging.getLogger(__name__)
@@ -106,4 +105,4 @@ class DatabaseOutage:
         return False
 
     def _answers(self) -> bool:
-        return self._database is not None and blame.answers(self._database)
+        return self._database is not None and self._database.takes_writes()

@@ -26,7 +26,8 @@ from eventalarm.storage import text, timers
 from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
 from eventalarm.storage.clock import ask
 from eventalarm.storage.database import Database
-from eventalarm.storage.transitions import Picture, Transaction
+from eventalarm.storage.picture import Picture
+from eventalarm.storage.transitions import Transaction
 from eventalarm.timer import Timer, TimerKind
 
 LOG = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from eventalarm.evaluator.timers import Timekeeper
 from eventalarm.model import Alarm, Transition
 from eventalarm.storage import alarm_counts, timers
 from eventalarm.storage.events import EventTexts
-from eventalarm.storage.transitions import Picture, StateChange, Transaction
+from eventalarm.storage.picture import Picture
+from eventalarm.storage.transitions import StateChange, Transaction
 
 LOG = logging.getLogger(__name__)
 

@@ -13,8 +13,7 @@ from eventalarm.ifa_shim.history import Document, HistoryReader
 from eventalarm.ifa_shim.queries import AlarmQuery
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.storage.acknowledgements import Acknowledgement, Acknowledgements
-from eventalarm.storage.database import Database
-from eventalarm.storage.within import Within
+from eventalarm.storage.database import Database, Within
 
 Clock = Callable[[], datetime.datetime]
 

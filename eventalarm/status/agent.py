@@ -1,4 +1,4 @@
-"""Ceilometer's files, read by Ceilometer's own code: what its agent publishes, and to which broker."""
+"""Reads Ceilometer's files with Ceilometer's code: what its agent publishes, and to which broker."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Trouble = tuple[str, str]
 
 
 class UnreadablePipeline(EventAlarmError):
-    """The pipeline file cannot be read or is none."""
+    """The pipeline file cannot be read or is not a pipeline."""
 
 
 class Refused(EventAlarmError):
@@ -50,7 +50,7 @@ class Flow:
 
 
 def load(path: pathlib.Path) -> list[Flow]:
-    """Return the pipelines of a file; no publisher is loaded.
+    """Return the pipelines of a file without loading a publisher.
 
     :raises UnreadablePipeline: when it cannot be read.
     :raises Refused: when Ceilometer would not work with it.
@@ -82,7 +82,7 @@ def load(path: pathlib.Path) -> list[Flow]:
 
 
 def configuration(path: pathlib.Path) -> cfg.ConfigOpts:
-    """Return Ceilometer's configuration, as far as it says where events are published to.
+    """Return the part of Ceilometer's configuration that says where events are published.
 
     :raises UnreadablePipeline: when the file cannot be read.
     """
@@ -108,7 +108,7 @@ def configuration(path: pathlib.Path) -> cfg.ConfigOpts:
 
 
 def pipeline_file(conf: cfg.ConfigOpts) -> pathlib.Path | None:
-    """Return the event pipeline that Ceilometer's configuration names; None when it is the built-in one."""
+    """Return the event pipeline that Ceilometer's configuration names; None for the built-in one."""
     named = pathlib.Path(conf.event_pipeline_cfg_file)
     found = named if named.is_absolute() else PIPELINE.parent / named
     return found if found.exists() else None

@@ -1,4 +1,4 @@
-"""From the configuration to the checks, in the order of an event's way."""
+"""Builds the checks from the configuration, in the order of the path of an event."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ANYWHERE = "192.0.2.1"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the command line asks for; times in seconds, ``canary_address`` is HOST[:PORT] or empty."""
+    """The options of the command line: times in seconds, ``canary_address`` as HOST[:PORT] or empty."""
 
     event_pipeline: str = ""
     event_definitions: str = ""
@@ -47,7 +47,7 @@ class Wishes:
 
 
 class Checkup:
-    """The checks of one deployment; everything is opened when first asked for."""
+    """The checks of one deployment; the database is opened when it is first needed."""
 
     def __init__(self, conf: cfg.ConfigOpts, wishes: Wishes) -> None:
         self._conf = conf
@@ -57,7 +57,7 @@ class Checkup:
         self._in_flight = ""
 
     def checks(self) -> list[Check]:
-        """Return what is to be looked at."""
+        """Return the checks, in order."""
         wishes, schema = self._wishes, ("schema",)
         found = [
             Check("configuration", self._configuration),
@@ -86,9 +86,9 @@ class Checkup:
         return [dataclasses.replace(check, look=self._leaving(check.look)) for check in found]
 
     def close(self) -> None:
-        """Remove what a canary left that was broken off, and let go of the database.
+        """Remove the alarm of a canary that was interrupted, and close the database.
 
-        :raises Retryable: when the database failed; the next canary removes it then.
+        :raises Retryable: when the database failed; the next canary removes the alarm.
         """
         if self._database is not None:
             if self._in_flight:
@@ -120,7 +120,7 @@ class Checkup:
         unknown = upgrade.unknown_options(self._conf)
         files = ", ".join(self._conf.config_file or []) or "no file, only defaults and the environment"
         if unknown:
-            remedy = "correct or remove them: they have no effect"
+            remedy = "correct or remove them; they have no effect"
             return Finding(Level.WARNING, f"read {files}; unknown options: {', '.join(unknown)}", remedy)
         return Finding(Level.OK, f"read {files}")
 
@@ -150,9 +150,9 @@ class Checkup:
             if theirs is not None and "event" not in theirs.notification.pipelines:
                 problem = f"[notification] pipelines of {named} leaves out event"
                 feed = pipeline.Feed(str(named), problem=problem, remedy="add it and restart the agent")
-        return pipeline.look(feed, self._heard(), wishes.longest_silence)
+        return pipeline.look(feed, self._last_seen(), wishes.longest_silence)
 
-    def _heard(self) -> pipeline.LastSeen | None:
+    def _last_seen(self) -> pipeline.LastSeen | None:
         try:
             live = live_listeners(self._opened())
         except EventAlarmError:
@@ -189,9 +189,9 @@ class Checkup:
             transport.cleanup()
 
     def _canary_address(self, hosts: tuple[str, ...], egress: EgressFilter) -> tuple[str, int]:
-        """Return where listeners on *hosts* reach us, by an address that *egress* lets pass if there is one.
+        """Return the address at which listeners on *hosts* reach this host, preferably one that is allowed.
 
-        That is the loopback interface if they are all here.
+        That is the loopback interface if all of them run here.
         """
         if self._wishes.canary_address:
             host, _, port = self._wishes.canary_address.partition(":")
@@ -202,10 +202,7 @@ class Checkup:
 
 
 def _own_addresses(url: object) -> list[str]:
-    """Return our addresses on the way to the broker, to which listeners have one, too, and to anywhere.
-
-    Nothing is sent.
-    """
+    """Return the addresses of this host that face the broker and the default route; sends nothing."""
     places = [(host.hostname, host.port or DISCARD_PORT) for host in getattr(url, "hosts", ())]
     found = []
     for place in (*places, (ANYWHERE, DISCARD_PORT)):

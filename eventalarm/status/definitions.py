@@ -1,4 +1,4 @@
-"""The check that Ceilometer's event definitions tell whose events are."""
+"""The check that Ceilometer's event definitions name the owner of each event."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REMEDIES: Final = {
 
 
 class UnreadableDefinitions(EventAlarmError):
-    """The file of event definitions cannot be read or is none."""
+    """The file of event definitions cannot be read or is not one."""
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -39,14 +39,14 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def shipped() -> pathlib.Path:
-    """Return the file that Ceilometer reads where there is no other."""
-    import ceilometer.pipeline  # noqa: PLC0415 - half a second, and seldom needed
+    """Return the event definitions that Ceilometer ships and reads by default."""
+    import ceilometer.pipeline  # noqa: PLC0415 - takes half a second, and is rarely needed
 
     return pathlib.Path(ceilometer.pipeline.__path__[0]) / "data" / "event_definitions.yaml"
 
 
 def place(named: str) -> pathlib.Path | None:
-    """Return the file *named*, else the one that an agent on this host reads; None: there is no agent."""
+    """Return the file *named*, or the one that the agent on this host reads; None if there is no agent."""
     if named or USUAL_PLACE.exists():
         return pathlib.Path(named or USUAL_PLACE)
     return shipped() if (USUAL_PLACE.parent / "ceilometer.conf").exists() else None
@@ -61,7 +61,7 @@ def look(path: pathlib.Path) -> Finding:
 
 
 def judge(path: str, definitions: list[dict[str, Any]]) -> Finding:
-    """Report the event types whose owner *definitions* cannot tell."""
+    """Report the event types whose owner *definitions* do not determine."""
     found = doubtful(definitions)
     figures = {"definitions": len(definitions), "without_owner": len(found)}
     if not found:

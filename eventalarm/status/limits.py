@@ -1,4 +1,4 @@
-"""The check of what the broker may do to a message that waits: delivery limit, consumer timeout, policies."""
+"""The check of the limits of the queue: delivery limit, consumer timeout, policies and dead letters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLACES: Final = "/usr/sbin:/usr/lib/rabbitmq/bin:/usr/local/sbin"
 LOSSY: Final = ("message-ttl", "expires", "max-length", "max-length-bytes")
 ROOM: Final = 3.0
 
-# Policies and operator policies as they apply to one queue; list_queues tells that in newer releases only.
+# The policies and operator policies in force for one queue; list_queues shows them in newer releases only.
 QUESTION: Final = """
 {ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(%s, queue, %s)),
 P = case rabbit_policy:effective_definition(Q) of undefined -> []; D -> D end,
@@ -38,8 +38,8 @@ rabbit_json:encode(#{policy => maps:from_list(P), consumer_timeout => T}).
 class Facts:
     """What is known of the queue; None is unknown.
 
-    ``policy`` is the definition that is in force, ``consumer_timeout`` is in seconds (0: none), ``dead`` is
-    the number of messages that were set aside.
+    ``policy`` is the definition in force, ``consumer_timeout`` is in seconds (0: none), ``dead`` is the
+    number of messages in the dead letter queue.
     """
 
     quorum: bool
@@ -51,7 +51,7 @@ class Facts:
 
     @property
     def delivery_limit(self) -> int | None:
-        """Return the delivery limit in force; None when there is none, as far as is known."""
+        """Return the delivery limit in force; None if there is none or it is unknown."""
         if not self.quorum:
             return None
         named = [self.arguments.get("x-delivery-limit"), (self.policy or {}).get("delivery-limit")]
@@ -62,7 +62,7 @@ class Facts:
 
 
 def look(conf: cfg.ConfigOpts, timeout: float, rabbitmqctl: str) -> Finding:
-    """Judge what applies to the queue of the topic; *rabbitmqctl* is a command, or empty."""
+    """Check the limits of the queue of the topic; *rabbitmqctl* is a command, or empty."""
     try:
         broker = Broker.of(conf, timeout)
     except ValueError:
@@ -75,7 +75,7 @@ def look(conf: cfg.ConfigOpts, timeout: float, rabbitmqctl: str) -> Finding:
             dead = _waiting(connection, names[bus.DEAD])
     except Unusable as exc:
         return Finding(Level.FAILED, exc.problem, exc.remedy)
-    # Beside what is left for the questions to the broker itself.
+    # The rest of the time is for the connection to the broker.
     said = _ask(rabbitmqctl, timeout * 0.8, broker.url.virtual_host or "/", names[PRIORITY])
     facts = Facts(
         quorum=broker.options.rabbit_quorum_queue,
@@ -89,27 +89,27 @@ def look(conf: cfg.ConfigOpts, timeout: float, rabbitmqctl: str) -> Finding:
 
 
 def judge(facts: Facts, queue: str, *, renew_after: int, hold: float) -> Finding:
-    """Return the worst that *facts* mean for a listener with these options."""
+    """Return the worst problem that *facts* cause for a listener with these options."""
     limit = facts.delivery_limit
     figures = {"delivery_limit": limit, "consumer_timeout": facts.consumer_timeout, "dead": facts.dead}
     known = {name: value for name, value in figures.items() if value is not None}
-    told = _told(facts)
+    text = _described(facts)
     dead = f"{queue.rpartition('.')[0]}.{bus.DEAD}"
     if limit is not None and limit < renew_after:
         remedy = f"raise the delivery limit, or lower [eventalarm] renew_after ({renew_after}) to it"
-        return Finding(Level.FAILED, f"{told}: events are lost when listeners are killed", remedy, known)
+        return Finding(Level.FAILED, f"{text}: events are lost when listeners are killed", remedy, known)
     if facts.consumer_timeout and facts.consumer_timeout < ROOM * hold:
         level = Level.FAILED if facts.consumer_timeout <= hold else Level.WARNING
         remedy = f"raise it, or lower [eventalarm] hold_batch ({hold:g} s), which must be well below it"
-        return Finding(level, f"{told}: the broker cuts off listeners that hold a batch", remedy, known)
+        return Finding(level, f"{text}: the broker cuts off listeners that hold a batch", remedy, known)
     if lossy := [name for name in LOSSY if name in (facts.policy or {})]:
         remedy = f"exempt {queue} from that policy"
-        return Finding(Level.WARNING, f"{told}; a policy drops events: {', '.join(lossy)}", remedy, known)
+        return Finding(Level.WARNING, f"{text}; a policy drops events: {', '.join(lossy)}", remedy, known)
     if facts.dead:
-        text = f"{told}; {facts.dead} messages were set aside on {dead}"
+        text = f"{text}; {facts.dead} messages were moved to {dead}"
         remedy = (
-            "the log of the listeners names their events; doc/source/admin/operating.rst tells how to try "
-            "them once more"
+            "the log of the listeners names their events; doc/source/admin/operating.rst explains how to "
+            "publish them again"
         )
         return Finding(Level.WARNING, text, remedy, known)
     if limit is not None and facts.policy is not None and "dead-letter-exchange" not in facts.policy:
@@ -117,15 +117,15 @@ def judge(facts: Facts, queue: str, *, renew_after: int, hold: float) -> Finding
             'add "dead-letter-exchange": "", "dead-letter-routing-key": '
             f'"{dead}" to the policy of the queue (doc/source/admin/operating.rst)'
         )
-        return Finding(Level.WARNING, f"{told}; what exceeds it is dropped", remedy, known)
-    return Finding(Level.OK, told, figures=known)
+        return Finding(Level.WARNING, f"{text}; what exceeds it is dropped", remedy, known)
+    return Finding(Level.OK, text, figures=known)
 
 
-def _told(facts: Facts) -> str:
+def _described(facts: Facts) -> str:
     limit = facts.delivery_limit
     parts = ["no delivery limit" if limit is None else f"delivery limit {limit}"]
     if facts.policy is None:
-        parts.append("policies were not read: name rabbitmqctl with --rabbitmqctl")
+        parts.append("policies were not read: pass the rabbitmqctl command with --rabbitmqctl")
     if facts.consumer_timeout is not None:
         parts.append(
             f"consumer timeout {facts.consumer_timeout:g} s" if facts.consumer_timeout else "no timeout"
@@ -149,7 +149,7 @@ def _waiting(connection: Any, queue: str) -> int | None:
 
 
 def _ask(command: str, timeout: float, vhost: str, queue: str) -> Mapping[str, Any]:
-    """Return what ``rabbitmqctl`` says of a queue; nothing if it cannot be asked or does not know it."""
+    """Return the policy and the timeout of a queue from ``rabbitmqctl``; empty if it fails."""
     words = shlex.split(command) if command else [shutil.which("rabbitmqctl", path=PLACES) or ""]
     if not all(words):
         return {}

@@ -1,4 +1,4 @@
-"""What a check found: a level, a sentence, a remedy and figures; and the exit code that follows from all."""
+"""The result of a check (level, message, remedy and figures), and the exit code of several results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 
 class Level(enum.StrEnum):
-    """How it stands. UNKNOWN: the check itself broke. SKIPPED: there was nothing that could be asked."""
+    """The verdict of a check. UNKNOWN: the check itself failed. SKIPPED: there was nothing to check."""
 
     OK = "OK"
     WARNING = "WARNING"
@@ -20,7 +20,7 @@ class Level(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """What one look found; ``figures`` are numbers for machines."""
+    """The verdict of one check with its reason and remedy; ``figures`` are numbers for programs."""
 
     level: Level
     message: str
@@ -30,7 +30,7 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Result:
-    """The finding of the check *name*, and the seconds that it took."""
+    """The finding of the check ``name``, and its duration in seconds."""
 
     name: str
     finding: Finding
@@ -41,6 +41,6 @@ EXIT_CODES: Final = ((Level.FAILED, 2), (Level.UNKNOWN, 3), (Level.WARNING, 1))
 
 
 def exit_code(results: Iterable[Result]) -> int:
-    """Return 0 OK, 1 WARNING, 2 FAILED, 3 UNKNOWN, as monitoring systems want it; FAILED is the worst."""
+    """Return 0 OK, 1 WARNING, 2 FAILED, 3 UNKNOWN, as monitoring systems expect; the worst result counts."""
     levels = {result.finding.level for result in results}
     return next((code for level, code in EXIT_CODES if level in levels), 0)

@@ -1,4 +1,4 @@
-"""The check that Ceilometer's pipeline feeds the topic: the file on this host, and what listeners heard."""
+"""The check that Ceilometer's pipeline feeds the topic: its file, and the last event received."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eventalarm.status.outcome import Finding, Level
 
 SCHEME: Final = "eventalarm"
 REFUSED: Final = (
-    "correct the file; the agent publishes nothing, or runs on with the pipeline of its last start"
+    "correct the file: until then the agent publishes nothing, or keeps the pipeline of its last start"
 )
 MISTAKE: Final = "that Ceilometer's pipeline does not feed the topic is the most common deployment mistake"
 LOOK: Final = (
@@ -25,9 +25,9 @@ LOOK: Final = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Feed:
-    """What Ceilometer's files say: event patterns that reach the topic, or the ``problem`` why none do.
+    """Which event patterns reach the topic by Ceilometer's files, or the ``problem`` if none do.
 
-    ``remedy`` is for the problem, where it is another than to add the line.
+    ``remedy`` is empty where the remedy is to add the publisher.
     """
 
     path: str
@@ -38,17 +38,17 @@ class Feed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LastSeen:
-    """What listeners know: whether any is alive, and when the last event came."""
+    """Whether any listener is running, and when one of them last received an event."""
 
-    alive: bool
+    running: bool
     last_event_at: datetime.datetime | None
     now: datetime.datetime
 
 
 def read(path: pathlib.Path, target: Target) -> Feed:
-    """Return whether the file *path* leads events to *target*, as Ceilometer itself reads it.
+    """Return whether the file *path*, read by Ceilometer's code, leads events to *target*.
 
-    :raises UnreadablePipeline: when it cannot be read or is no pipeline.
+    :raises UnreadablePipeline: when it cannot be read or is not a pipeline.
     """
     try:
         flows = load(path)
@@ -70,32 +70,33 @@ def judge(path: str, flows: Sequence[Flow], target: Target) -> Feed:
     return Feed(path, tuple(dict.fromkeys(patterns)))
 
 
-def look(feed: Feed | None, heard: LastSeen | None, longest_silence: float) -> Finding:
-    """Judge by the file of this host (None: there is none) and by what listeners heard (None: cannot ask).
+def look(feed: Feed | None, seen: LastSeen | None, longest_silence: float) -> Finding:
+    """Judge the file on this host (None: no file) and the last event that listeners received.
 
-    *longest_silence* in seconds is how long a cloud may be quiet.
+    *seen* is None if the database cannot be read; *longest_silence* is how many seconds may pass without an
+    event.
     """
-    told, silence = _told(heard)
+    text, silence = _described(seen)
     figures = {} if silence is None else {"seconds_since_last_event": round(silence, 1)}
     if feed is not None and feed.problem:
         level = Level.FAILED if silence is None or silence > longest_silence else Level.WARNING
         remedy = feed.remedy or (
             f"add '- eventalarm://' to the publishers of its sink and restart the agent ({MISTAKE})"
         )
-        return Finding(level, f"{feed.path} does not feed the topic: {feed.problem}; {told}", remedy, figures)
+        return Finding(level, f"{feed.path} does not feed the topic: {feed.problem}; {text}", remedy, figures)
     if feed is not None:
-        told = f"{feed.path} feeds the topic with {', '.join(feed.patterns[:5])}; {told}"
+        text = f"{feed.path} feeds the topic with {', '.join(feed.patterns[:5])}; {text}"
     if silence is not None and silence <= longest_silence:
-        return Finding(Level.OK, told, figures=figures)
-    return Finding(Level.WARNING, f"{told}: {MISTAKE}", LOOK, figures)
+        return Finding(Level.OK, text, figures=figures)
+    return Finding(Level.WARNING, f"{text}: {MISTAKE}", LOOK, figures)
 
 
-def _told(heard: LastSeen | None) -> tuple[str, float | None]:
-    if heard is None:
-        return "listeners cannot be asked whether events arrive", None
-    if not heard.alive:
-        return "no listener is alive that could tell whether events arrive", None
-    if heard.last_event_at is None:
+def _described(seen: LastSeen | None) -> tuple[str, float | None]:
+    if seen is None:
+        return "the database cannot be read to find out whether events arrive", None
+    if not seen.running:
+        return "no listener is running that could receive events", None
+    if seen.last_event_at is None:
         return "no event has come from Ceilometer since the listeners were started", None
-    silence = max(0.0, (heard.now - heard.last_event_at).total_seconds())
+    silence = max(0.0, (seen.now - seen.last_event_at).total_seconds())
     return f"the last event came {silence:.0f} s ago", silence

@@ -1,4 +1,4 @@
-"""Results as text for people and as JSON for programs."""
+"""Results of checks as text for the command line and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VERDICTS: Final = {0: Level.OK, 1: Level.WARNING, 2: Level.FAILED, 3: Level.UNKN
 
 
 def as_text(results: Sequence[Result]) -> str:
-    """Return the verdict, then one line for each check, with the remedy below it where there is one."""
+    """Return the verdict, then one line for each check, with its remedy below it, if any."""
     name_width = max(len(result.name) for result in results)
     indent = " " * (name_width + 13)
     bad = [result.name for result in results if result.finding.level in (Level.FAILED, Level.WARNING)]
@@ -29,7 +29,7 @@ def as_text(results: Sequence[Result]) -> str:
 
 
 def as_json(results: Sequence[Result]) -> str:
-    """Return everything, times in milliseconds."""
+    """Return all results as a JSON document; durations are in milliseconds."""
     checks = [
         {
             "check": result.name,

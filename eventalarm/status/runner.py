@@ -1,4 +1,4 @@
-"""Runs checks, each bounded in time and only when what it needs is there."""
+"""Runs checks: each with a timeout, and only if the checks that it depends on did not fail."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Progress = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Check:
-    """One hop to look at: *needs* names checks that must be usable before this one makes sense.
+    """One check: ``needs`` names the checks without whose success it is skipped.
 
-    *extra* is the time in seconds that it may take beyond the timeout of all checks.
+    ``extra`` is how many seconds it may take beyond the common timeout.
     """
 
     name: str
@@ -31,9 +31,9 @@ class Check:
 
 
 class Runner:
-    """Runs each check once, in a thread that does not outlive the process; results in the order given.
+    """Runs each check once, in a daemon thread, and returns the results in the order of the checks.
 
-    *progress* is told of every check that takes more than two seconds.
+    *progress* is called with a text for every check that takes more than two seconds.
     """
 
     def __init__(self, checks: Sequence[Check], timeout: float, progress: Progress) -> None:
@@ -43,7 +43,7 @@ class Runner:
         self._results: dict[str, Result] = {}
 
     def run(self) -> list[Result]:
-        """Return what every check found; never raises."""
+        """Return the result of every check; never raises."""
         return [self._settled(name) for name in self._checks]
 
     def _settled(self, name: str) -> Result:
@@ -51,7 +51,9 @@ class Runner:
             check = self._checks[name]
             missing = [need for need in check.needs if self._settled(need).finding.level not in USABLE]
             if missing:
-                finding = Finding(Level.SKIPPED, f"not checked, because of: {', '.join(missing)}")
+                finding = Finding(
+                    Level.SKIPPED, f"not checked, because these failed or were skipped: {', '.join(missing)}"
+                )
                 self._results[name] = Result(name, finding, 0.0)
             else:
                 self._results[name] = self._bounded(check)
@@ -70,7 +72,7 @@ class Runner:
         late = Finding(
             Level.FAILED,
             f"no answer within {limit:g} s",
-            "look whether the service is overloaded or a firewall drops packets; --timeout waits longer",
+            "check whether the service is overloaded or a firewall drops packets; --timeout extends it",
         )
         return Result(check.name, found[0] if found else late, time.monotonic() - started)
 
@@ -81,4 +83,4 @@ def _guarded(look: Callable[[], Finding]) -> Finding:
     except EventAlarmError as exc:
         return Finding(Level.FAILED, " ".join(str(exc).split()))
     except Exception as exc:  # noqa: BLE001 - a check that breaks must not hide what the others find
-        return Finding(Level.UNKNOWN, f"the check itself broke: {type(exc).__name__}: {exc}"[:300])
+        return Finding(Level.UNKNOWN, f"the check itself failed: {type(exc).__name__}: {exc}"[:300])

@@ -1,4 +1,4 @@
-"""``eventalarm-status upgrade check``: what OpenStack's operators run before services are restarted."""
+"""``eventalarm-status upgrade check``, which operators run before they restart upgraded services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who took note of which life of an alarm: one row for each (alarm, managed object)."""
+"""Acknowledgements of occurrences: one row for each pair of alarm and managed object."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eventalarm.storage.tables import acknowledgement
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """That *life* of an alarm on a managed object (together ``object_id``) was noted, when and by whom."""
+    """When and by whom an occurrence (``life``) of an alarm on a managed object was acknowledged."""
 
     object_id: str
     alarm_id: str
@@ -33,7 +33,7 @@ class Acknowledgements:
         self._database = database
 
     def of(self, object_ids: Collection[str]) -> dict[tuple[str, str], datetime.datetime]:
-        """Return when each (object, life) was acknowledged, of those that were."""
+        """Return when the acknowledged occurrences of objects were, by object id and occurrence."""
         if not object_ids:
             return {}
         columns = (acknowledgement.c.object_id, acknowledgement.c.life, acknowledgement.c.acknowledged_at)
@@ -50,7 +50,7 @@ class Acknowledgements:
         return None if row is None else Acknowledgement(*row)
 
     def add(self, note: Acknowledgement) -> bool:
-        """Record *note*; False when that life was acknowledged already, by a request at the same time."""
+        """Record *note*; return False if the occurrence is already acknowledged."""
         this = acknowledgement.c.object_id == note.object_id
         row: dict[str, Any] = dataclasses.asdict(note)
         try:
@@ -65,7 +65,7 @@ class Acknowledgements:
         return True
 
     def remove(self, object_id: str, life: str) -> bool:
-        """Take the acknowledgement of a life back; False when there is none."""
+        """Remove the acknowledgement of an occurrence; return False if there is none."""
         statement = sa.delete(acknowledgement).where(
             acknowledgement.c.object_id == object_id, acknowledgement.c.life == life
         )

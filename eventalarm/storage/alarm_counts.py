@@ -1,4 +1,4 @@
-"""How many occurrences of an alarm are raised: kept in a row, so that nobody counts them for every batch."""
+"""The number of raised occurrences of each alarm, stored in a row instead of counted for every batch."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
@@ -17,36 +17,12 @@ from oslo_db.sqlalchemy import engines
 
 from eventalarm.exceptions import Conflict, Locked, Retryable
 from eventalarm.storage import clock
-from eventalarm.storage.failover import READ_ONLY_FROM_THE_START, leave_wrong_servers
+from eventalarm.storage.connections import KeptConnection
+from eventalarm.storage.errors import is_conflict, is_content_error, is_lock_timeout
+from eventalarm.storage.failover import leave_wrong_servers
 from eventalarm.storage.keepalive import probe_connections
-from eventalarm.storage.session import DEFAULT_LIMITS, SessionLimits, Sessions, code_of
-
-# What a database says of the values it was given. Everything else (no connection, deadlock, a server that
-# starts or stops, a missing grant or table) is trouble of the database's own, during which work is held.
-CONTENT_ERRORS = (
-    db_exception.DBDataError,
-    db_exception.DBDuplicateEntry,
-    db_exception.DBReferenceError,
-    db_exception.DBConstraintError,
-    db_exception.DBInvalidUnicodeParameter,
-    sa.exc.DataError,
-    sa.exc.IntegrityError,
-)
-
-VALUE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-
-# A lock that was waited for in vain: PostgreSQL's state, MySQL's codes.
-LOCK_WAIT_ENDED = frozenset({"55P03", 1205, 3572})
-
-# Seconds of rest after which a kept connection is no longer trusted: the server is asked.
-KEEP = 1.0
-
-# Seconds after which the server is asked on a busy connection, and for its role too: for so long may one that
-# became read-only be read from.
-KEEP_UNASKED = 2.0
-
-# Seconds after which a connection goes through the pool, which recycles those that are old.
-KEEP_AT_MOST = 60.0
+from eventalarm.storage.session import DEFAULT_LIMITS, SessionLimits, Sessions
+from eventalarm.storage.tables import worker
 
 # Seconds for which our own clock carries on what the database's said.
 ASK_AGAIN = 60.0
@@ -57,84 +33,8 @@ ISOLATION: dict[str, str | None] = {"writer": None, "reader": "AUTOCOMMIT", "sna
 ISOLATION_MYSQL: dict[str, str | None] = {"writer": "READ COMMITTED"}
 
 
-def is_content_error(error: BaseException) -> bool:
-    """Tell whether *what* the database was given caused *error*, so that trying again cannot help."""
-    if isinstance(error, CONTENT_ERRORS):
-        return True
-    if type(error) is db_exception.DBError:
-        # oslo.db has no name for it. The driver has: the names of these classes are those of the DB-API.
-        inner: Any = getattr(error, "inner_exception", None)
-        names = {kind.__name__ for kind in type(inner).__mro__}
-        by_name = not names.isdisjoint(("DataError", "IntegrityError"))
-        return by_name or isinstance(inner, VALUE_ERRORS) or is_content_error(inner)
-    return isinstance(error, sa.exc.StatementError) and not isinstance(error, sa.exc.DBAPIError)
-
-
-def is_lock_timeout(error: BaseException) -> bool:
-    """Return True if *error* says that somebody kept a lock for longer than we wait."""
-    found: Any = error
-    while isinstance(found, db_exception.DBError | sa.exc.DBAPIError):
-        found = found.inner_exception if isinstance(found, db_exception.DBError) else found.orig
-    return code_of(found) in LOCK_WAIT_ENDED
-
-
-def is_conflict(error: BaseException) -> bool:
-    """Return True if another transaction won, here or on another node of a cluster, so that the next may."""
-    return isinstance(error, db_exception.DBDeadlock) and not is_lock_timeout(error)
-
-
-class _Kept:
-    """A connection that stays with its thread between uses; it goes back to the pool when the thread ends.
-
-    ``era`` counts the lost connections of the engine before the server was last asked.
-    """
-
-    __slots__ = ("__weakref__", "asked_at", "connection", "era", "taken_at", "used_at")
-
-    def __init__(self, connection: sa.Connection, era: int) -> None:
-        self.connection = connection
-        self.era = era
-        self.taken_at = self.asked_at = self.used_at = time.monotonic()
-
-    def is_fresh(self, era: int) -> bool:
-        """Return True if the connection can be used without asking the server."""
-        if self.era != era or self.connection.closed or self.connection.info.get(READ_ONLY_FROM_THE_START):
-            return False
-        now = time.monotonic()
-        return now - self.used_at <= KEEP and now - self.asked_at <= KEEP_UNASKED
-
-    def is_old(self) -> bool:
-        """Return True if it is the pool's turn to decide whether the connection is recycled."""
-        return time.monotonic() - self.taken_at > KEEP_AT_MOST
-
-    def serves(self, era: int) -> bool:
-        """Ask the server, as the pool does; False if it ended the session or serves us no longer."""
-        dialect = self.connection.dialect
-        try:
-            session = None if self.connection.invalidated else self.connection.connection.dbapi_connection
-            if session is None or not dialect.do_ping(session):
-                return False
-        except (dialect.loaded_dbapi.Error, sa.exc.SQLAlchemyError):
-            return False
-        self.era, self.asked_at = era, time.monotonic()
-        return True
-
-    def close(self) -> None:
-        """Return the connection to the pool, which closes it if it is broken."""
-        with contextlib.suppress(db_exception.DBError, sa.exc.SQLAlchemyError):
-            self.connection.close()
-
-    def end(self) -> None:
-        """Return a connection that may have rested for long; the pool would log that it cannot reset it."""
-        if not self.connection.closed:
-            if not self.serves(self.era):
-                with contextlib.suppress(db_exception.DBError, sa.exc.SQLAlchemyError):
-                    self.connection.invalidate()
-            self.close()
-
-    def __del__(self) -> None:
-        # The end of a thread drops its locals. SQLAlchemy's own clean-up waits for the garbage collector.
-        self.end()
+# Writes nothing, but is refused where nothing can be written.
+_TRY_WRITE: Final = sa.update(worker).where(worker.c.worker_id == "").values(host=worker.c.host)
 
 
 class Database:
@@ -156,7 +56,7 @@ class Database:
         self._era = itertools.count()
         self._lost = next(self._era)
         self._of_thread = threading.local()
-        self._all: weakref.WeakSet[_Kept] = weakref.WeakSet()
+        self._all: weakref.WeakSet[KeptConnection] = weakref.WeakSet()
         self.clock = clock.DatabaseClock()
 
     @property
@@ -203,7 +103,7 @@ class Database:
 
     @contextlib.contextmanager
     def _connection(self, role: str) -> Iterator[sa.Connection]:
-        kept: _Kept | None = getattr(self._of_thread, role, None)
+        kept: KeptConnection | None = getattr(self._of_thread, role, None)
         if (
             kept is not None
             and not kept.is_fresh(self._lost)
@@ -216,7 +116,7 @@ class Database:
             if level := self._levels[role]:
                 # On the connection: of two engines made of each other, the first one's level wins.
                 connection = connection.execution_options(isolation_level=level)
-            kept = _Kept(connection, self._lost)
+            kept = KeptConnection(connection, self._lost)
             self._all.add(kept)
         setattr(self._of_thread, role, None)
         try:
@@ -259,10 +159,19 @@ class Database:
             self.now()
         return self.clock
 
+    def takes_writes(self) -> bool:
+        """Return True if the database accepts a small write now."""
+        try:
+            with self.begin() as connection:
+                connection.execute(_TRY_WRITE)
+        except Retryable:
+            return False
+        return True
+
     def leave(self) -> None:
         """Give back the connections of the calling thread, which is about to end."""
         for role in ISOLATION:
-            kept: _Kept | None = getattr(self._of_thread, role, None)
+            kept: KeptConnection | None = getattr(self._of_thread, role, None)
             if kept is not None:
                 setattr(self._of_thread, role, None)
                 kept.end()
@@ -282,6 +191,29 @@ class Database:
                 raise
             kind = Locked if is_lock_timeout(exc) else Conflict if is_conflict(exc) else Retryable
             raise kind(f"the database failed: {str(exc).splitlines()[0][:300]}") from exc
+
+
+class Within(Database):
+    """Looks like a database and is one open transaction: reads see what it wrote, writes share its fate."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        super().__init__(connection.engine)
+        self._open = connection
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """Take part in the transaction; whoever opened it commits."""
+        yield self._open
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Read in the transaction."""
+        yield self._open
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[sa.Connection]:
+        """Read in the transaction, whose isolation level decides what is seen."""
+        yield self._open
 
 
 def _with_every_character(url: str) -> sa.URL:

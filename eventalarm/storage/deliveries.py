@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import functools
+import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -23,6 +24,20 @@ _NOTIFIED: Final = (
 )
 
 
+# One statement names this many rows at most: psycopg 3 takes 65,535 values, SQLite 32,766.
+CHUNK: Final = 5000
+UNFINISHED_KEYS: Final = (
+    sa.select(delivery.c.order_key)
+    .where(delivery.c.order_key.in_(sa.bindparam("keys", expanding=True)), delivery.c.state.in_(UNFINISHED))
+    .distinct()
+)
+
+
+def order_key(alarm_id: str, action: str) -> str:
+    """Return what the deliveries of one alarm to one action share: 64 hexadecimal characters."""
+    return hashlib.sha256(f"{alarm_id}\n{action}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
 class _Event(NamedTuple):
     """An event as it was stored, and its JSON; no text where there is no event, or none that can be read."""
 
@@ -36,7 +51,7 @@ NO_EVENT: Final = _Event({}, "")
 def reason_data(
     event: Any, *, kind: str | None, occurrence_id: str | None, managed_object: str | None, raised: int | None
 ) -> JSONDict:
-    """Return what consumers find under ``reason_data``: Aodh's two fields, and which life it is about.
+    """Return what consumers find under ``reason_data``: Aodh's two fields, and which occurrence it is about.
 
     Without *raised*, on how many objects the alarm is raised, only Aodh's: so for every ``event`` alarm.
     """
@@ -176,7 +191,7 @@ def write(
 
 
 class _Outcome(NamedTuple):
-    """What a row tells of its last attempt, by column."""
+    """The result of the last attempt, by column."""
 
     state: str
     attempts: int
@@ -217,3 +232,24 @@ def _each(column: sa.Column[Any], values: Mapping[str, Any]) -> sa.ColumnElement
     others = {name: sa.literal(value, column.type) for name, value in values.items() if value != usual}
     default = sa.literal(usual, column.type)
     return sa.case(others, value=delivery.c.delivery_id, else_=default) if others else default
+
+
+def unfinished_keys(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
+    """Return which of the order keys *keys* have unfinished deliveries."""
+    wanted = sorted(keys)
+    found: set[str] = set()
+    for start in range(0, len(wanted), CHUNK):
+        some = {"keys": wanted[start : start + CHUNK]}
+        found.update(connection.execute(UNFINISHED_KEYS, some).scalars())
+    return found
+
+
+def put_back(worker_id: str, due: datetime.datetime) -> sa.Update:
+    """Return the update that makes what *worker_id* holds pending again, due at *due*."""
+    pending = {
+        "state": DeliveryState.PENDING.value,
+        "owner": None,
+        "next_attempt_at": due,
+        "started": None,
+    }
+    return sa.update(delivery).where(held_by([worker_id])).values(pending)

@@ -1,4 +1,4 @@
-"""The deliveries as a person sees them: found by filters, failed ones retried, finished ones removed.
+"""The deliveries as operators see them: found by filters, failed ones retried, finished ones removed.
 
 Safe beside running listeners. Work on many deliveries is done in transactions of a bounded size, each tried
 again when the database failed or a listener was in the way.
@@ -41,8 +41,8 @@ Progress = Callable[[int], None]
 class Selection:
     """Which deliveries are meant; empty fields mean all.
 
-    ``since`` and ``until`` bound when the delivery was made. ``goes_to`` tells of an action whether it is
-    meant; ``hint`` is a lower case text that every such action contains.
+    ``since`` and ``until`` bound when the delivery was created. ``goes_to`` returns True for the actions that
+    are meant; ``hint`` is a lower case text that every such action contains.
     """
 
     states: tuple[str, ...] = ()
@@ -108,7 +108,7 @@ class DeliveryQueries:
         """Return up to *limit* deliveries, the newest first."""
         found: list[StoredDelivery] = []
         for page in self._pages(selection, newest_first=True):
-            found.extend(_letter(row) for row in page)
+            found.extend(_delivery(row) for row in page)
             if len(found) >= limit:
                 break
         return found[:limit]
@@ -271,7 +271,7 @@ def _meant(selection: Selection) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
-def _letter(row: sa.Row[Any]) -> StoredDelivery:
+def _delivery(row: sa.Row[Any]) -> StoredDelivery:
     known: dict[str, Any] = dict(row._mapping)
     due = known.pop("next_attempt_at")
     waits = known["state"] == DeliveryState.PENDING.value and due not in (AT_ONCE, IN_TURN)

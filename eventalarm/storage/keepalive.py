@@ -1,7 +1,7 @@
-"""Connections that notice when the server's host is gone without a word: it lost power, or its address moved.
+"""TCP keepalive on database connections: detects a host that lost power or whose address moved.
 
-Nobody then resets the connection, and whoever waits for an answer waits for as long as the kernel probes
-silent connections: two hours by default. A batch would be held for two hours, with a database that is back.
+Nothing resets such a connection, and a process that waits for an answer waits until the kernel gives up: two
+hours by default. A batch would be held for two hours although the database is back.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who does what one process does for all: a lease by name, which others see being renewed."""
+"""Leader leases: the right of one process to do singleton work, by name."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ BETWEEN: Final = 0.5
 
 
 class LeaderLease:
-    """One duty of one process; not shared between threads.
+    """One leader lease of one process; not shared between threads.
 
-    It is taken and kept by :meth:`take`, which must be called several times in *seconds*. Another process
-    gets it when it has seen for as long that nobody kept it: by its own elapsed time, not by any clock.
+    It is acquired and renewed by :meth:`take`, which must be called several times in *seconds*. Another
+    process acquires it once it has seen no renewal for as long, by its own elapsed time, not by any clock.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class LeaderLease:
         self._watch: RenewalWatch[str] = RenewalWatch(seconds, BETWEEN * seconds)
 
     def take(self) -> bool:
-        """Take or keep the duty; False when another process has it.
+        """Acquire or renew the lease; return False if another process holds it.
 
         :raises Retryable: when the database failed.
         """
@@ -64,18 +64,18 @@ class LeaderLease:
         return True
 
     def done_at(self) -> datetime.datetime | None:
-        """Return when the last round began that was finished, whoever did it."""
+        """Return when the last finished round of the work began, in any process (aware UTC)."""
         with self._database.read() as connection:
             query = sa.select(duty.c.done_at).where(duty.c.name == self._name)
             return connection.execute(query).scalar_one_or_none()
 
     def done(self, began: datetime.datetime) -> None:
-        """Note that a round that *began* then is finished."""
+        """Record that a round that *began* then is finished."""
         with self._database.begin() as connection:
             connection.execute(sa.update(duty).where(duty.c.name == self._name).values(done_at=began))
 
     def leave(self) -> None:
-        """Let others take it at once."""
+        """Release the lease: another process can acquire it at once."""
         mine = sa.and_(duty.c.name == self._name, duty.c.owner == self._owner)
         with self._database.begin() as connection:
             connection.execute(sa.update(duty).where(mine).values(owner=None))

@@ -1,4 +1,4 @@
-"""What subscribers were told last of each alarm that stands; read and written in the teller's transaction."""
+"""The notification log: what subscribers were last sent of each raised alarm."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from eventalarm.model import ALARM
 from eventalarm.storage.alarms import in_chunks
+from eventalarm.storage.column_types import upserts
 from eventalarm.storage.tables import alarm, occurrence, told
-from eventalarm.storage.upsert import upserts
 
 PUT: Final = upserts(told, key="told_id")
 SEPARATOR: Final = ","
@@ -20,7 +20,7 @@ SEPARATOR: Final = ","
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NotifiedAlarm:
-    """One row: ``alarm`` is the alarm as text, ``state`` and ``version`` are those of Aodh's row then."""
+    """One row: ``alarm`` is the alarm as text; ``state`` and ``version`` are those of Aodh's row then."""
 
     told_id: str
     alarm_id: str
@@ -34,21 +34,21 @@ class NotifiedAlarm:
     alarm: str
 
 
-def _told(row: Any) -> NotifiedAlarm:
+def _notified(row: Any) -> NotifiedAlarm:
     values = dict(row._mapping)
     values["severities"] = frozenset(values["severities"].split(SEPARATOR))
     return NotifiedAlarm(**values)
 
 
 def read(connection: sa.Connection, told_ids: Collection[str]) -> dict[str, NotifiedAlarm]:
-    """Return what is known of the alarms of these ids."""
+    """Return the rows of the alarms of these ids, by id."""
     return _read(connection, told.c.told_id, told_ids)
 
 
 def of_alarms(connection: sa.Connection, alarm_ids: Collection[str]) -> dict[str, NotifiedAlarm]:
-    """Lock and return what is known of Aodh's alarms of these ids, by the ids that subscribers know.
+    """Lock and return the rows of Aodh's alarms of these ids, by the ids that subscribers know.
 
-    Locked, because a deleted alarm has no row of Aodh's any more that two tellers could meet at.
+    Locked because a deleted alarm no longer has a row of Aodh's that two processes could lock.
     """
     return _read(connection, told.c.alarm_id, alarm_ids, lock=True)
 
@@ -60,12 +60,12 @@ def _read(
     for chunk in in_chunks(values):
         query = sa.select(told).where(column.in_(chunk)).order_by(told.c.told_id)
         rows = connection.execute(query.with_for_update() if lock else query)
-        found.update((row.told_id, _told(row)) for row in rows)
+        found.update((row.told_id, _notified(row)) for row in rows)
     return found
 
 
 def put(connection: sa.Connection, rows: Sequence[NotifiedAlarm]) -> None:
-    """Write down what is told now."""
+    """Insert or replace rows."""
     if rows:
         values = [
             dataclasses.asdict(row) | {"severities": SEPARATOR.join(sorted(row.severities))} for row in rows
@@ -74,18 +74,18 @@ def put(connection: sa.Connection, rows: Sequence[NotifiedAlarm]) -> None:
 
 
 def drop(connection: sa.Connection, told_ids: Collection[str]) -> None:
-    """Forget alarms that are over."""
+    """Remove the rows of cleared alarms."""
     for chunk in in_chunks(told_ids):
         connection.execute(sa.delete(told).where(told.c.told_id.in_(chunk)))
 
 
 def drop_all(connection: sa.Connection) -> None:
-    """Forget everything: nobody listens."""
+    """Remove all rows: there is no subscription."""
     connection.execute(sa.delete(told))
 
 
 def untold(connection: sa.Connection, after: str, scan: int) -> tuple[list[tuple[str, str]], str | None]:
-    """Return which of the next *scan* of Aodh's raised alarms were not told, with their projects.
+    """Return which of the next *scan* of Aodh's raised alarms have no row, with their projects.
 
     The second value is the id of the last alarm looked at, None when these were all.
     """
@@ -104,9 +104,9 @@ def untold(connection: sa.Connection, after: str, scan: int) -> tuple[list[tuple
 
 
 def changed(connection: sa.Connection, after: str, scan: int) -> tuple[list[str], str | None]:
-    """Return Aodh's ids of those of the next *scan* told alarms that may have changed; and where to go on.
+    """Return Aodh's ids of those of the next *scan* rows whose alarm may have changed, and where to continue.
 
-    That is: edited, in another state, deleted, or with a life of our own that is over.
+    That is: edited, in another state, deleted, or with a cleared occurrence.
     """
     looked = sa.select(told).where(told.c.told_id > after).order_by(told.c.told_id).limit(scan).subquery()
     ours = sa.select(occurrence.c.occurrence_id, occurrence.c.raised).subquery()

@@ -1,4 +1,4 @@
-"""The reads of the IFA API: pages of lives in bounded steps, never a table as a whole.
+"""The reads of the IFA API: pages of occurrences in bounded steps, never a table as a whole.
 
 A page looks at no more than ``scan`` rows of one index, whatever the filter: where fewer than asked for fit,
 it is short, and tells how far it looked. So a rare alarm among many costs the client more pages, not the
@@ -54,7 +54,7 @@ Key = tuple[datetime.datetime, str]
 
 
 class Stream(enum.IntEnum):
-    """Where lives are kept: our occurrences, and Aodh's rows whose state none of them explains."""
+    """Sources of occurrences: recorded ones, and rows of Aodh whose state no recorded one explains."""
 
     OWN_RAISED = 0
     OWN_CLEARED = 1
@@ -68,7 +68,7 @@ ROW_STATES: Final = {Stream.ROW_ALARM: ALARM, Stream.ROW_UNKNOWN: UNKNOWN, Strea
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OccurrenceRow:
-    """One life: ours with its row (None: deleted), or a row alone; ``foreign``: others raised the row."""
+    """One occurrence with Aodh's row (None: deleted), or a row alone; ``foreign``: others raised it."""
 
     occurrence: Occurrence | None
     alarm: Document | None
@@ -76,7 +76,7 @@ class OccurrenceRow:
 
     @property
     def key(self) -> Key:
-        """The place of one of our own lives in its stream."""
+        """The place of a recorded occurrence in its stream."""
         assert self.occurrence is not None
         return (self.occurrence.raised_at, self.occurrence.occurrence_id)
 
@@ -106,11 +106,11 @@ class OccurrenceReader:
             return list(connection.execute(query).all())
 
     def own(self, wanted: Wanted, stream: Stream, after: Key | None, limit: int) -> Page:
-        """Return up to *limit* of the newest lives of each object that our evaluator recorded."""
+        """Return up to *limit* recorded occurrences, the newest of each object."""
         # Most pages are full of what comes first; only a filter that little fits needs to look far.
         for stretch in sorted({min(NEAR * limit, self._scan), self._scan}):
             inner = self._looked_at(wanted, stream is Stream.OWN_RAISED, after, stretch)
-            rows = self._fitting_lives(wanted, inner.subquery(), limit)
+            rows = self._fitting_occurrences(wanted, inner.subquery(), limit)
             if len(rows) == limit:
                 return Page(rows, rows[-1].key)
             if wanted.named:
@@ -120,7 +120,7 @@ class OccurrenceReader:
                 return Page(rows, None)
         return Page(rows, (end[0][0], end[0][1]))
 
-    def _fitting_lives(self, wanted: Wanted, looked: sa.Subquery, limit: int) -> list[OccurrenceRow]:
+    def _fitting_occurrences(self, wanted: Wanted, looked: sa.Subquery, limit: int) -> list[OccurrenceRow]:
         order = [looked.c.raised_at, looked.c.occurrence_id]
         query = (
             OCCURRENCES.select_from(
@@ -132,10 +132,10 @@ class OccurrenceReader:
             .order_by(*(sa.desc(c) if wanted.newest_first else c for c in order))
             .limit(limit)
         )
-        return [_life_row(row) for row in self._all(query)]
+        return [_occurrence_row(row) for row in self._all(query)]
 
     def _looked_at(self, wanted: Wanted, raised: bool, after: Key | None, stretch: int) -> sa.Select[Any]:
-        """Return the lives that a page may look at: a stretch of one index, which holds all that is read."""
+        """Return the occurrences that a page may look at: a stretch of one index."""
         table = occurrence
         query = sa.select(table.c.raised_at, table.c.occurrence_id).where(
             table.c.raised == sa.literal(raised)
@@ -166,7 +166,7 @@ class OccurrenceReader:
         return query.order_by(*(sa.desc(c) if wanted.newest_first else c for c in order)).limit(stretch)
 
     def rows(self, wanted: Wanted, stream: Stream, after: str | None, limit: int) -> Page:
-        """Return up to *limit* of Aodh's alarms in one state that no raised life of ours explains."""
+        """Return up to *limit* of Aodh's alarms in one state that no raised recorded occurrence explains."""
         state = ROW_STATES[stream]
         unexplained = self._unexplained(self._rows_looked_at(wanted, state, after).subquery(), state)
         query = (
@@ -183,7 +183,7 @@ class OccurrenceReader:
         return Page(rows, end[0][0] if end else None)
 
     def _unexplained(self, looked: sa.Subquery, state: str) -> sa.Subquery:
-        """Return those of the alarms looked at that no life of ours explains.
+        """Return those of the alarms looked at that no recorded occurrence explains.
 
         The limit changes nothing but the plan: whole rows are read of these only, however few fit the rest.
         """
@@ -192,8 +192,8 @@ class OccurrenceReader:
             known = sa.exists().where(
                 occurrence.c.alarm_id == looked.c.alarm_id, occurrence.c.latest, occurrence.c.hits > 0
             )
-            told = sa.exists().where(alarm_history.c.alarm_id == looked.c.alarm_id)
-            query = query.where(~known, told)
+            has_history = sa.exists().where(alarm_history.c.alarm_id == looked.c.alarm_id)
+            query = query.where(~known, has_history)
         return query.order_by(looked.c.alarm_id).limit(self._scan).subquery()
 
     def _rows_looked_at(self, wanted: Wanted, state: str, after: str | None) -> sa.Select[Any]:
@@ -207,37 +207,37 @@ class OccurrenceReader:
         return query.order_by(alarm.c.alarm_id).limit(self._scan)
 
     def of_object(self, object_id: str) -> list[OccurrenceRow]:
-        """Return the newest life of the (alarm, managed object) of that id, if we recorded one."""
-        return self._lives(occurrence.c.object_id == object_id)
+        """Return the newest recorded occurrence of the (alarm, managed object) of that id, if any."""
+        return self._latest(occurrence.c.object_id == object_id)
 
     def of_alarm(
         self, alarm_id: str, managed_objects: Collection[str] | None, limit: int
     ) -> list[OccurrenceRow]:
-        """Return the newest lives of an alarm on its managed objects (None: any), the newest first."""
+        """Return the newest occurrences of an alarm on managed objects (None: any), newest first."""
         conditions = [occurrence.c.alarm_id == alarm_id]
         if managed_objects is not None:
             conditions.append(occurrence.c.managed_object.in_(sorted(managed_objects)))
-        return self._lives(*conditions, limit=limit)
+        return self._latest(*conditions, limit=limit)
 
-    def _lives(self, *conditions: sa.ColumnElement[bool], limit: int = 1) -> list[OccurrenceRow]:
+    def _latest(self, *conditions: sa.ColumnElement[bool], limit: int = 1) -> list[OccurrenceRow]:
         query = (
             WITH_ROWS.where(*conditions, occurrence.c.latest, occurrence.c.hits > 0)
             .order_by(sa.desc(occurrence.c.raised_at), sa.desc(occurrence.c.occurrence_id))
             .limit(limit)
         )
-        return [_life_row(row) for row in self._all(query)]
+        return [_occurrence_row(row) for row in self._all(query)]
 
     def of_occurrences(self, occurrence_ids: Collection[str]) -> list[OccurrenceRow]:
-        """Return the lives of these ids, newest or not."""
+        """Return the occurrences of these ids, newest or not."""
         query = WITH_ROWS.where(occurrence.c.occurrence_id.in_(sorted(occurrence_ids)))
-        return [_life_row(row) for row in self._all(query)]
+        return [_occurrence_row(row) for row in self._all(query)]
 
     def raised_of(self, alarm_ids: Collection[str]) -> list[OccurrenceRow]:
-        """Return all that stands of alarms, as our evaluator recorded it."""
-        return self._lives(occurrence.c.alarm_id.in_(sorted(alarm_ids)), occurrence.c.raised, limit=MANY)
+        """Return the raised recorded occurrences of alarms."""
+        return self._latest(occurrence.c.alarm_id.in_(sorted(alarm_ids)), occurrence.c.raised, limit=MANY)
 
     def rows_of(self, alarm_ids: Collection[str]) -> list[OccurrenceRow]:
-        """Return Aodh's rows of alarms, each as a life that others raised."""
+        """Return Aodh's rows of alarms, each as an occurrence that others raised."""
         found = self._all(sa.select(*ROW_COLUMNS).where(alarm.c.alarm_id.in_(sorted(alarm_ids))))
         return [OccurrenceRow(None, _alarm_of(row), foreign=True) for row in found]
 
@@ -253,10 +253,10 @@ def _alarm_of(row: Sequence[Any]) -> Document | None:
     return dict(zip(ALARM_NAMES, row, strict=True)) if row[0] is not None else None
 
 
-def _life_row(row: Any) -> OccurrenceRow:
-    """Return the life of a row of LIVES."""
-    *life, known = row
+def _occurrence_row(row: Any) -> OccurrenceRow:
+    """Return the occurrence of a row of OCCURRENCES."""
+    *values, known = row
     alarm_at = len(OCCURRENCE_COLUMNS)
-    found = _alarm_of(life[alarm_at:])
+    found = _alarm_of(values[alarm_at:])
     foreign = found is not None and found["state"] == ALARM and not known
-    return OccurrenceRow(Occurrence(*life[:alarm_at]), found, foreign=foreign)
+    return OccurrenceRow(Occurrence(*values[:alarm_at]), found, foreign=foreign)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import datetime
 import functools
-import hashlib
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -25,28 +24,15 @@ from eventalarm.storage import claims
 from eventalarm.storage import deliveries as deliveries_module
 from eventalarm.storage.claims import AT_ONCE, IN_TURN
 from eventalarm.storage.database import Database
-from eventalarm.storage.deliveries import UNFINISHED, held_by, read, to_row
+from eventalarm.storage.deliveries import held_by, put_back, read, to_row, unfinished_keys
 from eventalarm.storage.tables import delivery, worker
 from eventalarm.storage.text import clean
 
 NO_BOUND: Final = sys.maxsize
 A_YEAR: Final = datetime.timedelta(days=365)
 NOTHING_ASKED: Final[Mapping[str, Any]] = MappingProxyType({})
-# One statement names this many rows at most: psycopg 3 takes 65,535 values, SQLite 32,766.
-CHUNK: Final = 5000
-
-# Built once, for they are sent with every batch.
+# Built once: it is sent with every batch.
 ADD: Final = sa.insert(delivery)
-UNFINISHED_KEYS: Final = (
-    sa.select(delivery.c.order_key)
-    .where(delivery.c.order_key.in_(sa.bindparam("keys", expanding=True)), delivery.c.state.in_(UNFINISHED))
-    .distinct()
-)
-
-
-def order_key(alarm_id: str, action: str) -> str:
-    """Return what the deliveries of one alarm to one action share: 64 hexadecimal characters."""
-    return hashlib.sha256(f"{alarm_id}\n{action}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Outbox:
@@ -95,7 +81,7 @@ class Outbox:
     def release(self, worker_id: str) -> None:
         """End *worker_id* cleanly: what it still holds is due at once, for anybody."""
         with self._database.begin() as connection:
-            connection.execute(_put_back(worker_id, AT_ONCE))
+            connection.execute(put_back(worker_id, AT_ONCE))
             connection.execute(sa.delete(worker).where(worker.c.worker_id == worker_id))
 
     def enqueue(
@@ -130,7 +116,7 @@ class Outbox:
 
     def unfinished(self, connection: sa.Connection, keys: Iterable[str]) -> set[str]:
         """Return which of the order keys *keys* have unfinished deliveries, in the caller's transaction."""
-        return _unfinished_keys(connection, keys)
+        return unfinished_keys(connection, keys)
 
     def claim(
         self,
@@ -231,7 +217,7 @@ class Outbox:
         """Return unsent deliveries of *worker_id*; anybody may take them after *delay* seconds."""
         due = self._database.now() + datetime.timedelta(seconds=delay) if delay else AT_ONCE
         with self._database.begin() as connection:
-            statement = _put_back(worker_id, due).where(delivery.c.delivery_id.in_(sorted(delivery_ids)))
+            statement = put_back(worker_id, due).where(delivery.c.delivery_id.in_(sorted(delivery_ids)))
             connection.execute(statement)
 
     def leased_to(self, worker_id: str) -> set[str]:
@@ -310,22 +296,3 @@ def _next_heads() -> sa.Select[Any]:
 @functools.cache
 def _still_next() -> sa.Select[Any]:
     return sa.select(delivery.c.seq).where(_is_next(), claims.is_head())
-
-
-def _unfinished_keys(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
-    wanted = sorted(keys)
-    found: set[str] = set()
-    for start in range(0, len(wanted), CHUNK):
-        some = {"keys": wanted[start : start + CHUNK]}
-        found.update(connection.execute(UNFINISHED_KEYS, some).scalars())
-    return found
-
-
-def _put_back(worker_id: str, due: datetime.datetime) -> sa.Update:
-    pending = {
-        "state": DeliveryState.PENDING.value,
-        "owner": None,
-        "next_attempt_at": due,
-        "started": None,
-    }
-    return sa.update(delivery).where(held_by([worker_id])).values(pending)

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from eventalarm.model import JSONDict
-from eventalarm.storage.database import Database
+from eventalarm.storage.database import Database, Within
 from eventalarm.storage.tables import alarm
-from eventalarm.storage.within import Within
 
 
 class _Within(Within):

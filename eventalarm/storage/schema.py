@@ -44,12 +44,12 @@ class SchemaStatus:
 
     @property
     def upgradable(self) -> bool:
-        """Tell whether an upgrade can lead to the schema that we need, or it is there already."""
+        """Return True if an upgrade can lead to the schema of this release, or it is there already."""
         return self.state in (SchemaState.MISSING, SchemaState.BEHIND, SchemaState.CURRENT)
 
     @property
     def message(self) -> str:
-        """Say it to a person, with the command that mends it."""
+        """Return a sentence for operators, with the command that helps."""
         names = ", ".join(self.lacking)
         match self.state:
             case SchemaState.SERVER_OLD | SchemaState.AODH_MISSING:

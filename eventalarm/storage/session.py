@@ -1,4 +1,4 @@
-"""What each database session is told when it begins: how long the server keeps our locks, and waits for us.
+"""The settings of each database session: how long the server keeps its locks and waits for the client.
 
 A process that is paused or cut off in the middle of a transaction keeps the rows it locked; nobody but the
 server can take them from it.
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 LOG = logging.getLogger(__name__)
 
-# How long the server probes a silent client: as we probe the server, see ``alive.py``.
+# How long the server probes a silent client: as we probe the server, see ``keepalive.py``.
 TCP: Final = {"tcp_keepalives_idle": 5, "tcp_keepalives_interval": 2, "tcp_keepalives_count": 3}
 
 
@@ -147,6 +147,6 @@ class Sessions:
 
 def is_pooled(connection: Any) -> bool:
     """Return True if a psycopg connection leads to a pooler, which gives clients numbers of its own."""
-    told = connection.info.backend_pid
+    client_pid = connection.info.backend_pid
     row = ask(connection, "SELECT pg_backend_pid()")
-    return row is not None and row[0] != told
+    return row is not None and row[0] != client_pid

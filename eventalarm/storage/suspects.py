@@ -1,4 +1,4 @@
-"""Messages whose evaluation did not end before the broker delivered them again, and how often."""
+"""Redelivered messages, and how often their evaluation was begun without ending."""
 
 from __future__ import annotations
 

@@ -1,75 +1,18 @@
-"""The tables: our own (prefix ``eventalarm_``) and the columns of Aodh's that we read or write.
-
-Datetimes are stored as naive UTC with microseconds, as Aodh stores its own.
-"""
+"""The tables: eventalarm's (prefix ``eventalarm_``) and the columns of Aodh's that are read or written."""
 
 from __future__ import annotations
 
-import datetime
-import json
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
-from eventalarm.model import UTC, object_alarm_id
+from eventalarm.model import object_alarm_id
+from eventalarm.storage.column_types import ALARM_ID, ID, KEY, LONG_TEXT, SEQUENCE, JsonText, UtcDateTime
 
 metadata = sa.MetaData()
 aodh_metadata = sa.MetaData()
 
 OWN_TABLE_ARGS: Any = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
-
-ID = sa.String(36)
-ALARM_ID = sa.String(128)
-KEY = sa.String(255)
-LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
-SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-
-
-# Three of four lists of actions and constraints are; reading JSON is a tenth of loading a project.
-EMPTY_LIST: Final = "[]"
-
-
-class UtcDateTime(sa.types.TypeDecorator[datetime.datetime]):
-    """An aware UTC datetime, stored naive with microseconds."""
-
-    impl = sa.DateTime
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        """Ask MySQL and MariaDB for the microseconds that they leave out by default."""
-        if dialect.name in ("mysql", "mariadb"):
-            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
-        return dialect.type_descriptor(sa.DateTime())
-
-    def process_bind_param(self, value: datetime.datetime | None, dialect: sa.Dialect) -> Any:
-        """Drop the time zone on the way in."""
-        return value.astimezone(UTC).replace(tzinfo=None) if value is not None else None
-
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime.datetime | None:
-        """Put the time zone back on the way out."""
-        return value.replace(tzinfo=UTC) if value is not None else None
-
-
-class JsonText(sa.types.TypeDecorator[Any]):
-    """JSON kept as text, as Aodh keeps it; text that is not JSON reads as None instead of failing."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
-        """Encode on the way in."""
-        return None if value is None else json.dumps(value)
-
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
-        """Decode on the way out; one unreadable row must not stop the others (G6)."""
-        if value == EMPTY_LIST:
-            return []
-        try:
-            return None if value is None else json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-
 
 alarm = sa.Table(
     "alarm",
@@ -113,8 +56,8 @@ def _object_id(context: Any) -> str:
     return object_alarm_id(values["alarm_id"], values["managed_object"])
 
 
-# One row for each life of an alarm on a managed object; ``latest`` is true on the newest one and NULL on
-# the others, so that the unique index holds for the newest only.
+# One row for each occurrence; ``latest`` is true on the newest one of an alarm on a managed object and NULL
+# on the others, so that the unique index holds for the newest only.
 occurrence = sa.Table(
     "eventalarm_occurrence",
     metadata,
@@ -142,9 +85,9 @@ occurrence = sa.Table(
 )
 
 # One row for each alarm that was ever raised, written with every change of the number of its raised
-# occurrences: two nodes of a cluster that change it at once find out. ``changes`` makes every write one.
-# ``is_full`` is true since the limit was reached, until a tenth of the occurrences is free again. ``awaited``
-# and ``is_full_awaited`` are the same of the objects whose absence is awaited.
+# occurrences, so that two nodes of a cluster that change it at once conflict; ``changes`` makes each write a
+# change. ``is_full``: the limit was reached, and less than a tenth of it is free again. ``awaited`` and
+# ``is_full_awaited`` are the same for the objects whose absence is awaited.
 alarm_count = sa.Table(
     "eventalarm_alarm_count",
     metadata,
@@ -158,8 +101,8 @@ alarm_count = sa.Table(
     **OWN_TABLE_ARGS,
 )
 
-# Messages of the bus that were delivered again: how often their evaluation was begun and did not end, as far
-# as anybody knows. A row goes when it has ended.
+# Redelivered messages of the bus: how often their evaluation was begun and is not known to have ended. The
+# row is removed when it has.
 suspect = sa.Table(
     "eventalarm_suspect",
     metadata,
@@ -169,8 +112,8 @@ suspect = sa.Table(
     **OWN_TABLE_ARGS,
 )
 
-# What an event that caused several transitions holds, written once for each transaction instead of once for
-# each of them. ``message_id`` is that of the transitions, by whose index the expirer finds them.
+# The body of an event that caused several transitions, stored once for each transaction. ``message_id`` is
+# that of the transitions, by whose index the expirer finds them.
 event = sa.Table(
     "eventalarm_event",
     metadata,
@@ -212,10 +155,9 @@ transition = sa.Table(
 )
 
 # The outbox. ``seq`` rises in the order in which the deliveries of one alarm were committed. ``attempts``
-# counts since a person last retried the delivery, ``earlier_attempts`` those before that. What goes to a
-# subscriber has its ``subscription_id`` and the ``body`` to send. ``size`` is bytes of what is sent.
-# ``losses`` counts how often a process was lost that may have been sending it; from the first loss on,
-# ``started`` is true while an attempt is under way.
+# counts those since an operator last retried the delivery, ``earlier_attempts`` those before. A notification
+# has its ``subscription_id`` and the ``body`` to send. ``size`` is in bytes. ``losses`` counts the processes
+# that were lost while they may have been sending it; then ``started`` is true while an attempt is under way.
 delivery = sa.Table(
     "eventalarm_delivery",
     metadata,
@@ -250,10 +192,9 @@ delivery = sa.Table(
     **OWN_TABLE_ARGS,
 )
 
-# One row for each living process; a delivery whose owner has no row is orphaned. ``renewals`` counts how
-# often the lease was renewed; others see by it that the process lives. The rest is for people: until when it
-# counts as alive, when it last took an event from the bus, and by how many seconds the clock of its host was
-# ahead of the database's.
+# One row for each live process; a delivery whose owner has no row is orphaned. ``renewals`` counts how often
+# the lease was renewed, which other processes watch. The rest is for health checks: when the lease ends, when
+# the process last took an event, and by how many seconds the clock of its host is ahead of the database's.
 worker = sa.Table(
     "eventalarm_worker",
     metadata,
@@ -266,9 +207,9 @@ worker = sa.Table(
     **OWN_TABLE_ARGS,
 )
 
-# What is to happen by itself to a ``notification`` alarm on a managed object. ``due_at`` is NULL where
-# nothing is awaited at present; ``armed_at`` is the moment from which it counts; both by the database's
-# clock. ``version`` is that of the definition it was armed for, ``event`` what is told when it fires.
+# Timers of ``notification`` alarms on managed objects. ``due_at`` is NULL where nothing is awaited now;
+# ``armed_at`` is the moment from which it counts; both by the database's clock. ``version`` is that of the
+# definition it was armed for, ``event`` the event that is reported when it fires.
 timer = sa.Table(
     "eventalarm_timer",
     metadata,
@@ -286,7 +227,7 @@ timer = sa.Table(
     **OWN_TABLE_ARGS,
 )
 
-# That somebody took note of one life of an alarm on a managed object; the next life knows nothing of it.
+# Acknowledgements, each of one occurrence (column ``life``).
 acknowledgement = sa.Table(
     "eventalarm_acknowledgement",
     metadata,
@@ -301,8 +242,8 @@ acknowledgement = sa.Table(
     **OWN_TABLE_ARGS,
 )
 
-# Who wants to be told of which alarms; ``authentication`` is encrypted. ``changed_at`` is when the row was
-# made or its state last changed, by the database's clock.
+# Subscriptions; ``authentication`` is encrypted. ``changed_at`` is when the row was created or its state last
+# changed, by the database's clock.
 subscription = sa.Table(
     "eventalarm_subscription",
     metadata,
@@ -326,9 +267,9 @@ subscription = sa.Table(
     **OWN_TABLE_ARGS,
 )
 
-# What subscribers were last told of each alarm that stands, by the id that they know. ``severities`` are all
-# that were told in this ``life``, ``mark`` what a change is told by; ``state`` and ``version`` are those of
-# Aodh's row then, ``alarm`` is the alarm as it was told.
+# The notification log: the last notification of each raised alarm, by the id that subscribers know.
+# ``severities`` are all that were sent for this occurrence (column ``life``), ``mark`` detects changes;
+# ``state`` and ``version`` are those of Aodh's row then, ``alarm`` is the alarm as it was sent.
 told = sa.Table(
     "eventalarm_told",
     metadata,
@@ -346,8 +287,7 @@ told = sa.Table(
     **OWN_TABLE_ARGS,
 )
 
-# What one process at a time does for all, such as the look for what nobody told; ``done_at`` is when such a
-# look last began that came to its end.
+# Leader leases for singleton work, such as reconciliation; ``done_at`` is when the last finished round began.
 duty = sa.Table(
     "eventalarm_duty",
     metadata,

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from eventalarm.model import JSONDict
 from eventalarm.storage import text
 from eventalarm.storage.alarms import NEVER, in_chunks
+from eventalarm.storage.column_types import upserts
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import alarm, occurrence, timer
-from eventalarm.storage.upsert import upserts
 from eventalarm.timer import Timer, TimerKind
 
 PAGE: Final = 1000

@@ -1,4 +1,4 @@
-"""Whose lease has ended, judged by nothing but what the watcher saw itself.
+"""Detects leases that have ended, by nothing but what the watching process saw itself.
 
 A lease is renewed by counting up a number in a row. Who sees the same number for as long as a lease lasts
 knows that it was not renewed, whatever any clock shows: neither a step of the database's clock nor one of a

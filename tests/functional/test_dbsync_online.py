@@ -106,7 +106,7 @@ def test_writers_go_on_while_dbsync_waits_for_an_open_transaction(
 
 
 def test_what_an_ended_session_left_is_made_again(postgresql_site: Site) -> None:
-    """Seen red with IF NOT EXISTS alone: the index was there and not valid, and stayed so."""
+    """A killed session leaves an index that exists and is not valid."""
     site = postgresql_site
     with site.writer() as held:
         dbsync = site.dbsync()

@@ -15,7 +15,8 @@ from eventalarm.model import DeliveryResult, DeliveryState
 from eventalarm.service import with_driver
 from eventalarm.storage import claims, tables
 from eventalarm.storage import database as storage
-from eventalarm.storage.outbox import Outbox, order_key
+from eventalarm.storage.deliveries import order_key
+from eventalarm.storage.outbox import Outbox
 from tests.support.deliveries import EVENT, NOW, make_delivery
 
 LONG = 1000.0

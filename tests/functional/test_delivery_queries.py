@@ -18,8 +18,9 @@ from eventalarm.delivery import address
 from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState
 from eventalarm.storage import database as storage
 from eventalarm.storage import delivery_queries, tables
+from eventalarm.storage.deliveries import order_key
 from eventalarm.storage.delivery_queries import DeliveryQueries, Selection
-from eventalarm.storage.outbox import Outbox, order_key
+from eventalarm.storage.outbox import Outbox
 from tests.functional.conftest import Spawn
 from tests.support import inprocess
 from tests.support.cloud import Cloud, make_event

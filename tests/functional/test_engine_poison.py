@@ -20,7 +20,8 @@ from eventalarm.exceptions import Retryable
 from eventalarm.metrics import Metrics
 from eventalarm.model import UTC, Delivery, Transition
 from eventalarm.storage import tables
-from eventalarm.storage.database import Database, is_content_error
+from eventalarm.storage.database import Database
+from eventalarm.storage.errors import is_content_error
 from eventalarm.storage.outbox import Outbox
 from tests.support.builders import PROJECT, event_body, rule
 from tests.support.engine_harness import (

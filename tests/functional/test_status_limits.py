@@ -64,7 +64,7 @@ def test_policies_and_timeouts_of_the_broker_are_judged(
     transport.cleanup()
     found = look(cloud, rabbitmq)
     assert (found.level, found.figures["dead"]) == (Level.WARNING, 1)
-    assert "1 messages were set aside on event_eval.dead" in found.message
+    assert "1 messages were moved to event_eval.dead" in found.message
 
 
 def test_without_rabbitmqctl_it_says_what_it_does_not_know(cloud: Cloud) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from eventalarm.delivery.queues import Call
 from eventalarm.delivery.senders.base import Destination
 from eventalarm.model import UTC, Delivery, Notification
-from eventalarm.storage.outbox import order_key
+from eventalarm.storage.deliveries import order_key
 
 NOW = datetime.datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
 EVENT = {

@@ -12,7 +12,7 @@ from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, rfc3339
 from eventalarm.ifa_shim.filter_match import NotificationType, matches, matches_severity
 from eventalarm.ifa_shim.render import as_sol003
 from eventalarm.model import Delivery, Notification
-from eventalarm.storage.outbox import order_key
+from eventalarm.storage.deliveries import order_key
 from eventalarm.storage.subscriptions import Subscription
 
 Document = dict[str, Any]

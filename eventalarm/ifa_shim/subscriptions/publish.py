@@ -23,9 +23,9 @@ from eventalarm.ifa_shim.subscriptions.snapshot import Snapshot, Subscribers
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import ALARM, Kind, Transition
 from eventalarm.storage import notification_log
+from eventalarm.storage.database import Within
 from eventalarm.storage.occurrence_details import OccurrenceDetails
 from eventalarm.storage.occurrence_queries import OccurrenceReader, OccurrenceRow
-from eventalarm.storage.within import Within
 
 LOG = logging.getLogger(__name__)
 

@@ -26,12 +26,11 @@ from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import ALARM
 from eventalarm.storage import notification_log
 from eventalarm.storage.alarms import NEVER, in_chunks
-from eventalarm.storage.database import Database
+from eventalarm.storage.database import Database, Within
 from eventalarm.storage.notification_log import NotifiedAlarm
 from eventalarm.storage.occurrence_details import OccurrenceDetails
 from eventalarm.storage.occurrence_queries import Document, OccurrenceReader, OccurrenceRow
 from eventalarm.storage.transitions import Transaction
-from eventalarm.storage.within import Within
 
 # Rows that one step of a round reads, and alarms that one transaction compares.
 SCAN: Final = 5000

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 from oslo_db import exception as db_exception
 
-from eventalarm.storage.database import is_lock_timeout
+from eventalarm.storage.errors import is_lock_timeout
 
 # Seconds for which MySQL may queue others behind our wait for a table, and for which it is tried.
 MYSQL_WAIT: Final = 2

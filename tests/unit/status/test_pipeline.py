@@ -154,21 +154,21 @@ NOBODY = LastSeen(False, None, NOW)
 
 
 @pytest.mark.parametrize(
-    ("feed", "heard", "level", "words"),
+    ("feed", "seen", "level", "words"),
     [
         (None, RECENT, Level.OK, "the last event came 5 s ago"),
         (FED, RECENT, Level.OK, "f feeds the topic with *; the last event came 5 s ago"),
         (STARVED, RECENT, Level.WARNING, "f does not feed the topic: no sink has it"),
         (STARVED, SILENT, Level.FAILED, "does not feed the topic"),
-        (STARVED, None, Level.FAILED, "cannot be asked"),
+        (STARVED, None, Level.FAILED, "cannot be read"),
         (None, SILENT, Level.WARNING, "the most common deployment mistake"),
         (FED, SILENT, Level.WARNING, "no event has come from Ceilometer"),
         (None, LONG_AGO, Level.WARNING, "259200 s ago"),
-        (None, NOBODY, Level.WARNING, "no listener is alive"),
+        (None, NOBODY, Level.WARNING, "no listener is running"),
     ],
 )
-def test_the_verdict(feed: Feed | None, heard: LastSeen | None, level: Level, words: str) -> None:
-    finding = pipeline.look(feed, heard, 86400.0)
+def test_the_verdict(feed: Feed | None, seen: LastSeen | None, level: Level, words: str) -> None:
+    finding = pipeline.look(feed, seen, 86400.0)
     assert finding.level is level
     assert words in finding.message
     assert bool(finding.remedy) is (level is not Level.OK)

@@ -38,7 +38,7 @@ def test_a_check_runs_once_and_before_what_needs_it() -> None:
 def test_what_needs_a_failed_check_is_skipped() -> None:
     found = run(Check("a", lambda: Finding(Level.FAILED, "no")), Check("b", lambda: GOOD, ("a",)))
     assert found["b"].finding.level is Level.SKIPPED
-    assert "because of: a" in found["b"].finding.message
+    assert "because these failed or were skipped: a" in found["b"].finding.message
 
 
 def test_errors_are_findings() -> None:

@@ -1,0 +1,91 @@
+"""Classes of database errors: caused by the values, by another transaction, or by the database itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import sqlalchemy as sa
+from oslo_db import exception as db_exception
+
+from eventalarm.storage.session import code_of
+
+# What a database says of the values it was given. Everything else (no connection, deadlock, a server that
+# starts or stops, a missing grant or table) is trouble of the database's own, during which work is held.
+CONTENT_ERRORS = (
+    db_exception.DBDataError,
+    db_exception.DBDuplicateEntry,
+    db_exception.DBReferenceError,
+    db_exception.DBConstraintError,
+    db_exception.DBInvalidUnicodeParameter,
+    sa.exc.DataError,
+    sa.exc.IntegrityError,
+)
+
+VALUE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+# A lock that was waited for in vain: PostgreSQL's state, MySQL's codes.
+LOCK_WAIT_ENDED = frozenset({"55P03", 1205, 3572})
+
+# What MySQL and MariaDB say to a packet, a row or a result that is too large; the first two are also those of
+# a connection that broke for any other reason.
+MYSQL_CODES: Final = frozenset({2006, 2013, 1118, 1153, 1301})
+# PostgreSQL: out of memory, and every kind of exceeded limit.
+POSTGRESQL_CODES: Final = ("53200", "54")
+
+
+def is_content_error(error: BaseException) -> bool:
+    """Return True if the values that the database was given caused *error*: a retry cannot succeed."""
+    if isinstance(error, CONTENT_ERRORS):
+        return True
+    if type(error) is db_exception.DBError:
+        # oslo.db has no name for it. The driver has: the names of these classes are those of the DB-API.
+        inner: Any = getattr(error, "inner_exception", None)
+        names = {kind.__name__ for kind in type(inner).__mro__}
+        by_name = not names.isdisjoint(("DataError", "IntegrityError"))
+        return by_name or isinstance(inner, VALUE_ERRORS) or is_content_error(inner)
+    return isinstance(error, sa.exc.StatementError) and not isinstance(error, sa.exc.DBAPIError)
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """Return True if *error* says that somebody kept a lock for longer than we wait."""
+    found: Any = error
+    while isinstance(found, db_exception.DBError | sa.exc.DBAPIError):
+        found = found.inner_exception if isinstance(found, db_exception.DBError) else found.orig
+    return code_of(found) in LOCK_WAIT_ENDED
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Return True if another transaction won, here or on another node of a cluster, so that the next may."""
+    return isinstance(error, db_exception.DBDeadlock) and not is_lock_timeout(error)
+
+
+def may_be_content(error: BaseException) -> bool:
+    """Return True if what the database was given can have caused *error*, such as its size.
+
+    Only together with a database that answers: a broken connection is among them. Locks, missing tables,
+    full disks and servers that are read-only are not.
+    """
+    for one in _causes(error):
+        if isinstance(one, db_exception.DBConnectionError | ConnectionError):
+            return True
+        arguments = getattr(one, "args", ())
+        if arguments and arguments[0] in MYSQL_CODES:
+            return True
+        code = getattr(one, "sqlstate", None) or getattr(one, "pgcode", None)
+        if isinstance(code, str) and code.startswith(POSTGRESQL_CODES):
+            return True
+    return False
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield *error* and what it wraps, as Python, oslo.db and SQLAlchemy each do."""
+    seen: set[int] = set()
+    waiting: list[Any] = [error]
+    while waiting:
+        one = waiting.pop()
+        if not isinstance(one, BaseException) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [one.__cause__, getattr(one, "inner_exception", None), getattr(one, "orig", None)]
