@@ -1,0 +1,66 @@
+"""Alarms, as Aodh stores them and as the cache of definitions keeps them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import uuid
+from collections.abc import Mapping
+from typing import Final
+
+from eventalarm.model.events import JSONDict
+
+OK: Final = "ok"
+ALARM: Final = "alarm"
+UNKNOWN: Final = "insufficient data"
+
+# Namespace of the ids of (alarm, managed object) pairs; must never change, because consumers keep the ids.
+OBJECT_NAMESPACE: Final = uuid.UUID("6b1f3c52-8d0e-5c4b-9d57-0d6a3f1f7e21")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AlarmDefinition:
+    """The cached part of an alarm: what is needed to match events, nothing that changes when it fires.
+
+    ``version`` is the time of the last change of the definition (Aodh's ``alarm.timestamp``).
+    """
+
+    alarm_id: str
+    project_id: str
+    type: str
+    version: datetime.datetime
+    rule: JSONDict
+    has_ok_actions: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DefinitionChange:
+    """A change of an alarm definition; ``version`` is its time (Aodh's ``alarm.timestamp``)."""
+
+    alarm_id: str
+    project_id: str
+    version: datetime.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Alarm:
+    """One row of Aodh's ``alarm`` table, read when it was locked."""
+
+    definition: AlarmDefinition
+    enabled: bool
+    name: str
+    severity: str | None
+    state: str
+    repeat_actions: bool
+    actions: Mapping[str, tuple[str, ...]]
+    time_constraints: tuple[JSONDict, ...]
+
+    @property
+    def alarm_id(self) -> str:
+        """The id of the alarm, which is the key of its row."""
+        return self.definition.alarm_id
+
+
+def object_alarm_id(alarm_id: str, managed_object: str) -> str:
+    """Return the id of an alarm on one of several managed objects: it is the same for the same pair."""
+    return str(uuid.uuid5(OBJECT_NAMESPACE, f"{alarm_id}\n{managed_object}"))

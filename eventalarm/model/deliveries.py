@@ -1,0 +1,106 @@
+"""Notifications of transitions, and their deliveries to actions."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import json
+
+from eventalarm.model.events import JSONDict
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Notification:
+    """The fields of Aodh's webhook body, in Aodh's order.
+
+    ``event_json`` is ``reason_data["event"]`` as JSON, one text for all notifications of the event; it is
+    empty where the event was never encoded.
+    """
+
+    alarm_name: str
+    alarm_id: str
+    severity: str | None
+    previous: str
+    current: str
+    reason: str
+    reason_data: JSONDict
+    event_json: str = dataclasses.field(default="", compare=False)
+
+    def body(self) -> JSONDict:
+        """Return the webhook body (Aodh ``notifier/rest.py``)."""
+        return {
+            "alarm_name": self.alarm_name,
+            "alarm_id": self.alarm_id,
+            "severity": self.severity,
+            "previous": self.previous,
+            "current": self.current,
+            "reason": self.reason,
+            "reason_data": self.reason_data,
+        }
+
+    def encoded(self) -> bytes:
+        """Return the body as JSON; the event, which may be large, is not encoded again."""
+        if not self.event_json:
+            return json.dumps(self.body()).encode()
+        fields = {**self.body(), "reason_data": None}
+        data = dict.fromkeys(self.reason_data) | {
+            name: value for name, value in self.reason_data.items() if name != "event"
+        }
+        before, after = json.dumps(data).split('"event": null', 1)
+        head = json.dumps(fields).removesuffix("null}")
+        return f'{head}{before}"event": {self.event_json}{after}}}'.encode()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Delivery:
+    """One call of an action, owed for one transition; its row in the outbox outlives any process.
+
+    ``order_key`` is shared by the deliveries of one alarm to one action, which are sent in the order of
+    ``seq``. ``attempts`` counts finished attempts. A delivery to a subscriber of the IFA API has a
+    ``subscription_id``, and a ``body`` that is sent instead of the notification's. ``losses`` counts how often
+    a process ended, or lost its lease, while it may have been sending the delivery.
+    """
+
+    delivery_id: str
+    order_key: str
+    alarm_id: str
+    project_id: str
+    action: str
+    notification: Notification
+    created_at: datetime.datetime
+    attempts: int = 0
+    seq: int = 0
+    subscription_id: str = ""
+    body: str = ""
+    losses: int = 0
+
+    @property
+    def size(self) -> int:
+        """Size of the body to send, in characters; 0 if its event was never encoded."""
+        return len(self.body) or len(self.notification.event_json)
+
+
+class DeliveryState(enum.StrEnum):
+    """State of a delivery."""
+
+    PENDING = "pending"
+    LEASED = "leased"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeliveryResult:
+    """Result of one attempt: delivered, to be retried after ``retry_in`` seconds, or failed.
+
+    A non-empty ``action`` replaces that of the delivery in the database.
+    """
+
+    delivery_id: str
+    state: DeliveryState
+    attempts: int
+    status: int | None = None
+    error: str = ""
+    retry_in: float = 0.0
+    action: str = ""

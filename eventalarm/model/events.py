@@ -1,0 +1,211 @@
+"""Events and their typed traits, and the X.733 severity that an event carries."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from eventalarm.exceptions import InvalidEvent
+from eventalarm.model.times import parse_time
+
+STRING, INTEGER, FLOAT, DATETIME = 1, 2, 3, 4
+
+# The X.733 severities of a fault that is present.
+FAULT_SEVERITIES: Final = frozenset({"CRITICAL", "MAJOR", "MINOR", "WARNING", "INDETERMINATE"})
+SYNONYMS: Final = {"INFO": "WARNING", "INFORMATIONAL": "WARNING", "WARN": "WARNING"}
+
+LISTS: Final = frozenset({list, tuple})
+
+JSONDict = dict[str, Any]
+TraitValue = str | int | float | datetime.datetime
+
+
+def convert(value: object, dtype: object) -> TraitValue:
+    """Convert a value of a trait or a query to its type, as Aodh's event evaluator does.
+
+    :raises ValueError: when it cannot be converted. Aodh fails there; eventalarm ignores the trait.
+    """
+    try:
+        if dtype in (INTEGER, "integer"):
+            return int(value)  # type: ignore[call-overload, no-any-return]
+        if dtype in (FLOAT, "float"):
+            return float(value)  # type: ignore[arg-type]
+        if dtype in (DATETIME, "datetime"):
+            return parse_time(value)
+        return str(value)
+    except (TypeError, OverflowError, RecursionError) as exc:
+        raise ValueError(str(exc)) from exc
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EventLimits:
+    """Limits on the size of an event, which bound the time of its evaluation.
+
+    An event with more than ``traits`` traits is refused, and one whose ``message_id`` or ``event_type`` is
+    longer than ``key`` characters; a text trait longer than ``text`` characters is treated as
+    absent, because a comparison takes time proportional to its length.
+    """
+
+    traits: int = 10000
+    text: int = 16384
+    key: int = 1024
+
+
+DEFAULT_LIMITS: Final = EventLimits()
+
+
+class Event:
+    """One Ceilometer event as received; traits are converted on first access.
+
+    ``body`` is the event exactly as received and must not be changed. A trait that cannot be converted is
+    treated as absent and listed in ``bad_traits``; the other traits are used (guarantee G6). If a trait name
+    is repeated, the last one is used, as in Aodh. ``owner_trait`` is the hint of the publisher which of
+    ``project_id`` and ``tenant_id`` names the owner if they differ; empty without a hint.
+    """
+
+    __slots__ = (
+        "_json",
+        "_longest",
+        "_raw",
+        "_values",
+        "bad_traits",
+        "body",
+        "event_type",
+        "message_id",
+        "owner_trait",
+    )
+
+    def __init__(self, body: JSONDict, longest: int = DEFAULT_LIMITS.text) -> None:
+        self.body = body
+        self._json = ""
+        self._longest = longest
+        self.message_id: str = body["message_id"]
+        self.event_type: str = body["event_type"]
+        self.owner_trait = ""
+        self.bad_traits: list[str] = []
+        self._values: dict[str, TraitValue | None] = {}
+        self._raw = self._read_traits(body.get("traits"))
+
+    @classmethod
+    def parse(cls, body: object, limits: EventLimits = DEFAULT_LIMITS) -> Event:
+        """Validate one event as published by Ceilometer, and return it.
+
+        :raises InvalidEvent: when it is not a mapping, lacks ``message_id`` or ``event_type``, or is larger
+            than *limits*.
+        """
+        if not isinstance(body, dict):
+            raise InvalidEvent("not_a_mapping", type(body).__name__)
+        message_id = body.get("message_id")
+        if not isinstance(message_id, str) or not message_id:
+            raise InvalidEvent("no_message_id")
+        event_type = body.get("event_type")
+        if not isinstance(event_type, str) or not event_type:
+            raise InvalidEvent("no_event_type", event_id=message_id[:80])
+        if len(message_id) > limits.key:
+            raise InvalidEvent("message_id_too_long", f"{len(message_id)} characters", message_id[:80])
+        if len(event_type) > limits.key:
+            raise InvalidEvent("event_type_too_long", f"{len(event_type)} characters", message_id)
+        traits = body.get("traits")
+        if isinstance(traits, list) and len(traits) > limits.traits:
+            raise InvalidEvent("too_many_traits", str(len(traits)), message_id)
+        return cls(body, limits.text)
+
+    def _read_traits(self, traits: object) -> dict[str, Any]:
+        if not isinstance(traits, list):
+            if traits is not None:
+                self.bad_traits.append("traits")
+            return {}
+        # Strings and mappings can be unpacked too, but they are not traits.
+        if LISTS.issuperset(map(type, traits)):
+            with contextlib.suppress(TypeError, ValueError):
+                return {name: (dtype, value) for name, dtype, value in traits}
+        return self._read_each_trait(traits)
+
+    def _read_each_trait(self, traits: Iterable[object]) -> dict[str, Any]:
+        good = {}
+        for trait in traits:
+            if isinstance(trait, list | tuple) and len(trait) >= 3 and isinstance(trait[0], str):
+                good[trait[0]] = (trait[1], trait[2])
+            else:
+                self.bad_traits.append(repr(trait)[:80])
+        return good
+
+    def trait(self, name: str) -> TraitValue | None:
+        """Return the converted value of a trait, or None if it is absent or cannot be converted."""
+        try:
+            return self._values[name]
+        except KeyError:
+            pass
+        raw = self._raw.get(name)
+        value: TraitValue | None = None
+        if raw is not None:
+            try:
+                value = raw[1] if raw[0] == STRING and type(raw[1]) is str else convert(raw[1], raw[0])
+            except ValueError:
+                self.bad_traits.append(name)
+            if type(value) is str and len(value) > self._longest:
+                self.bad_traits.append(name)
+                value = None
+        self._values[name] = value
+        return value
+
+    def path(self, parts: tuple[str, ...]) -> Any:
+        """Return the value at a dotted path in the body, or None (Aodh: ``Event.get_value``)."""
+        value: Any = self.body
+        for part in parts:
+            if not isinstance(value, Mapping):
+                return None
+            value = value.get(part)
+        if isinstance(value, str) and len(value) > self._longest:
+            self.bad_traits.append(".".join(parts))
+            return None
+        return value
+
+    def first_trait(self, names: Iterable[str]) -> str:
+        """Return the first present, non-empty trait of *names* as text, or an empty string."""
+        for name in names:
+            if name in self._raw:
+                value = self.trait(name)
+                if value is not None and value != "":
+                    return str(value)
+        return ""
+
+    def later_of(self, one: str, other: str) -> str:
+        """Return the later one of two traits that the event has."""
+        return next(name for name in reversed(self._raw) if name in (one, other))
+
+    def time(self, received: datetime.datetime) -> datetime.datetime:
+        """Return when the event was generated.
+
+        An absent, invalid or future time is replaced by *received*: a source whose clock is fast must not
+        make all later events look late (guarantee G9).
+        """
+        try:
+            return min(parse_time(self.body.get("generated")), received)
+        except ValueError:
+            return received
+
+    def json(self) -> str:
+        """Return the body as JSON, encoded on first access."""
+        if not self._json:
+            self._json = json.dumps(self.body)
+        return self._json
+
+    def __repr__(self) -> str:
+        return f"<Event {self.message_id} {self.event_type}>"
+
+
+def severity_word(text: str) -> str | None:
+    """Return the X.733 severity that *text* denotes, or None; Doctor's Info is a WARNING."""
+    word = text.strip().upper()
+    word = SYNONYMS.get(word, word)
+    return word if word in FAULT_SEVERITIES else None
+
+
+def fault_severity(event: Event) -> str | None:
+    """Return the X.733 severity that an event carries in its trait ``severity``, or None."""
+    return severity_word(event.first_trait(("severity",)))

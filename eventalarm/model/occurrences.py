@@ -1,0 +1,67 @@
+"""Occurrences of alarms on managed objects, and their transitions."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+
+from eventalarm.model.events import Event
+
+
+class Kind(enum.StrEnum):
+    """How a transition changed its occurrence."""
+
+    RAISED = "raised"
+    CHANGED = "changed"
+    CLEARED = "cleared"
+    LATE = "late"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One raise-to-clear episode of an alarm on one managed object.
+
+    ``event_time`` is the time of the newest event that set or confirmed the current state. ``hits`` counts the
+    events that raised it; 0 marks a record that only notes that an event about the object has arrived.
+    ``severity`` is the X.733 severity of the raising event, if it had one.
+    """
+
+    occurrence_id: str
+    alarm_id: str
+    project_id: str
+    managed_object: str
+    raised: bool
+    event_time: datetime.datetime
+    raised_at: datetime.datetime
+    changed_at: datetime.datetime | None = None
+    cleared_at: datetime.datetime | None = None
+    hits: int = 1
+    severity: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Transition:
+    """One change of an occurrence, with all data of its notifications.
+
+    ``previous`` and ``current`` are Aodh alarm states. ``actions`` are the URLs to call, possibly none.
+    ``raised_count`` is the number of managed objects on which a ``notification`` alarm is raised afterwards;
+    None for alarms of other types.
+    """
+
+    transition_id: str
+    kind: Kind
+    occurrence_id: str
+    alarm_id: str
+    project_id: str
+    managed_object: str
+    alarm_name: str
+    severity: str | None
+    previous: str
+    current: str
+    reason: str
+    event: Event
+    event_time: datetime.datetime
+    recorded_at: datetime.datetime
+    actions: tuple[str, ...] = ()
+    raised_count: int | None = None
