@@ -19,7 +19,6 @@ from eventalarm.broker_errors import explain
 from eventalarm.conf import GROUP
 from eventalarm.exceptions import EventAlarmError
 
-PRIORITY: Final = "sample"
 DEFAULT_PORT: Final = 5672
 
 
@@ -112,7 +111,7 @@ class Broker:
         )
         return found
 
-    def declare(self, connection: Any, topic: str, exchange: str, priority: str = PRIORITY) -> None:
+    def declare(self, connection: Any, topic: str, exchange: str, priority: str = bus.PRIORITY) -> None:
         """Declare exchange and queue of a topic as the listener does: it changes nothing if they are alike.
 
         :raises Exception: what amqp raises when they are not, or when we may not.

@@ -29,6 +29,8 @@ LISTENING: Final = {"rabbit_interval_max": "2", "heartbeat_timeout_threshold": "
 
 # The queue TOPIC.dead keeps messages that were given up.
 DEAD: Final = "dead"
+# Priority with which the publisher sends events: the last part of the name of the queue.
+PRIORITY: Final = "sample"
 
 # What RabbitMQ (channel error 406) and Kafka say of a message that exceeds their limit.
 TOO_LARGE: Final = re.compile(
@@ -159,7 +161,7 @@ def send(
     exchange: str,
     event_type: str,
     payload: Any,
-    priority: str = "sample",
+    priority: str = PRIORITY,
     retry: int = 1,
     publisher_id: str = "eventalarm",
 ) -> None:
@@ -194,7 +196,7 @@ def resend(
     *,
     topic: str,
     exchange: str,
-    priority: str = "sample",
+    priority: str = PRIORITY,
     retry: int = 1,
 ) -> None:
     """Send the body of a message, such as one that was received, as :func:`send` does.

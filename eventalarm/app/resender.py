@@ -8,7 +8,6 @@ from oslo_config import cfg
 
 from eventalarm import bus
 from eventalarm import conf as options
-from eventalarm.evaluator.listener import PRIORITY
 from eventalarm.model import JSONDict
 
 
@@ -26,7 +25,7 @@ class Resender:
 
     def renew(self, message: JSONDict) -> None:
         """Publish *message* again, so that the broker counts its deliveries from zero."""
-        self._send(message, PRIORITY)
+        self._send(message, bus.PRIORITY)
 
     def set_aside(self, message: JSONDict) -> None:
         """Publish *message* to the queue of dead messages, which no listener consumes."""

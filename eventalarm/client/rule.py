@@ -20,13 +20,13 @@ from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.explain import explain
 from eventalarm.evaluator.notification_rule import parse
 from eventalarm.exceptions import EventAlarmError
-from eventalarm.model import UTC, AlarmDefinition, Event, parse_time
+from eventalarm.model import EPOCH, UTC, AlarmDefinition, Event, parse_time
 
 DEFAULTS = {option.dest: option.default for option in LISTENER_OPTS}
 SHOWN = ("alarm_id", "name", "type", "enabled", "state", "state_reason", "severity", "project_id")
 ACTIONS = ("alarm_actions", "ok_actions", "insufficient_data_actions")
 TYPES = (decide.NOTIFICATION_TYPE, decide.EVENT_TYPE)
-NEVER = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+NEVER = EPOCH
 
 
 class _Case(NamedTuple):

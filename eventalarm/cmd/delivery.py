@@ -15,10 +15,9 @@ from cliff import app, command, commandmanager, lister, show
 from eventalarm import service
 from eventalarm.cmd.command import Command, add_config_arguments, config_arguments
 from eventalarm.cmd.filters import Unusable, add_filters, is_filtered, selection
-from eventalarm.model import DeliveryState
+from eventalarm.model import FINISHED, DeliveryState
 
 PROG: Final = "eventalarm-delivery"
-FINISHED: Final = [DeliveryState.FAILED.value, DeliveryState.DELIVERED.value]
 WHICH: Final = ("delivery_id", "state", "alarm_id", "project_id", "destination")
 WHY: Final = ("attempts", "status", "error", "created_at", "finished_at")
 

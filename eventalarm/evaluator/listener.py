@@ -20,6 +20,7 @@ import oslo_messaging
 from oslo_messaging.notify import listener as notify_listener
 
 from eventalarm.backoff import Backoff
+from eventalarm.bus import PRIORITY
 from eventalarm.evaluator import consumer_control
 from eventalarm.evaluator.consumer import FEW, BatchConsumer, ListenerOptions, Message
 from eventalarm.evaluator.interruptions import Interruptions, was_delivered
@@ -29,7 +30,6 @@ from eventalarm.exceptions import Retryable
 
 LOG = logging.getLogger(__name__)
 
-PRIORITY = "sample"
 
 # Before a batch is tried again that failed for another reason than the database.
 BACKOFF = Backoff(0.2, 30.0, jitter=0.0)

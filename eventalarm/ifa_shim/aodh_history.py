@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from eventalarm import reasons
-from eventalarm.model import UNKNOWN, UTC, parse_time
+from eventalarm.model import EPOCH, UNKNOWN, parse_time
 
 CREATION: Final = "creation"
 RULE_CHANGE: Final = "rule change"
@@ -17,7 +17,7 @@ STATE_TRANSITION: Final = "state transition"
 TYPES: Final = frozenset({CREATION, RULE_CHANGE, STATE_TRANSITION})
 
 MANUAL: Final = "Manually set via API"
-NEVER: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+NEVER: Final = EPOCH
 
 
 def _time(value: object) -> datetime.datetime:

@@ -15,7 +15,14 @@ from eventalarm.model.alarms import (
     DefinitionChange,
     object_alarm_id,
 )
-from eventalarm.model.deliveries import Delivery, DeliveryResult, DeliveryState, Notification
+from eventalarm.model.deliveries import (
+    FINISHED,
+    UNFINISHED,
+    Delivery,
+    DeliveryResult,
+    DeliveryState,
+    Notification,
+)
 from eventalarm.model.events import (
     DATETIME,
     DEFAULT_LIMITS,
@@ -32,18 +39,21 @@ from eventalarm.model.events import (
     severity_word,
 )
 from eventalarm.model.occurrences import Kind, Occurrence, Transition
-from eventalarm.model.times import UTC, parse_time
+from eventalarm.model.times import EPOCH, UTC, parse_time
 
 __all__ = [
     "ALARM",
     "DATETIME",
     "DEFAULT_LIMITS",
+    "EPOCH",
     "FAULT_SEVERITIES",
+    "FINISHED",
     "FLOAT",
     "INTEGER",
     "OBJECT_NAMESPACE",
     "OK",
     "STRING",
+    "UNFINISHED",
     "UNKNOWN",
     "UTC",
     "Alarm",

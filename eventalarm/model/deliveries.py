@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import enum
 import json
+from typing import Final
 
 from eventalarm.model.events import JSONDict
 
@@ -58,8 +59,8 @@ class Delivery:
 
     ``order_key`` is shared by the deliveries of one alarm to one action, which are sent in the order of
     ``seq``. ``attempts`` counts finished attempts. A delivery to a subscriber of the IFA API has a
-    ``subscription_id``, and a ``body`` that is sent instead of the notification's. ``losses`` counts how often
-    a process ended, or lost its lease, while it may have been sending the delivery.
+    ``subscription_id``, and a ``body`` that is sent instead of the notification's. ``losses`` counts
+    how often a process ended, or lost its lease, while it may have been sending the delivery.
     """
 
     delivery_id: str
@@ -88,6 +89,11 @@ class DeliveryState(enum.StrEnum):
     LEASED = "leased"
     DELIVERED = "delivered"
     FAILED = "failed"
+
+
+# The states as the database stores them.
+UNFINISHED: Final = (DeliveryState.PENDING.value, DeliveryState.LEASED.value)
+FINISHED: Final = (DeliveryState.FAILED.value, DeliveryState.DELIVERED.value)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

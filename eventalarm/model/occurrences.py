@@ -22,8 +22,8 @@ class Kind(enum.StrEnum):
 class Occurrence:
     """One raise-to-clear episode of an alarm on one managed object.
 
-    ``event_time`` is the time of the newest event that set or confirmed the current state. ``hits`` counts the
-    events that raised it; 0 marks a record that only notes that an event about the object has arrived.
+    ``event_time`` is the time of the newest event that set or confirmed the current state. ``hits`` counts
+    the events that raised it; 0 marks a record that only notes that an event about the object has arrived.
     ``severity`` is the X.733 severity of the raising event, if it had one.
     """
 

@@ -9,6 +9,9 @@ from dateutil import parser as date_parser
 
 UTC: Final = datetime.UTC
 
+# Before every event; stands for "never" where a time is required.
+EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+
 # Longer texts are not dates.
 LONGEST_TIME: Final = 80
 DIGITS: Final = frozenset("0123456789")

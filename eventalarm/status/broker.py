@@ -10,7 +10,7 @@ import amqp.exceptions
 from oslo_config import cfg
 
 from eventalarm import bus
-from eventalarm.broker import PRIORITY, Broker, Unusable, hosts, unusable
+from eventalarm.broker import Broker, Unusable, hosts, unusable
 from eventalarm.conf import GROUP
 from eventalarm.status.outcome import Finding, Level
 
@@ -69,7 +69,7 @@ def look_at_queue(conf: cfg.ConfigOpts, timeout: float) -> Finding:
 
 def _judge(conf: cfg.ConfigOpts, connection: Any, broker: Broker) -> Finding:
     group = conf[GROUP]
-    queue = f"{group.topic}.{PRIORITY}"
+    queue = f"{group.topic}.{bus.PRIORITY}"
     try:
         declared = _on_channel(connection, lambda c: c.queue_declare(queue, passive=True))
     except amqp.exceptions.NotFound:

@@ -15,7 +15,7 @@ import amqp.exceptions
 from oslo_config import cfg
 
 from eventalarm import bus
-from eventalarm.broker import PRIORITY, Broker, Unusable
+from eventalarm.broker import Broker, Unusable
 from eventalarm.conf import GROUP
 from eventalarm.status.outcome import Finding, Level
 
@@ -68,7 +68,7 @@ def look(conf: cfg.ConfigOpts, timeout: float, rabbitmqctl: str) -> Finding:
     except ValueError:
         return Finding(Level.SKIPPED, f"the driver of {bus.describe(conf)} cannot be checked")
     group = conf[GROUP]
-    names = {which: f"{group.topic}.{which}" for which in (PRIORITY, bus.DEAD)}
+    names = {which: f"{group.topic}.{which}" for which in (bus.PRIORITY, bus.DEAD)}
     try:
         with broker.connected() as connection:
             version = _version(connection)
@@ -76,7 +76,7 @@ def look(conf: cfg.ConfigOpts, timeout: float, rabbitmqctl: str) -> Finding:
     except Unusable as exc:
         return Finding(Level.FAILED, exc.problem, exc.remedy)
     # The rest of the time is for the connection to the broker.
-    said = _ask(rabbitmqctl, timeout * 0.8, broker.url.virtual_host or "/", names[PRIORITY])
+    said = _ask(rabbitmqctl, timeout * 0.8, broker.url.virtual_host or "/", names[bus.PRIORITY])
     facts = Facts(
         quorum=broker.options.rabbit_quorum_queue,
         version=version,
@@ -85,7 +85,7 @@ def look(conf: cfg.ConfigOpts, timeout: float, rabbitmqctl: str) -> Finding:
         consumer_timeout=said["consumer_timeout"] / 1000 if "consumer_timeout" in said else None,
         dead=dead,
     )
-    return judge(facts, names[PRIORITY], renew_after=group.renew_after, hold=group.hold_batch)
+    return judge(facts, names[bus.PRIORITY], renew_after=group.renew_after, hold=group.hold_batch)
 
 
 def judge(facts: Facts, queue: str, *, renew_after: int, hold: float) -> Finding:

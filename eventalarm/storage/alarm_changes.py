@@ -16,12 +16,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventalarm.change_window import ChangeWindow, Look, Mark
-from eventalarm.model import UTC, DefinitionChange
+from eventalarm.model import EPOCH, DefinitionChange
 from eventalarm.storage.clock import utc_now
 from eventalarm.storage.tables import alarm
 
 SPAN: Final = datetime.timedelta(milliseconds=100)
-EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 
 # How far back before the look before alarms are read, in spans; each is tried if the one before missed some.
 # A change is mostly committed within milliseconds of the moment that it carries.

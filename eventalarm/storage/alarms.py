@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventalarm.change_window import ChangeWindow, Look
-from eventalarm.model import ALARM, OK, UNKNOWN, UTC, Alarm, AlarmDefinition
+from eventalarm.model import ALARM, EPOCH, OK, UNKNOWN, Alarm, AlarmDefinition
 from eventalarm.storage import alarm_changes
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import alarm
@@ -40,7 +40,7 @@ OF_ALARMS: Final = sa.select(*DEFINITION_COLUMNS).where(
     alarm.c.type.in_(sa.bindparam("types", expanding=True)),
     alarm.c.alarm_id.in_(sa.bindparam("alarm_ids", expanding=True)),
 )
-NEVER: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+NEVER: Final = EPOCH
 CHUNK: Final = 500
 
 

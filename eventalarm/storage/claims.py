@@ -16,12 +16,11 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from eventalarm.model import UTC, DeliveryState
-from eventalarm.storage.deliveries import UNFINISHED
+from eventalarm.model import EPOCH, UNFINISHED, UTC, DeliveryState
 from eventalarm.storage.tables import delivery, worker
 
 # When an attempt is due that depends on no clock: now, or when the predecessor is finished.
-AT_ONCE: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+AT_ONCE: Final = EPOCH
 IN_TURN: Final = datetime.datetime(9999, 1, 1, tzinfo=UTC)
 # How many projects one look takes into account; the next one begins behind the last of them.
 PROJECTS: Final = 64

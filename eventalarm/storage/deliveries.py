@@ -12,12 +12,11 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from eventalarm.model import Delivery, DeliveryResult, DeliveryState, JSONDict, Notification
+from eventalarm.model import UNFINISHED, Delivery, DeliveryResult, DeliveryState, JSONDict, Notification
 from eventalarm.storage import events
 from eventalarm.storage.tables import delivery, transition
 from eventalarm.storage.text import clean
 
-UNFINISHED: Final = (DeliveryState.PENDING.value, DeliveryState.LEASED.value)
 _NOTIFIED: Final = (
     *("alarm_name", "severity", "previous", "current", "reason", "event", "event_id"),
     *("kind", "occurrence_id", "managed_object", "raised_count"),

@@ -16,13 +16,11 @@ import sqlalchemy as sa
 import tenacity
 
 from eventalarm.exceptions import Retryable
-from eventalarm.model import DeliveryState
+from eventalarm.model import FINISHED, UNFINISHED, DeliveryState
 from eventalarm.storage.claims import AT_ONCE, IN_TURN
 from eventalarm.storage.database import Database
-from eventalarm.storage.deliveries import UNFINISHED
 from eventalarm.storage.tables import alarm, delivery, transition, worker
 
-FINISHED: Final = (DeliveryState.FAILED.value, DeliveryState.DELIVERED.value)
 CHUNK: Final = 500
 TRIES: Final = 8
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 import tenacity
 
 from eventalarm.exceptions import Retryable
-from eventalarm.model import DeliveryState
+from eventalarm.model import FINISHED
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import (
     acknowledgement,
@@ -32,7 +32,6 @@ from eventalarm.storage.tables import (
     worker,
 )
 
-FINISHED: Final = (DeliveryState.DELIVERED.value, DeliveryState.FAILED.value)
 TRIES: Final = 8
 
 Progress = Callable[[str, int], None]

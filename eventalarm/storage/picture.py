@@ -9,11 +9,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventalarm.model import ALARM, Alarm, Occurrence
+from eventalarm.model import ALARM, UNFINISHED, Alarm, Occurrence
 from eventalarm.storage.alarm_counts import CLOSE_AT_ONCE
 from eventalarm.storage.alarms import in_chunks
 from eventalarm.storage.clock import utc_now
-from eventalarm.storage.deliveries import UNFINISHED
 from eventalarm.storage.tables import alarm, alarm_count, delivery, occurrence, subscription, transition
 
 OCCURRENCE_COLUMNS: Final = tuple(occurrence.c[field.name] for field in dataclasses.fields(Occurrence))

@@ -13,10 +13,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventalarm.model import UTC, DeliveryState
+from eventalarm.model import UNFINISHED, UTC, DeliveryState
 from eventalarm.storage.claims import AT_ONCE, IN_TURN
 from eventalarm.storage.database import Database
-from eventalarm.storage.deliveries import UNFINISHED
 from eventalarm.storage.subscriptions import SubscriptionState
 from eventalarm.storage.tables import alarm, alarm_count, delivery, subscription, worker
 

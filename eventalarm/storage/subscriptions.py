@@ -13,9 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
-from eventalarm.model import DeliveryState
+from eventalarm.model import UNFINISHED, DeliveryState
 from eventalarm.storage.database import Database
-from eventalarm.storage.deliveries import UNFINISHED
 from eventalarm.storage.tables import delivery, subscription
 
 
