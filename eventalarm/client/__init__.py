@@ -1,1 +1,1 @@
-"""The ``openstack eventalarm`` commands; nothing of the service imports this."""
+"""The ``openstack eventalarm`` and ``openstack ifa`` commands; no service imports them."""

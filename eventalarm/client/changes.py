@@ -1,4 +1,4 @@
-"""What changed between two looks at the active alarms. Pure."""
+"""The differences between two polls of the active alarms, without I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Document = dict[str, Any]
 
 
 class What(enum.StrEnum):
-    """What became of an alarm since the last look."""
+    """What happened to an alarm since the last poll."""
 
     ACTIVE = "active"
     RAISED = "raised"
@@ -21,7 +21,7 @@ class What(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Change:
-    """One alarm, as it is now, and what became of it; ``at`` is when, as the service says."""
+    """One alarm as it is now and what happened to it; ``at`` is the service's RFC 3339 time."""
 
     what: What
     at: str
@@ -29,12 +29,12 @@ class Change:
 
 
 def by_id(alarms: Iterable[Document]) -> dict[str, Document]:
-    """Return the alarms of a look under their ids."""
+    """Return the alarms of a poll by id."""
     return {alarm["alarmId"]: alarm for alarm in alarms}
 
 
 def first(alarms: Mapping[str, Document]) -> list[Change]:
-    """Return what there is to say at the first look, the oldest alarm first."""
+    """Return the alarms of the first poll as changes, the oldest first."""
     found = [Change(What.ACTIVE, alarm["alarmRaisedTime"], alarm) for alarm in alarms.values()]
     return sorted(found, key=lambda change: change.at)
 
@@ -44,9 +44,9 @@ def changes(
     now: Mapping[str, Document],
     find: Callable[[str], Document | None],
 ) -> list[Change]:
-    """Return what changed from one look to the next in the order in which it happened.
+    """Return the differences between two polls in the order in which they happened.
 
-    *find* returns an alarm that is not active any more, None when nothing is left of it.
+    *find* returns an alarm that is no longer active, or None if it no longer exists.
     """
     found = []
     for alarm_id, alarm in now.items():
@@ -58,7 +58,7 @@ def changes(
     for alarm_id in before.keys() - now.keys():
         alarm = find(alarm_id) or before[alarm_id]
         if "alarmClearedTime" not in alarm and alarm is not before[alarm_id]:
-            # It does not fit the filter any more, but it is not over.
+            # It no longer matches the filter, but is still active.
             found.append(_changed(alarm))
         else:
             found.append(Change(What.CLEARED, alarm.get("alarmClearedTime", ""), alarm))

@@ -1,4 +1,4 @@
-"""The forms in which people have an event at hand: stored, published to a file, or in a webhook."""
+"""Reading events from files: as Ceilometer stores or publishes them, or in the body of a webhook."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import json
 from typing import Any
 
 FORMS = (
-    "an event as Ceilometer stores it, a list of them, the lines of Ceilometer's publisher file://…?json, "
+    "an event as Ceilometer stores it, a list of them, lines of Ceilometer's publisher file://…?json, "
     "or the body of a webhook"
 )
 
 
 class NotAnEvent(ValueError):
-    """The text holds no event in any form that is known; the message names the forms."""
+    """The text contains no event in a known form; the message lists the forms."""
 
 
 def read(text: str) -> list[dict[str, Any]]:
     """Return the events in *text*, in the form that Ceilometer stores, in order.
 
-    :raises NotAnEvent: when *text* is not JSON, or holds something else than an event.
+    :raises NotAnEvent: when *text* is not JSON, or contains anything but events.
     """
     documents = _documents(text)
     return [_event(one) for one in documents]
@@ -34,7 +34,7 @@ def _documents(text: str) -> list[Any]:
         except (ValueError, RecursionError):
             raise NotAnEvent(f"not JSON: {exc}") from exc
         if not found:
-            raise NotAnEvent("it is empty") from exc
+            raise NotAnEvent("the file is empty") from exc
         return found
     return document if isinstance(document, list) else [document]
 
@@ -46,7 +46,7 @@ def _event(document: Any) -> dict[str, Any]:
         reason_data = found.get("reason_data")
         found = reason_data.get("event") if isinstance(reason_data, dict) else None
     if not isinstance(found, dict) or "event_type" not in found:
-        raise NotAnEvent(f"no event in it; give {FORMS}")
+        raise NotAnEvent(f"not an event; must be {FORMS}")
     traits = found.get("traits")
     if not isinstance(traits, list):
         return found
@@ -54,7 +54,7 @@ def _event(document: Any) -> dict[str, Any]:
 
 
 def _trait(trait: Any) -> Any:
-    """Return a trait as ``[name, dtype, value]``, also if it is the object that a file publisher writes."""
+    """Return a trait as ``[name, dtype, value]``, also for the object that a file publisher writes."""
     if isinstance(trait, dict) and {"name", "dtype", "value"} <= trait.keys():
         return [trait["name"], trait["dtype"], trait["value"]]
     return trait

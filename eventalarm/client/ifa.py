@@ -1,4 +1,4 @@
-"""``openstack ifa alarm list|show|history|ack``: the alarms of the cloud as NFVOs see them."""
+"""``openstack ifa alarm list|show|history|ack``: the alarms of the cloud in ETSI NFV's terms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STATES: Final = ("FIRED", "UPDATED", "CLEARED")
 SEVERITIES: Final = ("CRITICAL", "MAJOR", "MINOR", "WARNING", "INDETERMINATE", "CLEARED")
 KINDS: Final = ("COMPUTE", "STORAGE", "NETWORK")
 
-# Not of the API: read from the fault details.
+# Not an attribute of the API: read from the fault details.
 NAME: Final = "name"
 ALARM_NAME: Final = "aodh.alarm_name="
 PROJECT: Final = {"projectId": "Project"}
@@ -44,38 +44,57 @@ HISTORY: Final = ("Time", "Kind", "Severity", "Event Type", "Event", "By", "Reas
 
 
 class Lines(columns.FormattableColumn[list[str]]):
-    """A list: one line each for people, a list for machines."""
+    """A list: one entry per line in tables, a list in machine-readable formats."""
 
     def human_readable(self) -> str:
-        """Return the texts below each other."""
+        """Return one entry per line."""
         return "\n".join(self._value)
 
 
 def add_filters(parser: argparse.ArgumentParser) -> None:
     """Add the filters of ``/ifa/v1/alarms``."""
-    parser.add_argument("--all-projects", action="store_true", help="of all projects (administrators)")
     parser.add_argument(
-        "--severity", action="append", type=str.upper, choices=SEVERITIES, help="may be repeated"
+        "--all-projects", action="store_true", help="include all projects (administrators only)"
     )
-    parser.add_argument("--min-severity", metavar="<severity>", help="only what is worse than this")
     parser.add_argument(
-        "--fault-type", action="append", metavar="<pattern>", help="such as compute.*; may be repeated"
+        "--severity",
+        action="append",
+        type=str.upper,
+        choices=SEVERITIES,
+        help="only this severity (repeat for more)",
     )
-    parser.add_argument("--managed-object", action="append", metavar="<id>", help="may be repeated")
+    parser.add_argument("--min-severity", metavar="<severity>", help="only alarms with a higher severity")
     parser.add_argument(
-        "--resource-type", action="append", type=str.upper, choices=KINDS, help="may be repeated"
+        "--fault-type",
+        action="append",
+        metavar="<pattern>",
+        help="only this fault type, such as compute.* (repeat for more)",
+    )
+    parser.add_argument(
+        "--managed-object", action="append", metavar="<id>", help="only this managed object (repeat for more)"
+    )
+    parser.add_argument(
+        "--resource-type",
+        action="append",
+        type=str.upper,
+        choices=KINDS,
+        help="only this type of resource (repeat for more)",
     )
 
 
 def add_times(parser: argparse.ArgumentParser) -> None:
-    """Add the filters that only make sense for one look."""
-    for name, what in (("raised", "raised"), ("event", "whose event happened")):
-        parser.add_argument(f"--{name}-after", metavar="<time>", help=f"{what} at this time or later")
-        parser.add_argument(f"--{name}-before", metavar="<time>", help=f"{what} at this time or earlier")
+    """Add the filters by time, which only make sense for a single request."""
+    for name, what in (("raised", "raised"), ("event", "with an event")):
+        parser.add_argument(
+            f"--{name}-after", metavar="<time>", help=f"only alarms {what} at this time or later"
+        )
+        parser.add_argument(
+            f"--{name}-before", metavar="<time>", help=f"only alarms {what} at this time or earlier"
+        )
 
 
 def filters(parsed: argparse.Namespace) -> dict[str, Any]:
-    """Return the query of ``/ifa/v1/alarms`` that the arguments ask for."""
+    """Return the query of ``/ifa/v1/alarms`` for the parsed arguments."""
     names = ("state", "severity", "min_severity", "fault_type", "managed_object", "resource_type")
     times = ("raised_after", "raised_before", "event_after", "event_before", "order")
     found = {name: getattr(parsed, name, None) for name in (*names, *times)}
@@ -85,28 +104,34 @@ def filters(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def shown(value: Any) -> Any:
-    """Return a value of an alarm as a column shows it."""
+    """Return a value of an alarm in the form for a column."""
     return Lines(value) if isinstance(value, list) else value
 
 
 class ListAlarms(command.Lister):
-    """List alarms: the active ones, the newest first."""
+    """List alarms, by default the active ones, the newest first."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's arguments."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
-            "--state", action="append", type=str.upper, choices=STATES, help="may be repeated"
+            "--state",
+            action="append",
+            type=str.upper,
+            choices=STATES,
+            help="only this state (repeat for more)",
         )
         add_filters(parser)
         add_times(parser)
-        parser.add_argument("--order", choices=("newest", "oldest"), help="which come first")
-        parser.add_argument("--limit", type=int, metavar="<number>", help="at most so many")
-        parser.add_argument("--long", action="store_true", help="all that is known but the details")
+        parser.add_argument("--order", choices=("newest", "oldest"), help="which alarms come first")
+        parser.add_argument("--limit", type=int, metavar="<number>", help="maximum number of alarms")
+        parser.add_argument(
+            "--long", action="store_true", help="show every attribute except the fault details"
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
-        """Read as many pages as are needed."""
+        """Fetch the pages."""
         if parsed_args.limit is not None and parsed_args.limit < 1:
             raise exceptions.CommandError("--limit must be an integer ≥ 1")
         asked = filters(parsed_args)
@@ -130,24 +155,24 @@ class OfOneAlarm(command.Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's arguments."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("alarm", metavar="<alarm>", help="id of the alarm")
+        parser.add_argument("alarm", metavar="<alarm>", help="ID of the alarm")
         return parser
 
 
 class ShowAlarm(OfOneAlarm, command.ShowOne):
-    """Show everything that is known of an alarm."""
+    """Show an alarm."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
-        """Fetch it."""
+        """Fetch the alarm."""
         alarm = IfaClient.of(self.app).alarm(parsed_args.alarm)
         return tuple(alarm), tuple(map(shown, alarm.values()))
 
 
 class ShowHistory(OfOneAlarm, command.Lister):
-    """List every raise, change, repetition and clear of an alarm, the oldest first, with its cause."""
+    """List the transitions and acknowledgements of an alarm, the oldest first."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
-        """Read all pages."""
+        """Fetch all pages."""
         entries = IfaClient.of(self.app).history(parsed_args.alarm)
         return HISTORY, [_line(entry) for entry in entries]
 
@@ -160,23 +185,23 @@ def _line(entry: Document) -> tuple[Any, ...]:
         entry.get("perceivedSeverity", ""),
         event.get("event_type", ""),
         event.get("message_id", ""),
-        entry.get("userId", "") or ("a person" if entry.get("manual") else ""),
+        entry.get("userId", "") or ("(manual)" if entry.get("manual") else ""),
         entry["reason"],
     )
 
 
 class AcknowledgeAlarm(command.Command):
-    """Acknowledge alarms: tell everybody that they were seen. It ends when an alarm is raised again."""
+    """Acknowledge alarms. An acknowledgement ends when the alarm is raised again."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's arguments."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("alarms", metavar="<alarm>", nargs="+", help="id of an alarm")
-        parser.add_argument("--undo", action="store_true", help="take it back")
+        parser.add_argument("alarms", metavar="<alarm>", nargs="+", help="ID of an alarm")
+        parser.add_argument("--undo", action="store_true", help="remove the acknowledgement")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Acknowledge one after the other; what cannot be is told at the end."""
+        """Acknowledge the alarms one by one; report all failures at the end."""
         client = IfaClient.of(self.app)
         state = "UNACKNOWLEDGED" if parsed_args.undo else "ACKNOWLEDGED"
         failed = []

@@ -1,4 +1,4 @@
-"""The IFA API as its command line sees it: requests, pages, and errors in words."""
+"""A client of the IFA API: requests, paging, and errors as readable messages."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ Document = dict[str, Any]
 
 
 class NotReached(exceptions.CommandError):
-    """The service did not answer, or is not able to just now; the same request may work later."""
+    """The service did not answer or is unavailable; the same request can succeed later."""
 
 
 def add_endpoint(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says where the service is, for clouds whose catalog does not."""
+    """Add the option for the URL of the service, for clouds without a catalog entry."""
     parser.add_argument(
         "--ifa-endpoint",
         metavar="<url>",
         dest=OPTION,
         default=os.environ.get(VARIABLE, ""),
-        help=f"where eventalarm-ifa-api is; by default what the catalog says of {SERVICE_TYPE} "
+        help=f"URL of eventalarm-ifa-api; by default from the service catalog, type {SERVICE_TYPE} "
         f"(Env: {VARIABLE})",
     )
 
 
 class IfaClient:
-    """Requests to one service; every method raises CommandError with what the service said was wrong."""
+    """Requests to one service; every method raises CommandError with the service's error message."""
 
     def __init__(self, requests: adapter.Adapter) -> None:
         self._requests = requests
 
     @classmethod
     def of(cls, app: Any) -> IfaClient:
-        """Return a client for the cloud that the ``openstack`` command *app* was pointed at."""
+        """Return a client for the cloud of the ``openstack`` command *app*."""
         manager = app.client_manager
         manager.setup_auth()
         found = adapter.Adapter(
@@ -60,7 +60,7 @@ class IfaClient:
         return cls(found)
 
     def alarms(self, filters: Mapping[str, Any], limit: int | None = None) -> list[Document]:
-        """Return what all pages hold, or the first *limit* alarms."""
+        """Return the alarms of all pages, or the first *limit*."""
         found: list[Document] = []
         for page in self._pages(ALARMS, filters):
             found += page
@@ -69,25 +69,25 @@ class IfaClient:
         return found[:limit]
 
     def alarm(self, alarm_id: str) -> Document:
-        """Return one alarm in the names of IFA 005, with the acknowledgement that SOL003 adds."""
+        """Return one alarm in IFA 005's attribute names, with SOL003's acknowledgement."""
         found: Document = self._get(f"{ALARMS}/{_quoted(alarm_id)}").json()
         fault = self._get(f"{FAULTS}/{_quoted(alarm_id)}").json()
         names = ("ackState", "alarmAcknowledgedTime")
         return found | {name: fault[name] for name in names if name in fault}
 
     def find(self, alarm_id: str) -> Document | None:
-        """Return one alarm in the names of IFA 005, None when it is no more."""
+        """Return one alarm in IFA 005's attribute names, or None if it does not exist."""
         answer = self._request("GET", f"{ALARMS}/{_quoted(alarm_id)}", missing=True)
         found: Document | None = answer.json() if answer.status_code == 200 else None
         return found
 
     def history(self, alarm_id: str) -> list[Document]:
-        """Return everything that happened to an alarm, the oldest first."""
+        """Return the history of an alarm, the oldest entry first."""
         pages = self._pages(f"{ALARMS}/{_quoted(alarm_id)}/history", {})
         return [entry for page in pages for entry in page]
 
     def acknowledge(self, alarm_id: str, state: str) -> bool:
-        """Set the acknowledgement state; False when it was so already."""
+        """Set the acknowledgement state; return False if it was already set."""
         answer = self._request(
             "PATCH",
             f"{FAULTS}/{_quoted(alarm_id)}",
@@ -101,11 +101,11 @@ class IfaClient:
         marker: str | None = None
         while True:
             params = {**filters, MARKER: marker} if marker is not None else dict(filters)
-            # Written here: requests would write a blank as a plus sign, which is a plus sign to the service.
+            # Encoded here: requests would encode a space as a plus sign, which the service reads literally.
             query = urllib.parse.urlencode(params, doseq=True, quote_via=urllib.parse.quote)
             answer = self._get(f"{path}?{query}" if query else path)
             yield answer.json()
-            # The address in the link may be one that only the service's own network knows.
+            # The host in the link may be known only in the service's own network.
             following = urllib.parse.urlsplit(answer.links.get("next", {}).get("url", ""))
             marker = dict(urllib.parse.parse_qsl(following.query)).get(MARKER)
             if marker is None:
@@ -117,12 +117,12 @@ class IfaClient:
     def _request(
         self, method: str, path: str, *, missing: bool = False, conflict: bool = False, **how: Any
     ) -> Any:
-        """Return the answer, also one of 404 if *missing*, of 409 if *conflict*."""
+        """Return the response, with *missing* also a 404, with *conflict* also a 409."""
         try:
             answer = self._requests.request(path, method, raise_exc=False, **how)
         except keystone.EndpointNotFound as exc:
             raise exceptions.CommandError(
-                f"the catalog knows no service of type {SERVICE_TYPE}: give --ifa-endpoint or {VARIABLE}"
+                f"no service of type {SERVICE_TYPE} in the catalog; set --ifa-endpoint or {VARIABLE}"
             ) from exc
         except (keystone.ConnectFailure, keystone.SSLError) as exc:
             raise NotReached(str(exc)) from exc
@@ -137,7 +137,7 @@ def _problem(answer: Any) -> str:
     try:
         return str(answer.json()["detail"])
     except (ValueError, KeyError, TypeError):
-        return f"{answer.reason}: is {answer.url} the IFA API?"
+        return f"{answer.reason}; check that {answer.url} is the IFA API"
 
 
 def _quoted(alarm_id: str) -> str:

@@ -1,4 +1,4 @@
-"""``openstack ifa alarm watch``: the alarms as they come and go, until Ctrl-C."""
+"""``openstack ifa alarm watch``: shows changes of alarms until interrupted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLOURS: Final = {
 
 
 def line(change: Change, coloured: bool) -> str:
-    """Return a change as a person reads it; control characters in it stay harmless."""
+    """Return a change as a line of text; control characters are replaced."""
     alarm = change.alarm
     severity = "CLEARED" if change.what is What.CLEARED else alarm["perceivedSeverity"]
     padded = f"{severity:<13}"
@@ -46,48 +46,48 @@ def document(change: Change) -> str:
 
 
 class Watcher:
-    """Looks again and again; *say* writes a change, *complain* a trouble, *pause* waits so many seconds."""
+    """Polls the alarms; *report* writes a change, *warn* an error, *pause* sleeps a number of seconds."""
 
     def __init__(
         self,
         client: IfaClient,
         filters: Mapping[str, Any],
-        say: Callable[[Change], None],
-        complain: Callable[[str], None],
+        report: Callable[[Change], None],
+        warn: Callable[[str], None],
         pause: Callable[[float], None],
     ) -> None:
         self._client = client
         self._filters = filters
-        self._say = say
-        self._complain = complain
+        self._report = report
+        self._warn = warn
         self._pause = pause
 
     def follow(self, interval: float) -> None:
-        """Never return: look every *interval* seconds, less often while the service does not answer."""
+        """Poll every *interval* seconds, less often while the service is unavailable; never return."""
         seen: dict[str, Document] | None = None
         backoff = Backoff(2 * interval, max(LONGEST_PAUSE, interval), jitter=0.0)
         failures = 0
         while True:
             try:
-                seen = self._look(seen)
+                seen = self._poll(seen)
                 failures = 0
             except NotReached as exc:
                 if seen is None:
                     raise
-                self._complain(str(exc))
+                self._warn(str(exc))
                 failures += 1
             self._pause(backoff(failures) if failures else interval)
 
-    def _look(self, before: dict[str, Document] | None) -> dict[str, Document]:
+    def _poll(self, before: dict[str, Document] | None) -> dict[str, Document]:
         now = changes.by_id(self._client.alarms(self._filters))
         found = changes.first(now) if before is None else changes.changes(before, now, self._client.find)
         for change in found:
-            self._say(change)
+            self._report(change)
         return now
 
 
 class WatchAlarms(command.Command):
-    """Show the active alarms, then every raise, change and clear as it comes. Ctrl-C ends it."""
+    """Show the active alarms, then every change as it happens. Press Ctrl-C to stop."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's arguments."""
@@ -98,27 +98,31 @@ class WatchAlarms(command.Command):
             type=float,
             default=INTERVAL,
             metavar="<seconds>",
-            help="look so often (%(default)s)",
+            help="seconds between polls (default: %(default)s)",
         )
         parser.add_argument(
-            "-f", "--format", choices=("text", "json"), default="text", help="json: one document on each line"
+            "-f",
+            "--format",
+            choices=("text", "json"),
+            default="text",
+            help="output format; json prints one document per line",
         )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Look until told to end."""
+        """Poll until interrupted."""
         output: TextIO = self.app.stdout
         coloured = parsed_args.format == "text" and output.isatty()
 
-        def say(change: Change) -> None:
+        def report(change: Change) -> None:
             text = document(change) if parsed_args.format == "json" else line(change, coloured)
             output.write(f"{text}\n")
             output.flush()
 
-        def complain(text: str) -> None:
-            sys.stderr.write(f"{text}; trying again\n")
+        def warn(text: str) -> None:
+            sys.stderr.write(f"{text}; retrying\n")
 
-        watcher = Watcher(IfaClient.of(self.app), ifa.filters(parsed_args), say, complain, time.sleep)
+        watcher = Watcher(IfaClient.of(self.app), ifa.filters(parsed_args), report, warn, time.sleep)
         try:
             watcher.follow(max(parsed_args.interval, 0.1))
         except (KeyboardInterrupt, BrokenPipeError):

@@ -1,4 +1,4 @@
-"""What python-openstackclient asks of a plugin: which API, and a client for it."""
+"""The plugin of python-openstackclient: its API name, versions, options and client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_API_VERSION = "1"
 
 
 def make_client(instance: Any) -> Any:
-    """Return an aodhclient: alarms with a notification rule live in Aodh's API."""
+    """Return an aodhclient client: notification alarms are managed through Aodh's API."""
     from aodhclient.v2 import client  # noqa: PLC0415 - only commands that talk to the cloud need it
 
     instance.setup_auth()
@@ -24,7 +24,7 @@ def make_client(instance: Any) -> Any:
 
 
 def build_option_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Add the option that picks the version (there is one), and where the IFA API is."""
+    """Add the options for the version and for the URL of the IFA API."""
     parser.add_argument(
         "--os-eventalarm-api-version",
         metavar="<version>",

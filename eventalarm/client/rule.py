@@ -42,11 +42,11 @@ def _load(path: str, read: Callable[[str], Any] = json.loads) -> Any:
 
 
 def _refuse_resource_id(document: Any, where: str) -> None:
-    """Refuse what Aodh's API refuses, and what the evaluation would pass over."""
+    """Reject a ``resource_id`` where Aodh's API rejects it and the evaluation would ignore it."""
     if isinstance(document, dict) and "resource_id" in document:
         raise exceptions.CommandError(
-            f"resource_id: {where} has no such attribute, and Aodh refuses it; write the condition "
-            '{"field": "traits.resource_id", "value": "ID"} into query, or resource_id into a '
+            f"resource_id: not an attribute of {where}, and rejected by Aodh; add the condition "
+            '{"field": "traits.resource_id", "value": "ID"} to query, or put resource_id into a '
             "notification_rule"
         )
 
@@ -75,14 +75,16 @@ class CreateRule(command.ShowOne):
             "--rule", required=True, metavar="FILE", help="notification rule as JSON; - is stdin"
         )
         parser.add_argument("--severity", choices=("low", "moderate", "critical"), default="low")
-        parser.add_argument("--repeat-actions", action="store_true", help="tell of every matching event")
+        parser.add_argument(
+            "--repeat-actions", action="store_true", help="call the actions for every matching event"
+        )
         for state in ("alarm", "ok", "insufficient-data"):
             parser.add_argument(
                 f"--{state}-action",
                 action="append",
                 default=[],
                 metavar="URL",
-                help=f"call this on {state}; may repeat",
+                help=f"URL to call on {state} (repeat for more)",
             )
         return parser
 
@@ -107,12 +109,12 @@ class CreateRule(command.ShowOne):
 
 
 class ShowRule(command.ShowOne):
-    """Show an alarm with its rule, whole and readable."""
+    """Show an alarm with its complete rule."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's arguments."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("alarm", metavar="ALARM", help="id of the alarm")
+        parser.add_argument("alarm", metavar="ALARM", help="ID of the alarm")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
@@ -121,12 +123,12 @@ class ShowRule(command.ShowOne):
 
 
 class TestRule(command.Command):
-    """Tell what an event would do to an alarm, condition by condition. Nothing is written.
+    """Explain what an event would do to an alarm, condition by condition. Nothing is written.
 
     Exit code 0 when the event raises or clears the alarm, 1 when it does nothing.
     """
 
-    # With --rule nothing but two files is needed: no cloud, no credentials.
+    # With --rule only two files are needed: no cloud, no credentials.
     auth_required = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -146,12 +148,12 @@ class TestRule(command.Command):
             "--resource-traits",
             metavar="NAMES",
             default=",".join(DEFAULTS["resource_traits"]),
-            help="as the cloud's option resource_traits, separated by commas",
+            help="value of the option resource_traits of the cloud, separated by commas",
         )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Read rule and event, explain, print."""
+        """Read the rule and the events, and print the explanations."""
         bodies = _load(parsed_args.event, event_files.read)
         code = 1
         try:
@@ -172,7 +174,7 @@ class TestRule(command.Command):
         return code
 
     def _authenticate(self) -> None:
-        """Make up for what the shell leaves out for commands that work without a cloud."""
+        """Set up authentication, which the shell skips for commands that work without a cloud."""
         options = self.app.options
         self.app.client_manager._cli_options = self.app.cloud_config.get_one(
             cloud=options.cloud, argparse=options, validate=True
@@ -185,13 +187,13 @@ class TestRule(command.Command):
             kind, rule = alarm["type"], alarm.get(f"{alarm['type']}_rule")
             if kind not in TYPES:
                 raise exceptions.CommandError(
-                    f"alarm {parsed_args.alarm} is of type {kind}, which events do not concern"
+                    f"alarm {parsed_args.alarm} is of type {kind}, which is not evaluated on events"
                 )
             ok_actions = bool(alarm.get("ok_actions"))
         else:
             rule, ok_actions = _load(parsed_args.rule), True
             kind = parsed_args.type or decide.NOTIFICATION_TYPE
-            # An alarm as aodhclient prints or takes it, whole.
+            # A complete alarm, as aodhclient prints or accepts it.
             for name in TYPES:
                 if isinstance(rule, dict) and f"{name}_rule" in rule:
                     _refuse_resource_id(rule, "an alarm")

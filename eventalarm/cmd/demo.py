@@ -90,7 +90,7 @@ def _run(chosen: argparse.Namespace) -> int:
         if kept.is_set():
             screen.text(f"webhook: {hook['alarm_name']}: {hook['previous']} -> {hook['current']}")
 
-    demo = Demo(screen, prog=PROG, patience=chosen.wait, told=told)
+    demo = Demo(screen, prog=PROG, patience=chosen.wait, on_webhook=told)
     good = False
     try:
         screen.title("A real Nova fault becomes a webhook")

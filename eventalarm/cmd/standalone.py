@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"Serving on {standalone.endpoint} with the data in {data.path}; Ctrl-C ends it.\n")
         print(hints.as_tenant(standalone.endpoint))
         print(hints.watch(CONSUMER))
-        print(hints.speak_as_nova(standalone.endpoint, data), flush=True)
+        print(hints.send_as_nova(standalone.endpoint, data), flush=True)
         stopping.wait()
         standalone.stop()
     print("Stopped; the data is kept.")

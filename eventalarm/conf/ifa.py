@@ -133,7 +133,7 @@ API_OPTS: list[Any] = [
         default=0.0,
         min=0.0,
         help="Seconds after which a subscription expires, unless its user has proved in the meantime that "
-        "they may still subscribe, by reading it, listing it or creating the same subscription again. With "
+        "they may still subscribe, by creating the same subscription again (303). With "
         "0 subscriptions never expire. Set it, for example to a week, where "
         "subscribers can be required to send such a request regularly.",
     ),

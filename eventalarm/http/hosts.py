@@ -1,7 +1,7 @@
-"""The header Host: one well-formed value (RFC 9112 clause 3.2); without authentication, a known one.
+"""Validation of the header Host (RFC 9112 clause 3.2), and known hosts for services without authentication.
 
-A web page of a stranger reaches a service on loopback under a name of its own (DNS rebinding). The browser
-then sends that name as Host, so a service without authentication answers known names only.
+A malicious web page can reach a service on loopback under its own host name (DNS rebinding). The browser then
+sends that name as Host, so a service without authentication answers only to known names.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def problem(environ: Mapping[str, Any]) -> str:
-    """Return why the header Host of a WSGI request is not acceptable, or an empty text.
+    """Return why the header Host of a WSGI request is not acceptable, or an empty string.
 
-    HTTP/1.0 may leave it out. A repeated header arrives here as one value with commas.
+    HTTP/1.0 may omit it. A repeated header arrives here as one value with commas.
     """
     host = environ.get("HTTP_HOST")
     if host is None:
         old = environ.get("SERVER_PROTOCOL") in ("HTTP/1.0", "HTTP/0.9")
-        return "" if old else "the header Host is missing"
+        return "" if old else "missing header Host"
     return "" if _name(host) is not None else "the header Host must be one host name with an optional port"
 
 
@@ -39,7 +39,7 @@ def _name(host: str) -> str | None:
 
 
 def is_loopback(name: str) -> bool:
-    """Return True if *name* always means this machine: ``localhost`` or an address of loopback."""
+    """Return True if *name* always refers to this machine: ``localhost`` or an address of loopback."""
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
@@ -51,7 +51,7 @@ class KnownHosts:
 
     The same goes for the header Origin, which browsers add when a page of another host sends something. An
     unspecified address (``0.0.0.0``) among *names* stands for every address, but for no name: an address
-    cannot be rebound. *option* is what the answer names as the remedy.
+    cannot be rebound. *option* is the command-line option that the response suggests.
     """
 
     def __init__(self, app: WSGI, names: Iterable[str], *, option: str) -> None:
@@ -69,7 +69,7 @@ class KnownHosts:
         if host is not None and not self._known(host, self._any_address):
             return self._misdirected(start_response, "Host", host)
         if origin is not None:
-            # "null" and what else is no URL has no known host.
+            # "null" and anything else that is not a URL has no known host.
             source = origin.partition("://")[2]
             if source != host and not self._known(source, False):
                 return self._misdirected(start_response, "Origin", origin)

@@ -1,8 +1,8 @@
-"""The web server of our APIs: waitress, with limits that hold before anybody is authenticated.
+"""The web server of our APIs: waitress, with limits that apply before authentication.
 
-waitress reads requests in one thread and hands whole ones to its workers, so a slow client costs no worker.
-What it lacks is added here: a request that does not arrive in time ends its connection, however often a byte
-of it comes, and at the limit of connections the one that has waited longest makes room for the next.
+waitress reads requests in one thread and passes complete ones to its workers, so a slow client does not
+occupy a worker. Added here: a request that does not arrive in time closes its connection, even if bytes keep
+arriving, and at the limit of connections the one that has waited longest is closed to make room.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from waitress import adjustments, channel, server, task, wasyncore
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 HEADER_BYTES: Final = 32 * 1024
-# Seconds between two looks at connections that are overdue.
-LOOK: Final = 1
-# Descriptors in waitress's map that are no connections: a listening socket and its trigger for each address.
-OWN: Final = 2
+# Seconds between two checks for overdue connections.
+CHECK_INTERVAL: Final = 1
+# Descriptors in waitress's map that are not connections: a listening socket and its trigger for each address.
+INTERNAL: Final = 2
 LONGEST_LOOP: Final = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """What clients may use: connections, bytes of one body and of all, seconds for a request."""
+    """Limits of clients: connections, bytes of one body and of all bodies, seconds for a request."""
 
     threads: int = 8
     connections: int = 200
@@ -37,14 +37,14 @@ class Limits:
 
 
 class _Channel(channel.HTTPChannel):  # type: ignore[misc]
-    """A connection that knows since when it waits for a request to arrive whole."""
+    """A connection that records since when it has waited for a complete request."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.waits_since: float = self.creation_time
 
     def received(self, data: bytes) -> bool:
-        """Take what the client sent; the wait for a request begins with its first byte."""
+        """Process received bytes; the wait for a request begins with its first byte."""
         fresh = self.request is None
         taken = bool(super().received(data))
         if self.request is not None:
@@ -61,31 +61,31 @@ class _Channel(channel.HTTPChannel):  # type: ignore[misc]
 
     @property
     def waits(self) -> bool:
-        """Whether the client has to send something next."""
+        """True if the client has to send something next."""
         return not self.requests and not self.total_outbufs_len
 
     @property
     def body_bytes(self) -> int:
-        """How much of bodies is held for this connection."""
+        """Bytes of request bodies held for this connection."""
         found = [*self.requests, self.request]
         return sum(one.body_bytes_received for one in found if one is not None)
 
 
 class _Server(server.TcpWSGIServer):  # type: ignore[misc]
-    """Ends connections that are overdue, and those that waited longest where there is no room for others."""
+    """Closes overdue connections, and those that waited longest when there is no room for others."""
 
     channel_class = _Channel
     body_buffer = 0
 
     def make_room(self) -> None:
-        """Make room for one more connection; to be called between two polls, since descriptors are closed."""
+        """Make room for one more connection; call it between two polls, since it closes descriptors."""
         excess = len(self._map) + 1 - self.adj.connection_limit
         if excess > 0:
             for one in self._longest_waiting()[:excess]:
                 one.handle_close()
 
     def maintenance(self, now: float) -> None:
-        """End what waited longer than ``channel_timeout`` for a request, or for its answer to be read."""
+        """Close connections that waited longer than ``channel_timeout`` for a request or a reader."""
         cutoff = now - self.adj.channel_timeout
         for one in list(self.active_channels.values()):
             since = one.waits_since if one.waits else one.last_activity
@@ -93,7 +93,7 @@ class _Server(server.TcpWSGIServer):  # type: ignore[misc]
                 one.will_close = True
 
     def bound_bodies(self) -> None:
-        """End the connections that take longest to send their bodies while too much of bodies is held."""
+        """Close the connections that take longest to send their bodies while too many bytes are held."""
         excess = sum(one.body_bytes for one in self.active_channels.values()) - self.body_buffer
         if excess <= 0:
             return
@@ -101,7 +101,7 @@ class _Server(server.TcpWSGIServer):  # type: ignore[misc]
             held = one.body_bytes
             if held and excess > 0:
                 excess -= held
-                # Not closed at once: it may be the one that is being read.
+                # Not closed at once: it may be the one being read.
                 one.will_close = True
                 one.request = None
 
@@ -111,7 +111,7 @@ class _Server(server.TcpWSGIServer):  # type: ignore[misc]
 
 
 class WebServer:
-    """Serves *app* on *listening*, which it closes in the end. :meth:`run` blocks until :meth:`stop`.
+    """Serves *app* on *listening*, which it closes at the end. :meth:`run` blocks until :meth:`stop`.
 
     waitress's own ``run`` can only be ended by a signal to the main thread, so the loop is ours.
     """
@@ -123,9 +123,9 @@ class WebServer:
             sockets=listening,
             threads=limits.threads,
             ident=ident,
-            connection_limit=limits.connections + OWN * len(listening),
+            connection_limit=limits.connections + INTERNAL * len(listening),
             channel_timeout=max(1, round(limits.request_timeout)),
-            cleanup_interval=LOOK,
+            cleanup_interval=CHECK_INTERVAL,
             max_request_header_size=HEADER_BYTES,
             max_request_body_size=limits.body + 1,
             asyncore_use_poll=True,
@@ -147,12 +147,12 @@ class WebServer:
         ]
         for made in self._servers:
             made.body_buffer = limits.body_buffer
-            # What stands in links when HTTP/1.0 names no host.
+            # The host in links when an HTTP/1.0 request names none.
             host = made.effective_host
             made.server_name = f"[{host}]" if ":" in host else host
 
     def run(self) -> None:
-        """Answer until :meth:`stop` is called or the thread is interrupted; then end in good order."""
+        """Answer until :meth:`stop` is called or the thread is interrupted; then shut down cleanly."""
         try:
             while not self._stopping:
                 for one in self._servers:

@@ -35,7 +35,7 @@ def list_rules() -> list[Any]:
     history = f"{one[0]}/history"
     subscription = f"{SUBSCRIPTIONS}/{{subscriptionId}}"
     return [
-        _rule(LIST, READER, "List the alarms of one's project.", *(("GET", path) for path in ALARMS)),
+        _rule(LIST, READER, "List the alarms of the caller's project.", *(("GET", path) for path in ALARMS)),
         _rule(SHOW, READER, "Read one alarm.", *(("GET", path) for path in one)),
         _rule(HISTORY, READER, "Read the history of an alarm.", ("GET", history)),
         _rule(ACKNOWLEDGE, MEMBER, "Acknowledge or unacknowledge an alarm.", ("PATCH", one[1])),
@@ -50,7 +50,7 @@ def list_rules() -> list[Any]:
         _rule(
             SHOW_SUBSCRIPTIONS,
             READER,
-            "Read the subscriptions of one's project.",
+            "Read the subscriptions of the caller's project.",
             ("GET", SUBSCRIPTIONS),
             ("GET", subscription),
         ),

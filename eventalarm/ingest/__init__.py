@@ -1,1 +1,1 @@
-"""The ingest API: events by HTTP, from those who cannot or do not want to speak to the message bus."""
+"""The ingest API: reports events over HTTP, for clients that do not use the message bus."""

@@ -1,4 +1,4 @@
-"""From a report in Doctor's southbound form to a Ceilometer event: what becomes of time, type and details."""
+"""Conversion of a report in Doctor's southbound form (time, type, details) to a Ceilometer event."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from eventalarm.model import FLOAT, INTEGER, STRING, UTC, JSONDict, parse_time
 
-# Names of reports without an id; never change it, a report that is sent again must keep its name.
+# Namespace of the ids of reports without an id. Never change it: a report that is sent again keeps its id.
 REPORTS: Final = uuid.UUID("0d4b8a53-3f0b-5b52-9d8e-9a1c2f7f3a61")
 
-# Who owns the resource, the most telling first; the first present one becomes the trait project_id.
+# Details that name the owner of the resource; the first that is present becomes the trait project_id.
 OWNERS: Final = ("project_id", "tenant_id", "project", "tenant")
 DEEPEST: Final = 8
 
@@ -24,12 +24,12 @@ class TooDeep(ValueError):
 def to_event(report: Mapping[str, Any], resource_traits: Sequence[str]) -> JSONDict:
     """Return the Ceilometer event that *report* (``time``, ``type``, maybe ``details``, ``id``) stands for.
 
-    Every detail becomes a trait. A list or an object is a text, as Ceilometer's converter makes one of it, so
-    that one rule serves both ways in; what is in an object has traits, too, with dots between the names.
+    Every detail becomes a trait. A list or an object becomes a string, as in Ceilometer's converter, so that
+    one rule fits both ways of reporting; members of an object become traits too, with dots in their names.
     Added are ``project_id``, from the first of :data:`OWNERS`, and ``resource_id``, from the first of
     *resource_traits*, where the details do not have them.
 
-    :raises ValueError: when ``time`` is no date.
+    :raises ValueError: when ``time`` is not a time.
     :raises TooDeep: when the details are nested too deep.
     """
     moment = parse_time(report["time"])
@@ -40,7 +40,7 @@ def to_event(report: Mapping[str, Any], resource_traits: Sequence[str]) -> JSOND
         if found is not None and values.get(name) in (None, ""):
             values[name] = found
     return {
-        "message_id": report.get("id") or _name(moment.isoformat(), report["type"], details),
+        "message_id": report.get("id") or _report_id(moment.isoformat(), report["type"], details),
         "event_type": report["type"],
         "generated": moment.astimezone(UTC).replace(tzinfo=None).isoformat(),
         "traits": [[name, *_typed(value)] for name, value in values.items() if value is not None],
@@ -49,7 +49,7 @@ def to_event(report: Mapping[str, Any], resource_traits: Sequence[str]) -> JSOND
     }
 
 
-def _name(moment: str, kind: str, details: Mapping[str, Any]) -> str:
+def _report_id(moment: str, kind: str, details: Mapping[str, Any]) -> str:
     text = json.dumps([moment, kind, details], sort_keys=True, separators=(",", ":"))
     return str(uuid.uuid5(REPORTS, text))
 
@@ -63,7 +63,7 @@ def _flatten(values: Mapping[str, Any], prefix: str = "", level: int = 1) -> Ite
             yield f"{prefix}{name}", str(value)
             yield from within
         elif isinstance(value, list):
-            # For its depth only.
+            # Only to check its depth.
             for _ in _flatten(dict(enumerate(value)), level=level + 1):  # type: ignore[arg-type]
                 pass
             yield f"{prefix}{name}", str(value)
@@ -73,7 +73,7 @@ def _flatten(values: Mapping[str, Any], prefix: str = "", level: int = 1) -> Ite
 
 def _typed(value: object) -> tuple[int, object]:
     if isinstance(value, bool):
-        # As Ceilometer's converter writes it, so that one rule serves both.
+        # As in Ceilometer's converter, so that one rule fits both.
         return STRING, str(value)
     if isinstance(value, int):
         return INTEGER, value

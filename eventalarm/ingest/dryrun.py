@@ -1,4 +1,4 @@
-"""``POST /v1/rules/test``: tells what an event would do to a rule or an alarm, and writes nothing."""
+"""``POST /v1/rules/test``: explains what an event would do to a rule or an alarm; writes nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WORDS = {Verdict.MATCH: "raises", Verdict.RECOVERED: "clears", Verdict.NOTHING: 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DryRunOptions:
-    """What an explanation depends on, as the listeners have it."""
+    """The options of the listeners that an explanation depends on; ``max_body`` in bytes."""
 
     owner_traits: tuple[str, ...]
     resource_traits: tuple[str, ...]
@@ -67,19 +67,19 @@ class RuleTest:
         self._owners = Owners(options.owner_traits)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer the explanation."""
+        """Return the explanation."""
         caller = caller_of(req)
         self._guard.require(caller, ingest_policies.TEST_RULE)
         body = read_json(req, self._options.max_body, size_hint=SIZE_HINT)
         faults = self._schemas.faults("RuleTest", body)
-        # What is wrong with the event is said more precisely by its reader.
+        # The event reader reports faults of the event more precisely.
         if faults := [one for one in faults if not one.field.startswith("/event")]:
             raise BadBody(faults)
         event = self._event(body["event"])
-        said = self._said_moment(body)
+        given = self._given_time(body)
         alarm = self._alarm(caller, body["alarm_id"]) if "alarm_id" in body else None
         definition = alarm.definition if alarm is not None else self._definition(caller, body)
-        now = said or self._moment(definition)
+        now = given or self._current_time(definition)
         try:
             found = explain(
                 definition,
@@ -99,22 +99,22 @@ class RuleTest:
         except InvalidEvent as exc:
             raise BadBody([Fault("/event", str(exc), "give a smaller event")]) from exc
 
-    def _said_moment(self, body: JSONDict) -> datetime.datetime | None:
+    def _given_time(self, body: JSONDict) -> datetime.datetime | None:
         try:
             return parse_time(body["now"]) if "now" in body else None
         except ValueError as exc:
             raise BadBody([Fault("/now", str(exc), A_TIME)]) from exc
 
-    def _moment(self, definition: AlarmDefinition) -> datetime.datetime:
-        """Return the present by the clock that listeners go by, where the rule depends on it.
+    def _current_time(self, definition: AlarmDefinition) -> datetime.datetime:
+        """Return the database's time, which listeners use, if the rule depends on the time.
 
-        The test of a rule works without a database too: then by the clock of this host.
+        Without a database, and for other rules, return the time of this host.
         """
         if "now" in json.dumps(definition.rule):
             try:
                 return self._database().about_now()
             except EventAlarmError as exc:
-                LOG.debug("The database's clock cannot be read: %s", exc)
+                LOG.debug("Cannot read the database's clock: %s", exc)
         return datetime.datetime.now(UTC)
 
     def _definition(self, caller: Caller, body: JSONDict) -> AlarmDefinition:
@@ -129,13 +129,19 @@ class RuleTest:
 
     def _alarm(self, caller: Caller, alarm_id: str) -> Alarm:
         found = read_alarm(self._database(), alarm_id)
-        # Projects are told apart exactly (G5).
+        # Compared here as well: databases may compare strings without regard to case.
         if found is None or found.definition.project_id != caller.project_id:
-            raise falcon.HTTPNotFound(description="your project has no such alarm")
+            raise falcon.HTTPNotFound(description="alarm not found in your project")
         if found.definition.type not in TYPES:
             kind = found.definition.type
             raise BadBody(
-                [Fault("/alarm_id", f"of type {kind}, which events do not concern", "name another")]
+                [
+                    Fault(
+                        "/alarm_id",
+                        f"is of type {kind}, which is not evaluated on events",
+                        "give the id of another alarm",
+                    )
+                ]
             )
         return found
 
@@ -156,15 +162,18 @@ class RuleTest:
             "text": found.lines(),
         }
         if not seen:
-            whose = f"project {owner}" if owner else "no project, and yours is no infrastructure project"
-            answer["text"] = [f"The alarm does not see the event, which belongs to {whose}.", *found.lines()]
+            whose = f"project {owner}" if owner else "no project, and yours is not an infrastructure project"
+            answer["text"] = [
+                f"The event is not evaluated against the alarm: it belongs to {whose}.",
+                *found.lines(),
+            ]
         if alarm is not None:
             answer["alarm"] = {"enabled": alarm.enabled, "state": alarm.state}
         return answer
 
 
 def _bad_rule(error: InvalidRule) -> BadBody:
-    # "query[0].op" of the rule stands at /rule/query/0/op of the body.
+    # "query[0].op" of the rule is /rule/query/0/op in the body.
     places = error.field.replace("[", ".").replace("]", ".").split(".")
     parts = [] if error.field == "rule" else [place for place in places if place]
     field = "/rule" + pointer(*parts)

@@ -1,4 +1,4 @@
-"""``POST /v1/events``: takes events and answers when the broker has them."""
+"""``POST /v1/events``: publishes events and responds once the broker has confirmed them."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ class Events:
         self._retry_after = retry_after
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer 202 with the ids of the events once the broker has confirmed all of them."""
+        """Return 202 with the ids of the events once the broker has confirmed all of them."""
         self._guard.require(caller_of(req), ingest_policies.INGEST)
         events = self._reader.events(read_json(req, self._max_body, size_hint=SIZE_HINT))
         try:
             self._gateway.publish(events)
         except Refused as exc:
             raise falcon.HTTPContentTooLarge(
-                description=f"{exc}; the events of this request before it were taken"
+                description=f"{exc}; the events before it in this request were accepted"
             ) from exc
         except PublishError as exc:
-            LOG.debug("%d events were not taken: %s", len(events), exc)
+            LOG.debug("%d events were not accepted: %s", len(events), exc)
             raise falcon.HTTPServiceUnavailable(
-                description="the message broker takes no events now; send the same request again: events "
-                "that it had taken already are not evaluated twice",
+                description="the message broker is not accepting events; send the same request again: "
+                "events that it had already accepted are not evaluated twice",
                 retry_after=self._retry_after,
             ) from exc
         resp.status = falcon.HTTP_202

@@ -1,4 +1,4 @@
-"""The way to the broker: events leave when it confirms them, and callers hear at once while it is away."""
+"""Publishing to the broker with confirmation, and an immediate error while it is unavailable."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from eventalarm.publisher.codec import Encoded
 
 
 class Refused(PublishError):
-    """The broker takes no event of this size, not even alone and without its raw part."""
+    """The broker does not accept an event of this size, even alone and without its raw part."""
 
     def __init__(self, message_id: str) -> None:
-        super().__init__(f"event {message_id} is larger than the broker takes")
+        super().__init__(f"event {message_id} is larger than the broker accepts")
         self.message_id = message_id
 
 
 class Gateway:
     """Publishes events; safe to use from many threads.
 
-    While the broker is away, one caller at a time finds out whether it is back; the others are told that it
-    is not without waiting, so that they do not use up the threads of the service.
+    While the broker is unavailable, one caller at a time tries it; the others get an error without waiting,
+    so that they do not use up the threads of the service.
     """
 
     def __init__(self, send: Send, max_message_size: int, status: BrokerStatus) -> None:
@@ -46,7 +46,7 @@ class Gateway:
             self._hand_over(events)
             return
         if not self._probe.acquire(blocking=False):
-            raise PublishError("the broker is away")
+            raise PublishError("the broker is unavailable")
         try:
             self._hand_over(events)
         finally:
@@ -60,7 +60,7 @@ class Gateway:
             raise
         except PublishError as exc:
             self._away = True
-            self._status.lost(exc, "Callers are told to come again.")
+            self._status.lost(exc, "Requests are answered with 503.")
             raise
         self._away = False
         self._status.regained()
@@ -75,7 +75,7 @@ class Gateway:
 
 
 def sender(transport: Any, topic: str, exchange: str) -> Send:
-    """Return what puts a list of events on the topic that the listeners read."""
+    """Return a function that publishes a list of events to the topic of the listeners."""
 
     def send(payload: list[JSONDict]) -> None:
         bus.send(

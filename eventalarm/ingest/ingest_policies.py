@@ -1,4 +1,4 @@
-"""Who may do what with the ingest API: oslo.policy rules and their defaults."""
+"""The policy rules of the ingest API and their defaults (oslo.policy)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def list_rules() -> list[Any]:
         policy.DocumentedRuleDefault(
             name=INGEST,
             check_str="role:service or role:admin",
-            description="Report events. Whoever may do so can raise and clear the alarms of every project.",
+            description="Report events. Callers can thereby raise and clear the alarms of every project.",
             operations=[{"method": "POST", "path": EVENTS_PATH}],
         ),
         policy.DocumentedRuleDefault(
             name=TEST_RULE,
             check_str="role:admin or (role:reader and project_id:%(project_id)s)",
-            description="Ask what an event would do to a rule, or to an alarm of one's project.",
+            description="Test what an event would do to a rule, or to an alarm of the caller's project.",
             operations=[{"method": "POST", "path": TEST_PATH}],
         ),
     ]

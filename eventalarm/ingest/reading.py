@@ -1,4 +1,4 @@
-"""Request bodies: JSON of bounded size, taken apart into events that the listeners can read."""
+"""Parsing of request bodies into events that the listeners can decode."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ A_TIME: Final = "give ISO 8601, such as 2026-11-20T23:01:36Z"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Bounds:
-    """How large a request may be: bytes, events, and what each event may be."""
+    """Limits of a request: its bytes, its events, and each event."""
 
     body: int
     events: int
@@ -28,7 +28,7 @@ class Bounds:
 
 
 class EventReader:
-    """Reads every form in which events may be reported; *resource_traits* as in ``[eventalarm]``."""
+    """Parses events in Doctor's and in Ceilometer's form; *resource_traits* as in ``[eventalarm]``."""
 
     def __init__(self, schemas: Schemas, bounds: Bounds, resource_traits: Sequence[str]) -> None:
         self._schemas = schemas
@@ -36,9 +36,9 @@ class EventReader:
         self._resource_traits = tuple(resource_traits)
 
     def events(self, body: Any) -> list[codec.Encoded]:
-        """Return the events of a request, in its order, each fit for the bus and for a listener.
+        """Return the events of a request in order, encoded for the bus and valid for a listener.
 
-        :raises BadBody: naming what is wrong, if anything is: then no event is taken.
+        :raises BadBody: listing every fault, if there is any.
         """
         found: list[codec.Encoded] = []
         faults: list[Fault] = []
@@ -54,9 +54,9 @@ class EventReader:
         return found
 
     def event(self, body: Any, field: str) -> JSONDict:
-        """Return the one event that stands at *field* of a request.
+        """Return the single event at *field* of a request.
 
-        :raises BadBody: naming what is wrong.
+        :raises BadBody: listing every fault.
         """
         if isinstance(body, dict) and set(body) == {"event"}:
             field, body = f"{field}/event", body["event"]
@@ -102,7 +102,7 @@ class EventReader:
         return (None, faults) if faults else self._checked(field, body)
 
     def _checked(self, field: str, body: JSONDict) -> tuple[codec.Encoded | None, list[Fault]]:
-        """Read the event as a listener will: what that would leave out must not be answered with 202."""
+        """Decode the event as a listener will: an event that it would drop must not be answered with 202."""
         _, invalid = codec.decode([body], self._bounds.event)
         if not invalid:
             try:

@@ -1,1 +1,1 @@
-"""Everything in one process, to try it out: Aodh's API, Ceilometer's pipeline, a bus, and eventalarm."""
+"""Everything in one process, for trials: Aodh's API, Ceilometer's pipeline, a bus, eventalarm."""

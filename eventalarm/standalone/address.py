@@ -1,4 +1,4 @@
-"""Where the unauthenticated API may listen: on loopback, unless somebody says that they know what they do."""
+"""The listening socket of the unauthenticated API: on loopback unless the user consents to more."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def listen(host: str, port: int, *, consent: bool) -> socket.socket:
     """Return a listening socket on *host* and *port* (0: any free one); one address, IPv4 if there is one.
 
     :raises InvalidOption: when *host* has no address, leads beyond loopback without *consent*, or the port
-        cannot be had.
+        is not available.
     """
     family, address = _resolve(host)
     if not consent and not ipaddress.ip_address(address).is_loopback:
         shown = host if host == address else f"{host} ({address})"
         raise InvalidOption(
             "--host",
-            f"{shown} can be reached from other machines, and nobody is asked for a password here",
+            f"{shown} is reachable from other machines, and authentication is disabled",
             f"use 127.0.0.1, or add {CONSENT}",
         )
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -35,8 +35,8 @@ def listen(host: str, port: int, *, consent: bool) -> socket.socket:
         listening.close()
         raise InvalidOption(
             "--port",
-            f"{port} on {address} cannot be had ({exc.strerror})",
-            "use another one, or 0 for any free one",
+            f"{port} on {address} is not available ({exc.strerror})",
+            "use another port, or 0 for any free port",
         ) from exc
     return listening
 
@@ -54,6 +54,6 @@ def _resolve(host: str) -> tuple[socket.AddressFamily, str]:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
-        raise InvalidOption("--host", f"{host} has no address ({exc})", "use 127.0.0.1") from exc
+        raise InvalidOption("--host", f"{host} cannot be resolved ({exc})", "use 127.0.0.1") from exc
     family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
     return family, str(address[0]).partition("%")[0]

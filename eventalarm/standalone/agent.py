@@ -16,9 +16,9 @@ from eventalarm.trace import Stage, Trace
 
 
 class TracedPublisher:
-    """Passes everything on to a Ceilometer publisher and marks :attr:`Stage.PUBLISHED` as it does so.
+    """Forwards events to a Ceilometer publisher and marks :attr:`Stage.PUBLISHED` before.
 
-    Before and not after: the bus may hand an event on before the call that published it returns.
+    Not after: a listener may receive an event before the call that published it returns.
     """
 
     def __init__(self, publisher: Any, trace: Trace) -> None:
@@ -33,9 +33,9 @@ class TracedPublisher:
 
 
 class Agent:
-    """Ceilometer's ``NotificationService``, which takes notifications and publishes events.
+    """Ceilometer's ``NotificationService``, which consumes notifications and publishes events.
 
-    One per process: Ceilometer keeps its transports in a module.
+    One per process: Ceilometer keeps its transports in module state.
     """
 
     def __init__(self, data: DataDir, trace: Trace | None = None) -> None:
@@ -50,9 +50,9 @@ class Agent:
         return tuple(self._conf.notification.notification_control_exchanges)
 
     def start(self) -> None:
-        """Load the pipeline and begin to take notifications.
+        """Load the pipeline and begin to consume notifications.
 
-        :raises InvalidOption: when ``event_pipeline.yaml`` cannot work.
+        :raises InvalidOption: when a publisher in ``event_pipeline.yaml`` cannot be loaded.
         """
         self._service.run()
         for sink in self._sinks():
@@ -61,7 +61,7 @@ class Agent:
                 raise InvalidOption(
                     str(self._data.event_pipeline),
                     "a publisher cannot be loaded",
-                    f"correct or remove it; the reason is in {self._data.log}",
+                    f"correct or remove it; see {self._data.log}",
                 )
             if self._trace is not None:
                 sink.publishers = [TracedPublisher(one, self._trace) for one in sink.publishers]
@@ -71,9 +71,9 @@ class Agent:
         return list({id(pipeline.sink): pipeline.sink for pipeline in pipelines}.values())
 
     def put(self, posted: Notification) -> None:
-        """Put a notification on the bus as a service would, id and time included.
+        """Publish a notification as a service would, with its id and time.
 
-        oslo.messaging's public ``Notifier`` would replace both, hence the call below it.
+        oslo.messaging's public ``Notifier`` would replace both, hence the private method.
         """
         (topic, *_) = self._conf.oslo_messaging_notifications.topics
         target = oslo_messaging.Target(topic=f"{topic}.{posted.priority}", exchange=posted.exchange)
@@ -81,7 +81,7 @@ class Agent:
         transport._send_notification(target, {}, posted.message, version=2.0, retry=0)
 
     def stop(self) -> None:
-        """Publish what was taken, then stop."""
+        """Publish what was consumed, then stop."""
         self._service.terminate()
 
 

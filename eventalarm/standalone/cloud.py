@@ -1,4 +1,4 @@
-"""The whole chain in one process: started in order, stopped in the opposite one."""
+"""The whole chain in one process: started in order, stopped in reverse order."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Standalone:
 
     :param data: the directory, claimed for this process.
     :param listening: where to serve; closed by :meth:`stop`.
-    :param prog: the command on whose behalf; it is named in configuration errors.
-    :param hosts: names under which it may be called, beside those of loopback.
+    :param prog: the name of the command, for configuration errors.
+    :param hosts: host names that requests may use, besides those of loopback.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Standalone:
         self.endpoint = address.url(listening)
 
     def start(self) -> None:
-        """Return once everything works; when it fails, nothing is left running.
+        """Return once everything runs; after an error nothing is left running.
 
-        :raises InvalidOption: naming the option or file that cannot work.
+        :raises InvalidOption: naming the invalid option or file.
         :raises eventalarm.exceptions.EventAlarmError: when the database cannot be used.
         :raises SystemExit: code 2, after one line on stderr, when the user's own options are wrong.
         """
@@ -97,7 +97,7 @@ class Standalone:
             self._running = undo.pop_all()
 
     def stop(self) -> None:
-        """Take no more requests and see through what was taken."""
+        """Stop accepting requests and finish the accepted ones."""
         self._running.close()
 
     def _configuration(self) -> cfg.ConfigOpts:
@@ -110,7 +110,7 @@ class Standalone:
 
 
 def _define_events(path: pathlib.Path) -> None:
-    """Do to the file *path* what ``eventalarm-definitions install`` does to Ceilometer's."""
+    """Merge our event definitions into the file *path*, as ``eventalarm-definitions install`` does."""
     planned = install.plan(path)
     if planned.before != planned.text:
         path.write_text(planned.text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""How the demo looks: what is under way, what was seen, commands with their output, and the timeline."""
+"""The output of the demo: progress, results, commands with their output, and the timeline."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from eventalarm.trace import Stage
 BAR_WIDTH: Final = 24
 EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 
-# What the time between the stage before and this one went into.
+# What happens between the previous stage and this one.
 MEANING: Final = {
-    Stage.GENERATED: "Nova's own time stamp",
+    Stage.GENERATED: "Nova's time stamp",
     Stage.PUBLISHED: "bus, Ceilometer's pipeline",
     Stage.RECEIVED: "our publisher, bus",
-    Stage.MATCHED: "whose alarm is it?",
+    Stage.MATCHED: "alarms of owner matched",
     Stage.COMMITTED: "state and webhook stored",
-    Stage.SENT: "the call begins",
-    Stage.ANSWERED: "the consumer says 200",
+    Stage.SENT: "request sent",
+    Stage.ANSWERED: "consumer answered 200",
 }
 
 
 def bar(start: float, end: float, total: float, *, fine: bool) -> str:
     """Return a bar from *start* to *end* on a scale of *total*, as text of at most BAR_WIDTH characters.
 
-    *fine* draws eighths of a character; otherwise ``#`` is used. What took any time at all is visible.
+    *fine* draws eighths of a character; otherwise ``#`` is used. A stage that took any time is visible.
     """
     scale = BAR_WIDTH / total if total > 0 else 0.0
     first = min(int(start * scale), BAR_WIDTH - 1)
@@ -44,7 +44,7 @@ def bar(start: float, end: float, total: float, *, fine: bool) -> str:
 
 
 class Screen:
-    """Writes for a person; plain text without colours and symbols where *console* is no terminal."""
+    """Writes to a terminal; plain text without colours and symbols if *console* is not one."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -57,13 +57,13 @@ class Screen:
         return min(self._console.width, 110)
 
     def title(self, text: str) -> None:
-        """Say what this is."""
+        """Print the title."""
         self._console.print(Text(text, style="bold"))
         self._console.print()
 
     @contextlib.contextmanager
     def doing(self, text: str) -> Iterator[None]:
-        """Show that *text* is under way, where that can be wiped off again."""
+        """Show *text* while the block runs, if it can be erased afterwards."""
         if self._fancy:
             with self._console.status(text):
                 yield
@@ -71,7 +71,7 @@ class Screen:
             yield
 
     def done(self, text: str, note: str = "") -> None:
-        """Tick off what was seen."""
+        """Print a completed step."""
         line = Text(f"{self._tick} ", style="green")
         line.append(text, style="default")
         if note:
@@ -79,14 +79,14 @@ class Screen:
         self._console.print(line, soft_wrap=True)
 
     def command(self, line: str, output: str) -> None:
-        """Show a command and what it printed."""
+        """Print a command and its output."""
         self._console.print()
         self._console.print(Text(f"$ {line}", style="bold"), soft_wrap=True)
         self._console.print(Text(output.rstrip()), soft_wrap=True)
         self._console.print()
 
     def timeline(self, title: str, timeline: Timeline) -> None:
-        """Draw one bar for each stage, from the end of the stage before to its own end."""
+        """Draw one bar for each stage, from the end of the previous stage to its end."""
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
         table.add_column("", no_wrap=True, min_width=max(map(len, Stage)))
         table.add_column("took ms", justify="right", no_wrap=True, min_width=7)
@@ -103,5 +103,5 @@ class Screen:
         self._console.print(table)
 
     def text(self, text: str) -> None:
-        """Write as it is."""
+        """Print *text* unchanged."""
         self._console.print(Text(text), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""A webhook consumer on a real socket: says 200 to everything and remembers it."""
+"""A webhook consumer on a socket: answers 200 to every request and records it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -36,13 +36,13 @@ class _Server(http.server.ThreadingHTTPServer):
 class Consumer:
     """Listens on *host* from the start, on a free port unless one is named.
 
-    :param told: is called with each webhook's body as it arrives.
+    :param on_webhook: called with each webhook's body as it arrives.
     """
 
     def __init__(
-        self, told: Callable[[Hook], None] | None = None, *, host: str = "127.0.0.1", port: int = 0
+        self, on_webhook: Callable[[Hook], None] | None = None, *, host: str = "127.0.0.1", port: int = 0
     ) -> None:
-        self._told = told
+        self._on_webhook = on_webhook
         self._arrived = threading.Condition()
         self._hooks: list[Hook] = []
         handler = type("Handler", (_Handler,), {"take": staticmethod(self._take)})
@@ -55,17 +55,17 @@ class Consumer:
         with self._arrived:
             self._hooks.append(hook)
             self._arrived.notify_all()
-        if self._told is not None:
-            self._told(hook)
+        if self._on_webhook is not None:
+            self._on_webhook(hook)
 
     def wait(self, count: int, timeout: float) -> list[Hook]:
-        """Return all webhooks so far once there are *count* of them.
+        """Return all webhooks received so far once there are *count* of them.
 
         :raises TimeoutError: when there are fewer after *timeout* seconds.
         """
         with self._arrived:
             if not self._arrived.wait_for(lambda: len(self._hooks) >= count, timeout):
-                raise TimeoutError(f"no webhook came within {timeout:g} seconds")
+                raise TimeoutError(f"no webhook arrived within {timeout:g} seconds")
             return list(self._hooks)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The data directory: who may use it, and the configuration that every part of the process reads from it."""
+"""The data directory: its lock and permissions, and the configuration files in it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Sections = Mapping[str, Mapping[str, str]]
 
 PRIVATE: Final = 0o700
 LOCK: Final = "lock"
-# By these files a directory is known as one of ours; a user may have put some there before the first start.
+# Files that mark a directory as ours; a user may have created some before the first start.
 OURS: Final = frozenset({LOCK, "event_pipeline.yaml", "event_definitions.yaml", "conf.d", "policy.yaml"})
 HEADER: Final = "# Written at every start of eventalarm-standalone; your own options go into conf.d/*.conf.\n"
 
 EVENT_PIPELINE: Final = """\
-# Ceilometer's event pipeline. Yours to edit: it is written only where it is missing.
+# Ceilometer's event pipeline. You may edit this file: it is written only if it is missing.
 sources:
     - name: event_source
       events:
@@ -47,17 +47,17 @@ class DataDir:
 
     @property
     def aodh_conf(self) -> pathlib.Path:
-        """What Aodh's API and eventalarm read."""
+        """Configuration of Aodh's API and eventalarm."""
         return self.path / "aodh.conf"
 
     @property
     def ceilometer_conf(self) -> pathlib.Path:
-        """What Ceilometer's pipeline reads."""
+        """Configuration of Ceilometer's pipeline."""
         return self.path / "ceilometer.conf"
 
     @property
     def overrides(self) -> pathlib.Path:
-        """The folder of the user's own options, stronger than both."""
+        """The directory of the user's options, which override both."""
         return self.path / "conf.d"
 
     @property
@@ -67,12 +67,12 @@ class DataDir:
 
     @property
     def event_definitions(self) -> pathlib.Path:
-        """Ceilometer's ``event_definitions.yaml``, ours merged; what the user changes in it stays."""
+        """Ceilometer's ``event_definitions.yaml``, with ours merged in; changes of the user are kept."""
         return self.path / "event_definitions.yaml"
 
     @property
     def database(self) -> pathlib.Path:
-        """The SQLite file that holds Aodh's tables and ours."""
+        """The SQLite file with Aodh's tables and ours."""
         return self.path / "aodh.sqlite"
 
     @property
@@ -93,9 +93,9 @@ class DataDir:
 
 @contextlib.contextmanager
 def claim(path: str) -> Iterator[DataDir]:
-    """Make the directory *path* if need be and hold it for this process until the end of the block.
+    """Create the directory *path* if needed and lock it for this process until the end of the block.
 
-    Only its owner may enter it: it holds credentials.
+    Only its owner may access it: it contains credentials.
 
     :raises InvalidOption: naming ``--data-dir`` when it cannot be used, others may enter it, or another
         process holds it.
@@ -110,14 +110,14 @@ def claim(path: str) -> Iterator[DataDir]:
             raise InvalidOption(
                 "--data-dir",
                 f"{folder} cannot be used ({exc.strerror})",
-                "name a directory that you may write",
+                "use a directory that you may write to",
             ) from exc
         _hold(lock, folder)
         yield DataDir(folder)
 
 
 def _close_to_others(folder: pathlib.Path) -> None:
-    """Take everybody else's rights to a directory that is empty or ours; refuse any other that is open.
+    """Make a directory that is empty or ours private; reject any other that is accessible to other users.
 
     :raises InvalidOption: naming ``--data-dir``.
     """
@@ -129,8 +129,8 @@ def _close_to_others(folder: pathlib.Path) -> None:
     if mode & stat.S_ISVTX or not ours:
         raise InvalidOption(
             "--data-dir",
-            f"{folder} is open to other users",
-            f"name a directory of its own, or: chmod 700 {folder}",
+            f"{folder} is accessible to other users",
+            f"use a separate directory, or run: chmod 700 {folder}",
         )
     folder.chmod(PRIVATE)
 
@@ -144,7 +144,7 @@ def _hold(lock: Any, folder: pathlib.Path) -> None:
         raise InvalidOption(
             "--data-dir",
             f"{folder} is in use by process {holder}",
-            "stop that one first, or name another directory",
+            "stop that process first, or use another directory",
         ) from exc
     lock.truncate(0)
     lock.write(str(os.getpid()))
@@ -152,10 +152,10 @@ def _hold(lock: Any, folder: pathlib.Path) -> None:
 
 
 def fill(data: DataDir, aodh_paste: str) -> None:
-    """Write the configuration and the notifications to try; what belongs to the user is left alone.
+    """Write the configuration and the sample notifications; the user's files are not changed.
 
-    *aodh_paste* is the file that Aodh ships, named in full so that none in ``/etc`` or the working directory
-    is taken instead.
+    *aodh_paste* is the full path of the file that Aodh ships, so that none in ``/etc`` or the working
+    directory is used instead.
     """
     data.overrides.mkdir(exist_ok=True)
     if not data.event_pipeline.exists():
@@ -165,7 +165,7 @@ def fill(data: DataDir, aodh_paste: str) -> None:
     for path, notification in ((data.fault, sample.fault()), (data.recovery, sample.recovery())):
         path.write_text(json.dumps(notification, indent=1) + "\n")
     with contextlib.closing(sqlite3.connect(data.database)) as database:
-        # Readers and the one writer do not wait for each other.
+        # Readers and the one writer do not block each other.
         database.execute("PRAGMA journal_mode = WAL")
 
 
@@ -181,7 +181,7 @@ def _aodh_sections(data: DataDir, paste: str) -> Sections:
         },
         "database": {"connection": f"sqlite:///{data.database}", "max_retries": "1"},
         "api": {"auth_mode": "noauth", "paste_config": paste},
-        # Consumers of webhooks and notifications will be on this machine.
+        # Consumers of webhooks and notifications are on this machine.
         "eventalarm_delivery": {"allow_networks": "127.0.0.0/8,::1/128"},
         "eventalarm_ifa": {"auth_mode": "noauth", "callback_deny_networks": "169.254.0.0/16,fe80::/10"},
         "eventalarm_ingest": {"auth_mode": "noauth"},

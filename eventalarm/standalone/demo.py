@@ -1,4 +1,4 @@
-"""The demo: a real Nova fault becomes a webhook and clears again; every step is checked as it is shown."""
+"""The demo: a recorded Nova fault causes a webhook and is cleared again; every step is verified."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ HISTORY_COLUMNS: Final = ("timestamp", "type", "detail")
 
 
 class StepFailed(EventAlarmError):
-    """A step of the demo did not show what it should have; the text names step, reason and log."""
+    """A step of the demo failed; the message names the step, the reason and the log."""
 
 
 class Demo:
-    """The steps in order; each raises :class:`StepFailed` when it does not come out as told.
+    """The steps in order; each raises :class:`StepFailed` when its result is not the expected one.
 
-    :param patience: seconds for which each webhook is awaited.
-    :param told: is called with each webhook that the consumer gets.
+    :param patience: seconds to wait for each webhook.
+    :param on_webhook: called with each webhook that the consumer receives.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class Demo:
         *,
         prog: str,
         patience: float,
-        told: Callable[[Hook], None] | None = None,
+        on_webhook: Callable[[Hook], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._screen = screen
         self._prog = prog
         self._patience = patience
-        self._told = told
+        self._on_webhook = on_webhook
         self._sleep = sleep
         self._recorder = Recorder()
         self._running = contextlib.ExitStack()
@@ -62,27 +62,27 @@ class Demo:
         self.endpoint = ""
 
     def run(self, data_dir: str | None) -> Result:
-        """Do everything on *data_dir* (None: a temporary one) and return what was measured."""
+        """Run all steps on *data_dir* (None: a temporary one) and return the measurements."""
         start = self._start(data_dir)
         self._create_alarm()
         self._another_server_fails()
         fault = self._server_fails()
         self._show_alarm()
         recovery = self._server_recovers()
-        result = Result(self._alarm_id, start, fault, recovery, self._again_and_again())
+        result = Result(self._alarm_id, start, fault, recovery, self._repeat())
         note = f"median {result.median:.1f} ms, slowest {result.slowest:.1f} ms"
-        self._screen.done(f"The same {MORE} times more: {len(result.more)} webhooks answered", note)
+        self._screen.done(f"Repeated {MORE} times: {len(result.more)} webhooks answered", note)
         self._show_history()
         self._screen.timeline(
-            "From Nova to the consumer's answer, the median of these faults", result.typical
+            "From Nova's notification to the consumer's answer, median of these faults", result.typical
         )
         return result
 
     def next_steps(self) -> str:
-        """Return what to type while the demo is kept running."""
+        """Return commands to try while the demo keeps running."""
         if self._data is None:
             raise RuntimeError("the demo was not started")
-        return f"{hints.as_tenant(self.endpoint)}\n{hints.speak_as_nova(self.endpoint, self._data)}"
+        return f"{hints.as_tenant(self.endpoint)}\n{hints.send_as_nova(self.endpoint, self._data)}"
 
     def stop(self, *, keep_data: bool = False) -> None:
         """Stop everything; a temporary directory is removed unless *keep_data*."""
@@ -104,7 +104,7 @@ class Demo:
 
     def _start(self, data_dir: str | None) -> float:
         started = time.monotonic()
-        with self._step("start", "Starting; Ceilometer takes its time to read its event definitions ..."):
+        with self._step("start", "Starting; Ceilometer takes a while to read its event definitions ..."):
             if data_dir is None:
                 self._temporary = pathlib.Path(tempfile.mkdtemp(prefix="eventalarm-demo-"))
             self._data = self._running.enter_context(datadir.claim(data_dir or str(self._temporary)))
@@ -113,11 +113,11 @@ class Demo:
             standalone.start()
             self._running.callback(standalone.stop)
             self.endpoint = standalone.endpoint
-            self._consumer = Consumer(self._told)
+            self._consumer = Consumer(self._on_webhook)
             self._running.callback(self._consumer.close)
         seconds = time.monotonic() - started
         self._screen.done(
-            "Aodh's API, Ceilometer's event pipeline, a bus and eventalarm run", f"{seconds:.1f} s"
+            "Aodh's API, Ceilometer's event pipeline, a bus and eventalarm are running", f"{seconds:.1f} s"
         )
         return seconds
 
@@ -127,52 +127,54 @@ class Demo:
             made = self._aodh.alarm.create(tenant.alarm_on_failure(self._consumer.url))
             _expect("the new alarm's state", made["state"], UNKNOWN)
             self._alarm_id = str(made["alarm_id"])
-        self._screen.done("A tenant creates an alarm with aodhclient: my server is in error")
+        self._screen.done("A tenant creates an alarm with aodhclient: server in error")
 
     def _another_server_fails(self) -> None:
-        with self._step("another server fails", "Nova says that another server failed ..."):
-            self._tell(sample.another_fault())
-        # The bus keeps the order: a webhook for this one would be there when the next step counts them.
-        self._screen.done("Nova says that another server failed: no webhook")
+        with self._step("another server fails", "Nova reports that another server failed ..."):
+            self._notify(sample.another_fault())
+        # The bus keeps the order: a webhook for this one would have arrived when the next step counts them.
+        self._screen.done("Nova reports that another server failed: no webhook")
 
     def _server_fails(self) -> Timeline:
-        with self._step("the server fails", "Nova says that the server failed ..."):
+        with self._step("the server fails", "Nova reports that the server failed ..."):
             before = self._recorder.now()
-            timeline = self._tell_and_see(sample.fault(), UNKNOWN, ALARM)
+            timeline = self._notify_and_wait(sample.fault(), UNKNOWN, ALARM)
             alarm = self._aodh.alarm.get(self._alarm_id)
             _expect("the alarm's state", alarm["state"], ALARM)
             fresh = before <= parse_time(alarm["state_timestamp"]) <= self._recorder.now()
-            _expect("that the alarm's state_timestamp is fresh", fresh, True)
-        self._screen.done("Nova says that my server failed: alarm, webhook answered", _after(timeline))
+            _expect("the freshness of the alarm's state_timestamp", fresh, True)
+        self._screen.done("Nova reports that the server failed: alarm, webhook answered", _after(timeline))
         return timeline
 
     def _server_recovers(self) -> Timeline:
-        with self._step("the server recovers", "Nova says that the server is active again ..."):
-            timeline = self._tell_and_see(sample.recovery(), ALARM, OK)
+        with self._step("the server recovers", "Nova reports that the server is active again ..."):
+            timeline = self._notify_and_wait(sample.recovery(), ALARM, OK)
             _expect("the alarm's state", self._aodh.alarm.get(self._alarm_id)["state"], OK)
-        self._screen.done("Nova says that it is active again: ok, webhook answered", _after(timeline))
+        self._screen.done(
+            "Nova reports that the server is active again: ok, webhook answered", _after(timeline)
+        )
         return timeline
 
-    def _again_and_again(self) -> list[Timeline]:
+    def _repeat(self) -> list[Timeline]:
         more: list[Timeline] = []
-        with self._step("again and again", "The same a few times more ..."):
+        with self._step("repeat", "Repeating ..."):
             for _ in range(MORE):
                 for notification, previous, current in (
                     (sample.fault(), OK, ALARM),
                     (sample.recovery(), ALARM, OK),
                 ):
-                    # Webhooks of one alarm leave one after the other; nobody should wait for one here.
+                    # Webhooks of one alarm are sent one after the other; none should have to wait here.
                     self._sleep(PAUSE)
-                    more.append(self._tell_and_see(notification, previous, current))
+                    more.append(self._notify_and_wait(notification, previous, current))
         return more
 
     def _show_alarm(self) -> None:
-        with self._step("show the alarm", "Asking Aodh ..."):
+        with self._step("show the alarm", "Querying Aodh ..."):
             shown = self._printed("alarm show", ALARM_COLUMNS)
         self._screen.command(*shown)
 
     def _show_history(self) -> None:
-        with self._step("show the history", "Asking Aodh ..."):
+        with self._step("show the history", "Querying Aodh ..."):
             history = self._aodh.alarm_history.get(self._alarm_id)
             states = [
                 json.loads(one["detail"])["state"] for one in history if one["type"] == "state transition"
@@ -181,20 +183,20 @@ class Demo:
             shown = self._printed("alarm-history show", HISTORY_COLUMNS, "--limit", "4")
         self._screen.command(*shown)
 
-    # -- what they are made of --------------------------------------------------------------------------
+    # -- helpers ----------------------------------------------------------------------------------------
 
-    def _tell(self, notification: JSONDict) -> str:
+    def _notify(self, notification: JSONDict) -> str:
         """Post *notification* as generated now; return its message id."""
         at = self._recorder.now()
-        told = sample.told_now(notification, at)
-        message_id = str(told["message_id"])
+        sent = sample.sent_now(notification, at)
+        message_id = str(sent["message_id"])
         self._recorder.generated(message_id, at)
-        tenant.post(self.endpoint, told)
+        tenant.post(self.endpoint, sent)
         return message_id
 
-    def _tell_and_see(self, notification: JSONDict, previous: str, current: str) -> Timeline:
-        """Post *notification* and return its timeline, once exactly the webhook that it causes has come."""
-        message_id = self._tell(notification)
+    def _notify_and_wait(self, notification: JSONDict, previous: str, current: str) -> Timeline:
+        """Post *notification* and return its timeline, once exactly the expected webhook has arrived."""
+        message_id = self._notify(notification)
         self._webhooks += 1
         hooks = self._consumer.wait(self._webhooks, self._patience)
         timeline = self._recorder.wait(message_id, self._patience)
@@ -206,7 +208,7 @@ class Demo:
         return timeline
 
     def _printed(self, command: str, columns: tuple[str, ...], *more: str) -> tuple[str, str]:
-        """Return a client's command that fits into the screen, and what it prints."""
+        """Return a command line that fits on the screen, and its output."""
         chosen = [word for name in columns for word in ("-c", name)]
         arguments = [self._alarm_id, *more, *chosen]
         width = self._screen.width
@@ -222,4 +224,4 @@ def _after(timeline: Timeline) -> str:
 
 def _expect(what: str, found: object, wanted: object) -> None:
     if found != wanted:
-        raise EventAlarmError(f"{what} should be {wanted!r}, it is {found!r}")
+        raise EventAlarmError(f"expected {what} to be {wanted!r}, found {found!r}")

@@ -1,4 +1,4 @@
-"""What a person can type next: lines that work as they are."""
+"""Shell commands to try next; they can be copied as they are."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ ROLES: Final = "member,reader"
 
 
 def project() -> str:
-    """Return the project that owns the server of the sample notification."""
+    """Return the project that owns the server in the sample notification."""
     return str(sample.fault()["payload"]["tenant_id"])
 
 
 def instance() -> str:
-    """Return the server of the sample notification."""
+    """Return the id of the server in the sample notification."""
     return str(sample.fault()["payload"]["instance_id"])
 
 
 def credentials(endpoint: str) -> str:
-    """Return the shell line that points the ``openstack`` command at *endpoint*."""
+    """Return the shell line that configures the ``openstack`` command for *endpoint*."""
     return (
         f"export OS_AUTH_TYPE=aodh-noauth OS_AODH_ENDPOINT={endpoint} "
         f"OS_PROJECT_ID={project()} OS_USER_ID={USER} OS_ROLES={ROLES}"
@@ -48,7 +48,7 @@ def create_alarm(action: str) -> str:
 
 
 def path() -> str:
-    """Return the shell line that finds the ``openstack`` command beside our Python, empty if it is found."""
+    """Return the shell line that adds the directory of ``openstack`` to PATH, empty if not needed."""
     beside = pathlib.Path(sys.executable).parent
     if shutil.which("openstack") or not (beside / "openstack").exists():
         return ""
@@ -56,26 +56,26 @@ def path() -> str:
 
 
 def as_tenant(endpoint: str) -> str:
-    """Return how to be a tenant."""
+    """Return commands for acting as a tenant."""
     return f"""\
-Be a tenant (there is no Keystone here, so the client says who it is):
+Act as a tenant (without Keystone, the client sends its own identity headers):
 {path()}    {credentials(endpoint)}
     openstack alarm list
 """
 
 
 def watch(action: str) -> str:
-    """Return how to create an alarm that calls *action*."""
+    """Return commands that create an alarm which calls *action*."""
     return f"""\
-Watch a server, with a web server of yours as the consumer:
+Create an alarm on a server, with your own web server as the consumer:
     {create_alarm(action)}
 """
 
 
-def speak_as_nova(endpoint: str, data: DataDir) -> str:
-    """Return how to post the sample, and where everything is."""
+def send_as_nova(endpoint: str, data: DataDir) -> str:
+    """Return commands that post the sample, and the paths of the data directory."""
     return f"""\
-Let Nova say that the server failed, and that it is well again:
+Send Nova's notifications that the server failed and recovered:
     {post(endpoint, str(data.fault))}
     {post(endpoint, str(data.recovery))}
     openstack alarm list

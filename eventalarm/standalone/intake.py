@@ -1,4 +1,4 @@
-"""``POST /notifications``: puts a notification on the bus of the process, for those who are outside of it."""
+"""``POST /notifications``: publishes a notification on the in-process bus for clients outside the process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PRIORITIES: Final = ("audit", "critical", "debug", "error", "info", "sample", "w
 
 
 class BadNotification(EventAlarmError):
-    """What was posted is no notification; ``field`` names where, the text says why."""
+    """The request is not a valid notification; ``field`` and ``problem`` say where and why."""
 
     def __init__(self, field: str, problem: str, status: int = 400) -> None:
         super().__init__(f"{field}: {problem}")
@@ -32,7 +32,7 @@ class BadNotification(EventAlarmError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Notification:
-    """A message as oslo.messaging's notifiers put it on the bus, and the queue it goes to."""
+    """A message in the form of oslo.messaging's notifiers, and the exchange and priority of its queue."""
 
     exchange: str
     priority: str
@@ -45,18 +45,20 @@ Put = Callable[[Notification], None]
 def read(
     body: bytes, exchange: str, exchanges: Collection[str], now: datetime.datetime, new_id: str
 ) -> Notification:
-    """Check what was posted; a missing message id is *new_id*, a missing time is *now*.
+    """Validate a posted notification; *new_id* and *now* replace a missing message id and time.
 
-    The ``oslo.message`` envelope, which a recording from a broker has, is taken off.
+    The ``oslo.message`` envelope of a recording from a broker is removed.
 
-    :raises BadNotification: naming the first field that cannot work.
+    :raises BadNotification: naming the first invalid field.
     """
     if exchange not in exchanges:
-        raise BadNotification("exchange", f"nobody listens on {exchange[:80]!r}; use {', '.join(exchanges)}")
+        raise BadNotification(
+            "exchange", f"no consumer for {exchange[:80]!r}; must be one of {', '.join(exchanges)}"
+        )
     fields = _fields(body)
     priority = _text(fields, "priority", "INFO").lower()
     if priority not in PRIORITIES:
-        raise BadNotification("priority", f"is unknown; use one of {', '.join(PRIORITIES)}")
+        raise BadNotification("priority", f"must be one of {', '.join(PRIORITIES)}")
     payload = fields.get("payload")
     if not isinstance(payload, dict):
         raise BadNotification("payload", "must be an object")
@@ -97,14 +99,14 @@ def _text(fields: JSONDict, name: str, default: str | None = None) -> str:
     if value is None:
         raise BadNotification(name, "is missing")
     if not isinstance(value, str) or not value:
-        raise BadNotification(name, "must be a text that is not empty")
+        raise BadNotification(name, "must be a non-empty string")
     return value
 
 
 class Intake:
-    """The WSGI application of :data:`PATH`: 202 when the bus has it, 4xx naming the field when it cannot be.
+    """The WSGI application of :data:`PATH`: 202 once published, 4xx naming the invalid field.
 
-    Only JSON is taken, declared as such: a web page cannot send that here without being allowed to.
+    Only ``application/json`` is accepted: browsers do not let a page of another site send it unasked.
     """
 
     def __init__(
@@ -141,10 +143,10 @@ class Intake:
 
     def _read(self, request: webob.Request) -> Notification:
         if request.method != "POST":
-            raise BadNotification("method", "only POST is known here", 405)
+            raise BadNotification("method", "only POST is supported", 405)
         if request.content_type != "application/json":
             raise BadNotification("Content-Type", "must be application/json (curl: --json @file)", 415)
         if (request.content_length or 0) > MAX_BODY:
-            raise BadNotification("body", f"is larger than {MAX_BODY} bytes", 413)
+            raise BadNotification("body", f"must be at most {MAX_BODY} bytes", 413)
         exchange = request.GET.get("exchange", "nova")
         return read(request.body, exchange, self._exchanges, self._clock(), self._make_id())

@@ -1,4 +1,4 @@
-"""Loading the parts late: it takes seconds, and needs packages that a listener does without."""
+"""Late imports: they take seconds and need packages that a listener does not need."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ OPTIONAL = frozenset({"waitress", "aodhclient", "rich", "falcon", "cryptography"
 
 
 def missing(prog: str, error: ModuleNotFoundError) -> InvalidOption:
-    """Return what to tell a person who runs *prog* without the extra that it needs.
+    """Return the error for running *prog* without the packages of the extra ``standalone``.
 
-    :raises ModuleNotFoundError: when *error* is about something else.
+    :raises ModuleNotFoundError: when *error* is about another package.
     """
     if (error.name or "").partition(".")[0] not in OPTIONAL:
         raise error
@@ -34,7 +34,7 @@ def standalone(
     hosts: Collection[str] = (),
     trace: Trace | None = None,
 ) -> Standalone:
-    """Return what runs the whole chain, not yet started; see :class:`eventalarm.standalone.cloud.Standalone`.
+    """Return the whole chain, not yet started; see :class:`eventalarm.standalone.cloud.Standalone`.
 
     :raises InvalidOption: when a package is not installed.
     """

@@ -1,4 +1,4 @@
-"""What the demo measured."""
+"""The measurements of the demo."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from eventalarm.standalone.timeline import Timeline
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Result:
-    """The figures: *start* is in seconds; *fault* and *recovery* are the first ones.
+    """The measurements: *start* in seconds; *fault* and *recovery* are the first ones.
 
-    *more* are those after: a fault, its recovery, a fault, and so on.
+    *more* are the repetitions: a fault, its recovery, a fault, and so on.
     """
 
     alarm_id: str
@@ -26,22 +26,22 @@ class Result:
 
     @property
     def typical(self) -> Timeline:
-        """The fault that is in the middle of those of *more*."""
+        """The fault with the median time among *more*."""
         faults = sorted(self.more[::2], key=lambda line: line.total)
         return faults[len(faults) // 2]
 
     @property
     def median(self) -> float:
-        """Milliseconds from Nova to the consumer's answer, in the middle of *more*."""
+        """Median of *more*, in milliseconds from Nova's notification to the consumer's answer."""
         return statistics.median(line.total for line in self.more)
 
     @property
     def slowest(self) -> float:
-        """The same, the longest of *more*."""
+        """Maximum of *more*, in milliseconds."""
         return max(line.total for line in self.more)
 
     def as_json(self) -> str:
-        """Return the figures for programs."""
+        """Return the measurements as JSON."""
         figures: JSONDict = {
             "alarm_id": self.alarm_id,
             "start_seconds": round(self.start, 3),

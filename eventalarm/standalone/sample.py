@@ -1,4 +1,4 @@
-"""A real Nova notification and what is made of it: a fault and its recovery, told again with a fresh time."""
+"""A recorded Nova notification of a fault, and the notifications derived from it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ EXCHANGE: Final = "nova"
 
 
 def fault() -> JSONDict:
-    """Return what Nova said when a server went from active to error, without message id and time.
+    """Return Nova's notification of a server going from active to error, without message id and time.
 
-    It was recorded in a running cloud; identifiers were replaced by placeholders.
+    It was recorded in a running cloud; identifiers are placeholders.
     """
     text = importlib.resources.files("eventalarm.standalone").joinpath("data", NAME).read_text()
     recorded = cast(JSONDict, json.loads(text))
@@ -25,17 +25,17 @@ def fault() -> JSONDict:
 
 
 def recovery() -> JSONDict:
-    """Return what Nova says when that server is active again, without message id and time."""
+    """Return Nova's notification that the server is active again, without message id and time."""
     return _with_payload(fault(), state="active", old_state="error")
 
 
 def another_fault() -> JSONDict:
-    """Return the same fault of another server, without message id and time."""
+    """Return the same fault for another server, without message id and time."""
     return _with_payload(fault(), instance_id=str(uuid.uuid4()))
 
 
-def told_now(notification: JSONDict, now: datetime.datetime) -> JSONDict:
-    """Return *notification* with an id of its own and the time *now*, written as Nova writes it."""
+def sent_now(notification: JSONDict, now: datetime.datetime) -> JSONDict:
+    """Return *notification* with a new message id and the time *now* in Nova's format."""
     written = str(now.astimezone(UTC).replace(tzinfo=None))
     return {**notification, "message_id": str(uuid.uuid4()), "timestamp": written}
 

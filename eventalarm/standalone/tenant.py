@@ -1,4 +1,4 @@
-"""What a tenant does: aodhclient's Python API and its commands, without Keystone."""
+"""The tenant of the demo: aodhclient's Python API and commands, without Keystone."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ COMMANDS = {
     "alarm-history show": alarm_history_cli.CliAlarmHistoryShow,
 }
 
-# A command that writes into a pipe does not wrap lines; this one would look at the terminal of the process.
+# A command that writes to a pipe does not wrap lines; this one would use the width of our terminal.
 WIDE = 100_000
 
 
 def connect(endpoint: str) -> Any:
-    """Return aodhclient's client for the Aodh API at *endpoint*; a proxy of the environment is not asked."""
+    """Return aodhclient's client for the Aodh API at *endpoint*; proxies of the environment are ignored."""
     auth = noauth.AodhNoAuthPlugin(hints.USER, hints.project(), hints.ROLES, endpoint)
     direct = requests.Session()
     direct.trust_env = False
@@ -35,7 +35,7 @@ def connect(endpoint: str) -> Any:
 
 
 def alarm_on_failure(action: str) -> JSONDict:
-    """Return the definition of an alarm: the server of the sample failed; *action* is told of both turns."""
+    """Return an alarm on the failure of the sample's server; *action* is called on failure and recovery."""
     conditions = {"traits.instance_id": hints.instance(), "traits.state": "error"}
     return {
         "name": "server-failed",
@@ -54,7 +54,7 @@ def alarm_on_failure(action: str) -> JSONDict:
 
 
 def printed(aodh: Any, command: str, arguments: Sequence[str]) -> str:
-    """Return what ``openstack COMMAND ARGUMENTS`` prints into a pipe: the client's own command, run here."""
+    """Return what ``openstack COMMAND ARGUMENTS`` prints to a pipe; the command runs in this process."""
     output = io.StringIO()
     application = types.SimpleNamespace(client=aodh, stdout=output)
     runner = COMMANDS[command](application, None)
@@ -64,7 +64,7 @@ def printed(aodh: Any, command: str, arguments: Sequence[str]) -> str:
 
 
 def post(endpoint: str, notification: JSONDict) -> None:
-    """Post a notification, as Nova's exchange.
+    """Post a notification on Nova's exchange.
 
     :raises OSError: when it is not accepted.
     """

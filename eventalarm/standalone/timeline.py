@@ -1,4 +1,4 @@
-"""When each stage of single events was over: taken down by any thread, read by the demo."""
+"""The time at which each stage of an event ended, recorded by any thread and read by the demo."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Timeline:
 
 
 class Recorder:
-    """A :class:`eventalarm.trace.Trace` that remembers; of a repeated stage, the first time.
+    """A :class:`eventalarm.trace.Trace` that records times; for a repeated stage, the first.
 
-    All times come from one clock that never jumps, so that the differences are true; :meth:`generate` reads
-    the same clock for the time that is written into a notification.
+    All times come from one monotonic clock, so that the differences are exact; :meth:`now` reads the same
+    clock for the time that is written into a notification.
 
-    :param ticks: seconds of a clock that never goes back.
+    :param ticks: seconds of a monotonic clock.
     """
 
     def __init__(self, ticks: Callable[[], float] = time.perf_counter) -> None:
@@ -46,11 +46,11 @@ class Recorder:
         return self._zero + datetime.timedelta(seconds=self._ticks() - self._zero_tick)
 
     def generated(self, message_id: str, at: datetime.datetime) -> None:
-        """Take note that an event was generated *at*, a time that :meth:`now` returned."""
+        """Record that an event was generated *at*, a time that :meth:`now` returned."""
         self._note(Stage.GENERATED, message_id, (at - self._zero).total_seconds() + self._zero_tick)
 
     def mark(self, stage: Stage, message_id: str) -> None:
-        """Take note that *stage* is over now."""
+        """Record that *stage* ends now."""
         self._note(stage, message_id, self._ticks())
 
     def _note(self, stage: Stage, message_id: str, at: float) -> None:
@@ -59,7 +59,7 @@ class Recorder:
             self._changed.notify_all()
 
     def wait(self, message_id: str, timeout: float) -> Timeline:
-        """Return the timeline of an event once all its stages are over.
+        """Return the timeline of an event once all its stages have ended.
 
         :raises TimeoutError: naming the first stage that was not reached within *timeout* seconds.
         """

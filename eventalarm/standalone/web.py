@@ -1,4 +1,4 @@
-"""The web server: Aodh's API and ours behind one socket, started and stopped without loose ends."""
+"""The web server of standalone: Aodh's API and ours behind one socket."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_BODY: Final = 4 * intake.MAX_BODY
 
 
 def dispatch(aodh: WSGI, others: Mapping[str, WSGI]) -> WSGI:
-    """Return an application that gives every path to the one of *others* whose prefix it has, else to *aodh*.
+    """Return an application that routes by path prefix to one of *others*, else to *aodh*.
 
     A prefix is one or more whole segments of a path, without a slash at its end.
     """
@@ -29,7 +29,7 @@ def dispatch(aodh: WSGI, others: Mapping[str, WSGI]) -> WSGI:
 
 
 class WebServer:
-    """Serves *application* on *listening*, in a thread of its own; it closes the socket in the end."""
+    """Serves *application* on *listening*, in its own thread, and closes the socket at the end."""
 
     def __init__(self, application: WSGI, listening: socket.socket) -> None:
         limits = Limits(body=MAX_BODY)
@@ -37,7 +37,7 @@ class WebServer:
         self._thread = threading.Thread(target=self._server.run, name="web server")
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start serving."""
         self._thread.start()
 
     def stop(self) -> None:

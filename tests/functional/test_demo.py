@@ -131,7 +131,7 @@ def test_a_chain_that_is_cut_fails_the_step_that_needs_it_and_keeps_the_log(tmp_
     done = run(tmp_path, "--data-dir", str(data), "--wait", "2")
 
     assert done.returncode == 1
-    assert "error: step 'the server fails' failed: no webhook came within 2 seconds" in done.stderr
+    assert "error: step 'the server fails' failed: no webhook arrived within 2 seconds" in done.stderr
     assert str(data / "standalone.log") in done.stderr
 
 

@@ -279,7 +279,7 @@ def test_a_dry_run_tells_why_and_writes_nothing(dry: tuple[IngestApi, storage.Da
     assert test(alarm_id="old").json["verdict"] == "raises"
     unseen = test(alarm_id="mine", owner="b").json
     assert (unseen["seen"], unseen["owner"]) == (False, "b")
-    assert "does not see the event, which belongs to project b" in unseen["text"][0]
+    assert "not evaluated against the alarm: it belongs to project b" in unseen["text"][0]
     assert test(alarm_id="mine", owner=None).json["seen"] is False
     infra = test("admins", alarm_id="infra", owner=None).json
     assert (infra["seen"], infra["alarm"]["enabled"]) == (True, False)

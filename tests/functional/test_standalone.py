@@ -169,7 +169,7 @@ def test_a_recording_from_a_broker_is_taken_as_it_is(
 ) -> None:
     server = str(uuid.uuid4())
     standalone.watch(webhook_sink.url("/hook"), server)
-    inner = sample.told_now(notification(server, "error"), datetime.datetime.now(datetime.UTC))
+    inner = sample.sent_now(notification(server, "error"), datetime.datetime.now(datetime.UTC))
 
     status, answer = standalone.post({"oslo.version": "2.0", "oslo.message": json.dumps(inner)}, "nova")
 
@@ -361,7 +361,7 @@ def test_an_open_directory_of_ours_is_closed_and_one_of_others_refused(tmp_path:
     with datadir.claim(str(ours)):
         assert ours.stat().st_mode & 0o777 == 0o700
     with (
-        pytest.raises(InvalidOption, match=r"--data-dir: .* is open to other users"),
+        pytest.raises(InvalidOption, match=r"--data-dir: .* is accessible to other users"),
         datadir.claim(str(others)),
     ):
         pass

@@ -1,1 +1,1 @@
-"""The HTTP edge of the IFA API: requests in, answers out, nothing decided about alarms."""
+"""The HTTP resources of the IFA API: they parse, authorize, call and serialize."""

@@ -1,4 +1,4 @@
-"""``/ifa/v1``: alarms in the names of IFA 005, with the filters of Doctor's northbound interface."""
+"""``/ifa/v1``: alarms in IFA 005's attribute names, with the filters of Doctor's northbound interface."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ Word = TypeVar("Word", State, Severity, ResourceKind)
 
 
 def words(req: falcon.Request, name: str, kind: type[Word]) -> frozenset[Word]:
-    """Return the words of a parameter that may be repeated, or hold several with commas.
+    """Return the values of a parameter that may be repeated or hold a comma-separated list.
 
-    :raises BadFilter: when one of them is not of that kind.
+    :raises BadFilter: when one of them is not a *kind*.
     """
     found = [part for value in texts(req, name) for part in value.split(",") if part]
     try:
         return frozenset(kind(word.upper()) for word in found)
     except ValueError as exc:
-        raise BadFilter(f"{name}: {exc}; use {', '.join(kind)}") from exc
+        raise BadFilter(f"{name}: {exc}; must be one of {', '.join(kind)}") from exc
 
 
 def texts(req: falcon.Request, name: str) -> list[str]:
@@ -40,9 +40,9 @@ def texts(req: falcon.Request, name: str) -> list[str]:
 
 
 def moment(req: falcon.Request, name: str) -> datetime.datetime | None:
-    """Return a time; without a zone it is UTC.
+    """Return a time parameter, UTC-aware; without a zone it is read as UTC.
 
-    :raises BadFilter: when it is none.
+    :raises BadFilter: when it is not a time.
     """
     text = req.get_param(name)
     try:
@@ -52,7 +52,7 @@ def moment(req: falcon.Request, name: str) -> datetime.datetime | None:
 
 
 def least(req: falcon.Request) -> int | None:
-    """Return Doctor's MinSeverity: a number, or a severity's word.
+    """Return Doctor's MinSeverity: a number, or the name of a severity.
 
     :raises BadFilter: when it is neither.
     """
@@ -64,13 +64,15 @@ def least(req: falcon.Request) -> int | None:
     try:
         return Severity(text.upper()).rank
     except ValueError as exc:
-        raise BadFilter(f"min_severity is a number, or one of {', '.join(Severity)}") from exc
+        raise BadFilter(
+            f"min_severity must be an integer from 0 to 999, or one of {', '.join(Severity)}"
+        ) from exc
 
 
 def page_size(req: falcon.Request, most: int) -> int:
-    """Return how many alarms the caller wants on a page, at most *most*.
+    """Return how many entries a page may have: the parameter ``limit``, at most *most*.
 
-    :raises BadFilter: when it is no number above 0.
+    :raises BadFilter: when it is not a positive integer.
     """
     text = req.get_param("limit")
     if not text:
@@ -83,11 +85,11 @@ def page_size(req: falcon.Request, most: int) -> int:
 def read_query(req: falcon.Request) -> IfaQuery:
     """Return the filters of a request.
 
-    :raises BadFilter: when one of them cannot be understood.
+    :raises BadFilter: when one of them is invalid.
     """
     order = req.get_param("order") or "newest"
     if order not in ("newest", "oldest"):
-        raise BadFilter("order is newest or oldest")
+        raise BadFilter("order must be newest or oldest")
     return IfaQuery(
         states=words(req, "state", State) or ACTIVE,
         severities=words(req, "severity", Severity),
@@ -104,7 +106,7 @@ def read_query(req: falcon.Request) -> IfaQuery:
 
 
 def show(alarm: IfaAlarm) -> Document:
-    """Return *alarm* in the names of IFA 005, with its project and what SOL003 adds of acknowledgements."""
+    """Return *alarm* in IFA 005's attribute names, with its project and SOL003's acknowledgement."""
     shown = as_ifa005(alarm) | {"ackState": alarm.ack_state.value, "projectId": alarm.project_id}
     if alarm.acknowledged_time is not None:
         shown["alarmAcknowledgedTime"] = rfc3339(alarm.acknowledged_time)
@@ -118,7 +120,7 @@ class IfaAlarms:
         self._context = context
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer a page of alarms, the active ones unless ``state`` says otherwise."""
+        """Return a page of alarms, the active ones unless ``state`` is given."""
         context = self._context
         project_id = context.guard.listed_project(req, ifa_policies.LIST, ifa_policies.ALL_PROJECTS)
         query = read_query(req)
@@ -138,7 +140,7 @@ class OneIfaAlarm:
         self._context = context
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
-        """Answer one alarm."""
+        """Return one alarm."""
         alarm = self._context.find(req, alarm_id, ifa_policies.SHOW)
         if check_preconditions(req, resp, etag(alarm)):
             resp.text = json.dumps(show(alarm))
@@ -151,7 +153,7 @@ class IfaHistory:
         self._context = context
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
-        """Answer every raise, change and clear, the oldest first, with the event that caused it."""
+        """Return a page of transitions and acknowledgements, the oldest first, with their events."""
         context = self._context
         project_id = context.guard.visible_project(req, ifa_policies.HISTORY, ifa_policies.ALL_PROJECTS)
         text = req.get_param(paging.PARAMETER)

@@ -1,4 +1,4 @@
-"""``/vnffm/v1/subscriptions``: who wants to be told, as SOL003 clause 7.4.4 has it."""
+"""``/vnffm/v1/subscriptions``: subscriptions to notifications of alarms (SOL003 clause 7.4.4)."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ LOG = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 
-# A request confirms a subscription again after this part of its lifetime.
+# The confirmation of a subscription is written again only after this fraction of its lifetime.
 CONFIRM_EVERY: Final = 10
-# Seconds after which a subscriber may ask for another test.
+# Seconds in Retry-After while too many callbacks are being tested.
 TEST_AGAIN: Final = 5
 UNTESTED: Final = (
-    "the test of the callback failed: a GET of callbackUri must be answered with 204, without a redirect, "
-    "by an address that this service may call; its operator finds the reason in the log"
+    "the test of the callback failed: a GET of callbackUri must return 204, without a redirect, "
+    "from an address that this service may call; see the service log for the reason"
 )
 
 
@@ -50,7 +50,7 @@ class FaultSubscriptions:
         self._tests = Places(context.options.callback.tests_at_once)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer a page of subscriptions."""
+        """Return a page of subscriptions."""
         project_id = self._context.guard.listed_project(
             req, ifa_policies.SHOW_SUBSCRIPTIONS, ifa_policies.SUBSCRIBE_ALL_PROJECTS
         )
@@ -63,19 +63,19 @@ class FaultSubscriptions:
         rows = self.store.page(project_id, after, size + 1, req.get_param("user_id"))
         marker = paging.encode(rows[size - 1].subscription_id) if len(rows) > size else None
         self._context.links.add_next(req, resp, marker)
-        for row in rows[:size]:
-            self.confirm(req, row)
         shown = [self.show(req, row) for row in rows[:size]]
         resp.text = json.dumps([one for one in shown if asked(one)])
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Make a subscription, once its callback answered a test; 303 leads to one that asks for the same."""
+        """Create a subscription after testing its callback; 303 to an existing one with the same content."""
         caller = caller_of(req)
         everywhere = flag(req, "all_projects")
         rule = ifa_policies.SUBSCRIBE_ALL_PROJECTS if everywhere else ifa_policies.SUBSCRIBE
         self._context.guard.require(caller, rule)
         if not caller.project_id:
-            raise falcon.HTTPForbidden(description="a subscription belongs to a project: use its token")
+            raise falcon.HTTPForbidden(
+                description="a subscription belongs to a project; use a project-scoped token"
+            )
         body = read_body(self._context, req, "FmSubscriptionRequest", (JSON,))
         if problem := why_never(body.get("filter") or {}, None if everywhere else caller.project_id):
             raise falcon.HTTPUnprocessableEntity(description=problem)
@@ -97,15 +97,15 @@ class FaultSubscriptions:
         )
         same = self.store.add(made)
         if same is not None:
-            self.confirm(req, same)
+            self._confirm(req, same)
         shown = self.show(req, same or made)
         resp.set_header("Location", shown["_links"]["self"]["href"])
         resp.status = falcon.HTTP_303 if same is not None else falcon.HTTP_201
         if same is None:
             resp.text = json.dumps(shown)
 
-    def confirm(self, req: falcon.Request, found: Subscription) -> None:
-        """Take a request of the subscription's own user, who may still subscribe, as a sign of that right."""
+    def _confirm(self, req: falcon.Request, found: Subscription) -> None:
+        """Confirm a subscription for its user, if they may still subscribe: its lifetime starts again."""
         lifetime, caller = self._context.options.callback.lifetime, caller_of(req)
         rule = ifa_policies.SUBSCRIBE_ALL_PROJECTS if found.all_projects else ifa_policies.SUBSCRIBE
         if lifetime and self._context.guard.allows(caller, rule, found.project_id):
@@ -114,7 +114,7 @@ class FaultSubscriptions:
     def _check(self, project_id: str, uri: str, authentication: Document | None) -> None:
         if authentication and not self._vault.usable:
             raise falcon.HTTPUnprocessableEntity(
-                description="this service keeps no credentials: its operator has to set credentials_key"
+                description="this service does not store credentials: its operator must set credentials_key"
             )
         try:
             self._callbacks.check(uri, authentication)
@@ -124,13 +124,13 @@ class FaultSubscriptions:
             self._test(project_id, uri, authentication)
 
     def _test(self, project_id: str, uri: str, authentication: Document | None) -> None:
-        """Test the callback. The answer does not tell what was found: it would make us a port scanner."""
+        """Test the callback. The response does not say what was found: that would offer a port scanner."""
         try:
             with self._tests.taken(project_id):
                 self._callbacks.test(uri, authentication)
         except NoPlace as exc:
             raise falcon.HTTPServiceUnavailable(
-                description="too many callbacks are being tested; try again", retry_after=TEST_AGAIN
+                description="too many callbacks are being tested; try again later", retry_after=TEST_AGAIN
             ) from exc
         except BadCallback as exc:
             reference = uuid.uuid4()
@@ -141,21 +141,21 @@ class FaultSubscriptions:
     def _bound(self, project_id: str) -> None:
         most = self._context.options.callback.max_subscriptions
         if len(self.store.page(project_id, "", most)) >= most:
-            raise falcon.HTTPForbidden(description=f"a project has at most {most} subscriptions")
+            raise falcon.HTTPForbidden(description=f"a project may have at most {most} subscriptions")
 
     def find(self, req: falcon.Request, subscription_id: str, rule: str) -> Subscription:
         """Return a subscription that the caller may see.
 
-        :raises falcon.HTTPNotFound: when there is none, also when it is another project's.
+        :raises falcon.HTTPNotFound: when there is none, also when it belongs to another project.
         """
         project_id = self._context.guard.visible_project(req, rule, ifa_policies.SUBSCRIBE_ALL_PROJECTS)
         found = self.store.get(subscription_id)
         if found is None or (project_id is not None and found.project_id != project_id):
-            raise falcon.HTTPNotFound(description="there is no such subscription")
+            raise falcon.HTTPNotFound(description="subscription not found")
         return found
 
     def show(self, req: falcon.Request, found: Subscription) -> Document:
-        """Return a subscription as SOL003 has it: never with its credentials."""
+        """Return a subscription in SOL003's form, without its credentials."""
         href = f"{self._context.fault_management(req)}/subscriptions/{found.subscription_id}"
         shown: Document = {"id": found.subscription_id, "callbackUri": found.callback_uri}
         if found.filter:
@@ -170,14 +170,13 @@ class FaultSubscription:
         self._list = subscriptions
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, subscription_id: str) -> None:
-        """Answer one subscription."""
+        """Return one subscription."""
         found = self._list.find(req, subscription_id, ifa_policies.SHOW_SUBSCRIPTIONS)
-        self._list.confirm(req, found)
         resp.text = json.dumps(self._list.show(req, found))
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, subscription_id: str) -> None:
         """End a subscription."""
         found = self._list.find(req, subscription_id, ifa_policies.UNSUBSCRIBE)
         if not self._list.store.remove(found.subscription_id):
-            raise falcon.HTTPNotFound(description="there is no such subscription")
+            raise falcon.HTTPNotFound(description="subscription not found")
         resp.status = falcon.HTTP_204

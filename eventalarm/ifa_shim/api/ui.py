@@ -1,4 +1,4 @@
-"""``/ui``: the page for a NOC wall. Files that know nothing; what they show they ask of this API."""
+"""``/ui``: the NOC dashboard, static files that read the alarms from this API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILES: Final = {
 }
 PATHS: Final = (PATH, *(f"{PATH}/{name}" for name in FILES))
 HEADERS: Final = {
-    # Nothing from elsewhere, nothing inline: a name that looks like markup stays a name.
+    # No external and no inline code: a name that looks like markup is not executed.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -29,7 +29,7 @@ HEADERS: Final = {
 
 
 class Page:
-    """The page itself; it learns where the API is, and how callers are told apart (*auth_mode*)."""
+    """The page; it contains the path of the API and how callers are authenticated (*auth_mode*)."""
 
     media_types = ("text/html",)
 
@@ -39,7 +39,7 @@ class Page:
         self._text = (DIRECTORY / "index.html").read_text(encoding="utf-8")
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer it. Its links keep to the host that it came from, whatever the public URL is."""
+        """Return the page. Its links stay on the host of the request, whatever the public URL is."""
         root = html.escape(req.root_path if self._path is None else self._path)
         resp.text = self._text.replace("__ROOT__", root).replace("__AUTH__", self._auth_mode)
         resp.content_type = "text/html; charset=utf-8"
@@ -55,7 +55,7 @@ class Asset:
         self.media_types = (self._content_type.partition(";")[0],)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer it."""
+        """Return the file."""
         resp.text = self._text
         resp.content_type = self._content_type
         resp.set_headers(HEADERS)

@@ -1,4 +1,4 @@
-"""``/vnffm/v1``: fault management as SOL003 clause 7 has it, on the resources of this cloud."""
+"""``/vnffm/v1``: fault management by SOL003 clause 7, for the resources of this cloud."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from eventalarm.ifa_shim.queries import sol003_query
 from eventalarm.ifa_shim.render import as_sol003, etag
 
 DEFAULT_VERSION: Final = "1.3.0"
-# Of the published versions; what they changed is optional on the wire and nothing that we answer or accept.
+# All published versions: their changes are optional and concern nothing that this API sends or accepts.
 VERSIONS: Final = ("1.2.0", DEFAULT_VERSION, *(f"1.{minor}.0" for minor in range(4, 11)))
 VERSION: Final = re2.compile(r"(\d+\.\d+\.\d+)(-impl:\S+)?")
 PREFIX: Final = "/vnffm"
@@ -32,7 +32,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 class Versions:
     """Falcon middleware: the header ``Version`` of SOL013 clause 9.3.
 
-    Checked on every resource but api_versions, answered with everything, errors too.
+    Checked on every resource except api_versions; sent with every response, errors included.
     """
 
     def __init__(self, required: bool) -> None:
@@ -41,26 +41,26 @@ class Versions:
     def process_resource(
         self, req: falcon.Request, resp: falcon.Response, resource: object, params: dict[str, Any]
     ) -> None:
-        """Check what the client asks for, and tell what it gets."""
+        """Check the requested version and add the header to the response."""
         ours = req.path.startswith(f"{ROOT}/") and not isinstance(resource, ApiVersions)
         if not ours or not hasattr(resource, f"on_{req.method.lower()}"):
             return
         asked = req.get_header("Version")
         if asked is None:
             if self._required:
-                raise falcon.HTTPBadRequest(description="the header Version is missing")
+                raise falcon.HTTPBadRequest(description="missing header Version")
             asked = DEFAULT_VERSION
         match = VERSION.fullmatch(asked.strip())
         if match is None:
-            raise falcon.HTTPBadRequest(description="Version is three numbers with dots")
+            raise falcon.HTTPBadRequest(description="Version must be three numbers separated by dots")
         if match[1] not in VERSIONS:
-            raise falcon.HTTPNotAcceptable(description=f"Version can be {', '.join(VERSIONS)}")
+            raise falcon.HTTPNotAcceptable(description=f"Version must be one of {', '.join(VERSIONS)}")
         resp.set_header("Version", match[1])
 
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: object, req_succeeded: bool
     ) -> None:
-        """Tell which version an answer is of that did not come from a resource in the one asked for."""
+        """Add the default version to responses that no versioned resource produced."""
         if req.path.startswith(f"{PREFIX}/") and resp.get_header("Version") is None:
             resp.set_header("Version", DEFAULT_VERSION)
 
@@ -72,20 +72,20 @@ class ApiVersions:
         self._context = context
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer which versions are served."""
+        """Return the supported versions."""
         versions = [{"version": version, "isDeprecated": False} for version in VERSIONS]
         prefix = f"{self._context.fault_management(req)}/"
         resp.text = json.dumps({"uriPrefix": prefix, "apiVersions": versions})
 
 
 def read_filter(req: falcon.Request, attributes: Any) -> Filter:
-    """Return the attribute filter of a request; without one everything passes.
+    """Return the attribute filter of a request; without one it matches everything.
 
-    :raises BadFilter: when it is none.
+    :raises BadFilter: when it is invalid.
     """
     text = req.params.get("filter", "")
     if isinstance(text, list):
-        raise BadFilter("give one filter; join expressions with ';'")
+        raise BadFilter("filter must be given once; join expressions with ';'")
     return parse(text, attributes) if text else Filter()
 
 
@@ -108,7 +108,7 @@ class FaultAlarms:
         self._context = context
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer a page: what is active, and what was cleared not long ago."""
+        """Return a page of the active and the recently cleared alarms."""
         context = self._context
         project_id = context.guard.listed_project(req, ifa_policies.LIST, ifa_policies.ALL_PROJECTS)
         asked = read_filter(req, ALARM_ATTRIBUTES)
@@ -127,7 +127,7 @@ class FaultAlarms:
 
 
 def show(context: ApiContext, req: falcon.Request, alarm: IfaAlarm) -> dict[str, Any]:
-    """Return *alarm* as SOL003 has it, with links as *req* would follow them."""
+    """Return *alarm* in SOL003's form, with links that the client of *req* can follow."""
     connection = context.alarms.settings.vim_connection_id
     return as_sol003(alarm, root=context.fault_management(req), vim_connection_id=connection)
 
@@ -139,20 +139,20 @@ class FaultAlarm:
         self._context = context
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
-        """Answer one alarm with its ETag."""
+        """Return one alarm with its ETag."""
         alarm = self._context.find(req, alarm_id, ifa_policies.SHOW)
         if check_preconditions(req, resp, etag(alarm)):
             resp.text = json.dumps(show(self._context, req, alarm))
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
-        """Acknowledge an alarm, or take that back (1.3.0)."""
+        """Acknowledge an alarm, or undo that (version 1.3.0)."""
         context = self._context
         alarm = context.find(req, alarm_id, ifa_policies.ACKNOWLEDGE)
         body = read_body(context, req, "AlarmModifications", (MERGE_PATCH, JSON))
         check_preconditions(req, resp, etag(alarm))
         wanted = AckState(body["ackState"])
         if not self._set(alarm, wanted, caller_of(req).user_id):
-            raise falcon.HTTPConflict(description=f"the alarm is {wanted} already")
+            raise falcon.HTTPConflict(description=f"the alarm is already {wanted}")
         resp.set_header("ETag", etag(context.find(req, alarm_id, ifa_policies.ACKNOWLEDGE)))
         resp.text = json.dumps({"ackState": wanted.value})
 

@@ -1,6 +1,6 @@
-// The NOC wall: active alarms, the history of one, live. Whatever the service says becomes text, never markup.
+// The NOC dashboard: active alarms and the history of one alarm, live. Data is inserted as text, never as markup.
 
-import { Refused, active, asker, become, fault, history, keystone, present } from "./service.js";
+import { Refused, active, caller, setCaller, fault, history, keystone, serviceTime } from "./service.js";
 
 const SEVERITIES = ["CRITICAL", "MAJOR", "MINOR", "WARNING", "INDETERMINATE"];
 const EVERY = 2000;
@@ -14,15 +14,15 @@ let only = new Set();
 let chosen = null;
 let timer = 0;
 let wait = EVERY;
-let looked = false;
+let loaded = false;
 
-async function look() {
+async function refresh() {
   clearTimeout(timer);
-  const who = asker();
-  if (!who) return;
+  const asked = caller();
+  if (!asked) return;
   try {
     const { found, cut } = await active();
-    if (asker() !== who) return;
+    if (caller() !== asked) return;
     announce(found);
     $("more").hidden = !cut;
     const touched = !chosen || JSON.stringify(found.get(chosen)) !== JSON.stringify(alarms.get(chosen));
@@ -34,12 +34,12 @@ async function look() {
     draw();
     if (chosen && touched) await detail(chosen);
   } catch (error) {
-    if (asker() !== who) return;
-    if (error instanceof Refused) return ask(error.message);
+    if (caller() !== asked) return;
+    if (error instanceof Refused) return signIn(error.message);
     wait = Math.min(wait * 2, LONGEST);
-    state("lost", `No answer: trying again (${error.message})`);
+    state("lost", `No answer, retrying (${error.message})`);
   }
-  if (asker() === who) timer = setTimeout(look, wait);
+  if (caller() === asked) timer = setTimeout(refresh, wait);
 }
 
 function state(kind, text) {
@@ -48,19 +48,19 @@ function state(kind, text) {
 }
 
 function announce(found) {
-  if (looked) {
+  if (loaded) {
     for (const alarm of found.values()) {
       const old = alarms.get(alarm.alarmId);
-      if (!old || old.alarmRaisedTime !== alarm.alarmRaisedTime) tell("raised", alarm, alarm.perceivedSeverity);
-      else if (old.perceivedSeverity !== alarm.perceivedSeverity) tell("now", alarm, alarm.perceivedSeverity);
+      if (!old || old.alarmRaisedTime !== alarm.alarmRaisedTime) report("raised", alarm, alarm.perceivedSeverity);
+      else if (old.perceivedSeverity !== alarm.perceivedSeverity) report("now", alarm, alarm.perceivedSeverity);
     }
-    for (const alarm of alarms.values()) if (!found.has(alarm.alarmId)) tell("cleared", alarm, "");
+    for (const alarm of alarms.values()) if (!found.has(alarm.alarmId)) report("cleared", alarm, "");
   }
-  looked = true;
+  loaded = true;
 }
 
-function tell(what, alarm, severity) {
-  const moment = new Date(present()).toISOString().slice(11, 19);
+function report(what, alarm, severity) {
+  const moment = new Date(serviceTime()).toISOString().slice(11, 19);
   $("latest").textContent = `${moment} UTC: ${what} ${severity} ${alarm.managedObjectId}, ${alarm.faultType}`;
 }
 
@@ -77,14 +77,14 @@ function element(tag, name, text) {
 }
 
 function age(since) {
-  const s = Math.max(0, Math.floor((present() - Date.parse(since)) / 1000));
+  const s = Math.max(0, Math.floor((serviceTime() - Date.parse(since)) / 1000));
   if (s < 60) return `${s} s`;
   if (s < 3600) return `${Math.floor(s / 60)} min`;
   if (s < 86400) return `${Math.floor(s / 3600)} h ${String(Math.floor((s % 3600) / 60)).padStart(2, "0")} min`;
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
-const fits = (alarm) => {
+const matches = (alarm) => {
   const word = $("find").value.trim().toLowerCase();
   const texts = [alarm.managedObjectId, alarm.faultType, fact(alarm, "aodh.alarm_name"), alarm.alarmId];
   return (!only.size || only.has(alarm.perceivedSeverity)) && (!word || texts.some((text) => text.toLowerCase().includes(word)));
@@ -119,7 +119,7 @@ function row(alarm) {
 }
 
 function draw() {
-  const shown = [...alarms.values()].filter(fits).sort((a, b) =>
+  const shown = [...alarms.values()].filter(matches).sort((a, b) =>
     SEVERITIES.indexOf(a.perceivedSeverity) - SEVERITIES.indexOf(b.perceivedSeverity)
     || b.alarmRaisedTime.localeCompare(a.alarmRaisedTime) || a.alarmId.localeCompare(b.alarmId));
   const body = $("rows");
@@ -132,10 +132,10 @@ function draw() {
   });
   for (const one of [...body.children]) if (!listed.has(one)) one.remove();
   for (const id of [...rows.keys()]) if (!alarms.has(id)) rows.delete(id);
-  // Moving an element takes the focus from it.
+  // An element loses the focus when it is moved.
   if (focused && focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
   $("none").hidden = shown.length > 0;
-  $("none").textContent = alarms.size ? "None of the active alarms fits" : "No active alarms";
+  $("none").textContent = alarms.size ? "No active alarm matches" : "No active alarms";
   $("alarms").hidden = shown.length === 0;
   $("total").textContent = String(alarms.size);
   document.title = alarms.size ? `(${alarms.size}) Alarms` : "Alarms";
@@ -192,9 +192,9 @@ async function detail(id) {
   try {
     [alarm, past] = await Promise.all([fault(id), history(id)]);
   } catch (error) {
-    if (error instanceof Refused) return ask(error.message);
+    if (error instanceof Refused) return signIn(error.message);
     if (error.status !== 404 || chosen !== id) return;
-    // Nothing is left of it.
+    // The alarm no longer exists.
     chosen = null;
     $("detail").hidden = true;
     return;
@@ -208,7 +208,7 @@ async function detail(id) {
     return [element("dt", "", name), value];
   }));
   $("timeline").replaceChildren(...past.found.reverse().map(moment));
-  if (past.cut) $("timeline").append(element("li", "", "More than is shown here."));
+  if (past.cut) $("timeline").append(element("li", "", "Older entries are not shown."));
 }
 
 function facts(alarm) {
@@ -222,9 +222,9 @@ function facts(alarm) {
     ["Raised", local(alarm.alarmRaisedTime)],
     ["Changed", local(alarm.alarmChangedTime)],
     ["Cleared", local(alarm.alarmClearedTime)],
-    ["Seen", alarm.ackState === "ACKNOWLEDGED" ? local(alarm.alarmAcknowledgedTime) : "not yet"],
+    ["Acknowledged", alarm.ackState === "ACKNOWLEDGED" ? local(alarm.alarmAcknowledgedTime) : "no"],
     ["Hits", fact(alarm, "hits")],
-    ["Id", alarm.id],
+    ["ID", alarm.id],
   ].filter(([, text]) => text);
 }
 
@@ -236,17 +236,17 @@ function moment(entry) {
   time.dateTime = entry.time;
   made.append(element("b", "", entry.kind), " ", time);
   if (entry.event) made.append(element("p", "", `${entry.event.event_type} (${entry.event.message_id})`));
-  // The query is the same every time, and long.
+  // The query is long and the same in every entry.
   const reason = entry.reason.replace(/ ?<query=.*/s, "…");
   if (reason) made.append(element("p", "", reason.length > 200 ? `${reason.slice(0, 200)}…` : reason));
-  if (entry.manual || entry.userId) made.append(element("p", "", `by ${entry.userId || "a person"}`));
+  if (entry.manual || entry.userId) made.append(element("p", "", entry.userId ? `by ${entry.userId}` : "set manually"));
   return made;
 }
 
-function ask(problem) {
-  become(null);
+function signIn(problem) {
+  setCaller(null);
   clearTimeout(timer);
-  looked = false;
+  loaded = false;
   chosen = null;
   alarms = new Map();
   $("board").hidden = $("detail").hidden = $("leave").hidden = true;
@@ -261,12 +261,12 @@ $("enter").addEventListener("submit", (event) => {
   event.preventDefault();
   const name = (keystone ? $("token") : $("project")).value.trim();
   if (!name && !keystone) return;
-  become({ [keystone ? "token" : "project"]: name, everywhere: $("everywhere").checked });
+  setCaller({ [keystone ? "token" : "project"]: name, everywhere: $("everywhere").checked });
   $("token").value = "";
   $("refused").textContent = "";
-  look();
+  refresh();
 });
-$("leave").addEventListener("click", () => ask(""));
+$("leave").addEventListener("click", () => signIn(""));
 $("close").addEventListener("click", close);
 $("find").addEventListener("input", draw);
 
@@ -296,5 +296,5 @@ function move(event, step) {
 }
 
 setInterval(ages, 1000);
-if (asker()) look();
-else ask("");
+if (caller()) refresh();
+else signIn("");

@@ -1,4 +1,4 @@
-// What the page asks of the service, and who asks. Nothing is ever written.
+// Requests to the API, and the identity that they carry. They only read.
 
 const PAGE = 100;
 const MOST = 500;
@@ -18,22 +18,22 @@ function read() {
   }
 }
 
-// Who asks: {token} or {project}, and whether about all projects; null when nobody does.
-export const asker = () => who;
+// The caller: {token} or {project}, and `everywhere` for all projects; null when signed out.
+export const caller = () => who;
 
-export function become(value) {
+export function setCaller(value) {
   who = value;
   if (value) sessionStorage.setItem(KEPT, JSON.stringify(value));
   else sessionStorage.removeItem(KEPT);
 }
 
-// The service's present in milliseconds: ages must not depend on the clock of the wall's computer.
-export const present = () => Date.now() + skew;
+// The service's time in milliseconds: ages must not depend on the clock of the dashboard's computer.
+export const serviceTime = () => Date.now() + skew;
 
 export class Refused extends Error {}
 
 function identity() {
-  // Without a token one is left to a proxy in front.
+  // Without a token, a proxy in front adds one.
   if (keystone) return who.token ? { "X-Auth-Token": who.token } : {};
   return { "X-Project-Id": who.project, "X-User-Id": "noc", "X-Roles": who.everywhere ? "admin,reader" : "reader" };
 }
@@ -41,18 +41,18 @@ function identity() {
 async function get(path) {
   const headers = { Accept: "application/json", ...identity() };
   const answer = await fetch(root + path, { headers, cache: "no-store", credentials: "omit" });
-  const said = answer.headers.get("Date");
-  if (said) skew = Date.parse(said) + 500 - Date.now();
+  const date = answer.headers.get("Date");
+  if (date) skew = Date.parse(date) + 500 - Date.now();
   if (answer.ok) return answer;
   let detail = answer.statusText;
   try {
     detail = (await answer.json()).detail || detail;
-  } catch { /* not from the service itself */ }
+  } catch { /* the error came from a proxy */ }
   if (answer.status === 401 || answer.status === 403) throw new Refused(detail);
   throw Object.assign(new Error(`${answer.status} ${detail}`), { status: answer.status });
 }
 
-// Follow the pages of a listing up to MOST entries; `cut` tells that there are more.
+// Follow the pages of a listing up to MOST entries; `cut` is true if there are more.
 async function pages(path) {
   let found = [];
   let marker;

@@ -52,4 +52,4 @@ def test_the_body_of_a_webhook() -> None:
 def test_what_holds_no_event_is_refused_with_the_forms(text: str) -> None:
     with pytest.raises(event_files.NotAnEvent) as caught:
         event_files.read(text)
-    assert any(word in str(caught.value) for word in ("give an event", "not JSON", "empty"))
+    assert any(word in str(caught.value) for word in ("must be an event", "not JSON", "empty"))

@@ -42,7 +42,7 @@ def test_anything_else_is_not(host: str) -> None:
 
 def test_only_http_1_0_may_leave_it_out() -> None:
     assert hosts.problem({"SERVER_PROTOCOL": "HTTP/1.0"}) == ""
-    assert hosts.problem({"SERVER_PROTOCOL": "HTTP/1.1"}) == "the header Host is missing"
+    assert hosts.problem({"SERVER_PROTOCOL": "HTTP/1.1"}) == "missing header Host"
 
 
 def app(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
