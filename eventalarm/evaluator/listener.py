@@ -24,7 +24,7 @@ from eventalarm.bus import PRIORITY
 from eventalarm.evaluator import consumer_control
 from eventalarm.evaluator.consumer import FEW, BatchConsumer, ListenerOptions, Message
 from eventalarm.evaluator.interruptions import Interruptions, was_delivered
-from eventalarm.evaluator.redelivery import Redelivery
+from eventalarm.evaluator.redelivery import Redelivery, Renewed
 from eventalarm.evaluator.unfinished import LEFT
 from eventalarm.exceptions import Retryable
 
@@ -201,7 +201,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
                 self._put_off.setdefault(put_off[position], []).append(message)
             else:
                 _acknowledge(message)
-        if self._narrow and len(put_off) < len(batch):
+        if self._narrow and not self._put_off and not any(map(_came_before, batch)):
             self._narrow = False
             self._control.widen(self._hold_nothing, self._ending)
         return True
@@ -238,6 +238,11 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
 
     def _holds_some(self) -> bool:
         return bool(self._arrived)
+
+
+def _came_before(message: Message) -> bool:
+    """Return True if a message, and so perhaps the next ones, may be near the delivery limit of the queue."""
+    return isinstance(message, Renewed) or was_delivered(message)
 
 
 def _acknowledge(message: Message) -> None:
