@@ -130,18 +130,18 @@ def event(**changes: Any) -> dict[str, Any]:
         ({"events": [GOOD] * 4}, "/events", "more than 3 events ([eventalarm_ingest] max_events)"),
         ({"event": {"type": "a", "details": {}}}, "/event", "'time' is a required property"),
         ({"event": {**GOOD, "time": "soon"}}, "/event/time", "not an ISO 8601 date: 'soon'; give ISO 8601"),
-        ({"event": {**GOOD, "type": ""}}, "/event/type", "Give a text of 1 to 255 characters"),
-        ({"event": {**GOOD, "type": "a\0"}}, "/event/type", "Give a text"),
+        ({"event": {**GOOD, "type": ""}}, "/event/type", "Give a string of 1 to 255 characters"),
+        ({"event": {**GOOD, "type": "a\0"}}, "/event/type", "Give a string"),
         ({"event": {**GOOD, "type": "\ud800"}}, "/event", "bad_event_type"),
         ({"event": {**GOOD, "detail": {}}}, "/event", "'detail' was unexpected"),
         ({"events": [GOOD, {**GOOD, "details": []}]}, "/events/1/details", "each member becomes a trait"),
         ({"event": {**GOOD, "details": {str(n): n for n in range(21)}}}, "/event", "too_many_traits: 21"),
         ([CEILOMETER, event(traits="x")], "/1/traits", "Give a list of traits, each [name, type, value]"),
-        (event(traits=[["x", 5, "v"]]), "/traits/0/1", "Give the trait's type, 1 text"),
+        (event(traits=[["x", 5, "v"]]), "/traits/0/1", "Give the trait's type, 1 string"),
         (event(traits=[["x", 2, "v"]]), "/traits/0/2", "give a value of trait type 2, or another type"),
         (event(traits=[["x", 1]]), "/traits/0", "Give a trait as [name, type, value]"),
         (event(generated="yesterday"), "/generated", "not an ISO 8601 date"),
-        (event(message_id=""), "/message_id", "Give a text of 1 to 255 characters"),
+        (event(message_id=""), "/message_id", "Give a string of 1 to 255 characters"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_remedy(api: IngestApi, body: Any, field: str, words: str) -> None:
@@ -286,7 +286,7 @@ def test_a_dry_run_tells_why_and_writes_nothing(dry: tuple[IngestApi, storage.Da
     for project, alarm_id in (("b", "mine"), ("a", "infra"), ("a", "none"), ("a", "MINE")):
         assert test(project, alarm_id=alarm_id).status_code == 404
     refused = test(alarm_id="other").json["errors"][0]
-    assert (refused["field"], "events do not concern" in refused["problem"]) == ("/alarm_id", True)
+    assert (refused["field"], "not evaluated on events" in refused["problem"]) == ("/alarm_id", True)
     bad = test(rule={**RULE, "query": [{"field": "x", "op": "like"}]}).json["errors"][0]
     assert (bad["field"], "use one of eq" in bad["remedy"]) == ("/rule/query/0/op", True)
     assert test(rule=RULE, alarm_id="mine").status_code == 400
