@@ -139,7 +139,7 @@ def test_the_dashboard_is_live_and_works_by_keyboard(dashboard: Dashboard) -> No
     dashboard.until(lambda: dashboard.servers() == ["vm-4"])
     dashboard.fault("vm-4", state="active")
     dashboard.until(lambda: dashboard.servers() == [])
-    assert dashboard.find("#none").text.endswith("None of the active alarms fits")
+    assert dashboard.find("#none").text.endswith("No active alarm matches")
     assert "cleared" in dashboard.find("#latest").text
     assert dashboard.complaints() == []
 
