@@ -7,6 +7,7 @@ arriving, and at the limit of connections the one that has waited longest is clo
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import socket
 import time
@@ -168,4 +169,6 @@ class WebServer:
         """Make :meth:`run` return after the requests under way; may be called from any thread."""
         self._stopping = True
         for one in self._servers:
-            one.pull_trigger()
+            # The loop may have ended meanwhile, and closed the trigger.
+            with contextlib.suppress(OSError):
+                one.pull_trigger()
