@@ -46,8 +46,11 @@ def doctor(
     one = Doctor(spawn, folder, _supply("mariadb", request).with_ours(), rabbitmq.new_url(), sink)
     # The first notification waits until Ceilometer's agent has all its queues.
     one.watch(SERVER_RULE, {"warm": "bystander"})
+    one.watch(HOST_RULE, {"warm-admin": ADMINS})
     one.nova(True, "warm-host", {"warm": "bystander"})
+    # Both, for they take different ways through the agent.
     sink.wait(1, "/warm", timeout=60)
+    sink.wait(1, "/warm-admin", timeout=60)
     yield one
     one.close()
     for process in reversed(started):
