@@ -378,6 +378,6 @@ def test_unreadable_message_is_acknowledged(cloud: Cloud, rabbitmq: RabbitMQ, ra
     )
     notifier.sample({}, "odd", {"no": "event"})
     notifier.sample({}, "odd", ["no", None, 7, [[]]])
-    listener.wait_for_log("Ignored an unreadable event")
+    listener.wait_for_log("Ignored unreadable event")
     wait_until(lambda: rabbitmq.queues(rabbit_url)["event_eval.sample"]["messages"] == 0, 60, "drained")
     transport.cleanup()
