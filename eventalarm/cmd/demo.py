@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    from eventalarm.standalone import lazy  # noqa: PLC0415
+    from eventalarm.standalone import launch  # noqa: PLC0415
 
     try:
         from rich.console import Console  # noqa: PLC0415
@@ -81,7 +81,7 @@ def _run(chosen: argparse.Namespace) -> int:
         from eventalarm.standalone.console import Screen  # noqa: PLC0415
         from eventalarm.standalone.demo import Demo  # noqa: PLC0415
     except ModuleNotFoundError as exc:
-        raise lazy.missing(PROG, exc) from exc
+        raise launch.missing(PROG, exc) from exc
 
     screen = Screen(Console(stderr=chosen.json, highlight=False, emoji=False))
     kept = threading.Event()

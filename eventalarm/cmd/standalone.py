@@ -129,18 +129,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = parser().parse_args(argv)
     stopping = stop_signals()
     # Slow to import, and not needed for --help.
-    from eventalarm.standalone import address, datadir, hints, lazy  # noqa: PLC0415
+    from eventalarm.standalone import datadir, launch, sample  # noqa: PLC0415
 
     with COMMAND.errors(), datadir.claim(chosen.data_dir) as data:
-        listening = address.listen(chosen.host, chosen.port, consent=chosen.consent)
+        listening = launch.listen(chosen.host, chosen.port, consent=chosen.consent)
         print("Starting ...", flush=True)
         hosts = [chosen.host, *chosen.allow_host]
-        standalone = lazy.standalone(data, listening, prog=COMMAND.prog, hosts=hosts)
+        standalone = launch.standalone(data, listening, prog=COMMAND.prog, hosts=hosts)
         standalone.start()
         print(f"Serving on {standalone.endpoint} with the data in {data.path}; Ctrl-C ends it.\n")
-        print(hints.as_tenant(standalone.endpoint))
-        print(hints.watch(CONSUMER))
-        print(hints.send_as_nova(standalone.endpoint, data), flush=True)
+        print(sample.as_tenant(standalone.endpoint))
+        print(sample.watch(CONSUMER))
+        print(sample.send_as_nova(standalone.endpoint, data), flush=True)
         stopping.wait()
         standalone.stop()
     print("Stopped; the data is kept.")

@@ -149,7 +149,7 @@ def _prepare(args: argparse.Namespace) -> cfg.ConfigOpts:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from eventalarm.status import outcome, render  # noqa: PLC0415 - slow to import, and not needed for --help
+    from eventalarm.status import checks  # noqa: PLC0415 - slow to import, and not needed for --help
 
     errors = io.StringIO()
     try:
@@ -157,19 +157,19 @@ def _check(args: argparse.Namespace) -> int:
             conf = _prepare(args)
     except SystemExit:
         problem = errors.getvalue().strip().removeprefix(f"{PROG}: error: ")
-        finding = outcome.Finding(
-            outcome.Level.FAILED, problem, "correct the configuration named in the message"
+        finding = checks.Finding(
+            checks.Level.FAILED, problem, "correct the configuration named in the message"
         )
-        results = [outcome.Result("configuration", finding, 0.0)]
+        results = [checks.Result("configuration", finding, 0.0)]
     else:
         results = _look(conf, args)
-    print(render.as_json(results) if args.json else render.as_text(results))
-    return outcome.exit_code(results)
+    print(checks.as_json(results) if args.json else checks.as_text(results))
+    return checks.exit_code(results)
 
 
 def _look(conf: cfg.ConfigOpts, args: argparse.Namespace) -> Any:
     from eventalarm.status.assemble import Checkup, Wishes  # noqa: PLC0415
-    from eventalarm.status.runner import Runner  # noqa: PLC0415
+    from eventalarm.status.checks import Runner  # noqa: PLC0415
 
     wishes = Wishes(
         event_pipeline=args.event_pipeline,

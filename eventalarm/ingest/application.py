@@ -24,7 +24,7 @@ from eventalarm.ingest.dryrun import DryRunOptions, RuleTest
 from eventalarm.ingest.events import Events
 from eventalarm.ingest.gateway import Gateway, sender
 from eventalarm.ingest.reading import Bounds, EventReader
-from eventalarm.publisher.broker_status import BrokerStatus
+from eventalarm.publisher.sending import BrokerStatus
 from eventalarm.storage.database import Database
 
 DOCUMENT: Final = "/v1/openapi.json"

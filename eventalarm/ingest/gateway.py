@@ -9,9 +9,8 @@ from typing import Any
 from eventalarm import bus
 from eventalarm.exceptions import MessageTooLarge, PublishError
 from eventalarm.model import JSONDict
-from eventalarm.publisher.batching import Send, make_batches, send_batches
-from eventalarm.publisher.broker_status import BrokerStatus
 from eventalarm.publisher.codec import Encoded
+from eventalarm.publisher.sending import BrokerStatus, Send, make_batches, send_batches
 
 
 class Refused(PublishError):

@@ -11,10 +11,9 @@ from typing import Final, Protocol
 
 from eventalarm.backoff import Backoff
 from eventalarm.exceptions import PublishError
-from eventalarm.publisher.batching import Batch, Send, make_batches, send_batches
-from eventalarm.publisher.broker_status import BrokerStatus
 from eventalarm.publisher.codec import Encoded
 from eventalarm.publisher.options import Policy, PublisherOptions
+from eventalarm.publisher.sending import Batch, BrokerStatus, Send, make_batches, send_batches
 
 Wait = Callable[[float], bool]
 

@@ -6,25 +6,111 @@ import contextlib
 import logging
 import pathlib
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
+import oslo_messaging
 from aodh import storage as aodh_storage
 from aodh.api import app as aodh_api
+from ceilometer import keystone_client, messaging, notification, opts
 from oslo_config import cfg
 
 from eventalarm import bus, service
 from eventalarm.app.process import ListenerProcess
 from eventalarm.catalogue import install
+from eventalarm.exceptions import InvalidOption
 from eventalarm.http.hosts import KnownHosts
 from eventalarm.ifa_shim.api import application as ifa_api
 from eventalarm.ingest import application as ingest_api
-from eventalarm.standalone import address, datadir
-from eventalarm.standalone.agent import Agent
+from eventalarm.standalone import datadir, launch
 from eventalarm.standalone.datadir import DataDir
-from eventalarm.standalone.intake import PATH, Intake
-from eventalarm.standalone.web import WebServer, dispatch
+from eventalarm.standalone.sample import PATH
+from eventalarm.standalone.web import Intake, Notification, WebServer, dispatch
 from eventalarm.storage.upgrade import upgrade
-from eventalarm.trace import Trace
+from eventalarm.trace import Stage, Trace
+
+
+class TracedPublisher:
+    """Forwards events to a Ceilometer publisher and marks :attr:`Stage.PUBLISHED` before.
+
+    Not after: a listener may receive an event before the call that published it returns.
+    """
+
+    def __init__(self, publisher: Any, trace: Trace) -> None:
+        self._publisher = publisher
+        self._trace = trace
+
+    def publish_events(self, events: Sequence[Any]) -> None:
+        """Publish Ceilometer events."""
+        for event in events:
+            self._trace.mark(Stage.PUBLISHED, event.message_id)
+        self._publisher.publish_events(events)
+
+
+class Agent:
+    """Ceilometer's ``NotificationService``, which consumes notifications and publishes events.
+
+    One per process: Ceilometer keeps its transports in module state.
+    """
+
+    def __init__(self, data: DataDir, trace: Trace | None = None) -> None:
+        self._data = data
+        self._trace = trace
+        self._conf = _configuration(data)
+        self._service = notification.NotificationService(0, self._conf)
+
+    @property
+    def exchanges(self) -> tuple[str, ...]:
+        """The exchanges that Ceilometer listens on."""
+        return tuple(self._conf.notification.notification_control_exchanges)
+
+    def start(self) -> None:
+        """Load the pipeline and begin to consume notifications.
+
+        :raises InvalidOption: when a publisher in ``event_pipeline.yaml`` cannot be loaded.
+        """
+        self._service.run()
+        for sink in self._sinks():
+            if len(sink.publishers) != len(sink.cfg["publishers"]):
+                self.stop()
+                raise InvalidOption(
+                    str(self._data.event_pipeline),
+                    "a publisher cannot be loaded",
+                    f"correct or remove it; see {self._data.log}",
+                )
+            if self._trace is not None:
+                sink.publishers = [TracedPublisher(one, self._trace) for one in sink.publishers]
+
+    def _sinks(self) -> list[Any]:
+        pipelines = [pipeline for manager in self._service.managers for pipeline in manager.pipelines]
+        return list({id(pipeline.sink): pipeline.sink for pipeline in pipelines}.values())
+
+    def put(self, posted: Notification) -> None:
+        """Publish a notification as a service would, with its id and time.
+
+        oslo.messaging's public ``Notifier`` would replace both, hence the private method.
+        """
+        (topic, *_) = self._conf.oslo_messaging_notifications.topics
+        target = oslo_messaging.Target(topic=f"{topic}.{posted.priority}", exchange=posted.exchange)
+        transport = messaging.get_transport(self._conf)
+        transport._send_notification(target, {}, posted.message, version=2.0, retry=0)
+
+    def stop(self) -> None:
+        """Publish what was consumed, then stop."""
+        self._service.terminate()
+
+
+def _configuration(data: DataDir) -> cfg.ConfigOpts:
+    conf = cfg.ConfigOpts()
+    for group, options in opts.list_opts():
+        conf.register_opts(list(options), group=None if group == "DEFAULT" else group)
+    keystone_client.register_keystoneauth_opts(conf)
+    conf(
+        ["--config-file", str(data.ceilometer_conf), "--config-dir", str(data.overrides)],
+        project="ceilometer",
+    )
+    return conf
+
 
 LOG = logging.getLogger(__name__)
 
@@ -55,7 +141,7 @@ class Standalone:
         self._prog = prog
         self._trace = trace
         self._running = contextlib.ExitStack()
-        self.endpoint = address.url(listening)
+        self.endpoint = launch.url(listening)
 
     def start(self) -> None:
         """Return once everything runs; after an error nothing is left running.
@@ -88,7 +174,7 @@ class Standalone:
                 **dict.fromkeys(ingest_api.PREFIXES, events),
             }
             everything = KnownHosts(
-                dispatch(aodh_api.load_app(conf), others), self._hosts, option=address.ALLOW_HOST
+                dispatch(aodh_api.load_app(conf), others), self._hosts, option=launch.ALLOW_HOST
             )
             web = WebServer(everything, self._listening)
             web.start()

@@ -13,12 +13,11 @@ from typing import Any, Final
 
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import ALARM, OK, UNKNOWN, JSONDict, parse_time
-from eventalarm.standalone import address, datadir, hints, lazy, sample, tenant
+from eventalarm.standalone import datadir, launch, sample, tenant
 from eventalarm.standalone.console import Screen
 from eventalarm.standalone.consumer import Consumer, Hook
 from eventalarm.standalone.datadir import DataDir
-from eventalarm.standalone.result import Result
-from eventalarm.standalone.timeline import Recorder, Timeline
+from eventalarm.standalone.timeline import Recorder, Result, Timeline
 
 MORE: Final = 10
 PAUSE: Final = 0.1
@@ -82,7 +81,7 @@ class Demo:
         """Return commands to try while the demo keeps running."""
         if self._data is None:
             raise RuntimeError("the demo was not started")
-        return f"{hints.as_tenant(self.endpoint)}\n{hints.send_as_nova(self.endpoint, self._data)}"
+        return f"{sample.as_tenant(self.endpoint)}\n{sample.send_as_nova(self.endpoint, self._data)}"
 
     def stop(self, *, keep_data: bool = False) -> None:
         """Stop everything; a temporary directory is removed unless *keep_data*."""
@@ -108,8 +107,8 @@ class Demo:
             if data_dir is None:
                 self._temporary = pathlib.Path(tempfile.mkdtemp(prefix="eventalarm-demo-"))
             self._data = self._running.enter_context(datadir.claim(data_dir or str(self._temporary)))
-            listening = address.listen("127.0.0.1", 0, consent=False)
-            standalone = lazy.standalone(self._data, listening, prog=self._prog, trace=self._recorder)
+            listening = launch.listen("127.0.0.1", 0, consent=False)
+            standalone = launch.standalone(self._data, listening, prog=self._prog, trace=self._recorder)
             standalone.start()
             self._running.callback(standalone.stop)
             self.endpoint = standalone.endpoint

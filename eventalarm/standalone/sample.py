@@ -1,17 +1,28 @@
-"""A recorded Nova notification of a fault, and the notifications derived from it."""
+"""A recorded Nova notification, and the shell commands with which a user replays it."""
 
 from __future__ import annotations
 
 import datetime
 import importlib.resources
 import json
+import pathlib
+import shlex
+import shutil
+import sys
 import uuid
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from eventalarm.model import UTC, JSONDict
 
-NAME: Final = "nova-compute.instance.update-error.json"
+if TYPE_CHECKING:
+    from eventalarm.standalone.datadir import DataDir
+
+RECORDING: Final = "nova-compute.instance.update-error.json"
 EXCHANGE: Final = "nova"
+# Where standalone accepts notifications.
+PATH: Final = "/notifications"
+USER: Final = "tenant"
+ROLES: Final = "member,reader"
 
 
 def fault() -> JSONDict:
@@ -19,7 +30,7 @@ def fault() -> JSONDict:
 
     It was recorded in a running cloud; identifiers are placeholders.
     """
-    text = importlib.resources.files("eventalarm.standalone").joinpath("data", NAME).read_text()
+    text = importlib.resources.files("eventalarm.standalone").joinpath("data", RECORDING).read_text()
     recorded = cast(JSONDict, json.loads(text))
     return {name: value for name, value in recorded.items() if name not in ("message_id", "timestamp")}
 
@@ -42,3 +53,72 @@ def sent_now(notification: JSONDict, now: datetime.datetime) -> JSONDict:
 
 def _with_payload(notification: JSONDict, **changes: str) -> JSONDict:
     return {**notification, "payload": {**notification["payload"], **changes}}
+
+
+def project() -> str:
+    """Return the project that owns the server in the sample notification."""
+    return str(fault()["payload"]["tenant_id"])
+
+
+def instance() -> str:
+    """Return the id of the server in the sample notification."""
+    return str(fault()["payload"]["instance_id"])
+
+
+def credentials(endpoint: str) -> str:
+    """Return the shell line that configures the ``openstack`` command for *endpoint*."""
+    return (
+        f"export OS_AUTH_TYPE=aodh-noauth OS_AODH_ENDPOINT={endpoint} "
+        f"OS_PROJECT_ID={project()} OS_USER_ID={USER} OS_ROLES={ROLES}"
+    )
+
+
+def post(endpoint: str, path: str) -> str:
+    """Return the shell line that posts the notification in the file *path*."""
+    return f"curl --json {shlex.quote('@' + path)} '{endpoint}{PATH}?exchange={EXCHANGE}'"
+
+
+def create_alarm(action: str) -> str:
+    """Return the shell command that creates an alarm on the sample's fault, which calls *action*."""
+    return (
+        "openstack alarm create --name server-failed --type event --event-type compute.instance.update \\\n"
+        f"    --query 'traits.instance_id=string::{instance()};traits.state=string::error' \\\n"
+        f"    --alarm-action {action} --ok-action {action}"
+    )
+
+
+def extend_path() -> str:
+    """Return the shell line that adds the directory of ``openstack`` to PATH, empty if not needed."""
+    beside = pathlib.Path(sys.executable).parent
+    if shutil.which("openstack") or not (beside / "openstack").exists():
+        return ""
+    return f"    export PATH={shlex.quote(str(beside))}:$PATH\n"
+
+
+def as_tenant(endpoint: str) -> str:
+    """Return commands for acting as a tenant."""
+    return f"""\
+Act as a tenant (without Keystone, the client sends its own identity headers):
+{extend_path()}    {credentials(endpoint)}
+    openstack alarm list
+"""
+
+
+def watch(action: str) -> str:
+    """Return commands that create an alarm which calls *action*."""
+    return f"""\
+Create an alarm on a server, with your own web server as the consumer:
+    {create_alarm(action)}
+"""
+
+
+def send_as_nova(endpoint: str, data: DataDir) -> str:
+    """Return commands that post the sample, and the paths of the data directory."""
+    return f"""\
+Send Nova's notifications that the server failed and recovered:
+    {post(endpoint, str(data.fault))}
+    {post(endpoint, str(data.recovery))}
+    openstack alarm list
+
+Options: {data.overrides}/*.conf   Pipeline: {data.event_pipeline}   Log: {data.log}
+"""

@@ -15,7 +15,7 @@ from aodhclient.v2 import alarm_cli, alarm_history_cli, client
 from keystoneauth1 import session
 
 from eventalarm.model import JSONDict
-from eventalarm.standalone import hints, intake, sample
+from eventalarm.standalone import sample
 
 COMMANDS = {
     "alarm show": alarm_cli.CliAlarmShow,
@@ -28,7 +28,7 @@ WIDE = 100_000
 
 def connect(endpoint: str) -> Any:
     """Return aodhclient's client for the Aodh API at *endpoint*; proxies of the environment are ignored."""
-    auth = noauth.AodhNoAuthPlugin(hints.USER, hints.project(), hints.ROLES, endpoint)
+    auth = noauth.AodhNoAuthPlugin(sample.USER, sample.project(), sample.ROLES, endpoint)
     direct = requests.Session()
     direct.trust_env = False
     return client.Client(session=session.Session(auth=auth, session=direct))
@@ -36,7 +36,7 @@ def connect(endpoint: str) -> Any:
 
 def alarm_on_failure(action: str) -> JSONDict:
     """Return an alarm on the failure of the sample's server; *action* is called on failure and recovery."""
-    conditions = {"traits.instance_id": hints.instance(), "traits.state": "error"}
+    conditions = {"traits.instance_id": sample.instance(), "traits.state": "error"}
     return {
         "name": "server-failed",
         "type": "event",
@@ -70,7 +70,7 @@ def post(endpoint: str, notification: JSONDict) -> None:
     """
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request(  # noqa: S310 - our own endpoint
-        f"{endpoint}{intake.PATH}?exchange={sample.EXCHANGE}",
+        f"{endpoint}{sample.PATH}?exchange={sample.EXCHANGE}",
         json.dumps(notification).encode(),
         {"Content-Type": "application/json"},
     )

@@ -16,9 +16,18 @@ from eventalarm.delivery import options as delivery_options
 from eventalarm.delivery.senders.network import EgressFilter
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import JSONDict
-from eventalarm.status import agent, broker, canary, definitions, limits, pipeline, server, store, upgrade
-from eventalarm.status.outcome import Finding, Level
-from eventalarm.status.runner import Check
+from eventalarm.status import broker, canary, definitions, pipeline, upgrade
+from eventalarm.status.checks import Check, Finding, Level
+from eventalarm.status.database import (
+    look_at_alarms,
+    look_at_clocks,
+    look_at_failed,
+    look_at_listeners,
+    look_at_outbox,
+    look_at_schema,
+    look_at_server,
+    look_at_subscriptions,
+)
 from eventalarm.storage.canary import remove_alarm
 from eventalarm.storage.database import Database
 from eventalarm.storage.stats import live_listeners
@@ -66,16 +75,16 @@ class Checkup:
             Check("queue", lambda: broker.look_at_queue(self._conf, wishes.timeout), ("broker",)),
             Check(
                 "broker limits",
-                lambda: limits.look(self._conf, wishes.timeout, wishes.rabbitmqctl),
+                lambda: broker.look_at_limits(self._conf, wishes.timeout, wishes.rabbitmqctl),
                 ("broker",),
             ),
             Check("database", self._of_database(self._server), ("configuration",)),
-            Check("schema", self._of_database(store.look_at_schema), ("database",)),
+            Check("schema", self._of_database(look_at_schema), ("database",)),
             Check("clocks", self._of_database(self._clocks), schema),
-            Check("listeners", self._of_database(store.look_at_listeners), schema),
-            Check("alarms", self._of_database(store.look_at_alarms), schema),
+            Check("listeners", self._of_database(look_at_listeners), schema),
+            Check("alarms", self._of_database(look_at_alarms), schema),
             Check("outbox", self._of_database(self._outbox), schema),
-            Check("failed deliveries", self._of_database(store.look_at_failed), schema),
+            Check("failed deliveries", self._of_database(look_at_failed), schema),
             Check("subscriptions", self._of_database(self._subscriptions), schema),
         ]
         if (place := definitions.place(wishes.event_definitions)) is not None:
@@ -125,27 +134,27 @@ class Checkup:
         return Finding(Level.OK, f"read {files}")
 
     def _server(self, database: Database) -> Finding:
-        return server.look_at_server(database, self._conf[GROUP].max_event_size)
+        return look_at_server(database, self._conf[GROUP].max_event_size)
 
     def _clocks(self, database: Database) -> Finding:
-        return server.look_at_clocks(database, self._conf[GROUP].definitions_overlap)
+        return look_at_clocks(database, self._conf[GROUP].definitions_overlap)
 
     def _outbox(self, database: Database) -> Finding:
-        return store.look_at_outbox(database, self._wishes.warn_after, self._wishes.fail_after)
+        return look_at_outbox(database, self._wishes.warn_after, self._wishes.fail_after)
 
     def _subscriptions(self, database: Database) -> Finding:
-        return store.look_at_subscriptions(database, self._conf.eventalarm_ifa.subscription_lifetime)
+        return look_at_subscriptions(database, self._conf.eventalarm_ifa.subscription_lifetime)
 
     def _pipeline(self) -> Finding:
         wishes = self._wishes
-        named = pathlib.Path(wishes.ceilometer_conf) if wishes.ceilometer_conf else agent.CONFIGURATION
-        theirs = agent.configuration(named) if wishes.ceilometer_conf or named.exists() else None
+        named = pathlib.Path(wishes.ceilometer_conf) if wishes.ceilometer_conf else pipeline.CONFIGURATION
+        theirs = pipeline.configuration(named) if wishes.ceilometer_conf or named.exists() else None
         path = pathlib.Path(wishes.event_pipeline) if wishes.event_pipeline else None
         if path is None:
-            path = agent.pipeline_file(theirs or agent.configuration(named))
+            path = pipeline.pipeline_file(theirs or pipeline.configuration(named))
         feed = None
         if path is not None:
-            target = agent.Target(self._conf[GROUP].topic, self._conf, theirs)
+            target = pipeline.Target(self._conf[GROUP].topic, self._conf, theirs)
             feed = pipeline.read(path, target)
             if theirs is not None and "event" not in theirs.notification.pipelines:
                 problem = f"[notification] pipelines of {named} leaves out event"

@@ -1,9 +1,15 @@
-"""The checks of the broker: its hosts, and the queue of the topic with its messages and consumers."""
+"""The checks of the broker: its hosts, the queue of the topic, and the limits of that queue."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import dataclasses
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import amqp.exceptions
@@ -12,7 +18,7 @@ from oslo_config import cfg
 from eventalarm import bus
 from eventalarm.broker import Broker, Unusable, hosts, unusable
 from eventalarm.conf import GROUP
-from eventalarm.status.outcome import Finding, Level
+from eventalarm.status.checks import Finding, Level
 
 KAFKA: Final = "kafka"
 NO_PROMISE: Final = (
@@ -62,12 +68,12 @@ def look_at_queue(conf: cfg.ConfigOpts, timeout: float) -> Finding:
         return Finding(Level.SKIPPED, f"the driver of {bus.describe(conf)} cannot be checked")
     try:
         with broker.connected() as connection:
-            return _judge(conf, connection, broker)
+            return _queue_finding(conf, connection, broker)
     except Unusable as exc:
         return Finding(Level.FAILED, exc.problem, exc.remedy or "try again")
 
 
-def _judge(conf: cfg.ConfigOpts, connection: Any, broker: Broker) -> Finding:
+def _queue_finding(conf: cfg.ConfigOpts, connection: Any, broker: Broker) -> Finding:
     group = conf[GROUP]
     queue = f"{group.topic}.{bus.PRIORITY}"
     try:
@@ -100,3 +106,154 @@ def _on_channel(connection: Any, ask: Callable[[Any], Any]) -> Any:
     answer = ask(channel)
     channel.close()
     return answer
+
+
+LIMITED_BY_DEFAULT: Final = (4, 0)
+DEFAULT_LIMIT: Final = 20
+PLACES: Final = "/usr/sbin:/usr/lib/rabbitmq/bin:/usr/local/sbin"
+LOSSY: Final = ("message-ttl", "expires", "max-length", "max-length-bytes")
+ROOM: Final = 3.0
+
+# The policies and operator policies in force for one queue; list_queues shows them in newer releases only.
+QUESTION: Final = """
+{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(%s, queue, %s)),
+P = case rabbit_policy:effective_definition(Q) of undefined -> []; D -> D end,
+T = case application:get_env(rabbit, consumer_timeout) of {ok, N} when is_integer(N) -> N; _ -> 0 end,
+rabbit_json:encode(#{policy => maps:from_list(P), consumer_timeout => T}).
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the queue; None is unknown.
+
+    ``policy`` is the definition in force, ``consumer_timeout`` is in seconds (0: none), ``dead`` is the
+    number of messages in the dead letter queue.
+    """
+
+    quorum: bool
+    version: tuple[int, ...]
+    arguments: Mapping[str, Any]
+    policy: Mapping[str, Any] | None = None
+    consumer_timeout: float | None = None
+    dead: int | None = None
+
+    @property
+    def delivery_limit(self) -> int | None:
+        """Return the delivery limit in force; None if there is none or it is unknown."""
+        if not self.quorum:
+            return None
+        named = [self.arguments.get("x-delivery-limit"), (self.policy or {}).get("delivery-limit")]
+        given = [int(limit) for limit in named if limit is not None]
+        if given:
+            return min(given) if min(given) >= 0 else None
+        return DEFAULT_LIMIT if self.version >= LIMITED_BY_DEFAULT else None
+
+
+def look_at_limits(conf: cfg.ConfigOpts, timeout: float, rabbitmqctl: str) -> Finding:
+    """Check the limits of the queue of the topic; *rabbitmqctl* is a command, or empty."""
+    try:
+        broker = Broker.of(conf, timeout)
+    except ValueError:
+        return Finding(Level.SKIPPED, f"the driver of {bus.describe(conf)} cannot be checked")
+    group = conf[GROUP]
+    names = {which: f"{group.topic}.{which}" for which in (bus.PRIORITY, bus.DEAD)}
+    try:
+        with broker.connected() as connection:
+            version = _version(connection)
+            dead = _waiting(connection, names[bus.DEAD])
+    except Unusable as exc:
+        return Finding(Level.FAILED, exc.problem, exc.remedy)
+    # The rest of the time is for the connection to the broker.
+    said = _ask(rabbitmqctl, timeout * 0.8, broker.url.virtual_host or "/", names[bus.PRIORITY])
+    facts = Facts(
+        quorum=broker.options.rabbit_quorum_queue,
+        version=version,
+        arguments=broker.arguments(),
+        policy=said.get("policy"),
+        consumer_timeout=said["consumer_timeout"] / 1000 if "consumer_timeout" in said else None,
+        dead=dead,
+    )
+    return limits_finding(facts, names[bus.PRIORITY], renew_after=group.renew_after, hold=group.hold_batch)
+
+
+def limits_finding(facts: Facts, queue: str, *, renew_after: int, hold: float) -> Finding:
+    """Return the worst problem that *facts* cause for a listener with these options."""
+    limit = facts.delivery_limit
+    figures = {"delivery_limit": limit, "consumer_timeout": facts.consumer_timeout, "dead": facts.dead}
+    known = {name: value for name, value in figures.items() if value is not None}
+    text = _described(facts)
+    dead = f"{queue.rpartition('.')[0]}.{bus.DEAD}"
+    if limit is not None and limit < renew_after:
+        remedy = f"raise the delivery limit, or lower [eventalarm] renew_after ({renew_after}) to it"
+        return Finding(Level.FAILED, f"{text}: events are lost when listeners are killed", remedy, known)
+    if facts.consumer_timeout and facts.consumer_timeout < ROOM * hold:
+        level = Level.FAILED if facts.consumer_timeout <= hold else Level.WARNING
+        remedy = f"raise it, or lower [eventalarm] hold_batch ({hold:g} s), which must be well below it"
+        return Finding(level, f"{text}: the broker cuts off listeners that hold a batch", remedy, known)
+    if lossy := [name for name in LOSSY if name in (facts.policy or {})]:
+        remedy = f"exempt {queue} from that policy"
+        return Finding(Level.WARNING, f"{text}; a policy drops events: {', '.join(lossy)}", remedy, known)
+    if facts.dead:
+        text = f"{text}; {facts.dead} messages were moved to {dead}"
+        remedy = (
+            "the log of the listeners names their events; doc/source/admin/operating.rst explains how to "
+            "publish them again"
+        )
+        return Finding(Level.WARNING, text, remedy, known)
+    if limit is not None and facts.policy is not None and "dead-letter-exchange" not in facts.policy:
+        remedy = (
+            'add "dead-letter-exchange": "", "dead-letter-routing-key": '
+            f'"{dead}" to the policy of the queue (doc/source/admin/operating.rst)'
+        )
+        return Finding(Level.WARNING, f"{text}; what exceeds it is dropped", remedy, known)
+    return Finding(Level.OK, text, figures=known)
+
+
+def _described(facts: Facts) -> str:
+    limit = facts.delivery_limit
+    parts = ["no delivery limit" if limit is None else f"delivery limit {limit}"]
+    if facts.policy is None:
+        parts.append("policies were not read: pass the rabbitmqctl command with --rabbitmqctl")
+    if facts.consumer_timeout is not None:
+        parts.append(
+            f"consumer timeout {facts.consumer_timeout:g} s" if facts.consumer_timeout else "no timeout"
+        )
+    return ", ".join(parts)
+
+
+def _version(connection: Any) -> tuple[int, ...]:
+    text = str(connection.connection.server_properties.get("version", ""))
+    return tuple(int(number) for number in re.findall(r"\d+", text)[:2])
+
+
+def _waiting(connection: Any, queue: str) -> int | None:
+    channel = connection.channel()
+    try:
+        found = channel.queue_declare(queue, passive=True)
+    except amqp.exceptions.NotFound:
+        return None
+    channel.close()
+    return int(found.message_count)
+
+
+def _ask(command: str, timeout: float, vhost: str, queue: str) -> Mapping[str, Any]:
+    """Return the policy and the timeout of a queue from ``rabbitmqctl``; empty if it fails."""
+    words = shlex.split(command) if command else [shutil.which("rabbitmqctl", path=PLACES) or ""]
+    if not all(words):
+        return {}
+    question = QUESTION % (_erlang(vhost), _erlang(queue))
+    try:
+        done = subprocess.run(  # noqa: S603 - the operator's own command
+            [*words, "-q", "eval", question], capture_output=True, text=True, timeout=timeout, check=False
+        )
+        text = done.stdout.strip().removeprefix("<<").removesuffix(">>")
+        found = json.loads(json.loads(text)) if done.returncode == 0 else {}
+    except (OSError, subprocess.TimeoutExpired, ValueError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _erlang(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'<<"{escaped}"/utf8>>'

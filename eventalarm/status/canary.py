@@ -18,7 +18,7 @@ from typing import Final
 from eventalarm.exceptions import PublishError
 from eventalarm.model import UNKNOWN, UTC, DeliveryState, JSONDict
 from eventalarm.standalone.consumer import Consumer
-from eventalarm.status.outcome import Finding, Level
+from eventalarm.status.checks import Finding, Level
 from eventalarm.storage.canary import (
     CanaryDelivery,
     delivery_of,
@@ -81,7 +81,7 @@ def send(database: Database, publish: Publish, options: CanaryOptions, alarm_id:
             return Finding(
                 Level.OK, f"{took:.0f} ms from event to webhook", figures={"milliseconds": round(took, 1)}
             )
-        return judge(delivery_of(database, alarm_id), options)
+        return undelivered(delivery_of(database, alarm_id), options)
 
 
 def _arrived(consumer: Consumer, timeout: float) -> bool:
@@ -142,7 +142,7 @@ def remove_left_behind(database: Database) -> None:
         remove_alarm(database, alarm_id)
 
 
-def judge(delivery: CanaryDelivery | None, options: CanaryOptions) -> Finding:
+def undelivered(delivery: CanaryDelivery | None, options: CanaryOptions) -> Finding:
     """Report how far the canary got before its time ran out; *delivery* is None if no alarm was raised."""
     late = f"the webhook was not called within {options.timeout:g} s"
     if delivery is None:

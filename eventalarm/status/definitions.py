@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-import yaml
-
-from eventalarm.exceptions import EventAlarmError
+from eventalarm.catalogue.event_definitions import Definition, read
 from eventalarm.owner import Doubt, doubtful
-from eventalarm.status.outcome import Finding, Level
+from eventalarm.status.checks import Finding, Level
 
 USUAL_PLACE: Final = pathlib.Path("/etc/ceilometer/event_definitions.yaml")
 SHOWN: Final = 8
@@ -20,47 +19,26 @@ REMEDIES: Final = {
 }
 
 
-class UnreadableDefinitions(EventAlarmError):
-    """The file of event definitions cannot be read or is not one."""
-
-
-def read(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Return the definitions in the file *path*.
-
-    :raises UnreadableDefinitions: when it cannot be read or holds no list of definitions.
-    """
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        raise UnreadableDefinitions(f"{path}: {' '.join(str(exc).split())[:200]}") from exc
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise UnreadableDefinitions(f"{path}: must be a list of event definitions")
-    return found
-
-
-def shipped() -> pathlib.Path:
-    """Return the event definitions that Ceilometer ships and reads by default."""
-    import ceilometer.pipeline  # noqa: PLC0415 - takes half a second, and is rarely needed
-
-    return pathlib.Path(ceilometer.pipeline.__path__[0]) / "data" / "event_definitions.yaml"
-
-
 def place(named: str) -> pathlib.Path | None:
     """Return the file *named*, or the one that the agent on this host reads; None if there is no agent."""
     if named or USUAL_PLACE.exists():
         return pathlib.Path(named or USUAL_PLACE)
-    return shipped() if (USUAL_PLACE.parent / "ceilometer.conf").exists() else None
+    if not (USUAL_PLACE.parent / "ceilometer.conf").exists():
+        return None
+    from eventalarm.catalogue import loader  # noqa: PLC0415 - takes half a second, and is rarely needed
+
+    return loader.shipped()
 
 
 def look(path: pathlib.Path) -> Finding:
     """Judge the definitions in the file *path*.
 
-    :raises UnreadableDefinitions: when it cannot be read.
+    :raises eventalarm.catalogue.event_definitions.BadDefinitions: when it is not a list of definitions.
     """
-    return judge(str(path), read(path))
+    return owners_finding(str(path), read(path))
 
 
-def judge(path: str, definitions: list[dict[str, Any]]) -> Finding:
+def owners_finding(path: str, definitions: Sequence[Definition]) -> Finding:
     """Report the event types whose owner *definitions* do not determine."""
     found = doubtful(definitions)
     figures = {"definitions": len(definitions), "without_owner": len(found)}

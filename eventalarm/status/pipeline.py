@@ -1,15 +1,210 @@
-"""The check that Ceilometer's pipeline feeds the topic: its file, and the last event received."""
+"""The check that Ceilometer's pipeline feeds the topic, by its files and by the last event received.
+
+Ceilometer's own code reads the files: what its agent publishes, and to which broker.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
 import pathlib
+import socket
+import types
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from eventalarm.status.agent import Flow, Refused, Target, load
-from eventalarm.status.outcome import Finding, Level
+from oslo_config import cfg
+from oslo_utils import netutils
+
+from eventalarm import bus
+from eventalarm.broker import DEFAULT_PORT, hosts
+from eventalarm.exceptions import EventAlarmError, InvalidOption
+from eventalarm.publisher import options as publisher_options
+from eventalarm.status.checks import Finding, Level
+
+CONFIGURATION: Final = pathlib.Path("/etc/ceilometer/ceilometer.conf")
+PIPELINE: Final = pathlib.Path("/etc/ceilometer/event_pipeline.yaml")
+
+# Options of the driver that become arguments of the queue.
+DECLARING: Final = (
+    "rabbit_quorum_queue",
+    "rabbit_quorum_delivery_limit",
+    "rabbit_quorum_max_memory_length",
+    "rabbit_quorum_max_memory_bytes",
+    "rabbit_ha_queues",
+    "amqp_durable_queues",
+    "amqp_auto_delete",
+)
+
+Trouble = tuple[str, str]
+
+
+class UnreadablePipeline(EventAlarmError):
+    """The pipeline file cannot be read or is not a pipeline."""
+
+
+class Refused(EventAlarmError):
+    """Ceilometer refuses the file."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Flow:
+    """One pipeline: events of these patterns go to these publishers, in this order."""
+
+    patterns: tuple[str, ...]
+    publishers: tuple[str, ...]
+
+
+def load(path: pathlib.Path) -> list[Flow]:
+    """Return the pipelines of a file without loading a publisher.
+
+    :raises UnreadablePipeline: when it cannot be read.
+    :raises Refused: when Ceilometer would not work with it.
+    """
+    from ceilometer import agent  # noqa: PLC0415 - heavy, and not needed where there is no such file
+    from ceilometer.pipeline import event  # noqa: PLC0415
+
+    class Sink(event.EventSink):  # type: ignore[misc]
+        """A sink whose publishers are their URLs."""
+
+        def __init__(self, conf: Any, sink: Any, _manager: Any) -> None:
+            super().__init__(conf, sink, types.SimpleNamespace(get=lambda url: url))
+
+    class Pipelines(event.EventPipelineManager):  # type: ignore[misc]
+        pm_sink = Sink
+
+    try:
+        path.read_text(encoding="utf-8")
+        found = Pipelines(types.SimpleNamespace(event_pipeline_cfg_file=str(path)))
+    except agent.ConfigException as exc:
+        raise Refused(exc.msg) from exc
+    except Exception as exc:
+        text = " ".join(str(exc).split())[:200]
+        raise UnreadablePipeline(f"{path}: {type(exc).__name__}: {text}") from exc
+    return [
+        Flow(tuple(map(str, pipeline.source.events)), tuple(pipeline.publishers))
+        for pipeline in found.pipelines
+    ]
+
+
+def configuration(path: pathlib.Path) -> cfg.ConfigOpts:
+    """Return the part of Ceilometer's configuration that says where events are published.
+
+    :raises UnreadablePipeline: when the file cannot be read.
+    """
+    conf = cfg.ConfigOpts()
+    conf.register_opts(
+        [
+            cfg.StrOpt("event_pipeline_cfg_file", default=PIPELINE.name),
+            cfg.StrOpt("host", default="localhost"),
+        ]
+    )
+    conf.register_opts([cfg.MultiStrOpt("pipelines", default=["meter", "event"])], group="notification")
+    folder = pathlib.Path(f"{path}.d")
+    try:
+        conf(
+            [],
+            project="ceilometer",
+            default_config_files=[str(path)] if path.exists() else [],
+            default_config_dirs=[str(folder)] if folder.is_dir() else [],
+        )
+    except (cfg.Error, OSError) as exc:
+        raise UnreadablePipeline(f"{path}: {' '.join(str(exc).split())[:200]}") from exc
+    return conf
+
+
+def pipeline_file(conf: cfg.ConfigOpts) -> pathlib.Path | None:
+    """Return the event pipeline that Ceilometer's configuration names; None for the built-in one."""
+    named = pathlib.Path(conf.event_pipeline_cfg_file)
+    found = named if named.is_absolute() else PIPELINE.parent / named
+    return found if found.exists() else None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Target:
+    """Where listeners take events from: the topic, and the transport of *ours*.
+
+    :param theirs: Ceilometer's configuration; None where it is unknown.
+    """
+
+    topic: str
+    ours: cfg.ConfigOpts | None = None
+    theirs: cfg.ConfigOpts | None = None
+
+    def trouble(self, url: str) -> Trouble | None:
+        """Return why an ``eventalarm://`` line leads elsewhere, and the remedy; None when it leads to us."""
+        try:
+            chosen = publisher_options.parse(netutils.urlsplit(url))
+            if chosen.topic != self.topic:
+                return (
+                    f"it publishes to topic {chosen.topic}, the listeners take {self.topic}",
+                    "give the line and [eventalarm] topic the same name",
+                )
+            return self._compared(chosen)
+        except (InvalidOption, ValueError) as exc:
+            return f"its eventalarm:// line cannot work: {exc}", "correct the line and restart the agent"
+
+    def _compared(self, chosen: publisher_options.PublisherOptions) -> Trouble | None:
+        if self.ours is None or (chosen.url is None and self.theirs is None):
+            return None
+        known = self.theirs or configuration(pathlib.Path("/nonexistent"))
+        theirs = bus.get_transport(known, chosen.url, options=chosen.driver_options)._driver
+        ours = bus.get_transport(self.ours)._driver
+        where, here = bus.describe(known, chosen.url), bus.describe(self.ours)
+        if not _same_broker(theirs, ours):
+            host = here.partition("://")[2]
+            return (
+                f"the agent publishes to {where}, the listeners take events from {here}",
+                f"write eventalarm://USER:PASSWORD@{host}, as transport_url of aodh.conf has it, and restart "
+                "the agent",
+            )
+        differing = [] if self.theirs is None else _differing(theirs, ours)
+        if differing:
+            return (
+                f"both ends declare the queue differently: {', '.join(differing)}",
+                "give ceilometer.conf and aodh.conf the same [oslo_messaging_rabbit] options, or write them "
+                "behind the question mark of both URLs",
+            )
+        return None
+
+
+def _same_broker(theirs: Any, ours: Any) -> bool:
+    drivers = {bus.driver_name(driver._url) for driver in (theirs, ours)}
+    if not drivers <= bus.RABBIT_DRIVERS:
+        return len(drivers) == 1
+    vhosts = {driver._url.virtual_host or "/" for driver in (theirs, ours)}
+    return len(vhosts) == 1 and not _addresses(theirs._url).isdisjoint(_addresses(ours._url))
+
+
+def _addresses(url: Any) -> set[tuple[str, int]]:
+    """Return every name and address in *url*: one name of several is enough to be the same broker."""
+    found = set()
+    for host in hosts(url):
+        port = host.port or DEFAULT_PORT
+        found.add((host.hostname.lower(), port))
+        try:
+            found.update(
+                (str(info[4][0]), port)
+                for info in socket.getaddrinfo(host.hostname, port, type=socket.SOCK_STREAM)
+            )
+        except OSError:
+            continue
+    return found
+
+
+def _differing(theirs: Any, ours: Any) -> list[str]:
+    if bus.driver_name(ours._url) not in bus.RABBIT_DRIVERS:
+        return []
+    pairs = {
+        name: (theirs.conf.oslo_messaging_rabbit[name], ours.conf.oslo_messaging_rabbit[name])
+        for name in DECLARING
+    }
+    return [
+        f"{name} is {str(there).lower()} there and {str(here).lower()} here"
+        for name, (there, here) in pairs.items()
+        if there != here
+    ]
+
 
 SCHEME: Final = "eventalarm"
 REFUSED: Final = (
@@ -54,10 +249,10 @@ def read(path: pathlib.Path, target: Target) -> Feed:
         flows = load(path)
     except Refused as exc:
         return Feed(str(path), problem=f"Ceilometer refuses it: {exc}", remedy=REFUSED)
-    return judge(str(path), flows, target)
+    return feed_of(str(path), flows, target)
 
 
-def judge(path: str, flows: Sequence[Flow], target: Target) -> Feed:
+def feed_of(path: str, flows: Sequence[Flow], target: Target) -> Feed:
     """Decide whether *flows* lead events to an ``eventalarm://`` publisher of *target*."""
     ours = [(flow, url) for flow in flows for url in flow.publishers if url.partition(":")[0] == SCHEME]
     if not ours:

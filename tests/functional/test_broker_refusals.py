@@ -11,7 +11,7 @@ import pytest
 
 from eventalarm import broker, bus
 from eventalarm.status.broker import look_at_queue
-from eventalarm.status.outcome import Level
+from eventalarm.status.checks import Level
 from tests.functional.conftest import Spawn
 from tests.support.cloud import Cloud, make_event
 from tests.support.helpers import WebhookSink

@@ -14,8 +14,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from eventalarm.exceptions import Retryable, SchemaError
-from eventalarm.status.outcome import Level
-from eventalarm.status.server import look_at_server
+from eventalarm.status.checks import Level
+from eventalarm.status.database import look_at_server
 from eventalarm.storage import database, schema, server, tables
 from eventalarm.storage.migrations import REVISIONS, VERSION_TABLE
 from eventalarm.storage.schema import SchemaState

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from eventalarm.exceptions import Retryable
-from eventalarm.status.outcome import Level
-from eventalarm.status.server import look_at_server
+from eventalarm.status.checks import Level
+from eventalarm.status.database import look_at_server
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database, connect
 from tests.support.builders import rule

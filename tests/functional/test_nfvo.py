@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from eventalarm.standalone import hints
+from eventalarm.standalone import sample
 from tests.functional.test_standalone import Standalone, running
 from tests.support.helpers import WebhookSink, wait_until
 
@@ -47,13 +47,13 @@ class Nfvo:
         self.env = {
             "CLOUD": cloud.endpoint,
             "AODH": cloud.endpoint,
-            "PROJECT": hints.project(),
-            "SERVER": hints.instance(),
+            "PROJECT": sample.project(),
+            "SERVER": sample.instance(),
             "CALLBACK": sink.url(CALLBACK),
             "FAULT": str(cloud.data_dir / "fault.json"),
             "RECOVERY": str(cloud.data_dir / "recovery.json"),
         }
-        self.env["WHO"] = f"X-Project-Id: {hints.project()}"
+        self.env["WHO"] = f"X-Project-Id: {sample.project()}"
 
     def run(self, heading: str) -> list[Any]:
         """Run the commands under *heading*; return the JSON documents that they printed."""
@@ -111,7 +111,7 @@ def test_an_nfvo_with_nothing_but_http(nfvo: Nfvo) -> None:
     raised = nfvo.receives(1)
     assert (raised["notificationType"], raised["subscriptionId"]) == ("AlarmNotification", subscription["id"])
     assert raised["alarm"]["id"] == created["alarm_id"]
-    assert raised["alarm"]["managedObjectId"] == hints.instance()
+    assert raised["alarm"]["managedObjectId"] == sample.instance()
     assert raised["alarm"]["perceivedSeverity"] == "MAJOR"
     ((listed,),) = nfvo.run("List active alarms")
     assert (listed["alarmId"], listed["alarmRaisedTime"]) == (

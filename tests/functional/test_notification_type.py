@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from aodhclient import exceptions
 
-from eventalarm.status.outcome import Level
-from eventalarm.status.store import look_at_alarms
+from eventalarm.status.checks import Level
+from eventalarm.status.database import look_at_alarms
 from tests.support.cloud import PROJECT, USER, Cloud, Spawn, make_event
 from tests.support.engine_harness import EngineHarness, occurrences, transitions
 from tests.support.helpers import console_script

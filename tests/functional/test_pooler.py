@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from eventalarm.exceptions import SchemaError
-from eventalarm.status.outcome import Level
-from eventalarm.status.server import look_at_server
+from eventalarm.status.checks import Level
+from eventalarm.status.database import look_at_server
 from eventalarm.storage import database as storage
 from eventalarm.storage.upgrade import upgrade
 from tests.functional.conftest import Spawn

@@ -24,7 +24,7 @@ import pytest
 from keystoneauth1 import session
 
 from eventalarm.exceptions import InvalidOption
-from eventalarm.standalone import datadir, hints, sample
+from eventalarm.standalone import datadir, sample
 from tests.support.helpers import Process, WebhookSink, console_script, wait_until
 
 PROGRAM = console_script("eventalarm-standalone")
@@ -40,7 +40,7 @@ class Standalone:
 
     def client(self, project: str | None = None) -> Any:
         auth = aodhclient.noauth.AodhNoAuthPlugin(
-            "tester", project or hints.project(), hints.ROLES, self.endpoint
+            "tester", project or sample.project(), sample.ROLES, self.endpoint
         )
         return aodhclient.client.Client("2", session=session.Session(auth=auth))
 
@@ -191,13 +191,13 @@ def test_the_event_definitions_of_eventalarm_apply(standalone: Standalone, webho
     }
     alarm = {"name": "port-down", "type": "event", "event_rule": rule}
     standalone.client().alarm.create(alarm | {"alarm_actions": [webhook_sink.url("/port")]})
-    ports = [{"id": one, "project_id": hints.project(), "status": "DOWN"} for one in (port, "another")]
+    ports = [{"id": one, "project_id": sample.project(), "status": "DOWN"} for one in (port, "another")]
     made = {"event_type": "port.create.end", "publisher_id": "network.net1", "payload": {"ports": ports}}
 
     assert standalone.post(made, "neutron")[0] == 202
 
     (hook,) = webhook_sink.wait(1, "/port")
-    assert ["project_id", 1, hints.project()] in hook.json["reason_data"]["event"]["traits"]
+    assert ["project_id", 1, sample.project()] in hook.json["reason_data"]["event"]["traits"]
 
 
 def test_changed_event_definitions_stay(tmp_path: pathlib.Path, webhook_sink: WebhookSink) -> None:
@@ -210,7 +210,7 @@ def test_changed_event_definitions_stay(tmp_path: pathlib.Path, webhook_sink: We
         alarm = {"name": "own", "type": "event", "event_rule": rule}
         one.client().alarm.create(alarm | {"alarm_actions": [webhook_sink.url("/own")]})
         one.post(
-            {"event_type": "own.fault", "publisher_id": "x", "payload": {"owner": hints.project()}}, "nova"
+            {"event_type": "own.fault", "publisher_id": "x", "payload": {"owner": sample.project()}}, "nova"
         )
         webhook_sink.wait(1, "/own")
     assert "port.*.end" in (data / "event_definitions.yaml").read_text()
@@ -228,7 +228,7 @@ def test_another_project_sees_neither_alarm_nor_fault(
 
     (hook,) = webhook_sink.wait(1, "/hook")
     traits = {name: value for name, _, value in hook.json["reason_data"]["event"]["traits"]}
-    assert traits["tenant_id"] == hints.project()
+    assert traits["tenant_id"] == sample.project()
     assert alarm_id not in [alarm["alarm_id"] for alarm in standalone.client(other).alarm.list()]
 
 

@@ -20,8 +20,7 @@ from eventalarm.cmd import status
 from eventalarm.status import canary
 from eventalarm.status.assemble import Checkup, Wishes
 from eventalarm.status.broker import look_at_hosts
-from eventalarm.status.outcome import Finding, Level
-from eventalarm.status.runner import Runner
+from eventalarm.status.checks import Finding, Level, Runner
 from eventalarm.storage import tables
 from eventalarm.storage.canary import insert_alarm
 from eventalarm.storage.upgrade import upgrade

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from eventalarm import broker, bus
-from eventalarm.status import limits
-from eventalarm.status.limits import Facts
-from eventalarm.status.outcome import Finding, Level
+from eventalarm.status.broker import Facts, limits_finding, look_at_limits
+from eventalarm.status.checks import Finding, Level
 from tests.functional.conftest import Spawn
 from tests.support.cloud import Cloud, make_event
 from tests.support.services import RabbitMQ
@@ -31,7 +30,7 @@ def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str, rabbit_url:
 
 def look(cloud: Cloud, rabbitmq: RabbitMQ) -> Finding:
     # Each question starts an Erlang machine.
-    return limits.look(cloud.conf, 60.0, shlex.join(rabbitmq.info["ctl"]))
+    return look_at_limits(cloud.conf, 60.0, shlex.join(rabbitmq.info["ctl"]))
 
 
 def test_policies_and_timeouts_of_the_broker_are_judged(
@@ -68,7 +67,7 @@ def test_policies_and_timeouts_of_the_broker_are_judged(
 
 
 def test_without_rabbitmqctl_it_says_what_it_does_not_know(cloud: Cloud) -> None:
-    found = limits.look(cloud.conf, 5.0, "/nowhere/rabbitmqctl")
+    found = look_at_limits(cloud.conf, 5.0, "/nowhere/rabbitmqctl")
     assert found.level is Level.OK
     assert "policies were not read" in found.message
 
@@ -87,5 +86,5 @@ def test_without_rabbitmqctl_it_says_what_it_does_not_know(cloud: Cloud) -> None
     ],
 )
 def test_the_verdict(facts: Facts, level: Level, words: str) -> None:
-    found = limits.judge(facts, QUEUE, renew_after=2, hold=20.0)
+    found = limits_finding(facts, QUEUE, renew_after=2, hold=20.0)
     assert (found.level, words in found.message) == (level, True), found

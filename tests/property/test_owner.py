@@ -16,7 +16,7 @@ from stevedore import extension
 
 from eventalarm.owner import Doubt, Owners, naming
 from eventalarm.publisher.codec import OWNER_TRAIT, decode
-from eventalarm.publisher.owners import OwnerTraits
+from eventalarm.publisher.event_eval import OwnerTraits
 from tests.support.definitions import FRAGMENTS, SHIPPED
 from tests.support.telemetry import ceilometer_options
 

@@ -7,7 +7,7 @@ from oslo_config import cfg
 
 from eventalarm import bus
 from eventalarm.broker import Broker
-from eventalarm.status.agent import Target
+from eventalarm.status.pipeline import Target
 
 
 def configured(url: str | None) -> cfg.ConfigOpts:

@@ -11,7 +11,7 @@ import pytest
 from eventalarm.exceptions import MessageTooLarge, PublishError
 from eventalarm.ingest.gateway import Gateway, Refused
 from eventalarm.publisher import codec
-from eventalarm.publisher.broker_status import BrokerStatus
+from eventalarm.publisher.sending import BrokerStatus
 from tests.support.builders import event_body
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventalarm.exceptions import PublishError
-from eventalarm.publisher.batching import make_batches, send_batches
 from eventalarm.publisher.codec import ENVELOPE_SIZE, encode
+from eventalarm.publisher.sending import make_batches, send_batches
 from tests.unit.publisher.fakes import Broker, event
 
 LIMIT = ENVELOPE_SIZE + 5000

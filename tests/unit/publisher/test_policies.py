@@ -12,8 +12,8 @@ import pytest
 from eventalarm.backoff import Backoff
 from eventalarm.exceptions import PublishError
 from eventalarm.publisher import policies
-from eventalarm.publisher.broker_status import BrokerStatus
 from eventalarm.publisher.options import Policy, PublisherOptions
+from eventalarm.publisher.sending import BrokerStatus
 from tests.support.helpers import wait_until
 from tests.unit.publisher.fakes import Broker, event
 

@@ -10,8 +10,7 @@ import pytest
 from rich.console import Console
 
 from eventalarm.standalone import console
-from eventalarm.standalone.result import Result
-from eventalarm.standalone.timeline import Recorder, Timeline
+from eventalarm.standalone.timeline import Recorder, Result, Timeline
 from eventalarm.trace import Stage
 
 

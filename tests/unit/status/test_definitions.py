@@ -6,13 +6,14 @@ import pathlib
 
 import pytest
 
+from eventalarm.catalogue import event_definitions, loader
 from eventalarm.owner import doubtful
 from eventalarm.status import definitions
-from eventalarm.status.outcome import Level
+from eventalarm.status.checks import Level
 
 
 def test_those_of_ceilometer_name_only_the_caller_of_a_port() -> None:
-    found = definitions.look(definitions.shipped())
+    found = definitions.look(loader.shipped())
     assert found.level is Level.WARNING
     assert "port.*" in found.message
     assert "takes the project from the caller alone" in found.message
@@ -27,7 +28,7 @@ def test_a_later_definition_counts_instead(tmp_path: pathlib.Path) -> None:
         "- {event_type: ['port.*.end'], traits: {project_id: {fields: payload.port.project_id}}}\n"
         "- {event_type: 'odd.*', traits: {project_id: {fields: [payload.owner, ctxt.project_id]}}}\n"
     )
-    assert [kind for kind, _ in doubtful(definitions.read(path))] == ["thing.*", "odd.*"]
+    assert [kind for kind, _ in doubtful(event_definitions.read(path))] == ["thing.*", "odd.*"]
     found = definitions.look(path)
     assert "thing.*: takes the project from the caller alone; odd.*: falls back" in found.message
     assert "caller_project_id" in found.remedy
@@ -43,7 +44,7 @@ def test_all_is_well(tmp_path: pathlib.Path) -> None:
 def test_what_is_no_list_of_definitions_is_named(tmp_path: pathlib.Path, text: str) -> None:
     path = tmp_path / "event_definitions.yaml"
     path.write_text(text)
-    with pytest.raises(definitions.UnreadableDefinitions, match=r"event_definitions\.yaml: "):
+    with pytest.raises(event_definitions.BadDefinitions, match=r"event_definitions\.yaml: "):
         definitions.look(path)
 
 
@@ -54,6 +55,6 @@ def test_without_ceilometer_on_this_host_nothing_is_judged(
     assert definitions.place("") is None
     assert definitions.place("/x/y.yaml") == pathlib.Path("/x/y.yaml")
     (tmp_path / "ceilometer.conf").write_text("")
-    assert definitions.place("") == definitions.shipped()
+    assert definitions.place("") == loader.shipped()
     (tmp_path / "event_definitions.yaml").write_text("[]")
     assert definitions.place("") == tmp_path / "event_definitions.yaml"

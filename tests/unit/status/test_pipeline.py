@@ -9,10 +9,9 @@ import pytest
 from oslo_config import cfg
 
 from eventalarm.model import UTC
-from eventalarm.status import agent, pipeline
-from eventalarm.status.agent import Target
-from eventalarm.status.outcome import Level
-from eventalarm.status.pipeline import Feed, LastSeen
+from eventalarm.status import pipeline
+from eventalarm.status.checks import Level
+from eventalarm.status.pipeline import Feed, LastSeen, Target
 
 NOW = datetime.datetime(2026, 5, 1, 12, tzinfo=UTC)
 ROOT = pathlib.Path(__file__).parents[3]
@@ -83,7 +82,7 @@ def broker_of(tmp_path: pathlib.Path, name: str, url: str, **rabbit: object) -> 
     lines = "\n".join(f"{option} = {value}" for option, value in rabbit.items())
     path = tmp_path / name
     path.write_text(f"[DEFAULT]\ntransport_url = {url}\n[oslo_messaging_rabbit]\n{lines}\n")
-    return agent.configuration(path)
+    return pipeline.configuration(path)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +137,7 @@ def test_queue_options_of_the_two_files_are_compared(tmp_path: pathlib.Path) -> 
 
 @pytest.mark.parametrize("text", ["", "sinks: 3\nsources: 3", "{", "\x00"])
 def test_what_is_no_pipeline_is_said_to_be_none(tmp_path: pathlib.Path, text: str) -> None:
-    with pytest.raises(agent.UnreadablePipeline, match=r"event_pipeline\.yaml"):
+    with pytest.raises(pipeline.UnreadablePipeline, match=r"event_pipeline\.yaml"):
         pipeline.read(pipeline_at(tmp_path, text), TARGET)
 
 

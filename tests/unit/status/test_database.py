@@ -4,8 +4,8 @@ import datetime
 
 import pytest
 
-from eventalarm.status.outcome import Level
-from eventalarm.status.server import judge, judge_clocks
+from eventalarm.status.checks import Level
+from eventalarm.status.database import clocks_finding, server_finding
 from eventalarm.storage.server import Server
 
 
@@ -27,7 +27,7 @@ from eventalarm.storage.server import Server
     ],
 )
 def test_the_server_is_judged_by_what_promises_rest_on(server: Server, level: Level, word: str) -> None:
-    found = judge("mariadb", server, 1024)
+    found = server_finding("mariadb", server, 1024)
     assert found.level is level
     assert word in found.message
     assert bool(found.remedy) == (level is not Level.OK)
@@ -46,7 +46,7 @@ def test_clocks_are_compared_with_the_databases(
     offsets: dict[str, float], newest: float | None, level: Level, word: str
 ) -> None:
     ahead = None if newest is None else datetime.timedelta(seconds=newest)
-    found = judge_clocks(offsets, ahead, overlap=10.0)
+    found = clocks_finding(offsets, ahead, overlap=10.0)
     assert found.level is level
     assert word in found.message
     assert found.figures == offsets

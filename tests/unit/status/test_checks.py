@@ -8,9 +8,7 @@ import threading
 import pytest
 
 from eventalarm.exceptions import Retryable
-from eventalarm.status import render
-from eventalarm.status.outcome import Finding, Level, Result, exit_code
-from eventalarm.status.runner import Check, Runner
+from eventalarm.status.checks import Check, Finding, Level, Result, Runner, as_json, as_text, exit_code
 
 GOOD = Finding(Level.OK, "fine", figures={"n": 1})
 
@@ -54,7 +52,7 @@ def test_errors_are_findings() -> None:
 
 
 def test_a_check_that_hangs_is_given_up_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eventalarm.status.runner.PATIENCE", 0.05)
+    monkeypatch.setattr("eventalarm.status.checks.PATIENCE", 0.05)
     hang, said = threading.Event(), []  # type: ignore[var-annotated]
 
     def stuck() -> Finding:
@@ -86,14 +84,14 @@ def test_a_check_that_hangs_is_given_up_and_the_others_go_on(monkeypatch: pytest
 def test_exit_codes(levels: list[Level], code: int) -> None:
     results = [Result(level, Finding(level, "m", "do it"), 0.1) for level in levels]
     assert exit_code(results) == code
-    told = json.loads(render.as_json(results))
+    told = json.loads(as_json(results))
     assert (told["code"], len(told["checks"])) == (code, len(levels))
-    assert told["level"] == render.as_text(results).split()[1].rstrip(":")
+    assert told["level"] == as_text(results).split()[1].rstrip(":")
 
 
 def test_text_names_what_is_wrong_first_and_the_remedy_below() -> None:
     results = [Result("a", GOOD, 0.1), Result("broker", Finding(Level.FAILED, "away", "start it"), 0.1)]
-    assert render.as_text(results).splitlines() == [
+    assert as_text(results).splitlines() == [
         "eventalarm FAILED: broker",
         "  OK       a       fine",
         "  FAILED   broker  away",

@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 import webob
 
-from eventalarm.standalone import intake
+from eventalarm.standalone import web
 
 NOW = datetime.datetime(2026, 11, 21, 8, 0, 0, 5, tzinfo=datetime.UTC)
 GOOD = {"event_type": "a.b", "publisher_id": "nova.host", "payload": {"x": 1}}
 
 
-def read(fields: object, exchange: str = "nova") -> intake.Notification:
+def read(fields: object, exchange: str = "nova") -> web.Notification:
     body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
-    return intake.read(body, exchange, ("nova", "cinder"), NOW, "new-id")
+    return web.read(body, exchange, ("nova", "cinder"), NOW, "new-id")
 
 
 def test_what_is_missing_is_filled_in() -> None:
-    assert read(GOOD) == intake.Notification(
+    assert read(GOOD) == web.Notification(
         "nova",
         "info",
         {**GOOD, "priority": "INFO", "message_id": "new-id", "timestamp": "2026-11-21 08:00:00.000005"},
@@ -31,7 +31,7 @@ def test_what_is_missing_is_filled_in() -> None:
 def test_what_is_said_stays() -> None:
     said = {**GOOD, "priority": "ERROR", "message_id": "mine", "timestamp": "2026-11-20 23:01:36.223555"}
 
-    assert read(said, "cinder") == intake.Notification("cinder", "error", said)
+    assert read(said, "cinder") == web.Notification("cinder", "error", said)
 
 
 def test_what_is_no_part_of_a_notification_is_left_out() -> None:
@@ -64,7 +64,7 @@ def test_the_envelope_is_taken_off() -> None:
     ],
 )
 def test_the_first_field_that_cannot_work_is_named(fields: object, exchange: str, field: str) -> None:
-    with pytest.raises(intake.BadNotification) as caught:
+    with pytest.raises(web.BadNotification) as caught:
         read(fields, exchange)
 
     assert caught.value.field == field
@@ -75,14 +75,14 @@ def test_the_first_field_that_cannot_work_is_named(fields: object, exchange: str
     [
         ({"method": "GET"}, 405, "method"),
         ({"content_type": "application/x-www-form-urlencoded"}, 415, "Content-Type"),
-        ({"body": b" " * (intake.MAX_BODY + 1)}, 413, "body"),
+        ({"body": b" " * (web.MAX_BODY + 1)}, 413, "body"),
         ({"query_string": "exchange=glance"}, 400, "exchange"),
     ],
 )
 def test_a_request_that_is_refused_puts_nothing_on_the_bus(
     options: dict[str, Any], status: int, field: str
 ) -> None:
-    put: list[intake.Notification] = []
+    put: list[web.Notification] = []
     good = {"method": "POST", "content_type": "application/json", "body": json.dumps(GOOD).encode()}
     request = webob.Request.blank("/notifications")
     for name, value in {**good, **options}.items():
@@ -91,7 +91,7 @@ def test_a_request_that_is_refused_puts_nothing_on_the_bus(
         else:
             setattr(request, name, value)
 
-    response = request.get_response(intake.Intake(put.append, ("nova",)))
+    response = request.get_response(web.Intake(put.append, ("nova",)))
 
     assert (response.status_code, response.json["field"]) == (status, field)
     assert not put

@@ -1,15 +1,56 @@
-"""Runs checks: each with a timeout, and only if the checks that it depends on did not fail."""
+"""Checks, their results and how these are printed; the runner gives each check a timeout."""
 
 from __future__ import annotations
 
 import dataclasses
+import enum
+import json
+import textwrap
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from eventalarm.exceptions import EventAlarmError
-from eventalarm.status.outcome import Finding, Level, Result
+
+
+class Level(enum.StrEnum):
+    """The verdict of a check. UNKNOWN: the check itself failed. SKIPPED: there was nothing to check."""
+
+    OK = "OK"
+    WARNING = "WARNING"
+    FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
+    SKIPPED = "SKIPPED"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """The verdict of one check with its reason and remedy; ``figures`` are numbers for programs."""
+
+    level: Level
+    message: str
+    remedy: str = ""
+    figures: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """The finding of the check ``name``, and its duration in seconds."""
+
+    name: str
+    finding: Finding
+    seconds: float
+
+
+EXIT_CODES: Final = ((Level.FAILED, 2), (Level.UNKNOWN, 3), (Level.WARNING, 1))
+
+
+def exit_code(results: Iterable[Result]) -> int:
+    """Return 0 OK, 1 WARNING, 2 FAILED, 3 UNKNOWN, as monitoring systems expect; the worst result counts."""
+    levels = {result.finding.level for result in results}
+    return next((code for level, code in EXIT_CODES if level in levels), 0)
+
 
 PATIENCE: Final = 2.0
 USABLE: Final = frozenset({Level.OK, Level.WARNING})
@@ -84,3 +125,39 @@ def _guarded(look: Callable[[], Finding]) -> Finding:
         return Finding(Level.FAILED, " ".join(str(exc).split()))
     except Exception as exc:  # noqa: BLE001 - a check that breaks must not hide what the others find
         return Finding(Level.UNKNOWN, f"the check itself failed: {type(exc).__name__}: {exc}"[:300])
+
+
+WIDTH: Final = 110
+VERDICTS: Final = {0: Level.OK, 1: Level.WARNING, 2: Level.FAILED, 3: Level.UNKNOWN}
+
+
+def as_text(results: Sequence[Result]) -> str:
+    """Return the verdict, then one line for each check, with its remedy below it, if any."""
+    name_width = max(len(result.name) for result in results)
+    indent = " " * (name_width + 13)
+    bad = [result.name for result in results if result.finding.level in (Level.FAILED, Level.WARNING)]
+    lines = [f"eventalarm {VERDICTS[exit_code(results)]}" + (f": {', '.join(bad)}" if bad else "")]
+    for result in results:
+        head = f"  {result.finding.level:<8} {result.name:<{name_width}}  "
+        for text in (result.finding.message, result.finding.remedy and f"→ {result.finding.remedy}"):
+            if text:
+                lines += textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=indent)
+                head = indent
+    return "\n".join(lines)
+
+
+def as_json(results: Sequence[Result]) -> str:
+    """Return all results as a JSON document; durations are in milliseconds."""
+    checks = [
+        {
+            "check": result.name,
+            "level": result.finding.level.value,
+            "message": result.finding.message,
+            "remedy": result.finding.remedy,
+            "took_ms": round(result.seconds * 1000, 1),
+            **({"figures": dict(result.finding.figures)} if result.finding.figures else {}),
+        }
+        for result in results
+    ]
+    code = exit_code(results)
+    return json.dumps({"level": VERDICTS[code].value, "code": code, "checks": checks}, indent=2)

@@ -1,12 +1,18 @@
-"""The listening socket of the unauthenticated API: on loopback unless the user consents to more."""
+"""What a command needs before the slow imports: a listening socket, and the rest on demand."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Final
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
 
 from eventalarm.exceptions import InvalidOption
+from eventalarm.standalone.datadir import DataDir
+from eventalarm.trace import Trace
+
+if TYPE_CHECKING:
+    from eventalarm.standalone.cloud import Standalone
 
 CONSENT: Final = "--i-know-there-is-no-authentication"
 ALLOW_HOST: Final = "--allow-host"
@@ -57,3 +63,35 @@ def _resolve(host: str) -> tuple[socket.AddressFamily, str]:
         raise InvalidOption("--host", f"{host} cannot be resolved ({exc})", "use 127.0.0.1") from exc
     family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
     return family, str(address[0]).partition("%")[0]
+
+
+OPTIONAL = frozenset({"waitress", "aodhclient", "rich", "falcon", "cryptography", "jsonschema"})
+
+
+def missing(prog: str, error: ModuleNotFoundError) -> InvalidOption:
+    """Return the error for running *prog* without the packages of the extra ``standalone``.
+
+    :raises ModuleNotFoundError: when *error* is about another package.
+    """
+    if (error.name or "").partition(".")[0] not in OPTIONAL:
+        raise error
+    return InvalidOption(prog, f"needs {error.name}", "pip install 'eventalarm[standalone]'")
+
+
+def standalone(
+    data: DataDir,
+    listening: socket.socket,
+    *,
+    prog: str,
+    hosts: Collection[str] = (),
+    trace: Trace | None = None,
+) -> Standalone:
+    """Return the whole chain, not yet started; see :class:`eventalarm.standalone.cloud.Standalone`.
+
+    :raises InvalidOption: when a package is not installed.
+    """
+    try:
+        from eventalarm.standalone.cloud import Standalone  # noqa: PLC0415
+    except ModuleNotFoundError as exc:
+        raise missing(prog, exc) from exc
+    return Standalone(data, listening, prog=prog, hosts=hosts, trace=trace)
