@@ -27,6 +27,33 @@ LOG = logging.getLogger(__name__)
 ENOUGH: Final = 20_000
 
 
+@dataclasses.dataclass(slots=True)
+class _Draft:
+    """What was found so far; ``crowds`` are the projects that have enough matches for one batch."""
+
+    bounded: bool
+    matches: list[Match] = dataclasses.field(default_factory=list)
+    new: int = 0
+    left: list[Event] = dataclasses.field(default_factory=list)
+    failures: list[tuple[Event, Exception]] = dataclasses.field(default_factory=list)
+    crowds: set[str] = dataclasses.field(default_factory=set)
+    _sizes: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def take(self, found: list[Match]) -> None:
+        """Add the matches of one event."""
+        self.matches.extend(found)
+        if self.bounded:
+            for match in found:
+                self._sizes[match.project_id] += 1
+                if self._sizes[match.project_id] >= ENOUGH:
+                    self.crowds.add(match.project_id)
+
+    def leave(self, event: Event, projects: tuple[str, ...]) -> None:
+        """Leave an event to the next batch, and with it the later events of all its projects."""
+        self.crowds.update(projects)
+        self.left.append(event)
+
+
 class EventMatcher:
     """Finds matches in the cached definitions; belongs to one thread.
 
@@ -56,38 +83,49 @@ class EventMatcher:
         """Return which events concern which alarms, oldest event first for each managed object."""
         now = self._clock()
         self.steps = self._database.clock.steps
-        matches: list[Match] = []
-        crowds: Counter[str] = Counter()
-        waiting: set[str] = set()
-        for event in sorted(events, key=lambda event: event.time(now)):
-            try:
-                projects = self.projects(event)
-                if not waiting.isdisjoint(projects):
-                    # An older event of these projects is left, and their alarms receive events in order.
-                    waiting.update(projects)
-                    report.left.append(event)
-                    continue
-                found = self._matches_left(event, now)
-                if found is None:
-                    found = self._matches_of(event, now)
-                    report.matches += len(found)
-            except Retryable:
-                raise
-            except Exception:
-                report.reasons["unmatchable"] += 1
-                LOG.exception("Event %s cannot be matched and is left out", event.message_id[:255])
-                continue
-            matches.extend(found)
-            crowds.update(match.project_id for match in found)
-            if math.isfinite(self._options.max_batch_time):
-                waiting.update(project_id for project_id in projects if crowds[project_id] >= ENOUGH)
-            if event.bad_traits:
+        arrived = list(events)
+        draft = self._draft(arrived, now)
+        if draft.crowds:
+            # The oldest events come first, since the alarms of a project receive its events in order.
+            draft = self._draft(sorted(arrived, key=lambda event: event.time(now)), now, leave=True)
+        for event, exc in draft.failures:
+            report.reasons["unmatchable"] += 1
+            LOG.error("Event %s cannot be matched and is left out", event.message_id[:255], exc_info=exc)
+        left = set(map(id, draft.left))
+        for event in arrived:
+            if event.bad_traits and id(event) not in left:
                 report.bad_traits += len(event.bad_traits)
                 bad = ", ".join(event.bad_traits[:5])[:300]
                 LOG.warning("Event %s: ignored unreadable traits: %s", event.message_id[:255], bad)
-        if len(matches) > 1:
-            matches.sort(key=lambda m: m.subject.event_time)
-        return matches
+        report.matches += draft.new
+        report.left.extend(draft.left)
+        if len(draft.matches) > 1:
+            draft.matches.sort(key=lambda m: m.subject.event_time)
+        return draft.matches
+
+    def _draft(self, events: Iterable[Event], now: datetime.datetime, *, leave: bool = False) -> _Draft:
+        """Match events in this order until the first crowd, or with *leave* all but the rest of crowds."""
+        draft = _Draft(math.isfinite(self._options.max_batch_time))
+        for event in events:
+            try:
+                projects = self.projects(event)
+                if draft.crowds and not draft.crowds.isdisjoint(projects):
+                    draft.leave(event, projects)
+                    continue
+                found = self._matches_left(event, now)
+                if found is None:
+                    found = self._matches_of(event, projects, now)
+                    draft.new += len(found)
+            except Retryable:
+                raise
+            except Exception as exc:  # noqa: BLE001 - logged and counted by match
+                draft.failures.append((event, exc))
+                continue
+            if found:
+                draft.take(found)
+                if draft.crowds and not leave:
+                    break
+        return draft
 
     def _matches_left(self, event: Event, now: datetime.datetime) -> list[Match] | None:
         left = self._unfinished.of(event)
@@ -95,9 +133,9 @@ class EventMatcher:
             return left
         return [at_time(match, event.time(now)) for match in left]
 
-    def _matches_of(self, event: Event, now: datetime.datetime) -> list[Match]:
+    def _matches_of(self, event: Event, projects: tuple[str, ...], now: datetime.datetime) -> list[Match]:
         matches: list[Match] = []
-        for project_id in self.projects(event):
+        for project_id in projects:
             candidates = self._cache.project(project_id).candidates(event, now)
             if candidates:
                 about = self._subject(event, now)

@@ -136,10 +136,8 @@ class Event:
 
     def trait(self, name: str) -> TraitValue | None:
         """Return the converted value of a trait, or None if it is absent or cannot be converted."""
-        try:
+        if name in self._values:
             return self._values[name]
-        except KeyError:
-            pass
         raw = self._raw.get(name)
         value: TraitValue | None = None
         if raw is not None:
