@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from osc_lib import exceptions
 from osc_lib.command import command
 
-from eventalarm.client import event_files
 from eventalarm.conf import LISTENER_OPTS
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.event_rule import Verdict
@@ -21,6 +20,61 @@ from eventalarm.evaluator.explain import explain
 from eventalarm.evaluator.notification_rule import parse
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import EPOCH, UTC, AlarmDefinition, Event, parse_time
+
+EVENT_FORMS = (
+    "an event as Ceilometer stores it, a list of them, lines of Ceilometer's publisher file://…?json, "
+    "or the body of a webhook"
+)
+
+
+class NotAnEvent(ValueError):
+    """The text contains no event in a known form; the message lists the forms."""
+
+
+def read_events(text: str) -> list[dict[str, Any]]:
+    """Return the events in *text*, in the form that Ceilometer stores, in order.
+
+    :raises NotAnEvent: when *text* is not JSON, or contains anything but events.
+    """
+    documents = _documents(text)
+    return [_event(one) for one in documents]
+
+
+def _documents(text: str) -> list[Any]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        lines = [line for line in text.splitlines() if line.strip()]
+        try:
+            found = [json.loads(line) for line in lines]
+        except (ValueError, RecursionError):
+            raise NotAnEvent(f"not JSON: {exc}") from exc
+        if not found:
+            raise NotAnEvent("the file is empty") from exc
+        return found
+    return document if isinstance(document, list) else [document]
+
+
+def _event(document: Any) -> dict[str, Any]:
+    found = document
+    if isinstance(found, dict) and "event_type" not in found:
+        # A webhook carries its event in reason_data.
+        reason_data = found.get("reason_data")
+        found = reason_data.get("event") if isinstance(reason_data, dict) else None
+    if not isinstance(found, dict) or "event_type" not in found:
+        raise NotAnEvent(f"not an event; must be {EVENT_FORMS}")
+    traits = found.get("traits")
+    if not isinstance(traits, list):
+        return found
+    return {**found, "traits": [_trait(one) for one in traits]}
+
+
+def _trait(trait: Any) -> Any:
+    """Return a trait as ``[name, dtype, value]``, also for the object that a file publisher writes."""
+    if isinstance(trait, dict) and {"name", "dtype", "value"} <= trait.keys():
+        return [trait["name"], trait["dtype"], trait["value"]]
+    return trait
+
 
 DEFAULTS = {option.dest: option.default for option in LISTENER_OPTS}
 SHOWN = ("alarm_id", "name", "type", "enabled", "state", "state_reason", "severity", "project_id")
@@ -139,7 +193,7 @@ class TestRule(command.Command):
             "--rule", metavar="FILE", help="a notification rule or an event rule, as JSON; - is stdin"
         )
         which.add_argument("--alarm", metavar="ID", help="the rule of an alarm in the cloud")
-        parser.add_argument("--event", required=True, metavar="FILE", help=f"{event_files.FORMS}; - is stdin")
+        parser.add_argument("--event", required=True, metavar="FILE", help=f"{EVENT_FORMS}; - is stdin")
         parser.add_argument(
             "--type", choices=(decide.NOTIFICATION_TYPE, decide.EVENT_TYPE), help="type of the rule in FILE"
         )
@@ -154,7 +208,7 @@ class TestRule(command.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Read the rule and the events, and print the explanations."""
-        bodies = _load(parsed_args.event, event_files.read)
+        bodies = _load(parsed_args.event, read_events)
         code = 1
         try:
             now = parse_time(parsed_args.now) if parsed_args.now else datetime.datetime.now(UTC)

@@ -8,9 +8,9 @@ from typing import Any
 import falcon
 from oslo_middleware import http_proxy_to_wsgi
 
-from eventalarm.http import problems
 from eventalarm.http.auth import KEYSTONE
 from eventalarm.http.requests import Request
+from eventalarm.http.responses import install_problems
 
 
 def create(
@@ -23,7 +23,7 @@ def create(
     """
     app: falcon.App[Any, Any] = falcon.App(request_type=Request, middleware=list(middleware))
     app.req_options.strip_url_path_trailing_slash = True
-    problems.install(app, *bad_requests)
+    install_problems(app, *bad_requests)
     for path, resource in routes.items():
         # RFC 9110 clause 9.3.2.
         if hasattr(resource, "on_get") and not hasattr(resource, "on_head"):

@@ -13,7 +13,7 @@ import jsonschema
 import re2
 import yaml
 
-from eventalarm.http.problems import Fault, pointer
+from eventalarm.http.responses import Fault, pointer
 
 Document = Mapping[str, Any]
 

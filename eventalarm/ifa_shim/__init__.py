@@ -22,11 +22,12 @@ from eventalarm.ifa_shim.alarm import (
     ResourceKind,
     Severity,
     State,
+    as_ifa005,
+    as_sol003,
     rfc3339,
 )
 from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, read_records
 from eventalarm.ifa_shim.mapping import from_api, from_history, from_occurrence
-from eventalarm.ifa_shim.render import as_ifa005, as_sol003
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import Event, Kind, Occurrence, Transition
 

@@ -16,8 +16,8 @@ from oslo_config import cfg
 from oslo_utils import uuidutils
 
 from eventalarm.conf import IFA_GROUP, IFA_OPTS
-from eventalarm.ifa_shim import action_payloads, options
-from eventalarm.ifa_shim.subscriptions.payloads import VERSION_HEADER, Style
+from eventalarm.ifa_shim import actions, options
+from eventalarm.ifa_shim.subscriptions.notifications import VERSION_HEADER, Style
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import UTC, Notification
 
@@ -54,10 +54,10 @@ class Sol003Notifier(_Notifier):
 
     def notify(self, action: Any, *fields: Any) -> None:
         """Send a notification; *fields* are the arguments that Aodh passes to every notifier."""
-        body = action_payloads.sol003(
+        body = actions.sol003_notification(
             _notification(fields), _now(), uuidutils.generate_uuid(), self._settings, Style()
         )
-        self._post(action_payloads.without_prefix(action.geturl()), body, VERSION_HEADER)
+        self._post(actions.without_prefix(action.geturl()), body, VERSION_HEADER)
 
 
 class TackerNotifier(_Notifier):
@@ -65,7 +65,9 @@ class TackerNotifier(_Notifier):
 
     def notify(self, action: Any, *fields: Any) -> None:
         """Send a notification; *fields* are the arguments that Aodh passes to every notifier."""
-        url, bodies = action_payloads.tacker(action.geturl(), _notification(fields), _now(), self._settings)
+        url, bodies = actions.tacker_notifications(
+            action.geturl(), _notification(fields), _now(), self._settings
+        )
         for body in bodies:
             self._post(url, body)
 

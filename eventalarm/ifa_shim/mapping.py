@@ -12,8 +12,7 @@ from eventalarm import facts
 from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, State, rfc3339
 from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, event_of, read_records
 from eventalarm.ifa_shim.aodh_occurrences import fold
-from eventalarm.ifa_shim.fault_details import fault_details
-from eventalarm.ifa_shim.occurrences import OccurrenceView, recorded_occurrence
+from eventalarm.ifa_shim.occurrences import OccurrenceView, fault_details, recorded_occurrence
 from eventalarm.ifa_shim.resource import (
     faulty_resource,
     object_of_event,

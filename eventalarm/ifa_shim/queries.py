@@ -10,10 +10,9 @@ import datetime
 from collections.abc import Callable
 from typing import Final
 
-from eventalarm.ifa_shim.alarm import AckState, IfaAlarm, ResourceKind, Severity, State
-from eventalarm.ifa_shim.fault_details import DELETED_ALARM
+from eventalarm.ifa_shim.alarm import AckState, IfaAlarm, ResourceKind, Severity, State, as_sol003
 from eventalarm.ifa_shim.filters import Filter, bounds
-from eventalarm.ifa_shim.render import as_sol003
+from eventalarm.ifa_shim.occurrences import DELETED_ALARM
 from eventalarm.ifa_shim.tables import NO_CAUSE, Cause, Settings
 from eventalarm.model import FAULT_SEVERITIES
 from eventalarm.patterns import is_glob, matches_glob

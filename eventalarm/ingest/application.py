@@ -21,8 +21,7 @@ from eventalarm.http.openapi import DocumentResource, KnownParameters, Schemas
 from eventalarm.http.requests import Conformance
 from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.dryrun import DryRunOptions, RuleTest
-from eventalarm.ingest.events import Events
-from eventalarm.ingest.gateway import Gateway, sender
+from eventalarm.ingest.events import Events, Gateway, sender
 from eventalarm.ingest.reading import Bounds, EventReader
 from eventalarm.publisher.sending import BrokerStatus
 from eventalarm.storage.database import Database

@@ -19,8 +19,8 @@ from eventalarm.evaluator.options import RuleLimits
 from eventalarm.exceptions import EventAlarmError, InvalidEvent, InvalidRule
 from eventalarm.http.auth import Caller, Guard, caller_of
 from eventalarm.http.openapi import Schemas
-from eventalarm.http.problems import BadBody, Fault, pointer
 from eventalarm.http.requests import read_json
+from eventalarm.http.responses import BadBody, Fault, pointer
 from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.reading import A_TIME, SIZE_HINT, EventReader
 from eventalarm.model import UTC, Alarm, AlarmDefinition, Event, EventLimits, JSONDict, parse_time

@@ -4,15 +4,98 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
+from collections.abc import Sequence
+from typing import Any
 
 import falcon
 
-from eventalarm.exceptions import PublishError
+from eventalarm import bus
+from eventalarm.exceptions import MessageTooLarge, PublishError
 from eventalarm.http.auth import Guard, caller_of
 from eventalarm.http.requests import read_json
 from eventalarm.ingest import ingest_policies
-from eventalarm.ingest.gateway import Gateway, Refused
 from eventalarm.ingest.reading import SIZE_HINT, EventReader
+from eventalarm.model import JSONDict
+from eventalarm.publisher.codec import Encoded
+from eventalarm.publisher.sending import BrokerStatus, Send, make_batches, send_batches
+
+
+class Refused(PublishError):
+    """The broker does not accept an event of this size, even alone and without its raw part."""
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"event {message_id} is larger than the broker accepts")
+        self.message_id = message_id
+
+
+class Gateway:
+    """Publishes events; safe to use from many threads.
+
+    While the broker is unavailable, one caller at a time tries it; the others get an error without waiting,
+    so that they do not use up the threads of the service.
+    """
+
+    def __init__(self, send: Send, max_message_size: int, status: BrokerStatus) -> None:
+        self._send = send
+        self._max_size = max_message_size
+        self._status = status
+        self._probe = threading.Lock()
+        self._away = False
+
+    def publish(self, events: Sequence[Encoded]) -> None:
+        """Return when the broker has confirmed all of *events*.
+
+        :raises PublishError: when it has not; some of them may have reached it.
+        :raises Refused: when one of them is too large for it.
+        """
+        if not self._away:
+            self._hand_over(events)
+            return
+        if not self._probe.acquire(blocking=False):
+            raise PublishError("the broker is unavailable")
+        try:
+            self._hand_over(events)
+        finally:
+            self._probe.release()
+
+    def _hand_over(self, events: Sequence[Encoded]) -> None:
+        try:
+            send_batches(make_batches(events, self._max_size), self._send_one)
+        except Refused:
+            self._away = False
+            raise
+        except PublishError as exc:
+            self._away = True
+            self._status.lost(exc, "Requests are answered with 503.")
+            raise
+        self._away = False
+        self._status.regained()
+
+    def _send_one(self, bodies: list[JSONDict]) -> None:
+        try:
+            self._send(bodies)
+        except MessageTooLarge as exc:
+            if len(bodies) == 1 and not bodies[0].get("raw"):
+                raise Refused(str(bodies[0]["message_id"])) from exc
+            raise
+
+
+def sender(transport: Any, topic: str, exchange: str) -> Send:
+    """Return a function that publishes a list of events to the topic of the listeners."""
+
+    def send(payload: list[JSONDict]) -> None:
+        bus.send(
+            transport,
+            topic=topic,
+            exchange=exchange,
+            event_type=topic,
+            payload=payload,
+            publisher_id="eventalarm.ingest",
+        )
+
+    return send
+
 
 LOG = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from eventalarm import bus, service
 from eventalarm.app.process import ListenerProcess
 from eventalarm.catalogue import install
 from eventalarm.exceptions import InvalidOption
-from eventalarm.http.hosts import KnownHosts
+from eventalarm.http.requests import KnownHosts
 from eventalarm.ifa_shim.api import application as ifa_api
 from eventalarm.ingest import application as ingest_api
 from eventalarm.standalone import datadir, launch

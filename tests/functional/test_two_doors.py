@@ -9,7 +9,7 @@ import pytest
 from eventalarm.conf import LISTENER_OPTS
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.notification_rule import compile_notification, parse
-from eventalarm.ingest import doctor
+from eventalarm.ingest import reading
 from eventalarm.model import Event
 from tests.support.definitions import Converter, merged
 
@@ -52,7 +52,7 @@ def converter(tmp_path_factory: pytest.TempPathFactory) -> Converter:
 def both(converter: Converter, event_type: str) -> tuple[dict[str, Any], dict[str, Any]]:
     payload = PAYLOADS[event_type]
     report = {"time": "2026-11-20T23:01:36Z", "type": event_type, "details": payload}
-    by_http = doctor.to_event(report, RESOURCE_TRAITS)
+    by_http = reading.to_event(report, RESOURCE_TRAITS)
     return converter.traits(event_type, payload), {name: value for name, _, value in by_http["traits"]}
 
 

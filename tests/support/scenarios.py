@@ -9,7 +9,7 @@ import shlex
 from typing import Any
 
 from eventalarm.delivery.enqueue import to_deliveries
-from eventalarm.ingest import doctor
+from eventalarm.ingest import reading
 from eventalarm.model import JSONDict
 from eventalarm.storage.database import Database
 from tests.support.cloud import ROOT
@@ -80,7 +80,7 @@ class Scenario:
 
     def _event(self, said: Any) -> JSONDict:
         if "event" in said:
-            return doctor.to_event(said["event"], RESOURCE_TRAITS)
+            return reading.to_event(said["event"], RESOURCE_TRAITS)
         return self._converter.event(said)
 
 

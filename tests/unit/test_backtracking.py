@@ -16,8 +16,8 @@ import eventalarm
 from eventalarm import reasons
 from eventalarm.delivery import action, address
 from eventalarm.evaluator.event_rule import compile_rule
-from eventalarm.ifa_shim import action_payloads
-from eventalarm.ifa_shim.subscriptions.payloads import Style
+from eventalarm.ifa_shim import actions
+from eventalarm.ifa_shim.subscriptions.notifications import Style
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import UTC, Event, Notification, parse_time
 from eventalarm.patterns import matches_glob, regex_test
@@ -105,7 +105,7 @@ def test_hostile_text_takes_no_time_at_any_door(text: str) -> None:
     reasons.query_of(reason)
     reasons.message_id_of(text)
     told = Notification("n", "a", "low", "alarm", "ok", reason, {"type": "event", "event": event_body()})
-    assert action_payloads.sol003(told, NOW, "d", Settings(), Style())
+    assert actions.sol003_notification(told, NOW, "d", Settings(), Style())
     Event.parse(event_body(generated=text)).time(NOW)
     with pytest.raises(ValueError):
         parse_time(text)

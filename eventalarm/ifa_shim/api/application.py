@@ -1,8 +1,10 @@
-"""The WSGI application of the IFA API: its resources, their paths and the middleware."""
+"""The WSGI application of the IFA API: its resources, their paths, the middleware and the NOC dashboard."""
 
 from __future__ import annotations
 
+import html
 import pathlib
+import urllib.parse
 from typing import Any, Final
 
 import falcon
@@ -12,12 +14,10 @@ from eventalarm.http import application as http_application
 from eventalarm.http import openapi
 from eventalarm.http.auth import Guard, Identity
 from eventalarm.http.openapi import DocumentResource, KnownParameters, Schemas
-from eventalarm.http.paging import BadMarker, Links
 from eventalarm.http.requests import Conformance
+from eventalarm.http.responses import BadMarker, Links
 from eventalarm.ifa_shim import ifa_policies, options
-from eventalarm.ifa_shim.alarm_service import AlarmService
-from eventalarm.ifa_shim.api import ui
-from eventalarm.ifa_shim.api.context import ApiContext
+from eventalarm.ifa_shim.api.context import AlarmService, ApiContext
 from eventalarm.ifa_shim.api.ifa import IfaAlarms, IfaHistory, OneIfaAlarm
 from eventalarm.ifa_shim.api.subscriptions import FaultSubscription, FaultSubscriptions
 from eventalarm.ifa_shim.api.vnffm import MAX_BODY, ApiVersions, FaultAlarm, FaultAlarms, Versions
@@ -29,8 +29,25 @@ DOCUMENT: Final = "/openapi.json"
 DOCUMENT_FILE: Final = pathlib.Path(__file__).with_name("openapi.yaml")
 MAX_QUERY: Final = 8 * 1024
 API_VERSIONS: Final = ("/vnffm/api_versions", "/vnffm/v1/api_versions")
-PUBLIC: Final = frozenset({DOCUMENT, *API_VERSIONS, *ui.PATHS})
-PREFIXES: Final = ("/ifa", "/vnffm", DOCUMENT, ui.PATH)
+DASHBOARD: Final = "/ui"
+DASHBOARD_DIRECTORY: Final = pathlib.Path(__file__).parents[1] / "ui"
+SCRIPT: Final = "text/javascript; charset=utf-8"
+DASHBOARD_FILES: Final = {
+    "noc.css": "text/css; charset=utf-8",
+    "noc.js": SCRIPT,
+    "service.js": SCRIPT,
+}
+DASHBOARD_PATHS: Final = (DASHBOARD, *(f"{DASHBOARD}/{name}" for name in DASHBOARD_FILES))
+DASHBOARD_HEADERS: Final = {
+    # No external and no inline code: a name that looks like markup is not executed.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+PUBLIC: Final = frozenset({DOCUMENT, *API_VERSIONS, *DASHBOARD_PATHS})
+PREFIXES: Final = ("/ifa", "/vnffm", DOCUMENT, DASHBOARD)
 
 
 def application(conf: Any, database: Database) -> Any:
@@ -67,8 +84,8 @@ def build(conf: Any, database: Database) -> falcon.App[Any, Any]:
     routes = {
         DOCUMENT: DocumentResource(document),
         **_routes(context, FaultSubscriptions(Subscriptions(database), context)),
-        ui.PATH: ui.Page(api.public_url, auth_mode),
-        **{f"{ui.PATH}/{name}": ui.Asset(name) for name in ui.FILES},
+        DASHBOARD: DashboardPage(api.public_url, auth_mode),
+        **{f"{DASHBOARD}/{name}": DashboardFile(name) for name in DASHBOARD_FILES},
     }
     return http_application.create(middleware, routes, BadFilter, BadMarker)
 
@@ -84,3 +101,36 @@ def _routes(context: ApiContext, subscriptions: FaultSubscriptions) -> dict[str,
         "/vnffm/v1/subscriptions/{subscription_id}": FaultSubscription(subscriptions),
         **dict.fromkeys(API_VERSIONS, ApiVersions(context)),
     }
+
+
+class DashboardPage:
+    """The page; it contains the path of the API and how callers are authenticated (*auth_mode*)."""
+
+    media_types = ("text/html",)
+
+    def __init__(self, public_url: str, auth_mode: str) -> None:
+        self._path = urllib.parse.urlsplit(public_url).path.rstrip("/") if public_url else None
+        self._auth_mode = auth_mode
+        self._text = (DASHBOARD_DIRECTORY / "index.html").read_text(encoding="utf-8")
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Return the page. Its links stay on the host of the request, whatever the public URL is."""
+        root = html.escape(req.root_path if self._path is None else self._path)
+        resp.text = self._text.replace("__ROOT__", root).replace("__AUTH__", self._auth_mode)
+        resp.content_type = "text/html; charset=utf-8"
+        resp.set_headers(DASHBOARD_HEADERS)
+
+
+class DashboardFile:
+    """One file of the page."""
+
+    def __init__(self, name: str) -> None:
+        self._text = (DASHBOARD_DIRECTORY / name).read_text(encoding="utf-8")
+        self._content_type = DASHBOARD_FILES[name]
+        self.media_types = (self._content_type.partition(";")[0],)
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Return the file."""
+        resp.text = self._text
+        resp.content_type = self._content_type
+        resp.set_headers(DASHBOARD_HEADERS)

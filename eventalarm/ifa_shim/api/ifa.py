@@ -8,14 +8,22 @@ from typing import TypeVar
 
 import falcon
 
-from eventalarm.http import paging
 from eventalarm.http.requests import check_preconditions
+from eventalarm.http.responses import MARKER, decode_marker, encode_marker
 from eventalarm.ifa_shim import ifa_policies
-from eventalarm.ifa_shim.alarm import IfaAlarm, ResourceKind, Severity, State, rfc3339
+from eventalarm.ifa_shim.alarm import (
+    Document,
+    IfaAlarm,
+    ResourceKind,
+    Severity,
+    State,
+    as_ifa005,
+    etag,
+    rfc3339,
+)
 from eventalarm.ifa_shim.api.context import ApiContext, read_marker, write_marker
 from eventalarm.ifa_shim.filters import BadFilter
 from eventalarm.ifa_shim.queries import ACTIVE, IfaQuery
-from eventalarm.ifa_shim.render import Document, as_ifa005, etag
 from eventalarm.model import parse_time
 
 Word = TypeVar("Word", State, Severity, ResourceKind)
@@ -156,11 +164,11 @@ class IfaHistory:
         """Return a page of transitions and acknowledgements, the oldest first, with their events."""
         context = self._context
         project_id = context.guard.visible_project(req, ifa_policies.HISTORY, ifa_policies.ALL_PROJECTS)
-        text = req.get_param(paging.PARAMETER)
-        after = paging.decode(text) if text else None
+        text = req.get_param(MARKER)
+        after = decode_marker(text) if text else None
         found = context.alarms.history(alarm_id, project_id, after, page_size(req, context.options.page_size))
         if found is None:
             raise falcon.HTTPNotFound(description="alarm not found")
         entries, marker = found
-        context.links.add_next(req, resp, paging.encode(marker) if marker is not None else None)
+        context.links.add_next(req, resp, encode_marker(marker) if marker is not None else None)
         resp.text = json.dumps(entries)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import logging
+import threading
 import urllib.parse
 import uuid
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Final
 
 import falcon
 
-from eventalarm.http import paging
+from eventalarm.exceptions import EventAlarmError
 from eventalarm.http.auth import caller_of, flag
-from eventalarm.http.paging import BadMarker
 from eventalarm.http.requests import JSON
+from eventalarm.http.responses import MARKER, BadMarker, decode_marker, encode_marker
 from eventalarm.ifa_shim import ifa_policies
 from eventalarm.ifa_shim.api.context import ApiContext
 from eventalarm.ifa_shim.api.vnffm import read_body, read_filter
 from eventalarm.ifa_shim.filter_match import why_never
 from eventalarm.ifa_shim.filters import SUBSCRIPTION_ATTRIBUTES
-from eventalarm.ifa_shim.shares import NoPlace, Places
+from eventalarm.ifa_shim.subscriptions.auth import Vault
 from eventalarm.ifa_shim.subscriptions.callbacks import BadCallback, Callbacks
-from eventalarm.ifa_shim.subscriptions.credentials import Vault
 from eventalarm.storage.subscriptions import Subscription, Subscriptions
 
 LOG = logging.getLogger(__name__)
@@ -39,6 +42,39 @@ UNTESTED: Final = (
 )
 
 
+class NoSlot(EventAlarmError):
+    """Every slot that the project may use is taken."""
+
+
+class Slots:
+    """*limit* slots; a project may hold as many as are still free. Safe between threads."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = limit
+        self._held: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def taken(self, project: str) -> Iterator[None]:
+        """Hold a slot for *project*.
+
+        :raises NoSlot: at once, when none is free for it.
+        """
+        with self._lock:
+            if self._held[project] >= self._free:
+                raise NoSlot("no slot is free")
+            self._free -= 1
+            self._held[project] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._free += 1
+                self._held[project] -= 1
+                if not self._held[project]:
+                    del self._held[project]
+
+
 class FaultSubscriptions:
     """``/vnffm/v1/subscriptions``."""
 
@@ -47,7 +83,7 @@ class FaultSubscriptions:
         self._context = context
         self._callbacks = Callbacks(context.options.callback)
         self._vault = Vault(context.options.callback.credentials_key)
-        self._tests = Places(context.options.callback.tests_at_once)
+        self._tests = Slots(context.options.callback.tests_at_once)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Return a page of subscriptions."""
@@ -55,13 +91,13 @@ class FaultSubscriptions:
             req, ifa_policies.SHOW_SUBSCRIPTIONS, ifa_policies.SUBSCRIBE_ALL_PROJECTS
         )
         asked = read_filter(req, SUBSCRIPTION_ATTRIBUTES)
-        text = req.get_param(paging.PARAMETER)
-        after = paging.decode(text) if text else ""
+        text = req.get_param(MARKER)
+        after = decode_marker(text) if text else ""
         if not isinstance(after, str):
             raise BadMarker
         size = self._context.options.page_size
         rows = self.store.page(project_id, after, size + 1, req.get_param("user_id"))
-        marker = paging.encode(rows[size - 1].subscription_id) if len(rows) > size else None
+        marker = encode_marker(rows[size - 1].subscription_id) if len(rows) > size else None
         self._context.links.add_next(req, resp, marker)
         shown = [self.show(req, row) for row in rows[:size]]
         resp.text = json.dumps([one for one in shown if asked(one)])
@@ -128,7 +164,7 @@ class FaultSubscriptions:
         try:
             with self._tests.taken(project_id):
                 self._callbacks.test(uri, authentication)
-        except NoPlace as exc:
+        except NoSlot as exc:
             raise falcon.HTTPServiceUnavailable(
                 description="too many callbacks are being tested; try again later", retry_after=TEST_AGAIN
             ) from exc

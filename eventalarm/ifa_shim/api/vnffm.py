@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 import falcon
@@ -11,12 +12,11 @@ import re2
 
 from eventalarm.http.auth import caller_of
 from eventalarm.http.requests import JSON, check_preconditions, read_json
-from eventalarm.ifa_shim import ifa_policies, selectors
-from eventalarm.ifa_shim.alarm import AckState, IfaAlarm
+from eventalarm.ifa_shim import ifa_policies
+from eventalarm.ifa_shim.alarm import AckState, IfaAlarm, as_sol003, etag
 from eventalarm.ifa_shim.api.context import ApiContext, read_marker, write_marker
-from eventalarm.ifa_shim.filters import ALARM_ATTRIBUTES, BadFilter, Filter, parse
+from eventalarm.ifa_shim.filters import ALARM_ATTRIBUTES, BadFilter, Filter, Path, parse
 from eventalarm.ifa_shim.queries import sol003_query
-from eventalarm.ifa_shim.render import as_sol003, etag
 
 DEFAULT_VERSION: Final = "1.3.0"
 # All published versions: their changes are optional and concern nothing that this API sends or accepts.
@@ -113,7 +113,7 @@ class FaultAlarms:
         project_id = context.guard.listed_project(req, ifa_policies.LIST, ifa_policies.ALL_PROJECTS)
         asked = read_filter(req, ALARM_ATTRIBUTES)
         texts = {name: value for name, value in req.params.items() if isinstance(value, str)}
-        left_out = selectors.excluded(texts)
+        left_out = excluded_attributes(texts)
         settings = context.alarms.settings
         since = context.now() - datetime.timedelta(seconds=context.options.cleared_retention)
         listing = context.alarms.page(
@@ -122,7 +122,7 @@ class FaultAlarms:
             context.options.page_size,
         )
         context.links.add_next(req, resp, write_marker(listing.next))
-        shown = [selectors.select(show(context, req, alarm), left_out) for alarm in listing.alarms]
+        shown = [select(show(context, req, alarm), left_out) for alarm in listing.alarms]
         resp.text = json.dumps(shown)
 
 
@@ -162,3 +162,46 @@ class FaultAlarm:
         if wanted is AckState.ACKNOWLEDGED:
             return self._context.alarms.acknowledge(alarm, user_id)
         return self._context.alarms.unacknowledge(alarm)
+
+
+# The complex attributes that may be absent: only these can be left out. Simple ones are small, and
+# rootCauseFaultyResource must be present whenever the resource is known.
+OPTIONAL: Final = frozenset({"correlatedAlarmIds", "faultDetails"})
+SELECTORS: Final = ("all_fields", "fields", "exclude_fields", "exclude_default")
+# Each path that leads to an attribute, or to one that holds attributes.
+LINKS: Final = (("_links", "self"), ("_links", "objectInstance"))
+PATHS: Final = frozenset(
+    path[:depth] for path in (*ALARM_ATTRIBUTES, *LINKS) for depth in range(1, len(path) + 1)
+)
+# Its details are mandatory (SOL003 clause 7.5.2.4).
+MAINTENANCE: Final = "NFVI_OAM_VIRTUALISED_RESOURCE_STATE_CHANGE"
+
+
+def excluded_attributes(parameters: Mapping[str, str]) -> frozenset[str]:
+    """Return the attributes that the selectors among *parameters* leave out.
+
+    :raises BadFilter: when the selectors cannot be combined, or an attribute does not exist.
+    """
+    given = {name for name in SELECTORS if name in parameters}
+    if len(given) > 1 and given != {"fields", "exclude_default"}:
+        raise BadFilter(f"{', '.join(sorted(given))} cannot be combined")
+    if "exclude_fields" in given:
+        return OPTIONAL & {path[0] for path in _paths(parameters["exclude_fields"]) if len(path) == 1}
+    if given & {"fields", "exclude_default"}:
+        return OPTIONAL - {path[0] for path in _paths(parameters.get("fields", ""))}
+    return frozenset()
+
+
+def _paths(text: str) -> set[Path]:
+    paths = {tuple(part.split("/")) for part in text.split(",") if part}
+    unknown = sorted("/".join(path) for path in paths - PATHS)
+    if unknown:
+        raise BadFilter(f"unknown attribute: {', '.join(unknown)[:80]}")
+    return paths
+
+
+def select(resource: Mapping[str, Any], left_out: frozenset[str]) -> dict[str, Any]:
+    """Return *resource* without the attributes *left_out*."""
+    if resource.get("faultType") == MAINTENANCE:
+        left_out -= {"faultDetails"}
+    return {name: value for name, value in resource.items() if name not in left_out}

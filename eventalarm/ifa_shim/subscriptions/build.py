@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from oslo_utils import uuidutils
@@ -12,51 +11,20 @@ from eventalarm.delivery.enqueue import OutboxEnqueuer, Worker
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.base import Sender
 from eventalarm.delivery.senders.http import HttpSender
-from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim import options
 from eventalarm.ifa_shim.actions import Sol003Sender, TackerSender
 from eventalarm.ifa_shim.subscriptions import aodh_listener, rights
-from eventalarm.ifa_shim.subscriptions.callbacks import Callbacks
-from eventalarm.ifa_shim.subscriptions.payloads import Style
+from eventalarm.ifa_shim.subscriptions.auth import Vault
+from eventalarm.ifa_shim.subscriptions.callbacks import Callbacks, SubscriberSender
+from eventalarm.ifa_shim.subscriptions.notifications import Style, Subscribers
 from eventalarm.ifa_shim.subscriptions.publish import TransitionPublisher
 from eventalarm.ifa_shim.subscriptions.reconcile import Reconciler
-from eventalarm.ifa_shim.subscriptions.send import OpenSecret, SubscriberSender
 from eventalarm.ifa_shim.subscriptions.service import LEASE, LEASE_NAME, Notifier, Parts
-from eventalarm.ifa_shim.subscriptions.snapshot import Subscribers
 from eventalarm.ifa_shim.subscriptions.suspend import Patience, Suspension
 from eventalarm.storage.database import Database
 from eventalarm.storage.leader import LeaderLease
 from eventalarm.storage.outbox import Outbox
 from eventalarm.storage.subscriptions import Subscriptions
-
-
-def opener(key: str) -> OpenSecret:
-    """Return the function that decrypts the credentials of subscriptions.
-
-    :raises InvalidOption: when *key* is not valid.
-    """
-    if not key:
-
-        def refuse(text: str) -> Mapping[str, Any]:
-            raise InvalidOption(
-                f"[{IFA_GROUP}] credentials_key", "is not set", "set it to the value that the IFA API has"
-            )
-
-        return refuse
-    # Imported here: cryptography comes with eventalarm[ifa], and is needed only with a key.
-    from eventalarm.ifa_shim.subscriptions.credentials import Vault  # noqa: PLC0415
-
-    return Vault(key).open
-
-
-def renewer(key: str) -> Callable[[str], str | None]:
-    """Return the function that encrypts credentials again that an older key encrypted."""
-    if not key:
-        return lambda _text: None
-    # Imported here, as above.
-    from eventalarm.ifa_shim.subscriptions.credentials import Vault  # noqa: PLC0415
-
-    return Vault(key).renewed
 
 
 def action_senders(conf: Any, http: HttpSender) -> dict[str, Sender]:
@@ -90,14 +58,14 @@ class Notifications:
         self._settings = options.settings(conf)
         self._api = options.api_options(conf)
         self._style = style(conf)
-        self._open_secret = opener(self._api.callback.credentials_key)
+        self._vault = Vault(self._api.callback.credentials_key)
         self._subscribers = Subscribers(Subscriptions(database))
         self.publisher = TransitionPublisher(self._subscribers, self._settings, self._style)
 
     def sender(self, delivery: DeliveryOptions) -> SubscriberSender:
         """Return the sender to subscribers: that of webhooks, with the egress filter of callbacks."""
         http = HttpSender(delivery, egress=self._api.callback.egress)
-        return SubscriberSender(self._subscribers, http, self._open_secret)
+        return SubscriberSender(self._subscribers, http, self._vault.open)
 
     def notifier(self, worker: Worker) -> Notifier:
         """Return the thread that serves subscribers, not started yet; *worker* sends for it."""
@@ -117,8 +85,8 @@ class Notifications:
             self._subscribers,
             patience=Patience(group.suspend_after, group.probe_interval, group.subscription_lifetime),
             callbacks=Callbacks(self._api.callback),
-            open_secret=self._open_secret,
-            renew_secret=renewer(self._api.callback.credentials_key),
+            open_secret=self._vault.open,
+            renew_secret=self._vault.renewed,
             style=self._style,
             rights=rights.from_conf(self._conf),
         )

@@ -14,8 +14,8 @@ from typing import Final
 from oslo_log import log
 
 from eventalarm.exceptions import Retryable
+from eventalarm.ifa_shim.subscriptions.notifications import Subscribers
 from eventalarm.ifa_shim.subscriptions.reconcile import Reconciler
-from eventalarm.ifa_shim.subscriptions.snapshot import Subscribers
 from eventalarm.ifa_shim.subscriptions.suspend import Suspension
 from eventalarm.storage import notification_log
 from eventalarm.storage.database import Database

@@ -8,8 +8,9 @@ import functools
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 from oslo_log import log
@@ -18,18 +19,17 @@ from oslo_utils import uuidutils
 from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim.filter_match import NotificationType
-from eventalarm.ifa_shim.shares import in_turn
-from eventalarm.ifa_shim.subscriptions.callbacks import BadCallback, Callbacks
-from eventalarm.ifa_shim.subscriptions.payloads import AlarmNotification, Style
+from eventalarm.ifa_shim.subscriptions.callbacks import BadCallback, Callbacks, OpenSecret
+from eventalarm.ifa_shim.subscriptions.notifications import AlarmNotification, Snapshot, Style, Subscribers
 from eventalarm.ifa_shim.subscriptions.publish import announced
 from eventalarm.ifa_shim.subscriptions.rights import RightsCheck
-from eventalarm.ifa_shim.subscriptions.send import OpenSecret
-from eventalarm.ifa_shim.subscriptions.snapshot import Snapshot, Subscribers
 from eventalarm.storage import subscriptions
 from eventalarm.storage.database import Database
 from eventalarm.storage.subscriptions import Subscription, SubscriptionState
 
 LOG = log.getLogger(__name__)
+
+T = TypeVar("T")
 
 PROBES: Final = 10
 # Seconds after which every process knows that a subscription returns; then its consumer can read the list.
@@ -241,3 +241,13 @@ def _answer(
         LOG.exception("Unexpected error while testing the callback of subscription %s", one.subscription_id)
     finally:
         into.put((one, answered))
+
+
+def in_turn(items: Iterable[T], project: Callable[[T], str]) -> list[T]:
+    """Return *items* round robin: each project's first item before any second one, otherwise in order."""
+    turns: defaultdict[str, int] = defaultdict(int)
+    placed: list[tuple[int, T]] = []
+    for item in items:
+        placed.append((turns[project(item)], item))
+        turns[project(item)] += 1
+    return [item for _, item in sorted(placed, key=lambda one: one[0])]

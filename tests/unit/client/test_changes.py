@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from eventalarm.client.changes import Change, What, by_id, changes, first
-from eventalarm.client.ifa_watch import document, line
+from eventalarm.client.ifa_watch import Change, What, by_id, changes_between, document, first_changes, line
 
 
 def alarm(alarm_id: str = "a", raised: str = "T1", **fields: Any) -> dict[str, Any]:
@@ -39,12 +38,12 @@ OVER = alarm(perceivedSeverity="CLEARED", alarmChangedTime="T4", alarmClearedTim
 def test_changes_between_two_looks(
     before: list[Any], now: list[Any], found: Any, expected: list[tuple[What, str]]
 ) -> None:
-    told = changes(by_id(before), by_id(now), lambda alarm_id: found)
+    told = changes_between(by_id(before), by_id(now), lambda alarm_id: found)
     assert [(change.what, change.at) for change in told] == expected
 
 
 def test_the_first_look_tells_the_oldest_first() -> None:
-    told = first(by_id([alarm("b", "T2"), alarm("a", "T1")]))
+    told = first_changes(by_id([alarm("b", "T2"), alarm("a", "T1")]))
     assert [(change.what, change.alarm["alarmId"]) for change in told] == [
         (What.ACTIVE, "a"),
         (What.ACTIVE, "b"),

@@ -8,7 +8,7 @@ from ceilometer.event import models
 from ceilometer.publisher import file as file_publisher
 from oslo_utils import netutils
 
-from eventalarm.client import event_files
+from eventalarm.client import rule
 from eventalarm.model import Event
 
 DATA = pathlib.Path(__file__).parents[2] / "data"
@@ -26,7 +26,7 @@ def test_what_ceilometers_file_publisher_writes(tmp_path: pathlib.Path) -> None:
     publisher.publish_events([as_ceilometers(), as_ceilometers()])
     for handler in publisher.publisher_logger.handlers:
         handler.close()
-    events = event_files.read(path.read_text())
+    events = rule.read_events(path.read_text())
     assert len(events) == 2
     parsed = Event.parse(events[0])
     assert parsed.bad_traits == []
@@ -35,13 +35,13 @@ def test_what_ceilometers_file_publisher_writes(tmp_path: pathlib.Path) -> None:
 
 
 def test_one_event_and_lists_of_events() -> None:
-    assert event_files.read(json.dumps(STORED)) == [STORED]
-    assert event_files.read(json.dumps([STORED, STORED])) == [STORED, STORED]
+    assert rule.read_events(json.dumps(STORED)) == [STORED]
+    assert rule.read_events(json.dumps([STORED, STORED])) == [STORED, STORED]
 
 
 def test_the_body_of_a_webhook() -> None:
     body = json.loads((DATA / "aodh-webhook-body.json").read_text())
-    (event,) = event_files.read(json.dumps(body))
+    (event,) = rule.read_events(json.dumps(body))
     assert event["event_type"] == body["reason_data"]["event"]["event_type"]
     assert Event.parse(event).bad_traits == []
 
@@ -50,6 +50,6 @@ def test_the_body_of_a_webhook() -> None:
     "text", ["", "no JSON", "{}", "[1]", '{"reason_data": {"type": "threshold"}}', "[" * 9999]
 )
 def test_what_holds_no_event_is_refused_with_the_forms(text: str) -> None:
-    with pytest.raises(event_files.NotAnEvent) as caught:
-        event_files.read(text)
+    with pytest.raises(rule.NotAnEvent) as caught:
+        rule.read_events(text)
     assert any(word in str(caught.value) for word in ("must be an event", "not JSON", "empty"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eventalarm.http import hosts
+from eventalarm.http import requests
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from eventalarm.http import hosts
     ["a", "a.example:8042", "127.0.0.1", "[::1]:80", "[2001:db8::1]", "A.Example.", "under_score", "a:"],
 )
 def test_one_well_formed_host_is_accepted(host: str) -> None:
-    assert hosts.problem({"HTTP_HOST": host, "SERVER_PROTOCOL": "HTTP/1.1"}) == ""
+    assert requests.host_problem({"HTTP_HOST": host, "SERVER_PROTOCOL": "HTTP/1.1"}) == ""
 
 
 @pytest.mark.parametrize(
@@ -37,12 +37,12 @@ def test_one_well_formed_host_is_accepted(host: str) -> None:
     ],
 )
 def test_anything_else_is_not(host: str) -> None:
-    assert hosts.problem({"HTTP_HOST": host, "SERVER_PROTOCOL": "HTTP/1.1"}) != ""
+    assert requests.host_problem({"HTTP_HOST": host, "SERVER_PROTOCOL": "HTTP/1.1"}) != ""
 
 
 def test_only_http_1_0_may_leave_it_out() -> None:
-    assert hosts.problem({"SERVER_PROTOCOL": "HTTP/1.0"}) == ""
-    assert hosts.problem({"SERVER_PROTOCOL": "HTTP/1.1"}) == "missing header Host"
+    assert requests.host_problem({"SERVER_PROTOCOL": "HTTP/1.0"}) == ""
+    assert requests.host_problem({"SERVER_PROTOCOL": "HTTP/1.1"}) == "missing header Host"
 
 
 def app(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -52,7 +52,7 @@ def app(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
 
 def status(environ: dict[str, str], *names: str) -> int:
     found: list[str] = []
-    known = hosts.KnownHosts(app, names, option="--allow-host")
+    known = requests.KnownHosts(app, names, option="--allow-host")
     known({"SERVER_PROTOCOL": "HTTP/1.1", **environ}, lambda line, _headers: found.append(line))
     return int(found[0][:3])
 

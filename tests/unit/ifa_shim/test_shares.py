@@ -2,35 +2,36 @@ import contextlib
 
 import pytest
 
-from eventalarm.ifa_shim.shares import NoPlace, Places, in_turn
+from eventalarm.ifa_shim.api.subscriptions import NoSlot, Slots
+from eventalarm.ifa_shim.subscriptions.suspend import in_turn
 
 
 def test_one_project_leaves_half_of_the_places():
-    places = Places(4)
+    places = Slots(4)
     with contextlib.ExitStack() as stack:
         for _ in range(2):
             stack.enter_context(places.taken("greedy"))
-        with pytest.raises(NoPlace):
+        with pytest.raises(NoSlot):
             stack.enter_context(places.taken("greedy"))
         stack.enter_context(places.taken("other"))
-        with pytest.raises(NoPlace):
+        with pytest.raises(NoSlot):
             stack.enter_context(places.taken("other"))
         stack.enter_context(places.taken("third"))
-        with pytest.raises(NoPlace):
+        with pytest.raises(NoSlot):
             stack.enter_context(places.taken("fourth"))
     with places.taken("fourth"):
         pass
 
 
 def test_a_single_place_can_be_taken():
-    places = Places(1)
+    places = Slots(1)
     for project in "ab":
-        with places.taken(project), pytest.raises(NoPlace), places.taken("c"):
+        with places.taken(project), pytest.raises(NoSlot), places.taken("c"):
             pass
 
 
 def test_what_fails_gives_its_place_back():
-    places = Places(1)
+    places = Slots(1)
     for _ in range(3):
         with pytest.raises(ValueError, match="no"), places.taken("a"):
             raise ValueError("no")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from eventalarm.ingest import doctor
+from eventalarm.ingest import reading
 
 TRAITS = ("resource_id", "instance_id", "hostname", "host")
 REPORT = {
@@ -17,12 +17,12 @@ REPORT = {
 
 
 def traits(details: dict[str, Any]) -> dict[str, Any]:
-    event = doctor.to_event({**REPORT, "details": details}, TRAITS)
+    event = reading.to_event({**REPORT, "details": details}, TRAITS)
     return {name: (dtype, value) for name, dtype, value in event["traits"]}
 
 
 def test_a_report_becomes_an_event() -> None:
-    event = doctor.to_event(REPORT, TRAITS)
+    event = reading.to_event(REPORT, TRAITS)
 
     assert event.pop("message_id") == "1a8d37e8-efb9-5ea9-86bb-e8ae5c97515b"
     assert event == {
@@ -46,10 +46,10 @@ def test_the_same_report_has_the_same_id_however_it_is_written() -> None:
         "time": "2026-11-21T00:01:36+01:00",
     }
     other = {**REPORT, "time": "2026-11-20T23:01:37Z"}
-    names = [doctor.to_event(one, TRAITS)["message_id"] for one in (REPORT, again, other)]
+    names = [reading.to_event(one, TRAITS)["message_id"] for one in (REPORT, again, other)]
 
     assert names[0] == names[1] != names[2]
-    assert doctor.to_event({**REPORT, "id": "mine"}, TRAITS)["message_id"] == "mine"
+    assert reading.to_event({**REPORT, "id": "mine"}, TRAITS)["message_id"] == "mine"
 
 
 @pytest.mark.parametrize(
@@ -78,18 +78,18 @@ def test_details_become_traits(details: dict[str, Any], expected: dict[str, Any]
 def test_what_cannot_be_is_refused() -> None:
     nested: dict[str, Any] = {}
     listed: list[Any] = []
-    for _ in range(doctor.DEEPEST):
+    for _ in range(reading.DEEPEST):
         nested = {"a": nested}
         listed = [listed]
     for details in (nested, {"a": listed}):
-        with pytest.raises(doctor.TooDeep):
+        with pytest.raises(reading.TooDeep):
             traits(details)
     with pytest.raises(ValueError, match="not an ISO 8601 date"):
-        doctor.to_event({**REPORT, "time": "soon"}, TRAITS)
+        reading.to_event({**REPORT, "time": "soon"}, TRAITS)
 
 
 def test_details_are_optional() -> None:
     bare = {name: REPORT[name] for name in ("time", "type")}
-    event = doctor.to_event(bare, TRAITS)
+    event = reading.to_event(bare, TRAITS)
     assert (event["event_type"], event["traits"]) == ("compute.host.down", [])
-    assert event["message_id"] == doctor.to_event({**bare, "details": {}}, TRAITS)["message_id"]
+    assert event["message_id"] == reading.to_event({**bare, "details": {}}, TRAITS)["message_id"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eventalarm.exceptions import MessageTooLarge, PublishError
-from eventalarm.ingest.gateway import Gateway, Refused
+from eventalarm.ingest.events import Gateway, Refused
 from eventalarm.publisher import codec
 from eventalarm.publisher.sending import BrokerStatus
 from tests.support.builders import event_body

@@ -1,4 +1,4 @@
-"""The notifications of SOL003: one for all subscribers, its body for each. Pure."""
+"""Subscriptions as each listener keeps them in memory, and SOL003's notification for each subscriber."""
 
 from __future__ import annotations
 
@@ -8,12 +8,66 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, rfc3339
+import sqlalchemy as sa
+
+from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, as_sol003, rfc3339
 from eventalarm.ifa_shim.filter_match import NotificationType, matches, matches_severity
-from eventalarm.ifa_shim.render import as_sol003
 from eventalarm.model import Delivery, Notification
 from eventalarm.storage.deliveries import order_key
-from eventalarm.storage.subscriptions import Subscription
+from eventalarm.storage.subscriptions import Subscription, Subscriptions
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """All subscriptions at one moment; ``newest`` is when the last of them was made or changed."""
+
+    all: tuple[Subscription, ...] = ()
+    newest: datetime.datetime | None = None
+
+    def of(self, project_id: str) -> list[Subscription]:
+        """Return the subscriptions that cover alarms of a project, suspended ones too."""
+        return [one for one in self.all if one.reaches(project_id)]
+
+    def get(self, subscription_id: str) -> Subscription | None:
+        """Return the subscription with that id, or None."""
+        return next((one for one in self.all if one.subscription_id == subscription_id), None)
+
+
+class Subscribers:
+    """Keeps a snapshot; safe to share between threads, since a snapshot never changes."""
+
+    def __init__(self, store: Subscriptions) -> None:
+        self.store = store
+        self._snapshot = Snapshot()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What was read last."""
+        return self._snapshot
+
+    def refresh(self, connection: sa.Connection | None = None) -> Snapshot:
+        """Read all subscriptions with one statement.
+
+        :raises eventalarm.exceptions.Retryable: when the database failed.
+        """
+        found = tuple(self.store.everyone(connection))
+        newest = max((one.changed_at for one in found if one.changed_at is not None), default=None)
+        self._snapshot = Snapshot(found, newest)
+        return self._snapshot
+
+    def at_least(self, newest: datetime.datetime | None, connection: sa.Connection) -> Snapshot:
+        """Return a snapshot that holds everything made or changed until *newest*; None: there are none.
+
+        Reads only when the snapshot is older than that. Deleted subscriptions can stay in it until the next
+        refresh.
+        """
+        if newest is None:
+            return Snapshot()
+        snapshot = self._snapshot
+        if snapshot.newest is None or newest > snapshot.newest:
+            return self.refresh(connection)
+        return snapshot
+
 
 Document = dict[str, Any]
 
@@ -56,7 +110,7 @@ class Style:
         return self
 
 
-def body(notification: AlarmNotification, subscription_id: str, style: Style) -> Document:
+def notification_body(notification: AlarmNotification, subscription_id: str, style: Style) -> Document:
     """Return SOL003's notification (clauses 7.5.2.5 to 7.5.2.7) for one subscriber."""
     links: Document = {"subscription": {"href": f"{style.root}/subscriptions/{subscription_id}"}}
     found: Document = {
@@ -92,7 +146,7 @@ def to_delivery(
         notification=Notification("", subject, None, "", "", notification.kind.value, {}),
         created_at=notification.at,
         subscription_id=to.subscription_id,
-        body=json.dumps(body(notification, to.subscription_id, style.towards(to))),
+        body=json.dumps(notification_body(notification, to.subscription_id, style.towards(to))),
     )
 
 

@@ -1,20 +1,23 @@
-"""Problem details (RFC 9457): the one form of every error that the APIs answer."""
+"""Responses: errors as problem details (RFC 9457), absolute links, and paging (SOL013 clause 5.4)."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import dataclasses
 import json
 import logging
+import urllib.parse
 from collections.abc import Sequence
 from typing import Any, Final
 
 import falcon
 
-from eventalarm.exceptions import Retryable
+from eventalarm.exceptions import EventAlarmError, Retryable
 
 LOG = logging.getLogger(__name__)
 
-MEDIA_TYPE: Final = "application/problem+json"
+PROBLEM: Final = "application/problem+json"
 # Seconds in the header Retry-After while the database is unavailable.
 RETRY_AFTER: Final = 5
 MAX_FAULTS: Final = 20
@@ -45,7 +48,7 @@ def pointer(*parts: object) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def install(app: falcon.App[Any, Any], *bad_requests: type[Exception]) -> None:
+def install_problems(app: falcon.App[Any, Any], *bad_requests: type[Exception]) -> None:
     """Make *app* answer every error as problem details, and *bad_requests* as 400 with their text."""
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _on_defect)
@@ -68,7 +71,7 @@ def _serialize(request: falcon.Request, response: falcon.Response, error: falcon
     if isinstance(error, BadBody):
         body["errors"] = [dataclasses.asdict(fault) for fault in error.faults]
     response.text = json.dumps(body)
-    response.content_type = MEDIA_TYPE
+    response.content_type = PROBLEM
     response.append_header("Vary", "Accept")
 
 
@@ -91,3 +94,56 @@ def _on_defect(request: falcon.Request, _resp: falcon.Response, _error: Exceptio
 
 def _raise(error: Exception) -> None:
     raise error
+
+
+MARKER: Final = "nextpage_opaque_marker"
+
+
+class BadMarker(EventAlarmError):
+    """A paging marker that :func:`encode_marker` did not make."""
+
+    def __init__(self) -> None:
+        super().__init__("unknown or expired paging marker")
+
+
+def encode_marker(value: Any) -> str:
+    """Return *value* (JSON) as an opaque marker."""
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def decode_marker(marker: str) -> Any:
+    """Return the value that :func:`encode_marker` was given.
+
+    :raises BadMarker: when *marker* cannot be decoded.
+    """
+    try:
+        return json.loads(base64.urlsafe_b64decode(marker + "=" * (-len(marker) % 4)))
+    except (ValueError, binascii.Error, RecursionError) as exc:
+        raise BadMarker from exc
+
+
+class Links:
+    """Absolute links to this API; *public_url* is the configured root, empty to take it from each request."""
+
+    def __init__(self, public_url: str) -> None:
+        self._public_url = public_url
+
+    def root(self, req: falcon.Request) -> str:
+        """Return the URL at which the application is mounted, without a trailing slash.
+
+        Without a public URL this follows the request, including the headers that proxies set.
+        """
+        return self._public_url or f"{req.scheme}://{req.netloc}{req.root_path}"
+
+    def add_next(self, req: falcon.Request, resp: falcon.Response, marker: str | None) -> None:
+        """Add the header Link to the next page, which begins at *marker*; None is the last page."""
+        if marker is None:
+            return
+        kept = [
+            (name, one)
+            for name, value in req.params.items()
+            if name != MARKER
+            for one in ([value] if isinstance(value, str) else value)
+        ]
+        query = urllib.parse.urlencode([*kept, (MARKER, marker)], quote_via=urllib.parse.quote)
+        resp.set_header("Link", f'<{self.root(req)}{req.path}?{query}>; rel="next"')
