@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import logging
 import math
+import threading
 from collections.abc import Callable
+from typing import Any
 
 from oslo_config import cfg
 
-from eventalarm import bus
+from eventalarm import broker, bus
 from eventalarm import conf as options
-from eventalarm.app.broker_report import BrokerReport
-from eventalarm.app.resender import Resender, counts_deliveries
-from eventalarm.app.signals import ProcessSignals
 from eventalarm.backoff import Backoff
 from eventalarm.evaluator.cache_watch import CacheWatch
 from eventalarm.evaluator.consumer import ListenerOptions
@@ -27,8 +28,76 @@ from eventalarm.evaluator.outage import DatabaseOutage
 from eventalarm.evaluator.project_loader import ProjectLoader
 from eventalarm.evaluator.redelivery import Redelivery, RedeliveryOptions
 from eventalarm.metrics import Metrics
+from eventalarm.model import JSONDict
 from eventalarm.storage.database import Database
 from eventalarm.storage.suspects import Suspects
+from eventalarm.trace import LastEvent, Trace
+from eventalarm.watchdog import Progress
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class ProcessSignals:
+    """Shared state of one listener process; each member is safe to use from any thread."""
+
+    trace: Trace | None = None
+    stopping: threading.Event = dataclasses.field(default_factory=threading.Event)
+    last_event: LastEvent = dataclasses.field(default_factory=LastEvent)
+    progress: Progress = dataclasses.field(default_factory=Progress)
+
+
+class BrokerReport:
+    """Logs each reason of a refusal once, and once that messages are consumed again."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._reported = ""
+
+    def __call__(self, error: Exception | None) -> None:
+        """Take an error of the consumer, or None when it consumes again."""
+        if error is None:
+            if self._reported:
+                LOG.warning("Consuming messages from the broker %s again", self._where)
+            self._reported = ""
+            return
+        text = str(broker.unusable(error))
+        if text != self._reported:
+            LOG.error("Cannot consume messages from the broker %s: %s", self._where, text)
+        self._reported = text
+
+
+def counts_deliveries(conf: cfg.ConfigOpts) -> bool:
+    """Return True if the broker counts the deliveries of a message that was returned to it: RabbitMQ."""
+    return bus.driver_name(bus.transport_url(conf)) in bus.RABBIT_DRIVERS
+
+
+class Resender:
+    """Publishes messages to the topic of the listener over a transport that is opened on first use."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+        self._transport: Any = None
+
+    def renew(self, message: JSONDict) -> None:
+        """Publish *message* again, so that the broker counts its deliveries from zero."""
+        self._send(message, bus.PRIORITY)
+
+    def set_aside(self, message: JSONDict) -> None:
+        """Publish *message* to the queue of dead messages, which no listener consumes."""
+        self._send(message, bus.DEAD)
+
+    def _send(self, message: JSONDict, priority: str) -> None:
+        group = self._conf[options.GROUP]
+        if self._transport is None:
+            self._transport = bus.get_transport(self._conf)
+        bus.resend(self._transport, message, topic=group.topic, exchange=group.exchange, priority=priority)
+
+    def close(self) -> None:
+        """Close the transport if it was opened; a later message opens it again."""
+        if self._transport is not None:
+            self._transport.cleanup()
+            self._transport = None
 
 
 class ConsumerAssembly:

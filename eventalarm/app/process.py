@@ -11,10 +11,8 @@ from oslo_config import cfg
 
 from eventalarm import conf as options
 from eventalarm import service
-from eventalarm.app.consumer import ConsumerAssembly
-from eventalarm.app.evaluation import build_cache, build_engine, build_timers
-from eventalarm.app.senders import build_sender
-from eventalarm.app.signals import ProcessSignals
+from eventalarm.app.build import build_cache, build_engine, build_sender, build_timers
+from eventalarm.app.consumer import ConsumerAssembly, ProcessSignals
 from eventalarm.delivery import enqueue
 from eventalarm.delivery import options as delivery_options
 from eventalarm.delivery import worker as worker_module

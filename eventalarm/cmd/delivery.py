@@ -49,10 +49,10 @@ COMMAND: Final = Command(PROG, DESCRIPTION, EPILOG)
 
 def described(delivery: Any) -> dict[str, Any]:
     """Return a delivery for output: times as ISO 8601 text, the action as a masked destination."""
-    from eventalarm.delivery import address  # noqa: PLC0415
+    from eventalarm.delivery import action  # noqa: PLC0415
 
     fields = dataclasses.asdict(delivery)
-    fields["destination"] = address.masked(fields.pop("action"))
+    fields["destination"] = action.masked(fields.pop("action"))
     del fields["seq"]
     return {
         name: value.isoformat(timespec="milliseconds") if isinstance(value, datetime.datetime) else value

@@ -64,12 +64,12 @@ def selection(args: argparse.Namespace, now: datetime.datetime, states: Sequence
 
     :raises Unusable: if the destination is neither a host nor the beginning of a URL.
     """
-    from eventalarm.delivery import address  # noqa: PLC0415 - heavy, and --help needs none of it
+    from eventalarm.delivery import action  # noqa: PLC0415 - heavy, and --help needs none of it
     from eventalarm.storage.delivery_queries import Selection  # noqa: PLC0415
 
     state = getattr(args, "state", None) or DeliveryState.FAILED.value
     wanted = args.destination.strip()
-    if wanted and not address.hint(wanted):
+    if wanted and not action.hint(wanted):
         raise Unusable(f"--destination {wanted} names no host; write a host, host:port or a URL")
     return Selection(
         states=tuple(map(str, states)) if state == ALL_STATES else (state,),
@@ -78,6 +78,6 @@ def selection(args: argparse.Namespace, now: datetime.datetime, states: Sequence
         alarm_id=args.alarm,
         since=now - args.newer_than if args.newer_than is not None else None,
         until=now - args.older_than if args.older_than is not None else None,
-        goes_to=address.goes_to(wanted) if wanted else None,
-        hint=address.hint(wanted) if wanted else "",
+        goes_to=action.goes_to(wanted) if wanted else None,
+        hint=action.hint(wanted) if wanted else "",
     )

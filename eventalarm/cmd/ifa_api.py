@@ -6,8 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from eventalarm.cmd import serving
-from eventalarm.cmd.command import Command
+from eventalarm.cmd import command
 from eventalarm.conf import IFA_GROUP
 
 NEEDED = ("falcon", "waitress", "cryptography", "jsonschema")
@@ -41,13 +40,13 @@ exit codes:
   2  could not start: the reason is on stderr
 """
 
-COMMAND = Command("eventalarm-ifa-api", DESCRIPTION, EPILOG)
+COMMAND = command.Command("eventalarm-ifa-api", DESCRIPTION, EPILOG)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command until a signal stops it; the exit codes are those of the help text."""
     conf = COMMAND.configure(argv)
-    with COMMAND.errors(), serving.needing(NEEDED, COMMAND.prog, "ifa"):
+    with COMMAND.errors(), command.needing(NEEDED, COMMAND.prog, "ifa"):
         _serve(conf)
     return 0
 
@@ -58,7 +57,7 @@ def _serve(conf: Any) -> None:
     from eventalarm.ifa_shim.api.vnffm import MAX_BODY  # noqa: PLC0415
 
     with COMMAND.database(conf) as database:
-        serving.serve(application(conf, database), conf, IFA_GROUP, COMMAND.prog, max_body=2 * MAX_BODY)
+        command.serve(application(conf, database), conf, IFA_GROUP, COMMAND.prog, max_body=2 * MAX_BODY)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from eventalarm import service
-from eventalarm.cmd import serving
-from eventalarm.cmd.command import Command
+from eventalarm.cmd import command
 from eventalarm.ifa_shim.api.application import application as build
 from eventalarm.storage import schema
 
@@ -21,10 +20,10 @@ def make(argv: list[str]) -> Any:
 
     :raises eventalarm.exceptions.EventAlarmError: when an option or the schema is not valid.
     """
-    conf = Command(PROG).configure(argv)
+    conf = command.Command(PROG).configure(argv)
     database = service.database(conf)
     schema.require_current(database)
     return build(conf, database)
 
 
-application = make(serving.named_files())
+application = make(command.named_files())

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from eventalarm import bus, service
-from eventalarm.cmd import serving
-from eventalarm.cmd.command import Command
+from eventalarm.cmd import command
 from eventalarm.conf import INGEST_GROUP
 
 NEEDED = ("falcon", "waitress", "jsonschema", "keystonemiddleware", "oslo_policy", "oslo_middleware")
@@ -42,13 +41,13 @@ exit codes:
   2  could not start: the reason is on stderr
 """
 
-COMMAND = Command("eventalarm-ingest-api", DESCRIPTION, EPILOG)
+COMMAND = command.Command("eventalarm-ingest-api", DESCRIPTION, EPILOG)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command until a signal stops it; the exit codes are those of the help text."""
     conf = COMMAND.configure(argv)
-    with COMMAND.errors(), serving.needing(NEEDED, COMMAND.prog, "ingest"):
+    with COMMAND.errors(), command.needing(NEEDED, COMMAND.prog, "ingest"):
         _serve(conf)
     return 0
 
@@ -62,7 +61,7 @@ def _serve(conf: Any) -> None:
     try:
         app = application.application(conf, transport, database)
         # Up to twice the limit, the application answers and can explain the refusal.
-        serving.serve(app, conf, INGEST_GROUP, COMMAND.prog, max_body=2 * conf[INGEST_GROUP].max_body_size)
+        command.serve(app, conf, INGEST_GROUP, COMMAND.prog, max_body=2 * conf[INGEST_GROUP].max_body_size)
     finally:
         database.close()
         transport.cleanup()

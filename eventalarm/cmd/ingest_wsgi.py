@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from eventalarm import bus, service
-from eventalarm.cmd import serving
-from eventalarm.cmd.command import Command
+from eventalarm.cmd import command
 from eventalarm.ingest.application import Once
 from eventalarm.ingest.application import application as build
 
@@ -21,8 +20,8 @@ def make(argv: list[str]) -> Any:
 
     :raises eventalarm.exceptions.EventAlarmError: when an option is not valid.
     """
-    conf = Command(PROG).configure(argv)
+    conf = command.Command(PROG).configure(argv)
     return build(conf, bus.get_transport(conf), Once(lambda: service.database(conf)))
 
 
-application = make(serving.named_files())
+application = make(command.named_files())

@@ -8,10 +8,9 @@ from oslo_config import cfg
 
 from eventalarm.conf.database import DATABASE_OPTS
 from eventalarm.conf.delivery import DELIVERY_GROUP, DELIVERY_OPTS
+from eventalarm.conf.http import INGEST_GROUP, INGEST_OPTS
 from eventalarm.conf.ifa import IFA_GROUP, IFA_OPTS
-from eventalarm.conf.ingest import INGEST_GROUP, INGEST_OPTS
-from eventalarm.conf.listener import GROUP, LISTENER_OPTS
-from eventalarm.conf.metrics import METRICS_OPTS
+from eventalarm.conf.listener import GROUP, LISTENER_OPTS, METRICS_OPTS
 from eventalarm.conf.rules import RULE_OPTS
 
 __all__ = [

@@ -7,15 +7,15 @@ from typing import Any
 from oslo_config import cfg
 from oslo_config import types as cfg_types
 
-from eventalarm import facts
 from eventalarm.conf.http import server_opts
+from eventalarm.model import DEFAULT_SEVERITIES
 
 IFA_GROUP = "eventalarm_ifa"
 
 MAPPING_OPTS: list[Any] = [
     cfg.DictOpt(
         "severities",
-        default=facts.SEVERITIES,
+        default=DEFAULT_SEVERITIES,
         help="Perceived severity for each Aodh severity. low is also the default of an alarm in Aodh.",
     ),
     cfg.StrOpt(

@@ -1,4 +1,4 @@
-"""Options of the listener, group ``[eventalarm]``: the queue, the evaluation of events, and its limits."""
+"""Options of the listener, group ``[eventalarm]``: queue, evaluation of events, limits and metrics."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from eventalarm import facts
+from eventalarm.model import RESOURCE_TRAITS
 
 GROUP = "eventalarm"
 
@@ -102,7 +102,7 @@ EVALUATION_OPTS: list[Any] = [
     ),
     cfg.ListOpt(
         "resource_traits",
-        default=list(facts.RESOURCE_TRAITS),
+        default=list(RESOURCE_TRAITS),
         help="Traits that name the managed object of an event; the first one that is present is used. They "
         "also determine which conditions of a rule identify the resource, which clearing relies on.",
     ),
@@ -226,3 +226,26 @@ WATCHDOG_OPTS: list[Any] = [
 ]
 
 LISTENER_OPTS: list[Any] = [*CONSUMER_OPTS, *EVALUATION_OPTS, *DEFINITIONS_OPTS, *WATCHDOG_OPTS]
+
+
+METRICS_OPTS: list[Any] = [
+    cfg.PortOpt(
+        "metrics_port",
+        min=1,
+        help="Port of the Prometheus endpoint of one eventalarm-listener, which aggregates the metrics of "
+        "all its processes. If unset, there is no endpoint. Two listeners on one host need two ports.",
+    ),
+    cfg.HostAddressOpt(
+        "metrics_host",
+        default="127.0.0.1",
+        help="Address on which the Prometheus endpoint listens. The metrics contain no tenant data, but the "
+        "endpoint has no authentication: use an address of a trusted network.",
+    ),
+    cfg.FloatOpt(
+        "metrics_outbox_interval",
+        default=10.0,
+        min=0.1,
+        help="Seconds between two readings of the outbox for the Prometheus endpoint. Each listener with "
+        "an endpoint reads the unfinished and the failed deliveries by an index.",
+    ),
+]

@@ -1,8 +1,9 @@
-"""Parsing of action URLs: scheme and destination, and the URL to call exactly as the tenant wrote it."""
+"""Action URLs: parsed, called exactly as the tenant wrote them, shown without secrets, and matched."""
 
 from __future__ import annotations
 
 import urllib.parse
+from collections.abc import Callable
 from typing import Final
 
 import yarl
@@ -14,7 +15,7 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 CLEAN: Final = frozenset(map(chr, range(ord("!"), ord("~") + 1))).difference('"<>\\^`{|}')
 CONTROL: Final = frozenset(map(chr, [*range(0x20), 0x7F]))
 ENDS_PLACE: Final = "/?#"
-HIDDEN: Final = "***"
+MASK: Final = "***"
 
 
 def split(action: str) -> urllib.parse.SplitResult:
@@ -42,7 +43,7 @@ def without_userinfo(action: str) -> str:
     start_of, separator, rest = action.partition("://")
     end = end_of_place(rest)
     userinfo, at, host = rest[:end].rpartition("@")
-    return f"{start_of}{separator}{HIDDEN}@{host}{rest[end:]}" if at and userinfo else action
+    return f"{start_of}{separator}{MASK}@{host}{rest[end:]}" if at and userinfo else action
 
 
 def place(action: str) -> tuple[str, str, int]:
@@ -88,3 +89,78 @@ def http_url(action: str) -> yarl.URL:
 
 def _bad(problem: str) -> DeliveryError:
     return DeliveryError("bad_action", problem, permanent=True)
+
+
+def masked(url: str) -> str:
+    """Return *url* without credentials: user information, query values and fragments become ``***``.
+
+    Names of query parameters stay, so that actions can be told apart. Of what is not a URL only the scheme
+    stays.
+    """
+    try:
+        parts = split(url)
+    except DeliveryError:
+        return f"{scheme(url)}:{MASK}" if ":" in url else MASK
+    _, at, host = parts.netloc.rpartition("@")
+    path = parts.path
+    if not parts.netloc and "@" in path:
+        path = f"{MASK}@{path.rpartition('@')[2]}"
+    return urllib.parse.urlunsplit(
+        (
+            parts.scheme,
+            f"{MASK}@{host}" if at else host,
+            path,
+            "&".join(";".join(map(_masked, piece.split(";"))) for piece in parts.query.split("&")),
+            MASK if parts.fragment else "",
+        )
+    )
+
+
+def _masked(parameter: str) -> str:
+    name, equals, _ = parameter.partition("=")
+    if equals:
+        return f"{name}={MASK}"
+    return MASK if name else ""
+
+
+def goes_to(wanted: str) -> Callable[[str], bool]:
+    """Return a predicate for actions that go to *wanted*: a host, ``host:port``, or the beginning of a URL.
+
+    The beginning of a URL is compared without user information and never ends within a host name: without a
+    path it means the whole host.
+    """
+    if "://" in wanted:
+        beginning = _bare(wanted)
+        place_and_path = beginning.partition("://")[2]
+        if end_of_place(place_and_path) < len(place_and_path):
+            return lambda url: _bare(url).startswith(beginning)
+        whole = place(wanted)
+        return lambda url: bool(whole[1]) and place(url) == whole
+    host, port = _host_and_port(wanted)
+    return lambda url: _is_at(place(url), host, port)
+
+
+def hint(wanted: str) -> str:
+    """Return a lower-case text, for SQL's LIKE, that every action matched by ``goes_to(wanted)`` contains."""
+    if "://" in wanted:
+        return place(wanted)[1]
+    return _host_and_port(wanted)[0]
+
+
+def _bare(url: str) -> str:
+    scheme, separator, rest = url.strip().partition("://")
+    end = end_of_place(rest)
+    address, path = rest[:end], rest[end:]
+    return f"{scheme.lower()}{separator}{address.rpartition('@')[2].lower()}{path}"
+
+
+def _host_and_port(wanted: str) -> tuple[str, int]:
+    _, host, port = place(f"any://{wanted}")
+    if not host:
+        # An IPv6 address without its brackets.
+        _, host, port = place(f"any://[{wanted}]")
+    return host, port
+
+
+def _is_at(found: tuple[str, str, int], host: str, port: int) -> bool:
+    return bool(host) and found[1] == host and port in (0, found[2])

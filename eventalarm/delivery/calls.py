@@ -1,22 +1,164 @@
-"""The calls under way: started as the scheduler allows, made, and their results handed to the recorder."""
+"""The calls under way: started as the scheduler allows, made, and their results given to the recorder."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+import datetime
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from eventalarm.delivery.attempt import Attempt
-from eventalarm.delivery.batches import first_of_each
+import cachetools
+from oslo_log import log
+
+from eventalarm.backoff import Uniform
+from eventalarm.delivery import action, retry
+from eventalarm.delivery.batches import first_of_each, make_batch
 from eventalarm.delivery.names import PROJECT
+from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.queues import Call
-from eventalarm.delivery.senders.base import Metrics
+from eventalarm.delivery.senders.base import Metrics, Sender
 from eventalarm.delivery.worker_state import WorkerState
-from eventalarm.exceptions import Retryable
-from eventalarm.model import DeliveryResult
+from eventalarm.exceptions import DeliveryError, Retryable
+from eventalarm.metrics import age
+from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState, parse_time
+
+LOG = log.getLogger(__name__)
 
 # Seconds; a call that took longer does not count as prompt, see Scheduler.
 PROMPT: Final = 1.0
+
+# A tenant can make thousands of deliveries fail; eventalarm-delivery lists those that are not logged too.
+LINES: Final = 10
+SECONDS: Final = 60.0
+PROJECTS: Final = 1000
+# Reasons that are no fault: the subscriber ended these deliveries itself.
+EXPECTED: Final = frozenset({"unsubscribed", "suspended"})
+
+
+class DeadLetterLog:
+    """Logs dead deliveries at WARNING: alarm, project, destination without secrets, reason, remedy.
+
+    Each project has :data:`LINES` lines per :data:`SECONDS`; the first line after that says how many
+    deliveries were not logged.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        # By project: when its minute began, and how many deliveries were given up since.
+        self._counts: cachetools.LRUCache[str, tuple[float, int]] = cachetools.LRUCache(PROJECTS)
+
+    def report(self, delivery: Delivery, attempts: int, why: str, reason: str = "") -> None:
+        """Log that *delivery* was given up after *attempts* attempts; *why* is the last error."""
+        if reason in EXPECTED:
+            return
+        now = self._monotonic()
+        began, count = self._counts.get(delivery.project_id, (now, 0))
+        omitted = 0
+        if now - began >= SECONDS:
+            omitted, began, count = max(0, count - LINES), now, 0
+        self._counts[delivery.project_id] = (began, count + 1)
+        if count >= LINES:
+            return
+        LOG.warning(
+            "Delivery %s given up after %d attempt(s): alarm %s of project %s to %s: %s. "
+            "Retry it with: eventalarm-delivery retry %s%s",
+            delivery.delivery_id,
+            attempts,
+            delivery.alarm_id,
+            delivery.project_id or "(none)",
+            action.masked(delivery.action),
+            why,
+            delivery.delivery_id,
+            f" ({omitted} more of this project were not logged)" if omitted else "",
+        )
+
+
+class Attempt:
+    """Makes attempts; counts each by its result: ``delivered``, ``given_up``, or the reason for a retry."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        options: DeliveryOptions,
+        metrics: Metrics,
+        uniform: Uniform = random.uniform,
+        now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(UTC),
+    ) -> None:
+        self._sender = sender
+        self._options = options
+        self._metrics = metrics
+        self._uniform = uniform
+        self._now = now
+        self._dead_letters = DeadLetterLog()
+
+    async def send(self, deliveries: Sequence[Delivery]) -> list[DeliveryResult] | None:
+        """Send *deliveries*, several in one batch; return a result for each.
+
+        Never raises: a sender's bug is a failed attempt too (G6). A failed batch is one failed attempt of
+        each delivery, and all are due again at the same time. None means that the consumer will never accept
+        this batch, but perhaps its deliveries one by one.
+        """
+        if len(deliveries) > 1:
+            return await self._send_batch(deliveries)
+        return [await self._send_one(deliveries[0])]
+
+    async def _send_one(self, delivery: Delivery) -> DeliveryResult:
+        lost = retry.lost(delivery, self._options)
+        if lost is not None:
+            self._metrics.count("deliveries", result="given_up")
+            self._dead_letters.report(delivery, lost.attempts, lost.error)
+            return lost
+        try:
+            status = await self._sender.send(delivery)
+        except DeliveryError as exc:
+            return self._failed(delivery, exc)
+        except Exception as exc:
+            LOG.debug("Delivery %s failed unexpectedly", delivery.delivery_id, exc_info=True)
+            return self._failed(delivery, DeliveryError("internal", type(exc).__name__))
+        self._metrics.count("deliveries", result="delivered")
+        self._observe_age(delivery)
+        return retry.delivered(delivery, status)
+
+    async def _send_batch(self, deliveries: Sequence[Delivery]) -> list[DeliveryResult] | None:
+        try:
+            status = await self._sender.send(make_batch(deliveries))
+        except DeliveryError as exc:
+            return None if exc.permanent else self._batch_failed(deliveries, exc)
+        except Exception as exc:
+            LOG.debug("A batch of %d deliveries failed unexpectedly", len(deliveries), exc_info=True)
+            return self._batch_failed(deliveries, DeliveryError("internal", type(exc).__name__))
+        self._metrics.count("deliveries", len(deliveries), result="delivered")
+        for delivery in deliveries:
+            self._observe_age(delivery)
+        return [retry.delivered(delivery, status) for delivery in deliveries]
+
+    def _batch_failed(self, deliveries: Sequence[Delivery], error: DeliveryError) -> list[DeliveryResult]:
+        share = self._uniform(0.0, 1.0)
+        return [self._failed(one, error, lambda low, high: low + share * (high - low)) for one in deliveries]
+
+    def _failed(
+        self, delivery: Delivery, error: DeliveryError, uniform: Uniform | None = None
+    ) -> DeliveryResult:
+        result = retry.failed(delivery, error, self._options, uniform or self._uniform)
+        given_up = result.state == DeliveryState.FAILED
+        self._metrics.count("deliveries", result="given_up" if given_up else error.reason)
+        if given_up:
+            self._dead_letters.report(delivery, result.attempts, str(error), error.reason)
+        else:
+            self._metrics.count("delivery_retries", reason=error.reason)
+        LOG.debug("Delivery %s, attempt %d: %s", result.delivery_id, result.attempts, error)
+        return result
+
+    def _observe_age(self, delivery: Delivery) -> None:
+        """Record the age of the event, now that its consumer has received it."""
+        event = delivery.notification.reason_data.get("event")
+        # An event without a readable time has no age.
+        with contextlib.suppress(ValueError, AttributeError):
+            waited = age(parse_time(event.get("generated")), self._now())  # type: ignore[union-attr]
+            self._metrics.observe("event_age_seconds", waited, stage="answered")
 
 
 class Calls:

@@ -17,8 +17,7 @@ from typing import Final
 
 import cachetools
 
-from eventalarm.delivery.holdings import Holdings
-from eventalarm.delivery.queues import ALONE, ByLoad, Call, Place, Project, Queue
+from eventalarm.delivery.queues import ALONE, ByLoad, Call, Holdings, Place, Project, Queue
 from eventalarm.delivery.senders.base import Destination
 
 # How many projects, and destinations of each, are remembered as prompt or slow.

@@ -10,12 +10,10 @@ from typing import Final
 from oslo_log import log
 
 from eventalarm.backoff import Backoff
-from eventalarm.delivery.attempt import Attempt
 from eventalarm.delivery.batches import BatchWindows
-from eventalarm.delivery.batching import Batching
-from eventalarm.delivery.calls import Calls, cancel
+from eventalarm.delivery.calls import Attempt, Calls, cancel
 from eventalarm.delivery.claiming import Claimer, LeaseKeeper, StrayFinder
-from eventalarm.delivery.intake import Intake
+from eventalarm.delivery.intake import Batching, Intake
 from eventalarm.delivery.lease import Lease, term
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.recorder import Recorder

@@ -7,12 +7,20 @@ import datetime
 import enum
 from typing import Final
 
-from eventalarm import facts
 from eventalarm.evaluator.event_rule import Verdict, Watch
-from eventalarm.model import ALARM, OK, Alarm, AlarmDefinition, Kind, Occurrence
+from eventalarm.model import (
+    ALARM,
+    EVENT_ALARM,
+    NOTIFICATION_ALARM,
+    OK,
+    Alarm,
+    AlarmDefinition,
+    Kind,
+    Occurrence,
+)
 
-EVENT_TYPE: Final = facts.EVENT_TYPE
-NOTIFICATION_TYPE: Final = facts.NOTIFICATION_TYPE
+EVENT_TYPE: Final = EVENT_ALARM
+NOTIFICATION_TYPE: Final = NOTIFICATION_ALARM
 WITH_OK_ACTIONS: Final = "with_ok_actions"
 ALWAYS: Final = "always"
 

@@ -8,7 +8,6 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from eventalarm import facts
 from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, State, rfc3339
 from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, event_of, read_records
 from eventalarm.ifa_shim.aodh_occurrences import fold
@@ -21,6 +20,7 @@ from eventalarm.ifa_shim.resource import (
 )
 from eventalarm.ifa_shim.tables import EVENT_TYPES, InsufficientData, Settings
 from eventalarm.model import (
+    EVENT_ALARM_TYPES,
     Event,
     Kind,
     Occurrence,
@@ -203,7 +203,7 @@ def _deleted(occurrence: Occurrence, transitions: Sequence[Transition]) -> _Defi
 
 
 def _fault_type(alarm: AodhAlarm) -> str:
-    if alarm.type in facts.EVENT_TYPES:
+    if alarm.type in EVENT_ALARM_TYPES:
         event_type = alarm.rule.get("event_type")
         if isinstance(event_type, list):
             event_type = ",".join(str(one) for one in event_type)

@@ -7,11 +7,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from eventalarm import facts
 from eventalarm.ifa_shim.alarm import FaultyResource
 from eventalarm.ifa_shim.aodh_history import AodhAlarm
 from eventalarm.ifa_shim.tables import Settings
-from eventalarm.model import Event
+from eventalarm.model import EVENT_ALARM_TYPES, Event
 
 TRAITS: Final = "traits."
 DEPTH: Final = 32
@@ -58,7 +57,7 @@ def _equalities(query: Any, depth: int) -> Iterator[Target]:
 
 def object_of_rule(alarm: AodhAlarm, settings: Settings) -> str:
     """Return the one managed object that the definition of *alarm* names, or an empty text."""
-    if alarm.type in facts.EVENT_TYPES:
+    if alarm.type in EVENT_ALARM_TYPES:
         bound = targets(alarm.rule, settings)
         return bound[0].value if bound else ""
     ids = {str(found) for found in _resource_ids(alarm.rule, DEPTH)}

@@ -8,10 +8,9 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
 
-from eventalarm import facts
 from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim.alarm import EventType, ResourceKind, Severity
-from eventalarm.model import severity_word
+from eventalarm.model import DEFAULT_SEVERITIES, RESOURCE_TRAITS, severity_word
 from eventalarm.patterns import matches_glob
 
 # Event type (glob), kind, Heat's resource type, the traits that name the resource; "-" is none. The first
@@ -210,13 +209,13 @@ class Settings:
     """
 
     severities: Mapping[str, Severity] = dataclasses.field(
-        default_factory=lambda: read_severities("severities", facts.SEVERITIES)
+        default_factory=lambda: read_severities("severities", DEFAULT_SEVERITIES)
     )
     undefined_severity: Severity = Severity.MINOR
     severity_overrides: Mapping[str, Severity] = dataclasses.field(default_factory=dict)
     families: tuple[Family, ...] = tuple(map(read_family, RESOURCES))
     causes: tuple[Cause, ...] = tuple(map(read_cause, CAUSES))
-    traits: tuple[str, ...] = facts.RESOURCE_TRAITS
+    traits: tuple[str, ...] = RESOURCE_TRAITS
     insufficient_data: InsufficientData = InsufficientData.INDETERMINATE
     repeat_is_change: bool = False
     hold_down: float = 0.0

@@ -1,4 +1,4 @@
-"""Alarms, as Aodh stores them and as the cache of definitions keeps them."""
+"""Alarms, as Aodh stores them and as the cache of definitions keeps them, and facts about them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,36 @@ from collections.abc import Mapping
 from typing import Final
 
 from eventalarm.model.events import JSONDict
+
+EVENT_ALARM: Final = "event"
+NOTIFICATION_ALARM: Final = "notification"
+# The types whose rule is about events: eventalarm evaluates them.
+EVENT_ALARM_TYPES: Final = frozenset({EVENT_ALARM, NOTIFICATION_ALARM})
+# The types that Aodh's own evaluators evaluate.
+OTHER_ALARM_TYPES: Final = (
+    "composite",
+    "gnocchi_aggregation_by_metrics_threshold",
+    "gnocchi_aggregation_by_resources_threshold",
+    "gnocchi_resources_threshold",
+    "loadbalancer_member_health",
+    "prometheus",
+)
+
+# The X.733 severity of each of Aodh's, unless the operator decides otherwise.
+DEFAULT_SEVERITIES: Final = {"critical": "CRITICAL", "moderate": "MAJOR", "low": "WARNING"}
+
+# The traits that may name the managed object of an event, the best first.
+RESOURCE_TRAITS: Final = (
+    "resource_id",
+    "instance_id",
+    "server_id",
+    "volume_id",
+    "port_id",
+    "share_id",
+    "hostname",
+    "host",
+)
+
 
 OK: Final = "ok"
 ALARM: Final = "alarm"

@@ -7,7 +7,8 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from eventalarm import facts, tacker_action
+from eventalarm import tacker_action
+from eventalarm.model import EVENT_ALARM_TYPES
 from eventalarm.status.checks import Finding, Level
 from eventalarm.storage import schema, stats
 from eventalarm.storage.database import Database
@@ -115,7 +116,7 @@ def clocks_finding(
 
 
 DAY: Final = datetime.timedelta(days=1)
-ALARM_TYPES: Final = tuple(sorted(facts.EVENT_TYPES))
+ALARM_TYPES: Final = tuple(sorted(EVENT_ALARM_TYPES))
 MAX_ACTIONS_CHECKED: Final = 1000
 # How many alarms, hosts or the like a message names.
 SHOWN: Final = 5

@@ -10,8 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from eventalarm import facts
-from eventalarm.model import ALARM, OK, UNKNOWN, Kind
+from eventalarm.model import ALARM, OK, OTHER_ALARM_TYPES, UNKNOWN, Kind
 from eventalarm.patterns import is_glob, matches_glob
 from eventalarm.storage.events import EVENT_TEXT, STORED
 from eventalarm.storage.tables import acknowledgement, alarm, occurrence, transition
@@ -156,7 +155,7 @@ def fitting_rows(wanted: Wanted, state: str) -> list[sa.ColumnElement[bool]]:
     if wanted.acknowledged:
         found.append(alarm.c.alarm_id.in_(sa.select(acknowledgement.c.alarm_id)))
     # Their fault types consist of the type and the metric; those of other types only the alarm itself tells.
-    others = [kind for kind in facts.OTHER_TYPES if not all(one.may_pass(kind) for one in wanted.fault_types)]
+    others = [kind for kind in OTHER_ALARM_TYPES if not all(one.may_pass(kind) for one in wanted.fault_types)]
     if others:
         found.append(sa.or_(alarm.c.type.is_(None), alarm.c.type.not_in(others)))
     return found

@@ -17,10 +17,9 @@ from oslo_config import cfg
 from eventalarm import bus
 from eventalarm import conf as our_options
 from eventalarm.delivery.options import DeliveryOptions, from_conf
-from eventalarm.delivery.senders.aodh_topic import EVENT_TYPE, AodhTopicSender
+from eventalarm.delivery.senders.aodh import EVENT_TYPE, AodhTopicSender, PluginSender, installed
 from eventalarm.delivery.senders.base import Router
 from eventalarm.delivery.senders.http import HttpSender
-from eventalarm.delivery.senders.plugins import PluginSender, installed
 from eventalarm.delivery.senders.trust import TrustSender
 from eventalarm.delivery.threads import Threads
 from eventalarm.exceptions import DeliveryError, MessageTooLarge, PublishError

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from eventalarm.cmd import delivery
-from eventalarm.delivery import address
+from eventalarm.delivery import action
 from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState
 from eventalarm.storage import database as storage
 from eventalarm.storage import delivery_queries, tables
@@ -90,7 +90,7 @@ def test_filters(database: storage.Database) -> None:
     assert found(database, states=("failed",), since=NOW - 2 * DAY) == [other, plain]
     assert found(database, delivery_ids=(sent, "unknown")) == [sent]
     wanted = "https://hooks.example:8443/a_"
-    there = {"goes_to": address.goes_to(wanted), "hint": address.hint(wanted)}
+    there = {"goes_to": action.goes_to(wanted), "hint": action.hint(wanted)}
     assert found(database, **there) == [other]
     assert DeliveryQueries(database).count(Selection(**there)) == 1
     assert DeliveryQueries(database).count(Selection(states=("failed",))) == 3

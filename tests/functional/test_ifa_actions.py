@@ -15,9 +15,9 @@ from stevedore import extension
 
 from eventalarm import conf as options
 from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.senders.aodh import PluginSender
 from eventalarm.delivery.senders.base import Router
 from eventalarm.delivery.senders.http import HttpSender
-from eventalarm.delivery.senders.plugins import PluginSender
 from eventalarm.exceptions import DeliveryError
 from eventalarm.model import Delivery, Notification
 from tests.support.builders import event_body

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from eventalarm.progress import Progress
+from eventalarm.cmd.command import Progress
 
 
 def test_a_step_that_lasts_is_reported_every_two_seconds() -> None:

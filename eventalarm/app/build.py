@@ -1,4 +1,4 @@
-"""Builds the evaluator, its cache of alarm definitions and its timers from the options."""
+"""Builds the evaluator, its cache of definitions, its timers and the senders of actions from the options."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import oslo_messaging
 from oslo_config import cfg
 
+from eventalarm import bus
 from eventalarm import conf as options
+from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.senders.aodh import AodhTopicSender, PluginSender
+from eventalarm.delivery.senders.base import Router, Sender
+from eventalarm.delivery.senders.http import HttpSender
+from eventalarm.delivery.senders.trust import TrustSender
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.batch_report import EngineOptions
 from eventalarm.evaluator.definitions_cache import AlarmCache, CacheOptions
@@ -17,8 +24,9 @@ from eventalarm.evaluator.engine import Engine
 from eventalarm.evaluator.timer_service import TimerLoop, TimerRunner
 from eventalarm.evaluator.unit_of_work import Enqueuer
 from eventalarm.exceptions import InvalidRule
+from eventalarm.ifa_shim.subscriptions import build as build_module
 from eventalarm.metrics import Metrics
-from eventalarm.model import AlarmDefinition, Transition
+from eventalarm.model import AlarmDefinition, JSONDict, Transition
 from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.database import Database
 from eventalarm.trace import Trace
@@ -112,3 +120,31 @@ def build_timers(
         report=report,
     )
     return TimerLoop(runner.step, database.leave)
+
+
+def build_sender(
+    conf: cfg.ConfigOpts, settings: DeliveryOptions, subscribers: Sender | None = None
+) -> Sender:
+    """Return the sender of all actions: eventalarm's senders, or aodh-notifier in the mode ``aodh``.
+
+    *subscribers* sends notifications of subscriptions in both modes.
+    """
+    if settings.mode == "aodh":
+        # The queue belongs to aodh-notifier, so it is declared as Aodh declares it.
+        transport = oslo_messaging.get_notification_transport(conf)
+
+        def publish(payload: JSONDict) -> None:
+            bus.send(
+                transport,
+                topic=conf.notifier_topic,
+                exchange=conf.control_exchange,
+                event_type="alarm.update",
+                payload=payload,
+            )
+
+        return Router({}, AodhTopicSender(publish, settings), subscribers, settings.action_schemes)
+    http = HttpSender(settings)
+    trust = TrustSender(conf, settings, http)
+    senders: dict[str, Sender] = {"http": http, "https": http, "trust+http": trust, "trust+https": trust}
+    senders |= build_module.action_senders(conf, http)
+    return Router(senders, PluginSender(conf, settings), subscribers, settings.action_schemes)
