@@ -26,7 +26,7 @@ from eventalarm import conf as options
 from eventalarm.backoff import Backoff
 from eventalarm.exceptions import EventAlarmError, InvalidOption, Retryable, SchemaError
 from eventalarm.storage import database as storage
-from eventalarm.storage import schema, server
+from eventalarm.storage import schema, stats
 from eventalarm.storage.session import SessionLimits
 
 LOG = log.getLogger(__name__)
@@ -176,7 +176,7 @@ def wait_for_database(conf: cfg.ConfigOpts, stopping: threading.Event) -> storag
         try:
             found = database(conf)
             status = schema.check(found)
-            seen = server.look(found)
+            seen = stats.read_server(found)
             if status.state is schema.SchemaState.CURRENT and not seen.standby and not seen.read_only:
                 if said:
                     LOG.warning("The database is ready")

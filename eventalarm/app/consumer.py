@@ -30,7 +30,7 @@ from eventalarm.evaluator.redelivery import Redelivery, RedeliveryOptions
 from eventalarm.metrics import Metrics
 from eventalarm.model import JSONDict
 from eventalarm.storage.database import Database
-from eventalarm.storage.suspects import Suspects
+from eventalarm.storage.events import Suspects
 from eventalarm.trace import LastEvent, Trace
 from eventalarm.watchdog import Progress
 

@@ -17,7 +17,7 @@ from eventalarm.delivery.intake import Intake
 from eventalarm.delivery.lease import SPREAD, between_polls
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.worker_state import WorkerState
-from eventalarm.storage.watch import RenewalWatch
+from eventalarm.storage.leases import RenewalWatch
 from eventalarm.trace import LastEvent
 
 LOG = log.getLogger(__name__)

@@ -8,7 +8,7 @@ from collections import Counter
 
 from eventalarm.evaluator.batch_state import MOST_OBJECTS
 from eventalarm.model import Event, Transition
-from eventalarm.storage import text
+from eventalarm.storage.events import EVENT_LENGTH
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class EngineOptions:
     max_candidates: int
     beside_aodh_listener: bool = False
     max_occurrences: int = MOST_OBJECTS
-    max_event_size: int = text.EVENT_LENGTH
+    max_event_size: int = EVENT_LENGTH
     max_transaction_size: int = 16 * 1024 * 1024
     max_batch_time: float = math.inf
 

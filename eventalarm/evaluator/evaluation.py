@@ -16,7 +16,7 @@ from eventalarm.evaluator.time_constraint import within_time_constraints
 from eventalarm.evaluator.timers import Timekeeper
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import Alarm
-from eventalarm.storage import text
+from eventalarm.storage.column_types import to_key
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class Evaluation:
 
 def on_object(about: Subject, managed_object: str) -> Subject:
     """Return the subject with another managed object."""
-    return dataclasses.replace(about, managed_object=text.key(managed_object))
+    return dataclasses.replace(about, managed_object=to_key(managed_object))
 
 
 def _is_raised(state: BatchState, alarm_id: str, managed_object: str) -> bool:

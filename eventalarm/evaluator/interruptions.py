@@ -17,8 +17,8 @@ from eventalarm.evaluator.consumer_control import delivery_count
 from eventalarm.evaluator.redelivery import name
 from eventalarm.exceptions import EventAlarmError, Retryable
 from eventalarm.metrics import Metrics
-from eventalarm.storage import text
-from eventalarm.storage.suspects import Suspects
+from eventalarm.storage.column_types import to_key
+from eventalarm.storage.events import Suspects
 
 LOG = logging.getLogger(__name__)
 
@@ -114,4 +114,4 @@ def was_delivered(message: Any) -> bool:
 
 
 def _id_of(message: Any) -> str:
-    return text.key(str(message.message.get("message_id") or name(message.message)))
+    return to_key(str(message.message.get("message_id") or name(message.message)))

@@ -18,7 +18,7 @@ from eventalarm.evaluator.unfinished import Unfinished
 from eventalarm.exceptions import Retryable
 from eventalarm.model import Event
 from eventalarm.owner import Owners
-from eventalarm.storage import text
+from eventalarm.storage.column_types import KEY_LENGTH, to_key
 from eventalarm.storage.database import Database
 
 LOG = logging.getLogger(__name__)
@@ -147,14 +147,14 @@ class EventMatcher:
     def projects(self, event: Event) -> tuple[str, ...]:
         """Return the projects whose alarms an event may concern; several if it has no owner."""
         owner = self._owners.of(event)
-        if len(owner) > text.KEY_LENGTH:
+        if len(owner) > KEY_LENGTH:
             # No project has such an id, and the event does not belong to the infrastructure either.
             return ()
         return (owner,) if owner else ("", *self._options.infrastructure_projects)
 
     def _subject(self, event: Event, now: datetime.datetime) -> Subject:
-        managed_object = text.key(event.first_trait(self._options.resource_traits))
-        return Subject(event, managed_object, text.key(event.message_id), event.time(now))
+        managed_object = to_key(event.first_trait(self._options.resource_traits))
+        return Subject(event, managed_object, to_key(event.message_id), event.time(now))
 
 
 def at_time(match: Match, event_time: datetime.datetime) -> Match:

@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn
 from eventalarm.evaluator.batch_report import BatchReport
 from eventalarm.model import UTC, Event
 from eventalarm.storage.database import Database
-from eventalarm.storage.rehearsal import with_alarm
+from eventalarm.storage.synthetic_alarms import with_alarm
 
 LOG = logging.getLogger(__name__)
 

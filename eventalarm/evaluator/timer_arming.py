@@ -19,8 +19,8 @@ from eventalarm.exceptions import InvalidRule, Locked
 from eventalarm.model import ALARM, Alarm
 from eventalarm.storage import alarm_counts, timers
 from eventalarm.storage.alarm_counts import Awaited
-from eventalarm.storage.alarms import in_chunks
 from eventalarm.storage.clock import ask
+from eventalarm.storage.column_types import in_chunks
 from eventalarm.storage.database import Database
 from eventalarm.storage.transitions import Transaction
 from eventalarm.timer import Timer, TimerKind

@@ -22,9 +22,10 @@ from eventalarm.evaluator.timers import ids as timer_ids
 from eventalarm.evaluator.unit_of_work import Enqueuer, UnitOfWork
 from eventalarm.exceptions import Locked, Retryable
 from eventalarm.model import Alarm, Event, Transition
-from eventalarm.storage import text, timers
+from eventalarm.storage import timers
 from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
 from eventalarm.storage.clock import ask
+from eventalarm.storage.column_types import to_key
 from eventalarm.storage.database import Database
 from eventalarm.storage.picture import Picture
 from eventalarm.storage.transitions import Transaction
@@ -164,7 +165,7 @@ class TimerFiring:
         return transaction.picture(
             alarms,
             {timer.managed_object for timer in ready},
-            {text.key(event.message_id) for event in events},
+            {to_key(event.message_id) for event in events},
             self._enqueuer.order_keys(alarms.values()),
         )
 
@@ -195,7 +196,7 @@ class TimerFiring:
         occurrence = state.occurrence(alarm.alarm_id, place)
         # Not newer than the latest event of the object, so that any later event of it is newer (G9).
         event_time = occurrence.event_time if occurrence is not None else timer.armed_at
-        subject = Subject(event, place, text.key(event.message_id), event_time)
+        subject = Subject(event, place, to_key(event.message_id), event_time)
         verdict = Verdict.MATCH if timer.kind is TimerKind.ABSENCE else Verdict.RECOVERED
         decision = decide(
             Situation(

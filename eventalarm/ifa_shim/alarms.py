@@ -13,9 +13,8 @@ from eventalarm.ifa_shim.queries import AlarmQuery
 from eventalarm.ifa_shim.resource import targets
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import Kind, Occurrence, Transition, object_alarm_id
-from eventalarm.storage.acknowledgements import Acknowledgements
 from eventalarm.storage.database import Database
-from eventalarm.storage.occurrence_details import Document, OccurrenceDetails
+from eventalarm.storage.occurrence_details import Acknowledgements, Document, OccurrenceDetails
 from eventalarm.storage.occurrence_filters import Wanted
 from eventalarm.storage.occurrence_queries import OccurrenceReader, OccurrenceRow, Page, Stream
 

@@ -12,9 +12,8 @@ from eventalarm.ifa_shim.mapping import occurrences_of
 from eventalarm.ifa_shim.occurrences import Change, ChangeKind, edit, recorded_change
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import ALARM, Transition, fault_severity, object_alarm_id, parse_time
-from eventalarm.storage.acknowledgements import Acknowledgements
 from eventalarm.storage.database import Database
-from eventalarm.storage.occurrence_details import OccurrenceDetails
+from eventalarm.storage.occurrence_details import Acknowledgements, OccurrenceDetails
 from eventalarm.storage.occurrence_queries import OccurrenceReader
 
 Document = dict[str, Any]

@@ -28,9 +28,9 @@ from eventalarm.status.database import (
     look_at_server,
     look_at_subscriptions,
 )
-from eventalarm.storage.canary import remove_alarm
 from eventalarm.storage.database import Database
 from eventalarm.storage.stats import live_listeners
+from eventalarm.storage.synthetic_alarms import remove_alarm
 from eventalarm.trace import CANARY
 
 LOOPBACK = "127.0.0.1"

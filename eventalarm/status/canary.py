@@ -19,14 +19,14 @@ from eventalarm.exceptions import PublishError
 from eventalarm.model import UNKNOWN, UTC, DeliveryState, JSONDict
 from eventalarm.standalone.consumer import Consumer
 from eventalarm.status.checks import Finding, Level
-from eventalarm.storage.canary import (
+from eventalarm.storage.database import Database
+from eventalarm.storage.synthetic_alarms import (
     CanaryDelivery,
     delivery_of,
     insert_alarm,
     left_behind,
     remove_alarm,
 )
-from eventalarm.storage.database import Database
 from eventalarm.trace import CANARY
 
 # One project for all canaries: listeners cache alarms by project.

@@ -12,7 +12,8 @@ from eventalarm.model import EVENT_ALARM_TYPES
 from eventalarm.status.checks import Finding, Level
 from eventalarm.storage import schema, stats
 from eventalarm.storage.database import Database
-from eventalarm.storage.server import SYNC_READS, Server, look, too_old
+from eventalarm.storage.schema import too_old
+from eventalarm.storage.stats import SYNC_READS, Server, read_server
 
 # Seconds by which the clock of a host may differ from the database's without a warning.
 TOLERATED: Final = 1.0
@@ -24,7 +25,7 @@ SYNCHRONISE: Final = "synchronise the clocks of all hosts, for example with chro
 
 def look_at_server(database: Database, max_event_size: int) -> Finding:
     """Check the version of the server, whether it is writable, and the settings of our sessions."""
-    return server_finding(database.dialect, look(database), max_event_size)
+    return server_finding(database.dialect, read_server(database), max_event_size)
 
 
 def server_finding(dialect: str, server: Server, max_event_size: int = 0) -> Finding:

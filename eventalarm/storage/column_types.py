@@ -1,10 +1,11 @@
-"""Column types, and statements, that hide what differs between the supported databases."""
+"""What the supported databases store differently: column types, texts, upserts, lists of parameters."""
 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -21,6 +22,11 @@ SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 # Three of four lists of actions and constraints are; reading JSON is a tenth of loading a project.
 EMPTY_LIST: Final = "[]"
+
+KEY_LENGTH: Final = 255
+AODH_TEXT_LENGTH: Final = 8000
+DIGEST_LENGTH: Final = 32
+CHUNK: Final = 500
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime.datetime]):
@@ -62,6 +68,40 @@ class JsonText(sa.types.TypeDecorator[Any]):
             return None if value is None else json.loads(value)
         except (ValueError, RecursionError):
             return None
+
+
+def clean(text: str) -> str:
+    """Replace what UTF-8 or PostgreSQL cannot hold: lone surrogates and NUL."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
+
+
+def to_key(text: str) -> str:
+    """Return *text* as an indexed key: at most 255 characters, still distinct for distinct long texts.
+
+    Trailing blanks go, since MySQL takes "a" and "a " for equal.
+    """
+    text = clean(text).rstrip()
+    if len(text) <= KEY_LENGTH:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+    return f"{text[: KEY_LENGTH - DIGEST_LENGTH - 1]}~{digest}"
+
+
+def for_aodh(text: str) -> str:
+    """Return *text* as Aodh's own text columns can hold it: three-byte UTF-8, 64 KiB with JSON escapes."""
+    text = clean(text)
+    if not text.isascii():
+        text = "".join(c if ord(c) <= 0xFFFF else "\ufffd" for c in text)
+    return text if len(text) <= AODH_TEXT_LENGTH else text[: AODH_TEXT_LENGTH - 1] + "…"
+
+
+def in_chunks(items: Collection[str], size: int = CHUNK) -> Iterator[list[str]]:
+    """Yield *items* in sorted lists of at most *size*: databases bound the parameters of a statement."""
+    ordered = sorted(items)
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]
 
 
 def upserts(table: sa.Table, key: str) -> Mapping[str, sa.Insert]:

@@ -1,14 +1,52 @@
-"""Connections that stay with a thread between uses, and when they are still to be trusted."""
+"""Connections to the database: kept by their thread, probed by the kernel, left when the server is read-only.
+
+TCP keepalive detects a server that lost power or whose address moved. Nothing resets such a connection, and a
+process that waits for an answer waits until the kernel gives up: two hours by default.
+
+After a failover by address (a virtual IP, a proxy, a DNS name) the old server may stay up, read-only. Its
+connections answer pings and reads, with data that grows old; only writes fail, and the driver does not count
+that as a lost connection. Alarms created on the new server are missing there: their events match nothing.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import time
+from collections.abc import Callable
+from typing import Any, Final
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
-from eventalarm.storage.failover import READ_ONLY_FROM_THE_START
+from eventalarm.storage.session import ask, code_of
+
+# Seconds of silence before the first probe, seconds between probes, and how many may go unanswered.
+IDLE: Final = 5
+BETWEEN: Final = 2
+PROBES: Final = 3
+# Milliseconds that what we sent may stay unacknowledged.
+UNACKNOWLEDGED: Final = 10_000
+
+KEEPALIVE_OPTIONS: Final = {
+    "TCP_KEEPIDLE": IDLE,
+    "TCP_KEEPINTVL": BETWEEN,
+    "TCP_KEEPCNT": PROBES,
+    "TCP_USER_TIMEOUT": UNACKNOWLEDGED,
+}
+
+
+# On MySQL: --read-only, read-only mode, refused by group replication, read-only transaction; a Galera node
+# outside the primary component; a server in offline mode. On PostgreSQL a read-only transaction, which every
+# transaction on a standby is.
+WRONG_SERVER: Final = frozenset({1290, 1836, 3100, 1792, 1047, 3032, "25006"})
+
+READ_ONLY: Final = {"postgresql": "SHOW transaction_read_only", "mysql": "SELECT @@global.read_only"}
+NO: Final = ("off", "0")
+# Where a connection that was read-only from the start says so, in its ``info``.
+READ_ONLY_FROM_THE_START: Final = "eventalarm_read_only"
+
 
 # Seconds of rest after which a kept connection is no longer trusted: the server is asked.
 KEEP = 1.0
@@ -73,3 +111,68 @@ class KeptConnection:
     def __del__(self) -> None:
         # The end of a thread drops its locals. SQLAlchemy's own clean-up waits for the garbage collector.
         self.end()
+
+
+def probe_connections(engine: sa.Engine) -> None:
+    """Have the kernel probe every connection that *engine* opens from now on; on Linux, for TCP."""
+    sa.event.listen(engine, "connect", _probe)
+
+
+def _probe(connection: Any, _record: object) -> None:
+    descriptor = _descriptor(connection)
+    if descriptor is None:
+        return
+    with socket.socket(fileno=os.dup(descriptor)) as end, contextlib.suppress(OSError):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in KEEPALIVE_OPTIONS.items():
+            if hasattr(socket, name):
+                end.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _descriptor(connection: Any) -> int | None:
+    """Return a DB-API connection's socket: psycopg tells it, PyMySQL keeps it to itself, SQLite has none."""
+    if hasattr(connection, "fileno"):
+        return int(connection.fileno())
+    end = getattr(connection, "_sock", None)
+    return None if end is None else int(end.fileno())
+
+
+def is_wrong_server(error: BaseException | None) -> bool:
+    """Return True if *error* of a driver says that this server does not serve us, and another one may."""
+    return code_of(error) in WRONG_SERVER
+
+
+def leave_wrong_servers(engine: sa.Engine, lost: Callable[[], None] = lambda: None) -> None:
+    """Have *engine* close connections to a server that is read-only; *lost* is called for each lost one.
+
+    Statements that such a server refused lose their connection, and the pool those that are as old; the ping
+    of the pool asks for the role of the server besides, at the same cost. A connection that was read-only
+    from the start serves one use: the address may move any moment, and the next one finds where it leads.
+    """
+    query = READ_ONLY.get("mysql" if engine.dialect.name == "mariadb" else engine.dialect.name)
+    if query is None:
+        return
+
+    @sa.event.listens_for(engine, "handle_error", insert=True)
+    def judge(context: sa.ExceptionContext) -> None:
+        if is_wrong_server(context.original_exception):
+            context.is_disconnect = True
+        if context.is_disconnect:
+            lost()
+
+    def connected(connection: Any, record: sa.pool.ConnectionPoolEntry) -> None:
+        record.info[READ_ONLY_FROM_THE_START] = _is_read_only(connection, query)
+
+    def ping(connection: Any) -> bool:
+        if not _is_read_only(connection, query):
+            return True
+        lost()
+        return False
+
+    sa.event.listen(engine, "connect", connected)
+    engine.dialect.do_ping = ping  # type: ignore[method-assign,assignment]
+
+
+def _is_read_only(connection: Any, query: str) -> bool:
+    row = ask(connection, query)
+    return row is not None and str(row[0]).lower() not in NO

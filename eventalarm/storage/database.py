@@ -17,10 +17,8 @@ from oslo_db.sqlalchemy import engines
 
 from eventalarm.exceptions import Conflict, Locked, Retryable
 from eventalarm.storage import clock
-from eventalarm.storage.connections import KeptConnection
+from eventalarm.storage.connections import KeptConnection, leave_wrong_servers, probe_connections
 from eventalarm.storage.errors import is_conflict, is_content_error, is_lock_timeout
-from eventalarm.storage.failover import leave_wrong_servers
-from eventalarm.storage.keepalive import probe_connections
 from eventalarm.storage.session import DEFAULT_LIMITS, SessionLimits, Sessions
 from eventalarm.storage.tables import worker
 

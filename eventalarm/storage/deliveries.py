@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from eventalarm.model import UNFINISHED, Delivery, DeliveryResult, DeliveryState, JSONDict, Notification
 from eventalarm.storage import events
+from eventalarm.storage.column_types import clean
 from eventalarm.storage.tables import delivery, transition
-from eventalarm.storage.text import clean
 
 _NOTIFIED: Final = (
     *("alarm_name", "severity", "previous", "current", "reason", "event", "event_id"),

@@ -1,4 +1,4 @@
-"""Events as they are stored: encoded once, and written once where one event caused several transitions."""
+"""Events as they are stored, and the messages of the bus whose evaluation was interrupted."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import dataclasses
 import json
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from eventalarm.model import Event, JSONDict, Transition
-from eventalarm.storage import text
-from eventalarm.storage.tables import event, transition
+from eventalarm.storage.column_types import KEY_LENGTH, in_chunks, to_key
+from eventalarm.storage.database import Database
+from eventalarm.storage.tables import event, suspect, transition
 
+EVENT_LENGTH: Final = 1024 * 1024
 REST_OF_ROW: Final = 600
 
 # The event of a transition, wherever it is; for statements that join STORED.
@@ -23,15 +25,44 @@ STORED: Final = transition.outerjoin(event, event.c.event_id == transition.c.eve
 _BODIES: Final = sa.select(event.c.event_id, event.c.body).where(
     event.c.event_id.in_(sa.bindparam("ids", expanding=True))
 )
+_IDS: Final[Any] = sa.bindparam("ids", expanding=True)
+TRIES: Final = sa.select(suspect.c.message_id, suspect.c.tries).where(suspect.c.message_id.in_(_IDS))
+AGAIN: Final = (
+    sa.update(suspect)
+    .where(suspect.c.message_id.in_(_IDS))
+    .values(tries=suspect.c.tries + 1, tried_at=sa.bindparam("now", type_=suspect.c.tried_at.type))
+)
+CLEAR: Final = sa.delete(suspect).where(suspect.c.message_id.in_(_IDS))
+
+
+def event_json(body: Mapping[str, Any], limit: int = EVENT_LENGTH, whole: str = "") -> str:
+    """Return an event as JSON of at most *limit* characters; see :func:`bounded_event`."""
+    return bounded_event(body, limit, whole)[0]
+
+
+def bounded_event(body: Mapping[str, Any], limit: int = EVENT_LENGTH, whole: str = "") -> tuple[str, bool]:
+    """Return an event as JSON of at most *limit* characters, and whether that is all of it.
+
+    So no packet limit can refuse it. What is too long loses its ``raw`` part first, then its traits;
+    ``truncated`` then names what is missing. *whole* is *body* as JSON, where that is known.
+    """
+    whole = whole or json.dumps(body)
+    if len(whole) <= limit:
+        return whole, True
+    without_raw = json.dumps({**body, "raw": {}, "truncated": ["raw"]})
+    if len(without_raw) <= limit:
+        return without_raw, False
+    kept = {name: str(body.get(name))[:KEY_LENGTH] for name in ("message_id", "event_type", "generated")}
+    return json.dumps({**kept, "traits": [], "raw": {}, "truncated": ["raw", "traits"]}), False
 
 
 class EventTexts:
     """The JSON of events, each made once; for the events of one batch, which it keeps alive.
 
-    :param limit: bytes that one may take; see :func:`eventalarm.storage.text.event_json`.
+    :param limit: bytes that one may take; see :func:`eventalarm.storage.event_json`.
     """
 
-    def __init__(self, limit: int = text.EVENT_LENGTH) -> None:
+    def __init__(self, limit: int = EVENT_LENGTH) -> None:
         self._limit = limit
         self._texts: dict[int, tuple[Event, str]] = {}
         self._cut: dict[int, Event] = {}
@@ -40,7 +71,7 @@ class EventTexts:
         """Return the JSON of an event."""
         known = self._texts.get(id(of))
         if known is None:
-            said, whole = text.bounded_event(of.body, self._limit, of.json())
+            said, whole = bounded_event(of.body, self._limit, of.json())
             if not whole:
                 self._cut[id(of)] = Event(json.loads(said))
             known = self._texts[id(of)] = (of, said)
@@ -95,7 +126,7 @@ def to_rows(transitions: Sequence[Transition], texts: EventTexts) -> StoredEvent
         if row is None:
             row = rows[id(t.event)] = {
                 "event_id": str(uuid.uuid4()),
-                "message_id": text.key(t.event.message_id),
+                "message_id": to_key(t.event.message_id),
                 "recorded_at": t.recorded_at,
                 "body": texts(t.event),
             }
@@ -110,3 +141,36 @@ def bodies(connection: sa.Connection, event_ids: Collection[str | None]) -> dict
         return {}
     found: Any = connection.execute(_BODIES, {"ids": ids})
     return {row.event_id: row.body for row in found}
+
+
+class Suspects:
+    """The counts of one database; every method raises Retryable when the database failed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def tries(self, message_ids: Collection[str]) -> dict[str, int]:
+        """Return how often the evaluation of each of these messages was begun since it was redelivered."""
+        found: dict[str, int] = {}
+        with self._database.read() as connection:
+            for chunk in in_chunks(message_ids):
+                rows: Any = connection.execute(TRIES, {"ids": chunk})
+                found.update({row.message_id: row.tries for row in rows})
+        return found
+
+    def count(self, message_ids: Collection[str]) -> None:
+        """Count that the evaluation of these messages begins now."""
+        now = self._database.about_now()
+        known = self.tries(message_ids)
+        new = [{"message_id": one, "tries": 1, "tried_at": now} for one in sorted({*message_ids} - {*known})]
+        with self._database.begin() as connection:
+            if new:
+                connection.execute(suspect.insert(), new)
+            for chunk in in_chunks(known):
+                connection.execute(AGAIN, {"ids": chunk, "now": now})
+
+    def clear(self, message_ids: Collection[str]) -> None:
+        """Forget messages: their evaluation ended."""
+        with self._database.begin() as connection:
+            for chunk in in_chunks(message_ids):
+                connection.execute(CLEAR, {"ids": chunk})

@@ -10,8 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventalarm.model import ALARM
-from eventalarm.storage.alarms import in_chunks
-from eventalarm.storage.column_types import upserts
+from eventalarm.storage.column_types import in_chunks, upserts
 from eventalarm.storage.tables import alarm, occurrence, told
 
 PUT: Final = upserts(told, key="told_id")

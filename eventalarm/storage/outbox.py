@@ -23,10 +23,10 @@ from eventalarm.model import Delivery, DeliveryResult, DeliveryState, JSONDict
 from eventalarm.storage import claims
 from eventalarm.storage import deliveries as deliveries_module
 from eventalarm.storage.claims import AT_ONCE, IN_TURN
+from eventalarm.storage.column_types import clean
 from eventalarm.storage.database import Database
 from eventalarm.storage.deliveries import held_by, put_back, read, to_row, unfinished_keys
 from eventalarm.storage.tables import delivery, worker
-from eventalarm.storage.text import clean
 
 NO_BOUND: Final = sys.maxsize
 A_YEAR: Final = datetime.timedelta(days=365)

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from eventalarm.model import ALARM, UNFINISHED, Alarm, Occurrence
 from eventalarm.storage.alarm_counts import CLOSE_AT_ONCE
-from eventalarm.storage.alarms import in_chunks
 from eventalarm.storage.clock import utc_now
+from eventalarm.storage.column_types import in_chunks
 from eventalarm.storage.tables import alarm, alarm_count, delivery, occurrence, subscription, transition
 
 OCCURRENCE_COLUMNS: Final = tuple(occurrence.c[field.name] for field in dataclasses.fields(Occurrence))

@@ -7,16 +7,19 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import re2
 import sqlalchemy as sa
 
 from eventalarm.exceptions import SchemaError
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
 from eventalarm.storage.migrations import REVISIONS, VERSION_TABLE
-from eventalarm.storage.server import too_old, version_of
 
 # alarm.state_reason is the newest of Aodh's columns that we use; the release that brought it.
 OLDEST_AODH: Final = "Aodh 5.1 (Pike)"
+
+# The first releases with SKIP LOCKED, and with limits on idle transactions.
+OLDEST: Final[Mapping[str, tuple[int, int]]] = {"MariaDB": (10, 6), "MySQL": (8, 0), "PostgreSQL": (9, 6)}
 
 Columns = Mapping[str, frozenset[str]]
 
@@ -137,3 +140,27 @@ def judge(columns: Columns, found: str, known: Sequence[str], server: str = "") 
     if found not in known:
         return SchemaStatus(SchemaState.NEWER, found, wanted)
     return SchemaStatus(SchemaState.CURRENT if found == wanted else SchemaState.BEHIND, found, wanted)
+
+
+def too_old(dialect: str, version: str) -> str:
+    """Return a sentence if a server of *dialect* with this *version* lacks what we need; empty if not."""
+    product = (
+        "PostgreSQL" if dialect == "postgresql" else "MariaDB" if "mariadb" in version.lower() else "MySQL"
+    )
+    # Some proxies put the number before MariaDB's that replication wants to see.
+    numbers = re2.match(r"(\d+)(?:\.(\d+))?", version.strip().removeprefix("5.5.5-"))
+    if dialect not in ("postgresql", "mysql", "mariadb") or numbers is None:
+        return ""
+    found = int(numbers[1]), int(numbers[2] or 0)
+    oldest = OLDEST[product]
+    if found >= oldest:
+        return ""
+    named = ".".join(map(str, oldest))
+    return f"{product} {version.strip()} is too old: eventalarm needs {product} {named} or later"
+
+
+def version_of(connection: sa.Connection) -> str:
+    """Return the version that the server of an open *connection* says; empty for SQLite."""
+    query = {"postgresql": "SHOW server_version", "mysql": "SELECT VERSION()", "mariadb": "SELECT VERSION()"}
+    asked = query.get(connection.dialect.name)
+    return str(connection.exec_driver_sql(asked).scalar_one()) if asked else ""

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 LOG = logging.getLogger(__name__)
 
-# How long the server probes a silent client: as we probe the server, see ``keepalive.py``.
+# How long the server probes a silent client: as we probe the server, see ``connections.py``.
 TCP: Final = {"tcp_keepalives_idle": 5, "tcp_keepalives_interval": 2, "tcp_keepalives_count": 3}
 
 

@@ -16,8 +16,12 @@ import sqlalchemy as sa
 from eventalarm.model import UNFINISHED, UTC, DeliveryState
 from eventalarm.storage.claims import AT_ONCE, IN_TURN
 from eventalarm.storage.database import Database
+from eventalarm.storage.schema import version_of
 from eventalarm.storage.subscriptions import SubscriptionState
 from eventalarm.storage.tables import alarm, alarm_count, delivery, subscription, worker
+
+# The bit of wsrep_sync_wait by which reads wait.
+SYNC_READS: Final = 1
 
 ACTIONS: Final = (alarm.c.alarm_actions, alarm.c.ok_actions, alarm.c.insufficient_data_actions)
 
@@ -67,6 +71,25 @@ class SubscriptionFigures:
 
     total: int
     suspended: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Server:
+    """``standby``: PostgreSQL in recovery. ``cluster_size``: nodes of a Galera cluster, 0 without one.
+
+    ``sync_wait`` and ``time_zone`` are those of our own session; the zone is empty where none matters.
+    ``version`` is what the server says; ``max_packet`` is MariaDB's and MySQL's ``max_allowed_packet`` in
+    bytes, 0 elsewhere; ``pooled`` is true behind a pooler (pgbouncer).
+    """
+
+    standby: bool = False
+    read_only: bool = False
+    cluster_size: int = 0
+    sync_wait: int = 0
+    time_zone: str = ""
+    version: str = ""
+    max_packet: int = 0
+    pooled: bool = False
 
 
 def outbox_figures(database: Database) -> OutboxFigures:
@@ -164,6 +187,41 @@ def subscription_figures(database: Database) -> SubscriptionFigures:
     with database.read() as connection:
         total = int(connection.execute(count).scalar_one())
         return SubscriptionFigures(total, int(connection.execute(suspended).scalar_one()))
+
+
+def read_server(database: Database) -> Server:
+    """Ask the server.
+
+    :raises eventalarm.exceptions.Retryable: when the database failed.
+    """
+    if database.dialect == "postgresql":
+        with database.read() as connection:
+            query = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')"
+            standby, read_only = connection.exec_driver_sql(query).one()
+            version = version_of(connection)
+        return Server(
+            standby=bool(standby), read_only=read_only == "on", version=version, pooled=database.pooled
+        )
+    if database.dialect not in ("mysql", "mariadb"):
+        return Server()
+    with database.read() as connection:
+        query = "SELECT @@global.read_only, @@SESSION.time_zone, @@global.max_allowed_packet"
+        read_only, time_zone, max_packet = connection.exec_driver_sql(query).one()
+        version = version_of(connection)
+        named = "SHOW SESSION VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_sync_wait')"
+        wsrep = {str(row[0]): row[1] for row in connection.exec_driver_sql(named)}
+        size = 0
+        if str(wsrep.get("wsrep_on", "OFF")).upper() == "ON":
+            found = connection.exec_driver_sql("SHOW STATUS LIKE 'wsrep_cluster_size'").first()
+            size = int(found[1]) if found is not None else 0
+    return Server(
+        read_only=str(read_only).upper() not in ("0", "OFF"),
+        cluster_size=size,
+        sync_wait=int(wsrep.get("wsrep_sync_wait", 0)),
+        time_zone=str(time_zone),
+        version=version,
+        max_packet=int(max_packet),
+    )
 
 
 def _moment(value: Any) -> datetime.datetime | None:

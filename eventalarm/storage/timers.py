@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from eventalarm.model import JSONDict
-from eventalarm.storage import text
-from eventalarm.storage.alarms import NEVER, in_chunks
-from eventalarm.storage.column_types import upserts
+from eventalarm.storage.alarms import NEVER
+from eventalarm.storage.column_types import in_chunks, upserts
 from eventalarm.storage.database import Database
+from eventalarm.storage.events import event_json
 from eventalarm.storage.tables import alarm, occurrence, timer
 from eventalarm.timer import Timer, TimerKind
 
@@ -144,5 +144,5 @@ def _row(one: Timer) -> JSONDict:
         "version": one.version,
         "armed_at": one.armed_at,
         "due_at": one.due_at,
-        "event": text.event_json(one.event) if one.event is not None else None,
+        "event": event_json(one.event) if one.event is not None else None,
     }

@@ -17,9 +17,8 @@ import sqlalchemy as sa
 
 from eventalarm import reasons
 from eventalarm.model import Alarm, Occurrence, Transition
-from eventalarm.storage import text
-from eventalarm.storage.alarms import ROW_COLUMNS, in_chunks, to_alarm
-from eventalarm.storage.column_types import upserts
+from eventalarm.storage.alarms import ROW_COLUMNS, to_alarm
+from eventalarm.storage.column_types import clean, for_aodh, in_chunks, to_key, upserts
 from eventalarm.storage.events import EventTexts, to_rows
 from eventalarm.storage.picture import OCCURRENCE_COLUMNS, Picture, read_picture
 from eventalarm.storage.tables import (
@@ -139,7 +138,7 @@ class Transaction:
             for alarm_id, detail in self.connection.execute(ELSEWHERE, {"alarms": chunk, "since": since}):
                 message_id = reasons.message_id_of(detail or "")
                 if message_id:
-                    found.add((alarm_id, text.key(message_id)))
+                    found.add((alarm_id, to_key(message_id)))
         return found
 
     def close_occurrences(self, alarm_ids: Collection[str], now: datetime.datetime) -> None:
@@ -183,7 +182,7 @@ class Transaction:
         """Write the columns that the evaluator owns, and no others (G4)."""
         if len(changes) == 1:
             (change,) = changes.values()
-            reason = text.for_aodh(change.reason)
+            reason = for_aodh(change.reason)
             only = {"only": change.alarm_id, "state": change.state, "reason": reason, "now": now}
             self.connection.execute(SET_STATE, only)
             return
@@ -191,7 +190,7 @@ class Transaction:
         for change in changes.values():
             by_state.setdefault(change.state, []).append(change)
         for state, same in by_state.items():
-            reasons = {c.alarm_id: text.for_aodh(c.reason) for c in same}
+            reasons = {c.alarm_id: for_aodh(c.reason) for c in same}
             for chunk in in_chunks(reasons):
                 each = [(name, reasons[name]) for name in chunk]
                 # Filled up with the last one, so that few different statements are ever made.
@@ -235,13 +234,13 @@ def _transition_row(t: Transition) -> dict[str, Any]:
         "alarm_id": t.alarm_id,
         "project_id": t.project_id,
         "managed_object": t.managed_object,
-        "message_id": text.key(t.event.message_id),
+        "message_id": to_key(t.event.message_id),
         "alarm_name": t.alarm_name,
         "severity": t.severity,
         "previous": t.previous,
         "current": t.current,
-        "reason": text.clean(t.reason),
-        "event_type": text.key(t.event.event_type),
+        "reason": clean(t.reason),
+        "event_type": to_key(t.event.event_type),
         "event_time": t.event_time,
         "recorded_at": t.recorded_at,
         "raised_count": t.raised_count,
@@ -249,7 +248,7 @@ def _transition_row(t: Transition) -> dict[str, Any]:
 
 
 def _history_row(change: StateChange, now: datetime.datetime) -> dict[str, Any]:
-    detail = json.dumps({"state": change.state, "transition_reason": text.for_aodh(change.reason)})
+    detail = json.dumps({"state": change.state, "transition_reason": for_aodh(change.reason)})
     # Aodh puts the ids of its service user here, for which it must ask Keystone; a firing must not (G8).
     return {
         "event_id": str(uuid.uuid4()),

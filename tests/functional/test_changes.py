@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from eventalarm.change_window import ChangeWindow
 from eventalarm.model import DefinitionChange
-from eventalarm.storage import alarm_changes
+from eventalarm.storage.alarms import FEW, look_for_changes
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import alarm
 from tests.support.builders import at, rule
@@ -41,7 +41,7 @@ class _Looks:
         sa.event.listen(self._database.engine, "after_cursor_execute", count)
         try:
             with self._database.read() as connection:
-                found = alarm_changes.look(
+                found = look_for_changes(
                     connection, self._looked_at - WINDOW, self._looked_at, self._window, few=self._few
                 )
         finally:
@@ -143,7 +143,7 @@ class _Busy:
         rows = [alarm_row(rule=rule("*"), timestamp=at(n / 100).replace(tzinfo=None)) for n in range(1000)]
         insert_alarms(database, *rows)
         self.ids = [row["alarm_id"] for row in rows]
-        self.looks = _Looks(database, alarm_changes.FEW)
+        self.looks = _Looks(database, FEW)
         assert len(self.looks.at(at(10))) == 1000
         assert self.looks.at(at(10)) == []
 

@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from eventalarm.exceptions import Retryable, SchemaError
 from eventalarm.status.checks import Level
 from eventalarm.status.database import look_at_server
-from eventalarm.storage import database, schema, server, tables
+from eventalarm.storage import database, schema, stats, tables
 from eventalarm.storage.migrations import REVISIONS, VERSION_TABLE
 from eventalarm.storage.schema import SchemaState
 from eventalarm.storage.upgrade import _only_one, alembic_config, upgrade
@@ -152,7 +152,7 @@ def test_real_servers_are_new_enough(aodh_server_url: str) -> None:
     opened = database.connect(aodh_server_url)
     found = look_at_server(opened, 1024 * 1024)
     assert found.level is Level.OK, found
-    seen = server.look(opened)
+    seen = stats.read_server(opened)
     assert seen.version
     assert seen.version in found.message
     assert (seen.max_packet > 0) == (opened.dialect == "mysql")

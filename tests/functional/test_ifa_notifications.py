@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from eventalarm.model import ALARM, OK, UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
-from eventalarm.storage.leader import LeaderLease
+from eventalarm.storage.leases import LeaderLease
 from tests.support.builders import event_body
 from tests.support.helpers import WebhookSink
 from tests.support.ifa_api import ADMIN

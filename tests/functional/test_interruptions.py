@@ -16,7 +16,7 @@ from eventalarm.evaluator.consumer import BatchConsumer, ListenerOptions
 from eventalarm.evaluator.interruptions import Interruptions
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.metrics import Metrics
-from eventalarm.storage.suspects import Suspects
+from eventalarm.storage.events import Suspects
 from tests.support.cloud import Spawn
 from tests.support.helpers import aodh_config, wait_until
 from tests.support.services import RabbitMQ

@@ -22,7 +22,7 @@ from eventalarm.status.assemble import Checkup, Wishes
 from eventalarm.status.broker import look_at_hosts
 from eventalarm.status.checks import Finding, Level, Runner
 from eventalarm.storage import tables
-from eventalarm.storage.canary import insert_alarm
+from eventalarm.storage.synthetic_alarms import insert_alarm
 from eventalarm.storage.upgrade import upgrade
 from tests.functional.conftest import Spawn
 from tests.support import inprocess

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from eventalarm.delivery.enqueue import to_deliveries
 from eventalarm.model import Transition
-from eventalarm.storage import tables, text
+from eventalarm.storage import tables
+from eventalarm.storage.column_types import for_aodh
 from eventalarm.storage.database import Database, connect
 from tests.property import examples
 from tests.property.aodh_oracle import Oracle
@@ -142,10 +143,10 @@ def test_the_engine_answers_as_aodh(database: Database, world: World) -> None:
             mine, other = read_alarm(database, row["alarm_id"]), theirs.row
             columns = set(mine) - {"state_timestamp"}
             # Aodh's columns cannot hold every character on every database (see the named tests).
-            other = other | {"state_reason": text.for_aodh(other["state_reason"])}
+            other = other | {"state_reason": for_aodh(other["state_reason"])}
             assert {c: mine[c] for c in columns} == {c: other[c] for c in columns}
             changes = [json.loads(c["detail"]) for c in theirs.storage.changes]
             for change in changes:
-                change["transition_reason"] = text.for_aodh(change["transition_reason"])
+                change["transition_reason"] = for_aodh(change["transition_reason"])
             assert history(database, row["alarm_id"]) == changes
             assert (mine["state_timestamp"] != row["state_timestamp"]) == bool(changes)

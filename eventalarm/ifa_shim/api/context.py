@@ -21,8 +21,8 @@ from eventalarm.ifa_shim.options import ApiOptions
 from eventalarm.ifa_shim.queries import AlarmQuery
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import parse_time
-from eventalarm.storage.acknowledgements import Acknowledgement, Acknowledgements
 from eventalarm.storage.database import Database, Within
+from eventalarm.storage.occurrence_details import Acknowledgement, Acknowledgements
 
 Clock = Callable[[], datetime.datetime]
 

@@ -22,7 +22,7 @@ from eventalarm.ifa_shim.subscriptions.reconcile import Reconciler
 from eventalarm.ifa_shim.subscriptions.service import LEASE, LEASE_NAME, Notifier, Parts
 from eventalarm.ifa_shim.subscriptions.suspend import Patience, Suspension
 from eventalarm.storage.database import Database
-from eventalarm.storage.leader import LeaderLease
+from eventalarm.storage.leases import LeaderLease
 from eventalarm.storage.outbox import Outbox
 from eventalarm.storage.subscriptions import Subscriptions
 

@@ -23,7 +23,8 @@ from eventalarm.ifa_shim.subscriptions.publish import NotificationChanges, annou
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import ALARM
 from eventalarm.storage import notification_log
-from eventalarm.storage.alarms import NEVER, in_chunks
+from eventalarm.storage.alarms import NEVER
+from eventalarm.storage.column_types import in_chunks
 from eventalarm.storage.database import Database, Within
 from eventalarm.storage.notification_log import NotifiedAlarm
 from eventalarm.storage.occurrence_details import OccurrenceDetails

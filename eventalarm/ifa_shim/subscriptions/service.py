@@ -19,7 +19,7 @@ from eventalarm.ifa_shim.subscriptions.reconcile import Reconciler
 from eventalarm.ifa_shim.subscriptions.suspend import Suspension
 from eventalarm.storage import notification_log
 from eventalarm.storage.database import Database
-from eventalarm.storage.leader import LeaderLease
+from eventalarm.storage.leases import LeaderLease
 
 LOG = log.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import pytest
 
 from eventalarm.evaluator.interruptions import Interruptions
 from eventalarm.metrics import Metrics
-from eventalarm.storage.suspects import Suspects
+from eventalarm.storage.events import Suspects
 from tests.support.engine_harness import open_database
 
 MOST = 3

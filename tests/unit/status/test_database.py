@@ -6,7 +6,7 @@ import pytest
 
 from eventalarm.status.checks import Level
 from eventalarm.status.database import clocks_finding, server_finding
-from eventalarm.storage.server import Server
+from eventalarm.storage.stats import Server
 
 
 @pytest.mark.parametrize(

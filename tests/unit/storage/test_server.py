@@ -2,8 +2,7 @@
 
 import pytest
 
-from eventalarm.storage.schema import SchemaState, judge
-from eventalarm.storage.server import too_old
+from eventalarm.storage.schema import SchemaState, judge, too_old
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from eventalarm.storage import text
+from eventalarm.storage.column_types import clean, for_aodh, to_key
+from eventalarm.storage.events import event_json
 
 BAD = "\ufffd"
 
@@ -26,9 +27,9 @@ BAD = "\ufffd"
     ],
 )
 def test_clean(given: str, kept: str) -> None:
-    assert text.clean(given) == kept
+    assert clean(given) == kept
     kept.encode("utf-8")
-    assert text.clean(kept) == kept
+    assert clean(kept) == kept
 
 
 @pytest.mark.parametrize(
@@ -46,17 +47,17 @@ def test_clean(given: str, kept: str) -> None:
     ],
 )
 def test_key(given: str, kept: str) -> None:
-    assert text.key(given) == kept
+    assert to_key(given) == kept
 
 
 def test_long_keys_stay_distinct_and_stable() -> None:
     first, second = "x" * 300 + "1", "x" * 300 + "2"
-    keys = [text.key(first), text.key(second), text.key("x" * 256), text.key("𐍈" * 1000)]
+    keys = [to_key(first), to_key(second), to_key("x" * 256), to_key("𐍈" * 1000)]
     assert len(set(keys)) == 4
     assert all(len(key) == 255 for key in keys)
-    assert text.key(first) == text.key(first)
+    assert to_key(first) == to_key(first)
     assert keys[0].startswith("x" * 200)
-    assert text.key(keys[0]) == keys[0]
+    assert to_key(keys[0]) == keys[0]
 
 
 @pytest.mark.parametrize(
@@ -71,12 +72,12 @@ def test_long_keys_stay_distinct_and_stable() -> None:
     ],
 )
 def test_for_aodh(given: str, kept: str) -> None:
-    assert text.for_aodh(given) == kept
+    assert for_aodh(given) == kept
 
 
 @pytest.mark.parametrize("character", ["x", "é", "☃", '"', "\\", "\n"])
 def test_for_aodh_fits_its_columns(character: str) -> None:
-    kept = text.for_aodh(character * 100_000)
+    kept = for_aodh(character * 100_000)
     assert len(kept.encode()) <= 65_535, "alarm.state_reason"
     detail = json.dumps({"state": "insufficient data", "transition_reason": kept})
     assert len(detail.encode()) <= 65_535, "alarm_history.detail"
@@ -94,24 +95,24 @@ def body(raw: Any = None, traits: Any = ()) -> dict[str, Any]:
 
 def test_events_are_kept_whole() -> None:
     for one in (body(), body({"a": "é☃𐍈\ud800\x00"}, [["state", 1, "error"]])):
-        assert json.loads(text.event_json(one)) == one
-        text.event_json(one).encode("ascii")
+        assert json.loads(event_json(one)) == one
+        event_json(one).encode("ascii")
 
 
 def test_a_long_event_loses_its_raw_part_first() -> None:
-    kept = text.event_json(body({"a": "x" * 3000}, [["state", 1, "error"]]), limit=2000)
+    kept = event_json(body({"a": "x" * 3000}, [["state", 1, "error"]]), limit=2000)
     assert len(kept) <= 2000
     assert json.loads(kept) == body(traits=[["state", 1, "error"]]) | {"truncated": ["raw"]}
 
 
 def test_then_its_traits() -> None:
-    kept = text.event_json(body({"a": "x" * 3000}, [["state", 1, "x" * 3000]]), limit=2000)
+    kept = event_json(body({"a": "x" * 3000}, [["state", 1, "x" * 3000]]), limit=2000)
     assert len(kept) <= 2000
     assert json.loads(kept) == body() | {"truncated": ["raw", "traits"]}
 
 
 def test_whatever_is_long_the_result_is_short() -> None:
     long = dict.fromkeys(("message_id", "event_type", "generated"), "💥" * 100_000)
-    kept = json.loads(text.event_json(body() | long | {"other": "y" * 10_000_000}))
+    kept = json.loads(event_json(body() | long | {"other": "y" * 10_000_000}))
     assert kept["truncated"] == ["raw", "traits"]
     assert kept["message_id"] == "💥" * 255

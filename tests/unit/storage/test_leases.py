@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventalarm.storage.watch import RenewalWatch
+from eventalarm.storage.leases import RenewalWatch
 
 
 @pytest.fixture
