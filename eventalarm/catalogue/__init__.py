@@ -1,1 +1,1 @@
-"""The fault catalogue: our event definitions, and how they are merged into Ceilometer's."""
+"""The fault catalogue and the event definitions, with their installation into Ceilometer."""

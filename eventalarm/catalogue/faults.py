@@ -1,0 +1,176 @@
+"""The fault catalogue: what an event means to an operator, by its type and traits. Pure.
+
+A fault is described once, whichever services report it: how it is named, how severe it is, what it affects,
+what to do, and which events end it. :mod:`eventalarm.catalogue.fault_files` reads the files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from eventalarm.patterns import GLOB_CHARACTERS, matches_glob
+
+# Event types are chosen by whoever sends events, so the memory of earlier answers is bounded.
+REMEMBERED: Final = 4096
+
+
+class FanOut(enum.StrEnum):
+    """Which part of the infrastructure a fault concerns, so that its users must be found and notified."""
+
+    NONE = "none"
+    HOST = "host"
+    HYPERVISOR = "hypervisor"
+    SWITCH = "switch"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Condition:
+    """Events, by pattern of the event type, whose traits have certain values.
+
+    ``traits`` holds pairs of a trait and the patterns of which its value must match one, upper and lower case
+    alike. Each trait must be present and match; without ``traits`` every event of the type fits.
+    """
+
+    event_type: str
+    traits: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def holds(self, event_type: str, traits: Mapping[str, Any]) -> bool:
+        """Return True if an event of this type with these *traits* (name to value) fits."""
+        return matches_glob(event_type, self.event_type) and self.fits(traits)
+
+    def fits(self, traits: Mapping[str, Any]) -> bool:
+        """Return True if the *traits* alone fit."""
+        return all(_is_one_of(traits.get(name), patterns) for name, patterns in self.traits)
+
+    @property
+    def precision(self) -> tuple[bool, int]:
+        """How few event types the pattern covers; the larger value is the more specific pattern."""
+        literal = sum(character not in GLOB_CHARACTERS for character in self.event_type)
+        return literal == len(self.event_type), literal
+
+    def __str__(self) -> str:
+        parts = [f"{name}={'|'.join(patterns)}" for name, patterns in self.traits]
+        return f"{self.event_type} ({', '.join(parts)})" if parts else self.event_type
+
+
+def _is_one_of(value: object, patterns: Sequence[str]) -> bool:
+    if value is None:
+        return False
+    text = str(value).lower()
+    return any(matches_glob(text, pattern.lower()) for pattern in patterns)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """One entry of the catalogue.
+
+    :ivar name: unique; an entry of the same name in a deployer's file replaces it.
+    :ivar fault_type: IFA's faultType; empty: the type of the event that reports the fault.
+    :ivar reported_by: the events that report it.
+    :ivar cleared_by: the events that end it; empty: an operator or a timer ends it.
+    :ivar event_type: X.733's, as SOL003 spells it, such as ``EQUIPMENT_ALARM``.
+    :ivar resource_kind: ``COMPUTE``, ``STORAGE`` or ``NETWORK``; empty where it is none of them.
+    :ivar resource_type: Heat's name of the resource type, such as ``OS::Nova::Server``, or empty.
+    :ivar resource_traits: the traits that name the managed object, the best first.
+    :ivar severity: X.733's perceived severity where neither event nor alarm names one.
+    :ivar detected_by: how the fault is noticed, for people.
+    :ivar file: the name of the file that the entry comes from.
+    """
+
+    name: str
+    description: str
+    reported_by: tuple[Condition, ...]
+    event_type: str
+    probable_cause: str
+    severity: str
+    service_affecting: bool
+    repair_action: str
+    detected_by: str
+    resource_traits: tuple[str, ...]
+    resource_kind: str = ""
+    resource_type: str = ""
+    fault_type: str = ""
+    cleared_by: tuple[Condition, ...] = ()
+    fan_out: FanOut = FanOut.NONE
+    file: str = ""
+
+    def fault_type_of(self, event_type: str) -> str:
+        """Return IFA's faultType when an event of *event_type* reports it."""
+        return self.fault_type or event_type
+
+    def resource_of(self, traits: Mapping[str, Any]) -> str:
+        """Return the managed object that the *traits* of an event name, or an empty string."""
+        for name in self.resource_traits:
+            value = traits.get(name)
+            if value not in (None, ""):
+                return str(value)
+        return ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Row:
+    condition: Condition
+    fault: Fault
+    place: int
+
+
+class FaultCatalogue:
+    """Finds faults by event: the most specific pattern counts, then the most traits, then the first entry.
+
+    :param faults: entries with distinct names, those of the deployer first.
+    """
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults: Final = tuple(faults)
+        self._by_name = {fault.name: fault for fault in self.faults}
+        self._reports = _lookup(self.faults, lambda fault: fault.reported_by)
+        self._clears = _lookup(self.faults, lambda fault: fault.cleared_by)
+
+    def find(self, event_type: str, traits: Mapping[str, Any] | None = None) -> Fault | None:
+        """Return the fault that such an event reports, or None.
+
+        Whether the fault begins or ends is not decided: ask :meth:`find_cleared` first.
+
+        :param traits: the traits of the event by name; None when they are unknown: then only the type counts,
+            and an entry that demands no traits is preferred.
+        """
+        rows = self._reports(event_type)
+        if traits is None:
+            return next((row.fault for row in sorted(rows, key=lambda row: bool(row.condition.traits))), None)
+        return _best(rows, traits)
+
+    def find_cleared(self, event_type: str, traits: Mapping[str, Any] | None = None) -> tuple[Fault, ...]:
+        """Return the faults that such an event ends: those whose pattern is the most specific; often none."""
+        fitting = [row for row in self._clears(event_type) if row.condition.fits(traits or {})]
+        best = fitting[0].condition.precision if fitting else None
+        return tuple(dict.fromkeys(row.fault for row in fitting if row.condition.precision == best))
+
+    def get(self, name: str) -> Fault | None:
+        """Return the entry of that name, or None."""
+        return self._by_name.get(name)
+
+
+def _best(rows: Iterable[_Row], traits: Mapping[str, Any]) -> Fault | None:
+    return next((row.fault for row in rows if row.condition.fits(traits)), None)
+
+
+def _lookup(
+    faults: Iterable[Fault], conditions: Callable[[Fault], Iterable[Condition]]
+) -> Callable[[str], tuple[_Row, ...]]:
+    """Return a function from an event type to the rows whose pattern fits, the most specific first."""
+    rows = [_Row(one, fault, place) for place, fault in enumerate(faults) for one in conditions(fault)]
+    rows.sort(key=_rank)
+
+    def fitting(event_type: str) -> tuple[_Row, ...]:
+        return tuple(row for row in rows if matches_glob(event_type, row.condition.event_type))
+
+    return functools.lru_cache(maxsize=REMEMBERED)(fitting)
+
+
+def _rank(row: _Row) -> tuple[bool, int, int, int]:
+    exact, literal = row.condition.precision
+    return not exact, -literal, -len(row.condition.traits), row.place
