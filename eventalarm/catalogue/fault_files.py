@@ -28,7 +28,7 @@ REQUIRED: Final = (
     *("name", "description", "reported_by", "event_type", "probable_cause", "resource", "severity"),
     *("service_affecting", "repair_action", "detected_by"),
 )
-OPTIONAL: Final = ("fault_type", "cleared_by", "fan_out")
+OPTIONAL: Final = ("fault_type", "cleared_by", "fan_out", "reference")
 RESOURCE: Final = ("kind", "type", "traits")
 CONDITION: Final = ("event", "traits")
 
@@ -122,6 +122,7 @@ class _Entry:
             fault_type=self._optional("fault_type", self._document.get("fault_type")),
             cleared_by=self._conditions("cleared_by") if self._document.get("cleared_by") else (),
             fan_out=FanOut(self._word("fan_out", self._document.get("fan_out", "none"), tuple(FanOut))),
+            reference=self._optional("reference", self._document.get("reference")),
             file=self._path.name,
         )
 

@@ -78,6 +78,7 @@ class Fault:
     :ivar resource_traits: the traits that name the managed object, the best first.
     :ivar severity: X.733's perceived severity where neither event nor alarm names one.
     :ivar detected_by: how the fault is noticed, for people.
+    :ivar reference: the published table that the entry comes from, or empty.
     :ivar file: the name of the file that the entry comes from.
     """
 
@@ -96,6 +97,7 @@ class Fault:
     fault_type: str = ""
     cleared_by: tuple[Condition, ...] = ()
     fan_out: FanOut = FanOut.NONE
+    reference: str = ""
     file: str = ""
 
     def fault_type_of(self, event_type: str) -> str:
