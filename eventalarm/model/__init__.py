@@ -48,6 +48,7 @@ from eventalarm.model.events import (
     severity_word,
 )
 from eventalarm.model.occurrences import Kind, Occurrence, Transition
+from eventalarm.model.resources import Affected, InfrastructureFault, Resource, ResourceKind, merge_resources
 
 __all__ = [
     "ALARM",
@@ -70,6 +71,7 @@ __all__ = [
     "UNFINISHED",
     "UNKNOWN",
     "UTC",
+    "Affected",
     "Alarm",
     "AlarmDefinition",
     "DefinitionChange",
@@ -78,14 +80,18 @@ __all__ = [
     "DeliveryState",
     "Event",
     "EventLimits",
+    "InfrastructureFault",
     "JSONDict",
     "Kind",
     "Notification",
     "Occurrence",
+    "Resource",
+    "ResourceKind",
     "TraitValue",
     "Transition",
     "convert",
     "fault_severity",
+    "merge_resources",
     "object_alarm_id",
     "parse_time",
     "severity_word",

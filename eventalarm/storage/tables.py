@@ -8,11 +8,9 @@ import sqlalchemy as sa
 
 from eventalarm.model import object_alarm_id
 from eventalarm.storage.column_types import ALARM_ID, ID, KEY, LONG_TEXT, SEQUENCE, JsonText, UtcDateTime
+from eventalarm.storage.inspector_tables import OWN_TABLE_ARGS, metadata
 
-metadata = sa.MetaData()
 aodh_metadata = sa.MetaData()
-
-OWN_TABLE_ARGS: Any = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 alarm = sa.Table(
     "alarm",

@@ -47,6 +47,9 @@ def upgrade() -> None:
     _create_subscription()
     _create_told()
     _create_duty()
+    _create_resource()
+    _create_infrastructure_fault()
+    _create_affected()
 
 
 def _create_occurrence() -> None:
@@ -281,3 +284,56 @@ def _create_duty() -> None:
         sa.Column("done_at", MOMENT),
         **OPTIONS,
     )
+
+
+def _create_resource() -> None:
+    name = "eventalarm_resource"
+    steps.create_table(
+        name,
+        sa.Column("resource_id", KEY, primary_key=True),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("project_id", sa.String(128), nullable=False),
+        sa.Column("device_id", KEY, nullable=False),
+        sa.Column("state", sa.String(64), nullable=False),
+        sa.Column("deleted", sa.Boolean, nullable=False),
+        sa.Column("seen_at", MOMENT, nullable=False),
+        sa.Column("host", KEY, nullable=False),
+        sa.Column("host_at", MOMENT),
+        sa.Column("server_group", KEY, nullable=False),
+        sa.Column("checked_at", MOMENT),
+        **OPTIONS,
+    )
+    steps.create_index("ix_eventalarm_resource_host", name, "host", "kind")
+    steps.create_index("ix_eventalarm_resource_device", name, "device_id")
+
+
+def _create_infrastructure_fault() -> None:
+    name = "eventalarm_infrastructure_fault"
+    steps.create_table(
+        name,
+        sa.Column("fault_key", ID, primary_key=True),
+        sa.Column("name", sa.String(128), nullable=False),
+        sa.Column("source", KEY, nullable=False),
+        sa.Column("hosts", sa.Text, nullable=False),
+        sa.Column("raised", sa.Boolean, nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.Column("fault_id", KEY, nullable=False),
+        sa.Column("body", LONG_TEXT, nullable=False),
+        **OPTIONS,
+    )
+    steps.create_index("ix_eventalarm_infrastructure_fault_raised", name, "raised")
+
+
+def _create_affected() -> None:
+    name = "eventalarm_affected"
+    steps.create_table(
+        name,
+        sa.Column("fault_key", ID, primary_key=True),
+        sa.Column("resource_id", KEY, primary_key=True),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("project_id", sa.String(128), nullable=False),
+        sa.Column("device_id", KEY, nullable=False),
+        sa.Column("published", sa.Boolean, nullable=False),
+        **OPTIONS,
+    )
+    steps.create_index("ix_eventalarm_affected_resource", name, "resource_id")

@@ -1,0 +1,71 @@
+"""The tables of the inspector: the resource map, and the faults of hosts and what they affect."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from eventalarm.storage.column_types import ID, KEY, LONG_TEXT, JsonText, UtcDateTime
+
+metadata = sa.MetaData()
+
+OWN_TABLE_ARGS: Final[Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
+
+# The resource map: servers, ports and volumes. Each of the times belongs to a part of the columns; see
+# ``eventalarm.model.Resource``. A deleted resource keeps its row for a while, so that a late event does not
+# bring it back.
+resource = sa.Table(
+    "eventalarm_resource",
+    metadata,
+    sa.Column("resource_id", KEY, primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("project_id", sa.String(128), nullable=False),
+    sa.Column("device_id", KEY, nullable=False),
+    sa.Column("state", sa.String(64), nullable=False),
+    sa.Column("deleted", sa.Boolean, nullable=False),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+    sa.Column("host", KEY, nullable=False),
+    sa.Column("host_at", UtcDateTime),
+    sa.Column("server_group", KEY, nullable=False),
+    sa.Column("checked_at", UtcDateTime),
+    sa.Index("ix_eventalarm_resource_host", "host", "kind"),
+    sa.Index("ix_eventalarm_resource_device", "device_id"),
+    **OWN_TABLE_ARGS,
+)
+
+# One row for each fault of the catalogue on one host, hypervisor or switch; ``fault_key`` is the uuid5 of
+# both. A cleared fault keeps its row, so that an older report that arrives late does not raise it again.
+infrastructure_fault = sa.Table(
+    "eventalarm_infrastructure_fault",
+    metadata,
+    sa.Column("fault_key", ID, primary_key=True),
+    sa.Column("name", sa.String(128), nullable=False),
+    sa.Column("source", KEY, nullable=False),
+    sa.Column("hosts", JsonText, nullable=False),
+    sa.Column("raised", sa.Boolean, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("fault_id", KEY, nullable=False),
+    sa.Column("body", LONG_TEXT, nullable=False),
+    sa.Index("ix_eventalarm_infrastructure_fault_raised", "raised"),
+    **OWN_TABLE_ARGS,
+)
+
+# The resources that a raised fault affects. ``published`` is false until the broker has confirmed the event
+# for the owner.
+affected = sa.Table(
+    "eventalarm_affected",
+    metadata,
+    sa.Column("fault_key", ID, primary_key=True),
+    sa.Column("resource_id", KEY, primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("project_id", sa.String(128), nullable=False),
+    sa.Column("device_id", KEY, nullable=False),
+    sa.Column("published", sa.Boolean, nullable=False),
+    sa.Index("ix_eventalarm_affected_resource", "resource_id"),
+    **OWN_TABLE_ARGS,
+)

@@ -1,0 +1,152 @@
+"""The resource map and the faults of the infrastructure on every database."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from eventalarm.model import EPOCH, InfrastructureFault, Resource, ResourceKind
+from eventalarm.storage.database import Database, connect
+from eventalarm.storage.infrastructure_faults import InfrastructureFaults
+from eventalarm.storage.resource_map import ResourceMap, on_hosts
+
+SERVER, PORT, VOLUME = ResourceKind.SERVER, ResourceKind.PORT, ResourceKind.VOLUME
+
+
+def at(second: float) -> datetime.datetime:
+    return EPOCH + datetime.timedelta(days=20000, seconds=second)
+
+
+def server(name: str, host: str, second: float = 0, **values: object) -> Resource:
+    return Resource(SERVER, name, at(second), project_id="p", host=host, host_at=at(second), **values)  # type: ignore[arg-type]
+
+
+def fault(second: float = 10, *, raised: bool = True, fault_id: str = "f-1") -> InfrastructureFault:
+    return InfrastructureFault("host-down", "c0", ("c0",), raised, at(second), fault_id, {"traits": []})
+
+
+@pytest.fixture
+def database(our_database_url: str) -> Iterator[Database]:
+    opened = connect(our_database_url)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def resources(database: Database) -> ResourceMap:
+    return ResourceMap(database)
+
+
+@pytest.fixture
+def faults(database: Database) -> InfrastructureFaults:
+    return InfrastructureFaults(database)
+
+
+def ids(found: list[Resource] | None) -> list[str]:
+    assert found is not None
+    return sorted(one.resource_id for one in found)
+
+
+def test_ports_are_where_their_server_is(database: Database, resources: ResourceMap) -> None:
+    """Red if the binding of a port counts while its server is elsewhere."""
+    resources.apply([server("vm-1", "c0"), server("vm-2", "c1"), server("gone", "c0", deleted=True)])
+    ports = [
+        Resource(PORT, "p-1", at(0), project_id="p", device_id="vm-1"),
+        Resource(PORT, "p-2", at(0), project_id="p", device_id="vm-2", host="c0", host_at=at(0)),
+        Resource(PORT, "p-router", at(0), project_id="p", device_id="router", host="c0", host_at=at(0)),
+    ]
+    resources.apply([*ports, Resource(VOLUME, "v-1", at(0), project_id="p", device_id="vm-1")])
+    with database.read() as connection:
+        assert ids(on_hosts(connection, ["c0"])) == ["p-1", "p-router", "vm-1"]
+    found = resources.stats()
+    assert (found.resources, found.hosts) == ({"server": 2, "port": 3, "volume": 1}, 2)
+
+
+def test_late_observations_change_nothing(resources: ResourceMap) -> None:
+    resources.apply([server("vm-1", "c1", 5)])
+    (found,) = resources.apply([server("vm-1", "c0", 1), server("vm-1", "c9", 2)])
+    assert (found.host, found.seen_at) == ("c1", at(5))
+    assert resources.find(["vm-1", "unknown"]) == {"vm-1": found}
+
+
+def test_two_inspectors_write_the_same_resources(resources: ResourceMap) -> None:
+    """Red with an upsert that replaces a row which another inspector has just inserted."""
+    names = [f"vm-{number}" for number in range(50)]
+    barrier = threading.Barrier(2)
+
+    def observe(host: str, second: int) -> None:
+        barrier.wait()
+        resources.apply([server(name, host, second) for name in names])
+
+    threads = [threading.Thread(target=observe, args=one) for one in (("new", 2), ("old", 1))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {one.host for one in resources.find(names).values()} == {"new"}
+
+
+def test_what_a_snapshot_lacks_is_deleted(resources: ResourceMap) -> None:
+    resources.apply([server("seen", "c0"), server("gone", "c0"), server("younger", "c0", 10)])
+    assert resources.delete_unseen(SERVER, {"seen"}, at(5)) == 1
+    assert sorted(resources.find(["seen", "gone", "younger"])) == ["seen", "younger"]
+    resources.apply([server("gone", "c0", 4)])
+    assert resources.find(["gone"]) == {}
+    resources.forget(at(6))
+    resources.apply([server("gone", "c0", 4)])
+    assert sorted(resources.find(["gone"])) == ["gone"]
+
+
+def test_a_fault_affects_what_was_on_its_host(resources: ResourceMap, faults: InfrastructureFaults) -> None:
+    """Delivered again after a server has left, the report still finds it."""
+    resources.apply([server("vm-1", "c0"), server("vm-2", "c0"), server("vm-3", "c1")])
+    assert ids(faults.raise_fault(fault())) == ["vm-1", "vm-2"]
+    resources.apply([server("vm-2", "c1", 11)])
+    assert ids(faults.raise_fault(fault())) == ["vm-1", "vm-2"]
+    found = faults.affected_by(fault(20, raised=False))
+    assert [(one.resource.resource_id, one.published) for one in found or ()] == [
+        ("vm-1", False),
+        ("vm-2", False),
+    ]
+    faults.clear(fault(20, raised=False))
+    assert faults.affected_by(fault(21, raised=False)) is None
+    assert faults.raised() == []
+
+
+def test_what_arrives_and_leaves_during_a_fault(resources: ResourceMap, faults: InfrastructureFaults) -> None:
+    resources.apply([server("vm-1", "c0"), server("vm-2", "c1"), server("vm-3", "c0")])
+    resources.apply([Resource(PORT, "p-1", at(0), project_id="p", device_id="vm-1")])
+    found = faults.raise_fault(fault())
+    assert ids(found) == ["p-1", "vm-1", "vm-3"]
+    assert found is not None
+    (raised,) = faults.raised()
+    assert raised == fault()
+    assert [ids(part) for part in faults.changes(raised)] == [["p-1", "vm-1", "vm-3"], []]
+    faults.mark_published(raised, found)
+    assert faults.changes(raised) == ([], [])
+    resources.apply(
+        [server("vm-1", "c1", 11), server("vm-2", "c0", 11), server("vm-3", "c0", 11, deleted=True)]
+    )
+    arrived, left = faults.changes(raised)
+    assert (ids(arrived), ids(left)) == (["vm-2"], ["p-1", "vm-1"])
+    faults.mark_published(raised, arrived)
+    faults.forget_affected(raised, left)
+    assert faults.changes(raised) == ([], [])
+
+
+def test_late_reports_of_a_fault(resources: ResourceMap, faults: InfrastructureFaults) -> None:
+    """Red without the row that remembers an end which arrived before its beginning."""
+    resources.apply([server("vm-1", "c0")])
+    assert faults.affected_by(fault(20, raised=False)) is None
+    assert faults.raise_fault(fault(10)) is None
+    assert faults.raise_fault(fault(20)) is None
+    assert ids(faults.raise_fault(fault(30))) == ["vm-1"]
+    assert faults.affected_by(fault(25, raised=False)) is None
+    assert len(faults.raised()) == 1
+    faults.forget(at(29))
+    assert len(faults.raised()) == 1
+    faults.forget(at(31))
+    assert faults.raised() == []
