@@ -6,8 +6,12 @@ import dataclasses
 import datetime
 import enum
 import uuid
+from typing import Final
 
 from eventalarm.model import OBJECT_NAMESPACE, JSONDict
+
+# What the type of an event that a timer makes up begins with; the kind of the timer follows.
+EVENT_TYPE: Final = "eventalarm.timer."
 
 
 class TimerKind(enum.StrEnum):

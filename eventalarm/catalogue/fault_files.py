@@ -12,18 +12,11 @@ import yaml
 from eventalarm.catalogue.faults import Condition, FanOut, Fault, FaultCatalogue
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import FAULT_SEVERITIES, severity_word
+from eventalarm.x733 import EventType, ResourceKind
 
 FOLDER: Final = pathlib.Path(__file__).with_name("data")
 LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-X733_EVENT_TYPES: Final = (
-    "COMMUNICATIONS_ALARM",
-    "PROCESSING_ERROR_ALARM",
-    "ENVIRONMENTAL_ALARM",
-    "QOS_ALARM",
-    "EQUIPMENT_ALARM",
-)
-KINDS: Final = ("COMPUTE", "STORAGE", "NETWORK")
 REQUIRED: Final = (
     *("name", "description", "reported_by", "event_type", "probable_cause", "resource", "severity"),
     *("service_affecting", "repair_action", "detected_by"),
@@ -110,7 +103,7 @@ class _Entry:
             name=self._label,
             description=self._text("description"),
             reported_by=self._conditions("reported_by"),
-            event_type=self._word("event_type", self._text("event_type"), X733_EVENT_TYPES),
+            event_type=EventType(self._word("event_type", self._text("event_type"), tuple(EventType))),
             probable_cause=self._text("probable_cause"),
             severity=self._severity(),
             service_affecting=self._truth("service_affecting"),
@@ -166,9 +159,10 @@ class _Entry:
             raise self._bad(field, f"unknown value {found!r:.60}", f"use {', '.join(known)}")
         return str(found)
 
-    def _kind(self, resource: Mapping[Any, Any]) -> str:
+    def _kind(self, resource: Mapping[Any, Any]) -> ResourceKind | None:
         kind = resource.get("kind")
-        return "" if kind is None else self._word("resource.kind", kind, KINDS)
+        known = tuple(ResourceKind)
+        return None if kind is None else ResourceKind(self._word("resource.kind", kind, known))
 
     def _severity(self) -> str:
         word = severity_word(self._text("severity"))

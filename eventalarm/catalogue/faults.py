@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from eventalarm.patterns import GLOB_CHARACTERS, matches_glob
+from eventalarm.x733 import EventType, ResourceKind
 
 # Event types are chosen by whoever sends events, so the memory of earlier answers is bounded.
 REMEMBERED: Final = 4096
@@ -72,8 +73,8 @@ class Fault:
     :ivar fault_type: IFA's faultType; empty: the type of the event that reports the fault.
     :ivar reported_by: the events that report it.
     :ivar cleared_by: the events that end it; empty: an operator or a timer ends it.
-    :ivar event_type: X.733's, as SOL003 spells it, such as ``EQUIPMENT_ALARM``.
-    :ivar resource_kind: ``COMPUTE``, ``STORAGE`` or ``NETWORK``; empty where it is none of them.
+    :ivar event_type: that of X.733, not the type of an event.
+    :ivar resource_kind: the kind of the managed object, if SOL003 has a word for it.
     :ivar resource_type: Heat's name of the resource type, such as ``OS::Nova::Server``, or empty.
     :ivar resource_traits: the traits that name the managed object, the best first.
     :ivar severity: X.733's perceived severity where neither event nor alarm names one.
@@ -85,14 +86,14 @@ class Fault:
     name: str
     description: str
     reported_by: tuple[Condition, ...]
-    event_type: str
+    event_type: EventType
     probable_cause: str
     severity: str
     service_affecting: bool
     repair_action: str
     detected_by: str
     resource_traits: tuple[str, ...]
-    resource_kind: str = ""
+    resource_kind: ResourceKind | None = None
     resource_type: str = ""
     fault_type: str = ""
     cleared_by: tuple[Condition, ...] = ()

@@ -12,9 +12,8 @@ from eventalarm.evaluator.compiled_rule import CompiledRule
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.timers import seconds
 from eventalarm.model import DATETIME, FLOAT, STRING, Alarm, AlarmDefinition, Event
-from eventalarm.timer import Timer, TimerKind
+from eventalarm.timer import EVENT_TYPE, Timer, TimerKind
 
-EVENT_TYPE = "eventalarm.timer."
 MEANINGS = {
     TimerKind.CLEAR_AFTER: "tells that nothing matched for",
     TimerKind.ABSENCE: "tells that nothing expected came for",

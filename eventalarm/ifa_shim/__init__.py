@@ -16,10 +16,8 @@
 
 from eventalarm.ifa_shim.alarm import (
     AckState,
-    EventType,
     FaultyResource,
     IfaAlarm,
-    ResourceKind,
     Severity,
     State,
     as_ifa005,
@@ -30,6 +28,7 @@ from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, read_records
 from eventalarm.ifa_shim.mapping import from_api, from_history, from_occurrence
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import Event, Kind, Occurrence, Transition
+from eventalarm.x733 import EventType, ResourceKind
 
 __all__ = [
     "AckState",

@@ -10,6 +10,7 @@ import json
 from typing import Any, Final
 
 from eventalarm.model import UTC, parse_time
+from eventalarm.x733 import EventType, ResourceKind
 
 
 class Severity(enum.StrEnum):
@@ -44,24 +45,6 @@ class State(enum.StrEnum):
     FIRED = "FIRED"
     UPDATED = "UPDATED"
     CLEARED = "CLEARED"
-
-
-class EventType(enum.StrEnum):
-    """The event types of X.733, as SOL003 spells them."""
-
-    COMMUNICATIONS = "COMMUNICATIONS_ALARM"
-    PROCESSING_ERROR = "PROCESSING_ERROR_ALARM"
-    ENVIRONMENTAL = "ENVIRONMENTAL_ALARM"
-    QOS = "QOS_ALARM"
-    EQUIPMENT = "EQUIPMENT_ALARM"
-
-
-class ResourceKind(enum.StrEnum):
-    """SOL003's kinds of virtualised resources."""
-
-    COMPUTE = "COMPUTE"
-    STORAGE = "STORAGE"
-    NETWORK = "NETWORK"
 
 
 class AckState(enum.StrEnum):

@@ -18,7 +18,7 @@ from eventalarm.ifa_shim.resource import (
     object_of_rule,
     targets,
 )
-from eventalarm.ifa_shim.tables import EVENT_TYPES, InsufficientData, Settings
+from eventalarm.ifa_shim.tables import InsufficientData, Settings
 from eventalarm.model import (
     EVENT_ALARM_TYPES,
     Event,
@@ -30,6 +30,7 @@ from eventalarm.model import (
     parse_time,
 )
 from eventalarm.reasons import query_of
+from eventalarm.x733 import EVENT_TYPES
 
 TRUE_WORDS: Final = frozenset({"true", "yes", "1"})
 

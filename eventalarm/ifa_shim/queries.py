@@ -10,13 +10,14 @@ import datetime
 from collections.abc import Callable
 from typing import Final
 
-from eventalarm.ifa_shim.alarm import AckState, IfaAlarm, ResourceKind, Severity, State, as_sol003
+from eventalarm.ifa_shim.alarm import AckState, IfaAlarm, Severity, State, as_sol003
 from eventalarm.ifa_shim.filters import Filter, bounds
 from eventalarm.ifa_shim.occurrences import DELETED_ALARM
 from eventalarm.ifa_shim.tables import NO_CAUSE, Cause, Settings
 from eventalarm.model import FAULT_SEVERITIES
 from eventalarm.patterns import is_glob, matches_glob
 from eventalarm.storage.occurrence_filters import FaultTypes, Severities, Wanted
+from eventalarm.x733 import ResourceKind
 
 ACTIVE: Final = frozenset({State.FIRED, State.UPDATED})
 EVENT_TYPE: Final = ("eventType",)

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
 
 from eventalarm.exceptions import InvalidOption
-from eventalarm.ifa_shim.alarm import EventType, ResourceKind, Severity
+from eventalarm.ifa_shim.alarm import Severity
 from eventalarm.model import DEFAULT_SEVERITIES, RESOURCE_TRAITS, severity_word
 from eventalarm.patterns import matches_glob
+from eventalarm.x733 import EventType, ResourceKind
 
 # Event type (glob), kind, Heat's resource type, the traits that name the resource; "-" is none. The first
 # matching line counts. Threshold alarms are matched as "gnocchi." and the resource type of their rule.
@@ -88,38 +89,6 @@ CAUSES: Final = (
     "aodh.composite* QOS_ALARM thresholdCrossed",
     "* PROCESSING_ERROR_ALARM applicationSubsystemFailure",
 )
-
-# The probable causes of X.733, by the event type that it (and 3GPP TS 32.111-2, annex B) gives them.
-PROBABLE_CAUSES: Final = {
-    EventType.COMMUNICATIONS: (
-        *("lossOfSignal", "lossOfFrame", "framingError", "localNodeTransmissionError"),
-        *("remoteNodeTransmissionError", "callEstablishmentError", "degradedSignal"),
-        *("communicationsSubsystemFailure", "communicationsProtocolError", "lanError"),
-        "dteDceInterfaceError",
-    ),
-    EventType.QOS: (
-        *("responseTimeExcessive", "queueSizeExceeded", "bandwidthReduced", "retransmissionRateExcessive"),
-        *("thresholdCrossed", "performanceDegraded", "congestion", "resourceAtOrNearingCapacity"),
-    ),
-    EventType.PROCESSING_ERROR: (
-        *("storageCapacityProblem", "versionMismatch", "corruptData", "cpuCyclesLimitExceeded"),
-        *("softwareError", "softwareProgramError", "softwareProgramAbnormallyTerminated", "fileError"),
-        *("outOfMemory", "underlyingResourceUnavailable", "applicationSubsystemFailure"),
-        "configurationOrCustomizationError",
-    ),
-    EventType.EQUIPMENT: (
-        *("powerProblem", "timingProblem", "processorProblem", "dataSetOrModemError", "multiplexerProblem"),
-        *("receiverFailure", "transmitterFailure", "receiveFailure", "transmitFailure"),
-        *("outputDeviceError", "inputDeviceError", "inputOutputDeviceError", "equipmentMalfunction"),
-        "adapterError",
-    ),
-    EventType.ENVIRONMENTAL: (
-        *("temperatureUnacceptable", "humidityUnacceptable", "heatingVentCoolingSystemProblem"),
-        *("fireDetected", "floodDetected", "toxicLeakDetected", "leakDetected", "pressureUnacceptable"),
-        *("excessiveVibration", "materialSupplyExhausted", "pumpFailure", "enclosureDoorOpen"),
-    ),
-}
-EVENT_TYPES: Final = {cause: event_type for event_type, causes in PROBABLE_CAUSES.items() for cause in causes}
 
 
 class InsufficientData(enum.StrEnum):

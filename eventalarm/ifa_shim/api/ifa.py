@@ -11,20 +11,12 @@ import falcon
 from eventalarm.http.requests import check_preconditions
 from eventalarm.http.responses import MARKER, decode_marker, encode_marker
 from eventalarm.ifa_shim import ifa_policies
-from eventalarm.ifa_shim.alarm import (
-    Document,
-    IfaAlarm,
-    ResourceKind,
-    Severity,
-    State,
-    as_ifa005,
-    etag,
-    rfc3339,
-)
+from eventalarm.ifa_shim.alarm import Document, IfaAlarm, Severity, State, as_ifa005, etag, rfc3339
 from eventalarm.ifa_shim.api.context import ApiContext, read_marker, write_marker
 from eventalarm.ifa_shim.filters import BadFilter
 from eventalarm.ifa_shim.queries import ACTIVE, IfaQuery
 from eventalarm.model import parse_time
+from eventalarm.x733 import ResourceKind
 
 Word = TypeVar("Word", State, Severity, ResourceKind)
 

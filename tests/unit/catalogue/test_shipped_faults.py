@@ -10,9 +10,9 @@ import pytest
 from eventalarm.catalogue import event_definitions
 from eventalarm.catalogue.event_definitions import Definition
 from eventalarm.catalogue.fault_files import load
-from eventalarm.ifa_shim.tables import EVENT_TYPES
 from eventalarm.owner import event_types
 from eventalarm.patterns import matches_glob
+from eventalarm.x733 import EVENT_TYPES
 from tests.support.scenarios import PAGES, blocks
 
 CATALOGUE = load()

@@ -6,8 +6,9 @@ import datetime
 import pytest
 
 from eventalarm.ifa_shim import alarm as alarm_module
-from eventalarm.ifa_shim.alarm import EventType, FaultyResource, IfaAlarm, ResourceKind, Severity, State
+from eventalarm.ifa_shim.alarm import FaultyResource, IfaAlarm, Severity, State
 from eventalarm.model import UTC
+from eventalarm.x733 import EventType, ResourceKind
 
 AT = datetime.datetime(2026, 5, 1, 12, 0, 0, 7, tzinfo=UTC)
 ALARM = IfaAlarm(

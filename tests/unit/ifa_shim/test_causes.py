@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from eventalarm.ifa_shim.mapping import from_occurrence
-from eventalarm.ifa_shim.tables import CAUSES, EVENT_TYPES, NO_CAUSE, Settings, read_cause
+from eventalarm.ifa_shim.tables import CAUSES, NO_CAUSE, Settings, read_cause
+from eventalarm.x733 import EVENT_TYPES
 from tests.unit.ifa_shim.parts import SERVER, alarm, occurrence, transition
 
 
