@@ -146,8 +146,8 @@ class AlarmReader:
         return rows, place if more else None
 
     def _stream_page(self, wanted: Wanted, stream: Stream, key: Any, limit: int) -> Page:
-        if stream in (Stream.OWN_RAISED, Stream.OWN_CLEARED):
-            return self._reader.own(wanted, stream, key, limit)
+        if stream in (Stream.RECORDED_RAISED, Stream.RECORDED_CLEARED):
+            return self._reader.recorded(wanted, stream, key, limit)
         return self._reader.rows(wanted, stream, key, limit)
 
     def get(self, alarm_id: str, project_id: str | None) -> IfaAlarm | None:
@@ -235,5 +235,5 @@ def _project(row: OccurrenceRow) -> str:
 
 def _streams(active: bool | None) -> tuple[Stream, ...]:
     if active is True:
-        return (Stream.OWN_RAISED, Stream.ROW_ALARM, Stream.ROW_UNKNOWN)
+        return (Stream.RECORDED_RAISED, Stream.ROW_ALARM, Stream.ROW_UNKNOWN)
     return tuple(Stream)

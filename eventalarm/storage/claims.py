@@ -84,8 +84,8 @@ def is_waiting() -> sa.ColumnElement[bool]:
 
 def is_orphaned() -> sa.ColumnElement[bool]:
     """Return what is true of deliveries whose process is not alive."""
-    alive = sa.exists().where(worker.c.worker_id == delivery.c.owner)
-    return sa.and_(delivery.c.state == LEASED, ~alive)
+    registered = sa.exists().where(worker.c.worker_id == delivery.c.owner)
+    return sa.and_(delivery.c.state == LEASED, ~registered)
 
 
 def is_overlooked() -> sa.ColumnElement[bool]:
@@ -199,13 +199,13 @@ def _skipping(from_the_first: bool) -> sa.Select[Any]:
     known = start.with_only_columns(sa.func.min(delivery.c.project_id).label("name"))
     known_cte = known.cte("known", recursive=True)
     following = delivery.alias("following")
-    step = (
+    successor = (
         sa.select(sa.func.min(following.c.project_id))
         .where(following.c.state == PENDING, following.c.project_id > known_cte.c.name)
         .correlate(known_cte)
         .scalar_subquery()
     )
-    known_cte = known_cte.union_all(sa.select(step).where(known_cte.c.name.is_not(None)))
+    known_cte = known_cte.union_all(sa.select(successor).where(known_cte.c.name.is_not(None)))
     return sa.select(known_cte.c.name).where(known_cte.c.name.is_not(None))
 
 

@@ -154,7 +154,7 @@ def leave_wrong_servers(engine: sa.Engine, lost: Callable[[], None] = lambda: No
         return
 
     @sa.event.listens_for(engine, "handle_error", insert=True)
-    def judge(context: sa.ExceptionContext) -> None:
+    def mark_disconnect(context: sa.ExceptionContext) -> None:
         if is_wrong_server(context.original_exception):
             context.is_disconnect = True
         if context.is_disconnect:

@@ -121,9 +121,9 @@ class DeliveryQueries:
 
     def living_workers(self) -> int:
         """Return how many listener processes are alive."""
-        alive = worker.c.expires_at > self._database.now()
+        live = worker.c.expires_at > self._database.now()
         with self._database.read() as connection:
-            return int(connection.execute(sa.select(sa.func.count()).where(alive)).scalar_one())
+            return int(connection.execute(sa.select(sa.func.count()).where(live)).scalar_one())
 
     def retry(self, selection: Selection, progress: Progress = lambda _done: None) -> int:
         """Make the failed deliveries that are meant due again; return how many.

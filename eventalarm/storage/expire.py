@@ -39,15 +39,15 @@ Progress = Callable[[str, int], None]
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """Rows of one table to remove: those whose ``age`` is past and that fulfil ``own`` and ``others``.
+    """Rows of one table to remove: those whose ``age`` is past and that fulfil ``row`` and ``others``.
 
-    ``own`` looks at the row itself and is checked again as it is removed; ``others`` looks at other tables.
+    ``row`` looks at the row itself and is checked again as it is removed; ``others`` looks at other tables.
     """
 
     name: str
     key: sa.Column[Any]
     age: sa.Column[Any]
-    own: sa.ColumnElement[bool] = dataclasses.field(default_factory=sa.true)
+    row: sa.ColumnElement[bool] = dataclasses.field(default_factory=sa.true)
     others: sa.ColumnElement[bool] = dataclasses.field(default_factory=sa.true)
 
 
@@ -184,7 +184,7 @@ def _remove_batch(
     read first: MariaDB has no LIMIT inside an IN.
     """
     table = sweep.key.table
-    query = sa.select(sweep.key, sweep.age).where(sweep.age < before, sweep.own, sweep.others)
+    query = sa.select(sweep.key, sweep.age).where(sweep.age < before, sweep.row, sweep.others)
     if reached is not None:
         query = query.where(sweep.age >= reached)
     with database.begin() as connection:
@@ -193,5 +193,5 @@ def _remove_batch(
             return 0, 0, reached
         keys = [row[0] for row in rows]
         # A row can have come back to life since it was read: a person may retry a failed delivery.
-        statement = sa.delete(table).where(sweep.key.in_(keys), sweep.age < before, sweep.own)
+        statement = sa.delete(table).where(sweep.key.in_(keys), sweep.age < before, sweep.row)
         return len(rows), connection.execute(statement).rowcount, rows[-1][1]

@@ -10,7 +10,7 @@ from eventalarm.storage.column_types import ID, KEY, LONG_TEXT, JsonText, UtcDat
 
 metadata = sa.MetaData()
 
-OWN_TABLE_ARGS: Final[Any] = {
+TABLE_OPTIONS: Final[Any] = {
     "mysql_engine": "InnoDB",
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_bin",
@@ -35,7 +35,7 @@ resource = sa.Table(
     sa.Column("checked_at", UtcDateTime),
     sa.Index("ix_eventalarm_resource_host", "host", "kind"),
     sa.Index("ix_eventalarm_resource_device", "device_id"),
-    **OWN_TABLE_ARGS,
+    **TABLE_OPTIONS,
 )
 
 # One row for each fault of the catalogue on one host, hypervisor or switch; ``fault_key`` is the uuid5 of
@@ -52,7 +52,7 @@ infrastructure_fault = sa.Table(
     sa.Column("fault_id", KEY, nullable=False),
     sa.Column("body", LONG_TEXT, nullable=False),
     sa.Index("ix_eventalarm_infrastructure_fault_raised", "raised"),
-    **OWN_TABLE_ARGS,
+    **TABLE_OPTIONS,
 )
 
 # The resources that a raised fault affects. ``published`` is false until the broker has confirmed the event
@@ -67,5 +67,5 @@ affected = sa.Table(
     sa.Column("device_id", KEY, nullable=False),
     sa.Column("published", sa.Boolean, nullable=False),
     sa.Index("ix_eventalarm_affected_resource", "resource_id"),
-    **OWN_TABLE_ARGS,
+    **TABLE_OPTIONS,
 )

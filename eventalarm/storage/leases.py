@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
 from eventalarm.storage.database import Database
-from eventalarm.storage.tables import duty
+from eventalarm.storage.tables import leader_lease
 
 # Of a lease, what may pass between two looks of one that waits for it to end.
 BETWEEN: Final = 0.5
@@ -82,20 +82,26 @@ class LeaderLease:
         :raises Retryable: when the database failed.
         """
         now = self._monotonic()
-        this = duty.c.name == self._name
-        mine = sa.or_(duty.c.owner == self._owner, duty.c.owner.is_(None))
-        take = sa.update(duty).values(owner=self._owner, renewals=duty.c.renewals + 1)
+        this = leader_lease.c.name == self._name
+        mine = sa.or_(leader_lease.c.owner == self._owner, leader_lease.c.owner.is_(None))
+        take = sa.update(leader_lease).values(owner=self._owner, renewals=leader_lease.c.renewals + 1)
         with self._database.begin() as connection:
             if connection.execute(take.where(this, mine)).rowcount:
                 return True
-            found = connection.execute(sa.select(duty.c.owner, duty.c.renewals).where(this)).first()
+            found = connection.execute(
+                sa.select(leader_lease.c.owner, leader_lease.c.renewals).where(this)
+            ).first()
             if found is not None:
                 ended = self._watch.look({found.owner: found.renewals}, now)
-                stands = sa.and_(duty.c.owner == found.owner, duty.c.renewals == found.renewals)
+                stands = sa.and_(
+                    leader_lease.c.owner == found.owner, leader_lease.c.renewals == found.renewals
+                )
                 return bool(ended) and connection.execute(take.where(this, stands)).rowcount == 1
         try:
             with self._database.begin() as connection:
-                connection.execute(sa.insert(duty).values(name=self._name, owner=self._owner, renewals=0))
+                connection.execute(
+                    sa.insert(leader_lease).values(name=self._name, owner=self._owner, renewals=0)
+                )
         except db_exception.DBDuplicateEntry:
             return False
         return True
@@ -103,16 +109,18 @@ class LeaderLease:
     def done_at(self) -> datetime.datetime | None:
         """Return when the last finished round of the work began, in any process (aware UTC)."""
         with self._database.read() as connection:
-            query = sa.select(duty.c.done_at).where(duty.c.name == self._name)
+            query = sa.select(leader_lease.c.done_at).where(leader_lease.c.name == self._name)
             return connection.execute(query).scalar_one_or_none()
 
     def done(self, began: datetime.datetime) -> None:
         """Record that a round that *began* then is finished."""
         with self._database.begin() as connection:
-            connection.execute(sa.update(duty).where(duty.c.name == self._name).values(done_at=began))
+            connection.execute(
+                sa.update(leader_lease).where(leader_lease.c.name == self._name).values(done_at=began)
+            )
 
     def leave(self) -> None:
         """Release the lease: another process can acquire it at once."""
-        mine = sa.and_(duty.c.name == self._name, duty.c.owner == self._owner)
+        mine = sa.and_(leader_lease.c.name == self._name, leader_lease.c.owner == self._owner)
         with self._database.begin() as connection:
-            connection.execute(sa.update(duty).where(mine).values(owner=None))
+            connection.execute(sa.update(leader_lease).where(mine).values(owner=None))

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from eventalarm.model import ALARM
 from eventalarm.storage.column_types import in_chunks, upserts
-from eventalarm.storage.tables import alarm, occurrence, told
+from eventalarm.storage.tables import alarm, notification_log, occurrence
 
-PUT: Final = upserts(told, key="told_id")
+PUT: Final = upserts(notification_log, key="ifa_alarm_id")
 SEPARATOR: Final = ","
 
 
@@ -21,15 +21,15 @@ SEPARATOR: Final = ","
 class NotifiedAlarm:
     """One row: ``alarm`` is the alarm as text; ``state`` and ``version`` are those of Aodh's row then."""
 
-    told_id: str
+    ifa_alarm_id: str
     alarm_id: str
     project_id: str
-    life: str
+    occurrence_id: str
     severities: frozenset[str]
     mark: str
     state: str
     version: datetime.datetime | None
-    told_at: datetime.datetime
+    notified_at: datetime.datetime
     alarm: str
 
 
@@ -39,9 +39,9 @@ def _notified(row: Any) -> NotifiedAlarm:
     return NotifiedAlarm(**values)
 
 
-def read(connection: sa.Connection, told_ids: Collection[str]) -> dict[str, NotifiedAlarm]:
+def read(connection: sa.Connection, ifa_alarm_ids: Collection[str]) -> dict[str, NotifiedAlarm]:
     """Return the rows of the alarms of these ids, by id."""
-    return _read(connection, told.c.told_id, told_ids)
+    return _read(connection, notification_log.c.ifa_alarm_id, ifa_alarm_ids)
 
 
 def of_alarms(connection: sa.Connection, alarm_ids: Collection[str]) -> dict[str, NotifiedAlarm]:
@@ -49,7 +49,7 @@ def of_alarms(connection: sa.Connection, alarm_ids: Collection[str]) -> dict[str
 
     Locked because a deleted alarm no longer has a row of Aodh's that two processes could lock.
     """
-    return _read(connection, told.c.alarm_id, alarm_ids, lock=True)
+    return _read(connection, notification_log.c.alarm_id, alarm_ids, lock=True)
 
 
 def _read(
@@ -57,9 +57,9 @@ def _read(
 ) -> dict[str, NotifiedAlarm]:
     found: dict[str, NotifiedAlarm] = {}
     for chunk in in_chunks(values):
-        query = sa.select(told).where(column.in_(chunk)).order_by(told.c.told_id)
+        query = sa.select(notification_log).where(column.in_(chunk)).order_by(notification_log.c.ifa_alarm_id)
         rows = connection.execute(query.with_for_update() if lock else query)
-        found.update((row.told_id, _notified(row)) for row in rows)
+        found.update((row.ifa_alarm_id, _notified(row)) for row in rows)
     return found
 
 
@@ -72,18 +72,20 @@ def put(connection: sa.Connection, rows: Sequence[NotifiedAlarm]) -> None:
         connection.execute(PUT[connection.dialect.name], values)
 
 
-def drop(connection: sa.Connection, told_ids: Collection[str]) -> None:
+def drop(connection: sa.Connection, ifa_alarm_ids: Collection[str]) -> None:
     """Remove the rows of cleared alarms."""
-    for chunk in in_chunks(told_ids):
-        connection.execute(sa.delete(told).where(told.c.told_id.in_(chunk)))
+    for chunk in in_chunks(ifa_alarm_ids):
+        connection.execute(sa.delete(notification_log).where(notification_log.c.ifa_alarm_id.in_(chunk)))
 
 
 def drop_all(connection: sa.Connection) -> None:
     """Remove all rows: there is no subscription."""
-    connection.execute(sa.delete(told))
+    connection.execute(sa.delete(notification_log))
 
 
-def untold(connection: sa.Connection, after: str, scan: int) -> tuple[list[tuple[str, str]], str | None]:
+def not_notified(
+    connection: sa.Connection, after: str, scan: int
+) -> tuple[list[tuple[str, str]], str | None]:
     """Return which of the next *scan* of Aodh's raised alarms have no row, with their projects.
 
     The second value is the id of the last alarm looked at, None when these were all.
@@ -95,7 +97,7 @@ def untold(connection: sa.Connection, after: str, scan: int) -> tuple[list[tuple
         .limit(scan)
         .subquery()
     )
-    known = sa.exists().where(told.c.alarm_id == looked.c.alarm_id)
+    known = sa.exists().where(notification_log.c.alarm_id == looked.c.alarm_id)
     query = sa.select(looked.c.alarm_id, looked.c.project_id, known)
     rows = connection.execute(query.order_by(looked.c.alarm_id)).all()
     more = rows[-1][0] if len(rows) == scan else None
@@ -107,11 +109,17 @@ def changed(connection: sa.Connection, after: str, scan: int) -> tuple[list[str]
 
     That is: edited, in another state, deleted, or with a cleared occurrence.
     """
-    looked = sa.select(told).where(told.c.told_id > after).order_by(told.c.told_id).limit(scan).subquery()
+    looked = (
+        sa.select(notification_log)
+        .where(notification_log.c.ifa_alarm_id > after)
+        .order_by(notification_log.c.ifa_alarm_id)
+        .limit(scan)
+        .subquery()
+    )
     ours = sa.select(occurrence.c.occurrence_id, occurrence.c.raised).subquery()
     query = (
         sa.select(
-            looked.c.told_id,
+            looked.c.ifa_alarm_id,
             looked.c.alarm_id,
             looked.c.state,
             looked.c.version,
@@ -121,10 +129,10 @@ def changed(connection: sa.Connection, after: str, scan: int) -> tuple[list[str]
         )
         .select_from(
             looked.outerjoin(alarm, alarm.c.alarm_id == looked.c.alarm_id).outerjoin(
-                ours, ours.c.occurrence_id == looked.c.life
+                ours, ours.c.occurrence_id == looked.c.occurrence_id
             )
         )
-        .order_by(looked.c.told_id)
+        .order_by(looked.c.ifa_alarm_id)
     )
     rows = connection.execute(query).all()
     moved = {
@@ -132,4 +140,4 @@ def changed(connection: sa.Connection, after: str, scan: int) -> tuple[list[str]
         for row in rows
         if row.now != row.state or row.edited != row.version or row.raised is False
     }
-    return sorted(moved), rows[-1].told_id if len(rows) == scan else None
+    return sorted(moved), rows[-1].ifa_alarm_id if len(rows) == scan else None

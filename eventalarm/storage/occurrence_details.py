@@ -183,12 +183,12 @@ def _event_body(text: str | None) -> Document:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """When and by whom an occurrence (``life``) of an alarm on a managed object was acknowledged."""
+    """When and by whom an occurrence of an alarm on a managed object was acknowledged."""
 
     object_id: str
     alarm_id: str
     project_id: str
-    life: str
+    occurrence_id: str
     acknowledged_at: datetime.datetime
     user_id: str
 
@@ -203,7 +203,11 @@ class Acknowledgements:
         """Return when the acknowledged occurrences of objects were, by object id and occurrence."""
         if not object_ids:
             return {}
-        columns = (acknowledgement.c.object_id, acknowledgement.c.life, acknowledgement.c.acknowledged_at)
+        columns = (
+            acknowledgement.c.object_id,
+            acknowledgement.c.occurrence_id,
+            acknowledgement.c.acknowledged_at,
+        )
         query = sa.select(*columns).where(acknowledgement.c.object_id.in_(sorted(object_ids)))
         with self._database.read() as connection:
             return {(row[0], row[1]): row[2] for row in connection.execute(query)}
@@ -222,8 +226,8 @@ class Acknowledgements:
         row: dict[str, Any] = dataclasses.asdict(note)
         try:
             with self._database.begin() as connection:
-                held = sa.select(acknowledgement.c.life).where(this).with_for_update()
-                if connection.execute(held).scalar() == note.life:
+                held = sa.select(acknowledgement.c.occurrence_id).where(this).with_for_update()
+                if connection.execute(held).scalar() == note.occurrence_id:
                     return False
                 connection.execute(sa.delete(acknowledgement).where(this))
                 connection.execute(sa.insert(acknowledgement), row)
@@ -231,10 +235,10 @@ class Acknowledgements:
             return False
         return True
 
-    def remove(self, object_id: str, life: str) -> bool:
+    def remove(self, object_id: str, occurrence_id: str) -> bool:
         """Remove the acknowledgement of an occurrence; return False if there is none."""
         statement = sa.delete(acknowledgement).where(
-            acknowledgement.c.object_id == object_id, acknowledgement.c.life == life
+            acknowledgement.c.object_id == object_id, acknowledgement.c.occurrence_id == occurrence_id
         )
         with self._database.begin() as connection:
             return connection.execute(statement).rowcount > 0

@@ -107,7 +107,7 @@ def fitting(wanted: Wanted, dialect: str) -> list[sa.ColumnElement[bool]]:
 def _acknowledged(asked: bool) -> sa.ColumnElement[bool]:
     noted = sa.exists().where(
         acknowledgement.c.object_id == occurrence.c.object_id,
-        acknowledgement.c.life == occurrence.c.occurrence_id,
+        acknowledgement.c.occurrence_id == occurrence.c.occurrence_id,
     )
     # The object of an occurrence that names none is known only once its event was read.
     return sa.or_(noted, occurrence.c.managed_object == "") if asked else ~noted

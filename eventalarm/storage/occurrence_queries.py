@@ -56,8 +56,8 @@ Key = tuple[datetime.datetime, str]
 class Stream(enum.IntEnum):
     """Sources of occurrences: recorded ones, and rows of Aodh whose state no recorded one explains."""
 
-    OWN_RAISED = 0
-    OWN_CLEARED = 1
+    RECORDED_RAISED = 0
+    RECORDED_CLEARED = 1
     ROW_ALARM = 2
     ROW_UNKNOWN = 3
     ROW_OK = 4
@@ -105,11 +105,11 @@ class OccurrenceReader:
         with self._database.read() as connection:
             return list(connection.execute(query).all())
 
-    def own(self, wanted: Wanted, stream: Stream, after: Key | None, limit: int) -> Page:
+    def recorded(self, wanted: Wanted, stream: Stream, after: Key | None, limit: int) -> Page:
         """Return up to *limit* recorded occurrences, the newest of each object."""
         # Most pages are full of what comes first; only a filter that little fits needs to look far.
         for stretch in sorted({min(NEAR * limit, self._scan), self._scan}):
-            inner = self._looked_at(wanted, stream is Stream.OWN_RAISED, after, stretch)
+            inner = self._looked_at(wanted, stream is Stream.RECORDED_RAISED, after, stretch)
             rows = self._fitting_occurrences(wanted, inner.subquery(), limit)
             if len(rows) == limit:
                 return Page(rows, rows[-1].key)

@@ -50,7 +50,7 @@ class Outbox:
 
     def register(self, worker_id: str, host: str, lease: float) -> None:
         """Make *worker_id* known, alive for *lease* seconds from now; an id is never used twice."""
-        row = {"worker_id": worker_id, "host": clean(host)[:255], "renewals": 0, **self._signs_of_life(lease)}
+        row = {"worker_id": worker_id, "host": clean(host)[:255], "renewals": 0, **self._reported(lease)}
         with self._database.begin() as connection:
             connection.execute(sa.insert(worker), row)
 
@@ -60,14 +60,14 @@ class Outbox:
         After False its deliveries may be in other hands: send no more of them, register under a new id.
         *last_event_at* is when the process last took an event, for people who ask.
         """
-        values: JSONDict = {"renewals": worker.c.renewals + 1, **self._signs_of_life(lease)}
+        values: JSONDict = {"renewals": worker.c.renewals + 1, **self._reported(lease)}
         if last_event_at is not None:
             values["last_event_at"] = last_event_at
         renewal = sa.update(worker).where(worker.c.worker_id == worker_id).values(values)
         with self._database.begin() as connection:
             return connection.execute(renewal).rowcount == 1
 
-    def _signs_of_life(self, lease: float) -> JSONDict:
+    def _reported(self, lease: float) -> JSONDict:
         """Return what a worker's row says to people, by the database's clock."""
         expires_at = self._database.now() + datetime.timedelta(seconds=lease)
         return {"expires_at": expires_at, "clock_offset": self._database.clock.host_offset()}

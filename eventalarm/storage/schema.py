@@ -112,10 +112,10 @@ def look(connection: sa.Connection) -> SchemaStatus:
     if VERSION_TABLE in names:
         version = sa.table(VERSION_TABLE, sa.column("version_num"))
         found = connection.execute(sa.select(version.c.version_num)).scalar() or ""
-    return judge(columns, found, REVISIONS, too_old(connection.dialect.name, version_of(connection)))
+    return assess(columns, found, REVISIONS, too_old(connection.dialect.name, version_of(connection)))
 
 
-def judge(columns: Columns, found: str, known: Sequence[str], server: str = "") -> SchemaStatus:
+def assess(columns: Columns, found: str, known: Sequence[str], server: str = "") -> SchemaStatus:
     """Decide what a database is that holds *columns* of Aodh's tables and revision *found* of ours.
 
     *known* are the revisions of this release, the newest first; *server* says why the server is too old.

@@ -108,8 +108,8 @@ class Subscriptions:
         query = sa.select(subscription).order_by(subscription.c.subscription_id)
         if connection is not None:
             return [_read(row) for row in connection.execute(query)]
-        with self._database.read() as own:
-            return [_read(row) for row in own.execute(query)]
+        with self._database.read() as reader:
+            return [_read(row) for row in reader.execute(query)]
 
     def turn(
         self,
@@ -201,7 +201,7 @@ class Subscriptions:
 SUSPENDED = "suspended: the consumer does not answer"
 
 
-def deaf(database: Database, since: datetime.datetime) -> set[str]:
+def stalled(database: Database, since: datetime.datetime) -> set[str]:
     """Return the active subscriptions with something unsent since then, or given up since they are active."""
     active = sa.and_(
         subscription.c.subscription_id == delivery.c.subscription_id,

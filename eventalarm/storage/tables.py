@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from eventalarm.model import object_alarm_id
 from eventalarm.storage.column_types import ALARM_ID, ID, KEY, LONG_TEXT, SEQUENCE, JsonText, UtcDateTime
-from eventalarm.storage.inspector_tables import OWN_TABLE_ARGS, metadata
+from eventalarm.storage.inspector_tables import TABLE_OPTIONS, metadata
 
 aodh_metadata = sa.MetaData()
 
@@ -79,7 +79,7 @@ occurrence = sa.Table(
     sa.Index("ix_eventalarm_occurrence_object", "managed_object"),
     sa.Index("ix_eventalarm_occurrence_project", "project_id", "raised", "raised_at"),
     sa.Index("ix_eventalarm_occurrence_all", "raised", "raised_at"),
-    **OWN_TABLE_ARGS,
+    **TABLE_OPTIONS,
 )
 
 # One row for each alarm that was ever raised, written with every change of the number of its raised
@@ -96,7 +96,7 @@ alarm_count = sa.Table(
     sa.Column("changed_at", UtcDateTime, nullable=False),
     sa.Column("awaited", sa.Integer, nullable=False, default=0),
     sa.Column("is_full_awaited", sa.Boolean, nullable=False, default=False),
-    **OWN_TABLE_ARGS,
+    **TABLE_OPTIONS,
 )
 
 # Redelivered messages of the bus: how often their evaluation was begun and is not known to have ended. The
@@ -107,7 +107,7 @@ suspect = sa.Table(
     sa.Column("message_id", KEY, primary_key=True),
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("tried_at", UtcDateTime, nullable=False),
-    **OWN_TABLE_ARGS,
+    **TABLE_OPTIONS,
 )
 
 # The body of an event that caused several transitions, stored once for each transaction. ``message_id`` is
@@ -120,7 +120,7 @@ event = sa.Table(
     sa.Column("recorded_at", UtcDateTime, nullable=False),
     sa.Column("body", LONG_TEXT, nullable=False),
     sa.Index("ix_eventalarm_event_recorded", "recorded_at"),
-    **OWN_TABLE_ARGS,
+    **TABLE_OPTIONS,
 )
 
 # ``event`` is the event that caused it, or NULL where ``event_id`` names a row of ``eventalarm_event``.
@@ -149,7 +149,7 @@ transition = sa.Table(
     sa.Index("ix_eventalarm_transition_message", "message_id", "alarm_id"),
     sa.Index("ix_eventalarm_transition_occurrence", "occurrence_id"),
     sa.Index("ix_eventalarm_transition_recorded", "recorded_at"),
-    **OWN_TABLE_ARGS,
+    **TABLE_OPTIONS,
 )
 
 # The outbox. ``seq`` rises in the order in which the deliveries of one alarm were committed. ``attempts``
@@ -187,7 +187,7 @@ delivery = sa.Table(
     sa.Index("ix_eventalarm_delivery_transition", "transition_id"),
     sa.Index("ix_eventalarm_delivery_finished", "finished_at"),
     sa.Index("ix_eventalarm_delivery_subscription", "subscription_id", "state"),
-    **OWN_TABLE_ARGS,
+    **TABLE_OPTIONS,
 )
 
 # One row for each live process; a delivery whose owner has no row is orphaned. ``renewals`` counts how often
@@ -202,7 +202,7 @@ worker = sa.Table(
     sa.Column("last_event_at", UtcDateTime),
     sa.Column("renewals", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("clock_offset", sa.Double),
-    **OWN_TABLE_ARGS,
+    **TABLE_OPTIONS,
 )
 
 # Timers of ``notification`` alarms on managed objects. ``due_at`` is NULL where nothing is awaited now;
@@ -222,22 +222,22 @@ timer = sa.Table(
     sa.Index("ix_eventalarm_timer_due", "due_at"),
     sa.Index("ix_eventalarm_timer_alarm", "alarm_id"),
     sa.Index("ix_eventalarm_timer_armed", "armed_at"),
-    **OWN_TABLE_ARGS,
+    **TABLE_OPTIONS,
 )
 
-# Acknowledgements, each of one occurrence (column ``life``).
+# Acknowledgements, each of one occurrence of an alarm on a managed object.
 acknowledgement = sa.Table(
     "eventalarm_acknowledgement",
     metadata,
     sa.Column("object_id", ID, primary_key=True),
     sa.Column("alarm_id", ALARM_ID, nullable=False),
     sa.Column("project_id", sa.String(128), nullable=False),
-    sa.Column("life", sa.String(64), nullable=False),
+    sa.Column("occurrence_id", sa.String(64), nullable=False),
     sa.Column("acknowledged_at", UtcDateTime, nullable=False),
     sa.Column("user_id", sa.String(128)),
     sa.Index("ix_eventalarm_acknowledgement_at", "acknowledged_at"),
     sa.Index("ix_eventalarm_acknowledgement_alarm", "alarm_id"),
-    **OWN_TABLE_ARGS,
+    **TABLE_OPTIONS,
 )
 
 # Subscriptions; ``authentication`` is encrypted. ``changed_at`` is when the row was created or its state last
@@ -262,36 +262,36 @@ subscription = sa.Table(
     sa.UniqueConstraint("project_id", "digest", name="uq_eventalarm_subscription_once"),
     sa.Index("ix_eventalarm_subscription_project", "project_id", "subscription_id"),
     sa.Index("ix_eventalarm_subscription_changed", "changed_at"),
-    **OWN_TABLE_ARGS,
+    **TABLE_OPTIONS,
 )
 
-# The notification log: the last notification of each raised alarm, by the id that subscribers know.
-# ``severities`` are all that were sent for this occurrence (column ``life``), ``mark`` detects changes;
-# ``state`` and ``version`` are those of Aodh's row then, ``alarm`` is the alarm as it was sent.
-told = sa.Table(
-    "eventalarm_told",
+# The notification log: the last notification of each raised alarm, by the ``alarmId`` of the IFA APIs.
+# ``severities`` are all that were sent for the occurrence, ``mark`` detects changes, ``state`` and
+# ``version`` are those of Aodh's row at that time, and ``alarm`` is the alarm as it was sent.
+notification_log = sa.Table(
+    "eventalarm_notification_log",
     metadata,
-    sa.Column("told_id", ALARM_ID, primary_key=True),
+    sa.Column("ifa_alarm_id", ALARM_ID, primary_key=True),
     sa.Column("alarm_id", ALARM_ID, nullable=False),
     sa.Column("project_id", sa.String(128), nullable=False),
-    sa.Column("life", sa.String(64), nullable=False),
+    sa.Column("occurrence_id", sa.String(64), nullable=False),
     sa.Column("severities", sa.String(128), nullable=False),
     sa.Column("mark", sa.String(64), nullable=False),
     sa.Column("state", sa.String(32), nullable=False),
     sa.Column("version", UtcDateTime),
-    sa.Column("told_at", UtcDateTime, nullable=False),
+    sa.Column("notified_at", UtcDateTime, nullable=False),
     sa.Column("alarm", LONG_TEXT, nullable=False),
-    sa.Index("ix_eventalarm_told_alarm", "alarm_id"),
-    **OWN_TABLE_ARGS,
+    sa.Index("ix_eventalarm_notification_log_alarm", "alarm_id"),
+    **TABLE_OPTIONS,
 )
 
 # Leader leases for singleton work, such as reconciliation; ``done_at`` is when the last finished round began.
-duty = sa.Table(
-    "eventalarm_duty",
+leader_lease = sa.Table(
+    "eventalarm_leader_lease",
     metadata,
     sa.Column("name", sa.String(32), primary_key=True),
     sa.Column("owner", ID),
     sa.Column("renewals", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("done_at", UtcDateTime),
-    **OWN_TABLE_ARGS,
+    **TABLE_OPTIONS,
 )

@@ -209,7 +209,7 @@ def test_a_consumer_that_takes_too_long_is_suspended_too(small: World) -> None:
 def leader(world: World) -> tuple[str | None, int]:
     """Return who leads, and how often the lease was renewed."""
     with world.database.read() as connection:
-        row = connection.execute(sa.select(tables.duty.c.owner, tables.duty.c.renewals)).one()
+        row = connection.execute(sa.select(tables.leader_lease.c.owner, tables.leader_lease.c.renewals)).one()
     return row.owner, row.renewals
 
 
@@ -237,7 +237,7 @@ def test_the_leader_keeps_its_lease_while_it_probes_consumers_that_hang(
 
         webhook_sink.behave("/a", statuses=[204])
         with lite.begin() as connection:
-            connection.execute(sa.update(tables.duty).values(owner="another"))
+            connection.execute(sa.update(tables.leader_lease).values(owner="another"))
         round_.join(20)
         assert not round_.is_alive(), "who lost the lease goes on with its round"
         assert [state_of(world, one) for one in subscriptions] == ["suspended"] * 3

@@ -194,7 +194,7 @@ def stored(database: storage.Database) -> str:
 def leave_to_the_next(database: storage.Database) -> None:
     """Let the listener before have given up the leader lease, as it does when it ends."""
     with database.begin() as connection:
-        connection.execute(sa.delete(tables.duty))
+        connection.execute(sa.delete(tables.leader_lease))
 
 
 def test_keys_are_rotated_without_a_subscription_falling_silent(

@@ -128,7 +128,7 @@ class GaleraDatabases:
         one, other = (self._cluster.url(node, name) for node in ("a", "b"))
         create_aodh_schema(self._directory, one)
         _upgrade(one)
-        _execute(other, "SET SESSION wsrep_sync_wait = 15", "SELECT count(*) FROM eventalarm_duty")
+        _execute(other, "SET SESSION wsrep_sync_wait = 15", "SELECT count(*) FROM eventalarm_leader_lease")
         return one, other
 
 

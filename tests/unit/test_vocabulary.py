@@ -93,7 +93,6 @@ REMAINING: dict[str, int] = {
     "eventalarm": 4,
     "eventalarm/standalone": 1,
     "eventalarm/status": 7,
-    "eventalarm/storage": 24,
     "tests/functional": 101,
     "tests/property": 3,
     "tests/support": 15,

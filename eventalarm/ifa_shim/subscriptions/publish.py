@@ -61,7 +61,7 @@ class NotificationChanges:
         before = self._known.get(alarm.alarm_id)
         if transition.kind is not Kind.CLEARED:
             self.add_active(alarm, row, at, about)
-        elif before is not None and before.life != alarm.occurrence_id:
+        elif before is not None and before.occurrence_id != alarm.occurrence_id:
             self.add_cleared(before, at, about)
         else:
             # Without a log, those who subscribed while it was raised have read of it.
@@ -81,7 +81,7 @@ class NotificationChanges:
         *until*: the first notification of it goes only to those who subscribed before then.
         """
         before = self._known.get(alarm.alarm_id)
-        if before is not None and before.life != alarm.occurrence_id:
+        if before is not None and before.occurrence_id != alarm.occurrence_id:
             self.add_cleared(before, at, about)
             before = None
         if before is None or before.mark != mark(alarm):
@@ -93,15 +93,15 @@ class NotificationChanges:
         severities = before.severities if before is not None else frozenset()
         self._dropped.discard(alarm.alarm_id)
         self._put[alarm.alarm_id] = self._known[alarm.alarm_id] = NotifiedAlarm(
-            told_id=alarm.alarm_id,
+            ifa_alarm_id=alarm.alarm_id,
             alarm_id=alarm.aodh_alarm_id,
             project_id=alarm.project_id,
-            life=alarm.occurrence_id,
+            occurrence_id=alarm.occurrence_id,
             severities=severities | {alarm.perceived_severity.value},
             mark=mark(alarm),
             state=str(row.get("state") or ALARM),
             version=row.get("timestamp"),
-            told_at=at,
+            notified_at=at,
             alarm=to_json(alarm),
         )
 

@@ -71,7 +71,7 @@ class Reconciler:
         place: str | None = ""
         while place is not None:
             with self._database.read() as connection:
-                rows, place = notification_log.untold(connection, place, SCAN)
+                rows, place = notification_log.not_notified(connection, place, SCAN)
             snapshot = self._subscribers.snapshot
             reached = [alarm_id for alarm_id, project_id in rows if snapshot.of(project_id)]
             yield from self._look_at_all(reached, before)
@@ -150,13 +150,15 @@ class Reconciler:
         alarms: Mapping[str, IfaAlarm],
     ) -> None:
         """Notify of the alarms of the log whose occurrence is over."""
-        ended = _clear_times(connection, {one.life for one in known.values()})
+        ended = _clear_times(connection, {one.occurrence_id for one in known.values()})
         for before in known.values():
-            alarm = alarms.get(before.told_id)
-            same = alarm is not None and alarm.occurrence_id == before.life
+            alarm = alarms.get(before.ifa_alarm_id)
+            same = alarm is not None and alarm.occurrence_id == before.occurrence_id
             if alarm is not None and same and alarm.active:
                 continue
-            cleared_time = alarm.cleared_time if alarm is not None and same else ended.get(before.life)
+            cleared_time = (
+                alarm.cleared_time if alarm is not None and same else ended.get(before.occurrence_id)
+            )
             changes.add_cleared(before, self._now(), cleared_time=cleared_time)
 
 

@@ -87,7 +87,7 @@ class Suspension:
         """
         snapshot = self._subscribers.snapshot
         now = self._database.now()
-        stalled = subscriptions.deaf(
+        stalled = subscriptions.stalled(
             self._database, now - datetime.timedelta(seconds=self._patience.suspend_after)
         )
         for one in snapshot.all:

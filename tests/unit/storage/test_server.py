@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventalarm.storage.schema import SchemaState, judge, too_old
+from eventalarm.storage.schema import SchemaState, assess, too_old
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_servers_that_are_too_old(dialect: str, version: str, words: str) -> Non
 
 
 def test_no_schema_can_be_made_on_a_server_that_is_too_old() -> None:
-    status = judge({}, "", ("0001",), too_old("mysql", "5.7.44"))
+    status = assess({}, "", ("0001",), too_old("mysql", "5.7.44"))
     assert status.state is SchemaState.SERVER_OLD
     assert not status.upgradable
     assert status.message.endswith("needs MySQL 8.0 or later; upgrade the database server")

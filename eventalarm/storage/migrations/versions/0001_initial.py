@@ -45,8 +45,8 @@ def upgrade() -> None:
     _create_timer()
     _create_acknowledgement()
     _create_subscription()
-    _create_told()
-    _create_duty()
+    _create_notification_log()
+    _create_leader_lease()
     _create_resource()
     _create_infrastructure_fault()
     _create_affected()
@@ -222,7 +222,7 @@ def _create_acknowledgement() -> None:
         sa.Column("object_id", ID, primary_key=True),
         sa.Column("alarm_id", ALARM_ID, nullable=False),
         sa.Column("project_id", sa.String(128), nullable=False),
-        sa.Column("life", sa.String(64), nullable=False),
+        sa.Column("occurrence_id", sa.String(64), nullable=False),
         sa.Column("acknowledged_at", MOMENT, nullable=False),
         sa.Column("user_id", sa.String(128)),
         **OPTIONS,
@@ -256,28 +256,28 @@ def _create_subscription() -> None:
     steps.create_index("ix_eventalarm_subscription_changed", name, "changed_at")
 
 
-def _create_told() -> None:
-    name = "eventalarm_told"
+def _create_notification_log() -> None:
+    name = "eventalarm_notification_log"
     steps.create_table(
         name,
-        sa.Column("told_id", ALARM_ID, primary_key=True),
+        sa.Column("ifa_alarm_id", ALARM_ID, primary_key=True),
         sa.Column("alarm_id", ALARM_ID, nullable=False),
         sa.Column("project_id", sa.String(128), nullable=False),
-        sa.Column("life", sa.String(64), nullable=False),
+        sa.Column("occurrence_id", sa.String(64), nullable=False),
         sa.Column("severities", sa.String(128), nullable=False),
         sa.Column("mark", sa.String(64), nullable=False),
         sa.Column("state", sa.String(32), nullable=False),
         sa.Column("version", MOMENT),
-        sa.Column("told_at", MOMENT, nullable=False),
+        sa.Column("notified_at", MOMENT, nullable=False),
         sa.Column("alarm", LONG_TEXT, nullable=False),
         **OPTIONS,
     )
-    steps.create_index("ix_eventalarm_told_alarm", name, "alarm_id")
+    steps.create_index("ix_eventalarm_notification_log_alarm", name, "alarm_id")
 
 
-def _create_duty() -> None:
+def _create_leader_lease() -> None:
     steps.create_table(
-        "eventalarm_duty",
+        "eventalarm_leader_lease",
         sa.Column("name", sa.String(32), primary_key=True),
         sa.Column("owner", ID),
         sa.Column("renewals", sa.BigInteger, nullable=False, server_default="0"),
