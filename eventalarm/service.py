@@ -1,6 +1,6 @@
-"""How a command starts: the deployer's Aodh configuration in, options, logging and the database out.
+"""The start of every command: reads the configuration as Aodh does, sets up logging, opens the database.
 
-Nothing here talks to Keystone (guarantee G8): its options are registered for the notifiers that use them.
+Nothing here contacts Keystone (guarantee G8): its options are registered for the notifiers that use them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import importlib.metadata
 import importlib.util
 import re
 import sys
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -21,25 +20,33 @@ from oslo_db import exception as db_exception
 from oslo_db import options as db_options
 from oslo_log import log
 
-from eventalarm import broker, bus
+from eventalarm import bus
 from eventalarm import conf as options
-from eventalarm.backoff import Backoff
-from eventalarm.exceptions import EventAlarmError, InvalidOption, Retryable, SchemaError
+from eventalarm.exceptions import EventAlarmError, InvalidOption
 from eventalarm.storage import database as storage
-from eventalarm.storage import schema, stats
 from eventalarm.storage.session import SessionLimits
 
 LOG = log.getLogger(__name__)
 
 FAILED = 2
-BROKER_TIMEOUT = 10.0
 PROJECTS = ("aodh", "eventalarm")
-QUIET = ("amqp=WARN", "kombu=WARN", "oslo.messaging=WARN", "aiohttp=WARN", "cotyledon=INFO", "futurist=INFO")
-QUIET_TOO = ("alembic=WARN", "keystoneclient=INFO", "oslo_db.sqlalchemy=WARN")
-SOURCE = re.compile(r"detail='(.*)'")  # in the text of oslo.config's errors: the file or the variable
+# Log levels of libraries; DEBUG of eventalarm does not turn on theirs.
+QUIET = (
+    "aiohttp=WARN",
+    "alembic=WARN",
+    "amqp=WARN",
+    "cotyledon=INFO",
+    "futurist=INFO",
+    "keystoneclient=INFO",
+    "kombu=WARN",
+    "oslo.messaging=WARN",
+    "oslo_db.sqlalchemy=WARN",
+)
+# In the text of an error of oslo.config: the file or the environment variable that sets the option.
+SOURCE = re.compile(r"detail='(.*)'")
 HELP_FLAGS = frozenset({"-h", "--help", "--version"})
 
-# The options of oslo.db's [database] that mean something to one engine of ours.
+# The options of oslo.db's [database] that are passed to the engine.
 ENGINE_OPTIONS = (
     "connection_debug",
     "connection_parameters",
@@ -55,7 +62,7 @@ ENGINE_OPTIONS = (
 
 
 class _Options(cfg.ConfigOpts):
-    """A ConfigOpts whose ``--help`` keeps the line breaks of what we wrote."""
+    """A ConfigOpts whose ``--help`` keeps the line breaks of description and epilog."""
 
     def _pre_setup(self, *args: Any, **kwargs: Any) -> Any:
         result = super()._pre_setup(*args, **kwargs)
@@ -78,23 +85,19 @@ def prepare(
     extra_cli: Iterable[Any] = (),
     version: str = "",
 ) -> cfg.ConfigOpts:
-    """Return the configuration of the command *prog*, read as Aodh reads its own, with logging set up.
+    """Read the configuration of the command *prog* as Aodh's commands do, and set up logging.
 
-    ``/etc/aodh/aodh.conf``, then ``/etc/eventalarm/eventalarm.conf`` and the ``*.conf.d`` beside them are
-    read unless *argv* names others. *version* is what ``--version`` adds to the package's. *extra_cli* are
-    further command line options.
+    ``/etc/aodh/aodh.conf``, then ``/etc/eventalarm/eventalarm.conf`` and their ``*.conf.d`` directories are
+    read unless *argv* names other files.
 
+    :param extra_cli: further command-line options.
+    :param version: text that ``--version`` adds to the version of the package.
     :raises SystemExit: code 0 after ``--help`` and ``--version``; code 2 after a configuration error, which
-        is then one line on stderr that names the option.
+        is reported in one line on stderr that names the option.
     """
     with errors_on_stderr(prog):
-        bus.set_defaults()
         conf = _Options()
-        log.register_options(conf)
-        log.set_defaults(default_log_levels=[*log.get_default_log_levels(), *QUIET, *QUIET_TOO])
-        db_options.set_defaults(conf)
-        options.register_opts(conf)
-        conf.register_cli_opts(list(extra_cli))
+        _register(conf, extra_cli)
         if HELP_FLAGS.isdisjoint(argv):
             _register_aodh(conf)
         _parse(
@@ -112,11 +115,10 @@ def prepare(
 
 
 def database(conf: cfg.ConfigOpts, limits: SessionLimits | None = None) -> storage.Database:
-    """Return the database that Aodh's ``[database]`` options name; nothing is connected for long.
+    """Open the database that Aodh's ``[database]`` options name.
 
-    *limits* are those of its sessions, by default ``[eventalarm] lock_timeout`` and
-    ``idle_transaction_timeout``.
-
+    :param limits: the timeouts of its sessions; by default ``[eventalarm] lock_timeout`` and
+        ``idle_transaction_timeout``.
     :raises InvalidOption: when ``[database] connection`` is missing or cannot work.
     :raises eventalarm.exceptions.Retryable: when the database does not answer.
     """
@@ -134,7 +136,7 @@ def _limits(conf: cfg.ConfigOpts) -> SessionLimits:
 
 
 def database_url(conf: cfg.ConfigOpts) -> str:
-    """Return ``[database] connection`` with its driver; nothing is connected.
+    """Return ``[database] connection`` with its driver, without connecting to it.
 
     :raises InvalidOption: when it is missing or can never work.
     """
@@ -157,74 +159,16 @@ def _unusable_url(error: Exception) -> InvalidOption:
     return InvalidOption(
         "[database] connection",
         str(error).splitlines()[0],
-        "eventalarm works with mysql+pymysql, postgresql and sqlite URLs; "
+        "eventalarm supports mysql+pymysql, postgresql and sqlite URLs; "
         "the drivers come with eventalarm[mysql] and eventalarm[postgresql]",
     )
 
 
-def wait_for_database(conf: cfg.ConfigOpts, stopping: threading.Event) -> storage.Database | None:
-    """Return the database once it answers and holds our schema; None when told to stop before.
-
-    Says what it waits for once, and again when that changes.
-
-    :raises InvalidOption: when the configured URL can never work.
-    """
-    group = conf[options.GROUP]
-    backoff = Backoff(group.retry_initial, group.retry_max)
-    failures, said = 0, ""
-    while True:
-        try:
-            found = database(conf)
-            status = schema.check(found)
-            seen = stats.read_server(found)
-            if status.state is schema.SchemaState.CURRENT and not seen.standby and not seen.read_only:
-                if said:
-                    LOG.warning("The database is ready")
-                return found
-            waiting_for = status.message
-            if seen.standby or seen.read_only:
-                waiting_for = f"it is {'a standby' if seen.standby else 'read-only'}; nothing can be written"
-            found.dispose()
-        except (Retryable, SchemaError) as exc:
-            waiting_for = str(exc)
-        if waiting_for != said:
-            LOG.warning("Waiting for the database: %s", waiting_for)
-            said = waiting_for
-        failures += 1
-        if stopping.wait(backoff(failures)):
-            return None
-
-
-def wait_for_broker(conf: cfg.ConfigOpts, stopping: threading.Event) -> bool:
-    """Return True once the broker lets us consume from our queue; False when told to stop before.
-
-    Says what it waits for once, and again when that changes.
-    """
-    group = conf[options.GROUP]
-    backoff = Backoff(group.retry_initial, group.retry_max)
-    failures, said = 0, ""
-    while True:
-        try:
-            broker.check(conf, BROKER_TIMEOUT)
-        except broker.Unusable as exc:
-            waiting_for = str(exc)
-        else:
-            if said:
-                LOG.warning("The broker is ready")
-            return True
-        if waiting_for != said:
-            LOG.warning("Waiting for the broker %s: %s", bus.describe(conf), waiting_for)
-            said = waiting_for
-        failures += 1
-        if stopping.wait(backoff(failures)):
-            return False
-
-
 def with_driver(url: str) -> str:
-    """Return *url* with the driver that Aodh's short schemes leave to the library's version.
+    """Return *url* with an explicit driver where its scheme names none.
 
     ``mysql:`` means PyMySQL, as in Aodh. ``postgresql:`` means psycopg2 up to SQLAlchemy 2.0 and psycopg 3
-    since 2.1; we take the one that is installed.
+    since 2.1; the installed one is used.
     """
     scheme, separator, rest = url.partition("://")
     if scheme == "mysql":
@@ -237,16 +181,17 @@ def with_driver(url: str) -> str:
 
 @contextlib.contextmanager
 def errors_on_stderr(prog: str) -> Iterator[None]:
-    """End the command *prog* with one line on stderr and code 2 for every error that is not a defect of ours.
+    """End the command *prog* with code 2 and one line on stderr after an expected error.
 
-    That is what we raise on purpose, what oslo.config finds, and what the database refuses.
+    Expected are the errors of eventalarm, of oslo.config and of the database; any other is a defect and
+    keeps its traceback.
     """
     try:
         yield
     except (EventAlarmError, cfg.Error) as exc:
         problem = " ".join(str(exc).split())
     except (db_exception.DBError, sa.exc.SQLAlchemyError) as exc:
-        problem = f"the database refused: {str(exc).splitlines()[0]}"
+        problem = f"database error: {str(exc).splitlines()[0]}"
     else:
         return
     sys.stderr.write(f"{prog}: error: {problem}\n")
@@ -271,8 +216,17 @@ def _parse(
     )
 
 
+def _register(conf: cfg.ConfigOpts, extra_cli: Iterable[Any]) -> None:
+    bus.set_defaults()
+    log.register_options(conf)
+    log.set_defaults(default_log_levels=[*log.get_default_log_levels(), *QUIET])
+    db_options.set_defaults(conf)
+    options.register_opts(conf)
+    conf.register_cli_opts(list(extra_cli))
+
+
 def _register_aodh(conf: cfg.ConfigOpts) -> None:
-    # Imported here: it takes seconds, since it brings Aodh's whole API, and --help needs none of it.
+    # Imported here: it loads all of Aodh's API, which takes seconds, and --help does not need it.
     from aodh import keystone_client  # noqa: PLC0415
     from aodh import opts as aodh_opts  # noqa: PLC0415
 
@@ -284,7 +238,7 @@ def _register_aodh(conf: cfg.ConfigOpts) -> None:
 def _register_credentials(conf: cfg.ConfigOpts) -> None:
     """Register the options of the configured auth plugin, which trust+http and zaqar actions read.
 
-    Aodh loads the plugin instead, which refuses to start when an option is missing.
+    Aodh loads the plugin instead, and then refuses to start when an option is missing.
     """
     from keystoneauth1 import exceptions as auth_exceptions  # noqa: PLC0415
     from keystoneauth1 import loading  # noqa: PLC0415
@@ -299,7 +253,7 @@ def _register_credentials(conf: cfg.ConfigOpts) -> None:
 
 
 def _check_values(conf: cfg.ConfigOpts) -> None:
-    """Read every option that we use once: oslo.config finds a bad value only when it is read."""
+    """Read every option once: oslo.config checks a value only when it is read."""
     groups = [*options.list_opts(), ("database", db_options.database_opts)]
     for group, opts in groups:
         for opt in opts:
@@ -320,10 +274,10 @@ def _set_up_logging(conf: cfg.ConfigOpts) -> None:
         log.setup(conf, "eventalarm", package_version())
     except (log.LogConfigError, OSError) as exc:
         raise InvalidOption(
-            "[DEFAULT] log_file, log_dir", str(exc), "give a place that we may write"
+            "[DEFAULT] log_file, log_dir", str(exc), "name a place that this user may write to"
         ) from exc
 
 
 def _files_read(conf: cfg.ConfigOpts) -> str:
     files = conf.config_file or []
-    return f"read: {', '.join(files)}" if files else "no configuration file was found"
+    return f"files read: {', '.join(files)}" if files else "no configuration file was found"

@@ -73,7 +73,7 @@ def build_engine(
     conf: cfg.ConfigOpts,
     database: Database,
     cache: AlarmCache,
-    letters: Enqueuer,
+    enqueuer: Enqueuer,
     trace: Trace | None = None,
     *,
     step: Callable[[], None] = lambda: None,
@@ -94,11 +94,11 @@ def build_engine(
         max_transaction_size=group.max_transaction_size,
         max_batch_time=group.max_batch_time,
     )
-    return Engine(database, cache, letters, engine_options, trace=trace, step=step)
+    return Engine(database, cache, enqueuer, engine_options, trace=trace, step=step)
 
 
 def build_timers(
-    conf: cfg.ConfigOpts, database: Database, cache: AlarmCache, letters: Enqueuer, metrics: Metrics
+    conf: cfg.ConfigOpts, database: Database, cache: AlarmCache, enqueuer: Enqueuer, metrics: Metrics
 ) -> TimerLoop:
     """Return the timer loop; its transitions are counted like those of events."""
     group = conf[options.GROUP]
@@ -112,7 +112,7 @@ def build_timers(
     runner = TimerRunner(
         database,
         cache,
-        letters,
+        enqueuer,
         record_history=conf.record_history,
         overlap=group.definitions_overlap,
         look_at_all=group.full_reload_interval,

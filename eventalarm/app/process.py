@@ -10,7 +10,7 @@ from collections.abc import Callable
 from oslo_config import cfg
 
 from eventalarm import conf as options
-from eventalarm import service
+from eventalarm.app import waiting
 from eventalarm.app.build import build_cache, build_engine, build_sender, build_timers
 from eventalarm.app.consumer import ConsumerAssembly, ProcessSignals
 from eventalarm.delivery import enqueue
@@ -18,6 +18,7 @@ from eventalarm.delivery import options as delivery_options
 from eventalarm.delivery import worker as worker_module
 from eventalarm.delivery.senders.base import Sender, TracedSender
 from eventalarm.evaluator.batch_report import BatchReport
+from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.evaluator.rehearsal import rehearse
 from eventalarm.exceptions import Retryable
@@ -59,20 +60,34 @@ class ListenerProcess:
     def start(self) -> None:
         """Wait for the database and the broker, then start; returns once messages are being consumed.
 
+        Returns without having started everything if the process is stopped meanwhile.
+
         :raises InvalidOption: when an option can never work.
         """
-        database = service.wait_for_database(self._conf, self._signals.stopping)
+        database = waiting.wait_for_database(self._conf, self._signals.stopping)
         if database is None:
             return
         self._stack.callback(database.dispose)
         notifications = build_module.Notifications(self._conf, database)
         worker = self._start_delivery(database, notifications)
         self._stack.callback(worker.stop, STOP_GRACE)
-        letters = enqueue.OutboxEnqueuer(Outbox(database), worker, announcer=notifications.publisher)
+        enqueuer = enqueue.OutboxEnqueuer(Outbox(database), worker, announce=notifications.publisher.announce)
         cache = build_cache(self._conf, database, self.metrics)
-        engine = build_engine(
-            self._conf, database, cache, letters, self._signals.trace, step=self._signals.progress.step
-        )
+        if not self._start_consumer(database, cache, enqueuer):
+            return
+        timers = build_timers(self._conf, database, cache, enqueuer, self.metrics)
+        timers.start()
+        self._stack.callback(timers.stop)
+        notifier = notifications.notifier(worker)
+        notifier.start()
+        self._stack.callback(notifier.stop)
+        self._watch(worker)
+        LOG.info("Listening on topic %s", self._conf[options.GROUP].topic)
+
+    def _start_consumer(
+        self, database: Database, cache: AlarmCache, enqueuer: enqueue.OutboxEnqueuer
+    ) -> bool:
+        """Start consuming once the broker allows it; return False if the process is stopped before."""
         assembly = ConsumerAssembly(
             self._conf,
             database,
@@ -81,24 +96,20 @@ class ListenerProcess:
             stack=self._stack,
             prepare=lambda: self._rehearse(database),
         )
+        engine = build_engine(
+            self._conf, database, cache, enqueuer, self._signals.trace, step=self._signals.progress.step
+        )
         server, loader = assembly.build(engine, cache)
         LOG.info("Waiting for the broker")
-        if not service.wait_for_broker(self._conf, self._signals.stopping):
-            return
+        if not waiting.wait_for_broker(self._conf, self._signals.stopping):
+            return False
         server.begin()
         self._server = server
         for stop in (server.wait, server.stop, loader.stop):
             self._stack.callback(stop)
         if self._conf[options.GROUP].preload:
             loader.preload()
-        timers = build_timers(self._conf, database, cache, letters, self.metrics)
-        timers.start()
-        self._stack.callback(timers.stop)
-        notifier = notifications.notifier(worker)
-        notifier.start()
-        self._stack.callback(notifier.stop)
-        self._watch(worker)
-        LOG.info("Listening on topic %s", self._conf[options.GROUP].topic)
+        return True
 
     def _watch(self, worker: worker_module.DeliveryWorker) -> None:
         group = self._conf[options.GROUP]
@@ -114,7 +125,7 @@ class ListenerProcess:
         self._stack.callback(watchdog.stop)
 
     def _rehearse(self, database: Database) -> None:
-        """Evaluate a synthetic event, so that the first real one finds caches and connections ready."""
+        """Evaluate a synthetic event, so that the first real one finds full caches and open connections."""
 
         def build(within: Database) -> Callable[[list[Event]], BatchReport]:
             unsent = enqueue.OutboxEnqueuer(Outbox(within), enqueue.NoWorker())
@@ -146,7 +157,7 @@ class ListenerProcess:
         return worker
 
     def _suspect(self) -> None:
-        """Make the consumer check the database before it takes more messages."""
+        """Let the consumer check the database before it takes more messages."""
         if self._server is not None and not self._signals.stopping.is_set():
             self._server.suspect()
 

@@ -19,10 +19,10 @@ from eventalarm.delivery.batches import first_of_each, make_batch
 from eventalarm.delivery.names import PROJECT
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.queues import Call
-from eventalarm.delivery.senders.base import Metrics, Sender
+from eventalarm.delivery.senders.base import Sender
 from eventalarm.delivery.worker_state import WorkerState
 from eventalarm.exceptions import DeliveryError, Retryable
-from eventalarm.metrics import age
+from eventalarm.metrics import Metrics, age
 from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState, parse_time
 
 LOG = log.getLogger(__name__)

@@ -26,27 +26,18 @@ class Worker(Protocol):
         """Start sending deliveries that are leased to *owner*; look after the order keys in *waiting*."""
 
 
-class Announcer(Protocol):
-    """Creates the notifications of subscribers; the delivery room knows nothing of subscriptions."""
-
-    def announce(
-        self,
-        connection: sa.Connection,
-        transitions: Sequence[Transition],
-        subscribed: datetime.datetime | None,
-    ) -> list[Announced]:
-        """Return the deliveries to subscribers; may read and write in the transaction of *connection*.
-
-        *subscribed* is when a subscription was last created or changed, None without subscriptions.
-        """
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Announced:
     """A delivery to a subscriber, and the id of the transition that it is about."""
 
     delivery: Delivery
     about: str
+
+
+# Returns the deliveries to subscribers that transitions lead to; it may read and write in the transaction of
+# the connection. The time is when a subscription was last created or changed, None without subscriptions.
+# A function, because delivery knows nothing of subscriptions.
+Announce = Callable[[sa.Connection, Sequence[Transition], datetime.datetime | None], list[Announced]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,12 +104,12 @@ class OutboxEnqueuer:
         outbox: Outbox,
         worker: Worker,
         make_id: Callable[[], str] = lambda: str(uuid.uuid4()),
-        announcer: Announcer | None = None,
+        announce: Announce | None = None,
     ) -> None:
         self._outbox = outbox
         self._worker = worker
         self._make_id = make_id
-        self._announcer = announcer
+        self._announce = announce
 
     def order_keys(self, alarms: Iterable[Alarm]) -> set[str]:
         """Return the order keys of all deliveries that transitions of *alarms* can lead to."""
@@ -139,7 +130,7 @@ class OutboxEnqueuer:
         """Write the deliveries of *transitions*; return what :meth:`submit` needs once it is committed.
 
         *unfinished*: the order keys of their actions that have unfinished deliveries; None: look them up.
-        *subscribed*: see :class:`Announcer`.
+        *subscribed*: see :data:`Announce`.
         """
         deliveries: list[Delivery] = []
         transition_ids: list[str] = []
@@ -147,8 +138,8 @@ class OutboxEnqueuer:
             made = to_deliveries(transition, self._make_id)
             deliveries.extend(made)
             transition_ids.extend(transition.transition_id for _ in made)
-        if self._announcer is not None and transitions:
-            announced = self._announcer.announce(connection, transitions, subscribed)
+        if self._announce is not None and transitions:
+            announced = self._announce(connection, transitions, subscribed)
             if announced and unfinished is not None:
                 keys = {item.delivery.order_key for item in announced}
                 unfinished = self._outbox.unfinished(connection, keys).union(unfinished)

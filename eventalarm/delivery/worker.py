@@ -18,10 +18,11 @@ from eventalarm.delivery.lease import Lease, term
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.recorder import Recorder
 from eventalarm.delivery.scheduler import Scheduler
-from eventalarm.delivery.senders.base import Metrics, NoMetrics, Sender
+from eventalarm.delivery.senders.base import Sender
 from eventalarm.delivery.threads import LoopThread, Threads
 from eventalarm.delivery.worker_state import PendingWrites, WorkerState
 from eventalarm.exceptions import Conflict, Retryable
+from eventalarm.metrics import Metrics
 from eventalarm.model import Delivery
 from eventalarm.storage.outbox import Outbox
 from eventalarm.trace import LastEvent
@@ -117,9 +118,10 @@ class DeliveryWorker:
         on_database_failure: Callable[[], None] = lambda: None,
     ) -> None:
         state = self._state = _make_state(outbox, options)
-        attempt = Attempt(sender, options, metrics or NoMetrics())
+        metrics = metrics or Metrics()
+        attempt = Attempt(sender, options, metrics)
         self._sender = sender
-        self._calls = Calls(state, attempt, metrics or NoMetrics())
+        self._calls = Calls(state, attempt, metrics)
         batching = Batching(state, self._calls)
         self._intake = Intake(state, sender, batching, self._calls)
         self._keeper = LeaseKeeper(state, self._intake, self._calls, host, last_event or LastEvent())

@@ -28,7 +28,7 @@ from tests.support.engine_harness import (
     ALARM_TABLE,
     AodhStorage,
     EngineHarness,
-    RecordingCourier,
+    RecordingEnqueuer,
     alarm_row,
     history,
     insert_alarms,
@@ -91,7 +91,7 @@ def test_g6_an_event_with_poison_fires_and_so_do_its_neighbours(
         alarm_row("watches-all", rule=ERROR, repeat_actions=True),
         alarm_row("watches-good", rule=rule("*", state="error", host="good")),
     )
-    engine = EngineHarness(database, courier=OutboxEnqueuer(Outbox(database), Nobody()))
+    engine = EngineHarness(database, enqueuer=OutboxEnqueuer(Outbox(database), Nobody()))
     before, after = fault(host="good", resource_id="b"), fault(host="good", resource_id="a")
     report = engine.process(before, poison, after)
     assert report.reasons["raised"] == 5
@@ -244,7 +244,7 @@ def test_g6_null_columns_have_their_empty_value(database: Database) -> None:
     assert (engine.sent[0].previous, engine.sent[0].alarm_name) == ("insufficient data", "")
 
 
-class PickyCourier(RecordingCourier):
+class PickyEnqueuer(RecordingEnqueuer):
     """Refuses one event, as a database refuses a value that it cannot hold."""
 
     def enqueue(
@@ -264,7 +264,7 @@ def test_g6_what_cannot_be_written_is_left_out_alone(
 ) -> None:
     alarm_ids = [f"alarm-{n}" for n in range(50)]
     insert_alarms(database, *(alarm_row(a, rule=rule("*", state="error", host=a)) for a in alarm_ids))
-    engine = EngineHarness(database, courier=PickyCourier())
+    engine = EngineHarness(database, enqueuer=PickyEnqueuer())
     events = [
         fault(host=a, resource_id=a, message_id="poison" if n == 17 else "") for n, a in enumerate(alarm_ids)
     ]

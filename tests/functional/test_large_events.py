@@ -62,7 +62,7 @@ def test_an_event_is_written_and_read_once_for_all_its_alarms(database: Database
         written += _length(parameters)
 
     outbox = Outbox(database)
-    engine = EngineHarness(database, courier=OutboxEnqueuer(outbox, Nobody()))
+    engine = EngineHarness(database, enqueuer=OutboxEnqueuer(outbox, Nobody()))
     body = large()
     assert engine.process(body).reasons == {"raised": ALARMS}
     assert SIZE < written < 3 * SIZE

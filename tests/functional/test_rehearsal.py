@@ -5,8 +5,8 @@ from __future__ import annotations
 import pathlib
 
 import sqlalchemy as sa
-from eventalarm.app.evaluation import build_cache, build_engine
 
+from eventalarm.app.build import build_cache, build_engine
 from eventalarm.app.process import ListenerProcess
 from eventalarm.delivery import enqueue
 from eventalarm.metrics import Metrics

@@ -16,7 +16,7 @@ from eventalarm.storage.database import Database
 from tests.support.builders import UPDATE, event_body
 from tests.support.engine_harness import (
     AodhStorage,
-    RecordingCourier,
+    RecordingEnqueuer,
     alarm_row,
     insert_alarms,
     occurrences,
@@ -81,7 +81,7 @@ def test_clear_after_the_latest_match(database: Database, listener: Listener) ->
     assert kinds(database, alarm) == [("raised", UPDATE), ("cleared", "eventalarm.timer.clear_after")]
     assert state(database, alarm) == "ok"
     assert timers(database) == []
-    (told,) = listener.courier.sent
+    (told,) = listener.enqueuer.sent
     assert told.actions == ("http://ok",)
     assert told.reason.startswith(
         f"Event <id={told.event.message_id},event_type=eventalarm.timer.clear_after>"
@@ -131,7 +131,7 @@ def test_in_time_with_three_listeners_that_race(database: Database) -> None:
     found = Counter(row["managed_object"] for row in transitions(database, kind="cleared"))
     assert found == Counter(objects)
     assert sum(one.reasons["cleared"] for one in three) == len(objects)
-    assert [t.current for one in three for t in one.courier.sent if t.actions] == ["ok"]
+    assert [t.current for one in three for t in one.enqueuer.sent if t.actions] == ["ok"]
     late = sorted(
         (row["recorded_at"] - due[row["managed_object"]]).total_seconds()
         for row in transitions(database, kind="cleared")
@@ -157,7 +157,7 @@ def test_absence_of_a_named_resource(database: Database, listener: Listener) -> 
     listener.runner.step()
     assert state(database, alarm) == "alarm"
     assert timers(database) == [("absence", "vm-1", False)]
-    (told,) = listener.courier.sent
+    (told,) = listener.enqueuer.sent
     assert "nothing expected came for" in told.reason
     listener.tell("alive")
     assert state(database, alarm) == "ok"
@@ -212,7 +212,7 @@ def test_a_held_clear(database: Database, listener: Listener) -> None:
     assert (life["raised"], life["hits"]) == (False, 2)
     assert state(database, alarm) == "ok"
     # The clear that is told is the one that was held: what cleared it.
-    (told,) = listener.courier.sent
+    (told,) = listener.enqueuer.sent
     assert told.event.trait("state") == "active"
     assert told.reason.split("> ", 1)[1].startswith("hits the clear query")
     assert [t.current for t in listener.engine.sent] == ["alarm"]
@@ -321,7 +321,7 @@ def test_time_constraints_put_it_off(database: Database, listener: Listener) -> 
     assert listener.reasons["outside_time_constraints"] == 1
 
 
-class PickyCourier(RecordingCourier):
+class PickyEnqueuer(RecordingEnqueuer):
     """Breaks on transitions of one alarm, as a value that the database refuses would."""
 
     def __init__(self, bad: str) -> None:
@@ -337,7 +337,7 @@ class PickyCourier(RecordingCourier):
 def test_a_timer_that_cannot_fire_hurts_only_itself(database: Database) -> None:
     """Red when one refused value keeps the others from firing (G6), or is tried without a pause."""
     alarms = [notification_alarm(database, {**RULE, "clear_after": HOUR}) for _ in range(4)]
-    listener = Listener(database, timer_courier=PickyCourier(alarms[1]))
+    listener = Listener(database, timer_enqueuer=PickyEnqueuer(alarms[1]))
     listener.tell("error")
     make_due(database)
     listener.runner.step()

@@ -1,4 +1,4 @@
-"""The engine on a real database, with a courier that only writes down what it is given."""
+"""The engine on a real database, with a enqueuer that only writes down what it is given."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RESOURCE_TRAITS = ("resource_id", "instance_id", "host")
 ALARM_TABLE = aodh_models.Alarm.__table__
 
 
-class RecordingCourier:
+class RecordingEnqueuer:
     """Keeps the transitions whose transaction was committed, in order; what was rolled back is forgotten."""
 
     def __init__(self) -> None:
@@ -74,13 +74,13 @@ class EngineHarness:
         infrastructure_projects: Sequence[str] = (),
         clear_mode: str = decide.WITH_OK_ACTIONS,
         max_candidates: int = 10000,
-        courier: Any = None,
+        enqueuer: Any = None,
         beside_aodh_listener: bool = False,
         max_occurrences: int = 10000,
         **more: Any,
     ) -> None:
         self.database = database
-        self.courier = courier or RecordingCourier()
+        self.enqueuer = enqueuer or RecordingEnqueuer()
         self.bad_rules: list[tuple[str, str]] = []
         self.cache = AlarmCache(
             AlarmReader(database, TYPES),
@@ -102,7 +102,7 @@ class EngineHarness:
             **more,
         )
         clocks = {"clock": clock} if clock is not None else {}
-        self.engine = Engine(database, self.cache, self.courier, options, **clocks)
+        self.engine = Engine(database, self.cache, self.enqueuer, options, **clocks)
 
     def _bad_rule(self, definition: AlarmDefinition, error: InvalidRule) -> None:
         self.bad_rules.append((definition.alarm_id, error.field))
@@ -110,7 +110,7 @@ class EngineHarness:
     @property
     def sent(self) -> list[Transition]:
         """The transitions with actions, as committed."""
-        return list(self.courier.sent)
+        return list(self.enqueuer.sent)
 
     def process(self, *events: Event | dict[str, Any]) -> BatchReport:
         """Evaluate events as one batch."""

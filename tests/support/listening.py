@@ -38,8 +38,10 @@ class Listening:
         )
         self.worker.start()
         wait_until(lambda: self.worker.owner)
-        courier = OutboxEnqueuer(Outbox(database), self.worker, announcer=self.notifications.publisher)
-        self.engine = EngineHarness(database, courier=courier)
+        enqueuer = OutboxEnqueuer(
+            Outbox(database), self.worker, announce=self.notifications.publisher.announce
+        )
+        self.engine = EngineHarness(database, enqueuer=enqueuer)
         self.notifier: Notifier = self.notifications.notifier(self.worker)
 
     def process(self, *events: dict[str, Any]) -> None:

@@ -14,25 +14,34 @@ from eventalarm.model import UTC, Transition
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
 from tests.support.builders import event_body
-from tests.support.engine_harness import EngineHarness, RecordingCourier, alarm_row, insert_alarms, read_table
+from tests.support.engine_harness import (
+    EngineHarness,
+    RecordingEnqueuer,
+    alarm_row,
+    insert_alarms,
+    read_table,
+)
 
 HOUR = 3600.0
 
 
 class Listener:
-    """What one listener process runs: an engine and a runner of timers, each with a courier of its own."""
+    """What one listener process runs: an engine and a runner of timers, each with a enqueuer of its own."""
 
     def __init__(
-        self, database: Database, timer_courier: RecordingCourier | None = None, max_occurrences: int = 10_000
+        self,
+        database: Database,
+        timer_enqueuer: RecordingEnqueuer | None = None,
+        max_occurrences: int = 10_000,
     ) -> None:
         self.database = database
         self.engine = EngineHarness(database, max_occurrences=max_occurrences)
-        self.courier = timer_courier or RecordingCourier()
+        self.enqueuer = timer_enqueuer or RecordingEnqueuer()
         self.reasons: Counter[str] = Counter()
         self.runner = TimerRunner(
             database,
             self.engine.cache,
-            self.courier,
+            self.enqueuer,
             record_history=True,
             overlap=10.0,
             look_at_all=600.0,

@@ -51,26 +51,6 @@ class Sender(Protocol):
         """Close connections and end threads."""
 
 
-class Metrics(Protocol):
-    """Counters and durations, as :class:`eventalarm.metrics.Metrics` has them."""
-
-    def count(self, name: str, value: float = 1, **labels: str) -> None:
-        """Add *value*."""
-
-    def observe(self, name: str, seconds: float, **labels: str) -> None:
-        """Record a duration."""
-
-
-class NoMetrics:
-    """Discards all metrics."""
-
-    def count(self, name: str, value: float = 1, **labels: str) -> None:
-        """Count nothing."""
-
-    def observe(self, name: str, seconds: float, **labels: str) -> None:
-        """Record nothing."""
-
-
 DISABLED: Final = "the scheme is not in [eventalarm_delivery] action_schemes"
 
 
