@@ -20,13 +20,14 @@ import psutil
 
 from benchmarks import workload
 from benchmarks.measurement import Contender
-from eventalarm.change_window import ChangeWindow, Look
 from eventalarm.conf import LISTENER_OPTS
 from eventalarm.evaluator import decide
-from eventalarm.evaluator.batch_report import BatchReport, EngineOptions
-from eventalarm.evaluator.definitions_cache import AlarmCache, CacheOptions
+from eventalarm.evaluator.batch import BatchReport
+from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.engine import Engine
+from eventalarm.evaluator.options import CacheOptions, EngineOptions
 from eventalarm.model import UTC, AlarmDefinition, Event
+from eventalarm.storage.change_window import ChangeWindow, Look
 from eventalarm.storage.database import Database
 
 PROJECT = workload.project_name(0)
@@ -123,6 +124,7 @@ def engine_match(alarms: int, shape: str) -> Callable[[Sequence[Event]], int]:
         clear_mode=OPTIONS["clear_event_alarms"],
         record_history=True,
         max_candidates=OPTIONS["max_candidates"],
+        max_event_size=OPTIONS["max_event_size"],
     )
     # Matching alone touches neither the database, but for the steps of its clock, nor the delivery.
     database = cast(Database, types.SimpleNamespace(clock=types.SimpleNamespace(steps=0)))

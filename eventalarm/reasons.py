@@ -1,7 +1,8 @@
-"""The reasons of event alarms, as Aodh writes them: composed and read in one place, in linear time.
+"""The reasons of event alarms, composed and parsed in one place and in linear time.
 
-``Event <id=ID,event_type=TYPE> hits the query <query=JSON>.`` Events choose ID and TYPE, tenants the JSON,
-and each can hold any text: what a reason says is a hint. Code that has the event or the rule asks those.
+The text is ``Event <id=ID,event_type=TYPE> hits the query <query=JSON>.``, as Aodh writes it. Events choose
+ID and TYPE, tenants the JSON, and each can contain any text: treat what is parsed from a reason as a hint,
+and prefer the event or the rule where they are available.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ import dataclasses
 import json
 from typing import Any, Final
 
-EVENT: Final = "Event <id="
-EVENT_TYPE: Final = ",event_type="
-VERDICT: Final = "> "
-QUERY: Final = " the query <query="
+_EVENT: Final = "Event <id="
+_TYPE: Final = ",event_type="
+_VERDICT: Final = "> "
+_QUERY: Final = " the query <query="
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Said:
-    """What a reason says: ``query`` is JSON, or what stands in its place."""
+class ParsedReason:
+    """The parts of a reason; ``query`` is JSON, or whatever text stands in its place."""
 
     message_id: str
     event_type: str
@@ -26,40 +27,40 @@ class Said:
 
 
 def compose(message_id: str, event_type: str, verdict: str, query: Any) -> str:
-    """Return a reason, in the words that consumers of Aodh's event alarms parse."""
+    """Return a reason in the form that consumers of Aodh's event alarms parse."""
     text = json.dumps(query or [], sort_keys=True)
-    return f"{EVENT}{message_id}{EVENT_TYPE}{event_type}{VERDICT}{verdict} <query={text}>."
+    return f"{_EVENT}{message_id}{_TYPE}{event_type}{_VERDICT}{verdict} <query={text}>."
 
 
-def message_id_of(reason: str) -> str:
-    """Return the message id that the beginning of a reason names, or an empty text."""
-    _, begun, rest = reason.partition(EVENT)
-    message_id, named, _ = rest.partition(EVENT_TYPE)
+def message_id_in(reason: str) -> str:
+    """Return the message id that the beginning of a reason names, or an empty string."""
+    _, begun, rest = reason.partition(_EVENT)
+    message_id, named, _ = rest.partition(_TYPE)
     return message_id if begun and named else ""
 
 
-def read(reason: str) -> Said | None:
-    """Return what a reason says, None when it is not that of an event alarm."""
-    if not reason.startswith(EVENT):
+def parse(reason: str) -> ParsedReason | None:
+    """Return the parts of a reason, or None if it is not the reason of an event alarm."""
+    if not reason.startswith(_EVENT):
         return None
-    message_id, named, rest = reason.removeprefix(EVENT).partition(EVENT_TYPE)
-    event_type, judged, rest = rest.partition(VERDICT)
-    _, asked, query = rest.partition(QUERY)
-    if not (message_id and named and event_type and judged and asked and query.endswith((">", ">."))):
+    message_id, named, rest = reason.removeprefix(_EVENT).partition(_TYPE)
+    event_type, decided, rest = rest.partition(_VERDICT)
+    _, quoted, query = rest.partition(_QUERY)
+    if not (message_id and named and event_type and decided and quoted and query.endswith((">", ">."))):
         return None
-    return Said(message_id, event_type, query.removesuffix(".").removesuffix(">"))
+    return ParsedReason(message_id, event_type, query.removesuffix(".").removesuffix(">"))
 
 
-def query_of(reason: str, message_id: str = "", event_type: str = "") -> Any:
-    """Return the query that a reason quotes, or None.
+def query_in(reason: str, message_id: str = "", event_type: str = "") -> Any:
+    """Return the query that a reason quotes, decoded from JSON, or None.
 
-    With the event's own *message_id* and *event_type* nothing in them is mistaken for the query.
+    Given the *message_id* and *event_type* of the event, nothing in them is mistaken for the query.
     """
-    known = f"{EVENT}{message_id}{EVENT_TYPE}{event_type}{VERDICT}"
+    known = f"{_EVENT}{message_id}{_TYPE}{event_type}{_VERDICT}"
     if message_id and reason.startswith(known):
-        reason = f"{EVENT}-{EVENT_TYPE}-{VERDICT}{reason.removeprefix(known)}"
-    said = read(reason)
+        reason = f"{_EVENT}-{_TYPE}-{_VERDICT}{reason.removeprefix(known)}"
+    parsed = parse(reason)
     try:
-        return json.loads(said.query) if said is not None else None
+        return json.loads(parsed.query) if parsed is not None else None
     except (ValueError, RecursionError):
         return None

@@ -12,17 +12,17 @@ from oslo_config import cfg
 
 from eventalarm import bus
 from eventalarm import conf as options
+from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.aodh import AodhTopicSender, PluginSender
 from eventalarm.delivery.senders.base import Router, Sender
 from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.delivery.senders.trust import TrustSender
 from eventalarm.evaluator import decide
-from eventalarm.evaluator.batch_report import EngineOptions
-from eventalarm.evaluator.definitions_cache import AlarmCache, CacheOptions
+from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.engine import Engine
+from eventalarm.evaluator.options import CacheOptions, EngineOptions
 from eventalarm.evaluator.timer_service import TimerLoop, TimerRunner
-from eventalarm.evaluator.unit_of_work import Enqueuer
 from eventalarm.exceptions import InvalidRule
 from eventalarm.ifa_shim.subscriptions import build as build_module
 from eventalarm.metrics import Metrics
@@ -73,7 +73,7 @@ def build_engine(
     conf: cfg.ConfigOpts,
     database: Database,
     cache: AlarmCache,
-    enqueuer: Enqueuer,
+    enqueuer: OutboxEnqueuer,
     trace: Trace | None = None,
     *,
     step: Callable[[], None] = lambda: None,
@@ -98,7 +98,7 @@ def build_engine(
 
 
 def build_timers(
-    conf: cfg.ConfigOpts, database: Database, cache: AlarmCache, enqueuer: Enqueuer, metrics: Metrics
+    conf: cfg.ConfigOpts, database: Database, cache: AlarmCache, enqueuer: OutboxEnqueuer, metrics: Metrics
 ) -> TimerLoop:
     """Return the timer loop; its transitions are counted like those of events."""
     group = conf[options.GROUP]

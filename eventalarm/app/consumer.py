@@ -15,18 +15,14 @@ from oslo_config import cfg
 from eventalarm import broker, bus
 from eventalarm import conf as options
 from eventalarm.backoff import Backoff
-from eventalarm.evaluator.cache_watch import CacheWatch
-from eventalarm.evaluator.consumer import ListenerOptions
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.engine import Engine
-from eventalarm.evaluator.handler import BatchHandler
-from eventalarm.evaluator.interruptions import Interruptions
+from eventalarm.evaluator.handler import BatchHandler, CacheWatch
 from eventalarm.evaluator.listener import BatchServer
-from eventalarm.evaluator.locked_alarms import LockedRetry
-from eventalarm.evaluator.options import event_limits
-from eventalarm.evaluator.outage import DatabaseOutage
+from eventalarm.evaluator.options import ListenerOptions, RedeliveryOptions, event_limits
+from eventalarm.evaluator.outage import DatabaseOutage, LockedRetry
 from eventalarm.evaluator.project_loader import ProjectLoader
-from eventalarm.evaluator.redelivery import Redelivery, RedeliveryOptions
+from eventalarm.evaluator.redelivery import Interruptions, Redelivery
 from eventalarm.metrics import Metrics
 from eventalarm.model import JSONDict
 from eventalarm.storage.database import Database

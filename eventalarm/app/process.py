@@ -17,7 +17,7 @@ from eventalarm.delivery import enqueue
 from eventalarm.delivery import options as delivery_options
 from eventalarm.delivery import worker as worker_module
 from eventalarm.delivery.senders.base import Sender, TracedSender
-from eventalarm.evaluator.batch_report import BatchReport
+from eventalarm.evaluator.batch import BatchReport
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.evaluator.rehearsal import rehearse

@@ -6,17 +6,14 @@ import dataclasses
 import datetime
 import uuid
 from collections.abc import Callable, Collection
-from typing import Final
 
 from eventalarm.evaluator import event_rule
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason
 from eventalarm.evaluator.event_rule import Verdict
+from eventalarm.evaluator.options import MOST_OBJECTS
 from eventalarm.model import ALARM, Alarm, Event, Kind, Occurrence, Transition, fault_severity
 
 NewId = Callable[[], str]
-
-# Maximum number of managed objects on which an alarm is raised; see [eventalarm] max_occurrences_per_alarm.
-MOST_OBJECTS: Final = 10_000
 
 
 def new_id() -> str:

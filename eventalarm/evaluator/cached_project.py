@@ -1,10 +1,11 @@
-"""One project of the alarm cache: its index, and the version of each definition in it."""
+"""One project of the alarm cache: its index, the version of each definition in it, and when to load it."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import datetime
+import enum
 import gc
 from collections.abc import Iterator, Sized
 from typing import Final
@@ -14,6 +15,24 @@ from eventalarm.evaluator.index import FiledUnder, ProjectIndex
 
 # Number of definitions from which on they are excluded from garbage collection for good.
 MANY: Final = 10000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CacheFigures:
+    """How much is cached; ``scanned`` rules are tested one by one. ``refreshed_at``: the database's clock."""
+
+    alarms: int
+    projects: int
+    scanned: int
+    refreshed_at: datetime.datetime | None
+
+
+class Need(enum.Enum):
+    """What a project needs before its events can be evaluated; ``RELOAD`` is not urgent."""
+
+    NOTHING = enum.auto()
+    RELOAD = enum.auto()
+    LOAD = enum.auto()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,9 +10,7 @@ for firing, which is when :meth:`AlarmCache.forget` is called. A full reload now
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
-import enum
 import logging
 import threading
 from collections.abc import Callable
@@ -20,14 +18,15 @@ from typing import Final
 
 import cachetools
 
-from eventalarm.change_window import ChangeWindow
-from eventalarm.evaluator.cached_project import CachedProject, Entry, collector_paused
-from eventalarm.evaluator.definitions import DefinitionSource
+from eventalarm.evaluator.cached_project import CachedProject, CacheFigures, Entry, Need, collector_paused
 from eventalarm.evaluator.event_rule import Watch
 from eventalarm.evaluator.index import ProjectIndex
 from eventalarm.evaluator.notification_rule import compile_definition
+from eventalarm.evaluator.options import CacheOptions
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import AlarmDefinition, DefinitionChange
+from eventalarm.storage.alarms import AlarmReader
+from eventalarm.storage.change_window import ChangeWindow
 
 LOG = logging.getLogger(__name__)
 
@@ -35,38 +34,6 @@ LOG = logging.getLogger(__name__)
 LARGE: Final = 1000
 
 REPORTED_LIMIT: Final = 10000
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class CacheOptions:
-    """``overlap`` and ``reload_interval`` in seconds; ``max_alarms`` bounds the memory.
-
-    A project with more than ``max_scan_groups`` different rules without an equality is reported.
-    """
-
-    resource_traits: tuple[str, ...]
-    overlap: float
-    reload_interval: float
-    max_alarms: int
-    max_scan_groups: int = 1000
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class CacheFigures:
-    """How much is cached; ``scanned`` rules are tested one by one. ``refreshed_at``: the database's clock."""
-
-    alarms: int
-    projects: int
-    scanned: int
-    refreshed_at: datetime.datetime | None
-
-
-class Need(enum.Enum):
-    """What a project needs before its events can be evaluated; ``RELOAD`` is not urgent."""
-
-    NOTHING = enum.auto()
-    RELOAD = enum.auto()
-    LOAD = enum.auto()
 
 
 class AlarmCache:
@@ -80,7 +47,7 @@ class AlarmCache:
 
     def __init__(
         self,
-        source: DefinitionSource,
+        source: AlarmReader,
         options: CacheOptions,
         *,
         clears: Callable[[AlarmDefinition], bool],

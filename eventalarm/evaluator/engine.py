@@ -12,21 +12,20 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from oslo_db import exception as db_exception
 
-from eventalarm.evaluator.batch_report import BatchReport, EngineOptions
+from eventalarm.delivery.enqueue import Enqueued, OutboxEnqueuer
+from eventalarm.evaluator.batch import BatchReport, Unfinished, divide
 from eventalarm.evaluator.batch_state import BatchState
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.evaluation import Evaluation, EvaluationContext, Match
-from eventalarm.evaluator.fair_batches import divide
-from eventalarm.evaluator.locked_alarms import LockedAlarms
 from eventalarm.evaluator.matcher import EventMatcher, at_time
+from eventalarm.evaluator.options import EngineOptions
+from eventalarm.evaluator.outage import LockedAlarms
 from eventalarm.evaluator.timers import Timekeeper, is_timed
 from eventalarm.evaluator.timers import ids as timer_ids
-from eventalarm.evaluator.unfinished import Unfinished
-from eventalarm.evaluator.unit_of_work import Enqueuer, UnitOfWork
+from eventalarm.evaluator.unit_of_work import UnitOfWork
 from eventalarm.exceptions import Conflict, Locked, Retryable
 from eventalarm.model import Event
 from eventalarm.storage import timers
@@ -50,7 +49,7 @@ CLOCK_TOLERANCE = datetime.timedelta(minutes=5)
 class _Committed:
     """The results of one transaction: matches that are *done*, and those *beyond* its size limit."""
 
-    enqueued: Any
+    enqueued: Enqueued
     done: list[Match]
     beyond: list[Match]
 
@@ -67,7 +66,7 @@ class Engine:
         self,
         database: Database,
         cache: AlarmCache,
-        enqueuer: Enqueuer,
+        enqueuer: OutboxEnqueuer,
         options: EngineOptions,
         clock: Callable[[], datetime.datetime] | None = None,
         *,

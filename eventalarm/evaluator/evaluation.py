@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import zoneinfo
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
+
+import croniter
 
 from eventalarm.evaluator.batch_state import BatchState, Subject
 from eventalarm.evaluator.compiled_rule import CompiledRule
 from eventalarm.evaluator.decide import Reason, Situation, clears, decide
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.event_rule import Verdict, Watch
-from eventalarm.evaluator.time_constraint import within_time_constraints
 from eventalarm.evaluator.timers import Timekeeper
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import Alarm
@@ -179,3 +182,31 @@ def on_object(about: Subject, managed_object: str) -> Subject:
 def _is_raised(state: BatchState, alarm_id: str, managed_object: str) -> bool:
     occurrence = state.occurrence(alarm_id, managed_object)
     return occurrence is not None and occurrence.raised
+
+
+def _within(constraint: Mapping[str, Any], now: datetime.datetime) -> bool:
+    timezone = constraint.get("timezone")
+    local = now.astimezone(zoneinfo.ZoneInfo(timezone)) if timezone else now
+    # A constraint that starts exactly now has started; croniter looks strictly before its base.
+    starts = croniter.croniter(str(constraint["start"]), local + datetime.timedelta(seconds=1))
+    start = cast(datetime.datetime, starts.get_prev(datetime.datetime))
+    while start > local:
+        start = cast(datetime.datetime, starts.get_prev(datetime.datetime))
+    return local <= start + datetime.timedelta(seconds=float(constraint["duration"]))
+
+
+def within_time_constraints(constraints: Sequence[Mapping[str, Any]], now: datetime.datetime) -> bool:
+    """Return True if *now* (aware) is within at least one of *constraints*, or if there are none.
+
+    A constraint that cannot be read (unknown time zone, invalid cron expression) is not met: firing at a
+    time that the tenant excluded would be worse than not firing.
+    """
+    if not constraints:
+        return True
+    for constraint in constraints:
+        try:
+            if _within(constraint, now):
+                return True
+        except (KeyError, ValueError, TypeError, OverflowError, zoneinfo.ZoneInfoNotFoundError):
+            continue
+    return False

@@ -7,15 +7,13 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from eventalarm.evaluator.batch_report import BatchReport
-from eventalarm.evaluator.cache_watch import CacheWatch
-from eventalarm.evaluator.consumer import BatchConsumer
-from eventalarm.evaluator.locked_alarms import LOCKED, LockedRetry
-from eventalarm.evaluator.outage import Blamed, DatabaseOutage
+from eventalarm.evaluator.batch import LEFT, BatchReport
+from eventalarm.evaluator.definitions_cache import AlarmCache
+from eventalarm.evaluator.engine import Engine
+from eventalarm.evaluator.outage import LOCKED, Blamed, DatabaseOutage, LockedRetry
 from eventalarm.evaluator.project_loader import ProjectLoader
-from eventalarm.evaluator.unfinished import LEFT
 from eventalarm.metrics import Metrics, age
 from eventalarm.model import DEFAULT_LIMITS, UTC, Event, EventLimits
 from eventalarm.publisher.codec import decode
@@ -29,28 +27,35 @@ LOG = logging.getLogger(__name__)
 PATIENCE: Final = 4
 IMPATIENCE: Final = 2
 LATEST: Final = datetime.datetime.max.replace(tzinfo=UTC)
+LOOK_INTERVAL: Final = 5.0
 
 
-class Evaluator(Protocol):
-    """The part of the engine that the handler uses."""
+class CacheWatch:
+    """Updates the gauges of the cache when called, at most every ``LOOK_INTERVAL`` seconds."""
 
-    def process(self, events: Sequence[Event]) -> BatchReport:
-        """Evaluate events.
+    def __init__(
+        self, cache: AlarmCache, metrics: Metrics, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._cache = cache
+        self._metrics = metrics
+        self._monotonic = monotonic
+        self._next = 0.0
 
-        :raises Retryable: when the database failed.
-        """
+    def __call__(self) -> None:
+        """Update the gauges if ``LOOK_INTERVAL`` seconds have passed since the last update."""
+        now = self._monotonic()
+        if now < self._next:
+            return
+        self._next = now + LOOK_INTERVAL
+        found = self._cache.figures()
+        self._metrics.set("cache_alarms", found.alarms)
+        self._metrics.set("cache_projects", found.projects)
+        self._metrics.set("cache_scanned_rules", found.scanned)
+        if found.refreshed_at is not None:
+            self._metrics.set("cache_refreshed_timestamp_seconds", found.refreshed_at.timestamp())
 
-    def projects(self, event: Event) -> Sequence[str]:
-        """Return the projects whose alarms an event may concern."""
 
-    def retry_locked(self) -> None:
-        """Try alarms again that another session kept locked."""
-
-    def forget_unfinished(self) -> None:
-        """Forget what is left of events whose messages went back to the broker; from any thread."""
-
-
-class BatchHandler(BatchConsumer):
+class BatchHandler:
     """Turns the messages of a batch into events and evaluates them.
 
     While the database is away a batch is held, and given back in the end (:class:`DatabaseOutage`). Where the
@@ -67,7 +72,7 @@ class BatchHandler(BatchConsumer):
 
     def __init__(
         self,
-        engine: Evaluator,
+        engine: Engine,
         metrics: Metrics,
         outage: DatabaseOutage,
         *,
@@ -95,27 +100,37 @@ class BatchHandler(BatchConsumer):
         self._unfinished: dict[int, tuple[dict[str, Any], list[Event]]] = {}
 
     def prepare(self) -> None:
-        """See BatchConsumer."""
+        """Prepare to process batches; called once, before any message is taken."""
         self._prepare()
 
     def ready(self, interrupted: Callable[[], bool], away: Callable[[], None]) -> bool:
-        """See BatchConsumer: wait until the database answers."""
+        """Wait until the database answers.
+
+        :param interrupted: returns True when the wait must end.
+        :param away: called once if the database does not answer at first.
+        :returns: False if interrupted, or if the process stops.
+        """
         return self._outage.wait(interrupted, away)
 
     def resumed(self, what: str) -> None:
-        """See BatchConsumer: *what* is a project that is loaded, or LOCKED."""
+        """Take note that messages come next that waited for *what*: a project that is loaded, or LOCKED."""
         if what == LOCKED:
             self._engine.retry_locked()
         elif self._loader is not None:
             self._loader.release(what)
 
     def dropped(self) -> None:
-        """See BatchConsumer."""
+        """Take note that messages that were put off went back to the broker; thread-safe."""
         self._unfinished.clear()
         self._engine.forget_unfinished()
 
     def handle(self, messages: Sequence[dict[str, Any]]) -> dict[int, str] | None:
-        """See BatchConsumer."""
+        """Process the message bodies of one batch.
+
+        :returns: the positions of the messages that are put off, each with what it waits for: the id of a
+            project, LOCKED, or LEFT for the next batch. All others can be acknowledged. None if all must go
+            back to the broker.
+        """
         with self._progress.work():
             return self._handle(messages)
 

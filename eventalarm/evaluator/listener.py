@@ -22,10 +22,10 @@ from oslo_messaging.notify import listener as notify_listener
 from eventalarm.backoff import Backoff
 from eventalarm.bus import PRIORITY
 from eventalarm.evaluator import consumer_control
-from eventalarm.evaluator.consumer import FEW, BatchConsumer, ListenerOptions, Message
-from eventalarm.evaluator.interruptions import Interruptions, was_delivered
-from eventalarm.evaluator.redelivery import Redelivery, Renewed
-from eventalarm.evaluator.unfinished import LEFT
+from eventalarm.evaluator.batch import LEFT
+from eventalarm.evaluator.handler import BatchHandler
+from eventalarm.evaluator.options import FEW, ListenerOptions
+from eventalarm.evaluator.redelivery import Interruptions, Message, Redelivery, Renewed, was_delivered
 from eventalarm.exceptions import Retryable
 
 LOG = logging.getLogger(__name__)
@@ -42,10 +42,10 @@ class _OnlySamples:
 
 
 class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
-    """Takes messages from one topic and gives them to *consumer* in adaptive batches.
+    """Takes messages from one topic and gives them to *handler* in adaptive batches.
 
     A batch is given back together with all other messages that were taken, and no more are taken until the
-    consumer is ready: the broker counts what is given back, and drops a message at its delivery limit.
+    handler is ready: the broker counts what is given back, and drops a message at its delivery limit.
 
     :param redelivery: renews or sets aside messages that were delivered too often.
     :param interruptions: finds the message among them that ends the process.
@@ -56,7 +56,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self,
         transport: Any,
         options: ListenerOptions,
-        consumer: BatchConsumer,
+        handler: BatchHandler,
         *,
         redelivery: Redelivery | None = None,
         interruptions: Interruptions | None = None,
@@ -65,7 +65,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         target = oslo_messaging.Target(topic=options.topic, exchange=options.exchange)
         super().__init__(transport, [target], _OnlySamples(), executor="threading")
         self._options = options
-        self._consumer = consumer
+        self._handler = handler
         self._arrived: collections.deque[Message] = collections.deque()
         self._lock = threading.Lock()
         self._draining = False
@@ -100,7 +100,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._ending.set()
 
     def _create_listener(self) -> Any:
-        self._work_executor.submit(self._consumer.prepare).result()
+        self._work_executor.submit(self._handler.prepare).result()
         listener = super()._create_listener()
         self._control = consumer_control.take_control(listener, self._options.first_prefetch, self._report)
         return listener
@@ -135,7 +135,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
             # On this thread, so that no later message can be handled before those that were put off.
             for what in self._has_come:
                 self._arrived.extendleft(reversed(self._put_off.pop(what, [])))
-                self._consumer.resumed(what)
+                self._handler.resumed(what)
             self._has_come.clear()
             # However many these are, others come with them.
             batch = self._put_off.pop(LEFT, [])
@@ -187,7 +187,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         put_off: Mapping[int, str] | None = None
         failed = False
         try:
-            put_off = self._consumer.handle([m.message for m in batch])
+            put_off = self._handler.handle([m.message for m in batch])
         except Exception:
             failed = True
             LOG.exception("A batch of %d messages failed and goes back to the broker", len(batch))
@@ -216,7 +216,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
             held = [m for waiting in self._put_off.values() for m in waiting] + list(self._arrived)
             self._put_off.clear()
             self._arrived.clear()
-        self._consumer.dropped()
+        self._handler.dropped()
         return held
 
     def _wait_out(self, failed: bool) -> None:
@@ -224,7 +224,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._failures += 1
         if failed or self._failures > 1:
             self._ending.wait(BACKOFF(self._failures))
-        while not self._consumer.ready(self._holds_some, self.release):
+        while not self._handler.ready(self._holds_some, self.release):
             if self._ending.is_set():
                 return
             # Messages arrived all the same: this driver cannot be paused.
@@ -233,7 +233,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
 
     def _recover(self) -> None:
         # Messages already held are handled as any batch: held for a while, then given back.
-        if self._consumer.ready(self._holds_some, self.release):
+        if self._handler.ready(self._holds_some, self.release):
             self._control.resume()
 
     def _holds_some(self) -> bool:

@@ -1,8 +1,9 @@
-"""The limits of rules and events, and how the options of ``[eventalarm]`` set them."""
+"""The options of the evaluator as frozen objects, and the limits of rules and events."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from typing import Any, Final
 
@@ -55,3 +56,75 @@ def event_limits(group: Any) -> EventLimits:
     return EventLimits(
         traits=group.max_event_traits, text=group.max_trait_length, key=group.max_event_key_length
     )
+
+
+# Maximum number of managed objects on which an alarm is raised; see [eventalarm] max_occurrences_per_alarm.
+MOST_OBJECTS: Final = 10_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """The options of the evaluator; see ``eventalarm.conf`` for each."""
+
+    types: tuple[str, ...]
+    owner_traits: tuple[str, ...]
+    resource_traits: tuple[str, ...]
+    infrastructure_projects: tuple[str, ...]
+    clear_mode: str
+    record_history: bool
+    max_candidates: int
+    max_event_size: int
+    beside_aodh_listener: bool = False
+    max_occurrences: int = MOST_OBJECTS
+    max_transaction_size: int = 16 * 1024 * 1024
+    max_batch_time: float = math.inf
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CacheOptions:
+    """``overlap`` and ``reload_interval`` in seconds; ``max_alarms`` bounds the memory.
+
+    A project with more than ``max_scan_groups`` different rules without an equality is reported.
+    """
+
+    resource_traits: tuple[str, ...]
+    overlap: float
+    reload_interval: float
+    max_alarms: int
+    max_scan_groups: int = 1000
+
+
+# While more than DENSE messages a second arrive, batches are taken GATHER seconds apart: each batch costs a
+# look for changed definitions and a commit, and the thread that reads the bus needs the interpreter. Below
+# that rate, or with fewer than FEW messages at once, nothing waits.
+DENSE = 400.0
+FEW = 8
+GATHER = 0.05
+
+# Most unacknowledged messages of a listener that has not acknowledged any yet.
+FIRST_PREFETCH = 8
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ListenerOptions:
+    """What a ``BatchServer`` consumes, and how it forms batches.
+
+    ``dense`` is the messages a second that count as a backlog, ``gather`` the seconds between its batches.
+    ``first_prefetch`` limits unacknowledged messages on RabbitMQ until the first acknowledgement: a listener
+    that is killed repeatedly then uses up the delivery limit of a few messages only.
+    """
+
+    topic: str
+    exchange: str
+    batch_size: int
+    dense: float = DENSE
+    gather: float = GATHER
+    first_prefetch: int = FIRST_PREFETCH
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RedeliveryOptions:
+    """Unacknowledged deliveries after which a message is renewed, and in total, set aside."""
+
+    renew_after: int = 2
+    most: int = 100

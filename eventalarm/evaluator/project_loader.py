@@ -7,7 +7,8 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 
-from eventalarm.evaluator.definitions_cache import AlarmCache, Need
+from eventalarm.evaluator.cached_project import Need
+from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.exceptions import Retryable
 
 LOG = logging.getLogger(__name__)

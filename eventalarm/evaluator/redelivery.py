@@ -1,10 +1,17 @@
-"""Keeps messages from reaching the delivery limit of a quorum queue, at which RabbitMQ drops them.
+"""Messages that the broker delivers repeatedly: renewed, evaluated alone, or set aside.
 
-A quorum queue counts how often a message was returned, and drops it at its delivery limit, which is set by a
-queue argument, by a policy, or by the release of RabbitMQ. A listener that is killed more often than that
-during a batch would lose the batch. So a message that arrives for the third time is published again, which
-resets its count, before it is evaluated; evaluating it twice is harmless (guarantee G2). A message that was
-delivered too often in total is set aside on a separate queue.
+:class:`Redelivery` keeps messages from being dropped. A quorum queue of RabbitMQ counts how often a message
+was returned, and drops it at its delivery limit, which is set by a queue argument, by a policy, or by the
+release of RabbitMQ. A listener that is killed more often than that during a batch would lose the batch. So a
+message that arrives for the third time is published again, which resets its count, before it is evaluated;
+evaluating it twice is harmless (guarantee G2). A message that was delivered too often in total is set aside
+on a separate queue.
+
+:class:`Interruptions` finds messages whose evaluation ends the process (G6); it works with every queue type.
+A message that the broker delivers for the first time is not counted. A redelivered message is counted before
+it is evaluated, and its count is removed when its evaluation has ended, whatever the result: so a count that
+remains is one of an evaluation that ended with the process. A message with such a count is evaluated after
+all others and alone, so that no other message is affected, and set aside after several such evaluations.
 """
 
 from __future__ import annotations
@@ -12,15 +19,16 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol
 
 from eventalarm.evaluator.consumer_control import delivery_count
-from eventalarm.exceptions import EventAlarmError
+from eventalarm.evaluator.options import RedeliveryOptions
+from eventalarm.exceptions import EventAlarmError, Retryable
 from eventalarm.metrics import Metrics
+from eventalarm.storage.column_types import to_key
+from eventalarm.storage.events import Suspects
 
 LOG = logging.getLogger(__name__)
-
-M = TypeVar("M", bound=Any)
 
 EARLIER: Final = "eventalarm_redeliveries"
 
@@ -28,12 +36,16 @@ EARLIER: Final = "eventalarm_redeliveries"
 Publish = Callable[[dict[str, Any]], None]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class RedeliveryOptions:
-    """Unacknowledged deliveries after which a message is renewed, and in total, set aside."""
+class Message(Protocol):
+    """One message of the bus, as the drivers of oslo.messaging provide it."""
 
-    renew_after: int = 2
-    most: int = 100
+    message: dict[str, Any]
+
+    def acknowledge(self) -> None:
+        """Confirm to the broker that the message was processed."""
+
+    def requeue(self) -> None:
+        """Give the message back to the broker."""
 
 
 class Redelivery:
@@ -51,13 +63,13 @@ class Redelivery:
         self._renew = renew
         self._set_aside = set_aside
 
-    def sift(self, messages: Sequence[M]) -> list[M]:
+    def sift(self, messages: Sequence[Message]) -> list[Message]:
         """Return the messages to evaluate; those that were renewed are acknowledged already."""
         if not any(map(delivery_count, messages)):
             return list(messages)
         return [kept for message in messages if (kept := self._look(message)) is not None]
 
-    def _look(self, message: M) -> M | None:
+    def _look(self, message: Message) -> Message | None:
         count = delivery_count(message)
         if count < self._options.renew_after:
             return message
@@ -79,7 +91,7 @@ class Redelivery:
             return None
         self._metrics.count("messages", outcome="renewed")
         LOG.warning("Renewed message %s, not acknowledged after %d deliveries", name(body), total)
-        return Renewed(message)  # type: ignore[return-value]
+        return Renewed(message)
 
 
 class Renewed:
@@ -101,3 +113,97 @@ def name(body: dict[str, Any]) -> str:
     events = payload if isinstance(payload, list) else [payload]
     ids = [str(event.get("message_id"))[:80] for event in events[:3] if isinstance(event, dict)]
     return f"{str(body.get('message_id'))[:80]} (events {', '.join(ids)})"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """Messages to evaluate together. A *suspect* is alone and is counted when its evaluation begins."""
+
+    messages: list[Any]
+    suspect: bool = False
+
+
+class Interruptions:
+    """Splits batches so that a message that ends the process is found.
+
+    :param counts: where evaluations that began are counted; they survive the process.
+    :param most: number of evaluations without an end after which a message is set aside.
+    :param set_aside: puts a message on the queue of messages that were given up.
+    """
+
+    def __init__(
+        self, counts: Suspects, metrics: Metrics, *, most: int, set_aside: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._counts = counts
+        self._metrics = metrics
+        self._most = most
+        self._set_aside = set_aside
+        self._ended: set[str] = set()
+
+    def parts(self, batch: Sequence[Any]) -> list[Part]:
+        """Split a batch into parts to evaluate in order; messages that are set aside are acknowledged."""
+        ids = [_id_of(message) if was_delivered(message) else "" for message in batch]
+        redelivered = {one for one in ids if one}
+        if not redelivered:
+            return [Part(list(batch))]
+        try:
+            self.ended(())
+            known = self._counts.tries(redelivered)
+            self._counts.count(redelivered - set(known))
+        except Retryable as exc:
+            LOG.debug("Redelivered messages cannot be counted now: %s", exc)
+            return [Part(list(batch))]
+        together = [m for m, one in zip(batch, ids, strict=True) if one not in known]
+        suspects = [
+            Part([m], suspect=True)
+            for m, one in zip(batch, ids, strict=True)
+            if one in known and not self._given_up(m, one, known[one])
+        ]
+        return [*([Part(together)] if together else []), *suspects]
+
+    def begins(self, part: Part) -> None:
+        """Count a suspect just before its evaluation; :meth:`parts` has counted all others."""
+        if part.suspect:
+            try:
+                self._counts.count([_id_of(message) for message in part.messages])
+            except Retryable as exc:
+                LOG.debug("A redelivered message cannot be counted now: %s", exc)
+
+    def ended(self, messages: Sequence[Any]) -> None:
+        """Remove the counts of messages whose evaluation ended, whether they are done or given back.
+
+        :raises Retryable: when the database failed; the counts are removed by a later call.
+        """
+        self._ended.update(_id_of(message) for message in messages if was_delivered(message))
+        if self._ended:
+            self._counts.clear(self._ended)
+            self._ended.clear()
+
+    def _given_up(self, message: Any, message_id: str, tries: int) -> bool:
+        if tries < self._most:
+            return False
+        try:
+            self._set_aside(message.message)
+        except EventAlarmError as exc:
+            LOG.warning("Message %s cannot be set aside: %s", name(message.message), exc)
+            return False
+        message.acknowledge()
+        self._ended.add(message_id)
+        self._metrics.count("messages", outcome="set_aside")
+        LOG.error(
+            "Set aside message %s: the process ended %d times while evaluating it",
+            name(message.message),
+            tries,
+        )
+        return True
+
+
+def was_delivered(message: Any) -> bool:
+    """Return True if the broker has delivered *message* before, to this or another consumer."""
+    raw = getattr(getattr(message, "message", None), "_raw_message", None)
+    info = getattr(raw, "delivery_info", None) or {}
+    return bool(info.get("redelivered")) or delivery_count(message) > 0
+
+
+def _id_of(message: Any) -> str:
+    return to_key(str(message.message.get("message_id") or name(message.message)))

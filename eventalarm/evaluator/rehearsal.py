@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from eventalarm.evaluator.batch_report import BatchReport
+from eventalarm.evaluator.batch import BatchReport
 from eventalarm.model import UTC, Event
 from eventalarm.storage.database import Database
 from eventalarm.storage.synthetic_alarms import with_alarm

@@ -8,20 +8,21 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from eventalarm.evaluator.batch_state import MOST_OBJECTS, BatchState, Subject
+from eventalarm.delivery.enqueue import OutboxEnqueuer
+from eventalarm.evaluator.batch_state import BatchState, Subject
 from eventalarm.evaluator.compiled_rule import CompiledRule
-from eventalarm.evaluator.decide import Decision, Reason, Situation, decide
+from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason, Situation, decide
 from eventalarm.evaluator.definitions_cache import AlarmCache
+from eventalarm.evaluator.evaluation import within_time_constraints
 from eventalarm.evaluator.event_rule import Verdict
-from eventalarm.evaluator.locked_alarms import LockedAlarms
-from eventalarm.evaluator.time_constraint import within_time_constraints
-from eventalarm.evaluator.timer_arming import compiled_rule
+from eventalarm.evaluator.options import MOST_OBJECTS
+from eventalarm.evaluator.outage import LockedAlarms
 from eventalarm.evaluator.timer_rules import recomputed, timer_event, timer_reason
 from eventalarm.evaluator.timers import Timekeeper
 from eventalarm.evaluator.timers import ids as timer_ids
-from eventalarm.evaluator.unit_of_work import Enqueuer, UnitOfWork
-from eventalarm.exceptions import Locked, Retryable
-from eventalarm.model import Alarm, Event, Transition
+from eventalarm.evaluator.unit_of_work import UnitOfWork
+from eventalarm.exceptions import InvalidRule, Locked, Retryable
+from eventalarm.model import Alarm, Event, Timer, TimerKind, Transition
 from eventalarm.storage import timers
 from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
 from eventalarm.storage.clock import ask
@@ -29,7 +30,6 @@ from eventalarm.storage.column_types import to_key
 from eventalarm.storage.database import Database
 from eventalarm.storage.picture import Picture
 from eventalarm.storage.transitions import Transaction
-from eventalarm.timer import Timer, TimerKind
 
 LOG = logging.getLogger(__name__)
 
@@ -37,6 +37,17 @@ LOG = logging.getLogger(__name__)
 POSTPONED: Final = 60.0
 
 Report = Callable[[Sequence[Transition], Counter[str]], None]
+
+
+def compiled_rule(cache: AlarmCache, alarm: Alarm) -> CompiledRule | None:
+    """Return the compiled rule of a ``notification`` alarm, or None if it has none that can be evaluated."""
+    if alarm.definition.type != NOTIFICATION_TYPE:
+        return None
+    try:
+        rule = cache.rule(alarm.definition)
+    except InvalidRule:
+        return None
+    return rule if isinstance(rule, CompiledRule) else None
 
 
 class TimerFiring:
@@ -51,7 +62,7 @@ class TimerFiring:
         self,
         database: Database,
         cache: AlarmCache,
-        enqueuer: Enqueuer,
+        enqueuer: OutboxEnqueuer,
         locked: LockedAlarms,
         *,
         record_history: bool,

@@ -11,8 +11,17 @@ from eventalarm.evaluator import event_rule
 from eventalarm.evaluator.compiled_rule import CompiledRule
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.timers import seconds
-from eventalarm.model import DATETIME, FLOAT, STRING, Alarm, AlarmDefinition, Event
-from eventalarm.timer import EVENT_TYPE, Timer, TimerKind
+from eventalarm.model import (
+    DATETIME,
+    FLOAT,
+    STRING,
+    TIMER_EVENT_TYPE,
+    Alarm,
+    AlarmDefinition,
+    Event,
+    Timer,
+    TimerKind,
+)
 
 MEANINGS = {
     TimerKind.CLEAR_AFTER: "tells that nothing matched for",
@@ -53,7 +62,7 @@ def timer_event(timer: Timer, definition: AlarmDefinition) -> Event:
     return Event(
         {
             "message_id": f"timer:{timer.kind.value}:{timer.timer_id}:{_iso(due_at)}",
-            "event_type": f"{EVENT_TYPE}{timer.kind.value}",
+            "event_type": f"{TIMER_EVENT_TYPE}{timer.kind.value}",
             "generated": _iso(due_at),
             "traits": traits,
             "raw": {},
@@ -64,7 +73,7 @@ def timer_event(timer: Timer, definition: AlarmDefinition) -> Event:
 def timer_reason(event: Event, definition: AlarmDefinition) -> str:
     """Return the reason of a timer's state change, as consumers of Aodh's event alarms parse it."""
     for kind, words in MEANINGS.items():
-        if event.event_type == f"{EVENT_TYPE}{kind.value}":
+        if event.event_type == f"{TIMER_EVENT_TYPE}{kind.value}":
             query = json.dumps(definition.rule.get("query") or [], sort_keys=True)
             return (
                 f"Event <id={event.message_id},event_type={event.event_type}> {words} "

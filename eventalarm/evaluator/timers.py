@@ -11,12 +11,12 @@ import datetime
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
-from eventalarm.evaluator.batch_state import MOST_OBJECTS, Subject
+from eventalarm.evaluator.batch_state import Subject
 from eventalarm.evaluator.compiled_rule import CompiledRule, Timers
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason
 from eventalarm.evaluator.event_rule import Verdict
-from eventalarm.model import AlarmDefinition, Event
-from eventalarm.timer import Timer, TimerKind, timer_id
+from eventalarm.evaluator.options import MOST_OBJECTS
+from eventalarm.model import AlarmDefinition, Event, Timer, TimerKind, timer_id
 
 TIMED: Final = frozenset({"clear_after", "absence", "hold_down"})
 # An event that was processed before, or is outdated, means nothing for the present.

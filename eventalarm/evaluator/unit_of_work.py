@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
 
-import sqlalchemy as sa
-
+from eventalarm.delivery.enqueue import Enqueued, OutboxEnqueuer
 from eventalarm.evaluator.batch_state import AlarmNotification, BatchState
 from eventalarm.evaluator.timers import Timekeeper
-from eventalarm.model import Alarm, Transition
+from eventalarm.model import Transition
 from eventalarm.storage import alarm_counts, timers
 from eventalarm.storage.events import EventTexts
 from eventalarm.storage.picture import Picture
@@ -20,36 +18,13 @@ from eventalarm.storage.transitions import StateChange, Transaction
 LOG = logging.getLogger(__name__)
 
 
-class Enqueuer(Protocol):
-    """Writes deliveries within the evaluator's transaction and starts them after the commit."""
-
-    def order_keys(self, alarms: Iterable[Alarm]) -> Collection[str]:
-        """Return the order keys of the deliveries of *alarms*."""
-
-    def enqueue(
-        self,
-        connection: sa.Connection,
-        transitions: Sequence[Transition],
-        unfinished: Collection[str] | None,
-        subscribed: datetime.datetime | None,
-    ) -> Any:
-        """Write the deliveries of *transitions* in the open transaction; return what to submit.
-
-        *unfinished*: the order keys with unfinished deliveries, None if they were not read. *subscribed*:
-        the time of the last change of a subscription, None without any.
-        """
-
-    def submit(self, enqueued: Any) -> None:
-        """Start sending what :meth:`enqueue` wrote, after the commit."""
-
-
 class UnitOfWork:
     """Writes a batch state, its timers and its deliveries in a constant number of statements.
 
     :param record_history: write records of Aodh's alarm history.
     """
 
-    def __init__(self, enqueuer: Enqueuer, *, record_history: bool) -> None:
+    def __init__(self, enqueuer: OutboxEnqueuer, *, record_history: bool) -> None:
         self._enqueuer = enqueuer
         self._record_history = record_history
 
@@ -62,7 +37,7 @@ class UnitOfWork:
         now: datetime.datetime,
         *,
         texts: EventTexts | None = None,
-    ) -> tuple[Any, list[Transition]]:
+    ) -> tuple[Enqueued, list[Transition]]:
         """Write all changes; return what to submit after the commit, and the stored transitions."""
         outcome = state.outcome()
         transaction.close_occurrences(outcome.externally_reset, now)

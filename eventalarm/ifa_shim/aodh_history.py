@@ -143,5 +143,5 @@ def read_records(bodies: Iterable[object]) -> tuple[list[Record], int]:
 
 def event_of(reason: str) -> tuple[str, str]:
     """Return the message id and event type that the reason of an event alarm names, or empty texts."""
-    read = reasons.read(reason)
+    read = reasons.parse(reason)
     return (read.message_id, read.event_type) if read is not None else ("", "")

@@ -8,6 +8,7 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from eventalarm import reasons
 from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, State, rfc3339
 from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, event_of, read_records
 from eventalarm.ifa_shim.aodh_occurrences import fold
@@ -29,7 +30,6 @@ from eventalarm.model import (
     object_alarm_id,
     parse_time,
 )
-from eventalarm.reasons import query_of
 from eventalarm.x733 import EVENT_TYPES
 
 TRUE_WORDS: Final = frozenset({"true", "yes", "1"})
@@ -164,7 +164,7 @@ def _quoted_query(raising: Transition | None) -> Any:
     """Return the query of a deleted alarm, which only the reason of a transition still quotes."""
     if raising is None:
         return None
-    return query_of(raising.reason, raising.event.message_id, raising.event.event_type)
+    return reasons.query_in(raising.reason, raising.event.message_id, raising.event.event_type)
 
 
 def _generated(raising: Transition | None) -> datetime.datetime | None:

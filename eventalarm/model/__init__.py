@@ -15,11 +15,15 @@ from eventalarm.model.alarms import (
     OK,
     OTHER_ALARM_TYPES,
     RESOURCE_TRAITS,
+    TIMER_EVENT_TYPE,
     UNKNOWN,
     Alarm,
     AlarmDefinition,
     DefinitionChange,
+    Timer,
+    TimerKind,
     object_alarm_id,
+    timer_id,
 )
 from eventalarm.model.deliveries import (
     FINISHED,
@@ -68,6 +72,7 @@ __all__ = [
     "OTHER_ALARM_TYPES",
     "RESOURCE_TRAITS",
     "STRING",
+    "TIMER_EVENT_TYPE",
     "UNFINISHED",
     "UNKNOWN",
     "UTC",
@@ -87,6 +92,8 @@ __all__ = [
     "Occurrence",
     "Resource",
     "ResourceKind",
+    "Timer",
+    "TimerKind",
     "TraitValue",
     "Transition",
     "convert",
@@ -95,4 +102,5 @@ __all__ = [
     "object_alarm_id",
     "parse_time",
     "severity_word",
+    "timer_id",
 ]

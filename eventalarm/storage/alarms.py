@@ -17,8 +17,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventalarm.change_window import ChangeWindow, Look, Mark
 from eventalarm.model import ALARM, EPOCH, OK, UNKNOWN, Alarm, AlarmDefinition, DefinitionChange
+from eventalarm.storage.change_window import ChangeWindow, Look, Mark
 from eventalarm.storage.clock import utc_now
 from eventalarm.storage.column_types import in_chunks
 from eventalarm.storage.database import Database

@@ -9,13 +9,12 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from eventalarm.model import JSONDict
+from eventalarm.model import JSONDict, Timer, TimerKind
 from eventalarm.storage.alarms import NEVER
 from eventalarm.storage.column_types import in_chunks, upserts
 from eventalarm.storage.database import Database
 from eventalarm.storage.events import event_json
 from eventalarm.storage.tables import alarm, occurrence, timer
-from eventalarm.timer import Timer, TimerKind
 
 PAGE: Final = 1000
 

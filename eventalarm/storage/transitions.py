@@ -136,7 +136,7 @@ class Transaction:
         found: set[tuple[str, str]] = set()
         for chunk in in_chunks(alarm_ids):
             for alarm_id, detail in self.connection.execute(ELSEWHERE, {"alarms": chunk, "since": since}):
-                message_id = reasons.message_id_of(detail or "")
+                message_id = reasons.message_id_in(detail or "")
                 if message_id:
                     found.add((alarm_id, to_key(message_id)))
         return found

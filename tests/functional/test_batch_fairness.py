@@ -14,11 +14,10 @@ from oslo_config import cfg
 
 from eventalarm import bus
 from eventalarm.backoff import Backoff
-from eventalarm.evaluator.batch_report import BatchReport
-from eventalarm.evaluator.consumer import ListenerOptions
-from eventalarm.evaluator.fair_batches import MODERATE
+from eventalarm.evaluator.batch import MODERATE, BatchReport
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
+from eventalarm.evaluator.options import ListenerOptions
 from eventalarm.evaluator.outage import DatabaseOutage
 from eventalarm.metrics import Metrics
 from eventalarm.model import Event

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.change_window import ChangeWindow
 from eventalarm.model import DefinitionChange
 from eventalarm.storage.alarms import FEW, look_for_changes
+from eventalarm.storage.change_window import ChangeWindow
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import alarm
 from tests.support.builders import at, rule

@@ -15,9 +15,10 @@ from typing import Any
 import oslo_messaging
 import pytest
 
-from eventalarm.evaluator.consumer import BatchConsumer, ListenerOptions
 from eventalarm.evaluator.listener import BatchServer
+from eventalarm.evaluator.options import ListenerOptions
 from tests.support.cloud import USER, Cloud, Spawn, load_notification, make_event
+from tests.support.handlers import FakeHandler
 from tests.support.helpers import WebhookSink, console_script, wait_until
 from tests.support.telemetry import agent_command, notify
 
@@ -128,7 +129,7 @@ def test_the_stock_api_takes_actions_that_speak_to_nfv_software(
     cloud.settle()
 
 
-class _Floor(BatchConsumer):
+class _Floor(FakeHandler):
     """The least that the parts cost: one message through RabbitMQ, and one bare POST."""
 
     def __init__(self, cloud: Cloud) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.evaluator.batch_report import BatchReport
+from eventalarm.evaluator.batch import BatchReport
 from eventalarm.exceptions import Retryable
 from eventalarm.model import UTC
 from eventalarm.storage.database import Database

@@ -12,12 +12,13 @@ import threading
 from typing import Any
 
 from eventalarm import bus, service
-from eventalarm.evaluator.consumer import BatchConsumer, ListenerOptions
-from eventalarm.evaluator.interruptions import Interruptions
 from eventalarm.evaluator.listener import BatchServer
+from eventalarm.evaluator.options import ListenerOptions
+from eventalarm.evaluator.redelivery import Interruptions
 from eventalarm.metrics import Metrics
 from eventalarm.storage.events import Suspects
 from tests.support.cloud import Spawn
+from tests.support.handlers import FakeHandler
 from tests.support.helpers import aodh_config, wait_until
 from tests.support.services import RabbitMQ
 
@@ -30,7 +31,7 @@ def listen(conf_path: str, seen: pathlib.Path) -> None:
     """Write down every event that is evaluated; one of them ends the process."""
     conf = service.prepare(["--config-file", conf_path], prog="test", description="", epilog="")
 
-    class Fragile(BatchConsumer):
+    class Fragile(FakeHandler):
         def handle(self, messages: Any) -> dict[int, str]:
             found = [event["message_id"] for message in messages for event in message["payload"]]
             if "poison" in found:

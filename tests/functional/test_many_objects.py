@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.evaluator.batch_report import BatchReport
+from eventalarm.evaluator.batch import BatchReport
 from eventalarm.storage import alarm_counts, tables
 from eventalarm.storage.database import Database
 from tests.support.builders import event_body, rule
@@ -202,7 +202,7 @@ def test_timers_of_an_edited_alarm_are_rewritten_in_transactions_of_bounded_size
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Red when one transaction removes all of them."""
-    monkeypatch.setattr("eventalarm.evaluator.timer_arming.ARM_AT_ONCE", 4)
+    monkeypatch.setattr("eventalarm.evaluator.timer_service.ARM_AT_ONCE", 4)
     listener = Listener(database)
     alarm = notification_alarm(database, HEARTBEAT)
     listener.runner.step()

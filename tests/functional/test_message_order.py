@@ -15,8 +15,9 @@ from oslo_config import cfg
 from oslo_messaging._drivers import common
 
 from eventalarm import bus
-from eventalarm.evaluator.consumer import FIRST_PREFETCH, BatchConsumer, ListenerOptions
 from eventalarm.evaluator.listener import BatchServer
+from eventalarm.evaluator.options import FIRST_PREFETCH, ListenerOptions
+from tests.support.handlers import FakeHandler
 from tests.support.helpers import wait_until
 
 BACKLOG = 2500
@@ -24,7 +25,7 @@ STARTS = 3
 KINDS = {"classic": "", "quorum": "rabbit_quorum_queue=true"}
 
 
-class Line(BatchConsumer):
+class Line(FakeHandler):
     """A queue with numbered messages, and the numbers in the order in which a listener handled them."""
 
     def __init__(self, url: str, kind: str) -> None:

@@ -21,8 +21,7 @@ from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.notification_rule import compile_notification, parse
 from eventalarm.evaluator.timer_rules import recomputed, required_timers, timer_event, timer_reason
 from eventalarm.evaluator.timers import Timekeeper
-from eventalarm.model import ALARM, OK, Alarm, Occurrence
-from eventalarm.timer import Timer, TimerKind
+from eventalarm.model import ALARM, OK, Alarm, Occurrence, Timer, TimerKind
 from tests.property import examples
 from tests.support.builders import NOW, RESOURCE_TRAITS, alarm, event
 

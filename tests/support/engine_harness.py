@@ -18,15 +18,17 @@ from aodh.storage.sqlalchemy import models as aodh_models
 from oslo_db.sqlalchemy import enginefacade
 
 from eventalarm.evaluator import decide
-from eventalarm.evaluator.batch_report import BatchReport, EngineOptions
-from eventalarm.evaluator.definitions_cache import AlarmCache, CacheOptions
+from eventalarm.evaluator.batch import BatchReport
+from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.engine import Engine
+from eventalarm.evaluator.options import CacheOptions, EngineOptions
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import UTC, Alarm, AlarmDefinition, Delivery, Event, Transition
 from eventalarm.service import with_driver
 from eventalarm.storage import tables
 from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.database import Database, connect
+from eventalarm.storage.events import EVENT_LENGTH
 
 TYPES = (decide.EVENT_TYPE, decide.NOTIFICATION_TYPE)
 OWNER_TRAITS = ("project_id", "tenant_id")
@@ -99,7 +101,7 @@ class EngineHarness:
             max_candidates=max_candidates,
             beside_aodh_listener=beside_aodh_listener,
             max_occurrences=max_occurrences,
-            **more,
+            **{"max_event_size": EVENT_LENGTH, **more},
         )
         clocks = {"clock": clock} if clock is not None else {}
         self.engine = Engine(database, self.cache, self.enqueuer, options, **clocks)

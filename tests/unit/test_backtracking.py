@@ -14,7 +14,7 @@ import yaml
 
 import eventalarm
 from eventalarm import reasons
-from eventalarm.delivery import action, address
+from eventalarm.delivery import action
 from eventalarm.evaluator.event_rule import compile_rule
 from eventalarm.ifa_shim import actions
 from eventalarm.ifa_shim.subscriptions.notifications import Style
@@ -101,9 +101,9 @@ HOSTILE = {
 def test_hostile_text_takes_no_time_at_any_door(text: str) -> None:
     """Red with an expression of three lazy groups over the reason: minutes."""
     reason = f"Event <id=a,event_type=b> hits the clear query <query={text}>."
-    assert reasons.read(reason) is None or text in reason
-    reasons.query_of(reason)
-    reasons.message_id_of(text)
+    assert reasons.parse(reason) is None or text in reason
+    reasons.query_in(reason)
+    reasons.message_id_in(text)
     told = Notification("n", "a", "low", "alarm", "ok", reason, {"type": "event", "event": event_body()})
     assert actions.sol003_notification(told, NOW, "d", Settings(), Style())
     Event.parse(event_body(generated=text)).time(NOW)
@@ -114,9 +114,9 @@ def test_hostile_text_takes_no_time_at_any_door(text: str) -> None:
     regex_test("(.*a){20}$")(text)
     rule = compile_rule({"event_type": text + "*", "query": []}, ())
     assert not rule.watches("a" * 1024)
-    address.masked(f"http://host/{text}")
+    action.masked(f"http://host/{text}")
     action.start(f"http://{text}")
-    address.goes_to(f"http://{text}")(f"http://{text}")
+    action.goes_to(f"http://{text}")(f"http://{text}")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_hostile_text_takes_no_time_at_any_door(text: str) -> None:
     ],
 )
 def test_what_a_reason_says(reason: str, said: tuple[str, str, str] | None) -> None:
-    found = reasons.read(reason)
+    found = reasons.parse(reason)
     assert (found and (found.message_id, found.event_type, found.query)) == said
 
 
@@ -141,7 +141,7 @@ def test_an_event_cannot_say_what_the_query_was() -> None:
     """By the event's own words; guessed from the reason alone, the query is what the event type says."""
     event_type = 'b> hits the query <query=["forged"]>. '
     reason = reasons.compose("a", event_type, "hits the query", ["real"])
-    assert reasons.query_of(reason, "a", event_type) == ["real"]
+    assert reasons.query_in(reason, "a", event_type) == ["real"]
 
 
 @pytest.mark.parametrize("text", ["2026-5-1", "2026-05-1T01:2:3", "2026-5-1T01:02:03+00:00"])

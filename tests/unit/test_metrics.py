@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from eventalarm import metrics
-from eventalarm.evaluator.cache_watch import LOOK_INTERVAL, CacheWatch
-from eventalarm.evaluator.definitions_cache import CacheFigures
+from eventalarm.evaluator.cached_project import CacheFigures
+from eventalarm.evaluator.handler import LOOK_INTERVAL, CacheWatch
 from eventalarm.model import UTC
 
 ROOT = pathlib.Path(__file__).parents[2]

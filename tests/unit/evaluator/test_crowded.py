@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE
-from eventalarm.evaluator.definitions_cache import AlarmCache, CacheOptions
+from eventalarm.evaluator.definitions_cache import AlarmCache
+from eventalarm.evaluator.options import CacheOptions
 from eventalarm.model import AlarmDefinition
 from tests.support.builders import PROJECT, RESOURCE_TRAITS, condition, definition, event, rule
 from tests.unit.evaluator.test_definitions_cache import Source

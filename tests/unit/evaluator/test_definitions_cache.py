@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from eventalarm.change_window import ChangeWindow, Look
-from eventalarm.evaluator.definitions_cache import AlarmCache, CacheOptions, Need
+from eventalarm.evaluator.cached_project import Need
+from eventalarm.evaluator.definitions_cache import AlarmCache
+from eventalarm.evaluator.options import CacheOptions
 from eventalarm.exceptions import InvalidRule, Retryable
 from eventalarm.model import AlarmDefinition, DefinitionChange
+from eventalarm.storage.change_window import ChangeWindow, Look
 from tests.support.builders import NOW, PROJECT, RESOURCE_TRAITS, at, definition, event, rule
 
 OVERLAP = 10.0

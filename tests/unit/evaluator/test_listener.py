@@ -13,14 +13,15 @@ import pytest
 from oslo_config import cfg
 
 from eventalarm import bus
-from eventalarm.evaluator.consumer import FEW, BatchConsumer, ListenerOptions
 from eventalarm.evaluator.listener import BatchServer
+from eventalarm.evaluator.options import FEW, ListenerOptions
 from eventalarm.standalone import inprocess
+from tests.support.handlers import FakeHandler
 
 TIMEOUT = 20.0
 
 
-class Taken(BatchConsumer):
+class Taken(FakeHandler):
     """A server on a bus of this process; ``batches`` are the sizes of what it took."""
 
     def __init__(self, dense: float) -> None:

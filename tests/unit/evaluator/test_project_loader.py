@@ -13,11 +13,12 @@ from oslo_config import cfg
 
 from eventalarm import bus
 from eventalarm.backoff import Backoff
-from eventalarm.evaluator.batch_report import BatchReport
-from eventalarm.evaluator.consumer import ListenerOptions
-from eventalarm.evaluator.definitions_cache import LARGE, Need
+from eventalarm.evaluator.batch import BatchReport
+from eventalarm.evaluator.cached_project import Need
+from eventalarm.evaluator.definitions_cache import LARGE
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
+from eventalarm.evaluator.options import ListenerOptions
 from eventalarm.evaluator.outage import DatabaseOutage
 from eventalarm.evaluator.project_loader import ProjectLoader
 from eventalarm.exceptions import Retryable

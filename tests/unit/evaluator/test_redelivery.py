@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from eventalarm.evaluator.interruptions import Interruptions
+from eventalarm.evaluator.redelivery import Interruptions
 from eventalarm.metrics import Metrics
 from eventalarm.storage.events import Suspects
 from tests.support.engine_harness import open_database

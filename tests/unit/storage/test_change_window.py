@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventalarm.change_window import ChangeWindow, Mark
+from eventalarm.storage.change_window import ChangeWindow, Mark
 
 SPANS = st.integers(0, 9)
 MARKS = st.builds(Mark, st.sampled_from("abcdef"), SPANS, st.integers(-9, 9))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from eventalarm.evaluator.fair_batches import MODERATE, divide
+from eventalarm.evaluator.batch import MODERATE, divide
 
 
 @dataclasses.dataclass(frozen=True)
