@@ -29,13 +29,13 @@ BACKTRACKING = {"re", "sre_compile", "regex", "fnmatch", "glob", "textwrap", "st
 # Reviewed: whose text each module looks at. None of them is a tenant, an event or a consumer.
 REVIEWED = {
     "service.py": "texts of oslo.config's errors",
-    "status/limits.py": "what the broker says of itself",
+    "status/broker.py": "what the broker says of itself",
     "bus.py": "texts of the broker's errors",
     "broker_errors.py": "texts of the broker's errors",
     "publisher/options.py": "publisher URLs of the deployer",
     "cmd/filters.py": "arguments of our commands",
     "metrics_server.py": "names of our own files",
-    "status/render.py": "our own reports, wrapped for a terminal",
+    "status/checks.py": "our own reports, wrapped for a terminal",
     "patterns.py": "fnmatch.translate writes one character class for RE2; nothing is matched with it",
 }
 # Patterns of JSON Schema run in ``re``: one repeated class after the other, each with its own characters.
