@@ -168,10 +168,10 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _look(conf: cfg.ConfigOpts, args: argparse.Namespace) -> Any:
-    from eventalarm.status.assemble import Checkup, Wishes  # noqa: PLC0415
+    from eventalarm.status.assemble import CheckOptions, HealthChecks  # noqa: PLC0415
     from eventalarm.status.checks import Runner  # noqa: PLC0415
 
-    wishes = Wishes(
+    options = CheckOptions(
         event_pipeline=args.event_pipeline,
         event_definitions=args.event_definitions,
         ceilometer_conf=args.ceilometer_conf,
@@ -183,12 +183,12 @@ def _look(conf: cfg.ConfigOpts, args: argparse.Namespace) -> Any:
         fail_after=args.fail_after,
         longest_silence=args.longest_silence,
     )
-    checkup = Checkup(conf, wishes)
+    health = HealthChecks(conf, options)
     try:
-        return Runner(checkup.checks(), args.timeout, COMMAND.say).run()
+        return Runner(health.checks(), args.timeout, COMMAND.say).run()
     finally:
         with contextlib.suppress(Retryable):
-            checkup.close()
+            health.close()
 
 
 if __name__ == "__main__":

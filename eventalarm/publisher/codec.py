@@ -1,7 +1,7 @@
 """The wire format of the ``event_eval`` topic, used by publisher and listener: a list of serialised events.
 
-It is the format of Ceilometer's own ``notifier://`` publisher, so that a stock consumer can read it, with one
-extra field, ``owner_trait``, in events whose owner follows from their event definition only.
+It is the format of Ceilometer's own ``notifier://`` publisher, so that a stock consumer can read it. Events
+whose owner can be found only by their event definition have one extra field, ``owner_trait``.
 """
 
 from __future__ import annotations
@@ -51,14 +51,15 @@ def encode(body: JSONDict) -> Encoded:
         text = jsonutils.dumps(body)
     except (TypeError, ValueError, RecursionError) as exc:
         raise InvalidEvent("not_json", str(exc)[:200], str(body.get("message_id", ""))) from exc
-    # The text travels as a string inside another JSON document, which escapes these two once more.
+    # The text is sent as a string inside another JSON document, which escapes these two characters again.
     return Encoded(body, len(text) + text.count('"') + text.count("\\") + 2)
 
 
 def decode(payload: object, limits: EventLimits = DEFAULT_LIMITS) -> tuple[list[Event], list[InvalidEvent]]:
-    """Return the events of a message and, separately, the errors of those that cannot be read (guarantee G6).
+    """Return the events of a message and, separately, the errors of those that cannot be read.
 
-    A single event that is not in a list is accepted. Never raises, whatever the payload.
+    One hostile event does not affect the others (guarantee G6). A single event that is not in a list is
+    accepted. Never raises, whatever the payload.
     """
     if isinstance(payload, dict):
         payload = [payload]
@@ -70,7 +71,7 @@ def decode(payload: object, limits: EventLimits = DEFAULT_LIMITS) -> tuple[list[
             events.append(_decode_one(body, limits))
         except InvalidEvent as exc:
             invalid.append(exc)
-        except Exception as exc:  # noqa: BLE001 - hostile input must not stop its neighbours
+        except Exception as exc:  # noqa: BLE001 - hostile input must not stop the other events
             invalid.append(InvalidEvent("unreadable", type(exc).__name__, _message_id(body)))
     return events, invalid
 

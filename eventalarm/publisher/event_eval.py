@@ -22,12 +22,12 @@ from eventalarm.publisher import codec, options, policies
 
 LOG = log.getLogger(__name__)
 
-# Event types come from outside, so the cache needs a limit; a cloud has some hundred.
-MOST_TYPES: Final = 10_000
+# Event types come from outside, so the cache needs a limit; a cloud has a few hundred.
+MAX_TYPES: Final = 10_000
 
 
 class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
-    """Publishes to the topic that its URL in ``event_pipeline.yaml`` names.
+    """Publishes events to the topic that its URL in ``event_pipeline.yaml`` names.
 
     :raises InvalidOption: from the constructor, naming the invalid option of the URL.
     """
@@ -39,10 +39,11 @@ class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
             self._check_driver(conf, chosen)
             self._transport = bus.get_transport(conf, chosen.url, options=chosen.driver_options)
         except InvalidOption as exc:
-            # Ceilometer logs a traceback and goes on without this publisher; this line says what that means.
+            # Ceilometer logs a traceback and continues without this publisher; this line states the
+            # consequence.
             LOG.error(
                 "eventalarm:// publishes nothing until its URL is corrected: %s (options: %s; all others are "
-                "handed to the oslo.messaging driver)",
+                "passed to the oslo.messaging driver)",
                 exc,
                 ", ".join(options.READERS),
             )
@@ -107,7 +108,7 @@ class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
         )
 
     def close(self) -> None:
-        """Release callers that wait for the broker, and close the connection."""
+        """Raise PublishError in callers that wait for the broker, and close the connection."""
         self._policy.close()
         self._transport.cleanup()
 
@@ -129,7 +130,7 @@ class OwnerTraits:
             return self._known[event_type]
         except KeyError:
             pass
-        if len(self._known) >= MOST_TYPES:
+        if len(self._known) >= MAX_TYPES:
             self._known.clear()
         trait = self._find(event_type)
         self._known[event_type] = trait = None if trait == conventional_trait(event_type) else trait
@@ -161,6 +162,6 @@ def read_owner_traits(conf: cfg.ConfigOpts) -> OwnerTraits:
         fallback = os.path.join(shipped.__path__[0], "data", "event_definitions.yaml")
         found = declarative.load_definitions(conf, [], conf.event.definitions_cfg_file, fallback)
         return OwnerTraits(found or [])
-    except Exception as exc:  # noqa: BLE001 - events are published whatever is wrong with the file
+    except Exception as exc:  # noqa: BLE001 - an error in the file must not stop events
         LOG.warning("Event definitions cannot be read; owners of events are found by convention: %s", exc)
         return OwnerTraits([])

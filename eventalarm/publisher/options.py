@@ -27,9 +27,9 @@ class Policy(enum.StrEnum):
 class PublisherOptions:
     """The options of one publisher line of ``event_pipeline.yaml``.
 
-    ``url`` is the transport URL; None where the line names no host: then Ceilometer's own transport is used,
-    and ``driver`` must be absent or name the same driver. ``max_retry`` is the number of retries, None means
-    no limit. ``max_message_size`` is in bytes. ``driver_options`` are passed to oslo.messaging.
+    ``url`` is the transport URL. It is None if the line names no host: then Ceilometer's own transport is
+    used, and ``driver`` must be absent or name the same driver. ``max_retry`` is the number of retries; None
+    means no limit. ``max_message_size`` is in bytes. ``driver_options`` are passed to oslo.messaging.
     """
 
     url: str | None = dataclasses.field(default=None, repr=False)

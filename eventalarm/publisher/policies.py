@@ -23,7 +23,7 @@ GIVING_UP: Final = (
     "has no other publisher."
 )
 
-# Seconds to wait after the first failure, and at most.
+# Seconds to wait after the first failure, and at most after many.
 FIRST_WAIT: Final = 0.1
 LONGEST_WAIT: Final = 5.0
 # Seconds that a caller waits for the broker before it is considered unavailable.
@@ -52,8 +52,8 @@ class _Ticket:
 class Blocking:
     """Blocks its callers until the broker has their events, so that they acknowledge nothing too early.
 
-    While one caller sends, others queue up; the next to send takes the whole queue in one message. A storm
-    is thus limited by the throughput of the broker, not by the latency of one confirmation.
+    While one caller sends, others wait; the next one to send takes the events of all of them in one message.
+    A storm is thus limited by the throughput of the broker, not by the latency of one confirmation.
     """
 
     def __init__(
@@ -136,8 +136,8 @@ class Blocking:
 class Queueing:
     """Keeps the newest ``max_queue_length`` messages in memory while the broker is unavailable.
 
-    A separate thread sends them, first in first out. Callers return when the broker has their events; once
-    it has not answered for half a second, they return at once until it answers again.
+    A separate thread sends them, first in, first out. Callers return when the broker has their events. Once
+    it has not answered for half a second, they return immediately until it answers again.
     """
 
     def __init__(self, send: Send, options: PublisherOptions, status: BrokerStatus, backoff: Backoff) -> None:
@@ -151,7 +151,7 @@ class Queueing:
         self._waiting: deque[Batch] = deque()
         self._entered = 0
         self._left = 0
-        self._away = False
+        self._is_away = False
         self._thread: threading.Thread | None = None
 
     def publish(self, events: Sequence[Encoded]) -> None:
@@ -166,8 +166,8 @@ class Queueing:
             self._changed.notify_all()
         self._status.drop(excess)
         with self._changed:
-            if not self._changed.wait_for(lambda: self._left >= mine or self._pointless(), PATIENCE):
-                self._away = True
+            if not self._changed.wait_for(lambda: self._left >= mine or self._unavailable(), PATIENCE):
+                self._is_away = True
 
     def _trim(self) -> int:
         """Remove the oldest messages beyond the limit; return the number of their events."""
@@ -175,8 +175,8 @@ class Queueing:
         self._left += len(excess)
         return sum(map(len, excess))
 
-    def _pointless(self) -> bool:
-        return self._away or self._closing.is_set()
+    def _unavailable(self) -> bool:
+        return self._is_away or self._closing.is_set()
 
     def _start_thread(self) -> None:
         if self._thread is None and not self._closing.is_set():
@@ -190,28 +190,28 @@ class Queueing:
                 self._changed.wait_for(lambda: self._waiting or self._closing.is_set())
                 if not self._waiting:
                     return
-                in_hand = deque([self._waiting.popleft()])
+                taken = deque([self._waiting.popleft()])
             try:
-                send_batches(in_hand, self._send)
+                send_batches(taken, self._send)
             except PublishError as exc:
                 tries += 1
-                self._failed(in_hand, exc)
+                self._failed(taken, exc)
                 self._closing.wait(self._backoff(tries))
             else:
                 tries = 0
                 self._status.regained()
                 with self._changed:
                     self._left += 1
-                    self._away = False
+                    self._is_away = False
                     self._changed.notify_all()
 
-    def _failed(self, in_hand: deque[Batch], error: PublishError) -> None:
+    def _failed(self, taken: deque[Batch], error: PublishError) -> None:
         with self._changed:
             # A message that was too large may have been split into several.
-            self._entered += len(in_hand) - 1
-            self._waiting.extendleft(reversed(in_hand))
+            self._entered += len(taken) - 1
+            self._waiting.extendleft(reversed(taken))
             excess = self._trim()
-            self._away = True
+            self._is_away = True
             self._changed.notify_all()
         self._status.lost(error, f"Up to {self._max_length} messages are kept in memory.")
         self._status.drop(excess)
@@ -229,7 +229,8 @@ class Queueing:
 class Dropping:
     """Tries once and drops what the broker does not accept.
 
-    A caller waits at most ``PATIENCE`` seconds behind another, and not at all during a pause after a failure.
+    A caller waits at most ``PATIENCE`` seconds for another one. During the pause after a failure it does not
+    wait.
     """
 
     def __init__(
@@ -275,7 +276,7 @@ class Dropping:
         return not self._failures or self._clock() >= self._next_try
 
     def close(self) -> None:
-        """Do nothing: no caller waits."""
+        """Do nothing: no caller waits for long."""
 
 
 def make(

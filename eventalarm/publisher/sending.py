@@ -44,8 +44,8 @@ def make_batches(events: Iterable[Encoded], max_size: int) -> deque[Batch]:
 def send_batches(batches: deque[Batch], send: Send) -> None:
     """Send every batch in order, and remove from *batches* what was sent.
 
-    A batch that the broker refuses for its size is halved, down to one event, which is then sent without
-    ``raw``, and is dropped with one log line if even that is refused.
+    A batch that the broker refuses because of its size is halved. A single event that is refused is sent
+    without ``raw``; if that is refused too, it is dropped, with one log line.
 
     :raises PublishError: from *send*; what remains in *batches* is still to be sent, in order.
     """
@@ -75,9 +75,9 @@ def _smaller(batch: Batch, error: MessageTooLarge) -> list[Batch]:
 
 
 class BrokerStatus:
-    """Keeps whether the broker accepts messages, and counts the events dropped during an outage.
+    """Tracks whether the broker accepts messages, and counts the events dropped during an outage.
 
-    Thread-safe.
+    It logs once when an outage begins and once when it ends. Thread-safe.
 
     :param where: the broker and topic, for the log.
     :param clock: monotonic, in seconds.

@@ -1,1 +1,1 @@
-"""Everything in one process, for trials: Aodh's API, Ceilometer's pipeline, a bus, eventalarm."""
+"""Everything in one process, for trials: Aodh's API, Ceilometer's pipeline, a message bus, eventalarm."""

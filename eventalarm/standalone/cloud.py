@@ -1,4 +1,4 @@
-"""The whole chain in one process: started in order, stopped in reverse order."""
+"""All services in one process: started in order, stopped in reverse order."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from eventalarm.trace import Stage, Trace
 
 
 class TracedPublisher:
-    """Forwards events to a Ceilometer publisher and marks :attr:`Stage.PUBLISHED` before.
+    """Marks :attr:`Stage.PUBLISHED` for each event, then forwards the events to a Ceilometer publisher.
 
-    Not after: a listener may receive an event before the call that published it returns.
+    The mark comes first, since a listener may receive an event before the call that published it returns.
     """
 
     def __init__(self, publisher: Any, trace: Trace) -> None:
@@ -86,7 +86,7 @@ class Agent:
         return list({id(pipeline.sink): pipeline.sink for pipeline in pipelines}.values())
 
     def put(self, posted: Notification) -> None:
-        """Publish a notification as a service would, with its id and time.
+        """Publish a notification as a service would, with its message id and time stamp.
 
         oslo.messaging's public ``Notifier`` would replace both, hence the private method.
         """
@@ -96,7 +96,7 @@ class Agent:
         transport._send_notification(target, {}, posted.message, version=2.0, retry=0)
 
     def stop(self) -> None:
-        """Publish what was consumed, then stop."""
+        """Publish the notifications that were consumed, then stop."""
         self._service.terminate()
 
 
@@ -118,7 +118,7 @@ PASTE = str(pathlib.Path(aodh_api.__file__).with_name("api-paste.ini"))
 
 
 class Standalone:
-    """Aodh's API, Ceilometer's event pipeline, a bus, eventalarm and its APIs, on one data directory.
+    """Aodh's API, Ceilometer's event pipeline, a message bus, eventalarm and its APIs, on one data directory.
 
     :param data: the directory, claimed for this process.
     :param listening: where to serve; closed by :meth:`stop`.
@@ -150,37 +150,37 @@ class Standalone:
         :raises eventalarm.exceptions.EventAlarmError: when the database cannot be used.
         :raises SystemExit: code 2, after one line on stderr, when the user's own options are wrong.
         """
-        with contextlib.ExitStack() as undo:
-            undo.callback(self._listening.close)
+        with contextlib.ExitStack() as starting:
+            starting.callback(self._listening.close)
             datadir.fill(self._data, PASTE)
             _define_events(self._data.event_definitions)
             conf = self._configuration()
             _create_tables(conf)
             listener = ListenerProcess(conf, trace=self._trace)
-            undo.callback(listener.stop)
+            starting.callback(listener.stop)
             listener.start()
             agent = Agent(self._data, self._trace)
             agent.start()
-            undo.callback(agent.stop)
-            database = service.database(conf)
-            undo.callback(database.dispose)
-            transport = bus.get_transport(conf)
-            undo.callback(transport.cleanup)
-            events = ingest_api.application(conf, transport, lambda: database)
-            alarms = ifa_api.application(conf, database)
-            others = {
-                PATH: Intake(agent.put, agent.exchanges),
-                **dict.fromkeys(ifa_api.PREFIXES, alarms),
-                **dict.fromkeys(ingest_api.PREFIXES, events),
-            }
-            everything = KnownHosts(
-                dispatch(aodh_api.load_app(conf), others), self._hosts, option=launch.ALLOW_HOST
-            )
-            web = WebServer(everything, self._listening)
-            web.start()
-            undo.callback(web.stop)
+            starting.callback(agent.stop)
+            self._serve(conf, agent, starting)
             LOG.info("Serving %s from %s", self.endpoint, self._data.path)
-            self._running = undo.pop_all()
+            self._running = starting.pop_all()
+
+    def _serve(self, conf: cfg.ConfigOpts, agent: Agent, starting: contextlib.ExitStack) -> None:
+        """Serve Aodh's API and ours on the listening socket."""
+        database = service.database(conf)
+        starting.callback(database.dispose)
+        transport = bus.get_transport(conf)
+        starting.callback(transport.cleanup)
+        ours = {
+            PATH: Intake(agent.put, agent.exchanges),
+            **dict.fromkeys(ifa_api.PREFIXES, ifa_api.application(conf, database)),
+            **dict.fromkeys(ingest_api.PREFIXES, ingest_api.application(conf, transport, lambda: database)),
+        }
+        everything = dispatch(aodh_api.load_app(conf), ours)
+        web = WebServer(KnownHosts(everything, self._hosts, option=launch.ALLOW_HOST), self._listening)
+        web.start()
+        starting.callback(web.stop)
 
     def stop(self) -> None:
         """Stop accepting requests and finish the accepted ones."""

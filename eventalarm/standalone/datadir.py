@@ -47,12 +47,12 @@ class DataDir:
 
     @property
     def aodh_conf(self) -> pathlib.Path:
-        """Configuration of Aodh's API and eventalarm."""
+        """The configuration of Aodh's API and eventalarm."""
         return self.path / "aodh.conf"
 
     @property
     def ceilometer_conf(self) -> pathlib.Path:
-        """Configuration of Ceilometer's pipeline."""
+        """The configuration of Ceilometer's pipeline."""
         return self.path / "ceilometer.conf"
 
     @property
@@ -97,8 +97,8 @@ def claim(path: str) -> Iterator[DataDir]:
 
     Only its owner may access it: it contains credentials.
 
-    :raises InvalidOption: naming ``--data-dir`` when it cannot be used, others may enter it, or another
-        process holds it.
+    :raises InvalidOption: naming ``--data-dir`` when it cannot be used, other users may enter it, or
+        another process holds it.
     """
     folder = pathlib.Path(path).expanduser().absolute()
     with contextlib.ExitStack() as stack:

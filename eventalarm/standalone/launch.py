@@ -1,4 +1,4 @@
-"""What a command needs before the slow imports: a listening socket, and the rest on demand."""
+"""What the commands need before the slow imports: a listening socket, and the late import of the services."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ALLOW_HOST: Final = "--allow-host"
 def listen(host: str, port: int, *, consent: bool) -> socket.socket:
     """Return a listening socket on *host* and *port* (0: any free one); one address, IPv4 if there is one.
 
-    :raises InvalidOption: when *host* has no address, leads beyond loopback without *consent*, or the port
-        is not available.
+    :raises InvalidOption: when *host* has no address, is not on loopback and *consent* is missing, or
+        the port is not available.
     """
     family, address = _resolve(host)
     if not consent and not ipaddress.ip_address(address).is_loopback:
@@ -86,7 +86,7 @@ def standalone(
     hosts: Collection[str] = (),
     trace: Trace | None = None,
 ) -> Standalone:
-    """Return the whole chain, not yet started; see :class:`eventalarm.standalone.cloud.Standalone`.
+    """Return all services, not yet started; see :class:`eventalarm.standalone.cloud.Standalone`.
 
     :raises InvalidOption: when a package is not installed.
     """

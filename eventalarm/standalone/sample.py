@@ -1,4 +1,4 @@
-"""A recorded Nova notification, and the shell commands with which a user replays it."""
+"""A recorded Nova notification, and shell commands that replay it; users can copy them as they are."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def another_fault() -> JSONDict:
 
 def sent_now(notification: JSONDict, now: datetime.datetime) -> JSONDict:
     """Return *notification* with a new message id and the time *now* in Nova's format."""
-    written = str(now.astimezone(UTC).replace(tzinfo=None))
-    return {**notification, "message_id": str(uuid.uuid4()), "timestamp": written}
+    stamp = str(now.astimezone(UTC).replace(tzinfo=None))
+    return {**notification, "message_id": str(uuid.uuid4()), "timestamp": stamp}
 
 
 def _with_payload(notification: JSONDict, **changes: str) -> JSONDict:

@@ -1,4 +1,4 @@
-"""The measurements of the demo: when each stage of an event ended, and the figures made of it."""
+"""The measurements of the demo: when each stage of an event ended, and the figures computed from that."""
 
 from __future__ import annotations
 

@@ -110,7 +110,8 @@ def _text(fields: JSONDict, name: str, default: str | None = None) -> str:
 class Intake:
     """The WSGI application of ``POST /notifications``: 202 once published, 4xx naming the invalid field.
 
-    Only ``application/json`` is accepted: browsers do not let a page of another site send it unasked.
+    Only ``application/json`` is accepted: browsers do not let a page of another site send it without asking
+    first.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""The health of a deployment: every hop of an event's way looked at, each with a remedy."""
+"""Health checks of a deployment: each stage on the path of an event, each finding with a remedy."""

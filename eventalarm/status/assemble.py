@@ -19,14 +19,14 @@ from eventalarm.model import JSONDict
 from eventalarm.status import broker, canary, definitions, pipeline, upgrade
 from eventalarm.status.checks import Check, Finding, Level
 from eventalarm.status.database import (
-    look_at_alarms,
-    look_at_clocks,
-    look_at_failed,
-    look_at_listeners,
-    look_at_outbox,
-    look_at_schema,
-    look_at_server,
-    look_at_subscriptions,
+    check_alarms,
+    check_clocks,
+    check_failed,
+    check_listeners,
+    check_outbox,
+    check_schema,
+    check_server,
+    check_subscriptions,
 )
 from eventalarm.storage.database import Database
 from eventalarm.storage.stats import live_listeners
@@ -35,12 +35,12 @@ from eventalarm.trace import CANARY
 
 LOOPBACK = "127.0.0.1"
 DISCARD_PORT = 9
-# An address of the documentation network (RFC 5737): the way to it is the default route.
+# An address of the documentation network (RFC 5737): it is reached by the default route.
 ANYWHERE = "192.0.2.1"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Wishes:
+class CheckOptions:
     """The options of the command line: times in seconds, ``canary_address`` as HOST[:PORT] or empty."""
 
     event_pipeline: str = ""
@@ -55,44 +55,44 @@ class Wishes:
     longest_silence: float = 86400.0
 
 
-class Checkup:
-    """The checks of one deployment; the database is opened when it is first needed."""
+class HealthChecks:
+    """The checks of one deployment. The database is opened when it is first needed."""
 
-    def __init__(self, conf: cfg.ConfigOpts, wishes: Wishes) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, options: CheckOptions) -> None:
         self._conf = conf
-        self._wishes = wishes
+        self._options = options
         self._lock = threading.Lock()
         self._database: Database | None = None
         self._in_flight = ""
 
     def checks(self) -> list[Check]:
         """Return the checks, in order."""
-        wishes, schema = self._wishes, ("schema",)
+        options, schema = self._options, ("schema",)
         found = [
             Check("configuration", self._configuration),
             Check("pipeline", self._pipeline, ("configuration",)),
-            Check("broker", lambda: broker.look_at_hosts(self._conf, wishes.timeout), ("configuration",)),
-            Check("queue", lambda: broker.look_at_queue(self._conf, wishes.timeout), ("broker",)),
+            Check("broker", lambda: broker.check_hosts(self._conf, options.timeout), ("configuration",)),
+            Check("queue", lambda: broker.check_queue(self._conf, options.timeout), ("broker",)),
             Check(
                 "broker limits",
-                lambda: broker.look_at_limits(self._conf, wishes.timeout, wishes.rabbitmqctl),
+                lambda: broker.check_limits(self._conf, options.timeout, options.rabbitmqctl),
                 ("broker",),
             ),
             Check("database", self._of_database(self._server), ("configuration",)),
-            Check("schema", self._of_database(look_at_schema), ("database",)),
+            Check("schema", self._of_database(check_schema), ("database",)),
             Check("clocks", self._of_database(self._clocks), schema),
-            Check("listeners", self._of_database(look_at_listeners), schema),
-            Check("alarms", self._of_database(look_at_alarms), schema),
+            Check("listeners", self._of_database(check_listeners), schema),
+            Check("alarms", self._of_database(check_alarms), schema),
             Check("outbox", self._of_database(self._outbox), schema),
-            Check("failed deliveries", self._of_database(look_at_failed), schema),
+            Check("failed deliveries", self._of_database(check_failed), schema),
             Check("subscriptions", self._of_database(self._subscriptions), schema),
         ]
-        if (place := definitions.place(wishes.event_definitions)) is not None:
-            found.insert(2, Check("definitions", lambda: definitions.look(place)))
-        if wishes.canary:
+        if (path := definitions.definitions_file(options.event_definitions)) is not None:
+            found.insert(2, Check("definitions", lambda: definitions.check_definitions(path)))
+        if options.canary:
             needs = ("configuration", "listeners")
-            found.append(Check("canary", self._of_database(self._canary), needs, extra=wishes.timeout))
-        return [dataclasses.replace(check, look=self._leaving(check.look)) for check in found]
+            found.append(Check("canary", self._of_database(self._canary), needs, extra=options.timeout))
+        return [dataclasses.replace(check, run=self._returning_connections(check.run)) for check in found]
 
     def close(self) -> None:
         """Remove the alarm of a canary that was interrupted, and close the database.
@@ -104,20 +104,20 @@ class Checkup:
                 remove_alarm(self._database, self._in_flight)
             self._database.dispose()
 
-    def _of_database(self, look: Callable[[Database], Finding]) -> Callable[[], Finding]:
-        return lambda: look(self._opened())
+    def _of_database(self, check: Callable[[Database], Finding]) -> Callable[[], Finding]:
+        return lambda: check(self._opened())
 
-    def _leaving(self, look: Callable[[], Finding]) -> Callable[[], Finding]:
-        """Give back the connections of the thread in which *look* runs."""
+    def _returning_connections(self, run: Callable[[], Finding]) -> Callable[[], Finding]:
+        """Return the connections of the thread in which *run* runs to the pool."""
 
-        def look_and_leave() -> Finding:
+        def run_and_return() -> Finding:
             try:
-                return look()
+                return run()
             finally:
                 if self._database is not None:
                     self._database.leave()
 
-        return look_and_leave
+        return run_and_return
 
     def _opened(self) -> Database:
         with self._lock:
@@ -134,22 +134,22 @@ class Checkup:
         return Finding(Level.OK, f"read {files}")
 
     def _server(self, database: Database) -> Finding:
-        return look_at_server(database, self._conf[GROUP].max_event_size)
+        return check_server(database, self._conf[GROUP].max_event_size)
 
     def _clocks(self, database: Database) -> Finding:
-        return look_at_clocks(database, self._conf[GROUP].definitions_overlap)
+        return check_clocks(database, self._conf[GROUP].definitions_overlap)
 
     def _outbox(self, database: Database) -> Finding:
-        return look_at_outbox(database, self._wishes.warn_after, self._wishes.fail_after)
+        return check_outbox(database, self._options.warn_after, self._options.fail_after)
 
     def _subscriptions(self, database: Database) -> Finding:
-        return look_at_subscriptions(database, self._conf.eventalarm_ifa.subscription_lifetime)
+        return check_subscriptions(database, self._conf.eventalarm_ifa.subscription_lifetime)
 
     def _pipeline(self) -> Finding:
-        wishes = self._wishes
-        named = pathlib.Path(wishes.ceilometer_conf) if wishes.ceilometer_conf else pipeline.CONFIGURATION
-        theirs = pipeline.configuration(named) if wishes.ceilometer_conf or named.exists() else None
-        path = pathlib.Path(wishes.event_pipeline) if wishes.event_pipeline else None
+        options = self._options
+        named = pathlib.Path(options.ceilometer_conf) if options.ceilometer_conf else pipeline.CONFIGURATION
+        theirs = pipeline.configuration(named) if options.ceilometer_conf or named.exists() else None
+        path = pathlib.Path(options.event_pipeline) if options.event_pipeline else None
         if path is None:
             path = pipeline.pipeline_file(theirs or pipeline.configuration(named))
         feed = None
@@ -157,9 +157,9 @@ class Checkup:
             target = pipeline.Target(self._conf[GROUP].topic, self._conf, theirs)
             feed = pipeline.read(path, target)
             if theirs is not None and "event" not in theirs.notification.pipelines:
-                problem = f"[notification] pipelines of {named} leaves out event"
+                problem = f"[notification] pipelines of {named} does not contain event"
                 feed = pipeline.Feed(str(named), problem=problem, remedy="add it and restart the agent")
-        return pipeline.look(feed, self._last_seen(), wishes.longest_silence)
+        return pipeline.pipeline_finding(feed, self._last_seen(), options.longest_silence)
 
     def _last_seen(self) -> pipeline.LastSeen | None:
         try:
@@ -181,7 +181,7 @@ class Checkup:
             )
         group = self._conf[GROUP]
         options = canary.CanaryOptions(
-            host, port, self._wishes.timeout, group.owner_traits[0], group.resource_traits[0]
+            host, port, self._options.timeout, group.owner_traits[0], group.resource_traits[0]
         )
         transport = bus.get_transport(self._conf)
 
@@ -202,22 +202,22 @@ class Checkup:
 
         That is the loopback interface if all of them run here.
         """
-        if self._wishes.canary_address:
-            host, _, port = self._wishes.canary_address.partition(":")
+        if self._options.canary_address:
+            host, _, port = self._options.canary_address.partition(":")
             return host, int(port or 0)
         candidates = [LOOPBACK] if set(hosts) <= {socket.gethostname()} else []
-        candidates.extend(_own_addresses(bus.transport_url(self._conf)))
+        candidates.extend(_local_addresses(bus.transport_url(self._conf)))
         return next((address for address in candidates if not egress.refuses(address)), candidates[0]), 0
 
 
-def _own_addresses(url: object) -> list[str]:
+def _local_addresses(url: object) -> list[str]:
     """Return the addresses of this host that face the broker and the default route; sends nothing."""
-    places = [(host.hostname, host.port or DISCARD_PORT) for host in getattr(url, "hosts", ())]
+    destinations = [(host.hostname, host.port or DISCARD_PORT) for host in getattr(url, "hosts", ())]
     found = []
-    for place in (*places, (ANYWHERE, DISCARD_PORT)):
+    for destination in (*destinations, (ANYWHERE, DISCARD_PORT)):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
-                probe.connect(place)
+                probe.connect(destination)
             except OSError:
                 continue
             found.append(str(probe.getsockname()[0]))

@@ -21,46 +21,46 @@ from eventalarm.conf import GROUP
 from eventalarm.status.checks import Finding, Level
 
 KAFKA: Final = "kafka"
-NO_PROMISE: Final = (
+KAFKA_LOSES_EVENTS: Final = (
     "oslo.messaging sends to Kafka asynchronously, so that events can be lost when a broker fails (guarantee "
     "G1 does not hold)"
 )
 START_LISTENER: Final = "start eventalarm-listener; its log says what it is waiting for"
 
 
-def look_at_hosts(conf: cfg.ConfigOpts, timeout: float) -> Finding:
+def check_hosts(conf: cfg.ConfigOpts, timeout: float) -> Finding:
     """Connect to every host of the broker as the listener does."""
     described = bus.describe(conf)
     if bus.driver_name(bus.transport_url(conf)) == KAFKA:
         return Finding(
-            Level.WARNING, f"{described}: {NO_PROMISE}", "use RabbitMQ (transport_url = rabbit://...)"
+            Level.WARNING, f"{described}: {KAFKA_LOSES_EVENTS}", "use RabbitMQ (transport_url = rabbit://...)"
         )
     try:
         broker = Broker.of(conf, timeout)
     except ValueError:
         return Finding(Level.SKIPPED, f"the driver of {described} cannot be checked")
     reached: list[str] = []
-    troubles: list[str] = []
+    problems: list[str] = []
     remedy = "check transport_url in aodh.conf, that the broker is running and that it admits this user"
     for name, connection in broker.connections():
         try:
             with connection:
                 connection.connect()
         except Exception as exc:  # noqa: BLE001 - three libraries' errors, without a common class
-            trouble = unusable(exc)
-            troubles.append(f"{name}: {trouble.problem}")
-            remedy = trouble.remedy or remedy
+            error = unusable(exc)
+            problems.append(f"{name}: {error.problem}")
+            remedy = error.remedy or remedy
         else:
             reached.append(name)
     figures = {"reached": len(reached), "hosts": len(hosts(broker.url))}
     if not reached:
-        return Finding(Level.FAILED, f"{described} does not answer: {'; '.join(troubles)}", remedy, figures)
-    if troubles:
-        return Finding(Level.WARNING, f"some hosts do not answer: {'; '.join(troubles)}", remedy, figures)
+        return Finding(Level.FAILED, f"{described} does not answer: {'; '.join(problems)}", remedy, figures)
+    if problems:
+        return Finding(Level.WARNING, f"some hosts do not answer: {'; '.join(problems)}", remedy, figures)
     return Finding(Level.OK, f"{described} answers", figures=figures)
 
 
-def look_at_queue(conf: cfg.ConfigOpts, timeout: float) -> Finding:
+def check_queue(conf: cfg.ConfigOpts, timeout: float) -> Finding:
     """Check that the queue of the topic exists, is durable, consumed, and declared as by the listener."""
     try:
         broker = Broker.of(conf, timeout)
@@ -70,7 +70,7 @@ def look_at_queue(conf: cfg.ConfigOpts, timeout: float) -> Finding:
         with broker.connected() as connection:
             return _queue_finding(conf, connection, broker)
     except Unusable as exc:
-        return Finding(Level.FAILED, exc.problem, exc.remedy or "try again")
+        return Finding(Level.FAILED, exc.problem, exc.remedy or "run the check again")
 
 
 def _queue_finding(conf: cfg.ConfigOpts, connection: Any, broker: Broker) -> Finding:
@@ -86,7 +86,7 @@ def _queue_finding(conf: cfg.ConfigOpts, connection: Any, broker: Broker) -> Fin
         )
     figures = {"messages": declared.message_count, "consumers": declared.consumer_count}
     text = f"{queue} holds {declared.message_count} messages and has {declared.consumer_count} consumers"
-    # Declared as by a listener that starts now, which changes nothing.
+    # This declares the queue as a listener does at its start; an existing queue is not changed.
     with contextlib.suppress(amqp.exceptions.AccessRefused):  # a user without this right may still consume
         try:
             broker.declare(connection, group.topic, group.exchange)
@@ -100,22 +100,24 @@ def _queue_finding(conf: cfg.ConfigOpts, connection: Any, broker: Broker) -> Fin
     return Finding(Level.OK, f"{text}; it is durable", figures=figures)
 
 
-def _on_channel(connection: Any, ask: Callable[[Any], Any]) -> Any:
-    """Call *ask* with a new channel: an error closes the channel."""
+def _on_channel(connection: Any, request: Callable[[Any], Any]) -> Any:
+    """Return the result of *request*, called with a new channel: an error closes the channel."""
     channel = connection.channel()
-    answer = ask(channel)
+    answer = request(channel)
     channel.close()
     return answer
 
 
 LIMITED_BY_DEFAULT: Final = (4, 0)
 DEFAULT_LIMIT: Final = 20
-PLACES: Final = "/usr/sbin:/usr/lib/rabbitmq/bin:/usr/local/sbin"
+RABBITMQCTL_PATH: Final = "/usr/sbin:/usr/lib/rabbitmq/bin:/usr/local/sbin"
 LOSSY: Final = ("message-ttl", "expires", "max-length", "max-length-bytes")
-ROOM: Final = 3.0
+# consumer_timeout must be at least this many times hold_batch.
+HEADROOM: Final = 3.0
 
-# The policies and operator policies in force for one queue; list_queues shows them in newer releases only.
-QUESTION: Final = """
+# Erlang: the policies and operator policies in force for one queue; list_queues shows them in newer releases
+# only.
+EXPRESSION: Final = """
 {ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(%s, queue, %s)),
 P = case rabbit_policy:effective_definition(Q) of undefined -> []; D -> D end,
 T = case application:get_env(rabbit, consumer_timeout) of {ok, N} when is_integer(N) -> N; _ -> 0 end,
@@ -124,8 +126,8 @@ rabbit_json:encode(#{policy => maps:from_list(P), consumer_timeout => T}).
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of the queue; None is unknown.
+class QueueLimits:
+    """What is known about the limits of a queue; None where something is unknown.
 
     ``policy`` is the definition in force, ``consumer_timeout`` is in seconds (0: none), ``dead`` is the
     number of messages in the dead letter queue.
@@ -150,74 +152,78 @@ class Facts:
         return DEFAULT_LIMIT if self.version >= LIMITED_BY_DEFAULT else None
 
 
-def look_at_limits(conf: cfg.ConfigOpts, timeout: float, rabbitmqctl: str) -> Finding:
+def check_limits(conf: cfg.ConfigOpts, timeout: float, rabbitmqctl: str) -> Finding:
     """Check the limits of the queue of the topic; *rabbitmqctl* is a command, or empty."""
     try:
         broker = Broker.of(conf, timeout)
     except ValueError:
         return Finding(Level.SKIPPED, f"the driver of {bus.describe(conf)} cannot be checked")
     group = conf[GROUP]
-    names = {which: f"{group.topic}.{which}" for which in (bus.PRIORITY, bus.DEAD)}
+    names = {suffix: f"{group.topic}.{suffix}" for suffix in (bus.PRIORITY, bus.DEAD)}
     try:
         with broker.connected() as connection:
             version = _version(connection)
-            dead = _waiting(connection, names[bus.DEAD])
+            dead = _message_count(connection, names[bus.DEAD])
     except Unusable as exc:
         return Finding(Level.FAILED, exc.problem, exc.remedy)
     # The rest of the time is for the connection to the broker.
-    said = _ask(rabbitmqctl, timeout * 0.8, broker.url.virtual_host or "/", names[bus.PRIORITY])
-    facts = Facts(
+    answers = _ask_rabbitmqctl(
+        rabbitmqctl, timeout * 0.8, broker.url.virtual_host or "/", names[bus.PRIORITY]
+    )
+    limits = QueueLimits(
         quorum=broker.options.rabbit_quorum_queue,
         version=version,
         arguments=broker.arguments(),
-        policy=said.get("policy"),
-        consumer_timeout=said["consumer_timeout"] / 1000 if "consumer_timeout" in said else None,
+        policy=answers.get("policy"),
+        consumer_timeout=answers["consumer_timeout"] / 1000 if "consumer_timeout" in answers else None,
         dead=dead,
     )
-    return limits_finding(facts, names[bus.PRIORITY], renew_after=group.renew_after, hold=group.hold_batch)
+    return limits_finding(limits, names[bus.PRIORITY], renew_after=group.renew_after, hold=group.hold_batch)
 
 
-def limits_finding(facts: Facts, queue: str, *, renew_after: int, hold: float) -> Finding:
-    """Return the worst problem that *facts* cause for a listener with these options."""
-    limit = facts.delivery_limit
-    figures = {"delivery_limit": limit, "consumer_timeout": facts.consumer_timeout, "dead": facts.dead}
+def limits_finding(limits: QueueLimits, queue: str, *, renew_after: int, hold: float) -> Finding:
+    """Return the worst problem that *limits* cause for a listener with these options."""
+    limit = limits.delivery_limit
+    figures = {"delivery_limit": limit, "consumer_timeout": limits.consumer_timeout, "dead": limits.dead}
     known = {name: value for name, value in figures.items() if value is not None}
-    text = _described(facts)
+    text = _described(limits)
     dead = f"{queue.rpartition('.')[0]}.{bus.DEAD}"
     if limit is not None and limit < renew_after:
         remedy = f"raise the delivery limit, or lower [eventalarm] renew_after ({renew_after}) to it"
         return Finding(Level.FAILED, f"{text}: events are lost when listeners are killed", remedy, known)
-    if facts.consumer_timeout and facts.consumer_timeout < ROOM * hold:
-        level = Level.FAILED if facts.consumer_timeout <= hold else Level.WARNING
+    if limits.consumer_timeout and limits.consumer_timeout < HEADROOM * hold:
+        level = Level.FAILED if limits.consumer_timeout <= hold else Level.WARNING
         remedy = f"raise it, or lower [eventalarm] hold_batch ({hold:g} s), which must be well below it"
         return Finding(level, f"{text}: the broker cuts off listeners that hold a batch", remedy, known)
-    if lossy := [name for name in LOSSY if name in (facts.policy or {})]:
+    if lossy := [name for name in LOSSY if name in (limits.policy or {})]:
         remedy = f"exempt {queue} from that policy"
         return Finding(Level.WARNING, f"{text}; a policy drops events: {', '.join(lossy)}", remedy, known)
-    if facts.dead:
-        text = f"{text}; {facts.dead} messages were moved to {dead}"
+    if limits.dead:
+        text = f"{text}; {limits.dead} messages were moved to {dead}"
         remedy = (
             "the log of the listeners names their events; doc/source/admin/operating.rst explains how to "
             "publish them again"
         )
         return Finding(Level.WARNING, text, remedy, known)
-    if limit is not None and facts.policy is not None and "dead-letter-exchange" not in facts.policy:
+    if limit is not None and limits.policy is not None and "dead-letter-exchange" not in limits.policy:
         remedy = (
             'add "dead-letter-exchange": "", "dead-letter-routing-key": '
             f'"{dead}" to the policy of the queue (doc/source/admin/operating.rst)'
         )
-        return Finding(Level.WARNING, f"{text}; what exceeds it is dropped", remedy, known)
+        return Finding(Level.WARNING, f"{text}; messages beyond it are dropped", remedy, known)
     return Finding(Level.OK, text, figures=known)
 
 
-def _described(facts: Facts) -> str:
-    limit = facts.delivery_limit
+def _described(limits: QueueLimits) -> str:
+    limit = limits.delivery_limit
     parts = ["no delivery limit" if limit is None else f"delivery limit {limit}"]
-    if facts.policy is None:
+    if limits.policy is None:
         parts.append("policies were not read: pass the rabbitmqctl command with --rabbitmqctl")
-    if facts.consumer_timeout is not None:
+    if limits.consumer_timeout is not None:
         parts.append(
-            f"consumer timeout {facts.consumer_timeout:g} s" if facts.consumer_timeout else "no timeout"
+            f"consumer timeout {limits.consumer_timeout:g} s"
+            if limits.consumer_timeout
+            else "no consumer timeout"
         )
     return ", ".join(parts)
 
@@ -227,7 +233,7 @@ def _version(connection: Any) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", text)[:2])
 
 
-def _waiting(connection: Any, queue: str) -> int | None:
+def _message_count(connection: Any, queue: str) -> int | None:
     channel = connection.channel()
     try:
         found = channel.queue_declare(queue, passive=True)
@@ -237,15 +243,15 @@ def _waiting(connection: Any, queue: str) -> int | None:
     return int(found.message_count)
 
 
-def _ask(command: str, timeout: float, vhost: str, queue: str) -> Mapping[str, Any]:
+def _ask_rabbitmqctl(command: str, timeout: float, vhost: str, queue: str) -> Mapping[str, Any]:
     """Return the policy and the timeout of a queue from ``rabbitmqctl``; empty if it fails."""
-    words = shlex.split(command) if command else [shutil.which("rabbitmqctl", path=PLACES) or ""]
+    words = shlex.split(command) if command else [shutil.which("rabbitmqctl", path=RABBITMQCTL_PATH) or ""]
     if not all(words):
         return {}
-    question = QUESTION % (_erlang(vhost), _erlang(queue))
+    expression = EXPRESSION % (_erlang(vhost), _erlang(queue))
     try:
         done = subprocess.run(  # noqa: S603 - the operator's own command
-            [*words, "-q", "eval", question], capture_output=True, text=True, timeout=timeout, check=False
+            [*words, "-q", "eval", expression], capture_output=True, text=True, timeout=timeout, check=False
         )
         text = done.stdout.strip().removeprefix("<<").removesuffix(">>")
         found = json.loads(json.loads(text)) if done.returncode == 0 else {}

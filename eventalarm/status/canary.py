@@ -1,8 +1,8 @@
 """The canary: sends one synthetic event through the real topic to a webhook of this host and times it.
 
-The alarm of a canary is a row of Aodh's table, in a project for canaries, with an id that Aodh never makes.
-The canary removes it in the end, with everything that followed from it; the next canary removes what a
-killed one left.
+The alarm of a canary is a row of Aodh's table ``alarm``, in a project that only canaries use, with an id of a
+form that Aodh does not generate. The canary removes it at the end, with its occurrences and deliveries; the
+next canary removes what a killed one left.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def event(alarm_id: str, options: CanaryOptions, now: datetime.datetime) -> JSON
 
 @contextlib.contextmanager
 def _alarm(database: Database, alarm_id: str, url: str) -> Iterator[None]:
-    """Create the alarm; remove it, with everything that followed, at the end."""
+    """Create the alarm, and remove it with its occurrences and deliveries at the end."""
     try:
         insert_alarm(database, alarm_row(alarm_id, url))
         yield
@@ -143,7 +143,7 @@ def remove_left_behind(database: Database) -> None:
 
 
 def undelivered(delivery: CanaryDelivery | None, options: CanaryOptions) -> Finding:
-    """Report how far the canary got before its time ran out; *delivery* is None if no alarm was raised."""
+    """Report how far the canary got before the timeout; *delivery* is None if no alarm was raised."""
     late = f"the webhook was not called within {options.timeout:g} s"
     if delivery is None:
         return Finding(

@@ -15,7 +15,7 @@ from eventalarm.exceptions import EventAlarmError
 
 
 class Level(enum.StrEnum):
-    """The verdict of a check. UNKNOWN: the check itself failed. SKIPPED: there was nothing to check."""
+    """The severity of a finding. UNKNOWN: the check itself failed. SKIPPED: there was nothing to check."""
 
     OK = "OK"
     WARNING = "WARNING"
@@ -26,7 +26,7 @@ class Level(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """The verdict of one check with its reason and remedy; ``figures`` are numbers for programs."""
+    """What one check found, with its remedy; ``figures`` are numbers for programs."""
 
     level: Level
     message: str
@@ -52,7 +52,8 @@ def exit_code(results: Iterable[Result]) -> int:
     return next((code for level, code in EXIT_CODES if level in levels), 0)
 
 
-PATIENCE: Final = 2.0
+# Seconds after which a check that is still running is reported.
+REPORT_AFTER: Final = 2.0
 USABLE: Final = frozenset({Level.OK, Level.WARNING})
 
 Progress = Callable[[str], None]
@@ -60,13 +61,13 @@ Progress = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Check:
-    """One check: ``needs`` names the checks without whose success it is skipped.
+    """One check; it is skipped unless all the checks that ``needs`` names succeeded.
 
     ``extra`` is how many seconds it may take beyond the common timeout.
     """
 
     name: str
-    look: Callable[[], Finding]
+    run: Callable[[], Finding]
     needs: tuple[str, ...] = ()
     extra: float = 0.0
 
@@ -74,7 +75,8 @@ class Check:
 class Runner:
     """Runs each check once, in a daemon thread, and returns the results in the order of the checks.
 
-    *progress* is called with a text for every check that takes more than two seconds.
+    :param timeout: seconds that each check may take.
+    :param progress: called with a line of text for every check that takes more than two seconds.
     """
 
     def __init__(self, checks: Sequence[Check], timeout: float, progress: Progress) -> None:
@@ -104,12 +106,12 @@ class Runner:
         found: list[Finding] = []
         started = time.monotonic()
         limit = self._timeout + check.extra
-        thread = threading.Thread(target=lambda: found.append(_guarded(check.look)), daemon=True)
+        thread = threading.Thread(target=lambda: found.append(_guarded(check.run)), daemon=True)
         thread.start()
-        thread.join(min(PATIENCE, limit))
+        thread.join(min(REPORT_AFTER, limit))
         if thread.is_alive():
             self._progress(f"{check.name}: still waiting (up to {limit:g} s)")
-            thread.join(limit - PATIENCE)
+            thread.join(limit - REPORT_AFTER)
         late = Finding(
             Level.FAILED,
             f"no answer within {limit:g} s",
@@ -118,25 +120,25 @@ class Runner:
         return Result(check.name, found[0] if found else late, time.monotonic() - started)
 
 
-def _guarded(look: Callable[[], Finding]) -> Finding:
+def _guarded(run: Callable[[], Finding]) -> Finding:
     try:
-        return look()
+        return run()
     except EventAlarmError as exc:
         return Finding(Level.FAILED, " ".join(str(exc).split()))
-    except Exception as exc:  # noqa: BLE001 - a check that breaks must not hide what the others find
+    except Exception as exc:  # noqa: BLE001 - a check that fails must not hide the findings of the others
         return Finding(Level.UNKNOWN, f"the check itself failed: {type(exc).__name__}: {exc}"[:300])
 
 
 WIDTH: Final = 110
-VERDICTS: Final = {0: Level.OK, 1: Level.WARNING, 2: Level.FAILED, 3: Level.UNKNOWN}
+LEVELS: Final = {0: Level.OK, 1: Level.WARNING, 2: Level.FAILED, 3: Level.UNKNOWN}
 
 
 def as_text(results: Sequence[Result]) -> str:
-    """Return the verdict, then one line for each check, with its remedy below it, if any."""
+    """Return the worst level, then one line for each check, with its remedy below it, if any."""
     name_width = max(len(result.name) for result in results)
     indent = " " * (name_width + 13)
     bad = [result.name for result in results if result.finding.level in (Level.FAILED, Level.WARNING)]
-    lines = [f"eventalarm {VERDICTS[exit_code(results)]}" + (f": {', '.join(bad)}" if bad else "")]
+    lines = [f"eventalarm {LEVELS[exit_code(results)]}" + (f": {', '.join(bad)}" if bad else "")]
     for result in results:
         head = f"  {result.finding.level:<8} {result.name:<{name_width}}  "
         for text in (result.finding.message, result.finding.remedy and f"→ {result.finding.remedy}"):
@@ -160,4 +162,4 @@ def as_json(results: Sequence[Result]) -> str:
         for result in results
     ]
     code = exit_code(results)
-    return json.dumps({"level": VERDICTS[code].value, "code": code, "checks": checks}, indent=2)
+    return json.dumps({"level": LEVELS[code].value, "code": code, "checks": checks}, indent=2)

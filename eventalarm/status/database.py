@@ -1,4 +1,4 @@
-"""The checks of the database: server, clocks, schema, listeners, alarms, outbox, failures, subscriptions."""
+"""The checks of the database server, of clocks, and of the state of the services in the tables."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from eventalarm.storage.schema import too_old
 from eventalarm.storage.stats import SYNC_READS, Server, read_server
 
 # Seconds by which the clock of a host may differ from the database's without a warning.
-TOLERATED: Final = 1.0
+CLOCK_TOLERANCE: Final = 1.0
 # The size of a statement that holds an event, as a multiple of the size of the event: it is escaped.
-PACKETS: Final = 4
+PACKET_FACTOR: Final = 4
 UTC: Final = ("+00:00", "UTC")
 SYNCHRONISE: Final = "synchronise the clocks of all hosts, for example with chrony"
 
 
-def look_at_server(database: Database, max_event_size: int) -> Finding:
+def check_server(database: Database, max_event_size: int) -> Finding:
     """Check the version of the server, whether it is writable, and the settings of our sessions."""
     return server_finding(database.dialect, read_server(database), max_event_size)
 
@@ -42,12 +42,12 @@ def server_finding(dialect: str, server: Server, max_event_size: int = 0) -> Fin
             f"(wsrep_sync_wait = {server.sync_wait}): a new alarm can miss its first event",
             "remove mysql_wsrep_sync_wait from [database], or set it to 1",
         )
-    if server.max_packet and server.max_packet <= PACKETS * max_event_size:
+    if server.max_packet and server.max_packet <= PACKET_FACTOR * max_event_size:
         return Finding(
             Level.WARNING,
             f"max_allowed_packet of {dialect} is {server.max_packet} bytes: it refuses statements with an "
             f"event of [eventalarm] max_event_size ({max_event_size} bytes)",
-            f"set max_allowed_packet to more than {PACKETS * max_event_size}, or lower max_event_size",
+            f"set max_allowed_packet to more than {PACKET_FACTOR * max_event_size}, or lower max_event_size",
             {"max_allowed_packet": server.max_packet, "max_event_size": max_event_size},
         )
     if server.time_zone not in ("", *UTC):
@@ -64,7 +64,7 @@ def server_finding(dialect: str, server: Server, max_event_size: int = 0) -> Fin
 
 
 def _unfit(dialect: str, server: Server) -> Finding | None:
-    """Return why *server* cannot be used; None if it is new enough and writable."""
+    """Return why *server* cannot be used, or None if it is new enough and writable."""
     if old := too_old(dialect, server.version):
         return Finding(Level.FAILED, old, "upgrade the database server")
     if server.standby:
@@ -82,7 +82,7 @@ def _unfit(dialect: str, server: Server) -> Finding | None:
     return None
 
 
-def look_at_clocks(database: Database, overlap: float) -> Finding:
+def check_clocks(database: Database, overlap: float) -> Finding:
     """Compare the clocks of listeners, of this host and of the hosts of Aodh's API with the database's."""
     changed = stats.last_alarm_change(database)
     now = database.now()
@@ -109,7 +109,9 @@ def clocks_finding(
             SYNCHRONISE,
             figures,
         )
-    wrong = [f"{host} by {seconds:+.1f} s" for host, seconds in figures.items() if abs(seconds) > TOLERATED]
+    wrong = [
+        f"{host} by {seconds:+.1f} s" for host, seconds in figures.items() if abs(seconds) > CLOCK_TOLERANCE
+    ]
     if wrong:
         text = f"clocks differ from the database's: {', '.join(wrong)}"
         return Finding(Level.WARNING, text, SYNCHRONISE, figures)
@@ -124,7 +126,7 @@ SHOWN: Final = 5
 RUN_LISTENER: Final = "start eventalarm-listener, or see its log"
 
 
-def look_at_schema(database: Database) -> Finding:
+def check_schema(database: Database) -> Finding:
     """Compare Aodh's tables and those of eventalarm with what this release needs."""
     status = schema.check(database)
     if status.state is schema.SchemaState.CURRENT:
@@ -133,7 +135,7 @@ def look_at_schema(database: Database) -> Finding:
     return Finding(Level.FAILED, problem, remedy)
 
 
-def look_at_listeners(database: Database) -> Finding:
+def check_listeners(database: Database) -> Finding:
     """Count the listener processes whose lease is valid."""
     live = stats.live_listeners(database)
     hosts = sorted(set(live.hosts))
@@ -144,7 +146,7 @@ def look_at_listeners(database: Database) -> Finding:
     return Finding(Level.OK, text, figures=figures)
 
 
-def look_at_alarms(database: Database) -> Finding:
+def check_alarms(database: Database) -> Finding:
     """Count the alarms that listeners evaluate.
 
     Warn of alarms that are at a limit, and of actions that Tacker refuses.
@@ -185,8 +187,8 @@ def _refused_by_tacker(database: Database) -> str:
     return ""
 
 
-def look_at_outbox(database: Database, warn_after: float, fail_after: float) -> Finding:
-    """Judge by the longest wait of a due delivery; *warn_after* and *fail_after* are in seconds."""
+def check_outbox(database: Database, warn_after: float, fail_after: float) -> Finding:
+    """Check the longest wait of a due delivery against *warn_after* and *fail_after*, in seconds."""
     found = stats.outbox_figures(database)
     text = f"{found.unfinished} deliveries are unfinished, {found.due} of them due"
     if found.due:
@@ -201,7 +203,7 @@ def look_at_outbox(database: Database, warn_after: float, fail_after: float) -> 
     return Finding(level, text, remedy if level is not Level.OK else "", dataclasses.asdict(found))
 
 
-def look_at_failed(database: Database, now: datetime.datetime | None = None) -> Finding:
+def check_failed(database: Database, now: datetime.datetime | None = None) -> Finding:
     """Count the dead letters; warn if a delivery was given up within the last day."""
     found = stats.failed_figures(database, (now or database.now()) - DAY)
     figures = {"failed": found.failed, "failed_within_a_day": found.recently}
@@ -212,7 +214,7 @@ def look_at_failed(database: Database, now: datetime.datetime | None = None) -> 
     return Finding(Level.WARNING if found.recently else Level.OK, text, remedy, figures)
 
 
-def look_at_subscriptions(database: Database, lifetime: float) -> Finding:
+def check_subscriptions(database: Database, lifetime: float) -> Finding:
     """Count subscriptions; warn of those that never end and of suspended ones.
 
     :param lifetime: [eventalarm_ifa] subscription_lifetime in seconds; 0 if subscriptions never end.

@@ -10,7 +10,7 @@ from eventalarm.catalogue.event_definitions import Definition, read
 from eventalarm.owner import Doubt, doubtful
 from eventalarm.status.checks import Finding, Level
 
-USUAL_PLACE: Final = pathlib.Path("/etc/ceilometer/event_definitions.yaml")
+DEFAULT_PATH: Final = pathlib.Path("/etc/ceilometer/event_definitions.yaml")
 SHOWN: Final = 8
 REMEDIES: Final = {
     Doubt.CALLER_ONLY: "install ours ('eventalarm-definitions install'), or take project_id from the payload",
@@ -19,19 +19,19 @@ REMEDIES: Final = {
 }
 
 
-def place(named: str) -> pathlib.Path | None:
-    """Return the file *named*, or the one that the agent on this host reads; None if there is no agent."""
-    if named or USUAL_PLACE.exists():
-        return pathlib.Path(named or USUAL_PLACE)
-    if not (USUAL_PLACE.parent / "ceilometer.conf").exists():
+def definitions_file(path: str) -> pathlib.Path | None:
+    """Return *path*; if it is empty, the file that the agent on this host reads, or None without an agent."""
+    if path or DEFAULT_PATH.exists():
+        return pathlib.Path(path or DEFAULT_PATH)
+    if not (DEFAULT_PATH.parent / "ceilometer.conf").exists():
         return None
     from eventalarm.catalogue import loader  # noqa: PLC0415 - takes half a second, and is rarely needed
 
     return loader.shipped()
 
 
-def look(path: pathlib.Path) -> Finding:
-    """Judge the definitions in the file *path*.
+def check_definitions(path: pathlib.Path) -> Finding:
+    """Check that the definitions in the file *path* determine the owners of events.
 
     :raises eventalarm.catalogue.event_definitions.BadDefinitions: when it is not a list of definitions.
     """
@@ -43,13 +43,20 @@ def owners_finding(path: str, definitions: Sequence[Definition]) -> Finding:
     found = doubtful(definitions)
     figures = {"definitions": len(definitions), "without_owner": len(found)}
     if not found:
-        return Finding(Level.OK, f"{path}: {len(definitions)} definitions name the owner", figures=figures)
-    said, remedies = [], []
+        return Finding(
+            Level.OK,
+            f"{path}: {len(definitions)} definitions name the owner of their events",
+            figures=figures,
+        )
+    reasons, remedies = [], []
     for doubt in Doubt:
         kinds = [kind for kind, why in found if why is doubt]
         if kinds:
             more = f" and {len(kinds) - SHOWN} more" if len(kinds) > SHOWN else ""
-            said.append(f"{', '.join(kinds[:SHOWN])}{more}: {doubt}")
+            reasons.append(f"{', '.join(kinds[:SHOWN])}{more}: {doubt}")
             remedies.append(REMEDIES[doubt])
-    message = f"{path} cannot name the owner of some events, whose alarms may not see them; {'; '.join(said)}"
+    message = (
+        f"{path} does not determine the owner of some events, and alarms of that owner may miss them; "
+        f"{'; '.join(reasons)}"
+    )
     return Finding(Level.WARNING, message, "; ".join(remedies), figures)

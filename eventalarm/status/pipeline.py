@@ -26,7 +26,7 @@ CONFIGURATION: Final = pathlib.Path("/etc/ceilometer/ceilometer.conf")
 PIPELINE: Final = pathlib.Path("/etc/ceilometer/event_pipeline.yaml")
 
 # Options of the driver that become arguments of the queue.
-DECLARING: Final = (
+QUEUE_OPTIONS: Final = (
     "rabbit_quorum_queue",
     "rabbit_quorum_delivery_limit",
     "rabbit_quorum_max_memory_length",
@@ -36,7 +36,8 @@ DECLARING: Final = (
     "amqp_auto_delete",
 )
 
-Trouble = tuple[str, str]
+# A problem and its remedy.
+Problem = tuple[str, str]
 
 
 class UnreadablePipeline(EventAlarmError):
@@ -55,13 +56,13 @@ class Flow:
     publishers: tuple[str, ...]
 
 
-def load(path: pathlib.Path) -> list[Flow]:
+def load_flows(path: pathlib.Path) -> list[Flow]:
     """Return the pipelines of a file without loading a publisher.
 
     :raises UnreadablePipeline: when it cannot be read.
     :raises Refused: when Ceilometer would not work with it.
     """
-    from ceilometer import agent  # noqa: PLC0415 - heavy, and not needed where there is no such file
+    from ceilometer import agent  # noqa: PLC0415 - heavy, and not needed without such a file
     from ceilometer.pipeline import event  # noqa: PLC0415
 
     class Sink(event.EventSink):  # type: ignore[misc]
@@ -88,7 +89,7 @@ def load(path: pathlib.Path) -> list[Flow]:
 
 
 def configuration(path: pathlib.Path) -> cfg.ConfigOpts:
-    """Return the part of Ceilometer's configuration that says where events are published.
+    """Return the part of Ceilometer's configuration that determines where events are published.
 
     :raises UnreadablePipeline: when the file cannot be read.
     """
@@ -122,8 +123,9 @@ def pipeline_file(conf: cfg.ConfigOpts) -> pathlib.Path | None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Target:
-    """Where listeners take events from: the topic, and the transport of *ours*.
+    """The topic and the transport from which listeners consume events.
 
+    :param ours: the configuration of the listeners; None if brokers are not compared.
     :param theirs: Ceilometer's configuration; None where it is unknown.
     """
 
@@ -131,20 +133,20 @@ class Target:
     ours: cfg.ConfigOpts | None = None
     theirs: cfg.ConfigOpts | None = None
 
-    def trouble(self, url: str) -> Trouble | None:
-        """Return why an ``eventalarm://`` line leads elsewhere, and the remedy; None when it leads to us."""
+    def problem_of(self, url: str) -> Problem | None:
+        """Return why events of an ``eventalarm://`` line do not reach the listeners, or None if they do."""
         try:
             chosen = publisher_options.parse(netutils.urlsplit(url))
             if chosen.topic != self.topic:
                 return (
-                    f"it publishes to topic {chosen.topic}, the listeners take {self.topic}",
-                    "give the line and [eventalarm] topic the same name",
+                    f"it publishes to topic {chosen.topic}, the listeners consume {self.topic}",
+                    "use the same topic in the line and in [eventalarm] topic",
                 )
             return self._compared(chosen)
         except (InvalidOption, ValueError) as exc:
-            return f"its eventalarm:// line cannot work: {exc}", "correct the line and restart the agent"
+            return f"its eventalarm:// line is invalid: {exc}", "correct the line and restart the agent"
 
-    def _compared(self, chosen: publisher_options.PublisherOptions) -> Trouble | None:
+    def _compared(self, chosen: publisher_options.PublisherOptions) -> Problem | None:
         if self.ours is None or (chosen.url is None and self.theirs is None):
             return None
         known = self.theirs or configuration(pathlib.Path("/nonexistent"))
@@ -154,16 +156,16 @@ class Target:
         if not _same_broker(theirs, ours):
             host = here.partition("://")[2]
             return (
-                f"the agent publishes to {where}, the listeners take events from {here}",
-                f"write eventalarm://USER:PASSWORD@{host}, as transport_url of aodh.conf has it, and restart "
+                f"the agent publishes to {where}, the listeners consume from {here}",
+                f"write eventalarm://USER:PASSWORD@{host}, as in transport_url of aodh.conf, and restart "
                 "the agent",
             )
         differing = [] if self.theirs is None else _differing(theirs, ours)
         if differing:
             return (
-                f"both ends declare the queue differently: {', '.join(differing)}",
-                "give ceilometer.conf and aodh.conf the same [oslo_messaging_rabbit] options, or write them "
-                "behind the question mark of both URLs",
+                f"the agent and the listeners declare the queue differently: {', '.join(differing)}",
+                "give ceilometer.conf and aodh.conf the same [oslo_messaging_rabbit] options, or add them "
+                "to the query of both URLs",
             )
         return None
 
@@ -197,10 +199,10 @@ def _differing(theirs: Any, ours: Any) -> list[str]:
         return []
     pairs = {
         name: (theirs.conf.oslo_messaging_rabbit[name], ours.conf.oslo_messaging_rabbit[name])
-        for name in DECLARING
+        for name in QUEUE_OPTIONS
     }
     return [
-        f"{name} is {str(there).lower()} there and {str(here).lower()} here"
+        f"{name} is {str(there).lower()} in the agent and {str(here).lower()} in the listeners"
         for name, (there, here) in pairs.items()
         if there != here
     ]
@@ -210,8 +212,8 @@ SCHEME: Final = "eventalarm"
 REFUSED: Final = (
     "correct the file: until then the agent publishes nothing, or keeps the pipeline of its last start"
 )
-MISTAKE: Final = "that Ceilometer's pipeline does not feed the topic is the most common deployment mistake"
-LOOK: Final = (
+MISTAKE: Final = "a pipeline that does not feed the topic is the most common deployment mistake"
+PUBLISHER_REMEDY: Final = (
     "on the hosts that run ceilometer-agent-notification: is '- eventalarm://' among the publishers of a "
     "sink in event_pipeline.yaml, is eventalarm installed in the Python environment of that agent, and was "
     "the agent restarted? Its log then says 'Publishing events to'"
@@ -241,35 +243,35 @@ class LastSeen:
 
 
 def read(path: pathlib.Path, target: Target) -> Feed:
-    """Return whether the file *path*, read by Ceilometer's code, leads events to *target*.
+    """Return which events of the file *path*, as Ceilometer's code reads it, reach *target*.
 
     :raises UnreadablePipeline: when it cannot be read or is not a pipeline.
     """
     try:
-        flows = load(path)
+        flows = load_flows(path)
     except Refused as exc:
         return Feed(str(path), problem=f"Ceilometer refuses it: {exc}", remedy=REFUSED)
     return feed_of(str(path), flows, target)
 
 
 def feed_of(path: str, flows: Sequence[Flow], target: Target) -> Feed:
-    """Decide whether *flows* lead events to an ``eventalarm://`` publisher of *target*."""
+    """Return which events of *flows* reach *target* by an ``eventalarm://`` publisher."""
     ours = [(flow, url) for flow in flows for url in flow.publishers if url.partition(":")[0] == SCHEME]
     if not ours:
         return Feed(path, problem="no source leads to a sink that has an eventalarm:// publisher")
-    troubles = {url: target.trouble(url) for _, url in ours}
-    patterns = [p for flow, url in ours if troubles[url] is None for p in flow.patterns]
+    problems = {url: target.problem_of(url) for _, url in ours}
+    patterns = [p for flow, url in ours if problems[url] is None for p in flow.patterns]
     if not patterns:
-        problem, remedy = next(found for found in troubles.values() if found is not None)
+        problem, remedy = next(found for found in problems.values() if found is not None)
         return Feed(path, problem=problem, remedy=remedy)
     return Feed(path, tuple(dict.fromkeys(patterns)))
 
 
-def look(feed: Feed | None, seen: LastSeen | None, longest_silence: float) -> Finding:
-    """Judge the file on this host (None: no file) and the last event that listeners received.
+def pipeline_finding(feed: Feed | None, seen: LastSeen | None, longest_silence: float) -> Finding:
+    """Return the finding on the pipeline file and on the last event that listeners received.
 
-    *seen* is None if the database cannot be read; *longest_silence* is how many seconds may pass without an
-    event.
+    *feed* is None if this host has no file; *seen* is None if the database cannot be read; *longest_silence*
+    is how many seconds may pass without an event.
     """
     text, silence = _described(seen)
     figures = {} if silence is None else {"seconds_since_last_event": round(silence, 1)}
@@ -283,7 +285,7 @@ def look(feed: Feed | None, seen: LastSeen | None, longest_silence: float) -> Fi
         text = f"{feed.path} feeds the topic with {', '.join(feed.patterns[:5])}; {text}"
     if silence is not None and silence <= longest_silence:
         return Finding(Level.OK, text, figures=figures)
-    return Finding(Level.WARNING, f"{text}: {MISTAKE}", LOOK, figures)
+    return Finding(Level.WARNING, f"{text}: {MISTAKE}", PUBLISHER_REMEDY, figures)
 
 
 def _described(seen: LastSeen | None) -> tuple[str, float | None]:
@@ -292,6 +294,6 @@ def _described(seen: LastSeen | None) -> tuple[str, float | None]:
     if not seen.running:
         return "no listener is running that could receive events", None
     if seen.last_event_at is None:
-        return "no event has come from Ceilometer since the listeners were started", None
+        return "no event was received from Ceilometer since the listeners were started", None
     silence = max(0.0, (seen.now - seen.last_event_at).total_seconds())
-    return f"the last event came {silence:.0f} s ago", silence
+    return f"the last event was received {silence:.0f} s ago", silence

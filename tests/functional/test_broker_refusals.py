@@ -10,7 +10,7 @@ import oslo_messaging
 import pytest
 
 from eventalarm import broker, bus
-from eventalarm.status.broker import look_at_queue
+from eventalarm.status.broker import check_queue
 from eventalarm.status.checks import Level
 from tests.functional.conftest import Spawn
 from tests.support.cloud import Cloud, make_event
@@ -72,7 +72,7 @@ def test_the_argument_that_differs_is_named(
         broker.check(cloud.conf, 10.0)
     assert words in caught.value.problem
     assert "rabbitmqctl delete_queue -p test-" in caught.value.remedy
-    found = look_at_queue(cloud.conf, 10.0)
+    found = check_queue(cloud.conf, 10.0)
     assert (found.level, found.remedy) == (Level.FAILED, caught.value.remedy)
     assert words in found.message
 

@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 
 from eventalarm.exceptions import Retryable, SchemaError
 from eventalarm.status.checks import Level
-from eventalarm.status.database import look_at_server
+from eventalarm.status.database import check_server
 from eventalarm.storage import database, schema, stats, tables
 from eventalarm.storage.migrations import REVISIONS, VERSION_TABLE
 from eventalarm.storage.schema import SchemaState
@@ -150,7 +150,7 @@ def test_mariadb_tables_keep_case_and_microseconds(aodh_mariadb_url: str) -> Non
 
 def test_real_servers_are_new_enough(aodh_server_url: str) -> None:
     opened = database.connect(aodh_server_url)
-    found = look_at_server(opened, 1024 * 1024)
+    found = check_server(opened, 1024 * 1024)
     assert found.level is Level.OK, found
     seen = stats.read_server(opened)
     assert seen.version

@@ -10,7 +10,7 @@ import pytest
 
 from eventalarm.exceptions import Retryable
 from eventalarm.status.checks import Level
-from eventalarm.status.database import look_at_server
+from eventalarm.status.database import check_server
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database, connect
 from tests.support.builders import rule
@@ -85,7 +85,7 @@ def test_two_objects_that_recover_at_once_on_two_nodes_clear_their_alarm(
 def test_the_health_check_judges_how_reads_wait(our_galera_urls: tuple[str, str]) -> None:
     for setting, level in ((None, Level.OK), (0, Level.WARNING), (7, Level.OK)):
         opened = connect(our_galera_urls[1], mysql_wsrep_sync_wait=setting)
-        found = look_at_server(opened, 1024 * 1024)
+        found = check_server(opened, 1024 * 1024)
         opened.dispose()
         assert found.level is level, found.message
 

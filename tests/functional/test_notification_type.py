@@ -13,7 +13,7 @@ import pytest
 from aodhclient import exceptions
 
 from eventalarm.status.checks import Level
-from eventalarm.status.database import look_at_alarms
+from eventalarm.status.database import check_alarms
 from tests.support.cloud import PROJECT, USER, Cloud, Spawn, make_event
 from tests.support.engine_harness import EngineHarness, occurrences, transitions
 from tests.support.helpers import console_script
@@ -117,10 +117,10 @@ def test_what_aodh_decides_before_it_asks_us(cloud: Cloud) -> None:
     bad = ["tacker+http://127.0.0.1/servers/{server_id}/notify"]
     with pytest.raises(exceptions.ClientException, match=r"alarm_actions: .* it needs fault_id"):
         client.alarm.create(alarm_of(RULE) | {"alarm_actions": bad})
-    assert look_at_alarms(cloud.database).level is Level.OK
+    assert check_alarms(cloud.database).level is Level.OK
     made = client.alarm.create(event | {"alarm_actions": bad})
     assert made["alarm_actions"] == bad
-    found = look_at_alarms(cloud.database)
+    found = check_alarms(cloud.database)
     assert found.level is Level.WARNING
     assert f"alarm {made['alarm_id']} has an action that Tacker refuses: it needs fault_id" in found.message
 

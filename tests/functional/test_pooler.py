@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from eventalarm.exceptions import SchemaError
 from eventalarm.status.checks import Level
-from eventalarm.status.database import look_at_server
+from eventalarm.status.database import check_server
 from eventalarm.storage import database as storage
 from eventalarm.storage.upgrade import upgrade
 from tests.functional.conftest import Spawn
@@ -76,7 +76,7 @@ def test_events_fire_through_a_pooler(
 
 def test_the_pooler_is_named_by_status_and_refused_by_dbsync(pooled_url: str) -> None:
     opened = storage.connect(pooled_url)
-    found = look_at_server(opened, 1024 * 1024)
+    found = check_server(opened, 1024 * 1024)
     assert (found.level, "through a pooler" in found.message) == (Level.OK, True)
     with pytest.raises(SchemaError, match="leads to a pooler"):
         upgrade(opened)

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from eventalarm import bus
 from eventalarm.cmd import status
 from eventalarm.status import canary
-from eventalarm.status.assemble import Checkup, Wishes
-from eventalarm.status.broker import look_at_hosts
+from eventalarm.status.assemble import CheckOptions, HealthChecks
+from eventalarm.status.broker import check_hosts
 from eventalarm.status.checks import Finding, Level, Runner
 from eventalarm.storage import tables
 from eventalarm.storage.synthetic_alarms import insert_alarm
@@ -43,7 +43,7 @@ def cloud(spawn: Spawn, tmp_path: pathlib.Path, aodh_mariadb_url: str, rabbit_ur
 
 
 def look(cloud: Cloud, **wishes: Any) -> dict[str, Finding]:
-    checkup = Checkup(cloud.conf, Wishes(**{"timeout": 10.0, "rabbitmqctl": "false", **wishes}))
+    checkup = HealthChecks(cloud.conf, CheckOptions(**{"timeout": 10.0, "rabbitmqctl": "false", **wishes}))
     try:
         results = Runner(checkup.checks(), 10.0, lambda _text: None).run()
     finally:
@@ -115,7 +115,7 @@ def test_from_nothing_to_a_canary_that_arrives(cloud: Cloud, figure: Any) -> Non
     checks = {check["check"]: check for check in report["checks"]}
     assert (report["code"], done.returncode, done.stderr) == (1, 1, "")
     assert {name for name, check in checks.items() if check["level"] != "OK"} == {"pipeline"}
-    assert "no event has come from Ceilometer" in checks["pipeline"]["message"]
+    assert "no event was received from Ceilometer" in checks["pipeline"]["message"]
     assert checks["queue"]["figures"] == {"messages": 0, "consumers": 1}
     assert checks["alarms"]["figures"] == {"event": 1}
     figure(f"canary: {checks['canary']['figures']['milliseconds']} ms from event to webhook")
@@ -123,7 +123,7 @@ def test_from_nothing_to_a_canary_that_arrives(cloud: Cloud, figure: Any) -> Non
 
     cloud.publish(make_event("vm-9"))
     wait_until(lambda: look(cloud)["pipeline"].level is Level.OK, 30.0, "the event to be seen")
-    assert "the last event came" in look(cloud)["pipeline"].message
+    assert "the last event was received" in look(cloud)["pipeline"].message
     assert set(levels(look(cloud, canary=True)).values()) == {"OK"}
 
     listener.kill()
@@ -275,7 +275,7 @@ def test_kafka_cannot_promise_that_no_event_is_lost(
     client.__dict__["KafkaException"] = RuntimeError
     monkeypatch.setitem(sys.modules, "confluent_kafka", client)
     cloud = Cloud(spawn, tmp_path, our_sqlite_url, "kafka://192.0.2.1:9092/")
-    found = look_at_hosts(cloud.conf, 1.0)
+    found = check_hosts(cloud.conf, 1.0)
     assert found.level is Level.WARNING
     assert "G1" in found.message
     cloud.close()

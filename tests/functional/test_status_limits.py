@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from eventalarm import broker, bus
-from eventalarm.status.broker import Facts, limits_finding, look_at_limits
+from eventalarm.status.broker import QueueLimits, check_limits, limits_finding
 from eventalarm.status.checks import Finding, Level
 from tests.functional.conftest import Spawn
 from tests.support.cloud import Cloud, make_event
@@ -30,7 +30,7 @@ def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str, rabbit_url:
 
 def look(cloud: Cloud, rabbitmq: RabbitMQ) -> Finding:
     # Each question starts an Erlang machine.
-    return look_at_limits(cloud.conf, 60.0, shlex.join(rabbitmq.info["ctl"]))
+    return check_limits(cloud.conf, 60.0, shlex.join(rabbitmq.info["ctl"]))
 
 
 def test_policies_and_timeouts_of_the_broker_are_judged(
@@ -67,7 +67,7 @@ def test_policies_and_timeouts_of_the_broker_are_judged(
 
 
 def test_without_rabbitmqctl_it_says_what_it_does_not_know(cloud: Cloud) -> None:
-    found = look_at_limits(cloud.conf, 5.0, "/nowhere/rabbitmqctl")
+    found = check_limits(cloud.conf, 5.0, "/nowhere/rabbitmqctl")
     assert found.level is Level.OK
     assert "policies were not read" in found.message
 
@@ -75,16 +75,20 @@ def test_without_rabbitmqctl_it_says_what_it_does_not_know(cloud: Cloud) -> None
 @pytest.mark.parametrize(
     ("facts", "level", "words"),
     [
-        (Facts(True, (4, 0), {}), Level.OK, "delivery limit 20"),
-        (Facts(False, (4, 0), {}), Level.OK, "no delivery limit"),
-        (Facts(True, (4, 1), {}, {"delivery-limit": -1}), Level.OK, "no delivery limit"),
-        (Facts(True, (3, 10), {"x-delivery-limit": 9}, {"delivery-limit": 5}), Level.WARNING, "limit 5"),
-        (Facts(False, (3, 12), {}, {}, 15.0), Level.FAILED, "consumer timeout 15 s"),
-        (Facts(False, (3, 12), {}, {}, 45.0), Level.WARNING, "cuts off listeners"),
-        (Facts(False, (3, 12), {}, {}, 0.0), Level.OK, "no timeout"),
-        (Facts(False, (3, 12), {}, {"message-ttl": 1}), Level.WARNING, "drops events: message-ttl"),
+        (QueueLimits(True, (4, 0), {}), Level.OK, "delivery limit 20"),
+        (QueueLimits(False, (4, 0), {}), Level.OK, "no delivery limit"),
+        (QueueLimits(True, (4, 1), {}, {"delivery-limit": -1}), Level.OK, "no delivery limit"),
+        (
+            QueueLimits(True, (3, 10), {"x-delivery-limit": 9}, {"delivery-limit": 5}),
+            Level.WARNING,
+            "limit 5",
+        ),
+        (QueueLimits(False, (3, 12), {}, {}, 15.0), Level.FAILED, "consumer timeout 15 s"),
+        (QueueLimits(False, (3, 12), {}, {}, 45.0), Level.WARNING, "cuts off listeners"),
+        (QueueLimits(False, (3, 12), {}, {}, 0.0), Level.OK, "no consumer timeout"),
+        (QueueLimits(False, (3, 12), {}, {"message-ttl": 1}), Level.WARNING, "drops events: message-ttl"),
     ],
 )
-def test_the_verdict(facts: Facts, level: Level, words: str) -> None:
+def test_the_verdict(facts: QueueLimits, level: Level, words: str) -> None:
     found = limits_finding(facts, QUEUE, renew_after=2, hold=20.0)
     assert (found.level, words in found.message) == (level, True), found

@@ -13,7 +13,7 @@ from eventalarm.status.checks import Level
 
 
 def test_those_of_ceilometer_name_only_the_caller_of_a_port() -> None:
-    found = definitions.look(loader.shipped())
+    found = definitions.check_definitions(loader.shipped())
     assert found.level is Level.WARNING
     assert "port.*" in found.message
     assert "takes the project from the caller alone" in found.message
@@ -29,7 +29,7 @@ def test_a_later_definition_counts_instead(tmp_path: pathlib.Path) -> None:
         "- {event_type: 'odd.*', traits: {project_id: {fields: [payload.owner, ctxt.project_id]}}}\n"
     )
     assert [kind for kind, _ in doubtful(event_definitions.read(path))] == ["thing.*", "odd.*"]
-    found = definitions.look(path)
+    found = definitions.check_definitions(path)
     assert "thing.*: takes the project from the caller alone; odd.*: falls back" in found.message
     assert "caller_project_id" in found.remedy
 
@@ -37,7 +37,7 @@ def test_a_later_definition_counts_instead(tmp_path: pathlib.Path) -> None:
 def test_all_is_well(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "event_definitions.yaml"
     path.write_text("- {event_type: 'thing.*', traits: {tenant_id: {fields: payload.owner}}}\n")
-    assert definitions.look(path).level is Level.OK
+    assert definitions.check_definitions(path).level is Level.OK
 
 
 @pytest.mark.parametrize("text", ["{", "event_type: x", "- x", "\t"])
@@ -45,16 +45,16 @@ def test_what_is_no_list_of_definitions_is_named(tmp_path: pathlib.Path, text: s
     path = tmp_path / "event_definitions.yaml"
     path.write_text(text)
     with pytest.raises(event_definitions.BadDefinitions, match=r"event_definitions\.yaml: "):
-        definitions.look(path)
+        definitions.check_definitions(path)
 
 
 def test_without_ceilometer_on_this_host_nothing_is_judged(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(definitions, "USUAL_PLACE", tmp_path / "event_definitions.yaml")
-    assert definitions.place("") is None
-    assert definitions.place("/x/y.yaml") == pathlib.Path("/x/y.yaml")
+    monkeypatch.setattr(definitions, "DEFAULT_PATH", tmp_path / "event_definitions.yaml")
+    assert definitions.definitions_file("") is None
+    assert definitions.definitions_file("/x/y.yaml") == pathlib.Path("/x/y.yaml")
     (tmp_path / "ceilometer.conf").write_text("")
-    assert definitions.place("") == loader.shipped()
+    assert definitions.definitions_file("") == loader.shipped()
     (tmp_path / "event_definitions.yaml").write_text("[]")
-    assert definitions.place("") == tmp_path / "event_definitions.yaml"
+    assert definitions.definitions_file("") == tmp_path / "event_definitions.yaml"

@@ -40,9 +40,9 @@ def test_our_own_example_feeds_the_topic() -> None:
         (SOURCE + SINK % "", "Ceilometer refuses it: No publisher specified"),
         (
             SOURCE + SINK % "'eventalarm://?topic=other'",
-            "publishes to topic other, the listeners take event_eval",
+            "publishes to topic other, the listeners consume event_eval",
         ),
-        (SOURCE + SINK % "'eventalarm://?max_retry=x'", "cannot work: max_retry"),
+        (SOURCE + SINK % "'eventalarm://?max_retry=x'", "line is invalid: max_retry"),
         (SOURCE.replace("[out]", "[gone]") + SINK % "'eventalarm://'", "Dangling sink gone"),
         (SOURCE.replace("['*']", "[]") + SINK % "'eventalarm://'", "No events specified"),
         (
@@ -94,7 +94,7 @@ def broker_of(tmp_path: pathlib.Path, name: str, url: str, **rabbit: object) -> 
         (
             "rabbit://u:p@127.0.0.1/ceilometer",
             "eventalarm://",
-            "publishes to rabbit://127.0.0.1/ceilometer, the listeners take events from rabbit://127.0.0.1/aodh",
+            "publishes to rabbit://127.0.0.1/ceilometer, the listeners consume from rabbit://127.0.0.1/aodh",
         ),
         (
             "rabbit://u:p@127.0.0.1:5673/aodh",
@@ -105,7 +105,7 @@ def broker_of(tmp_path: pathlib.Path, name: str, url: str, **rabbit: object) -> 
         (
             "rabbit://u:p@127.0.0.1/aodh",
             "eventalarm://?rabbit_quorum_queue=true",
-            "rabbit_quorum_queue is true there and false here",
+            "rabbit_quorum_queue is true in the agent and false in the listeners",
         ),
     ],
 )
@@ -119,7 +119,7 @@ def test_the_agent_must_publish_where_listeners_listen(
     assert words in feed.problem
     assert bool(feed.problem) is bool(words)
     assert "secret" not in feed.problem + feed.remedy
-    if "listeners take events" in words:
+    if "listeners consume from" in words:
         assert "write eventalarm://USER:PASSWORD@127.0.0.1/aodh" in feed.remedy
 
 
@@ -132,7 +132,7 @@ def test_queue_options_of_the_two_files_are_compared(tmp_path: pathlib.Path) -> 
     feed = pipeline.read(
         pipeline_at(tmp_path, SOURCE + SINK % "eventalarm"), Target("event_eval", ours, theirs)
     )
-    assert "rabbit_quorum_delivery_limit is 20 there and 0 here" in feed.problem
+    assert "rabbit_quorum_delivery_limit is 20 in the agent and 0 in the listeners" in feed.problem
 
 
 @pytest.mark.parametrize("text", ["", "sinks: 3\nsources: 3", "{", "\x00"])
@@ -155,19 +155,19 @@ NOBODY = LastSeen(False, None, NOW)
 @pytest.mark.parametrize(
     ("feed", "seen", "level", "words"),
     [
-        (None, RECENT, Level.OK, "the last event came 5 s ago"),
-        (FED, RECENT, Level.OK, "f feeds the topic with *; the last event came 5 s ago"),
+        (None, RECENT, Level.OK, "the last event was received 5 s ago"),
+        (FED, RECENT, Level.OK, "f feeds the topic with *; the last event was received 5 s ago"),
         (STARVED, RECENT, Level.WARNING, "f does not feed the topic: no sink has it"),
         (STARVED, SILENT, Level.FAILED, "does not feed the topic"),
         (STARVED, None, Level.FAILED, "cannot be read"),
         (None, SILENT, Level.WARNING, "the most common deployment mistake"),
-        (FED, SILENT, Level.WARNING, "no event has come from Ceilometer"),
+        (FED, SILENT, Level.WARNING, "no event was received from Ceilometer"),
         (None, LONG_AGO, Level.WARNING, "259200 s ago"),
         (None, NOBODY, Level.WARNING, "no listener is running"),
     ],
 )
 def test_the_verdict(feed: Feed | None, seen: LastSeen | None, level: Level, words: str) -> None:
-    finding = pipeline.look(feed, seen, 86400.0)
+    finding = pipeline.pipeline_finding(feed, seen, 86400.0)
     assert finding.level is level
     assert words in finding.message
     assert bool(finding.remedy) is (level is not Level.OK)
