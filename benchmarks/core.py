@@ -126,8 +126,8 @@ def engine_match(alarms: int, shape: str) -> Callable[[Sequence[Event]], int]:
         max_candidates=OPTIONS["max_candidates"],
         max_event_size=OPTIONS["max_event_size"],
     )
-    # Matching alone touches neither the database, but for the steps of its clock, nor the delivery.
-    database = cast(Database, types.SimpleNamespace(clock=types.SimpleNamespace(steps=0)))
+    # Matching alone touches neither the database, but for the jumps of its clock, nor the delivery.
+    database = cast(Database, types.SimpleNamespace(clock=types.SimpleNamespace(jumps=0)))
     engine: Engine = Engine(
         database, fill(alarms, shape), cast(Any, None), options, lambda: datetime.datetime.now(UTC)
     )

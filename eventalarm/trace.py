@@ -50,7 +50,7 @@ class LastEvent:
         self._clock = clock
         self.last: datetime.datetime | None = None
 
-    def beat(self, events: Iterable[Event]) -> None:
+    def note(self, events: Iterable[Event]) -> None:
         """Take note that *events* have come; canaries do not count."""
         if any(event.event_type != CANARY for event in events):
             self.last = self._clock()

@@ -44,18 +44,18 @@ class Progress:
 
     def __init__(self) -> None:
         self.ident = 0
-        self._steps = 0
+        self._advances = 0
         self._busy = False
 
-    def step(self) -> None:
+    def advance(self) -> None:
         """Tell that the work goes on."""
-        self._steps += 1
+        self._advances += 1
 
     @contextlib.contextmanager
     def work(self) -> Iterator[None]:
         """Watch what is done inside."""
         self.ident = threading.get_ident()
-        self._steps += 1
+        self._advances += 1
         self._busy = True
         try:
             yield
@@ -64,7 +64,7 @@ class Progress:
 
     def look(self) -> int | None:
         """Return the steps so far; None while there is no work."""
-        return self._steps if self._busy else None
+        return self._advances if self._busy else None
 
 
 class Loop:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import oslo_messaging
 from oslo_config import cfg
@@ -30,6 +30,7 @@ from eventalarm.model import AlarmDefinition, JSONDict, Transition
 from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.database import Database
 from eventalarm.trace import Trace
+from eventalarm.watchdog import Progress
 
 LOG = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def build_engine(
     enqueuer: OutboxEnqueuer,
     trace: Trace | None = None,
     *,
-    step: Callable[[], None] = lambda: None,
+    progress: Progress | None = None,
 ) -> Engine:
     """Return the evaluator."""
     group = conf[options.GROUP]
@@ -94,7 +95,7 @@ def build_engine(
         max_transaction_size=group.max_transaction_size,
         max_batch_time=group.max_batch_time,
     )
-    return Engine(database, cache, enqueuer, engine_options, trace=trace, step=step)
+    return Engine(database, cache, enqueuer, engine_options, trace=trace, progress=progress)
 
 
 def build_timers(
@@ -119,7 +120,7 @@ def build_timers(
         max_occurrences=group.max_occurrences_per_alarm,
         report=report,
     )
-    return TimerLoop(runner.step, database.leave)
+    return TimerLoop(runner.run_once, database.leave)
 
 
 def build_sender(

@@ -139,7 +139,7 @@ class ConsumerAssembly:
             cache_watch=CacheWatch(cache, self._metrics),
             limits=event_limits(group),
             trace=self._signals.trace,
-            pulse=self._signals.last_event,
+            last_event=self._signals.last_event,
             progress=self._signals.progress,
             prepare=self._prepare,
         )

@@ -97,7 +97,7 @@ class ListenerProcess:
             prepare=lambda: self._rehearse(database),
         )
         engine = build_engine(
-            self._conf, database, cache, enqueuer, self._signals.trace, step=self._signals.progress.step
+            self._conf, database, cache, enqueuer, self._signals.trace, progress=self._signals.progress
         )
         server, loader = assembly.build(engine, cache)
         LOG.info("Waiting for the broker")

@@ -55,16 +55,16 @@ class Unfinished:
     def __init__(self) -> None:
         # The matches refer to the event, so its id is not reused.
         self._left: dict[int, list[Match]] = {}
-        self.steps = 0
+        self.clock_jumps = 0
 
     def of(self, event: Event) -> list[Match] | None:
         """Return the remaining matches of an event, or None if it must be matched."""
         left = self._left.get(id(event))
         return left if left and left[0].subject.event is event else None
 
-    def keep(self, events: Iterable[Event], left: Iterable[Match], steps: int) -> None:
-        """Replace the remaining matches of *events*; *steps* is the state of the clock that dated them."""
-        self.steps = steps
+    def keep(self, events: Iterable[Event], left: Iterable[Match], clock_jumps: int) -> None:
+        """Replace the remaining matches of *events*; *clock_jumps* is the number by which they were dated."""
+        self.clock_jumps = clock_jumps
         for event in events:
             self._left.pop(id(event), None)
         for match in left:

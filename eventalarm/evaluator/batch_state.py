@@ -41,7 +41,7 @@ class Count:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class AlarmNotification:
+class ReasonUpdate:
     """A reason to write into the row of an alarm without a change of its state."""
 
     alarm: Alarm
@@ -59,7 +59,7 @@ class Outcome:
     externally_reset: list[str]
     state_changes: list[Transition]
     counts: list[Count]
-    notices: list[AlarmNotification]
+    reason_updates: list[ReasonUpdate]
 
 
 class BatchState:
@@ -276,10 +276,7 @@ class BatchState:
             self._reset,
             self._state_changes,
             [self._count(alarm_id) for alarm_id in sorted(self._counted)],
-            [
-                AlarmNotification(self.alarms[alarm_id], reason)
-                for alarm_id, reason in self._overflowed.items()
-            ],
+            [ReasonUpdate(self.alarms[alarm_id], reason) for alarm_id, reason in self._overflowed.items()],
         )
 
 

@@ -23,7 +23,7 @@ from eventalarm.evaluator.evaluation import Evaluation, EvaluationContext, Match
 from eventalarm.evaluator.matcher import EventMatcher, at_time
 from eventalarm.evaluator.options import EngineOptions
 from eventalarm.evaluator.outage import LockedAlarms
-from eventalarm.evaluator.timers import Timekeeper, is_timed
+from eventalarm.evaluator.timers import TimerState, is_timed
 from eventalarm.evaluator.timers import ids as timer_ids
 from eventalarm.evaluator.unit_of_work import UnitOfWork
 from eventalarm.exceptions import Conflict, Locked, Retryable
@@ -36,6 +36,7 @@ from eventalarm.storage.events import EventTexts, Weight
 from eventalarm.storage.picture import Picture
 from eventalarm.storage.transitions import Transaction
 from eventalarm.trace import Stage, Trace, mark_all
+from eventalarm.watchdog import Progress
 
 LOG = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class Engine:
 
     :param clock: returns the current time as an aware UTC datetime. By default that of the database, so that
         all hosts decide by one clock which events are late.
-    :param step: called between transactions to report progress to a watchdog.
+    :param progress: shows a watchdog, between transactions, that the work advances.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Engine:
         clock: Callable[[], datetime.datetime] | None = None,
         *,
         trace: Trace | None = None,
-        step: Callable[[], None] = lambda: None,
+        progress: Progress | None = None,
     ) -> None:
         self._database = database
         self._cache = cache
@@ -84,7 +85,7 @@ class Engine:
         self._clock = clock or database.about_now
         self._matcher = EventMatcher(database, cache, options, self._unfinished, self._clock)
         self._trace = trace
-        self._step = step
+        self._progress = progress or Progress()
         # The encoded events of the current batch.
         self._texts = EventTexts()
 
@@ -101,7 +102,7 @@ class Engine:
         """
         report = BatchReport(events=len(events))
         started = time.monotonic()
-        self._step()
+        self._progress.advance()
         self._cache.refresh()
         matches = self.match(events, report)
         matched = time.monotonic()
@@ -143,14 +144,14 @@ class Engine:
             self._settle(turn, report)
             settled += 1
         left = [match for turn in turns[settled:] for match in turn]
-        self._unfinished.keep(events, left, self._matcher.steps)
+        self._unfinished.keep(events, left, self._matcher.clock_jumps)
         report.left += {id(m.subject.event): m.subject.event for m in left}.values()
         report.events -= len(report.left)
 
     def _settle(self, matches: list[Match], report: BatchReport) -> None:
         rest = matches
         while rest:
-            self._step()
+            self._progress.advance()
             rest = self._settle_some(rest, report)
 
     def _settle_some(self, matches: list[Match], report: BatchReport) -> list[Match]:
@@ -233,8 +234,8 @@ class Engine:
         weight, recorded, done = Weight(self._texts), 0, 0
         with self._database.begin() as connection:
             transaction = Transaction(connection)
-            state, timekeeper, picture, now = self._load(transaction, matches)
-            context = EvaluationContext(state, timekeeper, now, reasons)
+            state, timer_state, picture, now = self._load(transaction, matches)
+            context = EvaluationContext(state, timer_state, now, reasons)
             ordered = self._timed(matches, now)
             for match in ordered:
                 reasons[self._evaluation(context, match)] += 1
@@ -245,7 +246,7 @@ class Engine:
                     if weight.bytes >= self._options.max_transaction_size:
                         break
             enqueued, transitions = self._unit_of_work.write(
-                transaction, state, timekeeper, picture, now, texts=self._texts
+                transaction, state, timer_state, picture, now, texts=self._texts
             )
         report.reasons.update(reasons)
         report.transitions.extend(transitions)
@@ -253,26 +254,26 @@ class Engine:
 
     def _timed(self, matches: list[Match], now: datetime.datetime) -> list[Match]:
         """Return the matches with new event times if the clock was stepped since they were found."""
-        if self._database.clock.steps == self._matcher.steps:
+        if self._database.clock.jumps == self._matcher.clock_jumps:
             return matches
         timed = (at_time(match, match.subject.event.time(now)) for match in matches)
         return sorted(timed, key=lambda m: m.subject.event_time)
 
     def _load(
         self, transaction: Transaction, matches: list[Match]
-    ) -> tuple[BatchState, Timekeeper | None, Picture, datetime.datetime]:
+    ) -> tuple[BatchState, TimerState | None, Picture, datetime.datetime]:
         alarms = transaction.lock({m.alarm_id for m in matches})
         objects = {m.subject.managed_object for m in matches}
         messages = {m.subject.message_key for m in matches}
         timed = {a for a, alarm in alarms.items() if is_timed(alarm.definition)}
-        timekeeper = None
+        timer_state = None
         if timed:
             # An absence timer of the alarm itself may run before its first object is known.
             objects.add("")
             wanted = (timer_ids(m.alarm_id, m.subject.managed_object) for m in matches if m.alarm_id in timed)
             connection = transaction.connection
             known = timers.read(connection, {name for names in wanted for name in names})
-            timekeeper = Timekeeper(known, self._database.about_now())
+            timer_state = TimerState(known, self._database.about_now())
         elsewhere: set[tuple[str, str]] = set()
         if self._options.beside_aodh_listener:
             # An event may be dated to the year 1, and no earlier time exists.
@@ -282,8 +283,8 @@ class Engine:
         picture = transaction.picture(alarms, objects, messages, self._enqueuer.order_keys(alarms.values()))
         if picture.now is not None:
             self._database.clock.observe(picture.now, asked_at)
-        if timekeeper is not None:
-            timekeeper.bound(picture.awaited, picture.full_awaited, self._options.max_occurrences)
+        if timer_state is not None:
+            timer_state.bound(picture.awaited, picture.full_awaited, self._options.max_occurrences)
         if large := picture.to_close_first(alarms):
             raise CloseFirst(large)
         now = self._clock()
@@ -297,4 +298,4 @@ class Engine:
             limit=self._options.max_occurrences,
             full=picture.full,
         )
-        return state, timekeeper, picture, now
+        return state, timer_state, picture, now

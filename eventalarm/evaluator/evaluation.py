@@ -16,7 +16,7 @@ from eventalarm.evaluator.compiled_rule import CompiledRule
 from eventalarm.evaluator.decide import Reason, Situation, clears, decide
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.event_rule import Verdict, Watch
-from eventalarm.evaluator.timers import Timekeeper
+from eventalarm.evaluator.timers import TimerState
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import Alarm
 from eventalarm.storage.column_types import to_key
@@ -37,7 +37,7 @@ class EvaluationContext:
     """The state that the matches of one transaction share; ``reasons`` counts additional observations."""
 
     state: BatchState
-    timekeeper: Timekeeper | None
+    timer_state: TimerState | None
     now: datetime.datetime
     reasons: Counter[str]
 
@@ -109,33 +109,33 @@ class Evaluation:
         subject: Subject,
         verdict: Verdict,
         *,
-        own: bool = True,
+        whole_alarm: bool = False,
     ) -> Reason:
         """Settle a match of a ``notification`` alarm, which may have timers and its own severity.
 
-        :param own: see :meth:`Timekeeper.follow`.
+        :param whole_alarm: see :meth:`TimerState.follow`.
         """
-        state, timekeeper, place = context.state, context.timekeeper, subject.managed_object
+        state, timer_state, place = context.state, context.timer_state, subject.managed_object
         # The severity of a clearing event does not apply to the occurrence.
         severity, unknown = rule.severity(subject.event) if verdict is Verdict.MATCH else (None, False)
         if unknown:
             context.reasons["unknown_severity"] += 1
         decision = decide(self._rich_situation(context, alarm, rule, subject, verdict, severity=severity))
         state.apply(alarm, subject, decision, verdict, severity=severity)
-        if timekeeper is not None:
-            awaited = timekeeper.follow(
+        if timer_state is not None:
+            awaited = timer_state.follow(
                 alarm.definition,
                 rule,
                 subject,
                 verdict=verdict,
                 decision=decision,
                 raised=_is_raised(state, alarm.alarm_id, place),
-                own=own,
+                whole_alarm=whole_alarm,
             )
             if not awaited:
                 context.reasons["not_awaited"] += 1
             expected = rule.timers.absence_after is not None and verdict is Verdict.RECOVERED
-            if own and place and expected:
+            if not whole_alarm and place and expected:
                 self._turned_up(context, alarm.alarm_id, rule, subject, verdict)
         return decision.reason
 
@@ -150,11 +150,11 @@ class Evaluation:
         severity: str | None,
     ) -> Situation:
         situation = self._situation(context, alarm, rule, subject, verdict)
-        timekeeper, before = context.timekeeper, situation.occurrence
+        timer_state, before = context.timer_state, situation.occurrence
         return dataclasses.replace(
             situation,
             holds=rule.timers.hold_down is not None,
-            held=timekeeper is not None and timekeeper.held(alarm.alarm_id, subject.managed_object),
+            held=timer_state is not None and timer_state.held(alarm.alarm_id, subject.managed_object),
             severity_changed=severity is not None and before is not None and before.severity != severity,
         )
 
@@ -168,10 +168,10 @@ class Evaluation:
     ) -> None:
         """Stop waiting for the alarm as a whole, unless events without an object raise it as well."""
         alarm, whole = context.state.alarms[alarm_id], context.state.occurrence(alarm_id, "")
-        if whole is None and context.timekeeper is not None:
-            context.timekeeper.turned_up(alarm.definition)
+        if whole is None and context.timer_state is not None:
+            context.timer_state.turned_up(alarm.definition)
         elif whole is not None and whole.raised:
-            self._settle_rich(context, alarm, rule, on_object(subject, ""), verdict, own=False)
+            self._settle_rich(context, alarm, rule, on_object(subject, ""), verdict, whole_alarm=True)
 
 
 def on_object(about: Subject, managed_object: str) -> Subject:

@@ -65,7 +65,7 @@ class BatchHandler:
     :param loader: loads large projects; messages whose project is not loaded yet are put off.
     :param locked_retry: resumes messages that were put off for alarms that another session keeps locked.
     :param cache_watch: called after each batch that was committed.
-    :param pulse: remembers when the last event arrived.
+    :param last_event: remembers when the last event arrived.
     :param progress: shows the watchdog that the evaluator is working.
     :param prepare: called once before any message is taken, on the thread that evaluates.
     """
@@ -81,7 +81,7 @@ class BatchHandler:
         cache_watch: CacheWatch | None = None,
         limits: EventLimits = DEFAULT_LIMITS,
         trace: Trace | None = None,
-        pulse: LastEvent | None = None,
+        last_event: LastEvent | None = None,
         progress: Progress | None = None,
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
@@ -93,7 +93,7 @@ class BatchHandler:
         self._cache_watch = cache_watch
         self._limits = limits
         self._trace = trace
-        self._pulse = pulse or LastEvent()
+        self._last_event = last_event or LastEvent()
         self._progress = progress or Progress()
         self._prepare = prepare
         # Messages that were put off with those of their events that are not done, by the id of the message.
@@ -191,7 +191,7 @@ class BatchHandler:
 
     def _see_through(self, events: list[Event], started: float) -> BatchReport | None:
         mark_all(self._trace, Stage.RECEIVED, events)
-        self._pulse.beat(events)
+        self._last_event.note(events)
         # One measurement per batch: its first event has waited longest.
         now = datetime.datetime.now(UTC)
         waited = age(events[0].time(now), now)

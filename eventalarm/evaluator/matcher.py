@@ -57,7 +57,7 @@ class _Draft:
 class EventMatcher:
     """Finds matches in the cached definitions; belongs to one thread.
 
-    ``steps`` is the number of steps of the database's clock that were known when it last matched.
+    ``clock_jumps`` is the number of jumps of the database's clock that were known when it last matched.
 
     :param unfinished: events that were matched in an earlier batch and are not settled completely.
     :param clock: returns the current time as an aware UTC datetime.
@@ -77,12 +77,12 @@ class EventMatcher:
         self._unfinished = unfinished
         self._owners = Owners(options.owner_traits)
         self._clock = clock
-        self.steps = 0
+        self.clock_jumps = 0
 
     def match(self, events: Iterable[Event], report: BatchReport) -> list[Match]:
         """Return which events concern which alarms, oldest event first for each managed object."""
         now = self._clock()
-        self.steps = self._database.clock.steps
+        self.clock_jumps = self._database.clock.jumps
         arrived = list(events)
         draft = self._draft(arrived, now)
         if draft.crowds:
@@ -129,7 +129,7 @@ class EventMatcher:
 
     def _matches_left(self, event: Event, now: datetime.datetime) -> list[Match] | None:
         left = self._unfinished.of(event)
-        if left is None or self._database.clock.steps == self._unfinished.steps:
+        if left is None or self._database.clock.jumps == self._unfinished.clock_jumps:
             return left
         return [at_time(match, event.time(now)) for match in left]
 

@@ -18,7 +18,7 @@ from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.options import MOST_OBJECTS
 from eventalarm.evaluator.outage import LockedAlarms
 from eventalarm.evaluator.timer_rules import recomputed, timer_event, timer_reason
-from eventalarm.evaluator.timers import Timekeeper
+from eventalarm.evaluator.timers import TimerState
 from eventalarm.evaluator.timers import ids as timer_ids
 from eventalarm.evaluator.unit_of_work import UnitOfWork
 from eventalarm.exceptions import InvalidRule, Locked, Retryable
@@ -125,11 +125,11 @@ class TimerFiring:
     def _put_off(self, timer: Timer) -> None:
         with self._database.begin() as connection:
             Transaction(connection).lock([timer.alarm_id])
-            keeper = Timekeeper(timers.read(connection, [timer.timer_id]), ask(connection))
-            current = keeper.get(timer.alarm_id, timer.managed_object, timer.kind)
+            timer_state = TimerState(timers.read(connection, [timer.timer_id]), ask(connection))
+            current = timer_state.get(timer.alarm_id, timer.managed_object, timer.kind)
             if current == timer:
-                keeper.postpone(timer, POSTPONED)
-                timers.put(connection, keeper.changes()[0])
+                timer_state.postpone(timer, POSTPONED)
+                timers.put(connection, timer_state.changes()[0])
 
     def fire(self, due: Sequence[Timer]) -> None:
         """Lock the alarms, fire what is still due, commit, and start the deliveries."""
@@ -138,8 +138,8 @@ class TimerFiring:
             transaction = Transaction(connection)
             alarms = transaction.lock({timer.alarm_id for timer in due})
             wanted = {name for timer in due for name in timer_ids(timer.alarm_id, timer.managed_object)}
-            keeper = Timekeeper(timers.read(connection, wanted), ask(connection))
-            ready = keeper.still_due(due)
+            timer_state = TimerState(timers.read(connection, wanted), ask(connection))
+            ready = timer_state.still_due(due)
             if not ready:
                 return
             events = [
@@ -148,7 +148,7 @@ class TimerFiring:
                 if timer.alarm_id in alarms
             ]
             picture = self._picture(transaction, alarms, ready, events)
-            keeper.bound(picture.awaited, picture.full_awaited, self._max_occurrences)
+            timer_state.bound(picture.awaited, picture.full_awaited, self._max_occurrences)
             if large := picture.to_close_first(alarms):
                 raise CloseFirst(large)
             state = BatchState(
@@ -160,8 +160,8 @@ class TimerFiring:
                 limit=self._max_occurrences,
                 full=picture.full,
             )
-            reasons = Counter(self._fire(state, keeper, timer, now).value for timer in ready)
-            enqueued, transitions = self._unit_of_work.write(transaction, state, keeper, picture, now)
+            reasons = Counter(self._fire(state, timer_state, timer, now).value for timer in ready)
+            enqueued, transitions = self._unit_of_work.write(transaction, state, timer_state, picture, now)
         self._enqueuer.submit(enqueued)
         self._report(transitions, reasons)
 
@@ -180,28 +180,30 @@ class TimerFiring:
             self._enqueuer.order_keys(alarms.values()),
         )
 
-    def _fire(self, state: BatchState, keeper: Timekeeper, timer: Timer, now: datetime.datetime) -> Reason:
+    def _fire(
+        self, state: BatchState, timer_state: TimerState, timer: Timer, now: datetime.datetime
+    ) -> Reason:
         alarm = state.alarms.get(timer.alarm_id)
         rule = compiled_rule(self._cache, alarm) if alarm is not None and alarm.enabled else None
         if alarm is None or rule is None:
-            keeper.forget(timer)
+            timer_state.forget(timer)
             return Reason.DISABLED if alarm is not None else Reason.DELETED
         current = recomputed(timer, alarm.definition, rule)
         if current is None:
-            keeper.forget(timer)
+            timer_state.forget(timer)
             return Reason.NO_LONGER_MATCHES
-        if current.due_at is None or current.due_at > keeper.now:
-            keeper.put(current)
+        if current.due_at is None or current.due_at > timer_state.now:
+            timer_state.put(current)
             return Reason.NO_LONGER_MATCHES
         if not within_time_constraints(alarm.time_constraints, now):
-            keeper.postpone(timer, POSTPONED)
+            timer_state.postpone(timer, POSTPONED)
             return Reason.OUTSIDE_TIME_CONSTRAINTS
-        decision = self._decide(state, keeper, alarm, rule, timer)
-        keeper.fired(alarm.definition, rule, timer, decision, timer_event(timer, alarm.definition))
+        decision = self._decide(state, timer_state, alarm, rule, timer)
+        timer_state.fired(alarm.definition, rule, timer, decision, timer_event(timer, alarm.definition))
         return decision.reason
 
     def _decide(
-        self, state: BatchState, keeper: Timekeeper, alarm: Alarm, rule: CompiledRule, timer: Timer
+        self, state: BatchState, timer_state: TimerState, alarm: Alarm, rule: CompiledRule, timer: Timer
     ) -> Decision:
         event, place = timer_event(timer, alarm.definition), timer.managed_object
         occurrence = state.occurrence(alarm.alarm_id, place)
@@ -222,7 +224,7 @@ class TimerFiring:
                 clears=True,
                 full=state.full(alarm.alarm_id),
                 holds=timer.kind is TimerKind.CLEAR_AFTER and rule.timers.hold_down is not None,
-                held=keeper.held(alarm.alarm_id, place),
+                held=timer_state.held(alarm.alarm_id, place),
             )
         )
         state.apply(alarm, subject, decision, verdict, reason=timer_reason(event, alarm.definition))

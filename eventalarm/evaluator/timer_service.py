@@ -101,7 +101,7 @@ class TimerArming:
         self._looked_at: datetime.datetime | None = None
         self._seen: cachetools.LRUCache[str, datetime.datetime] = cachetools.LRUCache(REMEMBERED)
 
-    def step(self) -> None:
+    def arm_changed(self) -> None:
         """Arm the timers of definitions that changed since the last call.
 
         :raises Retryable: when the database failed; calling again is safe.
@@ -215,13 +215,13 @@ class TimerRunner:
             clock=clock,
         )
 
-    def step(self) -> float:
+    def run_once(self) -> float:
         """Do what is due; return the seconds to wait before the next step.
 
         :raises Retryable: when the database failed; nothing is lost, and calling again is safe.
         """
         moment = self._database.about_now()
-        self._arming.step()
+        self._arming.arm_changed()
         horizon = datetime.timedelta(seconds=LOOK_EVERY)
         found = self._reader.due(moment + horizon, MOST)
         due = [timer for timer in found if timer.due_at is not None and timer.due_at <= moment]
@@ -242,7 +242,7 @@ class TimerRunner:
 
 
 class TimerLoop:
-    """Calls *step* repeatedly in a thread, each time after the seconds that it returned.
+    """Calls *task* repeatedly in a thread, each time after the seconds that it returned.
 
     The first call is delayed by ``FIRST`` seconds, in which a listener that was just started receives what
     waited for it: an expected event that has already arrived must not count as absent. A failure is logged
@@ -251,8 +251,8 @@ class TimerLoop:
     :param leave: called in the thread when it ends.
     """
 
-    def __init__(self, step: Callable[[], float], leave: Callable[[], None] = lambda: None) -> None:
-        self._step = step
+    def __init__(self, task: Callable[[], float], leave: Callable[[], None] = lambda: None) -> None:
+        self._task = task
         self._leave = leave
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -277,7 +277,7 @@ class TimerLoop:
 
     def _next(self) -> float:
         try:
-            pause = self._step()
+            pause = self._task()
         except Retryable as exc:
             self._complain(f"Timers wait for the database: {exc}")
             return AGAIN

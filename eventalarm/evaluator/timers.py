@@ -43,7 +43,7 @@ def ids(alarm_id: str, managed_object: str) -> list[str]:
     return mine if not managed_object else [*mine, timer_id(alarm_id, "", TimerKind.ABSENCE)]
 
 
-class Timekeeper:
+class TimerState:
     """The timers of locked alarms as the events of a batch change them, in order.
 
     :param now: the database's clock, an aware UTC datetime.
@@ -85,13 +85,13 @@ class Timekeeper:
         verdict: Verdict,
         decision: Decision,
         raised: bool,
-        own: bool = True,
+        whole_alarm: bool = False,
     ) -> bool:
         """Apply the effect of an event; return False if the limit of awaited objects is reached.
 
         :param raised: whether the object is raised now.
-        :param own: whether the event is about this object. Otherwise the object is the alarm itself, which is
-            no longer awaited since one of its objects has appeared.
+        :param whole_alarm: whether the object of *subject* is the alarm as a whole. It is no longer awaited,
+            since the event is about one of its objects.
         """
         managed_object = subject.managed_object
         place = (definition, managed_object)
@@ -109,7 +109,7 @@ class Timekeeper:
         elif not raised:
             self._drop(*place, TimerKind.CLEAR_AFTER)
             self._drop(*place, TimerKind.HOLD_DOWN)
-        if own and rule.timers.absence_after is not None:
+        if not whole_alarm and rule.timers.absence_after is not None:
             if not self._may_await(definition.alarm_id, managed_object):
                 return False
             self._arm(*place, TimerKind.ABSENCE, rule.timers.absence_after)

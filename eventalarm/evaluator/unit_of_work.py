@@ -7,8 +7,8 @@ import logging
 from collections.abc import Sequence
 
 from eventalarm.delivery.enqueue import Enqueued, OutboxEnqueuer
-from eventalarm.evaluator.batch_state import AlarmNotification, BatchState
-from eventalarm.evaluator.timers import Timekeeper
+from eventalarm.evaluator.batch_state import BatchState, ReasonUpdate
+from eventalarm.evaluator.timers import TimerState
 from eventalarm.model import Transition
 from eventalarm.storage import alarm_counts, timers
 from eventalarm.storage.events import EventTexts
@@ -32,7 +32,7 @@ class UnitOfWork:
         self,
         transaction: Transaction,
         state: BatchState,
-        timekeeper: Timekeeper | None,
+        timer_state: TimerState | None,
         picture: Picture,
         now: datetime.datetime,
         *,
@@ -51,16 +51,16 @@ class UnitOfWork:
         )
         texts = texts or EventTexts()
         transaction.write_transitions(outcome.transitions, texts)
-        notices = list(outcome.notices)
-        if timekeeper is not None:
-            reasons = timekeeper.overflown().items()
-            notices += [AlarmNotification(state.alarms[alarm_id], reason) for alarm_id, reason in reasons]
-        self._write_states(transaction, outcome.state_changes, notices, now)
-        if timekeeper is not None:
+        updates = list(outcome.reason_updates)
+        if timer_state is not None:
+            reasons = timer_state.overflown().items()
+            updates += [ReasonUpdate(state.alarms[alarm_id], reason) for alarm_id, reason in reasons]
+        self._write_states(transaction, outcome.state_changes, updates, now)
+        if timer_state is not None:
             alarm_counts.put_awaited(
-                transaction.connection, (alarm_counts.Awaited(*one) for one in timekeeper.counts()), now
+                transaction.connection, (alarm_counts.Awaited(*one) for one in timer_state.counts()), now
             )
-            puts, gone = timekeeper.changes()
+            puts, gone = timer_state.changes()
             timers.put(transaction.connection, puts)
             timers.drop(transaction.connection, gone)
         stored = [texts.as_stored(one) for one in outcome.transitions]
@@ -73,16 +73,16 @@ class UnitOfWork:
         self,
         transaction: Transaction,
         news: Sequence[Transition],
-        notices: Sequence[AlarmNotification],
+        updates: Sequence[ReasonUpdate],
         now: datetime.datetime,
     ) -> None:
         changes = [StateChange(t.alarm_id, t.project_id, t.severity, t.current, t.reason) for t in news]
-        for notice in notices:
-            alarm = notice.alarm
-            LOG.warning("Alarm %s: %s", alarm.alarm_id, notice.reason)
+        for update in updates:
+            alarm = update.alarm
+            LOG.warning("Alarm %s: %s", alarm.alarm_id, update.reason)
             project_id = alarm.definition.project_id
             changes.append(
-                StateChange(alarm.alarm_id, project_id, alarm.severity, alarm.state, notice.reason)
+                StateChange(alarm.alarm_id, project_id, alarm.severity, alarm.state, update.reason)
             )
         transaction.write_states({c.alarm_id: c for c in changes}, now)
         if self._record_history:

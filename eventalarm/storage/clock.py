@@ -58,7 +58,7 @@ class DatabaseClock:
         self._offset: tuple[float, float] | None = None
         self._read_at = 0.0
         self._left: deque[tuple[float, float]] = deque(maxlen=STEPS)
-        self.steps = 0
+        self.jumps = 0
 
     def observe(self, moment: datetime.datetime, asked_at: float) -> None:
         """Take in a reading that was asked for at *asked_at* by the monotonic clock, and just came."""
@@ -71,7 +71,7 @@ class DatabaseClock:
                 if least <= most:
                     offset = least, most
                 elif least - most > STEP:
-                    self.steps += 1
+                    self.jumps += 1
                     self._left.append((answered_at, self._offset[0]))
             self._offset, self._read_at = offset, answered_at
 

@@ -172,7 +172,7 @@ def test_objects_beyond_the_limit_are_not_awaited_and_the_owner_is_told(
     """Red when an alarm grouped by a request id has a timer for each request."""
     listener = Listener(database, max_occurrences=10)
     alarm = notification_alarm(database, HEARTBEAT)
-    listener.runner.step()
+    listener.runner.run_once()
     assert awaited(database) == (1, False)
     assert beats(listener, 25).reasons == {"not_raised": 25, "not_awaited": 15}
     # The alarm itself is no longer awaited, since its first object is known.
@@ -191,7 +191,7 @@ def test_objects_beyond_the_limit_are_not_awaited_and_the_owner_is_told(
     # Those that are absent make room.
     make_due(database, managed_object="req-0")
     make_due(database, managed_object="req-1")
-    listener.runner.step()
+    listener.runner.run_once()
     assert raised(database) == {"req-0", "req-1"}
     assert awaited(database) == (8, False)
     assert beats(listener, 30, 33).reasons == {"not_raised": 3, "not_awaited": 1}
@@ -205,7 +205,7 @@ def test_timers_of_an_edited_alarm_are_rewritten_in_transactions_of_bounded_size
     monkeypatch.setattr("eventalarm.evaluator.timer_service.ARM_AT_ONCE", 4)
     listener = Listener(database)
     alarm = notification_alarm(database, HEARTBEAT)
-    listener.runner.step()
+    listener.runner.run_once()
     beats(listener, 10)
     assert awaited(database) == (10, False)
     sizes: list[int] = []

@@ -73,11 +73,11 @@ def test_clear_after_the_latest_match(database: Database, listener: Listener) ->
     listener.tell("error")
     (again,) = read_table(database, tables.timer)
     assert again["due_at"] >= first["due_at"]
-    listener.runner.step()
+    listener.runner.run_once()
     assert state(database, alarm) == "alarm"
     make_due(database)
     (life,) = occurrences(database)
-    listener.runner.step()
+    listener.runner.run_once()
     assert kinds(database, alarm) == [("raised", UPDATE), ("cleared", "eventalarm.timer.clear_after")]
     assert state(database, alarm) == "ok"
     assert timers(database) == []
@@ -143,18 +143,18 @@ def test_in_time_with_three_listeners_that_race(database: Database) -> None:
 def test_absence_of_a_named_resource(database: Database, listener: Listener) -> None:
     """Red when nobody looks for alarms that wait for no event, or arms again after one."""
     rule = {**HEARTBEAT, "resource_id": "vm-1", "absence": {"after": HOUR}}
-    listener.runner.step()
+    listener.runner.run_once()
     alarm = notification_alarm(database, rule)
-    listener.runner.step()
+    listener.runner.run_once()
     assert timers(database) == [("absence", "vm-1", True)]
     make_due(database, ago=-60)
     listener.tell("alive")
     make_due(database, ago=-60)
-    listener.runner.step()
+    listener.runner.run_once()
     assert state(database, alarm) == "ok"
     make_due(database)
-    listener.runner.step()
-    listener.runner.step()
+    listener.runner.run_once()
+    listener.runner.run_once()
     assert state(database, alarm) == "alarm"
     assert timers(database) == [("absence", "vm-1", False)]
     (told,) = listener.enqueuer.sent
@@ -163,7 +163,7 @@ def test_absence_of_a_named_resource(database: Database, listener: Listener) -> 
     assert state(database, alarm) == "ok"
     assert timers(database) == [("absence", "vm-1", True)]
     make_due(database)
-    listener.runner.step()
+    listener.runner.run_once()
     assert kinds(database, alarm) == [
         ("raised", "eventalarm.timer.absence"),
         ("cleared", UPDATE),
@@ -175,24 +175,24 @@ def test_absence_of_a_named_resource(database: Database, listener: Listener) -> 
 def test_absence_of_objects_that_turn_up(database: Database, listener: Listener) -> None:
     """Until the first one comes the alarm itself is awaited; red when that life never ends."""
     alarm = notification_alarm(database, {**HEARTBEAT, "absence": {"after": HOUR}})
-    listener.runner.step()
+    listener.runner.run_once()
     assert timers(database) == [("absence", "", True)]
     make_due(database)
-    listener.runner.step()
+    listener.runner.run_once()
     assert state(database, alarm) == "alarm"
     listener.tell("alive", "vm-1")
     assert state(database, alarm) == "ok"
     assert timers(database) == [("absence", "", False), ("absence", "vm-1", True)]
     listener.tell("alive", "vm-2")
     make_due(database, managed_object="vm-2")
-    listener.runner.step()
+    listener.runner.run_once()
     raised = [row["managed_object"] for row in occurrences(database, raised=True)]
     assert raised == ["vm-2"]
 
 
 def test_the_first_object_disarms_the_alarm_itself(database: Database, listener: Listener) -> None:
     alarm = notification_alarm(database, {**HEARTBEAT, "absence": {"after": HOUR}})
-    listener.runner.step()
+    listener.runner.run_once()
     listener.tell("alive", "vm-1")
     assert timers(database) == [("absence", "", False), ("absence", "vm-1", True)]
     assert state(database, alarm) == "ok"
@@ -206,7 +206,7 @@ def test_a_held_clear(database: Database, listener: Listener) -> None:
         listener.tell(said)
         assert (state(database, alarm), timers(database)) == ("alarm", awaited)
     make_due(database)
-    listener.runner.step()
+    listener.runner.run_once()
     assert [kind for kind, _ in kinds(database, alarm)] == ["raised", "changed", "cleared"]
     (life,) = occurrences(database)
     assert (life["raised"], life["hits"]) == (False, 2)
@@ -232,10 +232,10 @@ def test_clear_after_is_held_too(database: Database, listener: Listener) -> None
     alarm = notification_alarm(database, {**RULE, "hold_down": HOUR, "clear_after": HOUR})
     listener.tell("error")
     make_due(database)
-    listener.runner.step()
+    listener.runner.run_once()
     assert (state(database, alarm), timers(database)) == ("alarm", [("hold_down", "vm-1", True)])
     make_due(database)
-    listener.runner.step()
+    listener.runner.run_once()
     assert kinds(database, alarm)[1:] == [("cleared", "eventalarm.timer.clear_after")]
     assert timers(database) == []
 
@@ -267,13 +267,13 @@ def test_an_edit_is_taken_in_without_an_event(database: Database, aodh: AodhStor
     alarm = notification_alarm(database, RULE)
     listener = Listener(database)
     listener.tell("error")
-    listener.runner.step()
+    listener.runner.run_once()
     assert timers(database) == []
     aodh.edit(alarm, rule={**RULE, "clear_after": HOUR})
-    listener.runner.step()
+    listener.runner.run_once()
     assert timers(database) == [("clear_after", "vm-1", True)]
     aodh.edit(alarm, rule={**RULE, "clear_after": 0.01})
-    listener.step_until(lambda: state(database, alarm) == "ok")
+    listener.run_until(lambda: state(database, alarm) == "ok")
     aodh.delete(alarm)
 
 
@@ -281,15 +281,15 @@ def test_what_is_expected_anew_after_it_was_disabled(database: Database, aodh: A
     """Red when an alarm that was disabled for a while counts the events that nobody listened to as missed."""
     alarm = notification_alarm(database, {**HEARTBEAT, "resource_id": "vm-1", "absence": {"after": HOUR}})
     listener = Listener(database)
-    listener.runner.step()
+    listener.runner.run_once()
     make_due(database)
     aodh.edit(alarm, enabled=False)
     aodh.edit(alarm, enabled=True)
-    listener.runner.step()
+    listener.runner.run_once()
     assert (state(database, alarm), timers(database)) == ("ok", [("absence", "vm-1", True)])
     make_due(database)
     aodh.edit(alarm, enabled=False)
-    listener.runner.step()
+    listener.runner.run_once()
     assert (state(database, alarm), timers(database)) == ("ok", [])
 
 
@@ -301,7 +301,7 @@ def test_a_reset_state_and_a_deleted_alarm(database: Database, aodh: AodhStorage
     make_due(database)
     aodh.edit(reset, state="ok")
     aodh.delete(deleted)
-    listener.runner.step()
+    listener.runner.run_once()
     assert timers(database) == []
     assert [kind for kind, _ in kinds(database, reset)] == ["raised"]
     assert [row["raised"] for row in occurrences(database, alarm_id=reset)] == [False]
@@ -314,9 +314,9 @@ def test_time_constraints_put_it_off(database: Database, listener: Listener) -> 
         {**HEARTBEAT, "resource_id": "vm-1", "absence": {"after": HOUR}},
         time_constraints=[never],
     )
-    listener.runner.step()
+    listener.runner.run_once()
     make_due(database)
-    listener.runner.step()
+    listener.runner.run_once()
     assert (state(database, alarm), timers(database)) == ("ok", [("absence", "vm-1", True)])
     assert listener.reasons["outside_time_constraints"] == 1
 
@@ -340,10 +340,10 @@ def test_a_timer_that_cannot_fire_hurts_only_itself(database: Database) -> None:
     listener = Listener(database, timer_enqueuer=PickyEnqueuer(alarms[1]))
     listener.tell("error")
     make_due(database)
-    listener.runner.step()
+    listener.runner.run_once()
     assert [state(database, alarm) for alarm in alarms] == ["ok", "alarm", "ok", "ok"]
     assert timers(database) == [("clear_after", "vm-1", True)]
-    listener.runner.step()
+    listener.runner.run_once()
     assert state(database, alarms[1]) == "alarm"
     (row,) = read_table(database, tables.timer)
     assert row["due_at"] > database.now() + datetime.timedelta(seconds=30)

@@ -111,8 +111,8 @@ def empty(database: Database) -> None:
             connection.execute(sa.delete(table))
 
 
-def told(transition: Transition) -> dict[str, Any]:
-    """What the consumers of a transition are told, as Aodh's evaluator words it."""
+def reported(transition: Transition) -> dict[str, Any]:
+    """What the consumers of a transition are reported, as Aodh's evaluator words it."""
     deliveries = to_deliveries(transition, lambda: str(uuid.uuid4()))
     return {"actions": [d.action for d in deliveries], **deliveries[0].notification.body()}
 
@@ -138,7 +138,7 @@ def test_the_engine_answers_as_aodh(database: Database, world: World) -> None:
                 break
             expected += answer.notifications
         hypothesis.event(f"notifications {min(len(expected), 2)}, raised {raised_at < len(world.events)}")
-        assert [told(t) for t in sent if order[t.event.message_id] < raised_at] == expected
+        assert [reported(t) for t in sent if order[t.event.message_id] < raised_at] == expected
         if raised_at == len(world.events):
             mine, other = read_alarm(database, row["alarm_id"]), theirs.row
             columns = set(mine) - {"state_timestamp"}

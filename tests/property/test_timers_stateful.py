@@ -20,7 +20,7 @@ from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason, Sit
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.notification_rule import compile_notification, parse
 from eventalarm.evaluator.timer_rules import recomputed, required_timers, timer_event, timer_reason
-from eventalarm.evaluator.timers import Timekeeper
+from eventalarm.evaluator.timers import TimerState
 from eventalarm.model import ALARM, OK, Alarm, Occurrence, Timer, TimerKind
 from tests.property import examples
 from tests.support.builders import NOW, RESOURCE_TRAITS, alarm, event
@@ -73,7 +73,7 @@ class World:
     def moment(self) -> datetime.datetime:
         return NOW + datetime.timedelta(seconds=self.now)
 
-    def open(self) -> tuple[BatchState, Timekeeper]:
+    def open(self) -> tuple[BatchState, TimerState]:
         raised = sum(occurrence.raised for occurrence in self.occurrences.values())
         batch = BatchState(
             {self.alarm.alarm_id: self.alarm},
@@ -83,9 +83,9 @@ class World:
             now=self.moment(),
             make_id=lambda: f"id-{next(self.ids)}",
         )
-        return batch, Timekeeper(self.timers.values(), self.moment())
+        return batch, TimerState(self.timers.values(), self.moment())
 
-    def close(self, batch: BatchState, keeper: Timekeeper) -> None:
+    def close(self, batch: BatchState, timer_state: TimerState) -> None:
         outcome = batch.outcome()
         for key in [
             k
@@ -96,7 +96,7 @@ class World:
         for occurrence in outcome.occurrences:
             if occurrence.occurrence_id not in outcome.superseded:
                 self.occurrences[occurrence.alarm_id, occurrence.managed_object] = occurrence
-        puts, gone = keeper.changes()
+        puts, gone = timer_state.changes()
         self.timers.update({timer.timer_id: timer for timer in puts})
         for name in gone:
             del self.timers[name]
@@ -104,33 +104,40 @@ class World:
         self.transitions += [(t.kind.value, t.managed_object) for t in outcome.transitions]
 
     def tell(self, vm: str, state: str) -> None:
-        batch, keeper = self.open()
+        batch, timer_state = self.open()
         received = event(state=state, resource_id=vm, generated=self.moment())
         verdict = self.rule.verdict(received)
         if verdict is not Verdict.NOTHING:
-            self._follow(batch, keeper, Subject(received, vm, received.message_id, self.moment()), verdict)
+            self._follow(
+                batch, timer_state, Subject(received, vm, received.message_id, self.moment()), verdict
+            )
             if self.rule.timers.absence_after is not None:
                 whole = batch.occurrence(self.alarm.alarm_id, "")
                 if whole is None:
-                    keeper.turned_up(self.alarm.definition)
+                    timer_state.turned_up(self.alarm.definition)
                 elif whole.raised:
                     subject = Subject(received, "", received.message_id, self.moment())
-                    self._follow(batch, keeper, subject, verdict, own=False)
-        self.close(batch, keeper)
+                    self._follow(batch, timer_state, subject, verdict, whole_alarm=True)
+        self.close(batch, timer_state)
 
     def _follow(
-        self, batch: BatchState, keeper: Timekeeper, subject: Subject, verdict: Verdict, own: bool = True
+        self,
+        batch: BatchState,
+        timer_state: TimerState,
+        subject: Subject,
+        verdict: Verdict,
+        whole_alarm: bool = False,
     ) -> None:
-        decision = self._decide(batch, keeper, subject, verdict, self.rule.timers.hold_down is not None)
+        decision = self._decide(batch, timer_state, subject, verdict, self.rule.timers.hold_down is not None)
         occurrence = batch.occurrence(self.alarm.alarm_id, subject.managed_object)
-        keeper.follow(
+        timer_state.follow(
             self.alarm.definition,
             self.rule,
             subject,
             verdict=verdict,
             decision=decision,
             raised=occurrence is not None and occurrence.raised,
-            own=own,
+            whole_alarm=whole_alarm,
         )
 
     def take_note(self) -> None:
@@ -149,7 +156,7 @@ class World:
         assert (puts, gone) == ([], [])
 
     def _decide(
-        self, batch: BatchState, keeper: Timekeeper, subject: Subject, verdict: Verdict, holds: bool
+        self, batch: BatchState, timer_state: TimerState, subject: Subject, verdict: Verdict, holds: bool
     ) -> Decision:
         name, vm = self.alarm.alarm_id, subject.managed_object
         row = batch.alarms[name]
@@ -165,7 +172,7 @@ class World:
                 in_time=True,
                 clears=True,
                 holds=holds,
-                held=keeper.held(name, vm),
+                held=timer_state.held(name, vm),
             )
         )
         reason = timer_reason(subject.event, row.definition)
@@ -177,12 +184,12 @@ class World:
         return min(due, key=lambda timer: (timer.due_at, timer.kind, timer.managed_object), default=None)
 
     def fire(self, timer: Timer) -> None:
-        batch, keeper = self.open()
+        batch, timer_state = self.open()
         current = recomputed(timer, self.alarm.definition, self.rule)
         if current is None:
-            keeper.forget(timer)
+            timer_state.forget(timer)
         elif current.due_at is not None and current.due_at > self.moment():
-            keeper.put(current)
+            timer_state.put(current)
         else:
             fired = timer_event(timer, self.alarm.definition)
             occurrence = batch.occurrence(self.alarm.alarm_id, timer.managed_object)
@@ -190,10 +197,10 @@ class World:
             subject = Subject(fired, timer.managed_object, fired.message_id, moment)
             verdict = Verdict.MATCH if timer.kind is TimerKind.ABSENCE else Verdict.RECOVERED
             holds = timer.kind is TimerKind.CLEAR_AFTER and self.rule.timers.hold_down is not None
-            decision = self._decide(batch, keeper, subject, verdict, holds)
-            keeper.fired(self.alarm.definition, self.rule, timer, decision, fired)
+            decision = self._decide(batch, timer_state, subject, verdict, holds)
+            timer_state.fired(self.alarm.definition, self.rule, timer, decision, fired)
             assert decision.reason is not Reason.LATE
-        self.close(batch, keeper)
+        self.close(batch, timer_state)
 
 
 class Timers(stateful.RuleBasedStateMachine):
@@ -214,7 +221,7 @@ class Timers(stateful.RuleBasedStateMachine):
         return self.world.rule.timers
 
     @stateful.rule(vm=st.sampled_from(OBJECTS), fault=st.booleans())
-    def hear(self, vm: str, fault: bool) -> None:
+    def receive(self, vm: str, fault: bool) -> None:
         """An event comes: that of the query (a match, or what is expected), or that of the clear part."""
         self.world.tell(vm, "error" if fault else "active")
         place, whole = self.places[vm], self.places[""]

@@ -57,17 +57,17 @@ class Listener:
         moment = datetime.datetime.now(UTC)
         self.engine.process(event_body(state=state, resource_id=vm, **{"generated": moment, **fields}))
 
-    def step_until(self, condition: Callable[[], bool], timeout: float = 20.0) -> None:
+    def run_until(self, condition: Callable[[], bool], timeout: float = 20.0) -> None:
         """Let the runner look as often as it asks for, until the condition holds."""
         end = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < end, "waited too long"
-            time.sleep(self.runner.step())
+            time.sleep(self.runner.run_once())
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Run the timers in a thread, as a listener does."""
-        loop = TimerLoop(self.runner.step, self.database.leave)
+        loop = TimerLoop(self.runner.run_once, self.database.leave)
         loop.start()
         try:
             yield

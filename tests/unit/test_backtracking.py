@@ -104,8 +104,10 @@ def test_hostile_text_takes_no_time_at_any_door(text: str) -> None:
     assert reasons.parse(reason) is None or text in reason
     reasons.query_in(reason)
     reasons.message_id_in(text)
-    told = Notification("n", "a", "low", "alarm", "ok", reason, {"type": "event", "event": event_body()})
-    assert actions.sol003_notification(told, NOW, "d", Settings(), Style())
+    notification = Notification(
+        "n", "a", "low", "alarm", "ok", reason, {"type": "event", "event": event_body()}
+    )
+    assert actions.sol003_notification(notification, NOW, "d", Settings(), Style())
     Event.parse(event_body(generated=text)).time(NOW)
     with pytest.raises(ValueError):
         parse_time(text)

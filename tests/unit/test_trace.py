@@ -15,9 +15,9 @@ def event(event_type: str) -> Event:
 
 
 def test_events_are_noted_and_canaries_are_not() -> None:
-    pulse = LastEvent(lambda: NOW)
-    pulse.beat([])
-    pulse.beat([event(CANARY), event(CANARY)])
-    assert pulse.last is None
-    pulse.beat([event(CANARY), event("compute.instance.update")])
-    assert pulse.last == NOW
+    last_event = LastEvent(lambda: NOW)
+    last_event.note([])
+    last_event.note([event(CANARY), event(CANARY)])
+    assert last_event.last is None
+    last_event.note([event(CANARY), event("compute.instance.update")])
+    assert last_event.last == NOW

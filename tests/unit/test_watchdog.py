@@ -58,10 +58,10 @@ def test_a_blocked_event_loop_is_reported_with_its_stack(
     with caplog.at_level(logging.WARNING, "eventalarm.watchdog"):
         dog.start()
         begun = threading.Event()
-        # The watchdog must have seen the loop alive once, to know its thread.
-        alive = threading.Event()
-        loop.call_later(0.1, alive.set)
-        assert alive.wait(LONG)
+        # The watchdog must have seen the loop run once, to know its thread.
+        running = threading.Event()
+        loop.call_later(0.1, running.set)
+        assert running.wait(LONG)
         loop.call_soon_threadsafe(stand_still_here, gate, begun)
         assert begun.wait(LONG)
         assert seen.stalled.get(timeout=LONG) == "event loop"
@@ -82,13 +82,13 @@ def test_a_thread_that_works_on_is_left_alone_and_one_that_stands_still_is_not(
     dog = seen.dog()
     dog.watch("evaluator", progress)
     dog.watch("idle", idle)
-    begun, steps = threading.Event(), threading.Event()
+    begun, enough = threading.Event(), threading.Event()
 
     def work() -> None:
         with progress.work():
             stand_still_here(gate, begun)
-            while not steps.wait(0.005):
-                progress.step()
+            while not enough.wait(0.005):
+                progress.advance()
 
     thread = threading.Thread(target=work)
     with caplog.at_level(logging.WARNING, "eventalarm.watchdog"):
@@ -100,7 +100,7 @@ def test_a_thread_that_works_on_is_left_alone_and_one_that_stands_still_is_not(
         again = threading.Event()
         while not any("works again" in record.getMessage() for record in caplog.records):
             again.wait(0.01)
-        steps.set()
+        enough.set()
         thread.join()
         dog.stop()
     assert not seen.ended.is_set()

@@ -76,8 +76,8 @@ class Play:
         return [(t.previous, t.current) for t in self.outcome.state_changes]
 
 
-def raised_life(vm: str = "vm-1", seconds: float = -60, raised: bool = True) -> Occurrence:
-    return Occurrence(f"life-{vm}", "alarm-1", PROJECT, vm, raised, at(seconds), at(seconds))
+def raised_occurrence(vm: str = "vm-1", seconds: float = -60, raised: bool = True) -> Occurrence:
+    return Occurrence(f"occurrence-{vm}", "alarm-1", PROJECT, vm, raised, at(seconds), at(seconds))
 
 
 def test_raise() -> None:
@@ -91,12 +91,14 @@ def test_raise() -> None:
     assert (transition.event_time, transition.recorded_at) == (at(-5), NOW)
     assert transition.actions == ("http://alarm",)
     assert transition.reason.startswith("Event <id=m1,event_type=compute.instance.update> hits the query")
-    (life,) = play.outcome.occurrences
-    assert life == Occurrence(transition.occurrence_id, "alarm-1", PROJECT, "vm-1", True, at(-5), NOW, hits=1)
+    (occurrence,) = play.outcome.occurrences
+    assert occurrence == Occurrence(
+        transition.occurrence_id, "alarm-1", PROJECT, "vm-1", True, at(-5), NOW, hits=1
+    )
     assert (play.outcome.superseded, play.outcome.externally_reset) == ([], [])
 
 
-def test_a_healthy_object_leaves_a_note_that_the_first_life_takes_over() -> None:
+def test_a_healthy_object_leaves_a_note_that_the_first_occurrence_takes_over() -> None:
     play = Play()
     assert play.tell("active", time=1) is Reason.NOT_RAISED
     (note,) = play.outcome.occurrences
@@ -104,8 +106,8 @@ def test_a_healthy_object_leaves_a_note_that_the_first_life_takes_over() -> None
     assert play.outcome.transitions == []
     assert play.tell("error", time=0) is Reason.LATE
     assert play.tell("error", time=2) is Reason.RAISED
-    (life,) = play.outcome.occurrences
-    assert (life.occurrence_id, life.hits, life.raised) == (note.occurrence_id, 1, True)
+    (occurrence,) = play.outcome.occurrences
+    assert (occurrence.occurrence_id, occurrence.hits, occurrence.raised) == (note.occurrence_id, 1, True)
     assert play.outcome.superseded == []
 
 
@@ -131,11 +133,11 @@ def test_raise_clear_raise() -> None:
     assert play.state.others_raised("alarm-1", "other") == 1
 
 
-def test_clear_raise_clear_of_a_life_from_before() -> None:
-    play = Play(alarm(the_rule=RULE, state=ALARM), [raised_life()])
+def test_clear_raise_clear_of_an_earlier_occurrence() -> None:
+    play = Play(alarm(the_rule=RULE, state=ALARM), [raised_occurrence()])
     reasons = [play.tell(state, time=t) for t, state in enumerate(["active", "error", "active"])]
     assert reasons == [Reason.CLEARED, Reason.RAISED, Reason.CLEARED]
-    assert play.outcome.superseded == ["life-vm-1"]
+    assert play.outcome.superseded == ["occurrence-vm-1"]
     assert play.latest()["vm-1"].raised is False
     assert play.state.others_raised("alarm-1", "other") == 0
 
@@ -157,7 +159,7 @@ def test_several_managed_objects_share_the_alarm() -> None:
 
 
 def test_objects_raised_before_this_batch_count() -> None:
-    play = Play(alarm(the_rule=RULE, state=ALARM), [raised_life("vm-1")], raised_elsewhere=1)
+    play = Play(alarm(the_rule=RULE, state=ALARM), [raised_occurrence("vm-1")], raised_elsewhere=1)
     assert play.state.others_raised("alarm-1", "vm-1") == 1
     assert play.state.others_raised("alarm-1", "vm-9") == 2
     assert play.tell("active", "vm-1") is Reason.CLEARED
@@ -166,24 +168,26 @@ def test_objects_raised_before_this_batch_count() -> None:
 
 
 @pytest.mark.parametrize("state", [OK, UNKNOWN])
-def test_a_reset_through_the_api_ends_every_life(state: str) -> None:
+def test_a_reset_through_the_api_ends_every_occurrence(state: str) -> None:
     play = Play(
-        alarm(the_rule=RULE, state=state), [raised_life("vm-1"), raised_life("vm-2")], raised_elsewhere=3
+        alarm(the_rule=RULE, state=state),
+        [raised_occurrence("vm-1"), raised_occurrence("vm-2")],
+        raised_elsewhere=3,
     )
     assert play.outcome.externally_reset == ["alarm-1"]
     assert play.state.others_raised("alarm-1", "vm-9") == 0
     assert play.tell("active", "vm-1") is Reason.NOT_RAISED
-    # The next fault fires again, in a life of its own; the one of the other object stays over.
+    # The next fault fires again, in its own occurrence; that of the other object has ended.
     assert play.tell("error", "vm-1", 1) is Reason.RAISED
     assert play.states() == [(state, ALARM)]
-    assert play.outcome.superseded == ["life-vm-1"]
-    assert play.latest()["vm-1"].occurrence_id != "life-vm-1"
+    assert play.outcome.superseded == ["occurrence-vm-1"]
+    assert play.latest()["vm-1"].occurrence_id != "occurrence-vm-1"
     assert play.tell("active", "vm-1", 2) is Reason.CLEARED
     assert play.states() == [(state, ALARM), (ALARM, OK)]
 
 
 def test_no_reset_where_the_alarm_is_in_alarm_or_unknown_to_us() -> None:
-    assert Play(alarm(the_rule=RULE, state=ALARM), [raised_life()]).outcome.externally_reset == []
+    assert Play(alarm(the_rule=RULE, state=ALARM), [raised_occurrence()]).outcome.externally_reset == []
     deleted = BatchState({}, {}, {"gone": 2}, set(), now=NOW)
     assert deleted.outcome().externally_reset == []
 
@@ -215,8 +219,13 @@ def test_one_event_counts_once() -> None:
 def test_repetition_counts_hits() -> None:
     play = Play(alarm(the_rule=RULE, repeat_actions=True))
     assert [play.tell("error", time=t) for t in range(4)] == [Reason.RAISED, *[Reason.REPEATED] * 3]
-    (life,) = play.outcome.occurrences
-    assert (life.hits, life.event_time, life.raised_at, life.changed_at) == (4, at(3), NOW, NOW)
+    (occurrence,) = play.outcome.occurrences
+    assert (occurrence.hits, occurrence.event_time, occurrence.raised_at, occurrence.changed_at) == (
+        4,
+        at(3),
+        NOW,
+        NOW,
+    )
     assert play.states() == [(OK, ALARM), *[(ALARM, ALARM)] * 3]
     assert [t.kind for t in play.outcome.transitions] == [Kind.RAISED, *[Kind.CHANGED] * 3]
     assert all(t.actions == ("http://alarm",) for t in play.outcome.transitions)
@@ -224,7 +233,7 @@ def test_repetition_counts_hits() -> None:
     assert play.latest()["vm-1"].hits == 4, "a recovery is no hit"
 
 
-def test_an_alarm_raised_by_hand_recovers_into_a_life_that_is_over() -> None:
+def test_an_alarm_raised_by_hand_recovers_into_an_occurrence_that_has_ended() -> None:
     on_vm = compile_rule(rule("*", condition("state", "error"), resource_id="vm-1"), RESOURCE_TRAITS)
     play = Play(alarm(the_rule=RULE, state=ALARM))
     row = play.state.alarms["alarm-1"]
@@ -232,8 +241,8 @@ def test_an_alarm_raised_by_hand_recovers_into_a_life_that_is_over() -> None:
     subject = Subject(the_event, "vm-1", the_event.message_id, NOW)
     situation = Situation(row, on_vm, Verdict.RECOVERED, NOW, None, 0, False, True, True)
     play.state.apply(row, subject, decide(situation), Verdict.RECOVERED)
-    (life,) = play.outcome.occurrences
-    assert (life.raised, life.cleared_at) == (False, NOW)
+    (occurrence,) = play.outcome.occurrences
+    assert (occurrence.raised, occurrence.cleared_at) == (False, NOW)
     assert play.states() == [(ALARM, OK)]
     assert play.state.others_raised("alarm-1", "vm-9") == 0
     assert " no longer hits the query" in play.outcome.transitions[0].reason
@@ -253,21 +262,21 @@ def test_any_sequence_in_one_batch_ends_as_one_by_one(states: tuple[str, ...]) -
     together = Play()
     for t, state in enumerate(states):
         together.tell(state, vm=f"vm-{t % 2}", time=t)
-    row, lives = alarm(the_rule=RULE), dict[str, Occurrence]()
+    row, latest = alarm(the_rule=RULE), dict[str, Occurrence]()
     apart: list[Any] = []
     for t, state in enumerate(states):
-        step = Play(row, list(lives.values()))
-        step.tell(state, vm=f"vm-{t % 2}", time=t)
-        row = dataclasses.replace(row, state=step.state.alarms["alarm-1"].state)
-        lives |= step.latest()
-        apart += step.outcome.transitions
+        single = Play(row, list(latest.values()))
+        single.tell(state, vm=f"vm-{t % 2}", time=t)
+        row = dataclasses.replace(row, state=single.state.alarms["alarm-1"].state)
+        latest |= single.latest()
+        apart += single.outcome.transitions
 
-    def told(transitions: Sequence[Any]) -> list[Any]:
+    def summary(transitions: Sequence[Any]) -> list[Any]:
         return [(t.kind, t.previous, t.current, t.managed_object, t.actions) for t in transitions]
 
-    assert told(together.outcome.transitions) == told(apart)
+    assert summary(together.outcome.transitions) == summary(apart)
     assert together.state.alarms["alarm-1"].state == row.state
-    assert {v: o.raised for v, o in together.latest().items()} == {v: o.raised for v, o in lives.items()}
+    assert {v: o.raised for v, o in together.latest().items()} == {v: o.raised for v, o in latest.items()}
 
 
 def test_ids_are_fresh() -> None:

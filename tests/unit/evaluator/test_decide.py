@@ -24,8 +24,8 @@ ON_A_RESOURCE = compile_rule(rule("*", condition("state", "error"), resource_id=
 ON_ANY_RESOURCE = compile_rule(rule("*", condition("state", "error")), RESOURCE_TRAITS)
 
 
-def life(raised: bool = True, seconds: float = -60) -> Occurrence:
-    """The latest life of the alarm on the object; its last event was *seconds* from NOW."""
+def latest(raised: bool = True, seconds: float = -60) -> Occurrence:
+    """The latest occurrence of the alarm on the object; its last event was *seconds* from NOW."""
     return Occurrence("o1", "alarm-1", PROJECT, "vm", raised, at(seconds), at(seconds))
 
 
@@ -63,20 +63,20 @@ TABLE = [
     (situation(OK), RAISED),
     (situation(UNKNOWN), RAISED),
     # A life that ended is no obstacle to the next one.
-    (situation(OK, occurrence=life(raised=False)), RAISED),
+    (situation(OK, occurrence=latest(raised=False)), RAISED),
     # The state was reset through the API while the occurrence was raised: the row is the truth.
-    (situation(OK, occurrence=life()), RAISED),
-    (situation(UNKNOWN, occurrence=life()), RAISED),
+    (situation(OK, occurrence=latest()), RAISED),
+    (situation(UNKNOWN, occurrence=latest()), RAISED),
     # Fired and no repetition: nothing, as in Aodh.
-    (situation(ALARM, occurrence=life()), Decision(Reason.ALREADY_RAISED)),
+    (situation(ALARM, occurrence=latest()), Decision(Reason.ALREADY_RAISED)),
     # On an alarm that clears, the fault is as young as its newest event: an older recovery is late.
-    (situation(ALARM, occurrence=life(), clears=True), Decision(Reason.ALREADY_RAISED, confirm=True)),
+    (situation(ALARM, occurrence=latest(), clears=True), Decision(Reason.ALREADY_RAISED, confirm=True)),
     # Another managed object of an alarm that is already in alarm: an occurrence of its own, nobody is called.
     (situation(ALARM, others_raised=1), QUIETLY_RAISED),
     # In alarm without any occurrence (by hand, or by Aodh's evaluator): one follows, nobody is called.
     (situation(ALARM), QUIETLY_RAISED),
     # Repetition: every matching event is told, on this object and on others.
-    (situation(ALARM, repeat=True, occurrence=life()), REPEATED),
+    (situation(ALARM, repeat=True, occurrence=latest()), REPEATED),
     (situation(ALARM, repeat=True), RAISED),
     (situation(ALARM, repeat=True, others_raised=2), RAISED),
     (situation(OK, repeat=True), RAISED),
@@ -85,12 +85,12 @@ TABLE = [
     (situation(ALARM, others_raised=9, full=True, clears=True), BEYOND),
     (situation(ALARM, others_raised=9, full=True, repeat=True), BEYOND_REPEATED),
     # Those that are kept are not concerned.
-    (situation(ALARM, occurrence=life(), full=True, repeat=True), REPEATED),
-    (situation(ALARM, occurrence=life(), others_raised=9, full=True, **RECOVER), PARTLY_CLEARED),
+    (situation(ALARM, occurrence=latest(), full=True, repeat=True), REPEATED),
+    (situation(ALARM, occurrence=latest(), others_raised=9, full=True, **RECOVER), PARTLY_CLEARED),
     # A recovery: to ok, and its actions.
-    (situation(ALARM, occurrence=life(), **RECOVER), CLEARED),
+    (situation(ALARM, occurrence=latest(), **RECOVER), CLEARED),
     # Another object is still raised: this occurrence ends, the alarm stays.
-    (situation(ALARM, occurrence=life(), others_raised=1, **RECOVER), PARTLY_CLEARED),
+    (situation(ALARM, occurrence=latest(), others_raised=1, **RECOVER), PARTLY_CLEARED),
     # Raised by hand or by another evaluator: the recovery of the resource that the rule names ends it.
     (situation(ALARM, **RECOVER), CLEARED),
     # But not when the rule names no resource: this event may be about any.
@@ -98,63 +98,63 @@ TABLE = [
     # Nor when others are raised: the alarm was not raised by hand.
     (situation(ALARM, others_raised=1, **RECOVER), HEALTHY),
     # A rule without a resource clears what an event of the same object raised.
-    (situation(ALARM, occurrence=life(), rule=ON_ANY_RESOURCE, **RECOVER), CLEARED),
+    (situation(ALARM, occurrence=latest(), rule=ON_ANY_RESOURCE, **RECOVER), CLEARED),
     # Healthy resources report all day long.
     (situation(OK, **RECOVER), HEALTHY),
     (situation(UNKNOWN, **RECOVER), HEALTHY),
-    (situation(OK, occurrence=life(raised=False), **RECOVER), HEALTHY),
+    (situation(OK, occurrence=latest(raised=False), **RECOVER), HEALTHY),
     # Somebody reset it: there is nothing left to clear, and no second call.
-    (situation(OK, occurrence=life(), **RECOVER), HEALTHY),
+    (situation(OK, occurrence=latest(), **RECOVER), HEALTHY),
     # An alarm that does not recover by itself stays latched, as in Aodh.
     (
-        situation(ALARM, occurrence=life(), verdict=Verdict.RECOVERED),
+        situation(ALARM, occurrence=latest(), verdict=Verdict.RECOVERED),
         Decision(Reason.NO_LONGER_MATCHES),
     ),
     # The rule changed since the alarm was found.
     (situation(OK, verdict=Verdict.NOTHING), Decision(Reason.NO_LONGER_MATCHES)),
     # One event counts once (G2), whatever it would do.
     (situation(OK, seen=True), Decision(Reason.DUPLICATE)),
-    (situation(ALARM, repeat=True, occurrence=life(), seen=True), Decision(Reason.DUPLICATE)),
-    (situation(ALARM, occurrence=life(), seen=True, **RECOVER), Decision(Reason.DUPLICATE)),
+    (situation(ALARM, repeat=True, occurrence=latest(), seen=True), Decision(Reason.DUPLICATE)),
+    (situation(ALARM, occurrence=latest(), seen=True, **RECOVER), Decision(Reason.DUPLICATE)),
     # Outside its time constraints an alarm neither fires nor clears.
     (situation(OK, in_time=False), Decision(Reason.OUTSIDE_TIME_CONSTRAINTS)),
     (
-        situation(ALARM, occurrence=life(), in_time=False, **RECOVER),
+        situation(ALARM, occurrence=latest(), in_time=False, **RECOVER),
         Decision(Reason.OUTSIDE_TIME_CONSTRAINTS),
     ),
     # An event older than the one that set the state changes nothing, and is recorded (G9).
-    (situation(OK, occurrence=life(raised=False, seconds=1)), Decision(Reason.LATE, Kind.LATE, OK)),
-    (situation(ALARM, occurrence=life(seconds=1), **RECOVER), Decision(Reason.LATE, Kind.LATE, ALARM)),
+    (situation(OK, occurrence=latest(raised=False, seconds=1)), Decision(Reason.LATE, Kind.LATE, OK)),
+    (situation(ALARM, occurrence=latest(seconds=1), **RECOVER), Decision(Reason.LATE, Kind.LATE, ALARM)),
     (
-        situation(ALARM, repeat=True, occurrence=life(seconds=1)),
+        situation(ALARM, repeat=True, occurrence=latest(seconds=1)),
         Decision(Reason.LATE, Kind.LATE, ALARM),
     ),
     # Late, but it would have changed nothing anyway: nothing to record.
-    (situation(ALARM, occurrence=life(seconds=1)), Decision(Reason.ALREADY_RAISED)),
-    (situation(OK, occurrence=life(raised=False, seconds=1), **RECOVER), Decision(Reason.NOT_RAISED)),
+    (situation(ALARM, occurrence=latest(seconds=1)), Decision(Reason.ALREADY_RAISED)),
+    (situation(OK, occurrence=latest(raised=False, seconds=1), **RECOVER), Decision(Reason.NOT_RAISED)),
     # At the same moment is not late: sources with coarse clocks exist.
-    (situation(OK, occurrence=life(raised=False, seconds=0)), RAISED),
-    (situation(ALARM, occurrence=life(seconds=0), **RECOVER), CLEARED),
+    (situation(OK, occurrence=latest(raised=False, seconds=0)), RAISED),
+    (situation(ALARM, occurrence=latest(seconds=0), **RECOVER), CLEARED),
     # A clear that is to be held changes nothing yet; the second one neither.
-    (situation(ALARM, occurrence=life(), holds=True, **RECOVER), HELD),
-    (situation(ALARM, occurrence=life(), holds=True, held=True, **RECOVER), HELD),
+    (situation(ALARM, occurrence=latest(), holds=True, **RECOVER), HELD),
+    (situation(ALARM, occurrence=latest(), holds=True, held=True, **RECOVER), HELD),
     (situation(OK, holds=True, **RECOVER), HEALTHY),
     (
-        situation(ALARM, occurrence=life(seconds=1), holds=True, **RECOVER),
+        situation(ALARM, occurrence=latest(seconds=1), holds=True, **RECOVER),
         Decision(Reason.LATE, Kind.LATE, ALARM),
     ),
     # A match meanwhile continues the life; somebody is called only where repetitions are told.
-    (situation(ALARM, occurrence=life(), held=True), CONTINUED),
+    (situation(ALARM, occurrence=latest(), held=True), CONTINUED),
     (
-        situation(ALARM, repeat=True, occurrence=life(), held=True),
+        situation(ALARM, repeat=True, occurrence=latest(), held=True),
         dataclasses.replace(CONTINUED, record_state=True, fire=True),
     ),
     # One from before the clear does not.
-    (situation(ALARM, occurrence=life(seconds=1), held=True), Decision(Reason.LATE, Kind.LATE, ALARM)),
+    (situation(ALARM, occurrence=latest(seconds=1), held=True), Decision(Reason.LATE, Kind.LATE, ALARM)),
     # A severity that changes is recorded; repetitions are told anyway.
-    (situation(ALARM, occurrence=life(), severity_changed=True), SEVERE),
-    (situation(ALARM, repeat=True, occurrence=life(), severity_changed=True), REPEATED),
-    (situation(OK, occurrence=life(raised=False), severity_changed=True), RAISED),
+    (situation(ALARM, occurrence=latest(), severity_changed=True), SEVERE),
+    (situation(ALARM, repeat=True, occurrence=latest(), severity_changed=True), REPEATED),
+    (situation(OK, occurrence=latest(raised=False), severity_changed=True), RAISED),
 ]
 
 

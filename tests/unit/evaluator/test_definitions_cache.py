@@ -386,7 +386,7 @@ def test_a_clock_that_cannot_be_asked_fails_the_look() -> None:
     assert cached.found() == {"a"}
 
 
-def test_the_rule_of_a_locked_row_is_the_rows_own(cached: Cached) -> None:
+def test_the_rule_of_a_locked_row_is_that_of_the_row(cached: Cached) -> None:
     filed = cached.source.rows["a"]
     compiled = cached.cache.rule(filed)
     assert cached.cache.rule(filed) is compiled, "compiled once"

@@ -29,7 +29,7 @@ WHOLE = {
 }
 
 
-def life(**document: Any) -> Any:
+def compiled(**document: Any) -> Any:
     return compile_notification(parse(document), RESOURCE_TRAITS)
 
 
@@ -114,18 +114,18 @@ def test_an_alarm_that_was_saved_stays_evaluated_under_lower_limits() -> None:
     ],
 )
 def test_verdicts(fields: dict[str, Any], verdict: Verdict) -> None:
-    assert life(**WHOLE).verdict(event(**fields)) is verdict
+    assert compiled(**WHOLE).verdict(event(**fields)) is verdict
 
 
 def test_who_raises_and_clears_at_once_raises() -> None:
-    rule = life(event_type="host.*", query=[on("x", "1")], clear={"event_type": "host.up"})
+    rule = compiled(event_type="host.*", query=[on("x", "1")], clear={"event_type": "host.up"})
     assert rule.verdict(event("host.up", x="1")) is Verdict.MATCH
     assert rule.verdict(event("host.up", x="2")) is Verdict.RECOVERED
     assert rule.verdict(event("host.down", x="2")) is Verdict.NOTHING
 
 
 def test_an_expected_event_clears() -> None:
-    rule = life(event_type="heartbeat", absence={"after": 30})
+    rule = compiled(event_type="heartbeat", absence={"after": 30})
     assert rule.verdict(event("heartbeat")) is Verdict.RECOVERED
     assert not rule.matches(event("heartbeat"))
 
@@ -142,19 +142,19 @@ def test_an_expected_event_clears() -> None:
     ],
 )
 def test_managed_object(document: dict[str, Any], place: str | None) -> None:
-    rule = life(event_type="a", **document)
+    rule = compiled(event_type="a", **document)
     assert rule.managed_object(event("a", port="a/b", host="h")) == place
 
 
 def test_both_halves_are_found_and_each_alarm_once() -> None:
     index = ProjectIndex()
-    rule = life(
+    rule = compiled(
         event_type=["port.*", "host.down"],
         query={"or": [on("x", ["1", "2"], "in"), on("y", "1")]},
         clear={"event_type": "host.up"},
         group_by="host",
     )
-    filing = index.add("a", rule, True)
+    postings = index.add("a", rule, True)
     for fields, expected in (
         ({"x": "2", "y": "1"}, Verdict.MATCH),
         ({"x": "1"}, Verdict.MATCH),
@@ -165,14 +165,14 @@ def test_both_halves_are_found_and_each_alarm_once() -> None:
     assert [c.verdict for c in index.candidates(event("host.up"), NOW)] == [Verdict.RECOVERED]
     assert index.candidates(event("host.down", x="3"), NOW) == []
     assert index.scanned == 1, "only the clear half, which has no equality"
-    index.discard("a", rule, True, filing)
+    index.discard("a", rule, True, postings)
     assert not index._by_trait
     assert index.scanned == 0
 
 
 def test_a_named_resource_is_looked_up() -> None:
     index = ProjectIndex()
-    rules = [life(event_type="*", resource_id=f"vm-{n}") for n in range(50)]
+    rules = [compiled(event_type="*", resource_id=f"vm-{n}") for n in range(50)]
     filings = [index.add(str(n), rule, False) for n, rule in enumerate(rules)]
     assert [c.alarm_id for c in index.candidates(event(instance_id="vm-7"))] == ["7"]
     assert index.scanned == 0
@@ -184,16 +184,16 @@ def test_a_named_resource_is_looked_up() -> None:
 def test_the_least_crowded_of_several_keys() -> None:
     index = ProjectIndex()
     for number in range(5):
-        index.add(f"crowd-{number}", life(event_type=f"a{number}", query=[on("x", "1")]), False)
-    filing = index.add("a", life(query=[on("x", "1"), on("y", ["1", "2"], "in")]), False)
-    assert isinstance(filing, tuple)
-    assert {anchor.trait for anchor in filing} == {"y"}
+        index.add(f"crowd-{number}", compiled(event_type=f"a{number}", query=[on("x", "1")]), False)
+    postings = index.add("a", compiled(query=[on("x", "1"), on("y", ["1", "2"], "in")]), False)
+    assert isinstance(postings, tuple)
+    assert {anchor.trait for anchor in postings} == {"y"}
 
 
 def test_relative_times_count_from_the_evaluation() -> None:
     index = ProjectIndex()
     recent = {"field": "generated", "op": "gt", "type": "datetime", "value": "now-5m"}
-    index.add("a", life(event_type="a", query=[recent]), False)
+    index.add("a", compiled(event_type="a", query=[recent]), False)
     assert index.candidates(event("a", generated=NOW), NOW)
     assert not index.candidates(event("a", generated=NOW))
 
@@ -205,7 +205,7 @@ def test_a_stock_query_means_the_same_in_a_notification_rule() -> None:
         {"field": "traits.flag", "op": "eq", "type": "boolean", "value": "yes"},
     ]
     stock = compile_rule({"event_type": UPDATE, "query": query}, RESOURCE_TRAITS)
-    rule = life(event_type=UPDATE, query=query)
+    rule = compiled(event_type=UPDATE, query=query)
     for fields in ({}, {"count": 5}, {"count": "5"}, {"count": 5, "state": "error"}, {"flag": "no"}):
         for flag in ("true", "off", 1):
             the_event = event(**{**fields, "flag": flag})

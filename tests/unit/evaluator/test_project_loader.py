@@ -177,7 +177,7 @@ def test_without_a_database_at_the_start_the_first_event_loads(stage: Stage) -> 
     stage.await_done(["big-1"])
 
 
-def test_a_defect_of_preloading_is_told(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_defect_of_preloading_is_logged(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     def broken(number: int) -> list[tuple[str, int]]:
         raise RuntimeError("a defect")
 
