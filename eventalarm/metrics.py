@@ -28,6 +28,8 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "stalls": ("Times that a thread was found standing still, by thread", ("thread",)),
     "batches": ("Batches worked off, by outcome", ("outcome",)),
     "deliveries": ("Attempts to call an action, by result", ("result",)),
+    "inspector_events": ("Events that the inspector read or published, by outcome", ("outcome",)),
+    "inspector_reactions": ("Requests of the inspector to Nova and Neutron, by result", ("result",)),
     "delivery_retries": ("Attempts that failed and will be repeated, by reason", ("reason",)),
 }
 # name -> (help, labels, buckets)
@@ -53,6 +55,9 @@ GAUGES: Final[dict[str, tuple[str, str]]] = {
     "outbox_oldest_due_seconds": ("How long the longest due delivery has been waiting", "livemostrecent"),
     "outbox_failed": ("Deliveries given up and kept", "livemostrecent"),
     "outbox_looked_timestamp_seconds": ("When the outbox was last looked at", "livemostrecent"),
+    "resource_map_resources": ("Servers, ports and volumes in the resource map", "livemostrecent"),
+    "resource_map_snapshot_timestamp_seconds": ("When the last complete snapshot began", "livemostrecent"),
+    "infrastructure_faults": ("Faults of hosts and switches that are raised", "livemostrecent"),
     "listeners": ("Listener processes alive, in the whole deployment", "livemostrecent"),
 }
 

@@ -10,6 +10,7 @@ from eventalarm.conf.database import DATABASE_OPTS
 from eventalarm.conf.delivery import DELIVERY_GROUP, DELIVERY_OPTS
 from eventalarm.conf.http import INGEST_GROUP, INGEST_OPTS
 from eventalarm.conf.ifa import IFA_GROUP, IFA_OPTS
+from eventalarm.conf.inspector import INSPECTOR_GROUP, INSPECTOR_OPTS
 from eventalarm.conf.listener import GROUP, LISTENER_OPTS, METRICS_OPTS
 from eventalarm.conf.rules import RULE_OPTS
 
@@ -19,6 +20,7 @@ __all__ = [
     "IFA_GROUP",
     "IFA_OPTS",
     "INGEST_GROUP",
+    "INSPECTOR_GROUP",
     "LISTENER_OPTS",
     "list_opts",
     "register_opts",
@@ -32,6 +34,7 @@ def list_opts() -> list[tuple[str, list[Any]]]:
         (DELIVERY_GROUP, DELIVERY_OPTS),
         (IFA_GROUP, IFA_OPTS),
         (INGEST_GROUP, INGEST_OPTS),
+        (INSPECTOR_GROUP, INSPECTOR_OPTS),
     ]
 
 

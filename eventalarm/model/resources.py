@@ -84,6 +84,13 @@ class InfrastructureFault:
     fault_id: str
     body: dict[str, object] = dataclasses.field(default_factory=dict, hash=False)
 
+    @property
+    def severity(self) -> str:
+        """The severity that the report names, or an empty string."""
+        traits = self.body.get("traits")
+        listed = traits if isinstance(traits, list) else []
+        return next((str(one[2]) for one in listed if len(one) > 2 and one[0] == "severity"), "")
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Affected:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import uuid
@@ -21,6 +22,9 @@ from eventalarm.storage.resource_map import on_hosts
 # Namespace of the keys of faults. Never change it: a fault that is raised keeps its key.
 KEYS: Final = uuid.UUID("6d1a3a3e-56a5-5c0b-8e05-8d9a3f6f2b11")
 
+# The name under which the planned maintenance of a host is recorded; it affects nothing.
+MAINTENANCE: Final = "maintenance"
+
 
 def fault_key(name: str, source: str) -> str:
     """Return the key of the fault *name* of one host, hypervisor or switch."""
@@ -33,12 +37,13 @@ class InfrastructureFaults:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def raise_fault(self, fault: InfrastructureFault) -> list[Resource] | None:
-        """Record that a fault is raised, and return all resources that it affects; None if it is late.
+    def raise_fault(self, fault: InfrastructureFault) -> tuple[InfrastructureFault, list[Resource]] | None:
+        """Record a fault, and return it with the resources whose owners must be notified; None if it is late.
 
-        Late is a report that is older than what is known of the fault. The resources are recorded as affected
-        and not yet published (:meth:`mark_published`), so that the same report, delivered again, finds them
-        even if they have moved since.
+        Late is a report that is older than what is known of the fault. A further report of a raised fault
+        concerns only resources whose owners were not notified yet, unless it names another severity; the
+        first report stays the cause. The resources are recorded as affected and not yet published
+        (:meth:`mark_published`), so that the same report, delivered again, finds them even if they moved.
         """
         key = fault_key(fault.name, fault.source)
         try:
@@ -46,13 +51,17 @@ class InfrastructureFaults:
                 known = _lock(connection, key)
                 if known is not None and (fault.at < known.at or (fault.at == known.at and not known.raised)):
                     return None
+                repeated = known is not None and _repeats(known, fault)
+                if known is not None and repeated:
+                    fault = dataclasses.replace(known, at=fault.at)
                 _put(connection, key, fault, known is not None)
-                return [one.resource for one in _refresh(connection, key, fault.hosts)]
+                found = _refresh(connection, key, fault.hosts)
         except db_exception.DBDuplicateEntry as exc:
             raise Conflict("another inspector records the same fault") from exc
+        return fault, [one.resource for one in found if not (repeated and one.published)]
 
-    def affected_by(self, fault: InfrastructureFault) -> list[Affected] | None:
-        """Return the resources that a fault was found to affect, for an event that clears it.
+    def affected_by(self, fault: InfrastructureFault) -> tuple[InfrastructureFault, list[Resource]] | None:
+        """Return a raised fault and the resources it was found to affect, for a report that clears it.
 
         None if there is nothing to clear: the fault is not raised, or was reported after *fault* ``.at``.
         Then the time is recorded, so that an older report that arrives late does not raise it.
@@ -66,7 +75,7 @@ class InfrastructureFaults:
                     return None
                 if not known.raised or fault.at < known.at:
                     return None
-                return _affected(connection, key)
+                return known, [one.resource for one in _affected(connection, key)]
         except db_exception.DBDuplicateEntry as exc:
             raise Conflict("another inspector records the same fault") from exc
 
@@ -80,10 +89,40 @@ class InfrastructureFaults:
                 connection.execute(sa.delete(affected).where(affected.c.fault_key == key))
 
     def raised(self) -> list[InfrastructureFault]:
-        """Return the faults that are raised."""
-        query = sa.select(infrastructure_fault).where(infrastructure_fault.c.raised)
+        """Return the faults that are raised, except maintenance."""
+        query = sa.select(infrastructure_fault).where(
+            infrastructure_fault.c.raised, infrastructure_fault.c.name != MAINTENANCE
+        )
         with self._database.read() as connection:
             return [_fault(row) for row in connection.execute(query)]
+
+    def raised_among(self, resources: Collection[Resource]) -> list[InfrastructureFault]:
+        """Return the raised faults that affect some resources, or the hosts where they run now."""
+        raised = self.raised()
+        if not raised:
+            return []
+        keys: set[str] = set()
+        with self._database.read() as connection:
+            for chunk in in_chunks({one.resource_id for one in resources}):
+                query = sa.select(affected.c.fault_key).where(affected.c.resource_id.in_(chunk)).distinct()
+                keys |= set(connection.execute(query).scalars())
+        hosts = {one.host for one in resources}
+        return [
+            one
+            for one in raised
+            if not hosts.isdisjoint(one.hosts) or fault_key(one.name, one.source) in keys
+        ]
+
+    def in_maintenance(self, hosts: Collection[str]) -> set[str]:
+        """Return which of the hosts are in planned maintenance."""
+        found: set[str] = set()
+        with self._database.read() as connection:
+            for chunk in in_chunks({fault_key(MAINTENANCE, host) for host in hosts}):
+                query = sa.select(infrastructure_fault.c.source).where(
+                    infrastructure_fault.c.raised, infrastructure_fault.c.fault_key.in_(chunk)
+                )
+                found |= set(connection.execute(query).scalars())
+        return found
 
     def changes(self, fault: InfrastructureFault) -> tuple[list[Resource], list[Resource]]:
         """Return the resources whose owners do not know of a raised fault yet, and those that left its hosts.
@@ -134,6 +173,12 @@ def _lock(connection: sa.Connection, key: str) -> InfrastructureFault | None:
     query = sa.select(infrastructure_fault).where(infrastructure_fault.c.fault_key == key)
     row = connection.execute(query.with_for_update()).first()
     return None if row is None else _fault(row)
+
+
+def _repeats(known: InfrastructureFault, fault: InfrastructureFault) -> bool:
+    """Return True if *fault* is another report of a fault that is raised, and says nothing new."""
+    same = fault.severity in ("", known.severity)
+    return known.raised and known.fault_id != fault.fault_id and same
 
 
 def _put(connection: sa.Connection, key: str, fault: InfrastructureFault, exists: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import threading
 from collections.abc import Iterator
@@ -45,8 +46,12 @@ def faults(database: Database) -> InfrastructureFaults:
     return InfrastructureFaults(database)
 
 
-def ids(found: list[Resource] | None) -> list[str]:
+def raised(found: tuple[InfrastructureFault, list[Resource]] | None) -> list[Resource]:
     assert found is not None
+    return found[1]
+
+
+def ids(found: list[Resource]) -> list[str]:
     return sorted(one.resource_id for one in found)
 
 
@@ -103,14 +108,15 @@ def test_what_a_snapshot_lacks_is_deleted(resources: ResourceMap) -> None:
 def test_a_fault_affects_what_was_on_its_host(resources: ResourceMap, faults: InfrastructureFaults) -> None:
     """Delivered again after a server has left, the report still finds it."""
     resources.apply([server("vm-1", "c0"), server("vm-2", "c0"), server("vm-3", "c1")])
-    assert ids(faults.raise_fault(fault())) == ["vm-1", "vm-2"]
+    assert ids(raised(faults.raise_fault(fault()))) == ["vm-1", "vm-2"]
     resources.apply([server("vm-2", "c1", 11)])
-    assert ids(faults.raise_fault(fault())) == ["vm-1", "vm-2"]
+    assert ids(raised(faults.raise_fault(fault()))) == ["vm-1", "vm-2"]
     found = faults.affected_by(fault(20, raised=False))
-    assert [(one.resource.resource_id, one.published) for one in found or ()] == [
-        ("vm-1", False),
-        ("vm-2", False),
-    ]
+    assert found is not None
+    assert (found[0], ids(found[1])) == (fault(), ["vm-1", "vm-2"])
+    assert faults.raised_among([server("vm-2", "c1")]) == [fault()]
+    assert faults.raised_among([server("vm-9", "c0")]) == [fault()]
+    assert faults.raised_among([server("vm-9", "c1")]) == []
     faults.clear(fault(20, raised=False))
     assert faults.affected_by(fault(21, raised=False)) is None
     assert faults.raised() == []
@@ -119,22 +125,35 @@ def test_a_fault_affects_what_was_on_its_host(resources: ResourceMap, faults: In
 def test_what_arrives_and_leaves_during_a_fault(resources: ResourceMap, faults: InfrastructureFaults) -> None:
     resources.apply([server("vm-1", "c0"), server("vm-2", "c1"), server("vm-3", "c0")])
     resources.apply([Resource(PORT, "p-1", at(0), project_id="p", device_id="vm-1")])
-    found = faults.raise_fault(fault())
+    found = raised(faults.raise_fault(fault()))
     assert ids(found) == ["p-1", "vm-1", "vm-3"]
-    assert found is not None
-    (raised,) = faults.raised()
-    assert raised == fault()
-    assert [ids(part) for part in faults.changes(raised)] == [["p-1", "vm-1", "vm-3"], []]
-    faults.mark_published(raised, found)
-    assert faults.changes(raised) == ([], [])
+    (known,) = faults.raised()
+    assert known == fault()
+    assert [ids(part) for part in faults.changes(known)] == [["p-1", "vm-1", "vm-3"], []]
+    faults.mark_published(known, found)
+    assert faults.changes(known) == ([], [])
     resources.apply(
         [server("vm-1", "c1", 11), server("vm-2", "c0", 11), server("vm-3", "c0", 11, deleted=True)]
     )
-    arrived, left = faults.changes(raised)
+    arrived, left = faults.changes(known)
     assert (ids(arrived), ids(left)) == (["vm-2"], ["p-1", "vm-1"])
-    faults.mark_published(raised, arrived)
-    faults.forget_affected(raised, left)
-    assert faults.changes(raised) == ([], [])
+    faults.mark_published(known, arrived)
+    faults.forget_affected(known, left)
+    assert faults.changes(known) == ([], [])
+
+
+def test_a_repeated_report_concerns_what_is_new(resources: ResourceMap, faults: InfrastructureFaults) -> None:
+    """The first report stays the cause; another severity concerns everybody again."""
+    resources.apply([server("vm-1", "c0")])
+    faults.mark_published(fault(), raised(faults.raise_fault(fault())))
+    resources.apply([server("vm-2", "c0", 11)])
+    found = faults.raise_fault(fault(12, fault_id="f-2"))
+    assert found is not None
+    assert (found[0].fault_id, ids(found[1])) == ("f-1", ["vm-2"])
+    worse = dataclasses.replace(fault(13, fault_id="f-3"), body={"traits": [["severity", 1, "critical"]]})
+    found = faults.raise_fault(worse)
+    assert found is not None
+    assert (found[0].fault_id, ids(found[1])) == ("f-3", ["vm-1", "vm-2"])
 
 
 def test_late_reports_of_a_fault(resources: ResourceMap, faults: InfrastructureFaults) -> None:
@@ -143,7 +162,7 @@ def test_late_reports_of_a_fault(resources: ResourceMap, faults: InfrastructureF
     assert faults.affected_by(fault(20, raised=False)) is None
     assert faults.raise_fault(fault(10)) is None
     assert faults.raise_fault(fault(20)) is None
-    assert ids(faults.raise_fault(fault(30))) == ["vm-1"]
+    assert ids(raised(faults.raise_fault(fault(30)))) == ["vm-1"]
     assert faults.affected_by(fault(25, raised=False)) is None
     assert len(faults.raised()) == 1
     faults.forget(at(29))

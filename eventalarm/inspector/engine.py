@@ -1,0 +1,157 @@
+"""Handles events: keeps the resource map, and publishes for each fault the events of all owners concerned."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Callable, Sequence
+
+from eventalarm.catalogue.faults import FaultCatalogue
+from eventalarm.inspector import fan_out
+from eventalarm.inspector.observations import observe
+from eventalarm.inspector.reports import RESOURCE_IDS, ReportReader
+from eventalarm.metrics import Metrics
+from eventalarm.model import Event, InfrastructureFault, JSONDict, Resource
+from eventalarm.owner import Owners
+from eventalarm.storage.infrastructure_faults import MAINTENANCE, InfrastructureFaults
+from eventalarm.storage.resource_map import ResourceMap
+
+LOG = logging.getLogger(__name__)
+
+MAINTENANCE_EVENT = "maintenance.host"
+MAINTENANCE_END = frozenset({"MAINTENANCE_COMPLETE", "ENABLED", "none"})
+
+Publish = Callable[[Sequence[JSONDict]], None]
+# Called with a fault and its affected resources once their owners' events are published.
+React = Callable[[InfrastructureFault, Sequence[Resource]], None]
+
+
+class Inspector:
+    """Turns events into the resource map and into events for owners. Idempotent: a batch may be repeated.
+
+    :param publish: returns when the broker has confirmed the events; raises PublishError.
+    :param react: starts what else is done about a fault that was raised or cleared; must not wait.
+    :param now: the present time (aware UTC).
+    """
+
+    def __init__(
+        self,
+        resources: ResourceMap,
+        faults: InfrastructureFaults,
+        catalogue: FaultCatalogue,
+        *,
+        reader: ReportReader,
+        owners: Owners,
+        publish: Publish,
+        metrics: Metrics,
+        now: Callable[[], datetime.datetime],
+        react: React = lambda fault, resources: None,
+    ) -> None:
+        self._resources = resources
+        self._faults = faults
+        self._catalogue = catalogue
+        self._reader = reader
+        self._owners = owners
+        self._publish = publish
+        self._metrics = metrics
+        self._now = now
+        self._react = react
+
+    def process(self, events: Sequence[Event]) -> None:
+        """Handle the events of a batch.
+
+        :raises Retryable: when the database or the broker failed; then the batch must be repeated.
+        """
+        received = self._now()
+        observed = [one for event in events if (one := observe(event, self._owners, received)) is not None]
+        if observed:
+            self._metrics.count("inspector_events", len(observed), outcome="observed")
+            self.follow(self._resources.apply(observed))
+        unowned = [event for event in events if self._reader.is_unowned(event)]
+        self._publish_owned(unowned)
+        reports = [one for event in unowned for one in self._reader.read(event, received)]
+        reports += filter(None, (_maintenance(event, received) for event in events))
+        for report in sorted(reports, key=lambda one: one.at):
+            if report.raised:
+                self._raise(report)
+            else:
+                self._clear(report)
+
+    def _publish_owned(self, events: Sequence[Event]) -> None:
+        """Publish events about a resource again with its owner, where they name none."""
+        about = {event.message_id: event.first_trait((*RESOURCE_IDS, "resource_id")) for event in events}
+        found = self._resources.find({one for one in about.values() if one}) if any(about.values()) else {}
+        owned = [
+            fan_out.owned_event(event.body, found[about[event.message_id]])
+            for event in events
+            if about[event.message_id] in found and found[about[event.message_id]].project_id
+        ]
+        if owned:
+            self._publish(owned)
+            self._metrics.count("inspector_events", len(owned), outcome="owned")
+
+    def _raise(self, report: InfrastructureFault) -> None:
+        found = self._faults.raise_fault(report)
+        if found is None:
+            self._metrics.count("inspector_events", outcome="late")
+            return
+        fault, resources = found
+        entry = self._catalogue.get(fault.name)
+        if entry is None or not resources:
+            return
+        self._publish(fan_out.raised_events(entry, fault, resources))
+        self._faults.mark_published(fault, resources)
+        self._metrics.count("inspector_events", len(resources), outcome="raised")
+        LOG.info("%s of %s affects %d resources", fault.name, fault.source, len(resources))
+        self._react(fault, resources)
+
+    def _clear(self, report: InfrastructureFault) -> None:
+        found = self._faults.affected_by(report)
+        if found is None:
+            return
+        fault, resources = found
+        entry = self._catalogue.get(report.name)
+        if entry is not None and resources:
+            self._publish(fan_out.cleared_events(entry, report, fault.fault_id, resources))
+            self._metrics.count("inspector_events", len(resources), outcome="cleared")
+        self._faults.clear(report)
+        if entry is None:
+            return
+        LOG.info("%s of %s has ended; it affected %d resources", report.name, report.source, len(resources))
+        self._react(report, resources)
+
+    def follow(self, resources: Sequence[Resource]) -> None:
+        """Publish events for those of the resources that came to the host of a raised fault, or left it."""
+        for fault in self._faults.raised_among(resources):
+            self.catch_up(fault)
+
+    def catch_up_all(self) -> None:
+        """Publish for every raised fault what the map did not say when the fault was reported."""
+        for fault in self._faults.raised():
+            self.catch_up(fault)
+
+    def catch_up(self, fault: InfrastructureFault) -> None:
+        """Publish events for resources that came to the hosts of a raised fault, and for those that left."""
+        entry = self._catalogue.get(fault.name)
+        if entry is None:
+            return
+        arrived, left = self._faults.changes(fault)
+        events = fan_out.arrived_events(entry, fault, arrived)
+        events += fan_out.left_events(entry, fault, left, self._now())
+        if events:
+            self._publish(events)
+        if arrived:
+            self._faults.mark_published(fault, arrived)
+            self._metrics.count("inspector_events", len(arrived), outcome="arrived")
+        if left:
+            self._faults.forget_affected(fault, left)
+            self._metrics.count("inspector_events", len(left), outcome="left")
+
+
+def _maintenance(event: Event, received: datetime.datetime) -> InfrastructureFault | None:
+    host = event.first_trait(("host", "hostname", "resource_id"))
+    if event.event_type != MAINTENANCE_EVENT or not host:
+        return None
+    raised = event.first_trait(("state",)) not in MAINTENANCE_END
+    at = event.time(received)
+    return InfrastructureFault(MAINTENANCE, host, (), raised, at, event.message_id, event.body)

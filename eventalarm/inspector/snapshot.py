@@ -1,0 +1,151 @@
+"""Fills the resource map from Nova and Neutron, and corrects it regularly; one inspector does so for all."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from eventalarm.exceptions import Retryable
+from eventalarm.inspector.cloud import Cloud, CloudUnavailable
+from eventalarm.inspector.engine import Inspector
+from eventalarm.metrics import Metrics
+from eventalarm.model import Resource, ResourceKind
+from eventalarm.storage.infrastructure_faults import InfrastructureFaults
+from eventalarm.storage.leases import LeaderLease
+from eventalarm.storage.resource_map import ResourceMap
+
+LOG = logging.getLogger(__name__)
+
+LEASE: Final = "resource-map"
+# Seconds: how long the leader lease lasts, and how often it is renewed or tried.
+LEASE_SECONDS: Final = 120.0
+POLL: Final = 5.0
+BATCH: Final = 500
+
+
+class LeaseLost(Exception):
+    """Another inspector took the lease while a snapshot was being taken."""
+
+
+class Snapshot:
+    """Takes one snapshot after the other.
+
+    :param keep: called before every batch; returns False when the snapshot must be given up.
+    """
+
+    def __init__(
+        self, cloud: Cloud, resources: ResourceMap, inspector: Inspector, keep: Callable[[], bool]
+    ) -> None:
+        self._cloud = cloud
+        self._resources = resources
+        self._inspector = inspector
+        self._keep = keep
+
+    def take(self, began: datetime.datetime) -> int:
+        """Write what Nova and Neutron say into the map, and return the number of resources.
+
+        Resources that a complete snapshot lacks are marked deleted. Then the owners of resources are notified
+        whose place was not known when a fault was reported.
+
+        :param began: the present time (aware UTC); observations since then are not undone.
+        :raises CloudUnavailable: when Nova or Neutron failed; what was read before is kept.
+        :raises LeaseLost: when *keep* returned False.
+        :raises Retryable: when the database or the broker failed.
+        """
+        groups = self._cloud.server_groups()
+        servers = self._write(itertools.chain.from_iterable(self._cloud.servers(groups, began)))
+        ports = self._write(self._cloud.ports(began))
+        for kind, seen in ((ResourceKind.SERVER, servers), (ResourceKind.PORT, ports)):
+            self._resources.delete_unseen(kind, seen, began)
+        self._inspector.catch_up_all()
+        return len(servers) + len(ports)
+
+    def _write(self, resources: Iterable[Resource]) -> set[str]:
+        seen: set[str] = set()
+        for batch in _batches(resources):
+            if not self._keep():
+                raise LeaseLost
+            self._resources.apply(batch)
+            seen.update(one.resource_id for one in batch)
+        return seen
+
+
+def _batches(resources: Iterable[Resource]) -> Iterator[list[Resource]]:
+    iterator = iter(resources)
+    while batch := list(itertools.islice(iterator, BATCH)):
+        yield batch
+
+
+class SnapshotLoop:
+    """A thread that takes a snapshot every *interval* seconds, while it holds the leader lease.
+
+    :param forget_after: seconds after which deleted resources and silent faults are forgotten.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        lease: LeaderLease,
+        resources: ResourceMap,
+        faults: InfrastructureFaults,
+        *,
+        interval: float,
+        forget_after: float,
+        metrics: Metrics,
+        now: Callable[[], datetime.datetime],
+    ) -> None:
+        self._snapshot = snapshot
+        self._lease = lease
+        self._resources = resources
+        self._faults = faults
+        self._interval = datetime.timedelta(seconds=interval)
+        self._forget_after = datetime.timedelta(seconds=forget_after)
+        self._metrics = metrics
+        self._now = now
+        self._stopping = threading.Event()
+        self._failing = False
+        self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; it takes a snapshot at once if the last one is too old."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after its current request, and release the lease."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._round()
+                self._failing = False
+            except (CloudUnavailable, Retryable) as exc:
+                level = logging.DEBUG if self._failing else logging.WARNING
+                LOG.log(level, "The snapshot of Nova and Neutron failed, it is repeated: %s", exc)
+                self._failing = True
+            except LeaseLost:
+                LOG.info("Another inspector takes the snapshots")
+            self._stopping.wait(POLL)
+        try:
+            self._lease.leave()
+        except Retryable:
+            LOG.debug("The lease ends by itself")
+
+    def _round(self) -> None:
+        if not self._lease.take():
+            return
+        began = self._now()
+        done = self._lease.done_at()
+        if done is None or began - done >= self._interval:
+            number = self._snapshot.take(began)
+            self._lease.done(began)
+            self._resources.forget(began - self._forget_after)
+            self._faults.forget(began - self._forget_after)
+            done = began
+            LOG.info("The resource map has %d servers and ports of Nova and Neutron", number)
+        self._metrics.set("resource_map_snapshot_timestamp_seconds", done.timestamp())
