@@ -56,7 +56,7 @@ GAUGES: Final[dict[str, tuple[str, str]]] = {
     "outbox_failed": ("Deliveries given up and kept", "livemostrecent"),
     "outbox_looked_timestamp_seconds": ("When the outbox was last looked at", "livemostrecent"),
     "resource_map_resources": ("Servers, ports and volumes in the resource map", "livemostrecent"),
-    "resource_map_snapshot_timestamp_seconds": ("When the last complete snapshot began", "livemostrecent"),
+    "resource_map_timestamp_seconds": ("When the last complete snapshot began", "livemostrecent"),
     "infrastructure_faults": ("Faults of hosts and switches that are raised", "livemostrecent"),
     "listeners": ("Listener processes alive, in the whole deployment", "livemostrecent"),
 }

@@ -23,7 +23,7 @@ LOG = logging.getLogger(__name__)
 LEASE: Final = "resource-map"
 # Seconds: how long the leader lease lasts, and how often it is renewed or tried.
 LEASE_SECONDS: Final = 120.0
-POLL: Final = 5.0
+POLL: Final = 10.0
 BATCH: Final = 500
 
 
@@ -137,15 +137,22 @@ class SnapshotLoop:
             LOG.debug("The lease ends by itself")
 
     def _round(self) -> None:
-        if not self._lease.take():
-            return
         began = self._now()
-        done = self._lease.done_at()
-        if done is None or began - done >= self._interval:
+        if self._lease.take() and self._is_due(began):
             number = self._snapshot.take(began)
             self._lease.done(began)
             self._resources.forget(began - self._forget_after)
             self._faults.forget(began - self._forget_after)
-            done = began
             LOG.info("The resource map has %d servers and ports of Nova and Neutron", number)
-        self._metrics.set("resource_map_snapshot_timestamp_seconds", done.timestamp())
+        self._report()
+
+    def _is_due(self, now: datetime.datetime) -> bool:
+        done = self._lease.done_at()
+        return done is None or now - done >= self._interval
+
+    def _report(self) -> None:
+        done, stats = self._lease.done_at(), self._resources.stats()
+        if done is not None:
+            self._metrics.set("resource_map_timestamp_seconds", done.timestamp())
+        self._metrics.set("resource_map_resources", sum(stats.resources.values()))
+        self._metrics.set("infrastructure_faults", stats.raised)

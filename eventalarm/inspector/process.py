@@ -1,0 +1,182 @@
+"""One eventalarm-inspector process, built from the options: the consumer, the snapshots and the reactions."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import logging
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import prometheus_client
+from oslo_config import cfg
+
+from eventalarm import bus
+from eventalarm.app import waiting
+from eventalarm.catalogue import fault_files
+from eventalarm.conf import GROUP, INSPECTOR_GROUP
+from eventalarm.exceptions import InvalidOption
+from eventalarm.inspector import cloud as cloud_module
+from eventalarm.inspector import consumer
+from eventalarm.inspector.engine import Inspector, React
+from eventalarm.inspector.reactions import ReactionOptions, Reactions
+from eventalarm.inspector.reports import ReportReader
+from eventalarm.inspector.snapshot import LEASE, LEASE_SECONDS, Snapshot, SnapshotLoop
+from eventalarm.metrics import Metrics
+from eventalarm.metrics_server import check_free
+from eventalarm.model import UTC, EventLimits
+from eventalarm.owner import Owners
+from eventalarm.storage.database import Database
+from eventalarm.storage.infrastructure_faults import InfrastructureFaults
+from eventalarm.storage.leases import LeaderLease
+from eventalarm.storage.resource_map import ResourceMap
+
+LOG = logging.getLogger(__name__)
+
+
+def now() -> datetime.datetime:
+    """Return the present time (aware UTC)."""
+    return datetime.datetime.now(UTC)
+
+
+def parse_switches(values: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """Return the hosts behind each switch from the values of ``switch_hosts``.
+
+    :raises InvalidOption: when a value does not have the form SWITCH=HOST,HOST.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for value in values:
+        switch, _, hosts = value.partition("=")
+        listed = tuple(host.strip() for host in hosts.split(",") if host.strip())
+        if not switch.strip() or not listed:
+            raise InvalidOption(
+                f"[{INSPECTOR_GROUP}] switch_hosts", f"{value!r} names no hosts", "write SWITCH=HOST,HOST"
+            )
+        found[switch.strip()] = found.get(switch.strip(), ()) + listed
+    return found
+
+
+def reaction_options(conf: cfg.ConfigOpts) -> ReactionOptions:
+    """Return the options of what is done in Nova and Neutron."""
+    group = conf[INSPECTOR_GROUP]
+    return ReactionOptions(
+        group.force_down,
+        group.reset_state,
+        group.data_plane_status,
+        workers=group.reaction_workers,
+        waiting=group.max_reactions,
+    )
+
+
+class InspectorProcess:
+    """Consumes events until it is stopped.
+
+    :raises InvalidOption: from the constructor and :meth:`start`, when an option can never work.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, metrics: Metrics | None = None) -> None:
+        self._conf = conf
+        self._metrics = metrics or Metrics()
+        self._owners = Owners(conf[GROUP].owner_traits)
+        self._switches = parse_switches(conf[INSPECTOR_GROUP].switch_hosts)
+        self._reactions = reaction_options(conf)
+        group = conf[INSPECTOR_GROUP]
+        self._cloud = cloud_module.connect(conf) if group.snapshot_interval or self._reactions.any else None
+        self._stopping = threading.Event()
+        self._stack = contextlib.ExitStack()
+
+    def start(self) -> None:
+        """Wait for the database and the broker, then start; returns once events are consumed."""
+        self._serve_metrics()
+        database = waiting.wait_for_database(self._conf, self._stopping)
+        if database is None or not waiting.wait_for_broker(self._conf, self._stopping):
+            return
+        self._stack.callback(database.dispose)
+        if self._cloud is not None:
+            self._stack.callback(self._cloud.close)
+        resources, faults = ResourceMap(database), InfrastructureFaults(database)
+        inspector = self._build_inspector(resources, faults)
+        self._start_consumer(inspector)
+        if self._cloud is not None and self._conf[INSPECTOR_GROUP].snapshot_interval:
+            self._start_snapshots(self._cloud, database, inspector)
+
+    def _serve_metrics(self) -> None:
+        group = self._conf[INSPECTOR_GROUP]
+        if group.metrics_port:
+            check_free(group.metrics_host, group.metrics_port)
+            server, _ = prometheus_client.start_http_server(
+                group.metrics_port, group.metrics_host, self._metrics.registry
+            )
+            self._stack.callback(server.shutdown)
+
+    def _route(self) -> consumer.Route:
+        group, ours = self._conf[GROUP], self._conf[INSPECTOR_GROUP]
+        return consumer.Route(group.topic, group.exchange, ours.queue, ours.batch_size, ours.max_message_size)
+
+    def _build_inspector(self, resources: ResourceMap, faults: InfrastructureFaults) -> Inspector:
+        catalogue = fault_files.load()
+        transport = bus.get_transport(self._conf)
+        self._stack.callback(transport.cleanup)
+        return Inspector(
+            resources,
+            faults,
+            catalogue,
+            reader=ReportReader(catalogue, self._owners, self._switches),
+            owners=self._owners,
+            publish=consumer.publisher(transport, self._route()),
+            metrics=self._metrics,
+            now=now,
+            react=self._build_reactions(faults),
+        )
+
+    def _build_reactions(self, faults: InfrastructureFaults) -> React:
+        if self._cloud is None or not self._reactions.any:
+            return lambda fault, resources: None
+        reactions = Reactions(self._cloud, faults, self._reactions, self._metrics)
+        self._stack.callback(reactions.stop)
+        return reactions
+
+    def _start_consumer(self, inspector: Inspector) -> None:
+        group = self._conf[GROUP]
+        limits = EventLimits(group.max_event_traits, group.max_trait_length, group.max_event_key_length)
+        endpoint = consumer.Endpoint(inspector, limits, self._metrics, self._stopping)
+        route = self._route()
+        transport: Any = bus.get_transport(self._conf, prefetch=2 * route.batch_size)
+        self._stack.callback(transport.cleanup)
+        server = consumer.build_server(transport, route, endpoint)
+        server.start(override_pool_size=1)
+        for stop in (server.wait, server.stop):
+            self._stack.callback(stop)
+        LOG.info("Consuming from queue %s", route.queue)
+
+    def _start_snapshots(self, cloud: cloud_module.Cloud, database: Database, inspector: Inspector) -> None:
+        group = self._conf[INSPECTOR_GROUP]
+        resources, faults = ResourceMap(database), InfrastructureFaults(database)
+        lease = LeaderLease(database, LEASE, str(uuid.uuid4()), LEASE_SECONDS)
+        loop = SnapshotLoop(
+            Snapshot(cloud, resources, inspector, keep=lambda: not self._stopping.is_set() and lease.take()),
+            lease,
+            resources,
+            faults,
+            interval=group.snapshot_interval,
+            forget_after=group.forget_after,
+            metrics=self._metrics,
+            now=now,
+        )
+        loop.start()
+        self._stack.callback(loop.stop)
+
+    def wait(self) -> None:
+        """Return once the process is to end."""
+        self._stopping.wait()
+
+    def end(self) -> None:
+        """Let :meth:`wait` return; safe to call from a signal handler."""
+        self._stopping.set()
+
+    def stop(self) -> None:
+        """Finish the current batch and return the rest to the broker."""
+        self._stopping.set()
+        self._stack.close()
