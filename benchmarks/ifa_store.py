@@ -58,7 +58,7 @@ class Filler:
         """Insert everything, telling *progress* how far it is."""
         alarms = list(self._own_alarms())
         self._insert(ALARM, alarms, progress, "alarms")
-        self._insert(tables.occurrence, self._lives(alarms), progress, "lives")
+        self._insert(tables.occurrence, self._occurrences(alarms), progress, "lives")
         self._transitions(progress)
         others = list(self._thresholds())
         self._insert(ALARM, others, progress, "thresholds")
@@ -104,7 +104,7 @@ class Filler:
             }
             yield {**row, "type": "gnocchi_resources_threshold", "rule": rule}
 
-    def _lives(self, alarms: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def _occurrences(self, alarms: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for row in alarms:
             resource = row["rule"]["query"][0]["value"]
             newest = self._now - DAY * self._chance.random()
@@ -160,20 +160,22 @@ class Filler:
 
 def _transition(event: str, first: bool, digit: str) -> sa.Select[Any]:
     """Return the select that makes the first or second transition of the lives; *digit* begins their ids."""
-    life = tables.occurrence.c
-    name = sa.func.md5(sa.func.concat(life.occurrence_id, "first" if first else "second"))
-    later = sa.func.coalesce(life.cleared_at, life.raised_at)
+    occurrence = tables.occurrence.c
+    name = sa.func.md5(sa.func.concat(occurrence.occurrence_id, "first" if first else "second"))
+    later = sa.func.coalesce(occurrence.cleared_at, occurrence.raised_at)
     kind: Any = (
-        Kind.RAISED.value if first else sa.case((life.raised, Kind.CHANGED.value), else_=Kind.CLEARED.value)
+        Kind.RAISED.value
+        if first
+        else sa.case((occurrence.raised, Kind.CHANGED.value), else_=Kind.CLEARED.value)
     )
-    current: Any = RAISED if first else sa.case((life.raised, RAISED), else_=OK)
+    current: Any = RAISED if first else sa.case((occurrence.raised, RAISED), else_=OK)
     return sa.select(
         name.label("transition_id"),
         (sa.literal(kind) if first else kind).label("kind"),
-        life.occurrence_id,
-        life.alarm_id,
-        life.project_id,
-        life.managed_object,
+        occurrence.occurrence_id,
+        occurrence.alarm_id,
+        occurrence.project_id,
+        occurrence.managed_object,
         name.label("message_id"),
         sa.literal("fault of a server").label("alarm_name"),
         sa.literal("critical").label("severity"),
@@ -181,7 +183,7 @@ def _transition(event: str, first: bool, digit: str) -> sa.Select[Any]:
         (sa.literal(current) if first else current).label("current"),
         sa.literal("Event hits the query").label("reason"),
         sa.literal("compute.instance.update").label("event_type"),
-        (life.raised_at if first else later).label("event_time"),
-        (life.raised_at if first else later).label("recorded_at"),
-        sa.func.replace(sa.literal(event), PLACE, life.managed_object).label("event"),
+        (occurrence.raised_at if first else later).label("event_time"),
+        (occurrence.raised_at if first else later).label("recorded_at"),
+        sa.func.replace(sa.literal(event), PLACE, occurrence.managed_object).label("event"),
     ).where(name.like(f"{digit}%"))

@@ -69,7 +69,7 @@ def _stepped_mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stepp
 def stepped_mariadb(_stepped_mariadb: SteppedMariaDB) -> Iterator[SteppedMariaDB]:
     """A MariaDB server with a local time zone, whose clock is stepped: ``step(seconds)``."""
     yield _stepped_mariadb
-    _stepped_mariadb.step(0.0)
+    _stepped_mariadb.set_ahead(0.0)
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_the_argument_that_differs_is_named(
         (("@127", "x@127"), "the broker refuses this user and password"),
     ],
 )
-def test_who_is_not_let_in_is_told_why(
+def test_a_refused_connection_is_reported_with_its_reason(
     cloud: Cloud, rabbit_url: str, change: tuple[str, str], words: str
 ) -> None:
     cloud.conf.set_override("transport_url", rabbit_url.replace(*change))

@@ -126,12 +126,12 @@ def test_nothing_that_changed_is_left_out(our_database_url: str, seed: int, few:
         table, looks = _Table(database, seed), _Looks(database, few)
         known: dict[str, datetime.datetime] = {}
         before = at(0)
-        for step in range(40):
-            now = at(0.3 * step)
+        for number in range(40):
+            now = at(0.3 * number)
             table.change(now)
             known |= {change.alarm_id: change.version for change in looks.at(now)}
             there = _window(database, before - WINDOW)
-            assert {alarm_id: known.get(alarm_id) for alarm_id in there} == there, f"step {step}"
+            assert {alarm_id: known.get(alarm_id) for alarm_id in there} == there, f"step {number}"
             before = now
 
 

@@ -116,7 +116,7 @@ def test_a_step_of_the_database_clock_sends_nothing_twice(
         assert owner is not None
         worker.submit(owner, enqueue(stepped, mine, owner))
     webhook_sink.wait(MANY)
-    stepped_mariadb.step(seconds)
+    stepped_mariadb.set_ahead(seconds)
     # Long enough for everybody to be found dead: a lease, and looks of the others.
     _renewed(stepped, 6)
     for release in releases:
@@ -142,7 +142,7 @@ def test_after_a_step_back_the_dead_are_inherited_within_the_lease(
 ) -> None:
     Outbox(stepped).register("dead", "host", QUICK.lease)
     enqueue(stepped, [make_delivery(webhook_sink.url("/"))], "dead")
-    stepped_mariadb.step(-HOUR)
+    stepped_mariadb.set_ahead(-HOUR)
     start()
     webhook_sink.wait(1, timeout=10.0)
 
@@ -155,7 +155,7 @@ def test_a_retry_is_not_put_off_by_a_step_back(
     figure: Callable[[str], None],
 ) -> None:
     """Seen red: the retry was an hour away."""
-    stepped_mariadb.step(HOUR)
+    stepped_mariadb.set_ahead(HOUR)
     webhook_sink.behave("/", statuses=[503, 200], headers={"Retry-After": "3"})
     worker = start()
     owner = worker.owner
@@ -170,7 +170,7 @@ def test_a_retry_is_not_put_off_by_a_step_back(
             return bool(connection.execute(waits).first())
 
     wait_until(put_off)
-    stepped_mariadb.step(0.0)
+    stepped_mariadb.set_ahead(0.0)
     at = time.monotonic()
     webhook_sink.wait(2, "/", timeout=20.0)
     figure(f"database clock stepped back by an hour: the retry came {time.monotonic() - at:.1f} s later")
@@ -186,7 +186,7 @@ def test_a_step_of_the_database_clock_hides_no_new_alarm(
     event = {"project": "project-a"}
     harness.process(make_event("vm-0", **event))
     assert len(harness.sent) == 1
-    stepped_mariadb.step(seconds)
+    stepped_mariadb.set_ahead(seconds)
     harness.process(make_event("vm-0", "active", **event))
     for name in ("second", "third"):
         insert_alarms(stepped, alarm_row(name, rule=rule("*", state=name)))
@@ -199,7 +199,7 @@ def test_the_hour_that_autumn_repeats_is_two_hours(
     stepped: Database, stepped_mariadb: SteppedMariaDB, later: float
 ) -> None:
     moment = FOLD + datetime.timedelta(seconds=later)
-    stepped_mariadb.step(moment.timestamp() - time.time())
+    stepped_mariadb.set_ahead(moment.timestamp() - time.time())
     with stepped.read() as connection:
         local = connection.exec_driver_sql("SELECT @@global.time_zone, @@system_time_zone").one()
     assert abs((stepped.now() - moment).total_seconds()) < 60.0, local

@@ -15,7 +15,7 @@ import yaml
 from eventalarm.cmd.definitions import main
 from tests.support.definitions import SHIPPED, Converter
 
-OWN = """\
+DEPLOYERS = """\
 # The fabric's monitor
 - event_type: 'network.monitor.*'
   traits:
@@ -58,7 +58,7 @@ def in_flow_style(text: str) -> str:
 @pytest.mark.parametrize("shipped", [True, False], ids=["beside-shipped", "alone"])
 def test_a_deployer_s_file_of_any_style_is_merged(path: pathlib.Path, style: Any, shipped: bool) -> None:
     """What 'cat' broke, and what our wider patterns swallowed."""
-    text = SHIPPED.read_text() + "\n" + OWN if shipped else OWN
+    text = SHIPPED.read_text() + "\n" + DEPLOYERS if shipped else DEPLOYERS
     path.write_text(style(text))
     path.chmod(0o640)
     assert run("check", path).returncode == 1
@@ -82,7 +82,7 @@ def test_a_deployer_s_file_of_any_style_is_merged(path: pathlib.Path, style: Any
     assert path.read_text() == written
 
 
-def test_without_a_file_ceilometer_s_own_come_first(path: pathlib.Path) -> None:
+def test_without_a_file_the_definitions_of_ceilometer_come_first(path: pathlib.Path) -> None:
     shown = run("diff", path)
     assert (shown.returncode, path.exists()) == (1, False)
     assert "+- origin: eventalarm/20-neutron" in shown.stdout
@@ -129,7 +129,7 @@ def test_a_folder_that_cannot_be_written_is_named(path: pathlib.Path) -> None:
     assert "--file" in done.stderr
 
 
-def test_what_the_deployer_loses_is_told(path: pathlib.Path) -> None:
+def test_what_the_deployer_loses_is_reported(path: pathlib.Path) -> None:
     path.write_text("- {event_type: 'port.update.end', traits: {resource_id: {fields: payload.port.id}}}\n")
     done = run("install", path)
     assert (

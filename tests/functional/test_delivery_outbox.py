@@ -238,7 +238,7 @@ def test_without_a_row_a_worker_gets_nothing(database, outbox):
 
 
 @pytest.mark.parametrize("days", [-1, 1])
-def test_no_step_of_a_clock_ends_a_lease(database, outbox, days):
+def test_a_clock_step_does_not_end_a_lease(database, outbox, days):
     enqueue(database, outbox, [make_delivery()], "me")
     outbox.register("other", "host-b", LONG)
     with database.begin() as connection:

@@ -168,12 +168,12 @@ def test_heat_without_a_stack_fails(conf):
 
 def test_only_errors_of_the_plugin_in_its_own_call_fail_it(conf):
     """Errors of other packages, of other threads, and warnings are no failure of the plugin."""
-    own = logging.getLogger(f"{Troubled.__module__}.own")
+    logger = logging.getLogger(f"{Troubled.__module__}.own")
 
     def trouble(*args):
-        own.warning("only a warning")
+        logger.warning("only a warning")
         logging.getLogger("urllib3").error("retried, then it went well")
-        other = threading.Thread(target=own.error, args=("of somebody else",))
+        other = threading.Thread(target=logger.error, args=("of somebody else",))
         other.start()
         other.join()
 
@@ -191,22 +191,22 @@ def test_only_errors_of_the_plugin_in_its_own_call_fail_it(conf):
     ],
 )
 def test_an_error_that_a_plugin_logs_tells_no_secret(conf, message, arguments, detail):
-    own = logging.getLogger(f"{Troubled.__module__}.own")
+    logger = logging.getLogger(f"{Troubled.__module__}.own")
     sender = PluginSender(conf, OPTIONS)
-    sender._plugins["test"] = Troubled(lambda *args: own.error(message, *arguments))
+    sender._plugins["test"] = Troubled(lambda *args: logger.error(message, *arguments))
     error = attempt(sender, make_delivery("test://x"))
     assert (error.reason, error.detail) == ("plugin_error", detail)
 
 
 def test_a_plugin_whose_logger_does_not_propagate_fails_all_the_same(conf):
-    own = logging.getLogger(f"{Troubled.__module__}.apart")
-    own.propagate = False
+    logger = logging.getLogger(f"{Troubled.__module__}.apart")
+    logger.propagate = False
     sender = PluginSender(conf, OPTIONS)
-    sender._plugins["test"] = Troubled(lambda *args: own.error("refused"))
+    sender._plugins["test"] = Troubled(lambda *args: logger.error("refused"))
     try:
         assert attempt(sender, make_delivery("test://x")).reason == "plugin_error"
     finally:
-        own.propagate = True
+        logger.propagate = True
 
 
 def test_a_hung_plugin_holds_its_own_threads_and_nothing_else(conf):

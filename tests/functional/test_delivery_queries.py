@@ -151,9 +151,9 @@ def test_purge_removes_what_is_meant_and_nothing_unfinished(
     monkeypatch.setattr(delivery_queries, "CHUNK", 2)
     gone = [put(database) for _ in range(5)]
     stay = [put(database, "delivered"), put(database, "pending"), put(database, "leased", owner="x")]
-    steps: list[int] = []
-    assert DeliveryQueries(database).purge(Selection(states=("failed",)), steps.append) == len(gone)
-    assert steps == [2, 4, 5]
+    counts: list[int] = []
+    assert DeliveryQueries(database).purge(Selection(states=("failed",)), counts.append) == len(gone)
+    assert counts == [2, 4, 5]
     assert sorted(found(database)) == sorted(stay)
     assert DeliveryQueries(database).purge(Selection(states=("pending", "leased"))) == 0
     assert DeliveryQueries(database).purge(Selection()) == 1

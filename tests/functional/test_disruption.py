@@ -56,7 +56,7 @@ def row(message: str, kind: str, second: float) -> Row:
     return Row(f"t-{message}", ALARM.alarm_id, message, kind, at(second), at(second), "name")
 
 
-def letter(seq: int, message: str, state: str = "delivered") -> StoredDelivery:
+def stored(seq: int, message: str, state: str = "delivered") -> StoredDelivery:
     return StoredDelivery(seq, f"d-{message}", f"t-{message}", ALARM.action, state, 1)
 
 
@@ -66,7 +66,7 @@ def receipt(message: str, began: float, status: int = 200, path: str = "/steady/
 
 STORY = story({"m1": RAISED, "m2": CHANGED})
 ROWS = (row("m1", RAISED, 1), row("m2", CHANGED, 2))
-LETTERS = (letter(1, "m1"), letter(2, "m2"))
+DELIVERIES = (stored(1, "m1"), stored(2, "m2"))
 RECEIPTS = (receipt("m1", 1.0), receipt("m2", 2.0))
 SWAPPED = (receipt("m1", 2.0), receipt("m2", 1.0))
 
@@ -74,31 +74,36 @@ SWAPPED = (receipt("m1", 2.0), receipt("m2", 1.0))
 @pytest.mark.parametrize(
     ("rows", "letters", "receipts", "errors"),
     [
-        (ROWS, LETTERS, RECEIPTS, {}),
-        (ROWS[:1], LETTERS[:1], RECEIPTS[:1], {"lost transition": 1}),
-        (ROWS, LETTERS[:1], RECEIPTS[:1], {"lost delivery": 1}),
-        (ROWS, LETTERS, RECEIPTS[:1], {"lost delivery": 1}),
-        (ROWS, (LETTERS[0], letter(2, "m2", "failed")), RECEIPTS[:1], {"lost delivery": 1}),
-        (ROWS, (LETTERS[0], letter(2, "m2", "failed")), (RECEIPTS[0], receipt("m2", 2.0, 410)), {}),
-        (ROWS, (LETTERS[0], letter(2, "m2", "pending")), RECEIPTS, {"unfinished delivery": 1}),
-        ((*ROWS, ROWS[1]), LETTERS, RECEIPTS, {"doubled transition": 1}),
-        (ROWS, (*LETTERS, LETTERS[1]), RECEIPTS, {"doubled delivery row": 1}),
-        (ROWS, LETTERS, (*RECEIPTS, receipt("m2", 9.0)), {"doubled delivery": 1}),
-        (ROWS, LETTERS, (*RECEIPTS, receipt("m2", 1.9, 503)), {}),
-        (ROWS, LETTERS, SWAPPED, {"reordered delivery": 1}),
-        ((*ROWS, row("m3", CHANGED, 3)), LETTERS, RECEIPTS, {"invented transition": 1, "lost delivery": 1}),
-        (ROWS, LETTERS, (*RECEIPTS, receipt("m3", 3.0)), {"invented delivery": 1}),
-        ((ROWS[0], row("m2", CLEARED, 2)), LETTERS, RECEIPTS, {"wrong transition": 1}),
-        (ROWS, LETTERS, (*RECEIPTS, receipt("m2", 1.9, 307, TRAP)), {"redirect followed": 1}),
+        (ROWS, DELIVERIES, RECEIPTS, {}),
+        (ROWS[:1], DELIVERIES[:1], RECEIPTS[:1], {"lost transition": 1}),
+        (ROWS, DELIVERIES[:1], RECEIPTS[:1], {"lost delivery": 1}),
+        (ROWS, DELIVERIES, RECEIPTS[:1], {"lost delivery": 1}),
+        (ROWS, (DELIVERIES[0], stored(2, "m2", "failed")), RECEIPTS[:1], {"lost delivery": 1}),
+        (ROWS, (DELIVERIES[0], stored(2, "m2", "failed")), (RECEIPTS[0], receipt("m2", 2.0, 410)), {}),
+        (ROWS, (DELIVERIES[0], stored(2, "m2", "pending")), RECEIPTS, {"unfinished delivery": 1}),
+        ((*ROWS, ROWS[1]), DELIVERIES, RECEIPTS, {"doubled transition": 1}),
+        (ROWS, (*DELIVERIES, DELIVERIES[1]), RECEIPTS, {"doubled delivery row": 1}),
+        (ROWS, DELIVERIES, (*RECEIPTS, receipt("m2", 9.0)), {"doubled delivery": 1}),
+        (ROWS, DELIVERIES, (*RECEIPTS, receipt("m2", 1.9, 503)), {}),
+        (ROWS, DELIVERIES, SWAPPED, {"reordered delivery": 1}),
+        (
+            (*ROWS, row("m3", CHANGED, 3)),
+            DELIVERIES,
+            RECEIPTS,
+            {"invented transition": 1, "lost delivery": 1},
+        ),
+        (ROWS, DELIVERIES, (*RECEIPTS, receipt("m3", 3.0)), {"invented delivery": 1}),
+        ((ROWS[0], row("m2", CLEARED, 2)), DELIVERIES, RECEIPTS, {"wrong transition": 1}),
+        (ROWS, DELIVERIES, (*RECEIPTS, receipt("m2", 1.9, 307, TRAP)), {"redirect followed": 1}),
     ],
 )
 def test_the_account_sees(
     rows: Sequence[Row],
-    letters: Sequence[StoredDelivery],
+    deliveries: Sequence[StoredDelivery],
     receipts: Sequence[Receipt],
     errors: dict[str, int],
 ) -> None:
-    account = settle([STORY], rows, letters, receipts, [])
+    account = settle([STORY], rows, deliveries, receipts, [])
     assert account.errors == errors
     assert account.right is not bool(errors)
 
@@ -106,31 +111,31 @@ def test_the_account_sees(
 def test_each_legal_outcome_is_right() -> None:
     race = story({"m1": RAISED, "m2": CLEARED}, {"m1": LATE})
     assert settle([race], [row("m1", LATE, 1)], [], [], []).right
-    assert settle([race], [row("m1", RAISED, 1)], LETTERS[:1], RECEIPTS[:1], []).errors == {
+    assert settle([race], [row("m1", RAISED, 1)], DELIVERIES[:1], RECEIPTS[:1], []).errors == {
         "lost transition": 1
     }
 
 
 def test_what_is_late_had_a_newer_one_before() -> None:
-    told = story({"m1": LATE, "m2": RAISED})
-    legal = settle([told], [row("m1", LATE, 1), row("m2", RAISED, 2)], LETTERS[1:], RECEIPTS[1:], [])
+    late = story({"m1": LATE, "m2": RAISED})
+    legal = settle([late], [row("m1", LATE, 1), row("m2", RAISED, 2)], DELIVERIES[1:], RECEIPTS[1:], [])
     assert legal.right
-    wrong = settle([told], [row("m1", LATE, 3), row("m2", RAISED, 2)], LETTERS[1:], RECEIPTS[1:], [])
+    wrong = settle([late], [row("m1", LATE, 3), row("m2", RAISED, 2)], DELIVERIES[1:], RECEIPTS[1:], [])
     assert wrong.errors == {"wrong transition": 1}
 
 
 @pytest.mark.parametrize(("blow", "right"), [(2.5, True), (1.5, True), (6.0, False), (0.1, False)])
 def test_a_repeat_is_right_only_when_a_process_died_before_its_record(blow: float, right: bool) -> None:
     repeated = (*RECEIPTS, receipt("m2", 9.0))
-    account = settle([STORY], ROWS, LETTERS, repeated, [Blow(blow, blow, "kill")])
+    account = settle([STORY], ROWS, DELIVERIES, repeated, [Blow(blow, blow, "kill")])
     assert account.right is right
     assert account.repeated == ["d-m2"]
     assert account.numbers["accepted POSTs repeated: kill"] == int(right)
 
 
 def test_commits_out_of_order_and_lost_edits_are_seen() -> None:
-    account = settle([STORY], ROWS, LETTERS, RECEIPTS, [])
-    commits_in_order(account, ROWS, (letter(2, "m1"), letter(1, "m2")))
+    account = settle([STORY], ROWS, DELIVERIES, RECEIPTS, [])
+    commits_in_order(account, ROWS, (stored(2, "m1"), stored(1, "m2")))
     assert account.errors == {"reordered transition": 1}
     edits = [
         Edited("a", "rename", {"name": "new"}, "m1"),
@@ -157,12 +162,12 @@ def test_recoveries_are_measured_from_when_the_thing_was_back() -> None:
 
 
 def test_stories_follow_from_their_seed() -> None:
-    def told(seed: int) -> list[Story]:
+    def stories_of(seed: int) -> list[Story]:
         return list(Writer(Plan(seed, 60.0, 20.0), ["http://c/a"]).stories())
 
-    assert told(1) == told(1)
-    assert told(1) != told(2)
-    assert {one.name for one in told(1)} == set(Writer.WEIGHTS)
+    assert stories_of(1) == stories_of(1)
+    assert stories_of(1) != stories_of(2)
+    assert {one.name for one in stories_of(1)} == set(Writer.WEIGHTS)
 
 
 @pytest.fixture
@@ -224,7 +229,7 @@ def test_a_backlog_is_worked_off_in_bounded_memory(
 
 
 def test_a_result_that_missed_a_target_is_not_right() -> None:
-    account = settle([STORY], ROWS, LETTERS, RECEIPTS, [])
+    account = settle([STORY], ROWS, DELIVERIES, RECEIPTS, [])
     result = rig.Result(rig.Setup(), "mariadb", account, [], monitors.memory([]), [], {}, [])
     assert result.right
     assert not dataclasses.replace(result, missed=["too slow"]).right

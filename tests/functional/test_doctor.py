@@ -110,7 +110,7 @@ def test_fault_management(doctor: Doctor, speaker: str, servers: int, figure: Ca
     assert (traits["hostname"], traits.get("project_id"), traits.get("tenant_id")) == (host, None, None)
 
 
-STEPS = ("MAINTENANCE", "DOWN_SCALE", "PREPARE_MAINTENANCE", "PLANNED_MAINTENANCE", "INSTANCE_ACTION_DONE")
+STATES = ("MAINTENANCE", "DOWN_SCALE", "PREPARE_MAINTENANCE", "PLANNED_MAINTENANCE", "INSTANCE_ACTION_DONE")
 
 
 def test_maintenance(doctor: Doctor) -> None:
@@ -122,7 +122,7 @@ def test_maintenance(doctor: Doctor) -> None:
     projects = {"m-a": "project-ma", "m-b": "project-mb"}
     doctor.watch(MAINTENANCE_RULE, projects | {"m-other": "project-mc"}, repeat_actions=True)
     doctor.watch(MAINTENANCE_HOST_RULE, {"m-admin": ADMINS, "m-nosy": "project-ma"})
-    for number, state in enumerate(STEPS, 1):
+    for number, state in enumerate(STATES, 1):
         if state == "PLANNED_MAINTENANCE":
             doctor.tell("maintenance.host", host=host, session_id=session, state="IN_MAINTENANCE")
         for path, project in projects.items():
@@ -158,7 +158,7 @@ def test_maintenance(doctor: Doctor) -> None:
     for path, project in projects.items():
         events = [hook.json["reason_data"]["event"] for hook in doctor.sink.at(f"/{path}")]
         traits = [{name: value for name, _, value in event["traits"]} for event in events]
-        assert [one["state"] for one in traits] == list(STEPS)
+        assert [one["state"] for one in traits] == list(STATES)
         assert {one["project_id"] for one in traits} == {project}
         assert {one["reply_url"] for one in traits} == {f"http://admin-tool/{session}/{project}"}
         assert {one["instance_ids"] for one in traits} == {f"['{path}-vm']"}

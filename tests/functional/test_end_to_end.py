@@ -123,9 +123,9 @@ def test_the_stock_api_takes_actions_that_speak_to_nfv_software(
     alarm = cloud.create_alarm(["sol003+" + webhook_sink.url("/vnfm")])
     cloud.start_listener()
     cloud.publish(make_event())
-    told = webhook_sink.wait(1, "/vnfm", timeout=60)[0].json
-    assert told["notificationType"] == "AlarmNotification"
-    assert (told["alarm"]["id"], told["alarm"]["perceivedSeverity"]) == (alarm, "CRITICAL")
+    notification = webhook_sink.wait(1, "/vnfm", timeout=60)[0].json
+    assert notification["notificationType"] == "AlarmNotification"
+    assert (notification["alarm"]["id"], notification["alarm"]["perceivedSeverity"]) == (alarm, "CRITICAL")
     cloud.settle()
 
 

@@ -107,8 +107,8 @@ def listen_at_once(url: str, batches_of: Callable[[int], list[list[dict[str, Any
 
     def listen(turn: int) -> None:
         try:
-            with open_database(url) as own:
-                harness = EngineHarness(own)
+            with open_database(url) as opened:
+                harness = EngineHarness(opened)
                 ready.wait(60)
                 for batch in batches_of(turn):
                     assert try_until_done(harness, *batch).reasons["refused"] == 0
@@ -241,9 +241,7 @@ def test_g4_an_alarm_deleted_between_look_and_lock_stays_deleted(
     assert engine.process(fault()).matches == 1
 
 
-def test_g4_what_consumers_are_told_is_what_the_row_says_now(
-    engine: EngineHarness, aodh: AodhStorage
-) -> None:
+def test_g4_consumers_receive_what_the_row_says_now(engine: EngineHarness, aodh: AodhStorage) -> None:
     alarm_id = aodh.create(alarm_row(rule=ERROR))
     edit = {"name": "renamed", "severity": "critical", "alarm_actions": ["http://new"], "description": "d"}
     between_look_and_lock(engine, lambda: aodh.edit(alarm_id, **edit))
@@ -320,7 +318,7 @@ def test_g5_infrastructure_events_reach_infrastructure_projects_only(database: D
     assert sorted(t.alarm_id for t in engine.sent[1:]) == ["admin", "ops"]
 
 
-def test_g5_the_payloads_project_owns_the_event_not_the_callers(database: Database) -> None:
+def test_g5_the_project_of_the_payload_counts_not_that_of_the_caller(database: Database) -> None:
     insert_alarms(database, *(alarm_row(p, rule=ERROR, project_id=p) for p in ("owner", "caller")))
     engine = EngineHarness(database)
     for traits in (

@@ -203,12 +203,18 @@ def test_g6_values_that_the_database_refuses_are_content(database: Database) -> 
     """Not trouble of the database, during which a batch is held: it would be held for ever."""
     now = datetime.datetime.now(UTC)
     worker = {"worker_id": "w", "host": "h", "expires_at": now}
-    life = {"occurrence_id": "o", "alarm_id": "a", "project_id": "p", "managed_object": "m", "raised": True}
-    life |= {"event_time": now, "raised_at": now, "hits": 1}
+    occurrence = {
+        "occurrence_id": "o",
+        "alarm_id": "a",
+        "project_id": "p",
+        "managed_object": "m",
+        "raised": True,
+    }
+    occurrence |= {"event_time": now, "raised_at": now, "hits": 1}
     refused = [
         (tables.worker, worker | {"host": None}),
-        (tables.occurrence, life | {"hits": 10**30}),
-        (tables.occurrence, life | {"event_time": "soon"}),
+        (tables.occurrence, occurrence | {"hits": 10**30}),
+        (tables.occurrence, occurrence | {"event_time": "soon"}),
     ]
     if database.dialect != "sqlite":  # which holds any length
         refused.append((tables.worker, worker | {"host": "x" * 256}))

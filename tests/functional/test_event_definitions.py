@@ -290,8 +290,8 @@ def test_traits(
 
 def test_a_reset_state_names_the_failed_host(converter: Converter, stock: Converter) -> None:
     """A real notification of Nova; what Ceilometer makes of it is kept, but for what it lacks."""
-    told = load_notification("nova-compute.instance.update-error.json")
-    arguments = (told["event_type"], told["payload"], told["publisher_id"])
+    notification = load_notification("nova-compute.instance.update-error.json")
+    arguments = (notification["event_type"], notification["payload"], notification["publisher_id"])
     found, before = converter.traits(*arguments), stock.traits(*arguments)
 
     assert {name: found.get(name) for name in before} == before
@@ -306,7 +306,7 @@ def test_a_reset_state_names_the_failed_host(converter: Converter, stock: Conver
     }
 
 
-def test_without_our_definitions_owners_do_not_hear_of_their_ports(stock: Converter) -> None:
+def test_without_our_definitions_alarms_of_port_owners_do_not_fire(stock: Converter) -> None:
     assert stock.traits("port.update.end", {"port": PORT})["tenant_id"] == "callers"
 
 

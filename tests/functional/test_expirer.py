@@ -55,8 +55,8 @@ def occurrence(opened: database.Database, name: str, **values: Any) -> None:
     insert(opened, tables.occurrence, occurrence_id=name, raised_at=OLD, **values)
 
 
-def transition(opened: database.Database, name: str, life: str, at: datetime.datetime) -> None:
-    insert(opened, tables.transition, transition_id=name, occurrence_id=life, recorded_at=at)
+def transition(opened: database.Database, name: str, occurrence_id: str, at: datetime.datetime) -> None:
+    insert(opened, tables.transition, transition_id=name, occurrence_id=occurrence_id, recorded_at=at)
 
 
 def delivery(opened: database.Database, name: str, of: str, state: str, at: datetime.datetime | None) -> None:
@@ -74,9 +74,9 @@ def test_what_goes_and_what_stays(opened: database.Database) -> None:
     occurrence(opened, "raised", raised=True, latest=True, alarm_id="alarm")
     occurrence(opened, "waiting", raised=False, latest=True, cleared_at=OLD)
     occurrence(opened, "orphan", raised=True, latest=True, alarm_id="deleted")
-    for life in ("cleared", "raised", "orphan", "waiting"):
-        transition(opened, f"{life}-old", life, OLD)
-        transition(opened, f"{life}-new", life, NEW)
+    for owner in ("cleared", "raised", "orphan", "waiting"):
+        transition(opened, f"{owner}-old", owner, OLD)
+        transition(opened, f"{owner}-new", owner, NEW)
     transition(opened, "waiting-too", "waiting", OLD)
     transition(opened, "cleared-first", "cleared", OLD)
     transition(opened, "of-nothing", "gone", OLD)
@@ -126,8 +126,8 @@ def test_occurrences_go_after_their_transitions(opened: database.Database) -> No
     occurrence(opened, "before", raised=False, cleared_at=OLD, alarm_id="alarm")
     occurrence(opened, "raised", raised=True, latest=True, alarm_id="alarm")
     occurrence(opened, "orphan", raised=True, latest=True, alarm_id="deleted")
-    for life in ("cleared", "before", "raised", "orphan"):
-        transition(opened, f"t-{life}", life, OLD)
+    for owner in ("cleared", "before", "raised", "orphan"):
+        transition(opened, f"t-{owner}", owner, OLD)
 
     removed = run(opened)
 
@@ -142,9 +142,9 @@ def test_batches_of_rows_of_the_same_age(opened: database.Database) -> None:
     for number in range(25):
         transition(opened, f"stays-{number}", "raised", OLD)
         transition(opened, f"goes-{number}", "gone", OLD if number < 20 else OLD + DAY)
-    told = []
-    run(opened, batch_size=4, progress=lambda *report: told.append(report))
-    assert told == [("transitions", count) for count in (4, 8, 12, 16, 20, 24, 25)]
+    reports = []
+    run(opened, batch_size=4, progress=lambda *report: reports.append(report))
+    assert reports == [("transitions", count) for count in (4, 8, 12, 16, 20, 24, 25)]
     assert names(opened, tables.transition.c.transition_id) == {f"stays-{number}" for number in range(25)}
 
 

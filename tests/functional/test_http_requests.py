@@ -195,16 +195,16 @@ def test_conditional_requests(lite: IfaApi) -> None:
     assert lite.call("PATCH", path, body=wanted, headers={**MERGE, "If-Match": tag}).status_code == 200
 
 
-def test_a_compressed_body_is_415_and_told_why(lite: IfaApi, ingest: IngestApi) -> None:
-    packed = gzip.compress(b'{"ackState": "ACKNOWLEDGED"}')
+def test_a_compressed_body_gets_415_with_the_reason(lite: IfaApi, ingest: IngestApi) -> None:
+    compressed = gzip.compress(b'{"ackState": "ACKNOWLEDGED"}')
     coded = {**WHO, "X-Roles": "service,member", "Content-Encoding": "gzip"}
     answers = [
-        lite.client.simulate_patch(f"{FAULTS}/a-1", body=packed, headers={**coded, **MERGE}),
+        lite.client.simulate_patch(f"{FAULTS}/a-1", body=compressed, headers={**coded, **MERGE}),
         lite.client.simulate_post(
-            SUBSCRIPTIONS, body=packed, headers={**coded, "Content-Type": "application/json"}
+            SUBSCRIPTIONS, body=compressed, headers={**coded, "Content-Type": "application/json"}
         ),
         ingest.client.simulate_post(
-            "/v1/events", body=packed, headers={**coded, "Content-Type": "application/json"}
+            "/v1/events", body=compressed, headers={**coded, "Content-Type": "application/json"}
         ),
     ]
     for answer in answers:

@@ -141,8 +141,8 @@ def test_aodh_accepts_and_sends_these_actions_too(conf: cfg.ConfigOpts, webhook_
         f"tacker+{webhook_sink.url(TACKER)}?fault_id=1111",
     ]
     aodh_notifier.AlarmEndpoint._process_alarm(plugins, {"actions": actions, **notification().body()})
-    (notice,) = webhook_sink.at("/vnfm")
+    (posted,) = webhook_sink.at("/vnfm")
     (fault,) = webhook_sink.at(TACKER.replace("{server_id}", "vm-1"))
-    assert notice.json["alarm"]["managedObjectId"] == "vm-1"
-    assert notice.headers["Version"] == "1.3.0"
+    assert posted.json["alarm"]["managedObjectId"] == "vm-1"
+    assert posted.headers["Version"] == "1.3.0"
     assert fault.json["notification"] == {"alarm_id": "alarm-1", "fault_type": "10", "fault_id": "1111"}

@@ -25,10 +25,10 @@ class Neighbour:
     """Another service that takes the same notifications, as Vitrage does."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.received: list[str] = []
 
     def info(self, context: Any, publisher_id: str, event_type: str, payload: Any, metadata: Any) -> None:
-        self.heard.append(event_type)
+        self.received.append(event_type)
 
 
 @pytest.fixture
@@ -70,18 +70,18 @@ def test_changes_are_notified_as_soon_as_aodh_reports_them(world: World) -> None
     )
     rival.start()
     world.subscribe("/nfvo")
-    world.step()
+    world.run_once()
     wait_until(lambda: world.listener.notifier.is_listening)
     for name in ("a", "b"):
         threshold(world, name, ALARM)
         report(world, name, "state_transition")
-    heard = world.received("/nfvo", 2)
-    assert {one["alarm"]["id"] for one in heard} == {"a", "b"}
+    received = world.received("/nfvo", 2)
+    assert {one["alarm"]["id"] for one in received} == {"a", "b"}
     world.api.delete("a")
     report(world, "a", "deletion")
     (last,) = world.received("/nfvo", 3)[2:]
     assert (last["notificationType"], last["alarmId"]) == ("AlarmClearedNotification", "a")
-    wait_until(lambda: len(neighbour.heard) == 3, what="everything for the neighbour too")
+    wait_until(lambda: len(neighbour.received) == 3, what="everything for the neighbour too")
     rival.stop()
     rival.wait()
 
@@ -104,7 +104,7 @@ def test_a_failed_attempt_to_listen_is_retried(world: World) -> None:
     world.subscribe("/nfvo")
 
     def is_listening() -> bool:
-        world.step()
+        world.run_once()
         return notifier.is_listening
 
     wait_until(is_listening, 20, "the second try")
@@ -118,14 +118,14 @@ def test_the_queue_ends_with_the_last_subscription(world: World, rabbitmq: Rabbi
         return aodh_listener.POOL in rabbitmq.queues(world.api.conf.transport_url)
 
     subscription = world.subscribe("/nfvo")
-    world.step()
+    world.run_once()
     wait_until(lambda: notifier.is_listening)
     wait_until(queued)
     assert world.api.call("DELETE", f"{SUBSCRIPTIONS}/{subscription}").status_code == 204
-    wait_until(lambda: world.step() or not notifier.is_listening)
-    wait_until(lambda: world.step() or not queued(), what="no queue without a subscription")
+    wait_until(lambda: world.run_once() or not notifier.is_listening)
+    wait_until(lambda: world.run_once() or not queued(), what="no queue without a subscription")
     world.subscribe("/again")
-    wait_until(lambda: world.step() or notifier.is_listening)
+    wait_until(lambda: world.run_once() or notifier.is_listening)
     wait_until(queued)
 
 
@@ -133,4 +133,4 @@ def test_a_queue_that_a_dead_listener_left_ends_too(world: World, rabbitmq: Rabb
     conf = world.api.conf
     aodh_listener.listen(conf, lambda ids: None)()
     assert aodh_listener.POOL in rabbitmq.queues(conf.transport_url)
-    wait_until(lambda: world.step() or aodh_listener.POOL not in rabbitmq.queues(conf.transport_url))
+    wait_until(lambda: world.run_once() or aodh_listener.POOL not in rabbitmq.queues(conf.transport_url))

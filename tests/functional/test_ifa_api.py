@@ -106,8 +106,8 @@ def test_one_definition_on_three_servers_is_three_alarms(api: IfaApi) -> None:
         api.engine.process(fault(server))
     found = {a["managedObjectId"]: a["alarmId"] for a in api.get(IFA).json}
     assert found == {server: object_alarm_id(alarm_id, server) for server in ("vm-1", "vm-2", "vm-3")}
-    for server, own in found.items():
-        assert api.get(f"{IFA}/{own}").json["managedObjectId"] == server
+    for server, object_id in found.items():
+        assert api.get(f"{IFA}/{object_id}").json["managedObjectId"] == server
     assert api.get(f"{IFA}/{alarm_id}").status_code == 404
     assert ids(api.get(IFA, managed_object="vm-2").json, "managedObjectId") == ["vm-2"]
 
@@ -452,7 +452,7 @@ def test_tenants_never_see_each_other(api: IfaApi, webhook_sink: WebhookSink) ->
     api.engine.process(body)
     stock = threshold(api, "stock-b", ALARM, project_id="project-b")
     made = api.call("POST", SUBSCRIPTIONS, project="project-b", body={"callbackUri": webhook_sink.url("/cb")})
-    own = made.json["id"]
+    subscription_id = made.json["id"]
     assert len(api.get(IFA, project="project-b").json) == 2
     for path in (
         IFA,
@@ -469,8 +469,8 @@ def test_tenants_never_see_each_other(api: IfaApi, webhook_sink: WebhookSink) ->
         patch = api.call("PATCH", f"{FAULTS}/{one}", body={"ackState": "ACKNOWLEDGED"}, headers=MERGE)
         assert patch.status_code == 404
     for method in ("GET", "DELETE"):
-        assert api.call(method, f"{SUBSCRIPTIONS}/{own}").status_code == 404
-    assert api.get(f"{SUBSCRIPTIONS}/{own}", project="project-b").status_code == 200
+        assert api.call(method, f"{SUBSCRIPTIONS}/{subscription_id}").status_code == 404
+    assert api.get(f"{SUBSCRIPTIONS}/{subscription_id}", project="project-b").status_code == 200
     for path in (IFA, FAULTS, SUBSCRIPTIONS):
         assert api.get(path, all_projects="true").status_code == 403
         assert len(api.get(path, all_projects="true", roles=ADMIN).json) >= 1

@@ -104,8 +104,8 @@ def assert_shown(
 ) -> None:
     """Fail unless the alarm has exactly these attributes, and these details among its own, in both APIs."""
     found = cloud.api.get(f"{IFA}/{alarm_id}", project=project).json
-    told = found.pop("faultDetails")
-    assert details - set(told) == set()
+    details_found = found.pop("faultDetails")
+    assert details - set(details_found) == set()
     expected = {"alarmId": alarm_id, "managedObjectId": server, **expected}
     assert found == expected | {"projectId": project, "ackState": "UNACKNOWLEDGED"}
     fault = cloud.api.get(f"{FAULTS}/{alarm_id}", project=project).json
@@ -118,7 +118,7 @@ def assert_shown(
     assert fault == same | {
         "ackState": "UNACKNOWLEDGED",
         "eventType": event_type,
-        "faultDetails": told,
+        "faultDetails": details_found,
         "rootCauseFaultyResource": {"faultyResource": resource, "faultyResourceType": "COMPUTE"},
         "_links": {"self": {"href": f"http://falconframework.org{FAULTS}/{alarm_id}"}},
     }
@@ -258,11 +258,11 @@ def test_a_flapping_alarm(cloud: Cloud, kind: str) -> None:
             cloud.went(alarm_id, minute, ALARM if raised else OK)
     kinds = [(one["kind"], one["time"]) for one in cloud.api.get(f"{IFA}/{alarm_id}/history").json]
     assert kinds == [("raised" if n % 2 else "cleared", text(at(n))) for n in range(1, 6)]
-    own = kind == "own"
-    seen = at(5 - 1 / 60) if own else at(5)
-    event_type = "PROCESSING_ERROR_ALARM" if own else "QOS_ALARM"
-    expected = (SERVER if own else CPU) | {"alarmRaisedTime": text(at(5)), "eventTime": text(seen)}
-    details = {"event.message_id=m-vm-1-5"} if own else {"reason=went to alarm"}
+    is_ours = kind == "own"
+    seen = at(5 - 1 / 60) if is_ours else at(5)
+    event_type = "PROCESSING_ERROR_ALARM" if is_ours else "QOS_ALARM"
+    expected = (SERVER if is_ours else CPU) | {"alarmRaisedTime": text(at(5)), "eventTime": text(seen)}
+    details = {"event.message_id=m-vm-1-5"} if is_ours else {"reason=went to alarm"}
     assert_shown(cloud, alarm_id, details, event_type=event_type, **expected)
 
 

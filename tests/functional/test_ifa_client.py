@@ -137,9 +137,9 @@ def test_a_tenant_lists_shows_and_acknowledges(cloud: Cloud) -> None:
 def test_what_is_wrong_is_said_in_words(cloud: Cloud, words: list[str], said: str) -> None:
     output, errors = io.StringIO(), io.StringIO()
     # Options of the whole command go before the words of the command.
-    own = words[:2] if words[0].startswith("--") else []
+    options = words[:2] if words[0].startswith("--") else []
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-        code = OpenStackShell().run([*own, "ifa", "alarm", *words[len(own) :]])
+        code = OpenStackShell().run([*options, "ifa", "alarm", *words[len(options) :]])
     assert code == 1
     assert said in errors.getvalue()
 
@@ -179,22 +179,22 @@ def test_watch_follows_until_ctrl_c(cloud: Cloud, spawn: Spawn, tmp_path: pathli
     command = [console_script("openstack"), "ifa", "alarm", "watch", "--interval", "0.1", "-f", "json"]
     process = spawn(command, env=cloud.env)
 
-    def told() -> list[tuple[str, str]]:
+    def printed() -> list[tuple[str, str]]:
         found = [json.loads(text) for text in process.text().splitlines() if text.startswith('{"change"')]
         return [(one["change"], one["alarm"]["alarmId"]) for one in found]
 
     expected = [("active", "a-1")]
-    wait_until(lambda: told() == expected, 60)
+    wait_until(lambda: printed() == expected, 60)
     cloud.fault("vm-2")
-    wait_until(lambda: told() == [*expected, ("raised", "a-2")])
+    wait_until(lambda: printed() == [*expected, ("raised", "a-2")])
     later = datetime.datetime.now(UTC) + datetime.timedelta(seconds=1)
     cloud.api.put("a-2", severity="critical", timestamp=later)
     cloud.api.record("a-2", "rule change", {"severity": "critical"}, later)
-    wait_until(lambda: told()[2:] == [("changed", "a-2")])
+    wait_until(lambda: printed()[2:] == [("changed", "a-2")])
     cloud.fault("vm-1", "active")
-    wait_until(lambda: told()[3:] == [("cleared", "a-1")])
+    wait_until(lambda: printed()[3:] == [("cleared", "a-1")])
     cloud.api.delete("a-2")
-    wait_until(lambda: told()[4:] == [("cleared", "a-2")])
+    wait_until(lambda: printed()[4:] == [("cleared", "a-2")])
     process.popen.send_signal(signal.SIGINT)
     assert process.wait() == 0
     assert "Traceback" not in process.text()

@@ -53,7 +53,7 @@ def test_a_killed_listener_loses_no_notification(
     cloud.start_listener()
     wait_until(lambda: all(cloud.transitions(alarm) for alarm in alarms), 60, "a transition of every alarm")
     cloud.settle()
-    told = [one.json for one in webhook_sink.at("/nfvo") if one.method == "POST"]
-    assert {one["alarm"]["id"] for one in told} == set(alarms)
-    assert len({one["id"] for one in told}) == SERVERS
+    notifications = [one.json for one in webhook_sink.at("/nfvo") if one.method == "POST"]
+    assert {one["alarm"]["id"] for one in notifications} == set(alarms)
+    assert len({one["id"] for one in notifications}) == SERVERS
     database.dispose()

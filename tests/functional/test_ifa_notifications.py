@@ -83,11 +83,11 @@ def test_notifications_stay_in_their_project_and_have_one_id_for_all(world: Worl
     everybody = {path: world.received(path) for path in ("/mine", "/mine-too", "/others")}
     everything = world.received("/all", 2)
     world.quiet()
-    ids = {path: [one["id"] for one in heard] for path, heard in everybody.items()}
+    ids = {path: [one["id"] for one in bodies] for path, bodies in everybody.items()}
     assert ids["/mine"] == ids["/mine-too"]
     assert len(ids["/mine"]) == len(ids["/others"]) == 1
     assert {one["id"] for one in everything} == {*ids["/mine"], *ids["/others"]}
-    assert len({one["subscriptionId"] for heard in everybody.values() for one in heard}) == 3
+    assert len({one["subscriptionId"] for bodies in everybody.values() for one in bodies}) == 3
 
 
 def test_a_listener_records_that_deleted_alarms_are_cleared(world: World) -> None:
@@ -97,7 +97,7 @@ def test_a_listener_records_that_deleted_alarms_are_cleared(world: World) -> Non
     path = f"/vnffm/v1/alarms/{alarm_id}"
     estimate = world.api.get(path).json
     assert estimate["alarmClearedTime"] == estimate["alarmRaisedTime"]
-    world.step()
+    world.run_once()
     recorded = world.api.get(path).json
     assert recorded["alarmClearedTime"] > recorded["alarmRaisedTime"]
     assert [one["id"] for one in world.api.get("/vnffm/v1/alarms").json] == [alarm_id]
@@ -114,10 +114,10 @@ def test_stock_alarms_are_notified_with_their_edits_resets_and_deletions(world: 
     with world.database.begin() as connection:
         connection.execute(sa.update(tables.alarm_history).values(timestamp=aged))
     world.subscribe("/nfvo")
-    world.step()
+    world.run_once()
     for name in names[:4]:
         threshold(world, name, ALARM)
-    world.step()
+    world.run_once()
     raised = world.received("/nfvo", 4)
     assert {one["alarm"]["id"] for one in raised} == set(names[:4]), "what was raised before is not notified"
     assert {one["alarm"]["perceivedSeverity"] for one in raised} == {"MAJOR"}
@@ -128,14 +128,14 @@ def test_stock_alarms_are_notified_with_their_edits_resets_and_deletions(world: 
     world.api.record("edited", "rule change", {"severity": "critical"}, now)
     threshold(world, "cleared", OK)
     threshold(world, "early", OK)
-    world.step()
+    world.run_once()
     news = world.received("/nfvo", 9)[4:]
     cleared = {one["alarmId"] for one in news if one["notificationType"] == CLEARED_NOTIFICATION}
     (changed,) = [one["alarm"] for one in news if one["notificationType"] == ALARM_NOTIFICATION]
     assert cleared == {"reset", "deleted", "cleared", "early"}
     assert (changed["id"], changed["perceivedSeverity"]) == ("edited", "CRITICAL")
     assert "alarmChangedTime" in changed
-    world.step()
+    world.run_once()
     world.quiet()
     assert len(world.posts("/nfvo")) == 9, "nothing is notified twice"
 
@@ -150,14 +150,14 @@ def test_our_alarms_are_notified_when_people_reset_edit_and_delete_them(world: W
     world.api.delete(ids[1])
     world.api.put(ids[2], severity="critical", timestamp=now)
     world.api.record(ids[2], "rule change", {"severity": "critical"}, now)
-    world.step()
+    world.run_once()
     news = world.received("/nfvo", 6)[3:]
     assert {one["alarmId"] for one in news if "alarmId" in one} == {ids[0], ids[1]}
     (changed,) = [one["alarm"] for one in news if "alarm" in one]
     assert (changed["id"], changed["perceivedSeverity"]) == (ids[2], "CRITICAL")
     world.listener.process(fault("vm-0"))
     assert world.kinds("/nfvo", 7)[6] == ALARM_NOTIFICATION
-    world.step()
+    world.run_once()
     world.quiet()
     assert len(world.posts("/nfvo")) == 7
 
@@ -182,11 +182,11 @@ def test_a_batch_costs_the_same_for_one_alarm_and_for_many_and_nothing_without_s
 
     without = cost(0, 1)
     world.subscribe("/elsewhere", project="project-b")
-    world.step()
+    world.run_once()
     assert cost(1, 3) == without, "the subscription of another project costs nothing"
     world.subscribe("/one")
     world.subscribe("/two", filter={"minSeverity": "INDETERMINATE"})
-    world.step()
+    world.run_once()
     few, many = cost(2, 1), cost(3, 60)
     assert few == many
     print(f"\nstatements of a batch: {without} without subscribers, {many} with some")
@@ -227,13 +227,13 @@ def lags_of_a_round(world: World, turn: int, commits: list[tuple[int, float]]) -
     lags = []
     for path in PATHS:
         world.received(path, len(names) * (turn + 1))
-        told = ((one.at, one.json["alarm"]["id"]) for one in world.posts(path))
-        lags += [1000 * (at - begun[alarm_id]) for at, alarm_id in told if alarm_id in begun]
+        arrivals = ((one.at, one.json["alarm"]["id"]) for one in world.posts(path))
+        lags += [1000 * (at - begun[alarm_id]) for at, alarm_id in arrivals if alarm_id in begun]
     lags.sort()
     return lags[len(lags) // 2], lags[int(0.99 * len(lags))]
 
 
-def test_one_process_at_a_time_has_a_duty(opened: storage.Database) -> None:
+def test_one_process_at_a_time_holds_a_leader_lease(opened: storage.Database) -> None:
     elapsed = iter(range(0, 100_000, 300))
     first, second = (
         LeaderLease(opened, "watch", name, 600.0, elapsed.__next__) for name in ("first", "second")

@@ -56,14 +56,20 @@ def _about(number: int) -> dict[sa.Table, dict[str, Any]]:
     raised = number % 10 == 0
     project = PROJECT if number % 30 < 2 else f"project-{number % 50}"
     same = {"alarm_id": alarm_id, "project_id": project}
-    life = {**same, "managed_object": f"vm-{number:033}", "occurrence_id": alarm_id, "event_time": at}
+    occurrence = {**same, "managed_object": f"vm-{number:033}", "occurrence_id": alarm_id, "event_time": at}
     over = None if raised else at
     times = {"raised_at": at, "changed_at": over, "cleared_at": over}
-    told = {"kind": "raised", "message_id": alarm_id, "severity": "low", "recorded_at": at}
+    transition = {"kind": "raised", "message_id": alarm_id, "severity": "low", "recorded_at": at}
     texts = dict.fromkeys(("alarm_name", "previous", "current", "reason", "event_type"), "x")
     return {
-        tables.occurrence: {**life, **times, "raised": raised, "latest": True, "hits": 1},
-        tables.transition: {**life, **told, **texts, "transition_id": alarm_id, "event": json.dumps({})},
+        tables.occurrence: {**occurrence, **times, "raised": raised, "latest": True, "hits": 1},
+        tables.transition: {
+            **occurrence,
+            **transition,
+            **texts,
+            "transition_id": alarm_id,
+            "event": json.dumps({}),
+        },
         tables.alarm_history: {
             **same,
             "event_id": alarm_id,
@@ -84,9 +90,9 @@ def _about(number: int) -> dict[sa.Table, dict[str, Any]]:
 
 def _copy(table: sa.Table, names: Collection[str], doublings: int) -> Iterator[sa.Insert]:
     """Double the rows, with other *names*, again and again; none of them passes through here."""
-    for letter in string.ascii_lowercase[:doublings]:
+    for suffix in string.ascii_lowercase[:doublings]:
         copied = [
-            sa.func.substr(c, 2).concat(letter).label(c.name) if c.name in names else c for c in table.c
+            sa.func.substr(c, 2).concat(suffix).label(c.name) if c.name in names else c for c in table.c
         ]
         chosen = sa.select(*copied)
         yield sa.insert(table).from_select([c.name for c in table.c], chosen, include_defaults=False)
@@ -107,8 +113,8 @@ def scans(opened: storage.Database, statement: str, parameters: Any) -> list[str
         return [str(dict(row)) for row in whole if int(row["rows"] or 0) > FEW]
 
 
-def _whole(step: str) -> bool:
-    return " USING " not in step and any(table.name in step.split() for table in LISTED)
+def _whole(plan_line: str) -> bool:
+    return " USING " not in plan_line and any(table.name in plan_line.split() for table in LISTED)
 
 
 @pytest.fixture

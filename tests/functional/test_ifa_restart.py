@@ -39,18 +39,18 @@ def test_26_a_restart_notifies_what_changed_and_nothing_twice(world: World) -> N
             world.api.alarm(bound(f"vm-{number}"))
         world.listener.process(*(fault(f"vm-{number}") for number in range(STANDING)))
         threshold(world, "cpu", ALARM)
-        world.step()
+        world.run_once()
         world.received("/nfvo", STANDING + 1)
         world.quiet()
         world.listener.notifier.stop()
     threshold(world, "cpu", OK)
     threshold(world, "disk", ALARM)
     with listening(world.api.conf, world.database) as world.listener:
-        world.step()
+        world.run_once()
         news = world.received("/nfvo", STANDING + 3)[STANDING + 1 :]
-        world.step()
+        world.run_once()
         world.quiet()
     assert sorted(one["notificationType"] for one in news) == [CLEARED_NOTIFICATION, ALARM_NOTIFICATION]
-    told = {one.get("alarmId") or one["alarm"]["id"] for one in news}
-    assert told == {"cpu", "disk"}
+    notified = {one.get("alarmId") or one["alarm"]["id"] for one in news}
+    assert notified == {"cpu", "disk"}
     assert len(world.posts("/nfvo")) == STANDING + 3

@@ -79,9 +79,9 @@ def test_tested_and_notified_with_our_certificate_also_after_a_suspension(
         wait_until(lambda: asked == ["GET", "POST"], what="the notification")
         takes[0] = 503
         world.listener.process(fault("vm-1"))
-        wait_until(lambda: asked.count("GET") > 1 or world.step(), what="a probe of the suspended")
+        wait_until(lambda: asked.count("GET") > 1 or world.run_once(), what="a probe of the suspended")
         takes[0], posts = 204, asked.count("POST")
-        wait_until(lambda: asked.count("POST") > posts or world.step(), what="the rebuilt list")
+        wait_until(lambda: asked.count("POST") > posts or world.run_once(), what="the rebuilt list")
         world.quiet()
     assert set(seen) == {"vim"}
 

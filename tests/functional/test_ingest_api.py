@@ -187,13 +187,13 @@ def test_the_service_asks_keystone(
     root = process.wait_for_log(r"Serving on (http://\S+)")[1]
     listener = TopicListener(bus.get_transport(ceilometer_options(rabbit_url)))
     try:
-        url, told, token = f"{root}/v1/events", {"event": GOOD}, {"X-Auth-Token": TOKEN}
-        assert send(url, told, **{"X-Identity-Status": "Confirmed", "X-Roles": "admin"})[0] == 401
-        assert send(url, told, **token)[0] == 403, "a reader"
+        url, reported, token = f"{root}/v1/events", {"event": GOOD}, {"X-Auth-Token": TOKEN}
+        assert send(url, reported, **{"X-Identity-Status": "Confirmed", "X-Roles": "admin"})[0] == 401
+        assert send(url, reported, **token)[0] == 403, "a reader"
         answered = webhook_sink._behaviours["/v3/auth/tokens"]
         as_service = answered.body.replace(b'"reader"', b'"service"')
         webhook_sink.behave("/v3/auth/tokens", body=as_service, headers=answered.headers)
-        status, accepted = send(url, told, **token)
+        status, accepted = send(url, reported, **token)
         assert (status, accepted["accepted"]) == (202, 1)
         listener.wait(1)
         assert listener.ids == accepted["message_ids"]
@@ -259,8 +259,8 @@ def test_a_dry_run_tells_why_and_writes_nothing(dry: tuple[IngestApi, storage.Da
 
     def test(project: str = "a", status: str = "down", owner: str | None = "a", **body: Any) -> Any:
         details = {"hostname": "compute0", "status": status} | ({"project_id": owner} if owner else {})
-        told = report("compute.host.nic", **details)
-        answer = api.post({"event": told, **body}, "/v1/rules/test", "reader", project)
+        reported = report("compute.host.nic", **details)
+        answer = api.post({"event": reported, **body}, "/v1/rules/test", "reader", project)
         assert answer.status_code != 200 or SCHEMAS.faults("Explanation", answer.json) == []
         return answer
 

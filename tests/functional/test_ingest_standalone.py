@@ -28,14 +28,14 @@ def test_a_report_raises_and_clears(tmp_path: pathlib.Path, webhook_sink: Webhoo
         alarm_id = standalone.client(project).alarm.create(alarm)["alarm_id"]
         url = f"{standalone.endpoint}/v1/events"
         for status, path in (("down", "/bad"), ("up", "/good")):
-            told = report("compute.host.nic", hostname="h", status=status, project_id=project)
-            answer = send(url, {"event": told}, **SERVICE)
+            reported = report("compute.host.nic", hostname="h", status=status, project_id=project)
+            answer = send(url, {"event": reported}, **SERVICE)
             (hook,) = webhook_sink.wait(1, path)
             assert answer[0] == 202
             assert hook.json["alarm_id"] == alarm_id
             assert hook.json["reason_data"]["event"]["message_id"] == answer[1]["message_ids"][0]
-        assert send(url, {"event": told}, **{**SERVICE, "X-Roles": "reader"})[0] == 403
-        asked = {"rule": RULE, "event": told}
+        assert send(url, {"event": reported}, **{**SERVICE, "X-Roles": "reader"})[0] == 403
+        asked = {"rule": RULE, "event": reported}
         status, said = send(f"{standalone.endpoint}/v1/rules/test", asked, **SERVICE)
         assert (status, said["verdict"], said["seen"]) == (200, "clears", False)
         with urllib.request.urlopen(f"{standalone.endpoint}/v1/openapi.json", timeout=10) as document:

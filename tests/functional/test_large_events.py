@@ -82,8 +82,8 @@ def test_an_event_of_one_alarm_needs_no_row_of_its_own(database: Database) -> No
 
 def test_the_northbound_reads_find_it(database: Database) -> None:
     EngineHarness(database).process(large())
-    lives = [row["occurrence_id"] for row in read_table(database, tables.occurrence)]
-    found = OccurrenceDetails(database).turning_points(lives)
+    occurrence_ids = [row["occurrence_id"] for row in read_table(database, tables.occurrence)]
+    found = OccurrenceDetails(database).turning_points(occurrence_ids)
     assert len(found) == ALARMS
     assert all(len(json.dumps(one.event.body)) > SIZE for one in found)
 

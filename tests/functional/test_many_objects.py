@@ -67,7 +67,7 @@ def grouped(database: Database, **columns: Any) -> EngineHarness:
     return EngineHarness(database, max_occurrences=10)
 
 
-def test_objects_beyond_the_limit_are_not_kept_and_the_owner_is_told(database: Database) -> None:
+def test_objects_beyond_the_limit_are_not_kept_and_the_owner_is_notified(database: Database) -> None:
     """Red when each request has an occurrence for ever."""
     engine = grouped(database)
     report = say(engine, "error", names(25), 1)
@@ -166,7 +166,7 @@ def beats(listener: Listener, *numbers: int) -> BatchReport:
     return listener.engine.process(*bodies)
 
 
-def test_objects_beyond_the_limit_are_not_awaited_and_the_owner_is_told(
+def test_objects_beyond_the_limit_are_not_awaited_and_the_owner_is_notified(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Red when an alarm grouped by a request id has a timer for each request."""

@@ -103,11 +103,11 @@ def test_bad_rules_are_refused_with_field_and_remedy(cloud: Cloud) -> None:
 def test_what_aodh_decides_before_it_asks_us(cloud: Cloud) -> None:
     """The attribute of the blueprint's sample, and an action of an event alarm that Tacker never takes."""
     client = cloud.client()
-    own = {"event_type": "compute.instance.update", "query": []}
-    event = {"name": "e", "type": "event", "event_rule": own}
+    event_rule = {"event_type": "compute.instance.update", "query": []}
+    event = {"name": "e", "type": "event", "event_rule": event_rule}
     for body in (
         event | {"resource_id": "vm-1"},
-        event | {"event_rule": own | {"resource_id": "vm-1"}},
+        event | {"event_rule": event_rule | {"resource_id": "vm-1"}},
         alarm_of(RULE, resource_id="vm-1"),
     ):
         with pytest.raises(
@@ -127,9 +127,9 @@ def test_what_aodh_decides_before_it_asks_us(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("place", ["alarm", "rule"])
 def test_a_dry_run_refuses_what_aodh_refuses(tmp_path: pathlib.Path, place: str) -> None:
-    own = {"event_type": "compute.instance.update", "query": []}
+    event_rule = {"event_type": "compute.instance.update", "query": []}
     within = {"resource_id": "vm-1"}
-    body = {"event_rule": own} | within if place == "alarm" else {"event_rule": own | within}
+    body = {"event_rule": event_rule} | within if place == "alarm" else {"event_rule": event_rule | within}
     alarm, event = tmp_path / "alarm.json", tmp_path / "event.json"
     alarm.write_text(json.dumps(body))
     event.write_text(json.dumps(make_event(instance_id="vm-2")))
@@ -141,7 +141,7 @@ def test_a_dry_run_refuses_what_aodh_refuses(tmp_path: pathlib.Path, place: str)
     assert "traits.resource_id" in done.stderr
 
 
-def test_a_whole_life(cloud: Cloud, spawn: Spawn, tmp_path: pathlib.Path) -> None:
+def test_an_alarm_is_raised_changed_and_cleared(cloud: Cloud, spawn: Spawn, tmp_path: pathlib.Path) -> None:
     """Red without the no-op evaluator, without a clear half, without group_by as the managed object."""
     client = cloud.client()
     made = client.alarm.create(alarm_of({**RULE, "group_by": ["nothing"]}, ok_actions=["http://ok/"]))

@@ -130,9 +130,9 @@ def notifications(world: World, models: Any, subscription_id: str) -> None:
     world.received("/generated", 2)
     world.sink.behave("/generated", statuses=[500])
     world.listener.process(fault("vm-1", state="active"))
-    wait_until(lambda: world.step() or state(world, subscription_id) == "suspended", 20)
+    wait_until(lambda: world.run_once() or state(world, subscription_id) == "suspended", 20)
     world.sink.behave("/generated", statuses=[204])
-    wait_until(lambda: world.step() or "AlarmListRebuiltNotification" in kinds(world), 20)
+    wait_until(lambda: world.run_once() or "AlarmListRebuiltNotification" in kinds(world), 20)
     mapping = IFA_DOCUMENT["components"]["schemas"]["FmNotification"]["discriminator"]["mapping"]
     assert kinds(world) == set(mapping)
     for request in world.posts("/generated"):

@@ -145,7 +145,7 @@ def test_policy_queue_delivers_what_was_published_meanwhile(
     assert listener.ids[:-5] in (["m0"], ["m0", "m1"])
 
 
-def test_policy_drop_survives_a_restart_that_it_did_not_notice(
+def test_policy_drop_survives_an_unnoticed_restart(
     rabbitmq: RabbitMQ, load: Load, listen: Callable[[str], TopicListener]
 ) -> None:
     publisher = load("policy=drop")
@@ -206,7 +206,7 @@ def test_a_queue_declared_otherwise_is_explained(load: Load) -> None:
         publish(load("max_retry=0"), 1)
 
 
-def test_a_refused_login_is_told_without_the_password(
+def test_a_refused_login_is_reported_without_the_password(
     conf: cfg.ConfigOpts, rabbitmq: RabbitMQ, caplog: pytest.LogCaptureFixture
 ) -> None:
     wrong = f"eventalarm://pifpaf:wr0ng@127.0.0.1:{rabbitmq.info['port']}/?max_retry=0"

@@ -128,7 +128,7 @@ def test_near_misses_neither_raise_nor_clear(name: str, tmp_path: pathlib.Path, 
         near = with_changes(said[block], changes)
         if "message_id" in near:
             near["message_id"] = f"near-miss-{number}"
-        ends = [hook for hook in played.told(near) if hook["current"] == "ok"]
+        ends = [hook for hook in played.webhooks_of(near) if hook["current"] == "ok"]
         assert ends == [], (block, changes)
     (_,) = [hook for hook in played.webhooks(fault.replace("fault", "recovery")) if hook["current"] == "ok"]
     database.dispose()
@@ -191,5 +191,5 @@ def test_what_nova_and_the_inspector_say_of_a_server_is_taken_back_by_each(
         nova(well, 3, payload__instance_id="vm-2"),
         nova(well, 4),
     ):
-        states.append([hook["current"] for hook in played.told(event)])
+        states.append([hook["current"] for hook in played.webhooks_of(event)])
     assert states == [["alarm"], [], [], [], [], ["ok"]]

@@ -33,7 +33,7 @@ def test_a_killed_database_keeps_what_it_committed(name: str, request: pytest.Fi
         assert connection.exec_driver_sql("SELECT n FROM kept").scalar_one() == 42
 
 
-def test_a_database_with_aodh_tables_is_aodh_s_own(aodh_database_url: str) -> None:
+def test_a_database_with_aodh_tables_has_the_schema_of_aodh(aodh_database_url: str) -> None:
     engine = sa.create_engine(aodh_database_url, poolclass=sa.NullPool)
     tables = sa.inspect(engine).get_table_names()
     assert {"alarm", "alarm_history", "alembic_version"} <= set(tables)
@@ -58,7 +58,7 @@ def test_a_database_with_our_tables_is_as_the_migrations_make_it(
     copied.dispose()
 
 
-def test_each_test_has_a_vhost_of_its_own(rabbitmq: RabbitMQ, rabbit_url: str) -> None:
+def test_each_test_has_its_own_vhost(rabbitmq: RabbitMQ, rabbit_url: str) -> None:
     assert rabbitmq.new_url() != rabbit_url
     assert rabbitmq.queues(rabbit_url) == {}
 
@@ -80,7 +80,7 @@ def test_a_process_is_watched_and_ended(spawn: Spawn) -> None:
         process.wait_for_log("never printed")
 
 
-def test_the_sink_records_and_answers_as_told(webhook_sink: WebhookSink) -> None:
+def test_the_sink_records_requests_and_answers_as_configured(webhook_sink: WebhookSink) -> None:
     webhook_sink.behave("/a", statuses=[202, 201], headers={"Retry-After": "3"}, body=b"hello")
 
     def post() -> tuple[int, str | None, bytes]:

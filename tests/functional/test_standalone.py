@@ -203,8 +203,8 @@ def test_the_event_definitions_of_eventalarm_apply(standalone: Standalone, webho
 def test_changed_event_definitions_stay(tmp_path: pathlib.Path, webhook_sink: WebhookSink) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    own = {"event_type": "own.fault", "traits": {"project_id": {"fields": "payload.owner"}}}
-    (data / "event_definitions.yaml").write_text(json.dumps([own]))
+    definition = {"event_type": "own.fault", "traits": {"project_id": {"fields": "payload.owner"}}}
+    (data / "event_definitions.yaml").write_text(json.dumps([definition]))
     with running(data, tmp_path / "log") as one:
         rule = {"event_type": "own.fault", "query": []}
         alarm = {"name": "own", "type": "event", "event_rule": rule}

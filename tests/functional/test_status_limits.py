@@ -33,7 +33,7 @@ def look(cloud: Cloud, rabbitmq: RabbitMQ) -> Finding:
     return check_limits(cloud.conf, 60.0, shlex.join(rabbitmq.info["ctl"]))
 
 
-def test_policies_and_timeouts_of_the_broker_are_judged(
+def test_policies_and_timeouts_of_the_broker_are_checked(
     cloud: Cloud, rabbitmq: RabbitMQ, rabbit_url: str
 ) -> None:
     vhost = rabbit_url.rpartition("/")[2]

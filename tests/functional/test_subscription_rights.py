@@ -44,8 +44,8 @@ def world(lite: storage.Database, webhook_sink: WebhookSink) -> Iterator[World]:
 def hrefs(node: Any) -> list[str]:
     """Return every link in a document."""
     if isinstance(node, dict):
-        own = [node["href"]] if "href" in node else []
-        return own + [href for value in node.values() for href in hrefs(value)]
+        here = [node["href"]] if "href" in node else []
+        return here + [href for value in node.values() for href in hrefs(value)]
     return [href for value in node for href in hrefs(value)] if isinstance(node, list) else []
 
 
@@ -108,9 +108,9 @@ def test_a_subscription_ends_unless_its_user_confirms_it(world: World) -> None:
             query = sa.select(table.c.confirmed_at).where(table.c.subscription_id == one)
             idle = (datetime.datetime.now(UTC) - connection.execute(query).scalar_one()).total_seconds()
         age(world.database, one, idle + 7200)
-    world.step()
+    world.run_once()
     # Every listener reads the subscriptions anew, once a second.
-    world.step()
+    world.run_once()
 
     assert listed(world.api) == {again}
     world.api.alarm(bound("vm-1"))
@@ -208,8 +208,8 @@ def test_keys_are_rotated_without_a_subscription_falling_silent(
         made = World(lite, webhook_sink, credentials_key=keys)
         with listening(made.api.conf, lite) as made.listener:
             leave_to_the_next(lite)
-            made.step()
-            made.step()
+            made.run_once()
+            made.run_once()
             made.api.alarm(bound(f"vm-{number}"))
             made.listener.process(fault(f"vm-{number}"))
             made.received("/all", number)
@@ -265,7 +265,7 @@ def test_a_subscription_ends_when_keystone_says_that_its_user_lost_the_right(
         headers = {"X-User-Id": user}
         kept.append(checked.subscribe(f"/{name}", project=shop, roles="admin", headers=headers, **everywhere))
 
-    checked.step()
+    checked.run_once()
 
     left = listed(checked.api, roles="admin,reader", all_projects="true")
     assert left == set(stays)
@@ -278,6 +278,6 @@ def test_without_an_answer_of_keystone_every_subscription_stays(
     shop = keystone.project("shop")
     one = checked.subscribe("/gone", project=shop, headers={"X-User-Id": "0" * 32})
     with keystone.stopped(), caplog.at_level(logging.WARNING):
-        checked.step()
+        checked.run_once()
     assert "all subscriptions stay" in caplog.text
     assert listed(checked.api, project=shop) == {one}

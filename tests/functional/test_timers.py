@@ -86,11 +86,11 @@ def test_clear_after_the_latest_match(database: Database, listener: Listener) ->
     assert told.reason.startswith(
         f"Event <id={told.event.message_id},event_type=eventalarm.timer.clear_after>"
     )
-    assert "nothing matched for 3600 seconds" in told.reason
-    assert told.event.trait("resource_id") == "vm-1"
-    assert told.raised_count == 0
+    assert "nothing matched for 3600 seconds" in transition.reason
+    assert transition.event.trait("resource_id") == "vm-1"
+    assert transition.raised_count == 0
     # A match that was under way while it cleared raises anew.
-    listener.tell("error", generated=life["event_time"] + datetime.timedelta(milliseconds=1))
+    listener.tell("error", generated=occurrence["event_time"] + datetime.timedelta(milliseconds=1))
     assert state(database, alarm) == "alarm"
 
 
@@ -208,8 +208,8 @@ def test_a_held_clear(database: Database, listener: Listener) -> None:
     make_due(database)
     listener.runner.run_once()
     assert [kind for kind, _ in kinds(database, alarm)] == ["raised", "changed", "cleared"]
-    (life,) = occurrences(database)
-    assert (life["raised"], life["hits"]) == (False, 2)
+    (occurrence,) = occurrences(database)
+    assert (occurrence["raised"], occurrence["hits"]) == (False, 2)
     assert state(database, alarm) == "ok"
     # The clear that is told is the one that was held: what cleared it.
     (told,) = listener.enqueuer.sent
@@ -356,8 +356,8 @@ def test_severity_from_a_trait(database: Database, listener: Listener) -> None:
         listener.tell("error", level=level)
     found = [(row["kind"], row["severity"]) for row in transitions(database, alarm_id=alarm)]
     assert found == [("raised", "minor"), ("changed", "critical")]
-    (life,) = occurrences(database)
-    assert life["severity"] == "CRITICAL"
+    (occurrence,) = occurrences(database)
+    assert occurrence["severity"] == "CRITICAL"
     assert len(listener.engine.sent) == 1, "told are repetitions only where the alarm asks for them"
     listener.tell("active", level="warning")
     assert listener.engine.sent[-1].severity == "critical", "of what is over, not of its end"

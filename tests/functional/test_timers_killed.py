@@ -77,8 +77,8 @@ def test_a_killed_listener_forgets_no_timer(cloud: Cloud, webhook_sink: WebhookS
     cloud.settle()
     assert [t["kind"] for t in cloud.transitions(alarm)] == ["raised", "cleared", "raised", "cleared"]
     # One that died between a POST and its record lets another repeat it, under the same id.
-    told = {request.headers["X-Eventalarm-Delivery-Id"] for request in webhook_sink.wait(2, "/ok")}
-    assert len(told) == 2
+    delivery_ids = {request.headers["X-Eventalarm-Delivery-Id"] for request in webhook_sink.wait(2, "/ok")}
+    assert len(delivery_ids) == 2
     print(f"clear_after {AFTER:g} s: the webhook came {late:.3f} s after its time, one of two was killed")
 
 

@@ -112,8 +112,8 @@ class Cloud:
 
         *prefix* are the words of a command that starts it in surroundings of its own.
         """
-        own = [console_script("eventalarm-listener"), "--config-file", self.conf_path, *arguments]
-        process = self._spawn([*prefix, *own], env=env)
+        command = [console_script("eventalarm-listener"), "--config-file", self.conf_path, *arguments]
+        process = self._spawn([*prefix, *command], env=env)
         if wait:
             process.wait_for_log("Listening on topic")
         return process

@@ -144,13 +144,13 @@ class Doctor:
         self.listener = self.cloud.start_listener(wait=False)
         ingest = spawn([console_script("eventalarm-ingest-api"), "--config-file", self.cloud.conf_path])
         # What the documentation tells to write, where only the notification agent reads it.
-        own = folder / ".ceilometer" / "ceilometer-agent-notification.conf.d"
-        own.mkdir(parents=True)
+        config_dir = folder / ".ceilometer" / "ceilometer-agent-notification.conf.d"
+        config_dir.mkdir(parents=True)
         added = {
             "event": {"definitions_cfg_file": merged(folder)},
             "oslo_messaging_notifications": {"topics": TOPICS},
         }
-        write_config(own / "eventalarm.conf", added)
+        write_config(config_dir / "eventalarm.conf", added)
         command = agent_command(folder, transport_url, ["eventalarm://"])
         agent = spawn(command, {"HOME": str(folder)})
         self._bus = oslo_messaging.get_notification_transport(ceilometer_options(transport_url))
@@ -206,11 +206,11 @@ class Doctor:
         forced["payload"] = {**forced["payload"], "nova_object.data": data}
         self.notify(forced, topic="versioned_notifications")
         for server, project in owners.items():
-            told = load_notification("nova-compute.instance.update-error.json")
+            notification = load_notification("nova-compute.instance.update-error.json")
             state = {"state": "error" if down else "active", "old_state": "active" if down else "error"}
-            told["payload"] |= {"instance_id": server, "tenant_id": project, "host": host, **state}
+            notification["payload"] |= {"instance_id": server, "tenant_id": project, "host": host, **state}
             begun[server] = time.monotonic()
-            self.notify(told)
+            self.notify(notification)
         return begun
 
     def tell(self, event_type: str, exchange: str = "fenix", **payload: Any) -> None:

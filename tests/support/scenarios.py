@@ -66,9 +66,9 @@ class Scenario:
 
     def webhooks(self, name: str) -> list[JSONDict]:
         """Say what the block *name* says and return the bodies of the webhooks that it causes."""
-        return self.told(json.loads(self.blocks[name]))
+        return self.webhooks_of(json.loads(self.blocks[name]))
 
-    def told(self, said: Any) -> list[JSONDict]:
+    def webhooks_of(self, said: Any) -> list[JSONDict]:
         """Say a report or a notification and return the bodies of the webhooks that it causes."""
         before = len(self._engine.sent)
         self._engine.process(self._event(said))

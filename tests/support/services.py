@@ -194,14 +194,14 @@ class KeptSteppedMariaDB(KeptMariaDB):
     def __init__(self) -> None:
         super().__init__()
         self.offset = pathlib.Path(tempfile.mkdtemp(), "offset")
-        self.step(0.0)
+        self.set_ahead(0.0)
 
     def _exec(self, command: list[str], **options: Any) -> Any:
         if "--skip-networking" in command:
             options["env"] = {**faked_clock(self.offset), "TZ": "Europe/Berlin"}
         return super()._exec(command, **options)
 
-    def step(self, seconds: float) -> None:
+    def set_ahead(self, seconds: float) -> None:
         """Have the server's clock *seconds* ahead of everybody's."""
         fresh = self.offset.with_suffix(".new")
         fresh.write_text(f"{seconds:+f}\n")
@@ -490,9 +490,9 @@ class SteppedMariaDB(MariaDB):
 
     name = "stepped-mariadb"
 
-    def step(self, seconds: float) -> None:
+    def set_ahead(self, seconds: float) -> None:
         """Have the server's clock *seconds* ahead of everybody's."""
-        self.ask("step", seconds)
+        self.ask("set_ahead", seconds)
 
 
 class Galera(Service):

@@ -58,8 +58,8 @@ class World:
     def kinds(self, path: str, count: int) -> list[str]:
         return [one["notificationType"] for one in self.received(path, count)]
 
-    def step(self) -> None:
-        """Do what a listener does once a second, a round included."""
+    def run_once(self) -> None:
+        """Do what the notifier of a listener does once a second, including a round of probes."""
         self.listener.notifier._next_round = 0.0
         self.listener.notifier.step()
 

@@ -20,8 +20,8 @@ from tests.support.helpers import console_script, write_config
 def ceilometer_options(transport_url: str) -> cfg.ConfigOpts:
     """Return Ceilometer's own options; its agent's way to register them would set up logging and signals."""
     conf = cfg.ConfigOpts()
-    for group, own in opts.list_opts():
-        conf.register_opts(list(own), group=None if group == "DEFAULT" else group)
+    for group, options in opts.list_opts():
+        conf.register_opts(list(options), group=None if group == "DEFAULT" else group)
     conf([], default_config_files=[])
     bus.get_transport(conf, "fake://")
     conf.set_override("transport_url", transport_url)

@@ -162,7 +162,7 @@ def send(error: Exception) -> None:
     bus.send(BrokenTransport(error), topic="t", exchange="x", event_type="e", payload=[])
 
 
-def test_a_failure_is_told_as_a_publish_error() -> None:
+def test_a_failure_to_send_raises_a_publish_error() -> None:
     with pytest.raises(PublishError, match=r"^refused$"):
         send(oslo_messaging.MessageDeliveryFailure("refused\nand more"))
     with pytest.raises(PublishError, match=r"^ConnectionResetError$"):
@@ -177,7 +177,7 @@ def test_a_failure_is_told_as_a_publish_error() -> None:
         "KafkaError{code=MSG_SIZE_TOO_LARGE,val=10}",
     ],
 )
-def test_a_message_too_large_is_told_apart(text: str) -> None:
+def test_a_message_that_is_too_large_has_its_own_error(text: str) -> None:
     with pytest.raises(MessageTooLarge):
         send(oslo_messaging.MessageDeliveryFailure(text))
 

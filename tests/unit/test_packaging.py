@@ -51,7 +51,7 @@ def test_every_entry_point_leads_somewhere(group: str) -> None:
         subprocess.run([sys.executable, "-c", statement], check=True, timeout=60)
 
 
-def test_every_module_says_what_it_owns() -> None:
+def test_every_module_has_a_docstring() -> None:
     modules = [path for path in git_files() if path.suffix == ".py" and ROOT / "eventalarm" in path.parents]
     assert modules
     assert [str(path) for path in modules if not ast.get_docstring(ast.parse(path.read_text()))] == []

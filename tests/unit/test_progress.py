@@ -7,7 +7,7 @@ import io
 from eventalarm.cmd.command import Progress
 
 
-def test_a_step_that_lasts_is_reported_every_two_seconds() -> None:
+def test_long_work_is_reported_every_two_seconds() -> None:
     now, stream = [10.0], io.StringIO()
     progress = Progress(stream, lambda: now[0])
     progress.scope("fill: ")

@@ -76,7 +76,7 @@ class Account:
 def settle(
     stories: Iterable[Story],
     rows: Sequence[Row],
-    letters: Sequence[StoredDelivery],
+    deliveries: Sequence[StoredDelivery],
     receipts: Sequence[Receipt],
     blows: Sequence[Blow],
 ) -> Account:
@@ -84,9 +84,9 @@ def settle(
     account = Account()
     _transitions(account, list(stories), rows)
     _lateness(account, rows)
-    _deliveries(account, rows, letters, receipts)
+    _deliveries(account, rows, deliveries, receipts)
     _repeats(account, receipts, blows)
-    _order(account, letters, receipts)
+    _order(account, deliveries, receipts)
     return account
 
 
@@ -143,15 +143,15 @@ def _lateness(account: Account, rows: Sequence[Row]) -> None:
 
 
 def _deliveries(
-    account: Account, rows: Sequence[Row], letters: Sequence[StoredDelivery], receipts: Sequence[Receipt]
+    account: Account, rows: Sequence[Row], deliveries: Sequence[StoredDelivery], receipts: Sequence[Receipt]
 ) -> None:
     answers: dict[str, set[int]] = defaultdict(set)
     for receipt in receipts:
         answers[receipt.delivery_id].add(receipt.status)
         if receipt.path == TRAP:
             account.error("redirect followed", receipt.consumer)
-    of_transition = Counter(letter.transition_id for letter in letters)
-    account.numbers["deliveries"] += len(letters)
+    of_transition = Counter(delivery.transition_id for delivery in deliveries)
+    account.numbers["deliveries"] += len(deliveries)
     account.numbers["POSTs received"] += len(receipts)
     for row in rows:
         expected = 0 if row.kind == LATE else 1
@@ -159,21 +159,21 @@ def _deliveries(
         if of_transition[row.transition_id] != expected:
             kind = "lost delivery" if of_transition[row.transition_id] < expected else "doubled delivery row"
             account.error(kind, f"event {row.message_id}, {row.kind}")
-    for letter in letters:
-        _judge(account, letter, answers.get(letter.delivery_id, set()))
-    for delivery_id in answers.keys() - {letter.delivery_id for letter in letters}:
+    for delivery in deliveries:
+        _check_delivery(account, delivery, answers.get(delivery.delivery_id, set()))
+    for delivery_id in answers.keys() - {delivery.delivery_id for delivery in deliveries}:
         account.error("invented delivery", delivery_id)
 
 
-def _judge(account: Account, letter: StoredDelivery, answers: Collection[int]) -> None:
-    account.numbers[f"deliveries {letter.state}"] += 1
+def _check_delivery(account: Account, delivery: StoredDelivery, answers: Collection[int]) -> None:
+    account.numbers[f"deliveries {delivery.state}"] += 1
     accepted, gone = ANSWERS[OK][0] in answers, ANSWERS[GONE][0] in answers
-    text = f"{letter.delivery_id} to {letter.action}: {letter.state} after {letter.attempts} attempts"
-    if letter.state == "delivered" and not accepted:
+    text = f"{delivery.delivery_id} to {delivery.action}: {delivery.state} after {delivery.attempts} attempts"
+    if delivery.state == "delivered" and not accepted:
         account.error("lost delivery", f"{text}, but it never arrived")
-    elif letter.state == "failed" and not gone:
+    elif delivery.state == "failed" and not gone:
         account.error("lost delivery", f"{text}, though nobody answered 410")
-    elif letter.state not in ("delivered", "failed"):
+    elif delivery.state not in ("delivered", "failed"):
         account.error("unfinished delivery", text)
 
 
@@ -206,9 +206,9 @@ def _explains(blow: Blow, earlier: Receipt, later: Receipt) -> bool:
     )
 
 
-def _order(account: Account, letters: Sequence[StoredDelivery], receipts: Sequence[Receipt]) -> None:
+def _order(account: Account, deliveries: Sequence[StoredDelivery], receipts: Sequence[Receipt]) -> None:
     """What one alarm's action accepts comes in the order of the commits."""
-    seq = {letter.delivery_id: letter.seq for letter in letters}
+    seq = {row.delivery_id: row.seq for row in deliveries}
     last: dict[tuple[str, str], int] = {}
     seen: set[str] = set()
     for receipt in sorted(receipts, key=lambda one: one.began):
@@ -223,9 +223,9 @@ def _order(account: Account, letters: Sequence[StoredDelivery], receipts: Sequen
         last[place] = max(number, last.get(place, 0))
 
 
-def commits_in_order(account: Account, rows: Sequence[Row], letters: Sequence[StoredDelivery]) -> None:
+def commits_in_order(account: Account, rows: Sequence[Row], deliveries: Sequence[StoredDelivery]) -> None:
     """What fired of one alarm was committed in the order of the events' own times (G9)."""
-    seq = {letter.transition_id: letter.seq for letter in letters}
+    seq = {row.transition_id: row.seq for row in deliveries}
     fired: dict[str, list[tuple[int, Row]]] = defaultdict(list)
     for row in rows:
         if row.kind != LATE and row.transition_id in seq:

@@ -121,8 +121,8 @@ def _after(known: Mapping[str, Sequence[float]], strikes: Sequence[Used]) -> lis
     """Return how long after each strike the next moment came: of its own target, or of any."""
     found = []
     for strike in strikes:
-        own = strike.name.startswith(CONSUMER)
-        moments = known.get(strike.target if own else "", ())
+        of_consumer = strike.name.startswith(CONSUMER)
+        moments = known.get(strike.target if of_consumer else "", ())
         place = bisect.bisect_left(moments, strike.back)
         if place < len(moments):
             found.append(moments[place] - strike.back)

@@ -122,8 +122,8 @@ class _Run:
 
     def go(self) -> Result:
         """Do it all."""
-        own = [(story.alarm, story.clears) for story in self._stories if story.fresh]
-        count = self._stage.insert([*((spec, False) for spec in self._shared), *own])
+        fresh = [(story.alarm, story.clears) for story in self._stories if story.fresh]
+        count = self._stage.insert([*((spec, False) for spec in self._shared), *fresh])
         self._progress.say(f"{len(self._stories):,} stories about {count:,} alarms")
         self._stage.start()
         self._progress.say("listeners take messages")
@@ -168,13 +168,13 @@ class _Run:
 
     def _read(self) -> tuple[list[Row], list[StoredDelivery], list[dict[str, Any]]]:
         rows = sa.select(*(transition.c[field.name] for field in dataclasses.fields(Row)))
-        letters = sa.select(*(delivery.c[field.name] for field in dataclasses.fields(StoredDelivery)))
+        deliveries = sa.select(*(delivery.c[field.name] for field in dataclasses.fields(StoredDelivery)))
         columns = (alarm.c.alarm_id, alarm.c.name, alarm.c.severity, alarm.c.enabled, alarm.c.alarm_actions)
         edited = [edit.alarm_id for edit in self._users.edits]
         with self._stage.cloud.database.read() as connection:
             return (
                 [Row(**row._mapping) for row in connection.execute(rows)],
-                [StoredDelivery(**row._mapping) for row in connection.execute(letters)],
+                [StoredDelivery(**row._mapping) for row in connection.execute(deliveries)],
                 [
                     dict(row._mapping)
                     for row in connection.execute(sa.select(*columns).where(alarm.c.alarm_id.in_(edited)))
@@ -182,7 +182,7 @@ class _Run:
             )
 
     def _result(self, settled_in: float) -> Result:
-        rows, letters, alarms = self._read()
+        rows, deliveries, alarms = self._read()
         stories: Sequence[Story] = [*self._stories, *self._users.stories]
         used = [*self._striker.used, *self._moods.used]
         lost = self._stage.lost_leases()
@@ -190,14 +190,14 @@ class _Run:
             *blows(self._striker.used),
             *(Blow(one - self._setup.lease, one, "lost lease") for one in lost),
         ]
-        account = accounting.settle(stories, rows, letters, self._receipts, struck)
-        accounting.commits_in_order(account, rows, letters)
-        actions = {letter.transition_id: letter.action for letter in letters}
+        account = accounting.settle(stories, rows, deliveries, self._receipts, struck)
+        accounting.commits_in_order(account, rows, deliveries)
+        actions = {row.transition_id: row.action for row in deliveries}
         fired = {row.message_id: (row.alarm_name, actions.get(row.transition_id, "")) for row in rows}
         accounting.edits_stand(account, self._users.edits, {row["alarm_id"]: row for row in alarms}, fired)
         commits = [_epoch(row.recorded_at) for row in rows]
-        deliveries = [(one.began, one.consumer) for one in self._receipts if one.status == ANSWERS[OK][0]]
-        found = monitors.recoveries(used, commits, deliveries)
+        accepted = [(one.began, one.consumer) for one in self._receipts if one.status == ANSWERS[OK][0]]
+        found = monitors.recoveries(used, commits, accepted)
         numbers: dict[str, float] = {
             "messages": self._publisher.messages,
             "messages sent again by the publisher": self._publisher.resent,

@@ -83,11 +83,11 @@ class Publisher:
 
 
 @dataclass
-class NotifiedAlarm:
+class StoryInProgress:
     """How far a story was told: ``step`` is the next one."""
 
     story: Story
-    step: int = 0
+    stage: int = 0
     bodies: list[list[dict[str, Any]]] = field(default_factory=list)
 
 
@@ -102,7 +102,7 @@ class EventLoad(threading.Thread):
         self._base = workload.template()
         self._numbers = itertools.count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
-        self._awaited: dict[str, NotifiedAlarm] = {}
+        self._awaited: dict[str, StoryInProgress] = {}
         self.counts = {"doubled messages": 0, "skewed events": 0}
         self.late_by = 0.0
 
@@ -137,34 +137,34 @@ class EventLoad(threading.Thread):
 
     def _begin(self, story: Story, began: float) -> None:
         self._next_story(began)
-        told = NotifiedAlarm(story)
-        self._publish(told)
+        played = StoryInProgress(story)
+        self._publish(played)
         for pause in story.repeats:
-            for body in told.bodies:
+            for body in played.bodies:
                 self._at(time.monotonic() + pause, lambda body=body: self._again(body))  # type: ignore[misc]
 
     def _again(self, body: list[dict[str, Any]]) -> None:
         self.counts["doubled messages"] += 1
         self._publisher.put(body)
 
-    def _publish(self, told: NotifiedAlarm) -> None:
+    def _publish(self, played: StoryInProgress) -> None:
         """Publish the next step of a story, and remember what the one after it waits for."""
-        step = told.story.steps[told.step]
+        stage = played.story.stages[played.stage]
         now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
         bodies = [
             workload.body(
                 sent.spec, now + datetime.timedelta(seconds=sent.skew, microseconds=number), self._base
             )
-            for number, sent in enumerate(step)
+            for number, sent in enumerate(stage)
         ]
-        self.counts["skewed events"] += sum(sent.skew != 0 for sent in step)
-        messages = [[body] for body in bodies] if told.story.apart else [bodies]
-        told.bodies = told.bodies or messages
+        self.counts["skewed events"] += sum(sent.skew != 0 for sent in stage)
+        messages = [[body] for body in bodies] if played.story.apart else [bodies]
+        played.bodies = played.bodies or messages
         for message in messages:
             self._publisher.put(message)
-        told.step += 1
-        if told.step < len(told.story.steps):
-            self._awaited[step[-1].spec.message_id] = told
+        played.stage += 1
+        if played.stage < len(played.story.stages):
+            self._awaited[stage[-1].spec.message_id] = played
 
     def _go_on(self) -> None:
         for message_id in self._committed(list(self._awaited)):

@@ -40,7 +40,7 @@ class Story:
     name: str
     at: float
     alarm: AlarmSpec
-    steps: Sequence[Sequence[Sent]]
+    stages: Sequence[Sequence[Sent]]
     outcomes: Sequence[Outcome]
     clears: bool = False
     fresh: bool = True
@@ -56,7 +56,7 @@ class Story:
     @property
     def messages(self) -> frozenset[str]:
         """The ids of all its events."""
-        return frozenset(sent.spec.message_id for step in self.steps for sent in step)
+        return frozenset(sent.spec.message_id for stage in self.stages for sent in stage)
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ class Writer:
     def _again(self) -> tuple[float, ...]:
         return (self._chance.uniform(0.0, 8.0),) if self._chance.random() < self._plan.doubled else ()
 
-    def _told(
-        self, name: str, at: float, alarm: AlarmSpec, steps: Sequence[Sequence[Sent]], *kinds: dict[str, str]
+    def _story(
+        self, name: str, at: float, alarm: AlarmSpec, stages: Sequence[Sequence[Sent]], *kinds: dict[str, str]
     ) -> Story:
         outcomes = [{one: frozenset(kind.split("|")) for one, kind in outcome.items()} for outcome in kinds]
         shared = name == "repeat" or (name in ("healthy", "stranger"))
@@ -136,7 +136,7 @@ class Writer:
         again = self._again()
         apart = name == "race"
         return Story(
-            name, at, alarm, steps, outcomes, clears=clears, fresh=not shared, repeats=again, apart=apart
+            name, at, alarm, stages, outcomes, clears=clears, fresh=not shared, repeats=again, apart=apart
         )
 
     # -- kinds of stories
@@ -146,38 +146,38 @@ class Writer:
         alarm = self._chance.choice(self._shared)
         fault = self._event(alarm)
         legal = "|".join((RAISED, CHANGED, LATE))
-        return self._told("repeat", at, alarm, [[Sent(fault)]], {fault.message_id: legal})
+        return self._story("repeat", at, alarm, [[Sent(fault)]], {fault.message_id: legal})
 
     def _single(self, at: float) -> Story:
         """One fault of an instance of its own."""
         alarm = self._alarm(repeat=False)
         fault = self._event(alarm)
-        return self._told("single", at, alarm, [[Sent(fault)]], {fault.message_id: RAISED})
+        return self._story("single", at, alarm, [[Sent(fault)]], {fault.message_id: RAISED})
 
     def _healthy(self, at: float) -> Story:
         """A healthy state of a watched instance causes nothing."""
         alarm = self._chance.choice(self._shared)
-        return self._told("healthy", at, alarm, [[Sent(self._event(alarm, HEALTH))]], {})
+        return self._story("healthy", at, alarm, [[Sent(self._event(alarm, HEALTH))]], {})
 
     def _stranger(self, at: float) -> Story:
         """The same instance id in another project causes nothing (G5)."""
         alarm = self._chance.choice(self._shared)
         other = next(project for project in self._projects if project != alarm.project)
-        return self._told("stranger", at, alarm, [[Sent(self._event(alarm, project=other))]], {})
+        return self._story("stranger", at, alarm, [[Sent(self._event(alarm, project=other))]], {})
 
     def _pair(self, at: float) -> Story:
         """A fault, and its recovery once the fault is committed."""
         alarm = self._alarm(repeat=False)
         fault, recovery = self._event(alarm), self._event(alarm, HEALTH)
         outcome = {fault.message_id: RAISED, recovery.message_id: CLEARED}
-        return self._told("pair", at, alarm, [[Sent(fault)], [Sent(recovery)]], outcome)
+        return self._story("pair", at, alarm, [[Sent(fault)], [Sent(recovery)]], outcome)
 
     def _race(self, at: float) -> Story:
         """A fault and its recovery in messages that two listeners may take: the recovery may be first."""
         alarm = self._alarm(repeat=False)
         fault, recovery = self._event(alarm), self._event(alarm, HEALTH)
         cleared = {fault.message_id: RAISED, recovery.message_id: CLEARED}
-        return self._told(
+        return self._story(
             "race", at, alarm, [[Sent(fault), Sent(recovery)]], cleared, {fault.message_id: LATE}
         )
 
@@ -186,19 +186,19 @@ class Writer:
         alarm = self._alarm(repeat=True)
         skewed, normal = self._event(alarm), self._event(alarm)
         outcome = {skewed.message_id: RAISED, normal.message_id: CHANGED}
-        return self._told("ahead", at, alarm, [[Sent(skewed, HOUR)], [Sent(normal)]], outcome)
+        return self._story("ahead", at, alarm, [[Sent(skewed, HOUR)], [Sent(normal)]], outcome)
 
     def _behind(self, at: float) -> Story:
         """A clock an hour behind: late, and the next one in time is not."""
         alarm = self._alarm(repeat=True)
         normal, skewed, last = self._event(alarm), self._event(alarm), self._event(alarm)
         outcome = {normal.message_id: RAISED, skewed.message_id: LATE, last.message_id: CHANGED}
-        steps = [[Sent(normal)], [Sent(skewed, -HOUR)], [Sent(last)]]
-        return self._told("behind", at, alarm, steps, outcome)
+        stages = [[Sent(normal)], [Sent(skewed, -HOUR)], [Sent(last)]]
+        return self._story("behind", at, alarm, stages, outcome)
 
     def _swapped(self, at: float) -> Story:
         """Two events of one message in the wrong order are put right."""
         alarm = self._alarm(repeat=True)
         older, newer = self._event(alarm), self._event(alarm)
         outcome = {older.message_id: RAISED, newer.message_id: CHANGED}
-        return self._told("swapped", at, alarm, [[Sent(newer, 60.0), Sent(older)]], outcome)
+        return self._story("swapped", at, alarm, [[Sent(newer, 60.0), Sent(older)]], outcome)

@@ -84,7 +84,7 @@ class Users(threading.Thread):
             return
         first, second = self._event(spec), self._event(spec)
         self._publish(first)
-        steps = [[Sent(first)]]
+        stages = [[Sent(first)]]
         outcome = {first.message_id: frozenset({RAISED})}
         kind = self._chance.choice(self.KINDS)
         edited = None
@@ -93,10 +93,10 @@ class Users(threading.Thread):
         if edited is not None:
             self.edits.append(Edited(alarm_id, kind, edited, second.message_id))
             self._publish(second)
-            steps.append([Sent(second)])
+            stages.append([Sent(second)])
             if kind in ("rename", "retarget"):
                 outcome[second.message_id] = frozenset({RAISED, CHANGED})
-        self.stories.append(Story(f"user {kind}", 0.0, spec, steps, [outcome], named=alarm_id))
+        self.stories.append(Story(f"user {kind}", 0.0, spec, stages, [outcome], named=alarm_id))
 
     def _create(self, spec: workload.AlarmSpec, action: str) -> str | None:
         alarm = {

@@ -67,44 +67,44 @@ def test_without_a_file_ours_stand_behind_ceilometer_s() -> None:
     ],
 )
 def test_the_deployer_s_narrower_definition_counts(kind: str, event_type: str) -> None:
-    own = one(kind, mine="payload.mine")
+    deployers = one(kind, mine="payload.mine")
     if kind == "compute.instance.update":
-        own = one([kind, "compute.instance.odd"], mine="payload.mine")
-    for present in ([own], [own, *SHIPPED], [*SHIPPED, own]):
+        deployers = one([kind, "compute.instance.odd"], mine="payload.mine")
+    for present in ([deployers], [deployers, *SHIPPED], [*SHIPPED, deployers]):
         found = merge(present, SHIPPED, OURS)
-        assert winner(found, event_type)["traits"] == own["traits"]
+        assert winner(found, event_type)["traits"] == deployers["traits"]
 
 
 @pytest.mark.parametrize("kind", ["port.*", "*.end", "*", "!image.*", "compute.*"])
 def test_ours_count_before_the_deployer_s_wider_definition(kind: str) -> None:
-    own = (
+    deployers = (
         one([kind, "thing.*"], mine="payload.mine")
         if kind != "!image.*"
         else one([kind], mine="payload.mine")
     )
-    found = merge([own], SHIPPED, OURS)
+    found = merge([deployers], SHIPPED, OURS)
     assert winner(found, "port.update.end") == OURS[1][1]
     assert winner(found, "compute.instance.create.end") == OURS[0][1]
-    assert own in found.definitions
+    assert deployers in found.definitions
 
 
 def test_a_definition_of_narrower_and_wider_types_is_divided() -> None:
-    own = one(["port.*", "network.monitor.*", "!port.odd"], mine="payload.mine")
-    found = merge([own], SHIPPED, OURS)
+    deployers = one(["port.*", "network.monitor.*", "!port.odd"], mine="payload.mine")
+    found = merge([deployers], SHIPPED, OURS)
     assert winner(found, "port.update.end") == OURS[1][1]
-    assert winner(found, "network.monitor.end")["traits"] == own["traits"]
+    assert winner(found, "network.monitor.end")["traits"] == deployers["traits"]
     assert found.definitions[0]["event_type"] == ["port.*", "!port.odd"]
     assert found.definitions[-1]["event_type"] == ["network.monitor.*", "!port.odd"]
 
 
 def test_what_the_deployer_added_to_one_of_ceilometer_s_is_kept() -> None:
-    own = one(
+    deployers = one(
         "compute.instance.update",
         state="payload.vm_state",
         old_state="payload.old_state",
         rack="payload.rack",
     )
-    found = merge([own if d is SHIPPED[1] else d for d in SHIPPED], SHIPPED, OURS)
+    found = merge([deployers if d is SHIPPED[1] else d for d in SHIPPED], SHIPPED, OURS)
     traits = winner(found, "compute.instance.update")["traits"]
     assert traits == {
         "state": {"fields": "payload.vm_state"},
@@ -115,29 +115,29 @@ def test_what_the_deployer_added_to_one_of_ceilometer_s_is_kept() -> None:
     assert winner(found, "compute.instance.create.end") == OURS[0][1]
 
 
-def test_a_file_without_ceilometer_s_own_gets_them_on_demand() -> None:
-    own = one("network.monitor.*", mine="payload.mine")
-    alone = merge([own], SHIPPED, OURS)
+def test_a_file_without_the_definitions_of_ceilometer_gets_them_on_demand() -> None:
+    deployers = one("network.monitor.*", mine="payload.mine")
+    alone = merge([deployers], SHIPPED, OURS)
     assert winner(alone, "image.update") == {}
     assert alone.notes == ("the file has none of Ceilometer's own definitions; --shipped puts them first",)
-    found = merge([own], SHIPPED, OURS, begin_with_shipped=True)
+    found = merge([deployers], SHIPPED, OURS, begin_with_shipped=True)
     assert (winner(found, "image.update"), found.notes) == (SHIPPED[4], ())
-    assert winner(found, "network.monitor.end") == own
+    assert winner(found, "network.monitor.end") == deployers
     assert merge(found.definitions, SHIPPED, OURS) == found
 
 
 def test_an_older_one_of_ceilometer_s_does_not_bring_the_caller_back() -> None:
-    own = one("port.*", tenant_id="ctxt.tenant_id", project_id="ctxt.tenant", name="payload.port.name")
-    found = merge([own], SHIPPED, OURS)
+    deployers = one("port.*", tenant_id="ctxt.tenant_id", project_id="ctxt.tenant", name="payload.port.name")
+    found = merge([deployers], SHIPPED, OURS)
     assert winner(found, "port.update.end") == OURS[1][1]
 
 
 def test_merging_again_changes_nothing_and_an_upgrade_replaces_ours(tmp_path: pathlib.Path) -> None:
-    own = [
+    deployers = [
         one("network.monitor.*", mine="payload.mine"),
         one("port.*", name="payload.port.name", x="payload.x"),
     ]
-    for present in (None, own, [*SHIPPED, *own]):
+    for present in (None, deployers, [*SHIPPED, *deployers]):
         first = merge(present, SHIPPED, OURS)
         path = tmp_path / "definitions.yaml"
         path.write_text(write(first.definitions, "head"))

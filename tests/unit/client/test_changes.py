@@ -38,13 +38,13 @@ OVER = alarm(perceivedSeverity="CLEARED", alarmChangedTime="T4", alarmClearedTim
 def test_changes_between_two_looks(
     before: list[Any], now: list[Any], found: Any, expected: list[tuple[What, str]]
 ) -> None:
-    told = changes_between(by_id(before), by_id(now), lambda alarm_id: found)
-    assert [(change.what, change.at) for change in told] == expected
+    listed = changes_between(by_id(before), by_id(now), lambda alarm_id: found)
+    assert [(change.what, change.at) for change in listed] == expected
 
 
 def test_the_first_look_tells_the_oldest_first() -> None:
-    told = first_changes(by_id([alarm("b", "T2"), alarm("a", "T1")]))
-    assert [(change.what, change.alarm["alarmId"]) for change in told] == [
+    listed = first_changes(by_id([alarm("b", "T2"), alarm("a", "T1")]))
+    assert [(change.what, change.alarm["alarmId"]) for change in listed] == [
         (What.ACTIVE, "a"),
         (What.ACTIVE, "b"),
     ]

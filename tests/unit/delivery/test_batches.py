@@ -64,12 +64,12 @@ def test_a_consumer_that_refuses_batches_gets_none_for_a_while() -> None:
 
 def test_a_batch_contains_each_body_with_its_id() -> None:
     deliveries = [make_delivery(), make_delivery()]
-    packed = make_batch(deliveries)
-    body = json.loads(json.dumps(packed.notification.body()))
+    batch = make_batch(deliveries)
+    body = json.loads(json.dumps(batch.notification.body()))
     assert body == {"packed": [{"delivery_id": d.delivery_id, **d.notification.body()} for d in deliveries]}
-    assert packed.delivery_id == make_batch(deliveries).delivery_id
-    assert packed.delivery_id not in {d.delivery_id for d in deliveries}
-    assert packed.delivery_id != make_batch(deliveries[::-1]).delivery_id
+    assert batch.delivery_id == make_batch(deliveries).delivery_id
+    assert batch.delivery_id not in {d.delivery_id for d in deliveries}
+    assert batch.delivery_id != make_batch(deliveries[::-1]).delivery_id
 
 
 def test_only_the_first_of_an_alarm_may_be_sent_alone() -> None:
@@ -77,11 +77,11 @@ def test_only_the_first_of_an_alarm_may_be_sent_alone() -> None:
     assert first_of_each([one, two, three]) == ([one, two], [three])
 
 
-STEPS = st.lists(st.tuples(st.sampled_from(URLS), st.floats(0.0, 0.7), st.booleans()), max_size=40)
+ARRIVALS = st.lists(st.tuples(st.sampled_from(URLS), st.floats(0.0, 0.7), st.booleans()), max_size=40)
 
 
-@hypothesis.given(STEPS, st.integers(2, 5))
-def test_nothing_is_lost_delayed_or_out_of_order(steps: list[tuple[str, float, bool]], limit: int) -> None:
+@hypothesis.given(ARRIVALS, st.integers(2, 5))
+def test_nothing_is_lost_delayed_or_out_of_order(arrivals: list[tuple[str, float, bool]], limit: int) -> None:
     """Each delivery is sent once, within the window, in the order of its action; batches are bounded."""
     windows, now = BatchWindows(1.0, limit), 0.0
     came: dict[str, list[tuple[float, Call]]] = {url: [] for url in URLS}
@@ -92,7 +92,7 @@ def test_nothing_is_lost_delayed_or_out_of_order(steps: list[tuple[str, float, b
             assert len(leaving) <= limit
             left[leaving[0].delivery.action] += [(moment, one) for one in leaving]
 
-    for url, pause, prompt in steps:
+    for url, pause, prompt in arrivals:
         while prompt and (end := windows.next_end()) is not None and end <= now + pause:
             look(max(now, end))
         now += pause
@@ -105,6 +105,6 @@ def test_nothing_is_lost_delayed_or_out_of_order(steps: list[tuple[str, float, b
         look(now)
     for url in URLS:
         assert [one for _, one in came[url]] == [one for _, one in left[url]]
-        if all(prompt for _, _, prompt in steps):
+        if all(prompt for _, _, prompt in arrivals):
             pairs = zip(came[url], left[url], strict=True)
             assert all(gone - at <= 1.0 + 1e-9 for (at, _), (gone, _) in pairs)

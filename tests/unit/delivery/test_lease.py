@@ -81,12 +81,12 @@ def test_a_slow_poller_does_not_make_the_lease_vanish():
 
 
 def test_elapsed_time_is_what_any_clock_says():
-    steady, wall = [100.0], [5000.0]
-    elapsed = ElapsedTime(lambda: steady[0], lambda: wall[0])
+    steady, wall_clock = [100.0], [5000.0]
+    elapsed = ElapsedTime(lambda: steady[0], lambda: wall_clock[0])
     assert elapsed() == 100.0
-    steady[0], wall[0] = 101.0, 5001.2
+    steady[0], wall_clock[0] = 101.0, 5001.2
     assert elapsed() == 101.0, "the clock is corrected a little"
-    steady[0], wall[0] = 102.0, 5062.2
+    steady[0], wall_clock[0] = 102.0, 5062.2
     assert elapsed() == 162.0, "the machine was paused for a minute, and its clock set"
-    steady[0], wall[0] = 103.0, 4000.0
+    steady[0], wall_clock[0] = 103.0, 4000.0
     assert elapsed() == 163.0, "set back"

@@ -269,15 +269,15 @@ def test_the_smallest_limits_still_work(concurrency):
     st.integers(1, 8),
     st.integers(1, 12),
 )
-def test_whatever_happens_bounds_hold_and_nothing_is_lost_or_doubled(steps, concurrency, capacity):
+def test_whatever_happens_bounds_hold_and_nothing_is_lost_or_doubled(operations, concurrency, capacity):
     scheduler = make_scheduler(capacity, concurrency)
     queued, running = [], []
-    for step, number in steps:
-        if step == "put":
+    for operation, number in operations:
+        if operation == "put":
             call = make_call(f"h{number % 3}", limit=3, total=4, project_id=f"p{number % 2}")
             if scheduler.put(call):
                 queued.append(call)
-        elif step == "take":
+        elif operation == "take":
             call = scheduler.take()
             if call is None:
                 continue
@@ -285,12 +285,12 @@ def test_whatever_happens_bounds_hold_and_nothing_is_lost_or_doubled(steps, conc
             assert same[0] is call
             queued.remove(call)
             running.append(call)
-        elif step == "clear":
+        elif operation == "clear":
             assert sorted(map(id, scheduler.clear())) == sorted(map(id, queued))
             queued = []
         elif running:
             call = running.pop(number % len(running))
-            scheduler.finished(call, prompt=step == "fast")
+            scheduler.finished(call, prompt=operation == "fast")
             scheduler.forget(call)
         assert len(running) <= concurrency
         assert scheduler.room() == capacity - len(queued) - len(running) >= 0

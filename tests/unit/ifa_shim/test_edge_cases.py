@@ -82,7 +82,7 @@ def test_02_a_deployer_may_call_it_a_change() -> None:
     assert (found.state, found.changed_time) == (State.UPDATED, at(5))
 
 
-def test_02_a_repeated_hit_of_our_own() -> None:
+def test_02_a_repeated_hit_of_our_alarm() -> None:
     transitions = [transition(instance_id=SERVER), transition(Kind.CHANGED, 5, instance_id=SERVER)]
     found = from_occurrence(occurrence(hits=2, changed_at=at(5)), transitions, alarm())
     assert (found.state, details(found)["hits"], details(found)["last_event_time"]) == (

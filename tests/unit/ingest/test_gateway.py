@@ -55,7 +55,7 @@ def test_what_is_too_large_together_leaves_apart() -> None:
     assert broker.taken == ["a", "b", "c"]
 
 
-def test_what_is_too_large_alone_is_told_and_not_dropped() -> None:
+def test_a_single_event_that_is_too_large_is_reported_not_dropped() -> None:
     with pytest.raises(Refused, match="event a is larger"):
         gateway(Broker(most=0)).publish(events("a"))
 

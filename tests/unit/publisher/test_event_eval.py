@@ -27,8 +27,8 @@ WHEN = datetime.datetime(2026, 11, 20, 23, 1, 36)
 def conf() -> cfg.ConfigOpts:
     """Ceilometer's own options; its agent's way to register them would also set up logging and signals."""
     conf = cfg.ConfigOpts()
-    for group, own in opts.list_opts():
-        conf.register_opts(list(own), group=None if group == "DEFAULT" else group)
+    for group, options in opts.list_opts():
+        conf.register_opts(list(options), group=None if group == "DEFAULT" else group)
     conf([], default_config_files=[])
     bus.get_transport(conf, "fake://")
     conf.set_override("transport_url", "fake://")
@@ -93,7 +93,7 @@ def publish_with_definitions(conf: cfg.ConfigOpts, topic: str, folder: pathlib.P
         conf.clear_override("definitions_cfg_file", group="event")
 
 
-def test_listeners_are_told_which_trait_names_the_owner(
+def test_messages_state_which_trait_names_the_owner(
     conf: cfg.ConfigOpts, topic: str, listener: TopicListener, tmp_path: pathlib.Path
 ) -> None:
     """Of a definition that names the owner by the other trait than those of Ceilometer do."""
@@ -130,7 +130,7 @@ def test_a_large_batch_is_split(conf: cfg.ConfigOpts, topic: str, listener: Topi
     ("query", "option"),
     [("?policy=que", "policy"), ("?polcy=queue", "polcy"), ("?driver=rabbit", "driver")],
 )
-def test_a_wrong_option_is_told_in_one_line(
+def test_a_wrong_option_is_reported_in_one_line(
     conf: cfg.ConfigOpts, query: str, option: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(InvalidOption) as caught:

@@ -84,9 +84,9 @@ def test_a_check_that_hangs_is_given_up_and_the_others_go_on(monkeypatch: pytest
 def test_exit_codes(levels: list[Level], code: int) -> None:
     results = [Result(level, Finding(level, "m", "do it"), 0.1) for level in levels]
     assert exit_code(results) == code
-    told = json.loads(as_json(results))
-    assert (told["code"], len(told["checks"])) == (code, len(levels))
-    assert told["level"] == as_text(results).split()[1].rstrip(":")
+    report = json.loads(as_json(results))
+    assert (report["code"], len(report["checks"])) == (code, len(levels))
+    assert report["level"] == as_text(results).split()[1].rstrip(":")
 
 
 def test_text_names_what_is_wrong_first_and_the_remedy_below() -> None:

@@ -26,7 +26,7 @@ from eventalarm.storage.stats import Server
         (Server(pooled=True), Level.OK, "through a pooler"),
     ],
 )
-def test_the_server_is_judged_by_what_promises_rest_on(server: Server, level: Level, word: str) -> None:
+def test_the_settings_that_guarantees_rest_on_are_checked(server: Server, level: Level, word: str) -> None:
     found = server_finding("mariadb", server, 1024)
     assert found.level is level
     assert word in found.message

@@ -48,7 +48,7 @@ def test_what_is_no_list_of_definitions_is_named(tmp_path: pathlib.Path, text: s
         definitions.check_definitions(path)
 
 
-def test_without_ceilometer_on_this_host_nothing_is_judged(
+def test_without_ceilometer_on_this_host_nothing_is_checked(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(definitions, "DEFAULT_PATH", tmp_path / "event_definitions.yaml")

@@ -28,7 +28,7 @@ def pipeline_at(tmp_path: pathlib.Path, text: str) -> pathlib.Path:
     return path
 
 
-def test_our_own_example_feeds_the_topic() -> None:
+def test_our_example_feeds_the_topic() -> None:
     feed = pipeline.read(ROOT / "etc/eventalarm/event_pipeline.yaml", TARGET)
     assert (feed.problem, feed.patterns) == ("", ("*",))
 

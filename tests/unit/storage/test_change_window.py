@@ -13,15 +13,15 @@ READS = st.tuples(SPANS, st.lists(MARKS, max_size=6, unique_by=lambda mark: mark
 
 
 @given(st.lists(st.one_of(READS, SPANS), max_size=12), SPANS)
-def test_the_sum_is_of_what_was_read_last(steps: list[tuple[int, list[Mark]] | int], boundary: int) -> None:
+def test_the_sum_is_of_what_was_read_last(calls: list[tuple[int, list[Mark]] | int], boundary: int) -> None:
     window = ChangeWindow()
     known: dict[str, Mark] = {}
-    for step in steps:
-        if isinstance(step, int):
-            window.leave(step)
-            known = {alarm_id: mark for alarm_id, mark in known.items() if mark.span >= step}
+    for call in calls:
+        if isinstance(call, int):
+            window.leave(call)
+            known = {alarm_id: mark for alarm_id, mark in known.items() if mark.span >= call}
             continue
-        first, read = step
+        first, read = call
         late = [mark for mark in read if mark.span >= first]
         news = window.replace(first, late)
         assert news == {mark.alarm_id for mark in late if known.get(mark.alarm_id) != mark}
