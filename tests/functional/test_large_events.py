@@ -73,7 +73,7 @@ def test_an_event_is_written_and_read_once_for_all_its_alarms(database: Database
     assert len({id(one.notification.reason_data["event"]) for one in claimed}) == 1
 
 
-def test_an_event_of_one_alarm_needs_no_row_of_its_own(database: Database) -> None:
+def test_an_event_of_one_alarm_needs_no_separate_row(database: Database) -> None:
     insert_alarms(database, alarm_row("alone", rule=rule("*", state="lost")))
     EngineHarness(database).process(event_body(resource_id="vm-2", state="lost"))
     assert not read_table(database, tables.event)

@@ -71,6 +71,7 @@ ALLOWED_IN = {
     "eventalarm/storage/migrations/versions/0001_initial.py": {"steps": "the module migrations.steps"},
     "tests/functional/disruption/proxy.py": {"pack": "the function of struct"},
     "tests/functional/test_clocks.py": {"step": "a clock that is set steps"},
+    "tests/functional/test_demo.py": {"step": "a step of the demo"},
     "tests/functional/test_failover.py": {
         "fence": "cutting off a failed server, the term of cluster managers"
     },
