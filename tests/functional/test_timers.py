@@ -76,15 +76,15 @@ def test_clear_after_the_latest_match(database: Database, listener: Listener) ->
     listener.runner.run_once()
     assert state(database, alarm) == "alarm"
     make_due(database)
-    (life,) = occurrences(database)
+    (occurrence,) = occurrences(database)
     listener.runner.run_once()
     assert kinds(database, alarm) == [("raised", UPDATE), ("cleared", "eventalarm.timer.clear_after")]
     assert state(database, alarm) == "ok"
     assert timers(database) == []
-    (told,) = listener.enqueuer.sent
-    assert told.actions == ("http://ok",)
-    assert told.reason.startswith(
-        f"Event <id={told.event.message_id},event_type=eventalarm.timer.clear_after>"
+    (transition,) = listener.enqueuer.sent
+    assert transition.actions == ("http://ok",)
+    assert transition.reason.startswith(
+        f"Event <id={transition.event.message_id},event_type=eventalarm.timer.clear_after>"
     )
     assert "nothing matched for 3600 seconds" in transition.reason
     assert transition.event.trait("resource_id") == "vm-1"
@@ -157,8 +157,8 @@ def test_absence_of_a_named_resource(database: Database, listener: Listener) -> 
     listener.runner.run_once()
     assert state(database, alarm) == "alarm"
     assert timers(database) == [("absence", "vm-1", False)]
-    (told,) = listener.enqueuer.sent
-    assert "nothing expected came for" in told.reason
+    (transition,) = listener.enqueuer.sent
+    assert "nothing expected came for" in transition.reason
     listener.tell("alive")
     assert state(database, alarm) == "ok"
     assert timers(database) == [("absence", "vm-1", True)]
@@ -212,9 +212,9 @@ def test_a_held_clear(database: Database, listener: Listener) -> None:
     assert (occurrence["raised"], occurrence["hits"]) == (False, 2)
     assert state(database, alarm) == "ok"
     # The clear that is told is the one that was held: what cleared it.
-    (told,) = listener.enqueuer.sent
-    assert told.event.trait("state") == "active"
-    assert told.reason.split("> ", 1)[1].startswith("hits the clear query")
+    (transition,) = listener.enqueuer.sent
+    assert transition.event.trait("state") == "active"
+    assert transition.reason.split("> ", 1)[1].startswith("hits the clear query")
     assert [t.current for t in listener.engine.sent] == ["alarm"]
 
 

@@ -1,4 +1,4 @@
-"""The engine on a real database, with a enqueuer that only writes down what it is given."""
+"""The engine on a real database, with an enqueuer that only records what it is given."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ HOUR = 3600.0
 
 
 class Listener:
-    """What one listener process runs: an engine and a runner of timers, each with a enqueuer of its own."""
+    """What one listener process runs: an engine and a runner of timers, each with its own enqueuer."""
 
     def __init__(
         self,

@@ -78,9 +78,9 @@ def test_a_fault_names_its_type_and_its_resource() -> None:
 
 
 def test_entries_of_the_deployer_replace_and_precede_those_of_the_package(tmp_path: pathlib.Path) -> None:
-    own = {**ENTRY, "name": "my-power", "reported_by": "compute.host.power"}
+    added = {**ENTRY, "name": "my-power", "reported_by": "compute.host.power"}
     replaced = {**ENTRY, "name": "host-down", "severity": "minor", "reported_by": "compute.host.down"}
-    found = load([written(tmp_path, own, replaced)])
+    found = load([written(tmp_path, added, replaced)])
     power, down = found.find("compute.host.power", {}), found.find("compute.host.down", {})
     assert power is not None
     assert power.name == "my-power"
