@@ -35,6 +35,7 @@ class BadCatalogue(EventAlarmError):
         self.file = file
         self.entry = entry
         self.field = field
+        self.problem = f"{place}: {problem}"
         self.remedy = remedy
 
 

@@ -115,36 +115,45 @@ class Fault:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
+    """A condition with its fault."""
+
     condition: Condition
     fault: Fault
-    place: int
 
 
 class FaultCatalogue:
     """Finds faults by event: the most specific pattern counts, then the most traits, then the first entry.
 
     :param faults: entries with distinct names, those of the deployer first.
+    :ivar reports: all conditions under which faults are reported, those that count first in front; those of
+        one pattern are adjacent.
+    :ivar trait_names: the traits that conditions ask for.
     """
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults: Final = tuple(faults)
         self._by_name = {fault.name: fault for fault in self.faults}
-        self._reports = _lookup(self.faults, lambda fault: fault.reported_by)
-        self._clears = _lookup(self.faults, lambda fault: fault.cleared_by)
+        self.reports: Final = _ranked((one, fault) for fault in self.faults for one in fault.reported_by)
+        clears = _ranked((one, fault) for fault in self.faults for one in fault.cleared_by)
+        self.trait_names: Final = frozenset(
+            name for row in (*self.reports, *clears) for name, _ in row.condition.traits
+        )
+        self._reports = _lookup(self.reports)
+        self._clears = _lookup(clears)
 
     def find(self, event_type: str, traits: Mapping[str, Any] | None = None) -> Fault | None:
         """Return the fault that such an event reports, or None.
 
         Whether the fault begins or ends is not decided: ask :meth:`find_cleared` first.
 
-        :param traits: the traits of the event by name; None when they are unknown: then only the type counts,
-            and an entry that demands no traits is preferred.
+        :param traits: the traits of the event by name, at least those of ``trait_names``; None when they are
+            unknown: then only the type counts, and an entry that demands no traits is preferred.
         """
         rows = self._reports(event_type)
         if traits is None:
             return next((row.fault for row in sorted(rows, key=lambda row: bool(row.condition.traits))), None)
-        return _best(rows, traits)
+        return next((row.fault for row in rows if row.condition.fits(traits)), None)
 
     def find_cleared(self, event_type: str, traits: Mapping[str, Any] | None = None) -> tuple[Fault, ...]:
         """Return the faults that such an event ends: those whose pattern is the most specific; often none."""
@@ -157,23 +166,23 @@ class FaultCatalogue:
         return self._by_name.get(name)
 
 
-def _best(rows: Iterable[_Row], traits: Mapping[str, Any]) -> Fault | None:
-    return next((row.fault for row in rows if row.condition.fits(traits)), None)
+def _ranked(conditions: Iterable[tuple[Condition, Fault]]) -> tuple[Row, ...]:
+    rows = [Row(condition, fault) for condition, fault in conditions]
+    first: dict[str, int] = {}
+    for place, row in enumerate(rows):
+        first.setdefault(row.condition.event_type, place)
+
+    def rank(row: Row) -> tuple[bool, int, int, int]:
+        exact, literal = row.condition.precision
+        return not exact, -literal, first[row.condition.event_type], -len(row.condition.traits)
+
+    return tuple(sorted(rows, key=rank))
 
 
-def _lookup(
-    faults: Iterable[Fault], conditions: Callable[[Fault], Iterable[Condition]]
-) -> Callable[[str], tuple[_Row, ...]]:
-    """Return a function from an event type to the rows whose pattern fits, the most specific first."""
-    rows = [_Row(one, fault, place) for place, fault in enumerate(faults) for one in conditions(fault)]
-    rows.sort(key=_rank)
+def _lookup(rows: tuple[Row, ...]) -> Callable[[str], tuple[Row, ...]]:
+    """Return a function from an event type to the rows whose pattern fits, in their order."""
 
-    def fitting(event_type: str) -> tuple[_Row, ...]:
+    def fitting(event_type: str) -> tuple[Row, ...]:
         return tuple(row for row in rows if matches_glob(event_type, row.condition.event_type))
 
     return functools.lru_cache(maxsize=REMEMBERED)(fitting)
-
-
-def _rank(row: _Row) -> tuple[bool, int, int, int]:
-    exact, literal = row.condition.precision
-    return not exact, -literal, -len(row.condition.traits), row.place

@@ -21,8 +21,9 @@ MAPPING_OPTS: list[Any] = [
     cfg.StrOpt(
         "undefined_severity",
         default="MINOR",
-        choices=["CRITICAL", "MAJOR", "MINOR", "WARNING", "INDETERMINATE"],
-        help="Perceived severity of an alarm whose Aodh severity is not in severities.",
+        choices=["CRITICAL", "MAJOR", "MINOR", "WARNING", "INDETERMINATE", "catalogue"],
+        help="Perceived severity of an alarm whose Aodh severity is not in severities. catalogue takes the "
+        "severity that the fault catalogue gives the fault, and MINOR where it knows none.",
     ),
     cfg.DictOpt(
         "severity_overrides",
@@ -36,16 +37,16 @@ MAPPING_OPTS: list[Any] = [
         default=[],
         help="Types of managed objects. Each value consists of a pattern of event types; COMPUTE, STORAGE, "
         "NETWORK or -; the Heat resource type or -; and the comma-separated traits that name the object, "
-        "or -. Example: baremetal.* COMPUTE OS::Ironic::Node node_id. These are tried before the built-in "
-        "types.",
+        "or -. Example: baremetal.* COMPUTE OS::Ironic::Node node_id. These take precedence over "
+        "the fault catalogue.",
     ),
     cfg.MultiStrOpt(
         "causes",
         default=[],
         help="Event types and probable causes. Each value consists of a pattern of fault types, the SOL003 "
         "event type and the probable cause. Example: compute.instance.update EQUIPMENT_ALARM "
-        "processorProblem. These are tried before the built-in ones. Changing the probable cause of alarms "
-        "that are raised confuses consumers.",
+        "processorProblem. These take precedence over the fault catalogue. Changing the probable cause of "
+        "alarms that are raised confuses consumers.",
     ),
     cfg.StrOpt(
         "insufficient_data",

@@ -106,6 +106,14 @@ EVALUATION_OPTS: list[Any] = [
         help="Traits that name the managed object of an event; the first one that is present is used. They "
         "also determine which conditions of a rule identify the resource, which clearing relies on.",
     ),
+    cfg.MultiStrOpt(
+        "fault_catalogue",
+        default=[],
+        help="File of faults that the deployer adds to the fault catalogue of eventalarm, in YAML; may be "
+        "given more than once. A fault replaces the one of the same name. The catalogue names the alarms of "
+        "the IFA API: fault type, probable cause, resource, proposed action. See eventalarm-catalogue "
+        "--help for the form, and check a file with eventalarm-catalogue check.",
+    ),
     cfg.ListOpt(
         "infrastructure_projects",
         default=[],

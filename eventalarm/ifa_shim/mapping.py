@@ -14,14 +14,16 @@ from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, event_of, read_r
 from eventalarm.ifa_shim.aodh_occurrences import fold
 from eventalarm.ifa_shim.occurrences import OccurrenceView, fault_details, recorded_occurrence
 from eventalarm.ifa_shim.resource import (
+    event_types_of,
     faulty_resource,
     object_of_event,
     object_of_rule,
     targets,
 )
-from eventalarm.ifa_shim.tables import InsufficientData, Settings
+from eventalarm.ifa_shim.tables import InsufficientData, Naming, Settings
 from eventalarm.model import (
     EVENT_ALARM_TYPES,
+    TIMER_EVENT_TYPE,
     Event,
     Kind,
     Occurrence,
@@ -58,12 +60,17 @@ class _Sources:
     occurrence_id: str
     alarm_id: str
     managed_object: str
-    fault_type: str
+    naming: Naming
     event: Event | None
     event_time: datetime.datetime
     message_id: str = ""
     severity: str | None = None
     correlated: Sequence[str] = ()
+
+    @property
+    def event_type(self) -> str:
+        """The type of the event that raised it, where that is known and may differ from the fault type."""
+        return self.event.event_type if self.event is not None else self.naming.fault_type
 
 
 def from_history(
@@ -106,7 +113,7 @@ def from_view(alarm: AodhAlarm, view: OccurrenceView, settings: Settings) -> Ifa
         occurrence_id=rfc3339(view.raised_at),
         alarm_id=alarm.alarm_id,
         managed_object=object_of_rule(then, settings),
-        fault_type=event_type or _fault_type(then),
+        naming=settings.naming(_named_type(event_type, then)),
         event=None,
         event_time=view.raised_at,
         message_id=message_id,
@@ -132,7 +139,7 @@ def from_occurrence(
     raising = next((t for t in transitions if t.kind is Kind.RAISED), None)
     event = raising.event if raising is not None else None
     definition = _definition(alarm) if alarm is not None else _deleted(occurrence, transitions)
-    rule_type = str(definition.rule.get("event_type") or "unknown")
+    naming = _naming(event, alarm, settings)
     sources = _Sources(
         definition=definition,
         view=recorded_occurrence(occurrence, transitions, alarm, edits, settings),
@@ -140,11 +147,12 @@ def from_occurrence(
         alarm_id=alarm_id_of(
             occurrence.alarm_id,
             occurrence.managed_object,
-            alarm.rule if alarm is not None else {"query": _quoted_query(raising)},
+            alarm.rule if alarm is not None else _quoted_rule(raising),
             settings,
         ),
-        managed_object=occurrence.managed_object or (object_of_event(event, settings) if event else ""),
-        fault_type=event.event_type if event is not None else rule_type,
+        managed_object=occurrence.managed_object
+        or (object_of_event(event, naming.family, settings) if event is not None else ""),
+        naming=naming,
         event=event,
         event_time=_generated(raising) or occurrence.raised_at,
         message_id=event.message_id if event is not None else "",
@@ -160,11 +168,31 @@ def alarm_id_of(aodh_alarm_id: str, managed_object: str, rule: Mapping[str, Any]
     return aodh_alarm_id if bound else object_alarm_id(aodh_alarm_id, managed_object)
 
 
-def _quoted_query(raising: Transition | None) -> Any:
-    """Return the query of a deleted alarm, which only the reason of a transition still quotes."""
+def _quoted_rule(raising: Transition | None) -> Mapping[str, Any]:
+    """Return the rule of a deleted alarm, as far as the reason of a transition still quotes it."""
     if raising is None:
-        return None
-    return reasons.query_in(raising.reason, raising.event.message_id, raising.event.event_type)
+        return {}
+    event = raising.event
+    query = reasons.query_in(raising.reason, event.message_id, event.event_type)
+    return {"query": query, "event_type": event.event_type}
+
+
+def _naming(event: Event | None, alarm: AodhAlarm | None, settings: Settings) -> Naming:
+    """Return how an occurrence is named: by the event that raised it, but an absence by the rule."""
+    if event is not None and not _is_made_up(event.event_type):
+        return settings.naming_of(event)
+    if alarm is not None:
+        return settings.naming(_fault_type(alarm))
+    return settings.naming(event.event_type if event is not None else "unknown")
+
+
+def _named_type(event_type: str, alarm: AodhAlarm) -> str:
+    return event_type if event_type and not _is_made_up(event_type) else _fault_type(alarm)
+
+
+def _is_made_up(event_type: str) -> bool:
+    """Return True for the event of a timer, which stands for the events that did not come."""
+    return event_type.startswith(TIMER_EVENT_TYPE)
 
 
 def _generated(raising: Transition | None) -> datetime.datetime | None:
@@ -205,17 +233,14 @@ def _deleted(occurrence: Occurrence, transitions: Sequence[Transition]) -> _Defi
 
 def _fault_type(alarm: AodhAlarm) -> str:
     if alarm.type in EVENT_ALARM_TYPES:
-        event_type = alarm.rule.get("event_type")
-        if isinstance(event_type, list):
-            event_type = ",".join(str(one) for one in event_type)
-        return str(event_type or f"aodh.{alarm.type}")
+        return ",".join(event_types_of(alarm.rule)) or f"aodh.{alarm.type}"
     metric = alarm.rule.get("metric")
     return f"aodh.{alarm.type}.{metric}" if isinstance(metric, str) and metric else f"aodh.{alarm.type}"
 
 
 def _build(sources: _Sources, settings: Settings) -> IfaAlarm:
     view, event, definition = sources.view, sources.event, sources.definition
-    cause = settings.cause(sources.fault_type)
+    naming = sources.naming
     named_cause = event.first_trait(["probable_cause"]) if event is not None else ""
     correlated = {*sources.correlated, *_named_correlations(event)} - {sources.alarm_id}
     return IfaAlarm(
@@ -227,15 +252,13 @@ def _build(sources: _Sources, settings: Settings) -> IfaAlarm:
         state=_state(view),
         perceived_severity=_severity(sources, settings),
         event_time=sources.event_time,
-        event_type=EVENT_TYPES.get(named_cause, cause.event_type),
-        fault_type=sources.fault_type,
-        probable_cause=named_cause or cause.probable_cause,
+        event_type=EVENT_TYPES.get(named_cause, naming.cause.event_type),
+        fault_type=naming.fault_type,
+        probable_cause=named_cause or naming.cause.probable_cause,
         is_root_cause=event is not None and event.first_trait(["is_root_cause"]).lower() in TRUE_WORDS,
         correlated_alarm_ids=tuple(sorted(correlated)),
         fault_details=fault_details(_definition_details(sources), view, event),
-        faulty_resource=faulty_resource(
-            sources.managed_object, sources.fault_type, definition.rule, settings
-        ),
+        faulty_resource=faulty_resource(sources.managed_object, naming.family, definition.rule, settings),
         aodh_alarm_id=definition.alarm_id,
         project_id=definition.project_id,
         occurrence_id=sources.occurrence_id,
@@ -254,9 +277,10 @@ def _severity(sources: _Sources, settings: Settings) -> Severity:
         return Severity.CLEARED
     if sources.view.unknown and settings.insufficient_data is InsufficientData.INDETERMINATE:
         return Severity.INDETERMINATE
-    fixed = settings.override(sources.definition.name, sources.fault_type)
+    definition, naming = sources.definition, sources.naming
+    fixed = settings.override(definition.name, naming.fault_type, sources.event_type)
     named = sources.severity or (fault_severity(sources.event) if sources.event is not None else None)
-    return fixed or (Severity(named) if named else settings.severity(sources.definition.severity))
+    return fixed or (Severity(named) if named else settings.severity(definition.severity, naming.fault))
 
 
 def _named_correlations(event: Event | None) -> list[str]:
@@ -274,4 +298,5 @@ def _definition_details(sources: _Sources) -> dict[str, str]:
         "enabled": "" if definition.enabled else "false",
         "event.message_id": sources.message_id,
         "managed_object": "" if sources.managed_object else "unresolved",
+        "proposedAction": sources.naming.fault.repair_action if sources.naming.fault is not None else "",
     }

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Final
 
+from eventalarm.catalogue import fault_files
+from eventalarm.catalogue.faults import FaultCatalogue
 from eventalarm.conf import DELIVERY_GROUP, GROUP, IFA_GROUP
 from eventalarm.delivery.options import TlsOptions, networks, tls_options
 from eventalarm.delivery.senders.network import EgressFilter
+from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim.alarm import Severity
 from eventalarm.ifa_shim.tables import (
     CAUSES,
@@ -19,6 +23,8 @@ from eventalarm.ifa_shim.tables import (
     read_severities,
 )
 
+# The undefined severity that stands for the catalogue's.
+BY_CATALOGUE: Final = "catalogue"
 # One in this many threads of the API may test a callback, so that hung callbacks leave threads for others.
 TESTING_THREADS: Final = 4
 
@@ -55,18 +61,27 @@ def settings(conf: Any) -> Settings:
     :raises InvalidOption: naming the option that cannot be read.
     """
     group = conf[IFA_GROUP]
+    undefined = group.undefined_severity
     return Settings(
         severities=read_severities("severities", {k.lower(): v for k, v in group.severities.items()}),
-        undefined_severity=Severity(group.undefined_severity),
+        undefined_severity=None if undefined == BY_CATALOGUE else Severity(undefined),
         severity_overrides=read_severities("severity_overrides", group.severity_overrides),
         families=tuple(map(read_family, [*group.resources, *RESOURCES])),
         causes=tuple(map(read_cause, [*group.causes, *CAUSES])),
+        faults=_faults(conf[GROUP].fault_catalogue),
         traits=tuple(conf[GROUP].resource_traits),
         insufficient_data=InsufficientData(group.insufficient_data),
         repeat_is_change=group.repeat_is_change,
         hold_down=group.hold_down,
         vim_connection_id=group.vim_connection_id,
     )
+
+
+def _faults(paths: Sequence[str]) -> FaultCatalogue:
+    try:
+        return fault_files.load(paths)
+    except fault_files.BadCatalogue as exc:
+        raise InvalidOption("fault_catalogue", exc.problem, exc.remedy) from exc
 
 
 def api_options(conf: Any) -> ApiOptions:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Final
 
 from eventalarm.ifa_shim.alarm import AckState, IfaAlarm, Severity, State, as_sol003
+from eventalarm.ifa_shim.fault_lines import by_cause, by_fault_type, by_kind
 from eventalarm.ifa_shim.filters import Filter, bounds
 from eventalarm.ifa_shim.occurrences import DELETED_ALARM
-from eventalarm.ifa_shim.tables import NO_CAUSE, Cause, Settings
+from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import FAULT_SEVERITIES
 from eventalarm.patterns import is_glob, matches_glob
 from eventalarm.storage.occurrence_filters import FaultTypes, Severities, Wanted
@@ -100,12 +101,12 @@ class IfaQuery:
         )
 
     def _fault_types(self, settings: Settings) -> tuple[FaultTypes, ...]:
-        found = []
+        found: list[FaultTypes] = []
         simple = all("[" not in one and one.count("*") <= MOST_WILDCARDS for one in self.fault_types)
         if self.fault_types and simple:
-            found.append(FaultTypes(tuple((pattern, True) for pattern in self.fault_types)))
+            found += by_fault_type(settings, self.fault_types)
         if self.resource_kinds:
-            found += _by_kind(settings, self.resource_kinds.__contains__)
+            found += by_kind(settings, self.resource_kinds.__contains__)
         return tuple(found)
 
 
@@ -165,34 +166,17 @@ def _fault_types(asked: Filter, settings: Settings) -> tuple[FaultTypes, ...]:
     """Return the fault types that expressions on causes, resource kinds and fault types leave possible."""
     found: list[FaultTypes] = []
     if asked.names(EVENT_TYPE):
-        found += _by_cause(settings, lambda cause: asked.lets(EVENT_TYPE, cause.event_type.value))
+        found += by_cause(settings, lambda cause: asked.lets(EVENT_TYPE, cause.event_type.value))
     if asked.names(PROBABLE_CAUSE):
-        found += _by_cause(settings, lambda cause: asked.lets(PROBABLE_CAUSE, cause.probable_cause))
+        found += by_cause(settings, lambda cause: asked.lets(PROBABLE_CAUSE, cause.probable_cause))
     # An event may name its probable cause itself, whatever its type.
     found = [dataclasses.replace(one, or_trait="probable_cause") for one in found]
     if asked.names(RESOURCE_TYPE):
-        found += _by_kind(settings, lambda kind: asked.lets(RESOURCE_TYPE, kind.value))
+        found += by_kind(settings, lambda kind: asked.lets(RESOURCE_TYPE, kind.value))
     exact = bounds(asked, ("faultType",)).values
     if exact is not None and not any(map(is_glob, exact)):
-        found.append(FaultTypes(tuple((one, True) for one in sorted(exact))))
+        found += by_fault_type(settings, sorted(exact))
     return tuple(found)
-
-
-def _by_cause(settings: Settings, lets: Callable[[Cause], bool]) -> list[FaultTypes]:
-    return _table([(row.pattern, lets(row)) for row in settings.causes], otherwise=lets(NO_CAUSE))
-
-
-def _by_kind(settings: Settings, lets: Callable[[ResourceKind], bool]) -> list[FaultTypes]:
-    rows = [(row.pattern, row.kind is not None and lets(row.kind)) for row in settings.families]
-    # The fault type of a threshold alarm does not name the kind of its resource.
-    return _table([("aodh.*", True), *rows])
-
-
-def _table(rows: list[tuple[str, bool]], *, otherwise: bool = False) -> list[FaultTypes]:
-    """Return the filter of a table; none where a database cannot evaluate one of its patterns."""
-    if any("[" in pattern for pattern, _ in rows):
-        return []
-    return [FaultTypes(tuple(rows), otherwise)]
 
 
 def _objects(asked: Filter) -> frozenset[str] | None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from eventalarm.ifa_shim.alarm import FaultyResource
 from eventalarm.ifa_shim.aodh_history import AodhAlarm
-from eventalarm.ifa_shim.tables import Settings
+from eventalarm.ifa_shim.tables import Family, Settings
 from eventalarm.model import EVENT_ALARM_TYPES, Event
 
 TRAITS: Final = "traits."
@@ -32,12 +32,18 @@ def targets(rule: Mapping[str, Any], settings: Settings) -> tuple[Target, ...]:
     """
     if rule.get("group_by"):
         return ()
-    places = settings.places
+    places = settings.places(event_types_of(rule))
     found = [t for t in _equalities(rule.get("query"), DEPTH) if t.trait in places]
     named = rule.get("resource_id")
     if isinstance(named, str) and named:
         found.insert(0, Target("resource_id", named))
     return tuple(sorted(found, key=lambda t: places.get(t.trait, -1)))
+
+
+def event_types_of(rule: Mapping[str, Any]) -> list[str]:
+    """Return the event types that an event or notification rule names; none if it is of another type."""
+    named = rule.get("event_type")
+    return [str(one) for one in (named if isinstance(named, list) else [named]) if one]
 
 
 def _equalities(query: Any, depth: int) -> Iterator[Target]:
@@ -96,9 +102,8 @@ def _ids_of_query(query: Any) -> Iterator[str]:
         yield from _ids_of_query(part)
 
 
-def object_of_event(event: Event, settings: Settings) -> str:
+def object_of_event(event: Event, family: Family | None, settings: Settings) -> str:
     """Return the managed object that an event is about: by its family's traits, then by the generic ones."""
-    family = settings.family(event.event_type)
     return event.first_trait((*(family.traits if family else ()), *settings.traits))
 
 
@@ -115,12 +120,16 @@ def retargeted(rule: Mapping[str, Any], event: Event, settings: Settings) -> boo
 
 
 def faulty_resource(
-    managed_object: str, fault_type: str, rule: Mapping[str, Any], settings: Settings
+    managed_object: str, named: Family | None, rule: Mapping[str, Any], settings: Settings
 ) -> FaultyResource | None:
-    """Return the resource with its kind, or None unless its kind is one of SOL003's three."""
+    """Return the resource with its kind, or None unless its kind is one of SOL003's three.
+
+    *named* describes the resources of such events; a threshold rule names the type of its resource itself.
+    """
     resource_type = rule.get("resource_type")
-    named = f"gnocchi.{resource_type}" if isinstance(resource_type, str) and resource_type else fault_type
-    family = settings.family(named)
+    family = named
+    if isinstance(resource_type, str) and resource_type:
+        family = settings.naming(f"gnocchi.{resource_type}").family
     if not managed_object or family is None or family.kind is None:
         return None
     return FaultyResource(managed_object, family.kind, family.type)

@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import functools
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from eventalarm.catalogue.fault_files import load_shipped
+from eventalarm.catalogue.faults import Fault, FaultCatalogue
 from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim.alarm import Severity
-from eventalarm.model import DEFAULT_SEVERITIES, RESOURCE_TRAITS, severity_word
+from eventalarm.model import DEFAULT_SEVERITIES, RESOURCE_TRAITS, Event, severity_word
 from eventalarm.patterns import matches_glob
 from eventalarm.x733 import EventType, ResourceKind
 
-# Event type (glob), kind, Heat's resource type, the traits that name the resource; "-" is none. The first
-# matching line counts. Threshold alarms are matched as "gnocchi." and the resource type of their rule.
+# What is no event: threshold alarms are matched as "gnocchi." and the resource type of their rule, and as
+# "aodh." and their type. Events are described by the fault catalogue.
+# Pattern, kind, Heat's resource type, the traits that name the resource; "-" is none.
 RESOURCES: Final = (
-    "compute.instance.* COMPUTE OS::Nova::Server instance_id,resource_id",
-    "volume.* STORAGE OS::Cinder::Volume resource_id",
-    "snapshot.* STORAGE OS::Cinder::Snapshot resource_id",
-    "share.* STORAGE OS::Manila::Share share_id,resource_id",
-    "network.* NETWORK OS::Neutron::Net resource_id",
-    "subnet.* NETWORK OS::Neutron::Subnet resource_id",
-    "port.* NETWORK OS::Neutron::Port resource_id",
-    "router.* NETWORK OS::Neutron::Router resource_id",
-    "floatingip.* NETWORK OS::Neutron::FloatingIP resource_id",
-    "octavia.loadbalancer.* NETWORK OS::Octavia::LoadBalancer resource_id",
-    "magnum.cluster.* - - target_id,resource_id",
-    "orchestration.stack.* - - resource_id",
-    "image.* - - resource_id",
-    "compute.* COMPUTE - -",
-    "host.* COMPUTE - -",
     "gnocchi.instance COMPUTE OS::Nova::Server -",
     "gnocchi.instance_* COMPUTE - -",
     "gnocchi.volume STORAGE OS::Cinder::Volume -",
@@ -40,54 +27,12 @@ RESOURCES: Final = (
     "aodh.loadbalancer_member_health NETWORK OS::Octavia::Pool -",
 )
 
-# Fault type (glob), event type, probable cause. The first matching line counts.
+# Pattern, event type, probable cause.
 CAUSES: Final = (
-    "*.quota* PROCESSING_ERROR_ALARM storageCapacityProblem",
-    "*.full* PROCESSING_ERROR_ALARM storageCapacityProblem",
-    "compute.instance.* PROCESSING_ERROR_ALARM underlyingResourceUnavailable",
-    "volume.* PROCESSING_ERROR_ALARM underlyingResourceUnavailable",
-    "snapshot.* PROCESSING_ERROR_ALARM underlyingResourceUnavailable",
-    "network.switch.port* COMMUNICATIONS_ALARM lossOfSignal",
-    "network.switch.* EQUIPMENT_ALARM equipmentMalfunction",
-    "port.* COMMUNICATIONS_ALARM communicationsSubsystemFailure",
-    "network.* COMMUNICATIONS_ALARM communicationsSubsystemFailure",
-    "router.* COMMUNICATIONS_ALARM communicationsSubsystemFailure",
-    "floatingip.* COMMUNICATIONS_ALARM communicationsSubsystemFailure",
-    "octavia.* COMMUNICATIONS_ALARM communicationsSubsystemFailure",
-    "compute.host.processor* EQUIPMENT_ALARM processorProblem",
-    "compute.host.memory* EQUIPMENT_ALARM equipmentMalfunction",
-    "compute.host.nic* EQUIPMENT_ALARM adapterError",
-    "compute.host.disk* EQUIPMENT_ALARM inputOutputDeviceError",
-    "compute.host.power* EQUIPMENT_ALARM powerProblem",
-    "compute.host.thermal* ENVIRONMENTAL_ALARM temperatureUnacceptable",
-    "compute.host.fan* ENVIRONMENTAL_ALARM heatingVentCoolingSystemProblem",
-    "compute.host.os* PROCESSING_ERROR_ALARM softwareProgramAbnormallyTerminated",
-    "compute.host.hypervisor* PROCESSING_ERROR_ALARM underlyingResourceUnavailable",
-    "compute.host.* EQUIPMENT_ALARM equipmentMalfunction",
-    "compute.libvirt.* PROCESSING_ERROR_ALARM underlyingResourceUnavailable",
-    "service.* PROCESSING_ERROR_ALARM underlyingResourceUnavailable",
-    "maintenance.* PROCESSING_ERROR_ALARM underlyingResourceUnavailable",
-    "baremetal.* EQUIPMENT_ALARM equipmentMalfunction",
-    "compute.cpu.* EQUIPMENT_ALARM processorProblem",
-    "compute.memory.* EQUIPMENT_ALARM equipmentMalfunction",
-    "*.link.* COMMUNICATIONS_ALARM lossOfSignal",
-    "hardware.nic.* EQUIPMENT_ALARM adapterError",
-    "hardware.disk.* EQUIPMENT_ALARM inputOutputDeviceError",
-    "hardware.power.* EQUIPMENT_ALARM powerProblem",
-    "hardware.temperature* ENVIRONMENTAL_ALARM temperatureUnacceptable",
-    "hardware.fan* ENVIRONMENTAL_ALARM heatingVentCoolingSystemProblem",
-    "hardware.ipmi.temperature* ENVIRONMENTAL_ALARM temperatureUnacceptable",
-    "hardware.ipmi.fan* ENVIRONMENTAL_ALARM heatingVentCoolingSystemProblem",
-    "hardware.ipmi.power* EQUIPMENT_ALARM powerProblem",
-    "hardware.ipmi.voltage* EQUIPMENT_ALARM powerProblem",
-    "hardware.ipmi.current* EQUIPMENT_ALARM powerProblem",
-    "hardware.* EQUIPMENT_ALARM equipmentMalfunction",
-    "host.* EQUIPMENT_ALARM equipmentMalfunction",
     "aodh.loadbalancer_member_health* COMMUNICATIONS_ALARM communicationsSubsystemFailure",
     "aodh.gnocchi_* QOS_ALARM thresholdCrossed",
     "aodh.prometheus* QOS_ALARM thresholdCrossed",
     "aodh.composite* QOS_ALARM thresholdCrossed",
-    "* PROCESSING_ERROR_ALARM applicationSubsystemFailure",
 )
 
 
@@ -108,6 +53,11 @@ class Family:
     type: str
     traits: tuple[str, ...]
 
+    @classmethod
+    def of(cls, fault: Fault) -> Family:
+        """Return what the fault catalogue says of the managed object."""
+        return cls(fault.name, fault.resource_kind, fault.resource_type, fault.resource_traits)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cause:
@@ -116,6 +66,21 @@ class Cause:
     pattern: str
     event_type: EventType
     probable_cause: str
+
+    @classmethod
+    def of(cls, fault: Fault) -> Cause:
+        """Return what the fault catalogue says of the cause."""
+        return cls(fault.name, fault.event_type, fault.probable_cause)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Naming:
+    """How the alarm of an event is named: by the operator's tables first, then by the fault catalogue."""
+
+    fault_type: str
+    cause: Cause
+    family: Family | None
+    fault: Fault | None
 
 
 Line = TypeVar("Line", Family, Cause)
@@ -174,34 +139,42 @@ def read_severities(option: str, table: Mapping[str, str]) -> dict[str, Severity
 class Settings:
     """Everything about the mapping that an operator can set; the defaults are the documented ones.
 
+    ``families`` and ``causes`` are lines that count before the fault catalogue, ``faults``. Without an
+    ``undefined_severity`` the severity of the catalogue counts where an alarm has none.
     ``hold_down`` is seconds: a raise within them after a clear continues the earlier occurrence.
     """
 
     severities: Mapping[str, Severity] = dataclasses.field(
         default_factory=lambda: read_severities("severities", DEFAULT_SEVERITIES)
     )
-    undefined_severity: Severity = Severity.MINOR
+    undefined_severity: Severity | None = Severity.MINOR
     severity_overrides: Mapping[str, Severity] = dataclasses.field(default_factory=dict)
     families: tuple[Family, ...] = tuple(map(read_family, RESOURCES))
     causes: tuple[Cause, ...] = tuple(map(read_cause, CAUSES))
+    faults: FaultCatalogue = dataclasses.field(default_factory=load_shipped)
     traits: tuple[str, ...] = RESOURCE_TRAITS
     insufficient_data: InsufficientData = InsufficientData.INDETERMINATE
     repeat_is_change: bool = False
     hold_down: float = 0.0
     vim_connection_id: str = ""
 
-    @functools.cached_property
-    def places(self) -> Mapping[str, int]:
-        """Every trait that may name a resource, with its rank: the generic ones first, in their order."""
-        named = [*self.traits, *(name for family in self.families for name in family.traits)]
-        return {name: place for place, name in enumerate(dict.fromkeys(named))}
+    def places(self, event_types: Iterable[str]) -> Mapping[str, int]:
+        """Every trait that may name the resource of such events, with its rank: the generic ones first."""
+        known = [family for one in event_types if (family := self.naming(one).family) is not None]
+        named = [name for family in (*self.families, *known) for name in family.traits]
+        return {name: place for place, name in enumerate(dict.fromkeys([*self.traits, *named]))}
 
-    def severity(self, aodh: str | None) -> Severity:
+    def severity(self, aodh: str | None, fault: Fault | None = None) -> Severity:
         """Return the severity of an active alarm, from Aodh's word or from one of X.733 itself."""
         word = aodh or ""
         known = self.severities.get(word.lower())
         standard = severity_word(word) if known is None else None
-        return known or (Severity(standard) if standard else self.undefined_severity)
+        return known or (Severity(standard) if standard else self._undefined(fault))
+
+    def _undefined(self, fault: Fault | None) -> Severity:
+        if self.undefined_severity is not None:
+            return self.undefined_severity
+        return Severity(fault.severity) if fault is not None else Severity.MINOR
 
     def override(self, *names: str) -> Severity | None:
         """Return the severity that the operator set for one of *names* (alarm name, fault type), or None."""
@@ -210,14 +183,20 @@ class Settings:
                 return severity
         return None
 
-    def family(self, fault_type: str) -> Family | None:
-        """Return the first matching line of the resources table, or None."""
-        return _first(self.families, fault_type)
+    def naming(self, event_type: str, traits: Mapping[str, Any] | None = None) -> Naming:
+        """Return how an alarm that such an event raised is named; *traits* None: they are unknown."""
+        fault = self.faults.find(event_type, traits)
+        fault_type = fault.fault_type_of(event_type) if fault is not None else event_type
+        names = dict.fromkeys((event_type, fault_type))
+        cause = _first(self.causes, names) or (Cause.of(fault) if fault is not None else NO_CAUSE)
+        family = _first(self.families, names) or (Family.of(fault) if fault is not None else None)
+        return Naming(fault_type, cause, family, fault)
 
-    def cause(self, fault_type: str) -> Cause:
-        """Return the first matching line of the causes table, or the default."""
-        return _first(self.causes, fault_type) or NO_CAUSE
+    def naming_of(self, event: Event) -> Naming:
+        """Return how an alarm that *event* raised is named."""
+        return self.naming(event.event_type, {name: event.trait(name) for name in self.faults.trait_names})
 
 
-def _first(lines: Iterable[Line], name: str) -> Line | None:
-    return next((line for line in lines if matches_glob(name, line.pattern)), None)
+def _first(lines: Iterable[Line], names: Iterable[str]) -> Line | None:
+    """Return the first line that fits one of *names*."""
+    return next((line for line in lines if any(matches_glob(name, line.pattern) for name in names)), None)

@@ -32,7 +32,7 @@ from tests.unit.ifa_shim.parts import SERVER, alarm, occurrence, transition
     ],
 )
 def test_host_and_switch_faults(fault_type: str, event_type: str, cause: str) -> None:
-    found = Settings().cause(fault_type)
+    found = Settings().naming(fault_type).cause
     assert (found.event_type.value, found.probable_cause) == (event_type, cause)
 
 
