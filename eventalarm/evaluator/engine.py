@@ -5,54 +5,27 @@ Nothing here depends on the message bus or on HTTP.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import datetime
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from oslo_db import exception as db_exception
-
-from eventalarm.delivery.enqueue import Enqueued, OutboxEnqueuer
+from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.evaluator.batch import BatchReport, Unfinished, divide
-from eventalarm.evaluator.batch_state import BatchState
+from eventalarm.evaluator.commit import Committer
 from eventalarm.evaluator.definitions_cache import AlarmCache
-from eventalarm.evaluator.evaluation import Evaluation, EvaluationContext, Match
-from eventalarm.evaluator.matcher import EventMatcher, at_time
+from eventalarm.evaluator.evaluation import Match
+from eventalarm.evaluator.matcher import EventMatcher
 from eventalarm.evaluator.options import EngineOptions
 from eventalarm.evaluator.outage import LockedAlarms
-from eventalarm.evaluator.timers import TimerState, is_timed
-from eventalarm.evaluator.timers import ids as timer_ids
-from eventalarm.evaluator.unit_of_work import UnitOfWork
-from eventalarm.exceptions import Conflict, Locked, Retryable
+from eventalarm.exceptions import Locked, Retryable
 from eventalarm.model import Event
-from eventalarm.storage import timers
-from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
-from eventalarm.storage.alarms import NEVER
 from eventalarm.storage.database import Database
-from eventalarm.storage.events import EventTexts, Weight
-from eventalarm.storage.picture import Picture
-from eventalarm.storage.transitions import Transaction
+from eventalarm.storage.events import EventTexts
 from eventalarm.trace import Stage, Trace, mark_all
 from eventalarm.watchdog import Progress
 
 LOG = logging.getLogger(__name__)
-
-# Number of immediate retries after a conflict with another transaction.
-CONFLICTS = 3
-
-CLOCK_TOLERANCE = datetime.timedelta(minutes=5)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Committed:
-    """The results of one transaction: matches that are *done*, and those *beyond* its size limit."""
-
-    enqueued: Enqueued
-    done: list[Match]
-    beyond: list[Match]
 
 
 class Engine:
@@ -74,16 +47,14 @@ class Engine:
         trace: Trace | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self._database = database
         self._cache = cache
         self._enqueuer = enqueuer
-        self._unit_of_work = UnitOfWork(enqueuer, record_history=options.record_history)
-        self._evaluation = Evaluation(cache, types=options.types, clear_mode=options.clear_mode)
         self._options = options
         self._locked = LockedAlarms(database)
         self._unfinished = Unfinished()
-        self._clock = clock or database.about_now
-        self._matcher = EventMatcher(database, cache, options, self._unfinished, self._clock)
+        clock = clock or database.about_now
+        self._matcher = EventMatcher(database, cache, options, self._unfinished, clock)
+        self._committer = Committer(database, cache, enqueuer, options, matcher=self._matcher, clock=clock)
         self._trace = trace
         self._progress = progress or Progress()
         # The encoded events of the current batch.
@@ -161,7 +132,7 @@ class Engine:
         if not matches:
             return []
         try:
-            committed = self._close_and_commit(matches, report)
+            committed = self._committer.commit(matches, report, self._texts)
         except Locked as exc:
             self._settle_beside(matches, report, exc)
         except Retryable:
@@ -210,92 +181,3 @@ class Engine:
             str(error).splitlines()[0][:300] if str(error) else "",
             exc_info=LOG.isEnabledFor(logging.DEBUG),
         )
-
-    def _close_and_commit(self, matches: list[Match], report: BatchReport) -> _Committed:
-        while True:
-            try:
-                return self._commit_with_retries(matches, report)
-            except CloseFirst as exc:
-                close_in_chunks(self._database, exc.alarm_ids, self._clock())
-
-    def _commit_with_retries(self, matches: list[Match], report: BatchReport) -> _Committed:
-        """Commit, and retry at once after a conflict with a transaction, perhaps of another Galera node.
-
-        A row written by another node may be detected only as a duplicate when this one writes its own.
-        """
-        for _ in range(CONFLICTS):
-            with contextlib.suppress(Conflict, db_exception.DBDuplicateEntry):
-                return self._commit(matches, report)
-        return self._commit(matches, report)
-
-    def _commit(self, matches: list[Match], report: BatchReport) -> _Committed:
-        """Settle *matches* in one transaction, as many as its size limit allows."""
-        reasons: Counter[str] = Counter()
-        weight, recorded, done = Weight(self._texts), 0, 0
-        with self._database.begin() as connection:
-            transaction = Transaction(connection)
-            state, timer_state, picture, now = self._load(transaction, matches)
-            context = EvaluationContext(state, timer_state, now, reasons)
-            ordered = self._timed(matches, now)
-            for match in ordered:
-                reasons[self._evaluation(context, match)] += 1
-                done += 1
-                if news := state.transitions_since(recorded):
-                    recorded += len(news)
-                    weight.add(news)
-                    if weight.bytes >= self._options.max_transaction_size:
-                        break
-            enqueued, transitions = self._unit_of_work.write(
-                transaction, state, timer_state, picture, now, texts=self._texts
-            )
-        report.reasons.update(reasons)
-        report.transitions.extend(transitions)
-        return _Committed(enqueued, ordered[:done], ordered[done:])
-
-    def _timed(self, matches: list[Match], now: datetime.datetime) -> list[Match]:
-        """Return the matches with new event times if the clock was stepped since they were found."""
-        if self._database.clock.jumps == self._matcher.clock_jumps:
-            return matches
-        timed = (at_time(match, match.subject.event.time(now)) for match in matches)
-        return sorted(timed, key=lambda m: m.subject.event_time)
-
-    def _load(
-        self, transaction: Transaction, matches: list[Match]
-    ) -> tuple[BatchState, TimerState | None, Picture, datetime.datetime]:
-        alarms = transaction.lock({m.alarm_id for m in matches})
-        objects = {m.subject.managed_object for m in matches}
-        messages = {m.subject.message_key for m in matches}
-        timed = {a for a, alarm in alarms.items() if is_timed(alarm.definition)}
-        timer_state = None
-        if timed:
-            # An absence timer of the alarm itself may run before its first object is known.
-            objects.add("")
-            wanted = (timer_ids(m.alarm_id, m.subject.managed_object) for m in matches if m.alarm_id in timed)
-            connection = transaction.connection
-            known = timers.read(connection, {name for names in wanted for name in names})
-            timer_state = TimerState(known, self._database.about_now())
-        elsewhere: set[tuple[str, str]] = set()
-        if self._options.beside_aodh_listener:
-            # An event may be dated to the year 1, and no earlier time exists.
-            oldest = max(NEVER, min(m.subject.event_time for m in matches))
-            elsewhere = transaction.handled_elsewhere(alarms, oldest - CLOCK_TOLERANCE)
-        asked_at = time.monotonic()
-        picture = transaction.picture(alarms, objects, messages, self._enqueuer.order_keys(alarms.values()))
-        if picture.now is not None:
-            self._database.clock.observe(picture.now, asked_at)
-        if timer_state is not None:
-            timer_state.bound(picture.awaited, picture.full_awaited, self._options.max_occurrences)
-        if large := picture.to_close_first(alarms):
-            raise CloseFirst(large)
-        now = self._clock()
-        state = BatchState(
-            alarms,
-            picture.occurrences,
-            picture.raised,
-            picture.seen,
-            handled_elsewhere=frozenset(elsewhere),
-            now=now,
-            limit=self._options.max_occurrences,
-            full=picture.full,
-        )
-        return state, timer_state, picture, now

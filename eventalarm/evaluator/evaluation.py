@@ -136,7 +136,7 @@ class Evaluation:
                 context.reasons["not_awaited"] += 1
             expected = rule.timers.absence_after is not None and verdict is Verdict.RECOVERED
             if not whole_alarm and place and expected:
-                self._turned_up(context, alarm.alarm_id, rule, subject, verdict)
+                self._stop_awaiting_alarm(context, alarm.alarm_id, rule, subject, verdict)
         return decision.reason
 
     def _rich_situation(
@@ -158,7 +158,7 @@ class Evaluation:
             severity_changed=severity is not None and before is not None and before.severity != severity,
         )
 
-    def _turned_up(
+    def _stop_awaiting_alarm(
         self,
         context: EvaluationContext,
         alarm_id: str,
@@ -169,7 +169,7 @@ class Evaluation:
         """Stop waiting for the alarm as a whole, unless events without an object raise it as well."""
         alarm, whole = context.state.alarms[alarm_id], context.state.occurrence(alarm_id, "")
         if whole is None and context.timer_state is not None:
-            context.timer_state.turned_up(alarm.definition)
+            context.timer_state.object_appeared(alarm.definition)
         elif whole is not None and whole.raised:
             self._settle_rich(context, alarm, rule, on_object(subject, ""), verdict, whole_alarm=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from eventalarm.delivery.enqueue import OutboxEnqueuer
@@ -22,13 +22,12 @@ from eventalarm.evaluator.timers import TimerState
 from eventalarm.evaluator.timers import ids as timer_ids
 from eventalarm.evaluator.unit_of_work import UnitOfWork
 from eventalarm.exceptions import InvalidRule, Locked, Retryable
-from eventalarm.model import Alarm, Event, Timer, TimerKind, Transition
+from eventalarm.model import Alarm, Timer, TimerKind, Transition
 from eventalarm.storage import timers
 from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
 from eventalarm.storage.clock import ask
 from eventalarm.storage.column_types import to_key
 from eventalarm.storage.database import Database
-from eventalarm.storage.picture import Picture
 from eventalarm.storage.transitions import Transaction
 
 LOG = logging.getLogger(__name__)
@@ -74,10 +73,15 @@ class TimerFiring:
         self._cache = cache
         self._enqueuer = enqueuer
         self._locked = locked
-        self._unit_of_work = UnitOfWork(enqueuer, record_history=record_history)
-        self._max_occurrences = max_occurrences
         self._report = report
         self._clock = clock or database.about_now
+        self._unit_of_work = UnitOfWork(
+            database,
+            enqueuer,
+            self._clock,
+            record_history=record_history,
+            max_occurrences=max_occurrences,
+        )
 
     def settle(self, due: Sequence[Timer]) -> int:
         """Fire the due timers of alarms that no other session keeps locked; return their number."""
@@ -133,7 +137,6 @@ class TimerFiring:
 
     def fire(self, due: Sequence[Timer]) -> None:
         """Lock the alarms, fire what is still due, commit, and start the deliveries."""
-        now = self._clock()
         with self._database.begin() as connection:
             transaction = Transaction(connection)
             alarms = transaction.lock({timer.alarm_id for timer in due})
@@ -147,38 +150,17 @@ class TimerFiring:
                 for timer in ready
                 if timer.alarm_id in alarms
             ]
-            picture = self._picture(transaction, alarms, ready, events)
-            timer_state.bound(picture.awaited, picture.full_awaited, self._max_occurrences)
-            if large := picture.to_close_first(alarms):
-                raise CloseFirst(large)
-            state = BatchState(
+            rows = self._unit_of_work.read(
+                transaction,
                 alarms,
-                picture.occurrences,
-                picture.raised,
-                picture.seen,
-                now=now,
-                limit=self._max_occurrences,
-                full=picture.full,
+                {timer.managed_object for timer in ready},
+                {to_key(event.message_id) for event in events},
+                timer_state,
             )
-            reasons = Counter(self._fire(state, timer_state, timer, now).value for timer in ready)
-            enqueued, transitions = self._unit_of_work.write(transaction, state, timer_state, picture, now)
+            reasons = Counter(self._fire(rows.state, timer_state, timer, rows.now).value for timer in ready)
+            enqueued, transitions = self._unit_of_work.write(rows)
         self._enqueuer.submit(enqueued)
         self._report(transitions, reasons)
-
-    def _picture(
-        self,
-        transaction: Transaction,
-        alarms: Mapping[str, Alarm],
-        ready: Iterable[Timer],
-        events: Iterable[Event],
-    ) -> Picture:
-        """Read the occurrences and counts of the locked alarms."""
-        return transaction.picture(
-            alarms,
-            {timer.managed_object for timer in ready},
-            {to_key(event.message_id) for event in events},
-            self._enqueuer.order_keys(alarms.values()),
-        )
 
     def _fire(
         self, state: BatchState, timer_state: TimerState, timer: Timer, now: datetime.datetime

@@ -58,7 +58,7 @@ class TimerState:
         self._full: set[str] = set()
         self._limit = MOST_OBJECTS
         self._counted: set[str] = set()
-        self._overflown: set[str] = set()
+        self._limits_reached: set[str] = set()
 
     def bound(self, awaited: Mapping[str, int], full: Collection[str], limit: int) -> None:
         """Limit the number of objects whose absence each alarm awaits.
@@ -123,10 +123,10 @@ class TimerState:
         if alarm_id not in self._full:
             self._full.add(alarm_id)
             self._counted.add(alarm_id)
-            self._overflown.add(alarm_id)
+            self._limits_reached.add(alarm_id)
         return False
 
-    def turned_up(self, definition: AlarmDefinition) -> None:
+    def object_appeared(self, definition: AlarmDefinition) -> None:
         """Stop awaiting the alarm itself: the first of its objects is known."""
         whole = self.get(definition.alarm_id, "", TimerKind.ABSENCE)
         if whole is not None and whole.due_at is not None:
@@ -189,13 +189,13 @@ class TimerState:
             (alarm_id, number, alarm_id in self._full and number > enough) for alarm_id, number in numbers
         ]
 
-    def overflown(self) -> Mapping[str, str]:
+    def limits_reached(self) -> Mapping[str, str]:
         """Return the alarms that just reached the limit, each with a text for its owner."""
         reason = (
             f"This alarm awaits the absence of {self._limit} managed objects, the limit for one alarm: the "
             "absence of others is not detected until some are absent. Group the alarm by fewer objects."
         )
-        return dict.fromkeys(sorted(self._overflown), reason)
+        return dict.fromkeys(sorted(self._limits_reached), reason)
 
     def _in(self, pause: float) -> datetime.datetime:
         return self.now + datetime.timedelta(seconds=pause)

@@ -1,16 +1,20 @@
-"""The unit of work: writes all changes of a batch of events or timers in its open transaction."""
+"""The unit of work of a transaction: reads the rows of locked alarms, and writes what decisions changed."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 
 from eventalarm.delivery.enqueue import Enqueued, OutboxEnqueuer
-from eventalarm.evaluator.batch_state import BatchState, ReasonUpdate
+from eventalarm.evaluator.batch_state import BatchState, Outcome, ReasonUpdate
 from eventalarm.evaluator.timers import TimerState
-from eventalarm.model import Transition
+from eventalarm.model import Alarm, Transition
 from eventalarm.storage import alarm_counts, timers
+from eventalarm.storage.alarm_counts import CloseFirst
+from eventalarm.storage.database import Database
 from eventalarm.storage.events import EventTexts
 from eventalarm.storage.picture import Picture
 from eventalarm.storage.transitions import StateChange, Transaction
@@ -18,72 +22,135 @@ from eventalarm.storage.transitions import StateChange, Transaction
 LOG = logging.getLogger(__name__)
 
 
-class UnitOfWork:
-    """Writes a batch state, its timers and its deliveries in a constant number of statements.
+@dataclasses.dataclass(frozen=True, slots=True)
+class LockedRows:
+    """The rows of the alarms that an open transaction has locked, as decisions change them.
 
-    :param record_history: write records of Aodh's alarm history.
+    ``timers`` is None if none of the alarms has timers. ``now`` is the time of all changes, aware UTC.
     """
 
-    def __init__(self, enqueuer: OutboxEnqueuer, *, record_history: bool) -> None:
-        self._enqueuer = enqueuer
-        self._record_history = record_history
+    transaction: Transaction
+    state: BatchState
+    timers: TimerState | None
+    picture: Picture
+    now: datetime.datetime
 
-    def write(
+
+class UnitOfWork:
+    """Reads and writes the rows of locked alarms, each in a constant number of statements.
+
+    :param clock: returns the current time as an aware UTC datetime.
+    :param record_history: write records of Aodh's alarm history.
+    :param max_occurrences: the maximum number of managed objects on which an alarm is raised.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        enqueuer: OutboxEnqueuer,
+        clock: Callable[[], datetime.datetime],
+        *,
+        record_history: bool,
+        max_occurrences: int,
+    ) -> None:
+        self._database = database
+        self._enqueuer = enqueuer
+        self._clock = clock
+        self._record_history = record_history
+        self._max_occurrences = max_occurrences
+
+    def read(
         self,
         transaction: Transaction,
-        state: BatchState,
+        alarms: dict[str, Alarm],
+        objects: Collection[str],
+        messages: Collection[str],
         timer_state: TimerState | None,
-        picture: Picture,
-        now: datetime.datetime,
         *,
-        texts: EventTexts | None = None,
-    ) -> tuple[Enqueued, list[Transition]]:
+        handled_elsewhere: Collection[tuple[str, str]] = (),
+    ) -> LockedRows:
+        """Read what decisions about *alarms* depend on; *transaction* has locked them.
+
+        :param objects: the managed objects that are concerned.
+        :param messages: the keys of the messages of the events, to recognize duplicates.
+        :param handled_elsewhere: (alarm, message key) pairs that another evaluator has processed.
+        :raises CloseFirst: when an alarm has too many occurrences to close in this transaction.
+        """
+        asked_at = time.monotonic()
+        keys = self._enqueuer.order_keys(alarms.values())
+        picture = transaction.picture(alarms, objects, messages, keys)
+        if picture.now is not None:
+            self._database.clock.observe(picture.now, asked_at)
+        if timer_state is not None:
+            timer_state.bound(picture.awaited, picture.full_awaited, self._max_occurrences)
+        if large := picture.to_close_first(alarms):
+            raise CloseFirst(large)
+        now = self._clock()
+        state = BatchState(
+            alarms,
+            picture.occurrences,
+            picture.raised,
+            picture.seen,
+            handled_elsewhere=frozenset(handled_elsewhere),
+            now=now,
+            limit=self._max_occurrences,
+            full=picture.full,
+        )
+        return LockedRows(transaction, state, timer_state, picture, now)
+
+    def write(self, rows: LockedRows, texts: EventTexts | None = None) -> tuple[Enqueued, list[Transition]]:
         """Write all changes; return what to submit after the commit, and the stored transitions."""
-        outcome = state.outcome()
-        transaction.close_occurrences(outcome.externally_reset, now)
-        transaction.write_occurrences(
-            outcome.occurrences, known=outcome.known, superseded=frozenset(outcome.superseded)
-        )
-        alarm_counts.put(
-            transaction.connection,
-            (alarm_counts.AlarmCount(one.alarm_id, one.raised, one.full) for one in outcome.counts),
-            now,
-        )
         texts = texts or EventTexts()
-        transaction.write_transitions(outcome.transitions, texts)
-        updates = list(outcome.reason_updates)
-        if timer_state is not None:
-            reasons = timer_state.overflown().items()
-            updates += [ReasonUpdate(state.alarms[alarm_id], reason) for alarm_id, reason in reasons]
-        self._write_states(transaction, outcome.state_changes, updates, now)
-        if timer_state is not None:
-            alarm_counts.put_awaited(
-                transaction.connection, (alarm_counts.Awaited(*one) for one in timer_state.counts()), now
-            )
-            puts, gone = timer_state.changes()
-            timers.put(transaction.connection, puts)
-            timers.drop(transaction.connection, gone)
+        outcome = rows.state.outcome()
+        self._write_occurrences(rows, outcome)
+        rows.transaction.write_transitions(outcome.transitions, texts)
+        self._write_states(rows, outcome)
+        self._write_timers(rows)
         stored = [texts.as_stored(one) for one in outcome.transitions]
         enqueued = self._enqueuer.enqueue(
-            transaction.connection, stored, picture.unfinished, picture.subscribed
+            rows.transaction.connection, stored, rows.picture.unfinished, rows.picture.subscribed
         )
         return enqueued, stored
 
-    def _write_states(
-        self,
-        transaction: Transaction,
-        news: Sequence[Transition],
-        updates: Sequence[ReasonUpdate],
-        now: datetime.datetime,
-    ) -> None:
-        changes = [StateChange(t.alarm_id, t.project_id, t.severity, t.current, t.reason) for t in news]
-        for update in updates:
+    def _write_occurrences(self, rows: LockedRows, outcome: Outcome) -> None:
+        rows.transaction.close_occurrences(outcome.externally_reset, rows.now)
+        rows.transaction.write_occurrences(
+            outcome.occurrences, known=outcome.known, superseded=frozenset(outcome.superseded)
+        )
+        counts = (alarm_counts.AlarmCount(one.alarm_id, one.raised, one.full) for one in outcome.counts)
+        alarm_counts.put(rows.transaction.connection, counts, rows.now)
+
+    def _write_states(self, rows: LockedRows, outcome: Outcome) -> None:
+        changes = [
+            StateChange(t.alarm_id, t.project_id, t.severity, t.current, t.reason)
+            for t in outcome.state_changes
+        ]
+        for update in (*outcome.reason_updates, *_limits_reached(rows)):
             alarm = update.alarm
             LOG.warning("Alarm %s: %s", alarm.alarm_id, update.reason)
             project_id = alarm.definition.project_id
             changes.append(
                 StateChange(alarm.alarm_id, project_id, alarm.severity, alarm.state, update.reason)
             )
-        transaction.write_states({c.alarm_id: c for c in changes}, now)
+        rows.transaction.write_states({c.alarm_id: c for c in changes}, rows.now)
         if self._record_history:
-            transaction.write_history(changes, now)
+            rows.transaction.write_history(changes, rows.now)
+
+    def _write_timers(self, rows: LockedRows) -> None:
+        if rows.timers is None:
+            return
+        connection = rows.transaction.connection
+        awaited = (alarm_counts.Awaited(*one) for one in rows.timers.counts())
+        alarm_counts.put_awaited(connection, awaited, rows.now)
+        puts, gone = rows.timers.changes()
+        timers.put(connection, puts)
+        timers.drop(connection, gone)
+
+
+def _limits_reached(rows: LockedRows) -> Sequence[ReasonUpdate]:
+    """Return the reasons of alarms that have just reached the limit of awaited objects."""
+    if rows.timers is None:
+        return ()
+    return [
+        ReasonUpdate(rows.state.alarms[name], text) for name, text in rows.timers.limits_reached().items()
+    ]

@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eventalarm.standalone.timeline import Timeline
-from eventalarm.trace import Stage
+from eventalarm.trace import Stage, Timeline
 
 BAR_WIDTH: Final = 24
 EIGHTHS: Final = " ▏▎▍▌▋▊▉█"

@@ -17,7 +17,8 @@ from eventalarm.standalone import datadir, launch, sample, tenant
 from eventalarm.standalone.console import Screen
 from eventalarm.standalone.consumer import Consumer, Hook
 from eventalarm.standalone.datadir import DataDir
-from eventalarm.standalone.timeline import Recorder, Result, Timeline
+from eventalarm.standalone.timeline import Result
+from eventalarm.trace import Timeline, Trace
 
 MORE: Final = 10
 PAUSE: Final = 0.1
@@ -50,7 +51,7 @@ class Demo:
         self._patience = patience
         self._on_webhook = on_webhook
         self._sleep = sleep
-        self._recorder = Recorder()
+        self._trace = Trace()
         self._running = contextlib.ExitStack()
         self._data: DataDir | None = None
         self._temporary: pathlib.Path | None = None
@@ -108,7 +109,7 @@ class Demo:
                 self._temporary = pathlib.Path(tempfile.mkdtemp(prefix="eventalarm-demo-"))
             self._data = self._running.enter_context(datadir.claim(data_dir or str(self._temporary)))
             listening = launch.listen("127.0.0.1", 0, consent=False)
-            standalone = launch.standalone(self._data, listening, prog=self._prog, trace=self._recorder)
+            standalone = launch.standalone(self._data, listening, prog=self._prog, trace=self._trace)
             standalone.start()
             self._running.callback(standalone.stop)
             self.endpoint = standalone.endpoint
@@ -136,11 +137,11 @@ class Demo:
 
     def _server_fails(self) -> Timeline:
         with self._step("the server fails", "Nova reports that the server failed ..."):
-            before = self._recorder.now()
+            before = self._trace.now()
             timeline = self._notify_and_wait(sample.fault(), UNKNOWN, ALARM)
             alarm = self._aodh.alarm.get(self._alarm_id)
             _expect("the alarm's state", alarm["state"], ALARM)
-            fresh = before <= parse_time(alarm["state_timestamp"]) <= self._recorder.now()
+            fresh = before <= parse_time(alarm["state_timestamp"]) <= self._trace.now()
             _expect("the freshness of the alarm's state_timestamp", fresh, True)
         self._screen.done("Nova reports that the server failed: alarm, webhook answered", _after(timeline))
         return timeline
@@ -186,10 +187,10 @@ class Demo:
 
     def _notify(self, notification: JSONDict) -> str:
         """Post *notification* as generated now; return its message id."""
-        at = self._recorder.now()
+        at = self._trace.now()
         sent = sample.sent_now(notification, at)
         message_id = str(sent["message_id"])
-        self._recorder.generated(message_id, at)
+        self._trace.generated(message_id, at)
         tenant.post(self.endpoint, sent)
         return message_id
 
@@ -198,7 +199,7 @@ class Demo:
         message_id = self._notify(notification)
         self._webhooks += 1
         hooks = self._consumer.wait(self._webhooks, self._patience)
-        timeline = self._recorder.wait(message_id, self._patience)
+        timeline = self._trace.wait(message_id, self._patience)
         _expect("the number of webhooks", len(hooks), self._webhooks)
         hook = hooks[-1]
         _expect("the webhook's alarm", hook["alarm_id"], self._alarm_id)

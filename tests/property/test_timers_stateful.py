@@ -114,7 +114,7 @@ class World:
             if self.rule.timers.absence_after is not None:
                 whole = batch.occurrence(self.alarm.alarm_id, "")
                 if whole is None:
-                    timer_state.turned_up(self.alarm.definition)
+                    timer_state.object_appeared(self.alarm.definition)
                 elif whole.raised:
                     subject = Subject(received, "", received.message_id, self.moment())
                     self._follow(batch, timer_state, subject, verdict, whole_alarm=True)

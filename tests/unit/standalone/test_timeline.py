@@ -10,17 +10,17 @@ import pytest
 from rich.console import Console
 
 from eventalarm.standalone import console
-from eventalarm.standalone.timeline import Recorder, Result, Timeline
-from eventalarm.trace import Stage
+from eventalarm.standalone.timeline import Result
+from eventalarm.trace import Stage, Timeline, Trace
 
 
-def recorder(*ticks: float) -> Recorder:
+def trace_at(*ticks: float) -> Trace:
     following = itertools.chain([0.0, *ticks], itertools.repeat(99.0))
-    return Recorder(lambda: next(following))
+    return Trace(lambda: next(following))
 
 
 def test_stages_are_counted_from_the_time_in_the_notification() -> None:
-    one = recorder(2.0, 2.001, 2.002, 2.003, 2.004, 2.005, 2.006)
+    one = trace_at(2.0, 2.001, 2.002, 2.003, 2.004, 2.005, 2.006)
     at = one.now()
     one.generated("m", at)
     for stage in list(Stage)[1:]:
@@ -34,7 +34,7 @@ def test_stages_are_counted_from_the_time_in_the_notification() -> None:
 
 
 def test_the_first_time_of_a_repeated_stage_counts() -> None:
-    one = recorder(1.0, *range(2, 8), 50.0)
+    one = trace_at(1.0, *range(2, 8), 50.0)
     one.generated("m", one.now())
     for stage in [*list(Stage)[1:], Stage.SENT]:
         one.mark(stage, "m")
@@ -43,7 +43,7 @@ def test_the_first_time_of_a_repeated_stage_counts() -> None:
 
 
 def test_a_stage_that_is_not_reached_is_named() -> None:
-    one = Recorder()
+    one = Trace()
     one.generated("m", one.now())
     one.mark(Stage.PUBLISHED, "m")
     one.mark(Stage.RECEIVED, "another")
@@ -52,8 +52,8 @@ def test_a_stage_that_is_not_reached_is_named() -> None:
         one.wait("m", 0.01)
 
 
-def test_the_clock_of_the_recorder_is_that_of_the_day() -> None:
-    assert abs(Recorder().now() - datetime.datetime.now(datetime.UTC)) < datetime.timedelta(seconds=1)
+def test_the_clock_of_the_trace_is_that_of_the_day() -> None:
+    assert abs(Trace().now() - datetime.datetime.now(datetime.UTC)) < datetime.timedelta(seconds=1)
 
 
 def line(total: float) -> Timeline:

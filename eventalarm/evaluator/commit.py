@@ -1,0 +1,165 @@
+"""One transaction of the evaluator: locks alarms, decides on the matches of events, writes and commits."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+
+from oslo_db import exception as db_exception
+
+from eventalarm.delivery.enqueue import Enqueued, OutboxEnqueuer
+from eventalarm.evaluator.batch import BatchReport
+from eventalarm.evaluator.definitions_cache import AlarmCache
+from eventalarm.evaluator.evaluation import Evaluation, EvaluationContext, Match
+from eventalarm.evaluator.matcher import EventMatcher, at_time
+from eventalarm.evaluator.options import EngineOptions
+from eventalarm.evaluator.timers import TimerState, is_timed
+from eventalarm.evaluator.timers import ids as timer_ids
+from eventalarm.evaluator.unit_of_work import LockedRows, UnitOfWork
+from eventalarm.exceptions import Conflict
+from eventalarm.model import Alarm
+from eventalarm.storage import timers
+from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
+from eventalarm.storage.alarms import NEVER
+from eventalarm.storage.database import Database
+from eventalarm.storage.events import EventTexts, Weight
+from eventalarm.storage.transitions import Transaction
+
+# Number of immediate retries after a conflict with another transaction.
+CONFLICTS = 3
+
+CLOCK_TOLERANCE = datetime.timedelta(minutes=5)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Committed:
+    """The results of one transaction: matches that are *done*, and those *beyond* its size limit."""
+
+    enqueued: Enqueued
+    done: list[Match]
+    beyond: list[Match]
+
+
+class Committer:
+    """Settles matches, each call in a transaction of its own.
+
+    :param matcher: the matcher that dated the matches.
+    :param clock: returns the current time as an aware UTC datetime.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        cache: AlarmCache,
+        enqueuer: OutboxEnqueuer,
+        options: EngineOptions,
+        *,
+        matcher: EventMatcher,
+        clock: Callable[[], datetime.datetime],
+    ) -> None:
+        self._database = database
+        self._evaluation = Evaluation(cache, types=options.types, clear_mode=options.clear_mode)
+        self._matcher = matcher
+        self._options = options
+        self._clock = clock
+        self._unit_of_work = UnitOfWork(
+            database,
+            enqueuer,
+            clock,
+            record_history=options.record_history,
+            max_occurrences=options.max_occurrences,
+        )
+
+    def commit(self, matches: list[Match], report: BatchReport, texts: EventTexts) -> Committed:
+        """Settle as many of *matches* as one transaction may hold, and add the results to *report*.
+
+        Alarms with too many occurrences to close at once are closed in transactions before.
+
+        :param texts: the encoded events of the batch.
+        :raises Locked: when another session keeps a lock for too long.
+        :raises Retryable: when the database failed.
+        """
+        while True:
+            try:
+                return self._commit_with_retries(matches, report, texts)
+            except CloseFirst as exc:
+                close_in_chunks(self._database, exc.alarm_ids, self._clock())
+
+    def _commit_with_retries(self, matches: list[Match], report: BatchReport, texts: EventTexts) -> Committed:
+        """Commit, and retry at once after a conflict with a transaction, perhaps of another Galera node.
+
+        A row written by another node may be detected only as a duplicate when this one writes its own.
+        """
+        for _ in range(CONFLICTS):
+            with contextlib.suppress(Conflict, db_exception.DBDuplicateEntry):
+                return self._commit(matches, report, texts)
+        return self._commit(matches, report, texts)
+
+    def _commit(self, matches: list[Match], report: BatchReport, texts: EventTexts) -> Committed:
+        """Settle *matches* in one transaction, as many as its size limit allows."""
+        reasons: Counter[str] = Counter()
+        weight, recorded, done = Weight(texts), 0, 0
+        with self._database.begin() as connection:
+            transaction = Transaction(connection)
+            rows = self._read(transaction, matches)
+            context = EvaluationContext(rows.state, rows.timers, rows.now, reasons)
+            ordered = self._timed(matches, rows.now)
+            for match in ordered:
+                reasons[self._evaluation(context, match)] += 1
+                done += 1
+                if news := rows.state.transitions_since(recorded):
+                    recorded += len(news)
+                    weight.add(news)
+                    if weight.bytes >= self._options.max_transaction_size:
+                        break
+            enqueued, transitions = self._unit_of_work.write(rows, texts)
+        report.reasons.update(reasons)
+        report.transitions.extend(transitions)
+        return Committed(enqueued, ordered[:done], ordered[done:])
+
+    def _timed(self, matches: list[Match], now: datetime.datetime) -> list[Match]:
+        """Return the matches with new event times if the clock has jumped since they were found."""
+        if self._database.clock.jumps == self._matcher.clock_jumps:
+            return matches
+        timed = (at_time(match, match.subject.event.time(now)) for match in matches)
+        return sorted(timed, key=lambda m: m.subject.event_time)
+
+    def _read(self, transaction: Transaction, matches: list[Match]) -> LockedRows:
+        """Lock the alarms of *matches*, and read what decisions about them depend on."""
+        alarms = transaction.lock({m.alarm_id for m in matches})
+        objects = {m.subject.managed_object for m in matches}
+        timer_state = self._read_timers(transaction, alarms, matches)
+        if timer_state is not None:
+            # An absence timer of the alarm itself may run before its first object is known.
+            objects.add("")
+        return self._unit_of_work.read(
+            transaction,
+            alarms,
+            objects,
+            {m.subject.message_key for m in matches},
+            timer_state,
+            handled_elsewhere=self._handled_elsewhere(transaction, alarms, matches),
+        )
+
+    def _read_timers(
+        self, transaction: Transaction, alarms: Mapping[str, Alarm], matches: list[Match]
+    ) -> TimerState | None:
+        timed = {name for name, alarm in alarms.items() if is_timed(alarm.definition)}
+        if not timed:
+            return None
+        wanted = (timer_ids(m.alarm_id, m.subject.managed_object) for m in matches if m.alarm_id in timed)
+        known = timers.read(transaction.connection, {name for names in wanted for name in names})
+        return TimerState(known, self._database.about_now())
+
+    def _handled_elsewhere(
+        self, transaction: Transaction, alarms: Mapping[str, Alarm], matches: list[Match]
+    ) -> Collection[tuple[str, str]]:
+        """Return the alarms and messages for which Aodh's own listener has changed a state already."""
+        if not self._options.beside_aodh_listener:
+            return ()
+        # An event may be dated to the year 1, and no earlier time exists.
+        oldest = max(NEVER, min(m.subject.event_time for m in matches))
+        return transaction.handled_elsewhere(alarms, oldest - CLOCK_TOLERANCE)
