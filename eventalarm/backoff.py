@@ -1,4 +1,4 @@
-"""Exponential backoff with jitter, for everything that is tried again after a failure. Pure."""
+"""Exponential backoff with jitter, for everything that is retried after a failure. Pure."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ Uniform = Callable[[float, float], float]
 
 EQUAL_JITTER: Final = 0.5
 FULL_JITTER: Final = 1.0
-# Beyond this many doublings every wait is the longest one anyway; 2.0 ** 1024 overflows.
+# After this many doublings every wait has reached its maximum; 2.0 ** 1024 overflows.
 MOST_DOUBLINGS: Final = 64
 
 
 class Backoff:
-    """Seconds to wait before the next attempt: *initial*, doubled for each further failure, up to *longest*.
+    """Seconds to wait before the next attempt: *initial*, doubled with each further failure, up to *longest*.
 
-    Jitter takes up to the share *jitter* off a wait, so that processes that failed together do not come back
-    together: 0 for none, 0.5 (the default) for between half and all of the wait, 1 for anything up to it.
+    Jitter shortens each wait by a random share of at most *jitter*, so that processes that failed together do
+    not retry together: 0 for no jitter, 0.5 (the default) for half to all of the wait, 1 for none to all.
 
     The object keeps no state: it may be shared between threads, and the caller counts the failures.
     """

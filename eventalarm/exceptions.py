@@ -1,10 +1,10 @@
-"""The error tree: one class for each thing that a caller does differently."""
+"""The exceptions of eventalarm: one class for each way in which a caller reacts."""
 
 from __future__ import annotations
 
 
 class EventAlarmError(Exception):
-    """Root of every error that eventalarm raises on purpose."""
+    """Base class of all exceptions that eventalarm raises."""
 
 
 class InvalidEvent(EventAlarmError):
@@ -21,9 +21,9 @@ class InvalidEvent(EventAlarmError):
 
 
 class InvalidRule(EventAlarmError):
-    """An alarm rule that can never match; the alarm is left out, the others are not affected.
+    """An alarm rule that can never match; the alarm is not evaluated, other alarms are not affected.
 
-    ``field`` names what is wrong, ``remedy`` says how to mend it.
+    ``field`` names the invalid part, ``remedy`` says how to correct it.
     """
 
     def __init__(self, field: str, problem: str, remedy: str) -> None:
@@ -34,7 +34,7 @@ class InvalidRule(EventAlarmError):
 
 
 class InvalidOption(EventAlarmError):
-    """A configuration value or publisher URL that cannot work; raised at start, names the option."""
+    """An invalid configuration value or publisher URL; raised at start-up, names the option."""
 
     def __init__(self, option: str, problem: str, remedy: str) -> None:
         super().__init__(f"{option}: {problem}; {remedy}")
@@ -42,35 +42,35 @@ class InvalidOption(EventAlarmError):
 
 
 class SchemaError(EventAlarmError):
-    """The database does not hold the schema that we need; the message says which command mends it."""
+    """The database does not have the required schema; the message names the command that installs it."""
 
 
 class Retryable(EventAlarmError):
-    """The database or the broker failed; the same work can succeed later."""
+    """The database or the broker failed; a retry can succeed later."""
 
 
 class Locked(Retryable):
-    """Another session kept a lock that we need for longer than we wait."""
+    """Another session held a required lock for longer than the lock timeout."""
 
 
 class Conflict(Retryable):
-    """Another transaction won: the same work can succeed at once."""
+    """The transaction conflicted with another one; an immediate retry can succeed."""
 
 
 class PublishError(Retryable):
-    """The broker did not take a message."""
+    """The broker did not accept a message."""
 
 
 class MessageTooLarge(EventAlarmError):
-    """The broker refuses a message for its size; splitting it can help."""
+    """The broker refused a message because of its size; splitting it can help."""
 
 
 class DeliveryError(EventAlarmError):
-    """One attempt to call an action failed.
+    """An attempt to call an action failed.
 
-    ``reason`` is a short label, ``status`` the HTTP status if there was one, ``retry_after`` seconds the
-    consumer asked us to wait, ``permanent`` tells that another attempt cannot help. Without ``attempted`` we
-    never got as far as the consumer, for want of something that all share: that is not an attempt.
+    ``reason`` is a short label, ``status`` the HTTP status if there was one, ``retry_after`` the seconds that
+    the consumer asked to wait. ``permanent``: another attempt cannot succeed. ``attempted`` is False if the
+    failure occurred before the consumer was called, for lack of a resource that all deliveries share.
     """
 
     def __init__(

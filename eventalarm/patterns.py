@@ -1,7 +1,7 @@
-"""Patterns over text that a tenant, an event or a consumer chooses; they take linear time, whatever it is.
+"""Patterns over text that a tenant, an event or a consumer chooses; matching takes linear time.
 
-Python's own expressions go back in the text, which can take minutes, and hold the interpreter meanwhile.
-``tests/unit/test_backtracking.py`` finds every use of them in the package.
+Python's ``re`` backtracks: a hostile pattern or text can occupy it for minutes, during which it holds the
+interpreter's lock. ``tests/unit/test_backtracking.py`` finds every use of it in the package.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, Final
 import re2
 
 GLOB_CHARACTERS: Final = frozenset("*?[")
-# Bytes that one expression may take, its automaton included.
+# Bytes of memory that one compiled expression may take.
 REGEX_MEMORY: Final = 1 << 20
 GLOB_MEMORY: Final = 16 << 20
-# A longer pattern matches nothing: the names that it is compared with are shorter.
+# A longer pattern matches nothing: all names that it is compared with are shorter.
 LONGEST_GLOB: Final = 4096
 NO_CHARACTER: Final = r"[^\x00-\x{10FFFF}]"
 
@@ -29,7 +29,7 @@ def is_glob(text: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def glob_test(glob: str) -> Callable[[str], object]:
-    """Return the test of an fnmatch pattern; it matches as a whole, upper and lower case apart."""
+    """Return the test of an fnmatch pattern; it must match the whole text and is case-sensitive."""
     if len(glob) > LONGEST_GLOB:
         return _never
     if "?" not in glob and "[" not in glob:
@@ -43,7 +43,7 @@ def glob_test(glob: str) -> Callable[[str], object]:
 
 
 def matches_glob(name: str, glob: str) -> bool:
-    """Return True if *name* is of the form *glob* (fnmatch); what is not Unicode text is not."""
+    """Return True if *name* matches *glob* (fnmatch); a name that is not valid Unicode matches nothing."""
     try:
         return bool(glob_test(glob)(name))
     except UnicodeError:
@@ -51,15 +51,15 @@ def matches_glob(name: str, glob: str) -> bool:
 
 
 def regex_test(text: str) -> Callable[[str], object]:
-    """Compile a regular expression of RE2; its test finds it anywhere in a text.
+    """Return the test of a regular expression of RE2; it may match anywhere in the text.
 
-    :raises ValueError: when it is not one, or needs too much memory.
+    :raises ValueError: when the expression is invalid or needs too much memory.
     """
     try:
         test: Callable[[str], object] = re2.compile(text, _options(REGEX_MEMORY)).search
     except re2.error as exc:
-        said = exc.args[0] if exc.args else exc
-        raise ValueError(said.decode(errors="replace") if isinstance(said, bytes) else str(said)) from exc
+        text = exc.args[0] if exc.args else exc
+        raise ValueError(text.decode(errors="replace") if isinstance(text, bytes) else str(text)) from exc
     return test
 
 
@@ -75,9 +75,9 @@ def _never(_: str) -> bool:
 
 
 def _holds_in_order(parts: Sequence[str], name: str) -> bool:
-    """Return True if *name* consists of *parts* with anything between them: a glob whose only sign is ``*``.
+    """Return True if *name* consists of *parts* with any text in between: a pattern with ``*`` only.
 
-    Most are so, and a call of RE2 costs ten times as much.
+    Most patterns are of this kind, and a call of RE2 costs ten times as much.
     """
     first, last = parts[0], parts[-1]
     if len(parts) == 1:
@@ -111,22 +111,22 @@ def _translated(glob: str) -> Iterator[str]:
 
 
 def _end_of_class(glob: str, start: int) -> int:
-    """Return where the class that begins before *start* has ended, or 0 when it does not."""
+    """Return the position after the character class that begins before *start*, or 0 if it has no end."""
     first = start + 1 if glob[start : start + 1] == "!" else start
-    # A bracket that comes first belongs to the class.
+    # A closing bracket that comes first is a member of the class.
     return glob.find("]", first + 1 if glob[first : first + 1] == "]" else first) + 1
 
 
 def _character_class(text: str) -> str:
-    """Return the class *text*, brackets included, as RE2 writes it: fnmatch knows what its ranges mean."""
-    said = fnmatch.translate(text).removeprefix("(?s:").removesuffix(r")\Z")
-    if said == "(?!)":
+    """Translate a character class, brackets included, to RE2; fnmatch interprets its ranges."""
+    translated = fnmatch.translate(text).removeprefix("(?s:").removesuffix(r")\Z")
+    if translated == "(?!)":
         return NO_CHARACTER
-    if not said.startswith("["):
-        return said
-    # To RE2 a second bracket can begin a named class.
-    negated = "^" if said.startswith("[^") else ""
-    return f"[{negated}{_brackets_escaped(said[1 + len(negated) : -1])}]"
+    if not translated.startswith("["):
+        return translated
+    # In RE2 an opening bracket inside a class can begin a named class.
+    negated = "^" if translated.startswith("[^") else ""
+    return f"[{negated}{_brackets_escaped(translated[1 + len(negated) : -1])}]"
 
 
 def _brackets_escaped(inner: str) -> str:

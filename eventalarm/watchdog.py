@@ -1,9 +1,9 @@
-"""Threads that stand still: found, shown with their stack, counted; if it lasts too long the process ends.
+"""Finds stalled threads: logs their stack, counts them, and ends the process if a stall lasts too long.
 
-Nothing is lost with the process: messages that are not acknowledged go to others, and so do deliveries when
-their lease ends. Time in which the whole process was stopped, or its machine paused, does not count. What
-holds the interpreter stops the watchdog too. Against that a timer of the kernel, which counts processor time,
-is set again with every look, and ends the process when it fires.
+Nothing is lost with the process: other processes receive the messages that it has not acknowledged, and take
+over its deliveries when its lease expires. Time during which the whole process or its machine was paused does
+not count. A call that holds the interpreter's lock stalls the watchdog as well; so a kernel timer that counts
+processor time is reset with every check, and ends the process when it expires.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ LOG = logging.getLogger(__name__)
 
 # EX_SOFTWARE of sysexits.h.
 EXIT_CODE: Final = 70
-LOOKS_IN_WARN: Final = 5
-DEEPEST: Final = 40
+# Checks within the time after which a stall is reported.
+CHECKS_IN_WARN: Final = 5
+STACK_DEPTH: Final = 40
 
 
 class Watched(Protocol):
-    """A thread that is watched."""
+    """Work on a thread that is watched."""
 
     @property
     def ident(self) -> int:
-        """The thread that works, as ``threading.get_ident`` names it."""
+        """The id of the working thread, as ``threading.get_ident`` returns it; 0 if unknown."""
 
-    def look(self) -> int | None:
-        """Return what changes with every step of the work; None while there is no work."""
+    def poll(self) -> int | None:
+        """Return a number that changes as the work advances; None while there is no work."""
 
 
 class Progress:
-    """Work of a thread that tells when it begins, goes on, and ends; safe to read from another thread."""
+    """Work that reports when it begins, advances and ends; another thread may poll it."""
 
     def __init__(self) -> None:
         self.ident = 0
@@ -48,12 +49,12 @@ class Progress:
         self._busy = False
 
     def advance(self) -> None:
-        """Tell that the work goes on."""
+        """Report that the work advances."""
         self._advances += 1
 
     @contextlib.contextmanager
     def work(self) -> Iterator[None]:
-        """Watch what is done inside."""
+        """Watch the work that is done inside."""
         self.ident = threading.get_ident()
         self._advances += 1
         self._busy = True
@@ -62,15 +63,15 @@ class Progress:
         finally:
             self._busy = False
 
-    def look(self) -> int | None:
-        """Return the steps so far; None while there is no work."""
+    def poll(self) -> int | None:
+        """Return how often the work advanced; None while there is no work."""
         return self._advances if self._busy else None
 
 
 class Loop:
-    """An event loop: it is asked for a sign with every look, and stands still until it gives one.
+    """An event loop: each poll asks it to call a function, and it is stalled until it has done so.
 
-    :param call_soon: has the loop call a function soon; does nothing once the loop has ended.
+    :param call_soon: schedules a function on the loop from any thread; does nothing once the loop has ended.
     """
 
     def __init__(self, call_soon: Callable[[Callable[[], None]], None]) -> None:
@@ -79,8 +80,8 @@ class Loop:
         self._answers = 0
         self._asked = -1
 
-    def look(self) -> int | None:
-        """Return the signs so far, and ask for another; None before the first one."""
+    def poll(self) -> int | None:
+        """Return the number of calls so far, and ask for another; None before the first."""
         if self._asked != self._answers:
             self._asked = self._answers
             self._call_soon(self._answer)
@@ -92,13 +93,13 @@ class Loop:
 
 
 class Watchdog:
-    """Looks at threads from one of its own.
+    """Checks the watched threads regularly, on a thread of its own.
 
-    :param warn: seconds of standing still after which a thread is reported, once.
-    :param exit_after: seconds after which the process ends; 0: never.
-    :param stalled: told the name of a thread that is reported.
+    :param warn: seconds without progress after which a stalled thread is reported, once.
+    :param exit_after: seconds without progress after which the process ends; 0: never.
+    :param stalled: called with the name of a thread that is reported.
     :param end: ends the process.
-    :param own_process: whether the process is ours alone, so that it may end by a signal too.
+    :param own_process: whether the process runs nothing else, so that it may also be ended by a signal.
     """
 
     def __init__(
@@ -114,8 +115,8 @@ class Watchdog:
         self._exit_after = exit_after
         self._stalled = stalled
         self._end = end
-        self._rings = own_process and exit_after > 0
-        self._interval = warn / LOOKS_IN_WARN
+        self._uses_signal = own_process and exit_after > 0
+        self._interval = warn / CHECKS_IN_WARN
         self._watched: dict[str, Watched] = {}
         self._seen: dict[str, int | None] = {}
         self._still: dict[str, float] = {}
@@ -123,56 +124,62 @@ class Watchdog:
         self._thread: threading.Thread | None = None
 
     def watch(self, name: str, watched: Watched) -> None:
-        """Look at *watched* too, under this name."""
+        """Add *watched* under the name that reports use."""
         self._watched[name] = watched
 
     def start(self) -> None:
-        """Start looking."""
-        if self._rings:
+        """Start the checks."""
+        if self._uses_signal:
             faulthandler.register(signal.SIGPROF, all_threads=True, chain=True)
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop looking."""
+        """Stop the checks."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
-        if self._rings:
+        if self._uses_signal:
             signal.setitimer(signal.ITIMER_PROF, 0.0)
             faulthandler.unregister(signal.SIGPROF)
 
     def _run(self) -> None:
         before = time.monotonic()
         while not self._stopping.wait(self._interval):
-            if self._rings:
+            if self._uses_signal:
                 signal.setitimer(signal.ITIMER_PROF, self._exit_after)
             now = time.monotonic()
-            # Longer than two looks was not only the thread that is watched.
+            # A longer gap than two intervals is not the fault of the watched threads alone.
             passed = min(now - before, 2 * self._interval)
             before = now
             for name, watched in list(self._watched.items()):
-                self._look_at(name, watched, passed)
+                self._check(name, watched, passed)
 
-    def _look_at(self, name: str, watched: Watched, passed: float) -> None:
-        seen = watched.look()
+    def _check(self, name: str, watched: Watched, passed: float) -> None:
+        seen = watched.poll()
         was = self._still.get(name, 0.0)
         if seen is None or seen != self._seen.get(name):
             self._seen[name], self._still[name] = seen, 0.0
             if was >= self._warn:
-                LOG.warning("The %s works again", name)
+                LOG.warning("The %s is working again", name)
             return
         still = self._still[name] = was + passed
         if was < self._warn <= still:
             self._stalled(name)
-            LOG.error("The %s has stood still for %.0f seconds at\n%s", name, still, stack(watched.ident))
+            LOG.error("The %s has been stalled for %.0f seconds at\n%s", name, still, stack(watched.ident))
         if 0 < self._exit_after <= still:
             at = stack(watched.ident)
-            LOG.critical("The %s has stood still for %.0f seconds; the process ends. At\n%s", name, still, at)
+            LOG.critical(
+                "The %s has been stalled for %.0f seconds; the process ends. It is at\n%s", name, still, at
+            )
             self._end()
 
 
 def stack(ident: int) -> str:
-    """Return where a thread is now, as in a traceback."""
+    """Return the current stack of a thread, formatted like a traceback."""
     frame = sys._current_frames().get(ident)
-    return "".join(traceback.format_stack(frame, limit=-DEEPEST)) if frame is not None else "(no such thread)"
+    return (
+        "".join(traceback.format_stack(frame, limit=-STACK_DEPTH))
+        if frame is not None
+        else "(no such thread)"
+    )

@@ -15,8 +15,8 @@ from eventalarm.model import Event, Transition
 class BatchReport:
     """The results of a batch: transitions, and counts by reason for metrics. Times are in seconds.
 
-    ``put_off``: events to evaluate again later, since another session keeps one of their alarms locked.
-    ``left``: events to evaluate again with the next batch, since their project had too many matches.
+    ``put_off``: events to pass again later, since another session keeps one of their alarms locked.
+    ``left``: events to pass again with the next batch, since their project had too many matches.
     """
 
     events: int = 0
@@ -30,7 +30,7 @@ class BatchReport:
     commit_seconds: float = 0.0
 
     def add(self, other: BatchReport) -> None:
-        """Add the results of another part of the same batch."""
+        """Add the results of another part of the batch."""
         self.events += other.events
         self.matches += other.matches
         self.reasons.update(other.reasons)
@@ -49,7 +49,7 @@ LEFT: Final = "the rest of a batch"
 class Unfinished:
     """Events whose matches did not fit into one batch: the remaining matches, by event object.
 
-    Losing an entry is harmless: the event is matched again, and its earlier transitions are duplicates.
+    Losing an entry is harmless: the event is matched again, and what it has already changed is a duplicate.
     """
 
     def __init__(self) -> None:
@@ -71,21 +71,21 @@ class Unfinished:
             self._left.setdefault(id(match.subject.event), []).append(match)
 
     def clear(self) -> None:
-        """Forget all events, since their messages went back to the broker; thread-safe."""
+        """Forget all events, since their messages were returned to the broker; thread-safe."""
         self._left.clear()
 
 
-# Matches that one transaction settles without a noticeable delay for others.
+# The number of matches that one transaction settles without a noticeable delay for others.
 MODERATE: Final = 500
 
 
 def divide(matches: Sequence[Match], size: int) -> tuple[list[list[Match]], list[list[Match]]]:
-    """Return *matches* as lists of up to *size*: those to settle at once, and those to settle by turns.
+    """Divide *matches* into lists of up to *size*: those to settle at once, and those to settle in turns.
 
-    A project's matches stay in their order. Where there are more than MODERATE, those of projects that have
-    no more than their share of MODERATE are settled at once. The others take turns: each turn is an equal
-    part of up to MODERATE matches in total for each project, so an event that concerns thousands of alarms
-    of one project delays no other project by more than one turn.
+    The matches of a project stay in order. If there are more than MODERATE, the projects that have no more
+    than their share of MODERATE are settled at once. The others take turns: in each turn, every project
+    settles an equal part of MODERATE matches. So an event that concerns thousands of alarms of one project
+    delays other projects by one turn at most.
     """
     if len(matches) <= MODERATE:
         return _chunks(matches, size), []

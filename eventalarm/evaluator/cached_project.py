@@ -1,4 +1,4 @@
-"""One project of the alarm cache: its index, the version of each definition in it, and when to load it."""
+"""One project of the alarm cache: its index, and the version of each definition in it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Final
 from eventalarm.evaluator.event_rule import Watch
 from eventalarm.evaluator.index import FiledUnder, ProjectIndex
 
-# Number of definitions from which on they are excluded from garbage collection for good.
+# A project with at least so many definitions is excluded from garbage collection permanently.
 MANY: Final = 10000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CacheFigures:
-    """How much is cached; ``scanned`` rules are tested one by one. ``refreshed_at``: the database's clock."""
+    """The size of the cache; ``scanned`` rules are tested one by one. Times are by the database's clock."""
 
     alarms: int
     projects: int
@@ -37,7 +37,7 @@ class Need(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """A cached alarm; ``rule`` is None when it cannot be compiled."""
+    """A cached alarm; ``rule`` is None if it cannot be compiled."""
 
     version: datetime.datetime
     rule: Watch | None
@@ -46,7 +46,7 @@ class Entry:
 
 
 class CachedProject:
-    """The index of one project and what is filed in it."""
+    """The index of one project and the alarms in it; ``loaded_at`` is in seconds of a monotonic clock."""
 
     def __init__(self, loaded_at: float) -> None:
         self.index = ProjectIndex()
@@ -54,7 +54,7 @@ class CachedProject:
         self.loaded_at = loaded_at
 
     def remove(self, alarm_id: str) -> None:
-        """Take an alarm out if it is there."""
+        """Remove an alarm if it is present."""
         entry = self.entries.pop(alarm_id, None)
         if entry is not None and entry.rule is not None and entry.anchor is not None:
             self.index.discard(alarm_id, entry.rule, entry.clears, entry.anchor)
@@ -62,10 +62,10 @@ class CachedProject:
 
 @contextlib.contextmanager
 def collector_paused(loaded: Sized) -> Iterator[None]:
-    """Keep the cyclic garbage collector from walking through what is being loaded, over and over.
+    """Pause the cyclic garbage collector while *loaded* is filled, and exclude it if it is large.
 
-    Definitions are made of many small objects that live long and form no cycles. Not walking them while they
-    are loaded saves a third of the time; not walking through many afterwards saves pauses of the process.
+    Definitions consist of many small, long-lived objects without cycles. Not traversing them again and again
+    while they are loaded saves a third of the time; excluding large projects afterwards avoids pauses.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -91,7 +91,7 @@ class Committer:
     def _commit_with_retries(self, matches: list[Match], report: BatchReport, texts: EventTexts) -> Committed:
         """Commit, and retry at once after a conflict with a transaction, perhaps of another Galera node.
 
-        A row written by another node may be detected only as a duplicate when this one writes its own.
+        A row that another node has written may be detected only when its duplicate is written here.
         """
         for _ in range(CONFLICTS):
             with contextlib.suppress(Conflict, db_exception.DBDuplicateEntry):

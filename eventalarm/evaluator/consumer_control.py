@@ -3,12 +3,12 @@
 A listener of oslo.messaging takes messages from start to stop with one prefetch count, and does not report
 how often the broker has delivered a message before. But a listener whose database is away must stop taking
 messages, and one that has just started must hold few: the broker counts every delivery that was not
-acknowledged, and drops a message at its delivery limit.
+acknowledged, and drops a message that reaches the delivery limit.
 
 Both are done by closing the channel, the only way to return unacknowledged messages to their places.
 
-Everything that uses the connection runs on the thread that polls it, between two polls. With other drivers
-the control does nothing.
+All use of the connection happens on the thread that polls it, between two polls. With other drivers the
+control does nothing.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from oslo_messaging._drivers import amqpdriver, base
 LOG = logging.getLogger(__name__)
 
 DELIVERY_COUNT: Final = "x-delivery-count"
-# Seconds between two polls without a message, and the pause after a failed poll.
-LOOK: Final = 1.0
-LOOK_PAUSED: Final = 0.1
+# Seconds that a poll waits for a message, while consuming and while paused, and the pause after a failure.
+POLL_TIMEOUT: Final = 1.0
+POLL_TIMEOUT_PAUSED: Final = 0.1
 AFTER_FAILURE: Final = 1.0
 
 Report = Callable[[Exception | None], None]
@@ -34,20 +34,20 @@ Held = Callable[[], Sequence[Any]]
 
 
 class ConsumerControl(Protocol):
-    """Controls one consumer; thread-safe. Calls take effect a moment later, in their order."""
+    """Controls one consumer; thread-safe. Calls take effect asynchronously, in the order of the calls."""
 
     def release(self, held: Held, interrupted: threading.Event) -> None:
-        """Give back every unacknowledged message to its place in the queue, and take no more.
+        """Return every unacknowledged message to its place in the queue, and stop consuming.
 
         :param held: removes and returns the messages that the caller holds.
         :param interrupted: ends the wait for the broker when it is set.
         """
 
     def resume(self) -> None:
-        """Take messages again."""
+        """Start consuming again."""
 
     def widen(self, held: Held, interrupted: threading.Event) -> None:
-        """Raise the prefetch count from its first value to that of the transport.
+        """Raise the prefetch count from its initial value to that of the transport.
 
         See :meth:`release` for the parameters.
         """
@@ -57,7 +57,7 @@ class NoControl:
     """The control for drivers other than RabbitMQ's."""
 
     def release(self, held: Held, interrupted: threading.Event) -> None:
-        """Give back the messages that the caller holds."""
+        """Return the messages that the caller holds."""
         for message in held():
             try:
                 message.requeue()
@@ -88,10 +88,10 @@ class RabbitControl:
             self._set_prefetch(first_prefetch)
 
     def release(self, held: Held, interrupted: threading.Event) -> None:
-        """See ConsumerControl; returns when done, which is after the end of an outage of the broker."""
+        """See ConsumerControl; returns when done: during an outage of the broker, after its end."""
         done = threading.Event()
         self._do(lambda: self._release(held), done)
-        while not (done.wait(LOOK_PAUSED) or interrupted.is_set()):
+        while not (done.wait(POLL_TIMEOUT_PAUSED) or interrupted.is_set()):
             pass
 
     def resume(self) -> None:
@@ -128,7 +128,7 @@ class RabbitControl:
             if not self.paused:
                 self._leave_channel()
         finally:
-            # Last: messages of the old channel still arrive while it is changed.
+            # Last, since messages of the old channel still arrive while it is replaced.
             self._poller.incoming.clear()
             held()
 
@@ -157,11 +157,11 @@ class RabbitControl:
 
 
 class _NoMessageIds(driver_amqp._MsgIdCache):  # type: ignore[misc]
-    """A cache of message ids that drops no message.
+    """A cache of message ids that reports no duplicates.
 
-    The driver's own cache drops, without acknowledging it, a message that was acknowledged on a connection
-    lost meanwhile. The broker then waits for it until its consumer timeout. Processing a message twice does
-    no harm (guarantee G2).
+    The driver's own cache makes it drop a message, without acknowledging it, if the message was acknowledged
+    on a connection that was lost meanwhile. The broker then waits for the acknowledgement until its consumer
+    timeout. Processing a message twice is harmless (guarantee G2).
     """
 
     def check_duplicate_message(self, message_data: dict[str, Any]) -> Any:
@@ -173,7 +173,7 @@ class _NoMessageIds(driver_amqp._MsgIdCache):  # type: ignore[misc]
 
 
 class GuardedPoller(base.PollStyleListener):  # type: ignore[misc]
-    """A poller that reports failures, and runs tasks even while no message arrives.
+    """A poller that reports failures, and runs the tasks of the control even while no message arrives.
 
     :param report: called with each failure, and with None when a poll succeeds.
     """
@@ -186,10 +186,10 @@ class GuardedPoller(base.PollStyleListener):  # type: ignore[misc]
         self._stopping = threading.Event()
 
     def poll(self, **batch: Any) -> Sequence[Any]:
-        """Return the next messages; an empty list after a while, or after a failure."""
+        """Return the next messages; an empty list after a timeout or a failure."""
         try:
-            look = LOOK_PAUSED if self._control.paused else LOOK
-            taken: Sequence[Any] = self._poller.poll(timeout=look, **batch)
+            timeout = POLL_TIMEOUT_PAUSED if self._control.paused else POLL_TIMEOUT
+            taken: Sequence[Any] = self._poller.poll(timeout=timeout, **batch)
         except Exception as exc:  # noqa: BLE001 - errors of three libraries without a common class
             self._report(exc)
             self._stopping.wait(AFTER_FAILURE)
@@ -198,7 +198,7 @@ class GuardedPoller(base.PollStyleListener):  # type: ignore[misc]
         return taken
 
     def stop(self) -> None:
-        """Stop taking messages."""
+        """Stop polling."""
         self._stopping.set()
         self._poller.stop()
 
@@ -208,7 +208,11 @@ class GuardedPoller(base.PollStyleListener):  # type: ignore[misc]
 
 
 def take_control(listener: Any, first_prefetch: int, report: Report) -> ConsumerControl:
-    """Return the control of a listener of oslo.messaging that is not started yet."""
+    """Return the control of a listener of oslo.messaging that has not been started yet.
+
+    :param first_prefetch: see :class:`RabbitControl`.
+    :param report: see :class:`GuardedPoller`.
+    """
     poller = getattr(listener, "_poll_style_listener", None)
     if not isinstance(poller, amqpdriver.AMQPListener):
         return NoControl()
@@ -219,7 +223,7 @@ def take_control(listener: Any, first_prefetch: int, report: Report) -> Consumer
 
 
 def delivery_count(message: Any) -> int:
-    """Return how often *message* was returned to the broker before; 0 where the broker does not count."""
+    """Return how often *message* was returned to the broker before; 0 if the broker does not count."""
     raw = getattr(getattr(message, "message", None), "_raw_message", None)
     count = (getattr(raw, "headers", None) or {}).get(DELIVERY_COUNT, 0)
     return count if isinstance(count, int) else 0

@@ -1,11 +1,12 @@
 """The alarm definitions: cached and indexed per project, never older than the batch that is evaluated.
 
-Freshness contract (guarantee G3): after :meth:`AlarmCache.refresh` returns, every alarm whose creation or
-change was committed before the call is seen by :meth:`AlarmCache.project`, provided that the clocks of the
-Aodh API hosts differ from the database's by less than ``overlap`` seconds. A step of the database's clock is
-noticed and looked behind. There is no time to live: only alarms changed since
-the last look are read again. Alarm *state* is never cached; deleted alarms may linger until they are locked
-for firing, which is when :meth:`AlarmCache.forget` is called. A full reload now and then is the net.
+Freshness contract (guarantee G3): once :meth:`AlarmCache.refresh` returns, :meth:`AlarmCache.project` has
+every alarm whose creation or change was committed before the call, provided that the clocks of the Aodh API
+hosts differ from the database's by less than ``overlap`` seconds. If the database's clock is set back, the
+changes made in between are found as well. Entries have no time to live: a refresh reads only the alarms that
+changed since the last one. The *state* of alarms is never cached. A deleted alarm may stay in the cache until
+an event concerns it: its row is then found missing, and :meth:`AlarmCache.forget` removes it. As a safety
+net, each project is reloaded completely every ``reload_interval`` seconds.
 """
 
 from __future__ import annotations
@@ -30,19 +31,21 @@ from eventalarm.storage.change_window import ChangeWindow
 
 LOG = logging.getLogger(__name__)
 
-# Number of definitions that are loaded in the time of one or two batches.
+# A project with more definitions takes longer to load than one or two batches take.
 LARGE: Final = 1000
 
+# Most alarms and projects that are remembered as reported.
 REPORTED_LIMIT: Final = 10000
 
 
 class AlarmCache:
-    """Definitions by project, loaded when a project's first event comes, refreshed once per batch.
+    """Definitions by project, loaded with the first event of a project, refreshed once per batch.
 
     :param clears: returns True if events can clear an alarm with this definition.
     :param bad_rule: called once for each version of an alarm whose rule cannot be compiled.
-    :param crowded: called once for each project with more than ``max_scan_groups``, with their number.
-    :param monotonic: seconds, for the age of a loaded project.
+    :param crowded: called once for each project with more than ``max_scan_groups`` rules without an equality,
+        with their number.
+    :param monotonic: returns seconds, from which the age of a loaded project is computed.
     """
 
     def __init__(
@@ -61,11 +64,11 @@ class AlarmCache:
         self._clears = clears
         self._bad_rule = bad_rule
         self._monotonic = monotonic
-        self._looked_at: datetime.datetime | None = None
+        self._refreshed_at: datetime.datetime | None = None
         self._window: ChangeWindow | None = None
         self._lock = threading.RLock()
         self._loading: set[str] = set()
-        self._arriving: dict[str, tuple[CachedProject, datetime.datetime]] = {}
+        self._loaded: dict[str, tuple[CachedProject, datetime.datetime]] = {}
         # Outlives the projects, which are loaded again and again.
         self._reported: cachetools.LRUCache[str, datetime.datetime] = cachetools.LRUCache(REPORTED_LIMIT)
         self._reported_projects: cachetools.LRUCache[str, int] = cachetools.LRUCache(REPORTED_LIMIT)
@@ -74,48 +77,48 @@ class AlarmCache:
         )
 
     def refresh(self) -> None:
-        """Take in every definition that changed since the last call.
+        """Update every definition that changed since the last call.
 
-        :raises Retryable: when the database failed; the cache is then as fresh as before.
+        :raises Retryable: when the database failed; the cache is then as it was before.
         """
         with self._lock:
             started = self._source.now()
-            self._put_in_place()
-            if self._projects and self._looked_at is not None:
-                self._look(min(self._looked_at, started))
+            self._add_loaded()
+            if self._projects and self._refreshed_at is not None:
+                self._read_changes(min(self._refreshed_at, started))
                 noticed = self._source.now()
                 if noticed < started:
-                    # The look found that the clock was set back: what changed since then is older.
+                    # The read showed that the clock was set back: later changes carry earlier times.
                     started = noticed
-                    self._look(started)
-            self._looked_at = started
+                    self._read_changes(started)
+            self._refreshed_at = started
 
-    def _look(self, looked_at: datetime.datetime) -> None:
-        since = looked_at - datetime.timedelta(seconds=self._options.overlap)
-        # Whatever fails from here on, the next look must find everything again.
+    def _read_changes(self, refreshed_at: datetime.datetime) -> None:
+        since = refreshed_at - datetime.timedelta(seconds=self._options.overlap)
+        # If anything fails from here on, the next read must find all of these changes again.
         window, self._window = self._window, None
-        look = self._source.changed_since(since, looked_at, window)
-        news = [change for change in look.changes if self._is_news(change)]
-        if news:
-            self._take_in(news)
-        self._window = look.window
+        found = self._source.changed_since(since, refreshed_at, window)
+        new = [change for change in found.changes if self._is_new(change)]
+        if new:
+            self._update(new)
+        self._window = found.window
 
-    def _put_in_place(self) -> None:
-        """Put loaded projects in place; the next look covers everything since their loading began."""
-        for project_id, (project, begun) in self._arriving.items():
+    def _add_loaded(self) -> None:
+        """Add the loaded projects; the next read covers all changes since their loading began."""
+        for project_id, (project, begun) in self._loaded.items():
             self._projects[project_id] = project
-            self._looked_at = min(begun, self._looked_at or begun)
+            self._refreshed_at = min(begun, self._refreshed_at or begun)
             self._window = None
-        self._arriving.clear()
+        self._loaded.clear()
 
-    def _is_news(self, change: DefinitionChange) -> bool:
+    def _is_new(self, change: DefinitionChange) -> bool:
         project = self._projects.get(change.project_id)
         if project is None:
             return False
         entry = project.entries.get(change.alarm_id)
         return entry is None or entry.version != change.version
 
-    def _take_in(self, changed: list[DefinitionChange]) -> None:
+    def _update(self, changed: list[DefinitionChange]) -> None:
         current = {d.alarm_id: d for d in self._source.of_alarms([c.alarm_id for c in changed])}
         for change in changed:
             definition = current.get(change.alarm_id)
@@ -124,11 +127,11 @@ class AlarmCache:
                 continue
             project.remove(change.alarm_id)
             if definition is not None and definition.project_id == change.project_id:
-                self._file(project, definition)
-                self._report_crowd(definition.project_id, project.index.scanned)
+                self._index(project, definition)
+                self._report_crowded(definition.project_id, project.index.scanned)
             self._projects[change.project_id] = project
 
-    def _file(self, project: CachedProject, definition: AlarmDefinition) -> None:
+    def _index(self, project: CachedProject, definition: AlarmDefinition) -> None:
         clears = self._clears(definition)
         try:
             rule = compile_definition(definition, self._options.resource_traits)
@@ -142,13 +145,13 @@ class AlarmCache:
         anchor = project.index.add(definition.alarm_id, rule, clears)
         project.entries[definition.alarm_id] = Entry(definition.version, rule, clears, anchor)
 
-    def _report_crowd(self, project_id: str, scanned: int) -> None:
+    def _report_crowded(self, project_id: str, scanned: int) -> None:
         if scanned > self._options.max_scan_groups and project_id not in self._reported_projects:
             self._reported_projects[project_id] = scanned
             self._crowded(project_id, scanned)
 
     def project(self, project_id: str) -> ProjectIndex:
-        """Return the index of a project, loading it when it is not there or too old.
+        """Return the index of a project; load the project if it is not cached or too old.
 
         :raises Retryable: when it must be loaded and the database failed.
         """
@@ -156,19 +159,19 @@ class AlarmCache:
             project = self._projects.get(project_id)
             if project is None or (self._is_old(project) and project_id not in self._loading):
                 project = self._projects[project_id] = self._read(project_id)
-                self._report_crowd(project_id, project.index.scanned)
+                self._report_crowded(project_id, project.index.scanned)
             return project.index
 
     def need(self, project_id: str) -> Need:
-        """Return whether a project must be loaded before its events can be evaluated."""
+        """Return what a project needs before its events can be evaluated."""
         with self._lock:
             project = self._projects.get(project_id)
-            if project_id in self._arriving or (project is not None and not self._is_old(project)):
+            if project_id in self._loaded or (project is not None and not self._is_old(project)):
                 return Need.NOTHING
             return Need.LOAD if project is None else Need.RELOAD
 
     def is_large(self, project_id: str) -> bool:
-        """Return True if loading a project would delay other projects by more than the time of a batch.
+        """Return True if loading a project takes longer than a batch, and so would delay other projects.
 
         :raises Retryable: when the database failed.
         """
@@ -188,14 +191,14 @@ class AlarmCache:
         return fitting
 
     def promise(self, project_id: str) -> None:
-        """Serve a project however old it is, since it will be loaded in the background (:meth:`load`)."""
+        """Keep serving a project whatever its age, since it is about to be loaded by :meth:`load`."""
         with self._lock:
             self._loading.add(project_id)
 
     def load(self, project_id: str) -> None:
-        """Load a project on the calling thread; the next :meth:`refresh` puts it in place.
+        """Load a project on the calling thread; the next :meth:`refresh` adds it to the cache.
 
-        Meanwhile other threads can use the cache, which serves the project as it was before.
+        Other threads can use the cache meanwhile; it serves the previous version of the project.
 
         :raises Retryable: when the database failed.
         """
@@ -205,8 +208,8 @@ class AlarmCache:
                 self._loading.add(project_id)
             project = self._read(project_id)
             with self._lock:
-                self._arriving[project_id] = project, begun
-                self._report_crowd(project_id, project.index.scanned)
+                self._loaded[project_id] = project, begun
+                self._report_crowded(project_id, project.index.scanned)
         finally:
             with self._lock:
                 self._loading.discard(project_id)
@@ -218,14 +221,14 @@ class AlarmCache:
         project = CachedProject(self._monotonic())
         with collector_paused(project.entries):
             for definition in self._source.of_project(project_id):
-                self._file(project, definition)
+                self._index(project, definition)
         LOG.debug("Loaded %d alarm definitions of project %s", len(project.entries), project_id)
         return project
 
     def rule(self, definition: AlarmDefinition) -> Watch:
-        """Return the compiled rule of an alarm as it was just read, reusing the cached one if it is the same.
+        """Return the compiled rule of a definition that was just read; reuse the cached one if it is current.
 
-        :raises InvalidRule: when the rule as it stands now cannot be compiled.
+        :raises InvalidRule: when the rule cannot be compiled.
         """
         with self._lock:
             project = self._projects.get(definition.project_id)
@@ -235,24 +238,24 @@ class AlarmCache:
         return compile_definition(definition, self._options.resource_traits)
 
     def forget(self, project_id: str, alarm_id: str) -> None:
-        """Drop an alarm that turned out to be deleted, disabled or moved."""
+        """Remove an alarm that was found to be deleted, disabled or moved to another project."""
         with self._lock:
             project = self._projects.get(project_id)
             if project is not None:
                 project.remove(alarm_id)
 
     def figures(self) -> CacheFigures:
-        """Return how much is cached; walks over the projects, so not for every batch."""
+        """Return the size of the cache. Iterates over all projects: do not call it for every batch."""
         with self._lock:
             projects = list(self._projects.values())
             return CacheFigures(
                 alarms=sum(len(project.entries) for project in projects),
                 projects=len(projects),
                 scanned=sum(project.index.scanned for project in projects),
-                refreshed_at=self._looked_at,
+                refreshed_at=self._refreshed_at,
             )
 
     def __len__(self) -> int:
-        """Return how many alarms are cached."""
+        """Return the number of cached alarms."""
         with self._lock:
             return sum(len(project.entries) for project in self._projects.values())

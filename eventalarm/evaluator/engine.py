@@ -29,10 +29,10 @@ LOG = logging.getLogger(__name__)
 
 
 class Engine:
-    """Evaluates batches of events. One batch at a time; processes may run any number of engines.
+    """Evaluates batches of events, one at a time. Any number of processes may run an engine.
 
-    :param clock: returns the current time as an aware UTC datetime. By default that of the database, so that
-        all hosts decide by one clock which events are late.
+    :param clock: returns the current time as an aware UTC datetime; by default the clock of the database, so
+        that all hosts use one clock to decide which events are late.
     :param progress: shows a watchdog, between transactions, that the work advances.
     """
 
@@ -63,10 +63,10 @@ class Engine:
     def process(self, events: Sequence[Event]) -> BatchReport:
         """Evaluate events, commit all their changes, and start the deliveries.
 
-        When this returns, the messages of the events may be acknowledged, except for those put off and
-        left. The events put off must be passed again after :meth:`retry_locked`, and those left with the
-        next batch (the same objects if possible), in both cases before younger events. An event that the
-        database refuses for its content is logged, counted and skipped; the others are committed (G6).
+        When this returns, the messages of the events may be acknowledged, except for ``put_off`` and ``left``
+        of the report. Pass the events of ``put_off`` again after :meth:`retry_locked`, and those of ``left``
+        with the next batch (the same objects if possible), in both cases before younger events. An event
+        whose content the database refuses is logged, counted and skipped; the others are committed (G6).
 
         :raises Retryable: when the database failed; uncommitted changes are rolled back, and passing
             the same events again is safe (G2).
@@ -89,11 +89,11 @@ class Engine:
         return report
 
     def forget_unfinished(self) -> None:
-        """Forget the unfinished events, since their messages went back to the broker; thread-safe."""
+        """Forget the unfinished events, since their messages were returned to the broker; thread-safe."""
         self._unfinished.clear()
 
     def retry_locked(self) -> None:
-        """Ask again for alarms that another session kept locked; the events put off for them come next."""
+        """Retry the alarms that another session kept locked; their events come next."""
         self._locked.retry()
 
     def match(self, events: Iterable[Event], report: BatchReport) -> list[Match]:
@@ -107,7 +107,7 @@ class Engine:
     def _settle_by_turns(
         self, turns: Sequence[list[Match]], report: BatchReport, until: float, events: Sequence[Event]
     ) -> None:
-        """Settle turns *until* a monotonic time, at least one; the others are left to the next batch."""
+        """Settle turns *until* a monotonic time, but at least one; leave the others to the next batch."""
         settled = 0
         for turn in turns:
             if settled and time.monotonic() >= until:
@@ -146,7 +146,7 @@ class Engine:
         return []
 
     def _without_locked(self, matches: list[Match], report: BatchReport) -> list[Match]:
-        """Put off all matches of the alarms that are currently skipped; return the others."""
+        """Defer all matches of alarms that are currently skipped; return the others."""
         locked = self._locked.among({m.alarm_id for m in matches})
         late = [m for m in matches if m.alarm_id in locked]
         report.put_off.extend(m.subject.event for m in late)

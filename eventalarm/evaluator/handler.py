@@ -1,4 +1,4 @@
-"""Evaluates batches of messages: decodes them, puts off those that must wait, and isolates bad content."""
+"""Evaluates batches of messages: decodes them, defers those that must wait, and isolates bad content."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from eventalarm.watchdog import Progress
 
 LOG = logging.getLogger(__name__)
 
-# Failures in a row, while the database answers in between, after which a batch, or half of one, is blamed.
+# Consecutive failures, with a database that answers in between, after which a batch or a half is blamed.
 PATIENCE: Final = 4
 IMPATIENCE: Final = 2
 LATEST: Final = datetime.datetime.max.replace(tzinfo=UTC)
@@ -31,7 +31,7 @@ LOOK_INTERVAL: Final = 5.0
 
 
 class CacheWatch:
-    """Updates the gauges of the cache when called, at most every ``LOOK_INTERVAL`` seconds."""
+    """Updates the gauges of the alarm cache when called, at most every ``LOOK_INTERVAL`` seconds."""
 
     def __init__(
         self, cache: AlarmCache, metrics: Metrics, monotonic: Callable[[], float] = time.monotonic
@@ -58,14 +58,14 @@ class CacheWatch:
 class BatchHandler:
     """Turns the messages of a batch into events and evaluates them.
 
-    While the database is away a batch is held, and given back in the end (:class:`DatabaseOutage`). Where the
-    database answers in between, the batch itself is the cause of the failure: it is halved, down to the one
-    event that is given up if its content can be the cause (guarantee G6).
+    While the database is unavailable, a batch is held, and finally given back (:class:`DatabaseOutage`). If
+    the database answers in between, the batch itself causes the failure: it is halved, down to a single
+    event, which is given up if its content can be the cause (guarantee G6).
 
-    :param loader: loads large projects; messages whose project is not loaded yet are put off.
-    :param locked_retry: resumes messages that were put off for alarms that another session keeps locked.
+    :param loader: loads large projects; messages whose project is not loaded yet are deferred.
+    :param locked_retry: resumes messages that were deferred because another session keeps an alarm locked.
     :param cache_watch: called after each batch that was committed.
-    :param last_event: remembers when the last event arrived.
+    :param last_event: records when the last event arrived.
     :param progress: shows the watchdog that the evaluator is working.
     :param prepare: called once before any message is taken, on the thread that evaluates.
     """
@@ -96,7 +96,7 @@ class BatchHandler:
         self._last_event = last_event or LastEvent()
         self._progress = progress or Progress()
         self._prepare = prepare
-        # Messages that were put off with those of their events that are not done, by the id of the message.
+        # The deferred messages, each with its unevaluated events, by the id of the message object.
         self._unfinished: dict[int, tuple[dict[str, Any], list[Event]]] = {}
 
     def prepare(self) -> None:
@@ -113,22 +113,22 @@ class BatchHandler:
         return self._outage.wait(interrupted, away)
 
     def resumed(self, what: str) -> None:
-        """Take note that messages come next that waited for *what*: a project that is loaded, or LOCKED."""
+        """Prepare for the messages that waited for *what*, the id of a project or LOCKED; they come next."""
         if what == LOCKED:
             self._engine.retry_locked()
         elif self._loader is not None:
             self._loader.release(what)
 
     def dropped(self) -> None:
-        """Take note that messages that were put off went back to the broker; thread-safe."""
+        """Forget the deferred messages, since they went back to the broker; thread-safe."""
         self._unfinished.clear()
         self._engine.forget_unfinished()
 
     def handle(self, messages: Sequence[dict[str, Any]]) -> dict[int, str] | None:
         """Process the message bodies of one batch.
 
-        :returns: the positions of the messages that are put off, each with what it waits for: the id of a
-            project, LOCKED, or LEFT for the next batch. All others can be acknowledged. None if all must go
+        :returns: the positions of the deferred messages, each with what it waits for: the id of a project,
+            LOCKED, or LEFT for the next batch. All others can be acknowledged. None if all messages must go
             back to the broker.
         """
         with self._progress.work():
@@ -137,10 +137,10 @@ class BatchHandler:
     def _handle(self, messages: Sequence[dict[str, Any]]) -> dict[int, str] | None:
         started = time.monotonic()
         decoded = [self._events_of(message) for message in messages]
-        put_off = self._outage.see_through(sum(map(len, decoded)), lambda: self._put_off(decoded))
+        put_off = self._outage.hold_and_retry(sum(map(len, decoded)), lambda: self._put_off(decoded))
         waiting = frozenset(put_off or ())
         ready = [event for place, events in enumerate(decoded) if place not in waiting for event in events]
-        report = self._see_through(ready, started) if ready and put_off is not None else None
+        report = self._hold_and_retry(ready, started) if ready and put_off is not None else None
         if put_off is None or (ready and report is None):
             self._metrics.count("batches", outcome="given_back")
             return None
@@ -189,7 +189,7 @@ class BatchHandler:
     def _unloaded(self, loader: ProjectLoader, events: Sequence[Event]) -> Iterator[str]:
         return (name for event in events for name in self._engine.projects(event) if not loader.ready(name))
 
-    def _see_through(self, events: list[Event], started: float) -> BatchReport | None:
+    def _hold_and_retry(self, events: list[Event], started: float) -> BatchReport | None:
         mark_all(self._trace, Stage.RECEIVED, events)
         self._last_event.note(events)
         # One measurement per batch: its first event has waited longest.
@@ -210,13 +210,13 @@ class BatchHandler:
     def _evaluate(self, events: list[Event], patience: int) -> BatchReport | None:
         """Evaluate events, and give up one that the database cannot process; None to give them back."""
         try:
-            return self._outage.see_through(len(events), lambda: self._engine.process(events), patience)
+            return self._outage.hold_and_retry(len(events), lambda: self._engine.process(events), patience)
         except Blamed as exc:
             error = exc.error
         if len(events) > 1:
             return self._evaluate_halves(events)
         if not may_be_content(error):
-            return self._outage.see_through(1, lambda: self._engine.process(events))
+            return self._outage.hold_and_retry(1, lambda: self._engine.process(events))
         self._metrics.count("events", outcome="given_up", reason="database")
         LOG.error(
             "Event %s is given up: the database answers, but fails with this event alone: %s",
@@ -227,16 +227,16 @@ class BatchHandler:
 
     def _evaluate_halves(self, events: list[Event]) -> BatchReport | None:
         """Evaluate one half after the other, in the order of the events' times, as the engine would."""
-        # By the times that the events carry, whatever the clock of this host.
+        # By the times in the events, independent of the clock of this host.
         ordered = sorted(events, key=lambda event: event.time(LATEST))
         LOG.warning(
-            "The database answers, but fails with these %d events together; they are split in half",
+            "The database answers, but fails with these %d events together; evaluating them in halves",
             len(events),
         )
         report, half = BatchReport(), len(events) // 2
         for part in (ordered[:half], ordered[half:]):
             if report.left:
-                # What is left of the first half comes before the second.
+                # The rest of the first half must be evaluated before the second half.
                 report.left += part
                 continue
             found = self._evaluate(part, IMPATIENCE)

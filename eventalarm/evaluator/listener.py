@@ -1,8 +1,8 @@
-"""The bus edge: takes messages in batches as large as the backlog, and acknowledges what is committed.
+"""The consumer of the bus: takes messages in adaptive batches, and acknowledges what is committed.
 
-oslo.messaging's own batch server makes a lone message wait for its batch timeout and hands batches to many
-threads at once. This one hands everything that has arrived to one thread as soon as that thread is free: a
-lone event does not wait, a backlog is gathered into large batches, and the order of the queue is kept.
+The batch server of oslo.messaging delays a single message until its batch timeout, and hands batches to many
+threads at once. This server hands everything that has arrived to one thread as soon as that thread is free: a
+single event does not wait, a backlog is gathered into large batches, and the order of the queue is kept.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from eventalarm.exceptions import Retryable
 LOG = logging.getLogger(__name__)
 
 
-# Before a batch is tried again that failed for another reason than the database.
+# The wait before a batch is retried that failed for a reason other than the database.
 BACKOFF = Backoff(0.2, 30.0, jitter=0.0)
 
 
@@ -44,12 +44,12 @@ class _OnlySamples:
 class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
     """Takes messages from one topic and gives them to *handler* in adaptive batches.
 
-    A batch is given back together with all other messages that were taken, and no more are taken until the
-    handler is ready: the broker counts what is given back, and drops a message at its delivery limit.
+    A batch is returned together with all other messages that were taken, and no more are taken until the
+    handler is ready: the broker counts each return, and drops a message at its delivery limit.
 
-    :param redelivery: renews or sets aside messages that were delivered too often.
-    :param interruptions: finds the message among them that ends the process.
-    :param report: called with an error while the broker does not let us consume, then with None.
+    :param redelivery: renews messages that were delivered too often, or sets them aside.
+    :param interruptions: finds messages whose evaluation ends the process.
+    :param report: called with the error while consuming fails, then with None.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._draining = False
         self._enough = threading.Event()
         self._put_off: dict[str, list[Message]] = {}
-        self._has_come: list[str] = []
+        self._resumable: list[str] = []
         self._redelivery, self._interruptions, self._report = redelivery, interruptions, report
         self._control: consumer_control.ConsumerControl = consumer_control.NoControl()
         self._narrow = True
@@ -80,19 +80,19 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._ending = threading.Event()
 
     def begin(self) -> None:
-        """Begin to take messages; wait for the broker if it is not available yet."""
+        """Start consuming; wait for the broker if it is not available yet."""
         self.start(override_pool_size=1)
 
     def resume(self, what: str) -> None:
-        """Handle the messages that wait for *what* before all others; from any thread."""
+        """Handle the messages that wait for *what* before all others; thread-safe."""
         self._work((), (what,))
 
     def release(self) -> None:
-        """Give back all messages except the current batch and take no more; on the worker thread only."""
+        """Return all messages except the current batch, and stop consuming; on the worker thread only."""
         self._give_back([])
 
     def suspect(self) -> None:
-        """Check that batches can be handled before taking the next; from any thread."""
+        """Check that batches can be handled before the next one is taken; thread-safe."""
         self._work((), (), suspect=True)
 
     def end(self) -> None:
@@ -111,10 +111,10 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
             incoming = self._redelivery.sift(incoming)
         self._work(incoming, ())
 
-    def _work(self, incoming: Sequence[Message], has_come: Sequence[str], *, suspect: bool = False) -> None:
+    def _work(self, incoming: Sequence[Message], resumable: Sequence[str], *, suspect: bool = False) -> None:
         with self._lock:
             self._arrived.extend(incoming)
-            self._has_come.extend(has_come)
+            self._resumable.extend(resumable)
             self._suspect = self._suspect or suspect
             if len(self._arrived) >= self._options.batch_size:
                 self._enough.set()
@@ -132,12 +132,12 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
             if self._suspect:
                 self._suspect = False
                 return [], True
-            # On this thread, so that no later message can be handled before those that were put off.
-            for what in self._has_come:
+            # On this thread, so that no later message can be handled before the deferred ones.
+            for what in self._resumable:
                 self._arrived.extendleft(reversed(self._put_off.pop(what, [])))
                 self._handler.resumed(what)
-            self._has_come.clear()
-            # However many these are, others come with them.
+            self._resumable.clear()
+            # In addition to these, whatever their number, a full batch is taken.
             batch = self._put_off.pop(LEFT, [])
             most = min(self._options.batch_size, len(self._arrived))
             batch += [self._arrived.popleft() for _ in range(most)]
@@ -156,15 +156,15 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
             if not batch:
                 return
             taken = time.monotonic()
-            self._see_through(batch)
+            self._handle_in_parts(batch)
             if LEFT in self._put_off and self._ending.is_set():
-                held = self._hold_nothing()
+                held = self._remove_held()
                 self._control.release(functools.partial(list, held), self._ending)
             if len(batch) >= max(FEW, self._options.dense * (taken - before)):
                 self._enough.wait(taken + self._options.gather - time.monotonic())
             before = taken
 
-    def _see_through(self, batch: list[Message]) -> None:
+    def _handle_in_parts(self, batch: list[Message]) -> None:
         if self._interruptions is None or not any(map(was_delivered, batch)):
             self._handle(batch)
             return
@@ -177,13 +177,13 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
             if not done:
                 return
             if LEFT in self._put_off:
-                # Before younger messages.
+                # They must be handled before younger messages.
                 for later in parts[number + 1 :]:
                     self._put_off[LEFT] += later.messages
                 return
 
     def _handle(self, batch: list[Message], others: Sequence[Message] = ()) -> bool:
-        """Evaluate a batch and acknowledge it; return False if it and *others* were given back."""
+        """Evaluate and acknowledge a batch; return False if it was returned to the broker with *others*."""
         put_off: Mapping[int, str] | None = None
         failed = False
         try:
@@ -201,17 +201,17 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
                 self._put_off.setdefault(put_off[position], []).append(message)
             else:
                 _acknowledge(message)
-        if self._narrow and not self._put_off and not any(map(_came_before, batch)):
+        if self._narrow and not self._put_off and not any(map(_was_redelivered, batch)):
             self._narrow = False
-            self._control.widen(self._hold_nothing, self._ending)
+            self._control.widen(self._remove_held, self._ending)
         return True
 
     def _give_back(self, batch: Sequence[Message]) -> None:
-        """Give back *batch* and everything else that is held, and take nothing."""
-        self._control.release(lambda: [*batch, *self._hold_nothing()], self._ending)
+        """Return *batch* and all other messages that are held, and stop consuming."""
+        self._control.release(lambda: [*batch, *self._remove_held()], self._ending)
 
-    def _hold_nothing(self) -> list[Message]:
-        """Remove and return all messages that are not in a batch."""
+    def _remove_held(self) -> list[Message]:
+        """Remove all held messages outside the current batch, and return them to the caller."""
         with self._lock:
             held = [m for waiting in self._put_off.values() for m in waiting] + list(self._arrived)
             self._put_off.clear()
@@ -220,19 +220,19 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         return held
 
     def _wait_out(self, failed: bool) -> None:
-        """Take messages again when they can be handled."""
+        """Wait until batches can be handled, then start consuming again."""
         self._failures += 1
         if failed or self._failures > 1:
             self._ending.wait(BACKOFF(self._failures))
         while not self._handler.ready(self._holds_some, self.release):
             if self._ending.is_set():
                 return
-            # Messages arrived all the same: this driver cannot be paused.
+            # Messages have arrived nevertheless: this driver cannot be paused.
             self._give_back([])
         self._control.resume()
 
     def _recover(self) -> None:
-        # Messages already held are handled as any batch: held for a while, then given back.
+        # Messages that are held already are handled like any batch: held for a while, then returned.
         if self._handler.ready(self._holds_some, self.release):
             self._control.resume()
 
@@ -240,8 +240,8 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         return bool(self._arrived)
 
 
-def _came_before(message: Message) -> bool:
-    """Return True if a message, and so perhaps the next ones, may be near the delivery limit of the queue."""
+def _was_redelivered(message: Message) -> bool:
+    """Return True if a message may be near the delivery limit of its queue; the next ones may be as well."""
     return isinstance(message, Renewed) or was_delivered(message)
 
 

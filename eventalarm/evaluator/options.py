@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from eventalarm.model import EventLimits
 
-# The nesting depth that is never exceeded, even for rules that were saved under higher limits.
+# The maximum nesting depth, even for rules that were saved under higher limits.
 DEEPEST: Final = 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RuleLimits:
-    """How large a rule may be when it is saved; from the ``max_rule_*`` options of ``[eventalarm]``.
+    """The limits for a rule that is saved, from the ``max_rule_*`` options of ``[eventalarm]``.
 
     ``size`` is in bytes of JSON, the lengths are in characters.
     """
@@ -64,7 +64,7 @@ MOST_OBJECTS: Final = 10_000
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """The options of the evaluator; see ``eventalarm.conf`` for each."""
+    """The options of the engine; ``eventalarm.conf`` describes each. Sizes are in bytes, times in seconds."""
 
     types: tuple[str, ...]
     owner_traits: tuple[str, ...]
@@ -82,9 +82,10 @@ class EngineOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CacheOptions:
-    """``overlap`` and ``reload_interval`` in seconds; ``max_alarms`` bounds the memory.
+    """The options of the alarm cache. ``overlap`` and ``reload_interval`` are in seconds.
 
-    A project with more than ``max_scan_groups`` different rules without an equality is reported.
+    ``max_alarms`` bounds the memory. A project with more than ``max_scan_groups`` different rules that have
+    no equality to index is reported.
     """
 
     resource_traits: tuple[str, ...]
@@ -95,13 +96,13 @@ class CacheOptions:
 
 
 # While more than DENSE messages a second arrive, batches are taken GATHER seconds apart: each batch costs a
-# look for changed definitions and a commit, and the thread that reads the bus needs the interpreter. Below
+# read of changed definitions and a commit, and the thread that reads the bus needs the interpreter. Below
 # that rate, or with fewer than FEW messages at once, nothing waits.
 DENSE = 400.0
 FEW = 8
 GATHER = 0.05
 
-# Most unacknowledged messages of a listener that has not acknowledged any yet.
+# Maximum number of unacknowledged messages before the first acknowledgement.
 FIRST_PREFETCH = 8
 
 
@@ -109,7 +110,8 @@ FIRST_PREFETCH = 8
 class ListenerOptions:
     """What a ``BatchServer`` consumes, and how it forms batches.
 
-    ``dense`` is the messages a second that count as a backlog, ``gather`` the seconds between its batches.
+    ``dense`` is the rate in messages per second that counts as a backlog, ``gather`` the seconds between its
+    batches.
     ``first_prefetch`` limits unacknowledged messages on RabbitMQ until the first acknowledgement: a listener
     that is killed repeatedly then uses up the delivery limit of a few messages only.
     """
@@ -124,7 +126,7 @@ class ListenerOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RedeliveryOptions:
-    """Unacknowledged deliveries after which a message is renewed, and in total, set aside."""
+    """The numbers of unacknowledged deliveries after which a message is renewed, and finally set aside."""
 
     renew_after: int = 2
     most: int = 100

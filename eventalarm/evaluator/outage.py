@@ -1,7 +1,7 @@
-"""Work that must wait: while the database is away, and while another session keeps an alarm locked.
+"""Work that must wait for the database, or for an alarm that another session keeps locked.
 
 :class:`DatabaseOutage` repeats a batch until it succeeds or must be given back. :class:`LockedAlarms` sets
-locked alarms aside for a while, so that all others proceed.
+locked alarms aside for a while, so that all others are evaluated.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from eventalarm.storage.transitions import Transaction
 LOG = logging.getLogger(__name__)
 
 
-# The reason for which messages with locked alarms are put off, and the seconds before the next try.
+# The reason why messages with locked alarms are deferred, and the seconds before the next attempt.
 LOCKED: Final = "locked alarms"
 RETRY_AFTER: Final = 1.0
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Blamed(Exception):
-    """The database failed several times in a row with the same batch, and answered in between."""
+    """The database failed several times in a row with the same batch, but answered in between."""
 
     def __init__(self, error: Retryable) -> None:
         super().__init__(str(error))
@@ -38,14 +38,14 @@ class Blamed(Exception):
 
 
 class DatabaseOutage:
-    """How one listener behaves while its database is away.
+    """Retries the work of one listener while its database is unavailable.
 
-    :param metrics: counts tries as batches with the outcome ``retried``.
-    :param stopping: set when the process stops; nothing waits any longer then.
-    :param backoff: seconds to wait between tries.
-    :param database: None where failures are never blamed on the batch.
-    :param hold: seconds after which a batch is given back: the broker cuts off a consumer that keeps messages
-        for too long.
+    :param metrics: counts retries as batches with the outcome ``retried``.
+    :param stopping: set when the process stops; ends all waiting.
+    :param backoff: returns the seconds to wait between attempts.
+    :param database: None if failures are never blamed on the batch.
+    :param hold: seconds after which a batch is given back: the broker closes the channel of a consumer that
+        keeps messages unacknowledged for too long.
     """
 
     def __init__(
@@ -63,10 +63,11 @@ class DatabaseOutage:
         self._database = database
         self._hold = hold
 
-    def see_through(self, number: int, work: Callable[[], T], patience: int = 0) -> T | None:
-        """Repeat *work* on *number* events while the database is away; None if they must be given back.
+    def hold_and_retry(self, number: int, work: Callable[[], T], patience: int = 0) -> T | None:
+        """Repeat *work* on *number* events while the database fails; None if they must be given back.
 
-        :raises Blamed: after *patience* failures in a row with a database that answers in between; 0: never.
+        :raises Blamed: after *patience* consecutive failures with a database that answers in between; 0 means
+            never.
         """
         failures, answered = 0, 0
         until: float | None = None
@@ -85,7 +86,7 @@ class DatabaseOutage:
                 if patience and answered >= patience:
                     raise Blamed(exc) from exc
                 if time.monotonic() >= until:
-                    LOG.error("The database is still away; %d events go back to the broker", number)
+                    LOG.error("The database is still unavailable; %d events go back to the broker", number)
                     return None
             else:
                 if until is not None:
@@ -95,7 +96,7 @@ class DatabaseOutage:
     def wait(self, interrupted: Callable[[], bool], away: Callable[[], None]) -> bool:
         """Wait until the database answers; return False if interrupted or stopped before.
 
-        :param away: called once if the database does not answer at first.
+        :param away: called once, if the first attempt fails.
         """
         failures = 0
         while not (self._stopping.is_set() or interrupted()):
@@ -105,12 +106,12 @@ class DatabaseOutage:
             except Retryable as exc:
                 if not failures:
                     away()
-                    LOG.warning("Taking no events until the database is back: %s", exc)
+                    LOG.warning("Receiving no events until the database is back: %s", exc)
                 failures += 1
                 self._stopping.wait(self._backoff(failures))
             else:
                 if failures:
-                    LOG.warning("The database is back; events are taken again")
+                    LOG.warning("The database is back; receiving events")
                 return True
         return False
 
@@ -119,10 +120,10 @@ class DatabaseOutage:
 
 
 class LockedAlarms:
-    """The set of alarms that are skipped because their rows are locked; used by one thread only.
+    """The alarms that are skipped because their rows are locked; for use by one thread.
 
-    A row lock normally lasts milliseconds. One that lasts longer is held by a paused process or by a
-    forgotten transaction.
+    A row lock normally lasts milliseconds. A longer one is held by a paused process or an abandoned
+    transaction.
     """
 
     def __init__(self, database: Database) -> None:
@@ -134,7 +135,7 @@ class LockedAlarms:
         return bool(self._locked or self._retried)
 
     def among(self, alarm_ids: Collection[str]) -> set[str]:
-        """Return which of *alarm_ids* must be skipped; asks the database about those to be retried.
+        """Return which of *alarm_ids* must be skipped; query the database for those to be retried.
 
         :raises Retryable: when the database failed.
         """
@@ -151,7 +152,7 @@ class LockedAlarms:
     def find(self, alarm_ids: Collection[str], error: Locked) -> set[str]:
         """Return which of *alarm_ids* are locked, after a wait for their locks ended with *error*.
 
-        Empty when none is at this moment: then it was another row, or the lock has just gone.
+        Empty if none is locked now: the lock was on another row, or has just been released.
 
         :raises Retryable: when the database failed, or a whole table is locked.
         """
@@ -161,19 +162,19 @@ class LockedAlarms:
         return held
 
     def leave(self, alarm_ids: Collection[str], error: Locked) -> None:
-        """Skip alarms from now on."""
+        """Skip *alarm_ids* from now on."""
         self._locked.update(alarm_ids)
         for alarm_id in sorted(alarm_ids)[:10]:
-            LOG.error("Alarm %s is locked by another session and is put off: %s", alarm_id, error)
+            LOG.error("Alarm %s is locked by another session; its events are deferred: %s", alarm_id, error)
 
     def retry(self) -> None:
-        """Ask the database again about every skipped alarm when an event concerns it."""
+        """Query the database for each skipped alarm again when an event concerns it."""
         self._retried |= self._locked
         self._locked.clear()
 
 
 class LockedRetry:
-    """Resumes what was put off for locked alarms after *seconds*; calls in between are merged.
+    """Resumes the messages that wait for locked alarms after *seconds*; calls in between are merged.
 
     :param resume: called with :data:`LOCKED` on a timer thread.
     """
@@ -186,7 +187,7 @@ class LockedRetry:
         self._stopped = False
 
     def __call__(self) -> None:
-        """Schedule a retry unless one is scheduled."""
+        """Schedule a retry, unless one is scheduled already."""
         with self._lock:
             if self._timer is None and not self._stopped:
                 self._timer = threading.Timer(self._seconds, self._due)
@@ -200,7 +201,7 @@ class LockedRetry:
                 self._resume(LOCKED)
 
     def stop(self) -> None:
-        """Cancel the scheduled retry and schedule no others."""
+        """Cancel the scheduled retry, and schedule no more."""
         with self._lock:
             self._stopped = True
             if self._timer is not None:

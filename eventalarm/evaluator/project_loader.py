@@ -1,4 +1,4 @@
-"""Background loading of large projects, so that their first event does not delay events of others."""
+"""Background loading of large projects, so that their first event does not delay other projects."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ LOG = logging.getLogger(__name__)
 
 
 class ProjectLoader:
-    """Loads one project after the other on a background thread.
+    """Loads projects on a background thread, one at a time.
 
-    :meth:`ready` and :meth:`release` are called by the evaluator thread only. Small projects are not loaded
-    here; the evaluator loads them itself.
+    Only the evaluator thread may call :meth:`ready` and :meth:`release`. Small projects are not loaded here;
+    the evaluator loads them itself.
 
-    :param loaded: called on the background thread with the id of a project that events wait for, when it is
-        loaded or failed to load.
+    :param loaded: called on the background thread with the id of a project that events wait for, once it is
+        loaded or loading has failed.
     """
 
     def __init__(self, cache: AlarmCache, loaded: Callable[[str], None]) -> None:
@@ -56,7 +56,7 @@ class ProjectLoader:
         return False
 
     def release(self, project_id: str) -> None:
-        """Let the events that waited for a project be evaluated."""
+        """Allow the events that waited for a project to be evaluated."""
         self._awaited.discard(project_id)
 
     def preload(self) -> None:
@@ -67,9 +67,9 @@ class ProjectLoader:
         try:
             names = self._cache.large_projects()
         except Retryable as exc:
-            LOG.warning("Large projects are loaded when their first event comes: %s", exc)
+            LOG.warning("Large projects will be loaded with their first event: %s", exc)
         except Exception:
-            LOG.exception("Large projects are loaded when their first event comes")
+            LOG.exception("Large projects will be loaded with their first event")
         else:
             self._preload_next(iter(names))
 
@@ -78,25 +78,25 @@ class ProjectLoader:
         if project_id is None or self._stopped:
             return
         self._load(project_id, lambda _: None)
-        # One at a time: a project that events wait for goes first. After a shutdown nothing is accepted.
+        # One at a time, so that a project that events wait for comes next. Fails after a shutdown.
         with contextlib.suppress(RuntimeError):
             self._executor.submit(self._preload_next, names)
 
     def _load(self, project_id: str, ended: Callable[[str], None]) -> None:
         try:
-            # It may have been loaded since this was asked for.
+            # It may have been loaded since the request.
             if not self._stopped and self._cache.need(project_id) is not Need.NOTHING:
                 self._cache.load(project_id)
         except Retryable as exc:
-            LOG.warning("Project %s could not be loaded and is tried again: %s", project_id, exc)
+            LOG.warning("Project %s could not be loaded; it will be retried: %s", project_id, exc)
         except Exception:
-            # The evaluator will meet the same error with its events, and report it for each of them.
+            # The evaluator will get the same error for its events, and report it for each of them.
             self._refused.add(project_id)
             LOG.exception("Project %s cannot be loaded in the background", project_id)
         finally:
             ended(project_id)
 
     def stop(self) -> None:
-        """Stop loading; the evaluator loads the projects that events still wait for."""
+        """Stop loading. The evaluator then loads the projects that events still wait for."""
         self._stopped = True
         self._executor.shutdown()

@@ -30,26 +30,27 @@ from eventalarm.storage.events import Suspects
 
 LOG = logging.getLogger(__name__)
 
+# The key of a message body under which a renewed message carries its earlier deliveries.
 EARLIER: Final = "eventalarm_redeliveries"
 
-# Publishes a message body and returns when the broker has it.
+# Publishes a message body; returns once the broker has confirmed it.
 Publish = Callable[[dict[str, Any]], None]
 
 
 class Message(Protocol):
-    """One message of the bus, as the drivers of oslo.messaging provide it."""
+    """A message of the bus, as the drivers of oslo.messaging provide it."""
 
     message: dict[str, Any]
 
     def acknowledge(self) -> None:
-        """Confirm to the broker that the message was processed."""
+        """Tell the broker that the message was processed."""
 
     def requeue(self) -> None:
-        """Give the message back to the broker."""
+        """Return the message to the broker."""
 
 
 class Redelivery:
-    """Publishes messages again that were redelivered too often, and sets aside those renewed too often.
+    """Renews messages that were redelivered too often, and sets aside those that were renewed too often.
 
     :param renew: publishes a message to the topic.
     :param set_aside: publishes a message to the queue of messages that were given up.
@@ -64,7 +65,7 @@ class Redelivery:
         self._set_aside = set_aside
 
     def sift(self, messages: Sequence[Message]) -> list[Message]:
-        """Return the messages to evaluate; those that were renewed are acknowledged already."""
+        """Return the messages to evaluate; renewed ones have been acknowledged already."""
         if not any(map(delivery_count, messages)):
             return list(messages)
         return [kept for message in messages if (kept := self._look(message)) is not None]
@@ -95,7 +96,7 @@ class Redelivery:
 
 
 class Renewed:
-    """A message to evaluate that was acknowledged already, since its copy is on the queue."""
+    """A message to evaluate that has been acknowledged already, since its copy is on the queue."""
 
     def __init__(self, original: Any) -> None:
         self.message = original.message
@@ -108,7 +109,7 @@ class Renewed:
 
 
 def name(body: dict[str, Any]) -> str:
-    """Return the ids of a message and of its first events, for the log."""
+    """Return the ids of a message and of its first events, for log messages."""
     payload = body.get("payload")
     events = payload if isinstance(payload, list) else [payload]
     ids = [str(event.get("message_id"))[:80] for event in events[:3] if isinstance(event, dict)]
@@ -117,18 +118,18 @@ def name(body: dict[str, Any]) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """Messages to evaluate together. A *suspect* is alone and is counted when its evaluation begins."""
+    """Messages to evaluate together. A ``suspect`` is alone, and is counted when its evaluation begins."""
 
     messages: list[Any]
     suspect: bool = False
 
 
 class Interruptions:
-    """Splits batches so that a message that ends the process is found.
+    """Splits batches so that a message whose evaluation ends the process is found.
 
-    :param counts: where evaluations that began are counted; they survive the process.
-    :param most: number of evaluations without an end after which a message is set aside.
-    :param set_aside: puts a message on the queue of messages that were given up.
+    :param counts: the persistent counts of evaluations that began.
+    :param most: number of evaluations that ended with the process after which a message is set aside.
+    :param set_aside: publishes a message to the queue of messages that were given up.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class Interruptions:
         self._ended: set[str] = set()
 
     def parts(self, batch: Sequence[Any]) -> list[Part]:
-        """Split a batch into parts to evaluate in order; messages that are set aside are acknowledged."""
+        """Split a batch into parts to evaluate in this order; acknowledge the messages that are set aside."""
         ids = [_id_of(message) if was_delivered(message) else "" for message in batch]
         redelivered = {one for one in ids if one}
         if not redelivered:
@@ -162,7 +163,7 @@ class Interruptions:
         return [*([Part(together)] if together else []), *suspects]
 
     def begins(self, part: Part) -> None:
-        """Count a suspect just before its evaluation; :meth:`parts` has counted all others."""
+        """Count a suspect just before its evaluation; :meth:`parts` has counted the other messages."""
         if part.suspect:
             try:
                 self._counts.count([_id_of(message) for message in part.messages])
@@ -170,7 +171,7 @@ class Interruptions:
                 LOG.debug("A redelivered message cannot be counted now: %s", exc)
 
     def ended(self, messages: Sequence[Any]) -> None:
-        """Remove the counts of messages whose evaluation ended, whether they are done or given back.
+        """Remove the counts of messages whose evaluation ended, whether they were processed or returned.
 
         :raises Retryable: when the database failed; the counts are removed by a later call.
         """

@@ -88,7 +88,7 @@ def test_a_listener_whose_evaluator_stands_still_is_started_anew_and_loses_nothi
     with cloud.database.begin() as connection:
         connection.execute(sa.text("SELECT alarm_id FROM alarm FOR UPDATE"))
         cloud.publish(make_event("vm-1"))
-        listener.wait_for_log("The evaluator has stood still", LONG)
+        listener.wait_for_log("The evaluator has been stalled", LONG)
         listener.wait_for_log("the process ends", LONG)
     (arrived,) = webhook_sink.wait(1, "/hook")
     assert arrived.json["alarm_id"] == alarm

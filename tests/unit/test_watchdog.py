@@ -1,4 +1,4 @@
-"""Threads and loops that really stand still are found; a process whose interpreter is held ends."""
+"""Stalled threads and loops are found; a process whose interpreter is held ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONG = 20.0
 
 
 class Seen:
-    """What a watchdog told; each can be waited for."""
+    """What a watchdog reported; each report can be awaited."""
 
     def __init__(self) -> None:
         self.stalled: queue.Queue[str] = queue.Queue()
@@ -45,7 +45,7 @@ def stand_still_here(gate: threading.Event, begun: threading.Event) -> None:
 def test_a_blocked_event_loop_is_reported_with_its_stack(
     gate: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Red without the watchdog: nobody notices a loop that a callback blocks."""
+    """Red without the watchdog: nothing notices a loop that a callback blocks."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -74,7 +74,7 @@ def test_a_blocked_event_loop_is_reported_with_its_stack(
     loop.close()
 
 
-def test_a_thread_that_works_on_is_left_alone_and_one_that_stands_still_is_not(
+def test_a_thread_that_advances_is_left_alone_and_a_stalled_one_is_not(
     gate: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen, progress = Seen(), Progress()
@@ -98,7 +98,7 @@ def test_a_thread_that_works_on_is_left_alone_and_one_that_stands_still_is_not(
         assert seen.stalled.get(timeout=LONG) == "evaluator"
         gate.set()
         again = threading.Event()
-        while not any("works again" in record.getMessage() for record in caplog.records):
+        while not any("is working again" in record.getMessage() for record in caplog.records):
             again.wait(0.01)
         enough.set()
         thread.join()
@@ -131,7 +131,7 @@ HELD = """
 
 
 def test_a_process_whose_interpreter_is_held_ends_and_shows_where() -> None:
-    """No thread of Python runs then, the watchdog neither: the kernel's timer rings."""
+    """No thread of Python runs then, not even the watchdog: the kernel's timer expires."""
     done = run(HELD)
     assert done.returncode == -signal.SIGPROF, done.stderr
     assert "hold_the_interpreter" in done.stderr
@@ -150,7 +150,7 @@ ENDED = """
 """
 
 
-def test_a_process_with_a_thread_that_stands_still_ends() -> None:
+def test_a_process_with_a_stalled_thread_ends() -> None:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(ENDED)],
         capture_output=True,
