@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -42,9 +43,23 @@ class Cloud:
 
     def server_groups(self) -> dict[str, str]:
         """Return the server group of each server that is in one, by the id of the server."""
+        found: dict[str, str] = {}
+        for offset in itertools.count(step=self._page_size):
+            page = self._server_groups(offset)
+            found |= {member: group["id"] for group in page for member in group.get("members") or ()}
+            if len(page) < self._page_size:
+                break
+        return found
+
+    def _server_groups(self, offset: int) -> list[dict[str, Any]]:
+        """Return one page; Nova counts by offset here, which openstacksdk's own paging does not know."""
+        query = {"all_projects": "True", "limit": self._page_size, "offset": offset}
         with self._sorting_errors():
-            groups = self._connection.compute.server_groups(all_projects=True, limit=self._page_size)
-            return {member: group.id for group in groups for member in group.member_ids or ()}
+            answer = self._connection.compute.get("/os-server-groups", params=query)
+            if answer.status_code >= 400:
+                raise CloudUnavailable(f"{answer.url}: {answer.status_code} {answer.reason}")
+            groups: list[dict[str, Any]] = answer.json()["server_groups"]
+            return groups
 
     def servers(self, groups: Mapping[str, str], at: datetime.datetime) -> Iterator[list[Resource]]:
         """Yield each server with its volumes, as of *at* (aware UTC).

@@ -21,7 +21,7 @@ from eventalarm.storage.resource_map import ResourceMap
 LOG = logging.getLogger(__name__)
 
 LEASE: Final = "resource-map"
-# Seconds: how long the leader lease lasts, and how often it is renewed or tried.
+# Seconds: how long the leader lease lasts, and how often it is renewed or tried at least.
 LEASE_SECONDS: Final = 120.0
 POLL: Final = 10.0
 BATCH: Final = 500
@@ -130,7 +130,7 @@ class SnapshotLoop:
                 self._failing = True
             except LeaseLost:
                 LOG.info("Another inspector takes the snapshots")
-            self._stopping.wait(POLL)
+            self._stopping.wait(min(POLL, self._interval.total_seconds()))
         try:
             self._lease.leave()
         except Retryable:

@@ -1,0 +1,187 @@
+"""A stand-in of Nova's and Neutron's HTTP APIs for a real openstacksdk: it holds servers, ports and services.
+
+Only what ``eventalarm-inspector`` requests is there, in the form of the API reference. There is no Keystone:
+clouds.yaml names the endpoints (``auth_type: none``).
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import pathlib
+import re
+import threading
+import urllib.parse
+from typing import Any
+
+import yaml
+
+
+class OpenStack:
+    """Serves on a free port; ``servers`` and ``ports`` may be changed at any time.
+
+    ``changes`` are the requests that were made to change something; while ``fail`` is true, reading fails.
+    """
+
+    def __init__(self) -> None:
+        self.servers: list[dict[str, Any]] = []
+        self.ports: list[dict[str, Any]] = []
+        self.groups: list[dict[str, Any]] = []
+        self.disabled: set[str] = set()
+        self.forced_down: set[str] = set()
+        self.changes: list[tuple[str, str, Any]] = []
+        self.pages: list[str] = []
+        self.fail = False
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server.openstack = self  # type: ignore[attr-defined]
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def add_server(self, name: str, project: str, host: str, volumes: tuple[str, ...] = ()) -> None:
+        """Add a server with a port ``port-NAME``."""
+        self.servers.append(
+            {
+                "id": name,
+                "name": name,
+                "tenant_id": project,
+                "status": "ACTIVE",
+                "OS-EXT-STS:vm_state": "active",
+                "OS-EXT-SRV-ATTR:host": host,
+                "os-extended-volumes:volumes_attached": [{"id": one} for one in volumes],
+            }
+        )
+        self.ports.append(
+            {
+                "id": f"port-{name}",
+                "project_id": project,
+                "tenant_id": project,
+                "device_id": name,
+                "device_owner": "compute:nova",
+                "binding:host_id": host,
+                "status": "ACTIVE",
+            }
+        )
+
+    def move(self, name: str, host: str) -> None:
+        """Move a server; its port follows."""
+        for server in self.servers:
+            if server["id"] == name:
+                server["OS-EXT-SRV-ATTR:host"] = host
+        for port in self.ports:
+            if port["device_id"] == name:
+                port["binding:host_id"] = host
+
+    def clouds_yaml(self, folder: pathlib.Path) -> pathlib.Path:
+        """Write a clouds.yaml with the cloud ``stand-in``, and return it."""
+        cloud = {
+            "auth_type": "none",
+            "compute_endpoint_override": f"{self.url}/compute/v2.1",
+            "network_endpoint_override": f"{self.url}/network",
+            "compute_api_version": "2",
+            "network_api_version": "2",
+        }
+        path = folder / "clouds.yaml"
+        path.write_text(yaml.safe_dump({"clouds": {"stand-in": cloud}}))
+        return path
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(10)
+
+    def service(self, host: str) -> dict[str, Any]:
+        """Return the nova-compute service of a host."""
+        return {
+            "id": f"service-{host}",
+            "binary": "nova-compute",
+            "host": host,
+            "status": "disabled" if host in self.disabled else "enabled",
+            "state": "up",
+            "forced_down": host in self.forced_down,
+            "zone": "nova",
+        }
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def cloud(self) -> OpenStack:
+        return self.server.openstack  # type: ignore[attr-defined,no-any-return]
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        url = urllib.parse.urlsplit(self.path)
+        query = dict(urllib.parse.parse_qsl(url.query))
+        if self.cloud.fail:
+            self._answer({"error": "unavailable"}, 503)
+            return
+        self.cloud.pages.append(self.path)
+        match url.path.rstrip("/"):
+            case "/compute/v2.1":
+                self._answer({"version": _version("v2.1", f"{self.cloud.url}/compute/v2.1/", "2.96")})
+            case "/network" | "/network/v2.0":
+                self._answer({"versions": [_version("v2.0", f"{self.cloud.url}/network/v2.0/")]})
+            case "/compute/v2.1/servers/detail":
+                self._page("servers", self.cloud.servers, query, url.path)
+            case "/compute/v2.1/os-server-groups":
+                offset = int(query.get("offset", 0))
+                limit = int(query.get("limit", 1000))
+                self._answer({"server_groups": self.cloud.groups[offset : offset + limit]})
+            case "/compute/v2.1/os-services":
+                self._answer({"services": [self.cloud.service(query["host"])]})
+            case "/network/v2.0/ports":
+                self._page("ports", self.cloud.ports, query, url.path)
+            case _:
+                self._answer({"error": f"the stand-in has no {url.path}"}, 404)
+
+    def _page(self, key: str, items: list[dict[str, Any]], query: dict[str, str], path: str) -> None:
+        start = 0
+        if marker := query.get("marker"):
+            start = next(n for n, one in enumerate(items) if one["id"] == marker) + 1
+        limit = int(query.get("limit", 1000))
+        page = items[start : start + limit]
+        body: dict[str, Any] = {key: page}
+        if start + limit < len(items):
+            following = urllib.parse.urlencode({**query, "marker": page[-1]["id"]})
+            body[f"{key}_links"] = [{"rel": "next", "href": f"{self.cloud.url}{path}?{following}"}]
+        self._answer(body)
+
+    def do_PUT(self) -> None:
+        self._change("PUT")
+
+    def do_POST(self) -> None:
+        self._change("POST")
+
+    def _change(self, method: str) -> None:
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"null")
+        self.cloud.changes.append((method, self.path, body))
+        if found := re.fullmatch(r"/compute/v2.1/os-services/service-(.*)", self.path):
+            (self.cloud.forced_down.add if body["forced_down"] else self.cloud.forced_down.discard)(found[1])
+            self._answer({"service": self.cloud.service(found[1])})
+        elif found := re.fullmatch(r"/network/v2.0/ports/(.*)", self.path):
+            self._answer({"port": {"id": found[1], **body["port"]}})
+        else:
+            self._answer(None, 202)
+
+    def _answer(self, body: Any, status: int = 200) -> None:
+        text = b"" if body is None else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+
+def _version(name: str, url: str, newest: str = "") -> dict[str, Any]:
+    return {
+        "id": name,
+        "status": "CURRENT",
+        "version": newest,
+        "min_version": "2.1" if newest else "",
+        "links": [{"rel": "self", "href": url}],
+    }
