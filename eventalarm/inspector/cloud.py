@@ -44,7 +44,7 @@ class Cloud:
     def server_groups(self) -> dict[str, str]:
         """Return the server group of each server that is in one, by the id of the server."""
         found: dict[str, str] = {}
-        for offset in itertools.count(step=self._page_size):
+        for offset in itertools.count(0, self._page_size):
             page = self._server_groups(offset)
             found |= {member: group["id"] for group in page for member in group.get("members") or ()}
             if len(page) < self._page_size:

@@ -20,13 +20,13 @@ class Inspectors:
     def __init__(self, spawn: Spawn, folder: pathlib.Path, of: Cloud, **options: Any) -> None:
         self._spawn = spawn
         self._cloud = of
-        self._own = folder / "inspector.conf"
-        self._own.parent.mkdir(parents=True, exist_ok=True)
-        write_config(self._own, {"eventalarm_inspector": {"snapshot_interval": 0, **options}})
+        self._file = folder / "inspector.conf"
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        write_config(self._file, {"eventalarm_inspector": {"snapshot_interval": 0, **options}})
 
     def _command(self, *words: str) -> list[str]:
         # The module, so that a script that is not installed yet does not matter.
-        files = ["--config-file", str(self._cloud.conf_path), "--config-file", str(self._own)]
+        files = ["--config-file", str(self._cloud.conf_path), "--config-file", str(self._file)]
         return [sys.executable, "-m", "eventalarm.cmd.inspector", *words, *files]
 
     def start(self, env: Mapping[str, str] | None = None) -> Process:
