@@ -9,6 +9,7 @@ from oslo_policy import policy
 LIST: Final = "ifa:alarms:list"
 SHOW: Final = "ifa:alarms:show"
 HISTORY: Final = "ifa:alarms:history"
+FAULT_TYPES: Final = "ifa:fault_types:list"
 ACKNOWLEDGE: Final = "ifa:alarms:acknowledge"
 ALL_PROJECTS: Final = "ifa:alarms:all_projects"
 SUBSCRIBE: Final = "ifa:subscriptions:create"
@@ -38,6 +39,7 @@ def list_rules() -> list[Any]:
         _rule(LIST, READER, "List the alarms of the caller's project.", *(("GET", path) for path in ALARMS)),
         _rule(SHOW, READER, "Read one alarm.", *(("GET", path) for path in one)),
         _rule(HISTORY, READER, "Read the history of an alarm.", ("GET", history)),
+        _rule(FAULT_TYPES, READER, "Read the dictionary of alarms.", ("GET", "/ifa/v1/fault-types")),
         _rule(ACKNOWLEDGE, MEMBER, "Acknowledge or unacknowledge an alarm.", ("PATCH", one[1])),
         _rule(
             ALL_PROJECTS,

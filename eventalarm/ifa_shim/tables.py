@@ -7,6 +7,7 @@ import enum
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
+from eventalarm.catalogue.dictionary import fault_types
 from eventalarm.catalogue.fault_files import load_shipped
 from eventalarm.catalogue.faults import Fault, FaultCatalogue
 from eventalarm.exceptions import InvalidOption
@@ -195,6 +196,21 @@ class Settings:
     def naming_of(self, event: Event) -> Naming:
         """Return how an alarm that *event* raised is named."""
         return self.naming(event.event_type, {name: event.trait(name) for name in self.faults.trait_names})
+
+    def adapted(self, fault: Fault) -> Fault:
+        """Return an entry of the catalogue as the operator's tables and severities change it."""
+        names = fault_types(fault)
+        cause = _first(self.causes, names) or Cause.of(fault)
+        family = _first(self.families, names) or Family.of(fault)
+        return dataclasses.replace(
+            fault,
+            event_type=cause.event_type,
+            probable_cause=cause.probable_cause,
+            resource_kind=family.kind,
+            resource_type=family.type,
+            resource_traits=family.traits,
+            severity=(self.override(*names) or Severity(fault.severity)).value,
+        )
 
 
 def _first(lines: Iterable[Line], names: Iterable[str]) -> Line | None:

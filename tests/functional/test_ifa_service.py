@@ -145,7 +145,7 @@ def test_whatever_is_sent_the_answer_is_as_documented(lite: IfaApi) -> None:
             case.call_and_validate(headers=HEADERS, checks=CHECKS)
 
         send()
-    assert len(seen) == 13
+    assert len(seen) == 14
 
 
 def test_sequences_of_calls_along_the_links(lite: IfaApi) -> None:

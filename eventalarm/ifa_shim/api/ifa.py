@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
+from collections.abc import Iterable
 from typing import TypeVar
 
 import falcon
 
+from eventalarm.catalogue.dictionary import document_of, fault_types
+from eventalarm.catalogue.faults import Fault
 from eventalarm.http.requests import check_preconditions
 from eventalarm.http.responses import MARKER, decode_marker, encode_marker
 from eventalarm.ifa_shim import ifa_policies
@@ -16,6 +20,7 @@ from eventalarm.ifa_shim.api.context import ApiContext, read_marker, write_marke
 from eventalarm.ifa_shim.filters import BadFilter
 from eventalarm.ifa_shim.queries import ACTIVE, IfaQuery
 from eventalarm.model import parse_time
+from eventalarm.patterns import matches_glob
 from eventalarm.x733 import ResourceKind
 
 Word = TypeVar("Word", State, Severity, ResourceKind)
@@ -164,3 +169,34 @@ class IfaHistory:
         entries, marker = found
         context.links.add_next(req, resp, encode_marker(marker) if marker is not None else None)
         resp.text = json.dumps(entries)
+
+
+class FaultTypes:
+    """``/ifa/v1/fault-types``: the dictionary of alarms, which is the fault catalogue."""
+
+    def __init__(self, context: ApiContext) -> None:
+        self._context = context
+        settings = context.alarms.settings
+        self._faults = [settings.adapted(fault) for fault in settings.faults.faults]
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Return the entries, with the operator's changes; the entity tag changes with them."""
+        self._context.guard.visible_project(req, ifa_policies.FAULT_TYPES, ifa_policies.ALL_PROJECTS)
+        patterns, kinds = texts(req, "fault_type"), words(req, "resource_type", ResourceKind)
+        found = [
+            document_of(fault)
+            for fault in self._faults
+            if (not kinds or fault.resource_kind in kinds) and (not patterns or _is_named(fault, patterns))
+        ]
+        text = json.dumps(found)
+        if check_preconditions(req, resp, f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'):
+            resp.text = text
+
+
+def _is_named(fault: Fault, patterns: Iterable[str]) -> bool:
+    """Return True if an alarm of *fault* may have a fault type that one of *patterns* names."""
+    return any(
+        matches_glob(name, pattern) or matches_glob(pattern, name)
+        for name in fault_types(fault)
+        for pattern in patterns
+    )
