@@ -69,11 +69,11 @@ def _sweep(place: pathlib.Path) -> None:
     for folder in place.glob(f"{FOLDER}*-*"):
         pid = folder.name.removeprefix(FOLDER).partition("-")[0]
         with contextlib.suppress(OSError, ValueError):
-            if folder.stat().st_uid == os.geteuid() and not _alive(int(pid)):
+            if folder.stat().st_uid == os.geteuid() and not _is_running(int(pid)):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _alive(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -94,7 +94,7 @@ class SharedCollector(registry.Collector):
         """Return the metrics, as prometheus_client wants them."""
         found = {int(m[1]) for name in os.listdir(self._folder) if (m := OF_PROCESS.search(name))}
         for pid in found:
-            if not _alive(pid):
+            if not _is_running(pid):
                 multiprocess.mark_process_dead(pid, self._folder)  # type: ignore[no-untyped-call]
         metrics: Iterable[Any] = self._all.collect()
         return metrics

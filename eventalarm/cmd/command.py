@@ -1,4 +1,4 @@
-"""What every console script shares: its help texts, its configuration, errors and progress on stderr.
+"""What console scripts share: help texts, configuration, errors, progress on stderr, and the web server.
 
 Heavy modules are imported when they are needed, so that ``--help`` stays fast.
 """
@@ -15,13 +15,19 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from eventalarm.exceptions import InvalidOption
 
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+    from eventalarm.storage.database import Database
+
 # Seconds between two lines about the same step.
 EVERY: Final = 2.0
+VARIABLE: Final = "EVENTALARM_CONFIG"
 
 
 class Progress:
@@ -60,83 +66,6 @@ class Progress:
         """Write a line unless the last one was written less than two seconds ago."""
         if self._clock() - self._last >= EVERY:
             self.say(text)
-
-
-VARIABLE: Final = "EVENTALARM_CONFIG"
-
-
-@contextlib.contextmanager
-def needing(modules: Collection[str], prog: str, extra: str) -> Iterator[None]:
-    """Turn a missing module of *modules* into an error that names the *extra* to install.
-
-    :raises InvalidOption: when one of them is missing.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] not in modules:
-            raise
-        raise InvalidOption(prog, f"needs {exc.name}", f"pip install 'eventalarm[{extra}]'") from exc
-
-
-def serve(app: Any, conf: Any, group: str, prog: str, *, max_body: int) -> None:
-    """Serve *app* on the address in *group* until SIGTERM or SIGINT; finish the requests in progress first.
-
-    :param max_body: bytes; the web server refuses larger bodies without reading them.
-    :raises InvalidOption: when the address cannot be bound.
-    """
-    from eventalarm.http import server as http_server  # noqa: PLC0415 - part of an extra
-
-    settings = conf[group]
-    limits = http_server.Limits(
-        threads=settings.threads,
-        connections=settings.connection_limit,
-        body=max_body,
-        body_buffer=settings.body_buffer,
-        request_timeout=settings.request_timeout,
-    )
-    try:
-        listening = _listen(settings.host, settings.port)
-    except OSError as exc:
-        where = f"{settings.host}:{settings.port}"
-        raise InvalidOption(f"[{group}] host, port", f"{where}: {exc.strerror}", "choose another") from exc
-    server = http_server.WebServer(app, listening, limits, ident=prog)
-    # On KeyboardInterrupt the server finishes the requests in progress and leaves its loop.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Permanent objects need not be examined again while a client waits for a response.
-    gc.collect()
-    gc.freeze()
-    host, port = listening[0].getsockname()[:2]
-    print(f"Serving on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
-    server.run()
-
-
-def _listen(host: str, port: int) -> list[socket.socket]:
-    """Return a listening socket for each address of *host*, or for the first one if *port* is 0.
-
-    :raises OSError: when an address cannot be bound.
-    """
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    addresses = list(dict.fromkeys((family, address) for family, *_, address in found))
-    with contextlib.ExitStack() as undo:
-        made = [
-            undo.enter_context(socket.create_server(address, family=family))
-            for family, address in (addresses if port else addresses[:1])
-        ]
-        undo.pop_all()
-    return made
-
-
-def named_files() -> list[str]:
-    """Return the arguments for the configuration files in ``EVENTALARM_CONFIG``, separated by colons."""
-    names = [name for name in os.environ.get(VARIABLE, "").split(":") if name]
-    return [word for name in names for word in ("--config-file", name)]
-
-
-if TYPE_CHECKING:
-    from oslo_config import cfg
-
-    from eventalarm.storage.database import Database
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,6 +141,95 @@ class Command:
     def say(self, text: str) -> None:
         """Write *text* to stderr as one line that begins with the name of the command."""
         sys.stderr.write(f"{self.prog}: {text}\n")
+
+
+@dataclasses.dataclass(frozen=True)
+class ApiCommand(Command):
+    """The console script of an HTTP API, with the group of its options and the extra that it requires."""
+
+    group: str = ""
+    extra: str = ""
+    modules: tuple[str, ...] = ()
+
+    def run(
+        self,
+        argv: Sequence[str] | None,
+        opened: Callable[[cfg.ConfigOpts], contextlib.AbstractContextManager[tuple[Any, int]]],
+    ) -> int:
+        """Serve until a signal stops the command; return 0.
+
+        :param opened: opens the WSGI application, and closes it afterwards; its second value is the size in
+            bytes beyond which the web server refuses a request without reading its body.
+        :raises SystemExit: code 2 if the service cannot start.
+        """
+        conf = self.configure(argv)
+        with self.errors(), self._modules_required(), opened(conf) as (app, max_body):
+            self._serve(app, conf, max_body)
+        return 0
+
+    @contextlib.contextmanager
+    def _modules_required(self) -> Iterator[None]:
+        try:
+            yield
+        except ModuleNotFoundError as exc:
+            if (exc.name or "").partition(".")[0] not in self.modules:
+                raise
+            install = f"pip install 'eventalarm[{self.extra}]'"
+            raise InvalidOption(self.prog, f"needs {exc.name}", install) from exc
+
+    def _serve(self, app: Any, conf: cfg.ConfigOpts, max_body: int) -> None:
+        from eventalarm.http import server as http_server  # noqa: PLC0415 - part of an extra
+
+        settings = conf[self.group]
+        limits = http_server.Limits(
+            threads=settings.threads,
+            connections=settings.connection_limit,
+            body=max_body,
+            body_buffer=settings.body_buffer,
+            request_timeout=settings.request_timeout,
+        )
+        try:
+            listening = _listen(settings.host, settings.port)
+        except OSError as exc:
+            where = f"{settings.host}:{settings.port}"
+            option = f"[{self.group}] host, port"
+            raise InvalidOption(option, f"{where}: {exc.strerror}", "choose another") from exc
+        server = http_server.WebServer(app, listening, limits, ident=self.prog)
+        # On KeyboardInterrupt the server finishes the requests in progress and leaves its loop.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # Permanent objects need not be examined again while a client waits for a response.
+        gc.collect()
+        gc.freeze()
+        host, port = listening[0].getsockname()[:2]
+        print(f"Serving on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+        server.run()
+
+
+def wsgi_application(prog: str, build: Callable[[cfg.ConfigOpts], Any]) -> Any:
+    """Return the WSGI application that *build* makes from the configuration of the command *prog*.
+
+    The environment variable ``EVENTALARM_CONFIG`` may name other configuration files, separated by colons.
+
+    :raises SystemExit: code 2 after a configuration error.
+    """
+    names = [name for name in os.environ.get(VARIABLE, "").split(":") if name]
+    return build(Command(prog).configure([f"--config-file={name}" for name in names]))
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Return a listening socket for each address of *host*, or for the first one if *port* is 0.
+
+    :raises OSError: when an address cannot be bound.
+    """
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    addresses = list(dict.fromkeys((family, address) for family, *_, address in found))
+    with contextlib.ExitStack() as undo:
+        made = [
+            undo.enter_context(socket.create_server(address, family=family))
+            for family, address in (addresses if port else addresses[:1])
+        ]
+        undo.pop_all()
+    return made
 
 
 def config_arguments(args: argparse.Namespace) -> list[str]:

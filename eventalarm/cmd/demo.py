@@ -86,11 +86,11 @@ def _run(chosen: argparse.Namespace) -> int:
     screen = Screen(Console(stderr=chosen.json, highlight=False, emoji=False))
     kept = threading.Event()
 
-    def told(hook: dict[str, object]) -> None:
+    def report_webhook(hook: dict[str, object]) -> None:
         if kept.is_set():
             screen.text(f"webhook: {hook['alarm_name']}: {hook['previous']} -> {hook['current']}")
 
-    demo = Demo(screen, prog=PROG, patience=chosen.wait, on_webhook=told)
+    demo = Demo(screen, prog=PROG, patience=chosen.wait, on_webhook=report_webhook)
     good = False
     try:
         screen.title("A real Nova fault becomes a webhook")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from eventalarm.cmd import command
+from eventalarm.cmd.command import ApiCommand
 from eventalarm.conf import IFA_GROUP
-
-NEEDED = ("falcon", "waitress", "cryptography", "jsonschema")
 
 DESCRIPTION = """\
 Serve the alarms of this cloud with the interfaces of ETSI NFV:
@@ -40,24 +39,29 @@ exit codes:
   2  could not start: the reason is on stderr
 """
 
-COMMAND = command.Command("eventalarm-ifa-api", DESCRIPTION, EPILOG)
+COMMAND = ApiCommand(
+    "eventalarm-ifa-api",
+    DESCRIPTION,
+    EPILOG,
+    group=IFA_GROUP,
+    extra="ifa",
+    modules=("falcon", "waitress", "cryptography", "jsonschema"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command until a signal stops it; the exit codes are those of the help text."""
-    conf = COMMAND.configure(argv)
-    with COMMAND.errors(), command.needing(NEEDED, COMMAND.prog, "ifa"):
-        _serve(conf)
-    return 0
+    return COMMAND.run(argv, _opened)
 
 
-def _serve(conf: Any) -> None:
+@contextlib.contextmanager
+def _opened(conf: Any) -> Iterator[tuple[Any, int]]:
     # Slow to import, not needed for --help, and part of an extra.
     from eventalarm.ifa_shim.api.application import application  # noqa: PLC0415
     from eventalarm.ifa_shim.api.vnffm import MAX_BODY  # noqa: PLC0415
 
     with COMMAND.database(conf) as database:
-        command.serve(application(conf, database), conf, IFA_GROUP, COMMAND.prog, max_body=2 * MAX_BODY)
+        yield application(conf, database), 2 * MAX_BODY
 
 
 if __name__ == "__main__":

@@ -5,25 +5,22 @@ The configuration is read as by the command; ``EVENTALARM_CONFIG`` may name othe
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from eventalarm import service
-from eventalarm.cmd import command
-from eventalarm.ifa_shim.api.application import application as build
+from eventalarm.cmd.command import wsgi_application
+from eventalarm.ifa_shim.api import application as api
 from eventalarm.storage import schema
 
-PROG: Final = "eventalarm-ifa-api"
 
-
-def make(argv: list[str]) -> Any:
-    """Return the application for the configuration that *argv* names.
+def build(conf: Any) -> Any:
+    """Return the application for a configuration.
 
     :raises eventalarm.exceptions.EventAlarmError: when an option or the schema is not valid.
     """
-    conf = command.Command(PROG).configure(argv)
     database = service.database(conf)
     schema.require_current(database)
-    return build(conf, database)
+    return api.application(conf, database)
 
 
-application = make(command.named_files())
+application = wsgi_application("eventalarm-ifa-api", build)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from eventalarm import bus, service
-from eventalarm.cmd import command
+from eventalarm.cmd.command import ApiCommand
 from eventalarm.conf import INGEST_GROUP
-
-NEEDED = ("falcon", "waitress", "jsonschema", "keystonemiddleware", "oslo_policy", "oslo_middleware")
 
 DESCRIPTION = """\
 Accept events over HTTP from inspectors, monitors and health checkers, and
@@ -41,30 +40,33 @@ exit codes:
   2  could not start: the reason is on stderr
 """
 
-COMMAND = command.Command("eventalarm-ingest-api", DESCRIPTION, EPILOG)
+COMMAND = ApiCommand(
+    "eventalarm-ingest-api",
+    DESCRIPTION,
+    EPILOG,
+    group=INGEST_GROUP,
+    extra="ingest",
+    modules=("falcon", "waitress", "jsonschema", "keystonemiddleware", "oslo_policy", "oslo_middleware"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command until a signal stops it; the exit codes are those of the help text."""
-    conf = COMMAND.configure(argv)
-    with COMMAND.errors(), command.needing(NEEDED, COMMAND.prog, "ingest"):
-        _serve(conf)
-    return 0
+    return COMMAND.run(argv, _opened)
 
 
-def _serve(conf: Any) -> None:
+@contextlib.contextmanager
+def _opened(conf: Any) -> Iterator[tuple[Any, int]]:
     # Slow to import, not needed for --help, and part of an extra.
     from eventalarm.ingest import application  # noqa: PLC0415
 
-    database = application.Once(lambda: service.database(conf))
-    transport = bus.get_transport(conf)
-    try:
-        app = application.application(conf, transport, database)
+    with contextlib.ExitStack() as stack:
+        database = application.Once(lambda: service.database(conf))
+        stack.callback(database.close)
+        transport = bus.get_transport(conf)
+        stack.callback(transport.cleanup)
         # Up to twice the limit, the application answers and can explain the refusal.
-        command.serve(app, conf, INGEST_GROUP, COMMAND.prog, max_body=2 * conf[INGEST_GROUP].max_body_size)
-    finally:
-        database.close()
-        transport.cleanup()
+        yield application.application(conf, transport, database), 2 * conf[INGEST_GROUP].max_body_size
 
 
 if __name__ == "__main__":

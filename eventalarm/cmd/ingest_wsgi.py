@@ -5,23 +5,19 @@ The configuration is read as by the command; ``EVENTALARM_CONFIG`` may name othe
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from eventalarm import bus, service
-from eventalarm.cmd import command
-from eventalarm.ingest.application import Once
-from eventalarm.ingest.application import application as build
-
-PROG: Final = "eventalarm-ingest-api"
+from eventalarm.cmd.command import wsgi_application
+from eventalarm.ingest import application as api
 
 
-def make(argv: list[str]) -> Any:
-    """Return the application for the configuration that *argv* names.
+def build(conf: Any) -> Any:
+    """Return the application for a configuration.
 
     :raises eventalarm.exceptions.EventAlarmError: when an option is not valid.
     """
-    conf = command.Command(PROG).configure(argv)
-    return build(conf, bus.get_transport(conf), Once(lambda: service.database(conf)))
+    return api.application(conf, bus.get_transport(conf), api.Once(lambda: service.database(conf)))
 
 
-application = make(command.named_files())
+application = wsgi_application("eventalarm-ingest-api", build)

@@ -73,11 +73,29 @@ def _address(text: str) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    raw = argparse.RawDescriptionHelpFormatter
     result = COMMAND.parser(_Parser)
     COMMAND.add_version(result)
     verbs = result.add_subparsers(dest="verb", required=True, metavar="check|upgrade")
-    check = verbs.add_parser("check", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)
+    check = verbs.add_parser(
+        "check",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_places(check)
+    _add_limits(check)
+    check.add_argument("--json", action="store_true", help="print the results as JSON")
+    upgrade = verbs.add_parser(
+        "upgrade", description="Check whether services can be restarted with this release."
+    )
+    upgrade.add_argument("what", choices=["check"])
+    for verb in (check, upgrade):
+        add_config_arguments(verb)
+    return result
+
+
+def _add_places(check: argparse.ArgumentParser) -> None:
+    """Add the options that name what is checked."""
     check.add_argument(
         "--canary", action="store_true", help="send a synthetic event and wait for its webhook"
     )
@@ -88,48 +106,28 @@ def parser() -> argparse.ArgumentParser:
         metavar="HOST[:PORT]",
         help="address of this host that listeners can reach (default: detected)",
     )
-    check.add_argument(
-        "--event-pipeline", default="", metavar="PATH", help="Ceilometer's event_pipeline.yaml"
-    )
-    check.add_argument(
-        "--event-definitions", default="", metavar="PATH", help="Ceilometer's event_definitions.yaml"
-    )
-    check.add_argument("--ceilometer-conf", default="", metavar="PATH", help="Ceilometer's ceilometer.conf")
-    check.add_argument(
-        "--rabbitmqctl",
-        default="",
-        metavar="COMMAND",
-        help="command that reads the limits of RabbitMQ, such as 'docker exec rabbitmq rabbitmqctl'",
-    )
-    check.add_argument(
-        "--timeout", type=_seconds, default=10.0, help="timeout of each check, in seconds (default: 10)"
-    )
-    check.add_argument(
-        "--warn-after",
-        type=_seconds,
-        default=30.0,
-        help="warn if a due delivery is older, in seconds (default: 30)",
-    )
-    check.add_argument(
-        "--fail-after",
-        type=_seconds,
-        default=300.0,
-        help="fail if a due delivery is older, in seconds (default: 300)",
-    )
-    check.add_argument(
-        "--longest-silence",
-        type=_seconds,
-        default=86400.0,
-        help="warn if there was no event for so many seconds (default: 86400)",
-    )
-    check.add_argument("--json", action="store_true", help="print the results as JSON")
-    upgrade = verbs.add_parser(
-        "upgrade", description="Check whether services can be restarted with this release."
-    )
-    upgrade.add_argument("what", choices=["check"])
-    for verb in (check, upgrade):
-        add_config_arguments(verb)
-    return result
+    for option, metavar, text in (
+        ("--event-pipeline", "PATH", "Ceilometer's event_pipeline.yaml"),
+        ("--event-definitions", "PATH", "Ceilometer's event_definitions.yaml"),
+        ("--ceilometer-conf", "PATH", "Ceilometer's ceilometer.conf"),
+        (
+            "--rabbitmqctl",
+            "COMMAND",
+            "command that reads the limits of RabbitMQ, such as 'docker exec rabbitmq rabbitmqctl'",
+        ),
+    ):
+        check.add_argument(option, default="", metavar=metavar, help=text)
+
+
+def _add_limits(check: argparse.ArgumentParser) -> None:
+    """Add the options that are numbers of seconds."""
+    for option, default, text in (
+        ("--timeout", 10, "timeout of each check, in seconds"),
+        ("--warn-after", 30, "warn if a due delivery is older, in seconds"),
+        ("--fail-after", 300, "fail if a due delivery is older, in seconds"),
+        ("--longest-silence", 86400, "warn if there was no event for so many seconds"),
+    ):
+        check.add_argument(option, type=_seconds, default=float(default), help=f"{text} (default: {default})")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

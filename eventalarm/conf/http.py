@@ -6,6 +6,19 @@ from typing import Any
 
 from oslo_config import cfg
 
+AUTH_MODE_OPT: Any = cfg.StrOpt(
+    "auth_mode",
+    default="keystone",
+    choices=[
+        ("keystone", "keystonemiddleware validates tokens, see [keystone_authtoken]"),
+        (
+            "noauth",
+            "the headers X-Project-Id, X-User-Id and X-Roles are trusted; for trials only",
+        ),
+    ],
+    help="How callers are authenticated.",
+)
+
 
 def server_opts(program: str, port: int) -> list[Any]:
     """Return the options of the web server of *program*, whose default port is *port*."""
@@ -40,18 +53,7 @@ def server_opts(program: str, port: int) -> list[Any]:
             help="Maximum total size of the request bodies held in memory, in bytes. Above it, the "
             "connections that take longest to send their request are closed.",
         ),
-        cfg.StrOpt(
-            "auth_mode",
-            default="keystone",
-            choices=[
-                ("keystone", "keystonemiddleware validates tokens, see [keystone_authtoken]"),
-                (
-                    "noauth",
-                    "the headers X-Project-Id, X-User-Id and X-Roles are trusted; for trials only",
-                ),
-            ],
-            help="How callers are authenticated.",
-        ),
+        AUTH_MODE_OPT,
     ]
 
 

@@ -54,7 +54,7 @@ class LeaseKeeper:
         self._host = host
         self._last_event = last_event
 
-    async def step(self) -> float:
+    async def run_once(self) -> float:
         """Register or renew; return the seconds until the next renewal is due.
 
         :raises eventalarm.exceptions.Retryable: when the database failed.
@@ -90,30 +90,27 @@ class Claimer:
         intake: Intake,
         options: DeliveryOptions,
     ) -> None:
-        self._outbox = state.outbox
-        self._threads = state.threads
-        self._lease = state.lease
-        self._scheduler = state.scheduler
+        self._state = state
         self._intake = intake
         self._options = options
         between = max(between_polls(options.poll_interval), state.lease.seconds / 3)
         self._watch: RenewalWatch[str] = RenewalWatch(state.lease.seconds, between)
         self._next_sweep = state.lease.now()
 
-    async def step(self) -> float:
+    async def run_once(self) -> float:
         """Claim what there is room for; return the seconds until the next poll.
 
         :raises eventalarm.exceptions.Retryable: when the database failed.
         """
-        now = self._lease.now()
-        owner = self._lease.current()
+        now = self._state.lease.now()
+        owner = self._state.lease.current()
         pause = self._options.poll_interval
-        limit = min(CLAIM, self._scheduler.room())
+        limit = min(CLAIM, self._state.scheduler.room())
         if owner is None or limit < 1:
             return min(pause, BLOCKED_PAUSE)
-        orphans = self._lease.may_take_over()
-        found = await self._threads.run(
-            self._outbox.claim,
+        orphans = self._state.lease.may_take_over()
+        found = await self._state.threads.run(
+            self._state.outbox.claim,
             owner,
             limit,
             orphans=orphans,
@@ -122,7 +119,7 @@ class Claimer:
             longest_wait=retry.longest_wait(self._options),
             avoid=self._intake.overflow.places(),
             avoid_projects=self._intake.overflow.projects(),
-            max_bytes=self._scheduler.held.free_bytes(),
+            max_bytes=self._state.scheduler.held.free_bytes(),
         )
         if now >= self._next_sweep and len(found) < limit:
             self._next_sweep = now + self._options.lease
@@ -132,7 +129,7 @@ class Claimer:
     async def _ended(self, owner: str) -> dict[str, int]:
         """Return the other workers whose lease has ended, with the number of their last renewal."""
         now = time.monotonic()
-        renewals = await self._threads.run(self._outbox.renewals)
+        renewals = await self._state.threads.run(self._state.outbox.renewals)
         renewals.pop(owner, None)
         return {name: renewals[name] for name in self._watch.look(renewals, now)}
 
@@ -149,11 +146,7 @@ class StrayFinder:
         state: WorkerState,
         options: DeliveryOptions,
     ) -> None:
-        self._outbox = state.outbox
-        self._threads = state.threads
-        self._lease = state.lease
-        self._scheduler = state.scheduler
-        self._writes = state.writes
+        self._state = state
         self._options = options
         self._strays: set[str] = set()
         self._looks = 0
@@ -164,8 +157,8 @@ class StrayFinder:
         self._looks = LOOKS
         self._soon.set()
 
-    async def step(self) -> float:
-        """Wait until it is time to look, and look; return the seconds until the next step.
+    async def run_once(self) -> float:
+        """Wait until it is time to look, and look; return the seconds to wait before the next call.
 
         :raises eventalarm.exceptions.Retryable: when the database failed.
         """
@@ -174,11 +167,11 @@ class StrayFinder:
                 async with asyncio.timeout(self._options.lease):
                     await self._soon.wait()
             self._soon.clear()
-        owner = self._lease.current()
+        owner = self._state.lease.current()
         if owner is not None:
-            leased = await self._threads.run(self._outbox.leased_to, owner)
-            strays = {name for name in leased if not self._scheduler.holds(name)}
-            self._writes.give_back(owner, strays & self._strays)
+            leased = await self._state.threads.run(self._state.outbox.leased_to, owner)
+            strays = {name for name in leased if not self._state.scheduler.holds(name)}
+            self._state.writes.give_back(owner, strays & self._strays)
             self._strays = strays - self._strays
             self._looks = max(0, self._looks - 1)
         return self._options.poll_interval

@@ -55,8 +55,8 @@ class Batching:
             self._news.set()
         return held
 
-    async def step(self) -> float:
-        """Wait until batches are due and send them; return 0.0, the pause until the next step.
+    async def run_once(self) -> float:
+        """Wait until batches are due and send them; return 0.0, the pause before the next call.
 
         :raises eventalarm.exceptions.Retryable: when the database failed; what was held is sent nevertheless.
         """

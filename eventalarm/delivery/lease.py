@@ -44,22 +44,22 @@ class ElapsedTime:
     """
 
     def __init__(
-        self, steady: Callable[[], float] = _since_boot, wall: Callable[[], float] = time.time
+        self, steady: Callable[[], float] = _since_boot, wall_clock: Callable[[], float] = time.time
     ) -> None:
         self._steady = steady
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._lock = threading.Lock()
         self._skipped = 0.0
-        self._last = steady(), wall()
+        self._last = steady(), wall_clock()
 
     def __call__(self) -> float:
         """Return the seconds since a fixed moment; never goes back."""
         with self._lock:
-            steady, wall = self._steady(), self._wall()
-            jump = (wall - self._last[1]) - (steady - self._last[0])
+            steady, now = self._steady(), self._wall_clock()
+            jump = (now - self._last[1]) - (steady - self._last[0])
             if jump > JUMP:
                 self._skipped += jump
-            self._last = steady, wall
+            self._last = steady, now
             return steady + self._skipped
 
 

@@ -39,8 +39,8 @@ class Recorder:
         self._intake = intake
         self._overflow_delay = overflow_delay
 
-    async def step(self) -> float:
-        """Wait for something to write, write one batch; return 0.0, the pause until the next step.
+    async def run_once(self) -> float:
+        """Wait for something to write, write one batch; return 0.0, the pause before the next call.
 
         :raises eventalarm.exceptions.Retryable: when the database failed; nothing is forgotten then.
         """
@@ -49,7 +49,7 @@ class Recorder:
         return 0.0
 
     async def finish(self) -> None:
-        """Write everything; raises as :meth:`step`."""
+        """Write everything; raises as :meth:`run_once`."""
         while not self._writes.empty:
             await self._write()
 

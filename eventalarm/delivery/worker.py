@@ -37,8 +37,8 @@ SLOWEST_RETRY: Final = 2.0
 # How often in a row the database may have preferred other transactions before that counts as its failure.
 CONFLICTS: Final = 5
 
-# Does one thing and returns the seconds to wait before it is due again.
-Step = Callable[[], Awaitable[float]]
+# Does one round of work and returns the seconds to wait before the next one.
+Round = Callable[[], Awaitable[float]]
 
 
 def _make_state(outbox: Outbox, options: DeliveryOptions) -> WorkerState:
@@ -54,7 +54,7 @@ def _make_state(outbox: Outbox, options: DeliveryOptions) -> WorkerState:
 
 
 class Repeater:
-    """Repeats steps for as long as the worker runs, whatever goes wrong in one of them.
+    """Repeats rounds of work for as long as the worker runs, whatever fails in one of them.
 
     :param on_failure: called when the database failed.
     """
@@ -67,12 +67,12 @@ class Repeater:
         self._strays = strays
         self._on_failure = on_failure
 
-    async def repeat(self, step: Step) -> None:
-        """Call *step* until this task is cancelled; after an error wait, longer each time."""
+    async def repeat(self, run_once: Round) -> None:
+        """Call *run_once* until this task is cancelled; after an error wait, longer each time."""
         failures = 0
         while True:
             try:
-                pause = await step()
+                pause = await run_once()
                 failures = 0
             except Exception as exc:  # noqa: BLE001 - reported
                 failures += 1
@@ -128,7 +128,7 @@ class DeliveryWorker:
         self._recorder = Recorder(state, self._calls, self._intake, 2 * options.poll_interval)
         strays = StrayFinder(state, options)
         claimer = Claimer(state, self._intake, options)
-        self._steps = (claimer.step, self._recorder.step, strays.step, batching.step)
+        self._rounds = (claimer.run_once, self._recorder.run_once, strays.run_once, batching.run_once)
         backoff = Backoff(FIRST_RETRY, min(SLOWEST_RETRY, state.lease.seconds / 3))
         self._repeater = Repeater(backoff, state.lease, strays, on_database_failure)
         self._loop = LoopThread("delivery worker")
@@ -169,7 +169,8 @@ class DeliveryWorker:
 
     async def _main(self) -> None:
         heartbeat, *others = [
-            asyncio.create_task(self._repeater.repeat(step)) for step in (self._keeper.step, *self._steps)
+            asyncio.create_task(self._repeater.repeat(run_once))
+            for run_once in (self._keeper.run_once, *self._rounds)
         ]
         await self._stop.wait()
         await cancel(others)
