@@ -19,8 +19,8 @@ from eventalarm.exceptions import InvalidRule
 class NotificationRuleType(wtypes.UserType):  # type: ignore[misc]
     """The attribute ``notification_rule`` of an alarm: a JSON object, stored as given.
 
-    It is validated together with its alarm, by the same function with which the evaluator reads it. The
-    limits are those of ``[eventalarm]`` in the configuration of Aodh's API.
+    It is validated together with its alarm, by the function that the evaluator uses to parse it. The limits
+    are those of ``[eventalarm]`` in the configuration of Aodh's API.
     """
 
     basetype = wtypes.text

@@ -1,4 +1,4 @@
-"""The locked rows of a batch, changed in memory by one decision after another before they are written."""
+"""The locked rows of a transaction, changed in memory by one decision after another before writing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NewId = Callable[[], str]
 
 
 def new_id() -> str:
-    """Return a fresh random id."""
+    """Return a new random id."""
     return str(uuid.uuid4())
 
 
@@ -33,7 +33,7 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Count:
-    """The number of managed objects on which an alarm is raised; ``full``: it is the maximum."""
+    """The number of managed objects on which an alarm is raised; ``full`` if it is at the maximum."""
 
     alarm_id: str
     raised: int
@@ -42,7 +42,7 @@ class Count:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReasonUpdate:
-    """A reason to write into the row of an alarm without a change of its state."""
+    """A new state reason for an alarm whose state does not change."""
 
     alarm: Alarm
     reason: str
@@ -50,7 +50,11 @@ class ReasonUpdate:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """The changes of a batch: the input of the unit of work."""
+    """The changes of a transaction, which the unit of work writes.
+
+    ``known``: the ids of occurrences that have a row; ``superseded``: those that are no longer the latest.
+    ``externally_reset``: alarms whose state was set through the API while occurrences were raised.
+    """
 
     transitions: list[Transition]
     occurrences: list[Occurrence]
@@ -98,7 +102,7 @@ class BatchState:
         self._follow_resets(frozenset(self._reset))
 
     def _follow_resets(self, alarm_ids: frozenset[str]) -> None:
-        # Their state was set through the API: their raised occurrences end, and new ones can begin.
+        # Their state was set through the API, which ends their raised occurrences.
         for alarm_id in alarm_ids:
             self._raised[alarm_id] = 0
         for key, occurrence in self._occurrences.items():
@@ -139,7 +143,7 @@ class BatchState:
         """Apply a decision.
 
         :param severity: the X.733 severity of the event, if the rule names the trait that carries it.
-        :param reason: the reason of the transition; by default it is made from the event and the rule.
+        :param reason: the reason of the transition; by default composed from the event and the rule.
         """
         beyond = decision.reason is Reason.TOO_MANY_OBJECTS
         if beyond:
@@ -234,7 +238,7 @@ class BatchState:
         return Count(alarm_id, raised, alarm_id in self._full and raised > self._limit * 9 // 10)
 
     def _confirm(self, alarm: Alarm, subject: Subject) -> None:
-        """Record the time of the last event about the managed object; one never raised has no hits."""
+        """Record the time of the last event about the managed object; an object never raised has no hits."""
         before = self.occurrence(alarm.alarm_id, subject.managed_object)
         if before is None:
             self._keep(dataclasses.replace(self._begin(alarm, subject, raised=False), hits=0))
@@ -267,7 +271,7 @@ class BatchState:
         return self._transitions[number:]
 
     def outcome(self) -> Outcome:
-        """Return everything that must be written."""
+        """Return all changes that must be written."""
         return Outcome(
             self._transitions,
             list(self._dirty.values()),

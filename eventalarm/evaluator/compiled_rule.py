@@ -26,13 +26,13 @@ class About:
         return event.first_trait(self.traits) == self.resource_id
 
     def choices(self) -> Iterator[Anchors]:
-        """Yield the one key that the resource is indexed under."""
+        """Yield the one key under which the resource is indexed."""
         yield (Anchor(self.traits, self.resource_id),)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Half:
-    """Selects events of these types (names or fnmatch patterns) for which every test holds."""
+    """Selects events of the given types (names or fnmatch patterns) for which every test holds."""
 
     event_types: tuple[str, ...]
     tests: tuple[Test, ...]
@@ -46,7 +46,7 @@ class Half:
         return self.watches(event.event_type) and all(test.holds(event, now) for test in self.tests)
 
     def part(self) -> Part:
-        """Return what this half can be indexed under."""
+        """Return the keys under which this half can be indexed."""
         return Part(self.event_types, (anchors for test in self.tests for anchors in test.choices()))
 
 
@@ -64,7 +64,7 @@ class Timers:
 
     @property
     def any(self) -> bool:
-        """Whether the rule has a timer."""
+        """Whether the rule has any timer."""
         return self != NO_TIMERS
 
 
@@ -73,7 +73,7 @@ NO_TIMERS: Final = Timers()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """What raises an alarm and what clears it. An event that does both raises it.
+    """The events that raise an alarm, and those that clear it. An event that matches both raises the alarm.
 
     With ``timers.absence_after`` the events of ``raises`` are the expected ones, and clear the alarm.
     ``about`` is the test for the resource that the rule names, if any. ``severity_from`` is the trait that
@@ -120,13 +120,13 @@ class CompiledRule:
         return self.timers.absence_after is None and self.raises.holds(event, now)
 
     def severity(self, event: Event) -> tuple[str | None, bool]:
-        """Return the X.733 severity of the event, and whether its trait holds an unknown word instead."""
+        """Return the X.733 severity of the event, and whether its trait has an unknown value instead."""
         found = event.first_trait((self.severity_from,)).strip() if self.severity_from else ""
         word = severity_word(found)
         return word, word is None and bool(found)
 
     def managed_object(self, event: Event) -> str | None:
-        """Return what distinguishes occurrences: the traits of ``group_by``, else the resource of the rule.
+        """Return what distinguishes occurrences: the traits of ``group_by``, or the resource of the rule.
 
         Several traits are percent-encoded and joined by slashes; an absent one is empty. ``event_type``
         stands for the type of the event unless it has a trait of that name.

@@ -52,7 +52,7 @@ class Every:
         return all(test.holds(event, now) for test in self.tests)
 
     def choices(self) -> Iterator[Anchors]:
-        """Yield the choices of every part."""
+        """Yield the choices of all parts."""
         for test in self.tests:
             yield from test.choices()
 
@@ -89,7 +89,7 @@ class Not:
         return not self.test.holds(event, now)
 
     def choices(self) -> Iterator[Anchors]:
-        """Yield nothing: what an event lacks cannot be an index key."""
+        """Yield nothing: an event cannot be found by a value that it lacks."""
         yield from ()
 
 
@@ -111,7 +111,7 @@ class TimedCondition(Condition):
 
 
 class PresenceCondition(Condition):
-    """An ``exists`` condition: whether the event has the field at all."""
+    """An ``exists`` condition: whether the event has the field."""
 
     __slots__ = ()
 

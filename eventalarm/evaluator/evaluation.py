@@ -1,4 +1,4 @@
-"""Evaluation of one event for one locked alarm: the current rule decides, and the batch state changes."""
+"""Evaluation of a match under the lock of its alarm: the current rule decides, and the state changes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from eventalarm.storage.column_types import to_key
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Match:
-    """An alarm that an event may change, by the cached definitions."""
+    """An alarm that an event may change, according to the cached definitions."""
 
     alarm_id: str
     project_id: str
@@ -34,7 +34,7 @@ class Match:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EvaluationContext:
-    """The state that the matches of one transaction share; ``reasons`` counts additional observations."""
+    """The state that the matches of one transaction share; ``reasons`` counts further observations."""
 
     state: BatchState
     timer_state: TimerState | None
@@ -43,7 +43,7 @@ class EvaluationContext:
 
 
 class Evaluation:
-    """Settles matches with the rows that their transaction locked.
+    """Settles matches with the rows that their transaction has locked.
 
     :param types: the alarm types that eventalarm evaluates.
     :param clear_mode: which ``event`` alarms clear, see :func:`eventalarm.evaluator.decide.clears`.
@@ -75,7 +75,7 @@ class Evaluation:
         verdict = rule.verdict(event, context.now) if rule.watches(event.event_type) else Verdict.NOTHING
         if not isinstance(rule, CompiledRule):
             return self._decide(context, alarm, rule, match.subject, verdict)
-        return self._settle_rich(context, alarm, rule, match.subject, verdict)
+        return self._settle_notification(context, alarm, rule, match.subject, verdict)
 
     def _decide(
         self, context: EvaluationContext, alarm: Alarm, rule: Watch, subject: Subject, verdict: Verdict
@@ -101,7 +101,7 @@ class Evaluation:
             full=state.full(alarm.alarm_id),
         )
 
-    def _settle_rich(
+    def _settle_notification(
         self,
         context: EvaluationContext,
         alarm: Alarm,
@@ -120,7 +120,9 @@ class Evaluation:
         severity, unknown = rule.severity(subject.event) if verdict is Verdict.MATCH else (None, False)
         if unknown:
             context.reasons["unknown_severity"] += 1
-        decision = decide(self._rich_situation(context, alarm, rule, subject, verdict, severity=severity))
+        decision = decide(
+            self._notification_situation(context, alarm, rule, subject, verdict, severity=severity)
+        )
         state.apply(alarm, subject, decision, verdict, severity=severity)
         if timer_state is not None:
             awaited = timer_state.follow(
@@ -139,7 +141,7 @@ class Evaluation:
                 self._stop_awaiting_alarm(context, alarm.alarm_id, rule, subject, verdict)
         return decision.reason
 
-    def _rich_situation(
+    def _notification_situation(
         self,
         context: EvaluationContext,
         alarm: Alarm,
@@ -166,16 +168,16 @@ class Evaluation:
         subject: Subject,
         verdict: Verdict,
     ) -> None:
-        """Stop waiting for the alarm as a whole, unless events without an object raise it as well."""
+        """Stop waiting for the alarm as a whole; clear its occurrence without an object if that is raised."""
         alarm, whole = context.state.alarms[alarm_id], context.state.occurrence(alarm_id, "")
         if whole is None and context.timer_state is not None:
             context.timer_state.object_appeared(alarm.definition)
         elif whole is not None and whole.raised:
-            self._settle_rich(context, alarm, rule, on_object(subject, ""), verdict, whole_alarm=True)
+            self._settle_notification(context, alarm, rule, on_object(subject, ""), verdict, whole_alarm=True)
 
 
 def on_object(about: Subject, managed_object: str) -> Subject:
-    """Return the subject with another managed object."""
+    """Return *about* with another managed object."""
     return dataclasses.replace(about, managed_object=to_key(managed_object))
 
 
@@ -187,7 +189,7 @@ def _is_raised(state: BatchState, alarm_id: str, managed_object: str) -> bool:
 def _within(constraint: Mapping[str, Any], now: datetime.datetime) -> bool:
     timezone = constraint.get("timezone")
     local = now.astimezone(zoneinfo.ZoneInfo(timezone)) if timezone else now
-    # A constraint that starts exactly now has started; croniter looks strictly before its base.
+    # A constraint that starts exactly now has started, but croniter searches strictly before its base.
     starts = croniter.croniter(str(constraint["start"]), local + datetime.timedelta(seconds=1))
     start = cast(datetime.datetime, starts.get_prev(datetime.datetime))
     while start > local:

@@ -1,7 +1,7 @@
 """Event rules: the ``event_rule`` of an alarm, compiled once into tests of an event.
 
-Answers are those of Aodh's event evaluator wherever that gives one. Where it raises, a comparison that cannot
-be made is false, and ``boolean`` conditions and fields that are not traits work; see
+Results are those of Aodh's event evaluator, except where that raises an error: here a comparison that cannot
+be made is false, and ``boolean`` conditions and fields that are not traits are supported; see
 ``doc/source/user/differences-from-aodh.rst``.
 """
 
@@ -26,7 +26,7 @@ Moment = datetime.datetime | None
 
 
 class Verdict(enum.Enum):
-    """What an event means for a rule: it raises the alarm, clears it, or neither."""
+    """The meaning of an event for a rule: it raises the alarm, clears it, or neither."""
 
     MATCH = "match"
     RECOVERED = "recovered"
@@ -37,8 +37,8 @@ class Verdict(enum.Enum):
 class Anchor:
     """A key under which an alarm can be indexed.
 
-    ``trait`` is the name of a trait; a tuple stands for the first trait that is present; an empty name means
-    that ``key`` is an event type or a pattern of event types.
+    ``trait`` is the name of a trait. A tuple stands for the first of its traits that is present. With an
+    empty name, ``key`` is an event type or a pattern of event types.
     """
 
     trait: str | tuple[str, ...]
@@ -50,9 +50,9 @@ Anchors = tuple[Anchor, ...]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """What one part of a rule can be indexed under: one of ``choices``, else all of ``event_types``.
+    """The keys under which one part of a rule can be indexed: one of ``choices``, or all of ``event_types``.
 
-    An event that the part matches holds at least one key of each choice.
+    An event that the part matches has at least one key of each choice.
     """
 
     event_types: Sequence[str]
@@ -60,7 +60,7 @@ class Part:
 
 
 class Watch(Protocol):
-    """A compiled rule of any kind of alarm, as index, cache and engine use it. Equal rules compare equal.
+    """A compiled rule of either alarm type, as index, cache and engine use it. Equal rules compare equal.
 
     ``finds_twice`` is True if the index may find the same alarm under several keys of one event. ``identity``
     names the watched resource; it is empty when the rule names none.
@@ -68,14 +68,14 @@ class Watch(Protocol):
 
     @property
     def finds_twice(self) -> bool:
-        """Whether one event may hold several keys of one alarm."""
+        """Whether one event may have several keys of one alarm."""
 
     @property
     def identity(self) -> tuple[Any, ...]:
         """The conditions that name the watched resource."""
 
     def parts(self, clears: bool) -> tuple[Part, ...]:
-        """Return what must be indexed so that every event that concerns the alarm finds it."""
+        """Return the parts to index, so that every event that concerns the alarm finds it."""
 
     def watches(self, event_type: str) -> bool:
         """Return True if the rule applies to events of this type."""
@@ -87,12 +87,12 @@ class Watch(Protocol):
         """Return True if the event raises the alarm; for alarms that never clear."""
 
     def managed_object(self, event: Event) -> str | None:
-        """Return the managed object whose occurrence the event changes; None for the event's own."""
+        """Return the managed object whose occurrence the event changes; None for the object of the event."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Condition:
-    """One ``{field, op, type, value}`` of a query; ``value`` is what the operator's test takes.
+    """One ``{field, op, type, value}`` of a query; ``value`` is converted for the test of the operator.
 
     ``trait`` is the trait's name, or empty when ``field`` is a dotted path into the event.
     """
@@ -104,7 +104,7 @@ class Condition:
     trait: str
 
     def observed(self, event: Event) -> TraitValue | bool | None:
-        """Return the event's value of the field, or None when it is absent or cannot be converted."""
+        """Return the value of the field in the event, or None if it is absent or cannot be converted."""
         if self.type == "boolean":
             raw = event.trait(self.trait) if self.trait else event.path(tuple(self.field.split(".")))
             try:
@@ -130,7 +130,7 @@ class Condition:
             return False
 
     def choices(self) -> Iterator[Anchors]:
-        """Yield sets of index keys; an event that satisfies the condition holds one key of each set."""
+        """Yield sets of index keys; an event that satisfies the condition has one key of each set."""
         if self.trait and self.type != "boolean":
             if self.op == "eq":
                 yield (Anchor(self.trait, self.value),)
@@ -162,8 +162,8 @@ class Rule:
 
     def parts(self, clears: bool) -> tuple[Part, ...]:
         """Return what must be indexed: an event type, or one of the equalities on a trait."""
-        # The event that clears the alarm must find it too. It still satisfies the conditions that identify
-        # the resource, but no longer the others.
+        # An event that clears the alarm must find it as well. It satisfies the conditions that identify the
+        # resource, but not the others.
         conditions = self.identity if clears else (*self.identity, *self.rest)
         return (Part((self.event_type,), (anchors for c in conditions for anchors in c.choices())),)
 
@@ -196,7 +196,7 @@ class Rule:
 
     def matches(self, event: Event, now: Moment = None) -> bool:
         """Return True if every condition holds; for alarms that never clear."""
-        # Loops instead of all(): generators take half of the time of this innermost part of matching.
+        # Loops instead of all(): generators would take half of the time of this innermost part of matching.
         for condition in self.identity:
             if not condition.holds(event):
                 return False
@@ -242,7 +242,7 @@ def _condition(field: object, op: object, type_name: object, value: object) -> C
     return Condition(field, op, type_name, converted, trait)
 
 
-# Most alarms differ only in the condition on their resource: shared conditions are compiled and kept once.
+# Most alarms differ only in the condition on their resource: other conditions are compiled and stored once.
 _shared_condition = functools.lru_cache(maxsize=4096)(_condition)
 
 
@@ -253,7 +253,7 @@ def compile_rule(rule: object, resource_traits: Collection[str]) -> Rule:
     :raises InvalidRule: when the rule could never match; names the field and the remedy.
     """
     if not isinstance(rule, dict) or not rule:
-        # A row whose JSON cannot be read comes as an empty rule, which must not match every event.
+        # A row with invalid JSON is read as an empty rule, which must not match every event.
         raise InvalidRule("rule", "must be a non-empty object", "give {event_type, query}")
     event_type = rule.get("event_type")
     if event_type is None:

@@ -1,4 +1,4 @@
-"""Explains why an alarm reacts to an event or not: each condition, the observed value, the verdict."""
+"""Explains how an alarm reacts to an event: each condition, the observed value, and the verdict."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ WORDS = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """One test and its result; ``seen`` is None where the event has no value for it.
+    """One test and its result; ``seen`` is the value in the event, or None if it has none.
 
-    ``asked`` reads like ``traits.state eq 'error'``; ``parts`` are the tests that it consists of.
+    ``asked`` reads like ``traits.state eq 'error'``; ``parts`` are the tests of which it consists.
     """
 
     asked: str
@@ -44,10 +44,10 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Explanation:
-    """The verdict on an event and what led to it. ``clears`` is None when the rule has no clear part.
+    """The verdict on an event and its causes. ``clears`` is None if the rule has no clear part.
 
-    ``managed_object`` is the one whose occurrence the event would change. ``then`` are sentences about the
-    severity and about the timers that the event would start.
+    ``managed_object`` is the object whose occurrence the event would change. ``then`` are sentences about the
+    severity and the timers that the event would start.
     """
 
     verdict: Verdict
@@ -58,7 +58,7 @@ class Explanation:
     then: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """Return everything as lines of text, the verdict first."""
+        """Return the explanation as lines of text, the verdict first."""
         lines = [f"The event {WORDS[self.verdict]} (managed object: {self.managed_object or 'none'})."]
         lines += self.then
         lines += self.raises.lines()
@@ -77,9 +77,9 @@ def explain(
     resource_traits: Collection[str],
     clears: bool,
 ) -> Explanation:
-    """Explain what an event does to an alarm, from rule and event alone: the alarm's state is ignored.
+    """Explain what an event does to an alarm, from rule and event alone: the state of the alarm is ignored.
 
-    :param now: what relative times in the rule count from.
+    :param now: the time from which relative times in the rule count, aware UTC.
     :param clears: whether an event can clear the alarm (see ``decide.clears``).
     :raises InvalidRule: when the rule cannot be evaluated.
     """

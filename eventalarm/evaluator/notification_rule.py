@@ -1,4 +1,4 @@
-"""Notification rules: the ``notification_rule`` of an alarm, read by Aodh's API and the evaluator alike."""
+"""Notification rules: the ``notification_rule`` of an alarm, parsed alike by Aodh's API and the evaluator."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class NotificationRule:
 def parse(
     document: object, limits: RuleLimits = WHEN_LOADED, *, require_resource_id: bool = False
 ) -> NotificationRule:
-    """Read a ``notification_rule``.
+    """Parse and validate a ``notification_rule``.
 
     :param require_resource_id: reject a rule without ``resource_id``.
     :raises InvalidRule: naming the field that is invalid or exceeds *limits*, and the remedy.
@@ -84,7 +84,7 @@ def parse(
 
 
 def compile_notification(rule: NotificationRule, resource_traits: Collection[str]) -> CompiledRule:
-    """Compile a rule into what decides whether an event raises or clears the alarm.
+    """Compile a rule into tests that decide whether an event raises or clears the alarm.
 
     :param resource_traits: the traits that name the object of an event, the most specific first.
     """

@@ -119,7 +119,7 @@ class TextTest:
 def to_regex(text: str) -> TextTest:
     """Compile a regular expression of RE2; it matches anywhere in a text.
 
-    :raises ValueError: when it is none, or needs too much memory.
+    :raises ValueError: when it is invalid or needs too much memory.
     """
     return TextTest(text, regex_test(text))
 

@@ -1,7 +1,7 @@
 """Warms up a process: evaluates one event in a transaction that is rolled back.
 
-Otherwise the first event after a start would pay for what happens once in a process: SQLAlchemy compiles
-every statement, connections are opened, libraries fill their caches.
+Otherwise the first event after a start would be delayed by what happens once per process: SQLAlchemy compiles
+each statement, connections are opened, libraries fill their caches.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class _Undo(Exception):
 
 
 def rehearse(database: Database, build: Callable[[Database], Process], owner_trait: str) -> None:
-    """Evaluate a raise and a clear of an alarm that exists in the transaction only.
+    """Raise and clear an alarm that exists in this transaction only.
 
-    Nothing is committed and nothing is sent. A failure is logged and does not prevent the start.
+    Nothing is committed or sent. A failure is logged, but does not prevent the start.
 
     :param build: returns an evaluator on the given database, whose deliveries are not sent.
     :param owner_trait: the trait that names the project of an event.
@@ -50,7 +50,7 @@ def rehearse(database: Database, build: Callable[[Database], Process], owner_tra
         done = sum(len(report.transitions) for report in seen)
         LOG.debug("Rehearsed %d transitions in %.0f ms", done, (time.monotonic() - begun) * 1000)
     except Exception as exc:  # noqa: BLE001 - only the first event is slower
-        LOG.info("The rehearsal failed; the first event takes longer: %s", exc)
+        LOG.info("The rehearsal failed; the first event will take longer: %s", exc)
 
 
 def _undo() -> NoReturn:

@@ -32,7 +32,7 @@ from eventalarm.storage.transitions import Transaction
 
 LOG = logging.getLogger(__name__)
 
-# Seconds until a timer is tried again that a time constraint or the database does not let fire.
+# Seconds until a timer is retried that a time constraint or the database prevented from firing.
 POSTPONED: Final = 60.0
 
 Report = Callable[[Sequence[Transition], Counter[str]], None]
@@ -52,9 +52,9 @@ def compiled_rule(cache: AlarmCache, alarm: Alarm) -> CompiledRule | None:
 class TimerFiring:
     """Fires due timers; belongs to the thread of the timers.
 
-    :param enqueuer: may be the engine's: it keeps nothing between calls.
+    :param enqueuer: may be shared with the engine, since it keeps no state between calls.
     :param report: called after each commit with the transitions and the number of decisions by reason.
-    :param clock: returns the present as an aware UTC datetime; the database's clock by default.
+    :param clock: returns the current time as an aware UTC datetime; by default the clock of the database.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class TimerFiring:
         )
 
     def settle(self, due: Sequence[Timer]) -> int:
-        """Fire the due timers of alarms that no other session keeps locked; return their number."""
+        """Fire the due timers whose alarms no other session keeps locked; return their number."""
         if self._locked:
             locked = self._locked.among({timer.alarm_id for timer in due})
             due = [timer for timer in due if timer.alarm_id not in locked]
@@ -101,7 +101,7 @@ class TimerFiring:
                 half = len(due) // 2
                 return self.settle(due[:half]) + self.settle(due[half:])
             LOG.exception(
-                "Timer %s of alarm %s cannot fire; it is tried again in a minute: %s",
+                "Timer %s of alarm %s cannot fire and will be retried in a minute: %s",
                 due[0].kind.value,
                 due[0].alarm_id,
                 type(exc).__name__,
@@ -136,7 +136,7 @@ class TimerFiring:
                 timers.put(connection, timer_state.changes()[0])
 
     def fire(self, due: Sequence[Timer]) -> None:
-        """Lock the alarms, fire what is still due, commit, and start the deliveries."""
+        """Lock the alarms, fire the timers that are still due, commit, and start the deliveries."""
         with self._database.begin() as connection:
             transaction = Transaction(connection)
             alarms = transaction.lock({timer.alarm_id for timer in due})

@@ -1,4 +1,4 @@
-"""What a due timer does, and which timers a definition requires. Pure: values in, values out."""
+"""The event that a due timer stands for, and the timers that a definition requires. Pure."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from eventalarm.model import (
     TimerKind,
 )
 
-MEANINGS = {
-    TimerKind.CLEAR_AFTER: "tells that nothing matched for",
-    TimerKind.ABSENCE: "tells that nothing expected came for",
+REASONS = {
+    TimerKind.CLEAR_AFTER: "reports that no event matched for",
+    TimerKind.ABSENCE: "reports that no expected event arrived for",
 }
 
 
 def recomputed(timer: Timer, definition: AlarmDefinition, rule: CompiledRule) -> Timer | None:
-    """Adjust a timer to the present definition; None if the rule no longer has such a timer.
+    """Adjust a timer to the current definition; None if the rule no longer has such a timer.
 
-    A clear that is held is due at once when the rule no longer holds clears.
+    A held clear is due at once if the rule no longer holds clears.
     """
     if timer.version == definition.version or timer.due_at is None:
         return timer
@@ -48,8 +48,8 @@ def recomputed(timer: Timer, definition: AlarmDefinition, rule: CompiledRule) ->
 def timer_event(timer: Timer, definition: AlarmDefinition) -> Event:
     """Return the event that a firing timer stands for.
 
-    It is the event whose clear was held, else a synthetic one: always the same for the same timer and due
-    time, so that it counts once (G2).
+    It is the event whose clear was held, or else a synthetic event, which is identical for the same timer and
+    due time, so that it takes effect once (G2).
     """
     if timer.event is not None:
         return Event(timer.event)
@@ -71,8 +71,8 @@ def timer_event(timer: Timer, definition: AlarmDefinition) -> Event:
 
 
 def timer_reason(event: Event, definition: AlarmDefinition) -> str:
-    """Return the reason of a timer's state change, as consumers of Aodh's event alarms parse it."""
-    for kind, words in MEANINGS.items():
+    """Return the reason of a state change by a timer, in the form that consumers of event alarms parse."""
+    for kind, words in REASONS.items():
         if event.event_type == f"{TIMER_EVENT_TYPE}{kind.value}":
             query = json.dumps(definition.rule.get("query") or [], sort_keys=True)
             return (
@@ -127,9 +127,9 @@ def _expected(rule: CompiledRule, managed_object: str) -> bool:
 
 
 def _from_now(timer: Timer, rule: CompiledRule, definition: AlarmDefinition, now: datetime.datetime) -> Timer:
-    """Adjust a timer to the present version; an absence counts anew after an edit.
+    """Adjust a timer to the current version; an absence timer is restarted by an edit.
 
-    The alarm may have been disabled and enabled again, and events in between were not received.
+    The alarm may have been disabled in between, and then its events were not evaluated.
     """
     timer = dataclasses.replace(timer, version=definition.version)
     if timer.kind is not TimerKind.ABSENCE or timer.due_at is None or rule.timers.absence_after is None:

@@ -1,8 +1,8 @@
-"""Carries out timers in a thread: arms what definitions require and fires what is due.
+"""Runs timers in a thread: arms those that definitions require, and fires those that are due.
 
 Any number of processes look for due timers, and none owns a timer: the process that locks the alarm first
-fires it, and the others find it gone. So no timer is lost with a process, and what became due while none was
-running fires when one runs again.
+fires it, and the others find it gone. So no timer is lost with a process, and timers that became due while no
+process was running fire when one runs again.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from eventalarm.storage.transitions import Transaction
 LOG = logging.getLogger(__name__)
 
 
-# Most timers written in one transaction when definitions change, so that no lock is held for seconds.
+# Maximum number of timers that one transaction writes when definitions change, to keep locks short.
 ARM_AT_ONCE: Final = 1000
-# Most alarms whose version is remembered, so that a definition is not looked at twice.
+# Maximum number of alarms whose version is remembered, so that a definition is not processed twice.
 REMEMBERED: Final = 100_000
 
-# Seconds between two looks, and most timers fired at a time.
-LOOK_EVERY: Final = 0.4
+# Seconds between two queries for due timers, and the maximum number that is fired at a time.
+POLL_INTERVAL: Final = 0.4
 MOST: Final = 500
-# Seconds before the first look, and after a failure.
+# Seconds before the first query, and after a failure.
 FIRST: Final = 0.4
 AGAIN: Final = 1.0
 
@@ -59,7 +59,7 @@ def _by_alarm(items: Iterable[Item]) -> Mapping[str, list[Item]]:
 
 
 def _awaited(known: Sequence[Timer], puts: Sequence[Timer], gone: Sequence[Timer]) -> list[Awaited]:
-    """Count the absences that alarms await, for the alarms whose absence timers change."""
+    """Return the number of absences that are awaited, for each alarm whose absence timers change."""
     changed = {one.alarm_id for one in (*puts, *gone) if one.kind is TimerKind.ABSENCE}
     rows = {one.timer_id: one for one in (*known, *puts)}
     for one in gone:
@@ -71,10 +71,10 @@ def _awaited(known: Sequence[Timer], puts: Sequence[Timer], gone: Sequence[Timer
 
 
 class TimerArming:
-    """Keeps the timers of alarms as their definitions require; belongs to the thread of the timers.
+    """Arms and removes timers as definitions require; belongs to the thread of the timers.
 
-    :param locked: the alarms that another session keeps locked; theirs are armed later.
-    :param overlap: seconds by which the clocks of Aodh's API hosts may differ.
+    :param locked: the alarms that another session keeps locked; their timers are armed later.
+    :param overlap: seconds by which the clocks of the Aodh API hosts may differ.
     :param look_at_all: seconds between two complete checks of all definitions.
     """
 
@@ -102,7 +102,7 @@ class TimerArming:
         self._seen: cachetools.LRUCache[str, datetime.datetime] = cachetools.LRUCache(REMEMBERED)
 
     def arm_changed(self) -> None:
-        """Arm the timers of definitions that changed since the last call.
+        """Arm the timers of definitions that changed since the last call, and periodically check all.
 
         :raises Retryable: when the database failed; calling again is safe.
         """
@@ -121,7 +121,7 @@ class TimerArming:
         self._looked_at = self._database.earliest_now(self._look_at_all)
 
     def _arm_all(self) -> None:
-        """Arm alarms that await an absence but have no timer for it."""
+        """Arm the alarms that await an absence but have no timer for it."""
         after = ""
         while page := self._reader.unwatched(NOTIFICATION_TYPE, TimerKind.ABSENCE.value, after):
             self.arm(page)
@@ -130,7 +130,7 @@ class TimerArming:
             after = page[-1]
 
     def arm(self, alarm_ids: Sequence[str]) -> None:
-        """Write and remove timers so that they are what the definitions require; idempotent.
+        """Write and remove timers as the definitions of these alarms require; idempotent.
 
         Alarms that another session keeps locked are armed later.
         """
@@ -176,11 +176,11 @@ class TimerArming:
 
 
 class TimerRunner:
-    """Arms and fires timers, one step at a time; belongs to one thread.
+    """Arms and fires timers, one round per call; belongs to one thread.
 
-    :param enqueuer: may be the engine's: it keeps nothing between calls.
+    :param enqueuer: may be shared with the engine, since it keeps no state between calls.
     :param report: called after each commit with the transitions and the number of decisions by reason.
-    :param overlap: seconds by which the clocks of Aodh's API hosts may differ.
+    :param overlap: seconds by which the clocks of the Aodh API hosts may differ.
     :param look_at_all: seconds between two complete checks of all definitions.
     """
 
@@ -216,24 +216,24 @@ class TimerRunner:
         )
 
     def run_once(self) -> float:
-        """Do what is due; return the seconds to wait before the next step.
+        """Arm and fire what is due; return the seconds to wait before the next call.
 
         :raises Retryable: when the database failed; nothing is lost, and calling again is safe.
         """
         moment = self._database.about_now()
         self._arming.arm_changed()
-        horizon = datetime.timedelta(seconds=LOOK_EVERY)
+        horizon = datetime.timedelta(seconds=POLL_INTERVAL)
         found = self._reader.due(moment + horizon, MOST)
         due = [timer for timer in found if timer.due_at is not None and timer.due_at <= moment]
         settled = self._firing.settle(due)
         if len(due) == MOST:
-            return 0.0 if settled else LOOK_EVERY
+            return 0.0 if settled else POLL_INTERVAL
         coming = [timer.due_at for timer in found[len(due) :] if timer.due_at is not None]
-        left = (min(coming) - self._database.about_now()).total_seconds() if coming else LOOK_EVERY
-        return min(LOOK_EVERY, max(0.0, left))
+        left = (min(coming) - self._database.about_now()).total_seconds() if coming else POLL_INTERVAL
+        return min(POLL_INTERVAL, max(0.0, left))
 
     def arm(self, alarm_ids: Sequence[str]) -> None:
-        """Write and remove timers so that they are what the definitions of these alarms require."""
+        """Write and remove timers as the definitions of these alarms require."""
         self._arming.arm(alarm_ids)
 
     def fire(self, due: Sequence[Timer]) -> None:
@@ -244,9 +244,9 @@ class TimerRunner:
 class TimerLoop:
     """Calls *task* repeatedly in a thread, each time after the seconds that it returned.
 
-    The first call is delayed by ``FIRST`` seconds, in which a listener that was just started receives what
-    waited for it: an expected event that has already arrived must not count as absent. A failure is logged
-    once, until it is over.
+    The first call is delayed by ``FIRST`` seconds, in which a listener that has just started receives the
+    waiting messages: an expected event that is already on the queue must not count as absent. Repeated
+    failures are logged once.
 
     :param leave: called in the thread when it ends.
     """
@@ -264,7 +264,7 @@ class TimerLoop:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the current step and end the thread."""
+        """Finish the current round and end the thread."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -279,7 +279,7 @@ class TimerLoop:
         try:
             pause = self._task()
         except Retryable as exc:
-            self._complain(f"Timers wait for the database: {exc}")
+            self._complain(f"Timers are waiting for the database: {exc}")
             return AGAIN
         except Exception as exc:
             if not self._failing:

@@ -1,7 +1,7 @@
 """The timers of locked alarms, and how events arm and disarm them. Pure: rows in, rows out.
 
-``clear_after`` and ``absence`` count from the time an event was received, by the database's clock: a wrong
-clock of an event source must not clear an alarm early.
+``clear_after`` and ``absence`` count from the time when an event was received, by the database's clock: an
+event source with a wrong clock must not clear an alarm early.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from eventalarm.evaluator.options import MOST_OBJECTS
 from eventalarm.model import AlarmDefinition, Event, Timer, TimerKind, timer_id
 
 TIMED: Final = frozenset({"clear_after", "absence", "hold_down"})
-# An event that was processed before, or is outdated, means nothing for the present.
+# The decisions on events that say nothing about the present: processed before, or outdated.
 PAST: Final = frozenset({Reason.DUPLICATE, Reason.LATE, Reason.NO_LONGER_MATCHES})
 
 Key = tuple[str, str, TimerKind]
 
 
 def is_timed(definition: AlarmDefinition) -> bool:
-    """Return True if the alarm may have timers; if not, none need to be read from the database."""
+    """Return True if an alarm may have timers; otherwise none need to be read from the database."""
     return definition.type == NOTIFICATION_TYPE and not TIMED.isdisjoint(definition.rule)
 
 
 def seconds(timers: Timers, kind: TimerKind) -> float | None:
-    """Return the duration of a kind of timer in seconds; None where the rule has no such timer."""
+    """Return the duration of a kind of timer in seconds, or None if the rule has no such timer."""
     if kind is TimerKind.CLEAR_AFTER:
         return timers.clear_after
     return timers.absence_after if kind is TimerKind.ABSENCE else timers.hold_down
 
 
 def ids(alarm_id: str, managed_object: str) -> list[str]:
-    """Return the ids of all timers that an event on this object can affect."""
-    mine = [timer_id(alarm_id, managed_object, kind) for kind in TimerKind]
-    return mine if not managed_object else [*mine, timer_id(alarm_id, "", TimerKind.ABSENCE)]
+    """Return the ids of all timers that an event about a managed object can affect."""
+    own_timers = [timer_id(alarm_id, managed_object, kind) for kind in TimerKind]
+    return own_timers if not managed_object else [*own_timers, timer_id(alarm_id, "", TimerKind.ABSENCE)]
 
 
 class TimerState:
@@ -63,17 +63,17 @@ class TimerState:
     def bound(self, awaited: Mapping[str, int], full: Collection[str], limit: int) -> None:
         """Limit the number of objects whose absence each alarm awaits.
 
-        :param awaited: the present number by alarm.
-        :param full: the alarms whose owners were notified that the limit is reached.
+        :param awaited: the current number, by alarm.
+        :param full: the alarms for which the owner has been notified that the limit is reached.
         """
         self._awaited, self._full, self._limit = dict(awaited), set(full), limit
 
     def get(self, alarm_id: str, managed_object: str, kind: TimerKind) -> Timer | None:
-        """Return a timer in its present form."""
+        """Return the current form of a timer, or None if there is none."""
         return self._timers.get((alarm_id, managed_object, kind))
 
     def held(self, alarm_id: str, managed_object: str) -> bool:
-        """Return True if a clear of the object is being held."""
+        """Return True if the clearing of an object is being held."""
         return self.get(alarm_id, managed_object, TimerKind.HOLD_DOWN) is not None
 
     def follow(
@@ -127,13 +127,13 @@ class TimerState:
         return False
 
     def object_appeared(self, definition: AlarmDefinition) -> None:
-        """Stop awaiting the alarm itself: the first of its objects is known."""
+        """Stop awaiting the alarm as a whole, since the first of its objects is known."""
         whole = self.get(definition.alarm_id, "", TimerKind.ABSENCE)
         if whole is not None and whole.due_at is not None:
             self.rest(definition, "", TimerKind.ABSENCE)
 
     def still_due(self, timers: Iterable[Timer]) -> list[Timer]:
-        """Return those of *timers* that are due in their present form; others may have changed them."""
+        """Return the current form of the *timers* that are still due; others may have changed them."""
         current = (self.get(t.alarm_id, t.managed_object, t.kind) for t in timers)
         return [t for t in current if t is not None and t.due_at is not None and t.due_at <= self.now]
 
@@ -146,7 +146,7 @@ class TimerState:
             if decision.reason is Reason.TOO_MANY_OBJECTS:
                 self.forget(timer)
                 return
-            # The row stays: without it the alarm would count as not awaited yet.
+            # The row is kept: without it the alarm would seem to be new and be awaited again.
             self.rest(*place, TimerKind.ABSENCE)
             self._drop(*place, TimerKind.HOLD_DOWN)
             return
@@ -159,15 +159,15 @@ class TimerState:
             self._drop(*place, TimerKind.HOLD_DOWN)
 
     def rest(self, definition: AlarmDefinition, managed_object: str, kind: TimerKind) -> None:
-        """Keep the row of a timer without a due time."""
+        """Stop a timer, but keep its row."""
         self._put(Timer(definition.alarm_id, managed_object, kind, definition.version, self.now, None))
 
     def postpone(self, timer: Timer, pause: float) -> None:
-        """Make a timer due again in *pause* seconds."""
+        """Make a timer due in *pause* seconds."""
         self._put(dataclasses.replace(timer, due_at=self._in(pause)))
 
     def put(self, timer: Timer) -> None:
-        """Replace a timer."""
+        """Write a timer."""
         self._put(timer)
 
     def forget(self, timer: Timer) -> None:
@@ -181,8 +181,8 @@ class TimerState:
         return puts, [timer_id(*key) for key in gone]
 
     def counts(self) -> list[tuple[str, int, bool]]:
-        """Return changed counts: the alarm, how many objects it awaits, and whether that is the limit."""
-        # Not before a tenth is free again, so that the owner is not notified repeatedly.
+        """Return changed counts: the alarm, the number of awaited objects, and whether that is the limit."""
+        # A tenth must be free again, so that the owner is not notified repeatedly.
         enough = self._limit * 9 // 10
         numbers = ((alarm_id, self._awaited.get(alarm_id, 0)) for alarm_id in sorted(self._counted))
         return [
@@ -190,7 +190,7 @@ class TimerState:
         ]
 
     def limits_reached(self) -> Mapping[str, str]:
-        """Return the alarms that just reached the limit, each with a text for its owner."""
+        """Return the alarms that have just reached the limit, each with a message for its owner."""
         reason = (
             f"This alarm awaits the absence of {self._limit} managed objects, the limit for one alarm: the "
             "absence of others is not detected until some are absent. Group the alarm by fewer objects."

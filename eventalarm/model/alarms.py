@@ -102,7 +102,7 @@ TIMER_EVENT_TYPE: Final = "eventalarm.timer."
 
 
 class TimerKind(enum.StrEnum):
-    """Which time of a rule is awaited."""
+    """The part of a rule that a timer carries out."""
 
     CLEAR_AFTER = "clear_after"
     ABSENCE = "absence"
@@ -111,11 +111,11 @@ class TimerKind(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Timer:
-    """One timer. Times are by the database's clock.
+    """A timer of an alarm on a managed object. Times are by the database's clock, aware UTC.
 
-    It counts from ``armed_at`` and fires at ``due_at``; None: it waits for nothing at present. ``version`` is
-    that of the definition that it was armed for. ``event`` is the body of the event that is told when it
-    fires; without one an event is made up.
+    It counts from ``armed_at`` and fires at ``due_at``, or is not running if that is None. ``version`` is
+    that of the definition that it was armed for. ``event`` is the body of the event that a transition of the
+    timer reports; without one, a synthetic event is created.
     """
 
     alarm_id: str
@@ -128,10 +128,10 @@ class Timer:
 
     @property
     def timer_id(self) -> str:
-        """The key of the row."""
+        """The primary key of the row."""
         return timer_id(self.alarm_id, self.managed_object, self.kind)
 
 
 def timer_id(alarm_id: str, managed_object: str, kind: TimerKind) -> str:
-    """Return the one id that a timer of this kind has on this object of the alarm."""
+    """Return the id of the timer of this kind for a managed object of an alarm."""
     return str(uuid.uuid5(OBJECT_NAMESPACE, f"{kind.value}\n{alarm_id}\n{managed_object}"))

@@ -86,7 +86,7 @@ def test_clear_after_the_latest_match(database: Database, listener: Listener) ->
     assert transition.reason.startswith(
         f"Event <id={transition.event.message_id},event_type=eventalarm.timer.clear_after>"
     )
-    assert "nothing matched for 3600 seconds" in transition.reason
+    assert "no event matched for 3600 seconds" in transition.reason
     assert transition.event.trait("resource_id") == "vm-1"
     assert transition.raised_count == 0
     # A match that was under way while it cleared raises anew.
@@ -158,7 +158,7 @@ def test_absence_of_a_named_resource(database: Database, listener: Listener) -> 
     assert state(database, alarm) == "alarm"
     assert timers(database) == [("absence", "vm-1", False)]
     (transition,) = listener.enqueuer.sent
-    assert "nothing expected came for" in transition.reason
+    assert "no expected event arrived for" in transition.reason
     listener.tell("alive")
     assert state(database, alarm) == "ok"
     assert timers(database) == [("absence", "vm-1", True)]
