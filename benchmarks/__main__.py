@@ -1,6 +1,6 @@
-"""``python -m benchmarks``: measure, print, write; exit code 1 when eventalarm lost or doubled anything.
+"""``python -m benchmarks``: run and report; exit code 1 if eventalarm lost or duplicated anything.
 
-Exit code 2 when nothing was measured, since no case has such a name.
+Exit code 2 means that nothing was measured because no case has the given name.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def measure(options: Options, progress: Progress, directory: pathlib.Path) -> li
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command."""
+    """Run the command line."""
     options = parse(argv)
     progress = Progress()
     if not plot.available():

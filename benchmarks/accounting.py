@@ -1,4 +1,4 @@
-"""Whether a contender did its work: which webhooks were owed, which came, and what the database says."""
+"""Whether a contender did its work: expected webhooks, received webhooks, and the state in the database."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Hit = tuple[str, str]
 
 @dataclass(frozen=True)
 class Tally:
-    """The webhooks of one measurement; ``transitions`` is None where the database was not asked.
+    """The webhooks of one measurement; ``transitions`` is None if the database was not queried.
 
-    ``doubled`` counts receptions beyond the first of each hit, ``unexpected`` receptions that nothing owed.
+    ``doubled`` counts receptions after the first of each hit, ``unexpected`` those without a matching hit.
     """
 
     expected: int
@@ -26,7 +26,7 @@ class Tally:
 
     @property
     def right(self) -> bool:
-        """Whether every hit was received once, nothing else was, and the database agrees."""
+        """True if every hit was received exactly once, nothing else was received, and the database agrees."""
         agreed = self.transitions is None or self.transitions == self.expected
         return agreed and not (self.doubled or self.missing or self.unexpected)
 
@@ -44,8 +44,8 @@ class Tally:
 def overtaken(owed: Iterable[Hit], late: Collection[Hit]) -> set[Hit]:
     """Return those of the *late* after which, in the order of *owed*, the same alarm fires again.
 
-    With several processes a later event of an alarm may be the first to be evaluated; the earlier one changes
-    nothing then and is recorded as late (G9). Nobody is owed a webhook for it.
+    With several processes a later event of an alarm may be evaluated first; the earlier one then changes
+    nothing and is recorded as late (G9). No webhook is expected for it.
     """
     again: set[str] = set()
     found: set[Hit] = set()
@@ -57,7 +57,7 @@ def overtaken(owed: Iterable[Hit], late: Collection[Hit]) -> set[Hit]:
 
 
 def tally(expected: Iterable[Hit], received: Iterable[Hit], transitions: int | None = None) -> Tally:
-    """Compare the hits that were owed with those that arrived."""
+    """Compare the expected hits with those that arrived."""
     owed, came = Counter(expected), Counter(received)
     return Tally(
         expected=owed.total(),
@@ -70,7 +70,7 @@ def tally(expected: Iterable[Hit], received: Iterable[Hit], transitions: int | N
 
 
 def add(tallies: Iterable[Tally]) -> Tally | None:
-    """Return the sum of several tallies; None when there is none."""
+    """Return the sum of several tallies, or None if there are none."""
     total: Tally | None = None
     for one in tallies:
         if total is None:

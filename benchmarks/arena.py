@@ -30,20 +30,20 @@ from tests.support.helpers import aodh_config, console_script
 
 ALARM = models.Alarm.__table__
 CHUNK = 5000
-# Alarms older than any look-back of a listener: the benchmark is of alarms at rest, but for churn.
+# Alarms are older than the look-back of any listener: except in "churn", alarms do not change.
 AGE = datetime.timedelta(hours=1)
 OWN_TABLES = ("eventalarm_delivery", "eventalarm_transition", "eventalarm_occurrence", "alarm_history")
-# The pauses of the benchmark must not look like the death of a listener.
+# A paused listener must not be taken for a dead one.
 LEASE = 300
-# Seconds of silence after which the database is asked whether some webhooks are not owed.
+# Seconds without a webhook after which the database is asked whether the missing ones are expected at all.
 LOOK = 5.0
 WEBHOOK_TIMEOUT = 120.0
-# How long doubled webhooks are waited for when all that is owed has arrived, in seconds.
+# Seconds to wait for duplicates after all expected webhooks have arrived.
 GRACE = 0.5
 
 
 def present() -> datetime.datetime:
-    """Return the present as Aodh's API writes it."""
+    """Return the current time as Aodh's API writes it."""
     return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
@@ -87,7 +87,7 @@ class Arena:
             eventalarm={"workers": self._options.workers, **self._settings},
             eventalarm_delivery={"lease": LEASE},
         )
-        # Recording history takes stock Aodh to Keystone, which is not here; ours records it all the same.
+        # To record history, stock Aodh needs Keystone, which is not running; eventalarm records it anyway.
         self._stock = aodh_config(stock, self.database_url, self.url, DEFAULT={"record_history": False})
 
     def _dbsync(self) -> None:
@@ -122,7 +122,7 @@ class Arena:
         return made
 
     def clean(self) -> None:
-        """Put every alarm back to rest and forget what was done with it; nobody may be running."""
+        """Reset every alarm and delete its records; no contender may be running."""
         changed = ALARM.c.state != "insufficient data"
         with self.engine.begin() as connection:
             connection.execute(ALARM.update().where(changed).values(state="insufficient data"))
@@ -132,7 +132,7 @@ class Arena:
         self.sink.reset()
 
     def transitions(self, message_ids: Iterable[str], *, late: bool = False) -> list[Hit]:
-        """Return what eventalarm recorded for these events: the *late* transitions, or the others."""
+        """Return eventalarm's transitions for these events: the *late* ones, or the others."""
         wanted = frozenset(message_ids)
         which = "=" if late else "<>"
         query = f"SELECT alarm_id, message_id FROM eventalarm_transition WHERE kind {which} 'late'"
@@ -167,7 +167,7 @@ class Arena:
         return contenders.relay(self.url, self.sink.bases, database_url)
 
     def recipes(self, floor: Recipe) -> list[Recipe]:
-        """Return who takes part: the floor, eventalarm, and stock Aodh unless it is left out."""
+        """Return the contenders: the floor, eventalarm, and stock Aodh unless it is excluded."""
         return [floor, self.eventalarm(), *([self.stock()] if self._options.stock else [])]
 
     def launch(self, recipe: Recipe) -> Running:
@@ -177,7 +177,7 @@ class Arena:
 
     @contextlib.contextmanager
     def running(self, recipe: Recipe) -> Iterator[Running]:
-        """Run a contender on clean ground, from when it takes messages to the end of the block."""
+        """Run a contender on a reset database, from the moment it takes messages to the end of the block."""
         self.clean()
         broker.purge(self.url, recipe.topic)
         running = self.launch(recipe)
@@ -196,9 +196,9 @@ class Arena:
     def collect(
         self, events: Sequence[EventSpec], running: Running, limit: float
     ) -> tuple[list[Arrival], Tally]:
-        """Wait up to *limit* seconds for the webhooks that *events* owe, and a moment more for doubled ones.
+        """Wait up to *limit* seconds for the webhooks of *events*, and a moment longer for duplicates.
 
-        Return what arrived, in order, and how that compares with what was owed and with the database.
+        Return the arrivals in order, and how they compare with the expected webhooks and with the database.
         """
         owed = fired = [event.hit for event in events if event.fires]
         messages = {event.message_id for event in events}
@@ -220,6 +220,6 @@ class Arena:
         return arrivals, found
 
     def _recorded(self, owed: Sequence[Hit], messages: Collection[str]) -> int:
-        """Return the transitions in the database, less the alarms whose state is not what it should be."""
+        """Return the number of transitions in the database minus the number of alarms in a wrong state."""
         alarms = {alarm_id for alarm_id, _ in owed}
         return len(self.transitions(messages)) - (len(alarms) - self.in_alarm(alarms))

@@ -1,4 +1,4 @@
-"""The floor with a database: what an alarm that fires costs a bare driver, before its webhook may leave.
+"""The floor with a database: what firing an alarm costs a bare driver before its webhook may be sent.
 
 As many statements as eventalarm needs for one alarm, on tables of the same kind and rows of the same size:
 a locked read, three reads, an update and four inserts, and a commit. No SQLAlchemy, no rules, no batches.
@@ -25,7 +25,7 @@ BODY_LENGTH = 1500
 
 
 class BareCommits:
-    """One connection of the plain driver, made by SQLAlchemy's knowledge of the URL."""
+    """One connection of the plain driver, created from SQLAlchemy's reading of the URL."""
 
     def __init__(self, database_url: str) -> None:
         self._connection = sa.create_engine(database_url).raw_connection()
@@ -34,7 +34,7 @@ class BareCommits:
         self._connection.commit()
 
     def fire(self, alarm_id: str, body: bytes) -> None:
-        """Do for one alarm what must be committed before its webhook leaves."""
+        """Write for one alarm what must be committed before its webhook is sent."""
         text = body[:BODY_LENGTH].decode(errors="replace")
         self._cursor.execute(LOCK, (alarm_id,))
         self._cursor.fetchall()

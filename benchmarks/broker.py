@@ -1,4 +1,4 @@
-"""The least of AMQP that the benchmark itself needs: a connection, and the depth and consumers of a queue."""
+"""The AMQP operations that the benchmark needs: connect, and read the depth and consumers of a queue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import amqp
 
 @dataclass(frozen=True)
 class Queue:
-    """Messages that wait in a queue, without those handed out, and how many consume it."""
+    """The number of messages ready in a queue (without unacknowledged ones), and its number of consumers."""
 
     messages: int
     consumers: int
@@ -31,7 +31,7 @@ def connect(url: str) -> amqp.Connection:
 
 
 def look(url: str, topic: str) -> Queue | None:
-    """Return the state of the queue of *topic*; None when there is no such queue."""
+    """Return the state of the queue of *topic*, or None if there is no such queue."""
     with connect(url) as connection:
         try:
             found = connection.channel().queue_declare(f"{topic}.sample", passive=True)
@@ -41,7 +41,7 @@ def look(url: str, topic: str) -> Queue | None:
 
 
 def purge(url: str, topic: str) -> None:
-    """Empty the queue of *topic*, if there is one."""
+    """Purge the queue of *topic* if it exists."""
     with connect(url) as connection:
         try:
             connection.channel().queue_purge(f"{topic}.sample")

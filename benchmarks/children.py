@@ -38,7 +38,7 @@ class Child:
     def read(self) -> str:
         """Return its next line.
 
-        :raises RuntimeError: when it ended instead.
+        :raises RuntimeError: if the process ended instead.
         """
         assert self._popen.stdout is not None
         line = self._popen.stdout.readline()
@@ -54,7 +54,7 @@ class Child:
         return json.loads(self.read())
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         assert self._popen.stdin is not None
         self._popen.stdin.close()
         try:
@@ -75,7 +75,7 @@ class Arrival:
 
     @property
     def hit(self) -> Hit:
-        """The alarm and the event that it tells of."""
+        """The alarm and the event that it reports."""
         return self.alarm_id, self.message_id
 
 
@@ -90,11 +90,11 @@ class Sink:
         self._session = requests.Session()
 
     def reset(self) -> None:
-        """Forget what arrived."""
+        """Discard all recorded arrivals."""
         self._session.post(self._url + sink_process.RESET, timeout=30)
 
     def wait(self, count: int, timeout: float, progress: Progress) -> int:
-        """Return how many arrived, as soon as they are *count* or *timeout* seconds are over."""
+        """Return the number of arrivals once there are *count* of them or *timeout* seconds have passed."""
         left = timeout
         while True:
             look = max(0.0, min(LOOK, left))
@@ -137,12 +137,12 @@ class Load:
         self._child.ask(verb="prepare", events=rows, exchange=exchange, topic=topic)
 
     def burst(self) -> Sent:
-        """Send all as fast as the broker takes them; return when it has confirmed all."""
+        """Send all events as fast as the broker accepts them; return once it has confirmed them all."""
         answer = self._child.ask(verb="burst")
         return Sent(answer["sent"], answer["sent"])
 
     def paced(self, rate: float, seed: int) -> Sent:
-        """Send *rate* a second at random moments (a Poisson stream), whatever becomes of them."""
+        """Send *rate* events a second at random moments (a Poisson stream), regardless of their outcome."""
         return Sent(**self._child.ask(verb="paced", rate=rate, seed=seed))
 
     def created(self, rate: float, seed: int, database: str, alarms: Sequence[AlarmSpec]) -> Sent:
@@ -156,7 +156,7 @@ class Load:
 
 
 class Churn:
-    """The editor of alarms, at *rate* edits a second."""
+    """The process that edits alarms, at *rate* edits a second."""
 
     def __init__(self, database: str, alarms: Sequence[AlarmSpec], rate: float) -> None:
         self._child = Child("benchmarks.churner", database, str(rate))
@@ -167,7 +167,7 @@ class Churn:
         self._child.ask(verb="start")
 
     def stop(self) -> float:
-        """Stop editing; return how many edits a second were committed."""
+        """Stop editing; return the number of edits committed per second."""
         return float(self._child.ask(verb="stop")["rate"])
 
     def close(self) -> None:

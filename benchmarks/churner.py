@@ -1,6 +1,6 @@
-"""The editor of alarms, in a process of its own: commits edits at a fixed rate, as users of an API would.
+"""Edits alarms at a fixed rate, as users of an API would, in its own process.
 
-``python -m benchmarks.churner DATABASE RATE`` obeys one JSON request a line: prepare, start, stop.
+``python -m benchmarks.churner DATABASE RATE`` obeys one JSON request per line: prepare, start, stop.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ THREADS = 8
 
 
 def edits(number: int) -> dict[str, Any]:
-    """Return what edit *number* changes beside the timestamp: nothing, the rule, or whether it is enabled."""
+    """Return what edit *number* changes besides the timestamp: nothing, the rule, or ``enabled``."""
     kind = number % 3
     if kind == 1:
         resource = workload.resource_name(number, "edited")
@@ -33,7 +33,7 @@ def edits(number: int) -> dict[str, Any]:
 
 
 class Churner:
-    """Threads that edit, each with a connection of its own."""
+    """Threads that edit alarms, each with its own connection."""
 
     def __init__(self, url: str, rate: float) -> None:
         self._engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_size=THREADS)
@@ -46,7 +46,7 @@ class Churner:
         self._began = 0.0
 
     def prepare(self, alarm_ids: list[str]) -> dict[str, Any]:
-        """Take the alarms to edit, in turn."""
+        """Set the alarms to edit, in turn."""
         self._alarm_ids = alarm_ids
         return {}
 
@@ -61,7 +61,7 @@ class Churner:
         return {}
 
     def stop(self) -> dict[str, Any]:
-        """Stop; return the edits committed a second."""
+        """Stop; return the edits committed per second."""
         self._stopping.set()
         for thread in self._threads:
             thread.join()
@@ -81,7 +81,7 @@ class Churner:
 
 
 def main() -> None:
-    """Obey standard input until it closes."""
+    """Obey requests from standard input until it closes."""
     churner = Churner(sys.argv[1], float(sys.argv[2]))
     verbs: dict[str, Callable[..., dict[str, Any]]] = {
         "prepare": churner.prepare,

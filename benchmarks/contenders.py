@@ -1,4 +1,4 @@
-"""The contenders as processes: started, paused, watched and ended the same way, whoever they are."""
+"""The contenders as processes, which are all started, paused, watched and ended in the same way."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOOK_EVERY = 0.25
 
 
 class Cut(Exception):
-    """A contender used up its time or memory; what it got done so far is its result."""
+    """A contender exceeded its time or memory limit; its result is what it finished so far."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def relay(url: str, bases: Sequence[str], database_url: str = "") -> Recipe:
 
 
 class Running:
-    """A contender that runs."""
+    """A running contender."""
 
     def __init__(self, recipe: Recipe, directory: pathlib.Path, url: str, progress: Progress) -> None:
         self.recipe = recipe
@@ -83,9 +83,9 @@ class Running:
         ]
 
     def await_consumers(self) -> None:
-        """Return when it takes messages.
+        """Wait until the contender takes messages.
 
-        :raises NotInTime: when it does not.
+        :raises NotInTime: if it does not within its time.
         """
 
         def ready() -> bool:
@@ -103,7 +103,7 @@ class Running:
                 raise RuntimeError(f"{self.recipe.contender} ended with {code}:\n{process.text()[-3000:]}")
 
     def acks(self) -> tap.Acks:
-        """Return what it acknowledged so far."""
+        """Return what the contender has acknowledged so far."""
         return tap.read(self._acks)
 
     def tree(self) -> list[psutil.Process]:
@@ -122,7 +122,7 @@ class Running:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Stop all its processes for a while, so that a backlog can gather."""
+        """Suspend all its processes, so that a backlog can build up."""
         self._signal(signal.SIGSTOP)
         try:
             yield
@@ -147,14 +147,14 @@ class Running:
         return max(sizes)
 
     def close(self) -> None:
-        """End it; what it had not acknowledged is thrown away."""
+        """End the contender and purge the messages that it did not acknowledge."""
         for process in reversed(self._processes):
             process.close()
         broker.purge(self._url, self.recipe.topic)
 
 
 class Guard:
-    """Cuts a contender off after *seconds* or when it takes half of the machine's memory; stock Aodh only.
+    """Stops a contender after *seconds* or when it uses half of the machine's memory; for stock Aodh only.
 
     Sixty-four threads of one aodh-listener may load the same project at once, so memory needs a limit too.
     """
@@ -166,7 +166,7 @@ class Guard:
         self._began = self._looked = time.monotonic()
 
     def check(self) -> None:
-        """Raise Cut when a limit is passed, RuntimeError when the contender died."""
+        """Raise Cut if a limit is exceeded, RuntimeError if the contender died."""
         now = time.monotonic()
         if self._running.recipe.contender is not Contender.STOCK or now - self._looked < LOOK_EVERY:
             return
@@ -182,7 +182,7 @@ class Guard:
 def await_acks(running: Running, count: int, guard: Guard, timeout: float, progress: Progress) -> None:
     """Return when *running* has acknowledged *count* messages in all.
 
-    :raises Cut: when the guard cuts it off.
+    :raises Cut: if the guard stops it.
     :raises NotInTime: after *timeout* seconds.
     """
 

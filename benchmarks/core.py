@@ -1,4 +1,4 @@
-"""The matching core without broker and database, in a process of its own: prints one JSON line and ends.
+"""The matching core without broker and database, in its own process; it prints one JSON line and exits.
 
 ``python -m benchmarks.core match CONTENDER ALARMS SHAPE MATCHING SECONDS REPEATS SEED`` gives events per
 processor second; ``python -m benchmarks.core memory ALARMS SHAPE METHOD`` gives bytes per cached alarm.
@@ -54,25 +54,25 @@ def rule_of(number: int, shape: str) -> dict[str, Any]:
             rule["event_type"] = "compute.instance.*"
         if number % 20 == 2:
             rule["query"].append({"field": "traits.vcpus", "op": "ge", "type": "integer", "value": "1"})
-    # As read from the database: no two alarms share a text.
+    # As when read from the database: no two alarms share a string object.
     return cast(dict[str, Any], json.loads(json.dumps(rule)))
 
 
 class Definitions:
-    """A source of definitions that keeps none of them."""
+    """A source of definitions that keeps no references to them."""
 
     def __init__(self, alarms: int, shape: str) -> None:
         self._alarms = alarms
         self._shape = shape
 
     def now(self) -> datetime.datetime:
-        """Return the present."""
+        """Return the current time."""
         return datetime.datetime.now(UTC)
 
     def changed_since(
         self, moment: datetime.datetime, looked_at: datetime.datetime, window: ChangeWindow | None
     ) -> Look:
-        """Return nothing: the alarms are at rest."""
+        """Return no changes: the alarms do not change."""
         return Look((), ChangeWindow())
 
     def of_project(self, project_id: str) -> Iterator[AlarmDefinition]:
@@ -85,11 +85,11 @@ class Definitions:
             yield AlarmDefinition(alarm_id, project, "event", version, rule_of(number, self._shape), False)
 
     def has_more_than(self, project_id: str, number: int) -> bool:
-        """Not asked here: nobody loads aside."""
+        """Unused here: nothing is loaded in the background."""
         raise NotImplementedError
 
     def crowded_projects(self, number: int) -> Sequence[tuple[str, int]]:
-        """Not asked here: nothing is preloaded."""
+        """Unused here: nothing is preloaded."""
         raise NotImplementedError
 
     def of_alarms(self, alarm_ids: Collection[str]) -> Iterable[AlarmDefinition]:
@@ -126,7 +126,7 @@ def engine_match(alarms: int, shape: str) -> Callable[[Sequence[Event]], int]:
         max_candidates=OPTIONS["max_candidates"],
         max_event_size=OPTIONS["max_event_size"],
     )
-    # Matching alone touches neither the database, but for the jumps of its clock, nor the delivery.
+    # Matching alone uses neither the database (apart from the count of clock jumps) nor delivery.
     database = cast(Database, types.SimpleNamespace(clock=types.SimpleNamespace(jumps=0)))
     engine: Engine = Engine(
         database, fill(alarms, shape), cast(Any, None), options, lambda: datetime.datetime.now(UTC)
@@ -139,7 +139,7 @@ def engine_match(alarms: int, shape: str) -> Callable[[Sequence[Event]], int]:
 
 
 def floor_match(alarms: int, shape: str) -> Callable[[Sequence[Event]], int]:
-    """Return the least: project and instance looked up in dictionaries."""
+    """Return the floor: a lookup of project and instance in dictionaries."""
     index = {workload.resource_name(number): number for number in range(alarms)}
     projects = {PROJECT: index}
 
@@ -193,7 +193,7 @@ def _round(
     while spent < seconds:
         start = done % len(bodies)
         part = bodies[start : start + batch]
-        # Traits are converted when first asked for, and kept: every event must be new.
+        # Traits are converted on first access and cached, so every event must be new.
         events: list[Any] = part if contender == Contender.STOCK else [Event.parse(one) for one in part]
         began = time.process_time()
         found += match(events)
@@ -225,7 +225,7 @@ def measure_memory(alarms: int, shape: str, method: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure what the command line says."""
+    """Run the measurement that the command line selects."""
     what, *arguments = sys.argv[1:]
     if what == "match":
         who, alarms, shape, matching, seconds, repeats, seed = arguments

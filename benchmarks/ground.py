@@ -1,4 +1,4 @@
-"""The broker and the database of one benchmark run, with durable commits, and what machine it all runs on."""
+"""The broker and the database of one benchmark run, with durable commits; and the machine's data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from eventalarm.service import with_driver
 from tests.support.databases import Databases, MariadbDatabases, PostgresqlDatabases
 from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
 
-# The tests' servers forget on a power cut; these settings make a commit wait for the disk, as in production.
+# The servers of the tests lose data on a power cut; with these settings a commit waits for the disk.
 DURABLE = {
     "mariadb": (
         "SET GLOBAL innodb_flush_log_at_trx_commit = 1",
@@ -78,7 +78,7 @@ class Ground:
         return MariadbDatabases(mariadb, self._directory)
 
     def facts(self) -> dict[str, Any]:
-        """Return what was found out about the services: so far, how long a durable commit takes."""
+        """Return measured properties of the services: so far, the time that a durable commit takes."""
         return dict(self._facts)
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ def execute(url: str, *statements: str) -> None:
 
 
 def commit_time(url: str, count: int = 50) -> float:
-    """Return the median seconds of one durable one-row commit: what no database work can be faster than."""
+    """Return the median seconds of one durable one-row commit, the lower bound of any database work."""
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     times = []
     with engine.connect() as connection:
@@ -113,7 +113,7 @@ def commit_time(url: str, count: int = 50) -> float:
 
 
 def environment() -> dict[str, Any]:
-    """Return what a reader must know of the machine and the software to judge the figures."""
+    """Return what a reader must know about the machine and the software to interpret the figures."""
     versions = {}
     for name in PACKAGES:
         try:

@@ -1,8 +1,8 @@
-"""A database full of alarms for the IFA API: lives and transitions in bulk, as our evaluator leaves them.
+"""A filled database for the IFA API: occurrences and transitions in bulk, as the evaluator writes them.
 
 One project owns half of the alarms. Of the alarms of our evaluator every second one is raised, at any moment
-of the last day; each lived five times, with two transitions each time. Beside them a tenth as many
-thresholds, every second one in alarm, with ten records each in Aodh's history.
+of the last day; each has five occurrences with two transitions. In addition there are a tenth as many
+threshold alarms, every second one in alarm, with ten records each in Aodh's history.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class Filler:
         self._projects = [project_name(number, "ifa") for number in range(50)]
 
     def fill(self, progress: Progress) -> Store:
-        """Insert everything, telling *progress* how far it is."""
+        """Insert everything and report to *progress*."""
         alarms = list(self._own_alarms())
         self._insert(ALARM, alarms, progress, "alarms")
-        self._insert(tables.occurrence, self._occurrences(alarms), progress, "lives")
+        self._insert(tables.occurrence, self._occurrences(alarms), progress, "occurrences")
         self._transitions(progress)
         others = list(self._thresholds())
         self._insert(ALARM, others, progress, "thresholds")
@@ -128,7 +128,7 @@ class Filler:
                 }
 
     def _transitions(self, progress: Progress) -> None:
-        """Let the database make two transitions of each life, scattered as random ids scatter them."""
+        """Let the database create two transitions of each occurrence, in the random order of their ids."""
         progress.say("making transitions")
         event = body(EventSpec(self._projects[0], PLACE, PLACE), self._now.replace(tzinfo=None), template())
         text = json.dumps(event)
@@ -159,7 +159,7 @@ class Filler:
 
 
 def _transition(event: str, first: bool, digit: str) -> sa.Select[Any]:
-    """Return the select that makes the first or second transition of the lives; *digit* begins their ids."""
+    """Return the select that creates the first or second transitions; their ids begin with *digit*."""
     occurrence = tables.occurrence.c
     name = sa.func.md5(sa.func.concat(occurrence.occurrence_id, "first" if first else "second"))
     later = sa.func.coalesce(occurrence.cleared_at, occurrence.raised_at)

@@ -1,7 +1,8 @@
-"""The load generator, in a process of its own: sends prepared events in one burst or at a steady random rate.
+"""The load generator, in its own process: sends prepared events in one burst or at a constant average rate.
 
 Messages are those of oslo.messaging, byte for byte; they are written through its AMQP library with the
-broker's confirmations counted as they come, so that the generator is no bottleneck. One JSON request a line.
+broker's confirmations counted as they come, so that the generator is no bottleneck. It reads one JSON
+request per line.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ class Generator:
     def created(self, rate: float, seed: int, database: str, alarms: list[list[str]]) -> dict[str, Any]:
         """As :meth:`paced`, but each event's alarm is created, and that committed, right before it is sent.
 
-        What an event waits for then begins when it is sent: the creation is the user's own time.
+        Its latency is then counted from when it is sent: the time to create the alarm is not included.
         """
         sent = []
         engine = sa.create_engine(database, isolation_level="AUTOCOMMIT")
@@ -135,7 +136,7 @@ class Generator:
         return {"due": sent, "sent": sent}
 
     def _idle_until(self, moment: float) -> None:
-        """Read confirmations while there is time, so that they never stand in the way of sending."""
+        """Read confirmations between events, so that they never delay sending."""
         while (left := moment - time.monotonic()) > 0:
             if left < 0.001 or not self._outstanding:
                 time.sleep(left)
@@ -155,7 +156,7 @@ def _moments(rate: float, seed: int) -> Iterator[float]:
 
 
 def main() -> None:
-    """Obey standard input until it closes."""
+    """Obey requests from standard input until it closes."""
     generator = Generator(sys.argv[1])
     for line in sys.stdin:
         request = json.loads(line)

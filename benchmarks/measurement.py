@@ -11,7 +11,7 @@ from benchmarks.stats import Summary, summarise
 
 
 class Contender(enum.StrEnum):
-    """Whose figure it is. The floor is the least that broker, HTTP or memory cost without any alarm logic."""
+    """Whose figure it is. The floor is what broker, HTTP or memory cost without any alarm logic."""
 
     FLOOR = "floor"
     EVENTALARM = "eventalarm"
@@ -22,7 +22,7 @@ class Contender(enum.StrEnum):
 class Measurement:
     """Samples, one for each repeat, of *metric* in *unit*.
 
-    ``cut`` tells why the contender was stopped before it had finished; the figure is then what it had got
+    ``cut`` is the reason why the contender was stopped before it finished; the figure is then what it had
     done, and a time is a lower bound. ``size`` is the number of alarms, where the case varies it.
     """
 
@@ -46,7 +46,7 @@ class Measurement:
 
     @property
     def wrong(self) -> bool:
-        """Whether the contender finished and yet lost, doubled or invented something."""
+        """True if the contender finished but lost, duplicated or invented something."""
         return self.tally is not None and not self.tally.right and not self.cut
 
     def as_json(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Measurement:
 
 
 def ratio(ours: Measurement | None, other: Measurement | None) -> float | None:
-    """Return how many times the other's figure ours is, be it a rate or a cost; None if unknown."""
+    """Return our figure (a rate or a cost) as a multiple of the other's; None if unknown."""
     if ours is None or other is None or ours.summary is None or other.summary is None:
         return None
     if not other.summary.median:

@@ -1,6 +1,6 @@
 """The floor of throughput: oslo.messaging's own batch listener with an endpoint that does nothing.
 
-``python -m benchmarks.null_listener URL TOPIC EXCHANGE BATCH_SIZE PREFETCH`` listens until it is ended.
+``python -m benchmarks.null_listener URL TOPIC EXCHANGE BATCH_SIZE PREFETCH`` listens until it is stopped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Nothing:
     """The endpoint."""
 
     def sample(self, messages: list[dict[str, Any]]) -> None:
-        """Take messages and leave it at that."""
+        """Take messages and do nothing."""
 
 
 def main() -> None:

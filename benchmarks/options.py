@@ -98,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
 def parse(argv: Sequence[str] | None = None) -> Options:
     """Return the options of *argv*.
 
-    :raises SystemExit: code 2 when they make no sense, 0 after ``--help``.
+    :raises SystemExit: code 2 if they are invalid, 0 after ``--help``.
     """
     given = build_parser().parse_args(argv)
     names = SCENARIOS if ALL in given.scenarios else tuple(dict.fromkeys(given.scenarios))

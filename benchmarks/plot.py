@@ -28,7 +28,7 @@ def curves(measurements: Sequence[Measurement]) -> dict[tuple[Contender, str], l
 
 
 def draw(scenario: str, measurements: Sequence[Measurement], directory: pathlib.Path) -> pathlib.Path | None:
-    """Draw one scenario into *directory* and return the file; None when it varies no number of alarms."""
+    """Draw one scenario into *directory*; return the file, or None if the number of alarms does not vary."""
     found = curves([one for one in measurements if one.scenario == scenario])
     if not any(len(points) > 1 for points in found.values()):
         return None

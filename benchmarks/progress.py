@@ -11,7 +11,7 @@ __all__ = ["NotInTime", "Progress", "wait"]
 
 
 class NotInTime(Exception):
-    """What was waited for did not happen."""
+    """An awaited condition did not become true in time."""
 
 
 def wait(
@@ -21,7 +21,7 @@ def wait(
     describe: Callable[[], str],
     pause: float = 0.02,
 ) -> None:
-    """Return as soon as *condition* holds, saying every two seconds how far it is.
+    """Wait until *condition* holds, and report progress every two seconds.
 
     :raises NotInTime: after *timeout* seconds.
     """

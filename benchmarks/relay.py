@@ -1,6 +1,6 @@
 """The floor of latency: takes each event from the queue and POSTs it at once; no rules, no database.
 
-``python -m benchmarks.relay URL TOPIC EXCHANGE BASE… [--database URL]`` relays until it is ended. It calls
+``python -m benchmarks.relay URL TOPIC EXCHANGE BASE… [--database URL]`` relays until it is stopped. It calls
 the URL that the alarm on the event's instance would call, with a body of the same shape and size; with a
 database only after it committed there what a fired alarm costs.
 """
@@ -53,7 +53,7 @@ class Relay:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, url: str, queue: str) -> None:
-        """Relay for ever."""
+        """Relay forever."""
         self._loop = asyncio.get_running_loop()
         connector = aiohttp.TCPConnector(limit=CONNECTIONS)
         async with aiohttp.ClientSession(
@@ -79,7 +79,7 @@ class Relay:
                 while True:
                     connection.drain_events()
         finally:
-            # Without its consumer the process is of no use: the benchmark must notice.
+            # Without its consumer the process is useless, and the benchmark must notice.
             os._exit(1)
 
     def _start(self, alarm_id: str, body: bytes) -> None:
@@ -93,7 +93,7 @@ class Relay:
 
 
 def declare(url: str, topic: str, exchange: str) -> None:
-    """Make the queue as eventalarm's own publisher makes it, by sending one message that is thrown away."""
+    """Make the queue as eventalarm's own publisher makes it, by sending one message, which is discarded."""
     conf = cfg.ConfigOpts()
     conf([], default_config_files=[])
     transport = bus.get_transport(conf, url)

@@ -1,4 +1,4 @@
-"""What is shown at the end: a table with ratios to the floor and to stock Aodh, a JSON file, the failures."""
+"""The report: a table with ratios to the floor and to stock Aodh, a JSON file, and the failures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def figure(number: float) -> str:
 
 
 def cell(one: Measurement | None) -> str:
-    """Return median and spread; a figure that only bounds the truth is marked, and why is written below."""
+    """Return median and spread; a figure that is only a bound is marked, and a footnote gives the reason."""
     if one is None:
         return "–"
     summary = one.summary
@@ -44,13 +44,13 @@ def cell(one: Measurement | None) -> str:
 
 
 def ratio_cell(ours: Measurement | None, other: Measurement | None) -> str:
-    """Return how many times the other's figure ours is."""
+    """Return our figure as a multiple of the other's."""
     times = ratio(ours, other)
     return "–" if times is None else f"{figure(times)} ×"
 
 
 def verdict(row: Row) -> str:
-    """Return whether eventalarm did its work in this case."""
+    """Return True if eventalarm did its work in this case."""
     ours = row.get(Contender.EVENTALARM)
     if ours is None or ours.tally is None:
         return "–" if ours is None or not ours.cut else "FAILED"
@@ -87,7 +87,7 @@ def table(scenario: str, measurements: Sequence[Measurement]) -> Table:
 
 
 def failures(measurements: Sequence[Measurement]) -> list[str]:
-    """Return what eventalarm or the floor did wrong, in words; stock Aodh may lose, that is only shown."""
+    """Describe what eventalarm or the floor did wrong; losses of stock Aodh are shown but are no failure."""
     found = []
     for one in measurements:
         if one.contender is Contender.STOCK or not (one.wrong or one.cut):
@@ -111,7 +111,7 @@ def write(
     environment: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> None:
-    """Write ``results.json`` and ``table.txt`` into *directory*, which is made if need be."""
+    """Write ``results.json`` and ``table.txt`` into *directory*, which is created if it does not exist."""
     directory.mkdir(parents=True, exist_ok=True)
     document = {
         "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

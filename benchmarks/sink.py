@@ -1,4 +1,4 @@
-"""The webhook consumer, in a process of its own: notes what arrives and when, and answers at once.
+"""The webhook consumer, in its own process: records what arrives and when, and answers at once.
 
 ``python -m benchmarks.sink DESTINATIONS`` prints its port, then serves it on that many loopback addresses.
 POST anything is recorded; GET /wait?count=N&timeout=S returns when N have arrived or S seconds are over;
@@ -22,7 +22,7 @@ DELIVERY_ID = "X-Eventalarm-Delivery-Id"
 
 
 def addresses(count: int) -> list[str]:
-    """Return *count* loopback addresses, each a destination of its own for whoever calls them."""
+    """Return *count* loopback addresses, each of which is a separate destination."""
     return [HOST, *(f"127.0.1.{number}" for number in range(1, count))]
 
 

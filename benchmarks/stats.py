@@ -1,4 +1,4 @@
-"""What is said of a list of figures: the median with its spread, and percentiles."""
+"""Statistics of a list of figures: the median with its spread, and percentiles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Summary:
-    """The median of some repeats, and the least and the most of them."""
+    """The median, minimum and maximum of some repeats."""
 
     median: float
     least: float
@@ -21,7 +21,7 @@ class Summary:
 def summarise(samples: Sequence[float]) -> Summary:
     """Return the summary of at least one figure.
 
-    :raises ValueError: when there is none.
+    :raises ValueError: if there is none.
     """
     if not samples:
         raise ValueError("no samples")
@@ -40,5 +40,5 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def slope(cost_of_few: float, cost_of_many: float) -> float:
-    """Return how many times dearer many are than few; 1 means that the number does not matter."""
+    """Return the cost of many divided by the cost of few; 1 means that the number does not matter."""
     return cost_of_many / cost_of_few

@@ -1,4 +1,4 @@
-"""Stock Aodh's own event evaluator with its alarms in its cache, asked only whether they match."""
+"""Stock Aodh's own event evaluator with its alarms in its cache, used only to match."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks import core, workload
 
 
 class _Counting(aodh_event.EventAlarmEvaluator):  # type: ignore[misc]
-    """Counts instead of firing."""
+    """Counts the alarms that would fire."""
 
     fired = 0
 
@@ -25,13 +25,13 @@ class _Counting(aodh_event.EventAlarmEvaluator):  # type: ignore[misc]
 
 
 def matcher(alarms: int, shape: str) -> Callable[[Sequence[Any]], int]:
-    """Return Aodh's evaluation of events up to the decision, logging by default, but to nowhere."""
+    """Return Aodh's evaluation of events up to the decision; logging has its defaults, but no handler."""
     conf = service.prepare_service(argv=["--log-file", os.devnull], config_files=[])
-    # The first call registers the option, the second one gives it to everybody.
+    # The first call registers the option, the second one sets it for all users of the module.
     oslo_messaging.get_notification_transport(conf, "fake://")
     conf.set_override("transport_url", "fake://")
     evaluator = _Counting(conf)
-    # Cached for ever: loading is not what is measured.
+    # The cache never expires, since loading is not what is measured.
     conf.set_override("event_alarm_cache_ttl", 10**9)
     now = timeutils.utcnow()
     made = [_alarm(number, shape, now) for number in range(alarms)]

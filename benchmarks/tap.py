@@ -53,7 +53,7 @@ class Counter:
         path.write_bytes(bytes(RECORD.size))
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), RECORD.size)
-        # Readers must never see it half made.
+        # Readers must never see a partial file.
         path.rename(path.with_suffix(".acks"))
 
     def add(self, channel: int, tag: int, multiple: bool) -> None:
@@ -72,7 +72,7 @@ class Counter:
 
 
 def install(directory: pathlib.Path) -> None:
-    """Count from now on, in this process and its children."""
+    """Start counting, in this process and its children."""
     from amqp.channel import Channel  # noqa: PLC0415 - only in the tapped program
 
     counter = Counter(directory)

@@ -35,7 +35,7 @@ class AlarmSpec:
 
     @property
     def alarm_id(self) -> str:
-        """The id that follows from project and resource."""
+        """The alarm id, which is derived from project and resource."""
         return alarm_id_of(self.project, self.resource)
 
     def rule(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class AlarmSpec:
 
 @dataclass(frozen=True)
 class EventSpec:
-    """One event; ``fires`` tells whether there is an alarm on its resource and its state is the fault."""
+    """One event; ``fires`` is True if there is an alarm on its resource and its state is the fault."""
 
     project: str
     resource: str
@@ -81,7 +81,7 @@ def resource_name(number: int, label: str = "vm") -> str:
 
 
 def template() -> dict[str, Any]:
-    """Return the event, of 21 traits, that Ceilometer made of a notification of Nova."""
+    """Return the event with 21 traits that Ceilometer made from a notification of Nova."""
     event: dict[str, Any] = json.loads(TEMPLATE.read_text(encoding="utf-8"))
     return event
 
@@ -149,8 +149,8 @@ def stream(
 ) -> list[EventSpec]:
     """Return *events* events over *projects*, of which the share *matching* fires one alarm each.
 
-    Of those that fire nothing, every second one is a healthy state of a watched instance, so that it costs a
-    look at an alarm, and the others are of instances that nobody watches.
+    Of those that fire nothing, every second one is a healthy state of a watched instance, which costs the
+    evaluation of an alarm, and the others are about instances without an alarm.
     """
     chance = random.Random(f"{seed} {run}")
     firing = round(events * matching) if alarms else 0

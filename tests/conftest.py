@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis finds the same examples every time, unless it is told to explore.
+"""Configuration of all tests: Hypothesis draws the same examples every time, unless it is to explore.
 
 ``--hypothesis-profile=explore`` draws new examples, ``EVENTALARM_EXAMPLES=20`` asks for twenty times as many.
 """
@@ -23,9 +23,9 @@ hypothesis.settings.load_profile("ci")
 
 
 def pytest_configure() -> None:
-    """Let programs that tests start hear Ctrl-C, even where the run itself is a shell's background job.
+    """Let programs that tests start receive SIGINT, even if the run itself is a background job of a shell.
 
-    And let none of them import what eventlet would resolve names with: a fifth of a second for each start.
+    Also keep eventlet from importing its DNS resolver, which costs 0.2 s at each start.
     """
     os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -39,7 +39,7 @@ def figure(record_property: Callable[[str, object], None]) -> Callable[[str], No
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print what tests measured; figures are for people and never a verdict."""
+    """Print what tests measured; the figures are for people and never decide whether a test passes."""
     figures = [
         str(value)
         for report in terminalreporter.stats.get("passed", [])

@@ -68,7 +68,7 @@ def _flow(
     repeat: int,
     found: Latencies,
 ) -> None:
-    """Create and fire alarms at 100 a second, beside *churn* if given, and add what came to *found*."""
+    """Create and fire alarms at 100 a second, beside *churn* if given, and add the results to *found*."""
     stock = running.recipe.contender is Contender.STOCK
     count = RATE * (min(20, int(context.options.stock_seconds / 2)) if stock else context.options.size(30, 3))
     alarms = list(spread([project_name(0)], count, arena.sink.bases, repeat=False, label=label))

@@ -28,7 +28,7 @@ BEFORE = 2 * RATE
 
 @dataclasses.dataclass
 class Found:
-    """Samples by metric and unit, and whether all was right."""
+    """Samples by metric and unit, and whether everything was correct."""
 
     samples: dict[tuple[str, str], list[float]] = dataclasses.field(default_factory=dict)
     tallies: list[Tally] = dataclasses.field(default_factory=list)
@@ -88,7 +88,7 @@ def _meet(
     repeat: int,
     found: Found,
 ) -> None:
-    """Let events of the warm project flow, with the one of the cold project among them."""
+    """Send a stream of events of the warm project with one of the cold project among them."""
     stock = running.recipe.contender is Contender.STOCK
     limit = context.options.stock_seconds if stock else WEBHOOK_TIMEOUT
     if not warm_up(context, arena, warm, running, limit):
@@ -127,7 +127,7 @@ def _start(context: Context, arena: Arena, case: str, alarms: int, projects: int
     context.progress.say("inserting alarms")
     names = [project_name(number) for number in range(projects)]
     watched = arena.insert(spread(names, projects, arena.sink.bases))
-    # The others call nobody: they are only there.
+    # The other alarms call no webhook; they only have to exist.
     arena.insert(spread(names, alarms - projects, label="other"))
     for recipe in arena.recipes(arena.null()):
         context.progress.scope(f"{NAME}: {case}: {recipe.contender}: ")

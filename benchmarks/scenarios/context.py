@@ -1,4 +1,4 @@
-"""What every scenario is given: the options, progress lines, and arenas to measure in."""
+"""The context of a scenario: the options, progress lines, and arenas to measure in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.measurement import Measurement
 from benchmarks.options import Options
 from benchmarks.progress import Progress
 
-# Longer than anything that works takes; whoever needs more has lost.
+# Longer than anything that works takes; a contender that needs more has failed.
 TIMEOUT = 600.0
 
 
@@ -22,7 +22,7 @@ TIMEOUT = 600.0
 class Context:
     """One run of the benchmarks; ``directory`` is for logs and is removed at the end.
 
-    ``passed_over`` are the names of the cases that ``--only`` left out so far.
+    ``passed_over`` are the names of the cases that ``--only`` has excluded so far.
     """
 
     options: Options
@@ -33,7 +33,7 @@ class Context:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def wants(self, case: str) -> bool:
-        """Return whether *case* is to be measured."""
+        """Return True if *case* is to be measured."""
         wanted = self.options.only in case
         if not wanted:
             self.passed_over.append(case)

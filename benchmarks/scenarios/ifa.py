@@ -30,7 +30,7 @@ FLOOR = "/vnffm/api_versions"
 
 @dataclass(frozen=True)
 class Ask:
-    """One request that is repeated; ``least`` is how many alarms its answer has at least."""
+    """One repeated request; ``least`` is the minimum number of alarms in its response."""
 
     case: str
     path: str
@@ -38,7 +38,7 @@ class Ask:
 
 
 def asks(store: Store, now: datetime.datetime) -> list[Ask]:
-    """Return what is asked of *store*."""
+    """Return the requests about *store*."""
     hour = urllib.parse.quote((now - datetime.timedelta(hours=1)).isoformat())
     minutes = urllib.parse.quote((now - datetime.timedelta(minutes=10)).isoformat())
     ifa, sol = "/ifa/v1/alarms?limit=100", "/vnffm/v1/alarms?"
@@ -70,7 +70,7 @@ def asks(store: Store, now: datetime.datetime) -> list[Ask]:
 
 
 class Consumer:
-    """An NFVO on one kept connection."""
+    """An NFVO that reuses one connection."""
 
     def __init__(self, port: int, project: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -78,9 +78,9 @@ class Consumer:
         self._headers = {"X-Project-Id": project, "X-User-Id": "benchmark", "X-Roles": roles}
 
     def ask(self, path: str, least: int) -> float:
-        """Return the seconds until the answer was read.
+        """Return the seconds until the response was read.
 
-        :raises RuntimeError: when it is not the answer that was expected.
+        :raises RuntimeError: if it is not the expected response.
         """
         began = time.perf_counter()
         self._connection.request("GET", path, headers=self._headers)
@@ -108,7 +108,7 @@ def serving(url: str, directory: pathlib.Path) -> Iterator[int]:
 
 
 def run(context: Context) -> Iterator[Measurement]:
-    """Fill a database, then ask."""
+    """Fill a database, then time requests."""
     alarms = context.options.size(100_000, 2000)
     now = datetime.datetime.now(datetime.UTC)
     url = context.ground.database_url()

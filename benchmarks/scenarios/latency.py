@@ -1,4 +1,4 @@
-"""Latency: events come at random moments at a fixed rate, whatever becomes of them, and each fires one alarm.
+"""Latency: events are sent at random moments at a fixed rate, whatever their outcome; each fires one alarm.
 
 Each time runs from the moment when the event was due to be published to the arrival of its webhook at the
 sink. The floor is the raw publish → consume → POST of the same events at the same moments.
@@ -22,7 +22,7 @@ from benchmarks.workload import AlarmSpec, EventSpec, of_alarms, project_name, s
 
 NAME = "latency"
 PERCENTILES = (50.0, 90.0, 99.0)
-# Seconds of events at each rate: enough of them for a p99, also at the lowest.
+# Seconds of events at each rate: enough events for a p99 even at the lowest rate.
 SECONDS = {10: 60, 100: 30, 500: 20}
 WARM = 200
 
@@ -51,7 +51,7 @@ class Latencies:
 
 
 def waits(events: Sequence[EventSpec], sent: Sent, arrivals: Sequence[Arrival]) -> list[float]:
-    """Return, for each event that was told of, the seconds from when it was due to its first webhook."""
+    """Return, for each event that was reported, the seconds from when it was due to its first webhook."""
     first: dict[str, float] = {}
     for one in arrivals:
         first.setdefault(one.message_id, one.moment)
@@ -82,7 +82,7 @@ def _measure(
     left: list[int],
     seconds: dict[int, int],
 ) -> Iterator[Measurement]:
-    """Measure the rates *left*, which are taken away, until the contender is cut off."""
+    """Measure the rates in *left*, removing each, until the contender is stopped."""
     contender = running.recipe.contender
     stock = contender is Contender.STOCK
     first = True
@@ -111,7 +111,7 @@ def _measure(
 def warm_up(
     context: Context, arena: Arena, alarms: Sequence[AlarmSpec], running: Running, limit: float
 ) -> bool:
-    """Load the projects and open connections; return whether all webhooks came within *limit* seconds."""
+    """Load the projects and open connections; return True if all webhooks arrived within *limit* seconds."""
     for count in (1, context.options.size(WARM, 20)):
         events = of_alarms(alarms, count, seed=context.options.seed, run=f"warm {count}")
         arena.prepare(events, running)
@@ -132,7 +132,7 @@ def pace(
     found: Latencies,
     limit: float,
 ) -> bool:
-    """Publish *events* at *rate*; add what came to *found*; return whether all came within *limit* s."""
+    """Publish *events* at *rate*; add the results to *found*; return True if all arrived within *limit* s."""
     arena.prepare(events, running)
     arena.sink.reset()
     context.progress.say(f"publishing {len(events):,} events")

@@ -22,7 +22,7 @@ START_TIMEOUT = 300.0
 
 
 def child(context: Context, *arguments: object) -> dict[str, Any]:
-    """Run ``benchmarks.core`` and return what it printed, with a progress line now and then.
+    """Run ``benchmarks.core``, report progress, and return what it printed.
 
     :raises RuntimeError: when it failed.
     """
@@ -87,7 +87,7 @@ def _measure(context: Context, case: str, alarms: int, shape: str, matching: flo
             contender,
             tuple(answer["rates"]),
             more_is_better=True,
-            # The floor knows only alarms on an instance and its state.
+            # The floor supports only alarms on an instance and its state.
             tally=Tally(expected, found, 0, missing, extra) if shape == "resource" or alarms else None,
             size=alarms,
             curve=f"{shape}, {matching:.0%} matching",

@@ -39,7 +39,7 @@ class Case:
 
 @dataclass
 class Storms:
-    """What the repeats of one contender came to: seconds to the last webhook, and to the middle one."""
+    """Results of the repeats of one contender: seconds to the last webhook and to the median one."""
 
     last: list[float] = field(default_factory=list)
     middle: list[float] = field(default_factory=list)
@@ -71,7 +71,7 @@ def run(context: Context) -> Iterator[Measurement]:
 def _measure(
     context: Context, arena: Arena, recipe: Recipe, left: list[Case], numbers: Iterator[int]
 ) -> Iterator[Measurement]:
-    """Measure one contender in the cases *left*, which are taken away, until it is cut off."""
+    """Measure one contender in the cases in *left*, removing each, until it is stopped."""
     with arena.running(recipe) as running:
         while left:
             case = left.pop(0)
@@ -131,7 +131,7 @@ def _storm(context: Context, arena: Arena, case: Case, running: Running, label: 
 def _warm_up(
     context: Context, arena: Arena, alarms: Sequence[AlarmSpec], running: Running, limit: float, label: str
 ) -> bool:
-    """Load every project and open connections; return whether all webhooks of the warm-up came in time."""
+    """Load every project and open connections; return True if all webhooks of the warm-up arrived in time."""
     for run, count in (("first", 1), ("others", len(alarms))):
         events = of_alarms(alarms, count, seed=context.options.seed, run=f"{label} {run}")
         arena.prepare(events, running)

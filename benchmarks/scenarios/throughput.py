@@ -46,7 +46,7 @@ class Case:
 
 @dataclass
 class Drains:
-    """What the repeats of one contender came to."""
+    """Results of the repeats of one contender."""
 
     rates: list[float] = field(default_factory=list)
     costs: list[float] = field(default_factory=list)
@@ -90,7 +90,7 @@ def run(context: Context) -> Iterator[Measurement]:
 def _measure(
     context: Context, arena: Arena, recipe: Recipe, chosen: Sequence[Case], projects: Sequence[str]
 ) -> Iterator[Measurement]:
-    """Measure one contender in cases on the same alarms; it is started again only after it was cut off."""
+    """Measure one contender in cases on the same alarms; it is restarted only after it was stopped."""
     left = list(chosen)
     while left:
         context.progress.scope(f"{NAME}: {left[0].place}: {recipe.contender}: ")
@@ -135,15 +135,15 @@ def _figures(case: Case, contender: Contender, drains: Drains) -> Iterator[Measu
 
 
 def _warm_up(context: Context, arena: Arena, projects: Sequence[str], running: Running) -> int:
-    """Have every project loaded and every code path run; return how many events that took."""
+    """Load every project and exercise every code path; return the number of events that this took."""
     guard = Guard(running, context.options.stock_seconds)
     nobodys = resource_name(0, "nobody's")
     nobody = [EventSpec(project, nobodys, f"warm-{project}", FAULT, fires=False) for project in projects]
     last = [EventSpec(projects[0], nobodys, f"warm-{n}", FAULT, fires=False) for n in range(100)]
     if running.recipe.contender is Contender.STOCK:
-        # Beside many alarms these alone would take it more than its minute.
+        # With many alarms these alone would take stock Aodh more than its minute.
         last = []
-    # One first, alone: dozens of threads that load the same project at once would be no warm-up.
+    # Start with a single event: dozens of threads that load the same project at once would be no warm-up.
     done = 0
     for events in filter(None, ([nobody[0]], [*nobody[1:], *last])):
         arena.prepare(events, running)
@@ -183,14 +183,14 @@ def _drain_all(
 def _backlogs(number: int, stock: bool, repeats: int) -> list[int]:
     """Return how many events to queue, one after the other.
 
-    For stock Aodh ever more: its 64 threads work off as many events at once, so that of a long backlog
-    nothing may be finished when its time is over. What counts is the longest that it finished.
+    For stock Aodh the number grows: its 64 threads process as many events at once, so that of a long backlog
+    nothing may be finished when its time is over. The longest backlog that it finished counts.
     """
     return [size for size in STOCK_BACKLOGS if size < number] + [number] if stock else [number] * repeats
 
 
 def _fresh(events: Sequence[EventSpec], repeat: int) -> list[EventSpec]:
-    """Return the same events under ids of their own."""
+    """Return the same events under new ids."""
     return [
         dataclasses.replace(event, message_id=str(uuid.uuid5(SPACE, f"{event.message_id} {repeat}")))
         for event in events
@@ -211,7 +211,7 @@ def _drain(
         await_acks(running, done + len(events), guard, TIMEOUT, arena.progress)
     except Cut:
         if not drains.rates:
-            # Where nothing was done at all, one event is what the time may have been just too short for.
+            # If nothing was finished, assume that the time was just too short for one event.
             drains.rates.append(max(1, running.acks().count - done) / (time.monotonic() - released))
         raise
     acks = running.acks()

@@ -1,7 +1,7 @@
-"""Fixtures of the functional tests; every test worker has services of its own, started when first asked for.
+"""Fixtures of the functional tests; every worker has its own services, started when first requested.
 
 So a test may kill ``rabbitmq``, ``mariadb`` or ``postgresql`` without disturbing tests in other workers;
-the fixtures that hand out URLs start again what an earlier test left dead.
+the fixtures that return URLs restart what an earlier test has killed.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _stepped_mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stepp
 
 @pytest.fixture
 def stepped_mariadb(_stepped_mariadb: SteppedMariaDB) -> Iterator[SteppedMariaDB]:
-    """A MariaDB server with a local time zone, whose clock is stepped: ``step(seconds)``."""
+    """A MariaDB server with a local time zone, whose clock can be set: ``set_ahead(seconds)``."""
     yield _stepped_mariadb
     _stepped_mariadb.set_ahead(0.0)
 
@@ -216,7 +216,7 @@ def spawn(tmp_path: pathlib.Path) -> Iterator[Spawn]:
 
 @pytest.fixture
 def webhook_sink() -> Iterator[WebhookSink]:
-    """A real HTTP server that records what it is sent and answers as told."""
+    """A real HTTP server that records requests and answers as configured."""
     sink = WebhookSink()
     yield sink
     sink.close()

@@ -1,4 +1,4 @@
-"""Which projects are large, as every database counts them."""
+"""Every database counts the same projects as large."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support.engine_harness import TYPES, alarm_row, insert_alarms, open_d
 
 
 def test_crowded_projects_are_counted(aodh_database_url: str) -> None:
-    """Only what is enabled and of our types counts; NULL is the project of nobody."""
+    """Only enabled alarms of our types count; NULL is no project."""
     owners = {"many": 3, "some": 2, "one": 1, None: 4}
     rows = [alarm_row(rule=rule("*"), project_id=p) for p, number in owners.items() for _ in range(number)]
     rows += [alarm_row(rule=rule("*"), project_id="one", enabled=False) for _ in range(5)]

@@ -1,4 +1,4 @@
-"""A flood of one project does not delay the events of others: it is settled in parts, with theirs between."""
+"""A flood of one project does not delay the events of others: it is processed in parts."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def listening(database: Database) -> Iterator[Listening]:
 def test_another_tenants_event_fires_while_a_flood_is_settled(
     listening: Listening, database: Database
 ) -> None:
-    """Published after the flood; seen red: it fired after the whole flood that had come before it."""
+    """The event is published after the flood; before the fix, it fired after the whole flood."""
     flood = [body("greedy", state, second) for second, state in enumerate(("error", "active", "error"))]
     for one in flood:
         listening.send(one)
@@ -133,7 +133,7 @@ def test_another_tenants_event_fires_while_a_flood_is_settled(
     listening.wait(3 * ALARMS + 1)
     before = [t.alarm_id for t in listening.engine.sent].index("other")
     assert before <= 3 * MODERATE, f"after {before} transitions of the flood"
-    # Every alarm of the flood saw its events once and in their order.
+    # Every alarm of the flood received its events once and in order.
     ordered = [str(one["message_id"]) for one in flood]
     for alarm_id in FLOOD:
         found = [(t["kind"], t["message_id"]) for t in transitions(database, alarm_id=alarm_id)]
@@ -141,7 +141,7 @@ def test_another_tenants_event_fires_while_a_flood_is_settled(
 
 
 def test_nothing_that_is_done_is_settled_again(database: Database) -> None:
-    """The events of a message that is left, and the alarms of an event that is left, are settled once."""
+    """The events of a deferred message, and the alarms of a deferred event, are processed once."""
     engine = EngineHarness(database, max_batch_time=0.0)
     reasons: Counter[str] = Counter()
     events = [Event.parse(body("greedy", "error", 0)), Event.parse(body("modest", "error", 1))]
@@ -162,7 +162,7 @@ def test_a_message_with_events_of_both_is_done_once(listening: Listening) -> Non
 
 
 def test_an_event_that_is_matched_again_repeats_nothing(database: Database) -> None:
-    """As after its message went back to the broker, to this listener or to another."""
+    """As when its message went back to the broker, and then to this listener or another."""
     engine = EngineHarness(database, max_batch_time=0.0)
     first = body("greedy", "error", 0)
     engine.process(first)
@@ -174,7 +174,7 @@ def test_an_event_that_is_matched_again_repeats_nothing(database: Database) -> N
 
 
 def test_a_stop_does_not_wait_for_the_end_of_a_flood(listening: Listening, database: Database) -> None:
-    """What is left goes back to the broker with the younger messages; the next listener goes on."""
+    """The remainder goes back to the broker with the younger messages; the next listener continues."""
     flood = [body("greedy", state, second) for second, state in enumerate(("error", "active"))]
     listening.send(flood[0])
     assert listening.begun.wait(TIMEOUT)

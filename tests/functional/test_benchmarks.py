@@ -1,4 +1,4 @@
-"""The benchmarks run: real services, all contenders but stock Aodh, small enough to be a test."""
+"""The benchmarks run on real services with all contenders except stock Aodh, at the size of a test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_a_small_storm_is_measured_beside_its_floor(tmp_path: pathlib.Path, rabbitmq: RabbitMQ) -> None:
-    """Exit code 0 also says that no webhook was lost, doubled or invented."""
+    """Exit code 0 also means that no webhook was lost, duplicated or invented."""
     command = [sys.executable, "-m", "benchmarks", "storm", "--quick", "--no-stock", "--repeats", "1"]
     command += ["--output", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
@@ -49,7 +49,7 @@ def _measuring(pid: int) -> list[psutil.Process]:
 def test_an_interrupted_run_ends_what_it_started_and_names_the_results(
     tmp_path: pathlib.Path, spawn: Spawn
 ) -> None:
-    """Red when the measuring child is left running: 100 s of work."""
+    """Fails when the measuring child is left running: 100 s of work."""
     run = spawn([sys.executable, "-m", "benchmarks", "match", "--quick", "--output", str(tmp_path)])
     (child,) = wait_until(lambda: _measuring(run.pid), 60, "the child that measures")
     run.popen.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The stock ``aodh-evaluator`` beside us: it looks at ``notification`` alarms and leaves them alone."""
+"""The stock ``aodh-evaluator`` beside eventalarm reads ``notification`` alarms and leaves them unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CYCLES = re.compile(r"initiating evaluation cycle on 3 alarms")
 def test_it_says_nothing_and_touches_nothing(
     spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str
 ) -> None:
-    """Red without the evaluator that does nothing: Aodh then warns of the type in every cycle."""
+    """Fails without the no-op evaluator: Aodh then warns about the type in every cycle."""
     options = {"evaluator": {"evaluation_interval": 1}, "DEFAULT": {"debug": True}}
     cloud = Cloud(spawn, tmp_path, our_sqlite_url, "fake://", **options)
     common = {"type": "notification", "project_id": PROJECT}
@@ -48,7 +48,7 @@ def test_it_says_nothing_and_touches_nothing(
 
 
 def everything(cloud: Cloud) -> list[tuple[dict[str, Any], Any]]:
-    """Return the alarms with their history, without the time that Aodh's evaluators note for each other."""
+    """Return the alarms with their history, without the time of their last evaluation."""
     found = [(read_alarm(cloud.database, name), history(cloud.database, name)) for name in NAMES]
     for row, _ in found:
         del row["evaluate_timestamp"]

@@ -96,7 +96,7 @@ def test_a_refused_connection_is_reported_with_its_reason(
 def test_a_listener_waits_until_the_queue_is_as_it_wants_it(
     cloud: Cloud, rabbitmq: RabbitMQ, rabbit_url: str, webhook_sink: WebhookSink
 ) -> None:
-    """Red when the listener ends in a loop of tracebacks, at its start or when the queue is changed later."""
+    """Fails when the listener loops with tracebacks, at its start or when the queue is changed later."""
     vhost = rabbit_url.rpartition("/")[2]
     cloud.create_alarm([webhook_sink.url("/a")], instance="vm-1")
     cloud.create_alarm([webhook_sink.url("/b")], instance="vm-2")
@@ -110,7 +110,7 @@ def test_a_listener_waits_until_the_queue_is_as_it_wants_it(
 
     rabbitmq.ctl("delete_queue", "-p", vhost, QUEUE)
     declare(rabbit_url, **{"x-queue-type": "quorum"})
-    # Unless the listener was quicker.
+    # The listener may have been faster.
     if rabbitmq.queues(rabbit_url)[QUEUE]["type"] == "quorum":
         listener.wait_for_log(
             "Cannot consume messages from the broker .*: .*x-queue-type is quorum, and classic is wanted"

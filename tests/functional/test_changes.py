@@ -1,4 +1,4 @@
-"""What changed, as every database finds it: against a plain read of the whole window."""
+"""Incremental reads of changed alarms on every database, compared with a read of the whole window."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WINDOW = datetime.timedelta(seconds=10)
 
 
 class _Looks:
-    """Looks one after the other, as the listener does; reads everything where the last one was long ago."""
+    """Successive reads as in the listener; reads everything if the last one was long ago."""
 
     def __init__(self, database: Database, few: int = 0) -> None:
         self._database = database
@@ -32,7 +32,7 @@ class _Looks:
         self.rows = 0
 
     def at(self, now: datetime.datetime) -> list[DefinitionChange]:
-        """Look; ``rows`` is how many the database returned."""
+        """Read changes; ``rows`` is the number of rows that the database returned."""
         self.rows = 0
 
         def count(connection: sa.Connection, cursor: Any, *_: object) -> None:
@@ -57,7 +57,7 @@ def _window(database: Database, moment: datetime.datetime) -> dict[str, datetime
 
 
 class _Table:
-    """Edits the alarms as hosts do whose clocks differ, and reuses times as clocks hardly ever do."""
+    """Edits alarms as hosts with different clocks do, and reuses timestamps, which is rare in reality."""
 
     def __init__(self, database: Database, seed: int) -> None:
         self._database = database
@@ -102,7 +102,7 @@ class _Table:
                 connection.execute(alarm.delete().where(alarm.c.alarm_id == gone))
 
     def _swap(self, now: datetime.datetime) -> None:
-        """Let two alarms exchange their times: neither number nor sum of times tells of that."""
+        """Let two alarms exchange their times: neither the count nor the sum of times reveals this."""
         there = _window(self._database, now - WINDOW)
         if len(there) > 1:
             (one, first), (other, second) = self._random.sample(sorted(there.items()), 2)
@@ -110,7 +110,7 @@ class _Table:
             self._set(other, first)
 
     def _set(self, alarm_id: str, moment: datetime.datetime) -> None:
-        """Give an alarm a time that it never had: a time is all that tells its versions apart."""
+        """Give an alarm a time that it never had: its versions differ only in their times."""
         if (alarm_id, moment) not in self._had:
             self._had.add((alarm_id, moment))
             with self._database.begin() as connection:
@@ -136,7 +136,7 @@ def test_nothing_that_changed_is_left_out(our_database_url: str, seed: int, few:
 
 
 class _Busy:
-    """A thousand alarms changed in the ten seconds before a look has read them."""
+    """A thousand alarms changed in the ten seconds before they are read."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -190,6 +190,6 @@ def test_the_whole_window_is_read_again_if_it_must_be(busy: _Busy, seconds: floa
 
 
 def test_what_is_read_first_and_then_again_is_found(busy: _Busy) -> None:
-    """Two edits, of which one is committed late: the alarm that was read first is not forgotten over it."""
+    """Two edits, one of them committed late: the alarm that was read first is not lost."""
     edited = {busy.edit(500, 10.0), busy.edit(400, 0.5)}
     assert busy.found() == edited

@@ -1,4 +1,4 @@
-"""Wrong clocks and stepped clocks: of a listener's host (G9), of the database (G2, G3), of its time zone."""
+"""Wrong and stepped clocks: of a listener's host (G9), of the database (G2, G3), and of its time zone."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def start(stepped: Database) -> Iterator[Callable[[], DeliveryWorker]]:
 
 
 def _renewed(database: Database, times: int) -> None:
-    """Wait until every worker has renewed its lease so often."""
+    """Wait until every worker has renewed its lease that many times."""
     outbox = Outbox(database)
     before = outbox.renewals()
 
@@ -117,7 +117,7 @@ def test_a_step_of_the_database_clock_sends_nothing_twice(
         worker.submit(owner, enqueue(stepped, mine, owner))
     webhook_sink.wait(MANY)
     stepped_mariadb.set_ahead(seconds)
-    # Long enough for everybody to be found dead: a lease, and looks of the others.
+    # Long enough for every worker to be considered dead: a lease, and passes of the others.
     _renewed(stepped, 6)
     for release in releases:
         release()
@@ -154,7 +154,7 @@ def test_a_retry_is_not_put_off_by_a_step_back(
     webhook_sink: WebhookSink,
     figure: Callable[[str], None],
 ) -> None:
-    """Seen red: the retry was an hour away."""
+    """Before the fix the retry was an hour away."""
     stepped_mariadb.set_ahead(HOUR)
     webhook_sink.behave("/", statuses=[503, 200], headers={"Retry-After": "3"})
     worker = start()
@@ -180,7 +180,7 @@ def test_a_retry_is_not_put_off_by_a_step_back(
 def test_a_step_of_the_database_clock_hides_no_new_alarm(
     stepped: Database, stepped_mariadb: SteppedMariaDB, seconds: float
 ) -> None:
-    """The API's host writes the time of an alarm, and its clock is not stepped (G3)."""
+    """The time of an alarm comes from the API's host, whose clock is not stepped (G3)."""
     harness = EngineHarness(stepped)
     insert_alarms(stepped, alarm_row("first", rule=rule("*", state="error")))
     event = {"project": "project-a"}

@@ -1,4 +1,4 @@
-"""What our connections hold between statements: nothing that stops another session's DDL."""
+"""Between statements our connections hold nothing that blocks another session's DDL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from eventalarm.storage.upgrade import upgrade
 from tests.support.cloud import Cloud, Spawn, make_event
 from tests.support.helpers import WebhookSink, wait_until
 
-# Seconds for which DDL may wait for a lock: less than anybody keeps one by mistake.
+# Seconds for which DDL may wait for a lock: less than a lock that is kept by mistake.
 PATIENCE = 5
 OPEN_TRANSACTIONS = {
     "mysql": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = :me",
@@ -37,7 +37,7 @@ def opened(our_server_url: str) -> Iterator[Database]:
 
 
 def holds(opened: Database, session: int, transactions: int) -> None:
-    """Wait until a session holds so many open transactions."""
+    """Wait until a session holds that many open transactions."""
     engine = sa.create_engine(opened.engine.url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     query = sa.text(OPEN_TRANSACTIONS[opened.dialect])
     with engine.connect() as connection:
@@ -67,7 +67,7 @@ def alter(url: str | sa.URL, *statements: str) -> float:
 
 
 def test_a_reader_commits_every_statement(opened: Database) -> None:
-    """Seen red: autocommit was 0 on MariaDB, the parent engine's level overwrote the child's."""
+    """Before the fix autocommit was 0 on MariaDB: the parent engine's level overwrote the child's."""
     for _ in range(2):
         with opened.read() as connection:
             connection.exec_driver_sql("SELECT count(*) FROM alarm")
@@ -111,7 +111,7 @@ def test_ddl_does_not_wait_for_listeners(
     webhook_sink: WebhookSink,
     figure: Callable[[str], None],
 ) -> None:
-    """Seen red on MariaDB: lock wait timeout of ALTER TABLE beside an idle listener."""
+    """Before the fix, on MariaDB: lock wait timeout of ALTER TABLE beside an idle listener."""
     cloud = Cloud(spawn, tmp_path, our_server_url, rabbit_url)
     alarm = cloud.create_alarm([webhook_sink.url("/a")], repeat_actions=True)
     cloud.start_listener()
@@ -153,7 +153,7 @@ def test_ddl_does_not_wait_for_listeners(
 
 
 def test_the_connections_of_an_ended_thread_go_back_at_once(opened: Database) -> None:
-    """They do not wait for the garbage collector, which is off meanwhile."""
+    """They do not wait for the garbage collector, which is disabled in this test."""
 
     def use() -> None:
         with opened.read() as connection:

@@ -1,4 +1,4 @@
-"""The schema on real databases: created, checked, repeated, raced, interrupted, and equal to the tables."""
+"""The schema on real databases: created, checked, upgraded twice, concurrently and after interruption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The indexes on Aodh's ``alarm`` are made while Aodh and listeners go on writing to it."""
+"""The indexes on Aodh's ``alarm`` are created while Aodh and listeners continue to write to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INDEXES = {
     "eventalarm_ix_alarm_project_state",
     "eventalarm_ix_alarm_state",
 }
-# Sessions that make an index, and wait.
+# Finds the sessions that create an index and wait.
 BUILDERS = {
     "mysql": "SELECT id AS pid FROM information_schema.processlist WHERE info LIKE 'CREATE INDEX%' "
     "AND state LIKE 'Waiting for table metadata lock%'",
@@ -90,7 +90,7 @@ def mariadb_site(aodh_mariadb_url: str, spawn: Spawn, tmp_path: pathlib.Path) ->
 def test_writers_go_on_while_dbsync_waits_for_an_open_transaction(
     site: str, request: pytest.FixtureRequest
 ) -> None:
-    """Seen red: on PostgreSQL every other writer waited behind CREATE INDEX, for as long as it waited."""
+    """Before the fix: on PostgreSQL every other writer waited behind CREATE INDEX as long as it did."""
     at: Site = request.getfixturevalue(site)
     with at.writer() as held:
         dbsync = at.dbsync()
@@ -106,7 +106,7 @@ def test_writers_go_on_while_dbsync_waits_for_an_open_transaction(
 
 
 def test_what_an_ended_session_left_is_made_again(postgresql_site: Site) -> None:
-    """A killed session leaves an index that exists and is not valid."""
+    """A killed session leaves an index that exists but is not valid."""
     site = postgresql_site
     with site.writer() as held:
         dbsync = site.dbsync()
@@ -127,7 +127,7 @@ def test_what_an_ended_session_left_is_made_again(postgresql_site: Site) -> None
 def test_killed_and_run_again_beside_what_the_server_goes_on_with(
     site: str, request: pytest.FixtureRequest
 ) -> None:
-    """The session of a killed process makes its index to the end, and keeps others away until then."""
+    """The session of a killed process still finishes its index, and blocks others until then."""
     at: Site = request.getfixturevalue(site)
     with at.writer() as held:
         killed = at.dbsync()
@@ -144,7 +144,7 @@ def test_killed_and_run_again_beside_what_the_server_goes_on_with(
 
 
 def test_two_at_once_beside_an_open_transaction(postgresql_site: Site) -> None:
-    """Who waits for the other holds no snapshot, for whose end the index would wait: a deadlock."""
+    """The process that waits for the other must hold no snapshot, or both would wait for each other."""
     at = postgresql_site
     with at.writer() as held:
         both = [at.dbsync(), at.dbsync()]

@@ -1,4 +1,4 @@
-"""Upgrades between revisions: a copy of the package with a second revision is the later release."""
+"""Upgrades between revisions: a copy of the package with a second revision stands for a later release."""
 
 from __future__ import annotations
 

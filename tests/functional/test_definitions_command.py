@@ -32,7 +32,7 @@ class Done:
 
 
 def run(verb: str, path: pathlib.Path, *more: str) -> Done:
-    """Run the command in this process, where Ceilometer remembers the paths that it has parsed."""
+    """Run the command in this process, where Ceilometer caches the paths that it has parsed."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main([verb, "--file", str(path), *more])
@@ -57,7 +57,7 @@ def in_flow_style(text: str) -> str:
 )
 @pytest.mark.parametrize("shipped", [True, False], ids=["beside-shipped", "alone"])
 def test_a_deployer_s_file_of_any_style_is_merged(path: pathlib.Path, style: Any, shipped: bool) -> None:
-    """What 'cat' broke, and what our wider patterns swallowed."""
+    """Concatenation used to break files, and our wider patterns hid narrower ones."""
     text = SHIPPED.read_text() + "\n" + DEPLOYERS if shipped else DEPLOYERS
     path.write_text(style(text))
     path.chmod(0o640)

@@ -1,4 +1,4 @@
-"""Batching on a real outbox and real sockets: what is sent together, and what becomes of a batch."""
+"""Batching on a real outbox and real sockets: what is sent together, and the outcome of a batch."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def ids_of(request: Received) -> list[str]:
 def test_a_storm_is_sent_in_batches(
     database: Database, worker: DeliveryWorker, webhook_sink: WebhookSink
 ) -> None:
-    """Red when what waits behind a held delivery is not claimed for its batch, and when order is lost."""
+    """Fails when deliveries behind a held one are not claimed for its batch, and when order is lost."""
     url = webhook_sink.url("/storm")
     first, *others = [make_delivery(url) for _ in range(10)]
     same = [make_delivery(url, alarm_id="one alarm") for _ in range(20)]
@@ -68,7 +68,7 @@ def test_a_storm_is_sent_in_batches(
 def test_a_batch_that_failed_is_retried_as_a_whole(
     database: Database, worker: DeliveryWorker, webhook_sink: WebhookSink
 ) -> None:
-    """Red when a failure is recorded of the first delivery only."""
+    """Fails when a failure is recorded for the first delivery only."""
     url = webhook_sink.url("/flaky")
     webhook_sink.behave("/flaky", statuses=[200, 503, 200])
     items = [make_delivery(url), *(make_delivery(url, alarm_id="one alarm") for _ in range(5))]
@@ -90,7 +90,7 @@ def _attempts(database: Database) -> list[int]:
 def test_a_consumer_that_refuses_batches_gets_single_deliveries(
     database: Database, worker: DeliveryWorker, webhook_sink: WebhookSink
 ) -> None:
-    """Red when the refusal of a batch is that of its deliveries: they would all be given up."""
+    """Fails when the refusal of a batch counts for its deliveries: they would all be given up."""
     url = webhook_sink.url("/strict")
     webhook_sink.behave("/strict", statuses=[200, 400, 200])
     items = [make_delivery(url), *(make_delivery(url, alarm_id=f"alarm {n % 2}") for n in range(6))]
@@ -106,7 +106,7 @@ def test_a_consumer_that_refuses_batches_gets_single_deliveries(
 def test_what_is_held_when_a_process_stops_is_sent_by_another(
     database: Database, webhook_sink: WebhookSink
 ) -> None:
-    """Red when what is held is forgotten at the end."""
+    """Fails when held deliveries are forgotten at a stop."""
     url = webhook_sink.url("/left")
     one = make_worker(Outbox(database), pack_window=60.0)
     one.start()
@@ -126,9 +126,9 @@ def test_what_is_held_when_a_process_stops_is_sent_by_another(
 
 
 def test_what_is_held_is_no_stray(database: Database, webhook_sink: WebhookSink) -> None:
-    """Red when what is held does not count as held: it is handed back while it waits, and sent twice."""
+    """Fails when deliveries that wait for their batch do not count as held: they are sent twice."""
     url = webhook_sink.url("/held")
-    # Longer than two looks, which come once in a lease; a lease that no pause of the machine outlasts.
+    # Longer than two passes, one of which comes in each lease; no pause of the machine outlasts this lease.
     one = make_worker(Outbox(database), pack_window=4.5, lease=2.0)
     one.start()
     wait_until(lambda: one.owner)
@@ -140,7 +140,7 @@ def test_what_is_held_is_no_stray(database: Database, webhook_sink: WebhookSink)
 
 
 def test_what_is_claimed_behind_is_ours_alone(database: Database) -> None:
-    """Without a gap, in order, bounded; red when the holder of the first one does not matter."""
+    """Without gaps, in order, bounded; fails when the holder of the first delivery is ignored."""
     outbox = Outbox(database)
     for name in ("me", "other"):
         outbox.register(name, "host", 60.0)

@@ -1,4 +1,4 @@
-"""What a hostile tenant costs a healthy one: measured, with nothing lost and no attempt used up (G7)."""
+"""The cost of a hostile tenant for a healthy one: measured, with nothing lost and no attempt used up (G7)."""
 
 import contextlib
 import math
@@ -23,8 +23,8 @@ from tests.support.helpers import wait_until
 
 HUNG = 1500
 DEAD_NAMES = 150
-# Calls of a phase; phases alone and beside the hostile tenant alternate, so that what else the machine does
-# meets both. After the first number of rounds more are made, up to the second, while the bound is exceeded.
+# Calls of a phase; phases alone and beside the hostile tenant alternate, so that other load of the machine
+# affects both. After the first number of rounds more are made, up to the second, while the bound is exceeded.
 CALLS, ROUNDS = 50, (6, 24)
 ALLOWED = 1.5
 
@@ -92,7 +92,7 @@ def ratio(alone, beside):
 
 
 def test_a_healthy_tenant_beside_a_hostile_one(measured, record_property, figure):
-    """Red when calls are not shared between projects: the first one beside the others waits half a minute."""
+    """Fails when calls are not shared between projects: the first healthy one waits half a minute."""
     alone, beside, first_alone, first_beside = [], [], [], []
     with socket.create_server(("0.0.0.0", 0), backlog=4096) as hung:
         port = hung.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Webhooks over real sockets: what a consumer sees, and what becomes of each way to fail."""
+"""Webhooks over real sockets: what a consumer receives, and the result of each kind of failure."""
 
 import asyncio
 import base64
@@ -272,8 +272,8 @@ def test_an_endless_body_is_read_up_to_the_limit():
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 INTERIM = b"HTTP/1.1 102 Processing\r\n\r\n"
-# What a hostile consumer sends first and then again and again, and what becomes of the attempt. With trailers
-# it depends on the segments of TCP: the status counts if it was read before the trailers became too many.
+# What a hostile consumer sends first and then repeatedly, and the result of the attempt. With trailers it
+# depends on the segments of TCP: the status counts if it was read before there were too many trailers.
 FLOODS = {
     "interim answers": (b"", INTERIM * 2000, "disconnected"),
     "an extension of a chunk": (CHUNKED + b"1;", b"x" * 65536, 200),
@@ -293,7 +293,7 @@ FLOODS = {
 
 @pytest.mark.parametrize(("first", "then", "outcome"), FLOODS.values(), ids=FLOODS)
 def test_a_flood_ends_with_its_connection_whatever_it_is_made_of(first, then, outcome):
-    """Red for interim answers and chunk extensions when only the body counts: read until the timeout."""
+    """Fails for interim responses and chunk extensions if only the body is bounded."""
     sent = []
 
     def flood(connection, ending):
@@ -311,7 +311,7 @@ def test_a_flood_ends_with_its_connection_whatever_it_is_made_of(first, then, ou
 
 
 def test_what_is_counted_of_one_answer_is_not_counted_of_the_next(webhook_sink):
-    """On one connection that is kept: each answer alone is within the bound, all of them are not."""
+    """On one persistent connection: each response alone is within the bound, all of them together are not."""
     webhook_sink.behave("/", body=b"x" * 60_000)
 
     async def run():
@@ -373,7 +373,7 @@ DENIED = DeliveryOptions(
 )
 def test_denied_networks_are_not_reached_by_any_spelling(webhook_sink, host):
     error = attempt(f"http://{host}:{webhook_sink.port}/", DENIED)
-    # aiohttp refuses some spellings by itself.
+    # aiohttp itself refuses some spellings.
     assert (error.reason, error.permanent) in [("egress_denied", True), ("bad_action", True)]
     assert webhook_sink.requests == []
 
@@ -450,7 +450,7 @@ def test_a_file_that_cannot_be_read_is_named_at_start(fields, option):
 
 
 def test_a_bundle_may_be_a_folder(authority, tmp_path):
-    """With the names that OpenSSL gives to the certificates in it."""
+    """The certificates in it have the names that OpenSSL expects."""
     with tls_server(authority) as (port, _):
         url = f"https://localhost:{port}/"
         assert attempt(url, tls(ca_bundle=str(tmp_path))).reason == "tls"
@@ -461,7 +461,7 @@ def test_a_bundle_may_be_a_folder(authority, tmp_path):
 
 def test_a_handshake_that_never_ends():
     def drip(connection, ending):
-        # A record of a handshake, of 16 KiB, of which one byte comes at a time.
+        # A handshake record of 16 KiB, sent one byte at a time.
         connection.sendall(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03")
         while not ending.wait(0.05):
             connection.sendall(b"x")

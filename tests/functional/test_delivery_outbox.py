@@ -66,7 +66,7 @@ def _transition(item):
 
 
 def lose(outbox, item, taker):
-    """Let the process that holds *item* die; return what *taker* gets of it."""
+    """Let the process that holds *item* die; return what *taker* claims."""
     outbox.register(taker, "host", LONG)
     with outbox._database.begin() as connection:
         owner = sa.select(tables.delivery.c.owner).where(tables.delivery.c.delivery_id == item.delivery_id)
@@ -152,7 +152,7 @@ def test_a_waiting_retry_holds_its_successors(database, outbox):
     outbox.record("me", [again(first, retry_in=500.0)])
     assert outbox.claim_next("me", {first.order_key}) == []
     assert outbox.claim("me", 10, overlooked=True) == []
-    outbox.record("me", [again(first, retry_in=0.0)])  # not ours any more: nothing happens
+    outbox.record("me", [again(first, retry_in=0.0)])  # no longer ours: nothing happens
     assert outbox.claim("me", 10, overlooked=True) == []
     with database.begin() as connection:
         connection.execute(
@@ -163,7 +163,7 @@ def test_a_waiting_retry_holds_its_successors(database, outbox):
 
 
 def test_credentials_of_an_action_leave_with_its_last_attempt(database, outbox):
-    """What was delivered is kept for a month; what failed keeps them, for a retry."""
+    """Delivered rows are kept for a month without credentials; failed ones keep them, for a retry."""
     secret = ("https://user:pa%40ss@consumer/x?y=a@b", "trust+http://trust-id:delete@consumer/")
     items = [make_delivery(action=action) for action in (*secret, "http://consumer/a@b", secret[0])]
     enqueue(database, outbox, items, "me")
@@ -214,7 +214,7 @@ def test_what_the_dead_held_is_taken_over(database, outbox):
     ended = {"dead": outbox.renewals()["dead"]}
     assert outbox.claim("me", 10, orphans=False, ended=ended) == []
     assert ids(outbox.claim("me", 10, ended=ended)) == ids([items[0], items[2]])
-    # The other worker finds out when it comes back, and its results no longer count.
+    # The other worker notices when it comes back, and its results no longer count.
     assert outbox.renew("dead", LONG) is False
     outbox.record("dead", [done(items[0])])
     outbox.hand_back("dead", ids(items))
@@ -389,7 +389,7 @@ def test_a_backlog_of_one_project_leaves_the_others_their_turn(database, outbox)
     first = outbox.claim("me", 8)
     assert set(ids(others)) <= set(ids(first))
     assert len(first) == 8
-    # What the others leave is the greedy one's, oldest first.
+    # What the others leave belongs to the greedy project, oldest first.
     assert ids(outbox.claim("me", 30)) == ids(greedy[4:34])
     assert outbox.claim("me", 10, avoid_projects=["greedy"]) == []
 
@@ -419,7 +419,7 @@ def test_what_is_claimed_is_bounded_in_bytes(database, outbox):
     first = outbox.claim("me", 10, max_bytes=2500)
     assert ids(first) == ids(items[0:4:2])
     outbox.record("me", [done(one) for one in first])
-    # Of their two successors there is room for one; the other is due for any worker that has room.
+    # There is room for one of their two successors; the other is due for any worker with room.
     keys = [one.order_key for one in first]
     assert ids(outbox.claim_next("me", keys, 1500)) == [items[1].delivery_id]
     assert items[3].delivery_id in ids(outbox.claim("me", 10))

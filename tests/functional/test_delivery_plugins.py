@@ -106,7 +106,7 @@ def test_a_plugin_that_cannot_be_loaded_fails_its_scheme_only(conf):
 
 
 class Troubled:
-    """A plugin with whatever trouble it is made with."""
+    """A plugin that fails as its constructor's argument says."""
 
     def __init__(self, trouble):
         self.notify = trouble
@@ -167,7 +167,7 @@ def test_heat_without_a_stack_fails(conf):
 
 
 def test_only_errors_of_the_plugin_in_its_own_call_fail_it(conf):
-    """Errors of other packages, of other threads, and warnings are no failure of the plugin."""
+    """Errors of other packages or threads, and warnings, do not fail the plugin."""
     logger = logging.getLogger(f"{Troubled.__module__}.own")
 
     def trouble(*args):
@@ -226,7 +226,7 @@ def test_a_hung_plugin_holds_its_own_threads_and_nothing_else(conf):
         assert await sender.send(make_delivery("log://")) is None
         release.set()
         sender._plugins["test"] = Troubled(lambda *args: None)
-        while True:  # until a place is free again; pytest's timeout is the limit
+        while True:  # until a thread is free again; pytest's timeout is the limit
             try:
                 await sender.send(hung)
             except DeliveryError:
@@ -283,7 +283,7 @@ def test_a_scheme_that_is_not_enabled_is_given_up_at_once(conf):
 
 
 def keystone(sink, conf, status=201):
-    """Let *sink* be Keystone too."""
+    """Make *sink* answer as Keystone too."""
     expires = "2099-01-01T00:00:00.000000Z"
     token = {
         "token": {"expires_at": expires, "issued_at": expires, "methods": ["password"], "user": {"id": "u"}}

@@ -1,4 +1,4 @@
-"""Dead deliveries on real databases and beside real listeners: found, retried in order, removed."""
+"""Dead letters on real databases and beside real listeners: found, retried in order, removed."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_retried_delivery_waits_while_a_later_one_is_under_way(database: stora
     failed = put(database, alarm_id="a")
     under_way = put(database, "leased", owner="me", alarm_id="a")
     assert DeliveryQueries(database).retry(Selection()) == 1
-    # Also the look at all that waits leaves it alone, as long as the other is in living hands.
+    # The pass over all waiting deliveries also leaves it alone, as long as a live worker holds the other.
     assert claimed(outbox, overlooked=True) == []
     with database.begin() as connection:
         connection.execute(sa.delete(tables.worker))

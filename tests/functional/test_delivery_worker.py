@@ -1,6 +1,6 @@
 """The delivery worker on a real outbox and real sockets (G1, G2, G7, G10).
 
-Run as a program it is a worker process of its own, for the tests that kill or stop one.
+When run as a program, this file is a worker process, for the tests that kill or stop one.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ POISON = "/poison"
 
 
 class Poisonous(HttpSender):
-    """Sends, but for one path, which ends the process as a defect of the interpreter would."""
+    """Sends, except to one path, which ends the process as a crash of the interpreter would."""
 
     async def send(self, delivery):
         if delivery.action.endswith(POISON):
@@ -250,7 +250,7 @@ def test_a_delivery_committed_behind_one_that_just_ended_is_not_overlooked(
         assert Outbox(database).enqueue(connection, [second], [row["transition_id"]], owner) == []
         release()
         wait_until(lambda: states(database)[first.delivery_id] == "delivered")
-        time.sleep(0.1)  # the worker looks for successors now, and cannot see this one
+        time.sleep(0.1)  # the worker now looks for successors and cannot see this one
     worker.submit(owner, [], {second.order_key})
     wait_until(lambda: all_are(database, "delivered"))
 
@@ -298,7 +298,7 @@ def test_a_backlog_of_one_destination_hides_no_other_in_the_database(database, s
     enqueue(database, [make_delivery(webhook_sink.url("/other", host="localhost"))], None)
     start(outbox, max_in_memory=8, concurrency_per_destination=2)
     webhook_sink.wait(1, "/other")
-    # Four fit into each look at the database: without a way around the backlog it takes a hundred.
+    # Four fit into each pass over the database: without a way around the backlog it takes a hundred passes.
     assert outbox.claims < 40
     release()
 
@@ -321,13 +321,13 @@ def test_a_successor_whose_predecessor_ended_elsewhere_is_found(database, start,
     items = [make_delivery(webhook_sink.url("/"), alarm_id="a") for _ in range(2)]
     enqueue(database, items, "other")
     other.record("other", [DeliveryResult(items[0].delivery_id, DeliveryState.DELIVERED, 1, 200)])
-    # "other" is alive, but never asked what comes next.
+    # "other" is alive, but never asks for successors.
     wait_until(lambda: all_are(database, "delivered"))
     assert received(webhook_sink) == [items[1].delivery_id]
 
 
 def _bury(database):
-    """End every lease; return once the worker took its delivery back under its next id."""
+    """End every lease; return once the worker has reclaimed its delivery under its next id."""
     owner = sa.select(tables.delivery.c.owner)
     with database.begin() as connection:
         before = connection.execute(owner).scalar()
@@ -437,15 +437,15 @@ def test_a_killed_process_is_inherited_within_its_lease(database, start, worker_
     items.append(make_delivery(webhook_sink.url("/other")))
     enqueue(database, items[:2], None)
     webhook_sink.wait(1, "/held")
-    enqueue(database, items[2:], name)  # committed, never submitted: killed in between
+    enqueue(database, items[2:], name)  # committed but not submitted: killed in between
     process.kill()
     killed = time.monotonic()
     release()
     start(lease=2.0)
     wait_until(lambda: all_are(database, "delivered"))
-    # Lease, one look of the poller, and room for a busy machine.
+    # The lease, one pass of the poller, and an allowance for a busy machine.
     assert time.monotonic() - killed < 2.0 + 3.0
-    # The one under way when it was killed is repeated, with the same id; the others are not.
+    # The delivery in progress at the kill is repeated with the same id; the others are not.
     assert received(webhook_sink).count(items[0].delivery_id) == 2
     assert received(webhook_sink).count(items[1].delivery_id) == 1
     assert received(webhook_sink).count(items[2].delivery_id) == 1
@@ -466,7 +466,7 @@ def test_a_process_that_was_stopped_sends_nothing_that_others_took(
     wait_until(lambda: all_are(database, "delivered"))
     other.stop(1.0)
     os.kill(process.pid, signal.SIGCONT)
-    # It comes back under another id and works again; by then it had every chance to send the old ones.
+    # It comes back under another id and works again; by then it could have sent the old ones.
     wait_until(lambda: workers(database) - {name})
     enqueue(database, [make_delivery(webhook_sink.url("/after"))], None)
     webhook_sink.wait(1, "/after")
@@ -550,7 +550,7 @@ def test_after_an_outage_nobody_inherits_from_those_who_only_could_not_report(da
     release()
     wait_until(lambda: them.owner is None)
     ours.up.set()
-    # We are back and see them expired; they follow a little later, with their result.
+    # This worker is back and sees the other expired, which comes back a little later with its result.
     wait_until(lambda: us.owner is not None)
     claims = ours.claims
     wait_until(lambda: ours.claims > claims + 8)
@@ -624,7 +624,7 @@ def test_a_hung_project_does_not_delay_another(database, start, webhook_sink):
         ]
         send(worker, database, items)
         wait_until(lambda: len(worker._calls) == 15)
-        # Nobody knows this destination yet, and all of the greedy one's calls hang.
+        # This destination has no record yet, and all calls of the greedy project hang.
         send(worker, database, [make_delivery(webhook_sink.url("/"), project_id="healthy")])
         webhook_sink.wait(1)
         wait_until(lambda: len(worker._calls) == 15)

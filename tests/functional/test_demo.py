@@ -1,4 +1,4 @@
-"""``eventalarm-demo`` as a person uses it, and the figures that it prints for programs."""
+"""``eventalarm-demo`` as a person uses it, and its figures for programs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(temporary: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess
 
 
 def photograph(browser: Browser, text: str) -> None:
-    """Keep a screenshot of the demo's last page, where its timeline is, for the documentation."""
+    """Save a screenshot of the demo's last page, with its timeline, for the documentation."""
     page = (
         f"<body style='margin: 1em; background: white'><pre style='font: 15px monospace'>{html.escape(text)}"
     )
@@ -147,7 +147,7 @@ def test_an_option_that_cannot_work_is_named(tmp_path: pathlib.Path) -> None:
 
 
 def test_the_script_runs_it_from_anywhere_and_installs_nothing_twice(tmp_path: pathlib.Path) -> None:
-    """With an environment as an earlier run left it: making one takes minutes and a network."""
+    """With the environment of an earlier run, since creating one takes minutes and a network."""
     project = tmp_path / "project"
     programs = project / ".demo" / "venv" / "bin"
     programs.mkdir(parents=True)

@@ -1,6 +1,6 @@
 """The disruption rig in its short form: everything breaks once, and nothing is lost or doubled.
 
-The long form is ``tox -e disrupt``. That the account sees every kind of error is shown on invented data.
+The long form is ``tox -e disrupt``. Generated data shows that the account finds every kind of error.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ SWAPPED = (receipt("m1", 2.0), receipt("m2", 1.0))
 
 
 @pytest.mark.parametrize(
-    ("rows", "letters", "receipts", "errors"),
+    ("rows", "deliveries", "receipts", "errors"),
     [
         (ROWS, DELIVERIES, RECEIPTS, {}),
         (ROWS[:1], DELIVERIES[:1], RECEIPTS[:1], {"lost transition": 1}),
@@ -181,7 +181,7 @@ def ground(rabbitmq: RabbitMQ, mariadb: MariaDB, tmp_path: pathlib.Path) -> Grou
 def test_everything_breaks_once_and_nothing_is_lost(
     ground: Ground, tmp_path: pathlib.Path, figure: Figure
 ) -> None:
-    """G1, G2, G3, G4, G5, G7, G9 at once. Red when a batch that failed is acknowledged instead of held."""
+    """G1, G2, G3, G4, G5, G7, G9 at once. Fails when a failed batch is acknowledged instead of held."""
     short: dict[str, Any] = {
         "rounds": 1,
         "together": 0.0,
@@ -200,7 +200,7 @@ def test_everything_breaks_once_and_nothing_is_lost(
 
 
 def test_the_hung_do_not_hurt_the_healthy(ground: Ground, tmp_path: pathlib.Path, figure: Figure) -> None:
-    """Red when whoever has work may start calls until none is left: 80 times as long."""
+    """Fails when any project may use all calls: the healthy one takes 80 times as long."""
     finding = scenarios.isolation(ground, tmp_path, Progress(), seconds=6.0, rate=25.0, rounds=(1, 4))
     for name, number in finding.figures.items():
         figure(f"isolation: {name}: {number:.2f}")
@@ -221,7 +221,7 @@ def test_a_hostile_tenant_does_not_hurt_another(
 def test_a_backlog_is_worked_off_in_bounded_memory(
     ground: Ground, tmp_path: pathlib.Path, figure: Figure
 ) -> None:
-    """Every event counts once, and the memory that the backlog takes is bounded."""
+    """Every event counts once, and the memory for the backlog is bounded."""
     finding = scenarios.backlog(ground, tmp_path, Progress(), events=8_000)
     for name, number in finding.figures.items():
         figure(f"backlog: {name}: {number:,.0f}")

@@ -28,7 +28,7 @@ ROUNDS = 3
 
 
 def allowed() -> float:
-    """Return the milliseconds that a webhook may take: a second, more while others use the machine."""
+    """Return the milliseconds that a webhook may take: a second, or more while the machine is busy."""
     return WITHIN * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
@@ -48,7 +48,7 @@ def doctor(
     one.watch(SERVER_RULE, {"warm": "bystander"})
     one.watch(HOST_RULE, {"warm-admin": ADMINS})
     one.nova(True, "warm-host", {"warm": "bystander"})
-    # Both, for they take different ways through the agent.
+    # Both, since they take different paths through the agent.
     sink.wait(1, "/warm", timeout=60)
     sink.wait(1, "/warm-admin", timeout=60)
     yield one
@@ -59,7 +59,7 @@ def doctor(
 
 
 def settled(doctor: Doctor) -> Counter[str]:
-    """Return the webhooks so far by path, once all that was said is evaluated and delivered."""
+    """Return the webhooks so far by path, once everything published is evaluated and delivered."""
     marker = f"marker-{uuid.uuid4()}"
     doctor.watch(SERVER_RULE, {marker: "bystander"})
     doctor.report(report("compute.host.down", instance_id=marker, status="down", project_id="bystander"))
@@ -71,10 +71,10 @@ def settled(doctor: Doctor) -> Counter[str]:
 @pytest.mark.parametrize("speaker", ["inspector", "nova"])
 @pytest.mark.parametrize("servers", [10, 100])
 def test_fault_management(doctor: Doctor, speaker: str, servers: int, figure: Callable[[str], None]) -> None:
-    """A host fails: all owners of its servers and the administrator hear it at once, nobody else does.
+    """A host fails: all owners of its servers and the administrator are notified at once, nobody else is.
 
-    Red without the reports' owners, infrastructure projects, the versioned topic, or our definitions. The
-    best of a few rounds counts: what else the machine does meanwhile is not measured here.
+    Fails without owners in the reports, infrastructure projects, the versioned topic, or our definitions. The
+    best of a few rounds counts, so that other load of the machine is not measured.
     """
     run = f"{speaker}-{servers}"
     host = f"compute-{run}"
@@ -114,9 +114,9 @@ STATES = ("MAINTENANCE", "DOWN_SCALE", "PREPARE_MAINTENANCE", "PLANNED_MAINTENAN
 
 
 def test_maintenance(doctor: Doctor) -> None:
-    """One session, two projects: each hears its own steps, the administrator the host's.
+    """One session, two projects: each is notified of its own states, the administrator of the host's.
 
-    Red without our definitions: then every step would have the same traits.
+    Fails without our definitions: then every state would have the same traits.
     """
     session, host = str(uuid.uuid4()), "compute-maintained"
     projects = {"m-a": "project-ma", "m-b": "project-mb"}
@@ -169,7 +169,7 @@ def test_maintenance(doctor: Doctor) -> None:
 
 
 def test_infrastructure_events_are_for_infrastructure_projects_only(doctor: Doctor) -> None:
-    """G5: neither do tenants see events without a project, nor do administrators see those of tenants."""
+    """G5: tenants do not see events without a project, nor administrators those of tenants."""
     everything = {"event_type": ["network.switch.*"], "group_by": ["switch", "project_id"]}
     names = {"i-admin": ADMINS, "i-a": "project-ia", "i-b": "project-ib"}
     doctor.watch(everything, names, repeat_actions=True)

@@ -1,4 +1,4 @@
-"""The main job on real processes: a Nova notification becomes one webhook, through everything in between."""
+"""The main job on real processes: a Nova notification becomes one webhook."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_actions_handed_to_a_running_aodh_notifier(
 def test_the_stock_api_takes_actions_that_speak_to_nfv_software(
     cloud: Cloud, webhook_sink: WebhookSink
 ) -> None:
-    """``sol003+http``: created through Aodh's API, and a VNFM hears an AlarmNotification."""
+    """``sol003+http``: created through Aodh's API, and a VNFM receives an AlarmNotification."""
     alarm = cloud.create_alarm(["sol003+" + webhook_sink.url("/vnfm")])
     cloud.start_listener()
     cloud.publish(make_event())
@@ -130,7 +130,7 @@ def test_the_stock_api_takes_actions_that_speak_to_nfv_software(
 
 
 class _Floor(FakeHandler):
-    """The least that the parts cost: one message through RabbitMQ, and one bare POST."""
+    """The floor: one message through RabbitMQ, and one bare POST."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.received: list[float] = []
@@ -163,7 +163,7 @@ def milliseconds(seconds: list[float]) -> str:
 def test_print_latency_beside_its_floor(
     cloud: Cloud, webhook_sink: WebhookSink, figure: Callable[[str], None]
 ) -> None:
-    """Figures for people, not a verdict: machines differ. The benchmark proper is in ``benchmarks/``."""
+    """The figures are for people and decide nothing, since machines differ; see also ``benchmarks/``."""
     import requests  # noqa: PLC0415
 
     from eventalarm import bus  # noqa: PLC0415

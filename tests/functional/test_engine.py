@@ -48,7 +48,7 @@ def aodh(
 
 @pytest.fixture
 def engine(database: Database) -> EngineHarness:
-    """An engine whose cache is loaded: only what changes from now on is news to it."""
+    """An engine whose cache is loaded, so that only later changes are new to it."""
     harness = EngineHarness(database)
     harness.process(event_body(state="warming up"))
     return harness
@@ -61,7 +61,7 @@ def fault(**fields: Any) -> dict[str, Any]:
 
 
 def between_look_and_lock(engine: EngineHarness, edit: Callable[[], None]) -> None:
-    """Have *edit* happen after the engine looked for changed definitions and before it locks the rows."""
+    """Make *edit* happen after the engine has read changed definitions and before it locks the rows."""
     refresh = engine.cache.refresh
 
     def refresh_then_edit() -> None:
@@ -72,7 +72,7 @@ def between_look_and_lock(engine: EngineHarness, edit: Callable[[], None]) -> No
 
 
 def try_until_done(engine: EngineHarness, *events: dict[str, Any]) -> BatchReport:
-    """Process as the listener does: again while the database says that another was faster."""
+    """Process as the listener does: again as long as the database reports a conflict."""
     for _ in range(50):
         try:
             return engine.process(*events)
@@ -100,7 +100,7 @@ def test_g2_the_same_event_twice_is_one_transition(
 
 
 def listen_at_once(url: str, batches_of: Callable[[int], list[list[dict[str, Any]]]]) -> list[str]:
-    """Run four engines, each on connections of its own, and return the alarms whose actions they called."""
+    """Run four engines, each on its own connections, and return the alarms whose actions they called."""
     ready = threading.Barrier(4)
     sent: list[str] = []
     problems: list[BaseException] = []
@@ -209,7 +209,7 @@ def test_g4_only_the_columns_of_the_evaluator_are_written(engine: EngineHarness,
         ({"rule": {"event_type": "*", "query": [condition("a", "x", "eq", "integer")]}}, "bad_rule"),
         ({"project_id": "project-b"}, "moved"),
         ({"project_id": "Project-A"}, "moved"),
-        ({"state": "alarm"}, "raised"),  # set by hand: the occurrence follows, nobody is called
+        ({"state": "alarm"}, "raised"),  # set by hand: the occurrence follows, no action is called
         ({"time_constraints": [{"name": "n", "start": "0 0 30 2 *", "duration": 1, "timezone": ""}]}, None),
     ],
 )
@@ -236,7 +236,7 @@ def test_g4_an_alarm_deleted_between_look_and_lock_stays_deleted(
     assert dict(report.reasons) == {"deleted": 1, "raised": 1}
     assert [t.alarm_id for t in engine.sent] == [other]
     assert aodh.connection.get_alarms(alarm_id=alarm_id) == []
-    # It is not looked up for ever.
+    # It is not looked up any more.
     assert engine.process(fault(state="ok")).matches == 0
     assert engine.process(fault()).matches == 1
 
@@ -362,9 +362,9 @@ def test_g9_a_late_event_is_recorded_and_changes_nothing(engine: EngineHarness, 
 
 
 def test_g9_the_order_holds_across_listeners(engine: EngineHarness, database: Database) -> None:
-    """Two listeners share one queue, so the recovery can be evaluated before the fault that it ends.
+    """Two listeners share one queue, so a recovery can be evaluated before the fault that it ends.
 
-    Red when an event that changes nothing leaves no trace: the alarm then stays in alarm for ever.
+    Fails when an event that changes nothing is not recorded: the alarm then stays in alarm forever.
     """
     clearing = rule("*", state="error", resource_id="vm-1")
     insert_alarms(database, alarm_row(alarm_id="a", rule=clearing, ok_actions=["http://ok"]))

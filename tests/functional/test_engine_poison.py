@@ -1,4 +1,4 @@
-"""Poison hurts only itself (G6): whatever one event or alarm holds, the others in its batch still fire."""
+"""Poison hurts only itself (G6): whatever one event or alarm contains, the others in its batch still fire."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ POISON = {
 def test_g6_an_event_with_poison_fires_and_so_do_its_neighbours(
     aodh_database_url: str, database: Database, poison: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With deliveries written for real: they carry the event, too."""
+    """With real deliveries, which carry the event too."""
     alarm_ids = ["watches-all", "watches-good"]
     insert_alarms(
         database,
@@ -105,12 +105,12 @@ def test_g6_an_event_with_poison_fires_and_so_do_its_neighbours(
     assert aodh.get("watches-all").state == "alarm"
     assert len(aodh.changes("watches-all", PROJECT)) == 3
     aodh.close()
-    # And told again it is known, whatever its id was made into.
+    # Delivered again it is recognised, whatever its id was converted into.
     assert engine.process(poison).reasons == {"duplicate": 1}
 
 
 class Nobody:
-    """A delivery worker without a lease: what is enqueued waits for others."""
+    """A delivery worker without a lease: enqueued deliveries wait for other workers."""
 
     owner = None
 
@@ -124,7 +124,7 @@ def test_g6_ids_that_differ_little_are_different_resources(database: Database) -
     names = ["vm", "VM", "vḿ", " vm", "vm\t", "x" * 300, "x" * 299 + "y"]
     engine.process(*(fault(resource_id=name) for name in names))
     found = [o["managed_object"] for o in occurrences(database)]
-    # Blanks at the end are the one thing that databases do not agree on: they are cut, so "vm " is "vm".
+    # Databases disagree about trailing blanks only: they are stripped, so "vm " is "vm".
     assert len(found) == len(set(found)) == len({name.rstrip() for name in names})
     assert engine.process(fault(resource_id="vm ")).reasons["already_raised"] == 1
 
@@ -163,7 +163,7 @@ def test_g6_a_torn_alarm_row_hurts_nobody_else(
 
 
 def read_alarm_state(database: Database, alarm_id: str) -> str:
-    """Read without the column that is torn, on which Aodh's own type fails."""
+    """Read without the corrupt column, on which Aodh's own type fails."""
     with database.read() as connection:
         query = sa.select(ALARM_TABLE.c.state).where(ALARM_TABLE.c.alarm_id == alarm_id)
         return str(connection.execute(query).scalar_one())
@@ -174,7 +174,7 @@ def read_alarm_state(database: Database, alarm_id: str) -> str:
 def test_g6_a_key_far_too_long_costs_its_own_event_only(
     database: Database, name: str, length: int, alone: bool
 ) -> None:
-    """Through the handler of messages: in one message with others, or in a message of its own."""
+    """Through the message handler: in one message with others, or in a separate message."""
     insert_alarms(database, alarm_row("good", rule=ERROR, repeat_actions=True))
     engine, metrics = EngineHarness(database), Metrics()
     handler = BatchHandler(
@@ -187,7 +187,7 @@ def test_g6_a_key_far_too_long_costs_its_own_event_only(
     assert sorted(fired) == sorted([before["message_id"], after["message_id"]])
     labels = {"outcome": "unreadable", "reason": f"{name}_too_long"}
     assert metrics.registry.get_sample_value("eventalarm_events_total", labels) == 1
-    assert handler.handle([{"payload": [poison]}]) == {}, "acknowledged, though it is all that came"
+    assert handler.handle([{"payload": [poison]}]) == {}, "acknowledged, although it was the only event"
 
 
 @pytest.mark.parametrize("project", ["a\x00b", "\ud800", "💥", "x" * 5000, "project-a\x00"])
@@ -200,7 +200,7 @@ def test_g6_an_owner_that_no_database_holds_hurts_nobody_else(database: Database
 
 
 def test_g6_values_that_the_database_refuses_are_content(database: Database) -> None:
-    """Not trouble of the database, during which a batch is held: it would be held for ever."""
+    """They are not an outage of the database, for which a batch is held: it would be held forever."""
     now = datetime.datetime.now(UTC)
     worker = {"worker_id": "w", "host": "h", "expires_at": now}
     occurrence = {
@@ -225,11 +225,11 @@ def test_g6_values_that_the_database_refuses_are_content(database: Database) -> 
 
 
 def refusal(database: Database, table: sa.Table, row: dict[str, Any]) -> BaseException:
-    """Return what comes of inserting a row that cannot be."""
+    """Return the error of inserting an invalid row."""
     try:
         with database.begin() as connection:
             connection.execute(sa.insert(table), row)
-    except Exception as exc:  # noqa: BLE001 - which one is what the test is about
+    except Exception as exc:  # noqa: BLE001 - the test is about which one it is
         return exc
     raise AssertionError(f"{row} was taken")
 
@@ -251,7 +251,7 @@ def test_g6_null_columns_have_their_empty_value(database: Database) -> None:
 
 
 class PickyEnqueuer(RecordingEnqueuer):
-    """Refuses one event, as a database refuses a value that it cannot hold."""
+    """Refuses one event, as a database refuses a value that it cannot store."""
 
     def enqueue(
         self,
@@ -290,7 +290,7 @@ def test_g6_what_cannot_be_written_is_left_out_alone(
 def test_what_aodh_does_with_an_emoji(
     aodh_database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Why the reason is made to fit: MySQL refuses it, and so in Aodh the alarm does not fire."""
+    """Why the reason is sanitised: MySQL refuses the emoji, so that in Aodh the alarm does not fire."""
     insert_alarms(database, alarm_row("a", rule=ERROR))
     aodh = AodhStorage(aodh_database_url, monkeypatch)
     if database.dialect == "mysql":

@@ -289,7 +289,7 @@ def test_traits(
 
 
 def test_a_reset_state_names_the_failed_host(converter: Converter, stock: Converter) -> None:
-    """A real notification of Nova; what Ceilometer makes of it is kept, but for what it lacks."""
+    """A real notification of Nova; the traits of Ceilometer's definition are kept, and missing ones added."""
     notification = load_notification("nova-compute.instance.update-error.json")
     arguments = (notification["event_type"], notification["payload"], notification["publisher_id"])
     found, before = converter.traits(*arguments), stock.traits(*arguments)
@@ -319,7 +319,7 @@ def test_the_definitions_of_others_stay(converter: Converter, stock: Converter) 
 def of_neutron(name: str, plural: str, owner: str | None) -> dict[str, Any]:
     """Return every form in which Neutron's API notifies of a resource, by event type (a bulk has a \"+\")."""
     whole = {"id": "r-1", "name": "n", "project_id": owner, "tenant_id": owner, "status": "ACTIVE"}
-    # By neutron-usage-audit, of these only.
+    # Sent by neutron-usage-audit, for these resources only.
     audited = name in {"port", "network", "subnet", "router", "floatingip"}
     return {
         **({f"{name}.exists": {name: whole}} if audited else {}),
@@ -331,7 +331,7 @@ def of_neutron(name: str, plural: str, owner: str | None) -> dict[str, Any]:
         f"{name}.update.end": {name: whole},
         f"{name}.delete.start": {f"{name}_id": "r-1"},
         f"{name}.delete.end": {name: whole, f"{name}_id": "r-1"},
-        # The hook of Neutron's API where it did not find the resource before.
+        # Sent by the hook of Neutron's API when it did not find the resource before.
         f"{name}.delete.end+": {name: {}, f"{name}_id": "r-1"},
     }
 
@@ -375,7 +375,7 @@ NEUTRON = {
 def test_every_form_of_every_resource_of_neutron_has_an_owner(
     converter: Converter, stock: Converter, name: str
 ) -> None:
-    """Its owner where the notification names one, else the caller, whom Ceilometer names always."""
+    """The owner is taken from the notification if it names one, else it is the caller."""
     for form, payload in of_neutron(name, NEUTRON[name], "owners").items():
         event_type = form.rstrip("+")
         named = "owners" in str(payload)
@@ -397,7 +397,7 @@ def test_what_fired_for_the_caller_still_fires_when_the_caller_is_the_owner(
 
 
 def test_nothing_that_ceilometer_tells_is_left_out() -> None:
-    """Ours replace those of Ceilometer for the types that both know, so they have all of their traits."""
+    """Our definitions replace those of Ceilometer for common types, so they must have all of their traits."""
     ours = [one for path in FRAGMENTS.glob("*.yaml") for one in yaml.safe_load(path.read_text())]
     lacking = {}
     for theirs in yaml.safe_load(SHIPPED.read_text()):
@@ -428,7 +428,7 @@ def test_what_services_send_today(converter: Converter, case: dict[str, Any]) ->
 
 @pytest.mark.parametrize("path", sorted(FRAGMENTS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_each_file_stands_alone(path: Any) -> None:
-    """A deployer may take one of them, so none may lean on the names of another."""
+    """A deployer may use only one of them, so none may depend on the anchors of another."""
     for definition in yaml.safe_load(path.read_text()):
         assert {"project_id", "tenant_id", "resource_id"} <= set(definition["traits"])
     assert Converter(path).traits("anything.else", {})

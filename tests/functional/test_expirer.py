@@ -34,7 +34,7 @@ def opened(our_database_url: str) -> Iterator[database.Database]:
 
 
 def insert(opened: database.Database, table: sa.Table, **values: Any) -> None:
-    """Add one row: *values*, and something fitting in every other column that needs it."""
+    """Add one row: *values*, and a valid value in every other mandatory column."""
     for column in table.columns:
         if column.name in values or column.nullable or column.server_default or column.autoincrement is True:
             continue

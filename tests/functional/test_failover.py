@@ -1,4 +1,4 @@
-"""Failover by address: the old server lives on, read-only, and our connections to it with it (G1, G2)."""
+"""Failover by address: the old server stays up, read-only, and so do our connections to it (G1, G2)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAIRS: dict[str, type[Pair]] = {"mariadb": MariadbPair, "postgresql": Postgresql
 
 @pytest.fixture(params=sorted(PAIRS))
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """A primary and its replica, of its own: a failover cannot be undone."""
+    """A primary and its replica, for this test alone: a failover cannot be undone."""
     try:
         running = PAIRS[request.param](tmp_path_factory.mktemp("pair"))
     except RuntimeError as exc:
@@ -51,7 +51,7 @@ def test_a_listener_leaves_a_server_that_became_read_only(
 ) -> None:
     """The address leads to the promoted replica; the old server keeps answering pings and reads.
 
-    Seen red: without invalidation nothing fired within a minute; and an alarm of the new server did not fire
+    Before the fix nothing fired within a minute, and an alarm of the new server did not fire
     while reads went to the old one.
     """
     name = new_database(pair, tmp_path)
@@ -84,13 +84,13 @@ def test_a_listener_leaves_a_server_that_became_read_only(
         at = time.monotonic()
         wait_until(lambda: new.rows(fired)[0]["n"] > EACH, 60, "the first event on the new server")
         first = time.monotonic() - at
-        # Readers have left it as well: an alarm that only the new server knows (G3).
+        # Readers have switched too: an alarm that only the new server has fires (G3).
         ids["late"] = new.create_alarm([webhook_sink.url("/late")], instance="late")
         names = list(ids)
         through_relay.publish(*(make_event(one) for one in names[2 * EACH :]))
         webhook_sink.wait(len(names))
         new.settle()
-        # Nothing lost, nothing twice.
+        # Nothing is lost or duplicated.
         assert Counter(request.path for request in webhook_sink.requests) == {f"/{one}": 1 for one in names}
         for alarm in ids.values():
             assert [t["kind"] for t in new.transitions(alarm)] == ["raised"]

@@ -1,4 +1,4 @@
-"""Nobody stops anybody else: a frozen listener, a link that lets nothing pass, a row that stays locked.
+"""No part blocks the others: a frozen listener, a stalled link, a row that stays locked.
 
 The long form of the first one, three minutes with the options' defaults, is ``tox -e disrupt -- freeze``.
 """
@@ -60,7 +60,7 @@ def test_a_frozen_listener_stops_no_other(
     free = cloud.create_alarm([webhook_sink.url("/free")], instance="free")
     cloud.start_listener()
     for _ in range(6):
-        # The broker hands every other message to the frozen one, which keeps it until it goes on.
+        # The broker hands every other message to the frozen listener, which keeps it until it continues.
         for instance in (frozen[0], frozen[0], "free", "free"):
             cloud.publish(make_event(instance))
     cloud.wait_for_state(free, "alarm", IDLE + 20)
@@ -80,7 +80,7 @@ def test_a_frozen_listener_stops_no_other(
 def test_a_link_that_lets_nothing_pass_keeps_no_locks(
     our_server_url: str, rabbit_url: str, spawn: Spawn, tmp_path: pathlib.Path
 ) -> None:
-    """The server hears nothing from a listener that still runs, and it nothing from the server.
+    """The server receives nothing from a listener that still runs, nor the listener from the server.
 
     When the link is back, that listener finds its session ended, and works again.
     """
@@ -120,7 +120,7 @@ def test_a_link_that_lets_nothing_pass_keeps_no_locks(
 def test_a_locked_row_costs_one_alarm(
     our_server_url: str, rabbit_url: str, spawn: Spawn, tmp_path: pathlib.Path, webhook_sink: WebhookSink
 ) -> None:
-    """Seen red: the whole batch was held, and all that came after it, until the row was free."""
+    """Before the fix the whole batch, and everything after it, was held until the row was free."""
     cloud = Cloud(spawn, tmp_path, our_server_url, rabbit_url, eventalarm={"lock_timeout": 1.0})
     actions = {"ok_actions": [webhook_sink.url("/ok")]}
     alarms = [cloud.create_alarm([webhook_sink.url("/a")], instance=f"vm-{n}", **actions) for n in range(5)]
@@ -131,7 +131,7 @@ def test_a_locked_row_costs_one_alarm(
         for alarm in alarms[:2] + alarms[3:]:
             cloud.wait_for_state(alarm, "alarm")
         listener.wait_for_log(f"Alarm {alarms[2]} is locked by another session")
-        # What comes later waits behind it, and hurts nobody else either.
+        # Later events wait behind it, and do not affect others either.
         for number in range(5):
             cloud.publish(make_event(f"vm-{number}", "active"))
         for alarm in alarms[:2] + alarms[3:]:
@@ -147,7 +147,7 @@ def test_a_locked_row_costs_one_alarm(
 def test_a_locked_row_costs_one_timer(
     our_server_url: str, rabbit_url: str, spawn: Spawn, tmp_path: pathlib.Path
 ) -> None:
-    """Two alarms whose timers are due in the same look; red when the first wait for a lock ends the look."""
+    """Two alarms' timers are due in the same pass; fails when the first wait for a lock ends the pass."""
     cloud = Cloud(spawn, tmp_path, our_server_url, rabbit_url, eventalarm={"lock_timeout": 1.0})
     rule = {"event_type": "*", "query": [{"field": "traits.state", "value": "error"}], "clear_after": 2.0}
     timed = {"type": "notification", "ok_actions": ["log://"]}

@@ -34,7 +34,7 @@ def event(alarm: int, place: str, state: str) -> dict[str, Any]:
 
 
 def until_done(harness: EngineHarness, *events: dict[str, Any]) -> int:
-    """Evaluate as the listener does, again and again while the database fails; return how often it did."""
+    """Evaluate as the listener does, repeatedly while the database fails; return the number of failures."""
     failures = 0
     while True:
         try:

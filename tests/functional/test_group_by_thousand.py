@@ -1,4 +1,4 @@
-"""One alarm over a thousand servers: each server's life is its own."""
+"""One alarm over a thousand servers: each server has its own occurrences."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def say(engine: EngineHarness, state: str, servers: list[str], moment: int) -> s
 
 
 def test_each_of_a_thousand_servers_has_its_own_occurrences(engine: EngineHarness) -> None:
-    """Red when objects share an occurrence, and when the alarm is ok before the last one is."""
+    """Fails when objects share an occurrence, and when the alarm is ok before the last object is."""
     database = engine.database
     assert say(engine, "error", SERVERS, 1) == "alarm"
     assert say(engine, "error", SERVERS[:100], 2) == "alarm"

@@ -1,6 +1,6 @@
 """G1 to G10 (doc/source/admin/guarantees.rst), on real processes, a real quorum queue and a real MariaDB.
 
-How each test was seen red is written in its docstring: the mechanism that was taken away.
+The docstring of each test names the mechanism without which it fails.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def cloud(
 
 
 def fire_many(cloud: Cloud, sink: WebhookSink, count: int = ONE_OF_EACH) -> list[str]:
-    """Create *count* alarms, each on an instance of its own with a webhook path of its own."""
+    """Create *count* alarms, each with its own instance and webhook path."""
     return [cloud.create_alarm([sink.url(f"/{n}")], instance=f"vm-{n}") for n in range(count)]
 
 
 def assert_each_fired_once(cloud: Cloud, sink: WebhookSink, alarms: list[str]) -> None:
-    """Every alarm has one transition; each of its deliveries arrived, repeats carry the same id."""
+    """Check that every alarm has one transition, and that repeats of its delivery carry the same id."""
     wait_until(lambda: all(cloud.transitions(alarm) for alarm in alarms), 60, "a transition of every alarm")
     cloud.settle()
     for number, alarm in enumerate(alarms):
@@ -57,13 +57,13 @@ def assert_each_fired_once(cloud: Cloud, sink: WebhookSink, alarms: list[str]) -
 
 
 def test_g1_killed_listener_loses_nothing(cloud: Cloud, webhook_sink: WebhookSink) -> None:
-    """Red when nobody takes over the deliveries that a dead process held."""
+    """Fails when no worker takes over the deliveries that a dead process held."""
     alarms = fire_many(cloud, webhook_sink)
     releases = [webhook_sink.hang(f"/{n}") for n in range(len(alarms))]
     first = cloud.start_listener()
     for number in range(len(alarms)):
         cloud.publish(make_event(f"vm-{number}"))
-    # Some are committed and on their way to a consumer that does not answer, some may not be taken yet.
+    # Some are committed and being sent to a consumer that does not respond, some may not be claimed yet.
     webhook_sink.wait(1)
     first.kill()
     for release in releases:
@@ -76,7 +76,7 @@ def test_g1_killed_listener_loses_nothing(cloud: Cloud, webhook_sink: WebhookSin
 def test_g1_the_other_listener_finishes_within_the_lease(
     cloud: Cloud, webhook_sink: WebhookSink, figure: Callable[[str], None]
 ) -> None:
-    """From the kill to the last answer, not only to the takeover. Red when nobody takes over."""
+    """From the kill to the last response, not only to the takeover. Fails when no worker takes over."""
     alarms = fire_many(cloud, webhook_sink)
     releases = [webhook_sink.hang(f"/{n}") for n in range(len(alarms))]
     dying, _other = cloud.start_listener(), cloud.start_listener()
@@ -100,10 +100,10 @@ def test_g1_the_other_listener_finishes_within_the_lease(
 def test_g1_listener_killed_in_mid_batch_loses_nothing(
     cloud: Cloud, webhook_sink: WebhookSink, rabbitmq: RabbitMQ, rabbit_url: str
 ) -> None:
-    """Red when messages are acknowledged before what they caused is committed."""
+    """Fails when messages are acknowledged before their transitions are committed."""
     alarms = fire_many(cloud, webhook_sink)
     first = cloud.start_listener()
-    # Not by a session of ours, which the database ends when it idles in a transaction.
+    # Not locked by a session of ours, which the database would end when it idles in a transaction.
     somebody = sa.create_engine(cloud.database_url, poolclass=sa.NullPool)
     with somebody.begin() as connection:
         connection.execute(sa.text("SELECT alarm_id FROM alarm FOR UPDATE"))
@@ -125,9 +125,9 @@ def test_g1_listener_killed_in_mid_batch_loses_nothing(
 def test_g1_killed_broker_loses_nothing(
     cloud: Cloud, webhook_sink: WebhookSink, rabbitmq: RabbitMQ, rabbit_url: str
 ) -> None:
-    """Red when the queue is neither durable nor a quorum queue."""
+    """Fails when the queue is neither durable nor a quorum queue."""
     alarms = fire_many(cloud, webhook_sink)
-    # A node that dies within seconds of a queue's birth forgets it (RabbitMQ 3.10 registers it lazily).
+    # A node that dies within seconds of creating a queue forgets it (RabbitMQ 3.10 registers it lazily).
     cloud.start_listener().terminate()
     for number in range(len(alarms)):
         cloud.publish(make_event(f"vm-{number}"))
@@ -141,7 +141,7 @@ def test_g1_killed_broker_loses_nothing(
 
 
 def test_g1_killed_database_loses_nothing(cloud: Cloud, webhook_sink: WebhookSink, mariadb: MariaDB) -> None:
-    """Red when a batch that failed is acknowledged instead of held."""
+    """Fails when a failed batch is acknowledged instead of held."""
     alarms = fire_many(cloud, webhook_sink)
     listener = cloud.start_listener()
     mariadb.kill()
@@ -153,7 +153,7 @@ def test_g1_killed_database_loses_nothing(cloud: Cloud, webhook_sink: WebhookSin
 
 
 def test_g2_two_listeners_and_repeated_events_fire_once(cloud: Cloud, webhook_sink: WebhookSink) -> None:
-    """Red when the transaction does not look for transitions that the event already caused."""
+    """Fails when the transaction does not look for transitions that the event already caused."""
     alarms = [
         cloud.create_alarm([webhook_sink.url(f"/{n}")], instance=f"vm-{n}", repeat_actions=True)
         for n in range(5)
@@ -176,7 +176,7 @@ def test_g2_two_listeners_and_repeated_events_fire_once(cloud: Cloud, webhook_si
 
 
 def test_g3_alarm_created_just_before_its_event_fires(cloud: Cloud, webhook_sink: WebhookSink) -> None:
-    """Red when definitions are not looked at again for each batch (stock Aodh: 0 of 10)."""
+    """Fails when definitions are not refreshed for each batch (stock Aodh: 0 of 10)."""
     cloud.start_api()
     cloud.start_listener()
     warm = cloud.create_alarm([webhook_sink.url("/warm")], instance="warm")
@@ -190,7 +190,7 @@ def test_g3_alarm_created_just_before_its_event_fires(cloud: Cloud, webhook_sink
 
 
 def test_g4_edits_win(cloud: Cloud, webhook_sink: WebhookSink) -> None:
-    """Red when definitions are judged as they were cached.
+    """Fails when cached definitions are evaluated instead of the locked rows.
 
     Edits between look and lock are made in ``test_engine.py``, ``test_g4_*``.
     """
@@ -228,7 +228,7 @@ def test_g4_edits_win(cloud: Cloud, webhook_sink: WebhookSink) -> None:
 
 
 def test_g5_projects_never_see_each_other(cloud: Cloud, webhook_sink: WebhookSink) -> None:
-    """Red when alarms are looked up by resource alone."""
+    """Fails when alarms are looked up by resource alone."""
     cloud.start_listener()
     mine = cloud.create_alarm([webhook_sink.url("/mine")])
     theirs = cloud.create_alarm([webhook_sink.url("/theirs")], project="project-2")
@@ -242,7 +242,7 @@ def test_g5_projects_never_see_each_other(cloud: Cloud, webhook_sink: WebhookSin
 
 
 def test_g6_poison_hurts_only_itself(cloud: Cloud, webhook_sink: WebhookSink) -> None:
-    """Red when a batch is given back for its content, and when one bad rule empties its project."""
+    """Fails when a batch is requeued for its content, and when one bad rule empties its project."""
     bad_rules = [
         {"field": "traits.state", "op": "eq", "type": "boolean", "value": "true"},
         {"field": "message_id.", "op": "lt", "type": "integer", "value": "5"},
@@ -265,7 +265,7 @@ def test_g6_poison_hurts_only_itself(cloud: Cloud, webhook_sink: WebhookSink) ->
 
 
 def test_g7_hung_consumer_hurts_only_itself(cloud: Cloud, webhook_sink: WebhookSink) -> None:
-    """Red when deliveries of different destinations share one queue."""
+    """Fails when deliveries of different destinations share one queue."""
     hung = WebhookSink()
     try:
         release = hung.hang("/hung")
@@ -290,7 +290,7 @@ def test_g7_hung_consumer_hurts_only_itself(cloud: Cloud, webhook_sink: WebhookS
 def test_g8_keystone_and_api_down(
     spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str, webhook_sink: WebhookSink
 ) -> None:
-    """Red when a firing asks Keystone for the ids of the history record, as Aodh's evaluator does."""
+    """Fails when a firing asks Keystone for the ids of the history record, as Aodh's evaluator does."""
     nobody = "http://127.0.0.1:1/v3"
     credentials = {
         "auth_type": "password",
@@ -316,7 +316,7 @@ def test_g8_keystone_and_api_down(
 
 
 def test_g9_late_event_changes_nothing(cloud: Cloud, webhook_sink: WebhookSink) -> None:
-    """Red when event times are not compared."""
+    """Fails when event times are not compared."""
     now = datetime.datetime.now(datetime.UTC)
     minute = datetime.timedelta(minutes=1)
     cloud.start_listener()
@@ -337,7 +337,7 @@ def test_g9_late_event_changes_nothing(cloud: Cloud, webhook_sink: WebhookSink) 
 def test_g10_backlog_stays_on_the_broker(
     cloud: Cloud, rabbitmq: RabbitMQ, mariadb: MariaDB, rabbit_url: str
 ) -> None:
-    """Red when no prefetch limit is set: the listener then takes the whole queue into memory."""
+    """Fails when no prefetch limit is set: the listener then takes the whole queue into memory."""
     prefetch = cloud.conf.eventalarm.prefetch
     listener = cloud.start_listener()
     mariadb.kill()
@@ -358,7 +358,7 @@ def test_g10_backlog_stays_on_the_broker(
 
 
 def test_listener_finishes_its_batch_on_sigterm(cloud: Cloud, webhook_sink: WebhookSink) -> None:
-    """A stopped listener exits with 0 and leaves nothing undone that it began."""
+    """A stopped listener exits with 0 and finishes what it began."""
     alarms = fire_many(cloud, webhook_sink)
     listener = cloud.start_listener()
     for number in range(len(alarms)):
@@ -370,7 +370,7 @@ def test_listener_finishes_its_batch_on_sigterm(cloud: Cloud, webhook_sink: Webh
 
 
 def test_unreadable_message_is_acknowledged(cloud: Cloud, rabbitmq: RabbitMQ, rabbit_url: str) -> None:
-    """What oslo.messaging can carry but we cannot read goes away and is named once."""
+    """A message that oslo.messaging can carry but we cannot read is dropped and logged once."""
     listener = cloud.start_listener()
     transport = oslo_messaging.get_notification_transport(cloud.conf)
     notifier = oslo_messaging.Notifier(

@@ -1,4 +1,4 @@
-"""What strangers can do to our web server without a token: nothing that keeps others out."""
+"""Clients without a token cannot keep others from using our web server."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_silent_connections_keep_nobody_out(serve: Callable[..., Server]) -> Non
 
 
 def test_a_request_that_drips_is_ended_in_time(serve: Callable[..., Server]) -> None:
-    """waitress counts from the last byte, so one byte now and then would hold a connection for ever."""
+    """waitress counts from the last byte, so that occasional bytes would hold a connection forever."""
     server = serve(request_timeout=1.0)
     dripping = server.connect(b"GET / HTTP/1.1\r\n")
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What HTTP asks of our APIs (RFC 9110, RFC 9112, SOL013): a typing error is said, no header surprises."""
+"""The HTTP rules for our APIs (RFC 9110, RFC 9112, SOL013): typing errors are reported, headers are valid."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ PREFIX = "/nfv-alarm"
 
 
 def mounted(app: Any) -> Callable[..., Iterable[bytes]]:
-    """Return *app* as uwsgi's mount or WSGIScriptAlias serve it: nothing is answered elsewhere."""
+    """Return *app* mounted as by uwsgi's mount or WSGIScriptAlias, with 404 elsewhere."""
 
     def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]

@@ -1,4 +1,4 @@
-"""The database's server ends sessions that are idle for its ``wait_timeout``; on MySQL we ask for that."""
+"""The server ends sessions that are idle for its ``wait_timeout``, whose value is read on MySQL."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from tests.support.cloud import PROJECT, Cloud, Spawn, make_event
 from tests.support.helpers import WebhookSink, console_script, wait_until
 
-# Seconds: more than a connection may rest before it is asked whether it lives.
+# Seconds: longer than a connection may idle before it is pinged.
 WAIT = 2
 CALLER = {"X-Project-Id": PROJECT, "X-User-Id": "u", "X-Roles": "reader"}
 
 
 class Server:
-    """The server, asked in sessions that end at once."""
+    """The server, queried in sessions that end at once."""
 
     def __init__(self, url: str) -> None:
         self._engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
@@ -37,7 +37,7 @@ class Server:
 
     @contextlib.contextmanager
     def ending_idle_sessions(self) -> Iterator[None]:
-        """Have sessions that begin meanwhile end when they are idle for :data:`WAIT` seconds."""
+        """Make sessions that begin in the block end after :data:`WAIT` idle seconds."""
         (usual,) = self.ask("SELECT @@global.wait_timeout")
         self.ask(f"SET GLOBAL wait_timeout = {WAIT}")
         try:
@@ -47,7 +47,7 @@ class Server:
 
 
 def alarms(root: str) -> list[str]:
-    """Return the ids of the alarms that the IFA API tells of, at the first call."""
+    """Return the ids of the alarms in the IFA API, at the first call."""
     with urllib.request.urlopen(urllib.request.Request(f"{root}/ifa/v1/alarms", headers=CALLER)) as answer:
         return [alarm["alarmId"] for alarm in json.load(answer)]
 
@@ -59,7 +59,7 @@ def test_sessions_that_the_server_ended_are_replaced_unnoticed(
     tmp_path: pathlib.Path,
     webhook_sink: WebhookSink,
 ) -> None:
-    """Listener, timers and API go on without an error; red without the ping of the pool."""
+    """Listener, timers and API continue without an error; fails without the ping of the pool."""
     server = Server(our_mariadb_url)
     api_options = {"auth_mode": "noauth", "port": 0}
     cloud = Cloud(spawn, tmp_path, our_mariadb_url, rabbit_url, eventalarm_ifa=api_options)
@@ -76,7 +76,7 @@ def test_sessions_that_the_server_ended_are_replaced_unnoticed(
         webhook_sink.wait(1, "/ok")
         assert alarms(root) == [standing]
         cloud.database.dispose()
-        # All that rest now have been ended: those of the API, and of the threads that wait for events.
+        # All idle sessions have now been ended: those of the API, and of the threads that wait for events.
         before = server.sessions()
         wait_until(lambda: len(before - server.sessions()) >= 2, what="the server ended sessions")
         assert alarms(root) == [standing]

@@ -1,4 +1,4 @@
-"""Actions in the languages of NFV software, sent by eventalarm and by Aodh's own notifier."""
+"""Actions with the payloads of NFV software, sent by eventalarm and by Aodh's own notifier."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def notification(current: str = "alarm", **fields: Any) -> Notification:
 
 
 def send(conf: cfg.ConfigOpts, *deliveries: Delivery) -> list[Any]:
-    """Return what came of each delivery: the answer's status, or the error."""
+    """Return the result of each delivery: the status of the response, or the error."""
     from eventalarm.ifa_shim.subscriptions import build  # noqa: PLC0415
 
     async def run() -> list[Any]:
@@ -121,7 +121,7 @@ def test_tacker_actions_are_fault_notifications(conf: cfg.ConfigOpts, webhook_si
     assert [one.json for one in got] == [
         {"notification": {**same, "fault_id": fault}} for fault in ("1111", "2222")
     ]
-    assert len(webhook_sink.requests) == 2, "Tacker knows no clear"
+    assert len(webhook_sink.requests) == 2, "Tacker does not know clears"
 
 
 @pytest.mark.parametrize("query", ["", "?fault_id=1", "?fault_id=1111&fault_type=100"])

@@ -1,4 +1,4 @@
-"""Aodh's own notifications over a real broker: what stock evaluators and people do is told at once."""
+"""Aodh's own notifications over a real broker: changes by stock evaluators and users are notified at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.subscribers import SUBSCRIPTIONS, THRESHOLD, World, threshold
 
 
 class Neighbour:
-    """Another service that takes the same notifications, as Vitrage does."""
+    """Another service that consumes the same notifications, as Vitrage does."""
 
     def __init__(self) -> None:
         self.received: list[str] = []
@@ -49,7 +49,7 @@ def world(our_sqlite_url: str, rabbit_url: str, webhook_sink: WebhookSink) -> It
 
 
 def report(world: World, alarm_id: str, kind: str) -> None:
-    """Send what Aodh sends of a change, by Aodh's own code."""
+    """Send Aodh's notification of a change, with Aodh's own code."""
     transport = oslo_messaging.get_notification_transport(world.api.conf)
     payload = {"alarm_id": alarm_id, "type": kind, "detail": '{"state": "alarm"}', "event_id": "e"}
     payload |= {"timestamp": str(datetime.datetime.now(UTC)), "severity": "low", "project_id": None}
@@ -87,7 +87,7 @@ def test_changes_are_notified_as_soon_as_aodh_reports_them(world: World) -> None
 
 
 def test_a_failed_attempt_to_listen_is_retried(world: World) -> None:
-    """A broker that refuses once, as while its permissions are being set up."""
+    """The broker refuses once, as it does while its permissions are being set up."""
     notifier = world.listener.notifier
     listen = notifier._parts.listen
     tries: list[Exception] = []

@@ -41,7 +41,7 @@ def api(opened: storage.Database) -> IfaApi:
 
 @pytest.fixture
 def lite(our_sqlite_url: str) -> Iterator[IfaApi]:
-    """The API on SQLite alone, for what is not about SQL."""
+    """The API on SQLite alone, for tests that do not depend on the database."""
     result = storage.connect(our_sqlite_url)
     yield IfaApi(result)
     result.dispose()
@@ -356,7 +356,7 @@ def test_22_a_page_costs_the_same_statements_whatever_its_size(opened: storage.D
     counted: list[str] = []
 
     def count(*arguments: Any) -> None:
-        # The pool asks each connection whether it lives, and SQLite is told where transactions begin.
+        # The pool pings each connection, and SQLite gets an explicit BEGIN.
         if arguments[2] not in ("SELECT 1", "BEGIN"):
             counted.append(arguments[2])
 
@@ -581,7 +581,7 @@ def test_28_callbacks_that_must_not_be_called(
     fenced = IfaApi(lite.database, callback_deny_networks=["127.0.0.0/8", "::1/128", "169.254.0.0/16"])
     answer = fenced.call("POST", SUBSCRIPTIONS, body={"callbackUri": uri})
     assert (answer.status_code, detail in answer.json["detail"]) == (422, True)
-    # Refused before anything is sent, not for want of an answer; the answer does not tell.
+    # Refused before anything is sent, not after a timeout; the response does not reveal which.
     assert logged in caplog.text
     assert not logged or logged not in answer.text
 
@@ -611,7 +611,7 @@ def test_a_project_has_a_bounded_number_of_subscriptions(lite: IfaApi) -> None:
 def test_hung_callbacks_of_one_project_leave_the_tests_of_others_alone(
     our_sqlite_url: str, webhook_sink: WebhookSink
 ) -> None:
-    """A quarter of the threads test callbacks, and a project has half of what is left: 2 of 16 threads."""
+    """A quarter of the threads test callbacks, and a project may use half of the free ones: 2 of 16."""
     webhook_sink.behave("/well", statuses=[204])
     release = webhook_sink.hang("/hung")
     opened = storage.connect(our_sqlite_url)
@@ -625,7 +625,7 @@ def test_hung_callbacks_of_one_project_leave_the_tests_of_others_alone(
         stack.callback(opened.dispose)
         stack.callback(release)
         asked = [pool.submit(subscribe, "greedy", "/hung") for _ in range(40)]
-        # The others are told to come again, and keep no thread.
+        # The others are asked to retry, and occupy no thread.
         wait_until(lambda: sum(one.done() for one in asked) == 38)
         assert [one.result() for one in asked if one.done()] == [503] * 38
         webhook_sink.wait(2)

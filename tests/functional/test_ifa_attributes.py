@@ -1,4 +1,4 @@
-"""Every attribute of IFA 005 and of SOL003, for every way in which an alarm comes and goes."""
+"""Every attribute of IFA 005 and SOL003, for every way in which an alarm is raised and cleared."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Cloud:
         self.engine.process(body)
 
     def bound(self, **columns: Any) -> str:
-        """Create an alarm on vm-1 long ago."""
+        """Create an alarm on vm-1, with an old creation time."""
         old = {"timestamp": at(-9000), "state_timestamp": at(-9000), "name": "server failed"}
         columns = {"ok_actions": ["http://ok"], **old, **columns}
         return self.api.alarm(columns.pop("rule", rule(instance_id="vm-1", state="error")), **columns)
@@ -63,7 +63,7 @@ class Cloud:
         return self.bound(rule=the_rule, type="gnocchi_resources_threshold", state=state, **columns)
 
     def went(self, alarm_id: str, minute: float, state: str, **detail: Any) -> None:
-        """Record a transition as another evaluator does."""
+        """Record a transition as a stock evaluator does."""
         reason = {"transition_reason": f"went to {state}"}
         self.api.record(alarm_id, "state transition", {"state": state, **reason, **detail}, at(minute))
 

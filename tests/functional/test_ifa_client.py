@@ -34,7 +34,7 @@ class Cloud(NamedTuple):
     env: dict[str, str]
 
     def fault(self, server: str, state: str = "error") -> None:
-        """Let Nova say that a server changed its state."""
+        """Process a notification of Nova about a changed state."""
         generated = datetime.datetime.now(UTC).replace(tzinfo=None).isoformat()
         self.api.engine.process(event_body(instance_id=server, state=state, generated=generated))
 
@@ -136,7 +136,7 @@ def test_a_tenant_lists_shows_and_acknowledges(cloud: Cloud) -> None:
 )
 def test_what_is_wrong_is_said_in_words(cloud: Cloud, words: list[str], said: str) -> None:
     output, errors = io.StringIO(), io.StringIO()
-    # Options of the whole command go before the words of the command.
+    # Global options precede the words of the command.
     options = words[:2] if words[0].startswith("--") else []
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
         code = OpenStackShell().run([*options, "ifa", "alarm", *words[len(options) :]])
@@ -162,7 +162,7 @@ def test_the_catalog_names_the_service(
         "OS_PROJECT_DOMAIN_ID": "default",
     }.items():
         monkeypatch.setenv(name, value)
-    # This service believes headers, and a token is none of them: it was reached, and says so.
+    # This service reads identity headers only, so that its 401 proves that it was reached.
     code, _, errors = openstack("list")
     assert (code, "401: missing identity headers" in errors) == (1, True), errors
     assert webhook_sink.requests[0].path == "/v3/auth/tokens"

@@ -1,4 +1,4 @@
-"""Subscribers and a listener that dies: real processes, a real RabbitMQ and MariaDB."""
+"""A killed listener and its subscribers: real processes, a real RabbitMQ and MariaDB."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url
 def test_a_killed_listener_loses_no_notification(
     cloud: Cloud, webhook_sink: WebhookSink, our_mariadb_url: str
 ) -> None:
-    """Each alarm is told once; what was under way at the kill is repeated with the same id."""
+    """Each alarm is notified once; what was being sent at the kill is repeated with the same id."""
     webhook_sink.behave("/nfvo", statuses=[204])
     database = storage.connect(our_mariadb_url)
     api = IfaApi(database)

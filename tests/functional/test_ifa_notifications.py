@@ -30,7 +30,7 @@ from tests.support.subscribers import (
 )
 
 PATHS = ("/one", "/two", "/three")
-# The API as the test client, which subscribes, reaches it.
+# The root of the links in responses to the test client.
 ROOT = "http://falconframework.org"
 
 
@@ -204,7 +204,7 @@ def test_subscribers_are_notified_within_100_ms_of_the_commit(
     with listening(world.api.conf, database) as world.listener:
         for path in PATHS:
             world.subscribe(path)
-        # A machine that others use too may have a bad moment; not five in a row.
+        # A shared machine may be busy for a moment, but not five times in a row.
         for turn in range(5):
             p50, p99 = lags_of_a_round(world, turn, commits)
             print(f"\n{engine}: 180 notifications, there after COMMIT p50 {p50:.1f} ms, p99 {p99:.1f} ms")
@@ -245,5 +245,5 @@ def test_one_process_at_a_time_holds_a_leader_lease(opened: storage.Database) ->
     assert second.take()
     assert not first.take()
     assert second.take()
-    assert [first.take() for _ in range(3)] == [False, False, True], "a dead process keeps nobody from it"
+    assert [first.take() for _ in range(3)] == [False, False, True], "a dead process does not block it"
     assert not second.take()

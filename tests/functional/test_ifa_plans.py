@@ -1,4 +1,4 @@
-"""How the databases find a page of alarms: by an index, in every statement, however many rows there are."""
+"""Every statement for a page of alarms uses an index, whatever the number of rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.engine_harness import ALARM_TABLE, alarm_row
 from tests.support.ifa_api import ADMIN, IfaApi
 
 WRITTEN = 1000
-# PostgreSQL takes an index only where it reads far less by it than the whole table is.
+# PostgreSQL uses an index only if it reads far less than the whole table.
 DOUBLINGS, MORE = 3, 6
 LARGE = {"alarm", "eventalarm_occurrence"}
 FEW = 10
@@ -34,7 +34,7 @@ MYSQL = ("mysql", "mariadb")
 
 
 def fill(opened: storage.Database) -> str:
-    """Store so many alarms of many projects that indexes are worth while; return one of ours."""
+    """Store enough alarms of many projects for indexes to pay off; return one of ours."""
     rows = [_about(number) for number in range(WRITTEN)]
     with opened.engine.begin() as connection:
         for table, names in LISTED.items():
@@ -51,7 +51,7 @@ def fill(opened: storage.Database) -> str:
 
 
 def _about(number: int) -> dict[sa.Table, dict[str, Any]]:
-    """Return what is stored of one alarm, by table."""
+    """Return the rows of one alarm, by table."""
     alarm_id, at = str(number).zfill(36), NOW - datetime.timedelta(seconds=number * 10)
     raised = number % 10 == 0
     project = PROJECT if number % 30 < 2 else f"project-{number % 50}"
@@ -89,7 +89,7 @@ def _about(number: int) -> dict[sa.Table, dict[str, Any]]:
 
 
 def _copy(table: sa.Table, names: Collection[str], doublings: int) -> Iterator[sa.Insert]:
-    """Double the rows, with other *names*, again and again; none of them passes through here."""
+    """Double the rows repeatedly, with other *names*, inside the database."""
     for suffix in string.ascii_lowercase[:doublings]:
         copied = [
             sa.func.substr(c, 2).concat(suffix).label(c.name) if c.name in names else c for c in table.c
@@ -99,14 +99,14 @@ def _copy(table: sa.Table, names: Collection[str], doublings: int) -> Iterator[s
 
 
 def scans(opened: storage.Database, statement: str, parameters: Any) -> list[str]:
-    """Return the tables that a statement reads as a whole, by the database's own word and choice."""
+    """Return the tables that a statement scans completely, according to the database's own plan."""
     with opened.engine.connect() as connection:
         if opened.dialect == "sqlite":
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
             return [row[3] for row in plan if row[3].startswith("SCAN") and _whole(row[3])]
         if opened.dialect == "postgresql":
             plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).all()
-            # A table that is all but empty is cheaper to read as a whole.
+            # An almost empty table is cheaper to scan.
             return [row[0] for row in plan if "Seq Scan" in row[0] and _whole(row[0])]
         plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).mappings().all()
         whole = [row for row in plan if row["type"] == "ALL" and row["table"][0] != "<"]

@@ -1,4 +1,4 @@
-"""Filters that the database answers: the first page holds what fits, however many alarms do not."""
+"""Filters in the database: the first page holds the matches, however many alarms do not match."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What subscribers hear after the listeners were away: what changed meanwhile, once, and no burst."""
+"""After the listeners were away, subscribers are notified once of what changed meanwhile, without a burst."""
 
 from __future__ import annotations
 

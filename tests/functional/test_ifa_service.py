@@ -1,4 +1,4 @@
-"""The IFA API as its consumers meet it: a process, Keystone, and anything that a fuzzer sends."""
+"""The IFA API as a process with Keystone, and under requests of a fuzzer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def lite(our_sqlite_url: str) -> Iterator[IfaApi]:
 
 
 def keystone(sink: WebhookSink, catalog: Sequence[Any] = ()) -> None:
-    """Make *sink* answer as Keystone does when it is asked for a token and about TOKEN."""
+    """Make *sink* answer as Keystone does to requests for a token and about TOKEN."""
     expires = (datetime.datetime.now(UTC) + datetime.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     token = {
         "token": {
@@ -69,7 +69,7 @@ def ask(url: str, **headers: str) -> tuple[int, Any, Any]:
 
 def start(url: str, tmp_path: pathlib.Path, spawn: Spawn, sink: WebhookSink) -> tuple[Process, str]:
     """Run the service on a database, with *sink* as its Keystone; return it and its URL."""
-    # auth_type admin_token: the service shows a token of its own instead of asking Keystone for one.
+    # auth_type admin_token: the service uses a fixed token instead of requesting one from Keystone.
     authtoken = {
         "auth_type": "admin_token",
         "endpoint": sink.url("/v3"),
@@ -153,7 +153,7 @@ def test_sequences_of_calls_along_the_links(lite: IfaApi) -> None:
     answered: set[tuple[str, int]] = set()
 
     class Walk(machine):  # type: ignore[misc, valid-type]
-        """A consumer who follows the links of the document."""
+        """A consumer that follows the links of the document."""
 
         numbers = itertools.count()
 

@@ -1,4 +1,4 @@
-"""Every answer of the IFA API shows one moment, although alarms change between any two of its statements."""
+"""Every response of the IFA API shows one moment, although alarms change between its statements."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FLIPS = 40
 def opened(our_database_url: str) -> Iterator[storage.Database]:
     """A database with Aodh's schema and ours, once on each engine."""
     if our_database_url.startswith("sqlite"):
-        # As eventalarm-standalone has it: readers and the writer do not wait for each other.
+        # As in eventalarm-standalone: readers and the writer do not wait for each other.
         with contextlib.closing(sqlite3.connect(our_database_url.removeprefix("sqlite:///"))) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
     result = storage.connect(our_database_url)
@@ -37,7 +37,7 @@ def opened(our_database_url: str) -> Iterator[storage.Database]:
 
 
 class World:
-    """Servers that fail and recover whenever somebody looks."""
+    """Servers that fail and recover at every read."""
 
     def __init__(self, database: storage.Database) -> None:
         self.api = IfaApi(database)
@@ -54,7 +54,7 @@ class World:
         }
 
     def flip(self, *servers: str) -> None:
-        """Let every server that stands fail, and every other one recover."""
+        """Let every working server fail, and every failed one recover."""
         for server in servers or SERVERS:
             self.failed[server] = not self.failed[server]
             now = datetime.datetime.now(UTC).replace(tzinfo=None).isoformat()
@@ -85,7 +85,7 @@ def between_statements(database: storage.Database, act: Callable[[], None]) -> I
 
 
 def assert_was_so(alarm: dict[str, Any]) -> None:
-    """Fail unless the alarm stood as it was raised, or was over."""
+    """Fail unless the alarm is shown as raised or as cleared."""
     if alarm["perceivedSeverity"] == "CLEARED":
         assert alarm["alarmRaisedTime"] < alarm["alarmClearedTime"] == alarm["alarmChangedTime"]
     else:
@@ -138,7 +138,7 @@ def test_alarms_that_aodh_evaluates_are_read_at_one_moment(opened: storage.Datab
     alarm_id = world.api.alarm(rule_of_threshold, type=kind, state=UNKNOWN, severity="critical")
 
     def change() -> None:
-        # In one transaction, as nobody could see it half done then.
+        # In one transaction, so that no reader can see half of it.
         state = "ok" if world.failed["vm-1"] else ALARM
         world.failed["vm-1"] = not world.failed["vm-1"]
         with opened.begin() as connection:

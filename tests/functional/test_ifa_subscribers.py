@@ -34,7 +34,7 @@ from tests.support.subscribers import (
 
 @pytest.fixture
 def lite(our_sqlite_url: str) -> Iterator[storage.Database]:
-    """A SQLite database alone, for what is not about SQL."""
+    """SQLite alone, for tests that do not depend on the database."""
     result = storage.connect(our_sqlite_url)
     yield result
     result.dispose()
@@ -183,7 +183,7 @@ def test_27_a_stalled_subscription_is_suspended_and_resumed_with_a_rebuilt_list(
     small.listener.process(fault("vm-1"))
     small.received("/alive", 2)
     small.quiet()
-    assert len(small.posts("/dead")) == before, "nothing is sent to a suspended one"
+    assert len(small.posts("/dead")) == before, "nothing is sent to a suspended subscription"
     small.sink.behave("/dead", statuses=[204])
     wait_until(lambda: state_of(small, subscription) == "active" or small.run_once(), 20)
     wait_until(lambda: len(small.posts("/dead")) > before)
@@ -208,7 +208,7 @@ def test_a_consumer_that_takes_too_long_is_suspended_too(small: World) -> None:
 
 
 def leader(world: World) -> tuple[str | None, int]:
-    """Return who leads, and how often the lease was renewed."""
+    """Return the leader and the number of renewals of its lease."""
     with world.database.read() as connection:
         row = connection.execute(sa.select(tables.leader_lease.c.owner, tables.leader_lease.c.renewals)).one()
     return row.owner, row.renewals
@@ -217,7 +217,7 @@ def leader(world: World) -> tuple[str | None, int]:
 def test_the_leader_keeps_its_lease_while_it_probes_consumers_that_hang(
     lite: storage.Database, webhook_sink: WebhookSink
 ) -> None:
-    """Seen red: consumers were probed one after the other, without a look at the lease in between."""
+    """Before the fix consumers were probed one by one, without a renewal of the lease in between."""
     world = World(lite, webhook_sink, callback_timeout=60.0)
     paths = ("/a", "/b", "/c")
     with listening(world.api.conf, lite) as world.listener:
@@ -240,7 +240,7 @@ def test_the_leader_keeps_its_lease_while_it_probes_consumers_that_hang(
         with lite.begin() as connection:
             connection.execute(sa.update(tables.leader_lease).values(owner="another"))
         round_.join(20)
-        assert not round_.is_alive(), "who lost the lease goes on with its round"
+        assert not round_.is_alive(), "a process without the lease continues its round"
         assert [state_of(world, one) for one in subscriptions] == ["suspended"] * 3
         assert leader(world)[0] == "another"
         for release in releases:
@@ -290,7 +290,7 @@ def test_credentials_are_used_and_a_refused_token_is_fetched_anew(
         for n in range(2):
             world.listener.process(fault(f"vm-{n}"))
             world.received("/oauth", n + 1)
-        # One for the test of the callback, one for the notifications: by different processes.
+        # One token for the test of the callback, one for the notifications: by different processes.
         of_test, asked = world.posts("/token")
         assert of_test.headers["Authorization"] == asked.headers["Authorization"]
         encoded = base64.b64encode(b"vim%3A1%40op%2Fx:a+secret%2B%25%C3%BC").decode()
@@ -322,7 +322,7 @@ def test_the_test_of_a_callback_is_the_twin_of_a_notification(
             "authType": ["OAUTH2_CLIENT_CREDENTIALS"],
             "paramsOauth2ClientCredentials": client,
         },
-        # Where both are offered, both requests choose the same.
+        # If both are offered, both requests choose the same.
         "/both": {
             "authType": ["BASIC", "OAUTH2_CLIENT_CREDENTIALS"],
             "paramsBasic": {"userName": "vim", "password": "p"},
@@ -392,7 +392,7 @@ def test_a_callback_that_cannot_work_is_refused_with_the_remedy(
 
 
 def test_what_a_dead_listener_left_is_sent_by_another(small: World) -> None:
-    """Committed with the transition, so it is not lost with the process that was to send it (G1)."""
+    """It is committed with the transition, so it is not lost with the process that was to send it (G1)."""
     small.subscribe("/nfvo")
     alarm_id = small.api.alarm(bound("vm-0"))
     small.listener.close()

@@ -1,4 +1,4 @@
-"""TLS_CERT: consumers that let nobody in but who shows a certificate, over real sockets."""
+"""TLS_CERT: consumers that require a client certificate, over real sockets."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture
 def lite(our_sqlite_url: str) -> Iterator[storage.Database]:
-    """A SQLite database alone: nothing here is about SQL."""
+    """SQLite alone: no test here depends on the database."""
     result = storage.connect(our_sqlite_url)
     yield result
     result.dispose()
 
 
 class TlsWorld(World):
-    """A cloud that knows the *authority*, and shows the certificate of *name* if there is one."""
+    """A cloud that trusts *authority*, and presents the certificate of *name* if given."""
 
     def __init__(
         self, database: storage.Database, sink: WebhookSink, authority: Authority, name: str = ""
@@ -125,7 +125,7 @@ def test_where_tls_proves_nothing(
     logged: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Why is the operator's business, in the log: the answer would make a port scanner of the API."""
+    """The reason is only in the log, since in the response it would make the API a port scanner."""
     caplog.set_level("INFO")
     world = TlsWorld(lite, webhook_sink, authority, "vim")
     with tls_server(authority, client_certificate=True) as (port, seen):

@@ -113,7 +113,7 @@ def test_the_dashboard_is_live_and_works_by_keyboard(dashboard: Dashboard) -> No
     assert dashboard.texts("#counts b") == ["1", "1", "0", "1", "0"]
     assert (dashboard.find("#link-text").text, dashboard.browser.title) == ("Live", "(3) Alarms")
 
-    # A raise appears without any input, and is announced to screen readers.
+    # A raised alarm appears without user input, and is announced to screen readers.
     dashboard.fault("vm-9")
     dashboard.until(lambda: dashboard.servers() == ["vm-9", "vm-2", "vm-4", "vm-7"])
     assert "raised CRITICAL vm-9" in dashboard.find("#latest").text
@@ -158,7 +158,7 @@ def test_names_are_text_and_nothing_else_is_loaded(dashboard: Dashboard) -> None
     )
     assert loaded
     assert {name for name in loaded if not name.startswith(f"{dashboard.url}/")} == set()
-    # Injected markup could not run scripts.
+    # Injected markup could not run scripts either.
     dashboard.browser.execute_script(
         "document.body.insertAdjacentHTML('beforeend', arguments[0])",
         "<img src=data:x onerror=\"document.title='owned'\">",

@@ -1,4 +1,4 @@
-"""The ingest API: what it takes, what it refuses and why, and what it says while the broker is away."""
+"""The ingest API: what it accepts, what it refuses and why, and how it answers while the broker is away."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ CEILOMETER = event_body(message_id="m-1", state="error")
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[IngestApi]:
-    """The API on a bus that nobody listens on, with small limits."""
+    """The API on a bus without a listener, with small limits."""
     one = IngestApi("fake://", max_events=3, max_body_size=4096, group={"max_event_traits": 20})
     yield one
     one.close()
 
 
 def test_what_is_reported_reaches_the_topic(rabbit_url: str, figure: Callable[[str], None]) -> None:
-    """Red when a form is not taken apart, and when 202 does not wait for the broker."""
+    """Fails when a form is not parsed, and when 202 does not wait for the broker."""
     api, listener = IngestApi(rabbit_url), TopicListener(bus.get_transport(ceilometer_options(rabbit_url)))
     second, third = report("compute.host.up", AT, **DOWN), report("a.b", AT, project_id="p", x={"y": 1})
     try:
@@ -73,7 +73,7 @@ def test_what_is_reported_reaches_the_topic(rabbit_url: str, figure: Callable[[s
 
 
 def test_while_the_broker_is_away(rabbitmq: RabbitMQ, rabbit_url: str) -> None:
-    """Red when a failed publish is answered with 202, and when nobody finds out that the broker is back."""
+    """Fails when a failed publish is answered with 202, and when the broker's return is not noticed."""
     api = IngestApi(rabbit_url, retry_after=7)
     try:
         assert api.post({"event": GOOD}).status_code == 202
@@ -156,7 +156,7 @@ def test_what_is_wrong_is_named_with_the_remedy(api: IngestApi, body: Any, field
 
 
 def test_who_may_and_what_else_is_refused(api: IngestApi) -> None:
-    """Red with a policy that lets tenants report, and without a bound on the body."""
+    """Fails with a policy that lets tenants report, and without a bound on the body."""
     assert api.post({"event": GOOD}, roles="member,reader").status_code == 403
     assert api.post({"event": GOOD}, roles="").status_code == 401
     assert api.post({"event": GOOD}, roles="admin").status_code == 202
@@ -172,7 +172,7 @@ def test_who_may_and_what_else_is_refused(api: IngestApi) -> None:
 def test_the_service_asks_keystone(
     aodh_sqlite_url: str, rabbit_url: str, tmp_path: pathlib.Path, spawn: Spawn, webhook_sink: WebhookSink
 ) -> None:
-    """The command from its start to its end; the role of the token decides."""
+    """The whole command; the role of the token decides."""
     keystone(webhook_sink)
     authtoken = {
         "auth_type": "admin_token",
@@ -223,7 +223,7 @@ def test_whatever_is_sent_the_answer_is_as_documented(api: IngestApi) -> None:
 
         fuzz()
         if operation.method == "post":
-            # Whether the made up ones hit upon what is taken depends on every constant of the code.
+            # Whether generated requests are ever accepted depends on the constants of the code.
             try_out(operation.Case(body={"event": GOOD}, media_type="application/json"))
     assert {("reportEvents", 202), ("reportEvents", 400), ("testRule", 400), ("document", 200)} <= seen
 
@@ -246,7 +246,7 @@ def dry(our_sqlite_url: str) -> Iterator[tuple[IngestApi, storage.Database]]:
 
 
 def test_a_dry_run_tells_why_and_writes_nothing(dry: tuple[IngestApi, storage.Database]) -> None:
-    """Red when alarms of others are shown, when owners do not count, and when anything is written."""
+    """Fails when alarms of others are shown, when owners are ignored, and when anything is written."""
     api, database = dry
     rows = [
         alarm_row("mine", rule=RULE, type="notification", project_id="a"),
@@ -297,7 +297,7 @@ def test_a_dry_run_tells_why_and_writes_nothing(dry: tuple[IngestApi, storage.Da
 
 
 def test_a_dry_run_goes_by_the_clock_of_the_listeners(dry: tuple[IngestApi, storage.Database]) -> None:
-    """Red when the clock of the API's host says what ``now`` is."""
+    """Fails when ``now`` comes from the clock of the API's host."""
     api, database = dry
     recent = {"field": "generated", "type": "datetime", "op": "gt", "value": "now-30m"}
     rule = {"event_type": "*", "query": [recent]}
@@ -310,7 +310,7 @@ def test_a_dry_run_goes_by_the_clock_of_the_listeners(dry: tuple[IngestApi, stor
         return {answer.json["verdict"] for answer in answers}
 
     assert verdicts() == {"raises"}
-    # The database is an hour ahead of this host, as far as anybody knows.
+    # Make the database's clock seem an hour ahead of this host.
     ahead = database.now() + datetime.timedelta(hours=1)
     database.clock.observe(ahead, time.monotonic())
     assert verdicts() == {"nothing"}

@@ -15,7 +15,7 @@ SERVICE = {"X-Project-Id": "admins", "X-User-Id": "u", "X-Roles": "service,reade
 
 
 def test_a_report_raises_and_clears(tmp_path: pathlib.Path, webhook_sink: WebhookSink) -> None:
-    """Red without a route to the API, and without its way to the bus of the process."""
+    """Fails without a route to the API, and without its connection to the bus of the process."""
     with running(tmp_path / "data", tmp_path / "log") as standalone:
         alarm = {
             "name": "host-down",

@@ -1,6 +1,6 @@
-"""A message whose evaluation ends the process is found and given up; those beside it are evaluated (G6).
+"""A message whose evaluation ends the process is found and given up; its neighbours are evaluated (G6).
 
-Run as a program it is a listener that ends at once when it evaluates the event ``poison``.
+When run as a program, this file is a listener that dies when it evaluates the event ``poison``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EVENTS = [*(f"good-{number}" for number in range(4)), "poison", *(f"good-{number
 
 
 def listen(conf_path: str, seen: pathlib.Path) -> None:
-    """Write down every event that is evaluated; one of them ends the process."""
+    """Record every event that is evaluated; one of them ends the process."""
     conf = service.prepare(["--config-file", conf_path], prog="test", description="", epilog="")
 
     class Fragile(FakeHandler):
@@ -57,9 +57,9 @@ def listen(conf_path: str, seen: pathlib.Path) -> None:
 def test_the_message_that_ends_the_process_is_set_aside_and_no_other(
     spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str, rabbitmq: RabbitMQ
 ) -> None:
-    """Red without the counts: the process is started and ends forever, and nothing beside it gets through.
+    """Fails without the counts: the process restarts and dies forever, and no other event gets through.
 
-    On a classic queue, where the broker counts nothing.
+    On a classic queue, where the broker does not count deliveries.
     """
     conf_path = aodh_config(tmp_path, our_mariadb_url, rabbit_url)
     conf = service.prepare(["--config-file", str(conf_path)], prog="test", description="", epilog="")

@@ -24,7 +24,7 @@ ALARMS = 30
 
 
 class Nobody:
-    """A delivery worker without a lease: what is enqueued waits for others."""
+    """A delivery worker without a lease: enqueued deliveries wait for other workers."""
 
     owner = None
 
@@ -53,7 +53,7 @@ def large(**traits: Any) -> dict[str, Any]:
 
 
 def test_an_event_is_written_and_read_once_for_all_its_alarms(database: Database) -> None:
-    """Red when each transition carries the event: 30 times its size."""
+    """Fails when each transition carries the event: 30 times its size."""
     written = 0
 
     @sa.event.listens_for(database.engine, "before_cursor_execute")
@@ -105,7 +105,7 @@ def test_it_goes_with_the_last_of_its_transitions(database: Database) -> None:
 
 
 def test_a_transaction_is_bounded_by_bytes(database: Database) -> None:
-    """Red when only the number of alarms bounds it: ten events of 200 kB in one transaction."""
+    """Fails when only the number of alarms bounds it: ten events of 200 kB in one transaction."""
     engine = EngineHarness(database, max_transaction_size=3 * SIZE)
     sizes: list[int] = []
     written = 0
@@ -131,7 +131,7 @@ def test_a_transaction_is_bounded_by_bytes(database: Database) -> None:
 
 
 def test_what_is_delivered_is_as_large_as_what_is_stored(database: Database) -> None:
-    """Red when the consumer is sent megabytes at once, and a cut event at the second attempt."""
+    """Fails when the consumer receives megabytes at first, and a truncated event at the second attempt."""
     engine = EngineHarness(database, max_event_size=SIZE // 2)
     engine.process(large())
     assert {len(str(sent.event.body)) < SIZE // 2 for sent in engine.sent} == {True}

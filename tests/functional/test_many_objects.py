@@ -1,4 +1,4 @@
-"""An alarm over very many managed objects costs no more than its limit, and its owner is told."""
+"""An alarm over very many managed objects costs no more than its limit, and its owner is notified."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def grouped(database: Database, **columns: Any) -> EngineHarness:
 
 
 def test_objects_beyond_the_limit_are_not_kept_and_the_owner_is_notified(database: Database) -> None:
-    """Red when each request has an occurrence for ever."""
+    """Fails when each request keeps an occurrence forever."""
     engine = grouped(database)
     report = say(engine, "error", names(25), 1)
     assert report.reasons == {"raised": 10, "too_many_objects": 15}
@@ -78,10 +78,10 @@ def test_objects_beyond_the_limit_are_not_kept_and_the_owner_is_notified(databas
     assert row["state"] == "alarm"
     assert row["state_reason"].startswith("Raised on 10 managed objects, the maximum for one alarm")
     assert len(history(database, "all")) == 2
-    # It is said once, not with every batch.
+    # It is notified once, not with every batch.
     assert say(engine, "error", names(25, 30), 2).reasons == {"too_many_objects": 5}
     assert len(history(database, "all")) == 2
-    # What is not kept cannot clear, and does not stand in the way of those that do.
+    # Objects that are not kept cannot clear, and do not block those that can.
     assert say(engine, "active", names(10, 25), 3).reasons == {"not_raised": 15}
     say(engine, "active", names(3), 4)
     assert counted(database) == (7, False)
@@ -93,7 +93,7 @@ def test_objects_beyond_the_limit_are_not_kept_and_the_owner_is_notified(databas
 
 
 def test_an_alarm_that_repeats_still_calls_for_every_event(database: Database) -> None:
-    """As Aodh would: only what could clear is not kept."""
+    """As Aodh would: only the occurrence, which could clear, is not kept."""
     insert_alarms(database, alarm_row("all", rule=rule("*", state="error"), repeat_actions=True))
     engine = EngineHarness(database, max_occurrences=3)
     bodies = [event_body(resource_id=f"vm-{number}", state="error") for number in range(8)]
@@ -107,7 +107,7 @@ def test_an_alarm_that_repeats_still_calls_for_every_event(database: Database) -
 def test_a_reset_is_closed_in_transactions_of_bounded_size(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Red when one transaction closes all: no statement may touch more rows than a chunk has."""
+    """Fails when one transaction closes all: no statement may touch more rows than a chunk has."""
     monkeypatch.setattr(alarm_counts, "CLOSE_AT_ONCE", 4)
     monkeypatch.setattr("eventalarm.storage.picture.CLOSE_AT_ONCE", 4)
     monkeypatch.setattr(alarm_counts.close_in_chunks, "__defaults__", (4,))
@@ -130,7 +130,7 @@ def test_a_reset_is_closed_in_transactions_of_bounded_size(
 
 
 def test_a_batch_counts_nothing(database: Database) -> None:
-    """Red with COUNT over all raised objects: 195 ms for 300,000 of them, for every batch."""
+    """Fails with COUNT over all raised objects: 195 ms for 300,000 of them, for every batch."""
     engine = grouped(database)
     say(engine, "error", names(3), 1)
     statements: list[str] = []
@@ -169,7 +169,7 @@ def beats(listener: Listener, *numbers: int) -> BatchReport:
 def test_objects_beyond_the_limit_are_not_awaited_and_the_owner_is_notified(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Red when an alarm grouped by a request id has a timer for each request."""
+    """Fails when an alarm grouped by a request id has a timer for each request."""
     listener = Listener(database, max_occurrences=10)
     alarm = notification_alarm(database, HEARTBEAT)
     listener.runner.run_once()
@@ -182,13 +182,13 @@ def test_objects_beyond_the_limit_are_not_awaited_and_the_owner_is_notified(
         "This alarm awaits the absence of 10 managed objects"
     )
     assert len(history(database, alarm)) == 1
-    # It is said once, not with every batch, and those that are awaited stay so.
+    # It is notified once, not with every batch, and objects that are awaited stay so.
     assert beats(listener, 25).reasons["not_awaited"] == 15
     assert beats(listener, 3).reasons == {"not_raised": 3}
     assert awaited(database) == (10, True)
     assert len(history(database, alarm)) == 1
     assert len([one for one in caplog.messages if "awaits the absence of" in one]) == 1
-    # Those that are absent make room.
+    # Objects whose absence fired make room.
     make_due(database, managed_object="req-0")
     make_due(database, managed_object="req-1")
     listener.runner.run_once()
@@ -201,7 +201,7 @@ def test_objects_beyond_the_limit_are_not_awaited_and_the_owner_is_notified(
 def test_timers_of_an_edited_alarm_are_rewritten_in_transactions_of_bounded_size(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Red when one transaction removes all of them."""
+    """Fails when one transaction removes all of them."""
     monkeypatch.setattr("eventalarm.evaluator.timer_service.ARM_AT_ONCE", 4)
     listener = Listener(database)
     alarm = notification_alarm(database, HEARTBEAT)

@@ -38,7 +38,7 @@ class Line(FakeHandler):
         self._server: BatchServer | None = None
 
     def begin(self) -> None:
-        """Start a listener, with a transport of its own as a process would have."""
+        """Start a listener with its own transport, as a process would have."""
         transport = bus.get_transport(cfg.ConfigOpts(), f"{self.url}?{self._query}", prefetch=1000)
         self._server = BatchServer(
             transport, ListenerOptions(topic=self.topic, exchange="order", batch_size=100), self
@@ -54,12 +54,12 @@ class Line(FakeHandler):
         self._server.transport.cleanup()
 
     def prepare(self) -> None:
-        """Let the server ask first; the first batch is all that a listener holds at first."""
+        """Let the server fetch first; at first a listener holds only its first batch."""
         if self._server is not None:
             self._server.suspect()
 
     def ready(self, interrupted: Callable[[], bool], away: Callable[[], None]) -> bool:
-        """Wait for the first messages, once."""
+        """Block at the first messages, once."""
         server = self._server
         assert server is not None
         if not self.begun:
@@ -95,7 +95,7 @@ class Line(FakeHandler):
         return {}
 
     def overtaken(self) -> list[int]:
-        """Return those that a younger one was handled before; one that was handled twice counts once."""
+        """Return the messages before which a younger one was handled; repeated ones count once."""
         first = list(dict.fromkeys(self.handled))
         most = itertools.accumulate(first, max)
         return [number for number, highest in zip(first, most, strict=True) if number < highest]

@@ -49,7 +49,7 @@ def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url
 
 
 def fire(cloud: Cloud, sink: WebhookSink) -> tuple[Process, str]:
-    """Have two workers take 40 events of one alarm, one of another whose webhook fails, one that is none."""
+    """Let two workers process 40 events of one alarm, one for a failing webhook, and an invalid one."""
     sink.behave("/down", statuses=[503])
     good = cloud.create_alarm([sink.url("/good")], instance="vm-1", repeat_actions=True)
     cloud.create_alarm([sink.url("/down")], instance="vm-2")
@@ -59,7 +59,7 @@ def fire(cloud: Cloud, sink: WebhookSink) -> tuple[Process, str]:
     cloud.publish({"event_type": "no id"}, make_event("vm-2"))
     moment = cloud.database.now()
     for _ in range(40):
-        # Of one time, since two processes may take them in any order, and what is late changes nothing.
+        # All at one time, since two processes may take them in any order, and late events change nothing.
         cloud.publish(make_event("vm-1", generated=moment))
     sink.wait(40, "/good", 60.0)
     sink.wait(2, "/down")
@@ -67,7 +67,7 @@ def fire(cloud: Cloud, sink: WebhookSink) -> tuple[Process, str]:
 
 
 def settled(port: int) -> dict[tuple[str, ...], float]:
-    """Return the samples once all that was fired is done with."""
+    """Return the samples once all deliveries are finished."""
 
     def look() -> bool:
         seen = scrape(port)
@@ -106,7 +106,7 @@ def check_times_and_gauges(found: dict[tuple[str, ...], float], now: float) -> N
 
 
 def workers_of(listener: Process, broker: int) -> list[psutil.Process]:
-    """Return the two workers: they are those that keep a connection to the broker's port."""
+    """Return the two workers: the processes with a connection to the broker's port."""
     family = psutil.Process(listener.pid).children()
     found = [p for p in family if any(c.raddr and c.raddr.port == broker for c in p.net_connections("tcp"))]
     assert len(found) == 2

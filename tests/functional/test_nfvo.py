@@ -18,7 +18,7 @@ from tests.support.helpers import WebhookSink, wait_until
 
 PAGE = pathlib.Path(__file__).parents[2] / "doc" / "source" / "nfvo" / "walkthrough.rst"
 CALLBACK = "/nfvo"
-# Edits by users are notified by the next reconciliation; the page must not take half a minute.
+# Edits by users are notified by the next reconciliation, which must not take half a minute here.
 OPTIONS = "[eventalarm_ifa]\nreconcile_interval = 1\n"
 
 

@@ -81,7 +81,7 @@ def refused(client: Any, rule: Any) -> str:
 
 
 def test_bad_rules_are_refused_with_field_and_remedy(cloud: Cloud) -> None:
-    """Red when the plugin accepts everything, and when it does not read its options."""
+    """Fails when the plugin accepts everything, and when it does not read its options."""
     client = cloud.client()
     condition = {"field": STATE, "value": "error"}
     for rule, words in (
@@ -142,7 +142,7 @@ def test_a_dry_run_refuses_what_aodh_refuses(tmp_path: pathlib.Path, place: str)
 
 
 def test_an_alarm_is_raised_changed_and_cleared(cloud: Cloud, spawn: Spawn, tmp_path: pathlib.Path) -> None:
-    """Red without the no-op evaluator, without a clear half, without group_by as the managed object."""
+    """Fails without the no-op evaluator, without a clear half, without group_by as the managed object."""
     client = cloud.client()
     made = client.alarm.create(alarm_of({**RULE, "group_by": ["nothing"]}, ok_actions=["http://ok/"]))
     alarm = made["alarm_id"]

@@ -1,4 +1,4 @@
-"""Our OpenAPI documents are of use: a client that a stock generator makes of them reads all that we say."""
+"""A client that a stock generator makes from our OpenAPI documents reads all responses."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_generated_client_reads_every_answer(
 
 
 def notifications(world: World, models: Any, subscription_id: str) -> None:
-    """Let every kind of notification come, and read each by the model that its discriminator names."""
+    """Trigger every kind of notification, and read each by the model that its discriminator names."""
     world.listener.process(fault("vm-1", state="active"))
     world.listener.process(fault("vm-1"))
     world.received("/generated", 2)

@@ -1,4 +1,4 @@
-"""A long outbox costs a look in proportion to its length: found by the soak, where it took minutes."""
+"""The cost of a pass over a long outbox is proportional to its length; in a soak test it took minutes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RETRIED = datetime.datetime.now(UTC) + datetime.timedelta(hours=1)
 
 
 def row(key: int, depth: int, project: str = "p") -> dict[str, object]:
-    """The first of half of the keys is under way, of the others due later; what is behind waits."""
+    """The first delivery of half of the keys is leased, of the others due later; their successors wait."""
     state, owner, due = "pending", None, IN_TURN
     if not depth:
         state, owner, due = ("leased", "me", AT_ONCE) if key % 2 else ("pending", None, RETRIED)
@@ -39,7 +39,7 @@ def row(key: int, depth: int, project: str = "p") -> dict[str, object]:
 
 
 def freeze_statistics(engine: sa.Engine) -> None:
-    """Let MariaDB believe that there are two order keys, as it may for a while when an outbox grows fast."""
+    """Make MariaDB's statistics assume two order keys, as may happen when an outbox grows fast."""
     with engine.connect() as connection:
         connection.exec_driver_sql("ALTER TABLE eventalarm_delivery STATS_PERSISTENT=1 STATS_AUTO_RECALC=0")
         connection.exec_driver_sql("ANALYZE TABLE eventalarm_delivery")
@@ -69,7 +69,7 @@ def database(mariadb_url: str) -> Iterator[storage.Database]:
 
 def rows_touched(database: storage.Database) -> int:
     with database.read() as connection:
-        # Rows that are sorted out within an index are no reads.
+        # Rows that are discarded within an index are not counted as read.
         which = "variable_name LIKE 'Handler_read%' OR variable_name = 'Handler_icp_attempts'"
         counters = connection.execute(sa.text(f"SHOW SESSION STATUS WHERE {which}"))
         return sum(int(value) for _, value in counters)
@@ -79,7 +79,7 @@ def rows_touched(database: storage.Database) -> int:
 def test_a_look_at_a_long_outbox_reads_each_row_a_few_times(
     database: storage.Database, overlooked: bool
 ) -> None:
-    """Red without the index hint: MariaDB reads all that is under way again for each one that waits."""
+    """Fails without the index hint: MariaDB reads all leased rows again for each waiting one."""
     outbox = Outbox(database)
     outbox.register("me", "host", 1000.0)
     before = rows_touched(database)
@@ -88,7 +88,7 @@ def test_a_look_at_a_long_outbox_reads_each_row_a_few_times(
 
 
 def test_a_backlog_of_one_project_costs_a_look_nothing(database: storage.Database) -> None:
-    """Red when the longest due of all projects come first: each look reads the whole backlog."""
+    """Fails when the longest due of all projects come first: each pass reads the whole backlog."""
     due = [row(KEYS + number, 1, "greedy") | {"next_attempt_at": AT_ONCE} for number in range(KEYS * DEEP)]
     mine = row(9 * KEYS * DEEP, 1, "other") | {"next_attempt_at": RETRIED - datetime.timedelta(hours=2)}
     with database.begin() as connection:

@@ -1,4 +1,4 @@
-"""An event that the database takes to be too large is given up alone, and its neighbours fire (G6)."""
+"""An event that is too large for the database is given up alone, and its neighbours fire (G6)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LARGE = '"' * (PACKET // 4 + 10_000)
 
 @pytest.fixture
 def database(aodh_mariadb_url: str) -> Iterator[Database]:
-    """A server whose packets are hardly larger than an event may be."""
+    """A server whose packet limit is hardly larger than the maximum of an event."""
     with open_database(aodh_mariadb_url) as opened:
         with opened.engine.connect() as connection:
             before = connection.exec_driver_sql("SELECT @@GLOBAL.max_allowed_packet").scalar_one()
@@ -56,7 +56,7 @@ def given_up(metrics: Metrics) -> float:
 
 
 def test_its_neighbours_fire_and_it_is_given_up(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    """Red without halving: "server has gone away", forever, for all of the batch."""
+    """Fails without halving: "server has gone away", forever, for the whole batch."""
     metrics, stopping = Metrics(), threading.Event()
     batch = [message(resource_id=f"vm-{n}") for n in range(10)]
     batch[6] = message(resource_id="vm-6", raw={"big": LARGE}, message_id="too-large")
@@ -70,7 +70,7 @@ def test_its_neighbours_fire_and_it_is_given_up(database: Database, caplog: pyte
 
 
 def test_a_database_that_is_away_is_waited_for(database: Database) -> None:
-    """Red when every failure counts: what the database misses for a while would be lost."""
+    """Fails when every failure counts: events would be lost in an outage of the database."""
     metrics, stopping = Metrics(), threading.Event()
     tries = 0
 
@@ -101,7 +101,7 @@ def test_a_database_that_is_away_is_waited_for(database: Database) -> None:
 
 @pytest.mark.parametrize("name", ["message_id", "event_type"])
 def test_keys_of_any_length_are_refused_when_they_are_read(name: str) -> None:
-    """Red with 17 MB in the id: the reason that quotes it was what the database failed with."""
+    """Fails with 17 MB in the id: the reason that quotes it was what the database failed with."""
     body = event_body() | {name: "x" * 17_000_000}
     events, (refused,) = decode([body, event_body()])
     assert len(events) == 1

@@ -43,7 +43,7 @@ def pooled_url(our_postgresql_url: str, spawn: Spawn, tmp_path: pathlib.Path) ->
     config.write_text(SETTINGS.format(server=url.port, user=url.username, port=port))
     command = [program, str(config)]
     if os.geteuid() == 0:
-        # pgbouncer refuses to run as root; the file descriptor reads what the other user may not.
+        # pgbouncer refuses to run as root; it reads the file, which its user may not open, by a descriptor.
         known = {entry.pw_name for entry in pwd.getpwall()}
         user = next(name for name in ("postgres", "nobody") if name in known)
         command = ["setpriv", f"--reuid={user}", "--clear-groups", "--", program, "/dev/stdin"]

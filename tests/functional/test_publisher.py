@@ -141,7 +141,7 @@ def test_policy_queue_delivers_what_was_published_meanwhile(
     listener = listen()
     newest = ["m4", "m5", "m6", "m7", "m8"]
     wait_until(lambda: listener.ids[-5:] == newest, what="the newest")
-    # Beside them perhaps the one that was being sent when the broker went away.
+    # Besides them, perhaps, the one that was being sent when the broker went away.
     assert listener.ids[:-5] in (["m0"], ["m0", "m1"])
 
 
@@ -219,7 +219,7 @@ def test_a_refused_login_is_reported_without_the_password(
 
 @pytest.fixture
 def silent_broker() -> Iterator[str]:
-    """The address of a broker that takes connections and says nothing."""
+    """The address of a broker that accepts connections and never responds."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(64)
@@ -236,7 +236,7 @@ def test_other_publishers_of_the_sink_do_not_wait_for_our_broker(
     first: bool,
     figure: Callable[[str], None],
 ) -> None:
-    """By Ceilometer's own pipeline and its number of threads. Red with a lock around the sending."""
+    """With Ceilometer's own pipeline and its number of threads. Fails with a lock around the sending."""
     out = tmp_path / "out.log"
     ours = f"eventalarm://u:p@{silent_broker}/x?policy={policy}&heartbeat_timeout_threshold=2"
     publishers = [ours, f"file://{out}"] if first else [f"file://{out}", ours]

@@ -78,7 +78,7 @@ def test_a_nova_notification_becomes_an_event_on_the_topic(
 def test_the_agent_publishes_again_after_the_broker_was_killed(
     rabbitmq: RabbitMQ, rabbit_url: str, nova: Any, spawn: Spawn, tmp_path: pathlib.Path
 ) -> None:
-    """Nova's own queue is transient by default, so what Nova sends meanwhile is not ours to promise."""
+    """Nova's queue is transient by default, so that notifications sent meanwhile may be lost."""
     agent = spawn(agent_command(tmp_path, rabbit_url, ["eventalarm://"]))
     agent.wait_for_log("Publishing events to")
     before = load_notification(UPDATE)

@@ -1,4 +1,4 @@
-"""What a broker counts against a message: killed listeners, outages of the database, lost connections."""
+"""What a broker counts as redelivery: killed listeners, outages of the database, lost connections."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_listener_killed_more_often_than_the_delivery_limit_loses_nothing(
     rabbit_url: str,
     figure: Callable[[str], None],
 ) -> None:
-    """Red when nobody renews a message before its limit, or when a listener begins with all of them."""
+    """Fails when messages are not renewed before the limit, or when a listener begins with all of them."""
     alarms = alarms_on(cloud, webhook_sink)
     cloud.start_listener().terminate()
     kills = LIMIT + 2
@@ -108,7 +108,7 @@ def deliveries_counted(url: str) -> list[int]:
 def test_a_long_outage_of_the_database_leaves_the_messages_with_the_broker(
     cloud: Cloud, webhook_sink: WebhookSink, rabbitmq: RabbitMQ, mariadb: MariaDB, rabbit_url: str
 ) -> None:
-    """Red when a batch is held for as long as the outage: the broker's consumer timeout would cut it off."""
+    """Fails when a batch is held throughout the outage: the broker's consumer timeout would cut it off."""
     alarms = alarms_on(cloud, webhook_sink)
     listeners = [cloud.start_listener(), cloud.start_listener()]
     mariadb.kill()
@@ -123,7 +123,7 @@ def test_a_long_outage_of_the_database_leaves_the_messages_with_the_broker(
         60,
         "every message with the broker, and no consumer",
     )
-    # However long it lasts: whoever gave them back, or was idle, takes none of them again.
+    # However long the outage lasts, no listener takes any of them again.
     counts = deliveries_counted(rabbit_url)
     assert len(counts) == EVENTS
     assert max(counts) <= len(listeners)
@@ -136,7 +136,7 @@ def test_a_long_outage_of_the_database_leaves_the_messages_with_the_broker(
 def test_what_was_acknowledged_on_a_lost_connection_is_acknowledged_again(
     cloud: Cloud, locks: AlarmLocks, webhook_sink: WebhookSink, rabbitmq: RabbitMQ, rabbit_url: str
 ) -> None:
-    """Red when oslo.messaging drops a message that it knows: the broker waits for it until its timeout."""
+    """Fails when oslo.messaging drops a known message: the broker then waits for its acknowledgement."""
     alarms = alarms_on(cloud, webhook_sink, FIRST_PREFETCH)
     listener = cloud.start_listener()
     with locks.held(alarms):

@@ -20,7 +20,7 @@ from tests.support.cloud import Cloud, make_event
 def test_the_first_event_compiles_no_statement(
     spawn: Spawn, tmp_path: pathlib.Path, our_database_url: str
 ) -> None:
-    """Red without the rehearsal: compiling took most of the first event's time."""
+    """Fails without the rehearsal: compiling took most of the first event's time."""
     cloud = Cloud(spawn, tmp_path, our_database_url, "fake://")
     database = cloud.database
     cloud.create_alarm(["http://192.0.2.1/"], ok_actions=["http://192.0.2.1/"])

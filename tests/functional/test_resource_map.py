@@ -56,7 +56,7 @@ def ids(found: list[Resource]) -> list[str]:
 
 
 def test_ports_are_where_their_server_is(database: Database, resources: ResourceMap) -> None:
-    """Red if the binding of a port counts while its server is elsewhere."""
+    """Fails if the binding of a port counts while its server is elsewhere."""
     resources.apply([server("vm-1", "c0"), server("vm-2", "c1"), server("gone", "c0", deleted=True)])
     ports = [
         Resource(PORT, "p-1", at(0), project_id="p", device_id="vm-1"),
@@ -78,7 +78,7 @@ def test_late_observations_change_nothing(resources: ResourceMap) -> None:
 
 
 def test_two_inspectors_write_the_same_resources(resources: ResourceMap) -> None:
-    """Red with an upsert that replaces a row which another inspector has just inserted."""
+    """Fails with an upsert that replaces a row which another inspector has just inserted."""
     names = [f"vm-{number}" for number in range(50)]
     barrier = threading.Barrier(2)
 
@@ -157,7 +157,7 @@ def test_a_repeated_report_concerns_what_is_new(resources: ResourceMap, faults: 
 
 
 def test_late_reports_of_a_fault(resources: ResourceMap, faults: InfrastructureFaults) -> None:
-    """Red without the row that remembers an end which arrived before its beginning."""
+    """Fails without the row that remembers an end which arrived before its beginning."""
     resources.apply([server("vm-1", "c0")])
     assert faults.affected_by(fault(20, raised=False)) is None
     assert faults.raise_fault(fault(10)) is None

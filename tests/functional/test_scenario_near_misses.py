@@ -1,4 +1,4 @@
-"""What looks like a recovery and is none: after a page's fault it clears nothing, and the recovery does."""
+"""Events that resemble a recovery clear nothing after the fault of a page; the real recovery does."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ MISSES: dict[str, list[tuple[str, dict[str, Any]]]] = {
         changed("recovery", payload__state="building"),
         changed("recovery", payload__old_state="active"),
         changed("recovery", payload__old_state=None),
-        # From a compute host that does not know yet that the state was reset.
+        # From a compute host that does not yet know that the state was reset.
         changed("recovery", event_type="compute.instance.power_on.end"),
         changed("recovery", event_type="compute.instance.exists", payload__old_state=None),
     ],
     "host-down": [
-        # What Nova says of the host proves nothing of what the inspector said.
+        # Nova's state of the host does not end the inspector's fault.
         changed("recovery-nova"),
         changed("recovery-nova", **{f"{SERVICE}disabled": True}),
         changed("recovery", event__details__hostname="compute1"),
         changed("recovery", event__type="compute.host.nic"),
         changed("recovery", event__details__status="degraded"),
-        # A server works again, somewhere.
+        # Another server works again.
         changed("recovery", event__details__instance_id="vm-1"),
     ],
     "host-down/fault-nova": [
@@ -70,7 +70,7 @@ MISSES: dict[str, list[tuple[str, dict[str, Any]]]] = {
         changed("recovery", payload__backup_id="backup-2"),
         changed("recovery", payload__status="creating"),
         changed("recovery", payload__status="error_deleting"),
-        # The volume that should have been saved is well, as it was all the time.
+        # The volume that should have been saved is healthy, as it always was.
         changed("recovery", event_type="volume.update.end", payload__backup_id=None),
         changed("recovery", event_type="snapshot.create.end", payload__snapshot_id="snap-1"),
     ],
@@ -162,7 +162,7 @@ def scenario_of_owner(tmp_path: pathlib.Path, converter: Converter) -> Scenario:
 def test_what_nova_and_the_inspector_say_of_a_server_is_taken_back_by_each(
     tmp_path: pathlib.Path, converter: Converter
 ) -> None:
-    """The owner's alarm of the page on hosts: a new name of the server is no recovery of its host."""
+    """The owner's alarm from the page on hosts: renaming the server is no recovery of its host."""
     played = scenario_of_owner(tmp_path, converter)
     said = blocks(PAGES / "server-failed.rst")
     failed, well = json.loads(said["fault"]), json.loads(said["recovery"])

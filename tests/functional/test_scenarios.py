@@ -1,4 +1,4 @@
-"""Every page of the scenarios keeps its word: what is said raises its alarm, with the webhook shown."""
+"""Every page of the scenarios is correct: its event raises its alarm, with the webhook shown."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def converter(tmp_path_factory: pytest.TempPathFactory) -> Converter:
 def test_the_webhook_that_the_page_shows_arrives(
     path: pathlib.Path, tmp_path: pathlib.Path, converter: Converter
 ) -> None:
-    """Red when rule, definition or body differ from the page."""
+    """Fails when rule, definition or body differ from the page."""
     ways = [name for name in blocks(path) if name.startswith("fault")]
     for way in ways:
         database = connect(f"sqlite:///{tmp_path / way}.sqlite")

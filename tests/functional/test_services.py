@@ -1,4 +1,4 @@
-"""The services and helpers that the other functional tests stand on do what they promise."""
+"""The services and helpers that the other functional tests depend on work as documented."""
 
 from __future__ import annotations
 

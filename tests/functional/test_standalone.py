@@ -107,7 +107,7 @@ def notification(instance: str, state: str, **more: Any) -> dict[str, Any]:
 
 
 def refused(*arguments: str) -> str:
-    """Return what the program said when it refused to start."""
+    """Return the output of a program that refuses to start."""
     done = subprocess.run(
         [PROGRAM, *arguments],
         capture_output=True,
@@ -157,7 +157,7 @@ def test_the_same_message_fires_once(standalone: Standalone, webhook_sink: Webho
 
     answers = [standalone.post(same), standalone.post(same), standalone.post(notification(second, "error"))]
 
-    # The bus keeps the order, so that the third webhook tells that the second post was evaluated.
+    # The bus keeps the order, so that the third webhook implies that the second post was evaluated.
     webhook_sink.wait(1, f"/{second}")
     assert [status for status, _ in answers] == [202, 202, 202]
     assert answers[0][1]["message_id"] == same["message_id"]
@@ -180,7 +180,7 @@ def test_a_recording_from_a_broker_is_taken_as_it_is(
 
 
 def test_the_event_definitions_of_eventalarm_apply(standalone: Standalone, webhook_sink: WebhookSink) -> None:
-    """Ceilometer's own know neither the owner nor the status of a port."""
+    """Ceilometer's own definitions have neither the owner nor the status of a port."""
     port = str(uuid.uuid4())
     rule = {
         "event_type": "port.create.end",
@@ -325,7 +325,7 @@ def test_beyond_loopback_needs_consent(tmp_path: pathlib.Path, host: str) -> Non
 
 @pytest.mark.parametrize("path", ["/v2/alarms", "/notifications", "/v1/events", "/ifa/v1/alarms", "/ui"])
 def test_a_web_page_of_a_stranger_reaches_nothing(standalone: Standalone, path: str) -> None:
-    """Its name was rebound to loopback, or it posts across origins; the browser says so in Host or Origin."""
+    """Its name was rebound to loopback, or it posts across origins; Host or Origin reveal this."""
     port = standalone.endpoint.rpartition(":")[2]
     for headers in ({"Host": f"evil.example:{port}"}, {"Origin": "http://evil.example"}):
         alarm = json.dumps({"name": "rebound", "type": "event", "event_rule": {}}).encode()
@@ -409,7 +409,7 @@ def test_what_was_accepted_is_evaluated_before_a_clean_end(
     data, server = tmp_path / "data", str(uuid.uuid4())
     with running(data, tmp_path / "first") as one:
         alarm_id = one.watch(webhook_sink.url("/hook"), server)
-        # Taken faster than Ceilometer's part works them off, so that the last one waits behind them.
+        # Accepted faster than they are converted, so that the last one waits behind the others.
         others = [notification(str(uuid.uuid4()), "error") for _ in range(400)]
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             assert {status for status, _ in pool.map(one.post, others)} == {202}

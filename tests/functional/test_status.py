@@ -1,4 +1,4 @@
-"""``eventalarm-status`` on a real cloud: names the broken hop, and sends a canary through all of them."""
+"""``eventalarm-status`` on a real cloud: it names the broken hop, and sends a canary through all hops."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_canary_that_does_not_arrive_leaves_nothing_and_reports_how_far_it_got
         canary.send(cloud.database, defect, options, canary.new_id())
     assert left_over(cloud) == 0
 
-    # Killed ones: one long ago, one just now.
+    # Two killed listeners: one long ago, one just now.
     old, young = canary.new_id(), canary.new_id()
     for alarm_id in (old, young):
         insert_alarm(cloud.database, canary.alarm_row(alarm_id, "http://127.0.0.1:1/"))
@@ -270,7 +270,7 @@ def test_alarms_at_a_limit_and_subscriptions_that_never_end(
 def test_kafka_cannot_promise_that_no_event_is_lost(
     spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The library is not installed here, and the check connects to nothing.
+    # The library is not installed here, and the check makes no connection.
     client = types.ModuleType("confluent_kafka")
     client.__dict__["KafkaException"] = RuntimeError
     monkeypatch.setitem(sys.modules, "confluent_kafka", client)
@@ -289,7 +289,7 @@ def test_an_agent_on_another_vhost_is_named(
     rabbit_url: str,
     webhook_sink: WebhookSink,
 ) -> None:
-    """Telemetry and alarming on two virtual hosts: the canary arrives, and no event of Ceilometer does."""
+    """Telemetry and alarming on two virtual hosts: the canary arrives, but no event of Ceilometer."""
     telemetry_url = rabbitmq.new_url()
     cloud.dbsync()
     fault = load_notification(UPDATE)

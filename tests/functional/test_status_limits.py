@@ -1,4 +1,4 @@
-"""The limits that a real RabbitMQ applies to the queue: read, judged, and what was set aside is seen."""
+"""The limits that a real RabbitMQ applies to the queue are read and checked, and dropped messages counted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str, rabbit_url:
 
 
 def look(cloud: Cloud, rabbitmq: RabbitMQ) -> Finding:
-    # Each question starts an Erlang machine.
+    # Each call starts an Erlang VM.
     return check_limits(cloud.conf, 60.0, shlex.join(rabbitmq.info["ctl"]))
 
 

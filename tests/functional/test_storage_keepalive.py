@@ -1,4 +1,4 @@
-"""A database whose host vanished without a word is noticed in seconds, not in two hours."""
+"""A database whose host vanished silently is noticed in seconds, not in two hours."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def options_of(connection: sa.Connection) -> dict[str, int]:
 
 @pytest.mark.parametrize("name", ["mariadb", "postgresql"])
 def test_every_connection_is_probed(name: str, request: pytest.FixtureRequest) -> None:
-    """Red when the engine is not told to probe."""
+    """Fails when keepalive is not enabled on the engine."""
     database = storage.connect(with_driver(request.getfixturevalue(f"{name}_url")))
     try:
         with database.begin() as writer, database.read() as reader:

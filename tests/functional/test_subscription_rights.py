@@ -1,4 +1,4 @@
-"""Who may be told, for how long, and what the API tells of others on the way."""
+"""Who may subscribe, for how long, and what the API reveals about others."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_public_url_is_stronger(lite: storage.Database, webhook_sink: WebhookS
 
 
 def age(database: storage.Database, subscription_id: str, seconds: float) -> None:
-    """Let a subscription have been confirmed that long ago."""
+    """Set the time of a subscription's last confirmation to that long ago."""
     table = tables.subscription
     then = datetime.datetime.now(UTC) - datetime.timedelta(seconds=seconds)
     with database.begin() as connection:
@@ -86,7 +86,7 @@ def listed(api: IfaApi, **how: Any) -> set[str]:
 
 
 def test_a_subscription_ends_unless_its_user_confirms_it(world: World) -> None:
-    """Only subscribing to the same again confirms: a GET never writes."""
+    """Only repeating the subscription confirms it: a GET never writes."""
     user = {"X-User-Id": "left"}
     gone = world.subscribe("/gone", headers=user)
     read, again = (world.subscribe(path) for path in ("/read", "/again"))
@@ -95,7 +95,7 @@ def test_a_subscription_ends_unless_its_user_confirms_it(world: World) -> None:
     assert world.api.get(f"{SUBSCRIPTIONS}/{read}").status_code == 200
     callback = {"callbackUri": world.sink.url("/again")}
     assert world.api.call("POST", SUBSCRIPTIONS, body=callback).status_code == 303
-    # Another user who asks for the same, a reader and an administrator are not the user that subscribed.
+    # Another user with the same request, a reader and an administrator are not the user that subscribed.
     callback = {"callbackUri": world.sink.url("/gone")}
     assert world.api.call("POST", SUBSCRIPTIONS, body=callback).status_code == 303
     assert world.api.get(f"{SUBSCRIPTIONS}/{gone}", roles="reader", headers=user).status_code == 200
@@ -171,7 +171,7 @@ def test_hung_callbacks_leave_threads_for_others(lite: storage.Database) -> None
         threads = [threading.Thread(target=subscribe) for _ in range(6)]
         for one in threads:
             one.start()
-        # One of a project waits for its test; the others are told to come again, at once.
+        # One request of a project waits for its test; the others are asked to retry, at once.
         wait_until(lambda: len(answers) == 5, 4)
         assert {(one.status_code, "retry-after" in one.headers) for one in answers} == {(503, True)}
         hung.close()
@@ -192,7 +192,7 @@ def stored(database: storage.Database) -> str:
 
 
 def leave_to_the_next(database: storage.Database) -> None:
-    """Let the listener before have given up the leader lease, as it does when it ends."""
+    """Release the leader lease of the previous listener, as it does when it ends."""
     with database.begin() as connection:
         connection.execute(sa.delete(tables.leader_lease))
 
@@ -226,7 +226,7 @@ def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
 
 @pytest.fixture
 def checked(lite: storage.Database, webhook_sink: WebhookSink, keystone: Keystone) -> Iterator[World]:
-    """A world whose listener asks Keystone; its API believes the headers, as behind a proxy."""
+    """A world whose listener asks Keystone; its API trusts the identity headers, as behind a proxy."""
     made = World(lite, webhook_sink)
     register_keystoneauth_opts(made.api.conf)
     made.api.conf.register_opts(get_auth_plugin_conf_options("password"), group="service_credentials")
@@ -240,7 +240,7 @@ def checked(lite: storage.Database, webhook_sink: WebhookSink, keystone: Keyston
 def test_a_subscription_ends_when_keystone_says_that_its_user_lost_the_right(
     checked: World, keystone: Keystone
 ) -> None:
-    """Roles taken away, too few of them, a disabled user, a deleted user, a disabled project."""
+    """Revoked roles, insufficient roles, a disabled user, a deleted user, a disabled project."""
     shop, closed = keystone.project("shop"), keystone.project("closed")
     ends, stays = [], []
     for name, roles, change in (
@@ -274,7 +274,7 @@ def test_a_subscription_ends_when_keystone_says_that_its_user_lost_the_right(
 def test_without_an_answer_of_keystone_every_subscription_stays(
     checked: World, keystone: Keystone, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An unreachable Keystone, as well as one that denies the service user, takes nobody's subscription."""
+    """Neither an unreachable Keystone nor one that denies the service user ends a subscription."""
     shop = keystone.project("shop")
     one = checked.subscribe("/gone", project=shop, headers={"X-User-Id": "0" * 32})
     with keystone.stopped(), caplog.at_level(logging.WARNING):

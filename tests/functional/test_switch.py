@@ -1,4 +1,4 @@
-"""Moving from a stock ``aodh-listener`` and back, with both topics fed: none lost, none doubled."""
+"""Moving from a stock ``aodh-listener`` and back, with both topics fed: nothing is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Switch:
         self._nova = oslo_messaging.get_notification_transport(cloud.conf, url)
 
     def notify(self, *instances: str) -> None:
-        """Nova reports a fault of each instance."""
+        """Publish Nova's notification of a fault of each instance."""
         for instance in instances:
             notify(self._nova, fault(instance))
 
@@ -59,7 +59,7 @@ class Switch:
         return int(found["messages"]) if found else -1
 
     def purge_stock_queue(self) -> None:
-        """Do what the page on moving from aodh-listener tells a deployer who moves back."""
+        """Follow the instructions for moving back of the page on moving from aodh-listener."""
         vhost = self._url.rpartition("/")[2]
         self._rabbitmq.ctl("purge_queue", "-p", vhost, STOCK_QUEUE)
 
@@ -76,7 +76,7 @@ class Switch:
         return [reason.partition("<id=")[2].partition(",")[0] for reason in reasons]
 
     def close(self) -> None:
-        """Let go of the bus."""
+        """Close the transport."""
         self._nova.cleanup()
 
 
@@ -97,7 +97,7 @@ def switch(
 
 
 def test_from_aodh_listener_and_back(switch: Switch, webhook_sink: WebhookSink) -> None:
-    """Red without the look into Aodh's history: the repeating alarms then fire again for old events."""
+    """Fails without the look into Aodh's history: the repeating alarms then fire again for old events."""
     cloud = switch.cloud
     names = [f"{kind}-{n}" for kind in ("once", "repeat") for n in range(5)]
     alarms = {
@@ -112,7 +112,7 @@ def test_from_aodh_listener_and_back(switch: Switch, webhook_sink: WebhookSink) 
         webhook_sink.wait(1, f"/{name}", timeout=90)
     switch.wait_for_queue(STOCK_QUEUE, 0)
     assert stock.terminate() == 0
-    # Nobody evaluates now; both queues fill.
+    # No evaluator runs now; both queues fill.
     switch.notify(*names)
     switch.wait_for_queue(STOCK_QUEUE, len(names))
 
@@ -125,7 +125,7 @@ def test_from_aodh_listener_and_back(switch: Switch, webhook_sink: WebhookSink) 
     arrived = Counter(request.path for request in webhook_sink.requests)
     assert arrived == {f"/{name}": 2 if name.startswith("repeat") else 1 for name in names}
 
-    # And back: our queue is empty, the stock queue holds what ours has dealt with and must be emptied.
+    # And back: our queue is empty; the stock queue holds events that we have processed and must be purged.
     assert ours.terminate() == 0
     switch.purge_stock_queue()
     switch.start_stock()

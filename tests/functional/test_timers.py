@@ -1,4 +1,4 @@
-"""Timers on every database: fired once whoever looks, in time, by what the alarm is at that moment."""
+"""Timers on every database fire once, in time, and by the current definition of the alarm."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def state(database: Database, alarm: str) -> str:
 
 
 def test_clear_after_the_latest_match(database: Database, listener: Listener) -> None:
-    """Red when a match that is not repeated does not arm again."""
+    """Fails when a match without repetition does not re-arm the timer."""
     alarm = notification_alarm(database, {**RULE, "clear_after": HOUR})
     listener.tell("error")
     (first,) = read_table(database, tables.timer)
@@ -89,7 +89,7 @@ def test_clear_after_the_latest_match(database: Database, listener: Listener) ->
     assert "no event matched for 3600 seconds" in transition.reason
     assert transition.event.trait("resource_id") == "vm-1"
     assert transition.raised_count == 0
-    # A match that was under way while it cleared raises anew.
+    # A match that was in progress during the clear raises again.
     listener.tell("error", generated=occurrence["event_time"] + datetime.timedelta(milliseconds=1))
     assert state(database, alarm) == "alarm"
 
@@ -104,7 +104,7 @@ def test_a_clear_by_event_disarms(database: Database, listener: Listener) -> Non
 
 
 def test_an_event_that_is_committed_first_wins(database: Database, listener: Listener) -> None:
-    """Red when what was found due is not looked at again under the lock."""
+    """Fails when a due timer is not checked again under the lock."""
     alarm = notification_alarm(database, {**RULE, "clear_after": HOUR})
     listener.tell("error")
     make_due(database)
@@ -117,7 +117,7 @@ def test_an_event_that_is_committed_first_wins(database: Database, listener: Lis
 
 
 def test_in_time_with_three_listeners_that_race(database: Database) -> None:
-    """Prints how late they fire, which is well within the promised second."""
+    """Prints how late they fire, which is well within the guaranteed second."""
     objects = [f"vm-{n}" for n in range(30)]
     alarm = notification_alarm(database, {**RULE, "clear_after": 1.5, "group_by": ["resource_id"]})
     three = [Listener(database) for _ in range(3)]
@@ -141,7 +141,7 @@ def test_in_time_with_three_listeners_that_race(database: Database) -> None:
 
 
 def test_absence_of_a_named_resource(database: Database, listener: Listener) -> None:
-    """Red when nobody looks for alarms that wait for no event, or arms again after one."""
+    """Fails when alarms that no event has armed are not found, or are not re-armed after an event."""
     rule = {**HEARTBEAT, "resource_id": "vm-1", "absence": {"after": HOUR}}
     listener.runner.run_once()
     alarm = notification_alarm(database, rule)
@@ -173,7 +173,7 @@ def test_absence_of_a_named_resource(database: Database, listener: Listener) -> 
 
 
 def test_absence_of_objects_that_turn_up(database: Database, listener: Listener) -> None:
-    """Until the first one comes the alarm itself is awaited; red when that life never ends."""
+    """Until the first object appears the alarm itself is awaited; fails when that occurrence never ends."""
     alarm = notification_alarm(database, {**HEARTBEAT, "absence": {"after": HOUR}})
     listener.runner.run_once()
     assert timers(database) == [("absence", "", True)]
@@ -199,7 +199,7 @@ def test_the_first_object_disarms_the_alarm_itself(database: Database, listener:
 
 
 def test_a_held_clear(database: Database, listener: Listener) -> None:
-    """Red when the clear is not held, when a match does not cancel it, when the life is another one."""
+    """Fails when the clear is not held, when a match does not cancel it, or when the occurrence changes."""
     alarm = notification_alarm(database, {**RULE, "hold_down": HOUR})
     held = [("hold_down", "vm-1", True)]
     for said, awaited in (("error", []), ("active", held), ("crashed", []), ("active", held)):
@@ -211,7 +211,7 @@ def test_a_held_clear(database: Database, listener: Listener) -> None:
     (occurrence,) = occurrences(database)
     assert (occurrence["raised"], occurrence["hits"]) == (False, 2)
     assert state(database, alarm) == "ok"
-    # The clear that is told is the one that was held: what cleared it.
+    # The notified clear is the held one, with its event.
     (transition,) = listener.enqueuer.sent
     assert transition.event.trait("state") == "active"
     assert transition.reason.split("> ", 1)[1].startswith("hits the clear query")
@@ -251,7 +251,7 @@ def test_clear_after_is_held_too(database: Database, listener: Listener) -> None
 def test_an_edit_before_the_time_wins(
     database: Database, aodh: AodhStorage, change: dict[str, Any], left: list[Any]
 ) -> None:
-    """Red when a timer fires by the rule that it was armed for."""
+    """Fails when a timer fires by the rule that it was armed for."""
     alarm = notification_alarm(database, {**RULE, "clear_after": HOUR})
     listener = Listener(database)
     listener.tell("error")
@@ -263,7 +263,7 @@ def test_an_edit_before_the_time_wins(
 
 
 def test_an_edit_is_taken_in_without_an_event(database: Database, aodh: AodhStorage) -> None:
-    """Red when only alarms with absence are looked at."""
+    """Fails when only alarms with absence are checked."""
     alarm = notification_alarm(database, RULE)
     listener = Listener(database)
     listener.tell("error")
@@ -278,7 +278,7 @@ def test_an_edit_is_taken_in_without_an_event(database: Database, aodh: AodhStor
 
 
 def test_what_is_expected_anew_after_it_was_disabled(database: Database, aodh: AodhStorage) -> None:
-    """Red when an alarm that was disabled for a while counts the events that nobody listened to as missed."""
+    """Fails when an alarm counts the events as missed that came while it was disabled."""
     alarm = notification_alarm(database, {**HEARTBEAT, "resource_id": "vm-1", "absence": {"after": HOUR}})
     listener = Listener(database)
     listener.runner.run_once()
@@ -335,7 +335,7 @@ class PickyEnqueuer(RecordingEnqueuer):
 
 
 def test_a_timer_that_cannot_fire_hurts_only_itself(database: Database) -> None:
-    """Red when one refused value keeps the others from firing (G6), or is tried without a pause."""
+    """Fails when one refused value keeps the others from firing (G6), or is tried without a pause."""
     alarms = [notification_alarm(database, {**RULE, "clear_after": HOUR}) for _ in range(4)]
     listener = Listener(database, timer_enqueuer=PickyEnqueuer(alarms[1]))
     listener.tell("error")
@@ -350,7 +350,7 @@ def test_a_timer_that_cannot_fire_hurts_only_itself(database: Database) -> None:
 
 
 def test_severity_from_a_trait(database: Database, listener: Listener) -> None:
-    """Red when a change of severity is not recorded, and when an unknown word counts."""
+    """Fails when a change of severity is not recorded, and when an unknown word counts."""
     alarm = notification_alarm(database, {**RULE, "severity_from": "level"})
     for level in ("minor", "minor", "Critical", "awful"):
         listener.tell("error", level=level)
@@ -358,9 +358,9 @@ def test_severity_from_a_trait(database: Database, listener: Listener) -> None:
     assert found == [("raised", "minor"), ("changed", "critical")]
     (occurrence,) = occurrences(database)
     assert occurrence["severity"] == "CRITICAL"
-    assert len(listener.engine.sent) == 1, "told are repetitions only where the alarm asks for them"
+    assert len(listener.engine.sent) == 1, "repetitions are notified only if the alarm asks for them"
     listener.tell("active", level="warning")
-    assert listener.engine.sent[-1].severity == "critical", "of what is over, not of its end"
+    assert listener.engine.sent[-1].severity == "critical", "the severity of the occurrence, not of its end"
 
 
 def test_an_unknown_severity_is_counted(database: Database, listener: Listener) -> None:

@@ -27,7 +27,7 @@ def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url
 
 
 def create(cloud: Cloud, sink: WebhookSink, **rule: Any) -> str:
-    """Create an alarm on errors of any instance that tells *sink* of everything."""
+    """Create an alarm on errors of any instance that sends every transition to *sink*."""
     query = [{"field": "traits.state", "value": "error"}]
     return cloud.create_alarm(
         [sink.url("/alarm")],
@@ -43,10 +43,10 @@ def due(cloud: Cloud) -> list[datetime.datetime]:
 
 
 def test_a_killed_listener_forgets_no_timer(cloud: Cloud, webhook_sink: WebhookSink) -> None:
-    """Red when timers live in the memory of a process. Prints how late the webhooks are.
+    """Fails when timers live in the memory of a process. Prints how late the webhooks are.
 
-    One dies while the timer runs: another fires it in time. All are dead when it is due: the next one that
-    starts fires it at once.
+    If a listener dies while the timer runs, another fires it in time. If all are dead when it is due, the
+    next one that starts fires it at once.
     """
     alarm = create(cloud, webhook_sink, clear_after=AFTER)
     first, second = cloud.start_listener(), cloud.start_listener()
@@ -68,7 +68,7 @@ def test_a_killed_listener_forgets_no_timer(cloud: Cloud, webhook_sink: WebhookS
     assert 0 <= late < 1.0
 
     cloud.publish(make_event("vm-1"))
-    # Not by counting webhooks: the survivor may repeat the first one, whose record died with its sender.
+    # Webhooks are not counted here: the survivor may repeat the first one if it was not recorded.
     (moment,) = wait_until(lambda: due(cloud), 30, "the timer of the second life")
     second.kill()
     wait_until(lambda: cloud.database.now() > moment, 10, "the timer is overdue")
@@ -76,14 +76,14 @@ def test_a_killed_listener_forgets_no_timer(cloud: Cloud, webhook_sink: WebhookS
     wait_until(lambda: len(cloud.transitions(alarm)) == 4, 30, "the second clear")
     cloud.settle()
     assert [t["kind"] for t in cloud.transitions(alarm)] == ["raised", "cleared", "raised", "cleared"]
-    # One that died between a POST and its record lets another repeat it, under the same id.
+    # If a process dies between a POST and its record, another repeats it under the same id.
     delivery_ids = {request.headers["X-Eventalarm-Delivery-Id"] for request in webhook_sink.wait(2, "/ok")}
     assert len(delivery_ids) == 2
     print(f"clear_after {AFTER:g} s: the webhook came {late:.3f} s after its time, one of two was killed")
 
 
 def test_absence_is_noticed_without_any_event(cloud: Cloud, webhook_sink: WebhookSink) -> None:
-    """Red when a timer is armed by events only."""
+    """Fails when a timer is armed by events only."""
     cloud.start_listener()
     alarm = create(cloud, webhook_sink, resource_id="vm-1", absence={"after": 1.0})
     (raised,) = webhook_sink.wait(1, "/alarm")

@@ -39,7 +39,7 @@ PAYLOADS: dict[str, dict[str, Any]] = {
         "severity": "major",
     },
 }
-# What Ceilometer adds, and what our definitions name twice; a session is no resource to the ingest API.
+# Traits that Ceilometer adds or our definitions duplicate; the ingest API has no resource for a session.
 ADDED = {"service", "user_id", "tenant_id", "host", "hostname", "status", "state"}
 ADDED_TO = {"maintenance.scheduled": {"resource_id"}}
 

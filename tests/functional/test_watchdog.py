@@ -27,7 +27,7 @@ LONG = 30.0
 
 
 class StuckSender:
-    """Blocks the event loop, as a sender must never do."""
+    """Blocks the event loop, which a sender must never do."""
 
     def __init__(self, gate: threading.Event) -> None:
         self._gate = gate
@@ -46,7 +46,7 @@ class StuckSender:
 def test_a_worker_whose_loop_is_blocked_is_reported_and_ended(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Red without the watchdog: the worker sends nothing any more, and nobody learns why."""
+    """Fails without the watchdog: the worker stops sending without any message."""
     opened = storage.connect(f"sqlite:///{tmp_path / 'outbox.sqlite'}")
     tables.metadata.create_all(opened.engine)
     gate, ended = threading.Event(), threading.Event()
@@ -82,7 +82,7 @@ def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url
 def test_a_listener_whose_evaluator_stands_still_is_started_anew_and_loses_nothing(
     cloud: Cloud, webhook_sink: WebhookSink
 ) -> None:
-    """Red without the watchdog: the process stands still, without a word, while the lock is held."""
+    """Fails without the watchdog: the process is stuck, without a message, while the lock is held."""
     alarm = cloud.create_alarm([webhook_sink.url("/hook")], instance="vm-1")
     listener = cloud.start_listener()
     with cloud.database.begin() as connection:

@@ -171,7 +171,7 @@ def project() -> ProjectIndex:
 def test_the_time_for_a_hostile_event_is_bounded(
     name: str, project: ProjectIndex, figure: Callable[[str], None]
 ) -> None:
-    """Red without the limits: a text of ten million characters takes minutes for the wildcards alone."""
+    """Fails without the limits: a text of ten million characters takes minutes for the wildcards alone."""
     body = HOSTILE[name]
     began = time.process_time()
     events, refused = codec.decode([body, event_body(x="neighbour")])

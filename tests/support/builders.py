@@ -1,4 +1,4 @@
-"""Short ways to say what a test is about: events, rules and alarms with everything else at rest."""
+"""Builders of events, rules and alarms: a test states what matters to it, everything else has a default."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def definition(
 def alarm(
     alarm_id: str = "alarm-1", the_rule: Any = None, *, state: str = OK, version: float = 0, **fields: Any
 ) -> Alarm:
-    """Return a row: enabled, without repetition, calling ``http://STATE`` for each state it may enter."""
+    """Return a row: enabled, without repetition, with the action ``http://STATE`` for each state."""
     actions = {ALARM: ("http://alarm",), OK: ("http://ok",), UNKNOWN: ("http://unknown",)}
     project_id = fields.pop("project_id", PROJECT)
     values: dict[str, Any] = {

@@ -41,7 +41,7 @@ def make_event(
     event_type: str = "compute.instance.update",
     **traits: Any,
 ) -> dict[str, Any]:
-    """Return a Ceilometer event as its publishers send it."""
+    """Return a Ceilometer event as publishers send it."""
     moment = generated or datetime.datetime.now(datetime.UTC)
     values = {
         "project_id": project,
@@ -83,7 +83,7 @@ class Cloud:
         self.api_url = ""
 
     def dbsync(self) -> None:
-        """Create our tables with our own command."""
+        """Create our tables with ``eventalarm-dbsync``."""
         done = self._spawn([console_script("eventalarm-dbsync"), "--config-file", self.conf_path])
         assert done.wait() == 0, done.text()
 
@@ -110,7 +110,7 @@ class Cloud:
     ) -> Process:
         """Start one ``eventalarm-listener``; with *wait*, return when it takes messages.
 
-        *prefix* are the words of a command that starts it in surroundings of its own.
+        *prefix* are the words of a command that starts it in a changed environment.
         """
         command = [console_script("eventalarm-listener"), "--config-file", self.conf_path, *arguments]
         process = self._spawn([*prefix, *command], env=env)
@@ -170,7 +170,7 @@ class Cloud:
         return str(row["alarm_id"])
 
     def publish(self, *events: Mapping[str, Any]) -> None:
-        """Put events on the topic, in one message, as our publisher does."""
+        """Publish events in one message, as our publisher does."""
         if self._transport is None:
             self._transport = bus.get_transport(self.conf)
         group = self.conf.eventalarm
@@ -209,14 +209,14 @@ class Cloud:
         wait_until(lambda: self.rows(query)[0]["n"] == 0, timeout, "all deliveries finished")
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         if self._transport is not None:
             self._transport.cleanup()
         self.database.dispose()
 
 
 def load_notification(name: str) -> dict[str, Any]:
-    """Return a copy of a real notification with a message id of its own and the present time."""
+    """Return a copy of a real notification with a new message id and the current time."""
     text = (ROOT / "tests" / "data" / name).read_text()
     notification: dict[str, Any] = json.loads(text)
     notification["message_id"] = str(uuid.uuid4())

@@ -45,7 +45,7 @@ def _execute(url: str, *statements: str) -> None:
 
 
 def _upgrade(url: str) -> str:
-    """Give a database with Aodh's tables ours, by our own migrations; return its URL."""
+    """Create our tables beside Aodh's with our migrations; return the URL of the database."""
     database = storage.connect(url)
     upgrade(database)
     database.dispose()
@@ -133,7 +133,7 @@ class GaleraDatabases:
 
 
 class MariadbDatabases:
-    """Databases of one server; tables are made again from what SHOW CREATE TABLE printed."""
+    """Databases of one server; tables are recreated from the output of SHOW CREATE TABLE."""
 
     def __init__(self, server: MariaDB, directory: pathlib.Path) -> None:
         self._server = server
@@ -169,7 +169,7 @@ class MariadbDatabases:
 
     @staticmethod
     def _read(url: str) -> list[str]:
-        """Return the statements that make the tables of a database, and what migrations noted in it."""
+        """Return the statements that create the tables of a database and the rows of its version tables."""
         engine = sa.create_engine(url, poolclass=sa.NullPool)
         made, noted = [], []
         with engine.connect() as connection:

@@ -21,7 +21,7 @@ SHIPPED = pathlib.Path(ceilometer.pipeline.__path__[0]) / "data" / "event_defini
 
 
 def merged(folder: pathlib.Path) -> pathlib.Path:
-    """Return a file of all definitions, made by the command of the documentation."""
+    """Return a file with all definitions, made by the documented command."""
     path = folder / "event_definitions.yaml"
     command = [console_script("eventalarm-definitions"), "install", "--file", str(path)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

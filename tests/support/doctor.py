@@ -1,4 +1,4 @@
-"""A cloud for Doctor's scenarios: inspector, Nova and admin tool speak, owners and administrators hear."""
+"""A cloud for Doctor's scenarios: reports of inspector, Nova and an admin tool; webhooks of owners."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ADMINS = "admins"
 SERVICE = {"X-Project-Id": ADMINS, "X-User-Id": "inspector", "X-Roles": "service"}
 TOPICS = "notifications,versioned_notifications"
 
-# What the pages of the scenarios tell the administrator to create.
+# The alarms of the administrator, from the pages of the scenarios.
 HOST_RULE: dict[str, Any] = {
     "event_type": ["compute.host.down", "compute.host.up", "service.update"],
     "query": {
@@ -63,7 +63,7 @@ HOST_RULE: dict[str, Any] = {
     },
     "group_by": ["hostname", "service_id"],
 }
-# ... and the owner of a server.
+# The alarms of the owner of a server.
 SERVER_RULE: dict[str, Any] = {
     "event_type": ["compute.host.down", "compute.host.up", "compute.instance.update"],
     "query": {
@@ -137,13 +137,13 @@ class Doctor:
             folder,
             database_url,
             transport_url,
-            # One process, so that what was evaluated last tells that all before it was, too.
+            # One worker, so that the evaluation of the last event implies that of all before it.
             eventalarm={"infrastructure_projects": ADMINS, "workers": 1},
             eventalarm_ingest={"auth_mode": "noauth", "port": 0},
         )
         self.listener = self.cloud.start_listener(wait=False)
         ingest = spawn([console_script("eventalarm-ingest-api"), "--config-file", self.cloud.conf_path])
-        # What the documentation tells to write, where only the notification agent reads it.
+        # The documented configuration, in a file that only the notification agent reads.
         config_dir = folder / ".ceilometer" / "ceilometer-agent-notification.conf.d"
         config_dir.mkdir(parents=True)
         added = {
@@ -176,14 +176,14 @@ class Doctor:
         return {path: row["alarm_id"] for path, row in rows.items()}
 
     def report(self, *reports: Mapping[str, Any]) -> None:
-        """Tell the ingest API in one request, as an inspector does."""
+        """Send reports to the ingest API in one request, as an inspector does."""
         status, answer = send(f"{self.ingest_url}/v1/events", {"events": list(reports)}, **SERVICE)
         assert (status, answer["accepted"]) == (202, len(reports)), answer
 
     def host(self, status: str, host: str, owners: Mapping[str, str]) -> Mapping[str, float]:
         """Report that a host is down or up: once for administrators, and for each server and its owner.
 
-        Return when each of them (the administrators are ``""``) was reported.
+        Return the time of each report (that for administrators under ``""``).
         """
         begun = time.monotonic()
         at, kind = datetime.datetime.now(datetime.UTC), f"compute.host.{status}"
@@ -196,9 +196,9 @@ class Doctor:
         return dict.fromkeys(["", *owners], begun)
 
     def nova(self, down: bool, host: str, owners: Mapping[str, str]) -> Mapping[str, float]:
-        """Say what Nova says when a host is forced down and its servers are reset, or the opposite.
+        """Publish Nova's notifications when a host is forced down and its servers are reset, or the opposite.
 
-        Return when each server was told of, and the host itself as ``""``.
+        Return the time of each server's notification, and that of the host under ``""``.
         """
         begun = {"": time.monotonic()}
         forced = load_notification("nova-service.update-forced-down.json")
@@ -214,7 +214,7 @@ class Doctor:
         return begun
 
     def tell(self, event_type: str, exchange: str = "fenix", **payload: Any) -> None:
-        """Say what an admin tool says, on an exchange of its own."""
+        """Publish the notification of an admin tool on its own exchange."""
         now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
         said = {
             "message_id": str(uuid.uuid4()),
@@ -235,7 +235,7 @@ class Doctor:
     ) -> list[float]:
         """Return the milliseconds, sorted, from *begun* to webhook number *count* at each of *paths*.
 
-        *paths* are by what they were told of, as *begun* is.
+        *paths* and *begun* have the same keys.
         """
         return sorted(
             (self.sink.wait(count, f"/{path}", timeout)[count - 1].tick - begun[about]) * 1000
@@ -243,7 +243,7 @@ class Doctor:
         )
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         self._bus.cleanup()
         self.cloud.close()
 

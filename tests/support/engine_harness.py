@@ -37,7 +37,7 @@ ALARM_TABLE = aodh_models.Alarm.__table__
 
 
 class RecordingEnqueuer:
-    """Keeps the transitions whose transaction was committed, in order; what was rolled back is forgotten."""
+    """Records the transitions whose transaction was committed, in order."""
 
     def __init__(self) -> None:
         self.sent: list[Transition] = []
@@ -66,7 +66,7 @@ class RecordingEnqueuer:
 
 
 class EngineHarness:
-    """One engine with a cache of its own, as one listener process has it."""
+    """One engine with its own cache, as in a listener process."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class EngineHarness:
 
 
 def alarm_row(alarm_id: str = "", *, rule: Any, **columns: Any) -> dict[str, Any]:
-    """Return a row of Aodh's alarm table, as its API would have written it a moment ago."""
+    """Return a row of Aodh's alarm table, as its API would have just written it."""
     now = datetime.datetime.now(UTC).replace(tzinfo=None)
     row = {
         "alarm_id": alarm_id or str(uuid.uuid4()),
@@ -190,7 +190,7 @@ def create_schemas(database: Database) -> None:
 
 @contextlib.contextmanager
 def open_database(url: str) -> Iterator[Database]:
-    """Open a database that holds Aodh's tables and give it ours."""
+    """Open a database that holds Aodh's tables and create ours."""
     database = connect(with_driver(url))
     tables.metadata.create_all(database.engine)
     yield database
@@ -198,7 +198,7 @@ def open_database(url: str) -> Iterator[Database]:
 
 
 class AodhStorage:
-    """Aodh's real storage code, on a database of our choice: Aodh itself binds one for the whole process."""
+    """Aodh's real storage code on a given database; Aodh itself binds one for the whole process."""
 
     def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         facade = enginefacade.transaction_context()

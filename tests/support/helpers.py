@@ -1,4 +1,4 @@
-"""What functional tests share: waiting, running programs, a webhook consumer, Aodh's configuration."""
+"""Helpers of functional tests: waiting, running programs, a webhook consumer, Aodh's configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def wait_until(predicate: Callable[[], T], timeout: float = 30.0, what: str = "") -> T:
-    """Return the first true answer of *predicate*; AssertionError when *timeout* seconds bring none."""
+    """Return the first true result of *predicate*; raise AssertionError after *timeout* seconds."""
     deadline = time.monotonic() + timeout
     while True:
         answer = predicate()
@@ -66,7 +66,7 @@ class Process:
         return self.log.read_text(errors="replace")
 
     def wait_for_log(self, pattern: str, timeout: float = 60.0) -> re.Match[str]:
-        """Return the first match of *pattern* in the output; fails when the program ends before."""
+        """Return the first match of *pattern* in the output; fails if the program ends before."""
 
         def look() -> re.Match[str] | None:
             ended = self.popen.poll()
@@ -88,17 +88,17 @@ class Process:
         return self.popen.wait(timeout)
 
     def wait(self, timeout: float = 60.0) -> int:
-        """Return the exit code once the program ended by itself."""
+        """Return the exit code once the program has ended by itself."""
         return self.popen.wait(timeout)
 
     def kill(self) -> None:
-        """Send SIGKILL to the program and all that it started."""
+        """Send SIGKILL to the program and all its children."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.popen.wait(10)
 
     def close(self) -> None:
-        """End it, politely first."""
+        """End the program with SIGTERM, then with SIGKILL."""
         if self.popen.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.terminate(10)
@@ -123,7 +123,7 @@ class Received:
 
 @dataclass
 class Behaviour:
-    """How the sink answers one path; the last status is repeated for ever."""
+    """How the sink answers one path; the last status is repeated."""
 
     statuses: Sequence[int] = (200,)
     delay: float = 0.0
@@ -142,12 +142,12 @@ class _Server(http.server.ThreadingHTTPServer):
     sink: WebhookSink
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients that give up are part of the tests."""
+        """Log nothing: clients that give up are part of the tests."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Without this a small answer waits for the client's delayed acknowledgement: 40 ms in every figure.
+    # Without this a small response waits for the client's delayed ACK, which adds 40 ms to every figure.
     disable_nagle_algorithm = True
     wbufsize = -1
     server: _Server
@@ -176,7 +176,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 class WebhookSink:
-    """A real HTTP server on a free port that records every request and answers as told.
+    """A real HTTP server on a free port that records every request and answers as configured.
 
     ``sink.behave("/a", statuses=[503, 200], headers={"Retry-After": "1"})``; ``release = sink.hang("/b")``.
     """
@@ -197,12 +197,12 @@ class WebhookSink:
         return f"http://{host}:{self.port}{path}"
 
     def behave(self, path: str, **behaviour: Any) -> None:
-        """Answer *path* as a :class:`Behaviour` of these fields says; the default is an empty 200."""
+        """Answer *path* as a :class:`Behaviour` of these fields; the default is an empty 200."""
         with self._lock:
             self._behaviours[path] = Behaviour(**behaviour)
 
     def hang(self, path: str) -> Callable[[], None]:
-        """Hold every answer of *path* until the function returned is called."""
+        """Hold every response of *path* until the returned function is called."""
         held = threading.Event()
         self.behave(path, hold=held)
 
@@ -218,7 +218,7 @@ class WebhookSink:
             return self._behaviours.setdefault(request.path, Behaviour())
 
     def at(self, path: str) -> list[Received]:
-        """Return what *path* received so far, in order of arrival."""
+        """Return the requests to *path* so far, in order of arrival."""
         with self._lock:
             return [request for request in self.requests if request.path == path]
 
@@ -232,7 +232,7 @@ class WebhookSink:
         return wait_until(enough, timeout, f"{count} requests at {path or 'any path'}")
 
     def close(self) -> None:
-        """Let go of everything held and stop listening."""
+        """Release all held requests and stop listening."""
         self.closing.set()
         for behaviour in self._behaviours.values():
             if behaviour.hold is not None:
@@ -243,7 +243,7 @@ class WebhookSink:
 
 
 class TopicListener:
-    """A plain oslo.messaging listener, as any consumer of the topic would write it."""
+    """A plain oslo.messaging listener, as any consumer of the topic would use."""
 
     def __init__(self, transport: Any, topic: str = "event_eval", exchange: str = "eventalarm") -> None:
         self.messages: list[dict[str, Any]] = []
@@ -293,7 +293,7 @@ def aodh_config(
 ) -> pathlib.Path:
     """Write the ``aodh.conf`` that Aodh's programs and ours share and return its path.
 
-    One worker, so that a test can tell which process did what, unless it asks for more.
+    There is one worker, so that a test knows which process did what, unless it sets more.
     *sections* add or override options: ``eventalarm={"workers": 2}, DEFAULT={"debug": True}``.
     """
     merged: dict[str, dict[str, Any]] = {

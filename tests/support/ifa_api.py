@@ -1,4 +1,4 @@
-"""The IFA API on a real database, each answer checked against the API's own document."""
+"""The IFA API on a real database, each response is checked against the API's document."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _resolve(node: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def check(path: str, method: str, answer: testing.Result) -> None:
-    """Fail unless *answer* is one that the document describes."""
+    """Fail unless the document describes *answer*."""
     operation = _operation(path, method)
     if operation is None:
         assert answer.status_code in (404, 405), answer.text
@@ -69,7 +69,7 @@ def check(path: str, method: str, answer: testing.Result) -> None:
 
 
 def _plain(app: Any) -> Any:
-    """Return *app* as a function: falcon looks at signatures, which objects of oslo.middleware lack."""
+    """Return *app* as a function: falcon inspects signatures, which objects of oslo.middleware lack."""
 
     def call(environ: Any, start_response: Any) -> Any:
         return app(environ, start_response)
@@ -78,7 +78,7 @@ def _plain(app: Any) -> Any:
 
 
 class IfaApi:
-    """Callers of the API, and the cloud behind it: alarms, events, people who edit."""
+    """A client of the API, and the cloud behind it: alarms, events, and edits by users."""
 
     def __init__(
         self, database: Database, *, aodh: Mapping[str, Any] = MappingProxyType({}), **overrides: Any
@@ -132,7 +132,7 @@ class IfaApi:
         return self.call("GET", path, **how)
 
     def pages(self, path: str, **how: Any) -> list[Any]:
-        """Return what all pages of a listing hold."""
+        """Return the entries of all pages of a listing."""
         found: list[Any] = []
         seen = 0
         answer = self.get(path, **how)

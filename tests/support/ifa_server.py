@@ -1,4 +1,4 @@
-"""The IFA API behind a real socket, in this process: for clients that speak HTTP and nothing else."""
+"""The IFA API behind a real socket, in this process: for clients that need HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.ifa_api import IfaApi
 
 @contextlib.contextmanager
 def serving(api: IfaApi) -> Iterator[str]:
-    """Serve what *api* serves; yields the URL."""
+    """Serve *api*; yields the URL."""
     listening = socket.create_server(("127.0.0.1", 0))
     host, port = listening.getsockname()
     server = WebServer(application.application(api.conf, api.database), listening)

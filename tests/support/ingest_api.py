@@ -1,4 +1,4 @@
-"""The ingest API in this process, on a real transport; and reports as inspectors write them."""
+"""The ingest API in this process, on a real transport; and reports as inspectors send them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def no_database() -> Database:
 
 
 class IngestApi:
-    """Callers of the API; options of ``[eventalarm]`` are *group*, those of its own group *overrides*."""
+    """A client of the API; *group* are options of ``[eventalarm]``, *overrides* those of its own group."""
 
     def __init__(
         self,
@@ -61,5 +61,5 @@ class IngestApi:
         return self.client.simulate_post(path, body=raw, headers=headers)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self.transport.cleanup()

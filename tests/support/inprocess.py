@@ -1,4 +1,4 @@
-"""Commands run in the test's own process: their answers cost milliseconds then, not seconds of imports."""
+"""Commands run in the test's own process: a call then costs milliseconds, not seconds of imports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _kept_signal() -> Iterator[None]:
 
 
 def run(main: Callable[[Sequence[str]], int], *words: str) -> subprocess.CompletedProcess[str]:
-    """Call the *main* of a command as its console script would, without a terminal; return what it said."""
+    """Call the *main* of a command as its console script would, without a terminal; return its output."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_kept_signal())

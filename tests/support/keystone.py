@@ -69,7 +69,7 @@ class Keystone:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Serve for as long as the block."""
+        """Serve during the block."""
         self._start()
         try:
             yield
@@ -78,7 +78,7 @@ class Keystone:
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """Serve nothing for as long as the block."""
+        """Be stopped during the block."""
         self._stop()
         try:
             yield
@@ -120,7 +120,7 @@ class Keystone:
         return self.client.roles.list(name=name)[0]
 
     def project(self, name: str) -> str:
-        """Return the id of a project, made at its first use."""
+        """Return the id of a project, which is created at its first use."""
         if name not in self._projects:
             self._projects[name] = self.client.projects.create(name, DOMAIN).id
         return self._projects[name]
@@ -130,7 +130,7 @@ class Keystone:
         self.client.projects.update(project_id, enabled=False)
 
     def user(self, name: str, project_id: str, *roles: str) -> str:
-        """Make a user with roles on a project; return the id."""
+        """Create a user with roles on a project; return the id."""
         made: str = self.client.users.create(name, domain=DOMAIN, password=PASSWORD).id
         for role in roles:
             self.client.roles.grant(self._role(role), user=made, project=project_id)
@@ -143,7 +143,7 @@ class Keystone:
         self.client.roles.grant(self._role(role), group=group, project=project_id)
 
     def revoke(self, user_id: str, project_id: str, role: str) -> None:
-        """Take a role away."""
+        """Revoke a role."""
         self.client.roles.revoke(self._role(role), user=user_id, project=project_id)
 
     def disable(self, user_id: str) -> None:

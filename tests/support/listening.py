@@ -1,4 +1,4 @@
-"""What a listener does for subscribers, on a real database and with real sockets: events in, calls out."""
+"""The part of a listener that serves subscribers, on a real database and with real sockets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ QUICK = DeliveryOptions(
 
 
 class Listening:
-    """One listener: ``engine`` takes events, ``notifier`` is stepped by hand unless it is started."""
+    """One listener: ``engine`` takes events, ``notifier`` is run by the test unless it is started."""
 
     def __init__(self, conf: Any, database: Database, settings: DeliveryOptions = QUICK) -> None:
         settings = dataclasses.replace(settings, tls=tls_options(conf))
@@ -54,7 +54,7 @@ class Listening:
 
 @contextlib.contextmanager
 def listening(conf: Any, database: Database, **how: Any) -> Iterator[Listening]:
-    """Run a listener for as long as the block."""
+    """Run a listener during the block."""
     running = Listening(conf, database, **how)
     try:
         yield running

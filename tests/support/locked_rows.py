@@ -19,7 +19,7 @@ WAITING = {
 
 @contextlib.contextmanager
 def locked(cloud: Cloud, *alarms: str) -> Iterator[None]:
-    """Keep the rows of *alarms* locked, as somebody does who is no part of eventalarm."""
+    """Keep the rows of *alarms* locked, as a program other than eventalarm might."""
     engine = sa.create_engine(cloud.database_url, poolclass=sa.NullPool)
     query = sa.text("SELECT alarm_id FROM alarm WHERE alarm_id IN :ids FOR UPDATE")
     with engine.begin() as connection:
@@ -28,6 +28,6 @@ def locked(cloud: Cloud, *alarms: str) -> Iterator[None]:
 
 
 def wait_for_waiter(cloud: Cloud) -> None:
-    """Return as soon as somebody waits for a row."""
+    """Return as soon as a session waits for a row."""
     query = WAITING[cloud.database.dialect]
     wait_until(lambda: cloud.rows(query)[0]["n"], what="the listener waits for the row")

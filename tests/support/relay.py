@@ -1,4 +1,4 @@
-"""A TCP relay whose target can be changed for new connections, as a virtual IP or a proxy changes it."""
+"""A TCP relay whose target can be changed for new connections, as with a virtual IP or a proxy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LOCALHOST = "127.0.0.1"
 
 
 class Relay:
-    """Relays each connection to the port that was the target when it came; ``stall`` lets nothing pass."""
+    """Relays each connection to the port that was the target when it was opened; ``stall`` blocks traffic."""
 
     def __init__(self, target: int) -> None:
         self.target = target
@@ -23,11 +23,11 @@ class Relay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stall(self) -> None:
-        """Keep every connection open, and let nothing pass in either direction."""
+        """Keep every connection open and block both directions."""
         self._passing.clear()
 
     def resume(self) -> None:
-        """Let pass what waited, and all that comes."""
+        """Forward what waits, and all later traffic."""
         self._passing.set()
 
     def _accept(self) -> None:

@@ -1,4 +1,4 @@
-"""Pairs of a primary and its replica, for failover by address: both live on, and only one takes writes."""
+"""Pairs of a primary and its replica, for failover by address: both stay up, and only one accepts writes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAY = "ALTER, CREATE, CREATE VIEW, DELETE, DROP, INDEX, INSERT, PROCESS, REFEREN
 
 
 class KeptLoggingMariaDB(KeptMariaDB):
-    """A server that replicates, or is replicated."""
+    """A server with a binary log, for either end of the replication."""
 
     def _exec(self, command: list[str], **options: Any) -> Any:
         if "--skip-networking" in command:
@@ -92,11 +92,11 @@ class Pair(Service):
         raise NotImplementedError
 
     def fence(self) -> None:
-        """Have ``a`` refuse writes; its sessions stay."""
+        """Make ``a`` refuse writes; its sessions stay."""
         raise NotImplementedError
 
     def promote(self) -> None:
-        """Have ``b`` take writes once it has all that ``a`` committed."""
+        """Make ``b`` accept writes once it has everything that ``a`` committed."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""The pages of ``doc/source/user/scenarios``: what to create, what is said, what is to arrive."""
+"""The pages of ``doc/source/user/scenarios``: what to create, what is reported, and what is to arrive."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def blocks(path: pathlib.Path) -> dict[str, str]:
 
 
 def command(text: str) -> dict[str, list[str]]:
-    """Return the options of ``openstack eventalarm rule create`` as the page writes it."""
+    """Return the options of ``openstack eventalarm rule create`` from the page."""
     words = shlex.split(text.strip().removeprefix("$ ").replace("\\\n", " "), comments=True)
     assert words[:4] == ["openstack", "eventalarm", "rule", "create"]
     options: dict[str, list[str]] = {}
@@ -41,7 +41,7 @@ def command(text: str) -> dict[str, list[str]]:
 
 
 class Scenario:
-    """One page, played: its alarm on a real database, what is said as converter or ingest API read it."""
+    """Plays one page: its alarm on a real database; reports and notifications as events."""
 
     def __init__(
         self, path: pathlib.Path, database: Database, converter: Converter, rule: JSONDict | None = None
@@ -65,11 +65,11 @@ class Scenario:
         insert_alarms(database, row)
 
     def webhooks(self, name: str) -> list[JSONDict]:
-        """Say what the block *name* says and return the bodies of the webhooks that it causes."""
+        """Process the report of the block *name* and return the bodies of the webhooks that it causes."""
         return self.webhooks_of(json.loads(self.blocks[name]))
 
     def webhooks_of(self, said: Any) -> list[JSONDict]:
-        """Say a report or a notification and return the bodies of the webhooks that it causes."""
+        """Process a report or a notification and return the bodies of the webhooks that it causes."""
         before = len(self._engine.sent)
         self._engine.process(self._event(said))
         return [
@@ -85,7 +85,7 @@ class Scenario:
 
 
 def masked(body: JSONDict) -> JSONDict:
-    """Return a webhook without what no two have in common."""
+    """Return a webhook without the parts that differ between any two."""
     copy: JSONDict = json.loads(json.dumps(body))
     copy["reason_data"].get("occurrence", {})["id"] = "id"
     return copy

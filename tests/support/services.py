@@ -1,7 +1,7 @@
 """Real brokers and databases for the functional tests, started through pifpaf and killed on request.
 
 Each service belongs to a keeper, a child process that obeys one JSON command per line and ends, with
-everything it started, as soon as its input closes: however the test run dies, nothing is left running.
+everything it started, as soon as its input closes: however the test run ends, nothing is left running.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SERVER_PATH = ["/usr/sbin", "/usr/libexec", "/usr/lib/rabbitmq/bin", "/usr/local
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on."""
+    """Return ports that are not in use."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
@@ -54,7 +54,7 @@ def _is_erlang(name: str) -> bool:
 
 
 class KeptRabbitMQ(RabbitMQDriver):
-    """A node with its own name server, so that nodes of parallel runs never see each other."""
+    """A node with its own name server, so that nodes of parallel runs do not see each other."""
 
     def __init__(self) -> None:
         port, self.epmd_port, dist, ctl = free_ports(4)
@@ -113,7 +113,7 @@ class KeptRabbitMQ(RabbitMQDriver):
         return done.stdout
 
     def new_vhosts(self, count: int) -> list[str]:
-        """Make *count* vhosts in one call: each call starts an Erlang machine of its own."""
+        """Create *count* vhosts in one call, since each call starts an Erlang VM."""
         names = [f"test-{self.vhosts + number}" for number in range(count)]
         self.vhosts += count
         grant = {"user": self.username, "configure": ".*", "write": ".*", "read": ".*"}
@@ -131,7 +131,7 @@ class KeptRabbitMQ(RabbitMQDriver):
 
 
 class KeptMariaDB(MySQLDriver):
-    """A server on TCP; what it committed is with the kernel, so killing the process loses nothing."""
+    """A server on TCP; committed data is with the kernel, so killing the process loses nothing."""
 
     server: psutil.Popen
     again: tuple[list[str], dict[str, Any]]
@@ -189,7 +189,7 @@ def faked_python(offset: float, folder: pathlib.Path) -> dict[str, str]:
 
 
 class KeptSteppedMariaDB(KeptMariaDB):
-    """A server in Berlin whose clock is stepped by hand; the clock of nobody else is."""
+    """A server in the time zone of Berlin, whose clock alone can be set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -202,17 +202,17 @@ class KeptSteppedMariaDB(KeptMariaDB):
         return super()._exec(command, **options)
 
     def set_ahead(self, seconds: float) -> None:
-        """Have the server's clock *seconds* ahead of everybody's."""
+        """Set the server's clock *seconds* ahead of the system's."""
         fresh = self.offset.with_suffix(".new")
         fresh.write_text(f"{seconds:+f}\n")
         fresh.replace(self.offset)
 
 
 class KeptGalera(Driver):
-    """Two nodes of one cluster, both written to.
+    """Two nodes of one cluster, both of which accept writes.
 
     They start as after a common power failure: with the same data and the same view of the cluster, which
-    forms again when both are there, so that no state has to be transferred.
+    forms again when both are up, so that no state has to be transferred.
     """
 
     def _setUp(self) -> None:  # noqa: N802
@@ -290,10 +290,10 @@ class KeptGalera(Driver):
 
 
 class KeptPostgreSQL(PostgreSQLDriver):
-    """A server on TCP, run by another user where we are root, since initdb refuses root.
+    """A server on TCP, run by another user if we are root, since initdb refuses root.
 
-    Commits reach the kernel before they are answered (pifpaf's default would not): a killed server must
-    not forget them.
+    Commits reach the kernel before they are confirmed (unlike pifpaf's default), since a killed server
+    must not lose them.
     """
 
     again: tuple[list[str], dict[str, Any]]
@@ -346,7 +346,7 @@ KILLED_AT_END = ("rabbitmq", "mariadb", "stepped-mariadb", "galera")
 
 
 def keep(name: str) -> None:
-    """Be the keeper of service *name*: start it, obey standard input, take it down at its end."""
+    """Be the keeper of service *name*: start it, obey standard input, and end it when that closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A server that runs as another user must be able to enter its working directory.
     os.chdir("/")
@@ -364,10 +364,10 @@ def keep(name: str) -> None:
                 verb, *arguments = json.loads(line)
                 try:
                     answer(result=getattr(service, verb)(*arguments))
-                except Exception as exc:  # noqa: BLE001 - whatever failed, the test must hear of it
+                except Exception as exc:  # noqa: BLE001 - whatever failed, the test must learn of it
                     answer(error=repr(exc))
             if name in KILLED_AT_END:
-                # Nobody wants its data any more, and a polite end takes seconds. It may be dead already.
+                # Its data is not needed any more, and a clean end takes seconds. It may be dead already.
                 with contextlib.suppress(KeyError):
                     service.kill()
     except Exception as exc:  # noqa: BLE001 - as above
@@ -408,7 +408,7 @@ class Service:
         return reply.get("result")
 
     def ask(self, verb: str, *arguments: Any) -> Any:
-        """Have the keeper do *verb*; raises RuntimeError with what it said when that failed."""
+        """Make the keeper do *verb*; raise RuntimeError with its message if that fails."""
         assert self._keeper.stdin is not None
         self._keeper.stdin.write(json.dumps([verb, *arguments]) + "\n")
         self._keeper.stdin.flush()
@@ -420,20 +420,20 @@ class Service:
         self.running = False
 
     def start(self) -> None:
-        """Start the server again, on the same port and data; nothing to do while it runs."""
+        """Restart the server on the same port and data, unless it runs."""
         if not self.running:
             self.ask("start")
             self.running = True
 
     def stop(self) -> None:
-        """End the server and its keeper, for good."""
+        """End the server and its keeper."""
         assert self._keeper.stdin is not None
         self._keeper.stdin.close()
         self._keeper.wait(timeout=60)
 
 
 class RabbitMQ(Service):
-    """A RabbitMQ node; every test gets a vhost of its own."""
+    """A RabbitMQ node; every test gets its own vhost."""
 
     name = "rabbitmq"
     programs: ClassVar[dict[str, str]] = {"rabbitmq-server": "rabbitmq-server"}
@@ -443,7 +443,7 @@ class RabbitMQ(Service):
         self._spare: list[str] = []
 
     def new_url(self) -> str:
-        """Return the transport URL of a vhost that nobody used before."""
+        """Return the transport URL of an unused vhost."""
         if not self._spare:
             self._spare = self.ask("new_vhosts", 25)
         return "rabbit://{user}:{password}@127.0.0.1:{port}/{}".format(self._spare.pop(0), **self.info)
@@ -461,11 +461,11 @@ class RabbitMQ(Service):
         return {row["name"]: row for row in rows}
 
     def unacknowledged(self, url: str) -> int:
-        """Return how many messages of the vhost are with consumers."""
+        """Return the number of unacknowledged messages of the vhost."""
         return self._total(url, "messages_unacknowledged")
 
     def ready(self, url: str) -> int:
-        """Return how many messages of the vhost wait on the broker."""
+        """Return the number of ready messages of the vhost."""
         return self._total(url, "messages_ready")
 
     def _total(self, url: str, column: str) -> int:
@@ -486,12 +486,12 @@ class MariaDB(Service):
 
 
 class SteppedMariaDB(MariaDB):
-    """A MariaDB server with a local time zone, whose clock a test steps."""
+    """A MariaDB server with a local time zone, whose clock a test can set."""
 
     name = "stepped-mariadb"
 
     def set_ahead(self, seconds: float) -> None:
-        """Have the server's clock *seconds* ahead of everybody's."""
+        """Set the server's clock *seconds* ahead of the system's."""
         self.ask("set_ahead", seconds)
 
 
@@ -502,7 +502,7 @@ class Galera(Service):
     programs: ClassVar[dict[str, str]] = {"mysqld": "mariadb-server"}
 
     def url(self, node: str, database: str) -> str:
-        """Return the SQLAlchemy URL of *database* by one of the nodes."""
+        """Return the SQLAlchemy URL of *database* on one of the nodes."""
         return f"mysql+pymysql://root@127.0.0.1:{self.info['ports'][node]}/{database}"
 
 

@@ -64,7 +64,7 @@ class World:
         self.listener.notifier.step()
 
     def quiet(self) -> None:
-        """Return when nothing is under way to anybody."""
+        """Return when no delivery is unfinished."""
         table = tables.delivery
         query = sa.select(sa.func.count()).where(table.c.state.in_(["pending", "leased"]))
 

@@ -1,4 +1,4 @@
-"""Ceilometer for tests: its options in this process, and the configuration of its real notification agent."""
+"""Ceilometer for tests: its options in this process, and its real notification agent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.helpers import console_script, write_config
 
 
 def ceilometer_options(transport_url: str) -> cfg.ConfigOpts:
-    """Return Ceilometer's own options; its agent's way to register them would set up logging and signals."""
+    """Return Ceilometer's options; its agent's way to register them would set up logging and signals."""
     conf = cfg.ConfigOpts()
     for group, options in opts.list_opts():
         conf.register_opts(list(options), group=None if group == "DEFAULT" else group)

@@ -1,4 +1,4 @@
-"""Timers on a real database: the runner of one listener, stepped by hand or in threads of its own."""
+"""Timers on a real database: the runner of one listener, called by the test or in its own thread."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ class Listener:
         self.engine.process(event_body(state=state, resource_id=vm, **{"generated": moment, **fields}))
 
     def run_until(self, condition: Callable[[], bool], timeout: float = 20.0) -> None:
-        """Let the runner look as often as it asks for, until the condition holds."""
+        """Call the runner as often as it asks for, until the condition holds."""
         end = time.monotonic() + timeout
         while not condition():
-            assert time.monotonic() < end, "waited too long"
+            assert time.monotonic() < end, "the condition did not become true"
             time.sleep(self.runner.run_once())
 
     @contextlib.contextmanager
@@ -83,7 +83,7 @@ def notification_alarm(database: Database, rule: Any, **columns: Any) -> str:
 
 
 def timers(database: Database, **equal: Any) -> list[tuple[str, str, bool]]:
-    """Return the timers as (kind, managed object, whether it waits for something)."""
+    """Return the timers as (kind, managed object, True if it is armed)."""
     rows = read_table(database, tables.timer, **equal)
     return sorted((row["kind"], row["managed_object"], row["due_at"] is not None) for row in rows)
 

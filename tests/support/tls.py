@@ -1,4 +1,4 @@
-"""TLS for tests: an authority that issues certificates, and consumers that show and ask for them."""
+"""TLS for tests: an authority that issues certificates, and consumers that present and demand them."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def tls_server(
 ) -> Iterator[tuple[int, list[str | None]]]:
     """A real https consumer for localhost; yields the port and a list of client names seen.
 
-    :param client_certificate: refuse whoever shows none of *authority*.
-    :param status: what it answers to a method.
+    :param client_certificate: refuse clients without a certificate of *authority*.
+    :param status: the status by method.
     """
     context = _context(authority, client_certificate)
     loop, ready = asyncio.new_event_loop(), threading.Event()

@@ -99,7 +99,7 @@ HOSTILE = {
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_text_takes_no_time_at_any_door(text: str) -> None:
-    """Red with an expression of three lazy groups over the reason: minutes."""
+    """Fails with an expression of three lazy groups over the reason: minutes."""
     reason = f"Event <id=a,event_type=b> hits the clear query <query={text}>."
     assert reasons.parse(reason) is None or text in reason
     reasons.query_in(reason)

@@ -141,7 +141,7 @@ def test_short_schemes_get_a_driver(url: str, expected: str) -> None:
 
 @pytest.mark.parametrize("connection", ["", "connection = oracle://h/aodh\n", "connection = nonsense\n"])
 def test_a_listener_that_can_never_work_ends_at_once(home: pathlib.Path, connection: str) -> None:
-    """Red when each of its processes finds out for itself, and is started again for ever."""
+    """Fails when each of its processes finds out for itself, and is started again forever."""
     text = f"[DEFAULT]\ntransport_url = rabbit://127.0.0.1:1/\n[database]\n{connection}"
     conf = write(home / "aodh.conf", text)
     done = subprocess.run(
@@ -157,7 +157,7 @@ def test_a_listener_that_can_never_work_ends_at_once(home: pathlib.Path, connect
 
 
 def test_the_limits_of_sessions_are_options(tmp_path: pathlib.Path) -> None:
-    """Seen red: the options were read by nobody."""
+    """Before the fix: the options were read by nobody."""
     path = tmp_path / "aodh.conf"
     path.write_text(
         "[database]\nconnection = sqlite://\n[eventalarm]\nlock_timeout = 7\nidle_transaction_timeout = 8\n"

@@ -34,7 +34,7 @@ OBSERVATIONS = st.builds(
     )
 )
 def test_the_order_of_observations_does_not_matter(both: tuple[list[Resource], list[Resource]]) -> None:
-    """Red with a comparison that keeps the first of two observations of the same moment."""
+    """Fails with a comparison that keeps the first of two observations of the same moment."""
     seen, shuffled = both
     assert functools.reduce(merge_resources, seen) == functools.reduce(merge_resources, shuffled)
 

@@ -1,1 +1,1 @@
-"""The disruption rig: load with a known outcome, parts that break, and the account of what became of it."""
+"""The disruption rig: a load with known outcomes, faults in all parts, and the account of the results."""

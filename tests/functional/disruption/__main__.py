@@ -1,4 +1,4 @@
-"""``python -m tests.functional.disruption``: disrupt, account, print; exit code 1 when anything is wrong."""
+"""``python -m tests.functional.disruption``: disrupt and report; exit code 1 if anything is wrong."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def kinds_of(options: argparse.Namespace) -> list[str]:
 
 
 def disrupt(options: argparse.Namespace, progress: Progress, directory: pathlib.Path) -> list[Result]:
-    """Do the runs, each on services of its own."""
+    """Do the runs, each on its own services."""
     kinds = kinds_of(options)
     results = []
     for number, kind in enumerate(kinds):
@@ -131,7 +131,7 @@ def disrupt(options: argparse.Namespace, progress: Progress, directory: pathlib.
 
 
 def others(options: argparse.Namespace, progress: Progress, directory: pathlib.Path) -> list[Finding]:
-    """Run the other scenarios, on one set of services; freeze on each database."""
+    """Run the other scenarios on one set of services, and "freeze" on each database."""
     findings = []
     for number, kind in enumerate(kinds_of(options)):
         wanted = [name for name in OTHERS if name in options.scenarios and (not number or name == "freeze")]
@@ -149,10 +149,10 @@ def others(options: argparse.Namespace, progress: Progress, directory: pathlib.P
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command."""
+    """Run the command line."""
     options = parse(argv)
     progress = Progress()
-    # What the rig itself meets while everything is broken is no news.
+    # Errors that the rig itself meets while everything is broken are expected.
     logging.disable(logging.CRITICAL)
     with contextlib.ExitStack() as stack:
         if options.logs:
@@ -171,10 +171,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def tell(argv: Sequence[str] | None = None) -> int:
-    """Run the command; what breaks it is told, whatever the programs under test do to the logging."""
+    """Run the command; report what breaks it, whatever the programs under test do to logging."""
     try:
         return main(argv)
-    except Exception:  # noqa: BLE001 - the hook of oslo.log would write it to a log that is off
+    except Exception:  # noqa: BLE001 - the hook of oslo.log would write it to a disabled log
         traceback.print_exc()
         return FAILED
 

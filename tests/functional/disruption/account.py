@@ -1,4 +1,4 @@
-"""The account: what the stories demanded against what the database and the consumers say. Pure."""
+"""The account: what the stories require, compared with the database and the consumers. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from tests.functional.disruption.consumers import ANSWERS, GONE, OK, TRAP, Receipt
 from tests.functional.disruption.stories import LATE, Outcome, Story
 
-# How long before a process died, or froze, its unrecorded answers may have come, in seconds.
+# Seconds before a process died or froze within which it may have received answers that it did not record.
 UNRECORDED = 1.0
 MOST_NAMED = 20
 REPEATED = "accepted POSTs repeated"
@@ -20,7 +20,7 @@ REPEATED = "accepted POSTs repeated"
 
 @dataclass(frozen=True)
 class Row:
-    """One row of ``eventalarm_transition``; times are naive UTC, or whatever compares."""
+    """One row of ``eventalarm_transition``; times are naive UTC, or anything that can be compared."""
 
     transition_id: str
     alarm_id: str
@@ -45,7 +45,7 @@ class StoredDelivery:
 
 @dataclass(frozen=True)
 class Blow:
-    """Something that ends or freezes a process or cuts it off: from when to when, in epoch seconds."""
+    """The time, in epoch seconds, in which a process was ended, frozen or cut off."""
 
     began: float
     ended: float
@@ -54,7 +54,7 @@ class Blow:
 
 @dataclass
 class Account:
-    """The sums, every error in words, and the ids of the deliveries that were accepted more than once."""
+    """Totals, descriptions of errors, and the ids of the deliveries that were accepted more than once."""
 
     numbers: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
@@ -63,11 +63,11 @@ class Account:
 
     @property
     def right(self) -> bool:
-        """Whether nothing was lost, doubled, invented or out of order."""
+        """True if nothing was lost, duplicated, invented or out of order."""
         return not self.errors
 
     def error(self, kind: str, text: str) -> None:
-        """Note an error; the first twenty of a kind are kept in words."""
+        """Count an error; the first twenty of a kind are described."""
         self.errors[kind] += 1
         if self.errors[kind] <= MOST_NAMED:
             self.problems.append(f"{kind}: {text}")
@@ -80,7 +80,7 @@ def settle(
     receipts: Sequence[Receipt],
     blows: Sequence[Blow],
 ) -> Account:
-    """Compare everything; all must be over."""
+    """Compare everything, after all work has ended."""
     account = Account()
     _transitions(account, list(stories), rows)
     _lateness(account, rows)
@@ -129,7 +129,7 @@ def _blame(account: Account, story: Story, kinds: Mapping[str, list[str]]) -> No
 
 
 def _lateness(account: Account, rows: Sequence[Row]) -> None:
-    """What is late must have had a newer one before it."""
+    """Check that a newer transition came before each late one."""
     newest: dict[str, datetime.datetime] = {}
     for row in rows:
         if row.kind != LATE:
@@ -137,7 +137,7 @@ def _lateness(account: Account, rows: Sequence[Row]) -> None:
     for row in rows:
         if row.kind == LATE:
             account.numbers["late transitions"] += 1
-            # A recovery that only confirmed leaves no row: races are judged by their outcomes.
+            # A recovery that only confirms leaves no row, so races are checked by their outcomes.
             if row.alarm_id in newest and row.event_time >= newest[row.alarm_id]:
                 account.error("wrong transition", f"event {row.message_id} is not late")
 
@@ -198,7 +198,7 @@ def _repeats(account: Account, receipts: Sequence[Receipt], blows: Sequence[Blow
 
 
 def _explains(blow: Blow, earlier: Receipt, later: Receipt) -> bool:
-    """Whether the process that sent *earlier* was struck before it could have recorded the answer."""
+    """Return True if the process that sent *earlier* was struck before it could record the answer."""
     return (
         earlier.began - UNRECORDED <= blow.ended
         and blow.began <= earlier.ended + UNRECORDED
@@ -207,7 +207,7 @@ def _explains(blow: Blow, earlier: Receipt, later: Receipt) -> bool:
 
 
 def _order(account: Account, deliveries: Sequence[StoredDelivery], receipts: Sequence[Receipt]) -> None:
-    """What one alarm's action accepts comes in the order of the commits."""
+    """Check that each action of an alarm receives deliveries in the order of their commits."""
     seq = {row.delivery_id: row.seq for row in deliveries}
     last: dict[tuple[str, str], int] = {}
     seen: set[str] = set()
@@ -224,7 +224,7 @@ def _order(account: Account, deliveries: Sequence[StoredDelivery], receipts: Seq
 
 
 def commits_in_order(account: Account, rows: Sequence[Row], deliveries: Sequence[StoredDelivery]) -> None:
-    """What fired of one alarm was committed in the order of the events' own times (G9)."""
+    """Check that the transitions of each alarm were committed in the order of their event times (G9)."""
     seq = {row.transition_id: row.seq for row in deliveries}
     fired: dict[str, list[tuple[int, Row]]] = defaultdict(list)
     for row in rows:
@@ -243,9 +243,9 @@ def edits_stand(
     alarms: Mapping[str, Mapping[str, Any]],
     fired: Mapping[str, tuple[str, str]],
 ) -> None:
-    """What users wrote last is what is there (G4), and what fired afterwards knew of it.
+    """Check that the last edits of users are in the database (G4), and that later transitions used them.
 
-    *alarms* are the rows that are left by id, *fired* the alarm name and the action by message id.
+    *alarms* are the remaining rows by id, *fired* the alarm name and the action by message id.
     """
     for edit in edits:
         account.numbers["edits"] += 1

@@ -1,7 +1,7 @@
 """Webhook consumers that misbehave on request, in a process of their own.
 
-``python -m tests.functional.disruption.consumers`` obeys one JSON request a line: ``open`` a consumer,
-``mode`` (how it behaves from now on), ``results`` (what it received and answered since the last asking).
+``python -m tests.functional.disruption.consumers`` obeys one JSON request per line: ``open`` a consumer,
+``mode`` (how it behaves from now on), ``results`` (what it received and answered since the last request).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DRIPS, DRIP_EVERY = 10, 0.2
 
 @dataclass(frozen=True)
 class Receipt:
-    """One POST; ``began`` and ``ended`` are epoch seconds; status 0 means that it was never answered."""
+    """One POST; ``began`` and ``ended`` are epoch seconds; status 0 means that it was not answered."""
 
     began: float
     ended: float
@@ -64,7 +64,7 @@ class Consumer:
         self._listening: asyncio.Server | None = None
 
     async def open(self) -> int:
-        """Listen; return the port, which stays the same for ever."""
+        """Listen; return the port, which never changes."""
         await self._listen(self._server, self._context)
         return self._port
 
@@ -76,7 +76,7 @@ class Consumer:
         self._port = self._listening.sockets[0].getsockname()[1]
 
     async def mode(self, mode: str) -> None:
-        """Behave as *mode* says from now on, also on connections that are open."""
+        """Behave as *mode* says from now on, on open connections too."""
         before, self._mode = self._mode, mode
         self._changed.set()
         self._changed = asyncio.Event()
@@ -91,7 +91,7 @@ class Consumer:
             await self._listen(self._server, self._context)
 
     async def close(self) -> None:
-        """Let go of what hangs, and of every connection."""
+        """Release held requests and close every connection."""
         await self.mode(REFUSE)
         await self._server.shutdown(1.0)
 
@@ -132,7 +132,7 @@ class Consumer:
 
 
 class _Garbage(asyncio.Protocol):
-    """What speaks no TLS."""
+    """Answer on a connection without TLS."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -161,12 +161,12 @@ class _Street:
         await self._consumers[name].mode(mode)
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Release everything."""
         for consumer in self._consumers.values():
             await consumer.close()
 
     async def results(self) -> list[list[Any]]:
-        """Return and forget what was received."""
+        """Return and discard what was received."""
         taken = list(self._receipts)
         del self._receipts[: len(taken)]
         return taken
@@ -200,11 +200,11 @@ class Consumers:
         return f"{'https' if certificate else 'http'}://{HOST}:{port}/{name}"
 
     def mode(self, name: str, mode: str) -> None:
-        """Have a consumer behave as one of :data:`MODES`, or well again."""
+        """Make a consumer behave as one of :data:`MODES`, or normally again."""
         self._ask(verb="mode", name=name, mode=mode)
 
     def results(self) -> Sequence[Receipt]:
-        """Return what all received since the last asking."""
+        """Return what all consumers received since the last request."""
         return [Receipt(*one) for one in self._ask(verb="results")]
 
     def close(self) -> None:

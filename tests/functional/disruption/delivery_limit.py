@@ -1,4 +1,4 @@
-"""Listeners killed in mid-batch, more often than the broker's delivery limit allows: is anything lost?"""
+"""Listeners killed in mid-batch more often than the broker's delivery limit: nothing may be lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEAD = "event_eval.dead"
 POLICY = {"dead-letter-exchange": "", "dead-letter-routing-key": DEAD}
 LOOK_EVERY = 0.15
 RENEWED = "Renewed message"
-# Sessions that wait for a row that another one keeps locked.
+# Counts the sessions that wait for a locked row.
 WAITING = {
     "mysql": "SELECT trx_mysql_thread_id FROM information_schema.innodb_trx "
     "JOIN information_schema.processlist ON id = trx_mysql_thread_id "
@@ -37,12 +37,12 @@ WAITING = {
 class AlarmLocks:
     """Stops every batch on some alarms in its transaction.
 
-    The rows are locked and not the tables: a listener tries out a transaction of its own before it takes its
+    Rows are locked instead of tables, because a listener executes a trial transaction before it takes its
     first message.
     """
 
     def __init__(self, url: str) -> None:
-        # Of InnoDB the rows alone, not the gaps between them.
+        # With this level InnoDB locks the rows alone, not the gaps between them.
         self._engine = sa.create_engine(with_driver(url), isolation_level="READ COMMITTED")
         self._known: set[int] = set()
 
@@ -55,8 +55,8 @@ class AlarmLocks:
             yield
 
     def reached(self) -> bool:
-        """Return True once a session waits that no earlier answer was about: the dead wait for a while."""
-        # InnoDB shows what it showed before to whoever asks more often than every tenth of a second.
+        """Return True if a session waits that was not reported before; those of dead processes wait too."""
+        # InnoDB refreshes this view at most every tenth of a second.
         time.sleep(LOOK_EVERY)
         with self._engine.connect() as connection:
             query = sa.text(WAITING[self._engine.dialect.name])
@@ -66,12 +66,12 @@ class AlarmLocks:
         return bool(news)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._engine.dispose()
 
 
 def _keep_dead_letters(rabbitmq: RabbitMQ, url: str) -> None:
-    """Do what the operator's guide says: what the broker drops goes to the queue that listeners declare."""
+    """Apply the policy of the operator's guide: dropped messages go to the dead-letter queue."""
     vhost = url.partition("?")[0].rpartition("/")[2]
     pattern = r"^event_eval\.sample$"
     rabbitmq.ctl("set_policy", "-p", vhost, "--apply-to", "queues", "dead", pattern, json.dumps(POLICY))
@@ -87,10 +87,10 @@ def delivery_limit(
     events: int = 5,
     seed: int = 1,
 ) -> Finding:
-    """Kill the only listener *kills* times in the middle of the batch of *events*, then let one live.
+    """Kill the only listener *kills* times in the middle of the batch of *events*, then let one finish.
 
-    The queue is a quorum queue whose delivery limit is lower than that: the broker itself would have dropped
-    each message. All must be fired, and none may be a dead letter.
+    The queue is a quorum queue with a lower delivery limit, at which the broker itself would drop each
+    message. All events must fire, and none may become a dead letter.
     """
     broker = f"&rabbit_quorum_delivery_limit={limit}"
     play = Play(ground, directory, ["healthy"], progress, seed, broker=broker, lease=3.0, poll_interval=0.2)
@@ -106,7 +106,7 @@ def delivery_limit(
         with locks.held([spec.alarm_id for spec in alarms]):
             for spec in alarms:
                 play.publish(play.event(spec))
-            # What the broker dropped comes to no batch any more.
+            # Messages that the broker dropped are in no further batch.
             with contextlib.suppress(NotInTime):
                 while done < kills:
                     listener.start()
@@ -115,7 +115,7 @@ def delivery_limit(
                     done += 1
             listener.kill()
         listener.start()
-        # What is lost never comes: then the figures say so.
+        # Lost events never arrive, which the figures then show.
         with contextlib.suppress(NotInTime):
             play.latencies(set(play.published))
             play.idle("the queue")

@@ -1,4 +1,4 @@
-"""What breaks things: each disruptor strikes once, waits until all is back, and tells what it did."""
+"""The disruptors: each strikes once, waits until everything works again, and reports what it did."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ CONSUMER: Final = "consumer: "
 
 @dataclass(frozen=True)
 class Used:
-    """One strike: *began* and *back* in epoch seconds; *back* is when the thing itself worked again.
+    """One strike: *began* and *back* in epoch seconds; *back* is when the struck part worked again.
 
-    ``taken_over`` is how many seconds after a kill the last delivery of the dead process was in other hands;
-    ``held`` how many it held. ``alone`` tells that nothing else was broken meanwhile.
+    ``taken_over`` is the number of seconds from a kill until the last delivery of the dead process was taken
+    over; ``held`` is how many it held. ``alone`` means that nothing else was broken meanwhile.
     """
 
     name: str
@@ -42,7 +42,7 @@ Strike = Callable[[Stage, random.Random], Used]
 
 
 def kill_listener(stage: Stage, chance: random.Random) -> Used:
-    """SIGKILL one of the listeners; its supervisor starts it again once the others have taken over."""
+    """SIGKILL one of the listeners; its supervisor restarts it once the others have taken over."""
     listener, name = _one_of(stage.listeners, chance)
     known = stage.workers()
     listener.kill()
@@ -61,7 +61,7 @@ def kill_listener(stage: Stage, chance: random.Random) -> Used:
 
 
 def _dead_worker(stage: Stage, known: set[str]) -> str:
-    """Return which of the *known* workers does not renew its lease any more."""
+    """Return which of the *known* workers no longer renews its lease."""
     before = {name: until for name, until in stage.workers().items() if name in known}
     while True:
         time.sleep(LOOK)
@@ -72,7 +72,7 @@ def _dead_worker(stage: Stage, known: set[str]) -> str:
 
 
 def kill_listener_at_once(stage: Stage, chance: random.Random) -> Used:
-    """SIGKILL one of the listeners and start it again like any supervisor: whatever else is broken."""
+    """SIGKILL one of the listeners and restart it as a supervisor does, whatever else is broken."""
     listener, name = _one_of(stage.listeners, chance)
     listener.kill()
     began = epoch()
@@ -133,7 +133,7 @@ STRIKES: Final[dict[str, Strike]] = {
     "cut database": _cut("database"),
     "cut broker": _cut("broker"),
 }
-# What may be broken at the same time: a process, and what it stands on.
+# What may be broken at the same time: a process, and what it depends on.
 PAIRS: Final[Sequence[tuple[Strike, Strike]]] = (
     (kill_listener_at_once, kill_database),
     (kill_listener_at_once, kill_broker),
@@ -150,9 +150,9 @@ def _one_of(listeners: Sequence[Listener], chance: random.Random) -> tuple[Liste
 
 
 class Striker(threading.Thread):
-    """Strikes by a shuffled deck of all strikes, again and again, with pauses; now and then two at once.
+    """Goes through all strikes in random order, repeatedly, with pauses; now and then two at once.
 
-    *on_error* is told what a strike could not do; the run is then no proof of anything.
+    *on_error* receives what a strike could not do; the run is then invalid.
     """
 
     def __init__(
@@ -176,18 +176,18 @@ class Striker(threading.Thread):
         self.now = ""
 
     def finish(self) -> None:
-        """Let the strike under way end, then no more."""
+        """Let the current strike end and make no further ones."""
         self._over.set()
         self.join(180)
 
     def run(self) -> None:
-        """Strike until told to stop; called by ``start``."""
+        """Strike until stopped; called by ``start``."""
         try:
             for strikes in self._cards():
                 if self._over.wait(self._chance.uniform(*self._pause)):
                     return
                 self._strike(strikes)
-        except BaseException as exc:  # noqa: BLE001 - the main thread must hear of it
+        except BaseException as exc:  # noqa: BLE001 - the main thread must learn of it
             self.failures.append(exc)
 
     def _cards(self) -> Iterator[tuple[Strike, ...]]:
@@ -227,7 +227,7 @@ def _persistently(strike: Strike, stage: Stage, chance: random.Random) -> Used:
 
 
 class Moods(threading.Thread):
-    """Takes the consumers through all ways to misbehave, in turn; ``steady`` always stays well."""
+    """Makes the consumers misbehave in every way, in turn; ``steady`` never misbehaves."""
 
     def __init__(
         self, stage: Stage, *, seed: int, lasts: tuple[float, float], pause: tuple[float, float]
@@ -241,12 +241,12 @@ class Moods(threading.Thread):
         self.used: list[Used] = []
 
     def finish(self) -> None:
-        """End the misbehaviour under way, then no more."""
+        """End the current misbehaviour and begin no further one."""
         self._over.set()
         self.join(60)
 
     def run(self) -> None:
-        """Change moods until told to stop; called by ``start``."""
+        """Change the behaviour until stopped; called by ``start``."""
         deck: list[str] = []
         while not self._over.wait(self._chance.uniform(*self._pause)):
             deck = deck or self._chance.sample(MODES, len(MODES))

@@ -1,4 +1,4 @@
-"""A listener that stands still for minutes, in the middle of a transaction, and goes on as if nothing was."""
+"""A listener that is stopped for minutes in the middle of a transaction and then continues."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.functional.disruption.stage import Ground, epoch
 from tests.support.locked_rows import locked, wait_for_waiter
 
 RATE = 20.0
-# Events a second for the alarm that the frozen listener keeps locked.
+# Events per second for the alarm that the frozen listener keeps locked.
 LOCKED_RATE = 1.0
-# What the database's server allows a session that idles in a transaction, and as much for a slow machine.
+# The idle-in-transaction timeout of the database server, and an allowance for a slow machine.
 BOUND = 10.0 + 10.0
 
 
@@ -36,9 +36,9 @@ def freeze(
 
     Options have their defaults.
 
-    The other fires everything else meanwhile, and that alarm as soon as the server has ended the session of
-    the frozen one. What the frozen one was handed by the broker waits until it goes on or is cut off. In the
-    end nothing is lost, and nothing has fired twice.
+    Meanwhile the other listener fires everything else, and that alarm as soon as the server has ended the
+    session of the frozen one. Messages that the frozen one holds wait until it continues or loses its
+    connection. In the end nothing is lost, and nothing has fired twice.
     """
     play = Play(ground, directory, ["healthy", "locked"], progress, seed, listeners=2)
     try:

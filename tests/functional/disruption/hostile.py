@@ -1,4 +1,4 @@
-"""A hostile tenant: what it creates through Aodh's API, the events about it, and a dead name server."""
+"""A hostile tenant: its alarms, created through Aodh's API, events about them, and a dead name server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVENT_TYPE = "compute.instance.update"
 MEBIBYTE = 2**20
 LONG = 30_000
 GROUPED = "request.finished"
-# One of each kind of text that a tenant or an event may choose.
+# One value of each kind of text that a tenant or an event may choose.
 TEXTS = (
     "",
     " ",
@@ -45,7 +45,7 @@ MOMENTS = ("0001-01-01T00:00:00", "9999-12-31T23:59:59.999999", "2026-02-30T00:0
 
 
 def actions(hung: str) -> list[str]:
-    """Return one action of each scheme, well-formed and not; *hung* is where nobody answers."""
+    """Return valid and invalid actions of each scheme; *hung* is an address where nobody answers."""
     place = hung.partition("://")[2]
     return [
         hung,
@@ -192,7 +192,7 @@ def _mistyped(instances: Sequence[str], chance: random.Random) -> dict[str, Any]
 
 
 class NameServer(threading.Thread):
-    """A name server that is dead until it *answers*: then it denies every name, also those asked for before.
+    """A name server that does not respond until it *answers*: then it denies every name, pending ones too.
 
     :ivar prefix: the words to put before a command that is to ask no other name server; empty without the
         right to do so, and then names are left to this machine's resolver.
@@ -211,7 +211,7 @@ class NameServer(threading.Thread):
             self._socket.bind((address, 53))
         except PermissionError:
             return []
-        # The command gets this file in a mount namespace of its own.
+        # The command sees this file in its own mount namespace.
         resolv.write_text(f"nameserver {address}\noptions timeout:5 attempts:2\n")
         script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
         prefix = ["unshare", "--mount", "sh", "-c", script, str(resolv)]
@@ -239,7 +239,7 @@ class NameServer(threading.Thread):
         self._answers.clear()
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._ended.set()
         if self.is_alive():
             self.join()

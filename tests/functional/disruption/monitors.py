@@ -1,4 +1,4 @@
-"""The monitors: what is sampled while the load runs, and how long each recovery took."""
+"""The monitors: samples while the load runs, and the duration of each recovery."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Sample:
-    """One look: memory of each listener in bytes, queue depth and outbox; None while out of reach."""
+    """One sample: memory of each listener in bytes, queue depth and outbox; None while unreachable."""
 
     at: float
     memory: tuple[int, ...]
@@ -32,7 +32,7 @@ class Sample:
 
 
 class Watch(threading.Thread):
-    """Looks once a second until told to stop."""
+    """Takes a sample every second until stopped."""
 
     def __init__(self, stage: Stage, say: Callable[[str], None], about: Callable[[], str]) -> None:
         super().__init__(name="watch", daemon=True)
@@ -43,12 +43,12 @@ class Watch(threading.Thread):
         self.samples: list[Sample] = []
 
     def finish(self) -> None:
-        """Look no more."""
+        """Stop sampling."""
         self._over.set()
         self.join(60)
 
     def run(self) -> None:
-        """Look; called by ``start``."""
+        """Take samples; called by ``start``."""
         while not self._over.wait(EVERY):
             queue = depth(self._stage)
             outbox = None
@@ -66,7 +66,7 @@ def shown(number: int | None) -> str:
 
 
 def depth(stage: Stage) -> int | None:
-    """Return how many events wait on the broker, None while it is away."""
+    """Return how many events wait on the broker, or None while it is away."""
     try:
         found = broker.look(stage.transport_url, stage.cloud.conf.eventalarm.topic)
     except (OSError, amqp.AMQPError):
@@ -76,10 +76,10 @@ def depth(stage: Stage) -> int | None:
 
 @dataclass(frozen=True)
 class Recovery:
-    """What came of the strikes of one name; seconds, None when nothing was to be seen.
+    """Results of the strikes of one kind, in seconds; None where nothing was observed.
 
-    ``commits`` and ``deliveries`` are how long after the thing was back the first transition was committed
-    and the first webhook accepted; ``taken_over`` is of kills. Only strikes that came alone are measured.
+    ``commits`` and ``deliveries`` are the times from when the struck part worked again to the first committed
+    transition and the first accepted webhook; ``taken_over`` is for kills. Only single strikes are measured.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Recovery:
 def recoveries(
     used: Sequence[Used], commits: Sequence[float], deliveries: Sequence[tuple[float, str]]
 ) -> list[Recovery]:
-    """Return one summary for each kind of strike; *commits* and *deliveries* (to whom) are epoch seconds."""
+    """Return a summary of each kind of strike; *commits* and *deliveries* (by consumer) are epoch seconds."""
     by_name: dict[str, list[Used]] = defaultdict(list)
     for one in used:
         by_name[one.name].append(one)
@@ -118,7 +118,7 @@ def recoveries(
 
 
 def _after(known: Mapping[str, Sequence[float]], strikes: Sequence[Used]) -> list[float]:
-    """Return how long after each strike the next moment came: of its own target, or of any."""
+    """Return the time from each strike to the next moment of its own target, or of any target."""
     found = []
     for strike in strikes:
         of_consumer = strike.name.startswith(CONSUMER)

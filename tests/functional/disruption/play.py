@@ -1,4 +1,4 @@
-"""A stage for scenarios: paced events, their latency, and waiting until all is idle."""
+"""A stage for scenarios: paced events, their latency, and waiting until everything is idle."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.functional.disruption.runners import Publisher
 from tests.functional.disruption.stage import Ground, Stage, epoch
 
 SETTLE = 60.0
-# Events a second of a hostile tenant, and how many of them pass between two large ones.
+# Events per second of a hostile tenant, and the number of events between two large ones.
 ATTACK_RATE, BETWEEN_BIG = 8.0, 64
-# A new attack begins with so many events at a higher rate, to take hold.
+# A new attack begins with this many events at a higher rate, to take effect.
 HOLD, HOLD_RATE = 60, 30.0
 
 
@@ -71,7 +71,7 @@ class Play:
         return EventSpec(spec.project, spec.resource, message_id)
 
     def fire(self, sources: Sequence[tuple[float, Sequence[AlarmSpec]]], seconds: float) -> set[str]:
-        """Publish events for alarms of each source at its rate a second; return the ids."""
+        """Publish events for alarms of each source at its rate per second; return the ids."""
         began = time.monotonic()
         moments = sorted(
             (moment, number)
@@ -100,7 +100,7 @@ class Play:
             moment += self.chance.expovariate(rate)
 
     def accepted(self) -> dict[str, float]:
-        """Return when each event's webhook was accepted first, by message id."""
+        """Return when the webhook of each event was first accepted, by message id."""
         self.receipts += self.stage.consumers.results()
         found: dict[str, float] = {}
         for one in self.receipts:
@@ -109,7 +109,7 @@ class Play:
         return found
 
     def latencies(self, ids: set[str]) -> list[float]:
-        """Return the seconds from publishing to the webhook, once all of *ids* came that are not late."""
+        """Return the seconds from publishing to the webhook, once all of *ids* arrived that are not late."""
 
         def missing() -> set[str]:
             return ids - self.accepted().keys() - self.stage.late()
@@ -119,7 +119,7 @@ class Play:
         return [came[one] - self.published[one] for one in ids & came.keys()]
 
     def idle(self, what: str, timeout: float = SETTLE, *, withdrawn: str = "") -> None:
-        """Wait until queue and outbox are empty; what waits of the project *withdrawn* is taken out."""
+        """Wait until queue and outbox are empty; remove waiting deliveries of the project *withdrawn*."""
 
         def idle() -> bool:
             if withdrawn:
@@ -135,7 +135,7 @@ class Play:
         )
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self.publisher.close()
         self.stage.close()
 
@@ -153,7 +153,7 @@ class Attack:
         self.sent = 0
 
     def start(self) -> None:
-        """Begin (again); return once it has taken hold."""
+        """Start (again); return once the attack has taken effect."""
         self._stopping.clear()
         self._held.clear()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -161,7 +161,7 @@ class Attack:
         self._held.wait()
 
     def stop(self) -> None:
-        """End; safe to call twice."""
+        """Stop; safe to call twice."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()

@@ -1,7 +1,7 @@
 """TCP links that can be cut half-open, in a process of their own.
 
-``python -m tests.functional.disruption.proxy`` obeys one JSON request a line: ``open`` a link to a port,
-``hold`` it (nothing is forwarded any more, nobody is told), ``reset`` it (RST to both ends, then it works).
+``python -m tests.functional.disruption.proxy`` obeys one JSON request per line: ``open`` a link to a port,
+``hold`` it (nothing is forwarded any more, without a RST), ``reset`` it (RST to both ends, then it works).
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Link:
         return int(self._server.sockets[0].getsockname()[1])
 
     def hold(self) -> int:
-        """Forward nothing any more; return how many connections that concerns."""
+        """Stop forwarding; return the number of connections affected."""
         self._flows.clear()
         return len(self._writers) // 2
 
     def reset(self) -> int:
-        """Break every connection by RST and let new ones through."""
+        """Reset every connection and let new ones through."""
         for writer in self._writers:
             end = writer.get_extra_info("socket")
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
@@ -82,7 +82,7 @@ class _Switchboard:
         self._links: dict[str, Link] = {}
 
     async def obey(self, verb: str, name: str, **arguments: Any) -> Any:
-        """Do one request."""
+        """Obey one request."""
         if verb == "open":
             self._links[name] = Link(**arguments)
             return await self._links[name].open()

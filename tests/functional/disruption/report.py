@@ -1,4 +1,4 @@
-"""What is shown at the end: tables of what was demanded, what came of it and how fast, and a JSON file."""
+"""The report: tables of what was required, of the results and their speed, and a JSON file."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def write(
     directory: pathlib.Path,
     environment: Mapping[str, Any],
 ) -> None:
-    """Write ``report.json`` and ``report.txt``; *directory* is made if need be."""
+    """Write ``report.json`` and ``report.txt``; *directory* is created if it does not exist."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "report.json").write_text(as_json(results, findings, environment), encoding="utf-8")
     with (directory / "report.txt").open("w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The rig: runners, disruptors and monitors on one stage, and everything collected when all is over."""
+"""The rig: runners, disruptors and monitors on one stage; at the end all results are collected."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DEFAULT_LEASE = 6.0
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """One run. ``rounds`` is how often every strike is made, None: for as long as the load lasts; ``outage``
+    """One run. ``rounds`` is how often every strike is made (None: for as long as the load lasts); ``outage``
     bounds how long services are away. Times are in seconds.
     """
 
@@ -49,14 +49,14 @@ class Setup:
     patience: float = 120.0
 
     def delivery_options(self) -> dict[str, float]:
-        """Return ``[eventalarm_delivery]``: enough attempts to outlast every mood of a consumer."""
+        """Return ``[eventalarm_delivery]``: enough attempts to outlast every misbehaviour of a consumer."""
         options = {"poll_interval": 0.2} if self.lease < DEFAULT_LEASE else {}
         return options | {"lease": self.lease, "max_attempts": 60, "retry_max": 2.0, "retry_after_max": 2.0}
 
 
 @dataclasses.dataclass
 class Result:
-    """What a run came to."""
+    """The result of a run."""
 
     setup: Setup
     database: str
@@ -69,14 +69,14 @@ class Result:
 
     @property
     def right(self) -> bool:
-        """Whether nothing was lost, doubled, invented or out of order, and every recovery was in time."""
+        """True if nothing was lost, duplicated, invented or out of order, and every recovery was in time."""
         return self.account.right and not self.missed
 
 
 def run(ground: Ground, directory: pathlib.Path, setup: Setup, progress: Progress) -> Result:
-    """Build a stage, disrupt it for the time of *setup*, wait until all is settled, and account for it.
+    """Build a stage, disrupt it for the time of *setup*, wait until all work is done, and account for it.
 
-    :raises RuntimeError: when the rig itself failed: a strike could not be made.
+    :raises RuntimeError: if the rig itself failed to make a strike.
     """
     stage = Stage(ground, directory, setup.delivery_options(), outage=setup.outage)
     try:
@@ -121,7 +121,7 @@ class _Run:
         )
 
     def go(self) -> Result:
-        """Do it all."""
+        """Do the whole run."""
         fresh = [(story.alarm, story.clears) for story in self._stories if story.fresh]
         count = self._stage.insert([*((spec, False) for spec in self._shared), *fresh])
         self._progress.say(f"{len(self._stories):,} stories about {count:,} alarms")
@@ -134,7 +134,7 @@ class _Run:
             self._striker.join(self._setup.patience)
         self._striker.finish()
         self._moods.finish()
-        self._progress.say("all is mended; waiting until everything is settled")
+        self._progress.say("everything works again; waiting until all work is done")
         settled_in = self._settle()
         self._watch.finish()
         self._receipts += self._stage.consumers.results()
@@ -143,7 +143,7 @@ class _Run:
         return self._result(settled_in)
 
     def _settle(self) -> float:
-        """Wait until the load is told, the queue empty and the outbox too; return how long that took."""
+        """Wait until all stories are published and queue and outbox are empty; return the seconds it took."""
         began = time.monotonic()
         deadline = began + self._setup.patience
         self._load.join(self._setup.patience)
@@ -159,7 +159,7 @@ class _Run:
         return time.monotonic() - began
 
     def _missing(self) -> set[str]:
-        """Return the events that must have caused a transition by now and did not."""
+        """Return the events that should have caused a transition by now but did not."""
         stories = [*self._stories, *self._users.stories]
         due = {m for story in stories for m in set.intersection(*(set(o) for o in story.outcomes))}
         return due - self._stage.committed(due)
@@ -227,9 +227,9 @@ def _epoch(moment: datetime.datetime) -> float:
 
 
 def blows(used: Sequence[Used]) -> list[Blow]:
-    """Return what ended, froze or cut off a process.
+    """Return the strikes that ended, froze or cut off a process.
 
-    A result cannot be recorded while the database is away either: then the blow reaches back to that.
+    While the database is away no result can be recorded either, so the blow begins with that.
     """
     found = []
     away = [one for one in used if one.name in ("kill mariadb", "kill postgresql", "cut database link")]
@@ -242,7 +242,7 @@ def blows(used: Sequence[Used]) -> list[Blow]:
 
 
 def missed(found: Sequence[monitors.Recovery], lease: float) -> list[str]:
-    """Return the targets that were missed, in words."""
+    """Describe the targets that were missed."""
     words = []
     for one in found:
         slow = [*one.commits, *one.deliveries]

@@ -1,4 +1,4 @@
-"""The runner of events: an open-loop load that tells stories, on messages that are sent until confirmed."""
+"""The open-loop load: it plays stories by messages that are sent until they are confirmed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOOK = 0.25
 class Publisher:
     """Threads that put messages on the topic and try again until the broker has confirmed them.
 
-    What is sent again may arrive twice; that is the broker's right and the listeners' business (G2).
+    A message that is sent again may arrive twice, which listeners must handle (G2).
     """
 
     def __init__(self, conf: Any, threads: int = SENDERS) -> None:
@@ -42,12 +42,12 @@ class Publisher:
             thread.start()
 
     def put(self, events: list[dict[str, Any]]) -> None:
-        """Publish *events* in one message as soon as can be; returns at once."""
+        """Publish *events* in one message as soon as possible, without waiting for it."""
         self._queue.put(events)
 
     @property
     def waiting(self) -> int:
-        """How many messages are not sent yet."""
+        """The number of messages that are not sent yet."""
         return self._queue.qsize()
 
     def _run(self) -> None:
@@ -74,7 +74,7 @@ class Publisher:
         return True
 
     def close(self) -> None:
-        """Send what waits, then end; the broker must be there."""
+        """Send what waits, then end; the broker must be available."""
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:
@@ -84,7 +84,7 @@ class Publisher:
 
 @dataclass
 class StoryInProgress:
-    """How far a story was told: ``step`` is the next one."""
+    """The progress of a story: ``stage`` is the index of the next one to publish."""
 
     story: Story
     stage: int = 0
@@ -92,7 +92,7 @@ class StoryInProgress:
 
 
 class EventLoad(threading.Thread):
-    """Tells stories at their moments, whatever comes of them; later steps when earlier ones are committed."""
+    """Plays stories at their scheduled times; later stages once the earlier ones are committed."""
 
     def __init__(self, stories: Iterable[Story], publisher: Publisher, committed: Committed) -> None:
         super().__init__(name="event-load", daemon=True)
@@ -108,11 +108,11 @@ class EventLoad(threading.Thread):
 
     @property
     def unfinished(self) -> int:
-        """How many stories wait for a transition before they can go on."""
+        """The number of stories that wait for a transition before they can continue."""
         return len(self._awaited)
 
     def run(self) -> None:
-        """Tell everything; called by ``start``."""
+        """Play all stories; called by ``start``."""
         began = time.monotonic()
         self._next_story(began)
         look = 0.0
@@ -148,7 +148,7 @@ class EventLoad(threading.Thread):
         self._publisher.put(body)
 
     def _publish(self, played: StoryInProgress) -> None:
-        """Publish the next step of a story, and remember what the one after it waits for."""
+        """Publish the next stage of a story, and remember what the following one waits for."""
         stage = played.story.stages[played.stage]
         now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
         bodies = [

@@ -1,4 +1,4 @@
-"""Three runs with one question each: do hung ones hurt others, is memory flat, is a backlog bounded?"""
+"""Scenarios with one question each: do hung consumers hurt others, is memory flat, is a backlog bounded?"""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.functional.disruption.play import SETTLE, Attack, Play
 from tests.functional.disruption.stage import Ground
 
 HUNG = 20
-# The hung want more calls under way than there are: eighty of sixty, before any is tried again. So few events
-# leave the machine alone: it is the hanging that is measured, not the load.
+# The hung destinations want more concurrent calls than there are: eighty of sixty, before any retry. With so
+# few events the machine is not loaded: the effect of hanging is measured.
 CROWDED = {"total_timeout": 10.0, "max_attempts": 3, "concurrency": 60}
 HUNG_RATE = 8.0
 TAKE_HOLD = 20.0
@@ -31,7 +31,7 @@ ALLOWED = 1.5
 
 @dataclasses.dataclass
 class Finding:
-    """What a scenario came to: figures by name, and what is wrong in words."""
+    """The result of a scenario: figures by name, and descriptions of what is wrong."""
 
     name: str
     figures: dict[str, float]
@@ -50,8 +50,8 @@ def isolation(
 ) -> Finding:
     """Measure one healthy destination alone, beside twenty hung ones, and alone again, in *rounds*.
 
-    Every sample of every round counts. A machine that others use pauses now and then: after the first number
-    of rounds more are made, up to the second, while the samples so far say that the healthy one is hurt.
+    Every sample of every round counts. Because a shared machine pauses now and then, further rounds, up to
+    the second number, are made as long as the samples so far show that the healthy one is hurt.
     """
     names = [f"hung-{number}" for number in range(HUNG)]
     play = Play(ground, directory, ["healthy", *names], progress, seed, **CROWDED)
@@ -105,7 +105,7 @@ def _isolation_once(
     alone = list(play.latencies(play.fire([(rate, healthy)], seconds / 2)))
     for name in names:
         play.stage.consumers.mode(name, HANG)
-    # The hung ones take hold before the healthy one is measured.
+    # The hung destinations take effect before the healthy one is measured.
     play.fire([(TAKE_HOLD, hung)], 2.0)
     beside = list(play.latencies(play.fire([(rate, healthy), (HUNG_RATE, hung)], seconds)))
     for name in names:
@@ -125,10 +125,10 @@ def beside_a_hostile_tenant(
     rounds: tuple[int, int] = (4, 10),
     seed: int = 1,
 ) -> Finding:
-    """Measure one tenant alone, and beside another that does everything that a tenant may do, all at once.
+    """Measure one tenant alone, and beside another that does everything a tenant may do, all at once.
 
-    The other's events come at a rate that leaves the machine alone: what its alarms, actions and texts do is
-    measured, not the load. Nothing of the first tenant may be lost. *rounds* are as in :func:`isolation`.
+    The events of the other one do not load the machine: the effect of its alarms, actions and texts is
+    measured. Nothing of the first tenant may be lost. *rounds* are as in :func:`isolation`.
     """
     names = [f"hung-{number}" for number in range(HOSTILE_HUNG)]
     play = Play(ground, directory, ["healthy", *names], progress, seed, **CROWDED)
@@ -179,7 +179,7 @@ def _let_loose(play: Play, names: Sequence[str], server: hostile.NameServer, att
 
 
 def _call_off(play: Play, names: Sequence[str], server: hostile.NameServer, attack: Attack) -> None:
-    """End the attack, and all that is owed for it: what hangs is let go, what waits is withdrawn."""
+    """End the attack and its deliveries: hanging requests are released, waiting deliveries withdrawn."""
     attack.stop()
     server.answer()
     for name in names:
@@ -197,9 +197,9 @@ def soak(
     alarms: int = 200,
     seed: int = 1,
 ) -> Finding:
-    """Fire at destinations that refuse or hang, for long: the outbox grows, the memory must not.
+    """Fire at destinations that refuse or hang, for a long time: the outbox grows, the memory must not.
 
-    What is kept in memory fills up first; so the growth is taken from the second third to the last.
+    Memory buffers fill up first, so the growth is measured from the second third to the last.
     """
     play = Play(ground, directory, ["healthy", "refuses", "hangs"], progress, seed, max_attempts=10**6)
     watch = Watch(play.stage, progress.tick, lambda: f"{play.publisher.published:,} events")
@@ -245,7 +245,7 @@ def backlog(
 ) -> Finding:
     """Start a listener on *events* queued events, of which *share* fire; memory may grow by *bound* MiB.
 
-    The growth is taken from when a twentieth is done: by then everything that is loaded once is loaded.
+    The growth is measured from when a twentieth is done, because by then all code is loaded.
     """
     play = Play(ground, directory, ["healthy"], progress, seed)
     try:

@@ -1,4 +1,4 @@
-"""What is disrupted: a cloud with two listeners behind links that can be cut, kept alive by a supervisor."""
+"""The stage: a supervised cloud with two listeners behind links that can be cut."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
 
 QUORUM = "?rabbit_quorum_queue=true"
 CHUNK = 1000
-# Alarms older than any look-back of a listener.
+# Alarms are older than the look-back of any listener.
 AGE = datetime.timedelta(hours=1)
-# Consumers: one that is always well, some that are not, and one that speaks TLS.
+# Consumers: one that always works, some that misbehave, and one with TLS.
 STEADY, MOODY, SECURE = "steady", ("a", "b", "c", "d"), "tls"
 LOST_LEASE = re.compile(r"^(\S+ \S+) .*The lease was not renewed in time", re.MULTILINE)
 UNFINISHED = ("pending", "leased")
@@ -55,24 +55,24 @@ class Programs:
         self._started: list[Process] = []
 
     def __call__(self, command: Sequence[Any], env: Mapping[str, str] | None = None) -> Process:
-        """Start one; it logs into the directory."""
+        """Start a program whose log is in the directory."""
         name = f"{pathlib.Path(command[0]).name}-{len(self._started)}.log"
         self._started.append(Process(command, self._directory / name, env))
         return self._started[-1]
 
     def texts(self) -> Iterator[str]:
-        """Yield what each printed."""
+        """Yield the output of each program."""
         for process in self._started:
             yield process.text()
 
     def close(self) -> None:
-        """End everything, also what is stopped."""
+        """End every program, suspended ones too."""
         for process in reversed(self._started):
             process.kill()
 
 
 class Listener:
-    """One ``eventalarm-listener``, started again by a supervisor when it died."""
+    """One ``eventalarm-listener``, restarted by a supervisor if it dies."""
 
     def __init__(self, cloud: Cloud, conf_path: pathlib.Path) -> None:
         self._cloud = cloud
@@ -80,19 +80,19 @@ class Listener:
         self._process: Process | None = None
 
     def start(self, *, wait: bool = False, prefix: Sequence[str] = ()) -> None:
-        """Start it, by the command *prefix* if there is one; with *wait* return when it takes messages."""
+        """Start it, with the command *prefix* if given; with *wait*, return once it takes messages."""
         self._process = self._cloud.start_listener(
             "--config-file", str(self._conf_path), wait=wait, prefix=prefix
         )
 
     @property
     def process(self) -> Process:
-        """The program that runs now."""
+        """The program that is running."""
         assert self._process is not None
         return self._process
 
     def kill(self) -> None:
-        """End it by SIGKILL, its worker too."""
+        """SIGKILL it and its worker."""
         self.process.kill()
 
     def signal(self, number: signal.Signals) -> None:
@@ -112,7 +112,7 @@ class Listener:
 
 
 class Stage:
-    """Cloud, listeners, links and consumers; ``close`` ends them, not the ground."""
+    """Cloud, listeners, links and consumers; ``close`` ends them, but not the services."""
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class Stage:
         return self.cloud.conf_path
 
     def _linked_conf(self, number: int, directory: pathlib.Path) -> pathlib.Path:
-        """Return a file that leads one listener through links of its own."""
+        """Return a configuration file that makes one listener use its own links."""
         broker, database = self.ground.rabbitmq.info["port"], self.ground.database.info["port"]
         ports = {
             str(port): str(self.links.open(f"{kind} {number}", port))
@@ -179,22 +179,22 @@ class Stage:
             listener.start(wait=True)
 
     def close(self) -> None:
-        """End everything but the ground."""
+        """End everything but the services."""
         self._stack.close()
 
     def texts(self) -> Iterator[str]:
-        """Yield what each program printed."""
+        """Yield the output of each program."""
         return self._programs.texts()
 
     def lost_leases(self) -> list[float]:
-        """Return when listeners found that they had been frozen or starved for longer than their lease."""
+        """Return the times at which listeners found that they had been frozen for longer than their lease."""
         return [
             datetime.datetime.fromisoformat(moment).timestamp()
             for text in self._programs.texts()
             for moment in LOST_LEASE.findall(text)
         ]
 
-    # -- the database, asked directly and not through a link
+    # -- the database, queried directly, not through a link
 
     def insert(self, alarms: Iterable[tuple[workload.AlarmSpec, bool]]) -> int:
         """Insert alarms as the Aodh API would; those marked have ok_actions. Return how many."""
@@ -209,7 +209,7 @@ class Stage:
         return len(rows)
 
     def committed(self, message_ids: Collection[str]) -> set[str]:
-        """Return those events that caused a transition; none while the database is away."""
+        """Return those events that caused a transition; an empty set while the database is away."""
         ids = list(message_ids)
         found: set[str] = set()
         with contextlib.suppress(Retryable):
@@ -222,7 +222,7 @@ class Stage:
         return found
 
     def leased(self) -> dict[str, set[str]]:
-        """Return the deliveries under way by their owner."""
+        """Return the leased deliveries by their owner."""
         query = sa.select(delivery.c.owner, delivery.c.delivery_id).where(delivery.c.state == "leased")
         found: dict[str, set[str]] = {}
         with self.cloud.database.read() as connection:
@@ -231,7 +231,7 @@ class Stage:
         return found
 
     def workers(self) -> dict[str, datetime.datetime]:
-        """Return until when each worker that the outbox knows is alive."""
+        """Return when the lease of each worker in the outbox ends."""
         with self.cloud.database.read() as connection:
             rows = connection.execute(sa.select(worker.c.worker_id, worker.c.expires_at))
             return {row[0]: row[1] for row in rows}
@@ -243,13 +243,13 @@ class Stage:
             return int(connection.execute(query).scalar_one())
 
     def withdraw(self, project_id: str) -> None:
-        """Take the deliveries of a project that wait out of the outbox; those under way stay."""
+        """Remove the waiting deliveries of a project from the outbox; leased ones stay."""
         waiting = sa.and_(delivery.c.project_id == project_id, delivery.c.state == UNFINISHED[0])
         with self.cloud.database.begin() as connection:
             connection.execute(sa.delete(delivery).where(waiting))
 
     def late(self) -> set[str]:
-        """Return the events that were overtaken by newer ones, and so fired nothing."""
+        """Return the events that were overtaken by newer ones and therefore fired nothing."""
         query = sa.select(transition.c.message_id).where(transition.c.kind == LATE)
         with self.cloud.database.read() as connection:
             return set(connection.execute(query).scalars())
@@ -261,5 +261,5 @@ class Stage:
 
 
 def epoch() -> float:
-    """Return the present in seconds since the epoch."""
+    """Return the current time in seconds since the epoch."""
     return time.time()

@@ -1,6 +1,6 @@
-"""What is published and what must come of it: seeded stories, each with its legal outcomes. Pure.
+"""Seeded stories: what is published, and the legal outcomes of each. Pure functions.
 
-A story is about one alarm and some events. Listeners work side by side, so some stories may end in more
+A story is about one alarm and some events. Listeners work concurrently, so some stories may end in more
 than one way: a recovery may overtake its fault. Each way is an :data:`Outcome`; anything else is an error.
 """
 
@@ -22,7 +22,7 @@ Outcome = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True)
 class Sent:
-    """One event to publish; ``skew`` is what its ``generated`` is off the present, in seconds."""
+    """One event to publish; ``skew`` is how far its ``generated`` is from the current time, in seconds."""
 
     spec: EventSpec
     skew: float = 0.0
@@ -30,11 +30,11 @@ class Sent:
 
 @dataclass(frozen=True)
 class Story:
-    """``steps`` are messages of some events; each but the first waits until the one before is committed.
+    """``stages`` are messages of some events; each waits until the one before it is committed.
 
-    ``at`` is the moment of the first, in seconds since the load began; ``clears`` tells that the alarm has
-    ok_actions, ``fresh`` that it is this story's own. ``repeats`` are the seconds after which the first
-    message is published once more, ``apart`` means a message of its own for each event.
+    ``at`` is the time of the first, in seconds since the load began; ``clears`` means that the alarm has
+    ok_actions, ``fresh`` that no other story uses it. ``repeats`` are the seconds after which the first
+    message is published again; ``apart`` means a separate message for each event.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Story:
 
     @property
     def alarm_id(self) -> str:
-        """The alarm's id: what the API answered, or what follows from its project and resource."""
+        """The alarm's id: as returned by the API, or derived from its project and resource."""
         return self.named or self.alarm.alarm_id
 
     @property
@@ -61,7 +61,7 @@ class Story:
 
 @dataclass(frozen=True)
 class Plan:
-    """How large a load is: *rate* stories a second for *seconds*, and how often a message comes twice."""
+    """The size of a load: *rate* stories per second for *seconds*, and the share of duplicate messages."""
 
     seed: int
     seconds: float
@@ -72,9 +72,9 @@ class Plan:
 
 
 class Writer:
-    """Writes stories from a seed; *actions* are the URLs, one for each consumer, that alarms call in turn."""
+    """Generates stories from a seed; *actions* are the URLs of the consumers, which alarms call in turn."""
 
-    # How often each kind of story is told.
+    # The relative frequency of each kind of story.
     WEIGHTS = {
         "repeat": 50,
         "single": 20,
@@ -97,7 +97,7 @@ class Writer:
 
     @property
     def shared(self) -> list[AlarmSpec]:
-        """The alarms that many stories tell of."""
+        """The alarms that several stories use."""
         return self._shared
 
     def stories(self) -> Iterator[Story]:
@@ -149,7 +149,7 @@ class Writer:
         return self._story("repeat", at, alarm, [[Sent(fault)]], {fault.message_id: legal})
 
     def _single(self, at: float) -> Story:
-        """One fault of an instance of its own."""
+        """One fault of an instance that no other story uses."""
         alarm = self._alarm(repeat=False)
         fault = self._event(alarm)
         return self._story("single", at, alarm, [[Sent(fault)]], {fault.message_id: RAISED})
@@ -173,7 +173,7 @@ class Writer:
         return self._story("pair", at, alarm, [[Sent(fault)], [Sent(recovery)]], outcome)
 
     def _race(self, at: float) -> Story:
-        """A fault and its recovery in messages that two listeners may take: the recovery may be first."""
+        """A fault and its recovery in messages that two listeners may take: either may be evaluated first."""
         alarm = self._alarm(repeat=False)
         fault, recovery = self._event(alarm), self._event(alarm, HEALTH)
         cleared = {fault.message_id: RAISED, recovery.message_id: CLEARED}
@@ -182,14 +182,14 @@ class Writer:
         )
 
     def _ahead(self, at: float) -> Story:
-        """A clock an hour ahead makes nothing late that comes after it (G9)."""
+        """An event from a clock an hour ahead does not make later events late (G9)."""
         alarm = self._alarm(repeat=True)
         skewed, normal = self._event(alarm), self._event(alarm)
         outcome = {skewed.message_id: RAISED, normal.message_id: CHANGED}
         return self._story("ahead", at, alarm, [[Sent(skewed, HOUR)], [Sent(normal)]], outcome)
 
     def _behind(self, at: float) -> Story:
-        """A clock an hour behind: late, and the next one in time is not."""
+        """An event from a clock an hour behind is late; the next one is not."""
         alarm = self._alarm(repeat=True)
         normal, skewed, last = self._event(alarm), self._event(alarm), self._event(alarm)
         outcome = {normal.message_id: RAISED, skewed.message_id: LATE, last.message_id: CHANGED}
@@ -197,7 +197,7 @@ class Writer:
         return self._story("behind", at, alarm, stages, outcome)
 
     def _swapped(self, at: float) -> Story:
-        """Two events of one message in the wrong order are put right."""
+        """Two events of one message in the wrong order are sorted."""
         alarm = self._alarm(repeat=True)
         older, newer = self._event(alarm), self._event(alarm)
         outcome = {older.message_id: RAISED, newer.message_id: CHANGED}

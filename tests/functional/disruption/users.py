@@ -1,4 +1,4 @@
-"""The users: they create alarms through the Aodh API, fire them at once, edit them, and fire again."""
+"""The users: they create alarms through the Aodh API, fire them immediately, edit them, and fire again."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Edited:
 
 
 class Users(threading.Thread):
-    """Creates alarms through the Aodh API and publishes their event at once, then edits and does so again.
+    """Creates alarms through the Aodh API, publishes their events at once, edits them and publishes again.
 
-    What the API refuses or leaves open, while its database is away, makes no story: nobody was promised
-    anything.
+    Requests that the API refuses or cannot complete while its database is away make no story, since nothing
+    was promised.
     """
 
     KINDS = ("rename", "retarget", "disable", "delete", "none", "none")
@@ -61,12 +61,12 @@ class Users(threading.Thread):
         self.created = self.refused = 0
 
     def finish(self) -> None:
-        """Let the story under way end, then no more."""
+        """Let the current story end and begin no further one."""
         self._over.set()
         self.join(120)
 
     def run(self) -> None:
-        """Work until told to stop; called by ``start``."""
+        """Work until stopped; called by ``start``."""
         for number in itertools.count():
             if self._over.wait(self._chance.expovariate(self._rate)):
                 return
@@ -109,7 +109,7 @@ class Users(threading.Thread):
         }
         try:
             alarm_id = str(self._client(spec.project).alarm.create(alarm)["alarm_id"])
-        except Exception:  # noqa: BLE001 - whatever a client library makes of an API without database
+        except Exception:  # noqa: BLE001 - whatever a client library raises for an API without a database
             self.refused += 1
             return None
         self.created += 1

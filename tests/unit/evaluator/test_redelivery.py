@@ -57,7 +57,7 @@ def restarts(tmp_path: pathlib.Path) -> Iterator[Restarts]:
 
 @pytest.mark.parametrize("others", [0, 2], ids=["alone", "among others"])
 def test_each_evaluation_is_counted_once(restarts: Restarts, others: int) -> None:
-    """Red when a message that is alone in its batch at its first redelivery is counted twice."""
+    """Fails when a message that is alone in its batch at its first redelivery is counted twice."""
     for began in range(1, MOST + 1):
         interruptions = restarts.start()
         batch = [Message("poison"), *(Message(f"new-{n}", redelivered=False) for n in range(others))]

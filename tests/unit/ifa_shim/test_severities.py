@@ -29,7 +29,7 @@ def test_the_words_of_aodh_and_of_x733(word: str | None, severity: str) -> None:
 
 
 def test_a_severity_that_events_raise_updates_the_alarm() -> None:
-    """Red when a change of severity counts as a repetition, which changes nothing by default."""
+    """Fails when a change of severity counts as a repetition, which changes nothing by default."""
     raising = transition(instance_id=SERVER, severity_of_row="minor")
     worse = transition(Kind.CHANGED, 5, instance_id=SERVER, severity_of_row="critical")
     same = transition(Kind.CHANGED, 5, instance_id=SERVER, severity_of_row="minor")

@@ -78,7 +78,7 @@ def test_other_events_report_nothing(event_type: str, traits: dict[str, str]) ->
 
 
 def test_a_fault_and_its_end_have_the_same_name() -> None:
-    """Red if an event that ends a fault were found under another entry of the catalogue."""
+    """Fails if an event that ends a fault were found under another entry of the catalogue."""
     pairs = [
         (read("compute.host.down", host="c0"), read("compute.host.up", host="c0")),
         (

@@ -89,7 +89,7 @@ def test_ports_volumes_and_others(event_type: str, traits: dict[str, str], expec
 
 
 def test_a_time_in_the_future_is_not_believed() -> None:
-    """Red without the limit: a host whose clock is ahead would outvote all others."""
+    """Fails without the limit: a host whose clock is ahead would outvote all others."""
     early = datetime.datetime(2026, 11, 27, 8, tzinfo=UTC)
     found = observe(event("compute.instance.update", **VM, compute_host="c0"), OWNERS, early)
     assert found is not None

@@ -84,7 +84,7 @@ class TestBlocking:
     def test_gives_up_after_max_retry_and_says_so(
         self, broker: Broker, blocking: Callable[..., policies.Blocking], caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Red when the log says that events wait: Ceilometer acknowledges them beside another publisher."""
+        """Fails when the log says that events wait: Ceilometer acknowledges them beside another publisher."""
         broker.up = False
         with pytest.raises(PublishError, match="nobody there"):
             blocking(max_retry=2).publish([event(1)])
@@ -226,7 +226,7 @@ class TestQueueing:
     def test_nobody_waits_behind_a_broker_that_does_not_answer(
         self, broker: Broker, queueing: Callable[..., policies.Queueing]
     ) -> None:
-        """Red when callers wait for the one that sends: they are threads that Ceilometer needs."""
+        """Fails when callers wait for the one that sends: they are threads that Ceilometer needs."""
         policy = queueing()
         broker.gate.clear()
         with ThreadPoolExecutor(4) as pool:
