@@ -16,7 +16,7 @@ from eventalarm.storage import alarm_counts, timers
 from eventalarm.storage.alarm_counts import CloseFirst
 from eventalarm.storage.database import Database
 from eventalarm.storage.events import EventTexts
-from eventalarm.storage.picture import Picture
+from eventalarm.storage.stored_state import StoredState
 from eventalarm.storage.transitions import StateChange, Transaction
 
 LOG = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class LockedRows:
     transaction: Transaction
     state: BatchState
     timers: TimerState | None
-    picture: Picture
+    stored_state: StoredState
     now: datetime.datetime
 
 
@@ -78,25 +78,25 @@ class UnitOfWork:
         """
         asked_at = time.monotonic()
         keys = self._enqueuer.order_keys(alarms.values())
-        picture = transaction.picture(alarms, objects, messages, keys)
-        if picture.now is not None:
-            self._database.clock.observe(picture.now, asked_at)
+        stored_state = transaction.stored_state(alarms, objects, messages, keys)
+        if stored_state.now is not None:
+            self._database.clock.observe(stored_state.now, asked_at)
         if timer_state is not None:
-            timer_state.bound(picture.awaited, picture.full_awaited, self._max_occurrences)
-        if large := picture.to_close_first(alarms):
+            timer_state.bound(stored_state.awaited, stored_state.full_awaited, self._max_occurrences)
+        if large := stored_state.to_close_first(alarms):
             raise CloseFirst(large)
         now = self._clock()
         state = BatchState(
             alarms,
-            picture.occurrences,
-            picture.raised,
-            picture.seen,
+            stored_state.occurrences,
+            stored_state.raised,
+            stored_state.seen,
             handled_elsewhere=frozenset(handled_elsewhere),
             now=now,
             limit=self._max_occurrences,
-            full=picture.full,
+            full=stored_state.full,
         )
-        return LockedRows(transaction, state, timer_state, picture, now)
+        return LockedRows(transaction, state, timer_state, stored_state, now)
 
     def write(self, rows: LockedRows, texts: EventTexts | None = None) -> tuple[Enqueued, list[Transition]]:
         """Write all changes; return what to submit after the commit, and the stored transitions."""
@@ -108,7 +108,7 @@ class UnitOfWork:
         self._write_timers(rows)
         stored = [texts.as_stored(one) for one in outcome.transitions]
         enqueued = self._enqueuer.enqueue(
-            rows.transaction.connection, stored, rows.picture.unfinished, rows.picture.subscribed
+            rows.transaction.connection, stored, rows.stored_state.unfinished, rows.stored_state.subscribed
         )
         return enqueued, stored
 

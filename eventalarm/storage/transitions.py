@@ -20,7 +20,7 @@ from eventalarm.model import Alarm, Occurrence, Transition
 from eventalarm.storage.alarms import ROW_COLUMNS, to_alarm
 from eventalarm.storage.column_types import clean, for_aodh, in_chunks, to_key, upserts
 from eventalarm.storage.events import EventTexts, to_rows
-from eventalarm.storage.picture import OCCURRENCE_COLUMNS, Picture, read_picture
+from eventalarm.storage.stored_state import OCCURRENCE_COLUMNS, StoredState, read_stored_state
 from eventalarm.storage.tables import (
     alarm,
     alarm_count,
@@ -118,15 +118,15 @@ class Transaction:
             held.update(self.connection.execute(EXISTING, {"alarms": rest}).scalars() if rest else ())
         return held
 
-    def picture(
+    def stored_state(
         self,
         alarm_ids: Collection[str],
         managed_objects: Collection[str],
         message_ids: Collection[str],
         order_keys: Collection[str],
-    ) -> Picture:
+    ) -> StoredState:
         """Return what is known of locked alarms, of these managed objects, messages and order keys."""
-        return read_picture(self.connection, alarm_ids, managed_objects, message_ids, order_keys)
+        return read_stored_state(self.connection, alarm_ids, managed_objects, message_ids, order_keys)
 
     def handled_elsewhere(self, alarm_ids: Collection[str], since: datetime.datetime) -> set[tuple[str, str]]:
         """Return which (alarm, message) Aodh's history holds since then, whoever fired.

@@ -109,7 +109,7 @@ def test_a_reset_is_closed_in_transactions_of_bounded_size(
 ) -> None:
     """Fails when one transaction closes all: no statement may touch more rows than a chunk has."""
     monkeypatch.setattr(alarm_counts, "CLOSE_AT_ONCE", 4)
-    monkeypatch.setattr("eventalarm.storage.picture.CLOSE_AT_ONCE", 4)
+    monkeypatch.setattr("eventalarm.storage.stored_state.CLOSE_AT_ONCE", 4)
     monkeypatch.setattr(alarm_counts.close_in_chunks, "__defaults__", (4,))
     engine = grouped(database)
     say(engine, "error", names(10), 1)

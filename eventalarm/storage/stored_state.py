@@ -1,0 +1,162 @@
+"""What eventalarm's tables hold about the alarms of a batch, read in one round trip under their row locks."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from eventalarm.model import ALARM, UNFINISHED, Alarm, Occurrence
+from eventalarm.storage.alarm_counts import CLOSE_AT_ONCE
+from eventalarm.storage.clock import utc_now
+from eventalarm.storage.column_types import in_chunks
+from eventalarm.storage.tables import alarm, alarm_count, delivery, occurrence, subscription, transition
+
+OCCURRENCE_COLUMNS: Final = tuple(occurrence.c[field.name] for field in dataclasses.fields(Occurrence))
+
+# How many order keys one read may ask for: SQLite takes 32,766 parameters.
+MOST_KEYS: Final = 5000
+
+# The parts of the one statement; the first column of each row names the part that the row belongs to.
+OCCURRENCE: Final = "occurrence"
+COUNT: Final = "count"
+TRANSITION: Final = "transition"
+DELIVERY: Final = "delivery"
+MOMENTS: Final = "moments"
+
+_ALARMS: Final[Any] = sa.bindparam("alarms", expanding=True)
+_OBJECTS: Final[Any] = sa.bindparam("objects", expanding=True)
+_MESSAGES: Final[Any] = sa.bindparam("messages", expanding=True)
+_KEYS: Final[Any] = sa.bindparam("keys", expanding=True)
+
+# The columns of a row: those of an occurrence, and behind them those of the other parts.
+_TYPES: Final[dict[str, sa.types.TypeEngine[Any]]] = {
+    **{column.name: column.type for column in OCCURRENCE_COLUMNS},
+    "raised_count": alarm_count.c.raised.type,
+    "is_full": alarm_count.c.is_full.type,
+    "awaited": alarm_count.c.awaited.type,
+    "is_full_awaited": alarm_count.c.is_full_awaited.type,
+    "message_id": transition.c.message_id.type,
+    "order_key": delivery.c.order_key.type,
+    "subscriptions_changed_at": subscription.c.changed_at.type,
+    "now": alarm.c.state_timestamp.type,
+}
+
+
+def _first_part(dialect: str) -> sa.Select[Any]:
+    """Return the read of the occurrences, whose labels and types are those of the whole statement."""
+    labels = list(_TYPES)[len(OCCURRENCE_COLUMNS) :]
+    # PostgreSQL would take an untyped NULL for text.
+    typed = sa.cast if dialect == "postgresql" else sa.type_coerce
+    others = [typed(sa.null(), _TYPES[label]).label(label) for label in labels]
+    return sa.select(sa.literal_column(f"'{OCCURRENCE}'").label("part"), *OCCURRENCE_COLUMNS, *others)
+
+
+def _part(name: str, **columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """Return the part *name* of the read: its own *columns*, and NULL in place of those of other parts."""
+    values = ((columns[label] if label in columns else sa.null()).label(label) for label in _TYPES)
+    return sa.select(sa.literal_column(f"'{name}'"), *values)
+
+
+def _statement(dialect: str) -> sa.CompoundSelect[Any]:
+    """Return the union of all parts, each with columns of its own."""
+    counts = {label: alarm_count.c[label] for label in ("is_full", "awaited", "is_full_awaited")}
+    changed_at = sa.select(sa.func.max(subscription.c.changed_at)).scalar_subquery()
+    present: sa.ColumnElement[Any] = sa.literal_column(utc_now(dialect), alarm.c.state_timestamp.type)
+    return sa.union_all(
+        _first_part(dialect).where(
+            occurrence.c.alarm_id.in_(_ALARMS), occurrence.c.managed_object.in_(_OBJECTS), occurrence.c.latest
+        ),
+        _part(COUNT, alarm_id=alarm_count.c.alarm_id, raised_count=alarm_count.c.raised, **counts).where(
+            alarm_count.c.alarm_id.in_(_ALARMS)
+        ),
+        _part(
+            TRANSITION,
+            alarm_id=transition.c.alarm_id,
+            managed_object=transition.c.managed_object,
+            message_id=transition.c.message_id,
+        ).where(transition.c.alarm_id.in_(_ALARMS), transition.c.message_id.in_(_MESSAGES)),
+        _part(DELIVERY, order_key=delivery.c.order_key).where(
+            delivery.c.order_key.in_(_KEYS), delivery.c.state.in_(UNFINISHED)
+        ),
+        _part(MOMENTS, subscriptions_changed_at=changed_at, now=present),
+    )
+
+
+# Built once: it is sent with every batch.
+STORED_STATE: Final = {name: _statement(name) for name in ("sqlite", "postgresql", "mysql", "mariadb")}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StoredState:
+    """What eventalarm's tables hold about the alarms of a batch, while their rows are locked.
+
+    ``occurrences``: the latest one of each (alarm, managed object). ``raised``: on how many managed objects
+    each alarm is raised. ``seen``: which (alarm, managed object, message) caused a transition (G2).
+    ``unfinished``: which order keys have unfinished deliveries; None if there were too many to ask for.
+    ``subscribed``: when a subscription was last created or changed; None without any. ``full``: which alarms
+    have reached the limit of raised occurrences. ``awaited`` and ``full_awaited``: the same for the managed
+    objects whose absence is awaited. ``now``: the database's clock at the time of the read; None if nothing
+    was read.
+    """
+
+    occurrences: dict[tuple[str, str], Occurrence]
+    raised: dict[str, int]
+    seen: set[tuple[str, str, str]]
+    unfinished: set[str] | None
+    subscribed: datetime.datetime | None = None
+    full: frozenset[str] = frozenset()
+    awaited: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    full_awaited: frozenset[str] = frozenset()
+    now: datetime.datetime | None = None
+
+    def to_close_first(self, alarms: Mapping[str, Alarm]) -> list[str]:
+        """Return which of the locked *alarms* were reset while very many of their occurrences are raised."""
+        many = (name for name, count in self.raised.items() if count > CLOSE_AT_ONCE)
+        return [name for name in many if name in alarms and alarms[name].state != ALARM]
+
+
+def read_stored_state(
+    connection: sa.Connection,
+    alarm_ids: Collection[str],
+    managed_objects: Collection[str],
+    message_ids: Collection[str],
+    order_keys: Collection[str],
+) -> StoredState:
+    """Return what is stored about locked alarms, for these managed objects, messages and order keys.
+
+    One statement for up to 500 alarms.
+    """
+    values: dict[str, Any] = {"objects": sorted(managed_objects), "messages": sorted(message_ids)}
+    few_keys = len(order_keys) <= MOST_KEYS
+    keys = sorted(order_keys) if few_keys else []
+    rows: defaultdict[str, list[Any]] = defaultdict(list)
+    for chunk in in_chunks(alarm_ids):
+        asked = {**values, "alarms": chunk, "keys": keys}
+        for row in connection.execute(STORED_STATE[connection.dialect.name], asked):
+            rows[row.part].append(row)
+        keys = []
+    return _stored_state(rows, few_keys)
+
+
+def _stored_state(rows: Mapping[str, list[Any]], asked_for_keys: bool) -> StoredState:
+    end = 1 + len(OCCURRENCE_COLUMNS)
+    found = (Occurrence(*row[1:end]) for row in rows[OCCURRENCE])
+    counts = rows[COUNT]
+    awaiting = [row for row in counts if row.awaited]
+    last = rows[MOMENTS][-1] if rows[MOMENTS] else None
+    return StoredState(
+        occurrences={(one.alarm_id, one.managed_object): one for one in found},
+        raised={row.alarm_id: row.raised_count for row in counts},
+        seen={(row.alarm_id, row.managed_object, row.message_id) for row in rows[TRANSITION]},
+        unfinished={row.order_key for row in rows[DELIVERY]} if asked_for_keys else None,
+        subscribed=last.subscriptions_changed_at if last is not None else None,
+        full=frozenset(row.alarm_id for row in counts if row.is_full),
+        awaited={row.alarm_id: row.awaited for row in awaiting},
+        full_awaited=frozenset(row.alarm_id for row in awaiting if row.is_full_awaited),
+        now=last.now if last is not None else None,
+    )
