@@ -19,10 +19,13 @@ NOTES = sorted(ROOT.glob("releasenotes/notes/*.yaml"))
 TOP = ("benchmarks", "doc", "etc", "eventalarm", "releasenotes", "tests")
 
 PATH = re.compile(rf"(?<![\w./~-])(?:{'|'.join(TOP)})/[\w./*-]*\w(?:\*|/)?")
-# A bare name of a page or test module in double quotes, as "test_conditions.py".
 LITERAL = re.compile(r"``([^`\n]+)``")
 OPTION = re.compile(r"\[(eventalarm(?:_\w+)?)\] (\w+)")
 PREFIXED = re.compile(r"``(eventalarm_\w+)``")
+PREFIXED_INDEX = re.compile(r"eventalarm_ix_alarm_\w+")
+INITIAL = ROOT / "eventalarm/storage/migrations/versions/0001_initial.py"
+# Named in the recipe of a transition column, but not changed by it.
+UNCHANGED = {"eventalarm/storage/occurrence_details.py", "eventalarm/storage/migrations/steps.py"}
 
 
 def named(page: pathlib.Path) -> str:
@@ -38,9 +41,8 @@ def section(title: str) -> str:
 
 @pytest.mark.parametrize("page", [*PAGES, *NOTES], ids=named)
 def test_every_path_that_a_page_names_exists(page: pathlib.Path) -> None:
-    # ``TOPIC/x`` and "eventalarm/VERSION" are no paths of this tree; those that are begin with a folder of it.
-    paths = {path for path in PATH.findall(page.read_text()) if (ROOT / path.split("/")[0]).is_dir()}
-    assert [path for path in sorted(paths) if not list(ROOT.glob(path.rstrip("/")))] == []
+    paths = sorted(set(PATH.findall(page.read_text())))
+    assert [path for path in paths if not list(ROOT.glob(path.rstrip("/")))] == []
 
 
 @pytest.mark.parametrize("page", [*PAGES, *NOTES], ids=named)
@@ -53,7 +55,9 @@ def test_every_option_that_a_page_names_with_its_group_exists(page: pathlib.Path
 def test_every_table_and_metric_that_a_page_names_exists(page: pathlib.Path) -> None:
     metrics = {f"eventalarm_{name}{end}" for name in COUNTERS for end in ("", "_total")}
     metrics |= {f"eventalarm_{name}" for name in (*HISTOGRAMS, *GAUGES)}
-    known = metrics | set(metadata.tables) | {group for group, _ in conf.list_opts()}
+    # The indexes on Aodh's table are made by the initial revision only.
+    indexes = set(PREFIXED_INDEX.findall(INITIAL.read_text()))
+    known = metrics | indexes | set(metadata.tables) | {group for group, _ in conf.list_opts()}
     found = set(PREFIXED.findall(page.read_text()))
     assert {name for name in found - known if not name.endswith("_")} == set()
 
@@ -102,7 +106,7 @@ def test_every_name_in_a_recipe_occurs_in_a_file_of_its_item(item: str) -> None:
     names = {
         part
         for name in LITERAL.findall(item)
-        if re.fullmatch(r"[A-Za-z_]+(\.[A-Za-z_]+)*", name) and not PATH.fullmatch(name) and name != "setup.cfg"
+        if re.fullmatch(r"[A-Za-z_]+(\.[A-Za-z_]+)*", name) and name != "setup.cfg"
         for part in name.split(".")
     }
     assert not files or {name for name in names if not re.search(rf"\b{name}\b", text)} == set()
@@ -110,7 +114,7 @@ def test_every_name_in_a_recipe_occurs_in_a_file_of_its_item(item: str) -> None:
 
 def test_a_transition_column_touches_at_most_eight_files() -> None:
     recipe = re.split(r"\n(?=\S)", section("How to add").split("A column of transitions", 1)[1])[0]
-    assert len(set(PATH.findall(recipe)) - {"eventalarm/storage/occurrence_details.py"}) <= 8
+    assert len(set(PATH.findall(recipe)) - UNCHANGED) <= 8
 
 
 def test_the_glossary_and_the_readme_are_short() -> None:
