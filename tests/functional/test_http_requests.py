@@ -6,19 +6,17 @@ import gzip
 import json
 import re
 import socket
-import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-import waitress
 
 from eventalarm.ifa_shim.api import application
 from eventalarm.storage import database as storage
 from tests.support.ifa_api import IfaApi
-from tests.support.ifa_server import serving
+from tests.support.ifa_server import served, serving
 from tests.support.ingest_api import IngestApi, report
 from tests.support.subscribers import bound, fault
 
@@ -286,14 +284,17 @@ def test_links_keep_the_prefix_of_a_mounted_service(lite: IfaApi) -> None:
         lite.engine.process(fault(f"vm-{number}"))
     lite.conf.set_override("page_size", 1, group="eventalarm_ifa")
     app = application.application(lite.conf, lite.database)
-    server = waitress.create_server(mounted(app), host="127.0.0.1", port=0)
-    threading.Thread(target=server.run, daemon=True).start()
-    root = f"http://127.0.0.1:{server.effective_port}"
+    with served(mounted(app)) as root:
+        check_links(root)
 
-    def get(url: str) -> tuple[Any, Any]:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=WHO), timeout=20) as answer:
-            return json.load(answer), answer.headers
 
+def get(url: str) -> tuple[Any, Any]:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=WHO), timeout=20) as answer:
+        return json.load(answer), answer.headers
+
+
+def check_links(root: str) -> None:
+    """Follow the links of the alarms a-1 to a-3 at *root*, which serves below :data:`PREFIX` only."""
     for path in (FAULTS, IFA):
         url: str | None = f"{root}{PREFIX}{path}"
         found = []
@@ -308,7 +309,6 @@ def test_links_keep_the_prefix_of_a_mounted_service(lite: IfaApi) -> None:
     with pytest.raises(urllib.error.HTTPError) as missing:
         get(f"{root}{PREFIX}{FAULTS}/nothing")
     assert json.load(missing.value)["instance"] == f"{PREFIX}{FAULTS}/nothing"
-    server.close()
 
 
 def test_the_reports_of_monitors_are_still_taken(ingest: IngestApi) -> None:

@@ -6,17 +6,23 @@ import contextlib
 import socket
 from collections.abc import Iterator
 
+from eventalarm.http.server import WSGI
 from eventalarm.ifa_shim.api import application
 from eventalarm.standalone.web import WebServer
 from tests.support.ifa_api import IfaApi
 
 
-@contextlib.contextmanager
-def serving(api: IfaApi) -> Iterator[str]:
+def serving(api: IfaApi) -> contextlib.AbstractContextManager[str]:
     """Serve *api*; yields the URL."""
+    return served(application.application(api.conf, api.database))
+
+
+@contextlib.contextmanager
+def served(app: WSGI) -> Iterator[str]:
+    """Serve a WSGI application in another thread, whose loop ends before its sockets are closed."""
     listening = socket.create_server(("127.0.0.1", 0))
     host, port = listening.getsockname()
-    server = WebServer(application.application(api.conf, api.database), listening)
+    server = WebServer(app, listening)
     server.start()
     try:
         yield f"http://{host}:{port}"
