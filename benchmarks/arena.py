@@ -90,6 +90,11 @@ class Arena:
         # To record history, stock Aodh needs Keystone, which is not running; eventalarm records it anyway.
         self._stock = aodh_config(stock, self.database_url, self.url, DEFAULT={"record_history": False})
 
+    @property
+    def conf_path(self) -> pathlib.Path:
+        """The configuration of eventalarm's processes."""
+        return self._ours
+
     def _dbsync(self) -> None:
         command = [console_script("eventalarm-dbsync"), "--config-file", str(self._ours)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

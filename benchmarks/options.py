@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SCENARIOS = ("match", "memory", "throughput", "latency", "storm", "cold", "churn", "ifa")
+SCENARIOS = ("match", "memory", "throughput", "latency", "storm", "cold", "churn", "fanout", "ifa")
 ALL = "all"
 WHAT = """\
 scenarios:
@@ -18,6 +18,7 @@ scenarios:
   storm       100 to 5,000 alarms fired at once: when does the last webhook arrive
   cold        the first event of a project with 100,000 alarms; start with 1,000,000 alarms
   churn       500 alarm edits/s while events flow: does every alarm fire, and how late
+  fanout      one report of a host fault: report to webhook of 10, 100 and 1,000 owners
   ifa         pages of the IFA API from 100,000 alarms with 1,000,000 transitions
   all         all of these
 """
