@@ -15,7 +15,7 @@ from eventalarm.model import Event, Transition
 class BatchReport:
     """The results of a batch: transitions, and counts by reason for metrics. Times are in seconds.
 
-    ``put_off``: events to pass again later, since another session keeps one of their alarms locked.
+    ``deferred``: events to pass again later, since another session keeps one of their alarms locked.
     ``left``: events to pass again with the next batch, since their project had too many matches.
     """
 
@@ -24,7 +24,7 @@ class BatchReport:
     reasons: Counter[str] = dataclasses.field(default_factory=Counter)
     bad_traits: int = 0
     transitions: list[Transition] = dataclasses.field(default_factory=list)
-    put_off: list[Event] = dataclasses.field(default_factory=list)
+    deferred: list[Event] = dataclasses.field(default_factory=list)
     left: list[Event] = dataclasses.field(default_factory=list)
     match_seconds: float = 0.0
     commit_seconds: float = 0.0
@@ -36,13 +36,13 @@ class BatchReport:
         self.reasons.update(other.reasons)
         self.bad_traits += other.bad_traits
         self.transitions += other.transitions
-        self.put_off += other.put_off
+        self.deferred += other.deferred
         self.left += other.left
         self.match_seconds += other.match_seconds
         self.commit_seconds += other.commit_seconds
 
 
-# The reason why messages of unfinished events are put off; they are resumed with the next batch.
+# The reason why messages of unfinished events are deferred; they are resumed with the next batch.
 LEFT: Final = "the rest of a batch"
 
 

@@ -63,10 +63,11 @@ class Engine:
     def process(self, events: Sequence[Event]) -> BatchReport:
         """Evaluate events, commit all their changes, and start the deliveries.
 
-        When this returns, the messages of the events may be acknowledged, except for ``put_off`` and ``left``
-        of the report. Pass the events of ``put_off`` again after :meth:`retry_locked`, and those of ``left``
-        with the next batch (the same objects if possible), in both cases before younger events. An event
-        whose content the database refuses is logged, counted and skipped; the others are committed (G6).
+        When this returns, the messages of the events may be acknowledged, except for ``deferred`` and
+        ``left`` of the report. Pass the events of ``deferred`` again after :meth:`retry_locked`, and those of
+        ``left`` with the next batch (the same objects if possible), in both cases before younger events. An
+        event whose content the database refuses is logged, counted and skipped; the others are committed
+        (G6).
 
         :raises Retryable: when the database failed; uncommitted changes are rolled back, and passing
             the same events again is safe (G2).
@@ -149,21 +150,16 @@ class Engine:
         """Defer all matches of alarms that are currently skipped; return the others."""
         locked = self._locked.among({m.alarm_id for m in matches})
         late = [m for m in matches if m.alarm_id in locked]
-        report.put_off.extend(m.subject.event for m in late)
+        report.deferred.extend(m.subject.event for m in late)
         report.reasons["locked"] += len(late)
         return [m for m in matches if m.alarm_id not in locked] if late else matches
 
     def _settle_beside(self, matches: list[Match], report: BatchReport, error: Locked) -> None:
         """Find the alarms that another session keeps locked, and settle all others."""
-        alarm_ids = sorted({m.alarm_id for m in matches})
-        if not self._locked.find(alarm_ids, error):
-            if len(alarm_ids) > 1:
-                half = frozenset(alarm_ids[: len(alarm_ids) // 2])
-                self._settle([m for m in matches if m.alarm_id in half], report)
-                self._settle([m for m in matches if m.alarm_id not in half], report)
-                return
-            self._locked.leave(alarm_ids, error)
-        self._settle(matches, report)
+        half = self._locked.isolate({m.alarm_id for m in matches}, error)
+        if half:
+            self._settle([m for m in matches if m.alarm_id in half], report)
+        self._settle([m for m in matches if m.alarm_id not in half], report)
 
     def _settle_apart(self, matches: list[Match], report: BatchReport, error: Exception) -> None:
         """Find the one match that cannot be settled, and skip only that (G6)."""

@@ -137,29 +137,29 @@ class BatchHandler:
     def _handle(self, messages: Sequence[dict[str, Any]]) -> dict[int, str] | None:
         started = time.monotonic()
         decoded = [self._events_of(message) for message in messages]
-        put_off = self._outage.hold_and_retry(sum(map(len, decoded)), lambda: self._put_off(decoded))
-        waiting = frozenset(put_off or ())
+        deferred = self._outage.hold_and_retry(sum(map(len, decoded)), lambda: self._deferred(decoded))
+        waiting = frozenset(deferred or ())
         ready = [event for place, events in enumerate(decoded) if place not in waiting for event in events]
-        report = self._hold_and_retry(ready, started) if ready and put_off is not None else None
-        if put_off is None or (ready and report is None):
+        report = self._evaluate_measured(ready, started) if ready and deferred is not None else None
+        if deferred is None or (ready and report is None):
             self._metrics.count("batches", outcome="given_back")
             return None
         if report is not None:
-            put_off |= self._undone(decoded, report)
-        undone = set(map(id, (*report.put_off, *report.left))) if report is not None else set()
-        for place in put_off:
+            deferred |= self._undone(decoded, report)
+        undone = set(map(id, (*report.deferred, *report.left))) if report is not None else set()
+        for place in deferred:
             events = [e for e in decoded[place] if place in waiting or id(e) in undone]
             self._unfinished[id(messages[place])] = messages[place], events
-        self._metrics.count("messages", len(messages) - len(put_off), outcome="taken")
-        return put_off
+        self._metrics.count("messages", len(messages) - len(deferred), outcome="taken")
+        return deferred
 
     def _undone(self, decoded: Sequence[Sequence[Event]], report: BatchReport) -> dict[int, str]:
         """Return the positions of messages with unevaluated events, each with what it waits for."""
         found: dict[int, str] = {}
-        for events, what in ((report.put_off, LOCKED), (report.left, LEFT)):
+        for events, what in ((report.deferred, LOCKED), (report.left, LEFT)):
             late = set(map(id, events))
             found |= {place: what for place, some in enumerate(decoded) if late & set(map(id, some))}
-        if report.put_off and self._locked_retry is not None:
+        if report.deferred and self._locked_retry is not None:
             self._locked_retry()
         return found
 
@@ -179,7 +179,7 @@ class BatchHandler:
             )
         return good
 
-    def _put_off(self, decoded: Sequence[Sequence[Event]]) -> dict[int, str]:
+    def _deferred(self, decoded: Sequence[Sequence[Event]]) -> dict[int, str]:
         """Return the positions of the messages that must wait, each with the project that it waits for."""
         if self._loader is None:
             return {}
@@ -189,7 +189,7 @@ class BatchHandler:
     def _unloaded(self, loader: ProjectLoader, events: Sequence[Event]) -> Iterator[str]:
         return (name for event in events for name in self._engine.projects(event) if not loader.ready(name))
 
-    def _hold_and_retry(self, events: list[Event], started: float) -> BatchReport | None:
+    def _evaluate_measured(self, events: list[Event], started: float) -> BatchReport | None:
         mark_all(self._trace, Stage.RECEIVED, events)
         self._last_event.note(events)
         # One measurement per batch: its first event has waited longest.

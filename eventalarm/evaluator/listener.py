@@ -70,7 +70,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._draining = False
         self._enough = threading.Event()
-        self._put_off: dict[str, list[Message]] = {}
+        self._deferred: dict[str, list[Message]] = {}
         self._resumable: list[str] = []
         self._redelivery, self._interruptions, self._report = redelivery, interruptions, report
         self._control: consumer_control.ConsumerControl = consumer_control.NoControl()
@@ -134,11 +134,11 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
                 return [], True
             # On this thread, so that no later message can be handled before the deferred ones.
             for what in self._resumable:
-                self._arrived.extendleft(reversed(self._put_off.pop(what, [])))
+                self._arrived.extendleft(reversed(self._deferred.pop(what, [])))
                 self._handler.resumed(what)
             self._resumable.clear()
             # In addition to these, whatever their number, a full batch is taken.
-            batch = self._put_off.pop(LEFT, [])
+            batch = self._deferred.pop(LEFT, [])
             most = min(self._options.batch_size, len(self._arrived))
             batch += [self._arrived.popleft() for _ in range(most)]
             self._draining = bool(batch)
@@ -157,7 +157,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
                 return
             taken = time.monotonic()
             self._handle_in_parts(batch)
-            if LEFT in self._put_off and self._ending.is_set():
+            if LEFT in self._deferred and self._ending.is_set():
                 held = self._remove_held()
                 self._control.release(functools.partial(list, held), self._ending)
             if len(batch) >= max(FEW, self._options.dense * (taken - before)):
@@ -176,32 +176,32 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
                 self._interruptions.ended(part.messages)
             if not done:
                 return
-            if LEFT in self._put_off:
+            if LEFT in self._deferred:
                 # They must be handled before younger messages.
                 for later in parts[number + 1 :]:
-                    self._put_off[LEFT] += later.messages
+                    self._deferred[LEFT] += later.messages
                 return
 
     def _handle(self, batch: list[Message], others: Sequence[Message] = ()) -> bool:
         """Evaluate and acknowledge a batch; return False if it was returned to the broker with *others*."""
-        put_off: Mapping[int, str] | None = None
+        deferred: Mapping[int, str] | None = None
         failed = False
         try:
-            put_off = self._handler.handle([m.message for m in batch])
+            deferred = self._handler.handle([m.message for m in batch])
         except Exception:
             failed = True
             LOG.exception("A batch of %d messages failed and goes back to the broker", len(batch))
-        if put_off is None:
+        if deferred is None:
             self._give_back([*batch, *others])
             self._wait_out(failed)
             return False
         self._failures = 0
         for position, message in enumerate(batch):
-            if position in put_off:
-                self._put_off.setdefault(put_off[position], []).append(message)
+            if position in deferred:
+                self._deferred.setdefault(deferred[position], []).append(message)
             else:
                 _acknowledge(message)
-        if self._narrow and not self._put_off and not any(map(_was_redelivered, batch)):
+        if self._narrow and not self._deferred and not any(map(_was_redelivered, batch)):
             self._narrow = False
             self._control.widen(self._remove_held, self._ending)
         return True
@@ -213,8 +213,8 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
     def _remove_held(self) -> list[Message]:
         """Remove all held messages outside the current batch, and return them to the caller."""
         with self._lock:
-            held = [m for waiting in self._put_off.values() for m in waiting] + list(self._arrived)
-            self._put_off.clear()
+            held = [m for waiting in self._deferred.values() for m in waiting] + list(self._arrived)
+            self._deferred.clear()
             self._arrived.clear()
         self._handler.dropped()
         return held

@@ -158,10 +158,24 @@ class LockedAlarms:
         """
         with self._database.begin() as connection:
             held = Transaction(connection).held_elsewhere(alarm_ids)
-        self.leave(held, error)
+        self.skip(held, error)
         return held
 
-    def leave(self, alarm_ids: Collection[str], error: Locked) -> None:
+    def isolate(self, alarm_ids: Collection[str], error: Locked) -> frozenset[str]:
+        """Skip the locked ones of *alarm_ids*, after a wait for their locks ended with *error*.
+
+        :returns: a half of *alarm_ids*, to be tried apart from the others, if it is not known which of them
+            is locked; otherwise empty.
+        :raises Retryable: when the database failed, or a whole table is locked.
+        """
+        if self.find(alarm_ids, error):
+            return frozenset()
+        if len(alarm_ids) > 1:
+            return frozenset(sorted(alarm_ids)[: len(alarm_ids) // 2])
+        self.skip(alarm_ids, error)
+        return frozenset()
+
+    def skip(self, alarm_ids: Collection[str], error: Locked) -> None:
         """Skip *alarm_ids* from now on."""
         self._locked.update(alarm_ids)
         for alarm_id in sorted(alarm_ids)[:10]:

@@ -106,7 +106,7 @@ class TimerFiring:
                 due[0].alarm_id,
                 type(exc).__name__,
             )
-            self._put_off(due[0])
+            self._postpone(due[0])
         return len(due)
 
     def _close_and_fire(self, due: Sequence[Timer]) -> None:
@@ -117,16 +117,11 @@ class TimerFiring:
                 close_in_chunks(self._database, exc.alarm_ids, self._clock())
 
     def _settle_beside(self, due: Sequence[Timer], error: Locked) -> int:
-        alarm_ids = sorted({timer.alarm_id for timer in due})
-        if not self._locked.find(alarm_ids, error):
-            if len(alarm_ids) > 1:
-                half = frozenset(alarm_ids[: len(alarm_ids) // 2])
-                rest = [timer for timer in due if timer.alarm_id not in half]
-                return self.settle([timer for timer in due if timer.alarm_id in half]) + self.settle(rest)
-            self._locked.leave(alarm_ids, error)
-        return self.settle(due)
+        half = self._locked.isolate({timer.alarm_id for timer in due}, error)
+        rest = [timer for timer in due if timer.alarm_id not in half]
+        return self.settle([timer for timer in due if timer.alarm_id in half]) + self.settle(rest)
 
-    def _put_off(self, timer: Timer) -> None:
+    def _postpone(self, timer: Timer) -> None:
         with self._database.begin() as connection:
             Transaction(connection).lock([timer.alarm_id])
             timer_state = TimerState(timers.read(connection, [timer.timer_id]), ask(connection))

@@ -144,7 +144,7 @@ class TimerArming:
                     pass
             except Locked as exc:
                 if not self._locked.find(free, exc):
-                    self._locked.leave(free, exc)
+                    self._locked.skip(free, exc)
                 self.arm(free)
 
     def _arm(self, alarm_ids: Sequence[str]) -> bool:
