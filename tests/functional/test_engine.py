@@ -357,7 +357,7 @@ def test_g9_a_late_event_is_recorded_and_changes_nothing(engine: EngineHarness, 
     kinds = [t["kind"] for t in transitions(engine.database, alarm_id=alarm_id)]
     assert kinds == ["raised", "cleared", "late"]
     assert len(history(engine.database, alarm_id)) == 2
-    # What is newer still counts, and the late one stays counted.
+    # A newer event still takes effect, and the late one remains recorded.
     assert engine.process(fault(generated=moment(30))).reasons["raised"] == 1
 
 

@@ -280,7 +280,7 @@ def test_g6_what_cannot_be_written_is_left_out_alone(
     assert [r.getMessage().split(" cannot")[0] for r in caplog.records] == ["Event poison"]
     assert "alarm-17" in caplog.text
     assert len(engine.sent) == 49
-    # Nothing is left of the attempts that were rolled back.
+    # The attempts that were rolled back have no effect.
     assert len(transitions(database)) == 49
     assert len(occurrences(database)) == 49
     assert all(len(history(database, a)) == (0 if n == 17 else 1) for n, a in enumerate(alarm_ids))

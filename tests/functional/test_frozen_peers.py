@@ -82,7 +82,7 @@ def test_a_link_that_lets_nothing_pass_keeps_no_locks(
 ) -> None:
     """The server receives nothing from a listener that still runs, nor the listener from the server.
 
-    When the link is back, that listener finds its session ended, and works again.
+    When the link is back, that listener finds its session ended, and continues.
     """
     url = sa.make_url(our_server_url)
     assert url.port is not None

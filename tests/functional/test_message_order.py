@@ -87,7 +87,7 @@ class Line(FakeHandler):
                 )
 
     def handle(self, messages: Sequence[dict[str, Any]]) -> dict[int, str] | None:
-        """Write down the numbers, or refuse them."""
+        """Record the numbers, or refuse them."""
         numbers = [message["payload"] for message in messages]
         if self.refuse(numbers):
             return None

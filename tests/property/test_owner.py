@@ -1,4 +1,4 @@
-"""Whose event is it: Ceilometer's own converter with every form of definition, beside Aodh's own answer."""
+"""The owner of events: Ceilometer's own converter with every form of definition, beside Aodh's own answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long work waits before it is tried again."""
+"""The waits between retries."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """No backtracking expression over text that a tenant, an event or a consumer chooses: RE2, or none.
 
-Python's ``re`` can take minutes over kilobytes, and holds the interpreter: every thread stands still.
+Python's ``re`` can take minutes for kilobytes of text, during which it blocks every thread.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from eventalarm.patterns import matches_glob, regex_test
 from tests.support.builders import NOW, event_body
 
 ROOT = pathlib.Path(eventalarm.__file__).parent
-# Modules of Python that go back in the text, or make expressions that do.
+# Modules of Python that backtrack, or create expressions that do.
 BACKTRACKING = {"re", "sre_compile", "regex", "fnmatch", "glob", "textwrap", "string"}
-# Reviewed: whose text each module looks at. None of them is a tenant, an event or a consumer.
+# Reviewed modules, and the origin of the text that each matches: never a tenant, an event or a consumer.
 REVIEWED = {
     "service.py": "texts of oslo.config's errors",
     "status/broker.py": "what the broker says of itself",
@@ -140,7 +140,7 @@ def test_what_a_reason_says(reason: str, said: tuple[str, str, str] | None) -> N
 
 
 def test_an_event_cannot_say_what_the_query_was() -> None:
-    """By the event's own words; guessed from the reason alone, the query is what the event type says."""
+    """Given the id and type of the event; without them, the query is taken from the event type."""
     event_type = 'b> hits the query <query=["forged"]>. '
     reason = reasons.compose("a", event_type, "hits the query", ["real"])
     assert reasons.query_in(reason, "a", event_type) == ["real"]

@@ -1,4 +1,4 @@
-"""Patterns mean what fnmatch says that they mean, without going back in the text."""
+"""Patterns match as fnmatch does, without backtracking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Actions for Tacker: what Tacker would refuse is refused when the alarm is made."""
+"""Actions for Tacker: those that Tacker would refuse are rejected when the alarm is created."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sign that events arrive: our own test events are none."""
+"""The time of the last event: canaries do not count."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def test_no_transaction_is_larger_than_allowed() -> None:
 
 
 def test_one_project_alone_takes_turns_too() -> None:
-    """What comes meanwhile of other projects is settled between them."""
+    """Matches of other projects that arrive meanwhile are settled between the turns."""
     first, turns = divide(of("a", 1200), 10_000)
     assert first == []
     assert [len(turn) for turn in turns] == [500, 500, 200]

@@ -1,4 +1,4 @@
-"""Sequences within one batch: what later events see of earlier ones, and what is written in the end."""
+"""Sequences within one batch: the effect of earlier events on later ones, and what is finally written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMPILED = compile_rule(RULE, RESOURCE_TRAITS)
 
 
 class Play:
-    """Plays events against one alarm as the engine does: decide on what the state shows, then apply."""
+    """Evaluates events for one alarm as the engine does: decides on the current state, then applies."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ def test_several_managed_objects_share_the_alarm() -> None:
     assert play.tell("active", "vm-1", 4) is Reason.NOT_RAISED
     assert play.tell("active", "vm-2", 5) is Reason.CLEARED
     assert play.state.alarms["alarm-1"].state == OK
-    # One call when the first goes down, one when the last is up again.
+    # One call when the first object fails, one when the last has recovered.
     assert [t.actions for t in play.outcome.transitions if t.actions] == [("http://alarm",), ("http://ok",)]
     assert play.states() == [(OK, ALARM), (ALARM, OK)]
     assert {vm: o.raised for vm, o in play.latest().items()} == {"vm-1": False, "vm-2": False}
@@ -202,7 +202,7 @@ def test_late_events_are_recorded_and_change_nothing() -> None:
     assert (late.kind, late.previous, late.current, late.actions) == (Kind.LATE, OK, OK, ())
     assert late.occurrence_id == play.latest()["vm-1"].occurrence_id
     assert play.latest()["vm-1"].event_time == at(10)
-    # Another object is not late by that.
+    # Another object is not affected.
     assert play.tell("error", "vm-2", time=5) is Reason.RAISED
 
 
@@ -258,7 +258,7 @@ def test_what_is_not_decided_is_not_written() -> None:
 
 @pytest.mark.parametrize("states", list(itertools.product(["error", "active"], repeat=5)))
 def test_any_sequence_in_one_batch_ends_as_one_by_one(states: tuple[str, ...]) -> None:
-    """The batch size is nobody's business: one state for all events, or a fresh one for each."""
+    """The result does not depend on the batch size: one state for all events, or a new one for each."""
     together = Play()
     for t, state in enumerate(states):
         together.tell(state, vm=f"vm-{t % 2}", time=t)

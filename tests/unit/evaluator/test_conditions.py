@@ -218,7 +218,7 @@ def on(name: str, value: Any, op: str = "eq") -> dict[str, Any]:
         ({"and": [on("x", "1"), {"and": [on("y", "1")]}]}, [{X1}, {Y1}]),
         ({"or": [on("x", "1"), on("y", "1")]}, [{X1, Y1}]),
         ({"or": [[on("x", ["1", "2"], "in"), on("y", "1")], on("x", "1")]}, [{Y1, X1}]),
-        # What has no key of its own, or only in some branches, has none at all.
+        # A test without a key, or with one in some branches only, has no key.
         ({"or": [on("x", "1"), on("y", "1", "ne")]}, []),
         ({"not": on("x", "1")}, []),
         ([on("x", True)], []),

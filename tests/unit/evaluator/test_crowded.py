@@ -1,4 +1,4 @@
-"""The scan list: counted, reported once for each project, and evaluated all the same."""
+"""The scan list: it is counted, reported once for each project, and still evaluated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.unit.evaluator.test_definitions_cache import Source
 
 
 def crowd(count: int, *, project: str = PROJECT, version: float = 0) -> list[AlarmDefinition]:
-    """Alarms without an equality, each with a rule of its own."""
+    """Alarms without an equality, each with its own rule."""
     return [
         definition(
             f"{project}-{n}", rule("*", condition("count", n, "ge")), project_id=project, version=version

@@ -1,4 +1,4 @@
-"""Every reason, as one table: the situation, what is decided, and why."""
+"""Every reason, as one table: the situation, the decision, and its reason."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ RAISED = Decision(Reason.RAISED, Kind.RAISED, ALARM, record_state=True, fire=Tru
 QUIETLY_RAISED = Decision(Reason.RAISED, Kind.RAISED, ALARM)
 REPEATED = Decision(Reason.REPEATED, Kind.CHANGED, ALARM, record_state=True, fire=True)
 CLEARED = Decision(Reason.CLEARED, Kind.CLEARED, OK, record_state=True, fire=True)
-# Nothing changes, but an older event that comes later must be late.
+# Nothing changes, but an older event that arrives later must be late.
 HEALTHY = Decision(Reason.NOT_RAISED, confirm=True)
 HELD = Decision(Reason.HELD, confirm=True, hold=True)
 CONTINUED = Decision(Reason.CONTINUED, Kind.CHANGED, ALARM)
@@ -62,29 +62,31 @@ TABLE = [
     # The first matching event raises, from whatever state the alarm was in.
     (situation(OK), RAISED),
     (situation(UNKNOWN), RAISED),
-    # A life that ended is no obstacle to the next one.
+    # An occurrence that has ended does not prevent the next one.
     (situation(OK, occurrence=latest(raised=False)), RAISED),
-    # The state was reset through the API while the occurrence was raised: the row is the truth.
+    # The state was reset through the API while the occurrence was raised: the row is authoritative.
     (situation(OK, occurrence=latest()), RAISED),
     (situation(UNKNOWN, occurrence=latest()), RAISED),
-    # Fired and no repetition: nothing, as in Aodh.
+    # Fired before, without repetition: nothing happens, as in Aodh.
     (situation(ALARM, occurrence=latest()), Decision(Reason.ALREADY_RAISED)),
-    # On an alarm that clears, the fault is as young as its newest event: an older recovery is late.
+    # On an alarm that clears, the fault has the time of its newest event: an older recovery is late.
     (situation(ALARM, occurrence=latest(), clears=True), Decision(Reason.ALREADY_RAISED, confirm=True)),
-    # Another managed object of an alarm that is already in alarm: an occurrence of its own, nobody is called.
+    # Another managed object of an alarm that is already in alarm: it gets its own occurrence, no action is
+    # called.
     (situation(ALARM, others_raised=1), QUIETLY_RAISED),
-    # In alarm without any occurrence (by hand, or by Aodh's evaluator): one follows, nobody is called.
+    # In alarm without an occurrence (by hand, or by Aodh's evaluator): one begins, no action is called.
     (situation(ALARM), QUIETLY_RAISED),
-    # Repetition: every matching event is told, on this object and on others.
+    # Repetition: every matching event calls the actions, on this object and on others.
     (situation(ALARM, repeat=True, occurrence=latest()), REPEATED),
     (situation(ALARM, repeat=True), RAISED),
     (situation(ALARM, repeat=True, others_raised=2), RAISED),
     (situation(OK, repeat=True), RAISED),
-    # On more objects than are kept: who repeats is called as by Aodh, otherwise nothing is recorded.
+    # Beyond the maximum of objects: with repetition the actions are called as by Aodh, else nothing is
+    # recorded.
     (situation(ALARM, others_raised=9, full=True), BEYOND),
     (situation(ALARM, others_raised=9, full=True, clears=True), BEYOND),
     (situation(ALARM, others_raised=9, full=True, repeat=True), BEYOND_REPEATED),
-    # Those that are kept are not concerned.
+    # The recorded objects are not affected.
     (situation(ALARM, occurrence=latest(), full=True, repeat=True), REPEATED),
     (situation(ALARM, occurrence=latest(), others_raised=9, full=True, **RECOVER), PARTLY_CLEARED),
     # A recovery: to ok, and its actions.
@@ -93,26 +95,26 @@ TABLE = [
     (situation(ALARM, occurrence=latest(), others_raised=1, **RECOVER), PARTLY_CLEARED),
     # Raised by hand or by another evaluator: the recovery of the resource that the rule names ends it.
     (situation(ALARM, **RECOVER), CLEARED),
-    # But not when the rule names no resource: this event may be about any.
+    # But not if the rule names no resource: this event may be about any.
     (situation(ALARM, rule=ON_ANY_RESOURCE, **RECOVER), HEALTHY),
-    # Nor when others are raised: the alarm was not raised by hand.
+    # Nor if it is raised on others: then it was not raised by hand.
     (situation(ALARM, others_raised=1, **RECOVER), HEALTHY),
     # A rule without a resource clears what an event of the same object raised.
     (situation(ALARM, occurrence=latest(), rule=ON_ANY_RESOURCE, **RECOVER), CLEARED),
-    # Healthy resources report all day long.
+    # Healthy resources send events all the time.
     (situation(OK, **RECOVER), HEALTHY),
     (situation(UNKNOWN, **RECOVER), HEALTHY),
     (situation(OK, occurrence=latest(raised=False), **RECOVER), HEALTHY),
-    # Somebody reset it: there is nothing left to clear, and no second call.
+    # A user has reset it: there is nothing to clear, and no second call.
     (situation(OK, occurrence=latest(), **RECOVER), HEALTHY),
-    # An alarm that does not recover by itself stays latched, as in Aodh.
+    # An alarm that does not clear stays in alarm, as in Aodh.
     (
         situation(ALARM, occurrence=latest(), verdict=Verdict.RECOVERED),
         Decision(Reason.NO_LONGER_MATCHES),
     ),
     # The rule changed since the alarm was found.
     (situation(OK, verdict=Verdict.NOTHING), Decision(Reason.NO_LONGER_MATCHES)),
-    # One event counts once (G2), whatever it would do.
+    # One event takes effect once (G2).
     (situation(OK, seen=True), Decision(Reason.DUPLICATE)),
     (situation(ALARM, repeat=True, occurrence=latest(), seen=True), Decision(Reason.DUPLICATE)),
     (situation(ALARM, occurrence=latest(), seen=True, **RECOVER), Decision(Reason.DUPLICATE)),
@@ -129,13 +131,13 @@ TABLE = [
         situation(ALARM, repeat=True, occurrence=latest(seconds=1)),
         Decision(Reason.LATE, Kind.LATE, ALARM),
     ),
-    # Late, but it would have changed nothing anyway: nothing to record.
+    # Late, but without effect anyway: nothing is recorded.
     (situation(ALARM, occurrence=latest(seconds=1)), Decision(Reason.ALREADY_RAISED)),
     (situation(OK, occurrence=latest(raised=False, seconds=1), **RECOVER), Decision(Reason.NOT_RAISED)),
-    # At the same moment is not late: sources with coarse clocks exist.
+    # An event with the same time is not late: some sources have coarse clocks.
     (situation(OK, occurrence=latest(raised=False, seconds=0)), RAISED),
     (situation(ALARM, occurrence=latest(seconds=0), **RECOVER), CLEARED),
-    # A clear that is to be held changes nothing yet; the second one neither.
+    # A clear that is to be held changes nothing yet, and neither does a second one.
     (situation(ALARM, occurrence=latest(), holds=True, **RECOVER), HELD),
     (situation(ALARM, occurrence=latest(), holds=True, held=True, **RECOVER), HELD),
     (situation(OK, holds=True, **RECOVER), HEALTHY),
@@ -143,15 +145,15 @@ TABLE = [
         situation(ALARM, occurrence=latest(seconds=1), holds=True, **RECOVER),
         Decision(Reason.LATE, Kind.LATE, ALARM),
     ),
-    # A match meanwhile continues the life; somebody is called only where repetitions are told.
+    # A match meanwhile continues the occurrence; actions are called only with repetition.
     (situation(ALARM, occurrence=latest(), held=True), CONTINUED),
     (
         situation(ALARM, repeat=True, occurrence=latest(), held=True),
         dataclasses.replace(CONTINUED, record_state=True, fire=True),
     ),
-    # One from before the clear does not.
+    # A match from before the clear does not.
     (situation(ALARM, occurrence=latest(seconds=1), held=True), Decision(Reason.LATE, Kind.LATE, ALARM)),
-    # A severity that changes is recorded; repetitions are told anyway.
+    # A change of the severity is recorded; with repetition the actions are called anyway.
     (situation(ALARM, occurrence=latest(), severity_changed=True), SEVERE),
     (situation(ALARM, repeat=True, occurrence=latest(), severity_changed=True), REPEATED),
     (situation(OK, occurrence=latest(raised=False), severity_changed=True), RAISED),
@@ -179,7 +181,7 @@ def test_what_is_not_recorded_calls_nobody(situation: Situation, decision: Decis
 
 @pytest.mark.parametrize(("situation", "decision"), TABLE)
 def test_deciding_twice_changes_nothing(situation: Situation, decision: Decision) -> None:
-    """An event that was counted is a duplicate, or has nothing more to say."""
+    """An event that was processed before is a duplicate, or no longer matches."""
     again = decide(dataclasses.replace(situation, seen=True))
     assert again.kind is None
 

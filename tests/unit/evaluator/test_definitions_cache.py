@@ -1,4 +1,4 @@
-"""The definitions cache against a source that filters as the database does, and may lie about nothing."""
+"""The definitions cache with a source that filters exactly as the database does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BAD = {"event_type": "*", "query": [{"field": "traits.a", "type": "integer", "va
 
 
 class Window(ChangeWindow):
-    """What a look has found; it can be given to one look more."""
+    """The changes that one read found; it may be passed to one further read."""
 
     def __init__(self, changes: set[DefinitionChange]) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Window(ChangeWindow):
 
 
 class Source:
-    """The alarm table in memory. Honours every filter; fails on request; its clock is moved by hand."""
+    """The alarm table in memory. Applies every filter; fails on request; its clock is set by the test."""
 
     def __init__(self) -> None:
         self.rows: dict[str, AlarmDefinition] = {}
@@ -54,7 +54,7 @@ class Source:
             raise Retryable(f"{name} failed")
 
     def now(self) -> datetime.datetime:
-        """Not counted: the clock is carried on, not asked."""
+        """Not counted, since the clock is usually extrapolated without a query."""
         if "now" in self.failing:
             raise Retryable("now failed")
         return at(self.seconds)
@@ -68,7 +68,7 @@ class Source:
     def changed_since(
         self, moment: datetime.datetime, looked_at: datetime.datetime, window: ChangeWindow | None
     ) -> Look:
-        """Leave out whatever may be left out."""
+        """Leave out all changes that may be left out."""
         assert window is None or (isinstance(window, Window) and not window.given), "given twice"
         known = window.changes if isinstance(window, Window) else set()
         if isinstance(window, Window):
@@ -104,7 +104,7 @@ class Source:
 
 
 class Cached:
-    """A cache on a source, and what an event finds in it."""
+    """A cache with its source, and the alarms that an event finds in it."""
 
     def __init__(self, max_alarms: int = 1000) -> None:
         self.source = Source()
@@ -155,7 +155,7 @@ def test_clocks_of_api_hosts_may_differ_within_the_overlap(cached: Cached, skew:
     cached.found()
     cached.source.put(definition("skewed", rule("*", state="error"), version=100 + skew))
     assert cached.found() == {"a", "skewed"}
-    # An edit of it, by a host whose clock is skewed as much, replaces it.
+    # An edit by a host with the same clock skew replaces it.
     cached.source.seconds = 101
     cached.source.put(definition("skewed", rule("*", state="gone"), version=101 + skew))
     assert cached.found() == {"a"}
@@ -202,7 +202,7 @@ def test_a_change_that_could_not_be_taken_in_is_read_again(cached: Cached, call:
 
 
 def test_a_change_seen_while_its_project_was_loaded_aside_is_taken_in(cached: Cached) -> None:
-    """The look during the load has seen it, but had no project to put it into."""
+    """The read during the load has seen the change, but the project was not cached yet."""
     source, cache = cached.source, cached.cache
     source.put(definition("b", rule("*", state="error"), project_id="project-b"))
 
@@ -400,7 +400,7 @@ def test_the_rule_of_a_locked_row_is_that_of_the_row(cached: Cached) -> None:
 
 
 def test_a_project_loaded_aside_misses_no_change_made_meanwhile(cached: Cached) -> None:
-    """What was committed after the rows were read is found after the next refresh."""
+    """A change committed after the rows were read is found by the next refresh."""
     source, cache = cached.source, cached.cache
     source.seconds = RELOAD
 

@@ -1,4 +1,4 @@
-"""When an alarm may fire: the edges of a window, and constraints that cannot be read."""
+"""Time constraints: the boundaries of a window, and constraints that cannot be parsed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def at(text: str) -> datetime.datetime:
         ([{**LUNCH, "start": "0 12 * * sat"}], "1 12:30:00", False),  # a Friday
         ([{**LUNCH, "start": "0 12 * * sat"}], "2 12:30:00", True),
         ([{**LUNCH, "duration": "3600"}], "1 12:30:00", True),
-        # What cannot be read is not met, and does not hide the others.
+        # A constraint that cannot be parsed is not met, and does not affect the others.
         ([{**LUNCH, "timezone": "Mars/Olympus"}], "1 12:30:00", False),
         ([{**LUNCH, "timezone": "../../etc/passwd"}], "1 12:30:00", False),
         ([{**LUNCH, "timezone": 5}], "1 12:30:00", False),

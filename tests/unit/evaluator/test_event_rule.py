@@ -1,4 +1,4 @@
-"""The rule language, as tables: what does not compile, what each operator answers on each type, verdicts."""
+"""The rule language, as tables: invalid rules, the result of each operator on each type, verdicts."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_a_missing_or_unreadable_trait_only_differs(op: str, answer: bool, type_
         ("raw.payload.count", "string", "3", True),
         ("raw.payload.good", "boolean", "yes", True),
         ("raw.payload.good", "string", "True", True),
-        ("raw.payload", "string", "{}", False),  # what is no single value is not compared
+        ("raw.payload", "string", "{}", False),  # a value that is not a single value is not compared
         ("raw.payload.list", "string", "[1]", False),
         ("raw.payload.count.deeper", "string", "3", False),
         ("raw.payload.text", "integer", "1", False),
@@ -229,7 +229,7 @@ def test_other_words_are_no_booleans(text: Any) -> None:
         ("[!c]*", "compute", False),
         ("x[1]", "x1", True),
         ("x[1]", "x[1]", False),  # a pattern is a pattern even when it equals the type, as in Aodh
-        ("x[", "x[", True),  # a bracket that is never closed stands for itself
+        ("x[", "x[", True),  # a bracket without a closing bracket is literal
     ],
 )
 def test_event_types_are_shell_patterns(pattern: str, event_type: str, answer: bool) -> None:
@@ -251,7 +251,7 @@ ERROR = rule("*", condition("state", "error"), condition("progress", 50, "lt"), 
         # The same resource, but the event says nothing about the other conditions.
         ({"resource_id": "vm-1"}, Verdict.NOTHING),
         ({"resource_id": "vm-1", "state": "error"}, Verdict.NOTHING),
-        # A value that cannot be compared denies: it is there, and it is something else.
+        # A value that cannot be compared counts as different from the wanted one.
         ({"resource_id": "vm-1", "state": "error", "progress": "ten"}, Verdict.RECOVERED),
         # Another resource, or none: nothing to do with this alarm.
         ({"resource_id": "vm-2", "state": "error", "progress": 10}, Verdict.NOTHING),

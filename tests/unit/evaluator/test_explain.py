@@ -1,4 +1,4 @@
-"""Explanations: every condition with what the event holds and the verdict."""
+"""Explanations: every condition with the value in the event, and the verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The content index: where alarms are filed, what an event finds, and readers beside a writer."""
+"""The content index: the keys of alarms, the alarms that an event finds, and concurrent readers."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def found(index: ProjectIndex, the_event: Event) -> dict[str, Verdict]:
         # Else any equality on a trait.
         (rule("*", condition("count", 1, "gt"), state="error"), False, "state", "error"),
         (rule("*", count=5), False, "count", 5),
-        # Who recovers by itself must be found by the recovering event, whose state is another.
+        # An alarm that clears must be found by the clearing event, which has another state.
         (rule("a.b", state="error"), True, "", "a.b"),
-        # What is no equality on a trait is no anchor.
+        # Only an equality on a trait is an anchor.
         (rule("a.b", condition("state", "x", "ne")), False, "", "a.b"),
         (rule("a.b", condition("raw.state", "x")), False, "", "a.b"),
         (rule("a.b", condition("state", "yes", "eq", "boolean")), False, "", "a.b"),
@@ -136,7 +136,7 @@ def test_resolved_types_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_pattern_filed_while_a_reader_resolves_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reader looked at the patterns before, and remembers them after, the writer added one."""
+    """The reader reads the patterns before, and caches them after, the writer adds one."""
     monkeypatch.setattr(index_module, "RESOLVED_LIMIT", 1)
     index = ProjectIndex()
     file(index, "a", rule("a.*"))
@@ -156,7 +156,7 @@ def test_a_pattern_filed_while_a_reader_resolves_is_not_lost(monkeypatch: pytest
 
 @pytest.fixture
 def eager_switching() -> Iterator[None]:
-    """Let threads interleave as finely as the interpreter can."""
+    """Let threads switch as often as possible."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield

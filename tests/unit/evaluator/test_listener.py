@@ -1,4 +1,4 @@
-"""Batches: a backlog is gathered into large ones, a lone message waits for nothing."""
+"""Batches: a backlog is gathered into large batches, a single message is not delayed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Taken(FakeHandler):
         self.server.begin()
 
     def handle(self, messages: Sequence[dict[str, Any]]) -> dict[int, str]:
-        """Write down the size of the batch."""
+        """Record the size of the batch."""
         with self._more:
             self.batches.append(len(messages))
             self._more.notify_all()
@@ -54,7 +54,7 @@ class Taken(FakeHandler):
             assert self._more.wait_for(lambda: len(self.batches) >= count, TIMEOUT / 2), self.batches
 
     def backlog(self) -> None:
-        """Let a batch be taken that came while another one was handled."""
+        """Let a batch be taken that arrived while another one was handled."""
         self.send(1)
         self.wait(1)
         self.send(FEW)
@@ -66,7 +66,7 @@ class Taken(FakeHandler):
 
 @pytest.fixture
 def dense() -> float:
-    """Messages a second that are a backlog: any."""
+    """The rate in messages per second that counts as a backlog: any."""
     return 0.0
 
 
@@ -75,7 +75,7 @@ def taken(dense: float) -> Iterator[Taken]:
     one = Taken(dense)
     yield one
     one.go.set()
-    # Nothing more comes that could end the gathering.
+    # No further message can end the gathering.
     one.server._enough.set()
     one.server.stop()
     one.server.wait()
@@ -99,7 +99,7 @@ def test_after_a_dense_batch_the_next_one_is_gathered(taken: Taken) -> None:
 
 @pytest.mark.parametrize("dense", [math.inf])
 def test_what_comes_at_a_moderate_rate_waits_for_nothing(taken: Taken) -> None:
-    """However many came while the batch before was handled."""
+    """Whatever the number of messages that arrived during the previous batch."""
     taken.backlog()
     taken.send(1)
     taken.wait(3)

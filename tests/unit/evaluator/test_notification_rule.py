@@ -1,4 +1,4 @@
-"""Notification rules: read, refused with the field and the remedy, run, and filed in the index."""
+"""Notification rules: parsed, rejected with the field and the remedy, evaluated, and indexed."""
 
 from __future__ import annotations
 

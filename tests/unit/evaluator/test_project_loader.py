@@ -1,4 +1,4 @@
-"""Large projects loaded aside: on a bus of this process, with the real server, handler and cache."""
+"""Background loading of large projects, on an in-process bus with the real server, handler and cache."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TIMEOUT = 20.0
 
 
 class Gate(Source):
-    """A source that gives out a project only when its gate is open."""
+    """A source that returns a large project only once its gate is open."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Gate(Source):
 
 
 class Stage:
-    """A listener in small: what it evaluates is written down instead."""
+    """A small listener that records events instead of evaluating them."""
 
     def __init__(self) -> None:
         cached = Cached(max_alarms=100_000)
@@ -76,14 +76,14 @@ class Stage:
         self.server.begin()
 
     def large(self, *projects: str) -> None:
-        """Give *projects* one alarm more than is loaded in passing."""
+        """Give each of *projects* enough alarms to be loaded in the background."""
         for name in projects:
             self.source.put(
                 *(definition(f"{name}-{n}", rule("*"), project_id=name) for n in range(LARGE + 1))
             )
 
     def grow_old(self) -> None:
-        """Let so much time pass that every project that is loaded should be loaded anew."""
+        """Advance the clock until all loaded projects are due for a reload."""
         self._clock.seconds = self.source.seconds = self.source.seconds + RELOAD
 
     def projects(self, event: Event) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ class Stage:
         """Do nothing: no event is left here."""
 
     def process(self, events: Sequence[Event]) -> BatchReport:
-        """Look up the projects as the engine does, and write down what came."""
+        """Look up the projects as the engine does, and record the events."""
         self.cache.refresh()
         for event in events:
             self.cache.project(event.first_trait(("project_id",)))
@@ -148,7 +148,7 @@ def test_events_of_others_do_not_wait_for_a_large_project(stage: Stage) -> None:
 
 
 def test_large_projects_are_loaded_before_their_first_event(stage: Stage) -> None:
-    """The largest first; what an event waits for goes before those that nobody asked for yet."""
+    """The largest first, but a project that events wait for comes before all others."""
     stage.large("big", "next", "last")
     stage.source.put(definition("one-more", rule("*"), project_id="big"))
     stage.source.put(definition("a", rule("*"), project_id="small"))
@@ -194,7 +194,7 @@ def test_a_small_project_is_loaded_in_passing(stage: Stage) -> None:
 
 
 def test_a_project_is_loaded_anew_beside_its_events(stage: Stage) -> None:
-    """Also while the loader has its hands full."""
+    """Also while the loader is busy."""
     stage.source.put(definition("a", rule("*"), project_id="small"))
     stage.send("small-1")
     stage.await_done(["small-1"])
@@ -210,7 +210,7 @@ def test_a_project_is_loaded_anew_beside_its_events(stage: Stage) -> None:
 
 
 def test_what_waits_is_done_before_the_end(stage: Stage) -> None:
-    """One is being read when the stop comes, one has not begun; the bus must not keep either."""
+    """One is being loaded when the stop begins, one is waiting; the events of both must be evaluated."""
     stage.large("big", "next")
     stage.send("big-1", "next-1")
     assert stage.source.reading.acquire(timeout=TIMEOUT)

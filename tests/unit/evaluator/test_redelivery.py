@@ -18,7 +18,7 @@ MOST = 3
 
 
 class Message:
-    """A message of the bus; ``redelivered`` as the broker says it."""
+    """A message of the bus; ``redelivered`` as the broker reports it."""
 
     def __init__(self, message_id: str, redelivered: bool = True) -> None:
         raw = types.SimpleNamespace(delivery_info={"redelivered": redelivered}, headers={})
@@ -30,7 +30,7 @@ class Message:
 
 
 class Body(dict[str, Any]):
-    """The body of a message, with the raw message that oslo.messaging keeps beside it."""
+    """The body of a message with the raw message that oslo.messaging attaches."""
 
     def __init__(self, raw: Any, **fields: Any) -> None:
         super().__init__(fields)
@@ -38,14 +38,14 @@ class Body(dict[str, Any]):
 
 
 class Restarts:
-    """One listener after another, each ended by the evaluation of the message that it began."""
+    """Successive listeners, each ended by the evaluation of a message."""
 
     def __init__(self, counts: Suspects) -> None:
         self.counts = counts
         self.set_aside: list[dict[str, Any]] = []
 
     def start(self) -> Interruptions:
-        """Return what a new process begins with."""
+        """Return the objects of a new process."""
         return Interruptions(self.counts, Metrics(), most=MOST, set_aside=self.set_aside.append)
 
 
