@@ -60,7 +60,8 @@ class Converter:
         """Return the event of a whole notification, as the publisher writes it."""
         said = {name: notification[name] for name in ("event_type", "payload", "publisher_id")}
         metadata = {name: notification[name] for name in ("message_id", "timestamp")}
-        event = self._converter.to_event("info", {**said, "ctxt": {}, "metadata": metadata})
+        ctxt = notification.get("ctxt", {})
+        event = self._converter.to_event("info", {**said, "ctxt": ctxt, "metadata": metadata})
         serialized = {**event.serialize(), "message_signature": ""}
         found: dict[str, Any] = json.loads(jsonutils.dumps(serialized))
         return found
