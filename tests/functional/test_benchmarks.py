@@ -31,7 +31,7 @@ def test_a_small_storm_is_measured_beside_its_floor(tmp_path: pathlib.Path, rabb
     assert "last webhook" in (tmp_path / "table.txt").read_text()
 
 
-def test_a_case_that_is_not_there_is_answered_with_those_that_are(tmp_path: pathlib.Path) -> None:
+def test_an_unknown_case_is_answered_with_the_known_ones(tmp_path: pathlib.Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "memory", "--quick", "--only", "1 000 alarms"]
     command += ["--output", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)

@@ -20,7 +20,7 @@ NAMES = ("raised", "repeating", "unknown")
 CYCLES = re.compile(r"initiating evaluation cycle on 3 alarms")
 
 
-def test_it_says_nothing_and_touches_nothing(
+def test_the_stock_evaluator_leaves_notification_alarms_unchanged(
     spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str
 ) -> None:
     """Fails without the no-op evaluator: Aodh then warns about the type in every cycle."""

@@ -63,7 +63,7 @@ def declare(url: str, *, durable: bool = True, **arguments: object) -> None:
         ("", {"durable": False}, "durable is false, and true is wanted"),
     ],
 )
-def test_the_argument_that_differs_is_named(
+def test_the_differing_queue_argument_is_named(
     cloud: Cloud, rabbit_url: str, wanted: str, there: dict[str, object], words: str
 ) -> None:
     declare(rabbit_url, **there)  # type: ignore[arg-type]
@@ -93,7 +93,7 @@ def test_a_refused_connection_is_reported_with_its_reason(
     assert "transport_url" in caught.value.remedy
 
 
-def test_a_listener_waits_until_the_queue_is_as_it_wants_it(
+def test_a_listener_waits_until_the_queue_is_declared_as_required(
     cloud: Cloud, rabbitmq: RabbitMQ, rabbit_url: str, webhook_sink: WebhookSink
 ) -> None:
     """Fails when the listener loops with tracebacks, at its start or when the queue is changed later."""

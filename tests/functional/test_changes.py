@@ -121,7 +121,7 @@ class _Table:
 
 @pytest.mark.parametrize("few", [0, 20])
 @pytest.mark.parametrize("seed", range(3))
-def test_nothing_that_changed_is_left_out(our_database_url: str, seed: int, few: int) -> None:
+def test_every_change_is_read(our_database_url: str, seed: int, few: int) -> None:
     with open_database(our_database_url) as database:
         table, looks = _Table(database, seed), _Looks(database, few)
         known: dict[str, datetime.datetime] = {}
@@ -166,13 +166,13 @@ def busy(our_server_url: str) -> Iterator[_Busy]:
         yield _Busy(database)
 
 
-def test_only_the_last_moments_are_read_again(busy: _Busy) -> None:
+def test_only_recent_changes_are_read_again(busy: _Busy) -> None:
     edited = busy.edit(500, 10.0)
     assert busy.found() == {edited}
     assert busy.looks.rows == 12, "11 of a tenth of a second, and a sum"
 
 
-def test_what_was_committed_late_is_read_and_a_little_more(busy: _Busy) -> None:
+def test_late_commits_are_read_with_few_extra_rows(busy: _Busy) -> None:
     edited = busy.edit(500, 9.0)
     assert busy.found() == {edited}
     assert busy.looks.rows == 11 + 152
@@ -181,7 +181,7 @@ def test_what_was_committed_late_is_read_and_a_little_more(busy: _Busy) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.5, 5.0], ids="{} s before the window ends".format)
-def test_the_whole_window_is_read_again_if_it_must_be(busy: _Busy, seconds: float) -> None:
+def test_the_whole_window_is_read_again_when_counts_differ(busy: _Busy, seconds: float) -> None:
     edited = busy.edit(999, seconds)
     assert busy.found() == {edited}
     assert busy.looks.rows == 10 + 150 + 1001, "9 and 149 alarms and a sum each, then all and the clock"
@@ -189,7 +189,7 @@ def test_the_whole_window_is_read_again_if_it_must_be(busy: _Busy, seconds: floa
     assert busy.looks.rows == 10
 
 
-def test_what_is_read_first_and_then_again_is_found(busy: _Busy) -> None:
+def test_an_alarm_that_is_read_twice_is_kept(busy: _Busy) -> None:
     """Two edits, one of them committed late: the alarm that was read first is not lost."""
     edited = {busy.edit(500, 10.0), busy.edit(400, 0.5)}
     assert busy.found() == edited

@@ -100,7 +100,7 @@ def _renewed(database: Database, times: int) -> None:
 
 
 @pytest.mark.parametrize("seconds", [HOUR, -HOUR], ids=["forwards", "back"])
-def test_a_step_of_the_database_clock_sends_nothing_twice(
+def test_a_step_of_the_database_clock_duplicates_no_delivery(
     stepped: Database,
     stepped_mariadb: SteppedMariaDB,
     start: Callable[[], DeliveryWorker],
@@ -134,7 +134,7 @@ def test_a_step_of_the_database_clock_sends_nothing_twice(
     assert (len(sent), twice) == (MANY, 0)
 
 
-def test_after_a_step_back_the_dead_are_inherited_within_the_lease(
+def test_after_a_clock_step_back_deliveries_of_dead_workers_are_taken_over_within_the_lease(
     stepped: Database,
     stepped_mariadb: SteppedMariaDB,
     start: Callable[[], DeliveryWorker],
@@ -147,7 +147,7 @@ def test_after_a_step_back_the_dead_are_inherited_within_the_lease(
     webhook_sink.wait(1, timeout=10.0)
 
 
-def test_a_retry_is_not_put_off_by_a_step_back(
+def test_a_clock_step_back_does_not_postpone_a_retry(
     stepped: Database,
     stepped_mariadb: SteppedMariaDB,
     start: Callable[[], DeliveryWorker],

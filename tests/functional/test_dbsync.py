@@ -43,12 +43,12 @@ def indexes(opened: database.Database, table: str) -> set[str]:
     return {str(index["name"]) for index in sa.inspect(opened.engine).get_indexes(table)}
 
 
-def test_services_know_the_revisions_that_alembic_runs() -> None:
+def test_revisions_of_services_and_alembic_agree() -> None:
     script = ScriptDirectory.from_config(alembic_config())
     assert list(REVISIONS) == [one.revision for one in script.walk_revisions()]
 
 
-def test_upgrade_makes_what_the_code_expects(aodh_database: database.Database) -> None:
+def test_an_upgrade_creates_the_schema_of_the_tables_module(aodh_database: database.Database) -> None:
     assert schema.check(aodh_database).state is SchemaState.MISSING
     upgrade(aodh_database)
     assert schema.check(aodh_database).state is SchemaState.CURRENT
@@ -159,7 +159,7 @@ def test_real_servers_are_new_enough(aodh_server_url: str) -> None:
     opened.dispose()
 
 
-def test_no_aodh(database_url: str) -> None:
+def test_a_database_without_aodh_is_refused(database_url: str) -> None:
     opened = database.connect(database_url)
     assert schema.check(opened).state is SchemaState.AODH_MISSING
     with pytest.raises(SchemaError, match="run aodh-dbsync first"):
@@ -168,14 +168,14 @@ def test_no_aodh(database_url: str) -> None:
     opened.dispose()
 
 
-def test_old_aodh(aodh_database: database.Database) -> None:
+def test_a_database_of_an_old_aodh_is_refused(aodh_database: database.Database) -> None:
     execute(aodh_database, "ALTER TABLE alarm DROP COLUMN state_reason")
     with pytest.raises(SchemaError, match=r"no column alarm\.state_reason.*Aodh 5\.1"):
         upgrade(aodh_database)
     assert schema.check(aodh_database).state is SchemaState.AODH_OLD
 
 
-def test_newer_than_this_release(aodh_database: database.Database) -> None:
+def test_a_schema_newer_than_this_release_is_refused(aodh_database: database.Database) -> None:
     upgrade(aodh_database)
     execute(aodh_database, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
     assert schema.check(aodh_database).state is SchemaState.NEWER

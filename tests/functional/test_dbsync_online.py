@@ -105,7 +105,7 @@ def test_writers_go_on_while_dbsync_waits_for_an_open_transaction(
     assert {str(index["name"]) for index in sa.inspect(at.engine).get_indexes("alarm")} >= INDEXES
 
 
-def test_what_an_ended_session_left_is_made_again(postgresql_site: Site) -> None:
+def test_an_invalid_index_of_an_ended_session_is_recreated(postgresql_site: Site) -> None:
     """A killed session leaves an index that exists but is not valid."""
     site = postgresql_site
     with site.writer() as held:
@@ -124,7 +124,7 @@ def test_what_an_ended_session_left_is_made_again(postgresql_site: Site) -> None
 
 
 @pytest.mark.parametrize("site", ["postgresql_site", "mariadb_site"])
-def test_killed_and_run_again_beside_what_the_server_goes_on_with(
+def test_dbsync_after_a_kill_waits_for_the_index_of_the_killed_session(
     site: str, request: pytest.FixtureRequest
 ) -> None:
     """The session of a killed process still finishes its index, and blocks others until then."""
@@ -143,7 +143,7 @@ def test_killed_and_run_again_beside_what_the_server_goes_on_with(
         assert at.indexes() == dict.fromkeys(INDEXES, True)
 
 
-def test_two_at_once_beside_an_open_transaction(postgresql_site: Site) -> None:
+def test_two_dbsyncs_beside_an_open_transaction_do_not_deadlock(postgresql_site: Site) -> None:
     """The process that waits for the other must hold no snapshot, or both would wait for each other."""
     at = postgresql_site
     with at.writer() as held:

@@ -56,7 +56,7 @@ def in_flow_style(text: str) -> str:
     "style", [str, indented, in_flow_style], ids=["no newline", "indented", "flow style"]
 )
 @pytest.mark.parametrize("shipped", [True, False], ids=["beside-shipped", "alone"])
-def test_a_deployer_s_file_of_any_style_is_merged(path: pathlib.Path, style: Any, shipped: bool) -> None:
+def test_a_file_of_the_deployer_in_any_style_is_merged(path: pathlib.Path, style: Any, shipped: bool) -> None:
     """Concatenation used to break files, and our wider patterns hid narrower ones."""
     text = SHIPPED.read_text() + "\n" + DEPLOYERS if shipped else DEPLOYERS
     path.write_text(style(text))
@@ -94,7 +94,7 @@ def test_without_a_file_the_definitions_of_ceilometer_come_first(path: pathlib.P
         assert converter.traits(event_type, {"id": "x"}) == stock.traits(event_type, {"id": "x"})
 
 
-def test_some_of_ours_and_some_that_are_elsewhere(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_selected_files_and_files_elsewhere_are_merged(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert run("install", path, "--only", "30-cinder").returncode == 0
     assert "eventalarm/20-neutron" not in path.read_text()
     other = tmp_path / "mine.yaml"
@@ -113,7 +113,7 @@ def test_some_of_ours_and_some_that_are_elsewhere(path: pathlib.Path, tmp_path: 
         ("- {event_type: a, traits: {x: {fields: a, type: odd}}}", "Invalid trait type 'odd'"),
     ],
 )
-def test_what_ceilometer_would_refuse_is_never_written(path: pathlib.Path, text: str, said: str) -> None:
+def test_a_result_that_ceilometer_refuses_is_not_written(path: pathlib.Path, text: str, said: str) -> None:
     path.write_text(text)
     done = run("install", path)
     assert (done.returncode, done.stdout, path.read_text()) == (2, "", text)

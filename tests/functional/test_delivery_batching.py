@@ -103,7 +103,7 @@ def test_a_consumer_that_refuses_batches_gets_single_deliveries(
         assert [name for (name,) in alone if name in mine] == mine
 
 
-def test_what_is_held_when_a_process_stops_is_sent_by_another(
+def test_held_deliveries_of_a_stopped_process_are_sent_by_another(
     database: Database, webhook_sink: WebhookSink
 ) -> None:
     """Fails when held deliveries are forgotten at a stop."""
@@ -125,7 +125,7 @@ def test_what_is_held_when_a_process_stops_is_sent_by_another(
     )
 
 
-def test_what_is_held_is_no_stray(database: Database, webhook_sink: WebhookSink) -> None:
+def test_held_deliveries_are_not_handed_back(database: Database, webhook_sink: WebhookSink) -> None:
     """Fails when deliveries that wait for their batch do not count as held: they are sent twice."""
     url = webhook_sink.url("/held")
     # Longer than two passes, one of which comes in each lease; no pause of the machine outlasts this lease.
@@ -139,7 +139,7 @@ def test_what_is_held_is_no_stray(database: Database, webhook_sink: WebhookSink)
     assert [len(ids_of(request)) for request in webhook_sink.requests] == [1, 4]
 
 
-def test_what_is_claimed_behind_is_ours_alone(database: Database) -> None:
+def test_deliveries_claimed_for_a_batch_have_one_owner(database: Database) -> None:
     """Without gaps, in order, bounded; fails when the holder of the first delivery is ignored."""
     outbox = Outbox(database)
     for name in ("me", "other"):

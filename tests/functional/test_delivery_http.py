@@ -292,7 +292,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize(("first", "then", "outcome"), FLOODS.values(), ids=FLOODS)
-def test_a_flood_ends_with_its_connection_whatever_it_is_made_of(first, then, outcome):
+def test_a_flood_of_any_kind_ends_the_connection(first, then, outcome):
     """Fails for interim responses and chunk extensions if only the body is bounded."""
     sent = []
 
@@ -310,7 +310,7 @@ def test_a_flood_ends_with_its_connection_whatever_it_is_made_of(first, then, ou
     assert sum(sent) < 20_000_000
 
 
-def test_what_is_counted_of_one_answer_is_not_counted_of_the_next(webhook_sink):
+def test_each_response_on_a_connection_has_its_own_byte_limit(webhook_sink):
     """On one persistent connection: each response alone is within the bound, all of them together are not."""
     webhook_sink.behave("/", body=b"x" * 60_000)
 
@@ -335,7 +335,7 @@ def test_what_is_counted_of_one_answer_is_not_counted_of_the_next(webhook_sink):
         (b"SSH-2.0-OpenSSH_9.2\r\n", "protocol"),
     ],
 )
-def test_an_answer_that_is_none(text, reason):
+def test_a_response_that_is_not_http_is_a_failure(text, reason):
     with talker(answer_with(text)) as port:
         assert attempt(f"http://127.0.0.1:{port}/").reason == reason
 
@@ -472,7 +472,7 @@ def test_a_handshake_that_never_ends():
 
 
 @pytest.mark.parametrize("value", ["1e999", "NaN", "-5", "0x10", "9" * 4000, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_no_retry_after_puts_a_retry_off_for_longer_than_the_option(webhook_sink, value):
+def test_retry_after_is_limited_by_the_option(webhook_sink, value):
     webhook_sink.behave("/", statuses=[503], headers={"Retry-After": value})
     error = attempt(webhook_sink.url("/"))
     result = retry.failed(make_delivery(webhook_sink.url("/")), error, QUICK, lambda low, high: high)

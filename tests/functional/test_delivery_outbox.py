@@ -115,7 +115,7 @@ def test_the_first_of_each_order_key_is_leased_and_the_others_wait_behind_it(dat
     assert ids(outbox.claim_next("me", {a1.order_key, "unknown"})) == [a3.delivery_id]
 
 
-def test_a_successor_that_nobody_asked_for_is_found_by_a_thorough_look(database, outbox):
+def test_a_thorough_pass_finds_forgotten_successors(database, outbox):
     first, second = make_delivery(alarm_id="a"), make_delivery(alarm_id="a")
     enqueue(database, outbox, [first, second], "me")
     outbox.record("me", [done(first)])
@@ -129,7 +129,7 @@ def test_another_action_of_the_same_alarm_does_not_wait(database, outbox):
 
 
 @pytest.mark.parametrize("project", ["p", ""])
-def test_without_an_owner_anybody_sends(database, outbox, project):
+def test_a_delivery_without_owner_may_be_claimed_by_any_worker(database, outbox, project):
     for _ in range(2):
         item = make_delivery(project_id=project)
         assert enqueue(database, outbox, [item], None) == []
@@ -200,14 +200,14 @@ def test_results_are_kept_with_their_own_values(database, outbox):
     assert fifth["error"] == "dns: no"
 
 
-def test_nobody_takes_from_the_living(database, outbox):
+def test_deliveries_of_a_live_worker_are_not_taken_over(database, outbox):
     outbox.register("other", "host-b", LONG)
     item = make_delivery()
     enqueue(database, outbox, [item], "me")
     assert outbox.claim("other", 10) == []
 
 
-def test_what_the_dead_held_is_taken_over(database, outbox):
+def test_deliveries_of_a_dead_worker_are_taken_over(database, outbox):
     outbox.register("dead", "host-b", LONG)
     items = [make_delivery(alarm_id="a"), make_delivery(alarm_id="a"), make_delivery(alarm_id="b")]
     enqueue(database, outbox, items, "dead")
@@ -222,7 +222,7 @@ def test_what_the_dead_held_is_taken_over(database, outbox):
     assert states(database) == [("leased", "me"), ("pending", None), ("leased", "me")]
 
 
-def test_a_renewed_worker_is_not_dead(database, outbox):
+def test_a_worker_that_renewed_its_lease_is_not_considered_dead(database, outbox):
     enqueue(database, outbox, [make_delivery()], "me")
     assert outbox.renew("me", LONG) is True
     outbox.register("other", "host-b", LONG)
@@ -230,7 +230,7 @@ def test_a_renewed_worker_is_not_dead(database, outbox):
     assert outbox.renew("nobody", LONG) is False
 
 
-def test_without_a_row_a_worker_gets_nothing(database, outbox):
+def test_a_worker_without_a_row_claims_nothing(database, outbox):
     enqueue(database, outbox, [make_delivery()], None)
     assert outbox.claim("dead", 10) == []
     assert outbox.claim_next("gone", [make_delivery(alarm_id="x").order_key]) == []
@@ -259,7 +259,7 @@ def test_a_worker_reports_how_far_the_clock_of_its_host_is_ahead(database, outbo
     assert 29.0 < offset < 31.0
 
 
-def test_a_clean_end_frees_everything_at_once(database, outbox):
+def test_a_clean_stop_releases_all_deliveries_at_once(database, outbox):
     items = [make_delivery(), make_delivery()]
     enqueue(database, outbox, items, "me")
     outbox.record("me", [done(items[0])])
@@ -269,7 +269,7 @@ def test_a_clean_end_frees_everything_at_once(database, outbox):
     assert ids(outbox.claim("other", 10)) == [items[1].delivery_id]
 
 
-def test_handing_back_frees_what_is_named(database, outbox):
+def test_handing_back_releases_the_named_deliveries(database, outbox):
     items = [make_delivery(), make_delivery(), make_delivery()]
     enqueue(database, outbox, items, "me")
     outbox.hand_back("me", [items[0].delivery_id])
@@ -279,7 +279,7 @@ def test_handing_back_frees_what_is_named(database, outbox):
     assert outbox.leased_to("me") == {items[0].delivery_id, items[2].delivery_id}
 
 
-def test_a_claim_takes_the_oldest_and_leaves_what_is_to_be_avoided(database, outbox):
+def test_a_claim_takes_the_oldest_and_skips_avoided_destinations(database, outbox):
     slow = [make_delivery(f"http://slow:80/x_{n}") for n in range(3)]
     fast = [make_delivery("http://slow:8080/"), make_delivery("http://fast/")]
     enqueue(database, outbox, [*slow, *fast], None)
@@ -291,7 +291,7 @@ def test_a_claim_takes_the_oldest_and_leaves_what_is_to_be_avoided(database, out
     )
 
 
-def test_a_lost_transition_makes_no_empty_webhook_and_stops_nobody(database, outbox):
+def test_a_lost_transition_causes_no_empty_webhook_and_blocks_no_other(database, outbox):
     items = [make_delivery(), make_delivery()]
     enqueue(database, outbox, items, None)
     with database.begin() as connection:
@@ -303,7 +303,7 @@ def test_a_lost_transition_makes_no_empty_webhook_and_stops_nobody(database, out
     assert [item.action for item in claimed] == ["", items[1].action]
 
 
-def test_text_that_databases_refuse(database, outbox):
+def test_text_that_databases_refuse_is_sanitised(database, outbox):
     item = make_delivery("http://h/\x00\ud800")
     assert len(order_key("a", item.action)) == 64
     enqueue(database, outbox, [item], "me")
@@ -366,7 +366,7 @@ def test_a_batch_costs_a_constant_number_of_statements(database, outbox):
     assert run(400) == run(4)
 
 
-def test_a_broken_transaction_leaves_nothing(database, outbox):
+def test_a_rolled_back_transaction_leaves_no_delivery(database, outbox):
     def break_off():
         with database.begin() as connection:
             outbox.enqueue(connection, [make_delivery()], ["t"], "me")
@@ -382,7 +382,7 @@ def test_a_broken_transaction_leaves_nothing(database, outbox):
 # ---- fairness (G7)
 
 
-def test_a_backlog_of_one_project_leaves_the_others_their_turn(database, outbox):
+def test_a_backlog_of_one_project_does_not_delay_others(database, outbox):
     greedy = [make_delivery(project_id="greedy") for _ in range(40)]
     others = [make_delivery(project_id=name) for name in ("", "c", "c", "zoo")]
     enqueue(database, outbox, greedy + others, None)
@@ -394,9 +394,7 @@ def test_a_backlog_of_one_project_leaves_the_others_their_turn(database, outbox)
     assert outbox.claim("me", 10, avoid_projects=["greedy"]) == []
 
 
-def test_more_projects_than_one_look_takes_into_account_have_their_turn_all_the_same(
-    database, outbox, monkeypatch
-):
+def test_more_projects_than_one_claim_considers_all_get_their_turn(database, outbox, monkeypatch):
     monkeypatch.setattr(claims, "PROJECTS", 3)
     items = [make_delivery(project_id=f"p{number}") for number in range(7) for _ in range(5)]
     enqueue(database, outbox, items, None)
@@ -404,7 +402,7 @@ def test_more_projects_than_one_look_takes_into_account_have_their_turn_all_the_
     assert {one.project_id for one in found} == {f"p{number}" for number in range(7)}
 
 
-def test_what_dead_processes_held_is_shared_too(database, outbox):
+def test_takeovers_are_shared_between_projects_too(database, outbox):
     outbox.register("dead", "host-b", LONG)
     greedy = [make_delivery(project_id="greedy") for _ in range(40)]
     other = make_delivery(project_id="other")
@@ -412,7 +410,7 @@ def test_what_dead_processes_held_is_shared_too(database, outbox):
     assert other.delivery_id in ids(outbox.claim("me", 4, ended={"dead": 0}))
 
 
-def test_what_is_claimed_is_bounded_in_bytes(database, outbox):
+def test_a_claim_is_bounded_in_bytes(database, outbox):
     notification = dataclasses.replace(make_delivery().notification, event_json="x" * 1000)
     items = [make_delivery(alarm_id=f"a{n // 2}", notification=notification) for n in range(8)]
     enqueue(database, outbox, items, None)
@@ -432,7 +430,7 @@ def counted(database):
     return [(row["losses"], row["attempts"], row["started"]) for row in rows(database)]
 
 
-def test_a_lost_process_makes_what_it_held_suspect_and_costs_no_attempt(database, outbox):
+def test_deliveries_of_a_lost_process_become_suspect_without_an_attempt(database, outbox):
     item = make_delivery()
     enqueue(database, outbox, [item], "me")
     assert lose(outbox, item, "b").losses == 1
@@ -442,7 +440,7 @@ def test_a_lost_process_makes_what_it_held_suspect_and_costs_no_attempt(database
     assert counted(database) == [(1, 0, None)]
 
 
-def test_a_process_lost_during_a_marked_attempt_costs_an_attempt(database, outbox):
+def test_a_process_lost_during_a_suspect_attempt_costs_an_attempt(database, outbox):
     item, other = make_delivery(), make_delivery()
     enqueue(database, outbox, [item, other], "me")
     lose(outbox, item, "b")
@@ -454,7 +452,7 @@ def test_a_process_lost_during_a_marked_attempt_costs_an_attempt(database, outbo
     assert not outbox.begin("c", [item.delivery_id, "unknown"])
 
 
-def test_an_attempt_that_its_process_outlives_clears_the_suspicion(database, outbox):
+def test_a_completed_attempt_clears_the_suspicion(database, outbox):
     item = make_delivery()
     enqueue(database, outbox, [item], "me")
     held = lose(outbox, item, "b")

@@ -85,7 +85,7 @@ def test_the_log_plugin_logs(conf, caplog):
     assert "Notifying alarm disk" in caplog.text
 
 
-def test_an_unknown_scheme_is_given_up_at_once(conf):
+def test_a_delivery_with_an_unknown_scheme_is_given_up_at_once(conf):
     for action in ("gopher://h/", "nonsense", ""):
         error = attempt(PluginSender(conf, OPTIONS), make_delivery(action))
         assert (error.reason, error.permanent) == ("unknown_scheme", True)
@@ -112,7 +112,7 @@ class Troubled:
         self.notify = trouble
 
 
-def test_an_error_of_a_plugin_is_a_failed_attempt_and_tells_no_secret(conf):
+def test_an_error_of_a_plugin_fails_the_attempt_without_revealing_secrets(conf):
     def trouble(*args):
         raise ValueError(args[0].geturl())
 
@@ -132,7 +132,7 @@ def zaqar(conf, sink):
     return sender
 
 
-def test_what_zaqar_refuses_is_not_delivered(conf, webhook_sink):
+def test_a_refusal_of_zaqar_fails_the_attempt(conf, webhook_sink):
     refusal = json.dumps({"title": "Forbidden", "description": "the signature expired"}).encode()
     messages = "/v2/queues/q/messages"
     webhook_sink.behave(messages, statuses=[403], body=refusal, headers={"Content-Type": "application/json"})
@@ -143,7 +143,7 @@ def test_what_zaqar_refuses_is_not_delivered(conf, webhook_sink):
     assert len(webhook_sink.at(messages)) == 1
 
 
-def test_what_zaqar_takes_is_delivered(conf, webhook_sink):
+def test_a_message_that_zaqar_accepts_is_delivered(conf, webhook_sink):
     answer = json.dumps({"resources": ["/v2/queues/q/messages/1"]}).encode()
     messages = "/v2/queues/q/messages"
     webhook_sink.behave(messages, statuses=[201], body=answer, headers={"Content-Type": "application/json"})
@@ -190,7 +190,7 @@ def test_only_errors_of_the_plugin_in_its_own_call_fail_it(conf):
         ("the service refused", (), "the service refused"),
     ],
 )
-def test_an_error_that_a_plugin_logs_tells_no_secret(conf, message, arguments, detail):
+def test_an_error_logged_by_a_plugin_reveals_no_secret(conf, message, arguments, detail):
     logger = logging.getLogger(f"{Troubled.__module__}.own")
     sender = PluginSender(conf, OPTIONS)
     sender._plugins["test"] = Troubled(lambda *args: logger.error(message, *arguments))
@@ -198,7 +198,7 @@ def test_an_error_that_a_plugin_logs_tells_no_secret(conf, message, arguments, d
     assert (error.reason, error.detail) == ("plugin_error", detail)
 
 
-def test_a_plugin_whose_logger_does_not_propagate_fails_all_the_same(conf):
+def test_errors_of_a_plugin_whose_logger_does_not_propagate_count(conf):
     logger = logging.getLogger(f"{Troubled.__module__}.apart")
     logger.propagate = False
     sender = PluginSender(conf, OPTIONS)
@@ -209,7 +209,7 @@ def test_a_plugin_whose_logger_does_not_propagate_fails_all_the_same(conf):
         logger.propagate = True
 
 
-def test_a_hung_plugin_holds_its_own_threads_and_nothing_else(conf):
+def test_a_hung_plugin_blocks_only_its_own_threads(conf):
     release = threading.Event()
     options = DeliveryOptions(total_timeout=0.2, plugin_threads=2)
 
@@ -239,7 +239,7 @@ def test_a_hung_plugin_holds_its_own_threads_and_nothing_else(conf):
         release.set()
 
 
-def test_what_a_call_raises_is_what_its_caller_sees():
+def test_the_caller_receives_the_exception_of_a_call():
     def own_timeout():
         raise TimeoutError("mine")
 
@@ -387,7 +387,7 @@ def test_aodh_notifier_gets_what_aodh_would_send_it():
     ("trouble", "reason", "permanent"),
     [(PublishError("no broker"), "publish", False), (MessageTooLarge("17 MB"), "too_large", True)],
 )
-def test_a_broker_that_does_not_take_it(trouble, reason, permanent):
+def test_a_refusal_of_the_broker_fails_the_attempt(trouble, reason, permanent):
     def publish(payload):
         raise trouble
 

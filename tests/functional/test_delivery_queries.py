@@ -145,7 +145,7 @@ def test_a_retried_delivery_waits_while_a_later_one_is_under_way(database: stora
     assert row(database, under_way)["state"] == "leased"
 
 
-def test_purge_removes_what_is_meant_and_nothing_unfinished(
+def test_purge_removes_the_selected_finished_deliveries(
     database: storage.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery_queries, "CHUNK", 2)

@@ -154,7 +154,7 @@ def received(sink):
 # ---- the usual
 
 
-def test_what_is_submitted_is_sent_at_once_and_recorded(database, start, webhook_sink):
+def test_a_submitted_delivery_is_sent_at_once_and_recorded(database, start, webhook_sink):
     worker = start(poll_interval=NEVER)
     items = [make_delivery(webhook_sink.url(f"/{n}")) for n in range(20)]
     before = time.monotonic()
@@ -165,14 +165,16 @@ def test_what_is_submitted_is_sent_at_once_and_recorded(database, start, webhook
     assert sorted(received(webhook_sink)) == sorted(item.delivery_id for item in items)
 
 
-def test_what_others_left_pending_is_found(database, start, webhook_sink):
+def test_pending_deliveries_of_other_workers_are_found(database, start, webhook_sink):
     enqueue(database, [make_delivery(webhook_sink.url("/"))], None)
     start()
     webhook_sink.wait(1)
     wait_until(lambda: all_are(database, "delivered"))
 
 
-def test_a_failure_is_repeated_with_the_same_id_and_then_given_up(database, start, webhook_sink, caplog):
+def test_a_failed_delivery_is_retried_with_the_same_id_and_then_given_up(
+    database, start, webhook_sink, caplog
+):
     webhook_sink.behave("/", statuses=[500])
     worker = start(max_attempts=3)
     item = make_delivery(webhook_sink.url("/"))
@@ -202,7 +204,7 @@ def test_attempts_are_counted_by_result(database, webhook_sink):
     assert (count("http_5xx"), count("delivered"), count("given_up")) == (1, 1, 1)
 
 
-def test_options_that_cannot_work_are_an_error_at_start(database):
+def test_invalid_options_are_an_error_at_start(database):
     with pytest.raises(InvalidOption, match="rest_notifier_certificate_file"):
         make_worker(Outbox(database), tls=TlsOptions(certificate="/none.pem"))
 
@@ -274,7 +276,7 @@ def test_hung_destinations_do_not_delay_a_healthy_one(database, start, webhook_s
         worker.stop(0.0)
 
 
-def test_memory_is_bounded_and_what_does_not_fit_is_sent_later(database, start, webhook_sink):
+def test_memory_is_bounded_and_the_excess_is_sent_later(database, start, webhook_sink):
     release = webhook_sink.hang("/slow")
     worker = start(max_in_memory=8, concurrency_per_destination=2)
     slow = [make_delivery(webhook_sink.url("/slow")) for _ in range(40)]
@@ -306,7 +308,7 @@ def test_a_backlog_of_one_destination_hides_no_other_in_the_database(database, s
 # ---- leases (G1, G2)
 
 
-def test_what_was_committed_but_never_submitted_is_found(database, start, webhook_sink):
+def test_a_committed_delivery_that_was_not_submitted_is_found(database, start, webhook_sink):
     worker = start(lease=0.5)
     enqueue(database, [make_delivery(webhook_sink.url("/"))], worker.owner)
     webhook_sink.wait(1)
@@ -340,7 +342,7 @@ def _bury(database):
     wait_until(lambda: after() not in {before, None})
 
 
-def test_what_was_under_way_when_its_lease_ended_is_not_sent_again(database, start, webhook_sink):
+def test_a_delivery_in_progress_when_its_lease_ends_is_not_sent_again(database, start, webhook_sink):
     worker = start()
     release = webhook_sink.hang("/")
     send(worker, database, [make_delivery(webhook_sink.url("/"))])
@@ -365,14 +367,14 @@ class Overtaken(Outbox):
         super().record(worker_id, results, now_known_as)
 
 
-def test_what_was_sent_when_its_lease_ended_is_not_sent_again(database, start, webhook_sink):
+def test_a_delivery_sent_when_its_lease_ends_is_not_sent_again(database, start, webhook_sink):
     worker = start(Overtaken(database))
     send(worker, database, [make_delivery(webhook_sink.url("/"))])
     wait_until(lambda: all_are(database, "delivered"))
     assert len(webhook_sink.requests) == 1
 
 
-def test_what_was_leased_under_an_id_that_is_gone_is_not_sent(database, start, webhook_sink):
+def test_a_delivery_leased_under_an_old_worker_id_is_not_sent(database, start, webhook_sink):
     worker = start(poll_interval=NEVER, lease=60.0)
     outbox = Outbox(database)
     outbox.register("gone", "host", NEVER)
@@ -388,7 +390,7 @@ def test_what_was_leased_under_an_id_that_is_gone_is_not_sent(database, start, w
         assert connection.execute(query).scalars().first() == "other"
 
 
-def test_a_clean_stop_finishes_what_is_under_way_and_hands_back_the_rest(database, start, webhook_sink):
+def test_a_clean_stop_finishes_current_deliveries_and_hands_back_the_rest(database, start, webhook_sink):
     webhook_sink.behave("/", delay=0.5)
     worker = start(concurrency_per_destination=2)
     items = [make_delivery(webhook_sink.url("/")) for _ in range(6)]
@@ -405,7 +407,7 @@ def test_a_clean_stop_finishes_what_is_under_way_and_hands_back_the_rest(databas
     assert sorted(received(webhook_sink)) == sorted(item.delivery_id for item in items)
 
 
-def test_a_stop_does_not_wait_for_the_hung_longer_than_its_grace(database, start):
+def test_a_stop_waits_for_hung_deliveries_only_for_its_grace_period(database, start):
     with socket.create_server(("127.0.0.1", 0)) as hung:
         worker = start(total_timeout=60.0)
         send(worker, database, [make_delivery(f"http://127.0.0.1:{hung.getsockname()[1]}/")])
@@ -430,7 +432,9 @@ def worker_process(spawn, database, url):
     return begin
 
 
-def test_a_killed_process_is_inherited_within_its_lease(database, start, worker_process, webhook_sink):
+def test_deliveries_of_a_killed_process_are_taken_over_within_its_lease(
+    database, start, worker_process, webhook_sink
+):
     release = webhook_sink.hang("/held")
     process, name = worker_process(lease=2.0)
     items = [make_delivery(webhook_sink.url("/held"), alarm_id="a") for _ in range(2)]
@@ -451,7 +455,7 @@ def test_a_killed_process_is_inherited_within_its_lease(database, start, worker_
     assert received(webhook_sink).count(items[2].delivery_id) == 1
 
 
-def test_a_process_that_was_stopped_sends_nothing_that_others_took(
+def test_a_suspended_process_does_not_send_deliveries_taken_over_by_others(
     database, start, worker_process, webhook_sink
 ):
     release = webhook_sink.hang("/")
@@ -501,7 +505,7 @@ def _refuse(*args, **kwargs):
     raise Retryable("the database is down")
 
 
-def test_a_result_is_kept_until_the_database_takes_it(database, start, webhook_sink):
+def test_a_result_is_kept_until_the_database_accepts_it(database, start, webhook_sink):
     outbox = Shaky(database)
     release = webhook_sink.hang("/")
     worker = start(outbox)
@@ -539,7 +543,7 @@ def test_without_a_lease_nothing_is_sent_and_nothing_is_lost(database, start, we
     assert worker.owner == owner, "nobody took over meanwhile"
 
 
-def test_after_an_outage_nobody_inherits_from_those_who_only_could_not_report(database, start, webhook_sink):
+def test_after_an_outage_workers_that_could_not_renew_are_not_considered_dead(database, start, webhook_sink):
     theirs, ours = Shaky(database), Shaky(database)
     release = webhook_sink.hang("/")
     them, us = start(theirs, lease=2.0), start(ours, lease=2.0)
@@ -559,7 +563,7 @@ def test_after_an_outage_nobody_inherits_from_those_who_only_could_not_report(da
     assert len(webhook_sink.requests) == 1
 
 
-def test_it_starts_while_the_database_is_down(database, webhook_sink):
+def test_a_worker_starts_while_the_database_is_down(database, webhook_sink):
     outbox = Shaky(database)
     outbox.up.clear()
     worker = make_worker(outbox)
@@ -586,9 +590,7 @@ def rows(database, *columns):
         return connection.execute(query).all()
 
 
-def test_a_delivery_that_ends_its_process_is_given_up_and_takes_no_others_with_it(
-    database, spawn, url, webhook_sink
-):
+def test_a_delivery_that_ends_its_process_is_given_up_alone(database, spawn, url, webhook_sink):
     items = [make_delivery(webhook_sink.url(f"/{n}"), project_id=f"p{n % 3}") for n in range(30)]
     items.insert(7, make_delivery(webhook_sink.url(POISON)))
     enqueue(database, items, None)

@@ -48,7 +48,7 @@ def photograph(browser: Browser, text: str) -> None:
     browser.get("about:blank")
 
 
-def test_the_figures_are_consistent_and_nothing_is_left(tmp_path: pathlib.Path) -> None:
+def test_the_figures_are_consistent_and_no_process_is_left(tmp_path: pathlib.Path) -> None:
     done = run(tmp_path, "--json")
 
     assert done.returncode == 0, done.stderr
@@ -66,7 +66,7 @@ def test_the_figures_are_consistent_and_nothing_is_left(tmp_path: pathlib.Path) 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_person_sees_what_happened(tmp_path: pathlib.Path, chromium: Browser) -> None:
+def test_the_output_shows_what_happened(tmp_path: pathlib.Path, chromium: Browser) -> None:
     data = tmp_path / "data"
 
     done = run(tmp_path, "--data-dir", str(data))
@@ -90,9 +90,7 @@ def test_a_person_sees_what_happened(tmp_path: pathlib.Path, chromium: Browser) 
 
 
 @pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
-def test_it_is_kept_running_until_a_signal_ends_it(
-    tmp_path: pathlib.Path, spawn: Spawn, word: signal.Signals
-) -> None:
+def test_keep_runs_until_a_signal(tmp_path: pathlib.Path, spawn: Spawn, word: signal.Signals) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     process = spawn([PROGRAM, "--keep"], env={"TMPDIR": str(temporary)})
@@ -123,7 +121,7 @@ def test_a_directory_that_cannot_be_used_fails_the_first_step(tmp_path: pathlib.
     assert re.fullmatch(r"eventalarm-demo: error: step 'start' failed: --data-dir: .*\n", done.stderr)
 
 
-def test_a_chain_that_is_cut_fails_the_step_that_needs_it_and_keeps_the_log(tmp_path: pathlib.Path) -> None:
+def test_a_broken_chain_fails_the_step_that_needs_it_and_keeps_the_log(tmp_path: pathlib.Path) -> None:
     data = tmp_path / "data"
     (data / "conf.d").mkdir(parents=True)
     (data / "conf.d" / "mine.conf").write_text("[eventalarm]\ntopic = elsewhere\n")
@@ -135,7 +133,7 @@ def test_a_chain_that_is_cut_fails_the_step_that_needs_it_and_keeps_the_log(tmp_
     assert str(data / "standalone.log") in done.stderr
 
 
-def test_an_option_that_cannot_work_is_named(tmp_path: pathlib.Path) -> None:
+def test_an_invalid_option_is_named(tmp_path: pathlib.Path) -> None:
     data = tmp_path / "data"
     (data / "conf.d").mkdir(parents=True)
     (data / "conf.d" / "mine.conf").write_text("[eventalarm]\nbatch_size = many\n")
@@ -146,7 +144,7 @@ def test_an_option_that_cannot_work_is_named(tmp_path: pathlib.Path) -> None:
     assert "batch_size" in done.stderr
 
 
-def test_the_script_runs_it_from_anywhere_and_installs_nothing_twice(tmp_path: pathlib.Path) -> None:
+def test_the_script_works_from_any_directory_and_installs_only_once(tmp_path: pathlib.Path) -> None:
     """With the environment of an earlier run, since creating one takes minutes and a network."""
     project = tmp_path / "project"
     programs = project / ".demo" / "venv" / "bin"

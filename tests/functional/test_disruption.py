@@ -97,7 +97,7 @@ SWAPPED = (receipt("m1", 2.0), receipt("m2", 1.0))
         (ROWS, DELIVERIES, (*RECEIPTS, receipt("m2", 1.9, 307, TRAP)), {"redirect followed": 1}),
     ],
 )
-def test_the_account_sees(
+def test_the_account_finds_each_kind_of_error(
     rows: Sequence[Row],
     deliveries: Sequence[StoredDelivery],
     receipts: Sequence[Receipt],
@@ -108,7 +108,7 @@ def test_the_account_sees(
     assert account.right is not bool(errors)
 
 
-def test_each_legal_outcome_is_right() -> None:
+def test_each_legal_outcome_is_accepted() -> None:
     race = story({"m1": RAISED, "m2": CLEARED}, {"m1": LATE})
     assert settle([race], [row("m1", LATE, 1)], [], [], []).right
     assert settle([race], [row("m1", RAISED, 1)], DELIVERIES[:1], RECEIPTS[:1], []).errors == {
@@ -116,7 +116,7 @@ def test_each_legal_outcome_is_right() -> None:
     }
 
 
-def test_what_is_late_had_a_newer_one_before() -> None:
+def test_a_late_transition_requires_an_earlier_newer_one() -> None:
     late = story({"m1": LATE, "m2": RAISED})
     legal = settle([late], [row("m1", LATE, 1), row("m2", RAISED, 2)], DELIVERIES[1:], RECEIPTS[1:], [])
     assert legal.right
@@ -125,7 +125,7 @@ def test_what_is_late_had_a_newer_one_before() -> None:
 
 
 @pytest.mark.parametrize(("blow", "right"), [(2.5, True), (1.5, True), (6.0, False), (0.1, False)])
-def test_a_repeat_is_right_only_when_a_process_died_before_its_record(blow: float, right: bool) -> None:
+def test_a_repeat_is_accepted_only_if_a_process_died_before_recording(blow: float, right: bool) -> None:
     repeated = (*RECEIPTS, receipt("m2", 9.0))
     account = settle([STORY], ROWS, DELIVERIES, repeated, [Blow(blow, blow, "kill")])
     assert account.right is right
@@ -133,7 +133,7 @@ def test_a_repeat_is_right_only_when_a_process_died_before_its_record(blow: floa
     assert account.numbers["accepted POSTs repeated: kill"] == int(right)
 
 
-def test_commits_out_of_order_and_lost_edits_are_seen() -> None:
+def test_commits_out_of_order_and_lost_edits_are_found() -> None:
     account = settle([STORY], ROWS, DELIVERIES, RECEIPTS, [])
     commits_in_order(account, ROWS, (stored(2, "m1"), stored(1, "m2")))
     assert account.errors == {"reordered transition": 1}
@@ -146,7 +146,7 @@ def test_commits_out_of_order_and_lost_edits_are_seen() -> None:
     assert account.errors == {"reordered transition": 1, "edit ignored": 1, "edit lost": 2}
 
 
-def test_recoveries_are_measured_from_when_the_thing_was_back() -> None:
+def test_recoveries_are_measured_from_when_the_struck_part_works_again() -> None:
     used = [
         Used("kill mariadb", "", 1.0, 2.0),
         Used("kill mariadb", "", 5.0, 6.0, alone=False),
@@ -161,7 +161,7 @@ def test_recoveries_are_measured_from_when_the_thing_was_back() -> None:
     assert len(rig.missed(found, lease=12.0)) == 1
 
 
-def test_stories_follow_from_their_seed() -> None:
+def test_stories_are_determined_by_their_seed() -> None:
     def stories_of(seed: int) -> list[Story]:
         return list(Writer(Plan(seed, 60.0, 20.0), ["http://c/a"]).stories())
 
@@ -199,7 +199,9 @@ def test_everything_breaks_once_and_nothing_is_lost(
     assert len([one for one in result.recoveries if not one.name.startswith("consumer")]) == len(STRIKES)
 
 
-def test_the_hung_do_not_hurt_the_healthy(ground: Ground, tmp_path: pathlib.Path, figure: Figure) -> None:
+def test_hung_destinations_do_not_delay_a_healthy_one(
+    ground: Ground, tmp_path: pathlib.Path, figure: Figure
+) -> None:
     """Fails when any project may use all calls: the healthy one takes 80 times as long."""
     finding = scenarios.isolation(ground, tmp_path, Progress(), seconds=6.0, rate=25.0, rounds=(1, 4))
     for name, number in finding.figures.items():
@@ -207,7 +209,7 @@ def test_the_hung_do_not_hurt_the_healthy(ground: Ground, tmp_path: pathlib.Path
     assert finding.wrong == []
 
 
-def test_a_hostile_tenant_does_not_hurt_another(
+def test_a_hostile_tenant_does_not_delay_another(
     ground: Ground, tmp_path: pathlib.Path, figure: Figure
 ) -> None:
     finding = scenarios.beside_a_hostile_tenant(
@@ -218,7 +220,7 @@ def test_a_hostile_tenant_does_not_hurt_another(
     assert finding.wrong == []
 
 
-def test_a_backlog_is_worked_off_in_bounded_memory(
+def test_a_backlog_is_processed_in_bounded_memory(
     ground: Ground, tmp_path: pathlib.Path, figure: Figure
 ) -> None:
     """Every event counts once, and the memory for the backlog is bounded."""
@@ -228,7 +230,7 @@ def test_a_backlog_is_worked_off_in_bounded_memory(
     assert finding.wrong == []
 
 
-def test_a_result_that_missed_a_target_is_not_right() -> None:
+def test_a_result_that_missed_a_target_is_a_failure() -> None:
     account = settle([STORY], ROWS, DELIVERIES, RECEIPTS, [])
     result = rig.Result(rig.Setup(), "mariadb", account, [], monitors.memory([]), [], {}, [])
     assert result.right

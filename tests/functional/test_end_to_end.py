@@ -98,7 +98,7 @@ def test_a_nova_fault_becomes_one_webhook(
     nova.cleanup()
 
 
-def test_actions_handed_to_a_running_aodh_notifier(
+def test_actions_are_handed_to_a_running_aodh_notifier(
     spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str, webhook_sink: WebhookSink
 ) -> None:
     """``mode = aodh``: the real aodh-notifier calls the webhook."""
@@ -160,7 +160,7 @@ def milliseconds(seconds: list[float]) -> str:
     return f"p50 {cuts[49] * 1000:6.1f} ms   p99 {cuts[98] * 1000:6.1f} ms"
 
 
-def test_print_latency_beside_its_floor(
+def test_the_latency_and_its_floor_are_printed(
     cloud: Cloud, webhook_sink: WebhookSink, figure: Callable[[str], None]
 ) -> None:
     """The figures are for people and decide nothing, since machines differ; see also ``benchmarks/``."""

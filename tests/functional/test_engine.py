@@ -397,7 +397,7 @@ def test_g9_a_fast_clock_makes_nobody_late(engine: EngineHarness, aodh: AodhStor
 # -- what Aodh's API reads --------------------------------------------------------------------------------
 
 
-def test_history_is_what_the_api_shows(engine: EngineHarness, aodh: AodhStorage) -> None:
+def test_the_api_shows_the_history(engine: EngineHarness, aodh: AodhStorage) -> None:
     alarm_id = aodh.create(
         alarm_row(rule=rule("*", state="error", resource_id="vm-1"), ok_actions=["http://ok"])
     )

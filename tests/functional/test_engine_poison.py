@@ -81,7 +81,7 @@ POISON = {
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
-def test_g6_an_event_with_poison_fires_and_so_do_its_neighbours(
+def test_g6_an_event_with_poison_and_its_neighbours_fire(
     aodh_database_url: str, database: Database, poison: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With real deliveries, which carry the event too."""
@@ -147,7 +147,7 @@ def test_g6_messages_that_differ_in_case_are_different_messages(database: Databa
     ],
 )
 @pytest.mark.parametrize("torn", ['{"event_type": "*", "que', "", "null", "5", '["a", 5, null]', '"text"'])
-def test_g6_a_torn_alarm_row_hurts_nobody_else(
+def test_g6_a_corrupt_alarm_row_affects_no_other_alarm(
     database: Database, column: str, fires: bool, torn: str
 ) -> None:
     insert_alarms(database, alarm_row("good", rule=ERROR), alarm_row("torn", rule=ERROR))
@@ -171,7 +171,7 @@ def read_alarm_state(database: Database, alarm_id: str) -> str:
 
 @pytest.mark.parametrize(("name", "length"), [("message_id", 70_000), ("event_type", 5000)])
 @pytest.mark.parametrize("alone", [False, True], ids=["among others", "alone"])
-def test_g6_a_key_far_too_long_costs_its_own_event_only(
+def test_g6_an_overlong_key_affects_only_its_own_event(
     database: Database, name: str, length: int, alone: bool
 ) -> None:
     """Through the message handler: in one message with others, or in a separate message."""
@@ -191,7 +191,9 @@ def test_g6_a_key_far_too_long_costs_its_own_event_only(
 
 
 @pytest.mark.parametrize("project", ["a\x00b", "\ud800", "💥", "x" * 5000, "project-a\x00"])
-def test_g6_an_owner_that_no_database_holds_hurts_nobody_else(database: Database, project: str) -> None:
+def test_g6_an_owner_that_no_database_can_store_affects_no_other_event(
+    database: Database, project: str
+) -> None:
     insert_alarms(database, alarm_row("good", rule=ERROR))
     engine = EngineHarness(database)
     engine.process(fault(project=project), fault())
@@ -199,7 +201,7 @@ def test_g6_an_owner_that_no_database_holds_hurts_nobody_else(database: Database
     assert len(transitions(database)) == 1
 
 
-def test_g6_values_that_the_database_refuses_are_content(database: Database) -> None:
+def test_g6_refused_values_are_content_errors(database: Database) -> None:
     """They are not an outage of the database, for which a batch is held: it would be held forever."""
     now = datetime.datetime.now(UTC)
     worker = {"worker_id": "w", "host": "h", "expires_at": now}
@@ -234,13 +236,13 @@ def refusal(database: Database, table: sa.Table, row: dict[str, Any]) -> BaseExc
     raise AssertionError(f"{row} was taken")
 
 
-def test_g6_a_time_before_all_others_counts_beside_a_stock_listener(database: Database) -> None:
+def test_g6_the_earliest_possible_time_works_beside_a_stock_listener(database: Database) -> None:
     insert_alarms(database, alarm_row("a", rule=ERROR))
     engine = EngineHarness(database, beside_aodh_listener=True)
     assert engine.process(fault(generated="0001-01-01T00:00:00")).reasons == {"raised": 1}
 
 
-def test_g6_null_columns_have_their_empty_value(database: Database) -> None:
+def test_g6_null_columns_read_as_empty_values(database: Database) -> None:
     nulls = dict.fromkeys(
         ["name", "severity", "state", "repeat_actions", "time_constraints", "ok_actions", "description"]
     )
@@ -265,7 +267,7 @@ class PickyEnqueuer(RecordingEnqueuer):
         return super().enqueue(connection, transitions, unfinished, subscribed)
 
 
-def test_g6_what_cannot_be_written_is_left_out_alone(
+def test_g6_only_the_event_that_cannot_be_written_is_left_out(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     alarm_ids = [f"alarm-{n}" for n in range(50)]
@@ -287,7 +289,7 @@ def test_g6_what_cannot_be_written_is_left_out_alone(
     assert read_alarm(database, "alarm-17")["state"] == "ok"
 
 
-def test_what_aodh_does_with_an_emoji(
+def test_aodh_does_not_fire_for_a_reason_with_an_emoji(
     aodh_database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Why the reason is sanitised: MySQL refuses the emoji, so that in Aodh the alarm does not fire."""

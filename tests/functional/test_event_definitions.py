@@ -310,7 +310,7 @@ def test_without_our_definitions_alarms_of_port_owners_do_not_fire(stock: Conver
     assert stock.traits("port.update.end", {"port": PORT})["tenant_id"] == "callers"
 
 
-def test_the_definitions_of_others_stay(converter: Converter, stock: Converter) -> None:
+def test_definitions_of_other_event_types_stay(converter: Converter, stock: Converter) -> None:
     volume = {"tenant_id": "owners", "volume_id": "vol-1", "status": "error", "host": "storage0"}
     for event_type in ("volume.create.end", "image.update", "dns.zone.update", "network.monitor.down"):
         assert converter.traits(event_type, volume) == stock.traits(event_type, volume)
@@ -372,9 +372,7 @@ NEUTRON = {
 
 
 @pytest.mark.parametrize("name", NEUTRON)
-def test_every_form_of_every_resource_of_neutron_has_an_owner(
-    converter: Converter, stock: Converter, name: str
-) -> None:
+def test_every_neutron_notification_has_an_owner(converter: Converter, stock: Converter, name: str) -> None:
     """The owner is taken from the notification if it names one, else it is the caller."""
     for form, payload in of_neutron(name, NEUTRON[name], "owners").items():
         event_type = form.rstrip("+")
@@ -388,7 +386,7 @@ def test_every_form_of_every_resource_of_neutron_has_an_owner(
 
 
 @pytest.mark.parametrize("name", NEUTRON)
-def test_what_fired_for_the_caller_still_fires_when_the_caller_is_the_owner(
+def test_alarms_of_the_caller_still_fire_if_the_caller_is_the_owner(
     converter: Converter, stock: Converter, name: str
 ) -> None:
     for form, payload in of_neutron(name, NEUTRON[name], "callers").items():
@@ -396,7 +394,7 @@ def test_what_fired_for_the_caller_still_fires_when_the_caller_is_the_owner(
         assert found["project_id"] == found["tenant_id"] == before["tenant_id"] == "callers", form
 
 
-def test_nothing_that_ceilometer_tells_is_left_out() -> None:
+def test_every_trait_of_ceilometer_is_kept() -> None:
     """Our definitions replace those of Ceilometer for common types, so they must have all of their traits."""
     ours = [one for path in FRAGMENTS.glob("*.yaml") for one in yaml.safe_load(path.read_text())]
     lacking = {}
@@ -419,7 +417,9 @@ CASES = yaml.safe_load((ROOT / "tests/data/notifications.yaml").read_text())
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_what_services_send_today(converter: Converter, case: dict[str, Any]) -> None:
+def test_notifications_of_current_services_have_the_expected_traits(
+    converter: Converter, case: dict[str, Any]
+) -> None:
     """Whole notifications of each service, in the form of its present source, with the caller's context."""
     found = converter.traits_of(case["notification"], case["ctxt"])
     expected = {**case["expected"], "project_id": case["owner"], "tenant_id": case["owner"]}
@@ -427,7 +427,7 @@ def test_what_services_send_today(converter: Converter, case: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("path", sorted(FRAGMENTS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_each_file_stands_alone(path: Any) -> None:
+def test_each_definitions_file_can_be_used_alone(path: Any) -> None:
     """A deployer may use only one of them, so none may depend on the anchors of another."""
     for definition in yaml.safe_load(path.read_text()):
         assert {"project_id", "tenant_id", "resource_id"} <= set(definition["traits"])

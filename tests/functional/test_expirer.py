@@ -67,7 +67,7 @@ def run(opened: database.Database, **options: Any) -> dict[str, int]:
     return expire.expire(opened, KEEP, batch_size=options.pop("batch_size", 100), **options)
 
 
-def test_what_goes_and_what_stays(opened: database.Database) -> None:
+def test_expired_rows_are_removed_and_current_ones_stay(opened: database.Database) -> None:
     insert(opened, tables.alarm, alarm_id="alarm")
     occurrence(opened, "cleared", raised=False, latest=True, cleared_at=OLD)
     occurrence(opened, "cleared-new", raised=False, latest=True, cleared_at=NEW)
@@ -120,7 +120,7 @@ def test_what_goes_and_what_stays(opened: database.Database) -> None:
     }
 
 
-def test_occurrences_go_after_their_transitions(opened: database.Database) -> None:
+def test_occurrences_are_removed_after_their_transitions(opened: database.Database) -> None:
     insert(opened, tables.alarm, alarm_id="alarm")
     occurrence(opened, "cleared", raised=False, latest=True, cleared_at=OLD)
     occurrence(opened, "before", raised=False, cleared_at=OLD, alarm_id="alarm")
@@ -136,7 +136,7 @@ def test_occurrences_go_after_their_transitions(opened: database.Database) -> No
     assert (removed["occurrences"], removed["occurrences of deleted alarms"]) == (2, 1)
 
 
-def test_batches_of_rows_of_the_same_age(opened: database.Database) -> None:
+def test_rows_of_the_same_age_are_removed_in_batches(opened: database.Database) -> None:
     insert(opened, tables.alarm, alarm_id="alarm")
     occurrence(opened, "raised", raised=True, latest=True, alarm_id="alarm")
     for number in range(25):

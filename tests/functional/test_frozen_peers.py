@@ -49,7 +49,7 @@ def freeze_in_mid_transaction(cloud: Cloud, listener: Process) -> list[str]:
     return [name[alarm] for alarm in alarms]
 
 
-def test_a_frozen_listener_stops_no_other(
+def test_a_frozen_listener_does_not_block_others(
     cloud: Cloud, webhook_sink: WebhookSink, figure: Callable[[str], None]
 ) -> None:
     """The server ends a session that idles in a transaction, and its locks with it."""
@@ -77,7 +77,7 @@ def test_a_frozen_listener_stops_no_other(
     )
 
 
-def test_a_link_that_lets_nothing_pass_keeps_no_locks(
+def test_a_stalled_link_keeps_no_locks(
     our_server_url: str, rabbit_url: str, spawn: Spawn, tmp_path: pathlib.Path
 ) -> None:
     """The server receives nothing from a listener that still runs, nor the listener from the server.
@@ -117,7 +117,7 @@ def test_a_link_that_lets_nothing_pass_keeps_no_locks(
         far.close()
 
 
-def test_a_locked_row_costs_one_alarm(
+def test_a_locked_row_delays_one_alarm_only(
     our_server_url: str, rabbit_url: str, spawn: Spawn, tmp_path: pathlib.Path, webhook_sink: WebhookSink
 ) -> None:
     """Before the fix the whole batch, and everything after it, was held until the row was free."""
@@ -144,7 +144,7 @@ def test_a_locked_row_costs_one_alarm(
     cloud.close()
 
 
-def test_a_locked_row_costs_one_timer(
+def test_a_locked_row_delays_one_timer_only(
     our_server_url: str, rabbit_url: str, spawn: Spawn, tmp_path: pathlib.Path
 ) -> None:
     """Two alarms' timers are due in the same pass; fails when the first wait for a lock ends the pass."""

@@ -72,7 +72,7 @@ def ended(client: socket.socket) -> bool:
         return True
 
 
-def test_silent_connections_keep_nobody_out(serve: Callable[..., Server]) -> None:
+def test_silent_connections_do_not_block_others(serve: Callable[..., Server]) -> None:
     server = serve(connections=20)
     silent = [server.connect() for _ in range(60)]
     assert server.ask(b"x" * 10) == "10"

@@ -90,7 +90,7 @@ def test_unknown_parameters_of_other_methods_are_refused_too(lite: IfaApi, inges
 
 
 @pytest.mark.parametrize("query", ["limit=1&limit=2", "raised_after=2026-01-01&raised_after=2026-02-01"])
-def test_what_is_no_list_is_given_once(lite: IfaApi, query: str) -> None:
+def test_a_parameter_that_is_not_a_list_may_be_given_once(lite: IfaApi, query: str) -> None:
     answer = lite.get(f"{IFA}?{query}")
     assert (answer.status_code, "given once" in answer.json["detail"]) == (400, True)
     assert lite.get(f"{IFA}?fault_type=a&fault_type=b&state=FIRED").status_code == 200
@@ -140,20 +140,20 @@ def test_paging_keeps_a_plus_sign_and_a_blank(lite: IfaApi) -> None:
         *("Application/Json;q=0.9", "application/json; charset=utf-8", "", "text/html, */*;q=0.1", "*"),
     ],
 )
-def test_accept_is_read_as_http_has_it(lite: IfaApi, accept: str) -> None:
+def test_the_accept_header_follows_http(lite: IfaApi, accept: str) -> None:
     for path in (FAULTS, IFA, "/openapi.json", "/vnffm/api_versions"):
         assert lite.get(path, headers={"Accept": accept}).status_code == 200
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json;q=0", "text/*,"])
-def test_what_cannot_be_served_is_406(lite: IfaApi, accept: str) -> None:
+def test_an_unsupported_media_type_gets_406(lite: IfaApi, accept: str) -> None:
     assert lite.get(FAULTS, headers={"Accept": accept}).status_code == 406
 
 
 @pytest.mark.parametrize(
     "path", [FAULTS, f"{FAULTS}/a-1", IFA, f"{IFA}/a-1", f"{IFA}/a-1/history", SUBSCRIPTIONS, "/openapi.json"]
 )
-def test_what_answers_get_answers_head(lite: IfaApi, path: str) -> None:
+def test_every_get_resource_answers_head(lite: IfaApi, path: str) -> None:
     got, head = (lite.client.simulate_request(method, path, headers=WHO) for method in ("GET", "HEAD"))
     assert (got.status_code, head.status_code, head.content) == (200, 200, b"")
     assert head.headers == got.headers
@@ -161,7 +161,7 @@ def test_what_answers_get_answers_head(lite: IfaApi, path: str) -> None:
     assert {"GET", "HEAD"} <= set(options.headers["allow"].replace(" ", "").split(","))
 
 
-def test_head_of_the_dashboard_the_versions_and_the_ingest_document(lite: IfaApi, ingest: IngestApi) -> None:
+def test_dashboard_versions_and_ingest_document_answer_head(lite: IfaApi, ingest: IngestApi) -> None:
     for path in ("/ui", "/ui/noc.js", "/vnffm/api_versions"):
         assert lite.client.simulate_head(path).status_code == 200
     assert ingest.client.simulate_head("/v1/openapi.json").status_code == 200
@@ -246,7 +246,7 @@ def raw(url: str, *lines: str) -> bytes:
     return found
 
 
-def test_host_is_one_and_there(lite: IfaApi) -> None:
+def test_exactly_one_host_header_is_required(lite: IfaApi) -> None:
     with serving(lite) as url:
         close = "Connection: close"
         old = raw(url, "GET /vnffm/api_versions HTTP/1.0")
@@ -311,5 +311,5 @@ def check_links(root: str) -> None:
     assert json.load(missing.value)["instance"] == f"{PREFIX}{FAULTS}/nothing"
 
 
-def test_the_reports_of_monitors_are_still_taken(ingest: IngestApi) -> None:
+def test_reports_of_monitors_are_still_accepted(ingest: IngestApi) -> None:
     assert ingest.post(report("compute.host.down", hostname="h", status="down")).status_code == 202

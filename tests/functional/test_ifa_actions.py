@@ -125,7 +125,7 @@ def test_tacker_actions_are_fault_notifications(conf: cfg.ConfigOpts, webhook_si
 
 
 @pytest.mark.parametrize("query", ["", "?fault_id=1", "?fault_id=1111&fault_type=100"])
-def test_tacker_actions_that_tacker_would_refuse(
+def test_actions_that_tacker_would_refuse_fail(
     conf: cfg.ConfigOpts, webhook_sink: WebhookSink, query: str
 ) -> None:
     (error,) = send(conf, to(webhook_sink, "tacker", TACKER + query, notification()))
@@ -133,7 +133,7 @@ def test_tacker_actions_that_tacker_would_refuse(
     assert webhook_sink.requests == []
 
 
-def test_aodh_accepts_and_sends_these_actions_too(conf: cfg.ConfigOpts, webhook_sink: WebhookSink) -> None:
+def test_aodh_accepts_and_sends_these_actions(conf: cfg.ConfigOpts, webhook_sink: WebhookSink) -> None:
     assert set(aodh_alarms.ACTIONS_SCHEMA) >= SCHEMES
     plugins = extension.ExtensionManager("aodh.notifier", invoke_on_load=True, invoke_args=(conf,))
     actions = [

@@ -111,7 +111,7 @@ def test_a_failed_attempt_to_listen_is_retried(world: World) -> None:
     assert len(tries) == 1
 
 
-def test_the_queue_ends_with_the_last_subscription(world: World, rabbitmq: RabbitMQ) -> None:
+def test_the_queue_is_deleted_with_the_last_subscription(world: World, rabbitmq: RabbitMQ) -> None:
     notifier = world.listener.notifier
 
     def queued() -> bool:
@@ -129,7 +129,7 @@ def test_the_queue_ends_with_the_last_subscription(world: World, rabbitmq: Rabbi
     wait_until(queued)
 
 
-def test_a_queue_that_a_dead_listener_left_ends_too(world: World, rabbitmq: RabbitMQ) -> None:
+def test_a_queue_of_a_dead_listener_is_deleted_too(world: World, rabbitmq: RabbitMQ) -> None:
     conf = world.api.conf
     aodh_listener.listen(conf, lambda ids: None)()
     assert aodh_listener.POOL in rabbitmq.queues(conf.transport_url)

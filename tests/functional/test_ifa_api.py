@@ -131,7 +131,7 @@ def test_stock_alarms_are_folded_from_their_history(api: IfaApi) -> None:
     assert ids(api.get(IFA, managed_object="of-raised").json, "alarmId") == ["raised"]
 
 
-def test_what_tenants_do_to_a_raised_alarm_shows_at_once(api: IfaApi) -> None:
+def test_changes_by_tenants_to_a_raised_alarm_show_at_once(api: IfaApi) -> None:
     alarm_id = api.alarm(bound("vm-1"), severity="low")
     api.engine.process(fault("vm-1"))
     before = api.get(f"{FAULTS}/{alarm_id}")
@@ -258,14 +258,14 @@ def test_attribute_filters(lite: IfaApi, text: str, expected: list[str]) -> None
         *("fields=faultType&all_fields", "exclude_fields=nothing", "fields=rootCauseFaultyResource/x"),
     ],
 )
-def test_what_cannot_be_understood_is_400(lite: IfaApi, query: str) -> None:
+def test_an_invalid_request_is_400(lite: IfaApi, query: str) -> None:
     assert lite.get(f"{FAULTS}?{query}").status_code == 400
 
 
 @pytest.mark.parametrize(
     "query", ["state=OPEN", "severity=BAD", "min_severity=x", "limit=0", "order=up", "raised_after=soon"]
 )
-def test_what_cannot_be_understood_is_400_in_ifa_too(lite: IfaApi, query: str) -> None:
+def test_an_invalid_request_is_400_in_ifa_too(lite: IfaApi, query: str) -> None:
     assert lite.get(f"{IFA}?{query}").status_code == 400
 
 
@@ -284,9 +284,7 @@ def test_what_cannot_be_understood_is_400_in_ifa_too(lite: IfaApi, query: str) -
         ("exclude_fields=rootCauseFaultyResource/faultyResource/vimConnectionId", set()),
     ],
 )
-def test_selectors_leave_out_nothing_but_complex_optional_attributes(
-    lite: IfaApi, query: str, missing: set[str]
-) -> None:
+def test_selectors_omit_only_complex_optional_attributes(lite: IfaApi, query: str, missing: set[str]) -> None:
     alarm_id = lite.alarm(bound("vm-1"), ok_actions=["http://ok"])
     lite.engine.process(fault("vm-1"))
     lite.engine.process(fault("vm-1", state="active"))
@@ -337,7 +335,7 @@ def test_a_rare_alarm_is_found_behind_many_others(opened: storage.Database) -> N
     assert ids(api.pages(f"{FAULTS}?filter=(eq,perceivedSeverity,CRITICAL)")) == [rare]
 
 
-def test_25_a_marker_outlives_the_row_it_was_made_of(opened: storage.Database) -> None:
+def test_25_a_paging_marker_survives_the_deletion_of_its_row(opened: storage.Database) -> None:
     api = IfaApi(opened, page_size=1)
     made = [api.alarm(bound(f"vm-{n}")) for n in range(3)]
     for number in range(3):
@@ -527,7 +525,7 @@ def test_subscriptions(api: IfaApi, webhook_sink: WebhookSink) -> None:
         ({"projectIds": ["project-b"]}, "all_projects"),
     ],
 )
-def test_a_subscription_that_nothing_can_fit_is_refused_with_the_remedy(
+def test_a_subscription_that_can_never_match_is_refused_with_the_remedy(
     lite: IfaApi, webhook_sink: WebhookSink, asked: dict[str, Any], remedy: str
 ) -> None:
     webhook_sink.behave("/cb", statuses=[204])
@@ -537,14 +535,16 @@ def test_a_subscription_that_nothing_can_fit_is_refused_with_the_remedy(
     assert webhook_sink.at("/cb") == []
 
 
-def test_with_all_projects_one_may_subscribe_to_another_one(lite: IfaApi, webhook_sink: WebhookSink) -> None:
+def test_a_caller_of_all_projects_may_subscribe_to_another_project(
+    lite: IfaApi, webhook_sink: WebhookSink
+) -> None:
     webhook_sink.behave("/cb", statuses=[204])
     body = {"callbackUri": webhook_sink.url("/cb"), "filter": {"projectIds": ["project-b"]}}
     path = f"{SUBSCRIPTIONS}?all_projects=true"
     assert lite.call("POST", path, body=body, roles="admin").status_code == 201
 
 
-def test_credentials_are_encrypted_and_never_answered(our_sqlite_url: str, webhook_sink: WebhookSink) -> None:
+def test_credentials_are_encrypted_and_never_returned(our_sqlite_url: str, webhook_sink: WebhookSink) -> None:
     opened = storage.connect(our_sqlite_url)
     webhook_sink.behave("/cb", statuses=[204])
     secret = {"authType": ["BASIC"], "paramsBasic": {"userName": "vim", "password": "s3cret"}}
@@ -574,7 +574,7 @@ def test_credentials_are_encrypted_and_never_answered(our_sqlite_url: str, webho
         ("http://2130706433:9/x", "the test of the callback failed", "is not a valid URL"),
     ],
 )
-def test_28_callbacks_that_must_not_be_called(
+def test_28_denied_callbacks_are_refused(
     lite: IfaApi, uri: str, detail: str, logged: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")

@@ -134,7 +134,7 @@ def test_a_tenant_lists_shows_and_acknowledges(cloud: Cloud) -> None:
         (["--ifa-endpoint", "http://127.0.0.1:1", "list"], "127.0.0.1:1"),
     ],
 )
-def test_what_is_wrong_is_said_in_words(cloud: Cloud, words: list[str], said: str) -> None:
+def test_errors_are_described(cloud: Cloud, words: list[str], said: str) -> None:
     output, errors = io.StringIO(), io.StringIO()
     # Global options precede the words of the command.
     options = words[:2] if words[0].startswith("--") else []
@@ -144,7 +144,7 @@ def test_what_is_wrong_is_said_in_words(cloud: Cloud, words: list[str], said: st
     assert said in errors.getvalue()
 
 
-def test_the_catalog_names_the_service(
+def test_the_service_is_found_in_the_catalog(
     cloud: Cloud, webhook_sink: WebhookSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoint = {"id": "e", "interface": "public", "region": "r", "region_id": "r", "url": cloud.url}

@@ -101,7 +101,7 @@ def test_the_service_asks_keystone(
     assert process.terminate() == 0
 
 
-def test_it_says_what_is_missing(aodh_sqlite_url: str, tmp_path: pathlib.Path, spawn: Spawn) -> None:
+def test_a_missing_option_is_named(aodh_sqlite_url: str, tmp_path: pathlib.Path, spawn: Spawn) -> None:
     conf = aodh_config(tmp_path, aodh_sqlite_url, "fake://")
     process = spawn([console_script("eventalarm-ifa-api"), "--config-file", str(conf)])
     assert process.wait() == 2
@@ -132,7 +132,7 @@ def fuzzed(lite: IfaApi) -> Any:
     return found
 
 
-def test_whatever_is_sent_the_answer_is_as_documented(lite: IfaApi) -> None:
+def test_every_response_is_as_documented(lite: IfaApi) -> None:
     document = fuzzed(lite)
     seen: set[str] = set()
     for one in document.get_all_operations():
@@ -148,7 +148,7 @@ def test_whatever_is_sent_the_answer_is_as_documented(lite: IfaApi) -> None:
     assert len(seen) == 14
 
 
-def test_sequences_of_calls_along_the_links(lite: IfaApi) -> None:
+def test_sequences_of_calls_along_links_are_as_documented(lite: IfaApi) -> None:
     machine = fuzzed(lite).as_state_machine()
     answered: set[tuple[str, int]] = set()
 

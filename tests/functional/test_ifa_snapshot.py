@@ -95,7 +95,7 @@ def assert_was_so(alarm: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("path", [IFA, FAULTS])
-def test_one_alarm_is_never_in_a_state_that_never_was(opened: storage.Database, path: str) -> None:
+def test_one_alarm_is_shown_only_in_states_that_existed(opened: storage.Database, path: str) -> None:
     world = World(opened)
     alarm_id = world.alarm_ids["vm-1"]
     seen = set()
@@ -120,7 +120,7 @@ def test_a_listing_holds_every_alarm_once(opened: storage.Database, path: str) -
                 assert_was_so(one)
 
 
-def test_a_history_has_no_holes(opened: storage.Database) -> None:
+def test_a_history_has_no_gaps(opened: storage.Database) -> None:
     world = World(opened)
     alarm_id = world.alarm_ids["vm-1"]
     world.flip("vm-1")
@@ -155,7 +155,7 @@ def test_alarms_that_aodh_evaluates_are_read_at_one_moment(opened: storage.Datab
             assert_was_so(found[0])
 
 
-def test_pollers_never_see_what_never_was(opened: storage.Database) -> None:
+def test_pollers_see_only_states_that_existed(opened: storage.Database) -> None:
     world = World(opened)
     world.flip()
     stop = threading.Event()

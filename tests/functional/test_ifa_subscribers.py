@@ -60,7 +60,7 @@ def small(lite: storage.Database, webhook_sink: WebhookSink) -> Iterator[World]:
         ({"projectIds": ["another"]}, "all_projects"),
     ],
 )
-def test_a_filter_that_nothing_can_fit_is_refused_before_the_callback_is_tested(
+def test_a_filter_that_can_never_match_is_refused_before_the_callback_is_tested(
     small: World, webhook_sink: WebhookSink, asked: dict[str, Any], remedy: str
 ) -> None:
     body = {"callbackUri": webhook_sink.url("/unfit"), "filter": asked}
@@ -254,7 +254,7 @@ def state_of(world: World, subscription: str) -> str:
         return str(connection.execute(query).scalar_one())
 
 
-def test_who_unsubscribed_is_sent_nothing_more(small: World) -> None:
+def test_after_unsubscribing_nothing_is_sent(small: World) -> None:
     subscription = small.subscribe("/gone")
     small.subscribe("/there")
     for n in range(2):
@@ -269,7 +269,7 @@ def test_who_unsubscribed_is_sent_nothing_more(small: World) -> None:
     assert len(small.posts("/gone")) == 1
 
 
-def test_credentials_are_used_and_a_refused_token_is_fetched_anew(
+def test_credentials_are_used_and_a_refused_token_is_replaced(
     lite: storage.Database, webhook_sink: WebhookSink
 ) -> None:
     world = World(lite, webhook_sink, credentials_key=fernet.Fernet.generate_key().decode())
@@ -309,7 +309,7 @@ def test_credentials_are_used_and_a_refused_token_is_fetched_anew(
         world.quiet()
 
 
-def test_the_test_of_a_callback_is_the_twin_of_a_notification(
+def test_the_callback_test_is_sent_like_a_notification(
     lite: storage.Database, webhook_sink: WebhookSink
 ) -> None:
     world = World(lite, webhook_sink, credentials_key=fernet.Fernet.generate_key().decode())
@@ -391,7 +391,7 @@ def test_a_callback_that_cannot_work_is_refused_with_the_remedy(
     assert remedy in answer.json["detail"]
 
 
-def test_what_a_dead_listener_left_is_sent_by_another(small: World) -> None:
+def test_notifications_of_a_dead_listener_are_sent_by_another(small: World) -> None:
     """It is committed with the transition, so it is not lost with the process that was to send it (G1)."""
     small.subscribe("/nfvo")
     alarm_id = small.api.alarm(bound("vm-0"))

@@ -56,7 +56,7 @@ class TlsWorld(World):
         return self.api.call("POST", SUBSCRIPTIONS, body=body)
 
 
-def test_tested_and_notified_with_our_certificate_also_after_a_suspension(
+def test_test_and_notification_use_our_certificate_also_after_a_suspension(
     lite: storage.Database, webhook_sink: WebhookSink, authority: Authority
 ) -> None:
     asked: list[str] = []
@@ -86,7 +86,7 @@ def test_tested_and_notified_with_our_certificate_also_after_a_suspension(
     assert set(seen) == {"vim"}
 
 
-def test_without_a_certificate_there_is_no_such_subscription(
+def test_without_a_certificate_such_a_subscription_is_refused(
     lite: storage.Database,
     webhook_sink: WebhookSink,
     authority: Authority,
@@ -115,7 +115,7 @@ def test_without_a_certificate_there_is_no_such_subscription(
         ("http", "localhost", "TLS_CERT requires an https callback", ""),
     ],
 )
-def test_where_tls_proves_nothing(
+def test_a_callback_without_verified_tls_is_refused(
     lite: storage.Database,
     webhook_sink: WebhookSink,
     authority: Authority,
@@ -136,7 +136,7 @@ def test_where_tls_proves_nothing(
     assert not logged or logged not in answer.text
 
 
-def test_who_is_shown_our_certificate_and_wants_more_is_no_consumer(
+def test_a_consumer_that_does_not_accept_our_certificate_is_refused(
     lite: storage.Database,
     webhook_sink: WebhookSink,
     authority: Authority,

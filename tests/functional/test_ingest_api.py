@@ -46,7 +46,7 @@ def api() -> Iterator[IngestApi]:
     one.close()
 
 
-def test_what_is_reported_reaches_the_topic(rabbit_url: str, figure: Callable[[str], None]) -> None:
+def test_a_report_reaches_the_topic(rabbit_url: str, figure: Callable[[str], None]) -> None:
     """Fails when a form is not parsed, and when 202 does not wait for the broker."""
     api, listener = IngestApi(rabbit_url), TopicListener(bus.get_transport(ceilometer_options(rabbit_url)))
     second, third = report("compute.host.up", AT, **DOWN), report("a.b", AT, project_id="p", x={"y": 1})
@@ -72,7 +72,7 @@ def test_what_is_reported_reaches_the_topic(rabbit_url: str, figure: Callable[[s
         api.close()
 
 
-def test_while_the_broker_is_away(rabbitmq: RabbitMQ, rabbit_url: str) -> None:
+def test_reports_get_503_while_the_broker_is_away(rabbitmq: RabbitMQ, rabbit_url: str) -> None:
     """Fails when a failed publish is answered with 202, and when the broker's return is not noticed."""
     api = IngestApi(rabbit_url, retry_after=7)
     try:
@@ -144,7 +144,7 @@ def event(**changes: Any) -> dict[str, Any]:
         (event(message_id=""), "/message_id", "Give a string of 1 to 255 characters"),
     ],
 )
-def test_what_is_wrong_is_named_with_the_remedy(api: IngestApi, body: Any, field: str, words: str) -> None:
+def test_an_error_names_the_field_and_the_remedy(api: IngestApi, body: Any, field: str, words: str) -> None:
     answer = api.post(body)
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
@@ -155,7 +155,7 @@ def test_what_is_wrong_is_named_with_the_remedy(api: IngestApi, body: Any, field
     assert words in answer.json["detail"]
 
 
-def test_who_may_and_what_else_is_refused(api: IngestApi) -> None:
+def test_unauthorised_and_oversized_requests_are_refused(api: IngestApi) -> None:
     """Fails with a policy that lets tenants report, and without a bound on the body."""
     assert api.post({"event": GOOD}, roles="member,reader").status_code == 403
     assert api.post({"event": GOOD}, roles="").status_code == 401
@@ -202,7 +202,7 @@ def test_the_service_asks_keystone(
     assert process.terminate() == 0
 
 
-def test_whatever_is_sent_the_answer_is_as_documented(api: IngestApi) -> None:
+def test_every_response_is_as_documented(api: IngestApi) -> None:
     document = schemathesis.openapi.from_dict(dict(DOCUMENT))
     document.app = api.app
     headers = {"X-Project-Id": "p", "X-User-Id": "u", "X-Roles": "admin,reader"}
@@ -245,7 +245,7 @@ def dry(our_sqlite_url: str) -> Iterator[tuple[IngestApi, storage.Database]]:
     opened.dispose()
 
 
-def test_a_dry_run_tells_why_and_writes_nothing(dry: tuple[IngestApi, storage.Database]) -> None:
+def test_a_dry_run_explains_and_writes_nothing(dry: tuple[IngestApi, storage.Database]) -> None:
     """Fails when alarms of others are shown, when owners are ignored, and when anything is written."""
     api, database = dry
     rows = [
@@ -296,7 +296,7 @@ def test_a_dry_run_tells_why_and_writes_nothing(dry: tuple[IngestApi, storage.Da
     assert [tuple(sorted(row.items(), key=str)) for row in dump(database)] == before
 
 
-def test_a_dry_run_goes_by_the_clock_of_the_listeners(dry: tuple[IngestApi, storage.Database]) -> None:
+def test_a_dry_run_uses_the_clock_of_the_listeners(dry: tuple[IngestApi, storage.Database]) -> None:
     """Fails when ``now`` comes from the clock of the API's host."""
     api, database = dry
     recent = {"field": "generated", "type": "datetime", "op": "gt", "value": "now-30m"}

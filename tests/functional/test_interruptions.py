@@ -54,7 +54,7 @@ def listen(conf_path: str, seen: pathlib.Path) -> None:
     threading.Event().wait()
 
 
-def test_the_message_that_ends_the_process_is_set_aside_and_no_other(
+def test_only_the_message_that_ends_the_process_is_set_aside(
     spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str, rabbitmq: RabbitMQ
 ) -> None:
     """Fails without the counts: the process restarts and dies forever, and no other event gets through.

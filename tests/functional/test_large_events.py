@@ -80,7 +80,7 @@ def test_an_event_of_one_alarm_needs_no_separate_row(database: Database) -> None
     assert read_table(database, tables.transition)[0]["event_id"] is None
 
 
-def test_the_northbound_reads_find_it(database: Database) -> None:
+def test_northbound_reads_find_the_event(database: Database) -> None:
     EngineHarness(database).process(large())
     occurrence_ids = [row["occurrence_id"] for row in read_table(database, tables.occurrence)]
     found = OccurrenceDetails(database).turning_points(occurrence_ids)
@@ -88,7 +88,7 @@ def test_the_northbound_reads_find_it(database: Database) -> None:
     assert all(len(json.dumps(one.event.body)) > SIZE for one in found)
 
 
-def test_it_goes_with_the_last_of_its_transitions(database: Database) -> None:
+def test_an_event_is_removed_with_the_last_of_its_transitions(database: Database) -> None:
     EngineHarness(database).process(event_body(resource_id="vm-1", state="error"))
     with database.begin() as connection:
         old = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -130,7 +130,7 @@ def test_a_transaction_is_bounded_by_bytes(database: Database) -> None:
     assert max(large_ones) < 5 * SIZE
 
 
-def test_what_is_delivered_is_as_large_as_what_is_stored(database: Database) -> None:
+def test_delivered_and_stored_events_have_the_same_size(database: Database) -> None:
     """Fails when the consumer receives megabytes at first, and a truncated event at the second attempt."""
     engine = EngineHarness(database, max_event_size=SIZE // 2)
     engine.process(large())

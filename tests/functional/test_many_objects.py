@@ -92,7 +92,7 @@ def test_objects_beyond_the_limit_are_not_kept_and_the_owner_is_notified(databas
     assert counted(database) == (0, False)
 
 
-def test_an_alarm_that_repeats_still_calls_for_every_event(database: Database) -> None:
+def test_an_alarm_with_repetition_still_calls_for_every_event(database: Database) -> None:
     """As Aodh would: only the occurrence, which could clear, is not kept."""
     insert_alarms(database, alarm_row("all", rule=rule("*", state="error"), repeat_actions=True))
     engine = EngineHarness(database, max_occurrences=3)
@@ -129,7 +129,7 @@ def test_a_reset_is_closed_in_transactions_of_bounded_size(
     assert read_alarm(database, "all")["state"] == "alarm"
 
 
-def test_a_batch_counts_nothing(database: Database) -> None:
+def test_a_batch_executes_no_count(database: Database) -> None:
     """Fails with COUNT over all raised objects: 195 ms for 300,000 of them, for every batch."""
     engine = grouped(database)
     say(engine, "error", names(3), 1)

@@ -127,7 +127,7 @@ def test_a_listener_that_starts_on_a_backlog_keeps_its_order(
     assert line.overtaken() == []
 
 
-def test_a_batch_given_back_comes_again_before_younger_ones(line: Line) -> None:
+def test_a_requeued_batch_comes_before_younger_ones(line: Line) -> None:
     """Three times in the middle of a backlog a batch cannot be handled, and all that is held goes back."""
     refused = threading.Semaphore(3)
     line.refuse = lambda numbers: numbers[-1] > 1000 and refused.acquire(blocking=False)

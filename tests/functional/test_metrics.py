@@ -137,7 +137,7 @@ def test_all_processes_on_one_endpoint(cloud: Cloud, webhook_sink: WebhookSink) 
     assert not folder.exists()
 
 
-def test_what_a_killed_listener_left_is_swept(tmp_path: pathlib.Path) -> None:
+def test_files_of_a_killed_listener_are_removed(tmp_path: pathlib.Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     dead = tmp_path / f"{metrics_server.FOLDER}{ended.pid}-x"
@@ -152,7 +152,7 @@ def test_what_a_killed_listener_left_is_swept(tmp_path: pathlib.Path) -> None:
     assert metrics_server.VARIABLE not in os.environ
 
 
-def test_a_port_that_is_taken_is_named_before_anything_starts() -> None:
+def test_an_occupied_port_is_named_before_anything_starts() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

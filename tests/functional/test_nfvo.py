@@ -99,7 +99,7 @@ def nfvo(tmp_path: pathlib.Path, webhook_sink: WebhookSink) -> Iterator[Nfvo]:
         yield Nfvo(cloud, webhook_sink, tmp_path)
 
 
-def test_an_nfvo_with_nothing_but_http(nfvo: Nfvo) -> None:
+def test_an_nfvo_needs_only_http(nfvo: Nfvo) -> None:
     nfvo.run("Variables")
     (versions,) = nfvo.run("Check the service")
     assert "1.3.0" in [one["version"] for one in versions["apiVersions"]]

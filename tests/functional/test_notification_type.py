@@ -100,7 +100,7 @@ def test_bad_rules_are_refused_with_field_and_remedy(cloud: Cloud) -> None:
     assert client.alarm.list() == []
 
 
-def test_what_aodh_decides_before_it_asks_us(cloud: Cloud) -> None:
+def test_aodh_refuses_some_alarms_before_our_plugin(cloud: Cloud) -> None:
     """The attribute of the blueprint's sample, and an action of an event alarm that Tacker never takes."""
     client = cloud.client()
     event_rule = {"event_type": "compute.instance.update", "query": []}
@@ -126,7 +126,7 @@ def test_what_aodh_decides_before_it_asks_us(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("place", ["alarm", "rule"])
-def test_a_dry_run_refuses_what_aodh_refuses(tmp_path: pathlib.Path, place: str) -> None:
+def test_a_dry_run_refuses_the_same_rules_as_aodh(tmp_path: pathlib.Path, place: str) -> None:
     event_rule = {"event_type": "compute.instance.update", "query": []}
     within = {"resource_id": "vm-1"}
     body = {"event_rule": event_rule} | within if place == "alarm" else {"event_rule": event_rule | within}

@@ -76,7 +76,7 @@ def rows_touched(database: storage.Database) -> int:
 
 
 @pytest.mark.parametrize("overlooked", [False, True])
-def test_a_look_at_a_long_outbox_reads_each_row_a_few_times(
+def test_a_pass_over_a_long_outbox_reads_each_row_a_few_times(
     database: storage.Database, overlooked: bool
 ) -> None:
     """Fails without the index hint: MariaDB reads all leased rows again for each waiting one."""
@@ -87,7 +87,7 @@ def test_a_look_at_a_long_outbox_reads_each_row_a_few_times(
     assert rows_touched(database) - before < 20 * KEYS * DEEP
 
 
-def test_a_backlog_of_one_project_costs_a_look_nothing(database: storage.Database) -> None:
+def test_a_backlog_of_one_project_does_not_slow_a_pass(database: storage.Database) -> None:
     """Fails when the longest due of all projects come first: each pass reads the whole backlog."""
     due = [row(KEYS + number, 1, "greedy") | {"next_attempt_at": AT_ONCE} for number in range(KEYS * DEEP)]
     mine = row(9 * KEYS * DEEP, 1, "other") | {"next_attempt_at": RETRIED - datetime.timedelta(hours=2)}

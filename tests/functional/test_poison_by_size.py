@@ -55,7 +55,9 @@ def given_up(metrics: Metrics) -> float:
     return metrics.registry.get_sample_value("eventalarm_events_total", labels) or 0.0
 
 
-def test_its_neighbours_fire_and_it_is_given_up(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_oversized_event_is_given_up_and_its_neighbours_fire(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     """Fails without halving: "server has gone away", forever, for the whole batch."""
     metrics, stopping = Metrics(), threading.Event()
     batch = [message(resource_id=f"vm-{n}") for n in range(10)]
@@ -69,7 +71,7 @@ def test_its_neighbours_fire_and_it_is_given_up(database: Database, caplog: pyte
     assert "too-large is given up" in caplog.text
 
 
-def test_a_database_that_is_away_is_waited_for(database: Database) -> None:
+def test_an_absent_database_is_awaited(database: Database) -> None:
     """Fails when every failure counts: events would be lost in an outage of the database."""
     metrics, stopping = Metrics(), threading.Event()
     tries = 0

@@ -167,7 +167,7 @@ def test_max_retry_ends_the_wait(rabbitmq: RabbitMQ, load: Load) -> None:
 
 
 @KINDS
-def test_what_the_broker_finds_too_large_is_split(
+def test_a_message_too_large_for_the_broker_is_split(
     rabbitmq: RabbitMQ,
     load: Load,
     listen: Callable[[str], TopicListener],

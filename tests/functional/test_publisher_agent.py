@@ -106,7 +106,7 @@ def test_the_agent_publishes_again_after_the_broker_was_killed(
         ("rabbit_quorum_queue=perhaps", "rabbit_quorum_queue: 'perhaps' does not fit"),
     ],
 )
-def test_a_wrong_option_is_named_in_the_agent_s_log(
+def test_a_wrong_option_is_named_in_the_log_of_the_agent(
     rabbit_url: str, spawn: Spawn, tmp_path: pathlib.Path, query: str, words: str
 ) -> None:
     agent = spawn(agent_command(tmp_path, rabbit_url, [f"eventalarm://?{query}"]))

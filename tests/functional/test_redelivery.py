@@ -133,7 +133,7 @@ def test_a_long_outage_of_the_database_leaves_the_messages_with_the_broker(
 
 
 @pytest.mark.parametrize("cloud", [""], indirect=True)
-def test_what_was_acknowledged_on_a_lost_connection_is_acknowledged_again(
+def test_acknowledgements_lost_with_a_connection_are_repeated(
     cloud: Cloud, locks: AlarmLocks, webhook_sink: WebhookSink, rabbitmq: RabbitMQ, rabbit_url: str
 ) -> None:
     """Fails when oslo.messaging drops a known message: the broker then waits for its acknowledgement."""

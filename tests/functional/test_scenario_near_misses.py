@@ -134,7 +134,7 @@ def test_near_misses_neither_raise_nor_clear(name: str, tmp_path: pathlib.Path, 
     database.dispose()
 
 
-def test_the_rules_of_doctor_s_tests_are_those_of_the_pages() -> None:
+def test_the_rules_of_doctor_tests_are_those_of_the_pages() -> None:
     host_page = (PAGES / "host-down.rst").read_text()
     assert json.loads(blocks(PAGES / "host-down.rst")["rule.json"]) == HOST_RULE
     assert indented_rule(host_page, "The owners of servers create") == SERVER_RULE
@@ -159,7 +159,7 @@ def scenario_of_owner(tmp_path: pathlib.Path, converter: Converter) -> Scenario:
     return Scenario(PAGES / "server-failed.rst", database, converter, rule=SERVER_RULE)
 
 
-def test_what_nova_and_the_inspector_say_of_a_server_is_taken_back_by_each(
+def test_faults_reported_by_nova_and_the_inspector_end_separately(
     tmp_path: pathlib.Path, converter: Converter
 ) -> None:
     """The owner's alarm from the page on hosts: renaming the server is no recovery of its host."""

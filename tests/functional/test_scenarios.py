@@ -40,7 +40,7 @@ def test_the_webhook_that_the_page_shows_arrives(
     assert "fault" in ways
 
 
-def test_the_list_of_scenarios_is_whole() -> None:
+def test_the_list_of_scenarios_is_complete() -> None:
     listed = (PAGES.parent / "scenarios.rst").read_text()
     assert len(FOUND) >= 7
     assert [path.stem for path in FOUND if f"scenarios/{path.stem}" not in listed] == []

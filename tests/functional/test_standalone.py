@@ -164,9 +164,7 @@ def test_the_same_message_fires_once(standalone: Standalone, webhook_sink: Webho
     assert len(webhook_sink.at(f"/{first}")) == 1
 
 
-def test_a_recording_from_a_broker_is_taken_as_it_is(
-    standalone: Standalone, webhook_sink: WebhookSink
-) -> None:
+def test_a_recorded_message_is_accepted_unchanged(standalone: Standalone, webhook_sink: WebhookSink) -> None:
     server = str(uuid.uuid4())
     standalone.watch(webhook_sink.url("/hook"), server)
     inner = sample.sent_now(notification(server, "error"), datetime.datetime.now(datetime.UTC))
@@ -200,7 +198,7 @@ def test_the_event_definitions_of_eventalarm_apply(standalone: Standalone, webho
     assert ["project_id", 1, sample.project()] in hook.json["reason_data"]["event"]["traits"]
 
 
-def test_changed_event_definitions_stay(tmp_path: pathlib.Path, webhook_sink: WebhookSink) -> None:
+def test_changed_event_definitions_are_kept(tmp_path: pathlib.Path, webhook_sink: WebhookSink) -> None:
     data = tmp_path / "data"
     data.mkdir()
     definition = {"event_type": "own.fault", "traits": {"project_id": {"fields": "payload.owner"}}}
@@ -271,7 +269,7 @@ def test_only_declared_json_is_posted(standalone: Standalone) -> None:
     caught.value.close()
 
 
-def test_the_printed_lines_work(standalone: Standalone, webhook_sink: WebhookSink) -> None:
+def test_the_printed_commands_work(standalone: Standalone, webhook_sink: WebhookSink) -> None:
     text = standalone.process.text()
     alarm = re.search(r"openstack alarm create .*\\\n.*\\\n.*", text)
     exports = re.findall(r"export .*", text)
@@ -301,14 +299,14 @@ def test_the_printed_lines_work(standalone: Standalone, webhook_sink: WebhookSin
     assert [hook.json["current"] for hook in hooks] == ["alarm", "ok"]
 
 
-def test_a_second_one_on_the_same_directory_is_refused(standalone: Standalone) -> None:
+def test_a_second_process_on_the_same_directory_is_refused(standalone: Standalone) -> None:
     said = refused("--data-dir", str(standalone.data_dir), "--port", "0")
 
     assert f"in use by process {standalone.process.pid}" in said
     assert standalone.client().alarm.list() is not None
 
 
-def test_a_taken_port_is_refused(standalone: Standalone, tmp_path: pathlib.Path) -> None:
+def test_an_occupied_port_is_refused(standalone: Standalone, tmp_path: pathlib.Path) -> None:
     port = standalone.endpoint.rpartition(":")[2]
 
     said = refused("--data-dir", str(tmp_path / "data"), "--port", port)
@@ -317,14 +315,14 @@ def test_a_taken_port_is_refused(standalone: Standalone, tmp_path: pathlib.Path)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
-def test_beyond_loopback_needs_consent(tmp_path: pathlib.Path, host: str) -> None:
+def test_listening_beyond_loopback_needs_consent(tmp_path: pathlib.Path, host: str) -> None:
     said = refused("--data-dir", str(tmp_path / "data"), "--port", "0", "--host", host)
 
     assert "--i-know-there-is-no-authentication" in said
 
 
 @pytest.mark.parametrize("path", ["/v2/alarms", "/notifications", "/v1/events", "/ifa/v1/alarms", "/ui"])
-def test_a_web_page_of_a_stranger_reaches_nothing(standalone: Standalone, path: str) -> None:
+def test_a_foreign_web_page_reaches_nothing(standalone: Standalone, path: str) -> None:
     """Its name was rebound to loopback, or it posts across origins; Host or Origin reveal this."""
     port = standalone.endpoint.rpartition(":")[2]
     for headers in ({"Host": f"evil.example:{port}"}, {"Origin": "http://evil.example"}):
@@ -339,7 +337,7 @@ def test_a_web_page_of_a_stranger_reaches_nothing(standalone: Standalone, path: 
     assert not [one for one in standalone.client().alarm.list() if one["name"] == "rebound"]
 
 
-def test_a_name_can_be_allowed(tmp_path: pathlib.Path) -> None:
+def test_a_host_name_can_be_allowed(tmp_path: pathlib.Path) -> None:
     with running(tmp_path / "data", tmp_path / "log", "--allow-host", "cloud.example") as one:
         request = urllib.request.Request(
             f"{one.endpoint}/vnffm/api_versions", headers={"Host": "cloud.example"}
@@ -347,11 +345,11 @@ def test_a_name_can_be_allowed(tmp_path: pathlib.Path) -> None:
         assert urllib.request.urlopen(request, timeout=10).status == 200
 
 
-def test_the_data_is_its_owners_alone(standalone: Standalone) -> None:
+def test_the_data_is_readable_by_its_owner_only(standalone: Standalone) -> None:
     assert standalone.data_dir.stat().st_mode & 0o777 == 0o700
 
 
-def test_an_open_directory_of_ours_is_closed_and_one_of_others_refused(tmp_path: pathlib.Path) -> None:
+def test_an_open_directory_is_closed_or_refused_if_it_holds_other_files(tmp_path: pathlib.Path) -> None:
     ours, others = tmp_path / "ours", tmp_path / "others"
     for folder, file in ((ours, "event_pipeline.yaml"), (others, "letter.txt")):
         folder.mkdir()
@@ -368,7 +366,7 @@ def test_an_open_directory_of_ours_is_closed_and_one_of_others_refused(tmp_path:
     assert others.stat().st_mode & 0o777 == 0o755
 
 
-def test_a_pipeline_that_cannot_work_is_said(tmp_path: pathlib.Path) -> None:
+def test_an_invalid_pipeline_is_reported(tmp_path: pathlib.Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     pipeline = data / "event_pipeline.yaml"
@@ -382,7 +380,7 @@ def test_a_pipeline_that_cannot_work_is_said(tmp_path: pathlib.Path) -> None:
     assert "policy" in (data / "standalone.log").read_text()
 
 
-def test_the_data_outlives_a_clean_end_and_a_webhook_the_consumer(
+def test_data_survive_a_clean_stop_and_a_webhook_an_absent_consumer(
     tmp_path: pathlib.Path, webhook_sink: WebhookSink
 ) -> None:
     data, server = tmp_path / "data", str(uuid.uuid4())
@@ -403,7 +401,7 @@ def test_the_data_outlives_a_clean_end_and_a_webhook_the_consumer(
         assert again.process.wait(30) == 0
 
 
-def test_what_was_accepted_is_evaluated_before_a_clean_end(
+def test_accepted_messages_are_evaluated_before_a_clean_stop(
     tmp_path: pathlib.Path, webhook_sink: WebhookSink
 ) -> None:
     data, server = tmp_path / "data", str(uuid.uuid4())

@@ -17,7 +17,7 @@ def test_loopback_needs_no_consent(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "8.8.8.8", "169.254.1.1"])
-def test_everything_else_does(host: str) -> None:
+def test_other_addresses_need_consent(host: str) -> None:
     with pytest.raises(InvalidOption, match=r"--host: .*--i-know-there-is-no-authentication"):
         launch.listen(host, 0, consent=False)
 
@@ -28,12 +28,12 @@ def test_with_consent_the_url_is_one_that_works_here() -> None:
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "a" * 300])
-def test_a_host_without_address_is_said(host: str) -> None:
+def test_a_host_without_address_is_reported(host: str) -> None:
     with pytest.raises(InvalidOption, match="--host: "):
         launch.listen(host, 0, consent=False)
 
 
-def test_a_taken_port_is_said() -> None:
+def test_an_occupied_port_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(InvalidOption, match=f"--port: {port} on 127.0.0.1"):

@@ -74,7 +74,7 @@ def command(cloud: Cloud, *words: str) -> subprocess.CompletedProcess[str]:
     return inprocess.run(status.main, *words, "--config-file", str(cloud.conf_path))
 
 
-def test_from_nothing_to_a_canary_that_arrives(cloud: Cloud, figure: Any) -> None:
+def test_checks_from_an_empty_cloud_to_an_arrived_canary(cloud: Cloud, figure: Any) -> None:
     found = look(cloud, canary=True)
     assert levels(found) == {
         "configuration": "OK",
@@ -173,7 +173,7 @@ def test_a_canary_that_the_egress_filter_denies_is_not_sent(
     cloud.close()
 
 
-def test_a_transient_queue_and_an_old_outbox(
+def test_a_transient_queue_and_an_old_outbox_are_reported(
     cloud: Cloud, rabbitmq: RabbitMQ, webhook_sink: WebhookSink
 ) -> None:
     upgrade(cloud.database)
@@ -208,7 +208,7 @@ def test_a_transient_queue_and_an_old_outbox(
     assert "eventalarm-delivery list" in found["failed deliveries"].remedy
 
 
-def test_what_cannot_be_configured_and_the_upgrade_check(cloud: Cloud) -> None:
+def test_invalid_configuration_and_the_upgrade_check_are_reported(cloud: Cloud) -> None:
     said = command(cloud, "upgrade", "check")
     assert (said.returncode, "run eventalarm-dbsync" in said.stdout) == (2, True)
     upgrade(cloud.database)
@@ -224,7 +224,7 @@ def test_what_cannot_be_configured_and_the_upgrade_check(cloud: Cloud) -> None:
     assert re.match(r"eventalarm FAILED: configuration\n.*\[eventalarm\] workers", done.stdout)
 
 
-def test_alarms_at_a_limit_and_subscriptions_that_never_end(
+def test_alarms_at_a_limit_and_endless_subscriptions_are_reported(
     spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str
 ) -> None:
     cloud = Cloud(spawn, tmp_path, our_sqlite_url, "fake://")
@@ -267,7 +267,7 @@ def test_alarms_at_a_limit_and_subscriptions_that_never_end(
     cloud.close()
 
 
-def test_kafka_cannot_promise_that_no_event_is_lost(
+def test_kafka_gets_a_warning_that_events_may_be_lost(
     spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The library is not installed here, and the check makes no connection.

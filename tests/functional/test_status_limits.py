@@ -66,7 +66,7 @@ def test_policies_and_timeouts_of_the_broker_are_checked(
     assert "1 messages were moved to event_eval.dead" in found.message
 
 
-def test_without_rabbitmqctl_it_says_what_it_does_not_know(cloud: Cloud) -> None:
+def test_without_rabbitmqctl_unknown_limits_are_named(cloud: Cloud) -> None:
     found = check_limits(cloud.conf, 5.0, "/nowhere/rabbitmqctl")
     assert found.level is Level.OK
     assert "policies were not read" in found.message

@@ -34,6 +34,6 @@ def test_every_connection_is_probed(name: str, request: pytest.FixtureRequest) -
         database.dispose()
 
 
-def test_a_silent_end_is_given_up_in_seconds() -> None:
+def test_a_silent_peer_is_given_up_in_seconds() -> None:
     assert IDLE + BETWEEN * PROBES < 15
     assert UNACKNOWLEDGED < 15_000

@@ -62,7 +62,7 @@ def test_without_a_public_url_links_begin_as_each_subscriber_reached_the_api(wor
             assert all(href.startswith(f"{root}/vnffm/v1/") for href in found)
 
 
-def test_a_public_url_is_stronger(lite: storage.Database, webhook_sink: WebhookSink) -> None:
+def test_a_public_url_takes_precedence(lite: storage.Database, webhook_sink: WebhookSink) -> None:
     made = World(lite, webhook_sink, public_url="https://cloud.example/nfv")
     with listening(made.api.conf, lite) as made.listener:
         made.subscribe("/all", headers={"Host": "inside.example"})
@@ -197,7 +197,7 @@ def leave_to_the_next(database: storage.Database) -> None:
         connection.execute(sa.delete(tables.leader_lease))
 
 
-def test_keys_are_rotated_without_a_subscription_falling_silent(
+def test_keys_are_rotated_without_losing_a_subscription(
     lite: storage.Database, webhook_sink: WebhookSink
 ) -> None:
     old, new = KEYS
@@ -271,7 +271,7 @@ def test_a_subscription_ends_when_keystone_says_that_its_user_lost_the_right(
     assert left == set(stays)
 
 
-def test_without_an_answer_of_keystone_every_subscription_stays(
+def test_without_a_response_of_keystone_every_subscription_stays(
     checked: World, keystone: Keystone, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither an unreachable Keystone nor one that denies the service user ends a subscription."""

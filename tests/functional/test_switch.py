@@ -96,7 +96,7 @@ def switch(
     cloud.close()
 
 
-def test_from_aodh_listener_and_back(switch: Switch, webhook_sink: WebhookSink) -> None:
+def test_moving_from_aodh_listener_and_back_loses_nothing(switch: Switch, webhook_sink: WebhookSink) -> None:
     """Fails without the look into Aodh's history: the repeating alarms then fire again for old events."""
     cloud = switch.cloud
     names = [f"{kind}-{n}" for kind in ("once", "repeat") for n in range(5)]

@@ -94,7 +94,7 @@ def test_clear_after_the_latest_match(database: Database, listener: Listener) ->
     assert state(database, alarm) == "alarm"
 
 
-def test_a_clear_by_event_disarms(database: Database, listener: Listener) -> None:
+def test_a_clear_by_an_event_disarms_the_timer(database: Database, listener: Listener) -> None:
     alarm = notification_alarm(database, {**RULE, "clear_after": HOUR})
     listener.tell("error")
     assert timers(database) == [("clear_after", "vm-1", True)]
@@ -103,7 +103,7 @@ def test_a_clear_by_event_disarms(database: Database, listener: Listener) -> Non
     assert [kind for kind, _ in kinds(database, alarm)] == ["raised", "cleared"]
 
 
-def test_an_event_that_is_committed_first_wins(database: Database, listener: Listener) -> None:
+def test_an_event_committed_first_wins_over_the_timer(database: Database, listener: Listener) -> None:
     """Fails when a due timer is not checked again under the lock."""
     alarm = notification_alarm(database, {**RULE, "clear_after": HOUR})
     listener.tell("error")
@@ -116,7 +116,7 @@ def test_an_event_that_is_committed_first_wins(database: Database, listener: Lis
     assert timers(database) == [("clear_after", "vm-1", True)]
 
 
-def test_in_time_with_three_listeners_that_race(database: Database) -> None:
+def test_three_racing_listeners_fire_once_and_in_time(database: Database) -> None:
     """Prints how late they fire, which is well within the guaranteed second."""
     objects = [f"vm-{n}" for n in range(30)]
     alarm = notification_alarm(database, {**RULE, "clear_after": 1.5, "group_by": ["resource_id"]})
@@ -140,7 +140,7 @@ def test_in_time_with_three_listeners_that_race(database: Database) -> None:
     assert late[-1] < 1.0
 
 
-def test_absence_of_a_named_resource(database: Database, listener: Listener) -> None:
+def test_absence_of_a_named_resource_fires(database: Database, listener: Listener) -> None:
     """Fails when alarms that no event has armed are not found, or are not re-armed after an event."""
     rule = {**HEARTBEAT, "resource_id": "vm-1", "absence": {"after": HOUR}}
     listener.runner.run_once()
@@ -172,7 +172,7 @@ def test_absence_of_a_named_resource(database: Database, listener: Listener) -> 
     assert len(occurrences(database)) == 2
 
 
-def test_absence_of_objects_that_turn_up(database: Database, listener: Listener) -> None:
+def test_absence_of_objects_that_have_appeared_fires(database: Database, listener: Listener) -> None:
     """Until the first object appears the alarm itself is awaited; fails when that occurrence never ends."""
     alarm = notification_alarm(database, {**HEARTBEAT, "absence": {"after": HOUR}})
     listener.runner.run_once()
@@ -198,7 +198,7 @@ def test_the_first_object_disarms_the_alarm_itself(database: Database, listener:
     assert state(database, alarm) == "ok"
 
 
-def test_a_held_clear(database: Database, listener: Listener) -> None:
+def test_a_held_clear_waits_and_is_cancelled_by_a_match(database: Database, listener: Listener) -> None:
     """Fails when the clear is not held, when a match does not cancel it, or when the occurrence changes."""
     alarm = notification_alarm(database, {**RULE, "hold_down": HOUR})
     held = [("hold_down", "vm-1", True)]
@@ -228,7 +228,7 @@ def test_a_late_match_does_not_cancel_a_held_clear(database: Database, listener:
     assert [kind for kind, _ in kinds(database, alarm)] == ["raised", "late"]
 
 
-def test_clear_after_is_held_too(database: Database, listener: Listener) -> None:
+def test_a_clear_after_is_held_too(database: Database, listener: Listener) -> None:
     alarm = notification_alarm(database, {**RULE, "hold_down": HOUR, "clear_after": HOUR})
     listener.tell("error")
     make_due(database)
@@ -248,7 +248,7 @@ def test_clear_after_is_held_too(database: Database, listener: Listener) -> None
         ({"rule": {**RULE, "clear_after": 3 * HOUR}}, [("clear_after", "vm-1", True)]),
     ],
 )
-def test_an_edit_before_the_time_wins(
+def test_an_edit_before_the_due_time_wins(
     database: Database, aodh: AodhStorage, change: dict[str, Any], left: list[Any]
 ) -> None:
     """Fails when a timer fires by the rule that it was armed for."""
@@ -262,7 +262,7 @@ def test_an_edit_before_the_time_wins(
     assert timers(database) == left
 
 
-def test_an_edit_is_taken_in_without_an_event(database: Database, aodh: AodhStorage) -> None:
+def test_an_edit_applies_without_an_event(database: Database, aodh: AodhStorage) -> None:
     """Fails when only alarms with absence are checked."""
     alarm = notification_alarm(database, RULE)
     listener = Listener(database)
@@ -277,7 +277,7 @@ def test_an_edit_is_taken_in_without_an_event(database: Database, aodh: AodhStor
     aodh.delete(alarm)
 
 
-def test_what_is_expected_anew_after_it_was_disabled(database: Database, aodh: AodhStorage) -> None:
+def test_absence_starts_anew_after_an_alarm_was_disabled(database: Database, aodh: AodhStorage) -> None:
     """Fails when an alarm counts the events as missed that came while it was disabled."""
     alarm = notification_alarm(database, {**HEARTBEAT, "resource_id": "vm-1", "absence": {"after": HOUR}})
     listener = Listener(database)
@@ -293,7 +293,7 @@ def test_what_is_expected_anew_after_it_was_disabled(database: Database, aodh: A
     assert (state(database, alarm), timers(database)) == ("ok", [])
 
 
-def test_a_reset_state_and_a_deleted_alarm(database: Database, aodh: AodhStorage) -> None:
+def test_a_reset_and_a_deletion_disarm_timers(database: Database, aodh: AodhStorage) -> None:
     listener = Listener(database)
     reset = notification_alarm(database, {**RULE, "clear_after": HOUR}, name="reset")
     deleted = notification_alarm(database, {**RULE, "clear_after": HOUR}, name="deleted")
@@ -307,7 +307,7 @@ def test_a_reset_state_and_a_deleted_alarm(database: Database, aodh: AodhStorage
     assert [row["raised"] for row in occurrences(database, alarm_id=reset)] == [False]
 
 
-def test_time_constraints_put_it_off(database: Database, listener: Listener) -> None:
+def test_time_constraints_postpone_a_timer(database: Database, listener: Listener) -> None:
     never = {"name": "n", "start": "0 0 31 2 *", "duration": 1, "timezone": ""}
     alarm = notification_alarm(
         database,
@@ -334,7 +334,7 @@ class PickyEnqueuer(RecordingEnqueuer):
         return super().enqueue(connection, transitions, *others)
 
 
-def test_a_timer_that_cannot_fire_hurts_only_itself(database: Database) -> None:
+def test_a_timer_that_cannot_fire_affects_no_other(database: Database) -> None:
     """Fails when one refused value keeps the others from firing (G6), or is tried without a pause."""
     alarms = [notification_alarm(database, {**RULE, "clear_after": HOUR}) for _ in range(4)]
     listener = Listener(database, timer_enqueuer=PickyEnqueuer(alarms[1]))
@@ -349,7 +349,7 @@ def test_a_timer_that_cannot_fire_hurts_only_itself(database: Database) -> None:
     assert row["due_at"] > database.now() + datetime.timedelta(seconds=30)
 
 
-def test_severity_from_a_trait(database: Database, listener: Listener) -> None:
+def test_a_severity_from_a_trait_is_recorded(database: Database, listener: Listener) -> None:
     """Fails when a change of severity is not recorded, and when an unknown word counts."""
     alarm = notification_alarm(database, {**RULE, "severity_from": "level"})
     for level in ("minor", "minor", "Critical", "awful"):
@@ -392,7 +392,7 @@ def timer_statements(database: Database, *events: Any, listener: Listener) -> li
     return seen
 
 
-def test_what_timers_cost_a_batch(database: Database, listener: Listener) -> None:
+def test_timers_cost_a_batch_a_constant_number_of_statements(database: Database, listener: Listener) -> None:
     """Nothing for alarms without timers, the same for any number of others."""
     listener.tell("nothing")
     insert_alarms(database, alarm_row(rule={"event_type": "*"}))

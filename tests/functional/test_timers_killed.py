@@ -42,7 +42,7 @@ def due(cloud: Cloud) -> list[datetime.datetime]:
     return [row["due_at"].replace(tzinfo=UTC) for row in rows]
 
 
-def test_a_killed_listener_forgets_no_timer(cloud: Cloud, webhook_sink: WebhookSink) -> None:
+def test_no_timer_is_lost_with_a_killed_listener(cloud: Cloud, webhook_sink: WebhookSink) -> None:
     """Fails when timers live in the memory of a process. Prints how late the webhooks are.
 
     If a listener dies while the timer runs, another fires it in time. If all are dead when it is due, the

@@ -57,14 +57,14 @@ def both(converter: Converter, event_type: str) -> tuple[dict[str, Any], dict[st
 
 
 @pytest.mark.parametrize("event_type", PAYLOADS)
-def test_both_ways_in_write_the_same_traits(converter: Converter, event_type: str) -> None:
+def test_bus_and_ingest_api_write_the_same_traits(converter: Converter, event_type: str) -> None:
     by_bus, by_http = both(converter, event_type)
     for name in PAYLOADS[event_type]:
         assert by_bus[name] == by_http[name], name
     assert {name for name in by_bus if name not in by_http} <= ADDED | ADDED_TO.get(event_type, set())
 
 
-def test_one_rule_serves_both(converter: Converter) -> None:
+def test_one_rule_matches_events_of_both(converter: Converter) -> None:
     rule = {
         "event_type": "maintenance.scheduled",
         "query": [{"field": "traits.instance_ids", "op": "contains", "value": "'vm-2'"}],

@@ -43,7 +43,7 @@ class StuckSender:
         pass
 
 
-def test_a_worker_whose_loop_is_blocked_is_reported_and_ended(
+def test_a_worker_with_a_blocked_loop_is_reported_and_ended(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Fails without the watchdog: the worker stops sending without any message."""
@@ -79,7 +79,7 @@ def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url
     one.close()
 
 
-def test_a_listener_whose_evaluator_stands_still_is_started_anew_and_loses_nothing(
+def test_a_listener_with_a_stuck_evaluator_is_restarted_and_loses_nothing(
     cloud: Cloud, webhook_sink: WebhookSink
 ) -> None:
     """Fails without the watchdog: the process is stuck, without a message, while the lock is held."""

@@ -90,7 +90,7 @@ def compiled(document: Any) -> list[Watch]:
 
 @hypothesis.given(RULES, st.lists(EVENTS, max_size=3))
 @examples(400)
-def test_nothing_escapes(document: Any, bodies: list[Any]) -> None:
+def test_no_input_raises_an_unexpected_error(document: Any, bodies: list[Any]) -> None:
     index = ProjectIndex()
     rules = compiled(document)
     for number, rule in enumerate(rules):
@@ -188,7 +188,7 @@ REASONS = {"too many traits": "too_many_traits", "a long event type": "event_typ
 BAD = {"a huge text": "x", "a huge number": "x", "a deep value": "x", "a huge text in raw": "raw.z"}
 
 
-def test_what_is_hostile_is_counted_by_reason(project: ProjectIndex) -> None:
+def test_hostile_input_is_counted_by_reason(project: ProjectIndex) -> None:
     for name, reason in REASONS.items():
         events, refused = codec.decode(HOSTILE[name])
         assert (events, [error.reason for error in refused]) == ([], [reason])

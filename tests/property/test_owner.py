@@ -98,7 +98,7 @@ def definition_of(
 @example(None, ["payload.thing.project_id"], {"payload.thing.project_id"}, True)
 @example(["payload.owner"], None, {"payload.owner"}, True)
 @example(["payload.project_id", "ctxt.project_id"], None, {"payload.tenant_id"}, True)
-def test_where_aodh_finds_the_owner_so_do_we(
+def test_the_owner_is_found_where_aodh_finds_it(
     project: list[str] | None, tenant: list[str] | None, present: set[str], ours: bool
 ) -> None:
     """Whoever published the event. The payload names the owner at *present*; the caller is another."""
@@ -130,7 +130,7 @@ def test_a_definition_without_doubt_names_the_owner(
 
 
 @given(SOURCES, SOURCES, st.sets(st.sampled_from(FIELDS)))
-def test_the_caller_s_trait_leaves_no_doubt(
+def test_a_trait_of_the_caller_is_recognised(
     project: list[str] | None, tenant: list[str] | None, present: set[str]
 ) -> None:
     definition = definition_of(project, tenant)
@@ -197,13 +197,13 @@ def test_a_definition_that_sets_only_tenant_id() -> None:
         (["payload.project_id", "ctxt.project_id"], ["payload.project_id", "ctxt.project_id"], None),
     ],
 )
-def test_which_definitions_cannot_name_an_owner(
+def test_definitions_that_cannot_name_an_owner_are_found(
     project: list[str] | None, tenant: list[str] | None, doubt: Doubt | None
 ) -> None:
     assert naming(definition_of(project, tenant)).doubt is doubt
 
 
-def test_ours_name_an_owner_and_ceilometer_s_of_neutron_do_not() -> None:
+def test_our_definitions_name_an_owner_unlike_those_of_ceilometer_for_neutron() -> None:
     ours = [one for path in FRAGMENTS.glob("*.yaml") for one in yaml.safe_load(path.read_text())]
     assert [one["event_type"] for one in ours if naming(one).doubt] == []
     doubtful = [kind for kind, one in shipped() if naming(one).doubt]
@@ -211,7 +211,7 @@ def test_ours_name_an_owner_and_ceilometer_s_of_neutron_do_not() -> None:
     assert not any(fnmatch.fnmatch("compute.instance.update", kind) for kind in doubtful)
 
 
-def test_the_order_of_the_option_holds() -> None:
+def test_the_order_of_the_owner_traits_option_counts() -> None:
     """Who lists tenant_id first gets it first; traits of a deployer's own come before both."""
     event = {
         "message_id": "m",
@@ -225,7 +225,7 @@ def test_the_order_of_the_option_holds() -> None:
     assert Owners(("project_id",)).of(found) == "p"
 
 
-def test_an_owner_without_a_name_is_none() -> None:
+def test_an_empty_owner_is_no_owner() -> None:
     """The networks of Neutron's own high availability belong to the project "": then the caller counts."""
     event = {
         "message_id": "m",

@@ -62,7 +62,7 @@ def just_before_a_start(time_constraints: list[dict[str, Any]], now: datetime.da
 
 @hypothesis.given(st.lists(constraints, min_size=1, max_size=2), moments)
 @examples(400)
-def test_windows_are_aodhs(time_constraints: list[dict[str, Any]], naive: datetime.datetime) -> None:
+def test_windows_are_those_of_aodh(time_constraints: list[dict[str, Any]], naive: datetime.datetime) -> None:
     now = naive.replace(tzinfo=UTC)
     ours = within_time_constraints(time_constraints, now)
     theirs = aodh_says(time_constraints, now)

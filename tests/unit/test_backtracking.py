@@ -98,7 +98,7 @@ HOSTILE = {
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_text_takes_no_time_at_any_door(text: str) -> None:
+def test_hostile_text_is_processed_quickly_everywhere(text: str) -> None:
     """Fails with an expression of three lazy groups over the reason: minutes."""
     reason = f"Event <id=a,event_type=b> hits the clear query <query={text}>."
     assert reasons.parse(reason) is None or text in reason
@@ -134,7 +134,7 @@ def test_hostile_text_takes_no_time_at_any_door(text: str) -> None:
         ("", None),
     ],
 )
-def test_what_a_reason_says(reason: str, said: tuple[str, str, str] | None) -> None:
+def test_reasons_are_parsed(reason: str, said: tuple[str, str, str] | None) -> None:
     found = reasons.parse(reason)
     assert (found and (found.message_id, found.event_type, found.query)) == said
 

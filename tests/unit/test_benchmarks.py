@@ -42,7 +42,7 @@ def test_options(argv: list[str], expected: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     "argv", [[], ["sorm"], ["storm", "--repeats", "0"], ["storm", "--database", "sqlite"]]
 )
-def test_options_that_make_no_sense(argv: list[str]) -> None:
+def test_invalid_options_are_refused(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as failed:
         options.parse(argv)
     assert failed.value.code == 2
@@ -133,13 +133,13 @@ def test_the_table_sets_eventalarm_beside_floor_and_stock() -> None:
         measured(Contender.EVENTALARM, 9e9, tally=GOOD, cut="stopped after 600 s"),
     ],
 )
-def test_a_fast_loss_is_a_loss(ours: Measurement) -> None:
+def test_a_fast_contender_that_loses_fails(ours: Measurement) -> None:
     text = shown(measured(Contender.FLOOR, 6000), ours)
     assert "FAILED throughput: a case: eventalarm" in text
     assert len(report.failures([ours])) == 1
 
 
-def test_stock_may_lose_but_that_is_shown() -> None:
+def test_losses_of_stock_aodh_are_shown_only() -> None:
     stock = measured(Contender.STOCK, 3, tally=Tally(2, 3, 1, 0, 0))
     assert "WRONG: 3 of 2, 1 doubled" in shown(stock)
     assert report.failures([stock]) == []

@@ -56,7 +56,7 @@ def test_quorum_queues_of_the_configuration_are_kept(conf: cfg.ConfigOpts) -> No
     assert rabbit_options(bus.get_transport(conf)).rabbit_quorum_queue
 
 
-def test_a_listener_looks_often_for_a_broker_that_is_away(conf: cfg.ConfigOpts) -> None:
+def test_a_listener_reconnects_often_to_an_absent_broker(conf: cfg.ConfigOpts) -> None:
     listening = rabbit_options(bus.get_transport(conf, "rabbit://h", prefetch=7))
     assert (listening.rabbit_interval_max, listening.heartbeat_timeout_threshold) == (2, 15)
     patient = "rabbit://h?rabbit_interval_max=9"
@@ -70,7 +70,7 @@ def test_prefetch_is_bounded_unless_the_url_says_otherwise(conf: cfg.ConfigOpts)
     assert bus.get_transport(conf, "fake://", prefetch=7) is not None
 
 
-def test_the_notification_transport_of_the_configuration_counts_first(conf: cfg.ConfigOpts) -> None:
+def test_the_configured_notification_transport_takes_precedence(conf: cfg.ConfigOpts) -> None:
     bus.get_transport(conf)
     conf.set_override("transport_url", "rabbit://general/v")
     assert bus.describe(conf) == "rabbit://general/v"
@@ -91,9 +91,7 @@ def test_the_notification_transport_of_the_configuration_counts_first(conf: cfg.
         ("rabbit://h/?rabbit_qos_prefetch_count=many", "does not fit"),
     ],
 )
-def test_a_url_that_cannot_work_is_refused_without_its_password(
-    conf: cfg.ConfigOpts, url: str, words: str
-) -> None:
+def test_an_invalid_url_is_refused_without_its_password(conf: cfg.ConfigOpts, url: str, words: str) -> None:
     with pytest.raises(InvalidOption, match=words) as caught:
         bus.get_transport(conf, url)
     assert caught.value.option == "transport_url"
@@ -108,7 +106,7 @@ def test_a_url_that_cannot_work_is_refused_without_its_password(
         ("fake://", "rabbit_quorum_queue", "true", "has no options"),
     ],
 )
-def test_a_driver_option_that_cannot_work_is_named(
+def test_an_invalid_driver_option_is_named(
     conf: cfg.ConfigOpts, url: str, name: str, value: str, words: str
 ) -> None:
     with pytest.raises(InvalidOption, match=words) as caught:

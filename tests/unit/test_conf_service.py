@@ -57,7 +57,7 @@ def error(result: subprocess.CompletedProcess[str]) -> str:
     return result.stderr
 
 
-def test_our_file_is_read_after_aodhs(home: pathlib.Path) -> None:
+def test_our_file_is_read_after_that_of_aodh(home: pathlib.Path) -> None:
     write(home / ".aodh/aodh.conf", "[database]\nconnection = sqlite:///a\n[eventalarm]\nworkers = 2\n")
     write(home / ".eventalarm/eventalarm.conf", "[eventalarm]\nworkers = 3\n")
     assert run(home).stdout.startswith("3 sqlite:///a\n")
@@ -71,7 +71,7 @@ def test_config_file_replaces_the_default_ones(home: pathlib.Path) -> None:
     )
 
 
-def test_keystone_is_not_asked(home: pathlib.Path) -> None:
+def test_commands_do_not_ask_keystone(home: pathlib.Path) -> None:
     text = "[database]\nconnection = sqlite://\n[service_credentials]\nauth_type = password\n"
     result = run(home, "--config-file", write(home / "a.conf", text))
     assert (result.returncode, result.stderr) == (0, "")
@@ -84,7 +84,7 @@ def test_commands_run_on_threads(home: pathlib.Path) -> None:
     assert result.stdout.endswith("BackendType.THREADING\n")
 
 
-def test_no_connection(home: pathlib.Path) -> None:
+def test_an_invalid_connection_is_named(home: pathlib.Path) -> None:
     message = error(run(home))
     assert "[database] connection: is not set (no configuration file was found)" in message
 
@@ -101,7 +101,7 @@ def test_no_connection(home: pathlib.Path) -> None:
         ("[database]\nconnection = nonsense\n", "[database] connection: Could not parse"),
     ],
 )
-def test_what_is_wrong_is_named(home: pathlib.Path, text: str, expected: str) -> None:
+def test_an_invalid_option_is_named(home: pathlib.Path, text: str, expected: str) -> None:
     path = write(home / "a.conf", text)
     message = error(run(home, "--config-file", path))
     assert expected in message

@@ -29,12 +29,12 @@ def test_ages(text: str, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "1.5h", "1y", "9999999999", "99999999w"])
-def test_what_is_no_age_is_refused(text: str) -> None:
+def test_an_invalid_age_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         filters.age(text)
 
 
-def test_no_filter_means_what_failed() -> None:
+def test_without_a_filter_failed_deliveries_are_selected() -> None:
     args = parse()
     assert not filters.is_filtered(args)
     chosen = filters.selection(args, NOW, STATES)

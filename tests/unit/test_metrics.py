@@ -107,11 +107,11 @@ def test_panels_do_not_overlap() -> None:
         (datetime.datetime(1, 1, 1, tzinfo=UTC), 86400.0),
     ],
 )
-def test_no_date_spoils_an_age(moment: datetime.datetime, seconds: float) -> None:
+def test_invalid_dates_do_not_affect_an_age(moment: datetime.datetime, seconds: float) -> None:
     assert metrics.age(moment, NOW) == seconds
 
 
-def test_the_cache_is_looked_at_now_and_then_only() -> None:
+def test_the_cache_is_measured_only_occasionally() -> None:
     class Cache:
         looks = 0
 

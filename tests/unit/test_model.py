@@ -113,7 +113,7 @@ def test_convert_refuses(value: Any, dtype: int) -> None:
         ({"message_id": "m", "event_type": ["a"]}, "no_event_type", "m"),
     ],
 )
-def test_what_is_no_event(body: Any, reason: str, event_id: str) -> None:
+def test_invalid_events_are_refused(body: Any, reason: str, event_id: str) -> None:
     with pytest.raises(InvalidEvent) as caught:
         Event.parse(body)
     assert (caught.value.reason, caught.value.event_id) == (reason, event_id)
@@ -136,7 +136,7 @@ def test_of_two_traits_with_one_name_the_last_counts() -> None:
     assert hidden.trait("a") is None
 
 
-def test_a_bad_trait_is_absent_and_named_once() -> None:
+def test_a_bad_trait_is_absent_and_reported_once() -> None:
     the_event = event(state="error", traits=[["count", 2, "many"], ["when", 4, "soon"]])
     for _ in range(3):
         assert the_event.trait("count") is None
@@ -160,7 +160,7 @@ def test_a_bad_trait_is_absent_and_named_once() -> None:
         {"state": 1, "b": 2, "c": 3},
     ],
 )
-def test_what_is_no_trait_harms_no_other(bad: Any) -> None:
+def test_an_invalid_trait_affects_no_other(bad: Any) -> None:
     the_event = event(traits=[["before", 1, "a"], bad, ["after", 1, "b"]])
     assert (the_event.trait("before"), the_event.trait("after")) == ("a", "b")
     assert the_event.trait("name") is None

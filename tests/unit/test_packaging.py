@@ -57,7 +57,7 @@ def test_every_module_has_a_docstring() -> None:
     assert [str(path) for path in modules if not ast.get_docstring(ast.parse(path.read_text()))] == []
 
 
-def test_no_file_tells_of_the_machine_it_was_written_on() -> None:
+def test_no_file_contains_paths_of_a_developer_machine() -> None:
     place = re.compile(rb"(?<![\w.])/(?:root|work|home)/")
     assert [str(path) for path in git_files() if place.search(path.read_bytes())] == []
 

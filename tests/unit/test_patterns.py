@@ -27,11 +27,11 @@ def test_stars_match_what_fnmatch_says(name: str, glob: str) -> None:
 @pytest.mark.parametrize(
     ("name", "glob"), [("\ud800", "[!a]"), ("a", "\ud800?"), ("a", "?" * LONGEST_GLOB + "*")]
 )
-def test_what_re2_cannot_read_matches_nothing(name: str, glob: str) -> None:
+def test_an_expression_that_re2_refuses_matches_nothing(name: str, glob: str) -> None:
     assert matches_glob(name, glob) is False
 
 
 @pytest.mark.parametrize("text", ["(", "(?=a)", "a{1001}" * 100])
-def test_what_is_no_expression_is_refused(text: str) -> None:
+def test_an_invalid_expression_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         regex_test(text)

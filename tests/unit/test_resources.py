@@ -59,7 +59,7 @@ def at(second: int) -> datetime.datetime:
         (Resource(ResourceKind.SERVER, "vm-1", at(1), deleted=True), "compute0", False),
     ],
 )
-def test_late_observations_undo_nothing(later: Resource, host: str, deleted: bool) -> None:
+def test_late_observations_change_nothing_newer(later: Resource, host: str, deleted: bool) -> None:
     known = Resource(ResourceKind.SERVER, "vm-1", at(2), host="compute0", host_at=at(2))
     found = merge_resources(known, later)
     assert (found.host, found.deleted) == (host, deleted)

@@ -60,7 +60,7 @@ def test_no_module_outside_of_storage_builds_sql(module: pathlib.Path) -> None:
         "from eventalarm.storage import tables",
     ],
 )
-def test_the_rule_finds_what_it_is_for(source: str) -> None:
+def test_the_rule_finds_sql(source: str) -> None:
     assert list(violations(source))
 
 

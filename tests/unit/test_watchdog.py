@@ -130,7 +130,7 @@ HELD = """
 """
 
 
-def test_a_process_whose_interpreter_is_held_ends_and_shows_where() -> None:
+def test_a_process_with_a_blocked_interpreter_ends_with_a_traceback() -> None:
     """No thread of Python runs then, not even the watchdog: the kernel's timer expires."""
     done = run(HELD)
     assert done.returncode == -signal.SIGPROF, done.stderr

@@ -46,7 +46,7 @@ def winner(found: Any, event_type: str) -> dict[str, Any]:
     return {name: value for name, value in fits[-1].items() if name != "origin"} if fits else {}
 
 
-def test_without_a_file_ours_stand_behind_ceilometer_s() -> None:
+def test_without_a_file_our_definitions_follow_those_of_ceilometer() -> None:
     found = merge(None, SHIPPED, OURS)
     assert winner(found, "compute.instance.update") == OURS[0][1]
     assert winner(found, "port.update.end") == OURS[1][1]
@@ -66,7 +66,7 @@ def test_without_a_file_ours_stand_behind_ceilometer_s() -> None:
         ("port.create.end", "port.create.end"),
     ],
 )
-def test_the_deployer_s_narrower_definition_counts(kind: str, event_type: str) -> None:
+def test_a_narrower_definition_of_the_deployer_counts(kind: str, event_type: str) -> None:
     deployers = one(kind, mine="payload.mine")
     if kind == "compute.instance.update":
         deployers = one([kind, "compute.instance.odd"], mine="payload.mine")
@@ -76,7 +76,7 @@ def test_the_deployer_s_narrower_definition_counts(kind: str, event_type: str) -
 
 
 @pytest.mark.parametrize("kind", ["port.*", "*.end", "*", "!image.*", "compute.*"])
-def test_ours_count_before_the_deployer_s_wider_definition(kind: str) -> None:
+def test_our_definition_counts_before_a_wider_one_of_the_deployer(kind: str) -> None:
     deployers = (
         one([kind, "thing.*"], mine="payload.mine")
         if kind != "!image.*"
@@ -97,7 +97,7 @@ def test_a_definition_of_narrower_and_wider_types_is_divided() -> None:
     assert found.definitions[-1]["event_type"] == ["network.monitor.*", "!port.odd"]
 
 
-def test_what_the_deployer_added_to_one_of_ceilometer_s_is_kept() -> None:
+def test_additions_of_the_deployer_to_a_definition_of_ceilometer_are_kept() -> None:
     deployers = one(
         "compute.instance.update",
         state="payload.vm_state",
@@ -126,7 +126,7 @@ def test_a_file_without_the_definitions_of_ceilometer_gets_them_on_demand() -> N
     assert merge(found.definitions, SHIPPED, OURS) == found
 
 
-def test_an_older_one_of_ceilometer_s_does_not_bring_the_caller_back() -> None:
+def test_an_older_definition_of_ceilometer_does_not_restore_the_caller() -> None:
     deployers = one("port.*", tenant_id="ctxt.tenant_id", project_id="ctxt.tenant", name="payload.port.name")
     found = merge([deployers], SHIPPED, OURS)
     assert winner(found, "port.update.end") == OURS[1][1]
@@ -148,7 +148,7 @@ def test_merging_again_changes_nothing_and_an_upgrade_replaces_ours(tmp_path: pa
         assert winner(found, "port.update.end") != OURS[1][1]
 
 
-def test_what_somebody_changed_in_ours_is_his() -> None:
+def test_changes_of_the_deployer_to_our_definition_are_kept() -> None:
     first = merge(None, SHIPPED, OURS)
     edited = [dict(d) for d in first.definitions]
     ironic = next(d for d in edited if d["event_type"] == "baremetal.node.*")
@@ -158,7 +158,7 @@ def test_what_somebody_changed_in_ours_is_his() -> None:
     assert merge(found.definitions, SHIPPED, OURS).definitions == found.definitions
 
 
-def test_an_origin_that_does_not_fit_is_none() -> None:
+def test_an_invalid_origin_is_ignored() -> None:
     definition = marked(one("a.*", x="payload.x"), "eventalarm/10-nova")
     assert origin_of(definition) == "eventalarm/10-nova"
     assert origin_of({**definition, "event_type": "b.*"}) == ""
@@ -192,7 +192,7 @@ def test_yaml_of_any_style_is_read(tmp_path: pathlib.Path, text: str) -> None:
         ("- {event_type: a, traits: {x: {fields: payload.type# Nova", "line 1"),
     ],
 )
-def test_what_is_no_definition_is_named(tmp_path: pathlib.Path, text: str, said: str) -> None:
+def test_an_invalid_definition_is_named(tmp_path: pathlib.Path, text: str, said: str) -> None:
     path = tmp_path / "event_definitions.yaml"
     path.write_text(text)
     with pytest.raises(BadDefinitions, match=said):

@@ -42,7 +42,7 @@ def test_changes_between_two_looks(
     assert [(change.what, change.at) for change in listed] == expected
 
 
-def test_the_first_look_tells_the_oldest_first() -> None:
+def test_the_first_look_lists_the_oldest_first() -> None:
     listed = first_changes(by_id([alarm("b", "T2"), alarm("a", "T1")]))
     assert [(change.what, change.alarm["alarmId"]) for change in listed] == [
         (What.ACTIVE, "a"),

@@ -20,7 +20,7 @@ def as_ceilometers() -> models.Event:
     return models.Event(STORED["message_id"], STORED["event_type"], STORED["generated"], traits, {})
 
 
-def test_what_ceilometers_file_publisher_writes(tmp_path: pathlib.Path) -> None:
+def test_output_of_the_ceilometer_file_publisher_is_read(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "events.log"
     publisher = file_publisher.FilePublisher(None, netutils.urlsplit(f"file://{path}?json"))
     publisher.publish_events([as_ceilometers(), as_ceilometers()])
@@ -39,7 +39,7 @@ def test_one_event_and_lists_of_events() -> None:
     assert rule.read_events(json.dumps([STORED, STORED])) == [STORED, STORED]
 
 
-def test_the_body_of_a_webhook() -> None:
+def test_the_body_of_a_webhook_is_read() -> None:
     body = json.loads((DATA / "aodh-webhook-body.json").read_text())
     (event,) = rule.read_events(json.dumps(body))
     assert event["event_type"] == body["reason_data"]["event"]["event_type"]
@@ -49,7 +49,7 @@ def test_the_body_of_a_webhook() -> None:
 @pytest.mark.parametrize(
     "text", ["", "no JSON", "{}", "[1]", '{"reason_data": {"type": "threshold"}}', "[" * 9999]
 )
-def test_what_holds_no_event_is_refused_with_the_forms(text: str) -> None:
+def test_input_without_an_event_is_refused_with_the_accepted_forms(text: str) -> None:
     with pytest.raises(rule.NotAnEvent) as caught:
         rule.read_events(text)
     assert any(word in str(caught.value) for word in ("must be an event", "not JSON", "empty"))

@@ -69,7 +69,7 @@ def test_path_and_query_stay_as_they_were_written(text, sent):
         "",
     ],
 )
-def test_what_cannot_be_called_is_a_permanent_failure(text):
+def test_an_invalid_url_is_a_permanent_failure(text):
     with pytest.raises(DeliveryError) as caught:
         action.http_url(text)
     assert caught.value.reason == "bad_action"
@@ -96,7 +96,7 @@ MASKED = [
 
 
 @pytest.mark.parametrize(("url", "shown"), MASKED)
-def test_nothing_secret_is_shown(url: str, shown: str) -> None:
+def test_no_secret_is_shown(url: str, shown: str) -> None:
     assert action.masked(url).rstrip("/") == shown.rstrip("/")
     assert "s3cr3t" not in action.masked(url)
 
@@ -129,5 +129,5 @@ def test_a_filter_means_a_host_or_the_beginning_of_a_url(wanted: str, url: str, 
 
 
 @pytest.mark.parametrize("wanted", ["", "  ", "http://", "/hook", "http:///hook"])
-def test_what_names_no_host_gives_no_hint(wanted: str) -> None:
+def test_a_text_without_a_host_gives_no_hint(wanted: str) -> None:
     assert action.hint(wanted) == ""

@@ -45,7 +45,7 @@ def test_a_full_batch_is_sent_before_the_window_ends() -> None:
     assert list(windows.ripe(0.1)) == [some[1:]]
 
 
-def test_other_projects_other_actions_and_what_is_no_webhook_do_not_share() -> None:
+def test_other_projects_actions_and_non_webhooks_do_not_share_a_batch() -> None:
     windows = BatchWindows(1.0, 10)
     assert not windows.hold(call(), 0.0)
     assert not windows.hold(call(project_id="q"), 0.0)

@@ -13,7 +13,7 @@ def lease(clock: list[float]) -> Lease:
     return Lease(10.0, lambda: clock[0])
 
 
-def test_a_lease_counts_from_before_the_database_was_asked(lease: Lease, clock: list[float]) -> None:
+def test_a_lease_begins_before_the_database_is_queried(lease: Lease, clock: list[float]) -> None:
     assert lease.current() is None
     lease.begin("w", asked_at=100.0)
     clock[0] = 109.9
@@ -26,14 +26,14 @@ def test_a_lease_counts_from_before_the_database_was_asked(lease: Lease, clock: 
     assert lease.holds("w")
 
 
-def test_an_old_answer_does_not_shorten_it(lease: Lease, clock: list[float]) -> None:
+def test_an_old_answer_does_not_shorten_a_lease(lease: Lease, clock: list[float]) -> None:
     lease.begin("w", 100.0)
     lease.renewed(90.0)
     clock[0] = 109.0
     assert lease.holds("w")
 
 
-def test_what_was_leased_under_another_id_is_not_ours(lease: Lease, clock: list[float]) -> None:
+def test_a_delivery_leased_under_another_id_is_not_covered(lease: Lease, clock: list[float]) -> None:
     lease.begin("old", 100.0)
     lease.lost()
     clock[0] = 101.0
@@ -47,7 +47,7 @@ def test_what_was_leased_under_another_id_is_not_ours(lease: Lease, clock: list[
     assert not lease.accepts("old")
 
 
-def test_a_closed_lease_still_covers_what_was_begun_under_it(lease: Lease, clock: list[float]) -> None:
+def test_a_closed_lease_still_covers_deliveries_begun_under_it(lease: Lease, clock: list[float]) -> None:
     lease.begin("w", 100.0)
     clock[0] = 101.0
     assert lease.usable() == "w"
@@ -72,7 +72,7 @@ def test_after_a_failure_of_the_database_others_get_one_lease_to_come_back(
 
 
 @pytest.mark.parametrize(("promised", "poll"), [(10.0, 1.0), (2.0, 0.2), (30.0, 5.0), (6.0, 1.0), (1.0, 0.1)])
-def test_a_lease_renewed_right_before_death_is_found_within_the_promise(promised, poll):
+def test_a_lease_renewed_right_before_death_is_found_in_time(promised, poll):
     assert promised / 2 <= term(promised, poll) <= promised - 2 * poll * (1 + SPREAD)
 
 
@@ -80,7 +80,7 @@ def test_a_slow_poller_does_not_make_the_lease_vanish():
     assert term(1.0, 10.0) == 0.5
 
 
-def test_elapsed_time_is_what_any_clock_says():
+def test_elapsed_time_is_the_longer_of_two_clocks():
     steady, wall_clock = [100.0], [5000.0]
     elapsed = ElapsedTime(lambda: steady[0], lambda: wall_clock[0])
     assert elapsed() == 100.0

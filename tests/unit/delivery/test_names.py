@@ -41,7 +41,7 @@ def test_names_that_resolved_before_have_a_reserve():
     assert take_all(queue) == [("healthy", "known")]
 
 
-def test_what_ends_is_given_to_those_with_the_fewest():
+def test_free_lookups_go_to_the_projects_with_the_fewest():
     queue = LookupQueue(8)
     for number in range(50):
         queue.put(("dead", f"h{number}"), known=False)
@@ -53,7 +53,7 @@ def test_what_ends_is_given_to_those_with_the_fewest():
     assert take_all(queue) == [("healthy", "b")] or take_all(queue) == []
 
 
-def test_what_nobody_waits_for_any_more_is_taken_out():
+def test_abandoned_lookups_are_removed():
     queue = LookupQueue(8)
     queue.put(("p", "a"), known=False)
     queue.put(("p", "b"), known=True)
@@ -138,7 +138,7 @@ def test_an_answer_is_used_for_a_while_and_then_asked_for_again(make_names, serv
     asyncio.run(play())
 
 
-def test_many_who_ask_at_once_cost_one_lookup(make_names, server):
+def test_concurrent_requests_for_a_name_share_one_lookup(make_names, server):
     async def play():
         names = make_names()
         await asyncio.gather(*(addresses(names, "h") for _ in range(50)))
@@ -163,7 +163,7 @@ def test_the_hosts_file_counts():
     asyncio.run(play())
 
 
-def test_a_name_that_failed_is_left_alone_and_its_next_attempt_waits_that_long(make_names, server, clock):
+def test_a_failed_name_is_not_looked_up_for_a_while(make_names, server, clock):
     server.errors["h"] = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     async def play():
@@ -196,7 +196,7 @@ def test_the_last_good_answer_is_used_while_name_servers_do_not_answer(make_name
     asyncio.run(play())
 
 
-def test_a_name_that_is_gone_is_gone(make_names, server, clock):
+def test_a_deleted_name_fails(make_names, server, clock):
     async def play():
         names = make_names()
         await addresses(names, "h")
@@ -209,7 +209,7 @@ def test_a_name_that_is_gone_is_gone(make_names, server, clock):
     asyncio.run(play())
 
 
-def test_dead_name_servers_of_one_project_leave_the_names_of_another_alone(make_names, server):
+def test_dead_name_servers_of_one_project_do_not_affect_another(make_names, server):
     async def play():
         names = make_names(threads=16)
         for number in range(150):
@@ -225,7 +225,7 @@ def test_dead_name_servers_of_one_project_leave_the_names_of_another_alone(make_
     asyncio.run(play())
 
 
-def test_where_no_thread_is_free_it_is_no_attempt(make_names, server):
+def test_a_lookup_without_a_free_thread_is_no_attempt(make_names, server):
     async def play():
         names = make_names(threads=4, timeout=QUICK)
         taken = [asyncio.create_task(error(names, f"dead{number}")) for number in range(3)]
@@ -242,7 +242,7 @@ def test_where_no_thread_is_free_it_is_no_attempt(make_names, server):
 
 
 @pytest.mark.parametrize("host", ["x" * 64 + ".example", "\udcff.example", "a..b"])
-def test_what_is_no_name_can_never_be_called(host):
+def test_an_invalid_name_is_a_permanent_failure(host):
     async def play():
         found = await error(Names(NameOptions()), host)
         assert (found.reason, found.permanent) == ("bad_action", True)

@@ -52,7 +52,7 @@ def egress_filter(*networks):
         ("fd00:ec2::254/128", "fd00:ec2::253", False),
     ],
 )
-def test_every_form_of_an_address_is_looked_at(network, address, refused):
+def test_every_form_of_a_denied_address_is_recognised(network, address, refused):
     assert bool(egress_filter(network).refuses(address)) is refused
 
 

@@ -62,7 +62,7 @@ def test_one_destination_leaves_in_order_up_to_its_limit():
     assert take_all(scheduler) == calls[3:4]
 
 
-def test_slow_destinations_leave_room_for_another():
+def test_slow_destinations_leave_calls_for_another():
     scheduler = make_scheduler(10000, 200)
     for number in range(20):
         fill(scheduler, f"slow{number}", 300)
@@ -72,7 +72,7 @@ def test_slow_destinations_leave_room_for_another():
     assert hosts(take_all(scheduler)) == {"new"}
 
 
-def test_hundreds_of_slow_destinations_leave_known_good_ones_alone():
+def test_hundreds_of_slow_destinations_do_not_delay_known_good_ones():
     scheduler = make_scheduler(10000, 400)
     prove(scheduler, "good")
     for number in range(600):
@@ -133,7 +133,7 @@ def test_bytes_under_way_are_shared_between_projects():
     assert projects(take_all(scheduler)) == {"q": 1}
 
 
-def test_an_event_counts_once_however_many_tell_of_it():
+def test_an_event_counts_once_for_any_number_of_deliveries():
     text = '{"a": "' + "x" * 1_000_000 + '"}'
     notification = dataclasses.replace(make_call("a").delivery.notification, event_json=text)
     scheduler = make_scheduler(10_000, 10, max_bytes=20_000_000)
@@ -156,7 +156,7 @@ def test_a_project_with_hundreds_of_hung_destinations_leaves_half_of_the_calls()
     assert projects(take_all(scheduler)) == {"healthy": 5}
 
 
-def test_what_ends_is_given_to_those_with_the_fewest_calls():
+def test_free_calls_go_to_the_projects_with_the_fewest():
     scheduler = make_scheduler(100_000, 400)
     taken = []
     for name in "abcdefghij":
@@ -193,7 +193,7 @@ def test_a_destination_is_called_by_several_projects_up_to_its_total():
     assert waiting <= set(projects(again))
 
 
-def test_what_is_slow_for_one_project_does_not_make_it_slow_for_another():
+def test_slowness_for_one_project_does_not_affect_another():
     scheduler = make_scheduler(10_000, 100)
     prove(scheduler, "shared", "good")
     fill(scheduler, "shared", 1, project="bad")
@@ -207,7 +207,7 @@ def test_what_is_slow_for_one_project_does_not_make_it_slow_for_another():
     assert projects(take_all(scheduler)) == {"good": 1}
 
 
-def test_suspects_leave_one_at_a_time():
+def test_suspects_are_sent_one_at_a_time():
     scheduler = make_scheduler(100, 100)
     suspects = fill(scheduler, "a", 3, losses=SUSPECT) + fill(scheduler, "b", 1, project="q", losses=SUSPECT)
     fill(scheduler, "c", 2)
@@ -235,7 +235,7 @@ def test_a_call_counts_until_it_is_forgotten():
     assert scheduler.room() == 10
 
 
-def test_clear_takes_out_what_was_not_taken():
+def test_clear_removes_the_waiting_deliveries():
     scheduler = make_scheduler(100, 2)
     calls = fill(scheduler, "a", 3, limit=1)
     assert scheduler.take() == calls[0]
@@ -269,7 +269,7 @@ def test_the_smallest_limits_still_work(concurrency):
     st.integers(1, 8),
     st.integers(1, 12),
 )
-def test_whatever_happens_bounds_hold_and_nothing_is_lost_or_doubled(operations, concurrency, capacity):
+def test_bounds_always_hold_and_nothing_is_lost_or_duplicated(operations, concurrency, capacity):
     scheduler = make_scheduler(capacity, concurrency)
     queued, running = [], []
     for operation, number in operations:

@@ -248,7 +248,7 @@ def test_an_alarm_raised_by_hand_recovers_into_an_occurrence_that_has_ended() ->
     assert " no longer hits the query" in play.outcome.transitions[0].reason
 
 
-def test_what_is_not_decided_is_not_written() -> None:
+def test_nothing_is_written_without_a_decision() -> None:
     play = Play()
     subject = Subject(event(), "vm-1", "m", NOW)
     play.state.apply(play.alarm, subject, Decision(Reason.ALREADY_RAISED), Verdict.MATCH)

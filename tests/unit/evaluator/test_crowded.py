@@ -62,7 +62,7 @@ def test_a_project_that_becomes_crowded_is_reported() -> None:
     assert watched.reports == [(PROJECT, 11)]
 
 
-def test_what_is_looked_up_or_alike_is_no_crowd() -> None:
+def test_indexed_and_equal_rules_do_not_count_as_crowded() -> None:
     watched = Watched()
     watched.source.put(*(definition(f"same-{n}", rule("*", condition("count", 5, "ge"))) for n in range(50)))
     watched.source.put(*(definition(f"own-{n}", rule("*", host=f"h{n}")) for n in range(50)))
@@ -70,7 +70,7 @@ def test_what_is_looked_up_or_alike_is_no_crowd() -> None:
     assert watched.reports == []
 
 
-def test_a_rule_that_cannot_even_be_measured_hurts_only_itself() -> None:
+def test_a_rule_that_cannot_be_measured_affects_no_other() -> None:
     watched = Watched()
     query: object = {"field": "traits.x", "value": "a"}
     for _ in range(3000):

@@ -171,7 +171,7 @@ def test_the_table_shows_every_reason_that_is_decided_here() -> None:
 
 
 @pytest.mark.parametrize(("situation", "decision"), TABLE)
-def test_what_is_not_recorded_calls_nobody(situation: Situation, decision: Decision) -> None:
+def test_a_decision_without_a_record_calls_no_action(situation: Situation, decision: Decision) -> None:
     if decision.fire:
         assert decision.record_state
     if decision.kind is None:
@@ -197,5 +197,5 @@ def test_deciding_twice_changes_nothing(situation: Situation, decision: Decision
         ("never", False, False),
     ],
 )
-def test_who_recovers_by_itself(mode: str, has_ok_actions: bool, answer: bool) -> None:
+def test_which_alarms_recover_by_themselves(mode: str, has_ok_actions: bool, answer: bool) -> None:
     assert clears(mode, definition(has_ok_actions=has_ok_actions)) is answer

@@ -191,7 +191,7 @@ def test_a_change_is_read_once_though_every_look_reaches_back(cached: Cached) ->
 
 
 @pytest.mark.parametrize("call", ["changed_since", "of_alarms"])
-def test_a_change_that_could_not_be_taken_in_is_read_again(cached: Cached, call: str) -> None:
+def test_a_change_that_could_not_be_applied_is_read_again(cached: Cached, call: str) -> None:
     cached.found()
     cached.source.put(definition("new", rule("*", state="error"), version=0))
     cached.source.failing = {call}
@@ -241,7 +241,7 @@ def test_a_disabled_alarm_goes_and_comes_back(cached: Cached) -> None:
     assert cached.found() == {"a"}
 
 
-def test_another_type_is_not_ours(cached: Cached) -> None:
+def test_alarms_of_other_types_are_ignored(cached: Cached) -> None:
     cached.source.put(definition("a", rule("*", state="error"), version=1, type="composite"))
     assert cached.found() == set()
 
@@ -272,7 +272,7 @@ def test_an_alarm_that_moves_is_found_in_its_new_project(cached: Cached) -> None
     assert cached.found("project-b") == {"a"}
 
 
-def test_what_recovers_by_itself_follows_an_edit(cached: Cached) -> None:
+def test_recovery_by_itself_follows_an_edit(cached: Cached) -> None:
     active = event(state="active", resource_id="vm-1")
     the_rule = rule("*", state="error", resource_id="vm-1")
     cached.source.put(definition("a", the_rule, version=1))
@@ -308,7 +308,7 @@ def test_a_bad_rule_is_not_reported_again_when_its_project_was_dropped() -> None
     assert [b[0] for b in cached.bad] == ["bad"]
 
 
-def test_memory_is_bounded_and_what_was_dropped_is_loaded_again() -> None:
+def test_memory_is_bounded_and_dropped_projects_are_loaded_again() -> None:
     cached = Cached(max_alarms=20)
     for number in range(10):
         cached.source.put(
@@ -333,7 +333,7 @@ def test_a_project_beyond_the_bound_is_still_evaluated() -> None:
     assert len(cached.found()) == 11
 
 
-def test_growing_projects_push_others_out() -> None:
+def test_growing_projects_evict_others() -> None:
     cached = Cached(max_alarms=11)
     cached.source.put(definition("a", rule("*")), definition("b", rule("*"), project_id="project-b"))
     cached.found(PROJECT)
@@ -358,7 +358,7 @@ def test_after_a_failed_look_nothing_is_missing(cached: Cached, call: str) -> No
     assert cached.found() == {"a", "new"}
 
 
-def test_a_project_that_could_not_be_loaded_is_not_half_there(cached: Cached) -> None:
+def test_a_project_that_failed_to_load_is_not_partly_cached(cached: Cached) -> None:
     cached.source.put(definition("b", rule("*", state="error"), project_id="project-b"))
     cached.source.failing = {"of_project"}
     with pytest.raises(Retryable):
@@ -417,7 +417,7 @@ def test_a_project_loaded_aside_misses_no_change_made_meanwhile(cached: Cached) 
     assert cached.found() == {"a", "new"}
 
 
-def test_while_a_project_is_loaded_anew_it_serves_what_it_had(cached: Cached) -> None:
+def test_a_project_that_is_being_reloaded_serves_its_old_alarms(cached: Cached) -> None:
     source = cached.source
     source.seconds = RELOAD
     served: list[set[str]] = []
@@ -435,7 +435,7 @@ def test_while_a_project_is_loaded_anew_it_serves_what_it_had(cached: Cached) ->
     assert cached.found() == {"a", "new"}
 
 
-def test_a_load_that_failed_is_needed_still(cached: Cached) -> None:
+def test_a_failed_load_is_retried(cached: Cached) -> None:
     cached.source.failing.add("of_project")
     with pytest.raises(Retryable):
         cached.cache.load("project-b")

@@ -50,7 +50,7 @@ GOOD = {"field": "traits.state", "op": "eq", "type": "string", "value": "error"}
         ({"query": [GOOD, GOOD, {**GOOD, "type": "integer"}]}, "query[2].value", "value of type integer"),
     ],
 )
-def test_what_cannot_match_says_which_field_and_what_to_do(bad: Any, field: str, remedy: str) -> None:
+def test_a_rule_that_cannot_match_names_field_and_remedy(bad: Any, field: str, remedy: str) -> None:
     with pytest.raises(InvalidRule) as caught:
         compile_rule(bad, RESOURCE_TRAITS)
     assert caught.value.field == field
@@ -72,7 +72,7 @@ def test_what_cannot_match_says_which_field_and_what_to_do(bad: Any, field: str,
         ({"query": [{"field": "traits.state", "value": "error"}]}, {"query": [GOOD]}),
     ],
 )
-def test_what_is_left_out_has_the_default_of_the_api(lenient: Any, same_as: Any) -> None:
+def test_missing_parts_have_the_defaults_of_the_api(lenient: Any, same_as: Any) -> None:
     assert compile_rule(lenient, RESOURCE_TRAITS) == compile_rule(same_as, RESOURCE_TRAITS)
 
 

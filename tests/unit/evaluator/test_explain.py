@@ -55,7 +55,7 @@ def test_every_question_is_answered() -> None:
     ]
 
 
-def test_what_follows_from_the_event_is_explained() -> None:
+def test_conclusions_from_the_event_are_explained() -> None:
     timed = {"query": [on("x", "a")], "clear": {"query": [on("x", "b")]}, "hold_down": 2.5, "clear_after": 60}
     said = explained({**timed, "severity_from": "level"}, x="a", level="Major").then
     assert said == (

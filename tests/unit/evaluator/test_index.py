@@ -97,7 +97,7 @@ def test_different_rules_under_one_key() -> None:
     assert index._by_trait == {}, "nothing is left of what is gone"
 
 
-def test_who_never_clears_never_hears_of_recovery() -> None:
+def test_an_alarm_that_never_clears_receives_no_recovery() -> None:
     index = ProjectIndex()
     the_rule = rule("*", state="error", resource_id="vm-1")
     file(index, "latched", the_rule, False)

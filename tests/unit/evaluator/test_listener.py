@@ -81,7 +81,7 @@ def taken(dense: float) -> Iterator[Taken]:
     one.server.wait()
 
 
-def test_a_lone_message_waits_for_nothing(taken: Taken) -> None:
+def test_a_single_message_is_not_delayed(taken: Taken) -> None:
     taken.go.set()
     for number in range(1, 4):
         taken.send(1)

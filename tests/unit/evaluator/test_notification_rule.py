@@ -86,7 +86,7 @@ def test_an_invalid_field_is_named_with_its_remedy(document: Any, field: str, wo
     assert words in str(caught.value)
 
 
-def test_a_cloud_may_demand_a_resource() -> None:
+def test_a_deployer_may_require_a_resource() -> None:
     with pytest.raises(InvalidRule, match="required in this cloud"):
         parse({"event_type": "a"}, require_resource_id=True)
 
@@ -117,7 +117,7 @@ def test_verdicts(fields: dict[str, Any], verdict: Verdict) -> None:
     assert compiled(**WHOLE).verdict(event(**fields)) is verdict
 
 
-def test_who_raises_and_clears_at_once_raises() -> None:
+def test_an_event_that_matches_and_clears_raises() -> None:
     rule = compiled(event_type="host.*", query=[on("x", "1")], clear={"event_type": "host.up"})
     assert rule.verdict(event("host.up", x="1")) is Verdict.MATCH
     assert rule.verdict(event("host.up", x="2")) is Verdict.RECOVERED
@@ -213,7 +213,7 @@ def test_a_stock_query_means_the_same_in_a_notification_rule() -> None:
     assert rule.matches(event(count=5, state="error", flag="on"))
 
 
-def test_what_returns_to_ok_by_an_event() -> None:
+def test_which_rules_return_to_ok_by_an_event() -> None:
     for document, expected in (
         (WHOLE, True),
         ({"event_type": "a"}, False),

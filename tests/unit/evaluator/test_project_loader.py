@@ -162,7 +162,7 @@ def test_large_projects_are_loaded_before_their_first_event(stage: Stage) -> Non
     assert stage.source.read == ["big", "small", "last", "next"], "each once"
 
 
-def test_no_more_is_loaded_beforehand_than_the_cache_holds(stage: Stage) -> None:
+def test_preloading_is_limited_to_the_size_of_the_cache(stage: Stage) -> None:
     stage.large("big", "next")
     stage.cache._options = dataclasses.replace(stage.cache._options, max_alarms=LARGE + 2)
     assert stage.cache.large_projects() == ["big"]

@@ -36,7 +36,7 @@ def test_one_well_formed_host_is_accepted(host: str) -> None:
         "a?b",
     ],
 )
-def test_anything_else_is_not(host: str) -> None:
+def test_invalid_hosts_are_refused(host: str) -> None:
     assert requests.host_problem({"HTTP_HOST": host, "SERVER_PROTOCOL": "HTTP/1.1"}) != ""
 
 
@@ -75,7 +75,7 @@ def test_loopback_is_always_known(host: str) -> None:
         "0x7f000001",
     ],
 )
-def test_other_hosts_are_misdirected(host: str) -> None:
+def test_unknown_hosts_get_misdirected_request(host: str) -> None:
     assert status({"HTTP_HOST": host}) in (400, 421)
 
 

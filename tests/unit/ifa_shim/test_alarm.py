@@ -36,5 +36,5 @@ ALARM = IfaAlarm(
 @pytest.mark.parametrize(
     "alarm", [ALARM, dataclasses.replace(ALARM, faulty_resource=None, changed_time=AT, acknowledged_time=AT)]
 )
-def test_what_is_kept_is_read_again(alarm: IfaAlarm) -> None:
+def test_an_alarm_is_restored_from_its_text(alarm: IfaAlarm) -> None:
     assert alarm_module.from_json(alarm_module.to_json(alarm)) == alarm

@@ -43,7 +43,7 @@ def test_a_severity_that_events_raise_updates_the_alarm() -> None:
     assert from_occurrence(repeated, [raising, same], alarm()).state.value == "FIRED"
 
 
-def test_it_does_so_where_the_change_itself_was_not_read() -> None:
+def test_a_severity_change_counts_without_its_own_record() -> None:
     raising = transition(instance_id=SERVER, severity_of_row="minor")
     repeated = occurrence(hits=2, changed_at=at(5), severity="CRITICAL")
     named = alarm(rule={**rule(instance_id=SERVER), "severity_from": "level"})

@@ -30,7 +30,7 @@ def test_a_single_place_can_be_taken():
             pass
 
 
-def test_what_fails_gives_its_place_back():
+def test_a_failure_releases_its_place():
     places = Slots(1)
     for _ in range(3):
         with pytest.raises(ValueError, match="no"), places.taken("a"):

@@ -75,7 +75,7 @@ def test_details_become_traits(details: dict[str, Any], expected: dict[str, Any]
     assert traits(details) == expected
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_invalid_reports_are_refused() -> None:
     nested: dict[str, Any] = {}
     listed: list[Any] = []
     for _ in range(reading.DEEPEST):

@@ -49,7 +49,7 @@ def test_events_leave_in_order_in_one_message() -> None:
     assert (broker.taken, broker.calls) == (["a", "b", "c"], 1)
 
 
-def test_what_is_too_large_together_leaves_apart() -> None:
+def test_events_too_large_together_are_sent_separately() -> None:
     broker = Broker(most=1)
     gateway(broker).publish(events("a", "b", "c"))
     assert broker.taken == ["a", "b", "c"]
@@ -60,7 +60,7 @@ def test_a_single_event_that_is_too_large_is_reported_not_dropped() -> None:
         gateway(Broker(most=0)).publish(events("a"))
 
 
-def test_one_caller_looks_for_the_broker_and_the_others_do_not_wait() -> None:
+def test_only_one_caller_probes_for_the_broker() -> None:
     broker = Broker()
     way = gateway(broker)
     broker.away = True

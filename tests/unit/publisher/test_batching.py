@@ -17,7 +17,7 @@ LIMIT = ENVELOPE_SIZE + 5000
 
 
 @given(st.lists(st.integers(min_value=0, max_value=6000), max_size=30))
-def test_batchs_keep_order_and_limit(raws: list[int]) -> None:
+def test_batches_keep_order_and_limit(raws: list[int]) -> None:
     events = [event(number, raw) for number, raw in enumerate(raws)]
     batches = make_batches(events, LIMIT)
     assert [one.message_id for batch in batches for one in batch] == [one.message_id for one in events]
@@ -57,7 +57,7 @@ def test_a_refused_event_goes_without_raw_and_then_not_at_all(caplog: pytest.Log
     assert "secret-payload" not in caplog.text
 
 
-def test_what_was_sent_is_not_sent_again_after_a_failure() -> None:
+def test_sent_events_are_not_sent_again_after_a_failure() -> None:
     broker = Broker(max_size=event(1).size)
     batches = make_batches([event(number) for number in range(4)], 10**6)
     original, sent = broker.send, []

@@ -114,7 +114,7 @@ def test_the_size_is_what_the_driver_writes(raw: dict[str, Any]) -> None:
     assert size <= written <= size + ENVELOPE_SIZE
 
 
-def test_what_is_no_json_is_refused_with_its_id() -> None:
+def test_values_that_json_lacks_are_refused_with_their_event_id() -> None:
     loop: dict[str, Any] = {"message_id": "i"}
     loop["raw"] = loop
     with pytest.raises(InvalidEvent) as caught:

@@ -68,7 +68,7 @@ class TestBlocking:
         assert [len(payload) for payload in broker.taken] == [2]
         assert logged(caplog) == []
 
-    def test_outlasts_an_outage_and_says_so_twice(
+    def test_an_outage_is_outlasted_and_logged_twice(
         self, broker: Broker, blocking: Callable[..., policies.Blocking], caplog: pytest.LogCaptureFixture
     ) -> None:
         broker.failures = 5
@@ -81,7 +81,7 @@ class TestBlocking:
         assert "does not accept events: told to refuse" in lost
         assert "accepts events again" in regained
 
-    def test_gives_up_after_max_retry_and_says_so(
+    def test_publishing_is_given_up_after_max_retry_with_a_log(
         self, broker: Broker, blocking: Callable[..., policies.Blocking], caplog: pytest.LogCaptureFixture
     ) -> None:
         """Fails when the log says that events wait: Ceilometer acknowledges them beside another publisher."""
@@ -111,7 +111,7 @@ class TestBlocking:
             ["m1", "m2", "m3", "m4", "m5"],
         ]
 
-    def test_nobody_returns_before_his_events_are_taken(
+    def test_no_caller_returns_before_its_events_are_accepted(
         self, broker: Broker, blocking: Callable[..., policies.Blocking]
     ) -> None:
         policy = blocking()
@@ -141,7 +141,7 @@ class TestBlocking:
         policy.publish([event(3)])
         assert broker.ids == ["m3"]
 
-    def test_closing_lets_waiting_callers_go(
+    def test_closing_releases_waiting_callers(
         self, broker: Broker, blocking: Callable[..., policies.Blocking]
     ) -> None:
         broker.up = False
@@ -223,7 +223,7 @@ class TestQueueing:
         assert "10 events dropped so far" in reports[2]
         assert "12 events were dropped" in reports[3]
 
-    def test_nobody_waits_behind_a_broker_that_does_not_answer(
+    def test_no_caller_waits_behind_an_unresponsive_broker(
         self, broker: Broker, queueing: Callable[..., policies.Queueing]
     ) -> None:
         """Fails when callers wait for the one that sends: they are threads that Ceilometer needs."""

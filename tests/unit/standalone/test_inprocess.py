@@ -97,7 +97,7 @@ def test_the_order_is_kept_and_a_clean_end_loses_nothing() -> None:
     assert bus.got == list(range(many))
 
 
-def test_what_goes_back_comes_again(bus: Bus) -> None:
+def test_a_requeued_message_is_delivered_again(bus: Bus) -> None:
     bus.refuse = 2
 
     bus.send(1)

@@ -84,7 +84,7 @@ def test_bars(start: float, end: float, fine: bool, drawn: str) -> None:
     assert console.bar(start, end, 100, fine=fine) == drawn
 
 
-def test_bars_join_and_end_together() -> None:
+def test_bars_are_contiguous_and_end_together() -> None:
     drawn = [console.bar(a, b, 60, fine=False) for a, b in itertools.pairwise([0, 10, 20, 30, 40, 50, 60])]
 
     assert [text.rindex("#") + 1 for text in drawn] == [4, 8, 12, 16, 20, 24]

@@ -20,7 +20,7 @@ def read(fields: object, exchange: str = "nova") -> web.Notification:
     return web.read(body, exchange, ("nova", "cinder"), NOW, "new-id")
 
 
-def test_what_is_missing_is_filled_in() -> None:
+def test_missing_fields_get_defaults() -> None:
     assert read(GOOD) == web.Notification(
         "nova",
         "info",
@@ -28,17 +28,17 @@ def test_what_is_missing_is_filled_in() -> None:
     )
 
 
-def test_what_is_said_stays() -> None:
+def test_given_fields_are_kept() -> None:
     said = {**GOOD, "priority": "ERROR", "message_id": "mine", "timestamp": "2026-11-20 23:01:36.223555"}
 
     assert read(said, "cinder") == web.Notification("cinder", "error", said)
 
 
-def test_what_is_no_part_of_a_notification_is_left_out() -> None:
+def test_unknown_fields_are_dropped() -> None:
     assert "_context_auth_token" not in read({**GOOD, "_context_auth_token": "secret"}).message
 
 
-def test_the_envelope_is_taken_off() -> None:
+def test_the_envelope_is_removed() -> None:
     enveloped = {"oslo.version": "2.0", "oslo.message": json.dumps({**GOOD, "message_id": "inner"})}
 
     assert read(enveloped).message["message_id"] == "inner"
@@ -63,7 +63,7 @@ def test_the_envelope_is_taken_off() -> None:
         (GOOD, "glance", "exchange"),
     ],
 )
-def test_the_first_field_that_cannot_work_is_named(fields: object, exchange: str, field: str) -> None:
+def test_the_first_invalid_field_is_named(fields: object, exchange: str, field: str) -> None:
     with pytest.raises(web.BadNotification) as caught:
         read(fields, exchange)
 

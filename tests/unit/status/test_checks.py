@@ -51,7 +51,7 @@ def test_errors_are_findings() -> None:
     assert found["defect"].finding.level is Level.UNKNOWN
 
 
-def test_a_check_that_hangs_is_given_up_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hung_check_is_given_up_and_the_others_continue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eventalarm.status.checks.REPORT_AFTER", 0.05)
     hang, said = threading.Event(), []  # type: ignore[var-annotated]
 

@@ -12,7 +12,7 @@ from eventalarm.status import definitions
 from eventalarm.status.checks import Level
 
 
-def test_those_of_ceilometer_name_only_the_caller_of_a_port() -> None:
+def test_definitions_of_ceilometer_name_only_the_caller_for_a_port() -> None:
     found = definitions.check_definitions(loader.shipped())
     assert found.level is Level.WARNING
     assert "port.*" in found.message
@@ -34,14 +34,14 @@ def test_a_later_definition_counts_instead(tmp_path: pathlib.Path) -> None:
     assert "caller_project_id" in found.remedy
 
 
-def test_all_is_well(tmp_path: pathlib.Path) -> None:
+def test_complete_definitions_are_ok(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "event_definitions.yaml"
     path.write_text("- {event_type: 'thing.*', traits: {tenant_id: {fields: payload.owner}}}\n")
     assert definitions.check_definitions(path).level is Level.OK
 
 
 @pytest.mark.parametrize("text", ["{", "event_type: x", "- x", "\t"])
-def test_what_is_no_list_of_definitions_is_named(tmp_path: pathlib.Path, text: str) -> None:
+def test_an_invalid_list_of_definitions_is_named(tmp_path: pathlib.Path, text: str) -> None:
     path = tmp_path / "event_definitions.yaml"
     path.write_text(text)
     with pytest.raises(event_definitions.BadDefinitions, match=r"event_definitions\.yaml: "):

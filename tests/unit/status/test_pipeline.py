@@ -56,7 +56,7 @@ def test_our_example_feeds_the_topic() -> None:
         ("sources: []\nsinks: []\n", "no source leads to a sink"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: pathlib.Path, text: str, problem: str) -> None:
+def test_an_invalid_option_is_named(tmp_path: pathlib.Path, text: str, problem: str) -> None:
     assert problem in pipeline.read(pipeline_at(tmp_path, text), TARGET).problem
 
 
@@ -73,7 +73,9 @@ def test_what_is_wrong_is_named(tmp_path: pathlib.Path, text: str, problem: str)
         ),
     ],
 )
-def test_what_ceilometer_takes_is_taken(tmp_path: pathlib.Path, text: str, patterns: tuple[str, ...]) -> None:
+def test_pipelines_that_ceilometer_accepts_are_accepted(
+    tmp_path: pathlib.Path, text: str, patterns: tuple[str, ...]
+) -> None:
     feed = pipeline.read(pipeline_at(tmp_path, text), TARGET)
     assert (feed.problem, feed.patterns) == ("", patterns)
 
@@ -136,13 +138,13 @@ def test_queue_options_of_the_two_files_are_compared(tmp_path: pathlib.Path) -> 
 
 
 @pytest.mark.parametrize("text", ["", "sinks: 3\nsources: 3", "{", "\x00"])
-def test_what_is_no_pipeline_is_said_to_be_none(tmp_path: pathlib.Path, text: str) -> None:
+def test_an_invalid_pipeline_is_reported(tmp_path: pathlib.Path, text: str) -> None:
     with pytest.raises(pipeline.UnreadablePipeline, match=r"event_pipeline\.yaml"):
         pipeline.read(pipeline_at(tmp_path, text), TARGET)
 
 
 @pytest.mark.parametrize("text", ["[]", "sinks: 3", "sinks: [{}]\nsources: []"])
-def test_what_ceilometer_refuses_is_refused(tmp_path: pathlib.Path, text: str) -> None:
+def test_pipelines_that_ceilometer_refuses_are_refused(tmp_path: pathlib.Path, text: str) -> None:
     assert "Ceilometer refuses it" in pipeline.read(pipeline_at(tmp_path, text), TARGET).problem
 
 

@@ -39,7 +39,7 @@ def test_nothing_is_known_before_the_first_reading(timed: Timed) -> None:
     assert (clock.now(), clock.earliest(60.0), clock.age(), clock.host_offset()) == (None,) * 4
 
 
-def test_it_is_carried_on_and_never_ahead(timed: Timed) -> None:
+def test_the_clock_is_extrapolated_and_never_ahead(timed: Timed) -> None:
     timed.read(takes=2.0)
     assert timed.clock.now() == at(0.0)
     timed.elapsed += 5.0
@@ -52,7 +52,7 @@ def test_it_is_carried_on_and_never_ahead(timed: Timed) -> None:
 
 
 @pytest.mark.parametrize("step", [-30.0, 30.0])
-def test_a_step_is_taken_in_at_once_and_looked_behind_for_a_while(timed: Timed, step: float) -> None:
+def test_a_clock_step_applies_at_once_with_a_longer_look_back(timed: Timed, step: float) -> None:
     timed.read()
     timed.step = step
     timed.elapsed += 1.0
@@ -68,7 +68,7 @@ def test_a_step_is_taken_in_at_once_and_looked_behind_for_a_while(timed: Timed, 
     assert timed.clock.earliest(within=60.0) == timed.clock.now()
 
 
-def test_drift_is_no_step(timed: Timed) -> None:
+def test_drift_is_not_a_clock_step(timed: Timed) -> None:
     timed.read()
     for _ in range(1000):
         timed.elapsed += 1.0
@@ -78,7 +78,7 @@ def test_drift_is_no_step(timed: Timed) -> None:
     assert timed.clock.jumps == 0
 
 
-def test_how_far_this_host_is_ahead() -> None:
+def test_the_offset_of_this_host_is_measured() -> None:
     clock = DatabaseClock()
     clock.observe(datetime.datetime.fromtimestamp(time.time() - 30.0, UTC), time.monotonic())
     offset = clock.host_offset()

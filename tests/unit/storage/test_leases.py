@@ -18,7 +18,7 @@ def test_a_lease_ends_when_it_was_seen_standing_still_for_as_long(watch: Renewal
     assert watch.look({"a": 5, "b": 2}, 104.0) == {"b": 2}, "a came back"
 
 
-def test_a_new_one_is_watched_from_when_it_was_first_seen(watch: RenewalWatch[str]) -> None:
+def test_a_new_lease_is_observed_from_its_first_sighting(watch: RenewalWatch[str]) -> None:
     watch.look({"a": 1}, 100.0)
     for now in (101.0, 102.0):
         watch.look({"a": 1, "new": 0}, now)
@@ -27,7 +27,7 @@ def test_a_new_one_is_watched_from_when_it_was_first_seen(watch: RenewalWatch[st
     assert watch.look({"new": 0}, 104.5) == {}, "gone and there again"
 
 
-def test_while_nobody_looked_nobody_is_held_to_have_been_silent(watch: RenewalWatch[str]) -> None:
+def test_time_without_observation_does_not_count_as_silence(watch: RenewalWatch[str]) -> None:
     """A watcher that was stopped, or cut off from the database with the others, gives them time."""
     watch.look({"a": 1}, 100.0)
     assert watch.look({"a": 1}, 1000.0) == {}
@@ -35,7 +35,7 @@ def test_while_nobody_looked_nobody_is_held_to_have_been_silent(watch: RenewalWa
     assert watch.look({"a": 1}, 1001.5) == {"a": 1}
 
 
-def test_a_clock_that_goes_back_counts_as_nothing(watch: RenewalWatch[str]) -> None:
+def test_a_clock_that_goes_back_counts_as_no_time(watch: RenewalWatch[str]) -> None:
     watch.look({"a": 1}, 100.0)
     assert watch.look({"a": 1}, 50.0) == {}
     assert watch.look({"a": 1}, 51.5) == {}

@@ -26,7 +26,7 @@ BAD = "\ufffd"
         ("tab\tline\n", "tab\tline\n"),
     ],
 )
-def test_clean(given: str, kept: str) -> None:
+def test_text_is_cleaned(given: str, kept: str) -> None:
     assert clean(given) == kept
     kept.encode("utf-8")
     assert clean(kept) == kept
@@ -71,7 +71,7 @@ def test_long_keys_stay_distinct_and_stable() -> None:
         ("x" * 8001, "x" * 7999 + "…"),
     ],
 )
-def test_for_aodh(given: str, kept: str) -> None:
+def test_text_fits_the_character_set_of_aodh(given: str, kept: str) -> None:
     assert for_aodh(given) == kept
 
 
@@ -105,13 +105,13 @@ def test_a_long_event_loses_its_raw_part_first() -> None:
     assert json.loads(kept) == body(traits=[["state", 1, "error"]]) | {"truncated": ["raw"]}
 
 
-def test_then_its_traits() -> None:
+def test_a_long_event_then_loses_its_traits() -> None:
     kept = event_json(body({"a": "x" * 3000}, [["state", 1, "x" * 3000]]), limit=2000)
     assert len(kept) <= 2000
     assert json.loads(kept) == body() | {"truncated": ["raw", "traits"]}
 
 
-def test_whatever_is_long_the_result_is_short() -> None:
+def test_the_result_is_always_short() -> None:
     long = dict.fromkeys(("message_id", "event_type", "generated"), "💥" * 100_000)
     kept = json.loads(event_json(body() | long | {"other": "y" * 10_000_000}))
     assert kept["truncated"] == ["raw", "traits"]
