@@ -82,7 +82,9 @@ def test_two_objects_that_recover_at_once_on_two_nodes_clear_their_alarm(
     assert {row["raised"] for row in read_table(nodes[0], tables.alarm_count)} == {0}
 
 
-def test_the_health_check_reports_causal_reads(our_galera_urls: tuple[str, str]) -> None:
+def test_the_health_check_warns_of_reads_that_do_not_wait_for_other_nodes(
+    our_galera_urls: tuple[str, str],
+) -> None:
     for setting, level in ((None, Level.OK), (0, Level.WARNING), (7, Level.OK)):
         opened = connect(our_galera_urls[1], mysql_wsrep_sync_wait=setting)
         found = check_server(opened, 1024 * 1024)

@@ -90,7 +90,7 @@ def test_unknown_parameters_of_other_methods_are_refused_too(lite: IfaApi, inges
 
 
 @pytest.mark.parametrize("query", ["limit=1&limit=2", "raised_after=2026-01-01&raised_after=2026-02-01"])
-def test_a_parameter_that_is_not_a_list_may_be_given_once(lite: IfaApi, query: str) -> None:
+def test_a_parameter_that_is_not_a_list_may_be_given_only_once(lite: IfaApi, query: str) -> None:
     answer = lite.get(f"{IFA}?{query}")
     assert (answer.status_code, "given once" in answer.json["detail"]) == (400, True)
     assert lite.get(f"{IFA}?fault_type=a&fault_type=b&state=FIRED").status_code == 200

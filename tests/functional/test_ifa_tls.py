@@ -136,7 +136,7 @@ def test_a_callback_without_verified_tls_is_refused(
     assert not logged or logged not in answer.text
 
 
-def test_a_consumer_that_does_not_accept_our_certificate_is_refused(
+def test_a_consumer_that_demands_more_than_our_certificate_is_refused(
     lite: storage.Database,
     webhook_sink: WebhookSink,
     authority: Authority,

@@ -139,7 +139,7 @@ def test_reasons_are_parsed(reason: str, said: tuple[str, str, str] | None) -> N
     assert (found and (found.message_id, found.event_type, found.query)) == said
 
 
-def test_an_event_cannot_say_what_the_query_was() -> None:
+def test_an_event_cannot_forge_the_query_of_a_reason() -> None:
     """Given the id and type of the event; without them, the query is taken from the event type."""
     event_type = 'b> hits the query <query=["forged"]>. '
     reason = reasons.compose("a", event_type, "hits the query", ["real"])

@@ -42,6 +42,6 @@ def test_one_project_cannot_fill_the_log(report, clock, caplog):
     assert "90 more of this project" in caplog.records[-1].getMessage()
 
 
-def test_connections_closed_by_the_consumer_are_not_logged(report, caplog):
+def test_an_ended_subscription_is_not_logged(report, caplog):
     report(make_delivery(), 1, "unsubscribed: the subscription ended", "unsubscribed")
     assert caplog.records == []

@@ -80,7 +80,7 @@ def test_a_slow_poller_does_not_make_the_lease_vanish():
     assert term(1.0, 10.0) == 0.5
 
 
-def test_elapsed_time_is_the_longer_of_two_clocks():
+def test_elapsed_time_is_the_larger_advance_of_two_clocks():
     steady, wall_clock = [100.0], [5000.0]
     elapsed = ElapsedTime(lambda: steady[0], lambda: wall_clock[0])
     assert elapsed() == 100.0

@@ -201,7 +201,7 @@ def test_a_change_that_could_not_be_applied_is_read_again(cached: Cached, call: 
     assert cached.found() == {"a", "new"}
 
 
-def test_a_change_seen_while_its_project_was_loaded_aside_is_taken_in(cached: Cached) -> None:
+def test_a_change_during_the_load_of_its_project_is_applied(cached: Cached) -> None:
     """The read during the load has seen the change, but the project was not cached yet."""
     source, cache = cached.source, cached.cache
     source.put(definition("b", rule("*", state="error"), project_id="project-b"))
@@ -399,7 +399,7 @@ def test_the_rule_of_a_locked_row_is_that_of_the_row(cached: Cached) -> None:
     assert at(0) == NOW
 
 
-def test_a_project_loaded_aside_misses_no_change_made_meanwhile(cached: Cached) -> None:
+def test_a_background_load_misses_no_concurrent_change(cached: Cached) -> None:
     """A change committed after the rows were read is found by the next refresh."""
     source, cache = cached.source, cached.cache
     source.seconds = RELOAD

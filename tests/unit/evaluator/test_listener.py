@@ -98,7 +98,7 @@ def test_after_a_dense_batch_the_next_one_is_gathered(taken: Taken) -> None:
 
 
 @pytest.mark.parametrize("dense", [math.inf])
-def test_what_comes_at_a_moderate_rate_waits_for_nothing(taken: Taken) -> None:
+def test_messages_at_a_moderate_rate_are_not_delayed(taken: Taken) -> None:
     """Whatever the number of messages that arrived during the previous batch."""
     taken.backlog()
     taken.send(1)

@@ -193,7 +193,7 @@ def test_a_small_project_is_loaded_in_passing(stage: Stage) -> None:
     assert stage.source.calls.count("of_project") == 1
 
 
-def test_a_project_is_loaded_anew_beside_its_events(stage: Stage) -> None:
+def test_a_project_is_reloaded_beside_its_events(stage: Stage) -> None:
     """Also while the loader is busy."""
     stage.source.put(definition("a", rule("*"), project_id="small"))
     stage.send("small-1")
@@ -209,7 +209,7 @@ def test_a_project_is_loaded_anew_beside_its_events(stage: Stage) -> None:
     wait_until(lambda: stage.source.calls.count("of_project") == 3, what="the small one loaded anew")
 
 
-def test_what_waits_is_done_before_the_end(stage: Stage) -> None:
+def test_waiting_events_are_evaluated_before_a_stop(stage: Stage) -> None:
     """One is being loaded when the stop begins, one is waiting; the events of both must be evaluated."""
     stage.large("big", "next")
     stage.send("big-1", "next-1")
