@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from eventalarm import reasons
 from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, State, rfc3339
@@ -16,6 +16,7 @@ from eventalarm.ifa_shim.occurrences import OccurrenceView, fault_details, recor
 from eventalarm.ifa_shim.resource import (
     event_types_of,
     faulty_resource,
+    is_root_cause,
     object_of_event,
     object_of_rule,
     targets,
@@ -33,8 +34,6 @@ from eventalarm.model import (
     parse_time,
 )
 from eventalarm.x733 import EVENT_TYPES
-
-TRUE_WORDS: Final = frozenset({"true", "yes", "1"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -255,7 +254,7 @@ def _build(sources: _Sources, settings: Settings) -> IfaAlarm:
         event_type=EVENT_TYPES.get(named_cause, naming.cause.event_type),
         fault_type=naming.fault_type,
         probable_cause=named_cause or naming.cause.probable_cause,
-        is_root_cause=event is not None and event.first_trait(["is_root_cause"]).lower() in TRUE_WORDS,
+        is_root_cause=event is not None and is_root_cause(event, naming.fault),
         correlated_alarm_ids=tuple(sorted(correlated)),
         fault_details=fault_details(_definition_details(sources), view, event),
         faulty_resource=faulty_resource(sources.managed_object, naming.family, definition.rule, settings),

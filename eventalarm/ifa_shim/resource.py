@@ -1,4 +1,4 @@
-"""The managed object of an alarm: from its event, else from its rule, else none."""
+"""What an event is about: the managed object, from event or rule, and whether it is a root cause."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from eventalarm.catalogue.faults import FanOut, Fault
 from eventalarm.ifa_shim.alarm import FaultyResource
 from eventalarm.ifa_shim.aodh_history import AodhAlarm
 from eventalarm.ifa_shim.tables import Family, Settings
@@ -15,6 +16,9 @@ from eventalarm.model import EVENT_ALARM_TYPES, Event
 TRAITS: Final = "traits."
 DEPTH: Final = 32
 IN_RULE: Final = ("resource_id", "pool_id")
+TRUE_WORDS: Final = frozenset({"true", "yes", "1"})
+# Traits of an event about one server or port, or of one owner.
+OF_ONE_OWNER: Final = ("fault_id", "instance_id", "server_id", "port_id", "project_id", "tenant_id")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -133,3 +137,16 @@ def faulty_resource(
     if not managed_object or family is None or family.kind is None:
         return None
     return FaultyResource(managed_object, family.kind, family.type)
+
+
+def is_root_cause(event: Event, fault: Fault | None) -> bool:
+    """Return True if an event says that it is the root cause of others, or reports a fault of many resources.
+
+    The latter is a fault of a host, hypervisor or switch by the fault catalogue, in an event that belongs to
+    nobody and is not about a single server or port.
+    """
+    named = event.first_trait(("is_root_cause",))
+    if named:
+        return named.lower() in TRUE_WORDS
+    fans_out = fault is not None and fault.fan_out is not FanOut.NONE
+    return fans_out and not event.first_trait(OF_ONE_OWNER)

@@ -116,7 +116,7 @@ class InspectorProcess:
         return consumer.Route(group.topic, group.exchange, ours.queue, ours.batch_size, ours.max_message_size)
 
     def _build_inspector(self, resources: ResourceMap, faults: InfrastructureFaults) -> Inspector:
-        catalogue = fault_files.load()
+        catalogue = fault_files.load(self._conf[GROUP].fault_catalogue)
         transport = bus.get_transport(self._conf)
         self._stack.callback(transport.cleanup)
         return Inspector(

@@ -10,6 +10,7 @@ import dataclasses
 
 import pytest
 
+from eventalarm.catalogue.fault_files import load
 from eventalarm.ifa_shim import (
     AodhAlarm,
     Record,
@@ -22,8 +23,9 @@ from eventalarm.ifa_shim import (
     read_records,
     rfc3339,
 )
+from eventalarm.ifa_shim.resource import is_root_cause
 from eventalarm.ifa_shim.tables import InsufficientData, Settings
-from eventalarm.model import ALARM, OK, UNKNOWN, UTC, Kind, object_alarm_id
+from eventalarm.model import ALARM, OK, UNKNOWN, UTC, Event, Kind, object_alarm_id
 from tests.support.builders import at, rule
 from tests.unit.ifa_shim.parts import (
     SERVER,
@@ -280,6 +282,29 @@ def test_18_one_event_that_raises_many_correlates_them() -> None:
     traits = {"is_root_cause": "true", "correlated_alarm_ids": "x,y"}
     notified = from_occurrence(occurrence(), [transition(instance_id=SERVER, **traits)], alarm())
     assert (notified.correlated_alarm_ids, notified.is_root_cause) == (("x", "y"), True)
+
+
+@pytest.mark.parametrize(
+    ("event_type", "traits", "expected"),
+    [
+        ("compute.host.down", {"hostname": "compute0"}, True),
+        ("network.switch.down", {"switch": "leaf-1"}, True),
+        # What the inspector, or an inspector of an older kind, says to the owner of one server.
+        ("compute.host.down", {"instance_id": SERVER, "project_id": "p", "fault_id": "f"}, False),
+        ("compute.host.down", {"hostname": "compute0", "is_root_cause": "False"}, False),
+        ("compute.instance.update", {"instance_id": SERVER, "is_root_cause": "True"}, True),
+        ("compute.instance.update", {"instance_id": SERVER}, False),
+    ],
+)
+def test_18_the_fault_of_a_host_is_a_root_cause(
+    event_type: str, traits: dict[str, str], expected: bool
+) -> None:
+    assert is_root_cause(made_event(event_type, traits), load().find(event_type, traits)) is expected
+
+
+def made_event(event_type: str, traits: dict[str, str]) -> Event:
+    listed = [[name, 1, value] for name, value in traits.items()]
+    return Event.parse({"message_id": "m", "event_type": event_type, "traits": listed})
 
 
 def test_19_an_alarm_bound_to_no_resource_stands_for_itself() -> None:
