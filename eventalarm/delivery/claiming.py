@@ -94,7 +94,7 @@ class Claimer:
         self._intake = intake
         self._options = options
         between = max(between_polls(options.poll_interval), state.lease.seconds / 3)
-        self._watch: RenewalWatch[str] = RenewalWatch(state.lease.seconds, between)
+        self._watch = RenewalWatch(state.lease.seconds, between)
         self._next_sweep = state.lease.now()
 
     async def run_once(self) -> float:

@@ -14,13 +14,13 @@ from eventalarm.model import ALARM
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import alarm, alarm_count, occurrence
 
-# More than this are closed in transactions of their own, so that no lock is held for seconds.
+# More occurrences than this are cleared in separate transactions, so that no lock is held for seconds.
 CLOSE_AT_ONCE: Final = 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AlarmCount:
-    """How many occurrences of an alarm are raised, and whether these are the most that are kept."""
+    """The number of raised occurrences of an alarm, and whether it has reached the limit (``full``)."""
 
     alarm_id: str
     raised: int
@@ -28,7 +28,7 @@ class AlarmCount:
 
 
 class CloseFirst(Exception):
-    """So many occurrences of alarms that were reset are raised that :func:`close_in_chunks` must go first."""
+    """Raised if alarms were reset with so many raised occurrences that :func:`close_in_chunks` must run."""
 
     def __init__(self, alarm_ids: Iterable[str]) -> None:
         self.alarm_ids = tuple(alarm_ids)
@@ -37,7 +37,7 @@ class CloseFirst(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Awaited:
-    """The absence of how many managed objects an alarm awaits, and whether these are the most it may."""
+    """The number of objects whose absence an alarm awaits; ``full``: it has reached the limit."""
 
     alarm_id: str
     number: int
@@ -68,7 +68,7 @@ PUT_AWAITED: Final = _puts("awaited", "is_full_awaited", "changed_at")
 
 
 def put(connection: sa.Connection, counts: Iterable[AlarmCount], now: datetime.datetime) -> None:
-    """Write counts under the locks of their alarms; one statement."""
+    """Write counts while their alarms are locked; one statement."""
     rows = [
         {"alarm_id": one.alarm_id, "raised": one.raised, "is_full": one.full, "changes": 1, "changed_at": now}
         for one in sorted(counts, key=lambda one: one.alarm_id)
@@ -78,7 +78,7 @@ def put(connection: sa.Connection, counts: Iterable[AlarmCount], now: datetime.d
 
 
 def put_awaited(connection: sa.Connection, counts: Iterable[Awaited], now: datetime.datetime) -> None:
-    """Write how many objects are awaited, under the locks of their alarms; one statement."""
+    """Write the numbers of awaited objects while their alarms are locked; one statement."""
     rows = [
         {
             "alarm_id": one.alarm_id,
@@ -98,11 +98,11 @@ def put_awaited(connection: sa.Connection, counts: Iterable[Awaited], now: datet
 def close_in_chunks(
     database: Database, alarm_ids: Iterable[str], now: datetime.datetime, size: int = CLOSE_AT_ONCE
 ) -> None:
-    """Clear the raised occurrences of alarms that are not in alarm, *size* in a transaction.
+    """Clear the raised occurrences of alarms whose state is not ``alarm``, *size* in each transaction.
 
-    Each transaction looks again whether the alarm is still out of alarm; others may do the same meanwhile.
+    Each transaction checks the state again; other processes may do the same at once.
 
-    :raises Retryable: when the database failed; what was closed stays closed.
+    :raises Retryable: if the database failed; what was cleared stays cleared.
     """
     for alarm_id in alarm_ids:
         while _close_some(database, alarm_id, now, size):
@@ -110,7 +110,7 @@ def close_in_chunks(
 
 
 def _close_some(database: Database, alarm_id: str, now: datetime.datetime, size: int) -> bool:
-    """Close up to *size* occurrences of an alarm; return True if there can be more."""
+    """Clear up to *size* occurrences of an alarm; return True if there can be more."""
     lock = sa.select(alarm.c.state).where(alarm.c.alarm_id == alarm_id).with_for_update(key_share=True)
     ours = sa.and_(occurrence.c.alarm_id == alarm_id, occurrence.c.raised)
     with database.begin() as connection:
@@ -125,7 +125,7 @@ def _close_some(database: Database, alarm_id: str, now: datetime.datetime, size:
             .values(raised=False, changed_at=now, cleared_at=now)
         )
         more = len(found) == size
-        # Locked, so that what another node of a cluster commits breaks this off.
+        # Locked, so that a commit on another node of a cluster aborts this transaction.
         known = sa.select(alarm_count.c.raised).where(alarm_count.c.alarm_id == alarm_id).with_for_update()
         left = max(0, (connection.execute(known).scalar() or 0) - len(found)) if more else 0
         put(connection, [AlarmCount(alarm_id, left, False)], now)

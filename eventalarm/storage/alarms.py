@@ -3,9 +3,9 @@
 Which definitions changed is found without reading again what an earlier look has read. Every look reaches
 back over a window (option ``definitions_overlap``), since changes are committed late and by hosts whose
 clocks are behind. The window holds thousands of alarms where many are edited. So only those of its last
-moments are read; of the rest the database returns a sum, and more is read if that is not the sum of what was
-read before. One statement does both: between two, an edit could move an alarm from the part that is read
-second to the part that was read first, and no look would find it (guarantee G3).
+moments are read; for the rest the database returns a sum, and more is read if that differs from the sum of
+what was read before. One statement does both: between two statements, an edit could move an alarm from the
+part that is read second to the part that was read first, and no look would find it (guarantee G3).
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ NEVER: Final = EPOCH
 
 SPAN: Final = datetime.timedelta(milliseconds=100)
 
-# How far back before the look before alarms are read, in spans; each is tried if the one before missed some.
-# A change is mostly committed within milliseconds of the moment that it carries.
+# How far before the previous look alarms are read, in spans; the next value is tried if alarms are missing.
+# Most changes are committed within milliseconds of their timestamp.
 REACHES: Final = (1, 15)
 
 # A window with fewer alarms is read whole: that costs less than a sum.
 FEW: Final = 50
 
-# The id decides too: two alarms that exchange their times must not leave the sum as it was. Its factor is
-# never zero: a mark must tell an alarm's times apart.
+# The id is part of it: two alarms that exchange their times must change the sum. Its factor is never zero:
+# different times of one alarm must have different marks.
 _MARK: Final = {
     "mysql": "(CRC32(alarm.alarm_id) * 2 + 1)"
     " * (MICROSECOND(alarm.timestamp) + SECOND(alarm.timestamp) * 1000000 + 1)",
@@ -84,7 +84,7 @@ def _actions(value: Any) -> tuple[str, ...]:
 
 
 def to_definition(row: Any) -> AlarmDefinition:
-    """Turn a row into a definition; what Aodh left NULL becomes the empty value of its kind."""
+    """Return the definition of a row of DEFINITION_COLUMNS; NULL becomes the empty value of its type."""
     return AlarmDefinition(
         alarm_id=row.alarm_id,
         project_id=row.project_id or "",
@@ -96,7 +96,7 @@ def to_definition(row: Any) -> AlarmDefinition:
 
 
 def to_alarm(row: Any) -> Alarm:
-    """Turn a row of ROW_COLUMNS into an alarm."""
+    """Return the alarm of a row of ROW_COLUMNS."""
     constraints = row.time_constraints if isinstance(row.time_constraints, list) else []
     return Alarm(
         definition=to_definition(row),
@@ -115,7 +115,7 @@ def to_alarm(row: Any) -> Alarm:
 
 
 def read_alarm(database: Database, alarm_id: str) -> Alarm | None:
-    """Return one alarm as it stands, None when there is none of exactly this id; takes no lock."""
+    """Return the alarm of exactly this id as it is now, or None; takes no lock."""
     with database.read() as connection:
         row = connection.execute(sa.select(*ROW_COLUMNS).where(alarm.c.alarm_id == alarm_id)).first()
     # Collations may fold case.
@@ -125,7 +125,7 @@ def read_alarm(database: Database, alarm_id: str) -> Alarm | None:
 class AlarmReader:
     """Reads definitions of the given alarm *types*; takes no locks.
 
-    :param reload_interval: seconds after which every definition is read again, whatever its time.
+    :param reload_interval: seconds after which every definition is read again, regardless of its timestamp.
     """
 
     def __init__(self, database: Database, types: Sequence[str], reload_interval: float = 3600.0) -> None:
@@ -134,10 +134,10 @@ class AlarmReader:
         self._reload_interval = reload_interval
 
     def now(self) -> datetime.datetime:
-        """Return the database's clock, or what it would show without a step since the last full reload.
+        """Return the database's clock, or what it would show without its steps since the last full reload.
 
-        The earlier of the two: the hosts that write the times of definitions did not take part in the step,
-        and a look that begins too late overlooks an alarm (G3).
+        The earlier of the two: the clocks of the hosts that write the timestamps of definitions were not
+        stepped, and a look that begins too late misses an alarm (G3).
         """
         return self._database.earliest_now(self._reload_interval)
 
@@ -159,17 +159,17 @@ class AlarmReader:
         """Return the enabled alarms of a project."""
         with self._database.read() as connection:
             rows = connection.execute(self._enabled().where(_same_project(project_id))).all()
-        # Collations may fold case or trailing spaces; projects are told apart exactly (G5).
+        # Collations may fold case or trailing spaces; projects must match exactly (G5).
         return [d for d in map(to_definition, rows) if d.project_id == project_id]
 
     def has_more_than(self, project_id: str, number: int) -> bool:
-        """Tell whether a project has more than *number* enabled alarms."""
+        """Return True if a project has more than *number* enabled alarms."""
         one = self._enabled().with_only_columns(sa.literal(1)).where(_same_project(project_id))
         with self._database.read() as connection:
             return connection.execute(one.offset(number).limit(1)).first() is not None
 
     def crowded_projects(self, number: int) -> Sequence[tuple[str, int]]:
-        """Return which projects have more than *number* enabled alarms, and how many, the most first."""
+        """Return the projects with more than *number* enabled alarms and their numbers, the largest first."""
         counted = sa.func.count().label("counted")
         many = (
             self._enabled()
@@ -182,7 +182,7 @@ class AlarmReader:
             return [(row.project_id or "", row.counted) for row in connection.execute(many)]
 
     def of_alarms(self, alarm_ids: Collection[str]) -> Iterable[AlarmDefinition]:
-        """Return those of *alarm_ids* that are enabled and of our types."""
+        """Return the definitions of *alarm_ids* that are enabled and of the reader's types."""
         found: list[AlarmDefinition] = []
         with self._database.read() as connection:
             for chunk in in_chunks(alarm_ids):
@@ -211,7 +211,7 @@ def _sum_before(dialect: str, mark: str) -> sa.Select[Any]:
 
 
 # Both end with a row without an id: the database's clock, and the sum.
-# SQLite can make no number of an id. It serves one machine, whose alarms are few: its window is read whole.
+# SQLite cannot hash an id. It serves one machine with few alarms: its window is always read whole.
 _READ_WHOLE: Final = {
     dialect: sa.union_all(_since_boundary(mark), _clock(dialect))
     for dialect, mark in {**_MARK, "sqlite": "CAST(substr(alarm.timestamp, 21) AS INTEGER)"}.items()
@@ -230,10 +230,10 @@ def look_for_changes(
     *,
     few: int = FEW,
 ) -> Look:
-    """Return what changed at or after *moment* and is not in *window*, the one of the look at *looked_at*.
+    """Return what changed at or after *moment* and is not in *window*, that of the look at *looked_at*.
 
-    Some from up to ``SPAN`` before *moment* may be among it. *window* is updated; after an error it must not
-    be used again.
+    It may contain changes from up to ``SPAN`` before *moment*. *window* is updated; after an error it must
+    not be used any more.
     """
     first = _span(moment)
     dialect = connection.dialect.name
@@ -256,7 +256,7 @@ def look_for_changes(
 def _read(
     connection: sa.Connection, statement: sa.CompoundSelect[Any], given: Mapping[str, Any]
 ) -> tuple[list[Any], Any]:
-    """Return the rows of alarms, and the one without an id."""
+    """Return the rows of alarms, and the row without an id."""
     rows = connection.execute(statement, given).all()
     return [row for row in rows if row.alarm_id is not None], next(r for r in rows if r.alarm_id is None)
 

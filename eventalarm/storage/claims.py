@@ -1,9 +1,9 @@
 """Which deliveries a process may lease: the due heads of all projects in turn, bounded in number and bytes.
 
-A look costs an index probe for each project that has something pending, however long one project's backlog
-is: the candidates of each project are read apart, so many of each, and picked in turn. Also what a loss does
-to a delivery: the first makes it suspect; a suspect one is marked before it is sent, and a loss while it is
-marked counts as an attempt.
+A look costs one index probe for each project with pending deliveries, however long one project's backlog is:
+the candidates of each project are read separately, a bounded number of each, and picked in turn. This module
+also defines what the loss of a process means for its deliveries: the first loss makes a delivery suspect; a
+suspect delivery is marked before it is sent, and a loss while it is marked counts as an attempt.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import sqlalchemy as sa
 from eventalarm.model import EPOCH, UNFINISHED, UTC, DeliveryState
 from eventalarm.storage.tables import delivery, worker
 
-# When an attempt is due that depends on no clock: now, or when the predecessor is finished.
+# Values of next_attempt_at that depend on no clock: due now, or when the predecessor is finished.
 AT_ONCE: Final = EPOCH
 IN_TURN: Final = datetime.datetime(9999, 1, 1, tzinfo=UTC)
-# How many projects one look takes into account; the next one begins behind the last of them.
+# How many projects one look takes into account; the next look begins after the last of them.
 PROJECTS: Final = 64
-# How many of the deliveries that dead processes held one look takes into account.
+# How many deliveries of ended processes one look takes into account.
 ORPHANS: Final = 20_000
 
 PENDING: Final = DeliveryState.PENDING.value
@@ -35,7 +35,7 @@ NOW: Final[Any] = sa.bindparam("now", type_=MOMENT)
 LATEST: Final[Any] = sa.bindparam("latest", type_=MOMENT)
 COLUMNS: Final = (delivery.c.seq, delivery.c.project_id, delivery.c.size)
 
-# A project, and how those of its actions begin that go to a certain destination.
+# A project, and the prefix of its actions that go to one destination.
 Place = tuple[str, str]
 
 
@@ -48,9 +48,9 @@ class Candidate(NamedTuple):
 
 
 def pick(candidates: Iterable[Candidate], limit: int, max_bytes: int) -> list[int]:
-    """Return the numbers of up to *limit* candidates, one of each project in turn, each project's in order.
+    """Return the ``seq`` of up to *limit* candidates, one of each project in turn, each project's in order.
 
-    They take *max_bytes* together at most, but one is picked in any case.
+    Together they take *max_bytes* at most, but one is picked in any case.
     """
     queues: defaultdict[str, deque[Candidate]] = defaultdict(deque)
     for one in candidates:
@@ -73,26 +73,26 @@ def pick(candidates: Iterable[Candidate], limit: int, max_bytes: int) -> list[in
 
 
 def is_due(now: datetime.datetime | sa.BindParameter[Any] = NOW) -> sa.ColumnElement[bool]:
-    """Return what is true of deliveries whose time has come."""
+    """Return the condition for deliveries that are due."""
     return sa.and_(delivery.c.state == PENDING, delivery.c.next_attempt_at <= now)
 
 
 def is_waiting() -> sa.ColumnElement[bool]:
-    """Return what is true of deliveries that wait until their predecessor is finished."""
+    """Return the condition for deliveries that wait until their predecessor is finished."""
     return sa.and_(delivery.c.state == PENDING, delivery.c.next_attempt_at == IN_TURN)
 
 
 def is_orphaned() -> sa.ColumnElement[bool]:
-    """Return what is true of deliveries whose process is not alive."""
+    """Return the condition for deliveries whose process has no worker row any more."""
     registered = sa.exists().where(worker.c.worker_id == delivery.c.owner)
     return sa.and_(delivery.c.state == LEASED, ~registered)
 
 
 def is_overlooked() -> sa.ColumnElement[bool]:
-    """Return what is true of deliveries that wait, or are due after LATEST.
+    """Return the condition for deliveries that wait, or are due after LATEST.
 
-    Not of those with a later one of their order key in living hands: such a one was failed, and retried
-    meanwhile.
+    Except those of which a registered worker holds a later one of the same order key: such a delivery had
+    failed, and was retried meanwhile.
     """
     later = delivery.alias("later")
     overtaken = with_same_key(
@@ -105,16 +105,16 @@ def is_overlooked() -> sa.ColumnElement[bool]:
 
 
 def is_head() -> sa.ColumnElement[bool]:
-    """Return what is true of the oldest unfinished delivery of each order key."""
+    """Return the condition for the oldest unfinished delivery of each order key."""
     before = delivery.alias("before")
     return ~with_same_key(before, before.c.state.in_(UNFINISHED), before.c.seq < delivery.c.seq)
 
 
 def with_same_key(other: sa.FromClause, *which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    """Return whether there is an *other* delivery of the same order key that fulfils *which*.
+    """Return the condition that an *other* delivery of the same order key fulfils *which*.
 
-    MariaDB must be told how to look: by its statistics the index of the due ones can seem better, and is then
-    read from end to end for each of thousands that wait, which takes minutes and keeps the lease waiting too.
+    MariaDB needs a hint: by its statistics the index of due deliveries can seem better, and is then read from
+    end to end for each of thousands of waiting deliveries, which takes minutes and delays the lease too.
     """
     query = sa.select(other.c.seq).where(other.c.order_key == delivery.c.order_key, *which)
     return _by_index(query, other, "order").correlate(delivery).exists()
@@ -133,8 +133,8 @@ def read(
 ) -> tuple[list[Candidate], str | None]:
     """Return what may be leased now, in the order of each project, and the last project looked at.
 
-    All but what *avoid* and *avoid_projects* name. Projects behind *after*, if one is named, come first.
-    *limit* of one project are enough. With *latest* also those that are overlooked.
+    Without what *avoid* and *avoid_projects* name. Projects after *after*, if it is not None, come first.
+    At most *limit* of one project are returned. With *latest* also the overlooked deliveries.
     """
     found: list[Candidate] = []
     if orphans:
@@ -150,7 +150,7 @@ def read(
         each = -(-2 * limit // len(chosen))
         rows = _of_projects(connection, chosen, each, now, avoid)
         found += rows
-        # Where few projects have much, they may have what the others leave.
+        # Where few projects have many deliveries, they may use the room that the others leave.
         counts: defaultdict[str, int] = defaultdict(int)
         for row in rows:
             counts[row.project_id] += 1
@@ -166,20 +166,20 @@ def _candidates(rows: Iterable[Any]) -> list[Candidate]:
 
 
 def _pending_projects(connection: sa.Connection, after: str | None) -> list[str]:
-    """Return up to PROJECTS projects that have something pending: first those behind *after*."""
-    behind = _projects(connection, after, PROJECTS)
-    if after is not None and len(behind) < PROJECTS:
-        behind += [name for name in _projects(connection, None, PROJECTS) if name not in behind]
-    return behind[:PROJECTS]
+    """Return up to PROJECTS projects with pending deliveries: first those after *after*."""
+    following = _projects(connection, after, PROJECTS)
+    if after is not None and len(following) < PROJECTS:
+        following += [name for name in _projects(connection, None, PROJECTS) if name not in following]
+    return following[:PROJECTS]
 
 
 def _projects(connection: sa.Connection, after: str | None, limit: int) -> list[str]:
-    """Return the projects behind *after* in the order of the database, jumping from one to the next."""
+    """Return the projects after *after* in the order of the database, skipping from one to the next."""
     first = _FIRST if after is None else _NEXT
     if connection.dialect.name == "postgresql":
         query = _skipping(after is None).limit(limit)
         return list(connection.execute(query, {"name": after}).scalars())
-    # The others jump only if they are asked for one at a time: most of the time there are few.
+    # Other databases skip only if they are asked for one project at a time; usually there are few.
     found: list[str] = []
     name = connection.execute(first, {"name": after}).scalar()
     while name is not None and len(found) < limit:
@@ -194,7 +194,7 @@ _NEXT: Final = _FIRST.where(delivery.c.project_id > sa.bindparam("name"))
 
 @functools.lru_cache
 def _skipping(from_the_first: bool) -> sa.Select[Any]:
-    """Return what makes PostgreSQL jump through an index, all in one statement."""
+    """Return the recursive query with which PostgreSQL skips through an index in one statement."""
     start = _FIRST if from_the_first else _NEXT
     known = start.with_only_columns(sa.func.min(delivery.c.project_id).label("name"))
     known_cte = known.cte("known", recursive=True)
@@ -217,7 +217,7 @@ def _of_projects(
     avoid: Collection[Place],
 ) -> list[Candidate]:
     """Return up to *each* due heads of each of *projects*, the longest due first."""
-    # Filled up with the last one, so that few different statements are ever made.
+    # Padded with the last one, so that few different statements are built.
     names = [*projects, *[projects[-1]] * (_power(len(projects)) - len(projects))]
     places = sorted(place for place in avoid if place[0] in projects)
     places += places[-1:] * (_power(len(places)) - len(places))
@@ -264,11 +264,11 @@ def _power(number: int) -> int:
 
 @functools.cache
 def leasing() -> sa.Update:
-    """Return the update that leases *seqs* to *new_owner*; a loss counts as the module says."""
+    """Return the update that leases *seqs* to *new_owner*; a loss counts as the module docstring says."""
     lost = delivery.c.state == LEASED
     marked = sa.and_(lost, delivery.c.started.is_(sa.true()))
     counts = sa.or_(marked, sa.and_(lost, delivery.c.losses == 0))
-    # In this order: MySQL works assignments off from left to right.
+    # In this order: MySQL evaluates assignments from left to right.
     named = delivery.c.seq.in_(sa.bindparam("seqs", expanding=True))
     return (
         sa.update(delivery)

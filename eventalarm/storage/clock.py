@@ -1,7 +1,7 @@
-"""The clock that all processes share: the database's, in UTC, carried on by our own between readings.
+"""The clock that all processes share: the database's, in UTC, extrapolated between readings.
 
-The clocks of hosts differ, and the database's may be stepped. So nobody asks a host what time it is where
-processes must agree, and no lease depends on any clock but the elapsed time of the process that watches it.
+The clocks of hosts differ, and the database's may be stepped. So where processes must agree, no host's clock
+is used, and a lease depends only on the monotonic time of the process that watches it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import sqlalchemy as sa
 
 from eventalarm.model import UTC
 
-# Each returns naive UTC with microseconds, whatever the time zone of the server and of the session: local
-# time has an hour twice in autumn.
+# Each returns naive UTC with microseconds, regardless of the time zones of the server and the session: local
+# time repeats an hour in autumn.
 _UTC_NOW: Final = {
     "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'",
     "postgresql": "clock_timestamp() AT TIME ZONE 'UTC'",
@@ -26,42 +26,42 @@ _UTC_NOW: Final = {
 }
 _UTC_NOW["mariadb"] = _UTC_NOW["mysql"]
 
-# A reading further from what was expected than this is a step; less is drift or a slow answer.
+# Seconds: a reading that differs more from what was expected is a step; less is drift or a slow answer.
 STEP: Final = 0.25
 # How many steps are remembered.
 STEPS: Final = 100
 
 
 def utc_now(dialect: str) -> str:
-    """Return the SQL expression of the present as naive UTC with microseconds."""
+    """Return the SQL expression of the current time as naive UTC with microseconds."""
     return _UTC_NOW[dialect]
 
 
 def ask(connection: sa.Connection) -> datetime.datetime:
-    """Return the database's clock (aware UTC), asked on an open connection."""
+    """Return the database's clock (aware UTC), read on an open connection."""
     found: Any = connection.exec_driver_sql(f"SELECT {utc_now(connection.dialect.name)}").scalar_one()
     moment = datetime.datetime.fromisoformat(found) if isinstance(found, str) else found
     return moment.replace(tzinfo=UTC)
 
 
 class DatabaseClock:
-    """The database's clock as far as it is known without asking. Safe to share between threads.
+    """An estimate of the database's clock that needs no query; safe to share between threads.
 
-    Each reading narrows it down to the time that the answer took. Between readings our monotonic clock
-    carries it on, so it is never ahead of the database's by more than the drift since the last one.
+    Each reading bounds the estimate by the time that the answer took. Between readings the monotonic clock
+    extrapolates it, so it is never ahead of the database's clock by more than the drift since the last one.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        # What must be added to the monotonic clock, at least and at most.
+        # What must be added to the monotonic clock: the lower and the upper bound.
         self._offset: tuple[float, float] | None = None
         self._read_at = 0.0
         self._left: deque[tuple[float, float]] = deque(maxlen=STEPS)
         self.jumps = 0
 
     def observe(self, moment: datetime.datetime, asked_at: float) -> None:
-        """Take in a reading that was asked for at *asked_at* by the monotonic clock, and just came."""
+        """Record a reading that was requested at *asked_at* (monotonic seconds) and has just arrived."""
         answered_at = self._monotonic()
         said = moment.timestamp()
         offset = said - answered_at, said - asked_at
@@ -76,18 +76,18 @@ class DatabaseClock:
             self._offset, self._read_at = offset, answered_at
 
     def age(self) -> float | None:
-        """Return the seconds since the last reading; None before the first."""
+        """Return the seconds since the last reading; None before the first one."""
         return None if self._offset is None else self._monotonic() - self._read_at
 
     def now(self) -> datetime.datetime | None:
-        """Return the present; None before the first reading."""
+        """Return the estimated time (aware UTC); None before the first reading."""
         return None if self._offset is None else _moment(self._monotonic() + self._offset[0])
 
     def earliest(self, within: float) -> datetime.datetime | None:
-        """Return the least that the clock would show now, had it not been stepped for *within* seconds.
+        """Return the earliest time that the clock would show without its steps of the last *within* seconds.
 
-        For who looks back over a time that other clocks wrote: one of the two, before or after the step,
-        was right. None before the first reading.
+        For reads of a range of timestamps that other clocks wrote: one of the two clocks, before or after
+        the step, was right. None before the first reading.
         """
         present = self._monotonic()
         with self._lock:

@@ -20,7 +20,7 @@ LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
-# Three of four lists of actions and constraints are; reading JSON is a tenth of loading a project.
+# Three of four lists of actions and constraints are empty; parsing JSON is a tenth of loading a project.
 EMPTY_LIST: Final = "[]"
 
 KEY_LENGTH: Final = 255
@@ -36,32 +36,32 @@ class UtcDateTime(sa.types.TypeDecorator[datetime.datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        """Ask MySQL and MariaDB for the microseconds that they leave out by default."""
+        """Return a type with microseconds, which MySQL and MariaDB omit by default."""
         if dialect.name in ("mysql", "mariadb"):
             return dialect.type_descriptor(mysql.DATETIME(fsp=6))
         return dialect.type_descriptor(sa.DateTime())
 
     def process_bind_param(self, value: datetime.datetime | None, dialect: sa.Dialect) -> Any:
-        """Drop the time zone on the way in."""
+        """Remove the time zone of a value to be stored."""
         return value.astimezone(UTC).replace(tzinfo=None) if value is not None else None
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime.datetime | None:
-        """Put the time zone back on the way out."""
+        """Add the time zone to a stored value."""
         return value.replace(tzinfo=UTC) if value is not None else None
 
 
 class JsonText(sa.types.TypeDecorator[Any]):
-    """JSON kept as text, as Aodh keeps it; text that is not JSON reads as None instead of failing."""
+    """JSON stored as text, as in Aodh; text that is not JSON is read as None instead of raising an error."""
 
     impl = sa.Text
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
-        """Encode on the way in."""
+        """Encode a value to be stored."""
         return None if value is None else json.dumps(value)
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
-        """Decode on the way out; one unreadable row must not stop the others (G6)."""
+        """Decode a stored value; one unreadable row must not stop the others (G6)."""
         if value == EMPTY_LIST:
             return []
         try:
@@ -71,7 +71,7 @@ class JsonText(sa.types.TypeDecorator[Any]):
 
 
 def clean(text: str) -> str:
-    """Replace what UTF-8 or PostgreSQL cannot hold: lone surrogates and NUL."""
+    """Replace what UTF-8 or PostgreSQL cannot store: lone surrogates and NUL."""
     if text.isascii() and "\x00" not in text:
         return text
     return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
@@ -80,7 +80,7 @@ def clean(text: str) -> str:
 def to_key(text: str) -> str:
     """Return *text* as an indexed key: at most 255 characters, still distinct for distinct long texts.
 
-    Trailing blanks go, since MySQL takes "a" and "a " for equal.
+    Trailing blanks are removed, since MySQL compares "a" and "a " as equal.
     """
     text = clean(text).rstrip()
     if len(text) <= KEY_LENGTH:
@@ -90,7 +90,7 @@ def to_key(text: str) -> str:
 
 
 def for_aodh(text: str) -> str:
-    """Return *text* as Aodh's own text columns can hold it: three-byte UTF-8, 64 KiB with JSON escapes."""
+    """Return *text* as Aodh's text columns can store it: three-byte UTF-8, 64 KiB with JSON escapes."""
     text = clean(text)
     if not text.isascii():
         text = "".join(c if ord(c) <= 0xFFFF else "\ufffd" for c in text)
@@ -105,10 +105,10 @@ def in_chunks(items: Collection[str], size: int = CHUNK) -> Iterator[list[str]]:
 
 
 def upserts(table: sa.Table, key: str) -> Mapping[str, sa.Insert]:
-    """Return, by dialect, a statement that inserts a row or, where its *key* is there already, replaces it.
+    """Return, by dialect, a statement that inserts a row or updates the row with the same *key*.
 
-    *key* is the primary key. On MySQL any unique key counts, so the caller sees to it that rows do not clash
-    on another one. A row replaced keeps what it is not given.
+    *key* is the primary key. On MySQL any unique key counts, so the caller ensures that rows do not clash on
+    another one. Columns without a value keep theirs.
     """
     others = [column.name for column in table.columns if column.name != key]
     lite, post, my = sqlite.insert(table), postgresql.insert(table), mysql.insert(table)

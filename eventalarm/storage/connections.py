@@ -26,7 +26,7 @@ from eventalarm.storage.session import ask, code_of
 IDLE: Final = 5
 BETWEEN: Final = 2
 PROBES: Final = 3
-# Milliseconds that what we sent may stay unacknowledged.
+# Milliseconds for which sent data may stay unacknowledged.
 UNACKNOWLEDGED: Final = 10_000
 
 KEEPALIVE_OPTIONS: Final = {
@@ -44,25 +44,25 @@ WRONG_SERVER: Final = frozenset({1290, 1836, 3100, 1792, 1047, 3032, "25006"})
 
 READ_ONLY: Final = {"postgresql": "SHOW transaction_read_only", "mysql": "SELECT @@global.read_only"}
 NO: Final = ("off", "0")
-# Where a connection that was read-only from the start says so, in its ``info``.
+# The key in ``info`` of a connection that was read-only from the start.
 READ_ONLY_FROM_THE_START: Final = "eventalarm_read_only"
 
 
-# Seconds of rest after which a kept connection is no longer trusted: the server is asked.
+# Seconds without use after which a kept connection is pinged before it is used.
 KEEP = 1.0
 
-# Seconds after which the server is asked on a busy connection, and for its role too: for so long may one that
-# became read-only be read from.
+# Seconds after which a busy connection is pinged too, and the server asked for its role: for at most this
+# long a server that became read-only is read from.
 KEEP_UNASKED = 2.0
 
-# Seconds after which a connection goes through the pool, which recycles those that are old.
+# Seconds after which a connection is returned to the pool, which recycles old ones.
 KEEP_AT_MOST = 60.0
 
 
 class KeptConnection:
-    """A connection that stays with its thread between uses; it goes back to the pool when the thread ends.
+    """A connection that its thread keeps between uses; it is returned to the pool when the thread ends.
 
-    ``era`` counts the lost connections of the engine before the server was last asked.
+    ``era`` is the number of lost connections of the engine when the server was last asked.
     """
 
     __slots__ = ("__weakref__", "asked_at", "connection", "era", "taken_at", "used_at")
@@ -80,11 +80,11 @@ class KeptConnection:
         return now - self.used_at <= KEEP and now - self.asked_at <= KEEP_UNASKED
 
     def is_old(self) -> bool:
-        """Return True if it is the pool's turn to decide whether the connection is recycled."""
+        """Return True if the connection must be returned to the pool, which may recycle it."""
         return time.monotonic() - self.taken_at > KEEP_AT_MOST
 
     def serves(self, era: int) -> bool:
-        """Ask the server, as the pool does; False if it ended the session or serves us no longer."""
+        """Ping the server, as the pool does; return False if it ended the session or became read-only."""
         dialect = self.connection.dialect
         try:
             session = None if self.connection.invalidated else self.connection.connection.dbapi_connection
@@ -101,7 +101,7 @@ class KeptConnection:
             self.connection.close()
 
     def end(self) -> None:
-        """Return a connection that may have rested for long; the pool would log that it cannot reset it."""
+        """Return a connection that may be stale, invalidated first if it is: the pool would log an error."""
         if not self.connection.closed:
             if not self.serves(self.era):
                 with contextlib.suppress(db_exception.DBError, sa.exc.SQLAlchemyError):
@@ -114,7 +114,7 @@ class KeptConnection:
 
 
 def probe_connections(engine: sa.Engine) -> None:
-    """Have the kernel probe every connection that *engine* opens from now on; on Linux, for TCP."""
+    """Have the kernel probe every connection that *engine* opens from now on; on Linux, over TCP."""
     sa.event.listen(engine, "connect", _probe)
 
 
@@ -130,7 +130,7 @@ def _probe(connection: Any, _record: object) -> None:
 
 
 def _descriptor(connection: Any) -> int | None:
-    """Return a DB-API connection's socket: psycopg tells it, PyMySQL keeps it to itself, SQLite has none."""
+    """Return the socket of a DB-API connection: public in psycopg, private in PyMySQL, None for SQLite."""
     if hasattr(connection, "fileno"):
         return int(connection.fileno())
     end = getattr(connection, "_sock", None)
@@ -138,16 +138,16 @@ def _descriptor(connection: Any) -> int | None:
 
 
 def is_wrong_server(error: BaseException | None) -> bool:
-    """Return True if *error* of a driver says that this server does not serve us, and another one may."""
+    """Return True if *error* of a driver says that this server accepts no writes, and another one may."""
     return code_of(error) in WRONG_SERVER
 
 
 def leave_wrong_servers(engine: sa.Engine, lost: Callable[[], None] = lambda: None) -> None:
-    """Have *engine* close connections to a server that is read-only; *lost* is called for each lost one.
+    """Have *engine* close connections to a read-only server; *lost* is called for each of them.
 
-    Statements that such a server refused lose their connection, and the pool those that are as old; the ping
-    of the pool asks for the role of the server besides, at the same cost. A connection that was read-only
-    from the start serves one use: the address may move any moment, and the next one finds where it leads.
+    A statement that such a server refused invalidates its connection and those of the pool that are as old;
+    the ping of the pool also asks for the role of the server, at the same cost. A connection that was
+    read-only from the start is used once: the address may move at any moment.
     """
     query = READ_ONLY.get("mysql" if engine.dialect.name == "mariadb" else engine.dialect.name)
     if query is None:

@@ -23,7 +23,7 @@ _NOTIFIED: Final = (
 )
 
 
-# One statement names this many rows at most: psycopg 3 takes 65,535 values, SQLite 32,766.
+# One statement names at most this many rows: psycopg 3 takes 65,535 parameters, SQLite 32,766.
 CHUNK: Final = 5000
 UNFINISHED_KEYS: Final = (
     sa.select(delivery.c.order_key)
@@ -33,12 +33,12 @@ UNFINISHED_KEYS: Final = (
 
 
 def order_key(alarm_id: str, action: str) -> str:
-    """Return what the deliveries of one alarm to one action share: 64 hexadecimal characters."""
+    """Return the order key of the deliveries of one alarm to one action: 64 hexadecimal characters."""
     return hashlib.sha256(f"{alarm_id}\n{action}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class _Event(NamedTuple):
-    """An event as it was stored, and its JSON; no text where there is no event, or none that can be read."""
+    """A stored event and its JSON; ``text`` is empty if there is no event or it cannot be read."""
 
     body: Any
     text: str
@@ -50,19 +50,20 @@ NO_EVENT: Final = _Event({}, "")
 def reason_data(
     event: Any, *, kind: str | None, occurrence_id: str | None, managed_object: str | None, raised: int | None
 ) -> JSONDict:
-    """Return what consumers find under ``reason_data``: Aodh's two fields, and which occurrence it is about.
+    """Return the ``reason_data`` of a notification: Aodh's two fields, and the occurrence that changed.
 
-    Without *raised*, on how many objects the alarm is raised, only Aodh's: so for every ``event`` alarm.
+    *raised* is the number of managed objects on which the alarm is raised. If it is None, as for every
+    ``event`` alarm, only Aodh's fields are returned.
     """
-    said: JSONDict = {"type": "event", "event": event}
+    data: JSONDict = {"type": "event", "event": event}
     if raised is not None:
-        said["occurrence"] = {
+        data["occurrence"] = {
             "id": occurrence_id,
             "managed_object": managed_object,
             "transition": kind,
             "raised": raised,
         }
-    return said
+    return data
 
 
 def to_row(item: Delivery, transition_id: str, owner: str | None, due: datetime.datetime) -> JSONDict:
@@ -86,7 +87,7 @@ def to_row(item: Delivery, transition_id: str, owner: str | None, due: datetime.
 
 
 def read(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Delivery]:
-    """Return the deliveries that fulfil *which*, oldest first, as they were when they were enqueued."""
+    """Return the deliveries that fulfil the condition *which*, oldest first, as they were enqueued."""
     query = (
         sa.select(delivery, *(transition.c[name] for name in _NOTIFIED))
         .outerjoin(transition, transition.c.transition_id == delivery.c.transition_id)
@@ -94,7 +95,7 @@ def read(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Deliv
         .order_by(delivery.c.seq)
     )
     rows = [row._mapping for row in connection.execute(query)]
-    # Those of one event share what was read of it: it may be large, and they many.
+    # Deliveries of one event share its parsed body: it may be large, and they may be many.
     stored = events.bodies(connection, [row["event_id"] for row in rows])
     shared = {name: _read(text) for name, text in stored.items()}
     return [_delivery(row, shared) for row in rows]
@@ -123,7 +124,7 @@ def _delivery(row: sa.RowMapping, shared: Mapping[str, _Event]) -> Delivery:
         order_key=row["order_key"],
         alarm_id=row["alarm_id"],
         project_id=row["project_id"],
-        # Without its transition there is nothing to tell: an action that no sender accepts.
+        # Without its transition nothing can be sent: an empty action, which no sender accepts.
         action=row["action"] if row["current"] is not None or row["body"] else "",
         notification=notification,
         created_at=row["created_at"],
@@ -144,12 +145,12 @@ def _read(text: str | None) -> _Event:
 
 ERROR_LENGTH: Final = 500
 
-# No two batches of results make the same statement: SQLAlchemy would keep hundreds that are never used again.
-UNLIKE_ANY_OTHER: Final[Any] = {"compiled_cache": None}
+# Hardly two batches of results make the same statement: SQLAlchemy would cache hundreds in vain.
+NOT_CACHED: Final[Any] = {"compiled_cache": None}
 
 
 def held_by(worker_ids: Sequence[str] | sa.BindParameter[Any]) -> sa.ColumnElement[bool]:
-    """Return what is true of the deliveries that one of *worker_ids* is sending."""
+    """Return the condition for the deliveries that one of *worker_ids* holds."""
     return sa.and_(delivery.c.owner.in_(worker_ids), delivery.c.state == DeliveryState.LEASED.value)
 
 
@@ -159,10 +160,10 @@ def write(
     results: Sequence[DeliveryResult],
     now: datetime.datetime,
 ) -> None:
-    """Write *results* in the caller's transaction; rows that no one of *worker_ids* holds stay as they are.
+    """Write *results* in the caller's transaction; rows that none of *worker_ids* holds are not changed.
 
-    At most two statements, and one where actions had credentials. What is to be tried again goes back to the
-    outbox, due after its ``retry_in``.
+    At most two statements, and one more if actions had credentials. A delivery to be retried goes back to the
+    outbox, due after its ``retry_in`` (seconds).
     """
     retries = [result for result in results if result.state == DeliveryState.PENDING]
     finished = [result for result in results if result.state != DeliveryState.PENDING]
@@ -172,25 +173,25 @@ def write(
         values = sa.case(bare, value=delivery.c.delivery_id)
         named = delivery.c.delivery_id.in_(bare)
         drop = sa.update(delivery).where(held_by(worker_ids), named).values(action=values)
-        connection.execute(drop, execution_options=UNLIKE_ANY_OTHER)
+        connection.execute(drop, execution_options=NOT_CACHED)
     if finished and len({_outcome(result) for result in finished}) == 1:
         ids = [result.delivery_id for result in finished]
         outcome = {f"new_{name}": value for name, value in _outcome(finished[0])._asdict().items()}
         connection.execute(_finish_alike(), {**outcome, "now": now, "workers": worker_ids, "ids": ids})
     elif finished:
         done = _update(worker_ids, finished).values(owner=None, finished_at=now)
-        connection.execute(done, execution_options=UNLIKE_ANY_OTHER)
+        connection.execute(done, execution_options=NOT_CACHED)
     if retries:
         due = {r.delivery_id: now + datetime.timedelta(seconds=r.retry_in) for r in retries}
         columns: dict[str, Any] = {"owner": None, "next_attempt_at": _each(delivery.c.next_attempt_at, due)}
-        # The process outlived the attempt: this is not what ends processes.
+        # The process survived the attempt: this delivery does not end processes.
         columns |= {"losses": 0, "started": None}
         again = _update(worker_ids, retries).values(columns)
-        connection.execute(again, execution_options=UNLIKE_ANY_OTHER)
+        connection.execute(again, execution_options=NOT_CACHED)
 
 
 class _Outcome(NamedTuple):
-    """The result of the last attempt, by column."""
+    """The result of the last attempt; the fields are named like the columns."""
 
     state: str
     attempts: int
@@ -205,7 +206,7 @@ def _outcome(result: DeliveryResult) -> _Outcome:
 
 @functools.cache
 def _finish_alike() -> sa.Update:
-    """Return what finishes the deliveries *ids* of *workers* with one outcome, which mostly all have."""
+    """Return the update that finishes the deliveries *ids* of *workers* with one outcome, the usual case."""
     named = delivery.c.delivery_id.in_(sa.bindparam("ids", expanding=True))
     outcome: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in _Outcome._fields}
     done = sa.update(delivery).where(held_by(sa.bindparam("workers", expanding=True)), named)
@@ -223,9 +224,9 @@ def _update(worker_ids: Sequence[str], results: Sequence[DeliveryResult]) -> sa.
 
 
 def _each(column: sa.Column[Any], values: Mapping[str, Any]) -> sa.ColumnElement[Any]:
-    """Return one expression that gives each delivery its own value; the most frequent one is the default.
+    """Return one expression with the value of each delivery; the most frequent value is the default.
 
-    Most batches hold one value only, and then this is a plain parameter.
+    Most batches hold one value only; then this is a plain parameter.
     """
     usual = Counter(values.values()).most_common(1)[0][0]
     others = {name: sa.literal(value, column.type) for name, value in values.items() if value != usual}
@@ -244,7 +245,7 @@ def unfinished_keys(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
 
 
 def put_back(worker_id: str, due: datetime.datetime) -> sa.Update:
-    """Return the update that makes what *worker_id* holds pending again, due at *due*."""
+    """Return the update that makes the deliveries of *worker_id* pending again, due at *due*."""
     pending = {
         "state": DeliveryState.PENDING.value,
         "owner": None,

@@ -1,7 +1,7 @@
-"""The deliveries as operators see them: found by filters, failed ones retried, finished ones removed.
+"""Deliveries for operators: searched with filters, failed ones retried, finished ones removed.
 
-Safe beside running listeners. Work on many deliveries is done in transactions of a bounded size, each tried
-again when the database failed or a listener was in the way.
+Safe while listeners run. Work on many deliveries is done in transactions of bounded size, each of which is
+retried if the database failed or a listener held a lock.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ Progress = Callable[[int], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Selection:
-    """Which deliveries are meant; empty fields mean all.
+    """A filter on deliveries; an empty field matches all.
 
-    ``since`` and ``until`` bound when the delivery was created. ``goes_to`` returns True for the actions that
-    are meant; ``hint`` is a lower case text that every such action contains.
+    ``since`` and ``until`` (aware UTC) bound the time of creation. ``goes_to`` returns True for the actions
+    that match; ``hint`` is a lower-case text that each of these actions contains.
     """
 
     states: tuple[str, ...] = ()
@@ -55,9 +55,9 @@ class Selection:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StoredDelivery:
-    """A delivery with what is told of it; what its transition said is empty when that is gone.
+    """A delivery as it is shown to operators; the fields of its transition are empty if that was removed.
 
-    ``attempts`` counts all attempts. ``next_attempt_at`` is None unless a certain time is waited for.
+    ``attempts`` counts all attempts. ``next_attempt_at`` is None unless the next attempt has a fixed time.
     """
 
     seq: int
@@ -83,9 +83,11 @@ class StoredDelivery:
 
 
 class DeliveryQueries:
-    """The deliveries of one database; every method raises Retryable when the database failed for good.
+    """Queries and changes of the deliveries of one database.
 
-    :param sleep: waits so many seconds before a transaction is tried again.
+    Every method raises :class:`eventalarm.exceptions.Retryable` if the database failed repeatedly.
+
+    :param sleep: waits the given number of seconds before a transaction is retried.
     """
 
     def __init__(self, database: Database, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -112,29 +114,30 @@ class DeliveryQueries:
         return found[:limit]
 
     def count(self, selection: Selection) -> int:
-        """Return how many deliveries are meant."""
+        """Return how many deliveries match."""
         if selection.goes_to is not None:
             return sum(len(page) for page in self._pages(selection))
-        query = sa.select(sa.func.count()).select_from(delivery).where(*_meant(selection))
+        query = sa.select(sa.func.count()).select_from(delivery).where(*_conditions(selection))
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
     def living_workers(self) -> int:
-        """Return how many listener processes are alive."""
+        """Return how many listener processes have a valid lease, by the database's clock."""
         live = worker.c.expires_at > self._database.now()
         with self._database.read() as connection:
             return int(connection.execute(sa.select(sa.func.count()).where(live)).scalar_one())
 
     def retry(self, selection: Selection, progress: Progress = lambda _done: None) -> int:
-        """Make the failed deliveries that are meant due again; return how many.
+        """Make the failed deliveries that match due again; return how many.
 
-        They keep their id and their place in the order: each goes before what came later for the same alarm
-        and action and is not under way yet. *progress* is told how many are done after each transaction.
+        They keep their id and their place in the order: each is sent before later deliveries of the same
+        alarm and action that are not being sent yet. *progress* is called with the number done after each
+        transaction.
         """
         return self._each_chunk(selection, (DeliveryState.FAILED.value,), self._retry_chunk, progress)
 
     def purge(self, selection: Selection, progress: Progress = lambda _done: None) -> int:
-        """Remove the finished deliveries that are meant for good; return how many."""
+        """Delete the finished deliveries that match; return how many."""
         return self._each_chunk(selection, FINISHED, self._purge_chunk, progress)
 
     def _each_chunk(
@@ -172,7 +175,7 @@ class DeliveryQueries:
             sa.select(*_SHOWN)
             .select_from(delivery)
             .outerjoin(transition, transition.c.transition_id == delivery.c.transition_id)
-            .where(*_meant(selection))
+            .where(*_conditions(selection))
             .order_by(seq.desc() if newest_first else seq)
             .limit(CHUNK)
         )
@@ -187,7 +190,7 @@ class DeliveryQueries:
         columns = sa.select(delivery.c.seq, delivery.c.order_key, delivery.c.state)
         with self._database.begin() as connection:
             order_keys = set(connection.execute(keys).scalars())
-            # As the evaluator does before it adds to these order keys; so nothing is added meanwhile.
+            # The evaluator takes the same locks before it adds to these order keys: none is added meanwhile.
             alarm_ids = alarm.c.alarm_id.in_({row.alarm_id for row in chosen})
             lock = sa.select(alarm.c.alarm_id).where(alarm_ids).order_by(alarm.c.alarm_id)
             connection.execute(lock.with_for_update(key_share=True)).all()
@@ -213,9 +216,9 @@ class DeliveryQueries:
 
 
 def heads_of(retried: Iterable[Any], unfinished: Iterable[Any]) -> set[int]:
-    """Return the ``seq`` of those *retried* that may go at once; the others wait their turn.
+    """Return the ``seq`` of those *retried* that are due at once; the others wait for their turn.
 
-    That is the oldest of each order key, unless one of its key is under way: it would be overtaken.
+    That is the oldest of each order key, unless one of the same key is being sent: it would be overtaken.
     """
     oldest: dict[str, int] = {}
     blocked: set[str] = set()
@@ -232,7 +235,7 @@ def heads_of(retried: Iterable[Any], unfinished: Iterable[Any]) -> set[int]:
 
 
 def _to_pending(seqs: Iterable[int], due: datetime.datetime, now: datetime.datetime) -> sa.Update:
-    # In this order: MySQL works assignments off from left to right.
+    # In this order: MySQL evaluates assignments from left to right.
     return (
         sa.update(delivery)
         .where(delivery.c.seq.in_(sorted(seqs)))
@@ -250,7 +253,7 @@ def _to_pending(seqs: Iterable[int], due: datetime.datetime, now: datetime.datet
     )
 
 
-def _meant(selection: Selection) -> list[sa.ColumnElement[bool]]:
+def _conditions(selection: Selection) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     if selection.states:
         conditions.append(delivery.c.state.in_(selection.states))

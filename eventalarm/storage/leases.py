@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Hashable, Mapping
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
@@ -18,31 +18,29 @@ from oslo_db import exception as db_exception
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import leader_lease
 
-# Of a lease, what may pass between two looks of one that waits for it to end.
+# The longest time between two looks of a process that waits for a lease to end, as a fraction of the lease.
 BETWEEN: Final = 0.5
 
 
-N = TypeVar("N", bound=Hashable)
-
-
-class RenewalWatch(Generic[N]):
-    """Counts for how long each of some leases has not been renewed. Not to be shared between threads.
+class RenewalWatch:
+    """Measures for how long each of several leases has not been renewed; not shared between threads.
 
     :param seconds: how long a lease lasts after its renewal.
-    :param between: the longest usual time between two looks. More than that counts as no more: while we did
-        not look, because we were stopped or the database was away, those that we watch may have been, too.
+    :param between: the longest usual time in seconds between two looks. A longer pause counts as no more than
+        that: while this process did not look, because it was stopped or the database was down, the watched
+        processes may not have been able to renew either.
     """
 
     def __init__(self, seconds: float, between: float) -> None:
         self._seconds = seconds
         self._between = between
         self._looked_at: float | None = None
-        self._seen: dict[N, tuple[object, float]] = {}
+        self._seen: dict[str, tuple[int, float]] = {}
 
-    def look(self, renewals: Mapping[N, object], now: float) -> dict[N, object]:
-        """Take in the numbers as they are at *now*; return those that have stood still for a lease.
+    def look(self, renewals: Mapping[str, int], now: float) -> dict[str, int]:
+        """Take the numbers of renewals as they are at *now*; return those of the leases that have ended.
 
-        *now* is elapsed time in seconds, read before the numbers were.
+        *now* is monotonic time in seconds, read before the numbers were.
         """
         passed = 0.0 if self._looked_at is None else min(max(0.0, now - self._looked_at), self._between)
         self._looked_at = now
@@ -50,7 +48,7 @@ class RenewalWatch(Generic[N]):
         self._seen = {name: (renewals[name], seconds) for name, seconds in silent.items()}
         return {name: renewals[name] for name, seconds in silent.items() if seconds >= self._seconds}
 
-    def _silence(self, name: N, number: object, passed: float) -> float:
+    def _silence(self, name: str, number: int, passed: float) -> float:
         before = self._seen.get(name)
         return before[1] + passed if before is not None and before[0] == number else 0.0
 
@@ -59,7 +57,7 @@ class LeaderLease:
     """One leader lease of one process; not shared between threads.
 
     It is acquired and renewed by :meth:`take`, which must be called several times in *seconds*. Another
-    process acquires it once it has seen no renewal for as long, by its own elapsed time, not by any clock.
+    process acquires it once it has seen no renewal for as long, by its monotonic time, not by any clock.
     """
 
     def __init__(
@@ -74,7 +72,7 @@ class LeaderLease:
         self._name = name
         self._owner = owner
         self._monotonic = monotonic
-        self._watch: RenewalWatch[str] = RenewalWatch(seconds, BETWEEN * seconds)
+        self._watch = RenewalWatch(seconds, BETWEEN * seconds)
 
     def take(self) -> bool:
         """Acquire or renew the lease; return False if another process holds it.
@@ -107,13 +105,13 @@ class LeaderLease:
         return True
 
     def done_at(self) -> datetime.datetime | None:
-        """Return when the last finished round of the work began, in any process (aware UTC)."""
+        """Return when the last finished round of the work began, in any process (aware UTC), or None."""
         with self._database.read() as connection:
             query = sa.select(leader_lease.c.done_at).where(leader_lease.c.name == self._name)
             return connection.execute(query).scalar_one_or_none()
 
     def done(self, began: datetime.datetime) -> None:
-        """Record that a round that *began* then is finished."""
+        """Record that the round that began at *began* is finished."""
         with self._database.begin() as connection:
             connection.execute(
                 sa.update(leader_lease).where(leader_lease.c.name == self._name).values(done_at=began)

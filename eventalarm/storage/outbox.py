@@ -1,11 +1,12 @@
 """The outbox: deliveries committed with their transition, leased to one process at a time, in order.
 
 A delivery is *unfinished* while it is pending or leased. The *head* of an order key is its oldest
-unfinished delivery, and only a head is ever leased: so the deliveries of one alarm to one action leave in
+unfinished delivery, and only a head is ever leased: so the deliveries of one alarm to one action are sent in
 the order of their commits, whichever process sends them. A lease belongs to a worker row, in which it is
-renewed by counting. A process that saw a row stand still for a lease (:class:`RenewalWatch`) removes it and
-takes over; so a worker whose row is still there when it renews knows that nobody took anything from it. What
-the row says of the database's clock is for people only: no step of a clock ends or prolongs a lease.
+renewed by incrementing a number. A process that sees no increment for the length of a lease
+(:class:`RenewalWatch`) removes the row and takes over the deliveries; so a worker that finds its row when it
+renews knows that its deliveries were not taken. The times in the row are for health checks only: no step of a
+clock ends or prolongs a lease.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from eventalarm.storage.tables import delivery, worker
 
 NO_BOUND: Final = sys.maxsize
 A_YEAR: Final = datetime.timedelta(days=365)
-NOTHING_ASKED: Final[Mapping[str, Any]] = MappingProxyType({})
+NO_PARAMETERS: Final[Mapping[str, Any]] = MappingProxyType({})
 # Built once: it is sent with every batch.
 ADD: Final = sa.insert(delivery)
 
@@ -45,30 +46,35 @@ class Outbox:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # The project behind which the next look begins.
+        # The project after which the next look begins.
         self._after: str | None = None
 
     def register(self, worker_id: str, host: str, lease: float) -> None:
-        """Make *worker_id* known, alive for *lease* seconds from now; an id is never used twice."""
-        row = {"worker_id": worker_id, "host": clean(host)[:255], "renewals": 0, **self._reported(lease)}
+        """Register *worker_id* with a lease of *lease* seconds; an id is never used twice."""
+        row = {
+            "worker_id": worker_id,
+            "host": clean(host)[:255],
+            "renewals": 0,
+            **self._for_health_checks(lease),
+        }
         with self._database.begin() as connection:
             connection.execute(sa.insert(worker), row)
 
     def renew(self, worker_id: str, lease: float, last_event_at: datetime.datetime | None = None) -> bool:
-        """Keep *worker_id* alive for *lease* seconds from now; False when others took over.
+        """Renew the lease of *worker_id* for *lease* seconds; return False if another process took over.
 
-        After False its deliveries may be in other hands: send no more of them, register under a new id.
-        *last_event_at* is when the process last took an event, for people who ask.
+        After False other processes may hold its deliveries: send none of them, register under a new id.
+        *last_event_at* is when the process last consumed an event, for health checks.
         """
-        values: JSONDict = {"renewals": worker.c.renewals + 1, **self._reported(lease)}
+        values: JSONDict = {"renewals": worker.c.renewals + 1, **self._for_health_checks(lease)}
         if last_event_at is not None:
             values["last_event_at"] = last_event_at
         renewal = sa.update(worker).where(worker.c.worker_id == worker_id).values(values)
         with self._database.begin() as connection:
             return connection.execute(renewal).rowcount == 1
 
-    def _reported(self, lease: float) -> JSONDict:
-        """Return what a worker's row says to people, by the database's clock."""
+    def _for_health_checks(self, lease: float) -> JSONDict:
+        """Return the columns of a worker that health checks read, by the database's clock."""
         expires_at = self._database.now() + datetime.timedelta(seconds=lease)
         return {"expires_at": expires_at, "clock_offset": self._database.clock.host_offset()}
 
@@ -79,7 +85,7 @@ class Outbox:
             return {row.worker_id: row.renewals for row in found}
 
     def release(self, worker_id: str) -> None:
-        """End *worker_id* cleanly: what it still holds is due at once, for anybody."""
+        """Unregister *worker_id*: the deliveries that it still holds are due at once, for any process."""
         with self._database.begin() as connection:
             connection.execute(put_back(worker_id, AT_ONCE))
             connection.execute(sa.delete(worker).where(worker.c.worker_id == worker_id))
@@ -94,10 +100,11 @@ class Outbox:
     ) -> list[Delivery]:
         """Insert *deliveries*, each for the transition at the same place, in the caller's transaction.
 
-        Heads are leased to *owner* and returned, in order: once the transaction is committed they may be
-        sent. The others wait their turn; without an owner all do. The caller holds the row locks of the
-        alarms concerned, so that nobody else adds to the same order keys meanwhile. *unfinished* are the
-        order keys that have unfinished deliveries, read under those locks; without it we look.
+        Heads are leased to *owner* and returned, in order: they may be sent once the transaction is
+        committed. The others wait for their turn; without an owner all deliveries do. The caller holds the
+        row locks of the alarms, so that no other process adds to the same order keys meanwhile.
+        *unfinished* are the order keys that have unfinished deliveries, read under those locks; None: they
+        are read here.
         """
         if unfinished is None:
             unfinished = self.unfinished(connection, {item.order_key for item in deliveries})
@@ -124,7 +131,7 @@ class Outbox:
         limit: int,
         *,
         orphans: bool = True,
-        ended: Mapping[str, int] = NOTHING_ASKED,
+        ended: Mapping[str, int] = NO_PARAMETERS,
         overlooked: bool = False,
         longest_wait: datetime.timedelta = A_YEAR,
         avoid: Collection[claims.Place] = (),
@@ -133,12 +140,12 @@ class Outbox:
     ) -> list[Delivery]:
         """Lease to *worker_id* up to *limit* heads that are due, of each project in turn, its oldest first.
 
-        They are about *max_bytes* together at most, but one in any case. With *orphans* also those that dead
-        processes held; *ended* are the workers that died meanwhile, with the number of renewals at which they
-        stood still. With *overlooked* also those whose predecessor ended without anybody asking for its
-        successors, and those due later than *longest_wait* from now, by a clock that was set back since; this
-        costs a look at everything that waits. What *avoid* and *avoid_projects* name is left alone. A worker
-        without a row gets nothing.
+        Together they take about *max_bytes* at most, but one is leased in any case. With *orphans* also
+        those that processes held which have ended; *ended* are the workers whose lease has ended, with their
+        last number of renewals. With *overlooked* also those whose predecessor finished without a claim of
+        its successors, and those due later than *longest_wait* from now, by a clock that was set back since;
+        this reads every delivery that waits. Nothing that *avoid* and *avoid_projects* name is leased. A
+        worker without a row gets nothing.
         """
         if limit < 1:
             return []
@@ -148,14 +155,11 @@ class Outbox:
             self._end(ended)
         which: JSONDict = {"orphans": orphans, "latest": latest}
         which |= {"avoid": avoid, "avoid_projects": avoid_projects}
-        # Mostly there are none, and then nothing is locked: a look over a long backlog disturbs nobody.
+        # Usually there are none, and then nothing is locked: reading a long backlog blocks no process.
         with self._database.read() as connection:
             found, self._after = claims.read(connection, now, limit, after=self._after, **which)
-        allowed = [claims.is_due()]
-        allowed += [claims.is_orphaned()] if orphans else []
-        allowed += [claims.is_overlooked()] if overlooked else []
         picked = claims.pick(found, limit, max_bytes)
-        still = sa.select(delivery.c.seq).where(sa.or_(*allowed), claims.is_head())
+        still = _still_claimable(orphans=orphans, overlooked=overlooked)
         asked = {"now": now} if latest is None else {"now": now, "latest": latest}
         return self._lease(worker_id, still, picked, asked)
 
@@ -164,7 +168,7 @@ class Outbox:
     ) -> list[Delivery]:
         """Lease to *worker_id* the due heads of *order_keys*: the successors of what was just finished.
 
-        Beyond *max_bytes* they are only made due, for whoever has room.
+        Beyond *max_bytes* they are only made due, for a process that has room.
         """
         if not order_keys:
             return []
@@ -182,10 +186,10 @@ class Outbox:
         return claimed
 
     def claim_behind(self, worker_id: str, order_keys: Collection[str], limit: int) -> list[Delivery]:
-        """Lease to *worker_id* up to *limit* of what waits behind what it holds of *order_keys*.
+        """Lease to *worker_id* up to *limit* deliveries behind those that it holds of *order_keys*.
 
-        In order, each key without a gap, also what dead processes held. For those who send them with those
-        that they hold, in one: nobody else can take what is not the head of its key.
+        In order, each key without a gap, also those that ended processes held. For senders that send them
+        in one batch with those that they hold: no other process can take what is not the head of its key.
         """
         if not order_keys or limit < 1:
             return []
@@ -204,9 +208,9 @@ class Outbox:
         return self._sign(worker_id, behind)
 
     def begin(self, worker_id: str, delivery_ids: Collection[str]) -> bool:
-        """Mark suspect deliveries of *worker_id* before they are sent; False when it lost one of them.
+        """Mark suspect deliveries of *worker_id* before they are sent; return False if it lost one of them.
 
-        A process that ends while they are marked costs them an attempt.
+        If the process ends while they are marked, that counts as an attempt.
         """
         ours = sa.and_(held_by([worker_id]), delivery.c.delivery_id.in_(sorted(delivery_ids)))
         with self._database.begin() as connection:
@@ -214,7 +218,7 @@ class Outbox:
             return marked.rowcount == len(delivery_ids)
 
     def hand_back(self, worker_id: str, delivery_ids: Collection[str], delay: float = 0.0) -> None:
-        """Return unsent deliveries of *worker_id*; anybody may take them after *delay* seconds."""
+        """Release unsent deliveries of *worker_id*; they are due for any process in *delay* seconds."""
         due = self._database.now() + datetime.timedelta(seconds=delay) if delay else AT_ONCE
         with self._database.begin() as connection:
             statement = put_back(worker_id, due).where(delivery.c.delivery_id.in_(sorted(delivery_ids)))
@@ -229,10 +233,10 @@ class Outbox:
     def record(
         self, worker_id: str, results: Sequence[DeliveryResult], now_known_as: str | None = None
     ) -> None:
-        """Write down what came of attempts; rows that *worker_id* lost meanwhile stay as they are.
+        """Record the results of delivery attempts; rows that *worker_id* lost meanwhile are not changed.
 
-        Not those that it took back: *now_known_as* is what the same process is called since its lease ended.
-        A retry goes back to the outbox: any process may make it when it is due.
+        Except those that it leased again: *now_known_as* is the id of the same process since its lease
+        ended. A retry goes back to the outbox: any process may make it when it is due.
         """
         ids = [worker_id] if now_known_as in {None, worker_id} else [worker_id, now_known_as]
         now = self._database.about_now()
@@ -242,7 +246,7 @@ class Outbox:
     def _lease(
         self, worker_id: str, heads: sa.Select[Any], picked: Sequence[int], asked: Mapping[str, Any]
     ) -> list[Delivery]:
-        """Lease what is *picked*, as far as it is still among *heads*, whose parameters are *asked*."""
+        """Lease those of *picked* that are still among *heads*, a query with the parameters *asked*."""
         if not picked:
             return []
         still = heads.where(delivery.c.seq.in_(picked))
@@ -251,7 +255,7 @@ class Outbox:
         return self._sign(worker_id, still, asked)
 
     def _sign(
-        self, worker_id: str, wanted: sa.Select[Any], asked: Mapping[str, Any] = NOTHING_ASKED
+        self, worker_id: str, wanted: sa.Select[Any], asked: Mapping[str, Any] = NO_PARAMETERS
     ) -> list[Delivery]:
         """Lease the deliveries with the numbers that *wanted* selects; a worker without a row gets none."""
         known = sa.select(worker.c.worker_id).where(worker.c.worker_id == worker_id)
@@ -265,7 +269,7 @@ class Outbox:
             return read(connection, delivery.c.seq.in_(seqs))
 
     def _end(self, workers: Mapping[str, int]) -> None:
-        """Remove workers unless they have renewed since."""
+        """Remove workers unless they have renewed their lease since."""
         if workers:
             same = (
                 sa.and_(worker.c.worker_id == name, worker.c.renewals == number)
@@ -275,6 +279,14 @@ class Outbox:
                 connection.execute(sa.delete(worker).where(sa.or_(*same)))
 
 
+def _still_claimable(*, orphans: bool, overlooked: bool) -> sa.Select[Any]:
+    """Return what finds the heads that may still be leased; the parameters are those of the first look."""
+    allowed = [claims.is_due()]
+    allowed += [claims.is_orphaned()] if orphans else []
+    allowed += [claims.is_overlooked()] if overlooked else []
+    return sa.select(delivery.c.seq).where(sa.or_(*allowed), claims.is_head())
+
+
 def _is_next() -> sa.ColumnElement[bool]:
     due = sa.or_(claims.is_due(), claims.is_waiting())
     return sa.and_(due, delivery.c.order_key.in_(sa.bindparam("keys", expanding=True)))
@@ -282,9 +294,9 @@ def _is_next() -> sa.ColumnElement[bool]:
 
 @functools.cache
 def _next_heads() -> sa.Select[Any]:
-    """Return what finds the heads of the order keys *keys* that wait, or are due at *now*.
+    """Return the query of the heads of the order keys *keys* that wait, or are due at *now*.
 
-    Built once, for it is sent with every batch of results.
+    Built once: it is sent with every batch of results.
     """
     return (
         sa.select(*claims.COLUMNS)

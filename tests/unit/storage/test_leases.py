@@ -6,11 +6,11 @@ from eventalarm.storage.leases import RenewalWatch
 
 
 @pytest.fixture
-def watch() -> RenewalWatch[str]:
+def watch() -> RenewalWatch:
     return RenewalWatch(3.0, 1.5)
 
 
-def test_a_lease_ends_when_it_was_seen_standing_still_for_as_long(watch: RenewalWatch[str]) -> None:
+def test_a_lease_ends_when_it_was_seen_standing_still_for_as_long(watch: RenewalWatch) -> None:
     assert watch.look({"a": 4, "b": 1}, 100.0) == {}
     assert watch.look({"a": 4, "b": 2}, 101.0) == {}
     assert watch.look({"a": 4, "b": 2}, 102.0) == {}
@@ -18,7 +18,7 @@ def test_a_lease_ends_when_it_was_seen_standing_still_for_as_long(watch: Renewal
     assert watch.look({"a": 5, "b": 2}, 104.0) == {"b": 2}, "a came back"
 
 
-def test_a_new_lease_is_observed_from_its_first_sighting(watch: RenewalWatch[str]) -> None:
+def test_a_new_lease_is_observed_from_its_first_sighting(watch: RenewalWatch) -> None:
     watch.look({"a": 1}, 100.0)
     for now in (101.0, 102.0):
         watch.look({"a": 1, "new": 0}, now)
@@ -27,7 +27,7 @@ def test_a_new_lease_is_observed_from_its_first_sighting(watch: RenewalWatch[str
     assert watch.look({"new": 0}, 104.5) == {}, "gone and there again"
 
 
-def test_time_without_observation_does_not_count_as_silence(watch: RenewalWatch[str]) -> None:
+def test_time_without_observation_does_not_count_as_silence(watch: RenewalWatch) -> None:
     """A watcher that was stopped, or cut off from the database with the others, gives them time."""
     watch.look({"a": 1}, 100.0)
     assert watch.look({"a": 1}, 1000.0) == {}
@@ -35,7 +35,7 @@ def test_time_without_observation_does_not_count_as_silence(watch: RenewalWatch[
     assert watch.look({"a": 1}, 1001.5) == {"a": 1}
 
 
-def test_a_clock_that_goes_back_counts_as_no_time(watch: RenewalWatch[str]) -> None:
+def test_a_clock_that_goes_back_counts_as_no_time(watch: RenewalWatch) -> None:
     watch.look({"a": 1}, 100.0)
     assert watch.look({"a": 1}, 50.0) == {}
     assert watch.look({"a": 1}, 51.5) == {}
