@@ -33,4 +33,4 @@ def test_a_url_without_a_host_means_this_one_as_for_oslo_messaging(url: str | No
 
 
 def test_two_urls_without_a_host_name_the_same_broker() -> None:
-    assert Target("event_eval", configured(None), configured(None)).trouble("eventalarm://") is None
+    assert Target("event_eval", configured(None), configured(None)).problem_of("eventalarm://") is None
