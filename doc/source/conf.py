@@ -9,7 +9,11 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.parsers.rst.directives.images import Image
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 from sphinxcontrib.openapi.renderers import HttpdomainRenderer
+
+from eventalarm.catalogue import fault_files
+from eventalarm.catalogue.dictionary import as_rst
 
 SOURCE = pathlib.Path(__file__).parent
 # Where the functional tests write screenshots.
@@ -41,9 +45,21 @@ class Screenshot(Image):
         return list(super().run())
 
 
+class FaultCatalogue(SphinxDirective):
+    """Shows the entries of the fault catalogue."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a section for each file of the package."""
+        for path in fault_files.FOLDER.glob("*.yaml"):
+            self.env.note_dependency(str(path))
+        text = as_rst(fault_files.load_shipped().faults)
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+
 def setup(app: Sphinx) -> None:
-    """Add the directive ``screenshot``."""
+    """Add the directives ``screenshot`` and ``fault-catalogue``."""
     app.add_directive("screenshot", Screenshot)
+    app.add_directive("fault-catalogue", FaultCatalogue)
 
 
 project = "eventalarm"
