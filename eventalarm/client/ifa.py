@@ -63,7 +63,11 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
         choices=SEVERITIES,
         help="only this severity (repeat for more)",
     )
-    parser.add_argument("--min-severity", metavar="<severity>", help="only alarms with a higher severity")
+    parser.add_argument(
+        "--min-severity",
+        metavar="<severity>",
+        help="only alarms with a strictly higher severity, such as MINOR",
+    )
     parser.add_argument(
         "--fault-type",
         action="append",
@@ -123,7 +127,9 @@ class ListAlarms(command.Lister):
         )
         add_filters(parser)
         add_times(parser)
-        parser.add_argument("--order", choices=("newest", "oldest"), help="which alarms come first")
+        parser.add_argument(
+            "--order", choices=("newest", "oldest"), help="order by raise time (default: newest first)"
+        )
         parser.add_argument("--limit", type=int, metavar="<number>", help="maximum number of alarms")
         parser.add_argument(
             "--long", action="store_true", help="show every attribute except the fault details"

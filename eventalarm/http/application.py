@@ -1,29 +1,64 @@
-"""Assembly of a falcon application: the middleware, the error handling and the proxies of both APIs."""
+"""Assembly of an API: its middleware, error handling and OpenAPI document, and the middleware of proxies."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import falcon
 from oslo_middleware import http_proxy_to_wsgi
 
-from eventalarm.http.auth import KEYSTONE
-from eventalarm.http.requests import Request
+from eventalarm.http.auth import KEYSTONE, Identity
+from eventalarm.http.openapi import Document, DocumentResource, KnownParameters
+from eventalarm.http.requests import Conformance, Request
 from eventalarm.http.responses import install_problems
+
+# Bytes of a query.
+MAX_QUERY: Final = 8 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Api:
+    """What distinguishes one API from another.
+
+    ``public`` are the paths that need no authentication, besides that of the OpenAPI document. ``max_body``
+    is in bytes; with None each resource limits the body itself.
+    """
+
+    document: Document
+    document_path: str
+    auth_mode: str
+    public: frozenset[str] = frozenset()
+    max_body: int | None = None
 
 
 def create(
-    middleware: Sequence[Any], routes: Mapping[str, Any], *bad_requests: type[Exception]
+    conf: Any,
+    api: Api,
+    routes: Mapping[str, Any],
+    *,
+    middleware: Sequence[Any] = (),
+    bad_requests: Sequence[type[Exception]] = (),
 ) -> falcon.App[Any, Any]:
-    """Return an application that answers errors as problem details; a resource with GET answers HEAD too.
+    """Return the application of *api*, which trusts the identity headers that keystonemiddleware sets.
+
+    It serves its OpenAPI document, answers errors as problem details, and answers HEAD where it answers GET.
 
     :param routes: a resource for each path.
+    :param middleware: what runs once the caller is known.
     :param bad_requests: errors that are answered with 400 and their text.
     """
-    app: falcon.App[Any, Any] = falcon.App(request_type=Request, middleware=list(middleware))
+    found = [
+        Conformance(MAX_QUERY, api.max_body),
+        Identity(conf, auth_mode=api.auth_mode, public=api.public | {api.document_path}),
+        *middleware,
+        KnownParameters(api.document),
+    ]
+    app: falcon.App[Any, Any] = falcon.App(request_type=Request, middleware=found)
     app.req_options.strip_url_path_trailing_slash = True
     install_problems(app, *bad_requests)
+    routes = {api.document_path: DocumentResource(api.document), **routes}
     for path, resource in routes.items():
         # RFC 9110 clause 9.3.2.
         if hasattr(resource, "on_get") and not hasattr(resource, "on_head"):

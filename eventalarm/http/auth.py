@@ -76,7 +76,7 @@ class Guard:
         return bool(self._enforcer.authorize(rule, {"project_id": project_id}, caller.credentials))
 
     def require(self, caller: Caller, rule: str, project_id: str | None = None) -> None:
-        """Return if *rule* allows *caller* the action in a project, by default the caller's.
+        """Check that *rule* allows *caller* the action in a project, by default the caller's.
 
         :raises falcon.HTTPForbidden: when it does not.
         """

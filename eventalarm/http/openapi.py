@@ -60,7 +60,7 @@ class Schemas:
 
 def _fault(error: Any, field: str) -> Fault:
     place = field + pointer(*error.absolute_path)
-    remedy = str(error.schema.get("description") or "see /v1/openapi.json").rstrip(".")
+    remedy = str(error.schema.get("description") or "see the OpenAPI document").rstrip(".")
     return Fault(place[:LONGEST], error.message[:LONGEST], remedy)
 
 

@@ -33,7 +33,7 @@ from eventalarm.tacker_action import FAULT_ID, FAULT_TYPE
 
 Document = dict[str, Any]
 
-# Of the ids of notifications. Never change it: receivers recognize repetitions by these ids.
+# Namespace of the ids of notifications. Never change it: receivers recognize repetitions by these ids.
 NAMESPACE: Final = uuid.UUID("4f0a6a57-3f8e-5d0b-8a39-6d0f6e2f7c11")
 HOST_ID: Final = "host_id"
 OF_TACKER: Final = frozenset({FAULT_ID, FAULT_TYPE, HOST_ID})
@@ -117,7 +117,7 @@ def tacker_notifications(
 
     The parameters ``fault_id`` (4 characters, repeatable), ``fault_type`` (2 characters, 10 when missing)
     and ``host_id`` of the action go into the notification; ``{server_id}`` in its path becomes the managed
-    object. Unless the alarm is raised there are none: Tacker has no notification of a clear.
+    object. There are none unless the alarm is raised: Tacker has no notification of a clear.
 
     :raises DeliveryError: permanent, when the action has no such ``fault_id`` or ``fault_type``.
     """
@@ -140,7 +140,7 @@ def tacker_notifications(
 
 
 class _Sender:
-    """Common to both: webhooks with another body, through the same session and egress filter."""
+    """Base of both senders: webhooks with another body, through the same session and egress filter."""
 
     def __init__(self, http: HttpSender, settings: Settings) -> None:
         self._http = http

@@ -25,7 +25,7 @@ class Severity(enum.StrEnum):
 
     @property
     def rank(self) -> int:
-        """Doctor's integer severity, higher is worse; CLEARED is no fault, so it is below all."""
+        """Doctor's integer severity: higher is worse, CLEARED is -1."""
         return RANKS.index(self) - 1
 
 
@@ -67,11 +67,11 @@ class FaultyResource:
 class IfaAlarm:
     """One alarm of one managed object in the terms of IFA 005 clause 8.6.4, with what SOL003 adds.
 
-    Times are aware UTC. ``raised_time`` ≤ ``changed_time`` ≤ ``cleared_time``; ``event_time`` is the time of
+    Times are UTC-aware. ``raised_time`` ≤ ``changed_time`` ≤ ``cleared_time``; ``event_time`` is the time of
     the source, which may be earlier or later. ``fault_details`` are sorted ``key=value`` texts.
-    ``occurrence_id`` names the occurrence, to which an acknowledgement applies: our own id, or the raise time
-    of one that was read from Aodh's history. ``aodh_alarm_id`` and ``project_id`` are for access control and
-    are not rendered.
+    ``occurrence_id`` identifies the occurrence, to which an acknowledgement applies: the id that our
+    evaluator gave it, or the raise time if it was read from Aodh's history. ``aodh_alarm_id`` and
+    ``project_id`` are for access control and are not rendered.
     """
 
     alarm_id: str
@@ -210,6 +210,6 @@ def _faulty(resource: FaultyResource, vim_connection_id: str) -> Document:
 
 
 def etag(alarm: IfaAlarm) -> str:
-    """Return a strong entity tag, quoted; every change that a consumer can see changes it."""
+    """Return a strong entity tag, quoted; it differs after every change that a consumer can see."""
     text = json.dumps([as_sol003(alarm), as_ifa005(alarm)], sort_keys=True)
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'

@@ -108,7 +108,7 @@ class Listing:
 
 
 class AlarmReader:
-    """Reads alarms from *database*, best an open transaction, and maps them by *settings*."""
+    """Reads alarms from *database*, usually an open transaction, and maps them by *settings*."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._settings = settings
@@ -119,7 +119,7 @@ class AlarmReader:
     def page(self, query: AlarmQuery, marker: Marker, limit: int) -> Listing:
         """Return up to *limit* alarms that *query* selects, from *marker* on.
 
-        The work is bounded whatever the filter: what was not reached is behind ``next``.
+        The work is bounded for every filter: a page can be short, and ``next`` continues the search.
         """
         found: list[IfaAlarm] = []
         place: Marker | None = marker

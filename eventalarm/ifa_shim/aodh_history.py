@@ -70,7 +70,7 @@ class AodhAlarm:
 
     @property
     def manual(self) -> bool:
-        """Return True if a person set the present state."""
+        """Return True if a user set the present state."""
         return self.state_reason == MANUAL
 
 
@@ -78,7 +78,7 @@ class AodhAlarm:
 class Record:
     """One record of Aodh's history, in any of the shapes that Aodh writes.
 
-    ``state`` is the state that the alarm took, or None; ``manual`` is True if a person set it.
+    ``state`` is the state that the alarm took, or None; ``manual`` is True if a user set it.
     """
 
     record_id: str
@@ -96,7 +96,7 @@ class Record:
         """
         kind = body.get("type")
         if kind not in TYPES:
-            raise ValueError(f"unknown type of a history record: {kind!r:.40}")
+            raise ValueError(f"unknown type of history record {kind!r:.40}")
         detail = body.get("detail")
         if isinstance(detail, str | bytes):
             detail = json.loads(detail)
@@ -123,7 +123,7 @@ class Record:
 
     @property
     def manual(self) -> bool:
-        """Return True if a person set the state through the API."""
+        """Return True if a user set the state through the API."""
         return self.state is not None and self.detail.get("state_reason") == MANUAL
 
 

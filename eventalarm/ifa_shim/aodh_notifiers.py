@@ -25,7 +25,7 @@ TIMEOUT: Final = 10.0
 
 
 class _Notifier(notifier.AlarmNotifier):  # type: ignore[misc]
-    """Reads our options from Aodh's configuration, where they are set."""
+    """Base of both notifiers; reads ``[eventalarm_ifa]`` from Aodh's configuration, if it is set there."""
 
     def __init__(self, conf: Any) -> None:
         super().__init__(conf)

@@ -1,7 +1,7 @@
 """The occurrences of an alarm, from Aodh's history: the history decides the past, the row the present.
 
-One function, :func:`fold`: records in any order in, occurrences in order of time out. Every call starts anew,
-since two writers (API and evaluators) with different clocks write the history.
+:func:`fold` takes records in any order and returns occurrences in order of time. It keeps nothing between
+calls: API and evaluators, with different clocks, write the history, so that earlier records can appear late.
 """
 
 from __future__ import annotations
@@ -160,10 +160,9 @@ def fold(
 ) -> list[OccurrenceView]:
     """Return the occurrences of *alarm*, the oldest first; only the last one can be active.
 
-    Records may come in any order, with gaps, truncated at the start, or not at all: where the row says more
-    than they do, its state counts, and the time is an estimate that is the same in every call. *object_of*
-    returns the resource that a rule is bound to ("" for none): an edit that moves a raised alarm to another
-    resource clears its occurrence.
+    Records may come in any order, and may be incomplete or missing: then the state of the row decides, and
+    the time is an estimate, which is the same in every call. *object_of* returns the resource that a rule is
+    bound to ("" for none): an edit that moves a raised alarm to another resource clears its occurrence.
     """
     folding = _HistoryFold(alarm, settings, object_of)
     for record in _in_order(alarm, list(records)):

@@ -21,7 +21,7 @@ class NotificationType(enum.StrEnum):
     REBUILT = "AlarmListRebuiltNotification"
 
 
-# Attributes of vnfInstanceSubscriptionFilter that a VIM knows nothing about, so that they match no alarm.
+# Attributes of vnfInstanceSubscriptionFilter that a VIM does not know, so that they match no alarm.
 UNKNOWN_TO_A_VIM: Final = ("vnfdIds", "vnfProductsFromProviders", "vnfInstanceNames")
 
 
@@ -34,7 +34,7 @@ def why_never(wanted: Mapping[str, Any], project_id: str | None) -> str:
     if named := [name for name in UNKNOWN_TO_A_VIM if instances.get(name)]:
         return (
             f"filter/vnfInstanceSubscriptionFilter/{named[0]}: a VIM has no VNF descriptors, products or "
-            "names; give the ids of servers as vnfInstanceIds or resourceIds"
+            "names; use the ids of servers in vnfInstanceIds or resourceIds"
         )
     severities = wanted.get("perceivedSeverities")
     if severities and set(severities) == {Severity.CLEARED.value}:

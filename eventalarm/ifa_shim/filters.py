@@ -1,4 +1,4 @@
-"""SOL013's attribute filters (clause 5.2) and selectors (clause 5.3). Pure: text in, a predicate out.
+"""SOL013's attribute filters (clause 5.2): text is parsed into a predicate on resources. Pure.
 
 An expression on an attribute that a resource lacks is false, whatever the operator; on a list it is true if
 it is true for any element.
@@ -108,7 +108,7 @@ class Expression:
     type: Type
 
     def __call__(self, resource: Document) -> bool:
-        """Return True if *resource*, as it is rendered, fulfils it."""
+        """Return True if *resource*, in its JSON form, fulfils the expression."""
         return any(self.lets(value) for value in _at(resource, self.path))
 
     def lets(self, value: Any) -> bool:
@@ -209,9 +209,9 @@ def _expression(words: list[str], attributes: Mapping[Path, Type]) -> Expression
     path = tuple(_name(part) for part in name.split("/"))
     kind = attributes.get(path)
     if kind is None:
-        raise BadFilter(f"unknown attribute {name!r:.80}, or one that cannot be filtered by")
+        raise BadFilter(f"unknown attribute {name!r:.80}, or an attribute that cannot be used in filters")
     if not values or (operator in ONE and len(values) != 1):
-        raise BadFilter(f"{operator} takes {'one value' if operator in ONE else 'at least one value'}")
+        raise BadFilter(f"{operator} requires {'one value' if operator in ONE else 'at least one value'}")
     if operator in ORDER and kind in (Type.WORD, Type.TRUTH):
         raise BadFilter(f"{operator} cannot be used with {name}, whose values have no order")
     if operator in CONTAINS and kind not in (Type.TEXT, Type.WORD):
@@ -248,7 +248,7 @@ def _at(resource: Any, path: Path) -> Iterator[Any]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Bounds:
-    """What the expressions on one attribute leave possible: a superset, for the database."""
+    """The values of one attribute that a filter allows, or a superset of them, for the database."""
 
     values: frozenset[str] | None = None
     not_before: datetime.datetime | None = None

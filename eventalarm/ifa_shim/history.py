@@ -37,14 +37,14 @@ class HistoryReader:
         :raises BadFilter: when the marker is not one that this method returned.
         """
         place = _read_marker(after)
-        # An alarm without a managed object stands for itself, and its transitions name none.
+        # An alarm without a managed object is its own managed object, and its transitions name none.
         named = alarm.managed_object_id if alarm.managed_object_id != alarm.aodh_alarm_id else ""
         recorded = self._details.transitions(alarm.aodh_alarm_id, named, place, limit + 1)
         records, _ = read_records(self._details.records([alarm.aodh_alarm_id]))
         if not recorded and not self._details.transitions(alarm.aodh_alarm_id, named, None, 1):
             entries = self._from_aodh(alarm, records)
         else:
-            entries = [self._recorded(one) for one in recorded] + self._by_people(records, alarm)
+            entries = [self._recorded(one) for one in recorded] + self._manual_changes(records, alarm)
         entries += self._acknowledged(alarm)
         found = sorted((one for one in entries if place is None or one[0] > place), key=lambda one: one[0])
         if len(found) <= limit:
@@ -74,8 +74,8 @@ class HistoryReader:
         entry: Document = {"kind": "acknowledged", "time": rfc3339(at), "reason": "", "manual": True}
         return [((at, found.object_id), entry | ({"userId": found.user_id} if found.user_id else {}))]
 
-    def _by_people(self, records: list[Record], alarm: IfaAlarm) -> list[tuple[Place, Document]]:
-        """Return what tenants did to an alarm of our evaluator: edits, and states that they set."""
+    def _manual_changes(self, records: list[Record], alarm: IfaAlarm) -> list[tuple[Place, Document]]:
+        """Return the edits and manual state changes of an alarm of our evaluator."""
         found = []
         for record in records:
             change = _set_by_hand(record) if record.manual else edit(record)
@@ -111,7 +111,7 @@ def _event(change: Change) -> Document:
 
 
 def _set_by_hand(record: Record) -> Change:
-    """Return the change that a person made by setting the state through Aodh's API."""
+    """Return the change that a user made by setting the state through Aodh's API."""
     kind = ChangeKind.RAISED if record.state == ALARM else ChangeKind.CLEARED
     return Change(kind, record.at, record.reason, manual=True, user_id=record.user_id)
 

@@ -38,7 +38,7 @@ from eventalarm.x733 import EVENT_TYPES
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Definition:
-    """What the definition of the alarm says, or what is left of it once it is deleted."""
+    """The definition of the alarm, or what is known of it once it is deleted."""
 
     alarm_id: str
     project_id: str
@@ -52,7 +52,7 @@ class _Definition:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Sources:
-    """Everything that one alarm is made from; ``managed_object`` is empty when nothing names one."""
+    """The input of the mapping of one alarm; ``managed_object`` is empty when nothing names one."""
 
     definition: _Definition
     view: OccurrenceView
@@ -88,7 +88,7 @@ def from_history(
 def from_api(
     alarm: Mapping[str, Any], history: Iterable[Mapping[str, Any]], settings: Settings | None = None
 ) -> IfaAlarm | None:
-    """Do as :func:`from_history` with responses of Aodh's API; needs no server of ours."""
+    """Return what :func:`from_history` does, from responses of Aodh's API."""
     records, _ = read_records(history)
     return from_history(AodhAlarm.parse(alarm), records, settings)
 

@@ -26,7 +26,7 @@ DELETED: Final = "the alarm was deleted"
 
 
 class ChangeKind(enum.StrEnum):
-    """What happened to an occurrence."""
+    """The kind of a change of an occurrence."""
 
     RAISED = "raised"
     CHANGED = "changed"
@@ -105,7 +105,7 @@ class OccurrenceView:
 
 
 def recorded_change(transition: Transition) -> Change:
-    """Return the change that one of our transitions made; not for late ones, which change nothing."""
+    """Return the change that one of our transitions made; late transitions change nothing and have none."""
     return Change(
         CHANGE_KINDS[transition.kind],
         transition.recorded_at,
@@ -116,7 +116,7 @@ def recorded_change(transition: Transition) -> Change:
 
 
 def edit(record: Record) -> Change | None:
-    """Return the change that an edit of the definition made, None when consumers see none of it."""
+    """Return the change that an edit of the definition made, None if it is not visible to consumers."""
     fields = sorted(VISIBLE.intersection(record.detail))
     if record.type != RULE_CHANGE or not fields:
         return None
@@ -139,15 +139,15 @@ def recorded_occurrence(
     """Return an occurrence that our evaluator recorded.
 
     *alarm* is Aodh's row now, None once it was deleted; *edits* are records of its history, as far as known.
-    What the tenant did to the row since counts: a reset state, a deletion and a rule that now names another
-    resource clear the occurrence; edits of name, rule or severity change it.
+    Later actions of the tenant count: resetting the state, deleting the alarm or binding its rule to another
+    resource clears the occurrence; an edit of name, rule or severity changes it.
     """
     kept = (t for t in transitions if t.kind in CHANGE_KINDS)
     changes = sorted((recorded_change(t) for t in kept), key=lambda change: change.at)
     if not changes or changes[0].kind is not ChangeKind.RAISED:
         changes.insert(0, Change(ChangeKind.RAISED, occurrence.raised_at))
     if occurrence.raised and occurrence.hits > 1 and len(changes) == 1 and occurrence.changed_at is not None:
-        # The repetitions were not read, or have expired; the last one left its time.
+        # The repetitions were not read, or have expired; only the time of the last one is known.
         repeated = Change(
             ChangeKind.REPEATED, occurrence.changed_at, severity=_severity_now(occurrence, alarm)
         )

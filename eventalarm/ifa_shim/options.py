@@ -25,13 +25,13 @@ from eventalarm.ifa_shim.tables import (
 
 # The undefined severity that stands for the catalogue's.
 BY_CATALOGUE: Final = "catalogue"
-# One in this many threads of the API may test a callback, so that hung callbacks leave threads for others.
+# One in this many threads of the API may test a callback, so that unresponsive callbacks do not use all.
 TESTING_THREADS: Final = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class CallbackOptions:
-    """Which callbacks subscriptions may have; ``timeout`` and ``lifetime`` in seconds (0: no end)."""
+    """Which callbacks subscriptions may have; ``timeout`` and ``lifetime`` (0: unlimited) in seconds."""
 
     test: bool
     timeout: float

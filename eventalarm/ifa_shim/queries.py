@@ -24,9 +24,9 @@ ACTIVE: Final = frozenset({State.FIRED, State.UPDATED})
 EVENT_TYPE: Final = ("eventType",)
 PROBABLE_CAUSE: Final = ("probableCause",)
 RESOURCE_TYPE: Final = ("rootCauseFaultyResource", "faultyResourceType")
-# Databases may backtrack in a text; they are not asked for patterns with more wildcards than this.
+# Databases may backtrack when they match patterns, so they are given none with more wildcards than this.
 MOST_WILDCARDS: Final = 8
-# An event is raised no earlier than it happened; clocks may differ by this much.
+# An alarm is raised no earlier than its event happened; clocks may differ by this much.
 SKEW: Final = datetime.timedelta(minutes=10)
 
 

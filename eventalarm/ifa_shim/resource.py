@@ -66,7 +66,7 @@ def _equalities(query: Any, depth: int) -> Iterator[Target]:
 
 
 def object_of_rule(alarm: AodhAlarm, settings: Settings) -> str:
-    """Return the one managed object that the definition of *alarm* names, or an empty text."""
+    """Return the one managed object that the definition of *alarm* names, or an empty string."""
     if alarm.type in EVENT_ALARM_TYPES:
         bound = targets(alarm.rule, settings)
         return bound[0].value if bound else ""
@@ -91,7 +91,7 @@ def _resource_ids(rule: Any, depth: int) -> Iterator[str]:
 
 
 def _ids_of_query(query: Any) -> Iterator[str]:
-    """Yield the ids that the JSON query of an aggregation rule demands, ``{"=": {"id": …}}``."""
+    """Yield the ids that the JSON query of an aggregation rule requires, ``{"=": {"id": …}}``."""
     if isinstance(query, str):
         try:
             query = json.loads(query)
@@ -112,7 +112,7 @@ def object_of_event(event: Event, family: Family | None, settings: Settings) -> 
 
 
 def retargeted(rule: Mapping[str, Any], event: Event, settings: Settings) -> bool:
-    """Return True if the present *rule* is bound to another resource than the one that *event* was about."""
+    """Return True if the present *rule* is bound to a resource other than the one that *event* was about."""
     bound = targets(rule, settings)
     for target in bound:
         value = event.trait(target.trait)

@@ -1,4 +1,4 @@
-"""The tables of the mapping: severities, kinds of resources, probable causes, in the words of X.733."""
+"""The tables of the mapping: severities, kinds of resources, and probable causes (X.733)."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ from eventalarm.conf import GROUP, INGEST_GROUP
 from eventalarm.evaluator.options import event_limits, rule_limits
 from eventalarm.http import application as http_application
 from eventalarm.http import openapi
-from eventalarm.http.auth import Guard, Identity
-from eventalarm.http.openapi import DocumentResource, KnownParameters, Schemas
-from eventalarm.http.requests import Conformance
+from eventalarm.http.application import Api
+from eventalarm.http.auth import Guard
+from eventalarm.http.openapi import Schemas
 from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.dryrun import DryRunOptions, RuleTest
 from eventalarm.ingest.events import Events, Gateway, sender
@@ -28,7 +28,6 @@ from eventalarm.storage.database import Database
 
 DOCUMENT: Final = "/v1/openapi.json"
 DOCUMENT_FILE: Final = pathlib.Path(__file__).with_name("openapi.yaml")
-MAX_QUERY: Final = 8 * 1024
 PREFIXES: Final = ("/v1",)
 
 
@@ -41,7 +40,7 @@ class Once:
         self._lock = threading.Lock()
 
     def __call__(self) -> Database:
-        """Return the database; an error of *make* is raised, and the next call tries again."""
+        """Return the database; after an error of *make*, which is raised, the next call tries again."""
         with self._lock:
             if self._made is None:
                 self._made = self._make()
@@ -74,11 +73,6 @@ def build(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]
     status = BrokerStatus(f"{bus.describe(conf)} topic {group.topic}", time.monotonic)
     gateway = Gateway(sender(transport, group.topic, group.exchange), ingest.max_message_size, status)
     guard = Guard(conf, ingest_policies.list_rules())
-    middleware = [
-        Conformance(MAX_QUERY),
-        Identity(conf, auth_mode=ingest.auth_mode, public=frozenset({DOCUMENT})),
-        KnownParameters(document),
-    ]
     routes = {
         ingest_policies.EVENTS_PATH: Events(
             guard, reader, gateway, max_body=ingest.max_body_size, retry_after=ingest.retry_after
@@ -86,9 +80,8 @@ def build(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]
         ingest_policies.TEST_PATH: RuleTest(
             guard, schemas, reader, database=database, options=_dry_run_options(group, ingest)
         ),
-        DOCUMENT: DocumentResource(document),
     }
-    return http_application.create(middleware, routes)
+    return http_application.create(conf, Api(document, DOCUMENT, ingest.auth_mode), routes)
 
 
 def _dry_run_options(group: Any, ingest: Any) -> DryRunOptions:

@@ -22,7 +22,7 @@ from eventalarm.publisher.sending import BrokerStatus, Send, make_batches, send_
 
 
 class Refused(PublishError):
-    """The broker does not accept an event of this size, even alone and without its raw part."""
+    """The broker does not accept an event, even alone and without its raw part, because of its size."""
 
     def __init__(self, message_id: str) -> None:
         super().__init__(f"event {message_id} is larger than the broker accepts")
@@ -123,7 +123,7 @@ class Events:
                 description=f"{exc}; the events before it in this request were accepted"
             ) from exc
         except PublishError as exc:
-            LOG.debug("%d events were not accepted: %s", len(events), exc)
+            LOG.debug("%d events were not published: %s", len(events), exc)
             raise falcon.HTTPServiceUnavailable(
                 description="the message broker is not accepting events; send the same request again: "
                 "events that it had already accepted are not evaluated twice",

@@ -61,7 +61,7 @@ class World:
     def run_once(self) -> None:
         """Do what the notifier of a listener does once a second, including a round of probes."""
         self.listener.notifier._next_round = 0.0
-        self.listener.notifier.step()
+        self.listener.notifier.run_once()
 
     def quiet(self) -> None:
         """Return when no delivery is unfinished."""

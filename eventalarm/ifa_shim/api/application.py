@@ -12,9 +12,9 @@ import falcon
 from eventalarm.conf import IFA_GROUP
 from eventalarm.http import application as http_application
 from eventalarm.http import openapi
-from eventalarm.http.auth import Guard, Identity
-from eventalarm.http.openapi import DocumentResource, KnownParameters, Schemas
-from eventalarm.http.requests import Conformance
+from eventalarm.http.application import Api
+from eventalarm.http.auth import Guard
+from eventalarm.http.openapi import Schemas
 from eventalarm.http.responses import BadMarker, Links
 from eventalarm.ifa_shim import ifa_policies, options
 from eventalarm.ifa_shim.api.context import AlarmService, ApiContext
@@ -27,7 +27,6 @@ from eventalarm.storage.subscriptions import Subscriptions
 
 DOCUMENT: Final = "/openapi.json"
 DOCUMENT_FILE: Final = pathlib.Path(__file__).with_name("openapi.yaml")
-MAX_QUERY: Final = 8 * 1024
 API_VERSIONS: Final = ("/vnffm/api_versions", "/vnffm/v1/api_versions")
 DASHBOARD: Final = "/ui"
 DASHBOARD_DIRECTORY: Final = pathlib.Path(__file__).parents[1] / "ui"
@@ -39,14 +38,14 @@ DASHBOARD_FILES: Final = {
 }
 DASHBOARD_PATHS: Final = (DASHBOARD, *(f"{DASHBOARD}/{name}" for name in DASHBOARD_FILES))
 DASHBOARD_HEADERS: Final = {
-    # No external and no inline code: a name that looks like markup is not executed.
+    # Neither external nor inline code runs, so a name that looks like markup is not executed.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-PUBLIC: Final = frozenset({DOCUMENT, *API_VERSIONS, *DASHBOARD_PATHS})
+PUBLIC: Final = frozenset({*API_VERSIONS, *DASHBOARD_PATHS})
 PREFIXES: Final = ("/ifa", "/vnffm", DOCUMENT, DASHBOARD)
 
 
@@ -75,19 +74,18 @@ def build(conf: Any, database: Database) -> falcon.App[Any, Any]:
         options=api,
         now=database.about_now,
     )
-    middleware = [
-        Conformance(MAX_QUERY, MAX_BODY),
-        Identity(conf, auth_mode=auth_mode, public=PUBLIC),
-        Versions(api.require_version),
-        KnownParameters(document),
-    ]
     routes = {
-        DOCUMENT: DocumentResource(document),
         **_routes(context, FaultSubscriptions(Subscriptions(database), context)),
         DASHBOARD: DashboardPage(api.public_url, auth_mode),
         **{f"{DASHBOARD}/{name}": DashboardFile(name) for name in DASHBOARD_FILES},
     }
-    return http_application.create(middleware, routes, BadFilter, BadMarker)
+    return http_application.create(
+        conf,
+        Api(document, DOCUMENT, auth_mode, PUBLIC, MAX_BODY),
+        routes,
+        middleware=[Versions(api.require_version)],
+        bad_requests=[BadFilter, BadMarker],
+    )
 
 
 def _routes(context: ApiContext, subscriptions: FaultSubscriptions) -> dict[str, object]:
@@ -105,7 +103,7 @@ def _routes(context: ApiContext, subscriptions: FaultSubscriptions) -> dict[str,
 
 
 class DashboardPage:
-    """The page; it contains the path of the API and how callers are authenticated (*auth_mode*)."""
+    """The page of the NOC dashboard, with the path of the API and how callers authenticate (*auth_mode*)."""
 
     media_types = ("text/html",)
 
@@ -123,7 +121,7 @@ class DashboardPage:
 
 
 class DashboardFile:
-    """One file of the page."""
+    """A script or style sheet of the NOC dashboard."""
 
     def __init__(self, name: str) -> None:
         self._text = (DASHBOARD_DIRECTORY / name).read_text(encoding="utf-8")

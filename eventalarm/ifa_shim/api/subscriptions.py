@@ -113,8 +113,6 @@ class FaultSubscriptions:
                 description="a subscription belongs to a project; use a project-scoped token"
             )
         body = read_body(self._context, req, "FmSubscriptionRequest", (JSON,))
-        if problem := why_never(body.get("filter") or {}, None if everywhere else caller.project_id):
-            raise falcon.HTTPUnprocessableEntity(description=problem)
         authentication = body.get("authentication")
         if problem := why_never(body.get("filter") or {}, None if everywhere else caller.project_id):
             raise falcon.HTTPUnprocessableEntity(description=problem)
@@ -141,7 +139,7 @@ class FaultSubscriptions:
             resp.text = json.dumps(shown)
 
     def _confirm(self, req: falcon.Request, found: Subscription) -> None:
-        """Confirm a subscription for its user, if they may still subscribe: its lifetime starts again."""
+        """Confirm an existing subscription, if its user may still subscribe: its lifetime starts again."""
         lifetime, caller = self._context.options.callback.lifetime, caller_of(req)
         rule = ifa_policies.SUBSCRIBE_ALL_PROJECTS if found.all_projects else ifa_policies.SUBSCRIBE
         if lifetime and self._context.guard.allows(caller, rule, found.project_id):
@@ -160,7 +158,7 @@ class FaultSubscriptions:
             self._test(project_id, uri, authentication)
 
     def _test(self, project_id: str, uri: str, authentication: Document | None) -> None:
-        """Test the callback. The response does not say what was found: that would offer a port scanner."""
+        """Test the callback. The response gives no reason: it would turn this service into a port scanner."""
         try:
             with self._tests.taken(project_id):
                 self._callbacks.test(uri, authentication)
@@ -211,7 +209,7 @@ class FaultSubscription:
         resp.text = json.dumps(self._list.show(req, found))
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, subscription_id: str) -> None:
-        """End a subscription."""
+        """Delete a subscription."""
         found = self._list.find(req, subscription_id, ifa_policies.UNSUBSCRIBE)
         if not self._list.store.remove(found.subscription_id):
             raise falcon.HTTPNotFound(description="subscription not found")

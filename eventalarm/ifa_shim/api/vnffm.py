@@ -19,7 +19,7 @@ from eventalarm.ifa_shim.filters import ALARM_ATTRIBUTES, BadFilter, Filter, Pat
 from eventalarm.ifa_shim.queries import sol003_query
 
 DEFAULT_VERSION: Final = "1.3.0"
-# All published versions: their changes are optional and concern nothing that this API sends or accepts.
+# All published versions: their changes are optional, and do not affect what this API sends or accepts.
 VERSIONS: Final = ("1.2.0", DEFAULT_VERSION, *(f"1.{minor}.0" for minor in range(4, 11)))
 VERSION: Final = re2.compile(r"(\d+\.\d+\.\d+)(-impl:\S+)?")
 PREFIX: Final = "/vnffm"
@@ -145,7 +145,7 @@ class FaultAlarm:
             resp.text = json.dumps(show(self._context, req, alarm))
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, alarm_id: str) -> None:
-        """Acknowledge an alarm, or undo that (version 1.3.0)."""
+        """Acknowledge an alarm, or remove the acknowledgement (version 1.3.0)."""
         context = self._context
         alarm = context.find(req, alarm_id, ifa_policies.ACKNOWLEDGE)
         body = read_body(context, req, "AlarmModifications", (MERGE_PATCH, JSON))

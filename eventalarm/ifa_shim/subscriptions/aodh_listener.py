@@ -1,4 +1,4 @@
-"""Listens to Aodh's own notifications (``alarm.*``), so that changes need not wait for the next round."""
+"""Listens to Aodh's notifications (``alarm.*``), so that changes need not wait for the next round."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eventalarm.exceptions import Retryable
 
 LOG = log.getLogger(__name__)
 
-# The name of our own queue with copies of the notifications: other consumers lose none.
+# The pool of our listener: it gets a separate queue with copies, so that other consumers lose nothing.
 POOL: Final = "eventalarm-ifa"
 
 # Seconds that a connection to the broker may take to check and delete the queue.
@@ -25,7 +25,7 @@ Look = Callable[[Collection[str]], None]
 
 
 class AodhListener:
-    """The endpoint: calls *look* with the id of each alarm that Aodh's API and evaluators notify of."""
+    """The endpoint: calls *look* with the id of each alarm that Aodh's API or an evaluator notifies of."""
 
     filter_rule = oslo_messaging.NotificationFilter(event_type=r"^alarm\.")
 
@@ -39,14 +39,14 @@ class AodhListener:
             try:
                 self._look([alarm_id])
             except Retryable as exc:
-                LOG.debug("Alarm %s is left to the next round: %s", alarm_id, exc)
+                LOG.debug("Alarm %s will be compared by the next round: %s", alarm_id, exc)
         return oslo_messaging.NotificationResult.HANDLED
 
 
 def listen(conf: cfg.ConfigOpts, look: Look) -> Callable[[], None]:
-    """Listen on the topics of ``[oslo_messaging_notifications]``, with our own queue; return how to stop.
+    """Listen on the topics of ``[oslo_messaging_notifications]``; return a function that stops listening.
 
-    Waits for the broker. Aodh's exchange is declared as Aodh declares it.
+    Blocks until the broker is available. Aodh's exchange is declared as Aodh declares it.
     """
     transport = oslo_messaging.get_notification_transport(conf)
     targets = [oslo_messaging.Target(topic=topic) for topic in conf.oslo_messaging_notifications.topics]

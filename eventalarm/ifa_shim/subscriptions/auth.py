@@ -89,7 +89,7 @@ OAUTH2: Final = "OAUTH2_CLIENT_CREDENTIALS"
 TLS_CERT: Final = "TLS_CERT"
 SUPPORTED: Final = frozenset({BASIC, OAUTH2, TLS_CERT})
 
-# A token is not used in its last seconds; one without an expiry is kept for LIFETIME seconds.
+# Seconds before its expiry when a token is no longer used, and the lifetime of one without an expiry.
 MARGIN: Final = 10.0
 LIFETIME: Final = 300.0
 MOST_TOKENS: Final = 1000

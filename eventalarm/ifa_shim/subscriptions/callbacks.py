@@ -45,9 +45,9 @@ def check_uri(uri: str, options: CallbackOptions) -> None:
         parts = urllib.parse.urlsplit(uri)
         port = parts.port
     except ValueError as exc:
-        raise BadCallback("it must be a URI") from exc
+        raise BadCallback("must be a URI") from exc
     if parts.scheme.lower() not in options.schemes or not parts.hostname or port == 0:
-        raise BadCallback(f"it must be an absolute URI of {' or '.join(sorted(options.schemes))}")
+        raise BadCallback(f"must be an absolute URI of {' or '.join(sorted(options.schemes))}")
     if parts.fragment:
         raise BadCallback("remove the fragment (#): it is never sent")
     if VERIFY_OPTION in urllib.parse.parse_qs(parts.query, keep_blank_values=True):
@@ -106,7 +106,7 @@ class Callbacks:
             raise BadCallback(f"the test of the callback was answered with {status} instead of {NO_CONTENT}")
 
     def _why(self, uri: str, why: DeliveryError) -> str:
-        # TLS 1.3 refuses a client without certificate only after the handshake, by breaking the connection.
+        # A TLS 1.3 server refuses a client without certificate after the handshake, by disconnecting.
         broken = why.reason == "disconnected" or isinstance(why.__cause__, aiohttp.ClientConnectorSSLError)
         if broken and uri.lower().startswith("https:") and not self._options.tls.certificate:
             return f"{why} (this service has no client certificate)"
@@ -151,8 +151,9 @@ class SubscriberSender:
     async def send(self, delivery: Delivery) -> int:
         """POST the notification to the callback.
 
-        :raises DeliveryError: ``unsubscribed`` and ``suspended`` (permanent) when nothing may be sent to it,
-            ``credentials`` and ``token`` when we cannot authenticate, and as :meth:`HttpSender.send`.
+        :raises DeliveryError: ``unsubscribed`` or ``suspended`` (permanent) when the subscription ended or is
+            suspended, ``credentials`` or ``token`` when we cannot authenticate, and as
+            :meth:`HttpSender.send`.
         """
         to = await self._subscription(delivery.subscription_id)
         secret = self._secret(to)

@@ -42,7 +42,7 @@ class Subscribers:
 
     @property
     def snapshot(self) -> Snapshot:
-        """What was read last."""
+        """The snapshot that was read last."""
         return self._snapshot
 
     def refresh(self, connection: sa.Connection | None = None) -> Snapshot:
@@ -80,7 +80,8 @@ class AlarmNotification:
     """Something happened to an alarm (None: to the whole list), at *at*.
 
     ``notification_id`` is the same in the copies of all subscribers. ``severities`` are those that
-    subscribers were notified of during this occurrence. Those who subscribed after ``until`` have read of it.
+    subscribers were notified of during this occurrence. Those who subscribed after ``until`` are not
+    notified: they have read the alarm in the list.
     """
 
     notification_id: str
@@ -91,7 +92,7 @@ class AlarmNotification:
     until: datetime.datetime | None = None
 
     def matches(self, wanted: Mapping[str, Any]) -> bool:
-        """Return True if a subscription with the filter *wanted* is sent this."""
+        """Return True if the notification matches the filter *wanted* of a subscription."""
         notified = next((one for one in self.severities if matches_severity(wanted, one)), None)
         return matches(wanted, self.kind, self.alarm, notified)
 
@@ -104,7 +105,7 @@ class Style:
     vim_connection_id: str = ""
 
     def towards(self, to: Subscription) -> Style:
-        """Return the style for one subscriber: without a public URL links begin as it reached the API."""
+        """Return the style for one subscriber; without a public URL, links use the URL it subscribed at."""
         if self.root.startswith("/") and to.api_root:
             return dataclasses.replace(self, root=to.api_root)
         return self

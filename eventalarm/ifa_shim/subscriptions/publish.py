@@ -37,7 +37,7 @@ from eventalarm.storage.occurrence_queries import OccurrenceReader, OccurrenceRo
 
 
 def mark(alarm: IfaAlarm) -> str:
-    """Return a text that differs between two states of one occurrence if subscribers have to be notified."""
+    """Return a text that changes when subscribers have to be notified of a change of the occurrence."""
     changed = rfc3339(alarm.changed_time) if alarm.changed_time is not None else ""
     return f"{alarm.perceived_severity.value} {changed}"
 
@@ -56,7 +56,7 @@ class NotificationChanges:
         self._dropped: set[str] = set()
 
     def add_transition(self, alarm: IfaAlarm, transition: Transition, row: Mapping[str, Any]) -> None:
-        """Notify of one of our transitions, which made *alarm* what it is; *row* is Aodh's."""
+        """Notify of one of our transitions; *alarm* is the alarm after it, *row* Aodh's."""
         at, about = transition.recorded_at, transition.transition_id
         before = self._known.get(alarm.alarm_id)
         if transition.kind is not Kind.CLEARED:
@@ -64,7 +64,7 @@ class NotificationChanges:
         elif before is not None and before.occurrence_id != alarm.occurrence_id:
             self.add_cleared(before, at, about)
         else:
-            # Without a log, those who subscribed while it was raised have read of it.
+            # It is not in the log: those who subscribed while it was raised have read it in the list.
             severities = before.severities if before is not None else FAULT_SEVERITIES
             self._clear(alarm, severities, at, about)
 
@@ -78,7 +78,7 @@ class NotificationChanges:
     ) -> None:
         """Notify of an active alarm, if it is not in the log yet or something about it changed.
 
-        *until*: the first notification of it goes only to those who subscribed before then.
+        The first notification goes only to subscriptions made until *until*, if given.
         """
         before = self._known.get(alarm.alarm_id)
         if before is not None and before.occurrence_id != alarm.occurrence_id:
@@ -161,7 +161,7 @@ def announced(
     style: Style,
     make_id: NewId = generate_uuid,
 ) -> list[Announced]:
-    """Return the deliveries of *notifications* to all subscribers who want them.
+    """Return the deliveries of *notifications* to all subscribers whose filters match.
 
     Each notification comes with the id of what it is about. One about an alarm goes to the subscriptions
     that cover its project, one about the whole list to all.

@@ -1,8 +1,8 @@
 """Reconciliation: notifies subscribers of what others did to alarms.
 
-Others are Aodh's evaluators, and people who edit, reset and delete alarms. Some alarms are compared with the
-notification log in one transaction that locks their rows. A round searches all alarms for differences, in
-steps of bounded size; a change that Aodh notifies us of is compared at once.
+Others are Aodh's evaluators, and people who edit, reset and delete alarms. Alarms are compared with the
+notification log in transactions that lock their rows. A round compares all alarms, in chunks of bounded size;
+an alarm that Aodh sends a notification about is compared at once.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from eventalarm.storage.occurrence_details import OccurrenceDetails
 from eventalarm.storage.occurrence_queries import Document, OccurrenceReader, OccurrenceRow
 from eventalarm.storage.transitions import Transaction
 
-# Rows that one step of a round reads, and alarms that one transaction compares.
+# Rows that one query of a round reads, and alarms that one transaction compares.
 SCAN: Final = 5000
 AT_ONCE: Final = 100
-# Aodh's clock and that of the IFA API may differ by this much: an alarm raised this shortly before a
-# subscription was made is notified once too often.
+# Aodh's clock and that of the IFA API may differ by this much: a subscriber is also notified of alarms that
+# were raised this shortly before it subscribed.
 SKEW: Final = datetime.timedelta(seconds=0.5)
 
 Clock = Callable[[], datetime.datetime]
@@ -62,7 +62,7 @@ class Reconciler:
         self._now = now
 
     def round(self, before: datetime.datetime | None) -> Iterator[int]:
-        """Compare everything once; yield after each step how many alarms were compared.
+        """Compare all alarms once; yield the number of alarms of each chunk.
 
         *before* is when the previous round began: an alarm with an unknown raise time was raised since.
 
@@ -82,9 +82,9 @@ class Reconciler:
             yield from self._look_at_all(found, before)
 
     def close_deleted(self) -> Iterator[int]:
-        """Clear the occurrences of deleted alarms; yield after each step how many alarms were gone.
+        """Clear the occurrences of deleted alarms; yield the number of deleted alarms of each chunk.
 
-        Nothing records when an alarm is deleted, so the clear time is that of this discovery.
+        Aodh does not record when an alarm is deleted, so the clear time is when this method finds it missing.
 
         :raises eventalarm.exceptions.Retryable: when the database failed.
         """
@@ -102,7 +102,7 @@ class Reconciler:
             yield len(chunk)
 
     def look(self, alarm_ids: Collection[str], before: datetime.datetime | None = None) -> None:
-        """Notify of what changed about these of Aodh's alarms; a constant number of statements.
+        """Notify of changes of these alarms (Aodh's ids); uses a constant number of statements.
 
         :raises eventalarm.exceptions.Retryable: when the database failed; nothing was sent or logged then.
         """

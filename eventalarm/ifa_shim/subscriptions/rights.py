@@ -1,4 +1,4 @@
-"""Whether the users of subscriptions still have the roles that a subscription needs, asked of Keystone."""
+"""Checks with Keystone whether the users of subscriptions still have the roles that they require."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from eventalarm.storage.subscriptions import Subscription
 
 LOG = log.getLogger(__name__)
 
-# Seconds for which answers are awaited before the leader lease is looked after.
+# Seconds for which answers are awaited before the leader lease is checked.
 KEEP_EVERY: Final = 0.5
 
-# The names of the roles that a user has on a project; none if one of the two is gone or disabled.
+# Returns the names of the roles of a user on a project; none if either is deleted or disabled.
 Roles = Callable[[str, str], frozenset[str]]
 # Returns True if a user with these roles may have the subscription.
 Allows = Callable[[Subscription, frozenset[str]], bool]
 
 
 class RightsCheck:
-    """Finds the subscriptions that their users may not have any more, once in *interval* seconds.
+    """Finds the subscriptions whose users have lost the right to them, every *interval* seconds.
 
-    :param roles: asks Keystone; called in a thread of its own. Any error it raises means that nothing is
-        known now, and every subscription stays.
+    :param roles: asks Keystone; called in a separate thread. After an error every subscription stays.
     :param allows: decides by the policy of the IFA API.
     """
 
@@ -47,9 +46,9 @@ class RightsCheck:
         self._next = 0.0
 
     def lost(self, known: Sequence[Subscription], keep: Callable[[], bool]) -> list[Subscription]:
-        """Return those of *known* whose users lost the right to them; none between two checks.
+        """Return those of *known* whose users have lost the right to them; none between two checks.
 
-        *keep* is asked every :data:`KEEP_EVERY` seconds whether to go on.
+        *keep* is called every :data:`KEEP_EVERY` seconds; the check stops when it returns False.
         """
         if self._monotonic() < self._next:
             return []
@@ -97,10 +96,10 @@ class RightsCheck:
                 if stopped.is_set():
                     return
                 put(((user_id, project_id), self._roles(user_id, project_id)))
-        except Exception as exc:  # noqa: BLE001 - whatever the libraries raise, nobody loses a subscription
+        except Exception as exc:  # noqa: BLE001 - after any error of the libraries, subscriptions stay
             LOG.warning(
-                "The rights of subscribers cannot be checked, and all subscriptions stay: %s: %s. The user "
-                "of [service_credentials] must be allowed to read users, projects and role assignments",
+                "Cannot check the rights of subscribers, all subscriptions stay: %s: %s. The user of "
+                "[service_credentials] must be allowed to read users, projects and role assignments",
                 type(exc).__name__,
                 str(exc)[:300],
             )
@@ -116,7 +115,7 @@ def from_conf(conf: Any) -> RightsCheck | None:
     group = conf[IFA_GROUP]
     if group.auth_mode != "keystone" or not group.rights_interval:
         return None
-    # Imported here: only who checks rights needs Keystone's client.
+    # Imported here: Keystone's client is needed only for this check.
     from aodh import keystone_client  # noqa: PLC0415
     from keystoneauth1 import exceptions  # noqa: PLC0415
 
@@ -130,7 +129,7 @@ def from_conf(conf: Any) -> RightsCheck | None:
 
 
 class KeystoneRoles:
-    """The roles of users as Keystone's API v3 has them.
+    """Reads the roles of users from Keystone's API v3.
 
     :param client: a ``keystoneclient.v3`` client.
     """

@@ -1,4 +1,4 @@
-"""The thread of a listener that serves subscribers; one process at a time does what is done for all."""
+"""The thread of a listener that serves subscribers; one process at a time does the work that is for all."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Parts:
     """The collaborators of the thread.
 
     ``listen`` starts to listen to Aodh's notifications and returns how to stop; ``delete_queue`` deletes the
-    queue of them once there are no subscriptions. Both are None when they are not listened to.
+    queue of them once there are no subscriptions. Both are None when ``aodh_notifications`` is off.
     """
 
     database: Database
@@ -52,7 +52,7 @@ class Notifier:
     """Refreshes the subscriptions; while there are some, listens to Aodh and reconciles in rounds.
 
     It also clears the occurrences of deleted alarms. ``interval`` is seconds between the starts of rounds.
-    Never fails: what the database refuses now is done later.
+    An error of the database is logged, and the work is retried later.
     """
 
     def __init__(
@@ -101,19 +101,19 @@ class Notifier:
         failed = False
         while not self._stopping.is_set():
             try:
-                self.step()
+                self.run_once()
                 failed = False
             except Retryable as exc:
                 level = logging.DEBUG if failed else logging.WARNING
-                LOG.log(level, "Notifications wait for the database: %s", exc)
+                LOG.log(level, "Notifications are delayed until the database is available: %s", exc)
                 failed = True
             except Exception:
                 LOG.exception("Unexpected error while serving subscribers")
             self._stopping.wait(self._pause)
         self._parts.database.leave()
 
-    def step(self) -> None:
-        """Do what is due now.
+    def run_once(self) -> None:
+        """Do what is due now: refresh the subscriptions, reconcile, suspend and resume.
 
         :raises Retryable: when the database failed.
         """
@@ -132,7 +132,7 @@ class Notifier:
         if cleanup and self._finish(parts.reconciler.close_deleted()):
             self._next_cleanup = self._monotonic() + self._interval
         if has_subscriptions and self._keep():
-            parts.suspension.step(self._keep)
+            parts.suspension.run_once(self._keep)
             if self._keep() and self._monotonic() >= self._next_round:
                 self._round()
                 self._next_round = self._monotonic() + self._interval
@@ -153,7 +153,7 @@ class Notifier:
             except Exception as exc:  # noqa: BLE001 - drivers let errors of several libraries through
                 self._listen_at = self._monotonic() + self._interval
                 LOG.warning(
-                    "Cannot listen to Aodh's notifications yet (%s); changes are notified by the next round",
+                    "Cannot listen to Aodh's notifications, retrying; reconciliation finds changes: %s",
                     exc,
                 )
 
@@ -183,7 +183,7 @@ class Notifier:
             self._delete_queue_at = math.inf
         except Exception as exc:  # noqa: BLE001 - drivers let errors of several libraries through
             self._delete_queue_at = self._monotonic() + self._interval
-            LOG.debug("The queue of Aodh's notifications is deleted later: %s", exc)
+            LOG.debug("Cannot delete the queue of Aodh's notifications, retrying: %s", exc)
 
     def _round(self) -> None:
         parts = self._parts
@@ -191,12 +191,12 @@ class Notifier:
         if self._finish(parts.reconciler.round(parts.lease.done_at())):
             parts.lease.done(began)
 
-    def _finish(self, steps: Iterable[int]) -> bool:
-        """Go through *steps*; False if this process lost the lease, or is stopping, before the end."""
-        return all(self._keep() for _ in steps)
+    def _finish(self, chunks: Iterable[int]) -> bool:
+        """Exhaust *chunks* of work; return False if the lease is lost or this process stops before."""
+        return all(self._keep() for _ in chunks)
 
     def _keep(self) -> bool:
-        """Renew the leader lease when due; False if another process has it, or when stopping."""
+        """Renew the leader lease when due; return False if another process has it, or when stopping."""
         if self._stopping.is_set():
             return False
         now = self._monotonic()

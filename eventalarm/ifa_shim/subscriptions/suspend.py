@@ -32,7 +32,8 @@ LOG = log.getLogger(__name__)
 T = TypeVar("T")
 
 PROBES: Final = 10
-# Seconds after which every process knows that a subscription returns; then its consumer can read the list.
+# Seconds after which every process sends to a returning subscription again; then its consumer can read the
+# list without missing a change.
 SETTLE: Final = 1.0
 # Seconds for which answers to probes are awaited before the leader lease is checked.
 KEEP_EVERY: Final = 0.5
@@ -40,7 +41,7 @@ KEEP_EVERY: Final = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class Patience:
-    """Seconds: how long a consumer may not answer, how often it is probed then; ``lifetime`` 0: no end."""
+    """Seconds without an answer until suspension, seconds between probes, and ``lifetime`` (0: unlimited)."""
 
     suspend_after: float
     probe_interval: float
@@ -48,7 +49,7 @@ class Patience:
 
 
 class Suspension:
-    """Moves subscriptions through their states; one process at a time does it for all."""
+    """Suspends, probes, resumes and ends subscriptions; one process at a time does this for all."""
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class Suspension:
         self._monotonic = monotonic
         self._probed: dict[str, float] = {}
 
-    def step(self, keep: Callable[[], bool] = lambda: True) -> None:
+    def run_once(self, keep: Callable[[], bool] = lambda: True) -> None:
         """Suspend stalled subscriptions, probe suspended ones, resume those whose consumer answers.
 
         *keep* returns False when this process must stop; it is called at least every :data:`KEEP_EVERY`
@@ -107,7 +108,7 @@ class Suspension:
             self._renewed = self._renew(snapshot, keep)
 
     def _renew(self, snapshot: Snapshot, keep: Callable[[], bool]) -> bool:
-        """Encrypt credentials again that an older key encrypted; once for each process is enough."""
+        """Encrypt credentials of an older key with the newest one; each process does this once."""
         for one in snapshot.all:
             if not keep():
                 return False
@@ -131,18 +132,18 @@ class Suspension:
         ended = self._subscribers.store.expire(one.subscription_id, before)
         if ended:
             LOG.warning(
-                "Subscription %s of user %s has expired: it was not confirmed within subscription_lifetime",
+                "Subscription %s of user %s expired: it was not confirmed within subscription_lifetime",
                 one.subscription_id,
                 one.user_id,
             )
         return ended
 
     def _end_unentitled(self, snapshot: Snapshot, keep: Callable[[], bool]) -> None:
-        """End the subscriptions whose users have lost the right to them."""
+        """Delete the subscriptions whose users have lost the right to them."""
         for one in self._rights.lost(snapshot.all, keep) if self._rights else ():
             if self._subscribers.store.remove(one.subscription_id):
                 LOG.warning(
-                    "Subscription %s ended: user %s may not subscribe in project %s any more",
+                    "Subscription %s is deleted: user %s may no longer subscribe in project %s",
                     one.subscription_id,
                     one.user_id,
                     one.project_id,
@@ -168,7 +169,7 @@ class Suspension:
         return last + self._patience.probe_interval if last is not None else 0.0
 
     def _probe_all(self, due: Sequence[Subscription], keep: Callable[[], bool]) -> bool:
-        """Probe *due* at once, and resume those that answer; False when interrupted.
+        """Probe *due* concurrently, and resume those that answer; return False when interrupted.
 
         Each probe runs in its own thread, which uses no database, so that none delays the others.
         """
@@ -206,7 +207,7 @@ class Suspension:
         return True
 
     def _resume(self, one: Subscription, now: datetime.datetime) -> None:
-        """Notify that the list must be read, now that every process sends what happens from here on."""
+        """Send AlarmListRebuiltNotification, now that every process sends later changes to the subscriber."""
         rebuilt = AlarmNotification(uuidutils.generate_uuid(), NotificationType.REBUILT, None, now)
         with self._database.begin() as connection:
             if not self._turn(one, SubscriptionState.ACTIVE, connection):
@@ -233,7 +234,7 @@ def _answer(
     one: Subscription,
     into: queue.SimpleQueue[tuple[Subscription, bool]],
 ) -> None:
-    """Put the result of one probe *into* the queue, whatever it is."""
+    """Put the result of one probe *into* the queue, also after an unexpected error."""
     answered = False
     try:
         answered = answers(one)
