@@ -1,4 +1,4 @@
-"""The way into the database: one engine, write transactions, and errors sorted into retryable or not."""
+"""Access to the database: one engine, its transactions, and errors classified as retryable or not."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from eventalarm.storage.errors import is_conflict, is_content_error, is_lock_tim
 from eventalarm.storage.session import DEFAULT_LIMITS, SessionLimits, Sessions
 from eventalarm.storage.tables import worker
 
-# Seconds for which our own clock carries on what the database's said.
+# Seconds after which the database's clock is read again.
 ASK_AGAIN = 60.0
 
-# The isolation level of each role's connections; None is the server's own. Gap locks of MySQL's default make
-# unrelated listeners deadlock on inserts; row locks are enough.
+# The isolation level of each role's connections; None is the server's default. The gap locks of MySQL's
+# default make unrelated listeners deadlock on inserts; row locks are enough.
 ISOLATION: dict[str, str | None] = {"writer": None, "reader": "AUTOCOMMIT", "snapshot": "REPEATABLE READ"}
 ISOLATION_MYSQL: dict[str, str | None] = {"writer": "READ COMMITTED"}
 
 
-# Writes nothing, but is refused where nothing can be written.
+# Changes no row, but is refused by a server that accepts no writes.
 _TRY_WRITE: Final = sa.update(worker).where(worker.c.worker_id == "").values(host=worker.c.host)
 
 
@@ -39,11 +39,11 @@ class Database:
     """Transactions on one engine.
 
     ``begin`` and ``read`` raise :class:`eventalarm.exceptions.Retryable` when the database failed or
-    another transaction won; whatever was done inside is rolled back. Errors that the values caused (see
-    :func:`is_content_error`) pass through unchanged. Safe to share between threads.
+    another transaction won; the transaction is rolled back. Errors that the values caused (see
+    :func:`is_content_error`) are raised unchanged. Safe to share between threads.
 
-    A busy thread keeps its connections: taking one from the pool costs a ping and, on MySQL, the setting of
-    the isolation level, which together cost more than the reads of a batch.
+    A busy thread keeps its connections: taking one from the pool costs a ping and, on MySQL, a statement that
+    sets the isolation level, which together take longer than the reads of a batch.
     """
 
     def __init__(self, engine: sa.Engine, sessions: Sessions | None = None) -> None:
@@ -59,16 +59,16 @@ class Database:
 
     @property
     def pooled(self) -> bool:
-        """Whether a connection turned out to lead to a pooler, so that sessions are shared with others."""
+        """Whether connections lead to a pooler such as pgbouncer, which shares sessions between clients."""
         return self._sessions is not None and self._sessions.pooled
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[sa.Connection]:
-        """Open a write transaction; commit at the end, roll back on any error."""
+        """Open a write transaction; it is committed at the end and rolled back on any error."""
         with self._sorting_errors(), self._connection("writer") as connection, connection.begin():
             if self.dialect == "sqlite":
                 # Take the write lock before the first read: SQLite has no row locks, and a read that is
-                # upgraded later fails when another writer came between.
+                # upgraded later fails if another transaction wrote in between.
                 connection.exec_driver_sql("UPDATE eventalarm_worker SET host = host WHERE 1 = 0")
             elif self._sessions is not None:
                 self._sessions.begin(connection)
@@ -76,7 +76,7 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """Open a short read; every statement sees what was committed before it."""
+        """Open a connection for short reads; every statement sees what was committed before it."""
         with self._sorting_errors():
             if self.dialect == "sqlite":
                 with self.engine.connect() as connection:
@@ -112,7 +112,8 @@ class Database:
         if kept is None:
             connection = self.engine.connect()
             if level := self._levels[role]:
-                # On the connection: of two engines made of each other, the first one's level wins.
+                # Set on the connection: of two engines derived from each other, the level of the first one
+                # wins.
                 connection = connection.execution_options(isolation_level=level)
             kept = KeptConnection(connection, self._lost)
             self._all.add(kept)
@@ -126,7 +127,7 @@ class Database:
         setattr(self._of_thread, role, kept)
 
     def forget_kept(self) -> None:
-        """Have every thread take its next connection from the pool: one to the same server was lost."""
+        """Make every thread take its next connection from the pool: one to the same server was lost."""
         self._lost = next(self._era)
 
     def now(self) -> datetime.datetime:
@@ -138,16 +139,16 @@ class Database:
         return moment
 
     def about_now(self) -> datetime.datetime:
-        """Return the database's clock as our own carries it on; asked only when nobody did for a minute.
+        """Return an estimate of the database's clock (aware UTC); it is read once a minute at most.
 
-        :raises Retryable: when it must be asked and the database failed.
+        :raises Retryable: if it had to be asked and failed.
         """
         return self._known().now() or self.now()
 
     def earliest_now(self, within: float) -> datetime.datetime:
-        """Return the least that the clock would show, had it not been stepped for *within* seconds.
+        """Return the earliest time that the clock would show without its steps of the last *within* seconds.
 
-        :raises Retryable: when it must be asked and the database failed.
+        :raises Retryable: if the database had to be asked and failed.
         """
         return self._known().earliest(within) or self.now()
 
@@ -167,7 +168,7 @@ class Database:
         return True
 
     def leave(self) -> None:
-        """Give back the connections of the calling thread, which is about to end."""
+        """Return the connections of the calling thread, which is about to end, to the pool."""
         for role in ISOLATION:
             kept: KeptConnection | None = getattr(self._of_thread, role, None)
             if kept is not None:
@@ -192,7 +193,7 @@ class Database:
 
 
 class Within(Database):
-    """Looks like a database and is one open transaction: reads see what it wrote, writes share its fate."""
+    """A :class:`Database` within one open transaction: reads see its writes, and writes become part of it."""
 
     def __init__(self, connection: sa.Connection) -> None:
         super().__init__(connection.engine)
@@ -200,7 +201,7 @@ class Within(Database):
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[sa.Connection]:
-        """Take part in the transaction; whoever opened it commits."""
+        """Take part in the transaction; the code that opened it commits it."""
         yield self._open
 
     @contextlib.contextmanager
@@ -215,10 +216,10 @@ class Within(Database):
 
 
 def _with_every_character(url: str) -> sa.URL:
-    """Return *url* with the character set of our tables.
+    """Return *url* with the character set of eventalarm's tables.
 
-    Aodh's URL may say ``charset=utf8``. On MySQL that is three bytes, and an event with a character of four
-    would make our statements fail.
+    Aodh's URL may contain ``charset=utf8``. On MySQL that is three bytes, and statements with a character of
+    four bytes would fail.
     """
     made = sa.make_url(url)
     if made.get_backend_name() in ("mysql", "mariadb"):
@@ -227,10 +228,10 @@ def _with_every_character(url: str) -> sa.URL:
 
 
 def connect(url: str, *, limits: SessionLimits = DEFAULT_LIMITS, **options: Any) -> Database:
-    """Open *url* as Aodh names it; *options* are those of oslo.db's ``create_engine``.
+    """Connect to Aodh's database *url*; *options* are those of oslo.db's ``create_engine``.
 
-    :raises Retryable: when the database does not answer.
-    :raises sqlalchemy.exc.ArgumentError: when *url* is none, or of a kind that nothing installed can open.
+    :raises Retryable: if the database does not answer.
+    :raises sqlalchemy.exc.ArgumentError: if *url* is not a URL, or no installed driver supports it.
     """
     options.setdefault("max_retries", 0)
     options.setdefault("sqlite_fk", True)
@@ -245,6 +246,6 @@ def connect(url: str, *, limits: SessionLimits = DEFAULT_LIMITS, **options: Any)
         engine, Sessions(engine, limits, sync_wait=options.get("mysql_wsrep_sync_wait") is None)
     )
     leave_wrong_servers(engine, database.forget_kept)
-    # The connection by which oslo.db tried whether the server answers had none of that.
+    # The connection with which oslo.db tested the server was opened without these settings.
     engine.dispose()
     return database

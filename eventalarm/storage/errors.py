@@ -10,8 +10,8 @@ from oslo_db import exception as db_exception
 
 from eventalarm.storage.session import code_of
 
-# What a database says of the values it was given. Everything else (no connection, deadlock, a server that
-# starts or stops, a missing grant or table) is trouble of the database's own, during which work is held.
+# Errors that the values caused. All others (no connection, deadlock, a server that starts or stops, a missing
+# grant or table) are failures of the database, during which work is held.
 CONTENT_ERRORS = (
     db_exception.DBDataError,
     db_exception.DBDuplicateEntry,
@@ -24,11 +24,11 @@ CONTENT_ERRORS = (
 
 VALUE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
-# A lock that was waited for in vain: PostgreSQL's state, MySQL's codes.
+# The wait for a lock timed out: PostgreSQL's state, MySQL's codes.
 LOCK_WAIT_ENDED = frozenset({"55P03", 1205, 3572})
 
-# What MySQL and MariaDB say to a packet, a row or a result that is too large; the first two are also those of
-# a connection that broke for any other reason.
+# MySQL's and MariaDB's errors for a packet, row or result that is too large; the first two also occur if the
+# connection broke for any other reason.
 MYSQL_CODES: Final = frozenset({2006, 2013, 1118, 1153, 1301})
 # PostgreSQL: out of memory, and every kind of exceeded limit.
 POSTGRESQL_CODES: Final = ("53200", "54")
@@ -39,7 +39,7 @@ def is_content_error(error: BaseException) -> bool:
     if isinstance(error, CONTENT_ERRORS):
         return True
     if type(error) is db_exception.DBError:
-        # oslo.db has no name for it. The driver has: the names of these classes are those of the DB-API.
+        # oslo.db did not classify it. The driver did: the DB-API defines the names of its classes.
         inner: Any = getattr(error, "inner_exception", None)
         names = {kind.__name__ for kind in type(inner).__mro__}
         by_name = not names.isdisjoint(("DataError", "IntegrityError"))
@@ -48,7 +48,7 @@ def is_content_error(error: BaseException) -> bool:
 
 
 def is_lock_timeout(error: BaseException) -> bool:
-    """Return True if *error* says that somebody kept a lock for longer than we wait."""
+    """Return True if *error* says that the wait for a lock timed out."""
     found: Any = error
     while isinstance(found, db_exception.DBError | sa.exc.DBAPIError):
         found = found.inner_exception if isinstance(found, db_exception.DBError) else found.orig
@@ -56,15 +56,15 @@ def is_lock_timeout(error: BaseException) -> bool:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Return True if another transaction won, here or on another node of a cluster, so that the next may."""
+    """Return True if another transaction won, here or on another node of a cluster: a retry can succeed."""
     return isinstance(error, db_exception.DBDeadlock) and not is_lock_timeout(error)
 
 
 def may_be_content(error: BaseException) -> bool:
-    """Return True if what the database was given can have caused *error*, such as its size.
+    """Return True if the values, for example their size, can have caused *error*.
 
-    Only together with a database that answers: a broken connection is among them. Locks, missing tables,
-    full disks and servers that are read-only are not.
+    This holds only if the database answers: broken connections are included. Locks, missing tables, full
+    disks and read-only servers are not.
     """
     for one in _causes(error):
         if isinstance(one, db_exception.DBConnectionError | ConnectionError):

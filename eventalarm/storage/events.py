@@ -19,7 +19,7 @@ from eventalarm.storage.tables import event, suspect, transition
 EVENT_LENGTH: Final = 1024 * 1024
 REST_OF_ROW: Final = 600
 
-# The event of a transition, wherever it is; for statements that join STORED.
+# The event of a transition, in whichever table it is; for statements that join STORED.
 EVENT_TEXT: Final = sa.func.coalesce(transition.c.event, event.c.body).label("event")
 STORED: Final = transition.outerjoin(event, event.c.event_id == transition.c.event_id)
 _BODIES: Final = sa.select(event.c.event_id, event.c.body).where(
@@ -43,8 +43,8 @@ def event_json(body: Mapping[str, Any], limit: int = EVENT_LENGTH, whole: str = 
 def bounded_event(body: Mapping[str, Any], limit: int = EVENT_LENGTH, whole: str = "") -> tuple[str, bool]:
     """Return an event as JSON of at most *limit* characters, and whether that is all of it.
 
-    So no packet limit can refuse it. What is too long loses its ``raw`` part first, then its traits;
-    ``truncated`` then names what is missing. *whole* is *body* as JSON, where that is known.
+    The limit keeps it below the packet limits of databases. A longer event loses its ``raw`` part first, then
+    its traits; ``truncated`` then names what is missing. *whole* is *body* as JSON, if that is known.
     """
     whole = whole or json.dumps(body)
     if len(whole) <= limit:
@@ -57,9 +57,9 @@ def bounded_event(body: Mapping[str, Any], limit: int = EVENT_LENGTH, whole: str
 
 
 class EventTexts:
-    """The JSON of events, each made once; for the events of one batch, which it keeps alive.
+    """The JSON of the events of one batch, each encoded once; it keeps the events referenced.
 
-    :param limit: bytes that one may take; see :func:`eventalarm.storage.event_json`.
+    :param limit: the largest size of one event in bytes; see :func:`bounded_event`.
     """
 
     def __init__(self, limit: int = EVENT_LENGTH) -> None:
@@ -78,16 +78,16 @@ class EventTexts:
         return known[1]
 
     def as_stored(self, one: Transition) -> Transition:
-        """Return a transition with its event as it is stored: it is delivered as it will be read later."""
+        """Return a transition with its event as it is stored, so that first and later deliveries are equal."""
         self(one.event)
         cut = self._cut.get(id(one.event))
         return one if cut is None else dataclasses.replace(one, event=cut)
 
 
 class Weight:
-    """How many bytes the transitions of one transaction take, roughly; every event counts once.
+    """The approximate size of the transitions of one transaction in bytes; every event counts once.
 
-    :param texts: those that the transaction will write.
+    :param texts: the JSON of the events that the transaction will write.
     """
 
     def __init__(self, texts: EventTexts) -> None:
@@ -98,7 +98,7 @@ class Weight:
     def add(self, transitions: Iterable[Transition]) -> None:
         """Count more transitions."""
         for one in transitions:
-            # The reason goes to the transition, the alarm and its history.
+            # The reason is stored with the transition, the alarm and its history.
             self.bytes += REST_OF_ROW + 3 * len(one.reason)
             if id(one.event) not in self._counted:
                 self._counted.add(id(one.event))
@@ -107,14 +107,14 @@ class Weight:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StoredEvents:
-    """Rows of events, and the columns ``event`` and ``event_id`` of each transition."""
+    """Rows of shared events, and the columns ``event`` and ``event_id`` of each transition."""
 
     rows: list[JSONDict]
     of_transition: list[JSONDict]
 
 
 def to_rows(transitions: Sequence[Transition], texts: EventTexts) -> StoredEvents:
-    """Return what must be written for the events of *transitions*."""
+    """Return the rows and columns that store the events of *transitions*."""
     uses = Counter(id(t.event) for t in transitions)
     rows: dict[int, JSONDict] = {}
     columns: list[JSONDict] = []
@@ -144,13 +144,13 @@ def bodies(connection: sa.Connection, event_ids: Collection[str | None]) -> dict
 
 
 class Suspects:
-    """The counts of one database; every method raises Retryable when the database failed."""
+    """Counts interrupted evaluations; every method raises Retryable if the database failed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def tries(self, message_ids: Collection[str]) -> dict[str, int]:
-        """Return how often the evaluation of each of these messages was begun since it was redelivered."""
+        """Return how often the evaluation of each of these messages has begun since it was redelivered."""
         found: dict[str, int] = {}
         with self._database.read() as connection:
             for chunk in in_chunks(message_ids):
@@ -170,7 +170,7 @@ class Suspects:
                 connection.execute(AGAIN, {"ids": chunk, "now": now})
 
     def clear(self, message_ids: Collection[str]) -> None:
-        """Forget messages: their evaluation ended."""
+        """Remove the counts of messages whose evaluation has ended."""
         with self._database.begin() as connection:
             for chunk in in_chunks(message_ids):
                 connection.execute(CLEAR, {"ids": chunk})

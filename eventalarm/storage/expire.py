@@ -1,8 +1,8 @@
-"""The end of old records: finished deliveries, transitions, events, cleared occurrences and dead workers.
+"""Removal of old records: finished deliveries, transitions, events, cleared occurrences and dead workers.
 
-Safe beside running listeners. What is removed can never come back to life: a finished delivery is checked
-again as it is removed, a transition gets its deliveries only in the transaction that records it, and an
-occurrence that is over is never raised again (a new raise is a new occurrence).
+Safe while listeners run. A removed record is never needed again: a finished delivery is checked again as it
+is removed, a transition gets its deliveries only in the transaction that records it, and a cleared occurrence
+is never raised again (a new raise is a new occurrence).
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ Progress = Callable[[str, int], None]
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """Rows of one table to remove: those whose ``age`` is past and that fulfil ``row`` and ``others``.
+    """Rows of one table to remove: those whose ``age`` has passed and that fulfil ``row`` and ``others``.
 
-    ``row`` looks at the row itself and is checked again as it is removed; ``others`` looks at other tables.
+    ``row`` is a condition on the row itself, checked again as it is removed; ``others`` is one on other
+    tables.
     """
 
     name: str
@@ -58,7 +59,7 @@ def _none(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
 _NO_ALARM: Final = _none(alarm.c.alarm_id == occurrence.c.alarm_id)
 _NO_TRANSITION: Final = _none(transition.c.occurrence_id == occurrence.c.occurrence_id)
 _NO_DELIVERY: Final = _none(delivery.c.transition_id == transition.c.transition_id)
-# By the index of transitions that there is; another transaction may have stored the same message again.
+# By the existing index of transitions; another transaction may have stored the same message again.
 _NOT_NAMED: Final = _none(
     transition.c.message_id == event.c.message_id, transition.c.event_id == event.c.event_id
 )
@@ -115,8 +116,8 @@ SWEEPS: Final = (
         _none(alarm.c.alarm_id == timer.c.alarm_id),
     ),
 )
-# Listeners remove each other's rows when they see nothing renewed; these are of those that nobody watched. By
-# the clock they may look dead after a step of it, and are alive.
+# Listeners remove each other's rows when a lease is not renewed; these rows are of the last listeners, which
+# no other one watched. After a step of the clock the row of a running listener may look expired.
 WORKERS: Final = Sweep("workers", worker.c.worker_id, worker.c.expires_at)
 WORKERS_KEPT: Final = datetime.timedelta(days=1)
 
@@ -129,12 +130,12 @@ def expire(
     progress: Progress = lambda _name, _removed: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, int]:
-    """Remove what was over before *keep* ago, by the database's clock; return the rows removed, by kind.
+    """Remove records that ended longer than *keep* ago, by the database's clock; return the rows by kind.
 
-    Every batch of *batch_size* rows is a transaction of its own, tried again when the database failed or a
-    listener was in the way; *progress* is told the kind and its rows so far after each.
+    Every batch of *batch_size* rows is a separate transaction, retried if the database failed or a listener
+    held a lock; after each, *progress* is called with the kind and its rows so far.
 
-    :raises Retryable: when the database failed again and again; what was removed stays removed.
+    :raises Retryable: if the database failed repeatedly; what was removed stays removed.
     """
     now = database.now()
     removed = {}
@@ -192,6 +193,6 @@ def _remove_batch(
         if not rows:
             return 0, 0, reached
         keys = [row[0] for row in rows]
-        # A row can have come back to life since it was read: a person may retry a failed delivery.
+        # A row may have changed since it was read: an operator may have retried a failed delivery.
         statement = sa.delete(table).where(sweep.key.in_(keys), sweep.age < before, sweep.row)
         return len(rows), connection.execute(statement).rowcount, rows[-1][1]

@@ -1,4 +1,4 @@
-"""The notification log: what subscribers were last sent of each raised alarm."""
+"""The notification log: the last notification of each raised alarm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEPARATOR: Final = ","
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NotifiedAlarm:
-    """One row: ``alarm`` is the alarm as text; ``state`` and ``version`` are those of Aodh's row then."""
+    """One row: ``alarm`` is the JSON that was sent; ``state`` and ``version`` are those of Aodh's row."""
 
     ifa_alarm_id: str
     alarm_id: str
@@ -40,14 +40,14 @@ def _notified(row: Any) -> NotifiedAlarm:
 
 
 def read(connection: sa.Connection, ifa_alarm_ids: Collection[str]) -> dict[str, NotifiedAlarm]:
-    """Return the rows of the alarms of these ids, by id."""
+    """Return the rows of alarms by the ``alarmId`` of the IFA APIs."""
     return _read(connection, notification_log.c.ifa_alarm_id, ifa_alarm_ids)
 
 
 def of_alarms(connection: sa.Connection, alarm_ids: Collection[str]) -> dict[str, NotifiedAlarm]:
-    """Lock and return the rows of Aodh's alarms of these ids, by the ids that subscribers know.
+    """Lock and return the rows of Aodh's alarms, by the ``alarmId`` of the IFA APIs.
 
-    Locked because a deleted alarm no longer has a row of Aodh's that two processes could lock.
+    They are locked because the row of a deleted alarm, which two processes could lock, no longer exists.
     """
     return _read(connection, notification_log.c.alarm_id, alarm_ids, lock=True)
 
@@ -79,16 +79,16 @@ def drop(connection: sa.Connection, ifa_alarm_ids: Collection[str]) -> None:
 
 
 def drop_all(connection: sa.Connection) -> None:
-    """Remove all rows: there is no subscription."""
+    """Remove all rows, since there is no subscription."""
     connection.execute(sa.delete(notification_log))
 
 
 def not_notified(
     connection: sa.Connection, after: str, scan: int
 ) -> tuple[list[tuple[str, str]], str | None]:
-    """Return which of the next *scan* of Aodh's raised alarms have no row, with their projects.
+    """Return the ids and projects of those of the next *scan* of Aodh's raised alarms that have no row.
 
-    The second value is the id of the last alarm looked at, None when these were all.
+    The second value is the id of the last alarm examined; None if these were all.
     """
     looked = (
         sa.select(alarm.c.alarm_id, alarm.c.project_id)
@@ -105,9 +105,9 @@ def not_notified(
 
 
 def changed(connection: sa.Connection, after: str, scan: int) -> tuple[list[str], str | None]:
-    """Return Aodh's ids of those of the next *scan* rows whose alarm may have changed, and where to continue.
+    """Return Aodh's ids of the alarms of the next *scan* rows that may have changed, and where to continue.
 
-    That is: edited, in another state, deleted, or with a cleared occurrence.
+    They were edited or deleted, are in another state, or their occurrence was cleared.
     """
     looked = (
         sa.select(notification_log)
