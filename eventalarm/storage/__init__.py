@@ -1,1 +1,1 @@
-"""Storage: our tables beside Aodh's, and everything that speaks SQL."""
+"""Storage: eventalarm's tables beside Aodh's, and all SQL."""

@@ -78,7 +78,7 @@ class EventTexts:
         return known[1]
 
     def as_stored(self, one: Transition) -> Transition:
-        """Return a transition with its event as it is stored, so that first and later deliveries are equal."""
+        """Return a transition with its event as it is stored, so that all deliveries of it are equal."""
         self(one.event)
         cut = self._cut.get(id(one.event))
         return one if cut is None else dataclasses.replace(one, event=cut)

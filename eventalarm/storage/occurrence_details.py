@@ -1,4 +1,4 @@
-"""The reads of the IFA API that fill a page: what caused its lives, and what Aodh's history tells of them."""
+"""Reads of the IFA API that complete a page of occurrences: transitions, Aodh's history, acknowledgements."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Key = tuple[datetime.datetime, str]
 
 
 class OccurrenceDetails:
-    """Reads on one database, one statement each for any number of lives; safe to share between threads."""
+    """Reads about any number of occurrences, one statement each; safe to share between threads."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -83,7 +83,7 @@ class OccurrenceDetails:
         return [dict(row._mapping) for row in self._all(query)]
 
     def correlated(self, message_ids: Collection[str]) -> list[Document]:
-        """Return what else the same events raised, of alarms that still exist, up to 50 for each event."""
+        """Return the occurrences that the same events raised, of existing alarms, up to 50 for each event."""
         if not message_ids:
             return []
         columns = (
@@ -96,7 +96,7 @@ class OccurrenceDetails:
             partition_by=transition.c.message_id,
             order_by=(transition.c.alarm_id, transition.c.managed_object),
         )
-        # Most events raise one alarm, and there is nothing to tell of them.
+        # Most events raise one alarm only: nothing is correlated with it.
         count = sa.func.count().over(partition_by=transition.c.message_id)
         ranked = (
             sa.select(*columns, place.label("place"), count.label("count"))
@@ -149,7 +149,7 @@ class OccurrenceDetails:
         return deleted, (rows[-1].raised_at, rows[-1].occurrence_id) if len(rows) == scan else None
 
     def close_deleted(self, alarm_ids: Collection[str], now: datetime.datetime) -> None:
-        """Clear the occurrences of deleted alarms at *now*: nothing records when an alarm is deleted."""
+        """Clear the occurrences of deleted alarms at *now*: when an alarm was deleted is not recorded."""
         if not alarm_ids:
             return
         gone = ~sa.exists().where(alarm.c.alarm_id == occurrence.c.alarm_id)
@@ -173,7 +173,7 @@ def _transition(row: Any) -> Transition:
 
 
 def _event_body(text: str | None) -> Document:
-    """Return a stored event; empty where it was not kept or cannot be read."""
+    """Return a stored event; empty if it was removed or cannot be read."""
     try:
         body = json.loads(text) if text else None
     except (ValueError, RecursionError):
@@ -200,7 +200,7 @@ class Acknowledgements:
         self._database = database
 
     def of(self, object_ids: Collection[str]) -> dict[tuple[str, str], datetime.datetime]:
-        """Return when the acknowledged occurrences of objects were, by object id and occurrence."""
+        """Return when occurrences were acknowledged (aware UTC), by object id and occurrence id."""
         if not object_ids:
             return {}
         columns = (
@@ -213,21 +213,21 @@ class Acknowledgements:
             return {(row[0], row[1]): row[2] for row in connection.execute(query)}
 
     def find(self, object_id: str) -> Acknowledgement | None:
-        """Return the acknowledgement of an (alarm, managed object), whichever occurrence it is of."""
+        """Return the acknowledgement of any occurrence of an (alarm, managed object), or None."""
         columns = [acknowledgement.c[field.name] for field in dataclasses.fields(Acknowledgement)]
         query = sa.select(*columns).where(acknowledgement.c.object_id == object_id)
         with self._database.read() as connection:
             row = connection.execute(query).first()
         return None if row is None else Acknowledgement(*row)
 
-    def add(self, note: Acknowledgement) -> bool:
-        """Record *note*; return False if the occurrence is already acknowledged."""
-        this = acknowledgement.c.object_id == note.object_id
-        row: dict[str, Any] = dataclasses.asdict(note)
+    def add(self, added: Acknowledgement) -> bool:
+        """Record *added*; return False if the occurrence is already acknowledged."""
+        this = acknowledgement.c.object_id == added.object_id
+        row: dict[str, Any] = dataclasses.asdict(added)
         try:
             with self._database.begin() as connection:
                 held = sa.select(acknowledgement.c.occurrence_id).where(this).with_for_update()
-                if connection.execute(held).scalar() == note.occurrence_id:
+                if connection.execute(held).scalar() == added.occurrence_id:
                     return False
                 connection.execute(sa.delete(acknowledgement).where(this))
                 connection.execute(sa.insert(acknowledgement), row)

@@ -1,4 +1,4 @@
-"""What a page of the IFA API is taken from, in the words of the database: never too narrow, never a scan."""
+"""Filters of the IFA API as SQL conditions: each may match too much, but never too little."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TO_LIKE: Final = str.maketrans({"!": "!!", "%": "!%", "_": "!_", "*": "%", "?": 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Severities:
-    """A filter on severities, in the words that the database holds: a superset, never too narrow."""
+    """A filter on severities in the words that are stored; it may match too much, but never too little."""
 
     cleared: bool
     said: frozenset[str]
@@ -32,10 +32,10 @@ class Severities:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FaultTypes:
-    """A filter on what a table of patterns makes of a fault type: the first line that fits decides.
+    """A filter on fault types by a table of patterns, of which the first one that matches decides.
 
-    Patterns hold no wildcards but ``*`` and ``?``; *otherwise* decides where no line fits. An event that has
-    the trait ``or_trait`` passes too.
+    The only wildcards are ``*`` and ``?``; *otherwise* decides if no pattern matches. An event with the trait
+    ``or_trait`` also passes.
     """
 
     lines: tuple[tuple[str, bool], ...]
@@ -56,7 +56,7 @@ class FaultTypes:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a page is taken from. ``project_id`` None means every project; times are of the raise."""
+    """The filter of a page. ``project_id`` None means all projects; the times are those of the raise."""
 
     project_id: str | None
     active: bool | None = None
@@ -72,19 +72,19 @@ class Wanted:
 
     @property
     def named(self) -> bool:
-        """Return True if ids or managed objects name what is asked for, so that an index finds it."""
+        """Return True if the filter names ids or managed objects, which an index finds."""
         return self.ids is not None or self.managed_objects is not None
 
 
 def fitting(wanted: Wanted, dialect: str) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions that the index does not know, as wide as they must be."""
+    """Return the conditions on occurrences that no index serves; they may match too much."""
     found: list[sa.ColumnElement[bool]] = []
     over = sa.or_(sa.not_(occurrence.c.raised), alarm.c.alarm_id.is_(None), alarm.c.state == OK)
     edited = alarm.c.timestamp > occurrence.c.raised_at
     if wanted.active is True:
         found.append(sa.and_(occurrence.c.raised, alarm.c.state.in_([ALARM, UNKNOWN])))
     elif wanted.active is False:
-        # An edit may have ended it, by going to another resource; unknown may count as cleared.
+        # An edit may have ended it by naming another resource; an unknown state may count as cleared.
         found.append(sa.or_(over, edited, alarm.c.state == UNKNOWN))
     if wanted.cleared_since is not None:
         found.append(
@@ -109,19 +109,19 @@ def _acknowledged(asked: bool) -> sa.ColumnElement[bool]:
         acknowledgement.c.object_id == occurrence.c.object_id,
         acknowledgement.c.occurrence_id == occurrence.c.occurrence_id,
     )
-    # The object of an occurrence that names none is known only once its event was read.
+    # The managed object of an occurrence without one is known only after its event was read.
     return sa.or_(noted, occurrence.c.managed_object == "") if asked else ~noted
 
 
 def _of_fault_types(asked: Sequence[FaultTypes], dialect: str) -> sa.ColumnElement[bool]:
-    """Return whether the event that raised the occurrence may be of such a fault type, or is gone."""
+    """Return the condition that the event that raised the occurrence may match, or was removed."""
     passing = sa.and_(*(_passes(one, dialect) for one in asked))
     raising = (
         transition.c.occurrence_id == occurrence.c.occurrence_id,
         transition.c.kind == Kind.RAISED.value,
     )
     if dialect in MYSQL:
-        # It would answer NOT EXISTS by reading the whole table first.
+        # MySQL would execute NOT EXISTS by reading the whole table first.
         verdict = sa.select(sa.case((passing, 1), else_=0)).select_from(STORED).where(*raising).limit(1)
         return sa.func.coalesce(verdict.scalar_subquery(), 1) == 1
     return ~sa.select(sa.literal(1)).select_from(STORED).where(*raising, ~passing).exists()
@@ -140,13 +140,13 @@ def _matches(name: sa.ColumnElement[str], pattern: str, dialect: str) -> sa.Colu
     if not is_glob(pattern):
         return name == pattern
     if dialect == "sqlite":
-        # Its LIKE folds case.
+        # SQLite's LIKE ignores case.
         return name.op("GLOB", is_comparison=True)(pattern)
     return name.like(pattern.translate(TO_LIKE), escape="!")
 
 
 def fitting_rows(wanted: Wanted, state: str) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions on Aodh's rows in *state*, as wide as they must be."""
+    """Return the conditions on Aodh's rows in *state*; they may match too much."""
     found: list[sa.ColumnElement[bool]] = []
     if wanted.severities is not None and state == ALARM:
         found.append(_severity(wanted.severities))
@@ -154,7 +154,7 @@ def fitting_rows(wanted: Wanted, state: str) -> list[sa.ColumnElement[bool]]:
         found.append(_named(wanted.managed_objects))
     if wanted.acknowledged:
         found.append(alarm.c.alarm_id.in_(sa.select(acknowledgement.c.alarm_id)))
-    # Their fault types consist of the type and the metric; those of other types only the alarm itself tells.
+    # Their fault types consist of the type and the metric; those of other types depend on the alarm.
     others = [kind for kind in OTHER_ALARM_TYPES if not all(one.may_pass(kind) for one in wanted.fault_types)]
     if others:
         found.append(sa.or_(alarm.c.type.is_(None), alarm.c.type.not_in(others)))
@@ -162,7 +162,7 @@ def fitting_rows(wanted: Wanted, state: str) -> list[sa.ColumnElement[bool]]:
 
 
 def _named(managed_objects: Collection[str]) -> sa.ColumnElement[bool]:
-    """Return whether a row may be about one of the objects: its rule spells the id, or it is its own."""
+    """Return the condition that a row may be about one of the objects: its rule or its alarm id names it."""
     rule = sa.type_coerce(alarm.c.rule, sa.Text)
     spelled = (rule.contains(json.dumps(one)[1:-1], autoescape=True) for one in sorted(managed_objects))
     return sa.or_(alarm.c.alarm_id.in_(sorted(managed_objects)), *spelled)

@@ -1,7 +1,7 @@
-"""The reads of the IFA API: pages of occurrences in bounded steps, never a table as a whole.
+"""Pages of occurrences for the IFA API, each read with statements of bounded cost.
 
-A page looks at no more than ``scan`` rows of one index, whatever the filter: where fewer than asked for fit,
-it is short, and tells how far it looked. So a rare alarm among many costs the client more pages, not the
+A page examines at most ``scan`` rows of one index, regardless of the filter: if fewer than the limit match,
+the page is short and says how far it looked. So a rare alarm among many costs the client more pages, not the
 database a longer statement. Nothing is locked; every method is one to four statements.
 """
 
@@ -40,7 +40,7 @@ ALARM_COLUMNS: Final = (
     alarm.c.repeat_actions,
 )
 ALARM_NAMES: Final = tuple(column.name for column in ALARM_COLUMNS)
-# Built once: of a page of few rows, building and comparing statements is most of the work.
+# Built once: for a page of few rows, building and comparing statements is most of the work.
 ROW_COLUMNS: Final = tuple(column.label(f"row_{column.name}") for column in ALARM_COLUMNS)
 OTHER: Final = occurrence.alias()
 KNOWN: Final = sa.exists().where(OTHER.c.alarm_id == occurrence.c.alarm_id, OTHER.c.raised).label("known")
@@ -54,7 +54,7 @@ Key = tuple[datetime.datetime, str]
 
 
 class Stream(enum.IntEnum):
-    """Sources of occurrences: recorded ones, and rows of Aodh whose state no recorded one explains."""
+    """Sources of occurrences: recorded ones, and Aodh's alarms whose state no recorded one explains."""
 
     RECORDED_RAISED = 0
     RECORDED_CLEARED = 1
@@ -68,7 +68,7 @@ ROW_STATES: Final = {Stream.ROW_ALARM: ALARM, Stream.ROW_UNKNOWN: UNKNOWN, Strea
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OccurrenceRow:
-    """One occurrence with Aodh's row (None: deleted), or a row alone; ``foreign``: others raised it."""
+    """An occurrence and Aodh's row (None: deleted), or a row alone; ``foreign``: raised by others."""
 
     occurrence: Occurrence | None
     alarm: Document | None
@@ -76,14 +76,14 @@ class OccurrenceRow:
 
     @property
     def key(self) -> Key:
-        """The place of a recorded occurrence in its stream."""
+        """The position of a recorded occurrence in its stream."""
         assert self.occurrence is not None
         return (self.occurrence.raised_at, self.occurrence.occurrence_id)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Page:
-    """Rows in the order of the stream; ``reached`` is where to go on, None at the end of the stream."""
+    """Rows in the order of the stream; ``reached`` is where the next page begins, None at the end."""
 
     rows: list[OccurrenceRow]
     reached: Any
@@ -107,7 +107,7 @@ class OccurrenceReader:
 
     def recorded(self, wanted: Wanted, stream: Stream, after: Key | None, limit: int) -> Page:
         """Return up to *limit* recorded occurrences, the newest of each object."""
-        # Most pages are full of what comes first; only a filter that little fits needs to look far.
+        # Most pages are filled by the first rows; only a filter that matches few rows needs a longer look.
         for stretch in sorted({min(NEAR * limit, self._scan), self._scan}):
             inner = self._looked_at(wanted, stream is Stream.RECORDED_RAISED, after, stretch)
             rows = self._fitting_occurrences(wanted, inner.subquery(), limit)
@@ -135,7 +135,7 @@ class OccurrenceReader:
         return [_occurrence_row(row) for row in self._all(query)]
 
     def _looked_at(self, wanted: Wanted, raised: bool, after: Key | None, stretch: int) -> sa.Select[Any]:
-        """Return the occurrences that a page may look at: a stretch of one index."""
+        """Return the occurrences that a page may examine: a range of one index."""
         table = occurrence
         query = sa.select(table.c.raised_at, table.c.occurrence_id).where(
             table.c.raised == sa.literal(raised)
@@ -183,9 +183,9 @@ class OccurrenceReader:
         return Page(rows, end[0][0] if end else None)
 
     def _unexplained(self, looked: sa.Subquery, state: str) -> sa.Subquery:
-        """Return those of the alarms looked at that no recorded occurrence explains.
+        """Return those of the examined alarms that no recorded occurrence explains.
 
-        The limit changes nothing but the plan: whole rows are read of these only, however few fit the rest.
+        The limit changes only the query plan: whole rows are read of these alarms only.
         """
         query = sa.select(looked.c.alarm_id).where(~_raised_elsewhere(looked.c.alarm_id))
         if state != ALARM:
@@ -237,14 +237,14 @@ class OccurrenceReader:
         return self._latest(occurrence.c.alarm_id.in_(sorted(alarm_ids)), occurrence.c.raised, limit=MANY)
 
     def rows_of(self, alarm_ids: Collection[str]) -> list[OccurrenceRow]:
-        """Return Aodh's rows of alarms, each as an occurrence that others raised."""
+        """Return Aodh's rows of alarms, each as an occurrence that eventalarm did not raise."""
         found = self._all(sa.select(*ROW_COLUMNS).where(alarm.c.alarm_id.in_(sorted(alarm_ids))))
         return [OccurrenceRow(None, _alarm_of(row), foreign=True) for row in found]
 
     def row(self, alarm_id: str) -> Document | None:
         """Return Aodh's row of an alarm, or None."""
         found = self._all(sa.select(*ROW_COLUMNS).where(alarm.c.alarm_id == alarm_id))
-        # Collations may fold case or trailing blanks; ids are told apart exactly (G5).
+        # Collations may ignore case or trailing blanks; ids must match exactly (G5).
         return next((_alarm_of(row) for row in found if row.row_alarm_id == alarm_id), None)
 
 

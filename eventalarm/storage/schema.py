@@ -1,4 +1,4 @@
-"""The state of the schema: what the database holds, and whether that is what we need."""
+"""The state of the schema and the server: what the database holds, and whether that is what is needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eventalarm.storage import tables
 from eventalarm.storage.database import Database
 from eventalarm.storage.migrations import REVISIONS, VERSION_TABLE
 
-# alarm.state_reason is the newest of Aodh's columns that we use; the release that brought it.
+# The release that added alarm.state_reason, the newest of Aodh's columns that are used.
 OLDEST_AODH: Final = "Aodh 5.1 (Pike)"
 
 # The first releases with SKIP LOCKED, and with limits on idle transactions.
@@ -25,7 +25,7 @@ Columns = Mapping[str, frozenset[str]]
 
 
 class SchemaState(enum.StrEnum):
-    """What a look at the database found."""
+    """The state of the schema in a database."""
 
     SERVER_OLD = "the database server is too old"
     AODH_MISSING = "Aodh's schema is missing"
@@ -38,7 +38,7 @@ class SchemaState(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SchemaStatus:
-    """What a look found: ``found`` and ``wanted`` are revisions, ``lacking`` says what there is not."""
+    """The result of a check: ``found`` and ``wanted`` are revisions, ``lacking`` lists what is missing."""
 
     state: SchemaState
     found: str
@@ -47,12 +47,12 @@ class SchemaStatus:
 
     @property
     def upgradable(self) -> bool:
-        """Return True if an upgrade can lead to the schema of this release, or it is there already."""
+        """Return True if the schema is that of this release or can be upgraded to it."""
         return self.state in (SchemaState.MISSING, SchemaState.BEHIND, SchemaState.CURRENT)
 
     @property
     def message(self) -> str:
-        """Return a sentence for operators, with the command that helps."""
+        """Return a sentence for operators that names the remedy."""
         names = ", ".join(self.lacking)
         match self.state:
             case SchemaState.SERVER_OLD | SchemaState.AODH_MISSING:
@@ -80,19 +80,19 @@ class SchemaStatus:
 
 
 def check(database: Database) -> SchemaStatus:
-    """Look at the database and change nothing.
+    """Return the state of the schema; nothing is changed.
 
-    :raises Retryable: when the database does not answer.
+    :raises Retryable: if the database does not answer.
     """
     with database.read() as connection:
         return look(connection)
 
 
 def require_current(database: Database) -> None:
-    """Return when the database holds the schema that we need.
+    """Return if the database has the schema of this release.
 
-    :raises SchemaError: when it does not; the message names the command that mends it.
-    :raises Retryable: when the database does not answer.
+    :raises SchemaError: if it does not; the message names the command that corrects it.
+    :raises Retryable: if the database does not answer.
     """
     status = check(database)
     if status.state is not SchemaState.CURRENT:
@@ -100,7 +100,7 @@ def require_current(database: Database) -> None:
 
 
 def look(connection: sa.Connection) -> SchemaStatus:
-    """Look at the database of an open connection and change nothing."""
+    """Return the state of the schema, read on an open connection; nothing is changed."""
     inspector = sa.inspect(connection)
     names = set(inspector.get_table_names())
     columns = {
@@ -116,9 +116,10 @@ def look(connection: sa.Connection) -> SchemaStatus:
 
 
 def assess(columns: Columns, found: str, known: Sequence[str], server: str = "") -> SchemaStatus:
-    """Decide what a database is that holds *columns* of Aodh's tables and revision *found* of ours.
+    """Return the state of a database with *columns* of Aodh's tables and revision *found* of eventalarm's.
 
-    *known* are the revisions of this release, the newest first; *server* says why the server is too old.
+    *known* are the revisions of this release, the newest first; *server* is why the server is too old, or
+    empty.
     """
     wanted = known[0]
     if server:
@@ -143,11 +144,11 @@ def assess(columns: Columns, found: str, known: Sequence[str], server: str = "")
 
 
 def too_old(dialect: str, version: str) -> str:
-    """Return a sentence if a server of *dialect* with this *version* lacks what we need; empty if not."""
+    """Return a sentence if a server of *dialect* with this *version* is too old; empty if it is not."""
     product = (
         "PostgreSQL" if dialect == "postgresql" else "MariaDB" if "mariadb" in version.lower() else "MySQL"
     )
-    # Some proxies put the number before MariaDB's that replication wants to see.
+    # Some proxies prefix MariaDB's version with the one that replication expects.
     numbers = re2.match(r"(\d+)(?:\.(\d+))?", version.strip().removeprefix("5.5.5-"))
     if dialect not in ("postgresql", "mysql", "mariadb") or numbers is None:
         return ""
@@ -160,7 +161,7 @@ def too_old(dialect: str, version: str) -> str:
 
 
 def version_of(connection: sa.Connection) -> str:
-    """Return the version that the server of an open *connection* says; empty for SQLite."""
+    """Return the version of the server of an open *connection*; empty for SQLite."""
     query = {"postgresql": "SHOW server_version", "mysql": "SELECT VERSION()", "mariadb": "SELECT VERSION()"}
     asked = query.get(connection.dialect.name)
     return str(connection.exec_driver_sql(asked).scalar_one()) if asked else ""

@@ -1,7 +1,7 @@
 """The settings of each database session: how long the server keeps its locks and waits for the client.
 
-A process that is paused or cut off in the middle of a transaction keeps the rows it locked; nobody but the
-server can take them from it.
+A process that is paused or disconnected in the middle of a transaction keeps its row locks; only the server
+can release them.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ import sqlalchemy as sa
 
 LOG = logging.getLogger(__name__)
 
-# How long the server probes a silent client: as we probe the server, see ``connections.py``.
+# How the server probes a silent client: as the client probes the server, see ``connections.py``.
 TCP: Final = {"tcp_keepalives_idle": 5, "tcp_keepalives_interval": 2, "tcp_keepalives_count": 3}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """Seconds that a session waits for a lock, and that the server waits for us in an open transaction."""
+    """Seconds that a session waits for a lock, and that the server waits for the client in a transaction."""
 
     lock: float = 5.0
     idle: float = 10.0
 
 
 UTC: Final = "SESSION time_zone = '+00:00'"
-# Bit 1: reads, and the first statement of a transaction. What the server asks for besides stays.
+# Bit 1: reads, and the first statement of a transaction. Other bits of the server's setting are kept.
 SYNC_WAIT: Final = ", SESSION wsrep_sync_wait = @@SESSION.wsrep_sync_wait | 1"
 
 DEFAULT_LIMITS: Final = SessionLimits()
-# For those who change the schema: they wait for others and hold what they change for as long as it takes.
+# For schema changes: they wait for other transactions and hold their locks for as long as it takes.
 SCHEMA_LIMITS: Final = SessionLimits(lock=300.0, idle=3600.0)
 
 
 def code_of(error: object) -> int | str | None:
     """Return the number that MySQL gave with a driver's *error*, or the SQLSTATE that PostgreSQL gave."""
     arguments: tuple[object, ...] = getattr(error, "args", ())
-    # First: newer PyMySQL tells an SQLSTATE as well, which says little there.
+    # Checked first: newer PyMySQL also has an SQLSTATE, which is less specific.
     if arguments[:1] != () and isinstance(arguments[0], int):
         return arguments[0]
     state: str | None = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
@@ -48,8 +48,8 @@ def code_of(error: object) -> int | str | None:
 
 
 def ask(connection: Any, query: str) -> Sequence[Any] | None:
-    """Return the first row of *query* on a connection of a driver, outside any transaction."""
-    # PyMySQL's autocommit is a method; what is asked there opens no transaction.
+    """Return the first row of *query* on a connection of a driver, outside of any transaction."""
+    # PyMySQL's autocommit is a method; these queries open no transaction there.
     switch = connection.autocommit is False
     if switch:
         connection.autocommit = True
@@ -67,8 +67,8 @@ def ask(connection: Any, query: str) -> Sequence[Any] | None:
 def mysql_settings(limits: SessionLimits, *, mariadb: bool) -> str:
     """Return the statement that limits a session of MySQL or MariaDB, which count in whole seconds.
 
-    MySQL has no limit for an idle transaction: there, the session ends that was idle for so long, in a
-    transaction or not. The pool notices.
+    MySQL has no limit for idle transactions: there, a session that was idle for so long ends, in a
+    transaction or not. The pool replaces it.
     """
     lock, idle = math.ceil(limits.lock), math.ceil(limits.idle)
     values = {
@@ -92,7 +92,7 @@ def postgresql_settings(limits: SessionLimits, *, of_transaction: bool = False) 
         values |= {**TCP, "tcp_user_timeout": idle}
     rows = ", ".join(f"('{name}', '{value}')" for name, value in values.items())
     local = str(of_transaction).lower()
-    # Those that the server knows: tcp_user_timeout came with PostgreSQL 12.
+    # Only those that the server knows: tcp_user_timeout exists since PostgreSQL 12.
     return (
         f"SELECT set_config(name, value, {local}) FROM (VALUES {rows}) AS wanted (name, value) "  # noqa: S608
         "WHERE current_setting(name, true) IS NOT NULL"
@@ -102,11 +102,11 @@ def postgresql_settings(limits: SessionLimits, *, of_transaction: bool = False) 
 class Sessions:
     """Limits every new session of an engine.
 
-    ``pooled`` is true once a connection turned out to lead to a pooler (pgbouncer): what is set in a session
-    there is met by whoever is given it next. Limits are then set in each transaction, and statements are not
+    ``pooled`` is true once a connection was found to lead to a pooler (pgbouncer), where the settings of a
+    session would apply to its next client. Limits are then set in each transaction, and statements are not
     prepared.
 
-    On MariaDB and MySQL sessions also use UTC, so that no statement can mean an hour that autumn has twice.
+    On MariaDB and MySQL sessions also use UTC, so that no timestamp is ambiguous in autumn.
     On a node of a Galera cluster, with *sync_wait*, a read waits until the node has applied what was
     committed on the others before: an alarm whose creation was answered by one node is then found by a
     listener on another (G3), and an edit is honoured (G4).
@@ -122,7 +122,7 @@ class Sessions:
             sa.event.listen(engine, "connect", begin[engine.dialect.name])
 
     def begin(self, connection: sa.Connection) -> None:
-        """Limit the transaction that just began, where its session is not limited."""
+        """Set the limits of the transaction that just began, if its session has none."""
         if self.pooled:
             connection.exec_driver_sql(postgresql_settings(self._limits, of_transaction=True))
 
@@ -146,7 +146,7 @@ class Sessions:
 
 
 def is_pooled(connection: Any) -> bool:
-    """Return True if a psycopg connection leads to a pooler, which gives clients numbers of its own."""
+    """Return True if a psycopg connection leads to a pooler, which assigns its own process ids."""
     client_pid = connection.info.backend_pid
     row = ask(connection, "SELECT pg_backend_pid()")
     return row is not None and row[0] != client_pid

@@ -1,7 +1,6 @@
 """Figures for health checks and metrics: the outbox, live listeners, alarms and subscriptions.
 
-Every function reads without a lock and raises :class:`eventalarm.exceptions.Retryable` when the database
-failed.
+Every function reads without locks and raises :class:`eventalarm.exceptions.Retryable` if the database failed.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ ACTIONS: Final = (alarm.c.alarm_actions, alarm.c.ok_actions, alarm.c.insufficien
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OutboxFigures:
-    """How many deliveries are unfinished and due; ``oldest_due`` is in seconds."""
+    """Numbers of unfinished and of due deliveries; ``oldest_due`` is the longest time overdue in seconds."""
 
     unfinished: int
     due: int
@@ -37,7 +36,7 @@ class OutboxFigures:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FailedFigures:
-    """How many deliveries were given up, and how many of them recently."""
+    """Numbers of deliveries that were given up, in total and recently."""
 
     failed: int
     recently: int
@@ -45,7 +44,7 @@ class FailedFigures:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LiveListeners:
-    """The hosts of the listener processes whose lease is valid, and when any of them last took an event."""
+    """The hosts of listener processes with a valid lease, and when any of them last consumed an event."""
 
     hosts: tuple[str, ...]
     last_event_at: datetime.datetime | None
@@ -56,8 +55,8 @@ class LiveListeners:
 class AlarmFigures:
     """How many alarms of each type are enabled, and the ids of some that are at a limit.
 
-    ``full`` are raised on as many managed objects as are recorded for one alarm, ``full_awaited`` await the
-    absence of as many.
+    ``full`` are raised on the largest number of managed objects that is recorded for one alarm,
+    ``full_awaited`` await the absence of the largest number.
     """
 
     enabled: dict[str, int]
@@ -111,7 +110,7 @@ def outbox_figures(database: Database) -> OutboxFigures:
 
 
 def failed_figures(database: Database, since: datetime.datetime | None = None) -> FailedFigures:
-    """Return how many deliveries were given up, in all and since a moment (None: do not count the latter)."""
+    """Return how many deliveries were given up, in total and after *since* (None: not counted)."""
     failed = sa.select(sa.func.count()).where(delivery.c.state == DeliveryState.FAILED.value)
     with database.read() as connection:
         total = int(connection.execute(failed).scalar_one())
@@ -190,9 +189,9 @@ def subscription_figures(database: Database) -> SubscriptionFigures:
 
 
 def read_server(database: Database) -> Server:
-    """Ask the server.
+    """Return the properties of the database server and of this session.
 
-    :raises eventalarm.exceptions.Retryable: when the database failed.
+    :raises eventalarm.exceptions.Retryable: if the database failed.
     """
     if database.dialect == "postgresql":
         with database.read() as connection:

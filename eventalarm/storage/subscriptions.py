@@ -1,4 +1,4 @@
-"""Subscriptions to alarms as rows: created, listed, deleted, stalled and resumed."""
+"""Subscriptions to alarms: created, listed, deleted, suspended and resumed."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from eventalarm.storage.tables import delivery, subscription
 
 
 class SubscriptionState(enum.StrEnum):
-    """Whether notifications are sent: suspended is one whose consumer was dead for too long.
+    """Whether notifications are sent; suspended: the consumer did not answer for too long.
 
-    A returning one is sent everything again, and will be told that it has to read the list.
+    A returning subscription is sent notifications again; its consumer must read the list of alarms.
     """
 
     ACTIVE = "active"
@@ -33,9 +33,9 @@ class SubscriptionState(enum.StrEnum):
 class Subscription:
     """One subscription. ``filter`` is as the consumer sent it; ``authentication`` is encrypted, or None.
 
-    ``all_projects`` was granted when it was made; otherwise it hears of the alarms of ``project_id`` only.
-    ``confirmed_at`` is when its user last showed the right to it (None: when it was made). ``api_root`` is
-    SOL003's root as its user reached it, for links.
+    ``all_projects`` was granted when it was created; otherwise it receives the alarms of ``project_id`` only.
+    ``confirmed_at`` is when its user last proved the right to it (None: when it was created). ``api_root`` is
+    the root of the SOL003 API as its user reached it, for links.
     """
 
     subscription_id: str
@@ -54,16 +54,16 @@ class Subscription:
 
     @property
     def listening(self) -> bool:
-        """Whether it is sent what happens."""
+        """Whether notifications are sent to it."""
         return self.state is not SubscriptionState.SUSPENDED
 
     def reaches(self, project_id: str) -> bool:
-        """Tell whether alarms of that project are its business."""
+        """Return True if it receives alarms of *project_id*."""
         return self.all_projects or self.project_id == project_id
 
     @property
     def digest(self) -> str:
-        """What two subscriptions to the same have in common: callback, filter and reach."""
+        """A hash of callback, filter and scope, equal for equivalent subscriptions."""
         same = [self.callback_uri, self.filter, self.all_projects]
         return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
@@ -84,10 +84,7 @@ class Subscriptions:
         self._database = database
 
     def add(self, wanted: Subscription) -> Subscription | None:
-        """Keep *wanted*; return the subscription of the same project that asks for the same, if there is one.
-
-        None: it was added.
-        """
+        """Add *wanted*; return None, or the equivalent subscription of the same project if there is one."""
         row = dataclasses.asdict(wanted)
         row |= {"filter": json.dumps(wanted.filter), "digest": wanted.digest, "state": wanted.state.value}
         row["changed_at"] = row["confirmed_at"] = self._database.now()
@@ -104,7 +101,7 @@ class Subscriptions:
         return None
 
     def everyone(self, connection: sa.Connection | None = None) -> list[Subscription]:
-        """Return all subscriptions; in the transaction of *connection*, if there is one."""
+        """Return all subscriptions, read in the transaction of *connection* if it is given."""
         query = sa.select(subscription).order_by(subscription.c.subscription_id)
         if connection is not None:
             return [_read(row) for row in connection.execute(query)]
@@ -118,7 +115,7 @@ class Subscriptions:
         after: SubscriptionState,
         connection: sa.Connection,
     ) -> bool:
-        """Change the state of a subscription, in the caller's transaction; False when it was not *before*."""
+        """Change the state in the caller's transaction; return False if it was not *before*."""
         now = self._database.now()
         values: dict[str, Any] = {"state": after.value, "changed_at": now}
         if after is not SubscriptionState.RETURNING:
@@ -135,9 +132,9 @@ class Subscriptions:
             connection.execute(sa.update(subscription).where(this).values(changed_at=self._database.now()))
 
     def confirm(self, known: Subscription, user_id: str, since: datetime.timedelta) -> None:
-        """Write down that *user_id* has shown the right to *known*, if it is theirs and the last time is old.
+        """Record that *user_id* has proved the right to the subscription *known*, if it is theirs.
 
-        Old is what is longer ago than *since*, so that few requests write.
+        Nothing is written if the last proof is more recent than *since*, so that few requests write.
         """
         now = self._database.now()
         if known.user_id != user_id or known.confirmed_at is None or now - known.confirmed_at < since:
@@ -147,14 +144,14 @@ class Subscriptions:
             connection.execute(sa.update(subscription).where(this).values(confirmed_at=now))
 
     def renew(self, known: Subscription, authentication: str) -> None:
-        """Keep *known*'s credentials as they are encrypted now, for every listener to read."""
+        """Replace the encrypted credentials of *known*; every listener reads them again."""
         this = subscription.c.subscription_id == known.subscription_id
         values = {"authentication": authentication, "changed_at": self._database.now()}
         with self._database.begin() as connection:
             connection.execute(sa.update(subscription).where(this).values(values))
 
     def expire(self, subscription_id: str, before: datetime.datetime) -> bool:
-        """End a subscription whose right was last shown before that moment; False when it is not so."""
+        """Delete a subscription whose right was last proved before *before*; return False if it was not."""
         this = sa.and_(
             subscription.c.subscription_id == subscription_id, subscription.c.confirmed_at < before
         )
@@ -163,9 +160,9 @@ class Subscriptions:
     def page(
         self, project_id: str | None, after: str, limit: int, user_id: str | None = None
     ) -> list[Subscription]:
-        """Return up to *limit* subscriptions of a project (None: of all) after an id, in the order of ids.
+        """Return up to *limit* subscriptions of a project (None: of all) after the id *after*, ordered by id.
 
-        Of one user only, if *user_id* is given.
+        Only those of one user if *user_id* is given.
         """
         query = sa.select(subscription).where(subscription.c.subscription_id > after)
         if project_id is not None:
@@ -184,7 +181,7 @@ class Subscriptions:
         return _read(row) if row is not None and row.subscription_id == subscription_id else None
 
     def remove(self, subscription_id: str) -> bool:
-        """End a subscription, with what it was still to be sent; False when there is none."""
+        """Delete a subscription and its unfinished deliveries; return False if there is none."""
         return self._end(subscription_id, subscription.c.subscription_id == subscription_id)
 
     def _end(self, subscription_id: str, condition: sa.ColumnElement[bool]) -> bool:
@@ -202,7 +199,7 @@ SUSPENDED = "suspended: the consumer does not answer"
 
 
 def stalled(database: Database, since: datetime.datetime) -> set[str]:
-    """Return the active subscriptions with something unsent since then, or given up since they are active."""
+    """Return the active subscriptions with deliveries unsent since *since*, or given up while active."""
     active = sa.and_(
         subscription.c.subscription_id == delivery.c.subscription_id,
         subscription.c.state == SubscriptionState.ACTIVE.value,
@@ -212,7 +209,7 @@ def stalled(database: Database, since: datetime.datetime) -> set[str]:
         delivery.c.state == DeliveryState.FAILED.value,
         delivery.c.finished_at > subscription.c.changed_at,
     )
-    # In this order: what there is of subscriptions is small, what there is of deliveries may not be.
+    # From subscriptions to deliveries: there are few subscriptions, but there may be many deliveries.
     queries = [
         sa.select(subscription.c.subscription_id).where(
             subscription.c.state == SubscriptionState.ACTIVE.value, sa.exists().where(active, what)
@@ -224,7 +221,7 @@ def stalled(database: Database, since: datetime.datetime) -> set[str]:
 
 
 def give_up(connection: sa.Connection, subscription_id: str, now: datetime.datetime) -> None:
-    """End what is unsent to a subscription: it will be told to read the list instead."""
+    """Give up the unfinished deliveries of a subscription: its consumer must read the list instead."""
     connection.execute(
         sa.update(delivery)
         .where(delivery.c.subscription_id == subscription_id, delivery.c.state.in_(UNFINISHED))

@@ -22,7 +22,7 @@ JSON_COLUMNS: Final = frozenset(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CanaryDelivery:
-    """How far the delivery of a canary got; ``error`` is that of the last attempt, empty if there is none."""
+    """The delivery of a canary; ``error`` is that of the last attempt, empty if there is none."""
 
     state: DeliveryState
     attempts: int
@@ -30,9 +30,9 @@ class CanaryDelivery:
 
 
 def insert_alarm(database: Database, values: JSONDict) -> None:
-    """Create an alarm with *values* by column, stamped with the database's clock.
+    """Create an alarm with *values* by column; its timestamps are the database's clock.
 
-    The columns of Aodh's table differ between releases: those that the table lacks are left out.
+    The columns of Aodh's table differ between releases: values of missing columns are ignored.
     """
     now = database.now().replace(tzinfo=None)
     row = {name: json.dumps(value) if name in JSON_COLUMNS else value for name, value in values.items()}
@@ -45,7 +45,7 @@ def insert_alarm(database: Database, values: JSONDict) -> None:
 def remove_alarm(database: Database, alarm_id: str) -> None:
     """Remove an alarm with its history, occurrences, transitions and deliveries."""
     with database.begin() as connection:
-        # Locked first, as by a listener that is about to fire the alarm: nothing can follow afterwards.
+        # Locked first, as a listener does before it fires the alarm: nothing is written afterwards.
         row = sa.select(alarm.c.alarm_id).where(alarm.c.alarm_id == alarm_id)
         connection.execute(row.with_for_update()).all()
         for table in (delivery, transition, occurrence, alarm_history, alarm):
@@ -83,9 +83,8 @@ class _Within(Within):
 def with_alarm(database: Database, values: JSONDict) -> Iterator[Database]:
     """Open a transaction, insert an alarm with *values* by column and yield a view of the transaction.
 
-    The alarm's times are those of the database's clock. The transaction is committed at the end and rolled
-    back on any error. Locks are waited for one second at most: a rehearsal must not delay the start of a
-    process.
+    The alarm's timestamps are the database's clock. The transaction is committed at the end and rolled back
+    on any error. The lock timeout is one second: a rehearsal must not delay the start of a process.
     """
     now = database.about_now()
     row = {**values, "timestamp": now, "state_timestamp": now}

@@ -1,4 +1,4 @@
-"""The rows of timers: read, armed and disarmed under the lock of their alarm; looked for without a lock."""
+"""The rows of timers: changed while their alarm is locked; due timers are read without a lock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from eventalarm.storage.tables import alarm, occurrence, timer
 
 PAGE: Final = 1000
 
-# Built once, for they are sent with every batch of an alarm with timers.
+# Built once: they are sent with every batch of an alarm with timers.
 _IDS: Final[Any] = sa.bindparam("ids", expanding=True)
 READ: Final = sa.select(timer).where(timer.c.timer_id.in_(_IDS))
 DROP: Final = timer.delete().where(timer.c.timer_id.in_(_IDS))
@@ -32,7 +32,7 @@ DUE: Final = (
 
 
 def read(connection: sa.Connection, timer_ids: Collection[str]) -> list[Timer]:
-    """Return those timers that there are."""
+    """Return the existing timers of *timer_ids*."""
     found: list[Timer] = []
     for chunk in in_chunks(timer_ids):
         found.extend(map(_timer, connection.execute(READ, {"ids": chunk})))
@@ -40,7 +40,7 @@ def read(connection: sa.Connection, timer_ids: Collection[str]) -> list[Timer]:
 
 
 def of_alarms(connection: sa.Connection, alarm_ids: Collection[str]) -> list[Timer]:
-    """Return every timer of some alarms."""
+    """Return all timers of *alarm_ids*."""
     found: list[Timer] = []
     for chunk in in_chunks(alarm_ids):
         query = sa.select(timer).where(timer.c.alarm_id.in_(chunk))
@@ -49,14 +49,14 @@ def of_alarms(connection: sa.Connection, alarm_ids: Collection[str]) -> list[Tim
 
 
 class Raised(NamedTuple):
-    """That an alarm is raised on an object."""
+    """An alarm and a managed object on which it is raised."""
 
     alarm_id: str
     managed_object: str
 
 
 def raised_objects(connection: sa.Connection, alarm_ids: Collection[str]) -> set[Raised]:
-    """Return on which objects some alarms are raised."""
+    """Return the managed objects on which *alarm_ids* are raised."""
     found: set[Raised] = set()
     columns = (occurrence.c.alarm_id, occurrence.c.managed_object)
     for chunk in in_chunks(alarm_ids):
@@ -66,31 +66,31 @@ def raised_objects(connection: sa.Connection, alarm_ids: Collection[str]) -> set
 
 
 def put(connection: sa.Connection, timers: Iterable[Timer]) -> None:
-    """Arm timers, whether they are there already or not."""
+    """Insert or replace timers."""
     rows = sorted((_row(one) for one in timers), key=lambda row: str(row["timer_id"]))
     if rows:
         connection.execute(PUT[connection.dialect.name], rows)
 
 
 def drop(connection: sa.Connection, timer_ids: Collection[str]) -> None:
-    """Disarm timers for good."""
+    """Delete timers."""
     for chunk in in_chunks(timer_ids):
         connection.execute(DROP, {"ids": chunk})
 
 
 class TimerReader:
-    """Looks for timers without locking anything; safe to share between threads."""
+    """Reads timers without locks; safe to share between threads."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def due(self, until: datetime.datetime, limit: int) -> list[Timer]:
-        """Return up to *limit* timers that are due by then, the most urgent first."""
+        """Return up to *limit* timers that are due by *until*, the earliest first."""
         with self._database.read() as connection:
             return [_timer(row) for row in connection.execute(DUE, {"until": until, "limit": limit})]
 
     def changed(self, alarm_type: str, since: datetime.datetime) -> list[tuple[str, datetime.datetime]]:
-        """Return which alarms of a type were created or edited since then, with their version."""
+        """Return the alarms of a type that were created or edited since *since*, with their version."""
         query = sa.select(alarm.c.alarm_id, alarm.c.timestamp).where(
             alarm.c.timestamp >= since, alarm.c.type == alarm_type
         )
@@ -98,9 +98,9 @@ class TimerReader:
             return [(row[0], row[1] or NEVER) for row in connection.execute(query)]
 
     def unwatched(self, alarm_type: str, word: str, after: str) -> list[str]:
-        """Return a page of enabled alarms whose rule has *word*, and no timer of their present version.
+        """Return a page of enabled alarms whose rule contains *word*, without a timer of their version.
 
-        In order of their ids, beginning behind *after*; fewer than ``PAGE`` means that these were the last.
+        Ordered by id, after the id *after*; fewer than ``PAGE`` means that these are the last.
         """
         armed = sa.exists().where(timer.c.alarm_id == alarm.c.alarm_id, timer.c.version == alarm.c.timestamp)
         spelled = sa.type_coerce(alarm.c.rule, sa.Text).contains(f'"{word}"', autoescape=True)

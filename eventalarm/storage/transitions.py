@@ -1,4 +1,4 @@
-"""One transaction of the evaluator: alarm rows locked, transitions and all that follows from them written.
+"""One transaction of the evaluator: it locks alarm rows and writes transitions with all their consequences.
 
 A batch costs a constant number of statements, however many alarms fire (chunks of 500 aside).
 """
@@ -32,15 +32,15 @@ from eventalarm.storage.tables import (
 
 STATE_TRANSITION: Final = "state transition"
 
-# Statements are built once: building one costs as much as its round trip.
+# Statements are built once: building one takes as long as its round trip.
 _ALARMS: Final[Any] = sa.bindparam("alarms", expanding=True)
 _IDS: Final[Any] = sa.bindparam("ids", expanding=True)
 
 _LOCK: Final = sa.select(*ROW_COLUMNS).where(alarm.c.alarm_id.in_(_ALARMS)).order_by(alarm.c.alarm_id)
-# The nodes of a Galera cluster do not know of each other's locks. What another node commits breaks ours off
-# if it touches a row that we hold, or fails our commit if it touches one that we wrote. So every transaction
-# that changes an occurrence holds and writes its alarm's count: of two at once, one is tried again.
-# MariaDB leaves out a joined table of which no column is asked for.
+# The nodes of a Galera cluster do not see each other's locks. A commit on another node aborts this
+# transaction if it changes a row that is locked here, or fails the commit if it changes a row that was
+# written here. So every transaction that changes an occurrence locks and writes its alarm's count: of two at
+# once, one is retried. MariaDB omits a joined table of which no column is selected.
 _LOCK_MYSQL: Final = (
     _LOCK.add_columns(alarm_count.c.changes)
     .select_from(alarm.outerjoin(alarm_count, alarm_count.c.alarm_id == alarm.c.alarm_id))
@@ -54,7 +54,7 @@ LOCK: Final = {
     "mariadb": _LOCK_MYSQL,
 }
 
-# The lock taken by those of them that nobody else holds, and those that exist at all.
+# Locks the alarms that no other transaction holds; reads which alarms exist.
 LOCK_FREE: Final = (
     sa.select(alarm.c.alarm_id)
     .where(alarm.c.alarm_id.in_(_ALARMS))
@@ -129,7 +129,7 @@ class Transaction:
         return read_stored_state(self.connection, alarm_ids, managed_objects, message_ids, order_keys)
 
     def handled_elsewhere(self, alarm_ids: Collection[str], since: datetime.datetime) -> set[tuple[str, str]]:
-        """Return which (alarm, message) Aodh's history holds since then, whoever fired.
+        """Return which (alarm, message) Aodh's history contains since *since*, from any evaluator.
 
         The reason that Aodh's event evaluator records names the event: ``Event <id=...,event_type=...``.
         """
@@ -142,7 +142,7 @@ class Transaction:
         return found
 
     def close_occurrences(self, alarm_ids: Collection[str], now: datetime.datetime) -> None:
-        """Clear every raised occurrence of alarms whose state was changed by somebody else."""
+        """Clear all raised occurrences of alarms whose state was changed by another program or user."""
         for chunk in in_chunks(alarm_ids):
             self.connection.execute(
                 occurrence.update()
@@ -155,7 +155,7 @@ class Transaction:
     ) -> None:
         """Write occurrences, new or changed.
 
-        *known* are the ids that the database holds already, *superseded* those that are no longer the latest.
+        *known* are the ids that are already stored, *superseded* those that are no longer the latest.
         """
         for chunk in in_chunks([i for i in superseded if i in known]):
             self.connection.execute(SUPERSEDE, {"ids": chunk})
@@ -166,7 +166,7 @@ class Transaction:
     def write_transitions(self, transitions: Sequence[Transition], texts: EventTexts) -> None:
         """Record transitions; unique per alarm, managed object and message.
 
-        An event that caused one of them is written with it, one that caused several apart, once.
+        An event that caused one of them is stored with it; one that caused several is stored once.
         """
         if not transitions:
             return
@@ -193,7 +193,7 @@ class Transaction:
             reasons = {c.alarm_id: for_aodh(c.reason) for c in same}
             for chunk in in_chunks(reasons):
                 each = [(name, reasons[name]) for name in chunk]
-                # Filled up with the last one, so that few different statements are ever made.
+                # Padded with the last one, so that few different statements are built.
                 each += each[-1:] * ((1 << (len(each) - 1).bit_length()) - len(each))
                 values: dict[str, Any] = {"alarms": chunk, "state": state, "now": now}
                 for number, (name, reason) in enumerate(each):
@@ -208,7 +208,7 @@ class Transaction:
 
 @functools.lru_cache
 def _set_states(number: int) -> sa.Update:
-    """Return the update of up to *number* alarms that enter the same state for reasons of their own."""
+    """Return the update of up to *number* alarms that enter the same state, each with its own reason."""
     whens: list[Any] = [(sa.bindparam(f"alarm{n}"), sa.bindparam(f"reason{n}")) for n in range(number)]
     return (
         alarm.update()
@@ -249,7 +249,7 @@ def _transition_row(t: Transition) -> dict[str, Any]:
 
 def _history_row(change: StateChange, now: datetime.datetime) -> dict[str, Any]:
     detail = json.dumps({"state": change.state, "transition_reason": for_aodh(change.reason)})
-    # Aodh puts the ids of its service user here, for which it must ask Keystone; a firing must not (G8).
+    # Aodh stores the ids of its service user here, which it gets from Keystone; firing must not need it (G8).
     return {
         "event_id": str(uuid.uuid4()),
         "alarm_id": change.alarm_id,

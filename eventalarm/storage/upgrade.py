@@ -1,4 +1,4 @@
-"""The way to the schema of this release. Apart from the look at it: services need not import Alembic."""
+"""Upgrade to the schema of this release; a module of its own, so that services do not import Alembic."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ BETWEEN: Final = 0.2
 
 
 def upgrade(database: Database, *, lock_timeout: float = 300.0) -> SchemaStatus:
-    """Bring our tables to the schema of this release; return the status that was found before.
+    """Upgrade eventalarm's tables to the schema of this release; return the status that was found before.
 
-    Safe to repeat, to run twice at once (one waits for the other, for *lock_timeout* seconds) and to
+    It can be repeated, run twice at once (one waits for the other, for at most *lock_timeout* seconds) and
     run after an upgrade that was interrupted.
 
-    :raises SchemaError: when Aodh's schema is missing or too old, or ours is newer; nothing was changed.
-    :raises Retryable: when the database failed, or the other upgrade took too long.
+    :raises SchemaError: if Aodh's schema is missing or too old, or eventalarm's is newer; nothing was
+    changed.
+    :raises Retryable: if the database failed, or the other upgrade took too long.
     """
     _require_upgradable(check(database))
     if database.pooled:
@@ -63,7 +64,7 @@ def _require_upgradable(status: SchemaStatus) -> None:
 
 
 def alembic_config() -> Config:
-    """Return where Alembic finds the revisions."""
+    """Return Alembic's configuration, which names the folder of the revisions."""
     config = Config()
     folder = pathlib.Path(__file__).with_name("migrations")
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
@@ -73,9 +74,9 @@ def alembic_config() -> Config:
 
 @contextlib.contextmanager
 def _only_one(engine: sa.Engine, timeout: float) -> Iterator[sa.Connection]:
-    """Open a connection that no other upgrade can open before this one is done; it is in no transaction.
+    """Open a connection that excludes other upgrades until it is closed; it is in no transaction.
 
-    The lock is the session's that does the work: it outlives commits, and a server that goes on with the
+    The lock belongs to the session of the upgrade: it survives commits, and a server that still executes the
     statement of a killed process keeps it for as long. On SQLite it is a transaction.
     """
     if engine.dialect.name == "sqlite":
@@ -96,10 +97,10 @@ def _only_one(engine: sa.Engine, timeout: float) -> Iterator[sa.Connection]:
 
 
 def _lock(connection: sa.Connection, timeout: float) -> bool:
-    """Take the lock; False after *timeout* seconds.
+    """Acquire the lock; return False after *timeout* seconds.
 
-    On PostgreSQL it is tried again and again: who waits in a statement has a snapshot, and an index that is
-    made concurrently waits for the end of all snapshots.
+    On PostgreSQL it is polled: a statement that waits holds a snapshot, and an index that is created
+    concurrently waits for the end of all snapshots.
     """
     given: dict[str, Any] = {"name": LOCK_NAME}
     if connection.dialect.name != "postgresql":

@@ -1,4 +1,4 @@
-"""The Alembic history of our own tables, apart from Aodh's; ``storage/upgrade.py`` runs it."""
+"""The Alembic history of eventalarm's tables, separate from Aodh's; ``storage/upgrade.py`` runs it."""
 
 VERSION_TABLE = "eventalarm_alembic_version"
 

@@ -1,4 +1,4 @@
-"""Alembic's way in: runs the revisions on the connection that ``storage/upgrade.py`` hands over."""
+"""Alembic's environment: runs the revisions on the connection that ``storage/upgrade.py`` hands over."""
 
 from alembic import context
 

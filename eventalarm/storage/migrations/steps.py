@@ -1,5 +1,5 @@
-"""Steps of a revision that can be taken again: MySQL commits every DDL statement at once, so a revision that
-was interrupted there has to find its way through what is already done.
+"""Repeatable steps of a revision: MySQL commits every DDL statement at once, so a revision that was
+interrupted there must skip what is already done.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from oslo_db import exception as db_exception
 
 from eventalarm.storage.errors import is_lock_timeout
 
-# Seconds for which MySQL may queue others behind our wait for a table, and for which it is tried.
+# Seconds for which MySQL may queue other statements behind one wait, and for which the wait is retried.
 MYSQL_WAIT: Final = 2
 MYSQL_TRIES: Final = 300.0
 
@@ -32,10 +32,10 @@ def create_index(name: str, table: str, *columns: str) -> None:
 
 
 def create_index_online(name: str, table: str, *columns: str) -> None:
-    """Create the index *name* on *table* unless it exists, while others go on writing to *table*.
+    """Create the index *name* on *table* unless it exists, while other transactions write to *table*.
 
-    On PostgreSQL everything before it in the revision is committed. What a killed run left there, an index
-    that is not valid, is dropped first.
+    On PostgreSQL everything before it in the revision is committed. An invalid index, which a killed run left
+    behind, is dropped first.
     """
     dialect = op.get_bind().dialect.name
     if dialect == "postgresql":
@@ -61,7 +61,7 @@ def _create_concurrently(name: str, table: str, columns: Sequence[str]) -> None:
             if not valid:
                 op.create_index(name, table, list(columns), postgresql_concurrently=True)
         except (db_exception.DBError, sa.exc.DBAPIError) as exc:
-            # The end of the block would hide it behind its own failure on a connection that was lost.
+            # Raised after the block, whose end would hide it behind its own failure on a lost connection.
             failed = exc
             bind.rollback()
     if failed is not None:
@@ -69,7 +69,7 @@ def _create_concurrently(name: str, table: str, columns: Sequence[str]) -> None:
 
 
 def _create_in_place(name: str, table: str, columns: Sequence[str]) -> None:
-    """Wait for open transactions in short turns: whoever comes while we wait is queued behind us."""
+    """Wait for open transactions in short turns: other statements on the table queue behind each wait."""
     bind = op.get_bind()
     if name in {index["name"] for index in sa.inspect(bind).get_indexes(table)}:
         return
