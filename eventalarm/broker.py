@@ -1,4 +1,4 @@
-"""RabbitMQ as the listener finds it: does a host let us in, and is our queue declared as we declare it."""
+"""Checks RabbitMQ as a listener uses it: that a host accepts the login, and how the queue is declared."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT_PORT: Final = 5672
 
 
 class Unusable(EventAlarmError):
-    """The broker, or our queue on it, cannot be used now; ``remedy`` says what to do, where that is known."""
+    """The broker or the event queue cannot be used now; ``remedy`` is empty if none is known."""
 
     def __init__(self, problem: str, remedy: str = "") -> None:
         super().__init__(f"{problem}; {remedy}" if remedy else problem)
@@ -33,9 +33,9 @@ class Unusable(EventAlarmError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Broker:
-    """The hosts of a RabbitMQ transport, and how to reach them within *timeout* seconds each.
+    """The hosts of a RabbitMQ transport, each to be connected within *timeout* seconds.
 
-    ``options`` are those of the driver, with what the transport URL says.
+    ``options`` are those of the driver, overridden by those in the transport URL.
     """
 
     url: Any
@@ -44,14 +44,17 @@ class Broker:
 
     @classmethod
     def of(cls, conf: cfg.ConfigOpts, timeout: float) -> Broker:
-        """Return the broker that *conf* names, or raise ValueError when it is no RabbitMQ."""
+        """Return the broker that *conf* names; *timeout* seconds are divided among its hosts.
+
+        :raises ValueError: when it is not RabbitMQ.
+        """
         if bus.driver_name(bus.transport_url(conf)) not in bus.RABBIT_DRIVERS:
             raise ValueError(bus.describe(conf))
         driver = bus.get_transport(conf)._driver
         return cls(driver._url, driver.conf.oslo_messaging_rabbit, timeout / len(hosts(driver._url)))
 
     def connections(self) -> list[tuple[str, Any]]:
-        """Return a name and a connection, not opened yet, for each host."""
+        """Return ``host:port`` and an unopened connection for each host."""
         return [(f"{host.hostname}:{host.port or DEFAULT_PORT}", self._to(host)) for host in hosts(self.url)]
 
     def _to(self, host: Any) -> Any:
@@ -79,9 +82,9 @@ class Broker:
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[Any]:
-        """Give a connection to the first host that lets us in.
+        """Yield a connection to the first host that accepts the login.
 
-        :raises Unusable: when none does, or when the broker refuses what is asked on it.
+        :raises Unusable: when no host does, or the broker refuses an operation on the connection.
         """
         last: Exception | None = None
         for _, connection in self.connections():
@@ -99,7 +102,7 @@ class Broker:
         raise unusable(last) from last
 
     def arguments(self) -> Mapping[str, Any]:
-        """Return the arguments of our queue, as oslo.messaging declares it."""
+        """Return the arguments with which oslo.messaging declares the event queue."""
         rabbit = self.options
         quorum = impl_rabbit.QuorumMemConfig(
             rabbit.rabbit_quorum_delivery_limit,
@@ -112,9 +115,9 @@ class Broker:
         return found
 
     def declare(self, connection: Any, topic: str, exchange: str, priority: str = bus.PRIORITY) -> None:
-        """Declare exchange and queue of a topic as the listener does: it changes nothing if they are alike.
+        """Declare exchange and queue of a topic as the listener does, which changes nothing if they exist.
 
-        :raises Exception: what amqp raises when they are not, or when we may not.
+        :raises Exception: an error of amqp, when they exist with other properties, or without permission.
         """
         durable = self.options.amqp_durable_queues or self.options.rabbit_quorum_queue
         kept = {"durable": durable, "auto_delete": self.options.amqp_auto_delete}
@@ -134,13 +137,13 @@ class Broker:
 
 
 def hosts(url: Any) -> Sequence[Any]:
-    """Return the hosts of a transport URL; one without any means this host, as to oslo.messaging."""
+    """Return the hosts of a transport URL; without any, this host, as in oslo.messaging."""
     found: Sequence[Any] = url.hosts or [oslo_messaging.TransportHost("localhost", DEFAULT_PORT)]
     return found
 
 
 def unusable(error: Exception | None) -> Unusable:
-    """Return what an error of the broker means, in one line."""
+    """Return an error of the broker as one line with its remedy, if that is known."""
     text = str(error)
     refusal = explain(text)
     if refusal is not None:
@@ -149,15 +152,16 @@ def unusable(error: Exception | None) -> Unusable:
 
 
 def first_line(error: Exception | None) -> str:
-    """Return the first line of an error's text, or its name."""
+    """Return the first line of the text of an error, or the name of its class."""
     lines = str(error).splitlines()
     return (lines[0][:200] if lines else "") or type(error).__name__
 
 
 def check(conf: cfg.ConfigOpts, timeout: float) -> None:
-    """Try what a listener is about to do; nothing to try on other brokers than RabbitMQ.
+    """Check that a listener could consume the event queue; does nothing on brokers other than RabbitMQ.
 
-    :raises Unusable: with the remedy, when it would fail.
+    :param timeout: seconds, for all hosts together.
+    :raises Unusable: when it could not.
     """
     try:
         broker = Broker.of(conf, timeout)
@@ -166,6 +170,6 @@ def check(conf: cfg.ConfigOpts, timeout: float) -> None:
     group = conf[GROUP]
     with broker.connected() as connection:
         broker.declare(connection, group.topic, group.exchange)
-        # Where what is given up goes; how somebody else may have declared it hinders nobody.
+        # A different declaration of the dead-message queue does not prevent a listener from consuming.
         with contextlib.suppress(*connection.channel_errors):
             broker.declare(connection, group.topic, group.exchange, bus.DEAD)

@@ -1,4 +1,4 @@
-"""What RabbitMQ's refusals mean and what to do about them: for the logs of both ends and the health check."""
+"""Explains refusals of RabbitMQ, with a remedy, for logs and the health check."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ IMPLIED: Final = {"x-queue-type": "classic"}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the broker refused us, in one line, and what to do about it; ``argument`` names what differs."""
+    """Why the broker refused an operation, in one line, and the remedy; ``argument`` is what differs."""
 
     problem: str
     remedy: str
@@ -42,12 +42,12 @@ class Refusal:
 
 
 def explain(text: str) -> Refusal | None:
-    """Return what a refusal of RabbitMQ means; None when *text* is none that we know."""
+    """Return the meaning of a refusal of RabbitMQ; None if *text* is not a known refusal."""
     if found := INEQUIVALENT.search(text):
         return _declared_differently(found)
     if found := VHOST.search(text):
         vhost = found["missing"] or found["refused"]
-        why = "does not exist" if found["missing"] else "is closed to this user"
+        why = "does not exist" if found["missing"] else "cannot be accessed by this user"
         return Refusal(
             f"the virtual host {vhost} {why}",
             "correct the path of transport_url, or run rabbitmqctl "
@@ -59,7 +59,7 @@ def explain(text: str) -> Refusal | None:
         )
     if found := PERMISSION.search(text):
         return Refusal(
-            f"this user may not do that: {found[0][:200]}",
+            f"this user lacks a permission: {found[0][:200]}",
             "grant it: rabbitmqctl set_permissions -p VHOST USER '.*' '.*' '.*'",
         )
     if "ACCESS_REFUSED" in text:
@@ -75,7 +75,7 @@ def _declared_differently(found: re.Match[str]) -> Refusal:
     difference = argument
     if values := VALUES.search(found["rest"]):
         ours, theirs = (_value(argument, values[which]) for which in ("ours", "theirs"))
-        difference = f"{argument} is {theirs}, and {ours} is wanted"
+        difference = f"{argument} is {theirs}, but {ours} is required"
     vhost = found["vhost"] or "/"
     again = (
         f"rabbitmqctl delete_queue -p {vhost} {name}"
@@ -86,13 +86,13 @@ def _declared_differently(found: re.Match[str]) -> Refusal:
     alike = f"give both ends the same {option}" if option else "let no other program declare it"
     if argument == "durable" and kind == "queue":
         alike = (
-            "write eventalarm:// where a publisher such as notifier://?topic=... declared it, and set "
-            f"nothing against {option} in a transport URL"
+            "use eventalarm:// instead of a publisher such as notifier://?topic=..., and do not override "
+            f"{option} in a transport URL"
         )
     return Refusal(
         f"{kind} {name} was declared differently: {difference}",
-        f"publisher and listener must declare it alike: {alike}; then, once it is empty, remove what was "
-        f"left from before ({again}): it is made anew by itself",
+        f"publisher and listener must declare it alike: {alike}; then, once it is empty, remove it "
+        f"({again}): it is created again automatically",
         argument,
     )
 

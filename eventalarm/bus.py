@@ -1,4 +1,4 @@
-"""The message bus: transports whose queue is durable, and the one way in which a message is sent."""
+"""The message bus: transports with durable queues, and the function that sends every message."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ RABBIT_DRIVERS: Final = frozenset({"rabbit", "kombu"})
 DRIVERS_WITH_OPTIONS: Final = RABBIT_DRIVERS | {"kafka"}
 KEEP_QUEUES: Final = {"amqp_durable_queues": "true", "amqp_auto_delete": "false"}
 
-# The driver waits for a confirmation as long as for a heartbeat. A restarting RabbitMQ can forget a message
-# for a quorum queue and never confirm it: then the sooner we know, the sooner we send it again.
+# The driver waits for a confirmation as long as for a heartbeat. A RabbitMQ that restarts can lose a message
+# for a quorum queue and never confirm it; the shorter this wait, the sooner the message is sent again.
 SENDING: Final = {"heartbeat_timeout_threshold": "15", "kombu_reconnect_delay": "0"}
 
-# The driver's pauses between tries grow to half a minute; whoever waits for alarms wants them when the broker
-# is back, not half a minute later. And a listener whose host is gone without a word keeps what it was handed
-# from all others until the broker misses its heartbeats: for a minute or two by default.
+# By default the driver's pauses between attempts to reconnect grow to half a minute, by which alarms would be
+# late after the broker is back. And when the host of a listener fails, its unacknowledged messages stay
+# unavailable to the others until the broker misses its heartbeats: a minute or two by default.
 LISTENING: Final = {"rabbit_interval_max": "2", "heartbeat_timeout_threshold": "15"}
 
-# The queue TOPIC.dead keeps messages that were given up.
+# The queue TOPIC.dead keeps the messages that listeners set aside.
 DEAD: Final = "dead"
 # Priority with which the publisher sends events: the last part of the name of the queue.
 PRIORITY: Final = "sample"
 
-# What RabbitMQ (channel error 406) and Kafka say of a message that exceeds their limit.
+# The errors of RabbitMQ (channel error 406) and Kafka for a message that exceeds their limit.
 TOO_LARGE: Final = re.compile(
     r"message size \d+ is larger than|MSG_SIZE_TOO_LARGE|message size too large", re.I
 )
 
 
 def set_defaults() -> None:
-    """Let unset options mean what they mean in Aodh, whose configuration our services read.
+    """Give options of oslo.messaging the defaults that they have in Aodh, whose configuration is read.
 
-    For our own processes and the sample generator; the publisher, a guest in Ceilometer, must not call it.
+    For eventalarm's processes and the sample generator. The publisher must not call it: it runs inside
+    Ceilometer.
     """
     oslo_messaging.set_transport_defaults("aodh")
 
@@ -53,18 +54,17 @@ def get_transport(
     prefetch: int | None = None,
     options: Mapping[str, str] | None = None,
 ) -> Any:
-    """Return a notification transport for *url*, or for the one that *conf* has for notifications.
+    """Return a notification transport for *url*, by default the one that *conf* sets for notifications.
 
-    On RabbitMQ our queue and exchange are durable and never deleted with their last consumer, even where
-    *conf* says otherwise for the services' own queues: alarms would be forgotten when the broker or the
-    last listener restarts. What the deployer put into the URL still wins.
+    Nothing is connected yet. On RabbitMQ the event queue and its exchange are durable and are not deleted
+    with their last consumer, even if *conf* sets otherwise for the queues of other services; else events
+    would be lost when the broker or the last listener restarts. Options in the URL take precedence.
 
-    *prefetch* makes a transport for listening: it bounds its unacknowledged messages (RabbitMQ) and is back
-    a few seconds after the broker, however long that was away. Without it the transport is for sending: it
-    replaces a broken connection without a pause, and waits 15 s at most for a confirmation. *options* are
-    options of the oslo.messaging driver by name, stronger than *conf* and URL. Nothing is connected yet.
-
-    :raises InvalidOption: naming ``transport_url`` or the driver option that cannot work.
+    :param prefetch: makes a transport for listening, with at most so many unacknowledged messages
+        (RabbitMQ), which reconnects within a few seconds after the broker is back. Without it the transport
+        is for sending: it replaces a broken connection at once and waits at most 15 s for a confirmation.
+    :param options: options of the oslo.messaging driver by name; they override *conf* and the URL.
+    :raises InvalidOption: naming ``transport_url`` or the driver option that is not valid.
     """
     parsed = _parse(conf, url)
     for name, value in (options or {}).items():
@@ -79,9 +79,9 @@ def get_transport(
 
 
 def transport_url(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
-    """Return the parsed oslo.messaging ``TransportURL`` that counts: *url*, or what *conf* has.
+    """Return the effective oslo.messaging ``TransportURL``: *url*, or the one that *conf* sets.
 
-    :raises InvalidOption: naming ``transport_url`` when it cannot be read.
+    :raises InvalidOption: naming ``transport_url`` when it cannot be parsed.
     """
     return _parse(conf, url)
 
@@ -92,14 +92,14 @@ def driver_name(parsed: Any) -> str:
 
 
 def describe(conf: cfg.ConfigOpts, url: str | None = None) -> str:
-    """Return driver, hosts and virtual host of a transport URL for a log line: no user, no password."""
+    """Return driver, hosts and virtual host of a transport URL for a log line, without credentials."""
     parsed = _parse(conf, url)
     hosts = ",".join(f"{host.hostname}:{host.port}" if host.port else host.hostname for host in parsed.hosts)
     return f"{parsed.transport}://{hosts}/{parsed.virtual_host or ''}"
 
 
 def _parse(conf: cfg.ConfigOpts, url: str | None) -> Any:
-    """Parse the URL that counts; opening it connects nothing, but registers the options that name it."""
+    # Opening it connects nothing, but registers the options read below.
     _open(conf, url)
     parsed = oslo_messaging.TransportURL.parse(
         conf, url or conf.oslo_messaging_notifications.transport_url or conf.transport_url
@@ -110,10 +110,10 @@ def _parse(conf: cfg.ConfigOpts, url: str | None) -> Any:
 
 
 def _unreadable() -> InvalidOption:
-    # Without the parser's own words: they can hold a piece of the password.
+    # Without the message of the parser, which can contain a part of the password.
     return InvalidOption(
         "transport_url",
-        "cannot be read, or an option behind its question mark does not fit",
+        "cannot be parsed, or an option in its query is not valid",
         "write driver://user:password@host:port/vhost, and %-escape special characters of the password",
     )
 
@@ -123,7 +123,7 @@ def _open(conf: cfg.ConfigOpts, url: Any) -> Any:
         return oslo_messaging.get_notification_transport(conf, url)
     except cfg.NoSuchOptError as exc:
         raise InvalidOption(
-            "transport_url", f"the driver knows no option {exc.opt_name}", "correct or remove it"
+            "transport_url", f"the driver has no option {exc.opt_name}", "correct or remove it"
         ) from exc
     except (oslo_messaging.DriverLoadFailure, ImportError) as exc:
         raise InvalidOption(
@@ -149,7 +149,7 @@ def _check_option(conf: cfg.ConfigOpts, parsed: Any, name: str, value: str) -> N
     except ValueError as exc:
         raise InvalidOption(
             name,
-            f"{value!r} does not fit ({exc})",
+            f"{value!r} is not valid ({exc})",
             f"see [oslo_messaging_{driver}] in the configuration reference",
         ) from None
 
@@ -165,19 +165,18 @@ def send(
     retry: int = 1,
     publisher_id: str = "eventalarm",
 ) -> None:
-    """Send one notification and return when the broker has taken it (RabbitMQ: confirmed it).
+    """Send one notification; returns once the broker has accepted it (RabbitMQ: confirmed it).
 
-    *payload* must be fit for JSON. *retry* is how often the driver may try again by itself. It must not be
-    less than one: the driver gives up before it replaces a channel that the broker closed, and would meet
-    the same closed channel on every later call. Nor should it be much more: the driver waits whole seconds
-    between tries and cannot be stopped. Whoever wants to outlast an absent broker calls again.
+    This is the call that the ``messagingv2`` driver of oslo.messaging makes, one level below the public
+    ``Notifier``. The ``Notifier`` catches every error, logs it with the whole payload and returns as if the
+    message had been sent, so its caller cannot know that an alarm was lost.
 
-    This is the call that oslo.messaging's own ``messagingv2`` driver makes, one level below its public
-    ``Notifier``: the ``Notifier`` catches every error, logs it with the whole payload and returns as if the
-    message had been sent, so that nothing above it could ever know that an alarm was lost.
-
-    :raises PublishError: when the broker did not take it.
-    :raises MessageTooLarge: when the broker refused it for its size.
+    :param payload: must be serialisable as JSON.
+    :param retry: how often the driver may retry. At least 1: with 0 the driver gives up before it replaces a
+        channel that the broker closed, and fails again on every later call. Not much more: the driver waits
+        whole seconds between attempts and cannot be interrupted. To wait for a broker, call again.
+    :raises PublishError: when the broker did not accept the message.
+    :raises MessageTooLarge: when the broker refused it because of its size.
     """
     message = {
         "message_id": str(uuid.uuid4()),
@@ -199,16 +198,16 @@ def resend(
     priority: str = PRIORITY,
     retry: int = 1,
 ) -> None:
-    """Send the body of a message, such as one that was received, as :func:`send` does.
+    """Send a complete message, such as one that was received, as :func:`send` does.
 
-    :raises PublishError: when the broker did not take it.
-    :raises MessageTooLarge: when the broker refused it for its size.
+    :raises PublishError: when the broker did not accept the message.
+    :raises MessageTooLarge: when the broker refused it because of its size.
     """
     target = oslo_messaging.Target(topic=f"{topic}.{priority}", exchange=exchange)
     try:
         transport._send_notification(target, {}, dict(message), version=2.0, retry=retry)
     except Exception as exc:
-        # Drivers let errors of three libraries through, without a common class.
+        # Drivers raise the errors of three libraries, which have no common class.
         if TOO_LARGE.search(str(exc)):
             raise MessageTooLarge(str(exc)) from exc
         raise PublishError(_explain(exc)) from exc

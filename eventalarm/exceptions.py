@@ -8,9 +8,9 @@ class EventAlarmError(Exception):
 
 
 class InvalidEvent(EventAlarmError):
-    """A message or an event that can never be evaluated; counted, logged once, acknowledged.
+    """A message or an event that can never be evaluated; it is counted, logged once and acknowledged.
 
-    ``reason`` is a short label (used as the metric label), ``event_id`` the message id if one is known.
+    ``reason`` is a short text, also the label of the metric; ``event_id`` is the message id, or empty.
     """
 
     def __init__(self, reason: str, detail: str = "", event_id: str = "") -> None:

@@ -1,6 +1,6 @@
-"""Counters, histograms and gauges by name; every reason in the logs has a label of the same name here.
+"""Prometheus metrics by name. A reason in a log has a label value of the same name.
 
-doc/source/admin/metrics.rst explains each to operators.
+doc/source/admin/metrics.rst explains each metric to operators.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ AGE_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30
 COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "events": ("Events taken from the bus, by outcome; unreadable ones by reason", ("outcome", "reason")),
     "messages": ("Messages taken from the bus, by outcome", ("outcome",)),
-    "decisions": ("Events that concerned an alarm, by what they did to it", ("reason",)),
-    "timers": ("Timers that were due, by what they did to their alarm", ("reason",)),
+    "decisions": ("Decisions about events and alarms, by reason", ("reason",)),
+    "timers": ("Decisions about timers that were due, by reason", ("reason",)),
     "transitions": ("Transitions committed, by kind", ("kind",)),
     "bad_traits": ("Traits that could not be read and were ignored", ()),
     "bad_rules": ("Alarm definitions that cannot be evaluated", ("field",)),
-    "crowded_projects": ("Projects reported for rules that every event must be tested against", ()),
-    "stalls": ("Times that a thread was found standing still, by thread", ("thread",)),
-    "batches": ("Batches worked off, by outcome", ("outcome",)),
+    "crowded_projects": ("Projects reported for too many rules without an equality", ()),
+    "stalls": ("Times that a thread was found stalled, by thread", ("thread",)),
+    "batches": ("Batches handled, by outcome", ("outcome",)),
     "deliveries": ("Attempts to call an action, by result", ("result",)),
     "inspector_events": ("Events that the inspector read or published, by outcome", ("outcome",)),
     "inspector_reactions": ("Requests of the inspector to Nova and Neutron, by result", ("result",)),
@@ -35,7 +35,7 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 # name -> (help, labels, buckets)
 HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]]] = {
     "batch_seconds": ("Time from taking a batch to its commit", (), LATENCY_BUCKETS),
-    "match_seconds": ("Time of a batch for fresh definitions and matching", (), LATENCY_BUCKETS),
+    "match_seconds": ("Time of a batch for refreshing definitions and matching", (), LATENCY_BUCKETS),
     "commit_seconds": ("Time of a batch for deciding and committing", (), LATENCY_BUCKETS),
     "delivery_seconds": ("Time of one attempt to call an action", (), LATENCY_BUCKETS),
     "event_age_seconds": (
@@ -44,31 +44,31 @@ HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]]] = {
         AGE_BUCKETS,
     ),
 }
-# name -> (help, how the values of several processes become one)
+# name -> (help, how prometheus_client combines the values of several processes)
 GAUGES: Final[dict[str, tuple[str, str]]] = {
     "cache_alarms": ("Alarm definitions cached, in all processes of this host", "livesum"),
     "cache_projects": ("Projects cached, in all processes of this host", "livesum"),
     "cache_scanned_rules": ("Cached rules that must be tested one after the other", "livesum"),
     "cache_refreshed_timestamp_seconds": ("When definitions were last refreshed, oldest process", "livemin"),
-    "outbox_unfinished": ("Deliveries waiting or under way, in the whole deployment", "livemostrecent"),
-    "outbox_due": ("Deliveries that are due and not under way", "livemostrecent"),
+    "outbox_unfinished": ("Deliveries waiting or in progress, in the whole deployment", "livemostrecent"),
+    "outbox_due": ("Deliveries that are due and not in progress", "livemostrecent"),
     "outbox_oldest_due_seconds": ("How long the longest due delivery has been waiting", "livemostrecent"),
     "outbox_failed": ("Deliveries given up and kept", "livemostrecent"),
-    "outbox_looked_timestamp_seconds": ("When the outbox was last looked at", "livemostrecent"),
+    "outbox_looked_timestamp_seconds": ("When the outbox was last read", "livemostrecent"),
     "resource_map_resources": ("Servers, ports and volumes in the resource map", "livemostrecent"),
     "resource_map_timestamp_seconds": ("When the last complete snapshot began", "livemostrecent"),
     "infrastructure_faults": ("Faults of hosts and switches that are raised", "livemostrecent"),
-    "listeners": ("Listener processes alive, in the whole deployment", "livemostrecent"),
+    "listeners": ("Running listener processes, in the whole deployment", "livemostrecent"),
 }
 
 
 def age(moment: datetime.datetime, now: datetime.datetime) -> float:
-    """Return the seconds from *moment* to *now*, between none and a day: no hostile date may spoil a sum."""
+    """Return the seconds from *moment* to *now*, between 0 and one day, so that no date can distort a sum."""
     return min(max(0.0, (now - moment).total_seconds()), LONGEST_AGE)
 
 
 class Metrics:
-    """The metrics of one process, in a registry of their own. Safe to call from any thread."""
+    """The metrics of one process, in a separate registry. Safe to call from any thread."""
 
     def __init__(self, registry: prometheus_client.CollectorRegistry | None = None) -> None:
         self.registry = registry or prometheus_client.CollectorRegistry()
@@ -95,7 +95,7 @@ class Metrics:
         (histogram.labels(**labels) if labels else histogram).observe(seconds)
 
     def set(self, name: str, value: float) -> None:
-        """Set a gauge of GAUGES; it is made then, so that no process reports what it never knew."""
+        """Set a gauge of GAUGES; it is created on first use, so that no process reports an unknown value."""
         gauge = self._gauges.get(name)
         if gauge is None:
             text, mode = GAUGES[name]

@@ -1,7 +1,7 @@
-"""The Prometheus endpoint: the metrics of all processes of one listener, added up, on one port.
+"""The Prometheus endpoint: the aggregated metrics of all processes of one listener, on one port.
 
-The processes write their values into files of a shared folder (prometheus_client's multiprocess mode); one
-more process reads them for each request. The counters of a process that died stay, because a counter must
+The processes write their values to files in a shared folder (prometheus_client's multiprocess mode), which
+another process reads for each request. The counters of a process that ended are kept, because a counter must
 not decrease; its gauges are removed.
 """
 
@@ -39,16 +39,16 @@ OF_PROCESS: Final = re.compile(r"_(\d+)\.db$")
 
 @contextlib.contextmanager
 def shared_folder(parent: str = "") -> Iterator[pathlib.Path]:
-    """Create the folder in which this process and its children share metrics; remove it at the end.
+    """Create the folder in which this process and its children share metrics, and remove it afterwards.
 
-    Folders that killed processes left behind are removed first.
+    Folders of processes that were killed are removed first.
     """
     place = pathlib.Path(parent or tempfile.gettempdir())
     _sweep(place)
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-", dir=place))
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = str(folder)
-    # prometheus_client chooses it when it is first imported, which may have been earlier.
+    # prometheus_client chooses the class on its first import, which may have been earlier.
     _choose_value_class()
     try:
         yield folder
@@ -84,14 +84,14 @@ def _is_running(pid: int) -> bool:
 
 
 class SharedCollector(registry.Collector):
-    """Adds up the metrics in *folder*, without the gauges of processes that died."""
+    """Aggregates the metrics in *folder*, without the gauges of processes that ended."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = str(folder)
         self._all: Any = multiprocess.MultiProcessCollector(None, self._folder)  # type: ignore[no-untyped-call]
 
     def collect(self) -> Iterable[Any]:
-        """Return the metrics, as prometheus_client wants them."""
+        """Return the metrics; called by prometheus_client for each request."""
         found = {int(m[1]) for name in os.listdir(self._folder) if (m := OF_PROCESS.search(name))}
         for pid in found:
             if not _is_running(pid):
@@ -103,7 +103,7 @@ class SharedCollector(registry.Collector):
 def check_free(host: str, port: int) -> None:
     """Check that the endpoint can be opened, before anything is started.
 
-    :raises InvalidOption: when the port is taken, or *host* is not an address of this host.
+    :raises InvalidOption: when the port is in use, or *host* is not an address of this host.
     """
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -120,8 +120,10 @@ def check_free(host: str, port: int) -> None:
 class Endpoint:
     """Serves the metrics in *folder* on *host*:*port*, and gauges of the outbox.
 
-    *opened* opens the database; it is called again after every failure. The gauges of the outbox are at most
-    *interval* seconds old while the database answers, and keep their values while it does not.
+    The gauges of the outbox keep their values while the database does not answer.
+
+    :param opened: opens the database; called again until it succeeds.
+    :param interval: seconds between two readings of the outbox.
     """
 
     def __init__(
@@ -138,7 +140,7 @@ class Endpoint:
     def start(self) -> None:
         """Open the port and start observing the outbox.
 
-        :raises OSError: when the port is taken.
+        :raises OSError: when the port is in use.
         """
         shared = prometheus_client.CollectorRegistry()
         shared.register(SharedCollector(self._folder))
@@ -167,7 +169,7 @@ class Endpoint:
 
 
 def observe_outbox(database: Database, metrics: Metrics) -> None:
-    """Set the gauges of the outbox and of live listeners.
+    """Set the gauges of the outbox and of running listeners.
 
     :raises Retryable: when the database failed.
     """

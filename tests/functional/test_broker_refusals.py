@@ -47,20 +47,20 @@ def declare(url: str, *, durable: bool = True, **arguments: object) -> None:
 @pytest.mark.parametrize(
     ("wanted", "there", "words"),
     [
-        ("", {"x-queue-type": "quorum"}, "x-queue-type is quorum, and classic is wanted"),
-        ("?rabbit_quorum_queue=true", {}, "x-queue-type is classic, and quorum is wanted"),
+        ("", {"x-queue-type": "quorum"}, "x-queue-type is quorum, but classic is required"),
+        ("?rabbit_quorum_queue=true", {}, "x-queue-type is classic, but quorum is required"),
         (
             "?rabbit_quorum_queue=true&rabbit_quorum_delivery_limit=20",
             {"x-queue-type": "quorum"},
-            "x-delivery-limit is absent, and 20 is wanted",
+            "x-delivery-limit is absent, but 20 is required",
         ),
         (
             "?rabbit_quorum_queue=true",
             {"x-queue-type": "quorum", "x-delivery-limit": 5},
-            "x-delivery-limit is 5, and absent is wanted",
+            "x-delivery-limit is 5, but absent is required",
         ),
-        ("", {"x-message-ttl": 5000}, "x-message-ttl is 5000, and absent is wanted"),
-        ("", {"durable": False}, "durable is false, and true is wanted"),
+        ("", {"x-message-ttl": 5000}, "x-message-ttl is 5000, but absent is required"),
+        ("", {"durable": False}, "durable is false, but true is required"),
     ],
 )
 def test_the_differing_queue_argument_is_named(
@@ -102,7 +102,7 @@ def test_a_listener_waits_until_the_queue_is_declared_as_required(
     cloud.create_alarm([webhook_sink.url("/b")], instance="vm-2")
     publish_plainly(rabbit_url, make_event("nobody"))
     listener = cloud.start_listener(wait=False)
-    listener.wait_for_log("Waiting for the broker .*durable is false, and true is wanted.*eventalarm://")
+    listener.wait_for_log("Waiting for the broker .*durable is false, but true is required.*eventalarm://")
     rabbitmq.ctl("delete_queue", "-p", vhost, QUEUE)
     listener.wait_for_log("Listening on topic")
     cloud.publish(make_event("vm-1"))
@@ -113,7 +113,7 @@ def test_a_listener_waits_until_the_queue_is_declared_as_required(
     # The listener may have been faster.
     if rabbitmq.queues(rabbit_url)[QUEUE]["type"] == "quorum":
         listener.wait_for_log(
-            "Cannot consume messages from the broker .*: .*x-queue-type is quorum, and classic is wanted"
+            "Cannot consume messages from the broker .*: .*x-queue-type is quorum, but classic is required"
         )
         rabbitmq.ctl("delete_queue", "-p", vhost, QUEUE)
         listener.wait_for_log("Consuming messages from the broker .* again")

@@ -103,7 +103,7 @@ def test_the_agent_publishes_again_after_the_broker_was_killed(
     [
         ("policy=que", "policy: 'que' is unknown; use one of: default, queue, drop"),
         ("polcy=queue", "polcy: unknown, also to the rabbit driver of oslo.messaging; correct or remove it"),
-        ("rabbit_quorum_queue=perhaps", "rabbit_quorum_queue: 'perhaps' does not fit"),
+        ("rabbit_quorum_queue=perhaps", "rabbit_quorum_queue: 'perhaps' is not valid"),
     ],
 )
 def test_a_wrong_option_is_named_in_the_log_of_the_agent(

@@ -84,11 +84,11 @@ def test_the_configured_notification_transport_takes_precedence(conf: cfg.Config
     ("url", "words"),
     [
         ("nope://h", "driver cannot be loaded"),
-        ("rabbit", "cannot be read"),
-        ("rabbit://u:s3cret/word@h/", "cannot be read"),
-        ("rabbit://h:99999/", "cannot be read"),
-        ("rabbit://h/?no_such_option=1", "knows no option no_such_option"),
-        ("rabbit://h/?rabbit_qos_prefetch_count=many", "does not fit"),
+        ("rabbit", "cannot be parsed"),
+        ("rabbit://u:s3cret/word@h/", "cannot be parsed"),
+        ("rabbit://h:99999/", "cannot be parsed"),
+        ("rabbit://h/?no_such_option=1", "has no option no_such_option"),
+        ("rabbit://h/?rabbit_qos_prefetch_count=many", "is not valid"),
     ],
 )
 def test_an_invalid_url_is_refused_without_its_password(conf: cfg.ConfigOpts, url: str, words: str) -> None:
@@ -102,7 +102,7 @@ def test_an_invalid_url_is_refused_without_its_password(conf: cfg.ConfigOpts, ur
     ("url", "name", "value", "words"),
     [
         ("rabbit://h", "polcy", "queue", "unknown"),
-        ("rabbit://h", "rabbit_quorum_queue", "perhaps", "does not fit"),
+        ("rabbit://h", "rabbit_quorum_queue", "perhaps", "is not valid"),
         ("fake://", "rabbit_quorum_queue", "true", "has no options"),
     ],
 )
