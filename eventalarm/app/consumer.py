@@ -51,7 +51,7 @@ class BrokerReport:
         self._reported = ""
 
     def __call__(self, error: Exception | None) -> None:
-        """Take an error of the consumer, or None when it consumes again."""
+        """Log *error* of the consumer, or that it consumes again if it is None."""
         if error is None:
             if self._reported:
                 LOG.warning("Consuming messages from the broker %s again", self._where)

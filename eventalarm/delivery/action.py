@@ -29,7 +29,7 @@ def split(action: str) -> urllib.parse.SplitResult:
         parts = urllib.parse.urlsplit(action.strip())
         parts.port  # noqa: B018 - raises if it is invalid
     except ValueError as exc:
-        raise _bad("it is not a valid URL") from exc
+        raise _bad("the action is not a valid URL") from exc
     return parts
 
 
@@ -57,7 +57,7 @@ def place(action: str) -> tuple[str, str, int]:
 
 
 def start(action: str) -> str:
-    """Return the text of *action* up to and including the character after the host and port."""
+    """Return *action* up to and including the character that follows host and port."""
     _, separator, rest = action.partition("://")
     end = end_of_place(rest)
     return action if not separator or end == len(rest) else action[: len(action) - len(rest) + end + 1]
@@ -81,7 +81,7 @@ def http_url(action: str) -> yarl.URL:
         # Raises for a host that IDNA rejects and for credentials that HTTP cannot carry.
         f"{url.user or ''}:{url.password or ''}".encode("latin-1")
     except ValueError as exc:
-        raise _bad("it is not a valid URL") from exc
+        raise _bad("the action is not a valid URL") from exc
     if not url.raw_host or not url.port:
         raise _bad("the URL must name a host and a valid port")
     return url
@@ -94,8 +94,8 @@ def _bad(problem: str) -> DeliveryError:
 def masked(url: str) -> str:
     """Return *url* without credentials: user information, query values and fragments become ``***``.
 
-    Names of query parameters stay, so that actions can be told apart. Of what is not a URL only the scheme
-    stays.
+    Names of query parameters are kept, so that actions can be distinguished. Of a text that is not a URL only
+    the scheme is kept.
     """
     try:
         parts = split(url)

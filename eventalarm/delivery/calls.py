@@ -27,14 +27,14 @@ from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState, parse
 
 LOG = log.getLogger(__name__)
 
-# Seconds; a call that took longer does not count as prompt, see Scheduler.
+# Seconds within which a call counts as prompt, see Scheduler.
 PROMPT: Final = 1.0
 
 # A tenant can make thousands of deliveries fail; eventalarm-delivery lists those that are not logged too.
 LINES: Final = 10
 SECONDS: Final = 60.0
 PROJECTS: Final = 1000
-# Reasons that are no fault: the subscriber ended these deliveries itself.
+# Reasons that are not failures: the subscriber ended these deliveries itself.
 EXPECTED: Final = frozenset({"unsubscribed", "suspended"})
 
 

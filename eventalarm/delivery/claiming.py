@@ -1,4 +1,4 @@
-"""What a worker asks of the outbox at intervals: its lease, due deliveries, and those it lost track of."""
+"""The periodic queries of a worker: its lease, due deliveries, and leased ones that it does not hold."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOG = log.getLogger(__name__)
 CLAIM: Final = 500
 # Seconds until the next look without a valid lease, or without room.
 BLOCKED_PAUSE: Final = 0.1
-# How often strays are looked for after the database failed.
+# How many times strays are searched for after the database failed.
 LOOKS: Final = 3
 
 

@@ -1,4 +1,4 @@
-"""Creation of deliveries: one for each action of a transition, written to the outbox, then sent."""
+"""Creates the deliveries of transitions, one per action, and writes them to the outbox."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def to_deliveries(transition: Transition, make_id: Callable[[], str]) -> list[De
 
 
 class NoWorker:
-    """Stands for the worker in a process without one: other processes send what it enqueues."""
+    """The worker of a process that sends nothing: other processes send what it enqueues."""
 
     owner: str | None = None
 
@@ -164,6 +164,6 @@ class OutboxEnqueuer:
         return Enqueued(owner, tuple(leased), waiting)
 
     def submit(self, enqueued: Enqueued) -> None:
-        """Hand what is committed now to the worker."""
+        """Pass deliveries that are now committed to the worker."""
         if enqueued.owner is not None and (enqueued.leased or enqueued.waiting):
             self._worker.submit(enqueued.owner, enqueued.leased, enqueued.waiting)

@@ -1,4 +1,4 @@
-"""The lease of this process as it knows it: by its own elapsed time, without asking the database."""
+"""The lease of this process, judged by elapsed time alone, without asking the database."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 
 # A process polls for due deliveries after 0.8 to 1.2 times the poll interval.
 SPREAD: Final = 0.2
-# What the poll, the POST and recording its result may take, as a share of the promise.
+# Share of the promised time for the poll, the POST and recording its result.
 WORK: Final = 0.05
-# Seconds by which the wall clock runs ahead of elapsed time at once when it is set.
+# Seconds that the wall clock must gain on elapsed time at once to count as a jump.
 JUMP: Final = 0.5
 
 
@@ -39,8 +39,8 @@ class ElapsedTime:
     """Elapsed seconds, as many as any clock of this host says have passed.
 
     ``time.monotonic`` stands still while a host is suspended. While a virtual machine is paused all its
-    clocks do, until the wall clock is set: that shows how long the lease of this process has not been
-    renewed. A step of the wall clock for another reason makes the lease look ended until the next renewal.
+    clocks do, until the wall clock is set: its jump shows for how long the lease was not renewed. A jump of
+    the wall clock for another reason makes the lease look ended until the next renewal.
     """
 
     def __init__(

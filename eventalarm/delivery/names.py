@@ -1,10 +1,10 @@
 """Resolution of consumers' host names: by the system's resolver, per project, with a cache of answers.
 
-The lookups are ``getaddrinfo`` in threads, not c-ares: that reads ``files`` and ``dns`` of nsswitch.conf
-only, and where a deployer's ``getent hosts`` finds a consumer (``myhostname``, ``resolve``, ``sss``, ...) so
-must we. A call of ``getaddrinfo`` cannot be cancelled; one whose name server is dead keeps its thread for
-seconds. So the threads are shared fairly between projects, no delivery waits longer than ``timeout``, and a
-name that failed is not looked up again for a while.
+The lookups call ``getaddrinfo`` in threads. c-ares would support ``files`` and ``dns`` of nsswitch.conf only,
+but a consumer that ``getent hosts`` finds in another source (``myhostname``, ``resolve``, ``sss``, ...) must
+be found here too. A call of ``getaddrinfo`` cannot be cancelled: if its name server does not answer, it
+occupies its thread for seconds. So the threads are shared fairly between projects, no delivery waits longer
+than ``timeout``, and a name that failed is not looked up again for a while.
 """
 
 from __future__ import annotations

@@ -114,9 +114,9 @@ class Project:
         self.ready_at: dict[bool, dict[Project, None] | None] = {True: None, False: None}
 
 
-# Bytes that a delivery takes besides its texts.
+# Bytes that a delivery occupies in addition to its texts.
 OVERHEAD: Final = 2048
-# How many times the size of its JSON an event takes: the JSON itself, and the objects parsed from it.
+# Memory of an event as a multiple of the size of its JSON: the JSON and the objects parsed from it.
 READ: Final = 5
 
 
@@ -132,7 +132,10 @@ class _Text:
 
 
 class Holdings:
-    """Up to *capacity* deliveries of about *max_bytes*; no project holds more than it leaves free.
+    """The deliveries held in memory, and their bytes, by project.
+
+    At most *capacity* deliveries of about *max_bytes* in total; no project holds more than it leaves free. An
+    event is counted once, however many deliveries contain it, because they share its text.
 
     Not thread-safe.
     """

@@ -1,4 +1,4 @@
-"""Threads: for blocking calls beside an event loop, and for an event loop beside everything else."""
+"""Threads for blocking calls of an event loop, and the thread that runs an event loop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """An event loop in a daemon thread of its own, which runs one coroutine and ends with it.
+    """An event loop in a separate daemon thread, which runs one coroutine and ends with it.
 
     :param name: the name of the thread.
     """
@@ -65,8 +65,8 @@ class LoopThread:
 class Threads:
     """Runs at most *limit* blocking calls at once, each in a thread that does not outlive the process.
 
-    With a *timeout* a caller waits up to so many seconds for a place and as many for the result; a call that
-    overran keeps its place until it ends, because nothing can end a thread.
+    With a *timeout*, in seconds, a caller waits at most that long for a free thread and again for the result.
+    A call that exceeds it occupies its thread until it returns, because a thread cannot be cancelled.
     """
 
     def __init__(self, name: str, limit: int, timeout: float | None = None, rest: float = REST) -> None:
@@ -80,10 +80,10 @@ class Threads:
         self._idle = 0
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what the call returned, or raise what it raised.
+        """Call *function* in a thread; return its result or raise its exception.
 
-        :raises DeliveryError: ``timeout`` when it did not end in time; ``busy``, which is not an attempt,
-            when no place became free.
+        :raises DeliveryError: ``timeout`` if it did not return in time; ``busy``, which is not an attempt,
+            if no thread became free.
         """
         try:
             async with asyncio.timeout(self._timeout):
@@ -117,7 +117,7 @@ class Threads:
             raise DeliveryError("timeout", f"no answer within {self._timeout} s") from exc
 
     async def settle(self, seconds: float) -> None:
-        """Wait up to *seconds* until no call is under way, not even one whose caller gave up waiting."""
+        """Wait up to *seconds* until no call is in progress, including those whose callers timed out."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 for _ in range(self._limit):

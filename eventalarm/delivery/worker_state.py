@@ -1,4 +1,4 @@
-"""The state that the parts of a delivery worker share, and what of it the outbox does not know yet."""
+"""The state that the parts of a delivery worker share, with the results that are not yet in the outbox."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class PendingWrites:
             self._work.set()
 
     def look_after(self, order_keys: Iterable[str]) -> None:
-        """Claim what waits behind *order_keys* with the next write: it may have become due unnoticed."""
+        """Claim the next deliveries of *order_keys* with the next write: they may have become due."""
         for key in order_keys:
             self.order_keys.add(key)
             self._awaited[key] = None

@@ -91,8 +91,8 @@ def installed() -> frozenset[str]:
 class PluginSender:
     """Calls plugins as Aodh's notifier does, each scheme in its own threads.
 
-    A plugin is loaded for its first delivery, so one that needs Keystone is no obstacle to those who do not
-    use it. Return values are ignored. A call failed if it raised, did not return in time, or logged an error:
+    A plugin is loaded for its first delivery, so that Keystone is required only where an action needs it.
+    Return values are ignored. A call failed if it raised, did not return in time, or logged an error:
     Aodh's plugins for Zaqar and Heat log that the service refused, and return.
     """
 

@@ -11,16 +11,16 @@ from eventalarm.exceptions import DeliveryError
 from eventalarm.model import Delivery
 from eventalarm.trace import Stage, Trace
 
-# How many times the limit of one project a destination takes from all projects together.
+# The limit of all projects together, as a multiple of that of one project.
 TOGETHER: Final = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Destination:
-    """Where deliveries go: those of a project to one destination wait for each other, never for others.
+    """Where deliveries go; the deliveries of a project to one destination never delay those to others.
 
-    ``limit`` is how many calls of one project may be under way to it at once, ``total`` how many of all
-    projects; by default four times as many.
+    ``limit`` is the maximum number of concurrent calls of one project to it, ``total`` that of all projects
+    together, by default four times as many.
     """
 
     scheme: str
