@@ -21,7 +21,7 @@ from eventalarm.exceptions import InvalidOption
 from tests.functional.conftest import Spawn
 from tests.support.cloud import Cloud, make_event
 from tests.support.helpers import Process, WebhookSink, wait_until
-from tests.support.services import free_ports
+from tests.support.keeper import free_ports
 
 
 def scrape(port: int) -> dict[tuple[str, ...], float]:

@@ -18,7 +18,7 @@ from eventalarm.storage.upgrade import upgrade
 from tests.functional.conftest import Spawn
 from tests.support.cloud import Cloud, make_event
 from tests.support.helpers import WebhookSink
-from tests.support.services import SERVER_PATH, free_ports
+from tests.support.keeper import SERVER_PATH, free_ports
 
 SETTINGS = """\
 [databases]

@@ -13,16 +13,9 @@ import sqlalchemy as sa
 from pifpaf.drivers import Driver
 
 from tests.support.helpers import wait_until
-from tests.support.services import (
-    KEPT,
-    LOCALHOST,
-    KeptMariaDB,
-    KeptPostgreSQL,
-    Service,
-    free_ports,
-    keep,
-    kill_all,
-)
+from tests.support.keeper import LOCALHOST, free_ports, keep, kill_all
+from tests.support.servers import KeptMariaDB, KeptPostgreSQL
+from tests.support.services import Service
 
 # What a service account may do: neither SUPER nor READ ONLY ADMIN, which may write to a read-only server.
 MAY = "ALTER, CREATE, CREATE VIEW, DELETE, DROP, INDEX, INSERT, PROCESS, REFERENCES, SELECT, UPDATE"
@@ -79,7 +72,7 @@ class KeptPostgresqlPair(KeptPostgreSQL):
             kill_all([postmaster, *postmaster.children()])
 
 
-KEPT |= {"mariadb-pair": KeptMariadbPair, "postgresql-pair": KeptPostgresqlPair}
+KEPT: dict[str, type[Driver]] = {"mariadb-pair": KeptMariadbPair, "postgresql-pair": KeptPostgresqlPair}
 
 
 class Pair(Service):
@@ -173,4 +166,4 @@ def run(url: str, *statements: str) -> list[Any]:
 
 
 if __name__ == "__main__":
-    keep(sys.argv[1])
+    keep(KEPT, sys.argv[1])

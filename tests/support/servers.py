@@ -1,0 +1,308 @@
+"""The servers that a keeper runs: drivers of pifpaf that can be killed and started again.
+
+``python -m tests.support.servers NAME`` keeps one of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from typing import Any
+
+import psutil
+import pymysql
+from pifpaf.drivers import Driver
+from pifpaf.drivers.mysql import MySQLDriver
+from pifpaf.drivers.postgresql import PostgreSQLDriver
+from pifpaf.drivers.rabbitmq import RabbitMQDriver
+
+from tests.support.faketime import faked_clock
+from tests.support.keeper import LOCALHOST, free_ports, keep, kill_all
+
+
+def _is_erlang(name: str) -> bool:
+    return name == "HOME" or name.startswith(("ERL_", "RABBITMQ_"))
+
+
+class KeptRabbitMQ(RabbitMQDriver):
+    """A node with its own name server, so that nodes of parallel runs do not see each other."""
+
+    def __init__(self) -> None:
+        port, self.epmd_port, dist, ctl = free_ports(4)
+        super().__init__(port=port)
+        self.node = f"{self.nodename}@localhost"
+        self.vhosts = 0
+        os.environ.update(
+            ERL_EPMD_PORT=str(self.epmd_port),
+            ERL_EPMD_ADDRESS=LOCALHOST,
+            RABBITMQ_DIST_PORT=str(dist),
+            RABBITMQ_CTL_DIST_PORT_MIN=str(ctl),
+            RABBITMQ_CTL_DIST_PORT_MAX="65535",
+            # An idle node must not spin: the machine may have two cores.
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+        )
+
+    def _setUp(self) -> None:  # noqa: N802
+        epmd = subprocess.Popen(["epmd"], stderr=subprocess.DEVNULL, start_new_session=True)
+        self.addCleanup(epmd.wait)
+        self.addCleanup(epmd.kill)
+        while socket.socket().connect_ex((LOCALHOST, self.epmd_port)):
+            time.sleep(0.02)
+        super()._setUp()
+
+    def info(self) -> dict[str, Any]:
+        # With these in its environment ``rabbitmqctl`` finds this node.
+        command = shutil.which("rabbitmqctl", path=":".join(self._path))
+        environment = {name: value for name, value in {**os.environ, **self.env}.items() if _is_erlang(name)}
+        ctl = [command, "-n", self.node]
+        return {
+            "port": self.port,
+            "user": self.username,
+            "password": self.password,
+            "ctl": ["env", *(f"{name}={value}" for name, value in environment.items()), *ctl],
+        }
+
+    def kill(self) -> None:
+        server = self._process[self.node]
+        family = server.children(recursive=True)
+        self.kill_node(self.node, signal.SIGKILL)
+        kill_all(family)
+
+    def start(self) -> None:
+        self.start_node(self.node)
+
+    def ctl(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [shutil.which("rabbitmqctl", path=":".join(self._path)), "-q", "-n", self.node, *arguments],
+            env={**os.environ, **self.env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"rabbitmqctl {arguments[0]}: {done.stdout} {done.stderr}")
+        return done.stdout
+
+    def new_vhosts(self, count: int) -> list[str]:
+        """Create *count* vhosts in one call, since each call starts an Erlang VM."""
+        names = [f"test-{self.vhosts + number}" for number in range(count)]
+        self.vhosts += count
+        grant = {"user": self.username, "configure": ".*", "write": ".*", "read": ".*"}
+        definitions = pathlib.Path(self.tempdir, "vhosts.json")
+        definitions.write_text(
+            json.dumps(
+                {
+                    "vhosts": [{"name": name} for name in names],
+                    "permissions": [{**grant, "vhost": name} for name in names],
+                }
+            )
+        )
+        self.ctl("import_definitions", str(definitions))
+        return names
+
+
+class KeptMariaDB(MySQLDriver):
+    """A server on TCP; committed data is with the kernel, so killing the process loses nothing."""
+
+    server: psutil.Popen
+    again: tuple[list[str], dict[str, Any]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        (self.port,) = free_ports(1)
+
+    def _exec(self, command: list[str], **options: Any) -> Any:
+        if "--skip-networking" not in command:
+            return super()._exec(command, **options)
+        self.again = (command, options)
+        served = [
+            *(argument for argument in command if argument != "--skip-networking"),
+            f"--port={self.port}",
+            f"--bind-address={LOCALHOST}",
+            "--innodb-flush-log-at-trx-commit=2",
+            "--max-connections=500",
+        ]
+        self.server, output = super()._exec(served, **options)
+        return self.server, output
+
+    def info(self) -> dict[str, Any]:
+        return {"port": self.port}
+
+    def kill(self) -> None:
+        kill_all([self.server])
+
+    def start(self) -> None:
+        command, options = self.again
+        self._exec(command, **options)
+
+
+class KeptSteppedMariaDB(KeptMariaDB):
+    """A server in the time zone of Berlin, whose clock alone can be set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offset = pathlib.Path(tempfile.mkdtemp(), "offset")
+        self.set_ahead(0.0)
+
+    def _exec(self, command: list[str], **options: Any) -> Any:
+        if "--skip-networking" in command:
+            options["env"] = {**faked_clock(self.offset), "TZ": "Europe/Berlin"}
+        return super()._exec(command, **options)
+
+    def set_ahead(self, seconds: float) -> None:
+        """Set the server's clock *seconds* ahead of the system's."""
+        fresh = self.offset.with_suffix(".new")
+        fresh.write_text(f"{seconds:+f}\n")
+        fresh.replace(self.offset)
+
+
+class KeptGalera(Driver):
+    """Two nodes of one cluster, both of which accept writes.
+
+    They start as after a common power failure: with the same data and the same view of the cluster, which
+    forms again when both are up, so that no state has to be transferred.
+    """
+
+    def _setUp(self) -> None:  # noqa: N802
+        super()._setUp()
+        self.folder = pathlib.Path(self.tempdir)
+        self.nodes: dict[str, psutil.Popen] = {}
+        first, second = (self.folder / name for name in ("a", "b"))
+        install = ["mysql_install_db", "--no-defaults", "--skip-test-db", f"--datadir={first}"]
+        self._exec(install)
+        state = str(uuid.uuid4())
+        saved = f"# GALERA saved state\nversion: 2.1\nuuid: {state}\nseqno: 0\nsafe_to_bootstrap: 1\n"
+        (first / "grastate.dat").write_text(saved)
+        shutil.copytree(first, second)
+        ids = {name: str(uuid.uuid1()) for name in ("a", "b")}
+        members = "".join(f"member: {one} 0\n" for one in sorted(ids.values()))
+        view = f"#vwbeg\nview_id: 3 {min(ids.values())} 2\nbootstrap: 0\n{members}#vwend\n"
+        for name, one in ids.items():
+            (self.folder / name / "gvwstate.dat").write_text(f"my_uuid: {one}\n{view}")
+        ports = free_ports(6)
+        self.ports = {"a": ports[0], "b": ports[1]}
+        groups = {"a": ports[2], "b": ports[3]}
+        for name, transfer in zip("ab", ports[4:], strict=True):
+            self._start(name, state, groups, transfer)
+
+    def _start(self, name: str, state: str, groups: dict[str, int], transfer: int) -> None:
+        library = next(iter(glob.glob("/usr/lib*/galera*/libgalera_smm.so")), None)
+        if library is None:
+            raise RuntimeError("libgalera_smm.so is not installed: apt-get install galera-4")
+        here = f"{LOCALHOST}:{groups[name]}"
+        provider = {
+            "gmcast.listen_addr": f"tcp://{here}",
+            "ist.recv_addr": f"{LOCALHOST}:{transfer}",
+            "gcache.size": "16M",
+            "pc.recovery": "yes",
+            "pc.linger": "PT0S",
+            "evs.suspect_timeout": "PT10S",
+            "evs.inactive_timeout": "PT20S",
+        }
+        command = [
+            *("mysqld", "--no-defaults", f"--datadir={self.folder / name}", "--skip-grant-tables"),
+            *(f"--user={pwd.getpwuid(os.geteuid()).pw_name}", f"--socket={self.folder / name}.sock"),
+            *(f"--bind-address={LOCALHOST}", f"--port={self.ports[name]}", "--max-connections=200"),
+            *("--binlog-format=ROW", "--innodb-autoinc-lock-mode=2", "--innodb-flush-log-at-trx-commit=0"),
+            *("--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M"),
+            *("--wsrep-on=ON", f"--wsrep-provider={library}", f"--wsrep-start-position={state}:0"),
+            *(f"--wsrep-cluster-address=gcomm://{','.join(f'{LOCALHOST}:{p}' for p in groups.values())}",),
+            *(f"--wsrep-node-name={name}", f"--wsrep-node-address={here}", "--wsrep-sst-method=skip"),
+            "--wsrep-provider-options=" + ";".join(f"{key}={value}" for key, value in provider.items()),
+        ]
+        log = (self.folder / f"{name}.log").open("wb")
+        self.nodes[name] = psutil.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    def info(self) -> dict[str, Any]:
+        for name, port in self.ports.items():
+            while not self._is_synced(port):
+                if self.nodes[name].poll() is not None:
+                    raise RuntimeError((self.folder / f"{name}.log").read_text()[-3000:])
+                time.sleep(0.05)
+        return {"ports": self.ports}
+
+    @staticmethod
+    def _is_synced(port: int) -> bool:
+        with contextlib.suppress(pymysql.Error):
+            connection = pymysql.connect(host=LOCALHOST, port=port, user="root", connect_timeout=1)
+            with connection, connection.cursor() as cursor:
+                cursor.execute("SHOW STATUS LIKE 'wsrep_local_state_comment'")
+                state = cursor.fetchone()
+                cursor.execute("SHOW STATUS LIKE 'wsrep_cluster_size'")
+                size = cursor.fetchone()
+                return (state or ("", ""))[1] == "Synced" and (size or ("", ""))[1] == "2"
+        return False
+
+    def kill(self) -> None:
+        kill_all(list(self.nodes.values()))
+
+
+class KeptPostgreSQL(PostgreSQLDriver):
+    """A server on TCP, run by another user if we are root, since initdb refuses root.
+
+    Commits reach the kernel before they are confirmed (unlike pifpaf's default), since a killed server
+    must not lose them.
+    """
+
+    again: tuple[list[str], dict[str, Any]]
+
+    def __init__(self) -> None:
+        super().__init__(port=free_ports(1)[0], host=LOCALHOST, sync=True)
+        self.user = ""
+
+    def _setUp(self) -> None:  # noqa: N802
+        if os.geteuid() == 0:
+            known = {entry.pw_name for entry in pwd.getpwall()}
+            self.user = next(name for name in ("postgres", "nobody") if name in known)
+        super()._setUp()
+
+    def _exec(self, command: list[str], **options: Any) -> Any:
+        if command[-1] == "start":
+            self.again = (command, options)
+        prefix = []
+        if self.user:
+            shutil.chown(self.tempdir, self.user)
+            prefix = ["setpriv", f"--reuid={self.user}", "--clear-groups", "--"]
+        result = super()._exec([*prefix, *command], **options)
+        if command[-1] == "initdb":
+            with pathlib.Path(self.tempdir, "postgresql.conf").open("a", encoding="utf-8") as conf:
+                conf.write("fsync = off\nfull_page_writes = off\nmax_connections = 500\n")
+        return result
+
+    def info(self) -> dict[str, Any]:
+        owner = self.user or pwd.getpwuid(os.geteuid()).pw_name
+        return {"port": self.port, "user": owner}
+
+    def kill(self) -> None:
+        pid = int(pathlib.Path(self.tempdir, "postmaster.pid").read_text().split()[0])
+        postmaster = psutil.Process(pid)
+        kill_all([postmaster, *postmaster.children()])
+
+    def start(self) -> None:
+        command, options = self.again
+        self._exec(command, **options)
+
+
+KEPT: dict[str, type[Driver]] = {
+    "rabbitmq": KeptRabbitMQ,
+    "mariadb": KeptMariaDB,
+    "stepped-mariadb": KeptSteppedMariaDB,
+    "postgresql": KeptPostgreSQL,
+    "galera": KeptGalera,
+}
+
+
+if __name__ == "__main__":
+    keep(KEPT, sys.argv[1])
