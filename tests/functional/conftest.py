@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import pytest
 
+from eventalarm.storage import database as storage
 from tests.support.browser import Browser
 from tests.support.browser import chromium as start_chromium
 from tests.support.databases import (
@@ -22,6 +23,7 @@ from tests.support.databases import (
     SqliteDatabases,
 )
 from tests.support.helpers import Process, WebhookSink
+from tests.support.ifa_api import IfaApi
 from tests.support.services import Galera, MariaDB, PostgreSQL, RabbitMQ, Service, SteppedMariaDB
 
 ENGINES = ["sqlite", "mariadb", "postgresql"]
@@ -220,3 +222,24 @@ def webhook_sink() -> Iterator[WebhookSink]:
     sink = WebhookSink()
     yield sink
     sink.close()
+
+
+@pytest.fixture
+def opened(our_database_url: str) -> Iterator[storage.Database]:
+    """A database with Aodh's schema and ours, once on each engine."""
+    result = storage.connect(our_database_url)
+    yield result
+    result.dispose()
+
+
+@pytest.fixture
+def api(opened: storage.Database) -> IfaApi:
+    return IfaApi(opened)
+
+
+@pytest.fixture
+def lite(our_sqlite_url: str) -> Iterator[IfaApi]:
+    """The API on SQLite alone, for tests that do not depend on the database."""
+    result = storage.connect(our_sqlite_url)
+    yield IfaApi(result)
+    result.dispose()

@@ -19,14 +19,22 @@ from oslo_config import cfg
 from eventalarm import conf as options
 from eventalarm.http import openapi
 from eventalarm.ifa_shim.api import application
+from eventalarm.model import UTC
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
-from tests.support.builders import PROJECT
+from tests.support.builders import PROJECT, event_body, rule
 from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms
 
 DOCUMENT = openapi.load(application.DOCUMENT_FILE)
 PROBLEM = "application/problem+json"
 ADMIN = "admin,member,reader"
+IFA = "/ifa/v1/alarms"
+FAULTS = "/vnffm/v1/alarms"
+SUBSCRIPTIONS = "/vnffm/v1/subscriptions"
+MERGE = {"Content-Type": "application/merge-patch+json"}
+THRESHOLD = {"metric": "cpu_util", "resource_type": "instance", "resource_id": "vm-t"}
+NOW = datetime.datetime.now(UTC)
+HOUR = datetime.timedelta(hours=1)
 
 
 def _operation(path: str, method: str) -> Mapping[str, Any] | None:
@@ -198,3 +206,25 @@ class IfaApi:
         }
         with self.database.engine.begin() as connection:
             connection.execute(sa.insert(tables.alarm_history), values)
+
+
+def fault(server: str, **traits: Any) -> dict[str, Any]:
+    generated = datetime.datetime.now(UTC).replace(tzinfo=None).isoformat()
+    return event_body(instance_id=server, generated=generated, **{"state": "error", **traits})
+
+
+def bound(server: str) -> dict[str, Any]:
+    return rule(instance_id=server, state="error")
+
+
+def ids(answer: Any, name: str = "id") -> list[str]:
+    return [alarm[name] for alarm in answer]
+
+
+def threshold(api: IfaApi, alarm_id: str, *states: str, **columns: Any) -> str:
+    columns = {"type": "gnocchi_resources_threshold", "state": states[-1], **columns}
+    api.alarm(THRESHOLD | {"resource_id": f"of-{alarm_id}"}, alarm_id, **columns)
+    for number, state in enumerate(states):
+        at = NOW - HOUR + datetime.timedelta(minutes=number)
+        api.record(alarm_id, "state transition", {"state": state, "transition_reason": "x"}, at)
+    return alarm_id

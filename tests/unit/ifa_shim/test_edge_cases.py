@@ -1,7 +1,7 @@
 """The edge cases of mapping Aodh's alarms to ETSI's, each by its number in the list of decisions.
 
 Those about subscriptions (15, 16) are in test_filter_match.py, those that need a server and a database (21,
-22, 25, 28) in tests/functional/test_ifa_api.py.
+22, 25, 28) in tests/functional/test_ifa_*.py.
 """
 
 from __future__ import annotations
