@@ -122,3 +122,21 @@ def test_the_glossary_and_the_readme_are_short() -> None:
     terms = [line for line in glossary.splitlines() if re.match(r"\w[\w, ]+  ", line)]
     assert 10 < len(terms) - 1 <= 25
     assert len(README.read_text().split()) <= 800
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_test_that_a_page_names_exists(page: pathlib.Path) -> None:
+    files = {path.name: path.read_text() for path in ROOT.glob("tests/**/test_*.py")}
+    functions = set(re.findall(r"^ *(?:async )?def (test_\w+)", "\n".join(files.values()), re.MULTILINE))
+    names = set(re.findall(r"(?<![\w/])test_\w+(?:\.py)?(?![\w*.])", page.read_text()))
+    assert names - files.keys() - functions - {"test_callback"} == set()
+
+
+def test_every_log_text_that_troubleshooting_quotes_is_logged() -> None:
+    text = " ".join((ROOT / "doc/source/admin/troubleshooting.rst").read_text().split())
+    quoted = re.findall(r"(?:logs|says|says that the queue) ((?:\"[^\"]+\"(?: or )?)+)", text)
+    parts = [part for one in quoted for log in re.findall(r'"([^"]+)"', one) for part in log.split("...")]
+    source = "\n".join(path.read_text() for path in ROOT.glob("eventalarm/**/*.py"))
+    joined = re.sub(r'"\s*\n\s*f?"', "", source)
+    assert len(parts) > 5
+    assert [part for part in parts if part.strip() not in joined] == []
