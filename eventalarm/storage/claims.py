@@ -110,6 +110,14 @@ def is_head() -> sa.ColumnElement[bool]:
     return ~with_same_key(before, before.c.state.in_(UNFINISHED), before.c.seq < delivery.c.seq)
 
 
+def still_claimable(*, orphans: bool, overlooked: bool) -> sa.Select[Any]:
+    """Return what finds the heads that may still be leased; the parameters are those of the first look."""
+    allowed = [is_due()]
+    allowed += [is_orphaned()] if orphans else []
+    allowed += [is_overlooked()] if overlooked else []
+    return sa.select(delivery.c.seq).where(sa.or_(*allowed), is_head())
+
+
 def with_same_key(other: sa.FromClause, *which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
     """Return the condition that an *other* delivery of the same order key fulfils *which*.
 

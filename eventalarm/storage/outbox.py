@@ -66,7 +66,7 @@ class Outbox:
         After False other processes may hold its deliveries: send none of them, register under a new id.
         *last_event_at* is when the process last consumed an event, for health checks.
         """
-        values: JSONDict = {"renewals": worker.c.renewals + 1, **self._for_health_checks(lease)}
+        values = {"renewals": worker.c.renewals + 1, **self._for_health_checks(lease)}
         if last_event_at is not None:
             values["last_event_at"] = last_event_at
         renewal = sa.update(worker).where(worker.c.worker_id == worker_id).values(values)
@@ -153,13 +153,13 @@ class Outbox:
         latest = now + longest_wait if overlooked else None
         if orphans:
             self._end(ended)
-        which: JSONDict = {"orphans": orphans, "latest": latest}
-        which |= {"avoid": avoid, "avoid_projects": avoid_projects}
+        how: JSONDict = {"orphans": orphans, "latest": latest}
+        how |= {"avoid": avoid, "avoid_projects": avoid_projects}
         # Usually there are none, and then nothing is locked: reading a long backlog blocks no process.
         with self._database.read() as connection:
-            found, self._after = claims.read(connection, now, limit, after=self._after, **which)
+            found, self._after = claims.read(connection, now, limit, after=self._after, **how)
         picked = claims.pick(found, limit, max_bytes)
-        still = _still_claimable(orphans=orphans, overlooked=overlooked)
+        still = claims.still_claimable(orphans=orphans, overlooked=overlooked)
         asked = {"now": now} if latest is None else {"now": now, "latest": latest}
         return self._lease(worker_id, still, picked, asked)
 
@@ -221,8 +221,9 @@ class Outbox:
         """Release unsent deliveries of *worker_id*; they are due for any process in *delay* seconds."""
         due = self._database.now() + datetime.timedelta(seconds=delay) if delay else AT_ONCE
         with self._database.begin() as connection:
-            statement = put_back(worker_id, due).where(delivery.c.delivery_id.in_(sorted(delivery_ids)))
-            connection.execute(statement)
+            connection.execute(
+                put_back(worker_id, due).where(delivery.c.delivery_id.in_(sorted(delivery_ids)))
+            )
 
     def leased_to(self, worker_id: str) -> set[str]:
         """Return the ids of the unfinished deliveries that *worker_id* holds."""
@@ -279,14 +280,6 @@ class Outbox:
                 connection.execute(sa.delete(worker).where(sa.or_(*same)))
 
 
-def _still_claimable(*, orphans: bool, overlooked: bool) -> sa.Select[Any]:
-    """Return what finds the heads that may still be leased; the parameters are those of the first look."""
-    allowed = [claims.is_due()]
-    allowed += [claims.is_orphaned()] if orphans else []
-    allowed += [claims.is_overlooked()] if overlooked else []
-    return sa.select(delivery.c.seq).where(sa.or_(*allowed), claims.is_head())
-
-
 def _is_next() -> sa.ColumnElement[bool]:
     due = sa.or_(claims.is_due(), claims.is_waiting())
     return sa.and_(due, delivery.c.order_key.in_(sa.bindparam("keys", expanding=True)))
@@ -294,10 +287,7 @@ def _is_next() -> sa.ColumnElement[bool]:
 
 @functools.cache
 def _next_heads() -> sa.Select[Any]:
-    """Return the query of the heads of the order keys *keys* that wait, or are due at *now*.
-
-    Built once: it is sent with every batch of results.
-    """
+    """Return the query of the heads of *keys* that wait or are due; built once, sent with every batch."""
     return (
         sa.select(*claims.COLUMNS)
         .where(_is_next(), claims.is_head())
