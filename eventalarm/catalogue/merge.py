@@ -56,13 +56,15 @@ def merge(
         if origin_of(one) == CEILOMETER:
             before.append(one)
             continue
-        own = {name: value for name, value in one.items() if name != ORIGIN}
-        original = next((each for each in shipped if set(event_types(each)) == set(event_types(own))), None)
+        theirs = {name: value for name, value in one.items() if name != ORIGIN}
+        original = next(
+            (each for each in shipped if set(event_types(each)) == set(event_types(theirs))), None
+        )
         if original is not None:
-            before.append(own)
-            changed += _changed(own, original, mine)
+            before.append(theirs)
+            changed += _changed(theirs, original, mine)
             continue
-        narrow, wide = _split(own, mine)
+        narrow, wide = _split(theirs, mine)
         after += narrow
         before += wide
         notes += [_note(each, mine) for each in narrow]
@@ -72,17 +74,19 @@ def merge(
     return Merged((*before, *mine, *changed, *after), tuple(note for note in notes if note))
 
 
-def _split(own: Definition, mine: Sequence[Definition]) -> tuple[list[Definition], list[Definition]]:
+def _split(theirs: Definition, mine: Sequence[Definition]) -> tuple[list[Definition], list[Definition]]:
     """Divide a definition by its event types: those that must stand behind ours, and the others."""
-    said = [own["event_type"]] if isinstance(own["event_type"], str) else own["event_type"]
+    said = [theirs["event_type"]] if isinstance(theirs["event_type"], str) else theirs["event_type"]
     excluded = [kind for kind in said if kind.startswith("!")]
     theirs = [kind for one in mine for kind in event_types(one)]
-    behind = [kind for kind in event_types(own) if _is_narrower(kind, theirs)]
-    others = [kind for kind in event_types(own) if kind not in behind]
+    behind = [kind for kind in event_types(theirs) if _is_narrower(kind, theirs)]
+    others = [kind for kind in event_types(theirs) if kind not in behind]
     if not behind:
-        return [], [own]
-    narrow = {**own, "event_type": [*behind, *excluded]}
-    return [narrow] if others else [own], [{**own, "event_type": [*others, *excluded]}] if others else []
+        return [], [theirs]
+    narrow = {**theirs, "event_type": [*behind, *excluded]}
+    return [narrow] if others else [theirs], [
+        {**theirs, "event_type": [*others, *excluded]}
+    ] if others else []
 
 
 def _is_narrower(kind: str, theirs: Sequence[str]) -> bool:
@@ -101,19 +105,19 @@ def _meet(one: str, other: str) -> bool:
     return heads and (tail.endswith(end) or end.endswith(tail))
 
 
-def _changed(own: Definition, original: Definition, mine: Sequence[Definition]) -> list[Definition]:
+def _changed(theirs: Definition, original: Definition, mine: Sequence[Definition]) -> list[Definition]:
     """Return ours with what the deployer changed in one of Ceilometer's, for the events of both."""
-    caller = naming(own).doubt is Doubt.CALLER_ONLY
+    caller = naming(theirs).doubt is Doubt.CALLER_ONLY
     extra = {
         name: spec
-        for name, spec in own["traits"].items()
+        for name, spec in theirs["traits"].items()
         if original["traits"].get(name) != spec and not (caller and name in (PROJECT, TENANT))
     }
     found = []
     for one in mine:
         kinds = [
             kind if covers(other, kind) else other
-            for kind in event_types(own)
+            for kind in event_types(theirs)
             for other in event_types(one)
             if covers(other, kind) or covers(kind, other)
         ]
@@ -123,15 +127,15 @@ def _changed(own: Definition, original: Definition, mine: Sequence[Definition]) 
     return found
 
 
-def _note(own: Definition, mine: Sequence[Definition]) -> str:
+def _note(theirs: Definition, mine: Sequence[Definition]) -> str:
     """Say which traits of ours the events of a deployer's definition do without."""
     missing = {
         name
-        for kind in event_types(own)
+        for kind in event_types(theirs)
         for one in mine
         if any(covers(other, kind) for other in event_types(one))
         for name in one["traits"]
-        if name not in own["traits"]
+        if name not in theirs["traits"]
     } - {"caller_project_id"}
-    kinds = ", ".join(event_types(own))
+    kinds = ", ".join(event_types(theirs))
     return f"{kinds}: your own definition counts, without {', '.join(sorted(missing))}" if missing else ""

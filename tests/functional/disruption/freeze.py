@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import pathlib
 import signal
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from benchmarks import stats
 from benchmarks.progress import Progress
@@ -22,6 +24,17 @@ RATE = 20.0
 LOCKED_RATE = 1.0
 # The idle-in-transaction timeout of the database server, and an allowance for a slow machine.
 BOUND = 10.0 + 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Meanwhile:
+    """Results while one listener is frozen; times in seconds, the first two from the freeze."""
+
+    events: int
+    other_fired: float
+    locked_fired: float
+    latencies: list[float]
+    held: int
 
 
 def freeze(
@@ -47,42 +60,19 @@ def freeze(
         play.stage.listeners[0].start(wait=True)
         alone = play.latencies(play.fire([(RATE, healthy)], 10.0))
         _freeze_in_mid_transaction(play, pair)
-        frozen = epoch()
-        before = set(play.published)
-        play.stage.listeners[1].start(wait=True)
-        rates = [(RATE, healthy), (LOCKED_RATE, pair[:1])]
-        ids = play.fire(rates, max(0.0, frozen + seconds - epoch()))
-        came = play.accepted()
-        beside = [came[one] - play.published[one] for one in ids & came.keys()]
-        of_the_locked = play.published.keys() - before - ids
-        firsts = [
-            min((came[one] for one in which & came.keys()), default=math.inf) - frozen
-            for which in (ids, of_the_locked)
-        ]
-        held = len(play.published.keys() - came.keys() - play.stage.late())
-        play.stage.listeners[0].signal(signal.SIGCONT)
-        thawed = time.monotonic()
-        play.latencies(set(play.published))
-        settled = time.monotonic() - thawed
-        play.idle("what the frozen one held")
-        accepted = [one for one in play.receipts if one.status == ANSWERS[OK][0]]
-        deliveries = {(one.message_id, one.delivery_id) for one in accepted}
-        twice = len(deliveries) - len({message_id for message_id, _ in deliveries})
+        meanwhile = _fire_meanwhile(play, healthy, pair[0], seconds)
+        settled = _thaw(play)
+        repeated, twice = _repeats(play)
     finally:
         play.close()
     figures = {
         "seconds frozen": seconds,
-        "until another alarm fired, with the start of a listener (s)": firsts[0],
-        "until the locked alarm fired (s)": firsts[1],
-        "events meanwhile": float(len(ids)),
-        "events that waited for the frozen listener": float(held),
-        "p99 alone (ms)": stats.percentile(alone, 99) * 1000,
-        "p50 meanwhile (ms)": stats.percentile(beside, 50) * 1000,
-        "p99 meanwhile (ms)": stats.percentile(beside, 99) * 1000,
-        "all settled after it went on (s)": settled,
-        "accepted POSTs repeated": float(len(accepted) - len(deliveries)),
+        **_figures(alone, meanwhile),
+        "all settled after it continued (s)": settled,
+        "accepted POSTs repeated": float(repeated),
     }
-    wrong = [f"the locked alarm fired after {firsts[1]:.0f} s"] if firsts[1] > BOUND else []
+    late = meanwhile.locked_fired
+    wrong = [f"the locked alarm fired after {late:.0f} s"] if late > BOUND else []
     if twice:
         wrong.append(f"{twice} events fired twice")
     return Finding(f"freeze on {play.stage.cloud.database.dialect}", figures, wrong)
@@ -95,3 +85,57 @@ def _freeze_in_mid_transaction(play: Play, pair: Sequence[AlarmSpec]) -> None:
         play.publish(*map(play.event, pair))
         wait_for_waiter(cloud)
         play.stage.listeners[0].signal(signal.SIGSTOP)
+
+
+def _fire_meanwhile(
+    play: Play, healthy: Sequence[AlarmSpec], locked_alarm: AlarmSpec, seconds: float
+) -> _Meanwhile:
+    """Start the other listener, and fire until the first one has been frozen for *seconds*."""
+    frozen = epoch()
+    before = set(play.published)
+    play.stage.listeners[1].start(wait=True)
+    rates: list[tuple[float, Sequence[AlarmSpec]]] = [(RATE, healthy), (LOCKED_RATE, [locked_alarm])]
+    ids = play.fire(rates, max(0.0, frozen + seconds - epoch()))
+    accepted = play.accepted()
+
+    def first(which: AbstractSet[str]) -> float:
+        return min((accepted[one] for one in which & accepted.keys()), default=math.inf) - frozen
+
+    return _Meanwhile(
+        events=len(ids),
+        other_fired=first(ids),
+        locked_fired=first(play.published.keys() - before - ids),
+        latencies=[accepted[one] - play.published[one] for one in ids & accepted.keys()],
+        held=len(play.published.keys() - accepted.keys() - play.stage.late()),
+    )
+
+
+def _thaw(play: Play) -> float:
+    """Let the frozen listener continue; return the seconds until everything was done."""
+    play.stage.listeners[0].signal(signal.SIGCONT)
+    thawed = time.monotonic()
+    play.latencies(set(play.published))
+    settled = time.monotonic() - thawed
+    play.idle("the messages of the frozen listener")
+    return settled
+
+
+def _repeats(play: Play) -> tuple[int, int]:
+    """Return how many accepted POSTs were repetitions, and how many events fired twice."""
+    accepted = [one for one in play.receipts if one.status == ANSWERS[OK][0]]
+    deliveries = {(one.message_id, one.delivery_id) for one in accepted}
+    return len(accepted) - len(deliveries), len(deliveries) - len(
+        {message_id for message_id, _ in deliveries}
+    )
+
+
+def _figures(alone: Sequence[float], meanwhile: _Meanwhile) -> dict[str, float]:
+    return {
+        "until another alarm fired, with the start of a listener (s)": meanwhile.other_fired,
+        "until the locked alarm fired (s)": meanwhile.locked_fired,
+        "events meanwhile": float(meanwhile.events),
+        "events that waited for the frozen listener": float(meanwhile.held),
+        "p99 alone (ms)": stats.percentile(alone, 99) * 1000,
+        "p50 meanwhile (ms)": stats.percentile(meanwhile.latencies, 50) * 1000,
+        "p99 meanwhile (ms)": stats.percentile(meanwhile.latencies, 99) * 1000,
+    }
