@@ -56,15 +56,15 @@ def merge(
         if origin_of(one) == CEILOMETER:
             before.append(one)
             continue
-        theirs = {name: value for name, value in one.items() if name != ORIGIN}
+        deployed = {name: value for name, value in one.items() if name != ORIGIN}
         original = next(
-            (each for each in shipped if set(event_types(each)) == set(event_types(theirs))), None
+            (each for each in shipped if set(event_types(each)) == set(event_types(deployed))), None
         )
         if original is not None:
-            before.append(theirs)
-            changed += _changed(theirs, original, mine)
+            before.append(deployed)
+            changed += _changed(deployed, original, mine)
             continue
-        narrow, wide = _split(theirs, mine)
+        narrow, wide = _split(deployed, mine)
         after += narrow
         before += wide
         notes += [_note(each, mine) for each in narrow]
@@ -74,18 +74,18 @@ def merge(
     return Merged((*before, *mine, *changed, *after), tuple(note for note in notes if note))
 
 
-def _split(theirs: Definition, mine: Sequence[Definition]) -> tuple[list[Definition], list[Definition]]:
+def _split(deployed: Definition, mine: Sequence[Definition]) -> tuple[list[Definition], list[Definition]]:
     """Divide a definition by its event types: those that must stand behind ours, and the others."""
-    said = [theirs["event_type"]] if isinstance(theirs["event_type"], str) else theirs["event_type"]
+    said = [deployed["event_type"]] if isinstance(deployed["event_type"], str) else deployed["event_type"]
     excluded = [kind for kind in said if kind.startswith("!")]
     theirs = [kind for one in mine for kind in event_types(one)]
-    behind = [kind for kind in event_types(theirs) if _is_narrower(kind, theirs)]
-    others = [kind for kind in event_types(theirs) if kind not in behind]
+    behind = [kind for kind in event_types(deployed) if _is_narrower(kind, theirs)]
+    others = [kind for kind in event_types(deployed) if kind not in behind]
     if not behind:
-        return [], [theirs]
-    narrow = {**theirs, "event_type": [*behind, *excluded]}
-    return [narrow] if others else [theirs], [
-        {**theirs, "event_type": [*others, *excluded]}
+        return [], [deployed]
+    narrow = {**deployed, "event_type": [*behind, *excluded]}
+    return [narrow] if others else [deployed], [
+        {**deployed, "event_type": [*others, *excluded]}
     ] if others else []
 
 
@@ -105,19 +105,19 @@ def _meet(one: str, other: str) -> bool:
     return heads and (tail.endswith(end) or end.endswith(tail))
 
 
-def _changed(theirs: Definition, original: Definition, mine: Sequence[Definition]) -> list[Definition]:
+def _changed(deployed: Definition, original: Definition, mine: Sequence[Definition]) -> list[Definition]:
     """Return ours with what the deployer changed in one of Ceilometer's, for the events of both."""
-    caller = naming(theirs).doubt is Doubt.CALLER_ONLY
+    caller = naming(deployed).doubt is Doubt.CALLER_ONLY
     extra = {
         name: spec
-        for name, spec in theirs["traits"].items()
+        for name, spec in deployed["traits"].items()
         if original["traits"].get(name) != spec and not (caller and name in (PROJECT, TENANT))
     }
     found = []
     for one in mine:
         kinds = [
             kind if covers(other, kind) else other
-            for kind in event_types(theirs)
+            for kind in event_types(deployed)
             for other in event_types(one)
             if covers(other, kind) or covers(kind, other)
         ]
@@ -127,15 +127,15 @@ def _changed(theirs: Definition, original: Definition, mine: Sequence[Definition
     return found
 
 
-def _note(theirs: Definition, mine: Sequence[Definition]) -> str:
+def _note(deployed: Definition, mine: Sequence[Definition]) -> str:
     """Say which traits of ours the events of a deployer's definition do without."""
     missing = {
         name
-        for kind in event_types(theirs)
+        for kind in event_types(deployed)
         for one in mine
         if any(covers(other, kind) for other in event_types(one))
         for name in one["traits"]
-        if name not in theirs["traits"]
+        if name not in deployed["traits"]
     } - {"caller_project_id"}
-    kinds = ", ".join(event_types(theirs))
+    kinds = ", ".join(event_types(deployed))
     return f"{kinds}: your own definition counts, without {', '.join(sorted(missing))}" if missing else ""
