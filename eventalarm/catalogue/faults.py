@@ -128,7 +128,6 @@ class FaultCatalogue:
     :param faults: entries with distinct names, those of the deployer first.
     :ivar reports: all conditions under which faults are reported, those that count first in front; those of
         one pattern are adjacent.
-    :ivar trait_names: the traits that conditions ask for.
     """
 
     def __init__(self, faults: Iterable[Fault]) -> None:
@@ -136,9 +135,6 @@ class FaultCatalogue:
         self._by_name = {fault.name: fault for fault in self.faults}
         self.reports: Final = _ranked((one, fault) for fault in self.faults for one in fault.reported_by)
         clears = _ranked((one, fault) for fault in self.faults for one in fault.cleared_by)
-        self.trait_names: Final = frozenset(
-            name for row in (*self.reports, *clears) for name, _ in row.condition.traits
-        )
         self._reports = _lookup(self.reports)
         self._clears = _lookup(clears)
 
@@ -147,13 +143,17 @@ class FaultCatalogue:
 
         Whether the fault begins or ends is not decided: ask :meth:`find_cleared` first.
 
-        :param traits: the traits of the event by name, at least those of ``trait_names``; None when they are
-            unknown: then only the type counts, and an entry that demands no traits is preferred.
+        :param traits: the traits of the event by name, at least those that :meth:`traits_asked` returns. None
+            if they are unknown: only the type counts, and an entry that demands no traits is preferred.
         """
         rows = self._reports(event_type)
         if traits is None:
             return next((row.fault for row in sorted(rows, key=lambda row: bool(row.condition.traits))), None)
         return next((row.fault for row in rows if row.condition.fits(traits)), None)
+
+    def traits_asked(self, event_type: str) -> frozenset[str]:
+        """Return the traits of such an event on which :meth:`find` depends."""
+        return frozenset(name for row in self._reports(event_type) for name, _ in row.condition.traits)
 
     def find_cleared(self, event_type: str, traits: Mapping[str, Any] | None = None) -> tuple[Fault, ...]:
         """Return the faults that such an event ends: those whose pattern is the most specific; often none."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from eventalarm.catalogue.dictionary import fault_types
 from eventalarm.catalogue.fault_files import load_shipped
-from eventalarm.catalogue.faults import Fault, FaultCatalogue
+from eventalarm.catalogue.faults import REMEMBERED, Fault, FaultCatalogue
 from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim.alarm import Severity
 from eventalarm.model import DEFAULT_SEVERITIES, RESOURCE_TRAITS, Event, severity_word
@@ -188,14 +189,26 @@ class Settings:
         """Return how an alarm that such an event raised is named; *traits* None: they are unknown."""
         fault = self.faults.find(event_type, traits)
         fault_type = fault.fault_type_of(event_type) if fault is not None else event_type
-        names = dict.fromkeys((event_type, fault_type))
-        cause = _first(self.causes, names) or (Cause.of(fault) if fault is not None else NO_CAUSE)
-        family = _first(self.families, names) or (Family.of(fault) if fault is not None else None)
-        return Naming(fault_type, cause, family, fault)
+        cause, family = self._lines(event_type, fault_type)
+        if fault is None:
+            return Naming(fault_type, cause or NO_CAUSE, family, fault)
+        return Naming(fault_type, cause or Cause.of(fault), family or Family.of(fault), fault)
+
+    @functools.cached_property
+    def _lines(self) -> Callable[[str, str], tuple[Cause | None, Family | None]]:
+        """The lines that fit the type of an event or its fault type."""
+
+        @functools.lru_cache(maxsize=REMEMBERED)
+        def fitting(event_type: str, fault_type: str) -> tuple[Cause | None, Family | None]:
+            names = (event_type, fault_type)
+            return _first(self.causes, names), _first(self.families, names)
+
+        return fitting
 
     def naming_of(self, event: Event) -> Naming:
         """Return how an alarm that *event* raised is named."""
-        return self.naming(event.event_type, {name: event.trait(name) for name in self.faults.trait_names})
+        asked = self.faults.traits_asked(event.event_type)
+        return self.naming(event.event_type, {name: event.trait(name) for name in asked})
 
     def adapted(self, fault: Fault) -> Fault:
         """Return an entry of the catalogue as the operator's tables and severities change it."""

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
 from eventalarm.catalogue import event_definitions
 from eventalarm.catalogue.event_definitions import Definition
@@ -13,6 +14,7 @@ from eventalarm.catalogue.fault_files import load
 from eventalarm.owner import event_types
 from eventalarm.patterns import matches_glob
 from eventalarm.x733 import EVENT_TYPES
+from tests.support.cloud import ROOT
 from tests.support.scenarios import PAGES, blocks
 
 CATALOGUE = load()
@@ -41,6 +43,9 @@ ANNEX = {
     "SDN/OpenFlow switch, controller": {"CRITICAL"},
     "Hardware failure of physical switch/router": {"WARNING"},
 }
+
+
+SENT = yaml.safe_load((ROOT / "tests/data/sent-event-types.yaml").read_text())
 
 
 def sample(pattern: str) -> str:
@@ -80,6 +85,11 @@ def test_every_scenario_has_an_entry(page: Any) -> None:
     types = [report["event"]["type"] if "event" in report else report["event_type"] for report in reports]
     assert types
     assert [one for one in (*map(sample, patterns), *types) if CATALOGUE.find(one) is None] == []
+
+
+@pytest.mark.parametrize("service", SENT)
+def test_every_event_type_that_a_service_sends_has_an_entry(service: str) -> None:
+    assert [one for one in SENT[service].split() if CATALOGUE.find(one, {}) is None] == []
 
 
 def test_every_fault_of_doctors_annex_has_an_entry_of_its_severity() -> None:
