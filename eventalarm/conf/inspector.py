@@ -36,6 +36,12 @@ CONSUMER_OPTS: list[Any] = [
         "affects the servers and ports on these hosts. An event may name the hosts itself, in its trait "
         "hosts.",
     ),
+    cfg.MultiStrOpt(
+        "policies",
+        default=[],
+        help="Path of a YAML file of policies, which report a fault when several events of one host arrive "
+        "within a time; may be repeated.",
+    ),
     cfg.IntOpt(
         "forget_after",
         default=7 * 86400,

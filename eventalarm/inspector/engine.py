@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from eventalarm.catalogue.faults import FaultCatalogue
 from eventalarm.inspector import fan_out
 from eventalarm.inspector.observations import observe
+from eventalarm.inspector.policies import Policy
 from eventalarm.inspector.reports import RESOURCE_IDS, ReportReader
 from eventalarm.metrics import Metrics
 from eventalarm.model import Event, InfrastructureFault, JSONDict, Resource
 from eventalarm.owner import Owners
 from eventalarm.storage.infrastructure_faults import MAINTENANCE, InfrastructureFaults
+from eventalarm.storage.policy_matches import PolicyMatches
 from eventalarm.storage.resource_map import ResourceMap
 
 LOG = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ class Inspector:
     """Turns events into the resource map and into events for owners. Idempotent: a batch may be repeated.
 
     :param publish: returns when the broker has confirmed the events; raises PublishError.
+    :param policies: reports that follow from several events; *matches* remembers these.
     :param react: starts what else is done about a fault that was raised or cleared; must not wait.
     :param now: the present time (aware UTC).
     """
@@ -46,6 +49,8 @@ class Inspector:
         metrics: Metrics,
         now: Callable[[], datetime.datetime],
         react: React = lambda fault, resources: None,
+        policies: Sequence[Policy] = (),
+        matches: PolicyMatches,
     ) -> None:
         self._resources = resources
         self._faults = faults
@@ -56,6 +61,8 @@ class Inspector:
         self._metrics = metrics
         self._now = now
         self._react = react
+        self._policies = tuple(policies)
+        self._matches = matches
 
     def process(self, events: Sequence[Event]) -> None:
         """Handle the events of a batch.
@@ -69,6 +76,7 @@ class Inspector:
             self.follow(self._resources.apply(observed))
         unowned = [event for event in events if self._reader.is_unowned(event)]
         self._publish_owned(unowned)
+        self._apply_policies(unowned, received)
         reports = [one for event in unowned for one in self._reader.read(event, received)]
         reports += filter(None, (_maintenance(event, received) for event in events))
         for report in sorted(reports, key=lambda one: one.at):
@@ -89,6 +97,24 @@ class Inspector:
         if owned:
             self._publish(owned)
             self._metrics.count("inspector_events", len(owned), outcome="owned")
+
+    def _apply_policies(self, events: Sequence[Event], received: datetime.datetime) -> None:
+        """Publish the report of each policy whose number of events is reached."""
+        reports = []
+        for policy in self._policies:
+            for event in events:
+                source = policy.source_of(event)
+                if source and self._reaches(policy, source, event, received):
+                    reports.append(policy.report(event, source))
+                    LOG.info("Policy %s: %s of %s is reported", policy.name, policy.emit, source)
+        if reports:
+            self._publish(reports)
+            self._metrics.count("inspector_events", len(reports), outcome="policy")
+
+    def _reaches(self, policy: Policy, source: str, event: Event, received: datetime.datetime) -> bool:
+        at = event.time(received)
+        number = self._matches.count(policy.name, source, event.message_id, at=at, within=policy.within)
+        return number >= policy.at_least
 
     def _raise(self, report: InfrastructureFault) -> None:
         found = self._faults.raise_fault(report)

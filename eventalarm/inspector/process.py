@@ -19,7 +19,7 @@ from eventalarm.catalogue import fault_files
 from eventalarm.conf import GROUP, INSPECTOR_GROUP
 from eventalarm.exceptions import InvalidOption
 from eventalarm.inspector import cloud as cloud_module
-from eventalarm.inspector import consumer
+from eventalarm.inspector import consumer, policies
 from eventalarm.inspector.engine import Inspector, React
 from eventalarm.inspector.reactions import ReactionOptions, Reactions
 from eventalarm.inspector.reports import ReportReader
@@ -31,6 +31,7 @@ from eventalarm.owner import Owners
 from eventalarm.storage.database import Database
 from eventalarm.storage.infrastructure_faults import InfrastructureFaults
 from eventalarm.storage.leases import LeaderLease
+from eventalarm.storage.policy_matches import PolicyMatches
 from eventalarm.storage.resource_map import ResourceMap
 
 LOG = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class InspectorProcess:
         self._owners = Owners(conf[GROUP].owner_traits)
         self._switches = parse_switches(conf[INSPECTOR_GROUP].switch_hosts)
         self._reactions = reaction_options(conf)
+        self._policies = policies.load(conf[INSPECTOR_GROUP].policies)
         group = conf[INSPECTOR_GROUP]
         self._cloud = cloud_module.connect(conf) if group.snapshot_interval or self._reactions.any else None
         self._stopping = threading.Event()
@@ -97,10 +99,9 @@ class InspectorProcess:
         if self._cloud is not None:
             self._stack.callback(self._cloud.close)
         resources, faults = ResourceMap(database), InfrastructureFaults(database)
-        inspector = self._build_inspector(resources, faults)
+        inspector = self._build_inspector(resources, faults, PolicyMatches(database))
         self._start_consumer(inspector)
-        if self._cloud is not None and self._conf[INSPECTOR_GROUP].snapshot_interval:
-            self._start_snapshots(self._cloud, database, inspector)
+        self._start_snapshots(database, inspector)
 
     def _serve_metrics(self) -> None:
         group = self._conf[INSPECTOR_GROUP]
@@ -115,7 +116,9 @@ class InspectorProcess:
         group, ours = self._conf[GROUP], self._conf[INSPECTOR_GROUP]
         return consumer.Route(group.topic, group.exchange, ours.queue, ours.batch_size, ours.max_message_size)
 
-    def _build_inspector(self, resources: ResourceMap, faults: InfrastructureFaults) -> Inspector:
+    def _build_inspector(
+        self, resources: ResourceMap, faults: InfrastructureFaults, matches: PolicyMatches
+    ) -> Inspector:
         catalogue = fault_files.load(self._conf[GROUP].fault_catalogue)
         transport = bus.get_transport(self._conf)
         self._stack.callback(transport.cleanup)
@@ -129,6 +132,8 @@ class InspectorProcess:
             metrics=self._metrics,
             now=now,
             react=self._build_reactions(faults),
+            policies=self._policies,
+            matches=matches,
         )
 
     def _build_reactions(self, faults: InfrastructureFaults) -> React:
@@ -151,15 +156,19 @@ class InspectorProcess:
             self._stack.callback(stop)
         LOG.info("Consuming from queue %s", route.queue)
 
-    def _start_snapshots(self, cloud: cloud_module.Cloud, database: Database, inspector: Inspector) -> None:
+    def _start_snapshots(self, database: Database, inspector: Inspector) -> None:
         group = self._conf[INSPECTOR_GROUP]
         resources, faults = ResourceMap(database), InfrastructureFaults(database)
         lease = LeaderLease(database, LEASE, str(uuid.uuid4()), LEASE_SECONDS)
+        snapshot = None
+        if self._cloud is not None and group.snapshot_interval:
+            snapshot = Snapshot(self._cloud, resources, inspector, lambda: self._keeps(lease))
         loop = SnapshotLoop(
-            Snapshot(cloud, resources, inspector, keep=lambda: not self._stopping.is_set() and lease.take()),
+            snapshot,
             lease,
             resources,
             faults,
+            PolicyMatches(database),
             interval=group.snapshot_interval,
             forget_after=group.forget_after,
             metrics=self._metrics,
@@ -167,6 +176,9 @@ class InspectorProcess:
         )
         loop.start()
         self._stack.callback(loop.stop)
+
+    def _keeps(self, lease: LeaderLease) -> bool:
+        return not self._stopping.is_set() and lease.take()
 
     def wait(self) -> None:
         """Return once the process is to end."""

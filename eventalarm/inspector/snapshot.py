@@ -13,9 +13,10 @@ from eventalarm.exceptions import Retryable
 from eventalarm.inspector.cloud import Cloud, CloudUnavailable
 from eventalarm.inspector.engine import Inspector
 from eventalarm.metrics import Metrics
-from eventalarm.model import Resource, ResourceKind
+from eventalarm.model import EPOCH, Resource, ResourceKind
 from eventalarm.storage.infrastructure_faults import InfrastructureFaults
 from eventalarm.storage.leases import LeaderLease
+from eventalarm.storage.policy_matches import PolicyMatches
 from eventalarm.storage.resource_map import ResourceMap
 
 LOG = logging.getLogger(__name__)
@@ -25,6 +26,9 @@ LEASE: Final = "resource-map"
 LEASE_SECONDS: Final = 120.0
 POLL: Final = 10.0
 BATCH: Final = 500
+# The longest window of a policy.
+LONGEST_WINDOW: Final = datetime.timedelta(days=1)
+FORGET_EVERY: Final = datetime.timedelta(hours=1)
 
 
 class LeaseLost(Exception):
@@ -83,15 +87,19 @@ def _batches(resources: Iterable[Resource]) -> Iterator[list[Resource]]:
 class SnapshotLoop:
     """A thread that takes a snapshot every *interval* seconds, while it holds the leader lease.
 
+    It also forgets what is no longer needed, every hour.
+
+    :param snapshot: None where no snapshots are taken.
     :param forget_after: seconds after which deleted resources and silent faults are forgotten.
     """
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        snapshot: Snapshot | None,
         lease: LeaderLease,
         resources: ResourceMap,
         faults: InfrastructureFaults,
+        matches: PolicyMatches,
         *,
         interval: float,
         forget_after: float,
@@ -102,12 +110,15 @@ class SnapshotLoop:
         self._lease = lease
         self._resources = resources
         self._faults = faults
+        self._matches = matches
         self._interval = datetime.timedelta(seconds=interval)
+        self._pause = min(POLL, interval or POLL)
         self._forget_after = datetime.timedelta(seconds=forget_after)
         self._metrics = metrics
         self._now = now
         self._stopping = threading.Event()
         self._failing = False
+        self._forgot_at = EPOCH
         self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
 
     def start(self) -> None:
@@ -130,7 +141,7 @@ class SnapshotLoop:
                 self._failing = True
             except LeaseLost:
                 LOG.info("Another inspector takes the snapshots")
-            self._stopping.wait(min(POLL, self._interval.total_seconds()))
+            self._stopping.wait(self._pause)
         try:
             self._lease.leave()
         except Retryable:
@@ -138,13 +149,20 @@ class SnapshotLoop:
 
     def _round(self) -> None:
         began = self._now()
-        if self._lease.take() and self._is_due(began):
-            number = self._snapshot.take(began)
-            self._lease.done(began)
-            self._resources.forget(began - self._forget_after)
-            self._faults.forget(began - self._forget_after)
-            LOG.info("The resource map has %d servers and ports of Nova and Neutron", number)
+        if self._lease.take():
+            if self._snapshot is not None and self._is_due(began):
+                number = self._snapshot.take(began)
+                self._lease.done(began)
+                LOG.info("The resource map has %d servers and ports of Nova and Neutron", number)
+            if began - self._forgot_at >= FORGET_EVERY:
+                self._forgot_at = began
+                self._forget(began)
         self._report()
+
+    def _forget(self, now: datetime.datetime) -> None:
+        self._resources.forget(now - self._forget_after)
+        self._faults.forget(now - self._forget_after)
+        self._matches.forget(now - LONGEST_WINDOW)
 
     def _is_due(self, now: datetime.datetime) -> bool:
         done = self._lease.done_at()

@@ -69,3 +69,15 @@ affected = sa.Table(
     sa.Index("ix_eventalarm_affected_resource", "resource_id"),
     **TABLE_OPTIONS,
 )
+
+# Events that counted for a policy of the inspector, kept for as long as they may count.
+policy_match = sa.Table(
+    "eventalarm_policy_match",
+    metadata,
+    sa.Column("policy", sa.String(128), primary_key=True),
+    sa.Column("source", KEY, primary_key=True),
+    sa.Column("message_id", KEY, primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Index("ix_eventalarm_policy_match_at", "at"),
+    **TABLE_OPTIONS,
+)

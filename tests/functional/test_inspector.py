@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import sqlalchemy as sa
+import yaml
 
 from tests.functional.conftest import _supply
 from tests.support.cloud import load_notification
@@ -404,3 +405,38 @@ def test_reactions_in_nova_and_neutron(
     house.settled("react")
     later = [path for _, path, _ in openstack.changes if "marker" not in path]
     assert len(later) == 3
+
+
+def test_a_policy_reports_a_host_after_three_small_faults(
+    house: House, spawn: Callable[..., Process], tmp_path: pathlib.Path
+) -> None:
+    """More than two faults that are not critical on one host within 10 minutes: the host is unavailable."""
+    policy = {
+        "name": "unavailable",
+        "event": "compute.host.*",
+        "traits": {"severity": ["minor", "warning"]},
+        "by": "hostname",
+        "at_least": 3,
+        "within": 600,
+        "emit": {"event": "compute.host.down", "traits": {"status": "down", "severity": "critical"}},
+    }
+    path = tmp_path / "policies.yaml"
+    path.write_text(yaml.safe_dump([policy]))
+    inspectors = Inspectors(spawn, tmp_path / "inspector", house.cloud, policies=path)
+    inspectors.start()
+    owners = servers("policy", 3)
+    inspectors.place("policy", owners)
+    house.watch(SERVER_RULE, owners)
+    house.watch(HOST_RULE | {"resource_id": "policy"}, {"policy-admin": ADMINS})
+    small = [
+        report(f"compute.host.{part}", hostname="policy", status="degraded", severity="minor")
+        for part in ("nic", "thermal", "disk")
+    ]
+    house.report(small[0])
+    house.report(small[0])
+    house.report(small[1])
+    assert house.settled("policy") == {}
+    house.report(small[2])
+    for path_of in (*owners, "policy-admin"):
+        house.sink.wait(1, f"/{path_of}")
+    assert house.settled("policy") == once({**owners, "policy-admin": ""}, "")

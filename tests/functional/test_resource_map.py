@@ -12,6 +12,7 @@ import pytest
 from eventalarm.model import EPOCH, InfrastructureFault, Resource, ResourceKind
 from eventalarm.storage.database import Database, connect
 from eventalarm.storage.infrastructure_faults import InfrastructureFaults
+from eventalarm.storage.policy_matches import PolicyMatches
 from eventalarm.storage.resource_map import ResourceMap, on_hosts
 
 SERVER, PORT, VOLUME = ResourceKind.SERVER, ResourceKind.PORT, ResourceKind.VOLUME
@@ -169,3 +170,23 @@ def test_late_reports_of_a_fault(resources: ResourceMap, faults: InfrastructureF
     assert len(faults.raised()) == 1
     faults.forget(at(31))
     assert faults.raised() == []
+
+
+def test_events_count_once_within_their_window(database: Database) -> None:
+    """By the events' own times, in whatever order they arrive."""
+    matches = PolicyMatches(database)
+
+    def count(message_id: str, second: float, source: str = "c0") -> int:
+        return matches.count("policy", source, message_id, at=at(second), within=10)
+
+    assert [count("a", 0), count("a", 0), count("b", 9), count("c", 10), count("other", 10, "c1")] == [
+        1,
+        1,
+        2,
+        2,
+        1,
+    ]
+    assert count("late", 8) == 2
+    assert count("d", 10) == 4
+    matches.forget(at(10))
+    assert count("e", 10) == 3

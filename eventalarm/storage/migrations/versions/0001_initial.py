@@ -50,6 +50,7 @@ def upgrade() -> None:
     _create_resource()
     _create_infrastructure_fault()
     _create_affected()
+    _create_policy_match()
 
 
 def _create_occurrence() -> None:
@@ -337,3 +338,16 @@ def _create_affected() -> None:
         **OPTIONS,
     )
     steps.create_index("ix_eventalarm_affected_resource", name, "resource_id")
+
+
+def _create_policy_match() -> None:
+    name = "eventalarm_policy_match"
+    steps.create_table(
+        name,
+        sa.Column("policy", sa.String(128), primary_key=True),
+        sa.Column("source", KEY, primary_key=True),
+        sa.Column("message_id", KEY, primary_key=True),
+        sa.Column("at", MOMENT, nullable=False),
+        **OPTIONS,
+    )
+    steps.create_index("ix_eventalarm_policy_match_at", name, "at")
