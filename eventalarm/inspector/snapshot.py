@@ -87,7 +87,7 @@ def _batches(resources: Iterable[Resource]) -> Iterator[list[Resource]]:
 class SnapshotLoop:
     """A thread that takes a snapshot every *interval* seconds, while it holds the leader lease.
 
-    It also forgets what is no longer needed, every hour.
+    It also forgets what is no longer needed, every hour, with or without the lease.
 
     :param snapshot: None where no snapshots are taken.
     :param forget_after: seconds after which deleted resources and silent faults are forgotten.
@@ -149,14 +149,14 @@ class SnapshotLoop:
 
     def _round(self) -> None:
         began = self._now()
-        if self._lease.take():
-            if self._snapshot is not None and self._is_due(began):
-                number = self._snapshot.take(began)
-                self._lease.done(began)
-                LOG.info("The resource map has %d servers and ports of Nova and Neutron", number)
-            if began - self._forgot_at >= FORGET_EVERY:
-                self._forgot_at = began
-                self._forget(began)
+        # An inspector that takes no snapshots must not hold the lease of those that do.
+        if self._snapshot is not None and self._lease.take() and self._is_due(began):
+            number = self._snapshot.take(began)
+            self._lease.done(began)
+            LOG.info("The resource map has %d servers and ports of Nova and Neutron", number)
+        if began - self._forgot_at >= FORGET_EVERY:
+            self._forgot_at = began
+            self._forget(began)
         self._report()
 
     def _forget(self, now: datetime.datetime) -> None:
