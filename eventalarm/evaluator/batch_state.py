@@ -11,7 +11,16 @@ from eventalarm.evaluator import event_rule
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.options import MOST_OBJECTS
-from eventalarm.model import ALARM, Alarm, Event, Kind, Occurrence, Transition, fault_severity
+from eventalarm.model import (
+    ALARM,
+    Alarm,
+    Event,
+    Kind,
+    Occurrence,
+    Transition,
+    fault_severity,
+    states_severity,
+)
 
 NewId = Callable[[], str]
 
@@ -286,6 +295,6 @@ class BatchState:
 
 def _notified_severity(alarm: Alarm, occurrence: Occurrence) -> str | None:
     """Return the severity to notify: the X.733 word in lower case if the rule asks for it."""
-    if occurrence.severity is None or not alarm.definition.rule.get("severity_from"):
+    if occurrence.severity is None or not states_severity(alarm.definition.rule):
         return alarm.severity
     return occurrence.severity.lower()

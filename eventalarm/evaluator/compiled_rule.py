@@ -77,7 +77,7 @@ class CompiledRule:
 
     With ``timers.absence_after`` the events of ``raises`` are the expected ones, and clear the alarm.
     ``about`` is the test for the resource that the rule names, if any. ``severity_from`` is the trait that
-    carries the severity, or empty.
+    carries the severity, and ``severity_word`` the X.733 severity of events without it; both may be empty.
     """
 
     raises: Half
@@ -86,6 +86,7 @@ class CompiledRule:
     group_by: tuple[str, ...]
     severity_from: str = ""
     timers: Timers = dataclasses.field(default_factory=Timers)
+    severity_word: str = ""
     finds_twice: ClassVar[bool] = True
 
     @property
@@ -120,10 +121,13 @@ class CompiledRule:
         return self.timers.absence_after is None and self.raises.holds(event, now)
 
     def severity(self, event: Event) -> tuple[str | None, bool]:
-        """Return the X.733 severity of the event, and whether its trait has an unknown value instead."""
+        """Return the X.733 severity of a match, and whether its trait has an unknown value instead.
+
+        None if neither the event nor the rule states a severity.
+        """
         found = event.first_trait((self.severity_from,)).strip() if self.severity_from else ""
         word = severity_word(found)
-        return word, word is None and bool(found)
+        return word or self.severity_word or None, word is None and bool(found)
 
     def managed_object(self, event: Event) -> str | None:
         """Return what distinguishes occurrences: the traits of ``group_by``, or the resource of the rule.

@@ -117,11 +117,21 @@ def _then(rule: CompiledRule, event: Event, verdict: Verdict) -> Iterator[str]:
         yield f"The alarm clears by itself {timers.clear_after:g} seconds after the latest such event."
     if timers.absence_after is not None:
         yield f"The alarm is raised when no such event comes for {timers.absence_after:g} seconds."
+    if verdict is Verdict.MATCH and (rule.severity_from or rule.severity_word):
+        yield _severity(rule, event)
+
+
+def _severity(rule: CompiledRule, event: Event) -> str:
+    """Return a sentence about the severity of a match and where it comes from."""
+    if not rule.severity_from:
+        return f"Severity (rule): {rule.severity_word}."
     word, unknown = rule.severity(event)
-    if verdict is Verdict.MATCH and rule.severity_from:
-        seen = _shown(event.first_trait((rule.severity_from,)))
-        severity = word or (f"unknown, {seen} is not an X.733 severity" if unknown else "not given")
-        yield f"Severity (trait {rule.severity_from}): {severity}."
+    text = event.first_trait((rule.severity_from,))
+    if text and not unknown:
+        return f"Severity (trait {rule.severity_from}): {word}."
+    missing = f"unknown, {_shown(text)} is not an X.733 severity" if unknown else "not given"
+    instead = f"; {word} by the rule" if word else ""
+    return f"Severity (trait {rule.severity_from}): {missing}{instead}."
 
 
 def _half(asked: str, half: Half, event: Event, now: datetime.datetime) -> Finding:

@@ -14,11 +14,11 @@ from eventalarm.evaluator.decide import NOTIFICATION_TYPE
 from eventalarm.evaluator.event_rule import Watch, compile_rule, trait_of, watches
 from eventalarm.evaluator.options import WHEN_LOADED, RuleLimits
 from eventalarm.exceptions import InvalidRule
-from eventalarm.model import AlarmDefinition
+from eventalarm.model import AlarmDefinition, severity_word
 
 TOP_KEYS: Final = (
-    "event_type", "query", "resource_id", "clear", "clear_after", "group_by", "severity_from", "absence",
-    "hold_down",
+    "event_type", "query", "resource_id", "clear", "clear_after", "group_by", "severity", "severity_from",
+    "absence", "hold_down",
 )  # fmt: skip
 # Seconds. A timer that is longer than a year is a mistake.
 LONGEST: Final = 366 * 86400
@@ -38,14 +38,15 @@ class Pattern:
 class NotificationRule:
     """A valid ``notification_rule``.
 
-    ``resource_id`` and ``severity_from`` are empty when absent; ``group_by`` and ``severity_from`` are names
-    of traits.
+    ``resource_id``, ``severity`` (an X.733 word in upper case) and ``severity_from`` are empty when absent;
+    ``group_by`` and ``severity_from`` are names of traits.
     """
 
     raises: Pattern
     clear: Pattern | None = None
     resource_id: str = ""
     group_by: tuple[str, ...] = ()
+    severity: str = ""
     severity_from: str = ""
     timers: Timers = dataclasses.field(default_factory=Timers)
 
@@ -71,6 +72,7 @@ def parse(
         clear=_clear(document.get("clear"), raises, limits),
         resource_id=_resource_id(document.get("resource_id"), limits),
         group_by=_group_by(document.get("group_by")),
+        severity=_severity(document.get("severity")),
         severity_from=_trait(document.get("severity_from"), "severity_from"),
         timers=_timers(document),
     )
@@ -91,7 +93,9 @@ def compile_notification(rule: NotificationRule, resource_traits: Collection[str
     about = (About(tuple(resource_traits), rule.resource_id),) if rule.resource_id else ()
     raises = Half(rule.raises.event_types, (*about, *rule.raises.query.tests))
     clear = Half(rule.clear.event_types, (*about, *rule.clear.query.tests)) if rule.clear else None
-    return CompiledRule(raises, clear, about, rule.group_by, rule.severity_from, rule.timers)
+    return CompiledRule(
+        raises, clear, about, rule.group_by, rule.severity_from, rule.timers, severity_word=rule.severity
+    )
 
 
 def compile_definition(definition: AlarmDefinition, resource_traits: Collection[str]) -> Watch:
@@ -182,6 +186,16 @@ def _trait(given: object, where: str) -> str:
             where, f"must be the name of a trait, of 1 to {NAME_LENGTH} characters", "name a trait"
         )
     return name
+
+
+def _severity(given: object) -> str:
+    if given is None:
+        return ""
+    word = severity_word(given) if isinstance(given, str) else None
+    if word is None:
+        remedy = "use critical, major, minor, warning or indeterminate"
+        raise InvalidRule("severity", "must be an X.733 severity", remedy)
+    return word
 
 
 def _group_by(given: object) -> tuple[str, ...]:

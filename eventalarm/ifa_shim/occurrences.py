@@ -17,7 +17,7 @@ from eventalarm.ifa_shim.alarm import rfc3339
 from eventalarm.ifa_shim.aodh_history import RULE_CHANGE, AodhAlarm, Record
 from eventalarm.ifa_shim.resource import retargeted
 from eventalarm.ifa_shim.tables import InsufficientData, Settings
-from eventalarm.model import OK, UNKNOWN, Event, Kind, Occurrence, Transition
+from eventalarm.model import OK, UNKNOWN, Event, Kind, Occurrence, Transition, states_severity
 
 # What a rule change must touch to change the alarm that a consumer sees; enabled and actions do not.
 VISIBLE: Final = frozenset({"rule", "name", "description", "severity"})
@@ -161,8 +161,8 @@ def recorded_occurrence(
 
 
 def _severity_now(occurrence: Occurrence, alarm: AodhAlarm | None) -> str | None:
-    """Return the severity of the newest event, where the rule takes the severity from its events."""
-    if occurrence.severity is None or alarm is None or not alarm.rule.get("severity_from"):
+    """Return the severity of the newest match, where the rule states the severity."""
+    if occurrence.severity is None or alarm is None or not states_severity(alarm.rule):
         return None
     return occurrence.severity.lower()
 

@@ -23,6 +23,7 @@ from eventalarm.model.alarms import (
     Timer,
     TimerKind,
     object_alarm_id,
+    states_severity,
     timer_id,
 )
 from eventalarm.model.deliveries import (
@@ -102,5 +103,6 @@ __all__ = [
     "object_alarm_id",
     "parse_time",
     "severity_word",
+    "states_severity",
     "timer_id",
 ]

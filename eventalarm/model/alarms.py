@@ -7,7 +7,7 @@ import datetime
 import enum
 import uuid
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from eventalarm.model.events import JSONDict
 
@@ -95,6 +95,11 @@ class Alarm:
 def object_alarm_id(alarm_id: str, managed_object: str) -> str:
     """Return the id of an alarm on one of several managed objects: it is the same for the same pair."""
     return str(uuid.uuid5(OBJECT_NAMESPACE, f"{alarm_id}\n{managed_object}"))
+
+
+def states_severity(rule: Mapping[str, Any]) -> bool:
+    """Return True if a rule states the severity of its occurrences, in place of the alarm's."""
+    return bool(rule.get("severity") or rule.get("severity_from"))
 
 
 # Prefix of the event type of the events that timers create; the kind of the timer follows.

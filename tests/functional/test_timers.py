@@ -363,6 +363,21 @@ def test_a_severity_from_a_trait_is_recorded(database: Database, listener: Liste
     assert listener.engine.sent[-1].severity == "critical", "the severity of the occurrence, not of its end"
 
 
+def test_the_severity_of_a_rule_is_that_of_its_occurrences(database: Database, listener: Listener) -> None:
+    """Fails when the rule's severity does not reach webhooks, or when it overrides the event's."""
+    alarm = notification_alarm(database, {**RULE, "severity": "major", "severity_from": "level"})
+    for level in ("", "awful", "minor", ""):
+        listener.tell("error", level=level)
+    found = [(row["kind"], row["severity"]) for row in transitions(database, alarm_id=alarm)]
+    assert found == [("raised", "major"), ("changed", "minor"), ("changed", "major")]
+    (occurrence,) = occurrences(database)
+    assert occurrence["severity"] == "MAJOR"
+    (sent,) = listener.engine.sent
+    assert sent.severity == "major"
+    listener.tell("active", level="warning")
+    assert listener.engine.sent[-1].severity == "major"
+
+
 def test_an_unknown_severity_is_counted(database: Database, listener: Listener) -> None:
     notification_alarm(database, {**RULE, "severity_from": "level"})
     report = listener.engine.process(

@@ -68,6 +68,13 @@ def test_conclusions_from_the_event_are_explained() -> None:
     assert explained({**timed, "severity_from": "level"}, x="a").then[1:] == (
         "Severity (trait level): not given.",
     )
+    both = {**timed, "severity": "minor", "severity_from": "level"}
+    assert explained({**timed, "severity": "minor"}, x="a").then[1:] == ("Severity (rule): MINOR.",)
+    assert explained(both, x="a", level="info").then[1:] == ("Severity (trait level): WARNING.",)
+    assert explained(both, x="a").then[1:] == ("Severity (trait level): not given; MINOR by the rule.",)
+    assert explained(both, x="a", level="bad").then[1:] == (
+        "Severity (trait level): unknown, 'bad' is not an X.733 severity; MINOR by the rule.",
+    )
     assert explained(timed, x="b").lines()[1] == (
         "The clear is held: it takes effect after 2.5 seconds without a match."
     )

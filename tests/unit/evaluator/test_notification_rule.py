@@ -24,6 +24,7 @@ WHOLE = {
     "clear": {"event_type": "compute.instance.*", "query": [ACTIVE]},
     "clear_after": 600,
     "group_by": ["traits.port_id", "host"],
+    "severity": "Minor",
     "severity_from": "severity",
     "hold_down": 1.5,
 }
@@ -38,7 +39,7 @@ def test_every_field() -> None:
     assert rule.raises.event_types == ("compute.*", UPDATE)
     assert rule.clear is not None
     assert rule.clear.event_types == ("compute.instance.*",)
-    assert (rule.resource_id, rule.severity_from) == ("vm-1", "severity")
+    assert (rule.resource_id, rule.severity, rule.severity_from) == ("vm-1", "MINOR", "severity")
     assert rule.group_by == ("port_id", "host")
     assert rule.timers == Timers(clear_after=600.0, hold_down=1.5)
     assert parse({"event_type": "a", "absence": {"after": 30}}).timers == Timers(absence_after=30.0)
@@ -74,6 +75,8 @@ def test_every_field() -> None:
         ({"event_type": "a", "group_by": []}, "group_by", "must list 1 to 20 traits"),
         ({"event_type": "a", "group_by": ["x", None]}, "group_by[1]", "name a trait"),
         ({"event_type": "a", "severity_from": ["x"]}, "severity_from", "name a trait"),
+        ({"event_type": "a", "severity": "dreadful"}, "severity", "use critical, major, minor, warning"),
+        ({"event_type": "a", "severity": ["major"]}, "severity", "must be an X.733 severity"),
         ({"event_type": "a", "resource_id": ""}, "resource_id", "id of one resource"),
         ({"event_type": "a", "query": [on("x", "é" * 1000)] * 40}, "rule", "bytes of JSON"),
         ({"event_type": "a", "query": [on("x", {1, 2})]}, "rule", "must be JSON"),

@@ -48,4 +48,6 @@ def test_a_severity_change_counts_without_its_own_record() -> None:
     repeated = occurrence(hits=2, changed_at=at(5), severity="CRITICAL")
     named = alarm(rule={**rule(instance_id=SERVER), "severity_from": "level"})
     assert from_occurrence(repeated, [raising], named).state.value == "UPDATED"
+    stated = alarm(rule={**rule(instance_id=SERVER), "severity": "critical"})
+    assert from_occurrence(repeated, [raising], stated).state.value == "UPDATED"
     assert from_occurrence(repeated, [raising], alarm()).state.value == "FIRED"
