@@ -96,7 +96,7 @@ def attributes_of(row: Row) -> dict[str, Any]:
         "eventType": event_type,
         "faultType": row.get("fault_type", row["event"]),
         "probableCause": cause,
-        "isRootCause": False,
+        "isRootCause": row.get("root_cause", False),
         "correlatedAlarmIds": [],
     }
     if resource:
