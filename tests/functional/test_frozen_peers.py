@@ -14,10 +14,16 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
+from eventalarm.storage.database import connect
+from eventalarm.storage.session import SessionLimits
+from eventalarm.storage.timers import TimerReader
 from tests.support.cloud import Cloud, Spawn, make_event
+from tests.support.engine_harness import read_alarm
 from tests.support.helpers import Process, WebhookSink
 from tests.support.locked_rows import locked, wait_for_waiter
 from tests.support.relay import Relay
+from tests.support.timers import Listener as TimerListener
+from tests.support.timers import make_due, notification_alarm
 
 IDLE = 2.0
 
@@ -167,3 +173,27 @@ def test_a_locked_row_delays_one_timer_only(
         cloud.wait_for_state(alarm, "ok")
         assert [t["kind"] for t in cloud.transitions(alarm)] == ["raised", "cleared"]
     cloud.close()
+
+
+def test_a_locked_row_among_due_timers_delays_one_of_them(our_server_url: str) -> None:
+    """Fails when a transaction for several due timers is given up as a whole for one locked alarm."""
+    opened = connect(our_server_url, limits=SessionLimits(lock=1.0))
+    listener = TimerListener(opened)
+    rule = {"event_type": "*", "query": [{"field": "traits.state", "value": "error"}], "clear_after": 3600}
+    alarms = [notification_alarm(opened, {**rule, "resource_id": f"vm-{n}"}) for n in range(4)]
+    for n in range(4):
+        listener.tell("error", f"vm-{n}")
+    listener.runner.run_once()
+    make_due(opened)
+    due = TimerReader(opened).due(opened.now(), 10)
+
+    def states() -> list[str]:
+        return [read_alarm(opened, alarm)["state"] for alarm in alarms]
+
+    with opened.engine.connect() as other, other.begin():
+        other.execute(sa.text("SELECT 1 FROM alarm WHERE alarm_id = :id FOR UPDATE"), {"id": alarms[1]})
+        # Arming, which would find the lock first, is left out.
+        assert listener.runner._firing.settle(due) > 0
+        assert states() == ["ok", "alarm", "ok", "ok"]
+    listener.run_until(lambda: states() == ["ok"] * 4)
+    opened.dispose()
