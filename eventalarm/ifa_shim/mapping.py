@@ -112,7 +112,7 @@ def from_view(alarm: AodhAlarm, view: OccurrenceView, settings: Settings) -> Ifa
         occurrence_id=rfc3339(view.raised_at),
         alarm_id=alarm.alarm_id,
         managed_object=object_of_rule(then, settings),
-        naming=settings.naming(_named_type(event_type, then)),
+        naming=settings.naming(event_type or _fault_type(then)),
         event=None,
         event_time=view.raised_at,
         message_id=message_id,
@@ -183,10 +183,6 @@ def _naming(event: Event | None, alarm: AodhAlarm | None, settings: Settings) ->
     if alarm is not None:
         return settings.naming(_fault_type(alarm))
     return settings.naming(event.event_type if event is not None else "unknown")
-
-
-def _named_type(event_type: str, alarm: AodhAlarm) -> str:
-    return event_type if event_type and not _is_made_up(event_type) else _fault_type(alarm)
 
 
 def _is_made_up(event_type: str) -> bool:

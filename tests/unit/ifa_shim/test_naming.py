@@ -101,8 +101,12 @@ def test_an_absence_keeps_the_fault_type_of_its_rule() -> None:
 
 
 def test_an_absence_read_from_history_keeps_it_too() -> None:
+    """The reason of a timer's transition is not taken for that of an event."""
     row = alarm(the_rule={"event_type": ["health.*", "guest.*"]}, type="notification")
-    reason = "Event <id=timer:absence:t:1,event_type=eventalarm.timer.absence> reports that nothing came"
+    reason = (
+        "Event <id=timer:absence:t:1,event_type=eventalarm.timer.absence> "
+        "tells that nothing expected came for 60 seconds <query=[]>."
+    )
     found = shown(row, evaluated("alarm", 0, reason))
     assert (found.fault_type, found.probable_cause) == ("health.*,guest.*", "softwareProgramError")
 
