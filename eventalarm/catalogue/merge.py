@@ -1,7 +1,7 @@
-"""Merging: of the definitions that fit an event Ceilometer takes the last one, so that the order decides.
+"""Merges event definitions: Ceilometer uses the last one that matches an event, so the order matters.
 
-The order that comes out: what stood in the file and is as wide as ours or wider, or about other events; ours;
-then what the deployer wrote for fewer events than ours. So the narrower one counts.
+The resulting order: those in the file that match the same events as ours, more, or other ones; ours; those of
+the deployer that match fewer events than ours. So the most specific one is used.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from eventalarm.catalogue.event_definitions import CEILOMETER, ORIGIN, OURS, Def
 from eventalarm.owner import PROJECT, TENANT, Doubt, event_types, naming
 from eventalarm.patterns import matches_glob
 
-# Of a definition of Ceilometer that the deployer changed: ours, with these changes.
+# The origin of ours with the changes that the deployer made to one of Ceilometer's.
 CHANGED = f"{OURS}/changed"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Merged:
-    """What comes out, in order, and what the deployer ought to know."""
+    """The resulting definitions in order, and notes for the deployer."""
 
     definitions: tuple[Definition, ...]
     notes: tuple[str, ...] = ()
 
 
 def covers(wide: str, narrow: str) -> bool:
-    """Return True if *wide* fits every event type that *narrow* fits."""
+    """Return True if the pattern *wide* matches every event type that the pattern *narrow* matches."""
     return matches_glob(narrow, wide)
 
 
@@ -39,43 +39,66 @@ def merge(
 ) -> Merged:
     """Merge *ours* (name of the file, definition) into those *present* in Ceilometer's file.
 
-    :param present: None when there is no file, and Ceilometer reads what it ships.
-    :param shipped: what the installed Ceilometer ships; in *present* it stands where an earlier merge put it.
-    :param begin_with_shipped: put it first in any case.
+    :param present: None when there is no file, so that Ceilometer reads the definitions that it ships.
+    :param shipped: those of the installed Ceilometer; where an earlier merge put its own, they are replaced.
+    :param begin_with_shipped: put them first even if *present* has none of them.
     """
     mine = [marked(one, f"{OURS}/{name}") for name, one in ours]
-    base = [one for one in present or () if not origin_of(one).startswith(OURS)]
-    stock = [marked(one, CEILOMETER) for one in shipped]
-    if present is None or begin_with_shipped or any(origin_of(one) == CEILOMETER for one in base):
-        base = [*stock, *(one for one in base if origin_of(one) != CEILOMETER)]
-    before: list[Definition] = []
-    after: list[Definition] = []
-    changed: list[Definition] = []
-    notes: list[str] = []
-    for one in base:
-        if origin_of(one) == CEILOMETER:
-            before.append(one)
-            continue
-        deployed = {name: value for name, value in one.items() if name != ORIGIN}
-        original = next(
-            (each for each in shipped if set(event_types(each)) == set(event_types(deployed))), None
-        )
-        if original is not None:
-            before.append(deployed)
-            changed += _changed(deployed, original, mine)
-            continue
-        narrow, wide = _split(deployed, mine)
-        after += narrow
-        before += wide
-        notes += [_note(each, mine) for each in narrow]
-    if not any(set(event_types(one)) == set(event_types(each)) for one in before for each in shipped):
+    placed = _Placed()
+    for one in _without_ours(present, shipped, begin_with_shipped=begin_with_shipped):
+        placed.add(one, shipped, mine)
+    notes = [_note(one, mine) for one in placed.after]
+    if not any(_same_events(one, each) for one in placed.before for each in shipped):
         notes.append("the file has none of Ceilometer's own definitions; --shipped puts them first")
-    notes += [f"{', '.join(event_types(one))}: ours, with your changes of Ceilometer's" for one in changed]
-    return Merged((*before, *mine, *changed, *after), tuple(note for note in notes if note))
+    notes += [
+        f"{', '.join(event_types(one))}: eventalarm's, with your changes to Ceilometer's"
+        for one in placed.changed
+    ]
+    definitions = (*placed.before, *mine, *placed.changed, *placed.after)
+    return Merged(definitions, tuple(note for note in notes if note))
+
+
+def _without_ours(
+    present: Sequence[Definition] | None, shipped: Sequence[Definition], *, begin_with_shipped: bool
+) -> list[Definition]:
+    """Return the definitions of Ceilometer, if the file is to have them, and those of the deployer."""
+    found = [one for one in present or () if not origin_of(one).startswith(OURS)]
+    if present is None or begin_with_shipped or any(origin_of(one) == CEILOMETER for one in found):
+        stock = [marked(one, CEILOMETER) for one in shipped]
+        found = [*stock, *(one for one in found if origin_of(one) != CEILOMETER)]
+    return found
+
+
+def _same_events(one: Definition, other: Definition) -> bool:
+    return set(event_types(one)) == set(event_types(other))
+
+
+@dataclasses.dataclass(slots=True)
+class _Placed:
+    """The other definitions by their place: before ours, ours with a deployer's changes, after ours."""
+
+    before: list[Definition] = dataclasses.field(default_factory=list)
+    changed: list[Definition] = dataclasses.field(default_factory=list)
+    after: list[Definition] = dataclasses.field(default_factory=list)
+
+    def add(self, one: Definition, shipped: Sequence[Definition], mine: Sequence[Definition]) -> None:
+        """Place a definition of Ceilometer or of the deployer."""
+        if origin_of(one) == CEILOMETER:
+            self.before.append(one)
+            return
+        deployed = {name: value for name, value in one.items() if name != ORIGIN}
+        original = next((each for each in shipped if _same_events(each, deployed)), None)
+        if original is not None:
+            self.before.append(deployed)
+            self.changed += _changed(deployed, original, mine)
+            return
+        narrow, wide = _split(deployed, mine)
+        self.after += narrow
+        self.before += wide
 
 
 def _split(deployed: Definition, mine: Sequence[Definition]) -> tuple[list[Definition], list[Definition]]:
-    """Divide a definition by its event types: those that must stand behind ours, and the others."""
+    """Divide a definition by its event types: those to be placed after ours, and the others."""
     said = [deployed["event_type"]] if isinstance(deployed["event_type"], str) else deployed["event_type"]
     excluded = [kind for kind in said if kind.startswith("!")]
     theirs = [kind for one in mine for kind in event_types(one)]
@@ -96,7 +119,7 @@ def _is_narrower(kind: str, theirs: Sequence[str]) -> bool:
 
 
 def _meet(one: str, other: str) -> bool:
-    """Return True if an event type may fit both patterns."""
+    """Return True if one event type may match both patterns."""
     head, another = one.partition("*")[0], other.partition("*")[0]
     tail, end = one.rpartition("*")[2], other.rpartition("*")[2]
     if "*" not in one or "*" not in other:
@@ -106,7 +129,7 @@ def _meet(one: str, other: str) -> bool:
 
 
 def _changed(deployed: Definition, original: Definition, mine: Sequence[Definition]) -> list[Definition]:
-    """Return ours with what the deployer changed in one of Ceilometer's, for the events of both."""
+    """Return ours with the changes that the deployer made to one of Ceilometer's, for the events of both."""
     caller = naming(deployed).doubt is Doubt.CALLER_ONLY
     extra = {
         name: spec
@@ -128,7 +151,7 @@ def _changed(deployed: Definition, original: Definition, mine: Sequence[Definiti
 
 
 def _note(deployed: Definition, mine: Sequence[Definition]) -> str:
-    """Say which traits of ours the events of a deployer's definition do without."""
+    """Return which traits of ours a deployer's definition lacks, as a note; empty if it lacks none."""
     missing = {
         name
         for kind in event_types(deployed)
@@ -138,4 +161,4 @@ def _note(deployed: Definition, mine: Sequence[Definition]) -> str:
         if name not in deployed["traits"]
     } - {"caller_project_id"}
     kinds = ", ".join(event_types(deployed))
-    return f"{kinds}: your own definition counts, without {', '.join(sorted(missing))}" if missing else ""
+    return f"{kinds}: your own definition is used, without {', '.join(sorted(missing))}" if missing else ""

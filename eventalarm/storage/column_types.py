@@ -1,4 +1,4 @@
-"""What the supported databases store differently: column types, texts, upserts, lists of parameters."""
+"""Column types and table options, and what the supported databases store differently: texts, upserts."""
 
 from __future__ import annotations
 
@@ -18,6 +18,19 @@ ALARM_ID = sa.String(128)
 KEY = sa.String(255)
 LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+TABLE_OPTIONS: Final[Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
+# Holds eventalarm's tables, once the modules that declare them are imported.
+metadata = sa.MetaData()
+
+
+def eventalarm_table(name: str, *elements: sa.schema.SchemaItem) -> sa.Table:
+    """Declare a table of eventalarm: a table of :data:`metadata` with our options on MySQL and MariaDB."""
+    return sa.Table(name, metadata, *elements, **TABLE_OPTIONS)
 
 
 # Three of four lists of actions and constraints are empty; parsing JSON is a tenth of loading a project.

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 import sqlalchemy as sa
 
-from eventalarm.storage.column_types import ID, KEY, LONG_TEXT, JsonText, UtcDateTime
-
-metadata = sa.MetaData()
-
-TABLE_OPTIONS: Final[Any] = {
-    "mysql_engine": "InnoDB",
-    "mysql_charset": "utf8mb4",
-    "mysql_collate": "utf8mb4_bin",
-}
+from eventalarm.storage.column_types import (
+    ID,
+    KEY,
+    LONG_TEXT,
+    JsonText,
+    UtcDateTime,
+    eventalarm_table,
+)
 
 # The resource map: servers, ports and volumes. Each of the times belongs to a part of the columns; see
 # ``eventalarm.model.Resource``. A deleted resource keeps its row for a while, so that a late event does not
 # bring it back.
-resource = sa.Table(
+resource = eventalarm_table(
     "eventalarm_resource",
-    metadata,
     sa.Column("resource_id", KEY, primary_key=True),
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("project_id", sa.String(128), nullable=False),
@@ -35,14 +31,12 @@ resource = sa.Table(
     sa.Column("checked_at", UtcDateTime),
     sa.Index("ix_eventalarm_resource_host", "host", "kind"),
     sa.Index("ix_eventalarm_resource_device", "device_id"),
-    **TABLE_OPTIONS,
 )
 
 # One row for each fault of the catalogue on one host, hypervisor or switch; ``fault_key`` is the uuid5 of
 # both. A cleared fault keeps its row, so that an older report that arrives late does not raise it again.
-infrastructure_fault = sa.Table(
+infrastructure_fault = eventalarm_table(
     "eventalarm_infrastructure_fault",
-    metadata,
     sa.Column("fault_key", ID, primary_key=True),
     sa.Column("name", sa.String(128), nullable=False),
     sa.Column("source", KEY, nullable=False),
@@ -52,14 +46,12 @@ infrastructure_fault = sa.Table(
     sa.Column("fault_id", KEY, nullable=False),
     sa.Column("body", LONG_TEXT, nullable=False),
     sa.Index("ix_eventalarm_infrastructure_fault_raised", "raised"),
-    **TABLE_OPTIONS,
 )
 
 # The resources that a raised fault affects. ``published`` is false until the broker has confirmed the event
 # for the owner.
-affected = sa.Table(
+affected = eventalarm_table(
     "eventalarm_affected",
-    metadata,
     sa.Column("fault_key", ID, primary_key=True),
     sa.Column("resource_id", KEY, primary_key=True),
     sa.Column("kind", sa.String(16), nullable=False),
@@ -67,17 +59,14 @@ affected = sa.Table(
     sa.Column("device_id", KEY, nullable=False),
     sa.Column("published", sa.Boolean, nullable=False),
     sa.Index("ix_eventalarm_affected_resource", "resource_id"),
-    **TABLE_OPTIONS,
 )
 
 # Events that counted for a policy of the inspector, kept for as long as they may count.
-policy_match = sa.Table(
+policy_match = eventalarm_table(
     "eventalarm_policy_match",
-    metadata,
     sa.Column("policy", sa.String(128), primary_key=True),
     sa.Column("source", KEY, primary_key=True),
     sa.Column("message_id", KEY, primary_key=True),
     sa.Column("at", UtcDateTime, nullable=False),
     sa.Index("ix_eventalarm_policy_match_at", "at"),
-    **TABLE_OPTIONS,
 )

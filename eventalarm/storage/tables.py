@@ -1,4 +1,4 @@
-"""The tables: eventalarm's (prefix ``eventalarm_``) and the columns of Aodh's that are read or written."""
+"""The tables: eventalarm's (prefix ``eventalarm_``), and the columns of Aodh's tables that it uses."""
 
 from __future__ import annotations
 
@@ -7,9 +7,20 @@ from typing import Any
 import sqlalchemy as sa
 
 from eventalarm.model import object_alarm_id
-from eventalarm.storage.column_types import ALARM_ID, ID, KEY, LONG_TEXT, SEQUENCE, JsonText, UtcDateTime
-from eventalarm.storage.inspector_tables import TABLE_OPTIONS, metadata
+from eventalarm.storage import inspector_tables
+from eventalarm.storage.column_types import (
+    ALARM_ID,
+    ID,
+    KEY,
+    LONG_TEXT,
+    SEQUENCE,
+    JsonText,
+    UtcDateTime,
+    eventalarm_table,
+)
 
+# Complete: importing the inspector's tables declared them.
+metadata = inspector_tables.resource.metadata
 aodh_metadata = sa.MetaData()
 
 alarm = sa.Table(
@@ -56,9 +67,8 @@ def _object_id(context: Any) -> str:
 
 # One row for each occurrence; ``latest`` is true on the newest one of an alarm on a managed object and NULL
 # on the others, so that the unique index holds for the newest only.
-occurrence = sa.Table(
+occurrence = eventalarm_table(
     "eventalarm_occurrence",
-    metadata,
     sa.Column("occurrence_id", ID, primary_key=True),
     sa.Column("alarm_id", ALARM_ID, nullable=False),
     sa.Column("project_id", sa.String(128), nullable=False),
@@ -79,16 +89,14 @@ occurrence = sa.Table(
     sa.Index("ix_eventalarm_occurrence_object", "managed_object"),
     sa.Index("ix_eventalarm_occurrence_project", "project_id", "raised", "raised_at"),
     sa.Index("ix_eventalarm_occurrence_all", "raised", "raised_at"),
-    **TABLE_OPTIONS,
 )
 
 # One row for each alarm that was ever raised, written with every change of the number of its raised
 # occurrences, so that two nodes of a cluster that change it at once conflict; ``changes`` makes each write a
 # change. ``is_full``: the limit was reached, and less than a tenth of it is free again. ``awaited`` and
 # ``is_full_awaited`` are the same for the objects whose absence is awaited.
-alarm_count = sa.Table(
+alarm_count = eventalarm_table(
     "eventalarm_alarm_count",
-    metadata,
     sa.Column("alarm_id", ALARM_ID, primary_key=True),
     sa.Column("raised", sa.Integer, nullable=False),
     sa.Column("is_full", sa.Boolean, nullable=False),
@@ -96,37 +104,31 @@ alarm_count = sa.Table(
     sa.Column("changed_at", UtcDateTime, nullable=False),
     sa.Column("awaited", sa.Integer, nullable=False, default=0),
     sa.Column("is_full_awaited", sa.Boolean, nullable=False, default=False),
-    **TABLE_OPTIONS,
 )
 
 # Redelivered messages of the bus: how often their evaluation was begun and is not known to have ended. The
 # row is removed when it has.
-suspect = sa.Table(
+suspect = eventalarm_table(
     "eventalarm_suspect",
-    metadata,
     sa.Column("message_id", KEY, primary_key=True),
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("tried_at", UtcDateTime, nullable=False),
-    **TABLE_OPTIONS,
 )
 
 # The body of an event that caused several transitions, stored once for each transaction. ``message_id`` is
 # that of the transitions, by whose index the expirer finds them.
-event = sa.Table(
+event = eventalarm_table(
     "eventalarm_event",
-    metadata,
     sa.Column("event_id", ID, primary_key=True),
     sa.Column("message_id", KEY, nullable=False),
     sa.Column("recorded_at", UtcDateTime, nullable=False),
     sa.Column("body", LONG_TEXT, nullable=False),
     sa.Index("ix_eventalarm_event_recorded", "recorded_at"),
-    **TABLE_OPTIONS,
 )
 
 # ``event`` is the event that caused it, or NULL where ``event_id`` names a row of ``eventalarm_event``.
-transition = sa.Table(
+transition = eventalarm_table(
     "eventalarm_transition",
-    metadata,
     sa.Column("transition_id", ID, primary_key=True),
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("occurrence_id", ID, nullable=False),
@@ -149,16 +151,14 @@ transition = sa.Table(
     sa.Index("ix_eventalarm_transition_message", "message_id", "alarm_id"),
     sa.Index("ix_eventalarm_transition_occurrence", "occurrence_id"),
     sa.Index("ix_eventalarm_transition_recorded", "recorded_at"),
-    **TABLE_OPTIONS,
 )
 
 # The outbox. ``seq`` rises in the order in which the deliveries of one alarm were committed. ``attempts``
 # counts those since an operator last retried the delivery, ``earlier_attempts`` those before. A notification
 # has its ``subscription_id`` and the ``body`` to send. ``size`` is in bytes. ``losses`` counts the processes
 # that were lost while they may have been sending it; then ``started`` is true while an attempt is under way.
-delivery = sa.Table(
+delivery = eventalarm_table(
     "eventalarm_delivery",
-    metadata,
     sa.Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
     sa.Column("delivery_id", ID, nullable=False, unique=True),
     sa.Column("transition_id", ID, nullable=False),
@@ -187,30 +187,26 @@ delivery = sa.Table(
     sa.Index("ix_eventalarm_delivery_transition", "transition_id"),
     sa.Index("ix_eventalarm_delivery_finished", "finished_at"),
     sa.Index("ix_eventalarm_delivery_subscription", "subscription_id", "state"),
-    **TABLE_OPTIONS,
 )
 
 # One row for each live process; a delivery whose owner has no row is orphaned. ``renewals`` counts how often
 # the lease was renewed, which other processes watch. The rest is for health checks: when the lease ends, when
 # the process last took an event, and by how many seconds the clock of its host is ahead of the database's.
-worker = sa.Table(
+worker = eventalarm_table(
     "eventalarm_worker",
-    metadata,
     sa.Column("worker_id", ID, primary_key=True),
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("expires_at", UtcDateTime, nullable=False),
     sa.Column("last_event_at", UtcDateTime),
     sa.Column("renewals", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("clock_offset", sa.Double),
-    **TABLE_OPTIONS,
 )
 
 # Timers of ``notification`` alarms on managed objects. ``due_at`` is NULL where nothing is awaited now;
 # ``armed_at`` is the moment from which it counts; both by the database's clock. ``version`` is that of the
 # definition it was armed for, ``event`` the event that is reported when it fires.
-timer = sa.Table(
+timer = eventalarm_table(
     "eventalarm_timer",
-    metadata,
     sa.Column("timer_id", ID, primary_key=True),
     sa.Column("alarm_id", ALARM_ID, nullable=False),
     sa.Column("managed_object", KEY, nullable=False),
@@ -222,13 +218,11 @@ timer = sa.Table(
     sa.Index("ix_eventalarm_timer_due", "due_at"),
     sa.Index("ix_eventalarm_timer_alarm", "alarm_id"),
     sa.Index("ix_eventalarm_timer_armed", "armed_at"),
-    **TABLE_OPTIONS,
 )
 
 # Acknowledgements, each of one occurrence of an alarm on a managed object.
-acknowledgement = sa.Table(
+acknowledgement = eventalarm_table(
     "eventalarm_acknowledgement",
-    metadata,
     sa.Column("object_id", ID, primary_key=True),
     sa.Column("alarm_id", ALARM_ID, nullable=False),
     sa.Column("project_id", sa.String(128), nullable=False),
@@ -237,14 +231,12 @@ acknowledgement = sa.Table(
     sa.Column("user_id", sa.String(128)),
     sa.Index("ix_eventalarm_acknowledgement_at", "acknowledged_at"),
     sa.Index("ix_eventalarm_acknowledgement_alarm", "alarm_id"),
-    **TABLE_OPTIONS,
 )
 
 # Subscriptions; ``authentication`` is encrypted. ``changed_at`` is when the row was created or its state last
 # changed, by the database's clock.
-subscription = sa.Table(
+subscription = eventalarm_table(
     "eventalarm_subscription",
-    metadata,
     sa.Column("subscription_id", ID, primary_key=True),
     sa.Column("project_id", sa.String(128), nullable=False),
     sa.Column("user_id", sa.String(128)),
@@ -262,15 +254,13 @@ subscription = sa.Table(
     sa.UniqueConstraint("project_id", "digest", name="uq_eventalarm_subscription_once"),
     sa.Index("ix_eventalarm_subscription_project", "project_id", "subscription_id"),
     sa.Index("ix_eventalarm_subscription_changed", "changed_at"),
-    **TABLE_OPTIONS,
 )
 
 # The notification log: the last notification of each raised alarm, by the ``alarmId`` of the IFA APIs.
 # ``severities`` are all that were sent for the occurrence, ``mark`` detects changes, ``state`` and
 # ``version`` are those of Aodh's row at that time, and ``alarm`` is the alarm as it was sent.
-notification_log = sa.Table(
+notification_log = eventalarm_table(
     "eventalarm_notification_log",
-    metadata,
     sa.Column("ifa_alarm_id", ALARM_ID, primary_key=True),
     sa.Column("alarm_id", ALARM_ID, nullable=False),
     sa.Column("project_id", sa.String(128), nullable=False),
@@ -282,16 +272,13 @@ notification_log = sa.Table(
     sa.Column("notified_at", UtcDateTime, nullable=False),
     sa.Column("alarm", LONG_TEXT, nullable=False),
     sa.Index("ix_eventalarm_notification_log_alarm", "alarm_id"),
-    **TABLE_OPTIONS,
 )
 
 # Leader leases for singleton work, such as reconciliation; ``done_at`` is when the last finished round began.
-leader_lease = sa.Table(
+leader_lease = eventalarm_table(
     "eventalarm_leader_lease",
-    metadata,
     sa.Column("name", sa.String(32), primary_key=True),
     sa.Column("owner", ID),
     sa.Column("renewals", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("done_at", UtcDateTime),
-    **TABLE_OPTIONS,
 )

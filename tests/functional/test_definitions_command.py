@@ -133,6 +133,6 @@ def test_what_the_deployer_loses_is_reported(path: pathlib.Path) -> None:
     path.write_text("- {event_type: 'port.update.end', traits: {resource_id: {fields: payload.port.id}}}\n")
     done = run("install", path)
     assert (
-        "note: port.update.end: your own definition counts, without admin_state_up, data_plane_status"
+        "note: port.update.end: your own definition is used, without admin_state_up, data_plane_status"
         in done.stdout
     )

@@ -1,5 +1,7 @@
-"""Repeatable steps of a revision: MySQL commits every DDL statement at once, so a revision that was
-interrupted there must skip what is already done.
+"""Repeatable steps of a revision, and the column types that revisions use.
+
+MySQL commits every DDL statement at once, so a revision that was interrupted there must skip what is already
+done. The types never change, as released revisions do not.
 """
 
 from __future__ import annotations
@@ -11,18 +13,35 @@ from typing import Any, Final
 import sqlalchemy as sa
 from alembic import op
 from oslo_db import exception as db_exception
+from sqlalchemy.dialects import mysql
 
 from eventalarm.storage.errors import is_lock_timeout
+
+ID: Final = sa.String(36)
+ALARM_ID: Final = sa.String(128)
+KEY: Final = sa.String(255)
+LONG_TEXT: Final = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+MOMENT: Final = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+SEQUENCE: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+TABLE_OPTIONS: Final[Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
 
 # Seconds for which MySQL may queue other statements behind one wait, and for which the wait is retried.
 MYSQL_WAIT: Final = 2
 MYSQL_TRIES: Final = 300.0
 
 
-def create_table(name: str, *elements: sa.schema.SchemaItem, **options: Any) -> None:
-    """Create the table *name* unless it exists; its indexes are steps of their own."""
+def create_table(name: str, *elements: sa.Column[Any] | sa.UniqueConstraint | sa.Index) -> None:
+    """Create the table *name* unless it exists, and each of its indexes that does not exist."""
+    indexes = [one for one in elements if isinstance(one, sa.Index)]
     if not sa.inspect(op.get_bind()).has_table(name):
-        op.create_table(name, *elements, **options)
+        others = [one for one in elements if not isinstance(one, sa.Index)]
+        op.create_table(name, *others, **TABLE_OPTIONS)
+    for index in indexes:
+        create_index(str(index.name), name, *map(str, index.expressions))
 
 
 def create_index(name: str, table: str, *columns: str) -> None:

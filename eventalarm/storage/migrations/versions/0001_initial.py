@@ -8,26 +8,15 @@ every batch of events; ``eventalarm_ix_alarm_project_state`` and ``eventalarm_ix
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 from eventalarm.storage.migrations import steps
+from eventalarm.storage.migrations.steps import ALARM_ID, ID, KEY, LONG_TEXT, MOMENT, SEQUENCE
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
-
-OPTIONS: Any = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
-
-ID = sa.String(36)
-ALARM_ID = sa.String(128)
-KEY = sa.String(255)
-LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
-MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
@@ -37,26 +26,20 @@ def upgrade() -> None:
     steps.create_index_online("eventalarm_ix_alarm_state", "alarm", "state", "alarm_id")
     _create_occurrence()
     _create_alarm_count()
-    _create_suspect()
-    _create_event()
     _create_transition()
     _create_delivery()
-    _create_worker()
+    _create_leases()
     _create_timer()
     _create_acknowledgement()
     _create_subscription()
     _create_notification_log()
-    _create_leader_lease()
     _create_resource()
-    _create_infrastructure_fault()
-    _create_affected()
-    _create_policy_match()
+    _create_fault()
 
 
 def _create_occurrence() -> None:
-    name = "eventalarm_occurrence"
     steps.create_table(
-        name,
+        "eventalarm_occurrence",
         sa.Column("occurrence_id", ID, primary_key=True),
         sa.Column("alarm_id", ALARM_ID, nullable=False),
         sa.Column("project_id", sa.String(128), nullable=False),
@@ -71,14 +54,13 @@ def _create_occurrence() -> None:
         sa.Column("severity", sa.String(16)),
         sa.Column("object_id", ID),
         sa.UniqueConstraint("alarm_id", "managed_object", "latest", name="uq_eventalarm_occurrence_latest"),
-        **OPTIONS,
+        sa.Index("ix_eventalarm_occurrence_raised", "alarm_id", "raised"),
+        sa.Index("ix_eventalarm_occurrence_cleared", "cleared_at"),
+        sa.Index("ix_eventalarm_occurrence_object_id", "object_id"),
+        sa.Index("ix_eventalarm_occurrence_object", "managed_object"),
+        sa.Index("ix_eventalarm_occurrence_project", "project_id", "raised", "raised_at"),
+        sa.Index("ix_eventalarm_occurrence_all", "raised", "raised_at"),
     )
-    steps.create_index("ix_eventalarm_occurrence_raised", name, "alarm_id", "raised")
-    steps.create_index("ix_eventalarm_occurrence_cleared", name, "cleared_at")
-    steps.create_index("ix_eventalarm_occurrence_object_id", name, "object_id")
-    steps.create_index("ix_eventalarm_occurrence_object", name, "managed_object")
-    steps.create_index("ix_eventalarm_occurrence_project", name, "project_id", "raised", "raised_at")
-    steps.create_index("ix_eventalarm_occurrence_all", name, "raised", "raised_at")
 
 
 def _create_alarm_count() -> None:
@@ -91,37 +73,26 @@ def _create_alarm_count() -> None:
         sa.Column("changed_at", MOMENT, nullable=False),
         sa.Column("awaited", sa.Integer, nullable=False),
         sa.Column("is_full_awaited", sa.Boolean, nullable=False),
-        **OPTIONS,
     )
-
-
-def _create_suspect() -> None:
     steps.create_table(
         "eventalarm_suspect",
         sa.Column("message_id", KEY, primary_key=True),
         sa.Column("tries", sa.Integer, nullable=False),
         sa.Column("tried_at", MOMENT, nullable=False),
-        **OPTIONS,
     )
 
 
-def _create_event() -> None:
-    name = "eventalarm_event"
+def _create_transition() -> None:
     steps.create_table(
-        name,
+        "eventalarm_event",
         sa.Column("event_id", ID, primary_key=True),
         sa.Column("message_id", KEY, nullable=False),
         sa.Column("recorded_at", MOMENT, nullable=False),
         sa.Column("body", LONG_TEXT, nullable=False),
-        **OPTIONS,
+        sa.Index("ix_eventalarm_event_recorded", "recorded_at"),
     )
-    steps.create_index("ix_eventalarm_event_recorded", name, "recorded_at")
-
-
-def _create_transition() -> None:
-    name = "eventalarm_transition"
     steps.create_table(
-        name,
+        "eventalarm_transition",
         sa.Column("transition_id", ID, primary_key=True),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("occurrence_id", ID, nullable=False),
@@ -141,17 +112,15 @@ def _create_transition() -> None:
         sa.Column("event_id", ID),
         sa.Column("raised_count", sa.Integer),
         sa.UniqueConstraint("alarm_id", "managed_object", "message_id", name="uq_eventalarm_transition_once"),
-        **OPTIONS,
+        sa.Index("ix_eventalarm_transition_message", "message_id", "alarm_id"),
+        sa.Index("ix_eventalarm_transition_occurrence", "occurrence_id"),
+        sa.Index("ix_eventalarm_transition_recorded", "recorded_at"),
     )
-    steps.create_index("ix_eventalarm_transition_message", name, "message_id", "alarm_id")
-    steps.create_index("ix_eventalarm_transition_occurrence", name, "occurrence_id")
-    steps.create_index("ix_eventalarm_transition_recorded", name, "recorded_at")
 
 
 def _create_delivery() -> None:
-    name = "eventalarm_delivery"
     steps.create_table(
-        name,
+        "eventalarm_delivery",
         sa.Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
         sa.Column("delivery_id", ID, nullable=False, unique=True),
         sa.Column("transition_id", ID, nullable=False),
@@ -174,17 +143,16 @@ def _create_delivery() -> None:
         sa.Column("size", sa.Integer, nullable=False, server_default="0"),
         sa.Column("started", sa.Boolean),
         sa.Column("losses", sa.Integer, nullable=False, server_default="0"),
-        **OPTIONS,
+        sa.Index("ix_eventalarm_delivery_due", "state", "project_id", "next_attempt_at", "seq"),
+        sa.Index("ix_eventalarm_delivery_order", "order_key", "state"),
+        sa.Index("ix_eventalarm_delivery_owner", "owner"),
+        sa.Index("ix_eventalarm_delivery_transition", "transition_id"),
+        sa.Index("ix_eventalarm_delivery_finished", "finished_at"),
+        sa.Index("ix_eventalarm_delivery_subscription", "subscription_id", "state"),
     )
-    steps.create_index("ix_eventalarm_delivery_due", name, "state", "project_id", "next_attempt_at", "seq")
-    steps.create_index("ix_eventalarm_delivery_order", name, "order_key", "state")
-    steps.create_index("ix_eventalarm_delivery_owner", name, "owner")
-    steps.create_index("ix_eventalarm_delivery_transition", name, "transition_id")
-    steps.create_index("ix_eventalarm_delivery_finished", name, "finished_at")
-    steps.create_index("ix_eventalarm_delivery_subscription", name, "subscription_id", "state")
 
 
-def _create_worker() -> None:
+def _create_leases() -> None:
     steps.create_table(
         "eventalarm_worker",
         sa.Column("worker_id", ID, primary_key=True),
@@ -193,14 +161,19 @@ def _create_worker() -> None:
         sa.Column("last_event_at", MOMENT),
         sa.Column("renewals", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("clock_offset", sa.Double),
-        **OPTIONS,
+    )
+    steps.create_table(
+        "eventalarm_leader_lease",
+        sa.Column("name", sa.String(32), primary_key=True),
+        sa.Column("owner", ID),
+        sa.Column("renewals", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("done_at", MOMENT),
     )
 
 
 def _create_timer() -> None:
-    name = "eventalarm_timer"
     steps.create_table(
-        name,
+        "eventalarm_timer",
         sa.Column("timer_id", ID, primary_key=True),
         sa.Column("alarm_id", ALARM_ID, nullable=False),
         sa.Column("managed_object", KEY, nullable=False),
@@ -209,33 +182,29 @@ def _create_timer() -> None:
         sa.Column("armed_at", MOMENT, nullable=False),
         sa.Column("due_at", MOMENT),
         sa.Column("event", LONG_TEXT),
-        **OPTIONS,
+        sa.Index("ix_eventalarm_timer_due", "due_at"),
+        sa.Index("ix_eventalarm_timer_alarm", "alarm_id"),
+        sa.Index("ix_eventalarm_timer_armed", "armed_at"),
     )
-    steps.create_index("ix_eventalarm_timer_due", name, "due_at")
-    steps.create_index("ix_eventalarm_timer_alarm", name, "alarm_id")
-    steps.create_index("ix_eventalarm_timer_armed", name, "armed_at")
 
 
 def _create_acknowledgement() -> None:
-    name = "eventalarm_acknowledgement"
     steps.create_table(
-        name,
+        "eventalarm_acknowledgement",
         sa.Column("object_id", ID, primary_key=True),
         sa.Column("alarm_id", ALARM_ID, nullable=False),
         sa.Column("project_id", sa.String(128), nullable=False),
         sa.Column("occurrence_id", sa.String(64), nullable=False),
         sa.Column("acknowledged_at", MOMENT, nullable=False),
         sa.Column("user_id", sa.String(128)),
-        **OPTIONS,
+        sa.Index("ix_eventalarm_acknowledgement_at", "acknowledged_at"),
+        sa.Index("ix_eventalarm_acknowledgement_alarm", "alarm_id"),
     )
-    steps.create_index("ix_eventalarm_acknowledgement_at", name, "acknowledged_at")
-    steps.create_index("ix_eventalarm_acknowledgement_alarm", name, "alarm_id")
 
 
 def _create_subscription() -> None:
-    name = "eventalarm_subscription"
     steps.create_table(
-        name,
+        "eventalarm_subscription",
         sa.Column("subscription_id", ID, primary_key=True),
         sa.Column("project_id", sa.String(128), nullable=False),
         sa.Column("user_id", sa.String(128)),
@@ -251,16 +220,14 @@ def _create_subscription() -> None:
         sa.Column("confirmed_at", MOMENT, nullable=False),
         sa.Column("api_root", LONG_TEXT, nullable=False),
         sa.UniqueConstraint("project_id", "digest", name="uq_eventalarm_subscription_once"),
-        **OPTIONS,
+        sa.Index("ix_eventalarm_subscription_project", "project_id", "subscription_id"),
+        sa.Index("ix_eventalarm_subscription_changed", "changed_at"),
     )
-    steps.create_index("ix_eventalarm_subscription_project", name, "project_id", "subscription_id")
-    steps.create_index("ix_eventalarm_subscription_changed", name, "changed_at")
 
 
 def _create_notification_log() -> None:
-    name = "eventalarm_notification_log"
     steps.create_table(
-        name,
+        "eventalarm_notification_log",
         sa.Column("ifa_alarm_id", ALARM_ID, primary_key=True),
         sa.Column("alarm_id", ALARM_ID, nullable=False),
         sa.Column("project_id", sa.String(128), nullable=False),
@@ -271,26 +238,13 @@ def _create_notification_log() -> None:
         sa.Column("version", MOMENT),
         sa.Column("notified_at", MOMENT, nullable=False),
         sa.Column("alarm", LONG_TEXT, nullable=False),
-        **OPTIONS,
-    )
-    steps.create_index("ix_eventalarm_notification_log_alarm", name, "alarm_id")
-
-
-def _create_leader_lease() -> None:
-    steps.create_table(
-        "eventalarm_leader_lease",
-        sa.Column("name", sa.String(32), primary_key=True),
-        sa.Column("owner", ID),
-        sa.Column("renewals", sa.BigInteger, nullable=False, server_default="0"),
-        sa.Column("done_at", MOMENT),
-        **OPTIONS,
+        sa.Index("ix_eventalarm_notification_log_alarm", "alarm_id"),
     )
 
 
 def _create_resource() -> None:
-    name = "eventalarm_resource"
     steps.create_table(
-        name,
+        "eventalarm_resource",
         sa.Column("resource_id", KEY, primary_key=True),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("project_id", sa.String(128), nullable=False),
@@ -302,16 +256,22 @@ def _create_resource() -> None:
         sa.Column("host_at", MOMENT),
         sa.Column("server_group", KEY, nullable=False),
         sa.Column("checked_at", MOMENT),
-        **OPTIONS,
+        sa.Index("ix_eventalarm_resource_host", "host", "kind"),
+        sa.Index("ix_eventalarm_resource_device", "device_id"),
     )
-    steps.create_index("ix_eventalarm_resource_host", name, "host", "kind")
-    steps.create_index("ix_eventalarm_resource_device", name, "device_id")
-
-
-def _create_infrastructure_fault() -> None:
-    name = "eventalarm_infrastructure_fault"
     steps.create_table(
-        name,
+        "eventalarm_policy_match",
+        sa.Column("policy", sa.String(128), primary_key=True),
+        sa.Column("source", KEY, primary_key=True),
+        sa.Column("message_id", KEY, primary_key=True),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.Index("ix_eventalarm_policy_match_at", "at"),
+    )
+
+
+def _create_fault() -> None:
+    steps.create_table(
+        "eventalarm_infrastructure_fault",
         sa.Column("fault_key", ID, primary_key=True),
         sa.Column("name", sa.String(128), nullable=False),
         sa.Column("source", KEY, nullable=False),
@@ -320,34 +280,15 @@ def _create_infrastructure_fault() -> None:
         sa.Column("at", MOMENT, nullable=False),
         sa.Column("fault_id", KEY, nullable=False),
         sa.Column("body", LONG_TEXT, nullable=False),
-        **OPTIONS,
+        sa.Index("ix_eventalarm_infrastructure_fault_raised", "raised"),
     )
-    steps.create_index("ix_eventalarm_infrastructure_fault_raised", name, "raised")
-
-
-def _create_affected() -> None:
-    name = "eventalarm_affected"
     steps.create_table(
-        name,
+        "eventalarm_affected",
         sa.Column("fault_key", ID, primary_key=True),
         sa.Column("resource_id", KEY, primary_key=True),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("project_id", sa.String(128), nullable=False),
         sa.Column("device_id", KEY, nullable=False),
         sa.Column("published", sa.Boolean, nullable=False),
-        **OPTIONS,
+        sa.Index("ix_eventalarm_affected_resource", "resource_id"),
     )
-    steps.create_index("ix_eventalarm_affected_resource", name, "resource_id")
-
-
-def _create_policy_match() -> None:
-    name = "eventalarm_policy_match"
-    steps.create_table(
-        name,
-        sa.Column("policy", sa.String(128), primary_key=True),
-        sa.Column("source", KEY, primary_key=True),
-        sa.Column("message_id", KEY, primary_key=True),
-        sa.Column("at", MOMENT, nullable=False),
-        **OPTIONS,
-    )
-    steps.create_index("ix_eventalarm_policy_match_at", name, "at")
