@@ -18,8 +18,9 @@ import sqlalchemy as sa
 import yaml
 
 from tests.functional.conftest import _supply
+from tests.functional.test_ingest_api import send
 from tests.support.cloud import load_notification
-from tests.support.doctor import ADMINS, HOST_RULE, SERVER_RULE, Doctor
+from tests.support.doctor import ADMINS, HOST_RULE, SERVER_RULE, SERVICE, Doctor
 from tests.support.engine_harness import alarm_row, insert_alarms
 from tests.support.helpers import Process, WebhookSink, wait_until
 from tests.support.ingest_api import report
@@ -440,3 +441,27 @@ def test_a_policy_reports_a_host_after_three_small_faults(
     for path_of in (*owners, "policy-admin"):
         house.sink.wait(1, f"/{path_of}")
     assert house.settled("policy") == once({**owners, "policy-admin": ""}, "")
+
+
+def test_the_broker_is_killed_while_the_inspector_holds_a_fault(
+    house: House, inspectors: Inspectors, rabbitmq: RabbitMQ
+) -> None:
+    """The inspector consumes again by itself, and every owner is notified once."""
+    victim = inspectors.start()
+    owners = servers("broker", 10)
+    inspectors.place("broker", owners)
+    house.watch(SERVER_RULE, owners, repeat_actions=True)
+    with refusing(house, "UPDATE ON eventalarm_affected"):
+        house.down("broker")
+        victim.wait_for_log("Events are held")
+        rabbitmq.kill()
+    rabbitmq.start()
+    for name in owners:
+        house.sink.wait(1, f"/{name}", timeout=90)
+    moment = datetime.datetime.now(datetime.UTC)
+    ended = {"events": [report("compute.host.up", moment, hostname="broker", status="up")]}
+    url = f"{house.ingest_url}/v1/events"
+    wait_until(lambda: send(url, ended, **SERVICE)[0] == 202, 90, "the ingest API publishes again")
+    for name in owners:
+        house.sink.wait(1, f"/{name}/ok", timeout=90)
+    assert house.settled("broker") == once(owners, "", "/ok")
