@@ -52,7 +52,7 @@ def test_it_is_read_by_fault_type_and_kind_of_resource(our_sqlite_url: str) -> N
     assert api_.get(PATH, fault_tipe="x").status_code == 400
 
 
-def test_it_is_not_sent_again_to_who_has_it(our_sqlite_url: str) -> None:
+def test_it_is_not_sent_again_unless_it_changed(our_sqlite_url: str) -> None:
     api_ = api(our_sqlite_url)
     first = api_.get(PATH)
     tag = first.headers["etag"]
