@@ -17,6 +17,7 @@ from eventalarm.exceptions import Retryable, SchemaError
 from eventalarm.status.checks import Level
 from eventalarm.status.database import check_server
 from eventalarm.storage import database, schema, stats, tables
+from eventalarm.storage.inspector_tables import metadata
 from eventalarm.storage.migrations import REVISIONS, VERSION_TABLE
 from eventalarm.storage.schema import SchemaState
 from eventalarm.storage.upgrade import _only_one, alembic_config, upgrade
@@ -55,12 +56,12 @@ def test_an_upgrade_creates_the_schema_of_the_tables_module(aodh_database: datab
     schema.require_current(aodh_database)
 
     def ours(name: str | None, kind: str, parents: object) -> bool:
-        return kind != "table" or name in tables.metadata.tables
+        return kind != "table" or name in metadata.tables
 
     with aodh_database.engine.connect() as connection:
         options = {"compare_type": True, "compare_server_default": True, "include_name": ours}
         context = MigrationContext.configure(connection, opts=options)
-        assert compare_metadata(context, tables.metadata) == []
+        assert compare_metadata(context, metadata) == []
 
 
 def test_upgrade_twice_changes_nothing(aodh_database: database.Database) -> None:
@@ -89,7 +90,7 @@ def test_upgrade_goes_on_where_another_was_interrupted(aodh_database: database.D
         connection.execute(sa.text(f"CREATE INDEX {TIMESTAMP_INDEX} ON alarm (timestamp)"))
     upgrade(aodh_database)
     assert "ix_eventalarm_occurrence_raised" in indexes(aodh_database, "eventalarm_occurrence")
-    assert set(tables.metadata.tables) <= set(sa.inspect(aodh_database.engine).get_table_names())
+    assert set(metadata.tables) <= set(sa.inspect(aodh_database.engine).get_table_names())
 
 
 @pytest.fixture(params=["mariadb", "postgresql"])
@@ -143,7 +144,7 @@ def test_mariadb_tables_keep_case_and_microseconds(aodh_mariadb_url: str) -> Non
         ).scalars()
         assert list(precision) == [6]
     assert {tuple(row) for row in rows if row[0] != VERSION_TABLE} == {
-        (name, "InnoDB", "utf8mb4_bin") for name in tables.metadata.tables
+        (name, "InnoDB", "utf8mb4_bin") for name in metadata.tables
     }
     opened.dispose()
 

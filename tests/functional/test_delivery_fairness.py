@@ -1,11 +1,16 @@
 """The cost of a hostile tenant for a healthy one: measured, with nothing lost and no attempt used up (G7)."""
 
+from __future__ import annotations
+
 import contextlib
 import math
+import pathlib
 import socket
 import statistics
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -16,10 +21,12 @@ from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.delivery.worker import DeliveryWorker
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
+from eventalarm.storage.database import Database
+from eventalarm.storage.inspector_tables import metadata
 from eventalarm.storage.outbox import Outbox
 from tests.functional.test_delivery_worker import send
 from tests.support.deliveries import make_delivery
-from tests.support.helpers import wait_until
+from tests.support.helpers import WebhookSink, wait_until
 
 HUNG = 1500
 DEAD_NAMES = 150
@@ -32,7 +39,9 @@ ALLOWED = 1.5
 class Measured:
     """A worker with the default options, and the calls of the healthy tenant through it."""
 
-    def __init__(self, database, webhook_sink, getaddrinfo):
+    def __init__(
+        self, database: Database, webhook_sink: WebhookSink, getaddrinfo: Callable[..., Any]
+    ) -> None:
         self.database, self.sink = database, webhook_sink
         settings = DeliveryOptions()
         names = Names(settings.names, getaddrinfo=getaddrinfo)
@@ -41,9 +50,9 @@ class Measured:
         )
         self.worker.start()
         wait_until(lambda: self.worker.owner)
-        self.ids = []
+        self.ids: list[str] = []
 
-    def call(self):
+    def call(self) -> float:
         """Return the seconds from the commit of a delivery to its arrival."""
         item = make_delivery(self.sink.url("/", host="healthy.example"), project_id="healthy")
         number = len(self.sink.requests)
@@ -53,7 +62,7 @@ class Measured:
         self.ids.append(item.delivery_id)
         return arrived - began
 
-    def attempts(self):
+    def attempts(self) -> list[tuple[str, int]]:
         columns = tables.delivery.c.state, tables.delivery.c.attempts
         query = sa.select(*columns).where(tables.delivery.c.delivery_id.in_(self.ids))
         with self.database.read() as connection:
@@ -61,10 +70,10 @@ class Measured:
 
 
 @pytest.fixture
-def measured(tmp_path, webhook_sink):
+def measured(tmp_path: pathlib.Path, webhook_sink: WebhookSink) -> Iterator[Callable[[str], Measured]]:
     ended = threading.Event()
 
-    def getaddrinfo(host, *args, **hints):
+    def getaddrinfo(host: str, *args: Any, **hints: Any) -> Any:
         if host.startswith("dead"):
             ended.wait(60.0)
         return socket.getaddrinfo("127.0.0.1", *args, **hints)
@@ -72,10 +81,10 @@ def measured(tmp_path, webhook_sink):
     with contextlib.ExitStack() as stack:
         stack.callback(ended.set)
 
-        def start(name):
+        def start(name: str) -> Measured:
             database = storage.connect(f"sqlite:///{tmp_path / name}.sqlite")
             stack.callback(database.dispose)
-            tables.metadata.create_all(database.engine)
+            metadata.create_all(database.engine)
             made = Measured(database, webhook_sink, getaddrinfo)
             stack.callback(made.worker.stop, 0.0)
             return made
@@ -83,17 +92,23 @@ def measured(tmp_path, webhook_sink):
         yield start
 
 
-def p99(seconds):
+def p99(seconds: Sequence[float]) -> float:
     return sorted(seconds)[math.ceil(0.99 * len(seconds)) - 1]
 
 
-def ratio(alone, beside):
+def ratio(alone: Sequence[float], beside: Sequence[float]) -> float:
     return p99(beside) / p99(alone)
 
 
-def test_a_hostile_tenant_does_not_delay_a_healthy_one(measured, record_property, figure):
+def test_a_hostile_tenant_does_not_delay_a_healthy_one(
+    measured: Callable[[str], Measured],
+    record_property: Callable[[str, object], None],
+    figure: Callable[[str], None],
+) -> None:
     """Fails when calls are not shared between projects: the first healthy one waits half a minute."""
-    alone, beside, first_alone, first_beside = [], [], [], []
+    alone: list[float] = []
+    beside: list[float] = []
+    first_alone, first_beside = [], []
     with socket.create_server(("0.0.0.0", 0), backlog=4096) as hung:
         port = hung.getsockname()[1]
         actions = [f"http://127.1.{n // 250}.{n % 250 + 1}:{port}/" for n in range(HUNG)]
@@ -121,7 +136,7 @@ def test_a_hostile_tenant_does_not_delay_a_healthy_one(measured, record_property
     assert ratio(alone, beside) <= ALLOWED
 
 
-def phase(tenant, hostile=()):
+def phase(tenant: Measured, hostile: Sequence[str] = ()) -> tuple[float, list[float]]:
     """Return the seconds of the first call of the healthy tenant, and of all others."""
     if hostile:
         owed = [make_delivery(action, project_id="hostile") for action in hostile]

@@ -1,21 +1,27 @@
 """The outbox on every database: leases, order, takeover, results (G1, G2, G7)."""
 
+from __future__ import annotations
+
 import dataclasses
 import datetime
 import json
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from eventalarm.delivery import retry
 from eventalarm.exceptions import Retryable
-from eventalarm.model import DeliveryResult, DeliveryState
+from eventalarm.model import Delivery, DeliveryResult, DeliveryState
 from eventalarm.service import with_driver
 from eventalarm.storage import claims, tables
 from eventalarm.storage import database as storage
+from eventalarm.storage.database import Database
 from eventalarm.storage.deliveries import order_key
+from eventalarm.storage.inspector_tables import metadata
 from eventalarm.storage.outbox import Outbox
 from tests.support.deliveries import EVENT, NOW, make_delivery
 
@@ -23,28 +29,30 @@ LONG = 1000.0
 
 
 @pytest.fixture
-def database(database_url):
+def database(database_url: str) -> Iterator[Database]:
     database = storage.connect(with_driver(database_url))
-    tables.metadata.create_all(database.engine)
+    metadata.create_all(database.engine)
     yield database
     database.dispose()
 
 
 @pytest.fixture
-def outbox(database):
+def outbox(database: Database) -> Outbox:
     outbox = Outbox(database)
     outbox.register("me", "host-a", LONG)
     return outbox
 
 
-def enqueue(database, outbox, deliveries, owner):
+def enqueue(
+    database: Database, outbox: Outbox, deliveries: Sequence[Delivery], owner: str | None
+) -> list[Delivery]:
     with database.begin() as connection:
         for item in deliveries:
             connection.execute(sa.insert(tables.transition), _transition(item))
         return outbox.enqueue(connection, deliveries, [f"t-{d.delivery_id[:30]}" for d in deliveries], owner)
 
 
-def _transition(item):
+def _transition(item: Delivery) -> dict[str, Any]:
     return {
         "transition_id": f"t-{item.delivery_id[:30]}",
         "kind": "raised",
@@ -65,7 +73,7 @@ def _transition(item):
     }
 
 
-def lose(outbox, item, taker):
+def lose(outbox: Outbox, item: Delivery, taker: str) -> Delivery:
     """Let the process that holds *item* die; return what *taker* claims."""
     outbox.register(taker, "host", LONG)
     with outbox._database.begin() as connection:
@@ -75,31 +83,33 @@ def lose(outbox, item, taker):
     return next(one for one in outbox.claim(taker, 100) if one.delivery_id == item.delivery_id)
 
 
-def rows(database):
+def rows(database: Database) -> list[dict[str, Any]]:
     with database.read() as connection:
         found = connection.execute(sa.select(tables.delivery).order_by(tables.delivery.c.seq)).mappings()
         return [dict(row) for row in found]
 
 
-def states(database):
+def states(database: Database) -> list[tuple[str, str | None]]:
     return [(row["state"], row["owner"]) for row in rows(database)]
 
 
-def ids(deliveries):
+def ids(deliveries: Sequence[Delivery]) -> list[str]:
     return [item.delivery_id for item in deliveries]
 
 
-def done(item, attempts=1):
+def done(item: Delivery, attempts: int = 1) -> DeliveryResult:
     return DeliveryResult(item.delivery_id, DeliveryState.DELIVERED, attempts, status=200)
 
 
-def again(item, retry_in, error="timeout: no answer"):
+def again(item: Delivery, retry_in: float, error: str = "timeout: no answer") -> DeliveryResult:
     return DeliveryResult(
         item.delivery_id, DeliveryState.PENDING, item.attempts + 1, error=error, retry_in=retry_in
     )
 
 
-def test_the_first_of_each_order_key_is_leased_and_the_others_wait_behind_it(database, outbox):
+def test_the_first_of_each_order_key_is_leased_and_the_others_wait_behind_it(
+    database: Database, outbox: Outbox
+) -> None:
     a1, a2 = make_delivery(alarm_id="a"), make_delivery(alarm_id="a")
     b1 = make_delivery(alarm_id="b")
     assert enqueue(database, outbox, [a1, a2, b1], "me") == [a1, b1]
@@ -115,7 +125,7 @@ def test_the_first_of_each_order_key_is_leased_and_the_others_wait_behind_it(dat
     assert ids(outbox.claim_next("me", {a1.order_key, "unknown"})) == [a3.delivery_id]
 
 
-def test_a_thorough_pass_finds_forgotten_successors(database, outbox):
+def test_a_thorough_pass_finds_forgotten_successors(database: Database, outbox: Outbox) -> None:
     first, second = make_delivery(alarm_id="a"), make_delivery(alarm_id="a")
     enqueue(database, outbox, [first, second], "me")
     outbox.record("me", [done(first)])
@@ -123,20 +133,22 @@ def test_a_thorough_pass_finds_forgotten_successors(database, outbox):
     assert ids(outbox.claim("me", 10, overlooked=True)) == [second.delivery_id]
 
 
-def test_another_action_of_the_same_alarm_does_not_wait(database, outbox):
+def test_another_action_of_the_same_alarm_does_not_wait(database: Database, outbox: Outbox) -> None:
     one, two = make_delivery("http://one/", alarm_id="a"), make_delivery("http://two/", alarm_id="a")
     assert enqueue(database, outbox, [one, two], "me") == [one, two]
 
 
 @pytest.mark.parametrize("project", ["p", ""])
-def test_a_delivery_without_owner_may_be_claimed_by_any_worker(database, outbox, project):
+def test_a_delivery_without_owner_may_be_claimed_by_any_worker(
+    database: Database, outbox: Outbox, project: str
+) -> None:
     for _ in range(2):
         item = make_delivery(project_id=project)
         assert enqueue(database, outbox, [item], None) == []
         assert ids(outbox.claim("me", 10)) == [item.delivery_id]
 
 
-def test_a_claimed_delivery_says_the_same_as_the_original(database, outbox):
+def test_a_claimed_delivery_says_the_same_as_the_original(database: Database, outbox: Outbox) -> None:
     item = make_delivery("http://h/?secret=%2F")
     enqueue(database, outbox, [item], None)
     (claimed,) = outbox.claim("me", 10)
@@ -146,7 +158,7 @@ def test_a_claimed_delivery_says_the_same_as_the_original(database, outbox):
     assert (claimed.created_at, claimed.seq > 0) == (item.created_at, True)
 
 
-def test_a_waiting_retry_holds_its_successors(database, outbox):
+def test_a_waiting_retry_holds_its_successors(database: Database, outbox: Outbox) -> None:
     first, second = make_delivery(alarm_id="a"), make_delivery(alarm_id="a")
     enqueue(database, outbox, [first, second], "me")
     outbox.record("me", [again(first, retry_in=500.0)])
@@ -162,7 +174,7 @@ def test_a_waiting_retry_holds_its_successors(database, outbox):
     assert (claimed.delivery_id, claimed.attempts) == (first.delivery_id, 1)
 
 
-def test_credentials_of_an_action_leave_with_its_last_attempt(database, outbox):
+def test_credentials_of_an_action_leave_with_its_last_attempt(database: Database, outbox: Outbox) -> None:
     """Delivered rows are kept for a month without credentials; failed ones keep them, for a retry."""
     secret = ("https://user:pa%40ss@consumer/x?y=a@b", "trust+http://trust-id:delete@consumer/")
     items = [make_delivery(action=action) for action in (*secret, "http://consumer/a@b", secret[0])]
@@ -178,7 +190,7 @@ def test_credentials_of_an_action_leave_with_its_last_attempt(database, outbox):
     assert [state for state, _ in states(database)] == ["delivered"] * 3 + ["failed"]
 
 
-def test_results_are_kept_with_their_own_values(database, outbox):
+def test_results_are_kept_with_their_own_values(database: Database, outbox: Outbox) -> None:
     items = [make_delivery() for _ in range(5)]
     enqueue(database, outbox, items, "me")
     before = outbox._database.now()
@@ -200,14 +212,14 @@ def test_results_are_kept_with_their_own_values(database, outbox):
     assert fifth["error"] == "dns: no"
 
 
-def test_deliveries_of_a_live_worker_are_not_taken_over(database, outbox):
+def test_deliveries_of_a_live_worker_are_not_taken_over(database: Database, outbox: Outbox) -> None:
     outbox.register("other", "host-b", LONG)
     item = make_delivery()
     enqueue(database, outbox, [item], "me")
     assert outbox.claim("other", 10) == []
 
 
-def test_deliveries_of_a_dead_worker_are_taken_over(database, outbox):
+def test_deliveries_of_a_dead_worker_are_taken_over(database: Database, outbox: Outbox) -> None:
     outbox.register("dead", "host-b", LONG)
     items = [make_delivery(alarm_id="a"), make_delivery(alarm_id="a"), make_delivery(alarm_id="b")]
     enqueue(database, outbox, items, "dead")
@@ -222,7 +234,7 @@ def test_deliveries_of_a_dead_worker_are_taken_over(database, outbox):
     assert states(database) == [("leased", "me"), ("pending", None), ("leased", "me")]
 
 
-def test_a_worker_that_renewed_its_lease_is_not_considered_dead(database, outbox):
+def test_a_worker_that_renewed_its_lease_is_not_considered_dead(database: Database, outbox: Outbox) -> None:
     enqueue(database, outbox, [make_delivery()], "me")
     assert outbox.renew("me", LONG) is True
     outbox.register("other", "host-b", LONG)
@@ -230,7 +242,7 @@ def test_a_worker_that_renewed_its_lease_is_not_considered_dead(database, outbox
     assert outbox.renew("nobody", LONG) is False
 
 
-def test_a_worker_without_a_row_claims_nothing(database, outbox):
+def test_a_worker_without_a_row_claims_nothing(database: Database, outbox: Outbox) -> None:
     enqueue(database, outbox, [make_delivery()], None)
     assert outbox.claim("dead", 10) == []
     assert outbox.claim_next("gone", [make_delivery(alarm_id="x").order_key]) == []
@@ -238,7 +250,7 @@ def test_a_worker_without_a_row_claims_nothing(database, outbox):
 
 
 @pytest.mark.parametrize("days", [-1, 1])
-def test_a_clock_step_does_not_end_a_lease(database, outbox, days):
+def test_a_clock_step_does_not_end_a_lease(database: Database, outbox: Outbox, days: int) -> None:
     enqueue(database, outbox, [make_delivery()], "me")
     outbox.register("other", "host-b", LONG)
     with database.begin() as connection:
@@ -250,7 +262,9 @@ def test_a_clock_step_does_not_end_a_lease(database, outbox, days):
     assert outbox.renew("other", LONG) is True
 
 
-def test_a_worker_reports_how_far_the_clock_of_its_host_is_ahead(database, outbox, monkeypatch):
+def test_a_worker_reports_how_far_the_clock_of_its_host_is_ahead(
+    database: Database, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ahead = time.time
     monkeypatch.setattr(time, "time", lambda: ahead() + 30.0)
     assert outbox.renew("me", LONG) is True
@@ -259,7 +273,7 @@ def test_a_worker_reports_how_far_the_clock_of_its_host_is_ahead(database, outbo
     assert 29.0 < offset < 31.0
 
 
-def test_a_clean_stop_releases_all_deliveries_at_once(database, outbox):
+def test_a_clean_stop_releases_all_deliveries_at_once(database: Database, outbox: Outbox) -> None:
     items = [make_delivery(), make_delivery()]
     enqueue(database, outbox, items, "me")
     outbox.record("me", [done(items[0])])
@@ -269,7 +283,7 @@ def test_a_clean_stop_releases_all_deliveries_at_once(database, outbox):
     assert ids(outbox.claim("other", 10)) == [items[1].delivery_id]
 
 
-def test_handing_back_releases_the_named_deliveries(database, outbox):
+def test_handing_back_releases_the_named_deliveries(database: Database, outbox: Outbox) -> None:
     items = [make_delivery(), make_delivery(), make_delivery()]
     enqueue(database, outbox, items, "me")
     outbox.hand_back("me", [items[0].delivery_id])
@@ -279,7 +293,7 @@ def test_handing_back_releases_the_named_deliveries(database, outbox):
     assert outbox.leased_to("me") == {items[0].delivery_id, items[2].delivery_id}
 
 
-def test_a_claim_takes_the_oldest_and_skips_avoided_destinations(database, outbox):
+def test_a_claim_takes_the_oldest_and_skips_avoided_destinations(database: Database, outbox: Outbox) -> None:
     slow = [make_delivery(f"http://slow:80/x_{n}") for n in range(3)]
     fast = [make_delivery("http://slow:8080/"), make_delivery("http://fast/")]
     enqueue(database, outbox, [*slow, *fast], None)
@@ -291,7 +305,9 @@ def test_a_claim_takes_the_oldest_and_skips_avoided_destinations(database, outbo
     )
 
 
-def test_a_lost_transition_causes_no_empty_webhook_and_blocks_no_other(database, outbox):
+def test_a_lost_transition_causes_no_empty_webhook_and_blocks_no_other(
+    database: Database, outbox: Outbox
+) -> None:
     items = [make_delivery(), make_delivery()]
     enqueue(database, outbox, items, None)
     with database.begin() as connection:
@@ -303,20 +319,21 @@ def test_a_lost_transition_causes_no_empty_webhook_and_blocks_no_other(database,
     assert [item.action for item in claimed] == ["", items[1].action]
 
 
-def test_text_that_databases_refuse_is_sanitised(database, outbox):
+def test_text_that_databases_refuse_is_sanitised(database: Database, outbox: Outbox) -> None:
     item = make_delivery("http://h/\x00\ud800")
     assert len(order_key("a", item.action)) == 64
     enqueue(database, outbox, [item], "me")
     assert rows(database)[0]["action"].startswith("http://h/\ufffd")
 
 
-def test_several_claimers_never_share_a_delivery_and_keep_order(database, outbox):
+def test_several_claimers_never_share_a_delivery_and_keep_order(database: Database, outbox: Outbox) -> None:
     items = [make_delivery(alarm_id=f"a{n % 40}") for n in range(120)]
     enqueue(database, outbox, items, None)
     workers = [f"w{n}" for n in range(4)]
-    sent, lock = [], threading.Lock()
+    sent: list[Delivery] = []
+    lock = threading.Lock()
 
-    def work(name):
+    def work(name: str) -> None:
         left = 200
         while left and len(sent) < len(items):
             left -= 1
@@ -336,19 +353,26 @@ def test_several_claimers_never_share_a_delivery_and_keep_order(database, outbox
     for thread in threads:
         thread.join(60)
     assert sorted(ids(sent)) == sorted(ids(items))
-    by_key = {}
+    by_key: dict[str, list[int]] = {}
     for item in sent:
         by_key.setdefault(item.order_key, []).append(item.seq)
     assert all(seqs == sorted(seqs) for seqs in by_key.values())
     assert {row["state"] for row in rows(database)} == {"delivered"}
 
 
-def test_a_batch_costs_a_constant_number_of_statements(database, outbox):
-    def run(number):
-        listener = []
+def test_a_batch_costs_a_constant_number_of_statements(database: Database, outbox: Outbox) -> None:
+    def run(number: int) -> int:
+        statements: list[str] = []
 
-        def note(conn, cursor, statement, parameters, context, executemany):
-            listener.append(statement)
+        def note(
+            conn: object,
+            cursor: object,
+            statement: str,
+            parameters: object,
+            context: object,
+            executemany: object,
+        ) -> None:
+            statements.append(statement)
 
         sa.event.listen(database.engine, "before_cursor_execute", note)
         try:
@@ -360,14 +384,14 @@ def test_a_batch_costs_a_constant_number_of_statements(database, outbox):
             outbox.claim_next("me", {item.order_key for item in items})
         finally:
             sa.event.remove(database.engine, "before_cursor_execute", note)
-        return len(listener)
+        return len(statements)
 
     outbox.record("me", [])  # the first look at the clock
     assert run(400) == run(4)
 
 
-def test_a_rolled_back_transaction_leaves_no_delivery(database, outbox):
-    def break_off():
+def test_a_rolled_back_transaction_leaves_no_delivery(database: Database, outbox: Outbox) -> None:
+    def break_off() -> None:
         with database.begin() as connection:
             outbox.enqueue(connection, [make_delivery()], ["t"], "me")
             raise RuntimeError
@@ -382,7 +406,7 @@ def test_a_rolled_back_transaction_leaves_no_delivery(database, outbox):
 # ---- fairness (G7)
 
 
-def test_a_backlog_of_one_project_does_not_delay_others(database, outbox):
+def test_a_backlog_of_one_project_does_not_delay_others(database: Database, outbox: Outbox) -> None:
     greedy = [make_delivery(project_id="greedy") for _ in range(40)]
     others = [make_delivery(project_id=name) for name in ("", "c", "c", "zoo")]
     enqueue(database, outbox, greedy + others, None)
@@ -394,7 +418,9 @@ def test_a_backlog_of_one_project_does_not_delay_others(database, outbox):
     assert outbox.claim("me", 10, avoid_projects=["greedy"]) == []
 
 
-def test_more_projects_than_one_claim_considers_all_get_their_turn(database, outbox, monkeypatch):
+def test_more_projects_than_one_claim_considers_all_get_their_turn(
+    database: Database, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(claims, "PROJECTS", 3)
     items = [make_delivery(project_id=f"p{number}") for number in range(7) for _ in range(5)]
     enqueue(database, outbox, items, None)
@@ -402,7 +428,7 @@ def test_more_projects_than_one_claim_considers_all_get_their_turn(database, out
     assert {one.project_id for one in found} == {f"p{number}" for number in range(7)}
 
 
-def test_takeovers_are_shared_between_projects_too(database, outbox):
+def test_takeovers_are_shared_between_projects_too(database: Database, outbox: Outbox) -> None:
     outbox.register("dead", "host-b", LONG)
     greedy = [make_delivery(project_id="greedy") for _ in range(40)]
     other = make_delivery(project_id="other")
@@ -410,7 +436,7 @@ def test_takeovers_are_shared_between_projects_too(database, outbox):
     assert other.delivery_id in ids(outbox.claim("me", 4, ended={"dead": 0}))
 
 
-def test_a_claim_is_bounded_in_bytes(database, outbox):
+def test_a_claim_is_bounded_in_bytes(database: Database, outbox: Outbox) -> None:
     notification = dataclasses.replace(make_delivery().notification, event_json="x" * 1000)
     items = [make_delivery(alarm_id=f"a{n // 2}", notification=notification) for n in range(8)]
     enqueue(database, outbox, items, None)
@@ -426,11 +452,13 @@ def test_a_claim_is_bounded_in_bytes(database, outbox):
 # ---- what ends processes
 
 
-def counted(database):
+def counted(database: Database) -> list[tuple[int, int, datetime.datetime | None]]:
     return [(row["losses"], row["attempts"], row["started"]) for row in rows(database)]
 
 
-def test_deliveries_of_a_lost_process_become_suspect_without_an_attempt(database, outbox):
+def test_deliveries_of_a_lost_process_become_suspect_without_an_attempt(
+    database: Database, outbox: Outbox
+) -> None:
     item = make_delivery()
     enqueue(database, outbox, [item], "me")
     assert lose(outbox, item, "b").losses == 1
@@ -440,7 +468,7 @@ def test_deliveries_of_a_lost_process_become_suspect_without_an_attempt(database
     assert counted(database) == [(1, 0, None)]
 
 
-def test_a_process_lost_during_a_suspect_attempt_costs_an_attempt(database, outbox):
+def test_a_process_lost_during_a_suspect_attempt_costs_an_attempt(database: Database, outbox: Outbox) -> None:
     item, other = make_delivery(), make_delivery()
     enqueue(database, outbox, [item, other], "me")
     lose(outbox, item, "b")
@@ -452,7 +480,7 @@ def test_a_process_lost_during_a_suspect_attempt_costs_an_attempt(database, outb
     assert not outbox.begin("c", [item.delivery_id, "unknown"])
 
 
-def test_a_completed_attempt_clears_the_suspicion(database, outbox):
+def test_a_completed_attempt_clears_the_suspicion(database: Database, outbox: Outbox) -> None:
     item = make_delivery()
     enqueue(database, outbox, [item], "me")
     held = lose(outbox, item, "b")
@@ -462,7 +490,7 @@ def test_a_completed_attempt_clears_the_suspicion(database, outbox):
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' * 50_000, "1" * 5000, "", "null", "[1]"])
-def test_no_stored_event_stops_a_claim(database, outbox, text):
+def test_no_stored_event_stops_a_claim(database: Database, outbox: Outbox, text: str) -> None:
     hostile, other = make_delivery(), make_delivery()
     enqueue(database, outbox, [hostile, other], None)
     with database.begin() as connection:

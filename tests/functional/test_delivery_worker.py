@@ -24,6 +24,7 @@ from eventalarm.model import DeliveryResult, DeliveryState
 from eventalarm.service import with_driver
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
+from eventalarm.storage.inspector_tables import metadata
 from eventalarm.storage.outbox import Outbox
 from tests.support.deliveries import make_delivery
 from tests.support.helpers import wait_until
@@ -69,7 +70,7 @@ def url(tmp_path):
 @pytest.fixture
 def database(url):
     database = storage.connect(url)
-    tables.metadata.create_all(database.engine)
+    metadata.create_all(database.engine)
     yield database
     database.dispose()
 
@@ -236,7 +237,7 @@ def test_a_delivery_committed_behind_one_that_just_ended_is_not_overlooked(
     postgresql_url, webhook_sink, request
 ):
     database = storage.connect(with_driver(postgresql_url))
-    tables.metadata.create_all(database.engine)
+    metadata.create_all(database.engine)
     request.addfinalizer(database.dispose)
     worker = make_worker(Outbox(database), poll_interval=NEVER, lease=60.0)
     request.addfinalizer(lambda: worker.stop(1.0))

@@ -21,6 +21,7 @@ from eventalarm.http import openapi
 from eventalarm.ingest import application
 from eventalarm.publisher.codec import decode
 from eventalarm.storage import database as storage
+from eventalarm.storage.inspector_tables import metadata
 from tests.functional.conftest import Spawn
 from tests.functional.test_ifa_service import CHECKS, QUICK, TOKEN, keystone
 from tests.support.builders import event_body
@@ -318,6 +319,5 @@ def test_a_dry_run_uses_the_clock_of_the_listeners(dry: tuple[IngestApi, storage
 
 
 def dump(database: storage.Database) -> list[dict[str, Any]]:
-    from eventalarm.storage import tables  # noqa: PLC0415
 
-    return [row for table in tables.metadata.sorted_tables for row in read_table(database, table)]
+    return [row for table in metadata.sorted_tables for row in read_table(database, table)]

@@ -13,6 +13,7 @@ from eventalarm.model import UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from eventalarm.storage.claims import AT_ONCE, IN_TURN
+from eventalarm.storage.inspector_tables import metadata
 from eventalarm.storage.outbox import Outbox
 
 KEYS, DEEP = 1000, 6
@@ -58,7 +59,7 @@ def freeze_statistics(engine: sa.Engine) -> None:
 @pytest.fixture
 def database(mariadb_url: str) -> Iterator[storage.Database]:
     database = storage.connect(mariadb_url)
-    tables.metadata.create_all(database.engine)
+    metadata.create_all(database.engine)
     freeze_statistics(database.engine)
     for depth in range(DEEP):
         with database.begin() as connection:

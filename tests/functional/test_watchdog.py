@@ -16,7 +16,7 @@ from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.base import Destination
 from eventalarm.delivery.worker import DeliveryWorker
 from eventalarm.storage import database as storage
-from eventalarm.storage import tables
+from eventalarm.storage.inspector_tables import metadata
 from eventalarm.storage.outbox import Outbox
 from eventalarm.watchdog import Loop, Watchdog
 from tests.support.cloud import Cloud, Spawn, make_event
@@ -48,7 +48,7 @@ def test_a_worker_with_a_blocked_loop_is_reported_and_ended(
 ) -> None:
     """Fails without the watchdog: the worker stops sending without any message."""
     opened = storage.connect(f"sqlite:///{tmp_path / 'outbox.sqlite'}")
-    tables.metadata.create_all(opened.engine)
+    metadata.create_all(opened.engine)
     gate, ended = threading.Event(), threading.Event()
     stalled: queue.Queue[str] = queue.Queue()
     options = DeliveryOptions(lease=1.0, poll_interval=0.05)

@@ -29,6 +29,7 @@ from eventalarm.storage import tables
 from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.database import Database, connect
 from eventalarm.storage.events import EVENT_LENGTH
+from eventalarm.storage.inspector_tables import metadata
 
 TYPES = (decide.EVENT_TYPE, decide.NOTIFICATION_TYPE)
 OWNER_TRAITS = ("project_id", "tenant_id")
@@ -185,14 +186,14 @@ def history(database: Database, alarm_id: str) -> list[dict[str, Any]]:
 def create_schemas(database: Database) -> None:
     """Create Aodh's tables and ours, without their migrations."""
     aodh_models.Base.metadata.create_all(database.engine)
-    tables.metadata.create_all(database.engine)
+    metadata.create_all(database.engine)
 
 
 @contextlib.contextmanager
 def open_database(url: str) -> Iterator[Database]:
     """Open a database that holds Aodh's tables and create ours."""
     database = connect(with_driver(url))
-    tables.metadata.create_all(database.engine)
+    metadata.create_all(database.engine)
     yield database
     database.dispose()
 

@@ -22,7 +22,7 @@ from eventalarm.exceptions import DeliveryError
         ("log:/\n/x", ("", "", 0)),
     ],
 )
-def test_destinations(text, place):
+def test_destinations(text: str, place: tuple[str, str, int]) -> None:
     assert action.place(text) == place
 
 
@@ -36,7 +36,7 @@ def test_destinations(text, place):
         ("odd", "odd"),
     ],
 )
-def test_the_start_of_an_action_ends_behind_its_port(text, start):
+def test_the_start_of_an_action_ends_behind_its_port(text: str, start: str) -> None:
     assert action.start(text) == start
 
 
@@ -50,7 +50,7 @@ def test_the_start_of_an_action_ends_behind_its_port(text, start):
         ("http://h/caf\u00e9 x", "/caf%C3%A9%20x"),
     ],
 )
-def test_path_and_query_stay_as_they_were_written(text, sent):
+def test_path_and_query_stay_as_they_were_written(text: str, sent: str) -> None:
     assert action.http_url(text).raw_path_qs == sent
 
 
@@ -69,7 +69,7 @@ def test_path_and_query_stay_as_they_were_written(text, sent):
         "",
     ],
 )
-def test_an_invalid_url_is_a_permanent_failure(text):
+def test_an_invalid_url_is_a_permanent_failure(text: str) -> None:
     with pytest.raises(DeliveryError) as caught:
         action.http_url(text)
     assert caught.value.reason == "bad_action"

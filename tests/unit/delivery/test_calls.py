@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import logging
+from collections.abc import Callable
 
 import pytest
 
@@ -10,16 +13,18 @@ SECRET = "s3cret"
 
 
 @pytest.fixture
-def clock():
+def clock() -> list[float]:
     return [0.0]
 
 
 @pytest.fixture
-def report(clock):
+def report(clock: list[float]) -> Callable[..., None]:
     return DeadLetterLog(lambda: clock[0]).report
 
 
-def test_a_line_names_everything_but_the_secrets(report, caplog):
+def test_a_line_names_everything_but_the_secrets(
+    report: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
     item = make_delivery(f"http://user:{SECRET}@h.example/p?token={SECRET}", alarm_id="alarm-x")
     report(item, 10, "http_5xx: HTTP 503")
     (record,) = caplog.records
@@ -31,7 +36,9 @@ def test_a_line_names_everything_but_the_secrets(report, caplog):
     assert SECRET not in text
 
 
-def test_one_project_cannot_fill_the_log(report, clock, caplog):
+def test_one_project_cannot_fill_the_log(
+    report: Callable[..., None], clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
     for _ in range(calls.LINES + 90):
         report(make_delivery(), 1, "dns")
     assert len(caplog.records) == calls.LINES
@@ -42,6 +49,8 @@ def test_one_project_cannot_fill_the_log(report, clock, caplog):
     assert "90 more of this project" in caplog.records[-1].getMessage()
 
 
-def test_an_ended_subscription_is_not_logged(report, caplog):
+def test_an_ended_subscription_is_not_logged(
+    report: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
     report(make_delivery(), 1, "unsubscribed: the subscription ended", "unsubscribed")
     assert caplog.records == []

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 
 from eventalarm.delivery.lease import SPREAD, ElapsedTime, Lease, term
@@ -72,15 +74,15 @@ def test_after_a_failure_of_the_database_others_get_one_lease_to_come_back(
 
 
 @pytest.mark.parametrize(("promised", "poll"), [(10.0, 1.0), (2.0, 0.2), (30.0, 5.0), (6.0, 1.0), (1.0, 0.1)])
-def test_a_lease_renewed_right_before_death_is_found_in_time(promised, poll):
+def test_a_lease_renewed_right_before_death_is_found_in_time(promised: float, poll: float) -> None:
     assert promised / 2 <= term(promised, poll) <= promised - 2 * poll * (1 + SPREAD)
 
 
-def test_a_slow_poller_does_not_make_the_lease_vanish():
+def test_a_slow_poller_does_not_make_the_lease_vanish() -> None:
     assert term(1.0, 10.0) == 0.5
 
 
-def test_elapsed_time_is_the_larger_advance_of_two_clocks():
+def test_elapsed_time_is_the_larger_advance_of_two_clocks() -> None:
     steady, wall_clock = [100.0], [5000.0]
     elapsed = ElapsedTime(lambda: steady[0], lambda: wall_clock[0])
     assert elapsed() == 100.0

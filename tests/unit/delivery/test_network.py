@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import ipaddress
 import socket
+from collections.abc import Sequence
 
 import pytest
 from aodh.notifier import rest
@@ -12,7 +15,7 @@ from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim.options import api_options
 
 
-def egress_filter(*networks):
+def egress_filter(*networks: str) -> EgressFilter:
     return EgressFilter([ipaddress.ip_network(text) for text in networks])
 
 
@@ -52,14 +55,14 @@ def egress_filter(*networks):
         ("fd00:ec2::254/128", "fd00:ec2::253", False),
     ],
 )
-def test_every_form_of_a_denied_address_is_recognised(network, address, refused):
+def test_every_form_of_a_denied_address_is_recognised(network: str, address: str, refused: bool) -> None:
     assert bool(egress_filter(network).refuses(address)) is refused
 
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
 
 
-def test_allowed_networks_are_exceptions_from_the_denied_ones_of_webhooks_only():
+def test_allowed_networks_are_exceptions_from_the_denied_ones_of_webhooks_only() -> None:
     webhooks = EgressFilter(LOOPBACK, LOOPBACK)
     assert not webhooks.refuses("127.0.0.1")
     assert not webhooks.refuses("0.0.0.0")
@@ -68,7 +71,7 @@ def test_allowed_networks_are_exceptions_from_the_denied_ones_of_webhooks_only()
     assert callbacks.refuses("::ffff:127.0.0.1") == "[eventalarm_ifa] callback_deny_networks"
 
 
-def test_subscriptions_add_to_what_is_denied_to_webhooks():
+def test_subscriptions_add_to_what_is_denied_to_webhooks() -> None:
     made = make_conf(["10.0.0.0/8"])
     made.set_override("callback_deny_networks", ["192.0.2.0/24"], group="eventalarm_ifa")
     callbacks = api_options(made).callback.egress
@@ -77,14 +80,14 @@ def test_subscriptions_add_to_what_is_denied_to_webhooks():
     assert not callbacks.refuses("198.51.100.1")
 
 
-def test_no_socket_is_made_for_a_denied_address():
+def test_no_socket_is_made_for_a_denied_address() -> None:
     info = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.1.2.3", 80))
     with pytest.raises(EgressDenied):
         egress_filter("10.0.0.0/8").socket(info)
     egress_filter("11.0.0.0/8").socket(info).close()
 
 
-def make_conf(networks):
+def make_conf(networks: Sequence[str] | None) -> cfg.ConfigOpts:
     options = cfg.ConfigOpts()
     conf.register_opts(options)
     options.register_opts(rest.OPTS)
@@ -94,7 +97,7 @@ def make_conf(networks):
     return options
 
 
-def test_metadata_services_are_denied_by_default():
+def test_metadata_services_are_denied_by_default() -> None:
     options = from_conf(make_conf(None))
     denied = EgressFilter(options.deny_networks)
     assert denied.refuses("169.254.169.254")
@@ -105,7 +108,7 @@ def test_metadata_services_are_denied_by_default():
     assert (options.lease, options.mode, options.tls.verify) == (6.0, "direct", True)
 
 
-def test_a_wrong_network_names_its_option():
+def test_a_wrong_network_names_its_option() -> None:
     with pytest.raises(InvalidOption, match=r"deny_networks.*10\.0\.0\.0/99"):
         from_conf(make_conf(["10.0.0.0/99"]))
     callbacks = make_conf(None)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import datetime
 
 import pytest
@@ -11,7 +13,7 @@ from tests.support.deliveries import NOW, longest, make_delivery
 OPTIONS = DeliveryOptions(max_attempts=4, retry_initial=0.5, retry_max=3.0, retry_after_max=20.0)
 
 
-def test_a_failed_attempt_is_repeated_until_the_attempts_are_used_up():
+def test_a_failed_attempt_is_repeated_until_the_attempts_are_used_up() -> None:
     error = DeliveryError("timeout", "no answer")
     first = retry.failed(make_delivery(), error, OPTIONS, longest)
     assert (first.state, first.attempts, first.retry_in) == (DeliveryState.PENDING, 1, 0.5)
@@ -20,7 +22,7 @@ def test_a_failed_attempt_is_repeated_until_the_attempts_are_used_up():
     assert (last.state, last.attempts) == (DeliveryState.FAILED, 4)
 
 
-def test_a_permanent_failure_is_final():
+def test_a_permanent_failure_is_final() -> None:
     result = retry.failed(make_delivery(), retry.of_status(410), OPTIONS, longest)
     assert (result.state, result.status, result.attempts) == (DeliveryState.FAILED, 410, 1)
 
@@ -29,7 +31,7 @@ def test_a_permanent_failure_is_final():
     ("asked", "wait"),
     [(None, 0.5), (0.0, 0.5), (7.0, 7.0), (3600.0, 20.0)],
 )
-def test_a_consumer_may_ask_for_a_longer_wait_within_bounds(asked, wait):
+def test_a_consumer_may_ask_for_a_longer_wait_within_bounds(asked: float | None, wait: float) -> None:
     result = retry.failed(make_delivery(), retry.of_status(429, asked), OPTIONS, longest)
     assert result.retry_in == wait
 
@@ -53,7 +55,7 @@ def test_a_consumer_may_ask_for_a_longer_wait_within_bounds(asked, wait):
         (503, "http_5xx", False),
     ],
 )
-def test_which_answers_are_final(status, reason, permanent):
+def test_which_answers_are_final(status: int, reason: str, permanent: bool) -> None:
     error = retry.of_status(status)
     assert (error.reason, error.permanent, error.status) == (reason, permanent, status)
 
@@ -78,10 +80,10 @@ def test_which_answers_are_final(status, reason, permanent):
         ("Fri, 99 May 2026 12:00:30 GMT", None, None),
     ],
 )
-def test_reading_retry_after(value, date, seconds):
+def test_reading_retry_after(value: str | None, date: str | None, seconds: float | None) -> None:
     assert retry.retry_after(value, date, NOW) == seconds
 
 
-def test_reading_retry_after_without_a_zone():
+def test_reading_retry_after_without_a_zone() -> None:
     assert retry.retry_after("Fri, 01 May 2026 12:00:30 -0000", None, NOW) == 30.0
     assert NOW.tzinfo is datetime.UTC

@@ -1,34 +1,41 @@
+from __future__ import annotations
+
 import collections
 import dataclasses
+from collections.abc import Iterable
+from typing import Any
 
 import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from eventalarm.delivery.queues import SUSPECT
+from eventalarm.delivery.queues import SUSPECT, Call
 from eventalarm.delivery.scheduler import Scheduler
+from eventalarm.delivery.senders.base import Destination
 from tests.support.deliveries import make_call
 
 PLENTY = 1 << 30
 
 
-def make_scheduler(capacity, concurrency, max_bytes=PLENTY):
+def make_scheduler(capacity: int, concurrency: int, max_bytes: int = PLENTY) -> Scheduler:
     return Scheduler(capacity, concurrency, max_bytes)
 
 
-def fill(scheduler, host, count, limit=16, project="p", **fields):
+def fill(
+    scheduler: Scheduler, host: str, count: int, limit: int = 16, project: str = "p", **fields: Any
+) -> list[Call]:
     calls = [make_call(host, limit, project_id=project, **fields) for _ in range(count)]
     return [call for call in calls if scheduler.put(call)]
 
 
-def take_all(scheduler):
+def take_all(scheduler: Scheduler) -> list[Call]:
     taken = []
     while (call := scheduler.take()) is not None:
         taken.append(call)
     return taken
 
 
-def prove(scheduler, host, project="p"):
+def prove(scheduler: Scheduler, host: str, project: str = "p") -> None:
     """Let one call to *host* end promptly."""
     fill(scheduler, host, 1, project=project)
     call = scheduler.take()
@@ -38,23 +45,23 @@ def prove(scheduler, host, project="p"):
     scheduler.forget(call)
 
 
-def hosts(calls):
+def hosts(calls: Iterable[Call]) -> set[str]:
     return {call.destination.host for call in calls}
 
 
-def hosts_of(calls):
+def hosts_of(calls: Iterable[Call]) -> list[str]:
     return [call.destination.host for call in calls]
 
 
-def key(call):
+def key(call: Call) -> tuple[str, Destination]:
     return call.delivery.project_id, call.destination
 
 
-def projects(calls):
+def projects(calls: Iterable[Call]) -> collections.Counter[str]:
     return collections.Counter(call.delivery.project_id for call in calls)
 
 
-def test_one_destination_leaves_in_order_up_to_its_limit():
+def test_one_destination_leaves_in_order_up_to_its_limit() -> None:
     scheduler = make_scheduler(1000, 100)
     calls = fill(scheduler, "a", 20, limit=3)
     assert take_all(scheduler) == calls[:3]
@@ -62,7 +69,7 @@ def test_one_destination_leaves_in_order_up_to_its_limit():
     assert take_all(scheduler) == calls[3:4]
 
 
-def test_slow_destinations_leave_calls_for_another():
+def test_slow_destinations_leave_calls_for_another() -> None:
     scheduler = make_scheduler(10000, 200)
     for number in range(20):
         fill(scheduler, f"slow{number}", 300)
@@ -72,7 +79,7 @@ def test_slow_destinations_leave_calls_for_another():
     assert hosts(take_all(scheduler)) == {"new"}
 
 
-def test_hundreds_of_slow_destinations_do_not_delay_known_good_ones():
+def test_hundreds_of_slow_destinations_do_not_delay_known_good_ones() -> None:
     scheduler = make_scheduler(10000, 400)
     prove(scheduler, "good")
     for number in range(600):
@@ -86,12 +93,13 @@ def test_hundreds_of_slow_destinations_do_not_delay_known_good_ones():
     # A slow answer costs the privilege.
     fill(scheduler, "good", 1)
     call = scheduler.take()
+    assert call is not None
     scheduler.finished(call, prompt=False)
     fill(scheduler, "good", 1)
     assert scheduler.take() is None
 
 
-def test_memory_is_bounded_and_no_destination_takes_all_of_it():
+def test_memory_is_bounded_and_no_destination_takes_all_of_it() -> None:
     scheduler = make_scheduler(100, 10)
     assert len(fill(scheduler, "a", 200)) == 34
     assert scheduler.full("p", make_call("a").destination)
@@ -100,7 +108,7 @@ def test_memory_is_bounded_and_no_destination_takes_all_of_it():
     assert not scheduler.full("p")
 
 
-def test_memory_is_bounded_and_no_project_takes_all_of_it():
+def test_memory_is_bounded_and_no_project_takes_all_of_it() -> None:
     scheduler = make_scheduler(100, 10)
     held = [len([n for n in range(200) if fill(scheduler, f"h{n}", 1, project=p)]) for p in "abc"]
     assert held == [50, 25, 13]
@@ -108,7 +116,7 @@ def test_memory_is_bounded_and_no_project_takes_all_of_it():
     assert not scheduler.full("d")
 
 
-def test_memory_is_bounded_in_bytes_too():
+def test_memory_is_bounded_in_bytes_too() -> None:
     scheduler = make_scheduler(10_000, 10, max_bytes=1_000_000)
     assert len(fill(scheduler, "a", 20, body="x" * 100_000)) == 5
     assert scheduler.full("p") is True
@@ -119,7 +127,7 @@ def test_memory_is_bounded_in_bytes_too():
     assert take_all(scheduler) == [call]
 
 
-def test_bytes_under_way_are_shared_between_projects():
+def test_bytes_under_way_are_shared_between_projects() -> None:
     scheduler = make_scheduler(10_000, 100, max_bytes=4_000_000)
     for n in range(16):
         fill(scheduler, f"h{n}", 1, body="x" * 100_000)
@@ -133,7 +141,7 @@ def test_bytes_under_way_are_shared_between_projects():
     assert projects(take_all(scheduler)) == {"q": 1}
 
 
-def test_an_event_counts_once_for_any_number_of_deliveries():
+def test_an_event_counts_once_for_any_number_of_deliveries() -> None:
     text = '{"a": "' + "x" * 1_000_000 + '"}'
     notification = dataclasses.replace(make_call("a").delivery.notification, event_json=text)
     scheduler = make_scheduler(10_000, 10, max_bytes=20_000_000)
@@ -147,7 +155,7 @@ def test_an_event_counts_once_for_any_number_of_deliveries():
 # ---- projects
 
 
-def test_a_project_with_hundreds_of_hung_destinations_leaves_half_of_the_calls():
+def test_a_project_with_hundreds_of_hung_destinations_leaves_half_of_the_calls() -> None:
     scheduler = make_scheduler(10_000, 400)
     for number in range(1500):
         fill(scheduler, f"hung{number}", 2, project="greedy")
@@ -156,7 +164,7 @@ def test_a_project_with_hundreds_of_hung_destinations_leaves_half_of_the_calls()
     assert projects(take_all(scheduler)) == {"healthy": 5}
 
 
-def test_free_calls_go_to_the_projects_with_the_fewest():
+def test_free_calls_go_to_the_projects_with_the_fewest() -> None:
     scheduler = make_scheduler(100_000, 400)
     taken = []
     for name in "abcdefghij":
@@ -169,7 +177,7 @@ def test_free_calls_go_to_the_projects_with_the_fewest():
     assert projects(take_all(scheduler))["healthy"] == 1
 
 
-def test_projects_share_what_is_free_in_turn():
+def test_projects_share_what_is_free_in_turn() -> None:
     scheduler = make_scheduler(10_000, 100)
     for name in "ab":
         for number in range(100):
@@ -178,7 +186,7 @@ def test_projects_share_what_is_free_in_turn():
     assert abs(counts["a"] - counts["b"]) <= 1
 
 
-def test_a_destination_is_called_by_several_projects_up_to_its_total():
+def test_a_destination_is_called_by_several_projects_up_to_its_total() -> None:
     scheduler = make_scheduler(10_000, 400)
     for name in "abcdef":
         assert fill(scheduler, "shared", 10, limit=2, project=name)
@@ -193,7 +201,7 @@ def test_a_destination_is_called_by_several_projects_up_to_its_total():
     assert waiting <= set(projects(again))
 
 
-def test_slowness_for_one_project_does_not_affect_another():
+def test_slowness_for_one_project_does_not_affect_another() -> None:
     scheduler = make_scheduler(10_000, 100)
     prove(scheduler, "shared", "good")
     fill(scheduler, "shared", 1, project="bad")
@@ -207,7 +215,7 @@ def test_slowness_for_one_project_does_not_affect_another():
     assert projects(take_all(scheduler)) == {"good": 1}
 
 
-def test_suspects_are_sent_one_at_a_time():
+def test_suspects_are_sent_one_at_a_time() -> None:
     scheduler = make_scheduler(100, 100)
     suspects = fill(scheduler, "a", 3, losses=SUSPECT) + fill(scheduler, "b", 1, project="q", losses=SUSPECT)
     fill(scheduler, "c", 2)
@@ -222,7 +230,7 @@ def test_suspects_are_sent_one_at_a_time():
     assert len(taken) == 1
 
 
-def test_a_call_counts_until_it_is_forgotten():
+def test_a_call_counts_until_it_is_forgotten() -> None:
     scheduler = make_scheduler(10, 10)
     (call,) = fill(scheduler, "a", 1)
     assert scheduler.put(call)
@@ -235,7 +243,7 @@ def test_a_call_counts_until_it_is_forgotten():
     assert scheduler.room() == 10
 
 
-def test_clear_removes_the_waiting_deliveries():
+def test_clear_removes_the_waiting_deliveries() -> None:
     scheduler = make_scheduler(100, 2)
     calls = fill(scheduler, "a", 3, limit=1)
     assert scheduler.take() == calls[0]
@@ -248,7 +256,7 @@ def test_clear_removes_the_waiting_deliveries():
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 3])
-def test_the_smallest_limits_still_work(concurrency):
+def test_the_smallest_limits_still_work(concurrency: int) -> None:
     scheduler = make_scheduler(4, concurrency)
     fill(scheduler, "a", 1)
     call = scheduler.take()
@@ -269,22 +277,25 @@ def test_the_smallest_limits_still_work(concurrency):
     st.integers(1, 8),
     st.integers(1, 12),
 )
-def test_bounds_always_hold_and_nothing_is_lost_or_duplicated(operations, concurrency, capacity):
+def test_bounds_always_hold_and_nothing_is_lost_or_duplicated(
+    operations: list[tuple[str, int]], concurrency: int, capacity: int
+) -> None:
     scheduler = make_scheduler(capacity, concurrency)
-    queued, running = [], []
+    queued: list[Call] = []
+    running: list[Call] = []
     for operation, number in operations:
         if operation == "put":
             call = make_call(f"h{number % 3}", limit=3, total=4, project_id=f"p{number % 2}")
             if scheduler.put(call):
                 queued.append(call)
         elif operation == "take":
-            call = scheduler.take()
-            if call is None:
+            taken = scheduler.take()
+            if taken is None:
                 continue
-            same = [p for p in queued if key(p) == key(call)]
-            assert same[0] is call
-            queued.remove(call)
-            running.append(call)
+            same = [p for p in queued if key(p) == key(taken)]
+            assert same[0] is taken
+            queued.remove(taken)
+            running.append(taken)
         elif operation == "clear":
             assert sorted(map(id, scheduler.clear())) == sorted(map(id, queued))
             queued = []
@@ -301,8 +312,8 @@ def test_bounds_always_hold_and_nothing_is_lost_or_duplicated(operations, concur
         scheduler.finished(call, prompt=True)
         scheduler.forget(call)
     while queued:
-        call = scheduler.take()
-        assert call is not None
-        queued.remove(call)
-        scheduler.finished(call, prompt=True)
-        scheduler.forget(call)
+        last = scheduler.take()
+        assert last is not None
+        queued.remove(last)
+        scheduler.finished(last, prompt=True)
+        scheduler.forget(last)
