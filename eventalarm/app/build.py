@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import oslo_messaging
 from oslo_config import cfg
@@ -21,13 +22,16 @@ from eventalarm.delivery.senders.trust import TrustSender
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.engine import Engine
-from eventalarm.evaluator.options import CacheOptions, EngineOptions
+from eventalarm.evaluator.options import CacheOptions, EngineOptions, ResourceOf
 from eventalarm.evaluator.timer_service import TimerLoop, TimerRunner
 from eventalarm.exceptions import InvalidRule
+from eventalarm.ifa_shim import options as ifa_options
+from eventalarm.ifa_shim.resource import recorded_resource
 from eventalarm.ifa_shim.subscriptions import build as build_module
 from eventalarm.metrics import Metrics
-from eventalarm.model import AlarmDefinition, JSONDict, Transition
+from eventalarm.model import AlarmDefinition, Event, JSONDict, Transition
 from eventalarm.storage.alarms import AlarmReader
+from eventalarm.storage.column_types import to_key
 from eventalarm.storage.database import Database
 from eventalarm.trace import Trace
 from eventalarm.watchdog import Progress
@@ -70,6 +74,17 @@ def build_cache(conf: cfg.ConfigOpts, database: Database, metrics: Metrics) -> A
     )
 
 
+def resource_naming(conf: cfg.ConfigOpts) -> ResourceOf:
+    """Return the function that names the resource of an occurrence, as the IFA API names it."""
+    settings = ifa_options.settings(conf)
+
+    def name(rule: Mapping[str, Any], managed_object: str, event: Event) -> str | None:
+        found = recorded_resource(rule, managed_object, event, settings)
+        return to_key(found) if found is not None else None
+
+    return name
+
+
 def build_engine(
     conf: cfg.ConfigOpts,
     database: Database,
@@ -94,6 +109,7 @@ def build_engine(
         max_event_size=group.max_event_size,
         max_transaction_size=group.max_transaction_size,
         max_batch_time=group.max_batch_time,
+        resource_of=resource_naming(conf),
     )
     return Engine(database, cache, enqueuer, engine_options, trace=trace, progress=progress)
 
@@ -119,6 +135,7 @@ def build_timers(
         look_at_all=group.full_reload_interval,
         max_occurrences=group.max_occurrences_per_alarm,
         report=report,
+        resource_of=resource_naming(conf),
     )
     return TimerLoop(runner.run_once, database.leave)
 

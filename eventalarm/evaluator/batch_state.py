@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from eventalarm.evaluator import event_rule
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason
 from eventalarm.evaluator.event_rule import Verdict
-from eventalarm.evaluator.options import MOST_OBJECTS
+from eventalarm.evaluator.options import MOST_OBJECTS, ResourceOf, no_resource
 from eventalarm.model import (
     ALARM,
     Alarm,
@@ -90,6 +90,7 @@ class BatchState:
         make_id: NewId = new_id,
         limit: int = MOST_OBJECTS,
         full: Collection[str] = (),
+        resource_of: ResourceOf = no_resource,
     ) -> None:
         self.alarms = alarms
         self._occurrences = occurrences
@@ -105,6 +106,7 @@ class BatchState:
         self._state_changes: list[Transition] = []
         self._reset = [a for a, n in raised_counts.items() if n and a in alarms and alarms[a].state != ALARM]
         self._limit = limit
+        self._resource_of = resource_of
         self._full = set(full)
         self._counted = set(self._reset)
         self._overflowed: dict[str, str] = {}
@@ -273,6 +275,7 @@ class BatchState:
             changed_at=None if raised else self._now,
             cleared_at=None if raised else self._now,
             severity=severity or fault_severity(subject.event),
+            resource_id=self._resource_of(alarm.definition.rule, subject.managed_object, subject.event),
         )
 
     def transitions_since(self, number: int) -> list[Transition]:

@@ -71,6 +71,7 @@ class Committer:
             clock,
             record_history=options.record_history,
             max_occurrences=options.max_occurrences,
+            resource_of=options.resource_of,
         )
 
     def commit(self, matches: list[Match], report: BatchReport, texts: EventTexts) -> Committed:

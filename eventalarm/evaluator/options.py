@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from eventalarm.model import EventLimits
+from eventalarm.model import Event, EventLimits
 
 # The maximum nesting depth, even for rules that were saved under higher limits.
 DEEPEST: Final = 64
@@ -61,6 +62,15 @@ def event_limits(group: Any) -> EventLimits:
 # Maximum number of managed objects on which an alarm is raised; see [eventalarm] max_occurrences_per_alarm.
 MOST_OBJECTS: Final = 10_000
 
+# Returns the resource of an occurrence where the managed object holds more or something else, or None: from
+# the rule, the managed object and the event that raised it.
+ResourceOf = Callable[[Mapping[str, Any], str, Event], str | None]
+
+
+def no_resource(rule: Mapping[str, Any], managed_object: str, event: Event) -> None:
+    """Return None: the resource is not recorded."""
+    return
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EngineOptions:
@@ -78,6 +88,7 @@ class EngineOptions:
     max_occurrences: int = MOST_OBJECTS
     max_transaction_size: int = 16 * 1024 * 1024
     max_batch_time: float = math.inf
+    resource_of: ResourceOf = no_resource
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

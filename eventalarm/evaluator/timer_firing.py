@@ -15,7 +15,7 @@ from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason, Sit
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.evaluation import within_time_constraints
 from eventalarm.evaluator.event_rule import Verdict
-from eventalarm.evaluator.options import MOST_OBJECTS
+from eventalarm.evaluator.options import MOST_OBJECTS, ResourceOf, no_resource
 from eventalarm.evaluator.outage import LockedAlarms
 from eventalarm.evaluator.timer_rules import recomputed, timer_event, timer_reason
 from eventalarm.evaluator.timers import TimerState
@@ -68,6 +68,7 @@ class TimerFiring:
         max_occurrences: int = MOST_OBJECTS,
         report: Report = lambda transitions, reasons: None,
         clock: Callable[[], datetime.datetime] | None = None,
+        resource_of: ResourceOf = no_resource,
     ) -> None:
         self._database = database
         self._cache = cache
@@ -81,6 +82,7 @@ class TimerFiring:
             self._clock,
             record_history=record_history,
             max_occurrences=max_occurrences,
+            resource_of=resource_of,
         )
 
     def settle(self, due: Sequence[Timer]) -> int:

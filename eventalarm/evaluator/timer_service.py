@@ -20,7 +20,7 @@ import cachetools
 from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE
 from eventalarm.evaluator.definitions_cache import AlarmCache
-from eventalarm.evaluator.options import MOST_OBJECTS
+from eventalarm.evaluator.options import MOST_OBJECTS, ResourceOf, no_resource
 from eventalarm.evaluator.outage import RETRY_AFTER, LockedAlarms
 from eventalarm.evaluator.timer_firing import Report, TimerFiring, compiled_rule
 from eventalarm.evaluator.timer_rules import required_timers
@@ -197,6 +197,7 @@ class TimerRunner:
         report: Report = lambda transitions, reasons: None,
         clock: Callable[[], datetime.datetime] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        resource_of: ResourceOf = no_resource,
     ) -> None:
         locked = LockedAlarms(database)
         self._database = database
@@ -213,6 +214,7 @@ class TimerRunner:
             max_occurrences=max_occurrences,
             report=report,
             clock=clock,
+            resource_of=resource_of,
         )
 
     def run_once(self) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from eventalarm.delivery.enqueue import Enqueued, OutboxEnqueuer
 from eventalarm.evaluator.batch_state import BatchState, Outcome, ReasonUpdate
+from eventalarm.evaluator.options import ResourceOf, no_resource
 from eventalarm.evaluator.timers import TimerState
 from eventalarm.model import Alarm, Transition
 from eventalarm.storage import alarm_counts, timers
@@ -42,6 +43,7 @@ class UnitOfWork:
     :param clock: returns the current time as an aware UTC datetime.
     :param record_history: write records of Aodh's alarm history.
     :param max_occurrences: the maximum number of managed objects on which an alarm is raised.
+    :param resource_of: names the resource of an occurrence, for readers.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class UnitOfWork:
         *,
         record_history: bool,
         max_occurrences: int,
+        resource_of: ResourceOf = no_resource,
     ) -> None:
         self._database = database
         self._enqueuer = enqueuer
         self._clock = clock
         self._record_history = record_history
         self._max_occurrences = max_occurrences
+        self._resource_of = resource_of
 
     def read(
         self,
@@ -95,6 +99,7 @@ class UnitOfWork:
             now=now,
             limit=self._max_occurrences,
             full=stored_state.full,
+            resource_of=self._resource_of,
         )
         return LockedRows(transaction, state, timer_state, stored_state, now)
 

@@ -70,8 +70,9 @@ class IfaAlarm:
     Times are UTC-aware. ``raised_time`` ≤ ``changed_time`` ≤ ``cleared_time``; ``event_time`` is the time of
     the source, which may be earlier or later. ``fault_details`` are sorted ``key=value`` texts.
     ``occurrence_id`` identifies the occurrence, to which an acknowledgement applies: the id that our
-    evaluator gave it, or the raise time if it was read from Aodh's history. ``aodh_alarm_id`` and
-    ``project_id`` are for access control and are not rendered.
+    evaluator gave it, or the raise time if it was read from Aodh's history. ``object_key`` is the managed
+    object as the evaluator distinguishes occurrences: with ``group_by`` it may hold more than the resource.
+    ``aodh_alarm_id`` and ``project_id`` are for access control. None of the four is rendered.
     """
 
     alarm_id: str
@@ -93,6 +94,7 @@ class IfaAlarm:
     project_id: str
     occurrence_id: str
     acknowledged_time: datetime.datetime | None = None
+    object_key: str = ""
 
     @property
     def active(self) -> bool:

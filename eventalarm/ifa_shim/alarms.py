@@ -219,7 +219,7 @@ class AlarmReader:
 
 def object_id_of(alarm: IfaAlarm) -> str:
     """Return the id under which acknowledgements of *alarm* are kept."""
-    return object_alarm_id(alarm.aodh_alarm_id, alarm.managed_object_id)
+    return object_alarm_id(alarm.aodh_alarm_id, alarm.object_key)
 
 
 def _messages(transitions: Mapping[str, Sequence[Transition]]) -> set[str]:

@@ -37,11 +37,9 @@ class HistoryReader:
         :raises BadFilter: when the marker is not one that this method returned.
         """
         place = _read_marker(after)
-        # An alarm without a managed object is its own managed object, and its transitions name none.
-        named = alarm.managed_object_id if alarm.managed_object_id != alarm.aodh_alarm_id else ""
-        recorded = self._details.transitions(alarm.aodh_alarm_id, named, place, limit + 1)
+        recorded = self._details.transitions(alarm.aodh_alarm_id, alarm.object_key, place, limit + 1)
         records, _ = read_records(self._details.records([alarm.aodh_alarm_id]))
-        if not recorded and not self._details.transitions(alarm.aodh_alarm_id, named, None, 1):
+        if not recorded and not self._details.transitions(alarm.aodh_alarm_id, alarm.object_key, None, 1):
             entries = self._from_aodh(alarm, records)
         else:
             entries = [self._recorded(one) for one in recorded] + self._manual_changes(records, alarm)
@@ -67,7 +65,7 @@ class HistoryReader:
 
     def _acknowledged(self, alarm: IfaAlarm) -> list[tuple[Place, Document]]:
         """Return the last acknowledgement; those of earlier occurrences are not kept."""
-        found = self._acknowledgements.find(object_alarm_id(alarm.aodh_alarm_id, alarm.managed_object_id))
+        found = self._acknowledgements.find(object_alarm_id(alarm.aodh_alarm_id, alarm.object_key))
         if found is None:
             return []
         at = found.acknowledged_at

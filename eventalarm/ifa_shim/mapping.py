@@ -14,17 +14,18 @@ from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, event_of, read_r
 from eventalarm.ifa_shim.aodh_occurrences import fold
 from eventalarm.ifa_shim.occurrences import OccurrenceView, fault_details, recorded_occurrence
 from eventalarm.ifa_shim.resource import (
+    component_of,
     event_types_of,
     faulty_resource,
+    is_made_up,
     is_root_cause,
-    object_of_event,
     object_of_rule,
+    resource_of,
     targets,
 )
 from eventalarm.ifa_shim.tables import InsufficientData, Naming, Settings
 from eventalarm.model import (
     EVENT_ALARM_TYPES,
-    TIMER_EVENT_TYPE,
     Event,
     Kind,
     Occurrence,
@@ -52,13 +53,17 @@ class _Definition:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Sources:
-    """The input of the mapping of one alarm; ``managed_object`` is empty when nothing names one."""
+    """The input of the mapping of one alarm.
+
+    ``managed_object`` distinguishes its occurrences, ``resource`` is what it is about; both may be empty.
+    """
 
     definition: _Definition
     view: OccurrenceView
     occurrence_id: str
     alarm_id: str
     managed_object: str
+    resource: str
     naming: Naming
     event: Event | None
     event_time: datetime.datetime
@@ -106,12 +111,14 @@ def from_view(alarm: AodhAlarm, view: OccurrenceView, settings: Settings) -> Ifa
     """Return the alarm of one occurrence that was read from Aodh's history."""
     then = dataclasses.replace(alarm, rule=view.rule) if view.rule is not None else alarm
     message_id, event_type = event_of(view.first.reason)
+    named = object_of_rule(then, settings)
     sources = _Sources(
         definition=_definition(then),
         view=view,
         occurrence_id=rfc3339(view.raised_at),
         alarm_id=alarm.alarm_id,
-        managed_object=object_of_rule(then, settings),
+        managed_object=named,
+        resource=named,
         naming=settings.naming(event_type or _fault_type(then)),
         event=None,
         event_time=view.raised_at,
@@ -139,18 +146,17 @@ def from_occurrence(
     event = raising.event if raising is not None else None
     definition = _definition(alarm) if alarm is not None else _deleted(occurrence, transitions)
     naming = _naming(event, alarm, settings)
+    rule = alarm.rule if alarm is not None else _quoted_rule(raising)
+    resource = occurrence.resource_id or ""
+    if not resource and event is not None:
+        resource = resource_of(rule, occurrence.managed_object, event, settings)
     sources = _Sources(
         definition=definition,
         view=recorded_occurrence(occurrence, transitions, alarm, edits, settings),
         occurrence_id=occurrence.occurrence_id,
-        alarm_id=alarm_id_of(
-            occurrence.alarm_id,
-            occurrence.managed_object,
-            alarm.rule if alarm is not None else _quoted_rule(raising),
-            settings,
-        ),
-        managed_object=occurrence.managed_object
-        or (object_of_event(event, naming.family, settings) if event is not None else ""),
+        alarm_id=alarm_id_of(occurrence.alarm_id, occurrence.managed_object, rule, settings),
+        managed_object=occurrence.managed_object,
+        resource=resource or occurrence.managed_object,
         naming=naming,
         event=event,
         event_time=_generated(raising) or occurrence.raised_at,
@@ -178,16 +184,11 @@ def _quoted_rule(raising: Transition | None) -> Mapping[str, Any]:
 
 def _naming(event: Event | None, alarm: AodhAlarm | None, settings: Settings) -> Naming:
     """Return how an occurrence is named: by the event that raised it, but an absence by the rule."""
-    if event is not None and not _is_made_up(event.event_type):
+    if event is not None and not is_made_up(event.event_type):
         return settings.naming_of(event)
     if alarm is not None:
         return settings.naming(_fault_type(alarm))
     return settings.naming(event.event_type if event is not None else "unknown")
-
-
-def _is_made_up(event_type: str) -> bool:
-    """Return True for the event of a timer, which stands for the events that did not come."""
-    return event_type.startswith(TIMER_EVENT_TYPE)
 
 
 def _generated(raising: Transition | None) -> datetime.datetime | None:
@@ -240,7 +241,7 @@ def _build(sources: _Sources, settings: Settings) -> IfaAlarm:
     correlated = {*sources.correlated, *_named_correlations(event)} - {sources.alarm_id}
     return IfaAlarm(
         alarm_id=sources.alarm_id,
-        managed_object_id=sources.managed_object or definition.alarm_id,
+        managed_object_id=sources.resource or definition.alarm_id,
         raised_time=view.raised_at,
         changed_time=view.changed_at,
         cleared_time=view.cleared_at,
@@ -253,10 +254,11 @@ def _build(sources: _Sources, settings: Settings) -> IfaAlarm:
         is_root_cause=event is not None and is_root_cause(event, naming.fault),
         correlated_alarm_ids=tuple(sorted(correlated)),
         fault_details=fault_details(_definition_details(sources), view, event),
-        faulty_resource=faulty_resource(sources.managed_object, naming.family, definition.rule, settings),
+        faulty_resource=faulty_resource(sources.resource, naming.family, definition.rule, settings),
         aodh_alarm_id=definition.alarm_id,
         project_id=definition.project_id,
         occurrence_id=sources.occurrence_id,
+        object_key=sources.managed_object,
     )
 
 
@@ -289,9 +291,10 @@ def _definition_details(sources: _Sources) -> dict[str, str]:
         "aodh.alarm_id": definition.alarm_id,
         "aodh.alarm_name": definition.name,
         "aodh.alarm_type": definition.type,
+        "component": component_of(definition.rule, sources.managed_object, sources.resource),
         "deleted": "true" if definition.deleted else "",
         "enabled": "" if definition.enabled else "false",
         "event.message_id": sources.message_id,
-        "managed_object": "" if sources.managed_object else "unresolved",
+        "managed_object": "" if sources.resource else "unresolved",
         "proposedAction": sources.naming.fault.repair_action if sources.naming.fault is not None else "",
     }

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from eventalarm.catalogue.faults import FanOut, Fault
 from eventalarm.ifa_shim.alarm import FaultyResource
 from eventalarm.ifa_shim.aodh_history import AodhAlarm
 from eventalarm.ifa_shim.tables import Family, Settings
-from eventalarm.model import EVENT_ALARM_TYPES, Event
+from eventalarm.model import EVENT_ALARM_TYPES, TIMER_EVENT_TYPE, Event
 
 TRAITS: Final = "traits."
 DEPTH: Final = 32
@@ -27,6 +28,11 @@ class Target:
 
     trait: str
     value: str
+
+
+def is_made_up(event_type: str) -> bool:
+    """Return True for the event of a timer, which stands for the events that did not come."""
+    return event_type.startswith(TIMER_EVENT_TYPE)
 
 
 def targets(rule: Mapping[str, Any], settings: Settings) -> tuple[Target, ...]:
@@ -109,6 +115,57 @@ def _ids_of_query(query: Any) -> Iterator[str]:
 def object_of_event(event: Event, family: Family | None, settings: Settings) -> str:
     """Return the managed object that an event is about: by its family's traits, then by the generic ones."""
     return event.first_trait((*(family.traits if family else ()), *settings.traits))
+
+
+def resource_of(rule: Mapping[str, Any], managed_object: str, event: Event, settings: Settings) -> str:
+    """Return the resource of an occurrence that *event* raised; empty if nothing names one.
+
+    It is *managed_object* unless the rule has ``group_by``: then the first of the traits that may name the
+    resource, those of ``group_by`` before others, and those of the fault catalogue before the generic ones.
+    """
+    group = rule.get("group_by")
+    if managed_object and not group:
+        return managed_object
+    by_timer = is_made_up(event.event_type)
+    family = _family_of_rule(rule, settings) if by_timer else settings.naming_of(event).family
+    if group:
+        values = dict(zip(group, parts_of(managed_object, group), strict=False))
+        for name in (*(family.traits if family else ()), *settings.traits):
+            if values.get(name):
+                return str(values[name])
+    # The event of a timer names the managed object itself.
+    return "" if by_timer else object_of_event(event, family, settings)
+
+
+def recorded_resource(
+    rule: Mapping[str, Any], managed_object: str, event: Event, settings: Settings
+) -> str | None:
+    """Return what :func:`resource_of` does, where it is known and not *managed_object* itself; else None."""
+    if managed_object and not rule.get("group_by"):
+        return None
+    found = resource_of(rule, managed_object, event, settings)
+    return found if found and found != managed_object else None
+
+
+def parts_of(managed_object: str, group: Sequence[str]) -> list[str]:
+    """Return the values of the traits of ``group_by`` that *managed_object* was composed of."""
+    if len(group) == 1:
+        return [managed_object]
+    return [urllib.parse.unquote(part) for part in managed_object.split("/")]
+
+
+def component_of(rule: Mapping[str, Any], managed_object: str, resource: str) -> str:
+    """Return what distinguishes the occurrence from others of the same *resource*, joined by slashes."""
+    if managed_object == resource or not resource:
+        return ""
+    # The rule of a deleted alarm is not known.
+    parts = parts_of(managed_object, rule.get("group_by") or ())
+    return "/".join(part for part in parts if part and part != resource)
+
+
+def _family_of_rule(rule: Mapping[str, Any], settings: Settings) -> Family | None:
+    found = (settings.naming(one).family for one in event_types_of(rule))
+    return next((family for family in found if family is not None), None)
 
 
 def retargeted(rule: Mapping[str, Any], event: Event, settings: Settings) -> bool:

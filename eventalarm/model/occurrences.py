@@ -24,7 +24,8 @@ class Occurrence:
 
     ``event_time`` is the time of the newest event that set or confirmed the current state. ``hits`` counts
     the events that raised it; 0 marks a record that only notes that an event about the object has arrived.
-    ``severity`` is the X.733 severity of the raising event, if it had one.
+    ``severity`` is the X.733 severity of the raising event, if it had one. ``resource_id`` is the resource
+    where ``managed_object``, which distinguishes the occurrences of an alarm, holds more or something else.
     """
 
     occurrence_id: str
@@ -38,6 +39,7 @@ class Occurrence:
     cleared_at: datetime.datetime | None = None
     hits: int = 1
     severity: str | None = None
+    resource_id: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

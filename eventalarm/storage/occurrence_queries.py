@@ -159,7 +159,8 @@ class OccurrenceReader:
                 sa.or_(table.c.alarm_id.in_(sorted(wanted.ids)), table.c.object_id.in_(sorted(wanted.ids)))
             )
         if wanted.managed_objects is not None:
-            query = query.where(table.c.managed_object.in_(sorted(wanted.managed_objects)))
+            objects = sorted(wanted.managed_objects)
+            query = query.where(sa.or_(table.c.managed_object.in_(objects), table.c.resource_id.in_(objects)))
         if wanted.named:
             return query.limit(MANY)
         order = (table.c.raised_at, table.c.occurrence_id)

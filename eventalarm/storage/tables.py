@@ -82,11 +82,13 @@ occurrence = eventalarm_table(
     sa.Column("hits", sa.Integer, nullable=False),
     sa.Column("severity", sa.String(16)),
     sa.Column("object_id", ID, default=_object_id),
+    sa.Column("resource_id", KEY),
     sa.UniqueConstraint("alarm_id", "managed_object", "latest", name="uq_eventalarm_occurrence_latest"),
     sa.Index("ix_eventalarm_occurrence_raised", "alarm_id", "raised"),
     sa.Index("ix_eventalarm_occurrence_cleared", "cleared_at"),
     sa.Index("ix_eventalarm_occurrence_object_id", "object_id"),
     sa.Index("ix_eventalarm_occurrence_object", "managed_object"),
+    sa.Index("ix_eventalarm_occurrence_resource", "resource_id"),
     sa.Index("ix_eventalarm_occurrence_project", "project_id", "raised", "raised_at"),
     sa.Index("ix_eventalarm_occurrence_all", "raised", "raised_at"),
 )

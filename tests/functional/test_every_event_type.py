@@ -133,6 +133,7 @@ def test_an_event_becomes_the_right_alarm(row: Row, converter: Converter, api: I
     assert {name: shown.get(name) for name in expected} == expected
     assert set(shown) - set(expected) == {"id", "alarmRaisedTime", "_links"}
     assert (details["aodh.alarm_id"], details["event.message_id"]) == (alarm_id, f"message of {project}")
+    assert details.get("component", "") == row.get("component", "")
     assert details["proposedAction"]
 
 

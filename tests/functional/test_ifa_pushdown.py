@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eventalarm.ifa_shim.filters import ALARM_ATTRIBUTES, parse
-from eventalarm.model import ALARM, UNKNOWN
+from eventalarm.model import ALARM, UNKNOWN, object_alarm_id
 from eventalarm.storage import database as storage
 from tests.support.builders import event_body, rule
 from tests.support.ifa_api import IfaApi
@@ -126,3 +126,26 @@ def test_the_filters_of_ifa_005_are_answered_by_the_database(
     assert {one["faultType"] for one in api.pages(IFA, **asked)} == kinds
     if "[" not in str(asked.get("fault_type")):
         assert len(api.get(IFA, order="oldest", **asked).json) == len(kinds)
+
+
+def test_alarms_that_are_grouped_by_more_than_the_resource_are_found_by_the_resource(api: IfaApi) -> None:
+    """Red when the database compares the managed object alone, which holds the group as a whole."""
+    the_rule = {"event_type": ["guest.*"], "group_by": ["instance_id", "check"]}
+    api.alarm(the_rule, "guests", type="notification")
+    checks = [("vm-x", "agent"), ("vm-x", "disk"), ("vm-y", "agent")]
+    events = [event_body("guest.heartbeat.missed", instance_id=vm, check=check) for vm, check in checks]
+    api.engine.process(*events)
+    handle = "rootCauseFaultyResource/faultyResource/resourceId"
+    expected = {object_alarm_id("guests", f"vm-x/{check}") for check in ("agent", "disk")}
+    for asked in ("(eq,managedObjectId,vm-x)", f"(eq,{handle},vm-x)", f"(in,{handle},vm-x,nope)"):
+        first = api.get(FAULTS, filter=asked).json
+        assert {one["id"] for one in first} == expected, asked
+        assert {one["managedObjectId"] for one in first} == {"vm-x"}
+    shown = api.get(IFA, managed_object=["vm-x", "vm-y"]).json
+    components = {one for alarm in shown for one in alarm["faultDetails"] if one.startswith("component=")}
+    assert (len(shown), components) == (3, {"component=agent", "component=disk"})
+    (one,) = api.get(IFA, managed_object="vm-y").json
+    assert [entry["kind"] for entry in api.get(f"{IFA}/{one['alarmId']}/history").json] == ["raised"]
+    acknowledge(api, one["alarmId"])
+    asked = "(eq,managedObjectId,vm-y);(eq,ackState,ACKNOWLEDGED)"
+    assert found(api, asked) == {one["alarmId"]}

@@ -23,10 +23,13 @@ from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.engine import Engine
 from eventalarm.evaluator.options import CacheOptions, EngineOptions
 from eventalarm.exceptions import InvalidRule
+from eventalarm.ifa_shim.resource import recorded_resource
+from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import UTC, Alarm, AlarmDefinition, Delivery, Event, Transition
 from eventalarm.service import with_driver
 from eventalarm.storage import tables
 from eventalarm.storage.alarms import AlarmReader
+from eventalarm.storage.column_types import to_key
 from eventalarm.storage.database import Database, connect
 from eventalarm.storage.events import EVENT_LENGTH
 from eventalarm.storage.inspector_tables import metadata
@@ -66,6 +69,15 @@ class RecordingEnqueuer:
         self.recoveries += 1
 
 
+_SETTINGS = Settings()
+
+
+def resource_naming(rule: Mapping[str, Any], managed_object: str, event: Event) -> str | None:
+    """Return the resource of an occurrence with the default settings."""
+    found = recorded_resource(rule, managed_object, event, _SETTINGS)
+    return to_key(found) if found is not None else None
+
+
 class EngineHarness:
     """One engine with its own cache, as in a listener process."""
 
@@ -102,6 +114,7 @@ class EngineHarness:
             max_candidates=max_candidates,
             beside_aodh_listener=beside_aodh_listener,
             max_occurrences=max_occurrences,
+            resource_of=resource_naming,
             **{"max_event_size": EVENT_LENGTH, **more},
         )
         clocks = {"clock": clock} if clock is not None else {}

@@ -20,6 +20,7 @@ from tests.support.engine_harness import (
     alarm_row,
     insert_alarms,
     read_table,
+    resource_naming,
 )
 
 HOUR = 3600.0
@@ -47,6 +48,7 @@ class Listener:
             look_at_all=600.0,
             max_occurrences=max_occurrences,
             report=self._note,
+            resource_of=resource_naming,
         )
 
     def _note(self, transitions: Sequence[Transition], reasons: Counter[str]) -> None:
