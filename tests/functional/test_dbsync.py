@@ -17,9 +17,9 @@ from eventalarm.exceptions import Retryable, SchemaError
 from eventalarm.status.checks import Level
 from eventalarm.status.database import check_server
 from eventalarm.storage import database, schema, stats, tables
-from eventalarm.storage.inspector_tables import metadata
 from eventalarm.storage.migrations import REVISIONS, VERSION_TABLE
 from eventalarm.storage.schema import SchemaState
+from eventalarm.storage.tables import metadata
 from eventalarm.storage.upgrade import _only_one, alembic_config, upgrade
 from tests.support.helpers import console_script
 

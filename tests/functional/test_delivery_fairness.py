@@ -22,8 +22,8 @@ from eventalarm.delivery.worker import DeliveryWorker
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
-from eventalarm.storage.inspector_tables import metadata
 from eventalarm.storage.outbox import Outbox
+from eventalarm.storage.tables import metadata
 from tests.functional.test_delivery_worker import send
 from tests.support.deliveries import make_delivery
 from tests.support.helpers import WebhookSink, wait_until

@@ -21,8 +21,8 @@ from eventalarm.storage import claims, tables
 from eventalarm.storage import database as storage
 from eventalarm.storage.database import Database
 from eventalarm.storage.deliveries import order_key
-from eventalarm.storage.inspector_tables import metadata
 from eventalarm.storage.outbox import Outbox
+from eventalarm.storage.tables import metadata
 from tests.support.deliveries import EVENT, NOW, make_delivery
 
 LONG = 1000.0

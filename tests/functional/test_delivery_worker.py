@@ -24,8 +24,8 @@ from eventalarm.model import DeliveryResult, DeliveryState
 from eventalarm.service import with_driver
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
-from eventalarm.storage.inspector_tables import metadata
 from eventalarm.storage.outbox import Outbox
+from eventalarm.storage.tables import metadata
 from tests.support.deliveries import make_delivery
 from tests.support.helpers import wait_until
 

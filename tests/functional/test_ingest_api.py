@@ -21,7 +21,7 @@ from eventalarm.http import openapi
 from eventalarm.ingest import application
 from eventalarm.publisher.codec import decode
 from eventalarm.storage import database as storage
-from eventalarm.storage.inspector_tables import metadata
+from eventalarm.storage.tables import metadata
 from tests.functional.conftest import Spawn
 from tests.functional.test_ifa_service import CHECKS, QUICK, TOKEN, keystone
 from tests.support.builders import event_body

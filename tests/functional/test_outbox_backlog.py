@@ -13,8 +13,8 @@ from eventalarm.model import UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from eventalarm.storage.claims import AT_ONCE, IN_TURN
-from eventalarm.storage.inspector_tables import metadata
 from eventalarm.storage.outbox import Outbox
+from eventalarm.storage.tables import metadata
 
 KEYS, DEEP = 1000, 6
 RETRIED = datetime.datetime.now(UTC) + datetime.timedelta(hours=1)

@@ -16,8 +16,8 @@ from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.base import Destination
 from eventalarm.delivery.worker import DeliveryWorker
 from eventalarm.storage import database as storage
-from eventalarm.storage.inspector_tables import metadata
 from eventalarm.storage.outbox import Outbox
+from eventalarm.storage.tables import metadata
 from eventalarm.watchdog import Loop, Watchdog
 from tests.support.cloud import Cloud, Spawn, make_event
 from tests.support.deliveries import make_delivery

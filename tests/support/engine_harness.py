@@ -32,7 +32,7 @@ from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.column_types import to_key
 from eventalarm.storage.database import Database, connect
 from eventalarm.storage.events import EVENT_LENGTH
-from eventalarm.storage.inspector_tables import metadata
+from eventalarm.storage.tables import metadata
 
 TYPES = (decide.EVENT_TYPE, decide.NOTIFICATION_TYPE)
 OWNER_TRAITS = ("project_id", "tenant_id")
