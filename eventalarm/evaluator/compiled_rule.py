@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 
 from eventalarm.evaluator.conditions import Test
 from eventalarm.evaluator.event_rule import Anchor, Anchors, Moment, Part, Verdict, watches
+from eventalarm.evaluator.match_count import Threshold
 from eventalarm.model import Event, severity_word
 
 EVENT_TYPE: Final = "event_type"
@@ -78,6 +79,7 @@ class CompiledRule:
     With ``timers.absence_after`` the events of ``raises`` are the expected ones, and clear the alarm.
     ``about`` is the test for the resource that the rule names, if any. ``severity_from`` is the trait that
     carries the severity, and ``severity_word`` the X.733 severity of events without it; both may be empty.
+    With ``count``, that many events of ``raises`` raise the alarm.
     """
 
     raises: Half
@@ -87,6 +89,7 @@ class CompiledRule:
     severity_from: str = ""
     timers: Timers = dataclasses.field(default_factory=Timers)
     severity_word: str = ""
+    count: Threshold | None = None
     finds_twice: ClassVar[bool] = True
 
     @property

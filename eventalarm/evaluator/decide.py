@@ -42,9 +42,14 @@ class Reason(enum.StrEnum):
     NO_LONGER_MATCHES = "no_longer_matches"
     DUPLICATE = "duplicate"
     OUTSIDE_TIME_CONSTRAINTS = "outside_time_constraints"
+    COUNTED = "counted"
     ALREADY_RAISED = "already_raised"
     NOT_RAISED = "not_raised"
     TOO_MANY_OBJECTS = "too_many_objects"
+
+
+# An object beyond the maximum has no row. A counted match is not newer than a clear that comes after it.
+UNCONFIRMED: Final = frozenset({Reason.TOO_MANY_OBJECTS, Reason.COUNTED})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,6 +80,7 @@ class Situation:
     transition of this occurrence. ``in_time``: the time constraints allow a change now. ``full``: the alarm
     is raised on the maximum number of objects. ``holds``: a clear must be held first. ``held``: a clear is
     being held. ``severity_changed``: the severity of the event differs from that of the occurrence.
+    ``short``: the rule counts matches, and there are not yet enough to raise the alarm.
     """
 
     alarm: Alarm
@@ -90,6 +96,7 @@ class Situation:
     holds: bool = False
     held: bool = False
     severity_changed: bool = False
+    short: bool = False
 
 
 def clears(mode: str, definition: AlarmDefinition) -> bool:
@@ -120,8 +127,7 @@ def decide(situation: Situation) -> Decision:
     if changes and known is not None and situation.event_time < known.event_time:
         return Decision(Reason.LATE, Kind.LATE, situation.alarm.state)
     newer = known is None or situation.event_time > known.event_time
-    too_many = decision.reason is Reason.TOO_MANY_OBJECTS
-    if decision.kind is None and situation.clears and newer and not too_many:
+    if decision.kind is None and situation.clears and newer and decision.reason not in UNCONFIRMED:
         return dataclasses.replace(decision, confirm=True)
     return decision
 
@@ -131,21 +137,29 @@ def _is_raised(situation: Situation) -> bool:
 
 
 def _raise(situation: Situation) -> Decision:
-    repeat = situation.alarm.repeat_actions
     if _is_raised(situation):
-        if situation.held:
-            return Decision(Reason.CONTINUED, Kind.CHANGED, ALARM, record_state=repeat, fire=repeat)
-        if repeat:
-            return Decision(Reason.REPEATED, Kind.CHANGED, ALARM, record_state=True, fire=True)
-        if situation.severity_changed:
-            return Decision(Reason.SEVERITY_CHANGED, Kind.CHANGED, ALARM)
-        return Decision(Reason.ALREADY_RAISED)
-    news = repeat or situation.alarm.state != ALARM
+        return _repeat(situation)
+    if situation.short:
+        known = situation.occurrence
+        late = known is not None and situation.event_time < known.event_time
+        return Decision(Reason.LATE if late else Reason.COUNTED)
+    news = situation.alarm.repeat_actions or situation.alarm.state != ALARM
     # Beyond the maximum of objects the actions are called as by Aodh, but no occurrence is kept.
     reason = Reason.TOO_MANY_OBJECTS if situation.full else Reason.RAISED
     if situation.full and not news:
         return Decision(reason)
     return Decision(reason, Kind.RAISED, ALARM, record_state=news, fire=news)
+
+
+def _repeat(situation: Situation) -> Decision:
+    repeat = situation.alarm.repeat_actions
+    if situation.held:
+        return Decision(Reason.CONTINUED, Kind.CHANGED, ALARM, record_state=repeat, fire=repeat)
+    if repeat:
+        return Decision(Reason.REPEATED, Kind.CHANGED, ALARM, record_state=True, fire=True)
+    if situation.severity_changed:
+        return Decision(Reason.SEVERITY_CHANGED, Kind.CHANGED, ALARM)
+    return Decision(Reason.ALREADY_RAISED)
 
 
 def _clear(situation: Situation) -> Decision:

@@ -13,10 +13,11 @@ import croniter
 
 from eventalarm.evaluator.batch_state import BatchState, Subject
 from eventalarm.evaluator.compiled_rule import CompiledRule
-from eventalarm.evaluator.decide import Reason, Situation, clears, decide
+from eventalarm.evaluator.decide import Decision, Reason, Situation, clears, decide
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.event_rule import Verdict, Watch
-from eventalarm.evaluator.timers import TimerState
+from eventalarm.evaluator.match_count import Counting, count_match
+from eventalarm.evaluator.timers import PAST, TimerState
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import Alarm
 from eventalarm.storage.column_types import to_key
@@ -120,8 +121,13 @@ class Evaluation:
         severity, unknown = rule.severity(subject.event) if verdict is Verdict.MATCH else (None, False)
         if unknown:
             context.reasons["unknown_severity"] += 1
+        counting = _count(context, alarm, rule, subject, verdict)
+        if counting is not None:
+            subject = dataclasses.replace(subject, event_time=counting.event_time)
         decision = decide(
-            self._notification_situation(context, alarm, rule, subject, verdict, severity=severity)
+            self._notification_situation(
+                context, alarm, rule, subject, verdict, severity=severity, counting=counting
+            )
         )
         state.apply(alarm, subject, decision, verdict, severity=severity)
         if timer_state is not None:
@@ -134,6 +140,7 @@ class Evaluation:
                 raised=_is_raised(state, alarm.alarm_id, place),
                 whole_alarm=whole_alarm,
             )
+            _keep_count(timer_state, alarm, rule, subject, decision=decision, counting=counting)
             if not awaited:
                 context.reasons["not_awaited"] += 1
             expected = rule.timers.absence_after is not None and verdict is Verdict.RECOVERED
@@ -150,6 +157,7 @@ class Evaluation:
         verdict: Verdict,
         *,
         severity: str | None,
+        counting: Counting | None,
     ) -> Situation:
         situation = self._situation(context, alarm, rule, subject, verdict)
         timer_state, before = context.timer_state, situation.occurrence
@@ -158,6 +166,8 @@ class Evaluation:
             holds=rule.timers.hold_down is not None,
             held=timer_state is not None and timer_state.held(alarm.alarm_id, subject.managed_object),
             severity_changed=severity is not None and before is not None and before.severity != severity,
+            seen=situation.seen or (counting is not None and counting.repeated),
+            short=counting is not None and not counting.enough,
         )
 
     def _stop_awaiting_alarm(
@@ -179,6 +189,41 @@ class Evaluation:
 def on_object(about: Subject, managed_object: str) -> Subject:
     """Return *about* with another managed object."""
     return dataclasses.replace(about, managed_object=to_key(managed_object))
+
+
+def _count(
+    context: EvaluationContext, alarm: Alarm, rule: CompiledRule, subject: Subject, verdict: Verdict
+) -> Counting | None:
+    """Return the effect of a match on the count of its managed object; None if the rule does not count."""
+    if rule.count is None or context.timer_state is None or verdict is not Verdict.MATCH:
+        return None
+    return count_match(
+        context.timer_state.matches(alarm.definition, subject.managed_object),
+        rule.count,
+        subject.event_time,
+        subject.message_key,
+        context.state.occurrence(alarm.alarm_id, subject.managed_object),
+    )
+
+
+def _keep_count(
+    timer_state: TimerState,
+    alarm: Alarm,
+    rule: CompiledRule,
+    subject: Subject,
+    *,
+    decision: Decision,
+    counting: Counting | None,
+) -> None:
+    """Keep the count after a match, or start it again after a clear, unless the event has no effect."""
+    if rule.count is None or decision.reason in PAST or decision.reason is Reason.OUTSIDE_TIME_CONSTRAINTS:
+        return
+    place = (alarm.definition, subject.managed_object)
+    if counting is not None:
+        timer_state.keep_matches(*place, counting.matches, rule.count)
+    elif not decision.hold:
+        kept = timer_state.matches(*place).after(subject.event_time)
+        timer_state.keep_matches(*place, kept, rule.count)
 
 
 def _is_raised(state: BatchState, alarm_id: str, managed_object: str) -> bool:

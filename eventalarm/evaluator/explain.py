@@ -115,6 +115,11 @@ def _then(rule: CompiledRule, event: Event, verdict: Verdict) -> Iterator[str]:
         yield f"The clear is held: it takes effect after {timers.hold_down:g} seconds without a match."
     if verdict is Verdict.MATCH and timers.clear_after is not None:
         yield f"The alarm clears by itself {timers.clear_after:g} seconds after the latest such event."
+    if verdict is Verdict.MATCH and rule.count is not None:
+        yield (
+            f"The alarm is raised by {rule.count.at_least} such events of one managed object within "
+            f"{rule.count.within:g} seconds."
+        )
     if timers.absence_after is not None:
         yield f"The alarm is raised when no such event comes for {timers.absence_after:g} seconds."
     if verdict is Verdict.MATCH and (rule.severity_from or rule.severity_word):

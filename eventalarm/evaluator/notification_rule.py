@@ -12,13 +12,14 @@ from eventalarm.evaluator.compiled_rule import About, CompiledRule, Half, Timers
 from eventalarm.evaluator.conditions import Every
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE
 from eventalarm.evaluator.event_rule import Watch, compile_rule, trait_of, watches
+from eventalarm.evaluator.match_count import MOST_MATCHES, Threshold
 from eventalarm.evaluator.options import WHEN_LOADED, RuleLimits
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import AlarmDefinition, severity_word
 
 TOP_KEYS: Final = (
     "event_type", "query", "resource_id", "clear", "clear_after", "group_by", "severity", "severity_from",
-    "absence", "hold_down",
+    "absence", "hold_down", "count",
 )  # fmt: skip
 # Seconds. A timer that is longer than a year is a mistake.
 LONGEST: Final = 366 * 86400
@@ -49,6 +50,7 @@ class NotificationRule:
     severity: str = ""
     severity_from: str = ""
     timers: Timers = dataclasses.field(default_factory=Timers)
+    count: Threshold | None = None
 
 
 def parse(
@@ -75,6 +77,7 @@ def parse(
         severity=_severity(document.get("severity")),
         severity_from=_trait(document.get("severity_from"), "severity_from"),
         timers=_timers(document),
+        count=_count(document),
     )
     if require_resource_id and not rule.resource_id:
         raise InvalidRule("resource_id", "required in this cloud", "name the resource to watch")
@@ -94,7 +97,14 @@ def compile_notification(rule: NotificationRule, resource_traits: Collection[str
     raises = Half(rule.raises.event_types, (*about, *rule.raises.query.tests))
     clear = Half(rule.clear.event_types, (*about, *rule.clear.query.tests)) if rule.clear else None
     return CompiledRule(
-        raises, clear, about, rule.group_by, rule.severity_from, rule.timers, severity_word=rule.severity
+        raises,
+        clear,
+        about,
+        rule.group_by,
+        rule.severity_from,
+        rule.timers,
+        severity_word=rule.severity,
+        count=rule.count,
     )
 
 
@@ -239,3 +249,24 @@ def _absence(given: object) -> float | None:
         raise InvalidRule("absence.after", "required", "give {after: seconds}")
     _known_keys(given, ("after",), "absence.")
     return _seconds(given["after"], "absence.after")
+
+
+def _count(document: Mapping[str, Any]) -> Threshold | None:
+    given = document.get("count")
+    if given is None:
+        return None
+    if not isinstance(given, dict):
+        raise InvalidRule("count", "must be an object", "give {at_least: number, within: seconds}")
+    _known_keys(given, ("at_least", "within"), "count.")
+    number, within = given.get("at_least"), _seconds(given.get("within"), "count.within")
+    if isinstance(number, bool) or not isinstance(number, int) or not 2 <= number <= MOST_MATCHES:
+        raise InvalidRule(
+            "count.at_least", f"must be an integer from 2 to {MOST_MATCHES}", "give a number of matches"
+        )
+    if within is None:
+        raise InvalidRule("count.within", "required", "give a number of seconds")
+    if document.get("absence") is not None:
+        raise InvalidRule("count", "must not be combined with absence", "remove one of them")
+    if document.get("clear") is None and document.get("clear_after") is None:
+        raise InvalidRule("count", "requires what clears the alarm", "give clear or clear_after")
+    return Threshold(number, within)

@@ -145,7 +145,7 @@ class TimerFiring:
             events = [
                 timer_event(timer, alarms[timer.alarm_id].definition)
                 for timer in ready
-                if timer.alarm_id in alarms
+                if timer.alarm_id in alarms and timer.kind is not TimerKind.COUNT
             ]
             rows = self._unit_of_work.read(
                 transaction,
@@ -168,7 +168,7 @@ class TimerFiring:
             timer_state.forget(timer)
             return Reason.DISABLED if alarm is not None else Reason.DELETED
         current = recomputed(timer, alarm.definition, rule)
-        if current is None:
+        if current is None or current.kind is TimerKind.COUNT:
             timer_state.forget(timer)
             return Reason.NO_LONGER_MATCHES
         if current.due_at is None or current.due_at > timer_state.now:

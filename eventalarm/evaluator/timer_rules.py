@@ -32,7 +32,7 @@ REASONS = {
 def recomputed(timer: Timer, definition: AlarmDefinition, rule: CompiledRule) -> Timer | None:
     """Adjust a timer to the current definition; None if the rule no longer has such a timer.
 
-    A held clear is due at once if the rule no longer holds clears.
+    A held clear is due at once if the rule no longer holds clears. An edit starts a count again.
     """
     if timer.version == definition.version or timer.due_at is None:
         return timer

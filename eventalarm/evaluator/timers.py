@@ -15,10 +15,11 @@ from eventalarm.evaluator.batch_state import Subject
 from eventalarm.evaluator.compiled_rule import CompiledRule, Timers
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason
 from eventalarm.evaluator.event_rule import Verdict
+from eventalarm.evaluator.match_count import Matches, Threshold
 from eventalarm.evaluator.options import MOST_OBJECTS
 from eventalarm.model import AlarmDefinition, Event, Timer, TimerKind, timer_id
 
-TIMED: Final = frozenset({"clear_after", "absence", "hold_down"})
+TIMED: Final = frozenset({"clear_after", "absence", "hold_down", "count"})
 # The decisions on events that say nothing about the present: processed before, or outdated.
 PAST: Final = frozenset({Reason.DUPLICATE, Reason.LATE, Reason.NO_LONGER_MATCHES})
 
@@ -34,7 +35,9 @@ def seconds(timers: Timers, kind: TimerKind) -> float | None:
     """Return the duration of a kind of timer in seconds, or None if the rule has no such timer."""
     if kind is TimerKind.CLEAR_AFTER:
         return timers.clear_after
-    return timers.absence_after if kind is TimerKind.ABSENCE else timers.hold_down
+    if kind is TimerKind.ABSENCE:
+        return timers.absence_after
+    return timers.hold_down if kind is TimerKind.HOLD_DOWN else None
 
 
 def ids(alarm_id: str, managed_object: str) -> list[str]:
@@ -75,6 +78,25 @@ class TimerState:
     def held(self, alarm_id: str, managed_object: str) -> bool:
         """Return True if the clearing of an object is being held."""
         return self.get(alarm_id, managed_object, TimerKind.HOLD_DOWN) is not None
+
+    def matches(self, definition: AlarmDefinition, managed_object: str) -> Matches:
+        """Return the matches that were counted for an object since the alarm was edited."""
+        timer = self.get(definition.alarm_id, managed_object, TimerKind.COUNT)
+        if timer is None or timer.version != definition.version:
+            return Matches()
+        return Matches.load(timer.event)
+
+    def keep_matches(
+        self, definition: AlarmDefinition, managed_object: str, matches: Matches, threshold: Threshold
+    ) -> None:
+        """Keep the counted matches of an object for the retention of *threshold*."""
+        if matches == self.matches(definition, managed_object):
+            return
+        due_at = self._in(threshold.retention)
+        alarm_id, version = definition.alarm_id, definition.version
+        self._put(
+            Timer(alarm_id, managed_object, TimerKind.COUNT, version, self.now, due_at, matches.document())
+        )
 
     def follow(
         self,
@@ -157,6 +179,8 @@ class TimerState:
         elif not decision.hold:
             self._drop(*place, TimerKind.CLEAR_AFTER)
             self._drop(*place, TimerKind.HOLD_DOWN)
+            if rule.count is not None:
+                self.keep_matches(*place, self.matches(*place).spent(), rule.count)
 
     def rest(self, definition: AlarmDefinition, managed_object: str, kind: TimerKind) -> None:
         """Stop a timer, but keep its row."""

@@ -107,11 +107,15 @@ TIMER_EVENT_TYPE: Final = "eventalarm.timer."
 
 
 class TimerKind(enum.StrEnum):
-    """The part of a rule that a timer carries out."""
+    """The part of a rule that a timer carries out.
+
+    COUNT has no transition: its ``event`` holds the counted matches, which are forgotten when it is due.
+    """
 
     CLEAR_AFTER = "clear_after"
     ABSENCE = "absence"
     HOLD_DOWN = "hold_down"
+    COUNT = "count"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -137,6 +137,11 @@ TABLE = [
     # An event with the same time is not late: some sources have coarse clocks.
     (situation(OK, occurrence=latest(raised=False, seconds=0)), RAISED),
     (situation(ALARM, occurrence=latest(seconds=0), **RECOVER), CLEARED),
+    # A rule that counts is not raised by the first matches; these do not make an earlier clear late.
+    (situation(OK, short=True, clears=True), Decision(Reason.COUNTED)),
+    (situation(OK, short=True, clears=True, occurrence=latest(raised=False)), Decision(Reason.COUNTED)),
+    (situation(OK, short=True, occurrence=latest(raised=False, seconds=1)), Decision(Reason.LATE)),
+    (situation(ALARM, short=True, occurrence=latest()), Decision(Reason.ALREADY_RAISED)),
     # A clear that is to be held changes nothing yet, and neither does a second one.
     (situation(ALARM, occurrence=latest(), holds=True, **RECOVER), HELD),
     (situation(ALARM, occurrence=latest(), holds=True, held=True, **RECOVER), HELD),

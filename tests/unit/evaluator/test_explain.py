@@ -78,6 +78,10 @@ def test_conclusions_from_the_event_are_explained() -> None:
     assert explained(timed, x="b").lines()[1] == (
         "The clear is held: it takes effect after 2.5 seconds without a match."
     )
+    counted = {**timed, "count": {"at_least": 3, "within": 60}}
+    assert explained(counted, x="a").then[1] == (
+        "The alarm is raised by 3 such events of one managed object within 60 seconds."
+    )
     beat = {"query": [on("x", "a")], "absence": {"after": 30}}
     assert explained(beat, x="a").then == ("The alarm is raised when no such event comes for 30 seconds.",)
     assert explained(timed, x="c").then == ()

@@ -10,6 +10,7 @@ from eventalarm.evaluator.compiled_rule import Timers
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, WITH_OK_ACTIONS, clears
 from eventalarm.evaluator.event_rule import Verdict, compile_rule, reason
 from eventalarm.evaluator.index import ProjectIndex
+from eventalarm.evaluator.match_count import Threshold
 from eventalarm.evaluator.notification_rule import compile_definition, compile_notification, parse
 from eventalarm.evaluator.options import RuleLimits
 from eventalarm.exceptions import InvalidRule
@@ -42,6 +43,8 @@ def test_every_field() -> None:
     assert (rule.resource_id, rule.severity, rule.severity_from) == ("vm-1", "MINOR", "severity")
     assert rule.group_by == ("port_id", "host")
     assert rule.timers == Timers(clear_after=600.0, hold_down=1.5)
+    counted = parse({"event_type": "a", "clear_after": 5, "count": {"at_least": 3, "within": 60}})
+    assert counted.count == Threshold(3, 60.0)
     assert parse({"event_type": "a", "absence": {"after": 30}}).timers == Timers(absence_after=30.0)
     assert parse({"event_type": "a", "clear": {"query": [ERROR]}, "query": [ACTIVE]}).clear is not None
 
@@ -72,6 +75,19 @@ def test_every_field() -> None:
         ({"event_type": "a", "absence": {"after": 1e12}}, "absence.after", "number of seconds"),
         ({"event_type": "a", "absence": {"after": 5, "x": 1}}, "absence.x", "unknown field"),
         ({"event_type": "a", "absence": {"after": 5}, "clear_after": 5}, "clear_after", "remove it"),
+        ({"event_type": "a", "count": 3}, "count", "give {at_least: number, within: seconds}"),
+        ({"event_type": "a", "count": {"at_least": 3, "x": 1}}, "count.x", "use at_least, within"),
+        ({"event_type": "a", "count": {"at_least": 1, "within": 5}}, "count.at_least", "from 2 to 100"),
+        ({"event_type": "a", "count": {"at_least": True, "within": 5}}, "count.at_least", "an integer"),
+        ({"event_type": "a", "count": {"at_least": 101, "within": 5}}, "count.at_least", "from 2 to 100"),
+        ({"event_type": "a", "count": {"at_least": 2}}, "count.within", "give a number of seconds"),
+        ({"event_type": "a", "count": {"at_least": 2, "within": 0}}, "count.within", "more than 0"),
+        ({"event_type": "a", "count": {"at_least": 2, "within": 5}}, "count", "give clear or clear_after"),
+        (
+            {"event_type": "a", "count": {"at_least": 2, "within": 5}, "absence": {"after": 5}},
+            "count",
+            "must not be combined with absence",
+        ),
         ({"event_type": "a", "group_by": []}, "group_by", "must list 1 to 20 traits"),
         ({"event_type": "a", "group_by": ["x", None]}, "group_by[1]", "name a trait"),
         ({"event_type": "a", "severity_from": ["x"]}, "severity_from", "name a trait"),
