@@ -128,7 +128,7 @@ def test_listeners_that_count_at_the_same_time_lose_nothing(aodh_database_url: s
     with open_database(aodh_database_url) as database:
         rule = {**RULE, "count": {"at_least": 40, "within": 600}}
         alarm = notification_alarm(database, rule)
-        batches = [[at(20 * lane + number) for number in range(20)] for lane in range(2)]
+        batches = [[at(20 * half + number) for number in range(20)] for half in range(2)]
 
         def run(events: list[dict[str, Any]]) -> None:
             listener = Listener(database)
