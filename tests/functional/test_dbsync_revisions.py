@@ -25,17 +25,17 @@ NEXT = "9999"
 REVISION = f'''
 import sqlalchemy as sa
 from alembic import op
-from eventalarm.storage.migrations import steps
+from eventalarm.storage.migrations import operations
 
 revision = "{NEXT}"
 down_revision = "{REVISIONS[0]}"
 
 
 def upgrade() -> None:
-    steps.add_column("{TABLE}", sa.Column("zone", sa.String(36)))
+    operations.add_column("{TABLE}", sa.Column("zone", sa.String(36)))
     op.execute("UPDATE {TABLE} SET zone = host WHERE zone IS NULL")
-    steps.create_index("ix_{TABLE}_zone", "{TABLE}", "zone")
-    steps.create_table("eventalarm_zone", sa.Column("name", sa.String(36), primary_key=True))
+    operations.create_index("ix_{TABLE}_zone", "{TABLE}", "zone")
+    operations.create_table("eventalarm_zone", sa.Column("name", sa.String(36), primary_key=True))
 '''
 
 

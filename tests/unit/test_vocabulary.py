@@ -67,8 +67,6 @@ ALLOWED_IN = {
         "step": "a clock that is set steps",
         "steps": "a clock that is set steps",
     },
-    "eventalarm/storage/migrations/steps.py": {"steps": "what a revision of the schema consists of"},
-    "eventalarm/storage/migrations/versions/0001_initial.py": {"steps": "the module migrations.steps"},
     "eventalarm/standalone/demo.py": {"step": "a step of the demo"},
     "tests/functional/disruption/proxy.py": {"pack": "the function of struct"},
     "tests/functional/test_clocks.py": {"step": "a clock that is set steps"},

@@ -5,7 +5,7 @@ Revision ${up_revision}, after ${down_revision | comma,n}.
 
 import sqlalchemy as sa
 
-from eventalarm.storage.migrations import steps
+from eventalarm.storage.migrations import operations
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
@@ -14,4 +14,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Say what it adds; every step must allow that it was done before (steps.py)."""
+    """Say what it adds; every step must allow that it was done before (operations.py)."""

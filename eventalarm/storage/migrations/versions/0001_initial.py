@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from eventalarm.storage.migrations import steps
-from eventalarm.storage.migrations.steps import ALARM_ID, ID, KEY, LONG_TEXT, MOMENT, SEQUENCE
+from eventalarm.storage.migrations import operations
+from eventalarm.storage.migrations.operations import ALARM_ID, ID, KEY, LONG_TEXT, MOMENT, SEQUENCE
 
 revision = "0001"
 down_revision = None
@@ -21,9 +21,11 @@ depends_on = None
 
 def upgrade() -> None:
     """Create what does not exist yet."""
-    steps.create_index_online("eventalarm_ix_alarm_timestamp", "alarm", "timestamp")
-    steps.create_index_online("eventalarm_ix_alarm_project_state", "alarm", "project_id", "state", "alarm_id")
-    steps.create_index_online("eventalarm_ix_alarm_state", "alarm", "state", "alarm_id")
+    operations.create_index_online("eventalarm_ix_alarm_timestamp", "alarm", "timestamp")
+    operations.create_index_online(
+        "eventalarm_ix_alarm_project_state", "alarm", "project_id", "state", "alarm_id"
+    )
+    operations.create_index_online("eventalarm_ix_alarm_state", "alarm", "state", "alarm_id")
     _create_occurrence()
     _create_alarm_count()
     _create_transition()
@@ -38,7 +40,7 @@ def upgrade() -> None:
 
 
 def _create_occurrence() -> None:
-    steps.create_table(
+    operations.create_table(
         "eventalarm_occurrence",
         sa.Column("occurrence_id", ID, primary_key=True),
         sa.Column("alarm_id", ALARM_ID, nullable=False),
@@ -66,7 +68,7 @@ def _create_occurrence() -> None:
 
 
 def _create_alarm_count() -> None:
-    steps.create_table(
+    operations.create_table(
         "eventalarm_alarm_count",
         sa.Column("alarm_id", ALARM_ID, primary_key=True),
         sa.Column("raised", sa.Integer, nullable=False),
@@ -76,7 +78,7 @@ def _create_alarm_count() -> None:
         sa.Column("awaited", sa.Integer, nullable=False),
         sa.Column("is_full_awaited", sa.Boolean, nullable=False),
     )
-    steps.create_table(
+    operations.create_table(
         "eventalarm_suspect",
         sa.Column("message_id", KEY, primary_key=True),
         sa.Column("tries", sa.Integer, nullable=False),
@@ -85,7 +87,7 @@ def _create_alarm_count() -> None:
 
 
 def _create_transition() -> None:
-    steps.create_table(
+    operations.create_table(
         "eventalarm_event",
         sa.Column("event_id", ID, primary_key=True),
         sa.Column("message_id", KEY, nullable=False),
@@ -93,7 +95,7 @@ def _create_transition() -> None:
         sa.Column("body", LONG_TEXT, nullable=False),
         sa.Index("ix_eventalarm_event_recorded", "recorded_at"),
     )
-    steps.create_table(
+    operations.create_table(
         "eventalarm_transition",
         sa.Column("transition_id", ID, primary_key=True),
         sa.Column("kind", sa.String(16), nullable=False),
@@ -121,7 +123,7 @@ def _create_transition() -> None:
 
 
 def _create_delivery() -> None:
-    steps.create_table(
+    operations.create_table(
         "eventalarm_delivery",
         sa.Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
         sa.Column("delivery_id", ID, nullable=False, unique=True),
@@ -155,7 +157,7 @@ def _create_delivery() -> None:
 
 
 def _create_leases() -> None:
-    steps.create_table(
+    operations.create_table(
         "eventalarm_worker",
         sa.Column("worker_id", ID, primary_key=True),
         sa.Column("host", sa.String(255), nullable=False),
@@ -164,7 +166,7 @@ def _create_leases() -> None:
         sa.Column("renewals", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("clock_offset", sa.Double),
     )
-    steps.create_table(
+    operations.create_table(
         "eventalarm_leader_lease",
         sa.Column("name", sa.String(32), primary_key=True),
         sa.Column("owner", ID),
@@ -174,7 +176,7 @@ def _create_leases() -> None:
 
 
 def _create_timer() -> None:
-    steps.create_table(
+    operations.create_table(
         "eventalarm_timer",
         sa.Column("timer_id", ID, primary_key=True),
         sa.Column("alarm_id", ALARM_ID, nullable=False),
@@ -191,7 +193,7 @@ def _create_timer() -> None:
 
 
 def _create_acknowledgement() -> None:
-    steps.create_table(
+    operations.create_table(
         "eventalarm_acknowledgement",
         sa.Column("object_id", ID, primary_key=True),
         sa.Column("alarm_id", ALARM_ID, nullable=False),
@@ -205,7 +207,7 @@ def _create_acknowledgement() -> None:
 
 
 def _create_subscription() -> None:
-    steps.create_table(
+    operations.create_table(
         "eventalarm_subscription",
         sa.Column("subscription_id", ID, primary_key=True),
         sa.Column("project_id", sa.String(128), nullable=False),
@@ -228,7 +230,7 @@ def _create_subscription() -> None:
 
 
 def _create_notification_log() -> None:
-    steps.create_table(
+    operations.create_table(
         "eventalarm_notification_log",
         sa.Column("ifa_alarm_id", ALARM_ID, primary_key=True),
         sa.Column("alarm_id", ALARM_ID, nullable=False),
@@ -245,7 +247,7 @@ def _create_notification_log() -> None:
 
 
 def _create_resource() -> None:
-    steps.create_table(
+    operations.create_table(
         "eventalarm_resource",
         sa.Column("resource_id", KEY, primary_key=True),
         sa.Column("kind", sa.String(16), nullable=False),
@@ -261,7 +263,7 @@ def _create_resource() -> None:
         sa.Index("ix_eventalarm_resource_host", "host", "kind"),
         sa.Index("ix_eventalarm_resource_device", "device_id"),
     )
-    steps.create_table(
+    operations.create_table(
         "eventalarm_policy_match",
         sa.Column("policy", sa.String(128), primary_key=True),
         sa.Column("source", KEY, primary_key=True),
@@ -272,7 +274,7 @@ def _create_resource() -> None:
 
 
 def _create_fault() -> None:
-    steps.create_table(
+    operations.create_table(
         "eventalarm_infrastructure_fault",
         sa.Column("fault_key", ID, primary_key=True),
         sa.Column("name", sa.String(128), nullable=False),
@@ -284,7 +286,7 @@ def _create_fault() -> None:
         sa.Column("body", LONG_TEXT, nullable=False),
         sa.Index("ix_eventalarm_infrastructure_fault_raised", "raised"),
     )
-    steps.create_table(
+    operations.create_table(
         "eventalarm_affected",
         sa.Column("fault_key", ID, primary_key=True),
         sa.Column("resource_id", KEY, primary_key=True),
