@@ -18,10 +18,10 @@ from eventalarm.model import UTC
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
-from tests.functional.test_delivery_worker import enqueue
 from tests.support.builders import rule
 from tests.support.cloud import Cloud, Spawn, make_event
 from tests.support.deliveries import make_delivery
+from tests.support.delivery_worker import enqueue
 from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database
 from tests.support.faketime import faked_python
 from tests.support.helpers import WebhookSink, wait_until

@@ -14,8 +14,8 @@ from eventalarm.model import DeliveryState
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
-from tests.functional.test_delivery_worker import ID, all_are, enqueue, make_worker, send, states
 from tests.support.deliveries import make_delivery
+from tests.support.delivery_worker import ID, all_are, enqueue, make_worker, send, states
 from tests.support.engine_harness import open_database
 from tests.support.helpers import Received, WebhookSink, wait_until
 

@@ -24,8 +24,8 @@ from eventalarm.storage import tables
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
 from eventalarm.storage.tables import metadata
-from tests.functional.test_delivery_worker import send
 from tests.support.deliveries import make_delivery
+from tests.support.delivery_worker import send
 from tests.support.helpers import WebhookSink, wait_until
 
 HUNG = 1500

@@ -23,7 +23,7 @@ import oslo_messaging
 T = TypeVar("T")
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 30.0, what: str = "") -> T:
+def wait_until(predicate: Callable[[], T | None], timeout: float = 30.0, what: str = "") -> T:
     """Return the first true result of *predicate*; raise AssertionError after *timeout* seconds."""
     deadline = time.monotonic() + timeout
     while True:
