@@ -1,16 +1,14 @@
-"""The content index: finds the alarms of one project that an event may concern, and no others.
+"""The content index of one project: finds the alarms whose rules match an event.
 
-Every alarm is filed under one *anchor*: its least crowded equality condition on a trait, else its exact event
-type, else its event type pattern; a list of values or an ``or`` of equalities is several anchors at once. An
-event is looked up only under the keys that it holds, so the cost of an event depends on how many alarms
-share its keys, not on how many alarms there are.
-Alarms with equal rules under one anchor share one group and are tested once.
+Each alarm is indexed under an *anchor*: the equality condition on a trait that the fewest rules share, or
+else its event type, or else its event type pattern. A list of values, or an ``or`` of equalities, gives
+several anchors. An event is looked up only under the values that it has. Its cost therefore depends on the
+number of rules that share these values, not on the number of alarms. Alarms with equal rules under one anchor
+form a group, whose rule is tested once.
 
-What has no equality condition is the *scan list*: an event is tested against every group of it whose type or
-pattern is about the event's type. These groups are always tested, since nothing matched may be lost; their
-number is the one cost that a project can increase without limit: it is counted
-(:attr:`ProjectIndex.scanned`), and the cache reports a project in which it exceeds
-``[eventalarm] max_scan_groups``.
+Rules without an equality condition are indexed by event type, and each event is tested against all of them
+that watch its type. Their number (:attr:`ProjectIndex.scanned`) is the only cost that a project can increase
+without limit, so the cache reports a project in which it exceeds ``[eventalarm] max_scan_groups``.
 """
 
 from __future__ import annotations
@@ -23,15 +21,17 @@ from eventalarm.evaluator.event_rule import Anchor, Anchors, Moment, Part, Verdi
 from eventalarm.model import Event
 from eventalarm.patterns import is_glob
 
+# The number of event types for which the matching patterns are remembered.
 RESOLVED_LIMIT: Final = 4096
+# The number of alarms up to which a group keeps their ids in a tuple, which takes less memory than a dict.
 TUPLE_LIMIT: Final = 16
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Candidate:
-    """An alarm that an event concerns according to the cached definitions.
+    """An alarm that an event raises or clears according to the cached definitions.
 
-    ``managed_object`` is None when the alarm applies to the managed object of the event.
+    ``managed_object`` is None if the rule does not determine it; then it is the one that the event is about.
     """
 
     alarm_id: str
@@ -40,9 +40,9 @@ class Candidate:
 
 
 class Group:
-    """The alarms of one anchor that have the same rule.
+    """The alarms that have the same rule and the same anchor.
 
-    ``clears``: events can clear them, so they must also receive events that match the clearing condition.
+    ``clears``: whether events can clear these alarms, so that recoveries must be found, too.
     """
 
     __slots__ = ("alarm_ids", "clears", "rule")
@@ -53,7 +53,7 @@ class Group:
         self.alarm_ids: tuple[str, ...] | dict[str, None] = ()
 
     def add(self, alarm_id: str) -> None:
-        """Add an alarm; a reader sees the group with or without it."""
+        """Add an alarm; atomic for concurrent readers."""
         if isinstance(self.alarm_ids, dict):
             self.alarm_ids[alarm_id] = None
         elif len(self.alarm_ids) < TUPLE_LIMIT:
@@ -62,7 +62,7 @@ class Group:
             self.alarm_ids = {**dict.fromkeys(self.alarm_ids), alarm_id: None}
 
     def discard(self, alarm_id: str) -> None:
-        """Remove an alarm if it is there."""
+        """Remove an alarm if the group has it."""
         if isinstance(self.alarm_ids, dict):
             self.alarm_ids.pop(alarm_id, None)
         else:
@@ -76,14 +76,15 @@ class Group:
 
 
 GroupKey = tuple[Watch, bool]
-# Most keys hold one group: it stands there by itself, without a dict around it.
+# Most keys have one group, which is stored without a dict to save memory.
 Postings = Group | dict[GroupKey, Group]
 
 
 class Table:
-    """Groups filed under keys of one kind (the values of one trait, or event types); counts its groups.
+    """The postings of keys of one kind: the values of a trait, or event types.
 
-    ``get`` returns the postings of a key, or None; it is the dict's method, since every event calls it.
+    ``groups`` is the number of groups. ``get`` returns the postings of a key, or None; it is the method of
+    the dict itself, since each event calls it.
     """
 
     __slots__ = ("_postings", "get", "groups")
@@ -97,16 +98,16 @@ class Table:
         return bool(self._postings)
 
     def keys(self) -> list[object]:
-        """Return the keys at this moment."""
+        """Return a copy of the keys, safe against concurrent changes."""
         return list(self._postings)
 
     def crowd(self, key: object) -> int:
-        """Return how many groups share *key*."""
+        """Return the number of groups under *key*."""
         postings = self._postings.get(key)
         return 0 if postings is None else 1 if isinstance(postings, Group) else len(postings)
 
     def add(self, key: object, rule: Watch, clears: bool, alarm_id: str) -> Group:
-        """File an alarm under *key* and return its group."""
+        """Index an alarm under *key*, and return its group."""
         postings = self._postings.get(key)
         if postings is None:
             group = Group(rule, clears)
@@ -127,7 +128,7 @@ class Table:
         return group
 
     def discard(self, key: object, rule: Watch, clears: bool, alarm_id: str) -> None:
-        """Take an alarm away from *key*; empty postings are removed."""
+        """Remove an alarm from *key*, and the postings if they become empty."""
         postings = self._postings.get(key)
         if isinstance(postings, Group):
             postings.discard(alarm_id)
@@ -146,7 +147,7 @@ class Table:
 
 
 def groups_of(postings: Postings) -> tuple[Group, ...]:
-    """Return the groups of a postings at this moment."""
+    """Return a copy of the groups of *postings*, safe against concurrent changes."""
     return (postings,) if isinstance(postings, Group) else tuple(postings.values())
 
 
@@ -154,11 +155,11 @@ FiledUnder = Anchor | Anchors
 
 
 class ProjectIndex:
-    """The alarms of one project, by content.
+    """Indexes the alarms of one project by the contents of their rules.
 
-    Concurrency contract: any number of readers (:meth:`candidates`) beside one writer (:meth:`add`,
-    :meth:`discard`). A reader sees each alarm as it was before or after a change, never half changed; one
-    that is filed under several anchors is there as soon as it is under the first.
+    Thread safety: any number of readers (:meth:`candidates`) may run concurrently with one writer
+    (:meth:`add`, :meth:`discard`). A reader sees each alarm as before or as after a change. An alarm with
+    several anchors is found as soon as it is indexed under the first of them that the event has.
     """
 
     def __init__(self) -> None:
@@ -170,7 +171,7 @@ class ProjectIndex:
 
     @property
     def scanned(self) -> int:
-        """How many groups have no equality condition, and cost every event of a type that they watch."""
+        """The number of groups without an equality condition; each event of their type is tested on them."""
         return self._by_type.groups + self._by_pattern.groups
 
     def _crowd(self, anchors: Anchors) -> int:
@@ -207,7 +208,7 @@ class ProjectIndex:
         return table
 
     def add(self, alarm_id: str, rule: Watch, clears: bool) -> FiledUnder:
-        """File an alarm and return where; the caller keeps that to take the alarm away again."""
+        """Index an alarm, and return its anchors, which :meth:`discard` needs."""
         anchors: Anchors = ()
         for part in rule.parts(clears):
             anchors += self._choose(part)
@@ -217,11 +218,11 @@ class ProjectIndex:
             self._table(anchor).add(anchor.key, rule, clears, alarm_id)
             if not anchor.trait:
                 self._resolved = {}
-        # One anchor is by far the most frequent case; a tuple around each would be felt in the memory.
+        # Nearly all alarms have one anchor, so omitting the tuple saves memory.
         return anchors[0] if len(anchors) == 1 else anchors
 
     def discard(self, alarm_id: str, rule: Watch, clears: bool, filed_under: FiledUnder) -> None:
-        """Take an alarm away from where :meth:`add` filed it."""
+        """Remove an alarm from the anchors that :meth:`add` returned."""
         for anchor in (filed_under,) if isinstance(filed_under, Anchor) else filed_under:
             table = self._existing(anchor)
             if table is None:
@@ -241,7 +242,7 @@ class ProjectIndex:
         if patterns is None:
             patterns = tuple(key for key in self._by_pattern.keys() if watches(str(key), event_type))  # noqa: SIM118
             if len(resolved) >= RESOLVED_LIMIT:
-                # Never put a new dict in its place: the writer may just have, and what we found is older.
+                # Do not replace the dict: the writer may have replaced it already, and this result is older.
                 resolved.clear()
             resolved[event_type] = patterns
         return patterns
@@ -267,10 +268,10 @@ class ProjectIndex:
         return held
 
     def candidates(self, event: Event, now: Moment = None) -> list[Candidate]:
-        """Return the alarms that match the event or recover by it, each once.
+        """Return the alarms that the event raises or clears, each once.
 
-        :param now: the moment of evaluation, which relative times in rules are counted from; without it a
-            condition with a relative time never holds.
+        :param now: the time of evaluation (aware UTC), from which relative times in rules count. Without it,
+            a condition with a relative time is false.
         """
         found: list[Candidate] = []
         doubled = False

@@ -1,4 +1,4 @@
-"""Matching: from the events of a batch to the alarms that they may change."""
+"""Finds the alarms that the events of a batch may change, from the cached definitions."""
 
 from __future__ import annotations
 
@@ -23,13 +23,19 @@ from eventalarm.storage.database import Database
 
 LOG = logging.getLogger(__name__)
 
-# Matches of one project after which its other events are left to the next batch, to bound memory.
+# The number of matches of one project beyond which its remaining events wait for the next batch. It bounds
+# memory.
 ENOUGH: Final = 20_000
 
 
 @dataclasses.dataclass(slots=True)
 class _Draft:
-    """What was found so far; ``crowds`` are the projects that have enough matches for one batch."""
+    """The matches found so far.
+
+    ``bounded``: whether the number of matches of a project is limited. ``new`` counts the matches that are
+    not from an earlier batch. ``left`` are the events for the next batch, and ``crowds`` the projects that
+    have reached the limit.
+    """
 
     bounded: bool
     matches: list[Match] = dataclasses.field(default_factory=list)
@@ -40,7 +46,7 @@ class _Draft:
     _sizes: Counter[str] = dataclasses.field(default_factory=Counter)
 
     def take(self, found: list[Match]) -> None:
-        """Add the matches of one event."""
+        """Add the matches of one event, and note the projects that reach the limit."""
         self.matches.extend(found)
         if self.bounded:
             for match in found:
@@ -49,17 +55,18 @@ class _Draft:
                     self.crowds.add(match.project_id)
 
     def leave(self, event: Event, projects: tuple[str, ...]) -> None:
-        """Leave an event to the next batch, and with it the later events of all its projects."""
+        """Leave an event, and all later events of its projects, for the next batch."""
         self.crowds.update(projects)
         self.left.append(event)
 
 
 class EventMatcher:
-    """Finds matches in the cached definitions; belongs to one thread.
+    """Matches events with the cached definitions. Not thread-safe.
 
-    ``clock_jumps`` is the number of jumps of the database's clock that were known when it last matched.
+    ``clock_jumps`` is the number of jumps of the database's clock that were known at the latest match; if it
+    has changed since, the event times of the matches must be computed again.
 
-    :param unfinished: events that were matched in an earlier batch and are not settled completely.
+    :param unfinished: events that were matched in an earlier batch and have matches left to settle.
     :param clock: returns the current time as an aware UTC datetime.
     """
 
@@ -80,17 +87,23 @@ class EventMatcher:
         self.clock_jumps = 0
 
     def match(self, events: Iterable[Event], report: BatchReport) -> list[Match]:
-        """Return which events concern which alarms, oldest event first for each managed object."""
+        """Return the matches of *events* in the order of their times, and add the counts to *report*.
+
+        An event that cannot be matched is logged, counted and skipped. Events of a project with too many
+        matches are added to ``report.left``.
+
+        :raises Retryable: when the definitions cannot be loaded; calling again is safe.
+        """
         now = self._clock()
         self.clock_jumps = self._database.clock.jumps
         arrived = list(events)
         draft = self._draft(arrived, now)
         if draft.crowds:
-            # The oldest events come first, since the alarms of a project receive its events in order.
+            # Oldest first: the alarms of a project must be evaluated in the order of its events.
             draft = self._draft(sorted(arrived, key=lambda event: event.time(now)), now, leave=True)
         for event, exc in draft.failures:
             report.reasons["unmatchable"] += 1
-            LOG.error("Event %s cannot be matched and is left out", event.message_id[:255], exc_info=exc)
+            LOG.error("Event %s cannot be matched and is skipped", event.message_id[:255], exc_info=exc)
         left = set(map(id, draft.left))
         for event in arrived:
             if event.bad_traits and id(event) not in left:
@@ -104,7 +117,11 @@ class EventMatcher:
         return draft.matches
 
     def _draft(self, events: Iterable[Event], now: datetime.datetime, *, leave: bool = False) -> _Draft:
-        """Match events in this order until the first crowd, or with *leave* all but the rest of crowds."""
+        """Match *events* in the given order.
+
+        Stop at the first project that reaches the limit; or, with *leave*, leave the further events of such
+        projects for the next batch and continue.
+        """
         draft = _Draft(math.isfinite(self._options.max_batch_time))
         for event in events:
             try:
@@ -145,10 +162,13 @@ class EventMatcher:
         return matches
 
     def projects(self, event: Event) -> tuple[str, ...]:
-        """Return the projects whose alarms an event may concern; several if it has no owner."""
+        """Return the projects whose alarms an event may concern.
+
+        An event without an owner concerns the infrastructure projects.
+        """
         owner = self._owners.of(event)
         if len(owner) > KEY_LENGTH:
-            # No project has such an id, and the event does not belong to the infrastructure either.
+            # No project has such a long id, and an event that names an owner is not an infrastructure event.
             return ()
         return (owner,) if owner else ("", *self._options.infrastructure_projects)
 
@@ -158,5 +178,5 @@ class EventMatcher:
 
 
 def at_time(match: Match, event_time: datetime.datetime) -> Match:
-    """Return the match with another event time."""
+    """Return *match* with another event time (aware UTC)."""
     return dataclasses.replace(match, subject=dataclasses.replace(match.subject, event_time=event_time))
