@@ -81,6 +81,15 @@ INGEST_OPTS: list[Any] = [
         help="Maximum size of a message to the broker, in bytes. The events of a larger request are split "
         "over several messages.",
     ),
+    cfg.DictOpt(
+        "alert_event_types",
+        default={},
+        help="Types of the events that alerts of Alertmanager, Zabbix and collectd become, by the name of "
+        "the alert, as NAME:EVENT_TYPE,NAME:EVENT_TYPE. A name may be a pattern with * and ?; the first that "
+        "fits counts. An event type may also be the name of a fault of the catalogue. The label event_type "
+        "of an alert takes precedence. Names that are not listed, and that eventalarm does not know either, "
+        "become alertmanager.NAME, zabbix.NAME or collectd.NAME.",
+    ),
     cfg.IntOpt(
         "retry_after",
         default=2,

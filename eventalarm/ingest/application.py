@@ -5,15 +5,17 @@ from __future__ import annotations
 import pathlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import falcon
 from oslo_config import cfg
 
 from eventalarm import bus
+from eventalarm.catalogue import fault_files
 from eventalarm.conf import GROUP, INGEST_GROUP
 from eventalarm.evaluator.options import event_limits, rule_limits
+from eventalarm.exceptions import InvalidOption
 from eventalarm.http import application as http_application
 from eventalarm.http import openapi
 from eventalarm.http.application import Api
@@ -22,13 +24,19 @@ from eventalarm.http.openapi import Schemas
 from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.dryrun import DryRunOptions, RuleTest
 from eventalarm.ingest.events import Events, Gateway, sender
+from eventalarm.ingest.monitors import MonitorReader, read_alertmanager, read_collectd, read_zabbix
 from eventalarm.ingest.reading import Bounds, EventReader
+from eventalarm.ingest.reports import Report, ReportConverter
+from eventalarm.publisher.codec import Encoded
 from eventalarm.publisher.sending import BrokerStatus
 from eventalarm.storage.database import Database
 
 DOCUMENT: Final = "/v1/openapi.json"
 DOCUMENT_FILE: Final = pathlib.Path(__file__).with_name("openapi.yaml")
 PREFIXES: Final = ("/v1",)
+
+# What reads the body of a request.
+Reading = Callable[[Any], list[Encoded]]
 
 
 class Once:
@@ -73,15 +81,44 @@ def build(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]
     status = BrokerStatus(f"{bus.describe(conf)} topic {group.topic}", time.monotonic)
     gateway = Gateway(sender(transport, group.topic, group.exchange), ingest.max_message_size, status)
     guard = Guard(conf, ingest_policies.list_rules())
-    routes = {
-        ingest_policies.EVENTS_PATH: Events(
-            guard, reader, gateway, max_body=ingest.max_body_size, retry_after=ingest.retry_after
-        ),
+    routes: dict[str, Any] = {
+        path: Events(guard, read, gateway, max_body=ingest.max_body_size, retry_after=ingest.retry_after)
+        for path, read in _forms(conf, schemas, bounds, reader).items()
+    }
+    routes |= {
         ingest_policies.TEST_PATH: RuleTest(
             guard, schemas, reader, database=database, options=_dry_run_options(group, ingest)
         ),
     }
     return http_application.create(conf, Api(document, DOCUMENT, ingest.auth_mode), routes)
+
+
+def _forms(conf: cfg.ConfigOpts, schemas: Schemas, bounds: Bounds, reader: EventReader) -> dict[str, Reading]:
+    """Return what reads the requests of each path.
+
+    :raises InvalidOption: naming the option that cannot be used.
+    """
+    group = conf[GROUP]
+    try:
+        catalogue = fault_files.load(group.fault_catalogue)
+    except fault_files.BadCatalogue as exc:
+        raise InvalidOption("fault_catalogue", exc.problem, exc.remedy) from exc
+    event_types = tuple(conf[INGEST_GROUP].alert_event_types.items())
+    for name, kind in event_types:
+        if not name or not kind:
+            problem = f"{name!r} has no event type" if name else f"no name of an alert for {kind!r}"
+            raise InvalidOption("alert_event_types", problem, "write NAME:EVENT_TYPE,NAME:EVENT_TYPE")
+    converter = ReportConverter(catalogue, event_types, group.resource_traits)
+
+    def monitor(schema: str, read: Callable[[Any], Iterator[tuple[str, Report]]]) -> Reading:
+        return MonitorReader(schemas, bounds, converter, schema, read).events
+
+    return {
+        ingest_policies.EVENTS_PATH: reader.events,
+        ingest_policies.ALERTMANAGER_PATH: monitor("AlertmanagerWebhook", read_alertmanager),
+        ingest_policies.ZABBIX_PATH: monitor("ZabbixProblem", read_zabbix),
+        ingest_policies.COLLECTD_PATH: monitor("CollectdNotifications", read_collectd),
+    }
 
 
 def _dry_run_options(group: Any, ingest: Any) -> DryRunOptions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import falcon
@@ -15,7 +15,7 @@ from eventalarm.exceptions import MessageTooLarge, PublishError
 from eventalarm.http.auth import Guard, caller_of
 from eventalarm.http.requests import read_json
 from eventalarm.ingest import ingest_policies
-from eventalarm.ingest.reading import SIZE_HINT, EventReader
+from eventalarm.ingest.reading import SIZE_HINT
 from eventalarm.model import JSONDict
 from eventalarm.publisher.codec import Encoded
 from eventalarm.publisher.sending import BrokerStatus, Send, make_batches, send_batches
@@ -101,13 +101,22 @@ LOG = logging.getLogger(__name__)
 
 
 class Events:
-    """The resource; *max_body* is in bytes, *retry_after* in seconds."""
+    """The resource of one form of events.
+
+    *read* returns the events of a request's body; *max_body* is in bytes, *retry_after* in seconds.
+    """
 
     def __init__(
-        self, guard: Guard, reader: EventReader, gateway: Gateway, *, max_body: int, retry_after: int
+        self,
+        guard: Guard,
+        read: Callable[[Any], list[Encoded]],
+        gateway: Gateway,
+        *,
+        max_body: int,
+        retry_after: int,
     ) -> None:
         self._guard = guard
-        self._reader = reader
+        self._read = read
         self._gateway = gateway
         self._max_body = max_body
         self._retry_after = retry_after
@@ -115,7 +124,7 @@ class Events:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Return 202 with the ids of the events once the broker has confirmed all of them."""
         self._guard.require(caller_of(req), ingest_policies.INGEST)
-        events = self._reader.events(read_json(req, self._max_body, size_hint=SIZE_HINT))
+        events = self._read(read_json(req, self._max_body, size_hint=SIZE_HINT))
         try:
             self._gateway.publish(events)
         except Refused as exc:

@@ -10,6 +10,9 @@ INGEST: Final = "eventalarm:ingest"
 TEST_RULE: Final = "eventalarm:rules:test"
 
 EVENTS_PATH: Final = "/v1/events"
+ALERTMANAGER_PATH: Final = "/v1/alertmanager"
+ZABBIX_PATH: Final = "/v1/zabbix"
+COLLECTD_PATH: Final = "/v1/collectd"
 TEST_PATH: Final = "/v1/rules/test"
 
 
@@ -20,7 +23,10 @@ def list_rules() -> list[Any]:
             name=INGEST,
             check_str="role:service or role:admin",
             description="Report events. Callers can thereby raise and clear the alarms of every project.",
-            operations=[{"method": "POST", "path": EVENTS_PATH}],
+            operations=[
+                {"method": "POST", "path": path}
+                for path in (EVENTS_PATH, ALERTMANAGER_PATH, ZABBIX_PATH, COLLECTD_PATH)
+            ],
         ),
         policy.DocumentedRuleDefault(
             name=TEST_RULE,

@@ -26,12 +26,14 @@ class TooDeep(ValueError):
     """Details are nested deeper than :data:`DEEPEST`."""
 
 
-def to_event(report: Mapping[str, Any], resource_traits: Sequence[str]) -> JSONDict:
+def to_event(
+    report: Mapping[str, Any], resource_traits: Sequence[str], owners: Sequence[str] = OWNERS
+) -> JSONDict:
     """Return the Ceilometer event that *report* (``time``, ``type``, maybe ``details``, ``id``) stands for.
 
     Every detail becomes a trait. A list or an object becomes a string, as in Ceilometer's converter, so that
     one rule fits both ways of reporting; members of an object become traits too, with dots in their names.
-    Added are ``project_id``, from the first of :data:`OWNERS`, and ``resource_id``, from the first of
+    Added are ``project_id``, from the first of *owners*, and ``resource_id``, from the first of
     *resource_traits*, where the details do not have them.
 
     :raises ValueError: when ``time`` is not a time.
@@ -40,7 +42,7 @@ def to_event(report: Mapping[str, Any], resource_traits: Sequence[str]) -> JSOND
     moment = parse_time(report["time"])
     details: Mapping[str, Any] = report.get("details") or {}
     values = dict(_flatten(details))
-    for name, sources in (("project_id", OWNERS), ("resource_id", resource_traits)):
+    for name, sources in (("project_id", owners), ("resource_id", resource_traits)):
         found = next((values[source] for source in sources if values.get(source) not in (None, "")), None)
         if found is not None and values.get(name) in (None, ""):
             values[name] = found
@@ -173,17 +175,21 @@ class EventReader:
                 faults = [Fault(f"{field}/details", str(exc), "flatten them")]
             except ValueError as exc:
                 faults = [Fault(f"{field}/time", str(exc), A_TIME)]
-        return (None, faults) if faults else self._checked(field, body)
+        return (None, faults) if faults else check_event(field, body, self._bounds.event)
 
-    def _checked(self, field: str, body: JSONDict) -> tuple[codec.Encoded | None, list[Fault]]:
-        """Decode the event as a listener will: an event that it would drop must not be answered with 202."""
-        _, invalid = codec.decode([body], self._bounds.event)
-        if not invalid:
-            try:
-                return codec.encode(body), []
-            except InvalidEvent as exc:
-                invalid = [exc]
-        return None, [Fault(field, str(one)[:200], "correct or shorten the event") for one in invalid]
+
+def check_event(field: str, body: JSONDict, limits: EventLimits) -> tuple[codec.Encoded | None, list[Fault]]:
+    """Decode the event *body* as a listener will: an event that it would drop must not be answered with 202.
+
+    Return the encoded event and no faults, or None and the faults at *field*.
+    """
+    _, invalid = codec.decode([body], limits)
+    if not invalid:
+        try:
+            return codec.encode(body), []
+        except InvalidEvent as exc:
+            invalid = [exc]
+    return None, [Fault(field, str(one)[:200], "correct or shorten the event") for one in invalid]
 
 
 def _unreadable(field: str, body: JSONDict) -> Iterator[Fault]:

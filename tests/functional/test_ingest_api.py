@@ -24,6 +24,7 @@ from eventalarm.storage import database as storage
 from eventalarm.storage.tables import metadata
 from tests.functional.conftest import Spawn
 from tests.functional.test_ifa_service import CHECKS, QUICK, TOKEN, keystone
+from tests.support import monitors
 from tests.support.builders import event_body
 from tests.support.engine_harness import alarm_row, insert_alarms, read_table
 from tests.support.helpers import TopicListener, WebhookSink, aodh_config, console_script, wait_until
@@ -36,6 +37,11 @@ AT = datetime.datetime(2026, 11, 20, 23, 1, 36, tzinfo=datetime.UTC)
 GOOD = report("compute.host.down", AT, **DOWN)
 DOCUMENT = openapi.load(application.DOCUMENT_FILE)
 SCHEMAS = openapi.Schemas(DOCUMENT)
+ACCEPTED: dict[str, Any] = {
+    "/v1/alertmanager": monitors.alertmanager(monitors.alert()),
+    "/v1/zabbix": monitors.zabbix(),
+    "/v1/collectd": monitors.collectd(),
+}
 CEILOMETER = event_body(message_id="m-1", state="error")
 
 
@@ -225,8 +231,11 @@ def test_every_response_is_as_documented(api: IngestApi) -> None:
         fuzz()
         if operation.method == "post":
             # Whether generated requests are ever accepted depends on the constants of the code.
-            try_out(operation.Case(body={"event": GOOD}, media_type="application/json"))
-    assert {("reportEvents", 202), ("reportEvents", 400), ("testRule", 400), ("document", 200)} <= seen
+            body = ACCEPTED.get(operation.path, {"event": GOOD})
+            try_out(operation.Case(body=body, media_type="application/json"))
+    reports = ("reportEvents", "reportAlerts", "reportProblem", "reportNotifications")
+    assert {(name, status) for name in reports for status in (202, 400)} <= seen
+    assert {("testRule", 400), ("document", 200)} <= seen
 
 
 RULE = {
