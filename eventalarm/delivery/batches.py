@@ -1,4 +1,4 @@
-"""Batches: which deliveries are sent together in one POST, and when. Pure."""
+"""Batching: decides which deliveries are sent together in one POST, and when. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eventalarm.delivery.queues import Call
 from eventalarm.model import OBJECT_NAMESPACE, Delivery, JSONDict, Notification
 
 SCHEMES: Final = frozenset({"http", "https"})
-# For how many seconds, and for how many actions, it is remembered that batches are refused there.
+# Seconds for which it is remembered that an action refuses batches, and the maximum number of such actions.
 REFUSED_FOR: Final = 600.0
 REMEMBERED: Final = 10_000
 
@@ -90,7 +90,7 @@ class BatchWindows:
 
     @property
     def enabled(self) -> bool:
-        """Whether deliveries are batched at all."""
+        """Whether deliveries are batched."""
         return self._window > 0
 
     def hold(self, call: Call, now: float) -> bool:
@@ -115,7 +115,7 @@ class BatchWindows:
         self._open[key] = _Window(now + self._window)
 
     def ripe(self, now: float) -> Iterator[list[Call]]:
-        """Yield what is due at *now*, batch by batch; each opens the next window."""
+        """Yield each batch that is due at *now* (seconds); the next window of its action is then open."""
         while self._full:
             key = next(iter(self._full))
             del self._full[key]
@@ -131,13 +131,13 @@ class BatchWindows:
             yield window.held[start : start + self.limit]
 
     def next_end(self) -> float | None:
-        """Return when ``ripe`` is due next, None while no window is open."""
+        """Return the time, in seconds, at which ``ripe`` is due next; None while no window is open."""
         if self._full:
             return 0.0
         return next((window.ends_at for window in self._open.values()), None)
 
     def refused(self, deliveries: Iterable[Delivery], now: float) -> None:
-        """Hold nothing for these actions for a while: their consumers do not accept batches."""
+        """Batch nothing for these actions for ten minutes: their consumers do not accept batches."""
         for delivery in deliveries:
             self._refused[key_of(delivery)] = now + REFUSED_FOR
 

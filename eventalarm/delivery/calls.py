@@ -1,4 +1,4 @@
-"""The calls under way: started as the scheduler allows, made, and their results given to the recorder."""
+"""Starts calls when the scheduler allows, makes them, and passes their results to the recorder."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class DeadLetterLog:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        # By project: when its minute began, and how many deliveries were given up since.
+        # By project: when its period began, and how many deliveries were given up since.
         self._counts: cachetools.LRUCache[str, tuple[float, int]] = cachetools.LRUCache(PROJECTS)
 
     def report(self, delivery: Delivery, attempts: int, why: str, reason: str = "") -> None:
@@ -162,7 +162,7 @@ class Attempt:
 
 
 class Calls:
-    """Makes the calls of this process. Its length is the number of calls under way.
+    """Makes the calls of this process. Its length is the number of calls in flight.
 
     Not thread-safe: it belongs to the event loop.
     """
@@ -187,7 +187,7 @@ class Calls:
         return len(self._tasks)
 
     def send(self, call: Call) -> None:
-        """Make the call when it is its turn; without lease or room it goes back to the outbox."""
+        """Queue a call; without a valid lease or room in memory it is returned to the outbox."""
         if not self._lease.accepts(call.owner):
             self._writes.give_back(call.owner, call.ids)
         elif not self._scheduler.put(call):
@@ -205,13 +205,13 @@ class Calls:
             task.add_done_callback(self._tasks.discard)
 
     def forget(self, calls: Iterable[Call]) -> None:
-        """Hold *calls*, whose results are recorded, no longer."""
+        """Stop holding *calls*, whose results are recorded, and start others."""
         for call in calls:
             self._scheduler.forget(call)
         self.start_ready()
 
     async def finish(self, grace: float) -> None:
-        """Wait up to *grace* seconds for the calls under way, then cancel the rest."""
+        """Wait up to *grace* seconds for the calls in flight, then cancel the rest."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
         await cancel(self._tasks)
@@ -238,7 +238,7 @@ class Calls:
         self.start_ready()
 
     async def _may_begin(self, call: Call) -> bool:
-        """Return True if the lease holds; first mark deliveries that were under way when a process ended."""
+        """Return True if the lease is valid; first mark deliveries during which a process ended before."""
         if not self._lease.holds(call.owner):
             return False
         if not any(delivery.losses for delivery in call.deliveries):

@@ -22,18 +22,18 @@ from eventalarm.trace import LastEvent
 
 LOG = log.getLogger(__name__)
 
-# How many deliveries one claim takes at most.
+# Maximum number of deliveries of one claim.
 CLAIM: Final = 500
-# Seconds until the next look without a valid lease, or without room.
+# Seconds until the next poll without a valid lease, or without room.
 BLOCKED_PAUSE: Final = 0.1
 # How many times strays are searched for after the database failed.
 LOOKS: Final = 3
 
 
 class LeaseKeeper:
-    """Registers this process as a worker and renews its lease three times in the length of one.
+    """Registers this process as a worker, and renews its lease every third of the lease's length.
 
-    :param host: shown to operators as where the worker runs.
+    :param host: the name of this host, which is shown to operators.
     :param last_event: the time of the last event is stored with each renewal.
     """
 
@@ -76,7 +76,7 @@ class LeaseKeeper:
         return seconds / 3
 
     async def release(self) -> None:
-        """Remove the worker; what is still leased to it becomes free for others."""
+        """Unregister the worker; other workers may claim what is still leased to it."""
         if self._lease.owner is not None:
             await self._threads.run(self._outbox.release, self._lease.owner)
 
@@ -135,10 +135,11 @@ class Claimer:
 
 
 class StrayFinder:
-    """Returns deliveries that are leased to this process but not held by it, when seen so twice.
+    """Finds deliveries that are leased to this process but not held by it, and returns them to the outbox.
 
     Their transaction was committed, but the answer to COMMIT was lost with the connection, or ``submit`` was
-    never called. Looked for once in the length of a lease, and soon after the database failed.
+    never called. It looks once per lease, and repeatedly after the database failed; a delivery is returned
+    when two looks in a row found it.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ class Worker(Protocol):
         """The id to enqueue with, or None without a valid lease."""
 
     def submit(self, owner: str, deliveries: Sequence[Delivery], waiting: Iterable[str] = ()) -> None:
-        """Start sending deliveries that are leased to *owner*; look after the order keys in *waiting*."""
+        """Send deliveries leased to *owner*, and claim what is due under the order keys in *waiting*."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Announced:
 
 # Returns the deliveries to subscribers that transitions lead to; it may read and write in the transaction of
 # the connection. The time is when a subscription was last created or changed, None without subscriptions.
-# A function, because delivery knows nothing of subscriptions.
+# A function, because this package does not depend on that of subscriptions.
 Announce = Callable[[sa.Connection, Sequence[Transition], datetime.datetime | None], list[Announced]]
 
 

@@ -1,4 +1,4 @@
-"""Where leased deliveries come in: queued, held for a batch, or returned to the outbox for lack of room."""
+"""Queues leased deliveries, holds them for a batch, or returns them to the outbox for lack of room."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from eventalarm.storage.claims import Place
 class Batching:
     """Holds calls in windows and sends a batch at the end of each.
 
-    What waits in the outbox behind a held delivery of the same alarm joins its batch: else a storm of one
-    alarm would be sent delivery by delivery, one in each window.
+    Deliveries that wait in the outbox behind a held one of the same alarm join its batch. Else a storm of
+    one alarm would be sent at one delivery per window.
 
     Not thread-safe: it belongs to the event loop.
     """
@@ -80,7 +80,7 @@ class Batching:
                 keys = {delivery.order_key for delivery in deliveries}
                 deliveries += await self._threads.run(self._outbox.claim_behind, owner, keys, room)
         finally:
-            # Also when the database failed: these are leased to this process and need it only when recorded.
+            # Even if the database failed: these are leased already, and it is needed only to record results.
             for call in calls:
                 self._scheduler.forget(call)
             for call in stale:
@@ -95,24 +95,24 @@ class Batching:
         return held
 
 
-# How many destinations one claim names at most.
+# Maximum number of destinations that one claim excludes.
 MOST_AVOIDED: Final = 50
 
 
 class Overflow:
-    """Remembers projects, and destinations of a project, that have their share of memory.
+    """Remembers the projects, and their destinations, that have used up their share of memory.
 
-    No more of theirs is claimed until there is room again. Not thread-safe: it belongs to the event loop.
+    No delivery of theirs is claimed until there is room again. Not thread-safe: it belongs to the event loop.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        # Destinations of a project, with how their actions begin.
+        # By project and destination: how its actions begin.
         self._destinations: dict[tuple[str, Destination], str] = {}
         self._projects: set[str] = set()
 
     def note(self, call: Call) -> None:
-        """Remember for whom *call* found no room."""
+        """Remember the project or the destination of *call*, for which there was no room."""
         project = call.delivery.project_id
         if self._scheduler.full(project):
             self._projects.add(project)
@@ -133,7 +133,7 @@ class Overflow:
 
 
 class Intake:
-    """Takes what is leased to this process. Not thread-safe: it belongs to the event loop."""
+    """Accepts deliveries that are leased to this process. Not thread-safe: it belongs to the event loop."""
 
     def __init__(
         self,
@@ -151,12 +151,12 @@ class Intake:
         self.overflow = Overflow(state.scheduler)
 
     def submitted(self, owner: str, deliveries: Sequence[Delivery], waiting: Collection[str]) -> None:
-        """Take what a transaction enqueued, and look after the order keys in *waiting*."""
+        """Accept what a transaction enqueued, and claim what is due under the order keys in *waiting*."""
         self.accept(owner, deliveries)
         self._writes.look_after(waiting)
 
     def accept(self, owner: str, deliveries: Sequence[Delivery]) -> int:
-        """Take what is leased to *owner* as far as there is room; return how many deliveries that were."""
+        """Accept deliveries leased to *owner* as far as there is room; return how many were accepted."""
         taken = 0
         for item in deliveries:
             call = Call(owner, item, self._sender.destination(item))

@@ -1,4 +1,4 @@
-"""The lease of this process, judged by elapsed time alone, without asking the database."""
+"""The lease of this process, whose validity follows from elapsed time, without a query."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 
 # A process polls for due deliveries after 0.8 to 1.2 times the poll interval.
 SPREAD: Final = 0.2
-# Share of the promised time for the poll, the POST and recording its result.
+# Share of the promised time that is left for the poll, the POST and recording its result.
 WORK: Final = 0.05
-# Seconds that the wall clock must gain on elapsed time at once to count as a jump.
+# If the wall clock gains more than this many seconds on elapsed time at once, it has jumped.
 JUMP: Final = 0.5
 
 
@@ -21,26 +21,28 @@ def _since_boot() -> float:
 
 
 def term(promised: float, poll_interval: float) -> float:
-    """Return how long a lease lasts, so that others take over within *promised* seconds.
+    """Return the length of a lease in seconds, such that other processes take over within *promised* seconds.
 
-    A process may die right after it renewed. The next poll of another process sees that renewal, and the
-    first poll after it has stood still for a lease finds what the dead one held. At least half of the promise
-    is kept for the lease itself.
+    A process may die right after a renewal. The next poll of another process sees that renewal, and the first
+    poll at which it has not changed for the length of a lease takes over the deliveries of the dead process.
+    The lease lasts at least half of the promised time.
+
+    :param poll_interval: seconds between two polls, on average.
     """
     return max(promised / 2, promised * (1.0 - WORK) - 2 * between_polls(poll_interval))
 
 
 def between_polls(poll_interval: float) -> float:
-    """Return the longest usual time between two polls of a process that has room for more deliveries."""
+    """Return the longest usual time, in seconds, between two polls of a process that has room."""
     return poll_interval * (1.0 + SPREAD)
 
 
 class ElapsedTime:
-    """Elapsed seconds, as many as any clock of this host says have passed.
+    """The elapsed time in seconds, including the time in which this host was suspended or paused.
 
-    ``time.monotonic`` stands still while a host is suspended. While a virtual machine is paused all its
-    clocks do, until the wall clock is set: its jump shows for how long the lease was not renewed. A jump of
-    the wall clock for another reason makes the lease look ended until the next renewal.
+    ``time.monotonic`` stops while a host is suspended. All clocks of a virtual machine stop while it is
+    paused, until its wall clock is set; that jump shows for how long the lease was not renewed. If the wall
+    clock jumps for another reason, the lease seems to have ended until the next renewal.
     """
 
     def __init__(
@@ -64,9 +66,9 @@ class ElapsedTime:
 
 
 class Lease:
-    """The lease of this process: valid for *seconds*, counted from before the database was asked.
+    """The lease of this process, valid for *seconds* from the moment before the database was asked.
 
-    So it never seems valid for longer than other processes believe it to be.
+    Therefore this process never considers it valid for longer than the others do.
 
     :param clock: elapsed time in seconds; must not stand still while the host is suspended.
     """
@@ -80,28 +82,28 @@ class Lease:
         self._no_takeover_before = 0.0
 
     def begin(self, owner: str, asked_at: float) -> None:
-        """Record that this process is registered as *owner*, as it asked for at *asked_at*."""
+        """Record that this process is registered as *owner*, which it requested at *asked_at*."""
         self._valid_until = asked_at + self.seconds
         self.owner = owner
 
     def renewed(self, asked_at: float) -> None:
-        """Record that the database agreed to the renewal asked for at *asked_at*."""
+        """Record that the database confirmed the renewal that was requested at *asked_at*."""
         self._valid_until = max(self._valid_until, asked_at + self.seconds)
 
     def lost(self) -> None:
-        """Record that the row of this process was gone, or had expired."""
+        """Record that the row of this process was missing, or had expired."""
         self.owner = None
 
     def database_failed(self) -> None:
-        """Leave the deliveries of other workers alone for the length of a lease.
+        """Take over no deliveries of other workers for the length of a lease.
 
-        They may look dead only because they could not reach the database either, and need that time to come
-        back and to record what they sent; else it would be sent twice (G2).
+        They may look dead only because they could not reach the database either. They need that time to
+        reconnect and record what they sent, which would otherwise be sent twice (guarantee G2).
         """
         self._no_takeover_before = self.now() + self.seconds
 
     def close(self) -> bool:
-        """Begin nothing new under this lease, as the worker stops; return False if it was closed before."""
+        """Start nothing more under this lease, since the worker stops; return False if already closed."""
         closed, self._closed = self._closed, True
         return not closed
 

@@ -1,4 +1,4 @@
-"""Resolution of consumers' host names: by the system's resolver, per project, with a cache of answers.
+"""Resolves the host names of consumers through the system's resolver, with a cache for each project.
 
 The lookups call ``getaddrinfo`` in threads. c-ares would support ``files`` and ``dns`` of nsswitch.conf only,
 but a consumer that ``getent hosts`` finds in another source (``myhostname``, ``resolve``, ``sss``, ...) must
@@ -42,7 +42,7 @@ class LookupQueue:
         self._free = limit
         self._reserve = limit // RESERVED_SHARE
         self._running: Counter[str] = Counter()
-        # By whether they were resolved before: project -> waiting names.
+        # Waiting names by project; under True those that were resolved before, under False the others.
         self._waiting: dict[bool, dict[str, deque[Key]]] = {True: {}, False: {}}
 
     def put(self, key: Key, *, known: bool) -> None:
@@ -69,7 +69,7 @@ class LookupQueue:
             project = min(queues, key=self._running.__getitem__)
             if self._running[project] >= (self._free if known else self._free - self._reserve):
                 continue
-            # Among equals, the others come first next time.
+            # Projects with as many running lookups take turns.
             names = queues.pop(project)
             key = names.popleft()
             if names:
@@ -91,7 +91,7 @@ class LookupQueue:
 FRESH: Final = 10.0
 # The same for "no such name", at most lookup_failure_ttl: such a lookup does not hold its thread for long.
 NONE_FRESH: Final = 1.0
-# How many projects, and names of each, are remembered.
+# Maximum number of projects, and of names of each, that are remembered.
 PROJECTS: Final = 2000
 NAMES: Final = 256
 NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
@@ -197,7 +197,7 @@ class Names(AbstractResolver):
         if name.unusable:
             raise DeliveryError("bad_action", "the host name is not valid", permanent=True)
         if name.failure:
-            # Another attempt before that would fail in the same way.
+            # Until then, another attempt would fail in the same way.
             wait = max(0.0, name.fresh_until - self._monotonic())
             raise DeliveryError("dns", name.failure, retry_after=wait)
 

@@ -63,7 +63,7 @@ class DeliveryOptions:
 
 
 def from_conf(conf: Any) -> DeliveryOptions:
-    """Read the options from *conf*, where ours and Aodh's are registered.
+    """Read the options from *conf*, where those of eventalarm and Aodh are registered.
 
     :raises InvalidOption: if ``deny_networks`` or ``allow_networks`` holds something other than a network.
     """

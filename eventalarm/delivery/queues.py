@@ -13,7 +13,7 @@ from eventalarm.model import Delivery
 
 T = TypeVar("T")
 
-# Losses (see Delivery.losses) from which on a delivery is sent alone.
+# A delivery with this many losses (see Delivery.losses) or more is sent alone.
 SUSPECT: Final = 2
 ALONE: Final = Destination("", "one at a time", 0, 1, 1)
 
@@ -39,19 +39,19 @@ class Call:
 
     @property
     def queue(self) -> Destination:
-        """Where it waits: with the others to its destination, or with those that are sent one at a time."""
+        """The queue of the call: that of its destination, or that of calls which are sent one at a time."""
         if not self.more:
             return self.destination if self.delivery.losses < SUSPECT else ALONE
         return ALONE if any(one.losses >= SUSPECT for one in self.deliveries) else self.destination
 
     @property
     def size(self) -> int:
-        """Bytes of all that the call sends."""
+        """Size of all bodies of the call, as :attr:`Delivery.size` counts it."""
         return self.delivery.size if not self.more else sum(one.size for one in self.deliveries)
 
 
 class ByLoad(Generic[T]):
-    """Candidates by how many calls each has under way: the fewest first, and among equals in turn."""
+    """Candidates ordered by their number of calls in flight, the fewest first; equal ones take turns."""
 
     __slots__ = ("_levels",)
 
@@ -59,7 +59,7 @@ class ByLoad(Generic[T]):
         self._levels: list[dict[T, None]] = []
 
     def level(self, load: int) -> dict[T, None]:
-        """Return the candidates with *load* calls under way."""
+        """Return the candidates with *load* calls in flight."""
         while len(self._levels) <= load:
             self._levels.append({})
         return self._levels[load]
@@ -68,7 +68,7 @@ class ByLoad(Generic[T]):
         return itertools.chain.from_iterable(self._levels)
 
     def first(self) -> T | None:
-        """Return the candidate with the fewest calls under way that has waited longest."""
+        """Return the candidate with the fewest calls in flight; among equals, the one that waited longest."""
         for level in self._levels:
             if level:
                 return next(iter(level))
@@ -76,7 +76,7 @@ class ByLoad(Generic[T]):
 
 
 class Place:
-    """All calls to one destination, with those of its queues that wait because its limit is reached."""
+    """The calls of all projects to one destination, and the queues that wait because it is at its limit."""
 
     __slots__ = ("in_flight", "queues", "waiting")
 
@@ -134,8 +134,8 @@ class _Text:
 class Holdings:
     """The deliveries held in memory, and their bytes, by project.
 
-    At most *capacity* deliveries of about *max_bytes* in total; no project holds more than it leaves free. An
-    event is counted once, however many deliveries contain it, because they share its text.
+    At most *capacity* deliveries of about *max_bytes* in total are held, and for no project more than is
+    still free. An event is counted once, however many deliveries contain it, because they share its text.
 
     Not thread-safe.
     """
@@ -165,11 +165,11 @@ class Holdings:
         return self._items[project]
 
     def full(self, project: str) -> bool:
-        """Return True if *project* has its share of deliveries or of bytes."""
+        """Return True if *project* has used up its share of deliveries or of bytes."""
         return self._items[project] >= self.room() or self._bytes[project] >= max(1, self.free_bytes())
 
     def fits(self, deliveries: Iterable[Delivery]) -> bool:
-        """Return True if *deliveries*, of one project, may be held too; always if nothing is held."""
+        """Return True if there is room for *deliveries* of one project; if none are held, for any size."""
         added = 0
         project = ""
         for one in deliveries:
@@ -197,7 +197,7 @@ class Holdings:
             shared.uses += 1
 
     def discard(self, delivery_id: str) -> None:
-        """Hold a delivery no longer; does nothing if it is not held."""
+        """Stop holding a delivery; does nothing if it is not held."""
         one = self._held.pop(delivery_id, None)
         if one is None:
             return

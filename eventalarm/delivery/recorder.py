@@ -18,9 +18,9 @@ LOG = log.getLogger(__name__)
 
 
 class Recorder:
-    """Writes *writes* to the *outbox* and gives *intake* the successors of what was finished.
+    """Writes pending results to the outbox, and claims the deliveries that waited behind finished ones.
 
-    :param overflow_delay: seconds after which deliveries are due again that found no room in memory.
+    :param overflow_delay: seconds until a delivery that found no room in memory is due again.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class Recorder:
     async def run_once(self) -> float:
         """Wait for something to write, write one batch; return 0.0, the pause before the next call.
 
-        :raises eventalarm.exceptions.Retryable: when the database failed; nothing is forgotten then.
+        :raises eventalarm.exceptions.Retryable: when the database failed; the results stay pending.
         """
         await self._writes.gathered()
         await self._write()
         return 0.0
 
     async def finish(self) -> None:
-        """Write everything; raises as :meth:`run_once`."""
+        """Write everything that is pending; raises the same errors as :meth:`run_once`."""
         while not self._writes.empty:
             await self._write()
 
@@ -66,7 +66,7 @@ class Recorder:
             by_owner[item[0].owner].append(item)
         for owner, items in by_owner.items():
             await self._write_owned(owner, items)
-        # What came in meanwhile is behind the batch.
+        # Results that were added meanwhile are behind the batch.
         del self._writes.results[: len(batch)]
         self._calls.forget(call for call, _ in batch)
         finished = (call for call, result in batch if result.state != DeliveryState.PENDING)
@@ -78,13 +78,13 @@ class Recorder:
             known_as = self._lease.owner
             await self._threads.run(self._outbox.record, owner, results, known_as)
             if self._lease.owner != known_as:
-                # The lease ended during the write: this process may have taken them back just before.
+                # The lease ended during the write: this process may have claimed them again under its new id.
                 await self._threads.run(self._outbox.record, owner, results, self._lease.owner)
         except Retryable:
             raise
         except Exception:
             if len(items) == 1:
-                # Another process sends it again after this one has ended: better than to stop all others.
+                # Another process sends it again after this one has ended, which is better than to stop here.
                 LOG.exception("The result of delivery %s cannot be recorded", items[0][1].delivery_id)
                 return
             for item in items:
@@ -104,7 +104,7 @@ class Recorder:
     async def _claim_successors(self) -> None:
         owner = self._lease.current()
         if owner is None:
-            # The next process that polls finds them.
+            # The next process that polls claims them.
             self._writes.order_keys.clear()
             return
         keys = set(sorted(self._writes.order_keys)[:BATCH])

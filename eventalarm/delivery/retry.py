@@ -1,4 +1,4 @@
-"""The retry policy: what follows from the outcome of an attempt, and when the next one is due. Pure.
+"""The retry policy: the result of an attempt, and the time of the next one. Pure.
 
 Consumers come and go: a service that restarts behind a proxy answers 404 or 502 for a while, and one whose
 credentials are being renewed 401 or 403. Losing an alarm is worse than a few more POSTs, and attempts are
@@ -21,7 +21,7 @@ from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState
 # large, URI too long, unsupported type, unprocessable, headers too large, not implemented.
 PERMANENT_STATUSES: Final = frozenset({301, 308, 400, 405, 410, 411, 413, 414, 415, 422, 431, 501})
 LONGEST_ERROR: Final = 300
-# Seconds until the next try when this process was too busy for an attempt.
+# Seconds to wait when this process was too busy to make the attempt.
 BUSY_PAUSE: Final = 1.0
 
 
@@ -62,7 +62,7 @@ def failed(
 
 
 def lost(delivery: Delivery, options: DeliveryOptions) -> DeliveryResult | None:
-    """Return the final result of a delivery whose attempts ended processes too often, else None."""
+    """Return the final result of a delivery during which too many processes ended, otherwise None."""
     if delivery.losses < options.max_losses and delivery.attempts < options.max_attempts:
         return None
     text = f"lost: {delivery.losses} processes ended, or lost their lease, while they held it"
@@ -70,7 +70,7 @@ def lost(delivery: Delivery, options: DeliveryOptions) -> DeliveryResult | None:
 
 
 def longest_wait(options: DeliveryOptions) -> datetime.timedelta:
-    """Return an upper bound of the wait for another attempt, with a second to spare."""
+    """Return an upper bound of the wait between two attempts, with a margin of one second."""
     return datetime.timedelta(seconds=max(options.retry_max, options.retry_after_max, BUSY_PAUSE) + 1.0)
 
 

@@ -1,13 +1,13 @@
-"""Which call starts next: fair between projects first, then between their destinations. Pure.
+"""Decides which call starts next: fairly between projects, then between the destinations of each. Pure.
 
-Two rules keep one project, or one slow destination, from taking what the others need. Each bound (deliveries
-and bytes in memory, calls and bytes under way) is shared by leaving room: a project may hold at most as much
-as is still free, so that N greedy ones together leave 1/(N+1) of it; and so may a destination of what its
-project has left. A quarter of the calls is kept for destinations whose last call for the same project was
-prompt, so that even hundreds of slow ones do not delay the known good ones.
+Two rules prevent one project, or one slow destination, from starving the others. Each limit (deliveries and
+bytes in memory, calls and bytes in flight) is shared by leaving room: a project may use at most as much as is
+still free, so that N greedy projects together leave 1/(N+1) of it; the same holds for a destination within
+the share of its project. A quarter of the calls is reserved for destinations whose last call for the same
+project was prompt, so that even hundreds of slow ones do not delay the known good ones.
 
-Deliveries that were under way when two processes ended, one after the other, are sent one at a time, so that
-one that ends processes takes no others with it.
+Deliveries that were in flight when two processes ended, one after the other, are sent one at a time, so that
+a delivery that crashes processes does not affect others.
 """
 
 from __future__ import annotations
@@ -29,10 +29,14 @@ CANDIDATES: Final = 16
 
 
 class Scheduler:
-    """Holds calls from ``put`` to ``forget`` and lets *concurrency* of them run at once.
+    """Holds calls from ``put`` to ``forget``, and decides which of them may start.
 
-    *capacity* (deliveries) and *max_bytes* bound what is held, *max_bytes* also what is being sent; a project
-    may always send one. Not thread-safe: it belongs to the event loop.
+    Not thread-safe: it belongs to the event loop.
+
+    :param capacity: maximum number of deliveries held.
+    :param concurrency: maximum number of calls in flight.
+    :param max_bytes: maximum size of what is held, and of what is in flight; a project may always send one
+        call.
     """
 
     def __init__(self, capacity: int, concurrency: int, max_bytes: int) -> None:
@@ -44,7 +48,7 @@ class Scheduler:
         self._places: dict[Destination, Place] = {}
         self._prompt: cachetools.LRUCache[str, cachetools.LRUCache[Destination, bool]]
         self._prompt = cachetools.LRUCache(PROJECTS)
-        # The call that was sent alone and has ended, by its deliveries whose results are not recorded yet.
+        # The finished call that was sent alone, by the ids of its deliveries without a recorded result.
         self._alone: dict[str, Call] = {}
         self._ready: dict[bool, ByLoad[Project]] = {True: ByLoad(), False: ByLoad()}
 
@@ -57,7 +61,7 @@ class Scheduler:
         return delivery_id in self.held
 
     def full(self, project: str, destination: Destination | None = None) -> bool:
-        """Return True if the project, or its destination, has its share of memory."""
+        """Return True if the project, or its *destination* if given, has used up its share of memory."""
         if self.held.full(project):
             return True
         known = self._projects.get(project)
@@ -66,7 +70,7 @@ class Scheduler:
         return held > 0 and held >= self.room() - self.held.items(project)
 
     def put(self, call: Call) -> bool:
-        """Queue a call; return False if its project or destination has its share of memory already."""
+        """Queue a call; return False if its project or destination has used up its share of memory."""
         project, destination = call.delivery.project_id, call.queue
         if self.holds(call.delivery.delivery_id):
             return True
@@ -79,7 +83,7 @@ class Scheduler:
         return True
 
     def reserve(self, call: Call) -> None:
-        """Hold a call that is queued elsewhere."""
+        """Count a call that is queued elsewhere towards the limits of memory."""
         for delivery in call.deliveries:
             self.held.add(delivery)
 
@@ -98,8 +102,7 @@ class Scheduler:
     def finished(self, call: Call, *, prompt: bool) -> None:
         """Record that a taken call ended, *prompt* or not; it is still held until ``forget``.
 
-        One that was sent alone keeps its place until then: its result must be recorded before the next one
-        starts.
+        A call that was sent alone blocks the next one until then: its result must be recorded first.
         """
         if call.queue == ALONE:
             self._alone = {delivery.delivery_id: call for delivery in call.deliveries}
@@ -122,7 +125,7 @@ class Scheduler:
             self._file(waiting)
 
     def forget(self, call: Call) -> None:
-        """Hold the call no longer."""
+        """Stop holding a call: its result is recorded, or it is not sent."""
         for delivery in call.deliveries:
             self.held.discard(delivery.delivery_id)
             taken = self._alone.pop(delivery.delivery_id, None) if self._alone else None
@@ -163,7 +166,7 @@ class Scheduler:
         self._free_bytes -= size
 
     def _next(self, *, prompt: bool) -> Queue | None:
-        """Return the next queue of the project with the fewest calls under way that may start one."""
+        """Return the next queue of the project with the fewest calls in flight that may start one."""
         if self._ready[prompt].first() is None:
             return None
         available = self._free if prompt else self._free - self._reserve
@@ -191,7 +194,7 @@ class Scheduler:
         return not project.in_flight or project.bytes_in_flight + call.size <= self._free_bytes
 
     def _file(self, queue: Queue) -> None:
-        """Put a queue where ``take`` finds it, behind those that wait already."""
+        """Move a queue to where ``take`` looks for it, behind those that already wait there."""
         project, destination, place = queue.project, queue.destination, queue.place
         target = None
         wants = bool(queue.calls) and queue.in_flight < destination.limit

@@ -12,7 +12,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from eventalarm.exceptions import DeliveryError
 
 # Seconds without a call after which a thread ends. Threads are kept because what belongs to a thread, such as
-# its database connection, is costly to make.
+# its database connection, is expensive to create.
 REST: Final = 10.0
 
 P = ParamSpec("P")

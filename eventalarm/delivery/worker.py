@@ -30,11 +30,11 @@ from eventalarm.trace import LastEvent
 LOG = log.getLogger(__name__)
 
 DATABASE_THREADS: Final = 4
-# Seconds that recording the last results may take, and then the calls to the database that were cancelled.
+# Seconds that recording the last results may take, and then again the cancelled calls to the database.
 LAST_WRITES: Final = 5.0
 FIRST_RETRY: Final = 0.2
 SLOWEST_RETRY: Final = 2.0
-# How often in a row the database may have preferred other transactions before that counts as its failure.
+# This many conflicts with other transactions in a row do not count as a failure of the database.
 CONFLICTS: Final = 5
 
 # Does one round of work and returns the seconds to wait before the next one.
@@ -54,7 +54,7 @@ def _make_state(outbox: Outbox, options: DeliveryOptions) -> WorkerState:
 
 
 class Repeater:
-    """Repeats rounds of work for as long as the worker runs, whatever fails in one of them.
+    """Repeats rounds of work while the worker runs, whatever fails in one of them.
 
     :param on_failure: called when the database failed.
     """
@@ -82,7 +82,7 @@ class Repeater:
 
     def _report(self, error: Exception, failures: int) -> None:
         if isinstance(error, Conflict) and failures <= CONFLICTS:
-            # Another process, or another node of a cluster, won; the database is within reach.
+            # Another process, or another node of a cluster, was first; the database is reachable.
             LOG.debug("Trying again: %s", error)
         elif isinstance(error, Retryable):
             self._lease.database_failed()
@@ -95,13 +95,13 @@ class Repeater:
 
 
 class DeliveryWorker:
-    """Sends deliveries at once, in order, each destination apart; retries go through the outbox.
+    """Sends deliveries immediately, in order, separately for each destination; retries use the outbox.
 
-    ``start`` returns at once, also while the database is away. ``owner``, ``submit``, ``call_soon`` and
-    ``stop`` may be called from any thread. What is leased to this process and not sent is never lost: it is
-    handed back, or other workers find it after the lease has ended.
+    ``start`` returns at once, even while the database is unreachable. ``owner``, ``submit``, ``call_soon``
+    and ``stop`` may be called from any thread. What is leased to this process and not sent is never lost: it
+    is returned to the outbox, or other workers claim it after the lease has ended.
 
-    :param host: shown to operators as where the worker runs.
+    :param host: the name of this host, which is shown to operators.
     :param last_event: when the last event was received, for the health check.
     :param on_database_failure: called in the event loop each time the database failed.
     """
@@ -147,15 +147,15 @@ class DeliveryWorker:
     def submit(self, owner: str, deliveries: Sequence[Delivery], waiting: Iterable[str] = ()) -> None:
         """Send *deliveries*, just committed as leased to *owner*, which is what ``owner`` was before.
 
-        *waiting* are the order keys of deliveries that the same transaction left pending: their turn may have
-        come before it was committed, when no process could see them.
+        *waiting* are the order keys of deliveries that the same transaction left pending: they may have
+        become due before it was committed, when no process could see them.
         """
         self._loop.call_soon(self._intake.submitted, owner, list(deliveries), set(waiting))
 
     def stop(self, grace: float) -> None:
-        """Finish the calls under way within *grace* seconds, hand back the rest, end the thread.
+        """Finish the calls in flight within *grace* seconds, return the rest to the outbox, end the thread.
 
-        Calls that are still under way then are cancelled and their deliveries handed back too, so that other
+        Calls that are still in flight then are cancelled and their deliveries returned too, so that other
         workers send them again. Five seconds more may pass while results are recorded.
         """
         if self._loop.started and self._state.lease.close():

@@ -22,7 +22,8 @@ from eventalarm.storage.outbox import Outbox
 BATCH: Final = 500
 # Seconds for which results are gathered, unless a delivery waits behind one of them.
 GATHER: Final = 0.05
-# How many order keys are remembered because something waits there; a forgotten one waits GATHER longer.
+# Maximum number of order keys remembered because a delivery waits there; one of a forgotten key waits up to
+# GATHER seconds longer.
 AWAITED: Final = 10000
 
 
@@ -35,7 +36,7 @@ class PendingWrites:
 
     def __init__(self) -> None:
         self.results: list[tuple[Call, DeliveryResult]] = []
-        # The ids of unsent deliveries, by the owner and whether they may wait a while.
+        # The ids of unsent deliveries, by their owner and whether they are due only after a while.
         self.returns: dict[tuple[str, bool], set[str]] = defaultdict(set)
         # Order keys whose next delivery may be due.
         self.order_keys: set[str] = set()

@@ -11,7 +11,7 @@ from eventalarm.exceptions import DeliveryError
 from eventalarm.model import Delivery
 from eventalarm.trace import Stage, Trace
 
-# The limit of all projects together, as a multiple of that of one project.
+# The default limit of all projects together, as a multiple of the limit of one project.
 TOGETHER: Final = 4
 
 
@@ -30,7 +30,7 @@ class Destination:
     total: int = 0
 
     def __post_init__(self) -> None:
-        """Fill in the default."""
+        """Set the default of ``total``."""
         if not self.total:
             object.__setattr__(self, "total", TOGETHER * self.limit)
 

@@ -49,8 +49,8 @@ FAILURES: Final[tuple[tuple[Any, str, str], ...]] = (
 class _Bounded(ResponseHandler):
     """Counts the bytes of one response.
 
-    The reader limits the body. But interim responses (1xx), chunk extensions and bytes after the response
-    are no part of the body: read until the timeout, they would keep the event loop as busy as the peer likes.
+    The reader limits the body only. Interim responses (1xx), chunk extensions and bytes after the response
+    are not part of it; without this limit a peer could keep the event loop busy with them until the timeout.
     """
 
     def __init__(self, loop: Any, limit: int) -> None:
@@ -64,7 +64,7 @@ class _Bounded(ResponseHandler):
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
-        """Parse bytes; beyond the limit the connection is then aborted."""
+        """Parse bytes, and abort the connection beyond the limit."""
         super().data_received(data)
         self._left -= len(data)
         if self._left < 0 and self.transport is not None:
@@ -121,7 +121,7 @@ class HttpSender:
     async def send(self, delivery: Delivery) -> int:
         """POST the notification to the action; return the status, which is 2xx.
 
-        :raises DeliveryError: for every other response and for none.
+        :raises DeliveryError: for any other response, and if there is none.
         """
         return await self.post(action.http_url(delivery.action), delivery)
 
@@ -132,7 +132,11 @@ class HttpSender:
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
     ) -> int:
-        """POST to *url* with further *headers*, and *content* as the body; as :meth:`send` otherwise."""
+        """POST to *url* with additional *headers*; return the status, which is 2xx.
+
+        :param content: the body; by default the encoded notification.
+        :raises DeliveryError: for any other response, and if there is none.
+        """
         if content is None:
             content = delivery.notification.encoded()
         sent = {**(headers or {}), **self._headers(delivery)}
@@ -145,9 +149,9 @@ class HttpSender:
         raise retry.of_status(response.status, wait)
 
     async def get(self, url: yarl.URL, headers: Mapping[str, str]) -> int:
-        """GET *url* as :meth:`post` would call it; return the status, which is 2xx.
+        """GET *url* with the limits of :meth:`post`; return the status, which is 2xx.
 
-        :raises DeliveryError: for every other response and for none.
+        :raises DeliveryError: for any other response, and if there is none.
         """
         sent = {**headers, REQUEST_ID_HEADER: f"req-{self._new_id()}"}
         async with self._response("GET", url, sent) as response:
@@ -159,7 +163,7 @@ class HttpSender:
     async def ask(self, url: yarl.URL, form: Mapping[str, str], headers: Mapping[str, str]) -> bytes:
         """POST *form* to *url*; return the body of the response, of status 200, up to ``max_response_size``.
 
-        :raises DeliveryError: for every other response and for none.
+        :raises DeliveryError: for any other response, and if there is none.
         """
         async with self._response("POST", url, headers, form) as response:
             answer = await response.content.read(self._options.max_response_size)

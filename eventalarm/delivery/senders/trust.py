@@ -1,7 +1,7 @@
-"""Actions ``trust+http`` and ``trust+https``: the token comes from Aodh's code, the POST is ours.
+"""Actions ``trust+http`` and ``trust+https``: the token comes from Aodh's code, the POST is eventalarm's.
 
-Aodh's plugin would wait forever for a hung consumer and has no egress filter; so only its part that turns the
-action into a URL and a token is used.
+Aodh's plugin would wait forever for a consumer that hangs, and has no egress filter. Therefore only the part
+of it that turns the action into a URL and a token is used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SCHEMES = frozenset({"trust+http", "trust+https"})
 
 
 class TrustSender:
-    """Gets a token of the trust from Keystone, in a limited number of threads, then posts with it."""
+    """Gets a token of the trust from Keystone in a limited number of threads, then POSTs with it."""
 
     def __init__(self, conf: Any, options: DeliveryOptions, http: HttpSender) -> None:
         self._conf = conf
