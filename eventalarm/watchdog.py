@@ -93,13 +93,13 @@ class Loop:
 
 
 class Watchdog:
-    """Checks the watched threads regularly, on a thread of its own.
+    """Checks the watched threads regularly, in a separate thread.
 
     :param warn: seconds without progress after which a stalled thread is reported, once.
     :param exit_after: seconds without progress after which the process ends; 0: never.
     :param stalled: called with the name of a thread that is reported.
     :param end: ends the process.
-    :param own_process: whether the process runs nothing else, so that it may also be ended by a signal.
+    :param own_process: True if the process runs nothing else, so that a signal may end it too.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The words of X.733 and SOL003 for faults: event types, probable causes, kinds of resources."""
+"""The vocabulary of X.733 and SOL003 for faults: event types, probable causes, kinds of resources."""
 
 from __future__ import annotations
 

@@ -44,14 +44,14 @@ class ProcessSignals:
 
 
 class BrokerReport:
-    """Logs each reason of a refusal once, and once that messages are consumed again."""
+    """Logs once why the broker refuses the consumer, and once when messages are consumed again."""
 
     def __init__(self, where: str) -> None:
         self._where = where
         self._reported = ""
 
     def __call__(self, error: Exception | None) -> None:
-        """Log *error* of the consumer, or that it consumes again if it is None."""
+        """Log *error* of the consumer; None means that it consumes again."""
         if error is None:
             if self._reported:
                 LOG.warning("Consuming messages from the broker %s again", self._where)

@@ -25,13 +25,13 @@ T = TypeVar("T")
 
 
 class _NotReady(Exception):
-    """What is waited for cannot be used yet; the text says why."""
+    """The database or the broker cannot be used yet; the message states the reason."""
 
 
 def wait_for_database(conf: cfg.ConfigOpts, stopping: threading.Event) -> Database | None:
     """Return the database once it is writable and has the current schema; None if *stopping* was set first.
 
-    Logs at WARNING why it waits, once for each reason.
+    Logs each reason for waiting once, at WARNING.
 
     :raises InvalidOption: when the configured URL can never work.
     """
@@ -41,7 +41,7 @@ def wait_for_database(conf: cfg.ConfigOpts, stopping: threading.Event) -> Databa
 def wait_for_broker(conf: cfg.ConfigOpts, stopping: threading.Event) -> bool:
     """Return True once the broker accepts a consumer of the event queue; False if *stopping* was set first.
 
-    Logs at WARNING why it waits, once for each reason.
+    Logs each reason for waiting once, at WARNING.
     """
     return _wait("broker", f" {bus.describe(conf)}", lambda: _usable_broker(conf), conf, stopping) is not None
 

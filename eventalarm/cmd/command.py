@@ -244,6 +244,6 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--config-file`` and ``--config-dir`` to *parser*, as the other commands have them."""
     for kind, text in (
         ("file", "read this file instead of aodh.conf"),
-        ("dir", "read the *.conf files in it"),
+        ("dir", "read the *.conf files in this directory"),
     ):
         parser.add_argument(f"--config-{kind}", action="append", default=[], metavar="PATH", help=text)

@@ -58,7 +58,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_version(result)
     result.add_argument("verb", choices=["install", "check", "diff"], metavar="install|check|diff")
     result.add_argument(
-        "--file", type=pathlib.Path, default=pathlib.Path(PLACE), metavar="PATH", help=f"default: {PLACE}"
+        "--file",
+        type=pathlib.Path,
+        default=pathlib.Path(PLACE),
+        metavar="PATH",
+        help=f"the file to write or check (default: {PLACE})",
     )
     result.add_argument(
         "--ours",
@@ -66,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="PATH",
-        help="directory or file with eventalarm's definitions; by default the installed ones",
+        help="directory or file with eventalarm's definitions (default: those installed)",
     )
     result.add_argument(
         "--only",

@@ -88,7 +88,9 @@ class List(_Deliveries, lister.Lister):
         """Add the filters and the options of the list."""
         parser = super().get_parser(prog_name)
         add_filters(parser, list(DeliveryState))
-        parser.add_argument("--limit", type=int, default=100, metavar="N", help="show at most N (100)")
+        parser.add_argument(
+            "--limit", type=int, default=100, metavar="N", help="show at most N (default: 100)"
+        )
         parser.add_argument("--long", action="store_true", help="show every field")
         return parser
 
@@ -110,7 +112,7 @@ class Show(_Deliveries, show.ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the id."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("delivery_id", help="as in the X-Eventalarm-Delivery-Id header")
+        parser.add_argument("delivery_id", help="the id that the X-Eventalarm-Delivery-Id header names")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
@@ -120,9 +122,7 @@ class Show(_Deliveries, show.ShowOne):
 
             found = deliveries.find(Selection(delivery_ids=(parsed_args.delivery_id,)), 1)
             if not found:
-                raise Unusable(
-                    f"there is no delivery {parsed_args.delivery_id}; {PROG} list --state all lists them"
-                )
+                raise Unusable(f"there is no delivery {parsed_args.delivery_id}; see {PROG} list --state all")
         row = described(found[0])
         return tuple(row), tuple(row.values())
 
@@ -135,8 +135,8 @@ class _Many(_Deliveries, command.Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add ids and filters."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("delivery_id", nargs="*", help="select these")
-        parser.add_argument("--all", action="store_true", help="select all")
+        parser.add_argument("delivery_id", nargs="*", help="id of a delivery to select")
+        parser.add_argument("--all", action="store_true", help="select all deliveries in the chosen states")
         add_filters(parser, self.states)
         return parser
 
@@ -179,7 +179,7 @@ class Purge(_Many):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add --yes."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("--yes", action="store_true", help="do not ask")
+        parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:

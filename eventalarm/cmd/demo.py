@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit codes are those of the help text."""
     chosen = parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    from eventalarm.exceptions import EventAlarmError  # noqa: PLC0415 - --help needs none of it
+    from eventalarm.exceptions import EventAlarmError  # noqa: PLC0415 - not needed for --help
 
     try:
         return _run(chosen)
@@ -104,8 +104,8 @@ def _run(chosen: argparse.Namespace) -> int:
             _wait_for_interrupt()
         elif not chosen.json:
             screen.text(
-                f"\nNext: {PROG} --keep leaves it running and says what to type; "
-                "README.rst says how to add it to a cloud."
+                f"\nNext: {PROG} --keep keeps it running and prints commands to try; "
+                "README.rst explains how to add it to a cloud."
             )
     finally:
         demo.stop(keep_data=not good)

@@ -17,7 +17,7 @@ LONGEST: Final = 100 * 365 * 86400
 
 
 class Unusable(EventAlarmError):
-    """The command cannot be carried out; the message says what to do instead."""
+    """The command cannot be carried out; the message names the remedy."""
 
 
 def age(text: str) -> datetime.timedelta:
@@ -30,17 +30,17 @@ def age(text: str) -> datetime.timedelta:
         raise argparse.ArgumentTypeError(f"{text!r} is not a valid age; write 90s, 10m, 2h, 3d or 1w")
     seconds = int(found[1]) * UNITS[found[2] or "s"]
     if seconds > LONGEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is too long ago")
+        raise argparse.ArgumentTypeError(f"{text!r} is more than 100 years")
     return datetime.timedelta(seconds=seconds)
 
 
 def add_filters(parser: argparse.ArgumentParser, states: Sequence[str]) -> None:
-    """Add the options that select deliveries; *states* are those that may be chosen."""
-    group = parser.add_argument_group("which deliveries")
+    """Add the options that select deliveries; *states* are the accepted values of ``--state``."""
+    group = parser.add_argument_group("filters")
     if len(states) > 1:
         default = DeliveryState.FAILED.value
         choices = [*map(str, states), ALL_STATES]
-        group.add_argument("--state", choices=choices, help=f"default: {default}")
+        group.add_argument("--state", choices=choices, help=f"deliveries in this state (default: {default})")
     group.add_argument("--project", default="", metavar="ID", help="deliveries of this project")
     group.add_argument("--alarm", default="", metavar="ID", help="deliveries of this alarm")
     group.add_argument(
@@ -64,7 +64,7 @@ def selection(args: argparse.Namespace, now: datetime.datetime, states: Sequence
 
     :raises Unusable: if the destination is neither a host nor the beginning of a URL.
     """
-    from eventalarm.delivery import action  # noqa: PLC0415 - heavy, and --help needs none of it
+    from eventalarm.delivery import action  # noqa: PLC0415 - slow to import, and not needed for --help
     from eventalarm.storage.delivery_queries import Selection  # noqa: PLC0415
 
     state = getattr(args, "state", None) or DeliveryState.FAILED.value

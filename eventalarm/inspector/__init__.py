@@ -1,1 +1,1 @@
-"""The inspector: from one fault of a host, hypervisor or switch to an event for each owner concerned."""
+"""The inspector: turns a fault of a host, hypervisor or switch into an event for each affected owner."""

@@ -24,9 +24,9 @@ class CloudUnavailable(EventAlarmError):
 
 
 class Cloud:
-    """The servers and ports of all projects, and what may be changed about them.
+    """Reads the servers and ports of all projects, and changes their state and that of compute services.
 
-    Every method raises CloudUnavailable. Safe to use from several threads.
+    Every method raises CloudUnavailable when a service fails. Safe to use from several threads.
     """
 
     def __init__(self, connection: Any, errors: tuple[type[Exception], ...], page_size: int) -> None:
@@ -52,7 +52,7 @@ class Cloud:
         return found
 
     def _server_groups(self, offset: int) -> list[dict[str, Any]]:
-        """Return one page; Nova counts by offset here, which openstacksdk's own paging does not know."""
+        """Return one page; Nova pages by offset here, which openstacksdk does not support."""
         query = {"all_projects": "True", "limit": self._page_size, "offset": offset}
         with self._sorting_errors():
             answer = self._connection.compute.get("/os-server-groups", params=query)
@@ -86,7 +86,7 @@ class Cloud:
             return next(iter(found), None)
 
     def force_down(self, service: Any, forced: bool) -> None:
-        """Set or remove the mark that a compute service is down."""
+        """Force a compute service down, or end that if *forced* is False."""
         with self._sorting_errors():
             self._connection.compute.update_service_forced_down(
                 service, host=service.host, binary=COMPUTE_BINARY, forced=forced

@@ -1,4 +1,4 @@
-"""Consumes the topic of the listeners from a queue of the inspectors: every event reaches both."""
+"""Consumes the topic of the listeners from a separate queue, so that every event reaches both services."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BACKOFF: Final = Backoff(0.1, 5.0)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Route:
-    """Where events are read and published: the topic and exchange of the listeners, and the own queue.
+    """Where events are read and published: the topic and exchange of the listeners, and the queue.
 
     ``batch_size`` is in messages, ``max_message_size`` in bytes.
     """
@@ -83,7 +83,7 @@ class Endpoint:
                 LOG.log(logging.WARNING if failures == 1 else logging.DEBUG, "Events are held: %s", exc)
                 if self._stopping.wait(BACKOFF(failures)):
                     return False
-            except Exception:  # noqa: BLE001 - whatever an event does must not stop the others
+            except Exception:  # noqa: BLE001 - a bad event must not stop the others
                 return self._isolate(events)
             else:
                 if failures:

@@ -1,4 +1,4 @@
-"""Handles events: keeps the resource map, and publishes for each fault the events of all owners concerned."""
+"""Processes events: maintains the resource map, and publishes an event for each affected owner."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Inspector:
     """Turns events into the resource map and into events for owners. Idempotent: a batch may be repeated.
 
     :param publish: returns when the broker has confirmed the events; raises PublishError.
-    :param policies: reports that follow from several events; *matches* remembers these.
-    :param react: starts what else is done about a fault that was raised or cleared; must not wait.
+    :param policies: report a fault after several events, which *matches* remembers.
+    :param react: called with a fault that was raised or cleared, to start further reactions; must not block.
     :param now: the present time (aware UTC).
     """
 
@@ -86,7 +86,7 @@ class Inspector:
                 self._clear(report)
 
     def _publish_owned(self, events: Sequence[Event]) -> None:
-        """Publish events about a resource again with its owner, where they name none."""
+        """Publish events about a resource that name no owner again, with the owner."""
         about = {event.message_id: event.first_trait((*RESOURCE_IDS, "resource_id")) for event in events}
         found = self._resources.find({one for one in about.values() if one}) if any(about.values()) else {}
         owned = [
@@ -147,17 +147,17 @@ class Inspector:
         self._react(report, resources)
 
     def follow(self, resources: Sequence[Resource]) -> None:
-        """Publish events for those of the resources that came to the host of a raised fault, or left it."""
+        """Publish events for those *resources* that moved to the host of a raised fault, or away from it."""
         for fault in self._faults.raised_among(resources):
             self.catch_up(fault)
 
     def catch_up_all(self) -> None:
-        """Publish for every raised fault what the map did not say when the fault was reported."""
+        """Publish events for the resources that the map lacked when the raised faults were reported."""
         for fault in self._faults.raised():
             self.catch_up(fault)
 
     def catch_up(self, fault: InfrastructureFault) -> None:
-        """Publish events for resources that came to the hosts of a raised fault, and for those that left."""
+        """Publish events for resources that moved to the hosts of a raised fault, or away from them."""
         entry = self._catalogue.get(fault.name)
         if entry is None:
             return

@@ -16,7 +16,7 @@ from eventalarm.patterns import GLOB_CHARACTERS
 EVENTS: Final = uuid.UUID("c8b1f0de-0a0a-5a5e-9a43-6a4a2f6f9d0e")
 IS_ROOT_CAUSE: Final = "is_root_cause"
 STATUS: Final = "status"
-# What an event for an owner says of itself; the same traits of the cause are about something else.
+# Traits that are set for each owner; in the cause they describe something else.
 REPLACED: Final = frozenset(
     {"resource_id", "project_id", "tenant_id", "caller_project_id", "user_id", "server_group"}
     | {"device_id", FAULT_ID, IS_ROOT_CAUSE, *RESOURCE_IDS}
@@ -29,7 +29,7 @@ ID_TRAITS: Final[Mapping[ResourceKind, str]] = {
 
 
 def event_id(cause: str, resource_id: str) -> str:
-    """Return the message id of the event that an event *cause* has for a resource."""
+    """Return the message id of the event that is published for a resource because of the event *cause*."""
     return str(uuid.uuid5(EVENTS, f"{cause}/{resource_id}"))
 
 
@@ -54,7 +54,7 @@ def arrived_events(entry: Fault, fault: InfrastructureFault, resources: Sequence
 def cleared_events(
     entry: Fault, clearing: InfrastructureFault, fault_id: str, resources: Sequence[Resource]
 ) -> list[JSONDict]:
-    """Return the host's own event and one event for each resource that is not affected any more.
+    """Return the host's own event and one event for each resource that is no longer affected.
 
     :param clearing: the end of the fault as reported.
     :param fault_id: the message id of the event that reported the fault.
@@ -68,7 +68,7 @@ def cleared_events(
 def left_events(
     entry: Fault, fault: InfrastructureFault, resources: Sequence[Resource], at: datetime.datetime
 ) -> list[JSONDict]:
-    """Return an event for each resource that runs elsewhere now and so is not affected any more.
+    """Return an event for each resource that now runs elsewhere and so is no longer affected.
 
     Empty for a fault that no event clears. *at* is the time of the events (aware UTC).
     """
@@ -83,9 +83,9 @@ def left_events(
 
 
 def owned_event(body: JSONDict, resource: Resource) -> JSONDict:
-    """Return an event about a resource again, with the resource's owner.
+    """Return a copy of an event about a resource, with the owner of the resource.
 
-    It is the root cause of what the owner sees: the event without an owner is about the same fault.
+    It is marked as the root cause, since it is about the same fault as the original.
     """
     cause = str(body["message_id"])
     added = {

@@ -1,4 +1,4 @@
-"""What events of Nova, Neutron and Cinder say about resources and where they run. Pure."""
+"""Reads from events of Nova, Neutron and Cinder which resources exist, and where they run. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ SERVER_EVENTS: Final = "compute.instance."
 PORT_EVENTS: Final = "port."
 VOLUME_EVENTS: Final = "volume."
 
-# Sent by the source of a live migration from a copy of the server that it does not refresh: they name the old
-# host after the destination has named the new one.
+# The source of a live migration sends these from an outdated copy of the server: they name the old host after
+# the destination has named the new one.
 STALE_HOST: Final = "compute.instance.live_migration._post."
-# A request that may still fail, and says what is asked for, not what is.
+# Such an event describes a request, which may still fail, and not the present state.
 REQUEST: Final = ".start"
 # Nova's words for a server that is not on any host.
 NOWHERE: Final = frozenset({"shelved_offloaded"})
@@ -23,12 +23,12 @@ GONE: Final = frozenset({"deleted", "soft_deleted_expired"})
 
 
 def observe(event: Event, owners: Owners, received: datetime.datetime) -> Resource | None:
-    """Return what an event says about a server, port or volume, or None if it says nothing.
+    """Return the observation of a server, port or volume that an event contains, or None.
 
     Reads the traits of eventalarm's event definitions. Ceilometer's own lack ``compute_host``: with them the
     host of a server is known from snapshots only.
 
-    :param received: when the event was received (aware UTC); a later time of the event is not believed.
+    :param received: when the event was received (aware UTC); a later time of the event is ignored.
     """
     kind = event.event_type
     if kind.startswith(SERVER_EVENTS):
@@ -69,7 +69,7 @@ def _port(event: Event, owners: Owners, at: datetime.datetime) -> Resource | Non
     project_id = owners.of(event)
     if not port_id or not (project_id or deleted):
         return None
-    # A tenant may not see the binding of its port: its absence says nothing.
+    # A tenant may not see the binding of its port, so its absence means nothing.
     host = event.first_trait(("host",))
     return Resource(
         ResourceKind.PORT,

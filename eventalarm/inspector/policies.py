@@ -1,4 +1,4 @@
-"""Policies: many small faults of one host together are another fault, which is reported by an event. Pure."""
+"""Policies: report a fault when several events with the same source arrive within a time. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EMIT_FIELDS: Final = ("event", "traits")
 
 
 class BadPolicy(EventAlarmError):
-    """A file of policies is invalid; names the file, the policy, the field and the remedy."""
+    """A policy file is invalid; the message names the file, the policy, the field and the remedy."""
 
     def __init__(self, path: str, policy: str, problem: str, remedy: str) -> None:
         super().__init__(f"{path}: {policy}: {problem}; {remedy}")
@@ -46,7 +46,7 @@ class Policy:
     emit_traits: Mapping[str, str]
 
     def source_of(self, event: Event) -> str:
-        """Return what the event counts for: its trait ``by``, or an empty string if it does not count."""
+        """Return the source that the event counts for, its trait ``by``; empty if it does not count."""
         if event.first_trait((POLICY, FAULT_ID, *RESOURCE_IDS)):
             return ""
         traits = traits_of(event)
@@ -55,7 +55,7 @@ class Policy:
         return event.first_trait((self.by,))
 
     def report(self, event: Event, source: str) -> JSONDict:
-        """Return the event that is published because *event* was the last one that was missing."""
+        """Return the report to publish when *event* completes the required number."""
         values = {self.by: source, **self.emit_traits, POLICY: self.name}
         return {
             "message_id": str(uuid.uuid5(REPORTS, f"{self.name}/{event.message_id}")),
@@ -68,14 +68,16 @@ class Policy:
 
 
 def load(paths: Iterable[str]) -> tuple[Policy, ...]:
-    """Return the policies of some files of YAML, each a list of mappings with the fields of FIELDS.
+    """Return the policies of YAML files, each of which is a list of mappings with the fields of FIELDS.
 
     :raises BadPolicy: naming the file, the policy, the field and the remedy.
     """
     found = [policy for path in paths for policy in _read(path)]
     for policy in found:
         if sum(other.name == policy.name for other in found) > 1:
-            raise BadPolicy("policies", policy.name, "there are two of this name", "give each its own name")
+            raise BadPolicy(
+                "policies", policy.name, "the name is not unique", "give each policy a different name"
+            )
     return tuple(found)
 
 

@@ -60,7 +60,7 @@ def parse_switches(values: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
 
 
 def reaction_options(conf: cfg.ConfigOpts) -> ReactionOptions:
-    """Return the options of what is done in Nova and Neutron."""
+    """Return the options of the requests to Nova and Neutron."""
     group = conf[INSPECTOR_GROUP]
     return ReactionOptions(
         group.force_down,

@@ -1,4 +1,4 @@
-"""What may be done in Nova and Neutron about a host that is down; off by default."""
+"""Requests to Nova and Neutron about a host that is down; off by default."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Request = Callable[[], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReactionOptions:
-    """What to do about a host that is down; ``workers`` requests at a time, at most ``waiting`` waiting."""
+    """The requests to make about a host that is down; ``workers`` at a time, at most ``waiting`` queued."""
 
     force_down: bool
     reset_state: bool
@@ -35,14 +35,14 @@ class ReactionOptions:
 
     @property
     def any(self) -> bool:
-        """Return True if there is anything to do."""
+        """Return True if any request is enabled."""
         return self.force_down or self.reset_state or self.data_plane_status
 
 
 class Reactions:
-    """Makes the requests in threads, so that the next fault never waits for Nova or Neutron.
+    """Makes the requests in threads, so that no fault waits for Nova or Neutron.
 
-    A request that fails is logged and counted, and not repeated. Nothing is done about a host in maintenance.
+    A request that fails is logged and counted, but not repeated. A host in maintenance is left alone.
     """
 
     def __init__(
@@ -56,19 +56,19 @@ class Reactions:
         self._threads = concurrent.futures.ThreadPoolExecutor(options.workers, "reaction")
 
     def __call__(self, fault: InfrastructureFault, resources: Sequence[Resource]) -> None:
-        """Start what is to be done about a fault that was raised or has ended, and return at once."""
+        """Queue the requests about a fault that was raised or has ended; returns at once."""
         if fault.name == HOST_DOWN:
             self._submit(lambda: self._react(fault, resources))
 
     def _react(self, fault: InfrastructureFault, resources: Sequence[Resource]) -> None:
         if self._faults.in_maintenance(fault.hosts):
-            LOG.info("Nothing is done about %s, which is in maintenance", fault.source)
+            LOG.info("No requests are made about host %s: it is in maintenance", fault.source)
             self._metrics.count("inspector_reactions", result="maintenance")
             return
         service = self._cloud.compute_service(fault.source) if self._options.any else None
         disabled = service is not None and service.status == "disabled"
         if disabled and fault.raised:
-            LOG.info("Nova is left alone about %s, whose service is disabled", fault.source)
+            LOG.info("No requests to Nova are made about host %s: its service is disabled", fault.source)
         for request in self._requests(fault, resources, None if disabled else service):
             self._submit(request)
 

@@ -1,4 +1,4 @@
-"""Which events report a fault of a host, hypervisor or switch, or its end: by the fault catalogue. Pure."""
+"""Finds the events that report a fault of a host, hypervisor or switch, or its end. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eventalarm.catalogue.faults import FanOut, Fault, FaultCatalogue
 from eventalarm.model import Event, InfrastructureFault
 from eventalarm.owner import Owners
 
-# Traits of an event about one resource: it concerns the owner of that resource alone.
+# Traits of an event about one resource, which affects the owner of that resource only.
 RESOURCE_IDS: Final = ("instance_id", "server_id", "port_id", "volume_id")
 FAULT_ID: Final = "fault_id"
 
@@ -22,7 +22,7 @@ SOURCES: Final[Mapping[FanOut, tuple[str, ...]]] = {
 
 
 class ReportReader:
-    """Finds reports of faults that affect the resources of several owners.
+    """Reads reports of faults that affect several owners from events, by the fault catalogue.
 
     :param switches: the hosts behind each switch; an event may name them in its trait ``hosts`` instead.
     """
@@ -41,7 +41,7 @@ class ReportReader:
     def read(self, event: Event, received: datetime.datetime) -> list[InfrastructureFault]:
         """Return the faults that an event without an owner reports or ends; often none.
 
-        :param received: when the event was received (aware UTC); a later time of the event is not believed.
+        :param received: when the event was received (aware UTC); a later time of the event is ignored.
         """
         if event.first_trait(RESOURCE_IDS):
             return []

@@ -1,4 +1,4 @@
-"""Fills the resource map from Nova and Neutron, and corrects it regularly; one inspector does so for all."""
+"""Fills the resource map from Nova and Neutron, and corrects it regularly, in one of the inspectors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from eventalarm.storage.resource_map import ResourceMap
 LOG = logging.getLogger(__name__)
 
 LEASE: Final = "resource-map"
-# Seconds: how long the leader lease lasts, and how often it is renewed or tried at least.
+# Seconds: the length of the leader lease, and the longest pause between two attempts to take or renew it.
 LEASE_SECONDS: Final = 120.0
 POLL: Final = 10.0
 BATCH: Final = 500
@@ -50,10 +50,10 @@ class Snapshot:
         self._keep = keep
 
     def take(self, began: datetime.datetime) -> int:
-        """Write what Nova and Neutron say into the map, and return the number of resources.
+        """Write the servers and ports of Nova and Neutron to the map, and return their number.
 
-        Resources that a complete snapshot lacks are marked deleted. Then the owners of resources are notified
-        whose place was not known when a fault was reported.
+        Resources that a complete snapshot lacks are marked deleted. Then events are published for resources
+        whose host was unknown when a fault was reported.
 
         :param began: the present time (aware UTC); observations since then are not undone.
         :raises CloudUnavailable: when Nova or Neutron failed; what was read before is kept.
@@ -137,7 +137,7 @@ class SnapshotLoop:
                 self._failing = False
             except (CloudUnavailable, Retryable) as exc:
                 level = logging.DEBUG if self._failing else logging.WARNING
-                LOG.log(level, "The snapshot of Nova and Neutron failed, it is repeated: %s", exc)
+                LOG.log(level, "The snapshot of Nova and Neutron failed and will be repeated: %s", exc)
                 self._failing = True
             except LeaseLost:
                 LOG.info("Another inspector takes the snapshots")
@@ -145,7 +145,7 @@ class SnapshotLoop:
         try:
             self._lease.leave()
         except Retryable:
-            LOG.debug("The lease ends by itself")
+            LOG.debug("The leader lease was not released; it expires by itself")
 
     def _round(self) -> None:
         began = self._now()

@@ -13,7 +13,7 @@ from eventalarm.model.events import JSONDict
 
 EVENT_ALARM: Final = "event"
 NOTIFICATION_ALARM: Final = "notification"
-# The types whose rule is about events: eventalarm evaluates them.
+# The types whose rules apply to events; eventalarm evaluates them.
 EVENT_ALARM_TYPES: Final = frozenset({EVENT_ALARM, NOTIFICATION_ALARM})
 # The types that Aodh's own evaluators evaluate.
 OTHER_ALARM_TYPES: Final = (
@@ -25,10 +25,10 @@ OTHER_ALARM_TYPES: Final = (
     "prometheus",
 )
 
-# The X.733 severity of each of Aodh's, unless the operator decides otherwise.
+# The X.733 severity for each of Aodh's severities, unless the operator configures another.
 DEFAULT_SEVERITIES: Final = {"critical": "CRITICAL", "moderate": "MAJOR", "low": "WARNING"}
 
-# The traits that may name the managed object of an event, the best first.
+# The traits that may name the managed object of an event, in order of preference.
 RESOURCE_TRAITS: Final = (
     "resource_id",
     "instance_id",
@@ -93,12 +93,12 @@ class Alarm:
 
 
 def object_alarm_id(alarm_id: str, managed_object: str) -> str:
-    """Return the id of an alarm on one of several managed objects: it is the same for the same pair."""
+    """Return the id of an alarm on one of several managed objects; the same pair always has the same id."""
     return str(uuid.uuid5(OBJECT_NAMESPACE, f"{alarm_id}\n{managed_object}"))
 
 
 def states_severity(rule: Mapping[str, Any]) -> bool:
-    """Return True if a rule states the severity of its occurrences, in place of the alarm's."""
+    """Return True if a rule sets the severity of its occurrences itself, instead of the alarm."""
     return bool(rule.get("severity") or rule.get("severity_from"))
 
 

@@ -18,7 +18,7 @@ UTC: Final = datetime.UTC
 # Before every event; stands for "never" where a time is required.
 EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 
-# Longer texts are not dates.
+# The maximum length of a date, in characters.
 LONGEST_TIME: Final = 80
 DIGITS: Final = frozenset("0123456789")
 
@@ -114,7 +114,7 @@ class Event:
 
     ``body`` is the event exactly as received and must not be changed. A trait that cannot be converted is
     treated as absent and listed in ``bad_traits``; the other traits are used (guarantee G6). If a trait name
-    is repeated, the last one is used, as in Aodh. ``owner_trait`` is the hint of the publisher which of
+    is repeated, the last one is used, as in Aodh. ``owner_trait`` is the publisher's hint: which of
     ``project_id`` and ``tenant_id`` names the owner if they differ; empty without a hint.
     """
 
@@ -224,7 +224,7 @@ class Event:
         return ""
 
     def later_of(self, one: str, other: str) -> str:
-        """Return the later one of two traits that the event has."""
+        """Return the name of whichever of two traits, at least one of which is present, comes last."""
         return next(name for name in reversed(self._raw) if name in (one, other))
 
     def time(self, received: datetime.datetime) -> datetime.datetime:

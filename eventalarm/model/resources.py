@@ -19,7 +19,7 @@ class ResourceKind(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Resource:
-    """What is known of one server, port or volume.
+    """What is known about one server, port or volume.
 
     ``project_id`` is its owner and ``state`` the service's own word for its state; both, ``device_id`` and
     ``deleted`` are as of ``seen_at``. ``device_id`` is the server that a port or volume belongs to. ``host``
@@ -42,10 +42,10 @@ class Resource:
 
 
 def merge_resources(one: Resource, other: Resource) -> Resource:
-    """Return what two observations of the same resource say together: the newest counts, field by field.
+    """Merge two observations of the same resource: each field has the value of the newest observation of it.
 
-    The result does not depend on the order in which observations are merged, so that an observation that
-    arrives late undoes nothing newer. Of observations of the same moment the same one always counts.
+    The result does not depend on the order in which observations are merged, so that one that arrives late
+    does not undo a newer one. Of two observations with the same time, the same one always prevails.
     """
     seen = max(one, other, key=_seen)
     placed = max(one, other, key=lambda each: (*_time(each.host_at), each.host))

@@ -365,7 +365,7 @@ def test_snapshots_fill_and_correct_the_map(
 def test_reactions_in_nova_and_neutron(
     house: House, openstack: OpenStack, spawn: Callable[..., Process], tmp_path: pathlib.Path
 ) -> None:
-    """Real openstacksdk against the stand-in. Nothing is done about a host in maintenance or disabled."""
+    """Real openstacksdk against the stand-in. No requests about hosts in maintenance or disabled."""
     for host in ("react", "react-maintained", "react-disabled"):
         for name, project in servers(host, 3).items():
             openstack.add_server(name, project, host)
@@ -396,9 +396,9 @@ def test_reactions_in_nova_and_neutron(
 
     house.report(report("maintenance.host", host="react-maintained", state="IN_MAINTENANCE"))
     house.down("react-maintained")
-    process.wait_for_log("Nothing is done about react-maintained")
+    process.wait_for_log("No requests are made about host react-maintained")
     house.down("react-disabled")
-    process.wait_for_log("Nova is left alone about react-disabled")
+    process.wait_for_log("No requests to Nova are made about host react-disabled")
     wait_until(lambda: len(openstack.changes) == 3, 30)
     assert {path for _, path, _ in openstack.changes} == {
         f"{network}/port-{name}" for name in servers("react-disabled", 3)

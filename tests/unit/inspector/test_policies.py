@@ -103,6 +103,6 @@ def test_files_that_are_invalid(tmp_path: pathlib.Path) -> None:
             load([str(path)])
     with pytest.raises(BadPolicy, match="No such file"):
         load([str(tmp_path / "missing.yaml")])
-    with pytest.raises(BadPolicy, match="two of this name"):
+    with pytest.raises(BadPolicy, match="the name is not unique"):
         load([write(tmp_path, GIVEN, GIVEN)])
     assert load([]) == ()
