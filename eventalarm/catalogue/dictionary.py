@@ -1,4 +1,4 @@
-"""The fault catalogue as documents and pages: for HTTP, the command line and the documentation. Pure."""
+"""The fault catalogue as JSON and reStructuredText, for HTTP, the command line and the docs. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Document = dict[str, Any]
 
 
 def document_of(fault: Fault) -> Document:
-    """Return an entry as JSON, in the words of IFA 005 and SOL003 where they have one.
+    """Return an entry as JSON, with the attribute names of IFA 005 and SOL003 where they define one.
 
-    ``faultTypes`` are patterns that a subscription's filter takes. Attributes without a value are left out.
+    ``faultTypes`` are patterns for the filter of a subscription. Attributes without a value are left out.
     """
     found = {
         "name": fault.name,
@@ -37,7 +37,7 @@ def document_of(fault: Fault) -> Document:
 
 
 def fault_types(fault: Fault) -> list[str]:
-    """Return the fault types that alarms of an entry have: its own, or the types of the events."""
+    """Return the fault types of the alarms of an entry: its own, or the types of the reporting events."""
     if fault.fault_type:
         return [fault.fault_type]
     return list(dict.fromkeys(one.event_type for one in fault.reported_by))
@@ -65,7 +65,7 @@ def as_rst(faults: Iterable[Fault]) -> str:
 
 
 def _facts(fault: Fault) -> Iterable[tuple[str, str]]:
-    kind = fault.resource_kind.value if fault.resource_kind is not None else "none of SOL003's"
+    kind = fault.resource_kind.value if fault.resource_kind is not None else "not defined by SOL003"
     affecting = "service affecting" if fault.service_affecting else "not service affecting"
     traits = ", ".join(f"``{name}``" for name in fault.resource_traits)
     yield "Reported by", ", ".join(f"``{one}``" for one in fault.reported_by)
@@ -73,11 +73,11 @@ def _facts(fault: Fault) -> Iterable[tuple[str, str]]:
         yield "Cleared by", ", ".join(f"``{one}``" for one in fault.cleared_by)
     if fault.fault_type:
         yield "faultType", f"``{fault.fault_type}``"
-    yield "Named", f"``{fault.event_type}``, ``{fault.probable_cause}``"
+    yield "Classified as", f"``{fault.event_type}``, ``{fault.probable_cause}``"
     yield "Severity", f"{fault.severity}, {affecting}"
     yield "Resource", f"{kind}{f' (``{fault.resource_type}``)' if fault.resource_type else ''}, by {traits}"
     if fault.fan_out is not FanOut.NONE:
-        yield "Concerns", f"the owners of all that uses the {fault.fan_out}"
+        yield "Notified", f"the owners of all resources that use the {fault.fan_out}"
     yield "Proposed action", _escaped(fault.repair_action)
     yield "Detected by", _escaped(fault.detected_by)
     if fault.reference:

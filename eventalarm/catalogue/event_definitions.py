@@ -1,7 +1,7 @@
-"""Event definitions of Ceilometer as parsed YAML: reading, writing, and where each one comes from.
+"""Ceilometer's event definitions as parsed YAML: reading, writing and the origin of each.
 
-A definition that ``eventalarm-definitions`` writes has the key ``origin``, which Ceilometer passes over:
-``ceilometer 0f3a…`` or ``eventalarm/20-neutron 7c1d…``. The digest shows whether somebody changed it since.
+A definition that ``eventalarm-definitions`` writes has the key ``origin``, which Ceilometer ignores:
+``ceilometer 0f3a…`` or ``eventalarm/20-neutron 7c1d…``. The digest shows whether it was changed since.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ WIDTH: Final = 110
 
 
 class BadDefinitions(EventAlarmError):
-    """A file of event definitions cannot be read, or Ceilometer would refuse it."""
+    """A file of event definitions is unreadable or invalid."""
 
 
 def read(path: pathlib.Path) -> list[Definition]:
-    """Return the definitions in a file, however its YAML is written.
+    """Return the definitions in the YAML file *path*.
 
-    :raises BadDefinitions: naming the file, and the line where YAML has one.
+    :raises BadDefinitions: naming the file, and the line if the YAML is invalid.
     """
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -42,14 +42,14 @@ def read(path: pathlib.Path) -> list[Definition]:
     if found is None:
         return []
     if not isinstance(found, list):
-        raise BadDefinitions(f"{path}: must be a list of event definitions, is a {type(found).__name__}")
+        raise BadDefinitions(f"{path}: must be a list of event definitions, not a {type(found).__name__}")
     for number, one in enumerate(found, 1):
         if not isinstance(one, dict) or not _are_types(one.get("event_type")):
             raise BadDefinitions(
-                f"{path}: definition {number} must have an event_type, a text or a list of them"
+                f"{path}: definition {number}: event_type must be a string or a list of strings"
             )
         if not isinstance(one.get("traits"), dict):
-            raise BadDefinitions(f"{path}: definition {number} must have traits, a mapping")
+            raise BadDefinitions(f"{path}: definition {number}: traits must be a mapping")
     return found
 
 
@@ -59,10 +59,10 @@ def _are_types(said: object) -> bool:
 
 
 def fragments(places: Sequence[pathlib.Path], only: Iterable[str] = ()) -> list[pathlib.Path]:
-    """Return our files, found in *places* (folders or files) or where the package put them.
+    """Return our files in *places* (directories or files), by default where the package installs them.
 
-    :param only: names such as ``20-neutron``; all, if empty.
-    :raises BadDefinitions: when there are none, or a name is unknown.
+    :param only: names such as ``20-neutron``; empty for all.
+    :raises BadDefinitions: when no file is found, or a name is unknown.
     """
     folders = list(places) or [pathlib.Path(root) / FRAGMENTS for root in _roots()]
     found: dict[str, pathlib.Path] = {}
@@ -86,13 +86,13 @@ def _roots() -> list[pathlib.Path]:
 
 
 def marked(definition: Definition, origin: str) -> Definition:
-    """Return a copy that says where it comes from."""
+    """Return a copy of *definition* with its origin and its digest."""
     plain = {name: value for name, value in definition.items() if name != ORIGIN}
     return {ORIGIN: f"{origin} {_digest(plain)}", **plain}
 
 
 def origin_of(definition: Definition) -> str:
-    """Return where a definition comes from; empty: the deployer wrote it, or changed it since."""
+    """Return the origin of a definition; empty if the deployer wrote it, or changed it since."""
     name, _, digest = str(definition.get(ORIGIN, "")).partition(" ")
     plain = {key: value for key, value in definition.items() if key != ORIGIN}
     return name if digest == _digest(plain) else ""
@@ -105,7 +105,7 @@ def _digest(plain: Definition) -> str:
 
 class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
-        """Write everything out: what YAML shares between definitions is hard to read and to change."""
+        """Write no anchors and aliases, which are hard to read and to change."""
         return True
 
 

@@ -1,4 +1,4 @@
-"""Reads the files of the fault catalogue: those of the package and the deployer's own."""
+"""Reads the files of the fault catalogue: those of the package and those of the deployer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONDITION: Final = ("event", "traits")
 
 
 class BadCatalogue(EventAlarmError):
-    """A file of the fault catalogue is invalid; says where, and what to write instead."""
+    """A file of the fault catalogue is invalid; the message names the place and the remedy."""
 
     def __init__(self, file: pathlib.Path, entry: str, field: str, problem: str, remedy: str) -> None:
         place = ": ".join(part for part in (str(file), entry, field) if part)
@@ -40,9 +40,9 @@ class BadCatalogue(EventAlarmError):
 
 
 def load(paths: Iterable[str | pathlib.Path] = ()) -> FaultCatalogue:
-    """Return the catalogue of the package with the deployer's own files.
+    """Return the catalogue of the package extended by the deployer's files *paths*.
 
-    An entry of a deployer's file replaces the entry of the same name in the package, and in the files before.
+    An entry replaces one of the same name in the package or in an earlier file.
 
     :raises BadCatalogue: naming the file, the entry, the field and the remedy.
     """
@@ -70,7 +70,7 @@ def read(path: pathlib.Path) -> tuple[Fault, ...]:
         found = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506 (a safe loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
         problem = " ".join(str(exc).split())[:300]
-        raise BadCatalogue(path, "", "", problem, "name a readable file of YAML") from exc
+        raise BadCatalogue(path, "", "", problem, "name a readable YAML file") from exc
     if found is None:
         return ()
     if not isinstance(found, list):
@@ -81,12 +81,12 @@ def read(path: pathlib.Path) -> tuple[Fault, ...]:
     names = [fault.name for fault in faults]
     for name in names:
         if names.count(name) > 1:
-            raise BadCatalogue(path, name, "name", "stands twice", "give each fault of a file its own name")
+            raise BadCatalogue(path, name, "name", "occurs twice", "give each fault of a file its own name")
     return faults
 
 
 class _Entry:
-    """One entry as YAML holds it; each method returns a valid value or raises BadCatalogue."""
+    """One entry as parsed YAML; each method returns a valid value or raises BadCatalogue."""
 
     def __init__(self, path: pathlib.Path, number: int, document: object) -> None:
         self._path = path
@@ -139,7 +139,7 @@ class _Entry:
         found = self._document.get(field)
         if not isinstance(found, str) or not found.strip():
             problem = "is missing" if found is None else "must be a non-empty string"
-            raise self._bad(field, problem, f"write {field}: followed by text")
+            raise self._bad(field, problem, f"write text after {field}:")
         return " ".join(found.split())
 
     def _optional(self, field: str, found: object) -> str:
@@ -181,7 +181,7 @@ class _Entry:
         return found
 
     def _conditions(self, field: str) -> tuple[Condition, ...]:
-        """Read a list of ``{event, traits}``; each may also be the pattern of an event type alone."""
+        """Read a list of ``{event, traits}``; each may also be just a pattern of event types."""
         given = self._document.get(field)
         listed = given if isinstance(given, list) else [given]
         found = [condition for number, one in enumerate(listed) for condition in self._of(one, field, number)]
@@ -207,5 +207,5 @@ class _Entry:
     def _values(self, field: str, given: object) -> tuple[str, ...]:
         listed = given if isinstance(given, list) else [given]
         if not listed or not all(isinstance(one, str | int | float) for one in listed):
-            raise self._bad(field, "must be a value or a list of values", "write texts or numbers")
+            raise self._bad(field, "must be a value or a list of values", "write strings or numbers")
         return tuple(str(one) for one in listed)

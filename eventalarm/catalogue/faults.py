@@ -1,7 +1,7 @@
 """The fault catalogue: what an event means to an operator, by its type and traits. Pure.
 
-A fault is described once, whichever services report it: how it is named, how severe it is, what it affects,
-what to do, and which events end it. :mod:`eventalarm.catalogue.fault_files` reads the files.
+A fault is described once, whichever services report it: its name, its severity, what it affects, what to do,
+and which events clear it. :mod:`eventalarm.catalogue.fault_files` reads the files.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any, Final
 from eventalarm.patterns import GLOB_CHARACTERS, matches_glob
 from eventalarm.x733 import EventType, ResourceKind
 
-# Event types are chosen by whoever sends events, so the memory of earlier answers is bounded.
+# Senders choose the event types, so the cache of lookups is bounded.
 REMEMBERED: Final = 4096
 
 
 class FanOut(enum.StrEnum):
-    """Which part of the infrastructure a fault concerns, so that its users must be found and notified."""
+    """The part of the infrastructure that a fault affects: the owners of what uses it are notified."""
 
     NONE = "none"
     HOST = "host"
@@ -30,21 +30,21 @@ class FanOut(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Condition:
-    """Events, by pattern of the event type, whose traits have certain values.
+    """A condition on events: a pattern of the event type, and values of traits.
 
-    ``traits`` holds pairs of a trait and the patterns of which its value must match one, upper and lower case
-    alike. Each trait must be present and match; without ``traits`` every event of the type fits.
+    ``traits`` holds pairs of a trait and patterns; its value must match one of them, ignoring case. Each
+    trait must be present and match; without ``traits`` the condition holds for every event of the type.
     """
 
     event_type: str
     traits: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def holds(self, event_type: str, traits: Mapping[str, Any]) -> bool:
-        """Return True if an event of this type with these *traits* (name to value) fits."""
+        """Return True if the condition holds for an event of this type with *traits* (values by name)."""
         return matches_glob(event_type, self.event_type) and self.fits(traits)
 
     def fits(self, traits: Mapping[str, Any]) -> bool:
-        """Return True if the *traits* alone fit."""
+        """Return True if *traits* meet the condition, whatever the event type is."""
         return all(_is_one_of(traits.get(name), patterns) for name, patterns in self.traits)
 
     @property
@@ -72,14 +72,14 @@ class Fault:
     :ivar name: unique; an entry of the same name in a deployer's file replaces it.
     :ivar fault_type: IFA's faultType; empty: the type of the event that reports the fault.
     :ivar reported_by: the events that report it.
-    :ivar cleared_by: the events that end it; empty: an operator or a timer ends it.
+    :ivar cleared_by: the events that clear it; if empty, an operator or a timer clears it.
     :ivar event_type: that of X.733, not the type of an event.
-    :ivar resource_kind: the kind of the managed object, if SOL003 has a word for it.
+    :ivar resource_kind: the kind of the managed object, if SOL003 defines one.
     :ivar resource_type: Heat's name of the resource type, such as ``OS::Nova::Server``, or empty.
-    :ivar resource_traits: the traits that name the managed object, the best first.
-    :ivar severity: X.733's perceived severity where neither event nor alarm names one.
-    :ivar detected_by: how the fault is noticed, for people.
-    :ivar reference: the published table that the entry comes from, or empty.
+    :ivar resource_traits: the traits that name the managed object, in order of preference.
+    :ivar severity: X.733's perceived severity if neither event nor alarm sets one.
+    :ivar detected_by: how the fault is detected, as text.
+    :ivar reference: the publication that the entry is taken from, or empty.
     :ivar file: the name of the file that the entry comes from.
     """
 
@@ -123,11 +123,11 @@ class Row:
 
 
 class FaultCatalogue:
-    """Finds faults by event: the most specific pattern counts, then the most traits, then the first entry.
+    """Finds the fault of an event: by the most specific pattern, then the most traits, then the first entry.
 
     :param faults: entries with distinct names, those of the deployer first.
-    :ivar reports: all conditions under which faults are reported, those that count first in front; those of
-        one pattern are adjacent.
+    :ivar reports: all conditions under which faults are reported, in order of precedence; those of one
+        pattern are adjacent.
     """
 
     def __init__(self, faults: Iterable[Fault]) -> None:
@@ -139,12 +139,12 @@ class FaultCatalogue:
         self._clears = _lookup(clears)
 
     def find(self, event_type: str, traits: Mapping[str, Any] | None = None) -> Fault | None:
-        """Return the fault that such an event reports, or None.
+        """Return the fault that an event reports, or None.
 
-        Whether the fault begins or ends is not decided: ask :meth:`find_cleared` first.
+        An event that clears a fault can match too: call :meth:`find_cleared` first.
 
         :param traits: the traits of the event by name, at least those that :meth:`traits_asked` returns. None
-            if they are unknown: only the type counts, and an entry that demands no traits is preferred.
+            if they are unknown: only the type is compared, and a condition without traits is preferred.
         """
         rows = self._reports(event_type)
         if traits is None:
@@ -152,11 +152,11 @@ class FaultCatalogue:
         return next((row.fault for row in rows if row.condition.fits(traits)), None)
 
     def traits_asked(self, event_type: str) -> frozenset[str]:
-        """Return the traits of such an event on which :meth:`find` depends."""
+        """Return the traits of an event of this type on which the result of :meth:`find` depends."""
         return frozenset(name for row in self._reports(event_type) for name, _ in row.condition.traits)
 
     def find_cleared(self, event_type: str, traits: Mapping[str, Any] | None = None) -> tuple[Fault, ...]:
-        """Return the faults that such an event ends: those whose pattern is the most specific; often none."""
+        """Return the faults that an event clears: those with the most specific pattern; often none."""
         fitting = [row for row in self._clears(event_type) if row.condition.fits(traits or {})]
         best = fitting[0].condition.precision if fitting else None
         return tuple(dict.fromkeys(row.fault for row in fitting if row.condition.precision == best))
@@ -180,7 +180,7 @@ def _ranked(conditions: Iterable[tuple[Condition, Fault]]) -> tuple[Row, ...]:
 
 
 def _lookup(rows: tuple[Row, ...]) -> Callable[[str], tuple[Row, ...]]:
-    """Return a function from an event type to the rows whose pattern fits, in their order."""
+    """Return a function that maps an event type to the rows whose pattern matches, in order."""
 
     def fitting(event_type: str) -> tuple[Row, ...]:
         return tuple(row for row in rows if matches_glob(event_type, row.condition.event_type))

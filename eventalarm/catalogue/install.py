@@ -1,4 +1,4 @@
-"""What ``eventalarm-definitions install`` writes, ready to be written: merged, and verified by Ceilometer."""
+"""Prepares what ``eventalarm-definitions install`` writes: merged definitions that Ceilometer accepts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from eventalarm.catalogue import event_definitions, loader, merge
 
 HEAD = """\
-Written by "eventalarm-definitions install". Of the definitions that fit an event Ceilometer takes the last.
-Add your own, or change any: what you change is yours and stays when this file is written anew. Put yours
-last where eventalarm has one for the same events."""
+Written by "eventalarm-definitions install". Ceilometer uses the last definition that matches an event. You
+may add and change definitions; your changes are kept when this file is written again. Put a definition of
+yours after eventalarm's for the same events."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """What stands in a file, what should, and what the deployer ought to know."""
+    """The present and the new text of a file, and notes for the deployer."""
 
     before: str
     text: str
@@ -33,11 +33,11 @@ def plan(
 ) -> Plan:
     """Merge our definitions into those of the file *path*, which need not exist, and verify the result.
 
-    :param places: folders or files with our definitions; those of the package, if empty.
-    :param only: names of our files such as ``20-neutron``; all, if empty.
-    :param begin_with_shipped: put Ceilometer's own first where the file has none of them.
-    :raises eventalarm.catalogue.event_definitions.BadDefinitions: when a file is not one of definitions, or
-        Ceilometer refuses the result.
+    :param places: directories or files with our definitions; empty for those of the package.
+    :param only: names of our files such as ``20-neutron``; empty for all.
+    :param begin_with_shipped: put Ceilometer's own first even if the file has none of them.
+    :raises eventalarm.catalogue.event_definitions.BadDefinitions: when a file is invalid, or Ceilometer
+        refuses the result.
     """
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     present = event_definitions.read(path) if path.exists() else None

@@ -1,4 +1,4 @@
-"""Ceilometer's own part: what it ships, and its loader, which has the last word on a file."""
+"""Ceilometer's own definitions and its loader, which decides whether a file is valid."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PLUGINS = "ceilometer.event.trait_plugin"
 
 
 def shipped() -> pathlib.Path:
-    """Return the file that Ceilometer reads where there is no other."""
+    """Return the file that Ceilometer ships and reads by default."""
     return pathlib.Path(ceilometer.pipeline.__path__[0]) / "data" / "event_definitions.yaml"
 
 
 def load(path: pathlib.Path) -> Any:
     """Return Ceilometer's converter with the definitions in the file *path*.
 
-    :raises BadDefinitions: with what Ceilometer says, when it refuses the file.
+    :raises BadDefinitions: with Ceilometer's error, when it refuses the file.
     """
     conf = cfg.ConfigOpts()
     conf.register_opts(converter.OPTS, group="event")
@@ -38,17 +38,19 @@ def load(path: pathlib.Path) -> Any:
 
 
 def verify(path: pathlib.Path, expected: Sequence[Definition]) -> None:
-    """Check that Ceilometer takes the file *path* as *expected*, and ours where none of those behind does.
+    """Check that Ceilometer reads *expected* from the file *path*, and that only later ones override ours.
 
-    :raises BadDefinitions: naming what differs.
+    :raises BadDefinitions: naming the difference.
     """
-    # Ceilometer tries the last one first, and adds one for everything else.
+    # Ceilometer holds them in reverse order, and adds one that matches everything else.
     loaded = load(path).definitions
     if [one.cfg for one in loaded[: len(expected)]] != list(reversed(expected)):
-        raise BadDefinitions(f"Ceilometer reads other definitions from {path} than were written")
+        raise BadDefinitions(f"Ceilometer reads definitions from {path} that differ from those written")
     for place, one in enumerate(expected):
         for kind in event_types(one) if origin_of(one).startswith(OURS) else ():
             sample = kind.replace("*", "x")
             winner = next(each.cfg for each in loaded if each.match_type(sample))
             if winner not in expected[place:]:
-                raise BadDefinitions(f"{path}: {sample} is taken by the definition of {winner['event_type']}")
+                raise BadDefinitions(
+                    f"{path}: Ceilometer uses the definition of {winner['event_type']} for {sample}"
+                )

@@ -90,10 +90,12 @@ def add_times(parser: argparse.ArgumentParser) -> None:
     """Add the filters by time, which only make sense for a single request."""
     for name, what in (("raised", "raised"), ("event", "with an event")):
         parser.add_argument(
-            f"--{name}-after", metavar="<time>", help=f"only alarms {what} at this time or later"
+            f"--{name}-after", metavar="<time>", help=f"only alarms {what} at this time (ISO 8601) or later"
         )
         parser.add_argument(
-            f"--{name}-before", metavar="<time>", help=f"only alarms {what} at this time or earlier"
+            f"--{name}-before",
+            metavar="<time>",
+            help=f"only alarms {what} at this time (ISO 8601) or earlier",
         )
 
 

@@ -126,9 +126,14 @@ class CreateRule(command.ShowOne):
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--name", required=True, help="name of the alarm")
         parser.add_argument(
-            "--rule", required=True, metavar="FILE", help="notification rule as JSON; - is stdin"
+            "--rule", required=True, metavar="<file>", help="notification rule as JSON; - for standard input"
         )
-        parser.add_argument("--severity", choices=("low", "moderate", "critical"), default="low")
+        parser.add_argument(
+            "--severity",
+            choices=("low", "moderate", "critical"),
+            default="low",
+            help="severity of the alarm (default: %(default)s)",
+        )
         parser.add_argument(
             "--repeat-actions", action="store_true", help="call the actions for every matching event"
         )
@@ -137,8 +142,8 @@ class CreateRule(command.ShowOne):
                 f"--{state}-action",
                 action="append",
                 default=[],
-                metavar="URL",
-                help=f"URL to call on {state} (repeat for more)",
+                metavar="<url>",
+                help=f"URL to call when the state becomes {state} (repeat for more)",
             )
         return parser
 
@@ -168,7 +173,7 @@ class ShowRule(command.ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's arguments."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("alarm", metavar="ALARM", help="ID of the alarm")
+        parser.add_argument("alarm", metavar="<alarm>", help="ID of the alarm")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
@@ -190,24 +195,32 @@ class TestRule(command.Command):
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument(
-            "--rule", metavar="FILE", help="a notification rule or an event rule, as JSON; - is stdin"
+            "--rule",
+            metavar="<file>",
+            help="notification rule, event rule or complete alarm as JSON; - for standard input",
         )
-        which.add_argument("--alarm", metavar="ID", help="the rule of an alarm in the cloud")
-        parser.add_argument("--event", required=True, metavar="FILE", help=f"{EVENT_FORMS}; - is stdin")
+        which.add_argument(
+            "--alarm", metavar="<alarm>", help="ID of an alarm in the cloud, whose rule is tested"
+        )
         parser.add_argument(
-            "--type", choices=(decide.NOTIFICATION_TYPE, decide.EVENT_TYPE), help="type of the rule in FILE"
+            "--event", required=True, metavar="<file>", help=f"{EVENT_FORMS}; - for standard input"
         )
-        parser.add_argument("--now", metavar="TIME", help="evaluate as if at this time (ISO 8601)")
+        parser.add_argument(
+            "--type",
+            choices=(decide.NOTIFICATION_TYPE, decide.EVENT_TYPE),
+            help=f"type of the rule in the file (default: {decide.NOTIFICATION_TYPE})",
+        )
+        parser.add_argument("--now", metavar="<time>", help="evaluate as if at this time (ISO 8601)")
         parser.add_argument(
             "--resource-traits",
-            metavar="NAMES",
+            metavar="<names>",
             default=",".join(DEFAULTS["resource_traits"]),
-            help="value of the option resource_traits of the cloud, separated by commas",
+            help="the option resource_traits of the cloud, separated by commas (default: %(default)s)",
         )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Read the rule and the events, and print the explanations."""
+        """Read the rule and the events, and print an explanation for each event."""
         bodies = _load(parsed_args.event, read_events)
         code = 1
         try:

@@ -22,8 +22,8 @@ MAPPING_OPTS: list[Any] = [
         "undefined_severity",
         default="MINOR",
         choices=["CRITICAL", "MAJOR", "MINOR", "WARNING", "INDETERMINATE", "catalogue"],
-        help="Perceived severity of an alarm whose Aodh severity is not in severities. catalogue takes the "
-        "severity that the fault catalogue gives the fault, and MINOR where it knows none.",
+        help="Perceived severity of an alarm whose Aodh severity is not in severities. catalogue selects "
+        "the severity of the fault in the fault catalogue, or MINOR if the fault is not there.",
     ),
     cfg.DictOpt(
         "severity_overrides",

@@ -46,8 +46,8 @@ CONSUMER_OPTS: list[Any] = [
         "forget_after",
         default=7 * 86400,
         min=3600,
-        help="Seconds after which a deleted resource is removed from the resource map, and a fault of which "
-        "nothing more was reported is forgotten.",
+        help="Seconds after which a deleted resource is removed from the resource map, and a fault without "
+        "further reports is forgotten.",
     ),
     cfg.PortOpt(
         "metrics_port",
@@ -67,8 +67,8 @@ SNAPSHOT_OPTS: list[Any] = [
         default=600,
         min=0,
         help="Seconds between two snapshots of Nova and Neutron, which fill the resource map and correct "
-        "what events missed. One inspector takes them for all. 0 takes none: the map then knows only what "
-        "events said, and openstacksdk is not needed.",
+        "what events missed. One inspector takes them for all. 0 takes none: the map then contains only "
+        "what events reported, and openstacksdk is not needed.",
     ),
     cfg.StrOpt(
         "cloud",
@@ -102,14 +102,14 @@ REACTION_OPTS: list[Any] = [
     cfg.BoolOpt(
         "force_down",
         default=False,
-        help="Whether the nova-compute service of a host that is down is forced down in Nova, and no longer "
-        "when the host is back. Never done for a host in maintenance or whose service is disabled.",
+        help="Whether the nova-compute service of a host that is down is forced down in Nova, until the host "
+        "is back. Never done for a host in maintenance or whose service is disabled.",
     ),
     cfg.BoolOpt(
         "reset_state",
         default=False,
         help="Whether the servers on a host that is down are set to the state error in Nova. Never done for "
-        "a host in maintenance or whose service is disabled. Nothing sets them back.",
+        "a host in maintenance or whose service is disabled. They are not set back automatically.",
     ),
     cfg.BoolOpt(
         "data_plane_status",

@@ -1,4 +1,4 @@
-"""Assembly of an API: its middleware, error handling and OpenAPI document, and the middleware of proxies."""
+"""Assembles an API from its resources: middleware, errors, OpenAPI document, proxy headers and tokens."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from eventalarm.http.openapi import Document, DocumentResource, KnownParameters
 from eventalarm.http.requests import Conformance, Request
 from eventalarm.http.responses import install_problems
 
-# Bytes of a query.
+# Maximum length of a query string, in bytes.
 MAX_QUERY: Final = 8 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
 class Api:
-    """What distinguishes one API from another.
+    """The properties in which one API differs from another.
 
-    ``public`` are the paths that need no authentication, besides that of the OpenAPI document. ``max_body``
-    is in bytes; with None each resource limits the body itself.
+    ``public`` are the paths that need no authentication; that of the OpenAPI document is always public.
+    ``max_body`` is in bytes; with None each resource limits the body itself.
     """
 
     document: Document
@@ -46,8 +46,8 @@ def create(
     It serves its OpenAPI document, answers errors as problem details, and answers HEAD where it answers GET.
 
     :param routes: a resource for each path.
-    :param middleware: what runs once the caller is known.
-    :param bad_requests: errors that are answered with 400 and their text.
+    :param middleware: Falcon middleware that runs after the caller is identified.
+    :param bad_requests: exceptions that are answered with 400 and their text.
     """
     found = [
         Conformance(MAX_QUERY, api.max_body),

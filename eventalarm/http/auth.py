@@ -28,9 +28,9 @@ class Caller:
 class Identity:
     """Falcon middleware: sets ``req.context.caller``, or answers 401.
 
-    With *auth_mode* ``keystone``, keystonemiddleware runs before with ``delay_auth_decision``, so that its
-    rejections become problem details too; with any other mode the identity headers are trusted. *public* are
-    the paths that need no authentication.
+    With *auth_mode* ``keystone``, keystonemiddleware runs first and leaves the rejection of invalid tokens to
+    this class (``delay_auth_decision``), so that it becomes problem details too; with any other mode the
+    identity headers are trusted. *public* are the paths that need no authentication.
     """
 
     def __init__(self, conf: Any, *, auth_mode: str, public: frozenset[str]) -> None:
@@ -65,18 +65,18 @@ def caller_of(req: falcon.Request) -> Caller:
 
 
 class Guard:
-    """Enforces the policy *rules* of an API, overridden by the policy file that *conf* names."""
+    """Enforces the policy *rules* of an API; the policy file that *conf* names overrides them."""
 
     def __init__(self, conf: Any, rules: Sequence[Any]) -> None:
         self._enforcer = policy.Enforcer(conf)
         self._enforcer.register_defaults(rules)
 
     def allows(self, caller: Caller, rule: str, project_id: str) -> bool:
-        """Return True if *rule* allows *caller* the action in a project."""
+        """Return True if *rule* allows the request of *caller* in a project."""
         return bool(self._enforcer.authorize(rule, {"project_id": project_id}, caller.credentials))
 
     def require(self, caller: Caller, rule: str, project_id: str | None = None) -> None:
-        """Check that *rule* allows *caller* the action in a project, by default the caller's.
+        """Check that *rule* allows the request of *caller* in a project, by default the caller's.
 
         :raises falcon.HTTPForbidden: when it does not.
         """
@@ -84,9 +84,9 @@ class Guard:
             raise falcon.HTTPForbidden(description=f"policy {rule} does not allow this request")
 
     def listed_project(self, req: falcon.Request, rule: str, all_projects_rule: str) -> str | None:
-        """Return the project that a listing covers, or None for all projects (``all_projects=true``).
+        """Return the project whose resources are listed, or None for all projects (``all_projects=true``).
 
-        :raises falcon.HTTPForbidden: when the caller may not list, or not all projects.
+        :raises falcon.HTTPForbidden: when the policy does not allow the caller to list them.
         """
         caller = caller_of(req)
         if flag(req, "all_projects"):
@@ -100,9 +100,9 @@ class Guard:
         return caller.project_id
 
     def visible_project(self, req: falcon.Request, rule: str, all_projects_rule: str) -> str | None:
-        """Return the project in which the caller may look up an id, or None for any project.
+        """Return the project in which the caller may look up an id, or None for all projects.
 
-        :raises falcon.HTTPForbidden: when the caller may not look up anything.
+        :raises falcon.HTTPForbidden: when the policy allows neither.
         """
         caller = caller_of(req)
         if self.allows(caller, all_projects_rule, caller.project_id):
@@ -112,7 +112,7 @@ class Guard:
 
 
 def flag(req: falcon.Request, name: str) -> bool:
-    """Return a boolean query parameter; without a value it is true.
+    """Return a boolean query parameter: False if it is absent, True if it has no value.
 
     :raises falcon.HTTPBadRequest: for any other value.
     """

@@ -1,4 +1,4 @@
-"""The OpenAPI document of an API: served, and the one source of body schemas and query parameters."""
+"""The OpenAPI document of an API: it is served, and defines the valid bodies and query parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eventalarm.http.responses import Fault, pointer
 
 Document = Mapping[str, Any]
 
-# Characters of a field name and of a message of the validator in a problem.
+# Maximum length of a field name, and of the validator's message, in an error.
 LONGEST: Final = 200
 LONGEST_PROBLEM: Final = 300
 
@@ -80,7 +80,7 @@ class KnownParameters:
     """Falcon middleware: answers 400 to query parameters that the OpenAPI *document* does not list.
 
     A misspelt filter is refused instead of ignored. A parameter whose schema is not an array may be given
-    once. Resources that the document does not list accept any parameter.
+    only once. Operations that the document does not list accept any parameter.
     """
 
     def __init__(self, document: Document) -> None:
@@ -89,7 +89,7 @@ class KnownParameters:
     def process_resource(
         self, req: falcon.Request, resp: falcon.Response, resource: object, params: dict[str, Any]
     ) -> None:
-        """Check the names in the query."""
+        """Check the names and repetitions of the query parameters."""
         method = "GET" if req.method == "HEAD" else req.method
         known = self._known.get((_anonymous(req.uri_template or ""), method))
         if known is None:
@@ -108,7 +108,7 @@ def _anonymous(template: str) -> str:
 
 
 def _operations(document: Document) -> list[tuple[tuple[str, str], dict[str, bool]]]:
-    """Return the parameters of each operation by path and method: True for those that may be repeated."""
+    """Return, by path and method, the parameters of each operation: True for those that may be repeated."""
     return [
         ((_anonymous(path), method.upper()), _parameters(document, item, operation))
         for path, item in document["paths"].items()

@@ -1,4 +1,4 @@
-"""Requests: how their query, headers and body are read, and what is refused before a resource sees them."""
+"""Reads the query, headers and body of requests, and refuses invalid ones before they reach a resource."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 def host_problem(environ: Mapping[str, Any]) -> str:
     """Return why the header Host of a WSGI request is not acceptable, or an empty string.
 
-    HTTP/1.0 may omit it. A repeated header arrives here as one value with commas.
+    HTTP/1.0 requests may omit it. A repeated header is one value with commas here.
     """
     host = environ.get("HTTP_HOST")
     if host is None:
@@ -50,9 +50,9 @@ def is_loopback(name: str) -> bool:
 class KnownHosts:
     """WSGI middleware: answers 421 to requests for hosts that are neither loopback nor among *names*.
 
-    The same goes for the header Origin, which browsers add when a page of another host sends something. An
-    unspecified address (``0.0.0.0``) among *names* stands for every address, but for no name: an address
-    cannot be rebound. *option* is the command-line option that the response suggests.
+    This prevents DNS rebinding. The host in the header Origin, which browsers add to the requests of a page,
+    is checked too. An unspecified address (``0.0.0.0``) among *names* permits every address, since an address
+    cannot be rebound, but no name. *option* is the command-line option that the response suggests.
     """
 
     def __init__(self, app: WSGI, names: Iterable[str], *, option: str) -> None:
@@ -70,7 +70,7 @@ class KnownHosts:
         if host is not None and not self._known(host, self._any_address):
             return self._misdirected(start_response, "Host", host)
         if origin is not None:
-            # "null" and anything else that is not a URL has no known host.
+            # "null", or anything else that is not a URL, names no known host.
             source = origin.partition("://")[2]
             if source != host and not self._known(source, False):
                 return self._misdirected(start_response, "Origin", origin)
@@ -110,7 +110,7 @@ def _refuse(start_response: Callable[..., Any], status: str, detail: str) -> Ite
 
 JSON: Final = "application/json"
 IDENTITY: Final = "identity"
-# "(", ")", ",", ":" and ";" as form encoding writes them.
+# The form encoding of "(", ")", ",", ":" and ";".
 FORM_ENCODED: Final = ("%28", "%29", "%2C", "%3A", "%3B")
 SAFE: Final = frozenset({"GET", "HEAD"})
 ENTITY_TAG: Final = re2.compile(r'(W/)?("[^"]*")')
@@ -119,8 +119,8 @@ ENTITY_TAG: Final = re2.compile(r'(W/)?("[^"]*")')
 class Request(falcon.Request):
     """A request whose query follows RFC 3986: a plus sign is a plus sign, a space is ``%20``.
 
-    Only a value that was form-encoded throughout, as the HTTP libraries of Python, Java and JavaScript do,
-    has plus signs for its spaces.
+    Only in a value that is form-encoded throughout, as by the HTTP libraries of Python, Java and JavaScript,
+    a plus sign is a space.
     """
 
     def __init__(self, env: dict[str, Any], options: falcon.RequestOptions | None = None) -> None:
@@ -133,8 +133,7 @@ class Request(falcon.Request):
 def _plain_plus(parameter: str) -> str:
     """Return a parameter with its plus signs percent-encoded, unless they stand for spaces.
 
-    Form encoding leaves none of the characters of :data:`FORM_ENCODED` as it is; a hand-written query encodes
-    none of them.
+    Form encoding encodes all characters in :data:`FORM_ENCODED`; a hand-written query encodes none of them.
     """
     upper = parameter.upper()
     if any(code in upper for code in FORM_ENCODED) and not any(char in parameter for char in "(),:;"):
@@ -143,7 +142,7 @@ def _plain_plus(parameter: str) -> str:
 
 
 class Conformance:
-    """Falcon middleware: refuses what HTTP does not allow, unsupported encodings, and oversized requests.
+    """Falcon middleware: refuses invalid HTTP requests, unsupported content types and oversized requests.
 
     *max_query* and *max_body* are in bytes; with None for *max_body* the resource limits the body itself.
     """
@@ -164,14 +163,14 @@ class Conformance:
             raise falcon.HTTPContentTooLarge(description=f"the body must be at most {self._max_body} bytes")
         codings = (req.get_header("Content-Encoding") or IDENTITY).lower().split(",")
         if {coding.strip() for coding in codings} - {IDENTITY, ""}:
-            # RFC 9110 clause 15.5.16: this header says that the coding was the problem.
+            # RFC 9110 clause 15.5.16: this header shows that the content coding was the reason.
             resp.set_header("Accept-Encoding", IDENTITY)
             raise falcon.HTTPUnsupportedMediaType(description="the body must not be compressed")
 
     def process_resource(
         self, req: falcon.Request, resp: falcon.Response, resource: object, params: dict[str, Any]
     ) -> None:
-        """Check the header Accept once it is known that the resource supports the method."""
+        """Check the header Accept, if the resource supports the method."""
         if not hasattr(resource, f"on_{req.method.lower()}"):
             return
         answered = getattr(resource, "media_types", (JSON, PROBLEM))
@@ -181,10 +180,10 @@ class Conformance:
 
 
 def _media_ranges(accept: str | None) -> str | None:
-    """Return the media ranges of the header and their weights.
+    """Return the header *accept* with only its media ranges and their weights; None if it has none.
 
-    Empty elements are ignored (RFC 9110 clause 5.6.1), and so are other parameters such as ``charset``, which
-    have no meaning for JSON.
+    Empty elements are dropped (RFC 9110 clause 5.6.1), and so are other parameters, such as ``charset``,
+    which have no meaning for JSON.
     """
     found = []
     for part in (accept or "").split(","):
@@ -197,10 +196,10 @@ def _media_ranges(accept: str | None) -> str | None:
 def read_json(
     req: falcon.Request, max_bytes: int, media_types: tuple[str, ...] = (JSON,), *, size_hint: str = ""
 ) -> Any:
-    """Return the JSON in the body of *req*; *size_hint* says what to do about a body that is too large.
+    """Return the JSON in the body of *req*; *size_hint* is the remedy for a body that is too large.
 
-    :raises falcon.HTTPError: 415 for another media type, 413 above *max_bytes*.
-    :raises BadBody: when it is not JSON; NaN, Infinity and numbers beyond a double are not.
+    :raises falcon.HTTPError: 415 for another media type, 413 for more than *max_bytes*.
+    :raises BadBody: when it is not JSON, or has NaN, Infinity or a number beyond the range of a double.
     """
     if (req.content_type or "").partition(";")[0].strip().lower() not in media_types:
         hint = " (curl: --json @file)" if media_types == (JSON,) else ""
@@ -226,12 +225,12 @@ def _finite(text: str) -> float:
 
 
 def check_preconditions(req: falcon.Request, resp: falcon.Response, tag: str) -> bool:
-    """Return True if the request is to be carried out (If-Match, If-None-Match; RFC 9110 clause 13).
+    """Evaluate If-Match and If-None-Match; return True if the request is to be processed.
 
-    *tag* is the strong, quoted entity tag of the resource, and becomes the ETag of the response. False: the
-    client has the current representation, and the response is 304.
+    See RFC 9110 clause 13. *tag* is the strong, quoted entity tag of the resource, and becomes the ETag of
+    the response. After False the client has the current representation, and the response is 304.
 
-    :raises falcon.HTTPPreconditionFailed: when the resource is not in the state that the request requires.
+    :raises falcon.HTTPPreconditionFailed: when *tag* does not meet the condition.
     """
     resp.set_header("ETag", tag)
     required, known = req.get_header("If-Match"), req.get_header("If-None-Match")

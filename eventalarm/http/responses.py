@@ -1,4 +1,4 @@
-"""Responses: errors as problem details (RFC 9457), absolute links, and paging (SOL013 clause 5.4)."""
+"""Writes errors as problem details (RFC 9457), absolute links, and paging (SOL013 clause 5.4)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Fault:
 
 
 class BadBody(falcon.HTTPBadRequest):
-    """400 for an invalid body; the problem lists the first :data:`MAX_FAULTS` faults in ``errors``."""
+    """400 for an invalid body; its problem details list the first :data:`MAX_FAULTS` faults in ``errors``."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__(description=str(faults[0]))
@@ -55,7 +55,7 @@ def install_problems(app: falcon.App[Any, Any], *bad_requests: type[Exception]) 
     app.add_error_handler(Retryable, _on_retryable)
     for error in bad_requests:
         app.add_error_handler(error, _on_bad_request)
-    # The handler registered last is asked first: falcon's own errors are not defects.
+    # Falcon prefers the handler registered last: its own errors are not defects.
     app.add_error_handler(falcon.HTTPError, lambda req, resp, error, params: _raise(error))
 
 
@@ -65,7 +65,7 @@ def _serialize(request: falcon.Request, response: falcon.Response, error: falcon
         "type": "about:blank",
         "title": title.partition(" ")[2],
         "status": error.status_code,
-        "detail": error.description or error.title or title,
+        "detail": error.description or _default_detail(error, title),
         "instance": f"{request.root_path}{request.path}",
     }
     if isinstance(error, BadBody):
@@ -73,6 +73,13 @@ def _serialize(request: falcon.Request, response: falcon.Response, error: falcon
     response.text = json.dumps(body)
     response.content_type = PROBLEM
     response.append_header("Vary", "Accept")
+
+
+def _default_detail(error: falcon.HTTPError, title: str) -> str:
+    if isinstance(error, falcon.HTTPMethodNotAllowed):
+        allowed = dict(error.headers or ()).get("Allow", "no method")
+        return f"this resource supports only {allowed}"
+    return "unknown path" if isinstance(error, falcon.HTTPRouteNotFound) else error.title or title
 
 
 def _on_bad_request(_req: falcon.Request, _resp: falcon.Response, error: Exception, _params: object) -> None:
@@ -100,7 +107,7 @@ MARKER: Final = "nextpage_opaque_marker"
 
 
 class BadMarker(EventAlarmError):
-    """A paging marker that :func:`encode_marker` did not make."""
+    """A paging marker that was not returned by :func:`encode_marker`."""
 
     def __init__(self) -> None:
         super().__init__("unknown or expired paging marker")
@@ -112,7 +119,7 @@ def encode_marker(value: Any) -> str:
 
 
 def decode_marker(marker: str) -> Any:
-    """Return the value that :func:`encode_marker` was given.
+    """Return the value that :func:`encode_marker` encoded.
 
     :raises BadMarker: when *marker* cannot be decoded.
     """
@@ -123,7 +130,7 @@ def decode_marker(marker: str) -> Any:
 
 
 class Links:
-    """Absolute links to this API; *public_url* is the configured root, empty to take it from each request."""
+    """Absolute links to this API, from *public_url*, the configured root, or else from each request."""
 
     def __init__(self, public_url: str) -> None:
         self._public_url = public_url
@@ -131,7 +138,7 @@ class Links:
     def root(self, req: falcon.Request) -> str:
         """Return the URL at which the application is mounted, without a trailing slash.
 
-        Without a public URL this follows the request, including the headers that proxies set.
+        Without a public URL it is derived from the request, including the headers that proxies set.
         """
         return self._public_url or f"{req.scheme}://{req.netloc}{req.root_path}"
 

@@ -1,8 +1,8 @@
-"""The web server of our APIs: waitress, with limits that apply before authentication.
+"""The web server of both APIs: waitress, with limits that apply before authentication.
 
-waitress reads requests in one thread and passes complete ones to its workers, so a slow client does not
-occupy a worker. Added here: a request that does not arrive in time closes its connection, even if bytes keep
-arriving, and at the limit of connections the one that has waited longest is closed to make room.
+waitress reads requests in one thread and passes complete ones to others, so a slow client occupies none of
+those. Added here: a connection is closed when its request is not complete in time, even if bytes keep
+arriving; and at the limit of connections the one that has waited longest is closed.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 HEADER_BYTES: Final = 32 * 1024
 # Seconds between two checks for overdue connections.
 CHECK_INTERVAL: Final = 1
-# Descriptors in waitress's map that are not connections: a listening socket and its trigger for each address.
+# For each address waitress's map has two more descriptors: the listening socket and its trigger.
 INTERNAL: Final = 2
+# Maximum duration of one poll, in seconds.
 LONGEST_LOOP: Final = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of clients: connections, bytes of one body and of all bodies, seconds for a request."""
+    """Limits: concurrent requests, connections, bytes of a body and of all bodies, seconds for a request."""
 
     threads: int = 8
     connections: int = 200
@@ -38,7 +39,7 @@ class Limits:
 
 
 class _Channel(channel.HTTPChannel):  # type: ignore[misc]
-    """A connection that records since when it has waited for a complete request."""
+    """A connection that records when it began to wait for a request."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -62,7 +63,7 @@ class _Channel(channel.HTTPChannel):  # type: ignore[misc]
 
     @property
     def waits(self) -> bool:
-        """True if the client has to send something next."""
+        """True if the server waits for the client, not the client for the server."""
         return not self.requests and not self.total_outbufs_len
 
     @property
@@ -73,7 +74,7 @@ class _Channel(channel.HTTPChannel):  # type: ignore[misc]
 
 
 class _Server(server.TcpWSGIServer):  # type: ignore[misc]
-    """Closes overdue connections, and those that waited longest when there is no room for others."""
+    """Closes overdue connections and, at the limits, those that have waited longest."""
 
     channel_class = _Channel
     body_buffer = 0
@@ -114,7 +115,7 @@ class _Server(server.TcpWSGIServer):  # type: ignore[misc]
 class WebServer:
     """Serves *app* on *listening*, which it closes at the end. :meth:`run` blocks until :meth:`stop`.
 
-    waitress's own ``run`` can only be ended by a signal to the main thread, so the loop is ours.
+    waitress's own ``run`` ends only by a signal to the main thread, so this class runs the loop itself.
     """
 
     def __init__(self, app: WSGI, listening: list[socket.socket], limits: Limits, *, ident: str) -> None:
@@ -153,7 +154,7 @@ class WebServer:
             made.server_name = f"[{host}]" if ":" in host else host
 
     def run(self) -> None:
-        """Answer until :meth:`stop` is called or the thread is interrupted; then shut down cleanly."""
+        """Serve until :meth:`stop` is called or the thread is interrupted; then shut down cleanly."""
         try:
             while not self._stopping:
                 for one in self._servers:
@@ -166,7 +167,7 @@ class WebServer:
             wasyncore.close_all(self._sockets)
 
     def stop(self) -> None:
-        """Make :meth:`run` return after the requests under way; may be called from any thread."""
+        """Make :meth:`run` return after the requests in progress; may be called from any thread."""
         self._stopping = True
         for one in self._servers:
             # The loop may have ended meanwhile, and closed the trigger.

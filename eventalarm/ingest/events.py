@@ -20,9 +20,11 @@ from eventalarm.model import JSONDict
 from eventalarm.publisher.codec import Encoded
 from eventalarm.publisher.sending import BrokerStatus, Send, make_batches, send_batches
 
+LOG = logging.getLogger(__name__)
+
 
 class Refused(PublishError):
-    """The broker does not accept an event, even alone and without its raw part, because of its size."""
+    """An event is too large for the broker, even alone and without its raw part."""
 
     def __init__(self, message_id: str) -> None:
         super().__init__(f"event {message_id} is larger than the broker accepts")
@@ -95,9 +97,6 @@ def sender(transport: Any, topic: str, exchange: str) -> Send:
         )
 
     return send
-
-
-LOG = logging.getLogger(__name__)
 
 
 class Events:

@@ -14,10 +14,10 @@ from eventalarm.http.responses import BadBody, Fault, pointer
 from eventalarm.model import FLOAT, INTEGER, STRING, UTC, EventLimits, JSONDict, convert, parse_time
 from eventalarm.publisher import codec
 
-# Namespace of the ids of reports without an id. Never change it: a report that is sent again keeps its id.
+# Namespace of the ids of reports without an id. Never change it: a repeated report must get the same id.
 REPORTS: Final = uuid.UUID("0d4b8a53-3f0b-5b52-9d8e-9a1c2f7f3a61")
 
-# Details that name the owner of the resource; the first that is present becomes the trait project_id.
+# Details that name the owner of the resource; the first one present becomes the trait project_id.
 OWNERS: Final = ("project_id", "tenant_id", "project", "tenant")
 DEEPEST: Final = 8
 
@@ -29,15 +29,15 @@ class TooDeep(ValueError):
 def to_event(
     report: Mapping[str, Any], resource_traits: Sequence[str], owners: Sequence[str] = OWNERS
 ) -> JSONDict:
-    """Return the Ceilometer event that *report* (``time``, ``type``, maybe ``details``, ``id``) stands for.
+    """Return *report* (``time``, ``type``, optionally ``details`` and ``id``) as a Ceilometer event.
 
     Every detail becomes a trait. A list or an object becomes a string, as in Ceilometer's converter, so that
     one rule fits both ways of reporting; members of an object become traits too, with dots in their names.
     Added are ``project_id``, from the first of *owners*, and ``resource_id``, from the first of
     *resource_traits*, where the details do not have them.
 
-    :raises ValueError: when ``time`` is not a time.
-    :raises TooDeep: when the details are nested too deep.
+    :raises ValueError: when ``time`` is not an ISO 8601 time.
+    :raises TooDeep: when the details are nested too deeply.
     """
     moment = parse_time(report["time"])
     details: Mapping[str, Any] = report.get("details") or {}
@@ -91,7 +91,7 @@ def _typed(value: object) -> tuple[int, object]:
 
 CEILOMETER_KEYS: Final = frozenset({"message_id", "event_type", "traits", "generated"})
 SIZE_HINT: Final = " ([eventalarm_ingest] max_body_size); send several requests"
-A_TIME: Final = "give ISO 8601, such as 2026-11-20T23:01:36Z"
+A_TIME: Final = "give an ISO 8601 time, such as 2026-11-20T23:01:36Z"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class EventReader:
 
 
 def check_event(field: str, body: JSONDict, limits: EventLimits) -> tuple[codec.Encoded | None, list[Fault]]:
-    """Decode the event *body* as a listener will: an event that it would drop must not be answered with 202.
+    """Decode the event *body* as a listener does: an event that it would drop must not be answered with 202.
 
     Return the encoded event and no faults, or None and the faults at *field*.
     """

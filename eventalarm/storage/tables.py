@@ -93,10 +93,10 @@ occurrence = eventalarm_table(
     sa.Index("ix_eventalarm_occurrence_all", "raised", "raised_at"),
 )
 
-# One row for each alarm that was ever raised, written with every change of the number of its raised
-# occurrences, so that two nodes of a cluster that change it at once conflict; ``changes`` makes each write a
-# change. ``is_full``: the limit was reached, and less than a tenth of it is free again. ``awaited`` and
-# ``is_full_awaited`` are the same for the objects whose absence is awaited.
+# One row for each alarm that was ever raised, updated with every change of the number of its raised
+# occurrences, so that concurrent changes on two nodes of a cluster conflict; ``changes`` makes each update
+# change the row. ``is_full`` is true from when the limit is reached until a tenth of it is free again.
+# ``awaited`` and ``is_full_awaited`` are the same for the objects whose absence is awaited.
 alarm_count = eventalarm_table(
     "eventalarm_alarm_count",
     sa.Column("alarm_id", ALARM_ID, primary_key=True),
@@ -108,8 +108,8 @@ alarm_count = eventalarm_table(
     sa.Column("is_full_awaited", sa.Boolean, nullable=False, default=False),
 )
 
-# Redelivered messages of the bus: how often their evaluation was begun and is not known to have ended. The
-# row is removed when it has.
+# Redelivered messages of the bus, with the number of evaluations that were begun and did not end. The row is
+# removed when an evaluation ends.
 suspect = eventalarm_table(
     "eventalarm_suspect",
     sa.Column("message_id", KEY, primary_key=True),

@@ -94,8 +94,8 @@ def test_credentials_are_encrypted_and_never_returned(our_sqlite_url: str, webho
 @pytest.mark.parametrize(
     ("uri", "detail", "logged"),
     [
-        ("ftp://consumer/x", "absolute URI", ""),
-        ("/relative", "absolute URI", ""),
+        ("ftp://consumer/x", "callbackUri must be an absolute http or https URI", ""),
+        ("/relative", "callbackUri must be an absolute http or https URI", ""),
         ("http://user:password@consumer/", "authentication", ""),
         ("http://127.0.0.1:9/x", "the test of the callback failed", "callback_deny_networks"),
         ("http://[::ffff:127.0.0.1]:9/x", "the test of the callback failed", "callback_deny_networks"),

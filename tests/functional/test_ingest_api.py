@@ -136,7 +136,11 @@ def event(**changes: Any) -> dict[str, Any]:
         ({"events": {}}, "/events", "not of type 'array'"),
         ({"events": [GOOD] * 4}, "/events", "more than 3 events ([eventalarm_ingest] max_events)"),
         ({"event": {"type": "a", "details": {}}}, "/event", "'time' is a required property"),
-        ({"event": {**GOOD, "time": "soon"}}, "/event/time", "not an ISO 8601 date: 'soon'; give ISO 8601"),
+        (
+            {"event": {**GOOD, "time": "soon"}},
+            "/event/time",
+            "not an ISO 8601 date: 'soon'; give an ISO 8601 time",
+        ),
         ({"event": {**GOOD, "type": ""}}, "/event/type", "Give a string of 1 to 255 characters"),
         ({"event": {**GOOD, "type": "a\0"}}, "/event/type", "Give a string"),
         ({"event": {**GOOD, "type": "\ud800"}}, "/event", "bad_event_type"),

@@ -35,7 +35,7 @@ def words(req: falcon.Request, name: str, kind: type[Word]) -> frozenset[Word]:
     try:
         return frozenset(kind(word.upper()) for word in found)
     except ValueError as exc:
-        raise BadFilter(f"{name}: {exc}; must be one of {', '.join(kind)}") from exc
+        raise BadFilter(f"{name} must be one of {', '.join(kind)}") from exc
 
 
 def texts(req: falcon.Request, name: str) -> list[str]:
@@ -45,19 +45,19 @@ def texts(req: falcon.Request, name: str) -> list[str]:
 
 
 def moment(req: falcon.Request, name: str) -> datetime.datetime | None:
-    """Return a time parameter, UTC-aware; without a zone it is read as UTC.
+    """Return the time in a parameter, UTC-aware, or None; without a time zone it is read as UTC.
 
-    :raises BadFilter: when it is not a time.
+    :raises BadFilter: when it is not an ISO 8601 time.
     """
     text = req.get_param(name)
     try:
         return parse_time(text.strip()) if text else None
     except ValueError as exc:
-        raise BadFilter(f"{name}: {exc}") from exc
+        raise BadFilter(f"{name} must be an ISO 8601 time, such as 2026-11-20T23:01:36Z") from exc
 
 
 def least(req: falcon.Request) -> int | None:
-    """Return Doctor's MinSeverity: a number, or the name of a severity.
+    """Return Doctor's MinSeverity as a number, given as a number or the name of a severity; None if absent.
 
     :raises BadFilter: when it is neither.
     """
@@ -75,7 +75,7 @@ def least(req: falcon.Request) -> int | None:
 
 
 def page_size(req: falcon.Request, most: int) -> int:
-    """Return how many entries a page may have: the parameter ``limit``, at most *most*.
+    """Return the maximum number of entries of a page: the parameter ``limit``, at most *most*.
 
     :raises BadFilter: when it is not a positive integer.
     """

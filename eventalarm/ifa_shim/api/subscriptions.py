@@ -32,7 +32,7 @@ LOG = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 
-# The confirmation of a subscription is written again only after this fraction of its lifetime.
+# A confirmation of a subscription is recorded at most this often during its lifetime.
 CONFIRM_EVERY: Final = 10
 # Seconds in Retry-After while too many callbacks are being tested.
 TEST_AGAIN: Final = 5
@@ -47,7 +47,7 @@ class NoSlot(EventAlarmError):
 
 
 class Slots:
-    """*limit* slots; a project may hold as many as are still free. Safe between threads."""
+    """*limit* slots; a project may hold as many as are still free. Safe to share between threads."""
 
     def __init__(self, limit: int) -> None:
         self._free = limit

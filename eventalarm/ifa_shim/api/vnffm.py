@@ -168,12 +168,12 @@ class FaultAlarm:
 # rootCauseFaultyResource must be present whenever the resource is known.
 OPTIONAL: Final = frozenset({"correlatedAlarmIds", "faultDetails"})
 SELECTORS: Final = ("all_fields", "fields", "exclude_fields", "exclude_default")
-# Each path that leads to an attribute, or to one that holds attributes.
+# The path of every attribute, and of every attribute that contains others.
 LINKS: Final = (("_links", "self"), ("_links", "objectInstance"))
 PATHS: Final = frozenset(
     path[:depth] for path in (*ALARM_ATTRIBUTES, *LINKS) for depth in range(1, len(path) + 1)
 )
-# Its details are mandatory (SOL003 clause 7.5.2.4).
+# A fault type whose details are mandatory (SOL003 clause 7.5.2.4).
 MAINTENANCE: Final = "NFVI_OAM_VIRTUALISED_RESOURCE_STATE_CHANGE"
 
 
@@ -186,17 +186,19 @@ def excluded_attributes(parameters: Mapping[str, str]) -> frozenset[str]:
     if len(given) > 1 and given != {"fields", "exclude_default"}:
         raise BadFilter(f"{', '.join(sorted(given))} cannot be combined")
     if "exclude_fields" in given:
-        return OPTIONAL & {path[0] for path in _paths(parameters["exclude_fields"]) if len(path) == 1}
+        return OPTIONAL & {
+            path[0] for path in _paths("exclude_fields", parameters["exclude_fields"]) if len(path) == 1
+        }
     if given & {"fields", "exclude_default"}:
-        return OPTIONAL - {path[0] for path in _paths(parameters.get("fields", ""))}
+        return OPTIONAL - {path[0] for path in _paths("fields", parameters.get("fields", ""))}
     return frozenset()
 
 
-def _paths(text: str) -> set[Path]:
+def _paths(parameter: str, text: str) -> set[Path]:
     paths = {tuple(part.split("/")) for part in text.split(",") if part}
     unknown = sorted("/".join(path) for path in paths - PATHS)
     if unknown:
-        raise BadFilter(f"unknown attribute: {', '.join(unknown)[:80]}")
+        raise BadFilter(f"{parameter}: unknown attribute {', '.join(unknown)[:80]}")
     return paths
 
 

@@ -34,26 +34,32 @@ class BadCallback(EventAlarmError):
     """A callback or its credentials cannot be used; the text explains it to the subscriber."""
 
 
-def check_uri(uri: str, options: CallbackOptions) -> None:
-    """Check that *uri* may be called at all.
+def check_uri(field: str, uri: str, options: CallbackOptions) -> None:
+    """Check that *uri*, the value of *field*, is a URI that may be called.
 
     :raises BadCallback: when it is not a URI of an allowed scheme, or contains credentials or a fragment.
     """
     if not URI_CHARACTERS.fullmatch(uri):
-        raise BadCallback("blanks, control characters and non-ASCII characters must be percent-encoded")
+        raise BadCallback(
+            f"{field}: blanks, control characters and non-ASCII characters must be percent-encoded"
+        )
     try:
         parts = urllib.parse.urlsplit(uri)
         port = parts.port
     except ValueError as exc:
-        raise BadCallback("must be a URI") from exc
+        raise BadCallback(f"{field} must be a URI") from exc
     if parts.scheme.lower() not in options.schemes or not parts.hostname or port == 0:
-        raise BadCallback(f"must be an absolute URI of {' or '.join(sorted(options.schemes))}")
+        raise BadCallback(f"{field} must be an absolute {' or '.join(sorted(options.schemes))} URI")
     if parts.fragment:
-        raise BadCallback("remove the fragment (#): it is never sent")
+        raise BadCallback(f"{field}: remove the fragment (#): it is never sent")
     if VERIFY_OPTION in urllib.parse.parse_qs(parts.query, keep_blank_values=True):
-        raise BadCallback(f"remove {VERIFY_OPTION}: the operator decides which certificates are verified")
+        raise BadCallback(
+            f"{field}: remove {VERIFY_OPTION}: the operator decides which certificates are verified"
+        )
     if parts.username is not None or len(uri) > MAX_URI:
-        raise BadCallback(f"move credentials to authentication; a URI must have at most {MAX_URI} characters")
+        raise BadCallback(
+            f"{field}: move credentials to authentication; a URI must have at most {MAX_URI} characters"
+        )
 
 
 class Callbacks:
@@ -72,7 +78,7 @@ class Callbacks:
         :raises BadCallback: when it may not, when none of the authentication types is supported, or when the
             token endpoint may not be called.
         """
-        check_uri(uri, self._options)
+        check_uri("callbackUri", uri, self._options)
         if not authentication:
             return
         kinds = set(authentication.get("authType", []))
@@ -85,7 +91,7 @@ class Callbacks:
             raise BadCallback(f"authType must be one of {', '.join(sorted(SUPPORTED))}")
         oauth = authentication.get("paramsOauth2ClientCredentials") or {}
         if "tokenEndpoint" in oauth:
-            check_uri(oauth["tokenEndpoint"], self._options)
+            check_uri("tokenEndpoint", oauth["tokenEndpoint"], self._options)
 
     def test(self, uri: str, authentication: Mapping[str, Any] | None) -> None:
         """Check that the consumer at *uri* answers 204 to a GET that is made as a later POST will be.

@@ -2,5 +2,5 @@
 
 VERSION_TABLE = "eventalarm_alembic_version"
 
-# All of them, the newest first: what services compare the database with.
+# All revisions, the newest first; services compare that of the database with them.
 REVISIONS = ("0001",)

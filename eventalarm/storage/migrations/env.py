@@ -1,4 +1,4 @@
-"""Alembic's environment: runs the revisions on the connection that ``storage/upgrade.py`` hands over."""
+"""Alembic's environment: runs the revisions on the connection that ``storage/upgrade.py`` passes."""
 
 from alembic import context
 

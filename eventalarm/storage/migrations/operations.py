@@ -80,7 +80,7 @@ def _create_concurrently(name: str, table: str, columns: Sequence[str]) -> None:
             if not valid:
                 op.create_index(name, table, list(columns), postgresql_concurrently=True)
         except (db_exception.DBError, sa.exc.DBAPIError) as exc:
-            # Raised after the block, whose end would hide it behind its own failure on a lost connection.
+            # Raised after the block: on a lost connection the end of the block fails too and would hide it.
             failed = exc
             bind.rollback()
     if failed is not None:
@@ -88,7 +88,7 @@ def _create_concurrently(name: str, table: str, columns: Sequence[str]) -> None:
 
 
 def _create_in_place(name: str, table: str, columns: Sequence[str]) -> None:
-    """Wait for open transactions in short turns: other statements on the table queue behind each wait."""
+    """Wait for open transactions in short steps: other statements on the table queue behind each wait."""
     bind = op.get_bind()
     if name in {index["name"] for index in sa.inspect(bind).get_indexes(table)}:
         return
@@ -111,6 +111,6 @@ def _create_in_place(name: str, table: str, columns: Sequence[str]) -> None:
 
 
 def add_column(table: str, column: sa.Column[Any]) -> None:
-    """Add *column* to *table* unless it is there."""
+    """Add *column* to *table* unless it exists."""
     if column.name not in {known["name"] for known in sa.inspect(op.get_bind()).get_columns(table)}:
         op.add_column(table, column)

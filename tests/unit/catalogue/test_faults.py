@@ -92,12 +92,12 @@ def test_entries_of_the_deployer_replace_and_precede_those_of_the_package(tmp_pa
 @pytest.mark.parametrize(
     ("changes", "field", "remedy"),
     [
-        ({"name": None}, "name", "write name:"),
+        ({"name": None}, "name", "write text after name:"),
         ({"descripton": "x"}, "descripton", "use name, description"),
         ({"reported_by": []}, "reported_by", "name an event type"),
         ({"reported_by": [{"traits": {}}]}, "reported_by[0].event", "name at least one"),
         ({"reported_by": [{"event": "a", "when": {}}]}, "reported_by[0].when", "use event, traits"),
-        ({"reported_by": [{"event": "a", "traits": {"b": {}}}]}, "reported_by[0].traits.b", "texts"),
+        ({"reported_by": [{"event": "a", "traits": {"b": {}}}]}, "reported_by[0].traits.b", "strings"),
         ({"event_type": "EQUIPMENT"}, "event_type", "COMMUNICATIONS_ALARM"),
         ({"severity": "bad"}, "severity", "CRITICAL"),
         ({"service_affecting": "yes"}, "service_affecting", "service_affecting: true"),

@@ -185,10 +185,10 @@ def test_yaml_of_any_style_is_read(tmp_path: pathlib.Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: b", "must be a list of event definitions, is a dict"),
-        ("- {event_type: a}", "definition 1 must have traits"),
-        ("- {traits: {}}", "definition 1 must have an event_type"),
-        ("- {event_type: [], traits: {}}", "definition 1 must have an event_type"),
+        ("a: b", "must be a list of event definitions, not a dict"),
+        ("- {event_type: a}", "definition 1: traits must be a mapping"),
+        ("- {traits: {}}", "definition 1: event_type must be a string"),
+        ("- {event_type: [], traits: {}}", "definition 1: event_type must be a string"),
         ("- {event_type: a, traits: {x: {fields: payload.type# Nova", "line 1"),
     ],
 )

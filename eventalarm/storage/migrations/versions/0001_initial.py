@@ -1,9 +1,9 @@
 """Initial schema: our tables, and three indexes on Aodh's ``alarm`` table.
 
-The indexes on Aodh's table change nothing for Aodh, and dropping them costs speed only:
-``eventalarm_ix_alarm_timestamp`` makes "which definitions changed since" a short range instead of a scan for
-every batch of events; ``eventalarm_ix_alarm_project_state`` and ``eventalarm_ix_alarm_state`` do the same for
-"what is in alarm" in the IFA API.
+The indexes on Aodh's table do not affect Aodh, and serve only performance. With
+``eventalarm_ix_alarm_timestamp`` the search for changed definitions, made for every batch of events, reads a
+short range instead of the whole table; with ``eventalarm_ix_alarm_project_state`` and
+``eventalarm_ix_alarm_state`` so does the search for raised alarms in the IFA API.
 """
 
 from __future__ import annotations
