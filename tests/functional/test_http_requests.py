@@ -78,6 +78,15 @@ def test_an_unknown_query_parameter_is_named_with_those_that_exist(
         )
 
 
+def test_an_unknown_path_and_an_unsupported_method_are_explained(lite: IfaApi) -> None:
+    unknown = lite.get("/vnffm/v2/alarms")
+    assert (unknown.status_code, unknown.json["detail"]) == (404, "unknown path")
+    answer = lite.call("POST", f"{FAULTS}/a-1", body={})
+    assert answer.status_code == 405
+    assert answer.json["detail"] == f"this resource supports only {answer.headers['Allow']}"
+    assert "PATCH" in answer.headers["Allow"]
+
+
 def test_unknown_parameters_of_other_methods_are_refused_too(lite: IfaApi, ingest: IngestApi) -> None:
     body = {"callbackUri": "http://192.0.2.1/x"}
     assert lite.call("POST", f"{SUBSCRIPTIONS}?allprojects=true", body=body).status_code == 400

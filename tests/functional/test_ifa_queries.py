@@ -100,7 +100,9 @@ def test_an_invalid_request_is_400(lite: IfaApi, query: str) -> None:
     "query", ["state=OPEN", "severity=BAD", "min_severity=x", "limit=0", "order=up", "raised_after=soon"]
 )
 def test_an_invalid_request_is_400_in_ifa_too(lite: IfaApi, query: str) -> None:
-    assert lite.get(f"{IFA}?{query}").status_code == 400
+    answer = lite.get(f"{IFA}?{query}")
+    assert answer.status_code == 400
+    assert answer.json["detail"].startswith(f"{query.partition('=')[0]} must be ")
 
 
 @pytest.mark.parametrize(
