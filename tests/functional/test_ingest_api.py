@@ -148,7 +148,7 @@ def event(**changes: Any) -> dict[str, Any]:
         ({"events": [GOOD, {**GOOD, "details": []}]}, "/events/1/details", "each member becomes a trait"),
         ({"event": {**GOOD, "details": {str(n): n for n in range(21)}}}, "/event", "too_many_traits: 21"),
         ([CEILOMETER, event(traits="x")], "/1/traits", "Give a list of traits, each [name, type, value]"),
-        (event(traits=[["x", 5, "v"]]), "/traits/0/1", "Give the trait's type, 1 string"),
+        (event(traits=[["x", 5, "v"]]), "/traits/0/1", "Give the trait's type: 1 string"),
         (event(traits=[["x", 2, "v"]]), "/traits/0/2", "give a value of trait type 2, or another type"),
         (event(traits=[["x", 1]]), "/traits/0", "Give a trait as [name, type, value]"),
         (event(generated="yesterday"), "/generated", "not an ISO 8601 date"),
