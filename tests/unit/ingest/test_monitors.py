@@ -146,13 +146,13 @@ MANY = {f"label{number}": "x" for number in range(21)}
             "alertmanager",
             alertmanager({**alert(), "startsAt": "soon"}),
             "/alerts/0/startsAt",
-            "give ISO 8601",
+            "give an ISO 8601",
         ),
         (
             "alertmanager",
             alertmanager(alert(), {**alert(ended=True), "endsAt": "never"}),
             "/alerts/1/endsAt",
-            "give ISO 8601",
+            "give an ISO 8601",
         ),
         ("alertmanager", alertmanager(alert(**MANY)), "/alerts/0", "too_many_traits"),
         ("alertmanager", alertmanager(alert(event_type="\ud800")), "/alerts/0", "bad_event_type"),
@@ -169,7 +169,7 @@ MANY = {f"label{number}": "x" for number in range(21)}
         ("collectd", {}, "", "Give the list that collectd's plugin write_http sends"),
         ("collectd", [{"labels": {}, "annotations": {}}], "/0", "'startsAt' is a required property"),
         ("collectd", collectd("ODD"), "/0/annotations/severity", "OKAY, WARNING, FAILURE or UNKNOWN"),
-        ("collectd", collectd(at="soon"), "/0/startsAt", "give ISO 8601"),
+        ("collectd", collectd(at="soon"), "/0/startsAt", "give an ISO 8601"),
     ],
 )
 def test_an_error_names_the_field_and_the_remedy(form: str, body: Any, field: str, words: str) -> None:
