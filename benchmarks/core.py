@@ -27,6 +27,7 @@ from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.engine import Engine
 from eventalarm.evaluator.options import CacheOptions, EngineOptions
 from eventalarm.model import UTC, AlarmDefinition, Event
+from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.change_window import ChangeWindow, Look
 from eventalarm.storage.database import Database
 
@@ -104,7 +105,7 @@ def fill(alarms: int, shape: str) -> AlarmCache:
         raise RuntimeError(f"{definition.alarm_id}: {error}")
 
     cache = AlarmCache(
-        Definitions(alarms, shape),
+        cast(AlarmReader, Definitions(alarms, shape)),
         CacheOptions(RESOURCE_TRAITS, overlap=10.0, reload_interval=1e9, max_alarms=10**7),
         clears=lambda definition: decide.clears(OPTIONS["clear_event_alarms"], definition),
         bad_rule=bad_rule,

@@ -6,7 +6,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import oslo_messaging
 import pytest
@@ -15,6 +15,7 @@ from oslo_config import cfg
 from eventalarm import bus
 from eventalarm.backoff import Backoff
 from eventalarm.evaluator.batch import MODERATE, BatchReport
+from eventalarm.evaluator.engine import Engine
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.evaluator.options import ListenerOptions
@@ -75,7 +76,7 @@ class Listening:
         self._transport = oslo_messaging.get_notification_transport(conf, inprocess.URL)
         metrics = Metrics()
         outage = DatabaseOutage(metrics, self.stopping, Backoff(0.01, 0.01))
-        handler = BatchHandler(self, metrics, outage)
+        handler = BatchHandler(cast(Engine, self), metrics, outage)
         self.server = BatchServer(self._transport, ListenerOptions(self._topic, "test", 2), handler)
         self.server.begin()
 

@@ -24,7 +24,7 @@ def test_the_stock_evaluator_leaves_notification_alarms_unchanged(
     spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str
 ) -> None:
     """Fails without the no-op evaluator: Aodh then warns about the type in every cycle."""
-    options = {"evaluator": {"evaluation_interval": 1}, "DEFAULT": {"debug": True}}
+    options: dict[str, Any] = {"evaluator": {"evaluation_interval": 1}, "DEFAULT": {"debug": True}}
     cloud = Cloud(spawn, tmp_path, our_sqlite_url, "fake://", **options)
     common = {"type": "notification", "project_id": PROJECT}
     rows = [

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Iterator
 
-import kombu
 import oslo_messaging
 import pytest
+from kombu.connection import Connection
 
 from eventalarm import broker, bus
 from eventalarm.status.broker import check_queue
@@ -39,9 +39,10 @@ def publish_plainly(url: str, event: dict[str, object]) -> None:
     transport.cleanup()
 
 
-def declare(url: str, *, durable: bool = True, **arguments: object) -> None:
-    with kombu.Connection(url.replace("rabbit://", "amqp://")) as connection:
-        connection.channel().queue_declare(QUEUE, durable=durable, auto_delete=False, arguments=arguments)
+def declare(url: str, *, durable: bool = True, arguments: dict[str, str] | None = None) -> None:
+    with Connection(url.replace("rabbit://", "amqp://")) as connection:
+        channel = connection.channel()
+        channel.queue_declare(QUEUE, durable=durable, auto_delete=False, arguments=arguments or {})
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_a_listener_waits_until_the_queue_is_declared_as_required(
     webhook_sink.wait(1, "/a")
 
     rabbitmq.ctl("delete_queue", "-p", vhost, QUEUE)
-    declare(rabbit_url, **{"x-queue-type": "quorum"})
+    declare(rabbit_url, arguments={"x-queue-type": "quorum"})
     # The listener may have been faster.
     if rabbitmq.queues(rabbit_url)[QUEUE]["type"] == "quorum":
         listener.wait_for_log(

@@ -149,10 +149,11 @@ class _Busy:
 
     def edit(self, number: int, seconds: float) -> str:
         """Change an alarm; return its id."""
+        changed: str = self.ids[number]
         edited = alarm.update().where(alarm.c.alarm_id == self.ids[number])
         with self._database.begin() as connection:
             connection.execute(edited.values(timestamp=at(seconds)))
-        return self.ids[number]
+        return changed
 
     def found(self) -> set[str]:
         """Look."""

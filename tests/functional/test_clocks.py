@@ -7,6 +7,7 @@ import pathlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -184,7 +185,7 @@ def test_a_step_of_the_database_clock_hides_no_new_alarm(
     """The time of an alarm comes from the API's host, whose clock is not stepped (G3)."""
     harness = EngineHarness(stepped)
     insert_alarms(stepped, alarm_row("first", rule=rule("*", state="error")))
-    event = {"project": "project-a"}
+    event: dict[str, Any] = {"project": "project-a"}
     harness.process(make_event("vm-0", **event))
     assert len(harness.sent) == 1
     stepped_mariadb.set_ahead(seconds)

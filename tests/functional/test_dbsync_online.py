@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
@@ -77,12 +76,12 @@ class Site:
 
 
 @pytest.fixture
-def postgresql_site(aodh_postgresql_url: str, spawn: Spawn, tmp_path: pathlib.Path) -> Iterator[Site]:
+def postgresql_site(aodh_postgresql_url: str, spawn: Spawn, tmp_path: pathlib.Path) -> Site:
     return Site(aodh_postgresql_url, spawn, tmp_path)
 
 
 @pytest.fixture
-def mariadb_site(aodh_mariadb_url: str, spawn: Spawn, tmp_path: pathlib.Path) -> Iterator[Site]:
+def mariadb_site(aodh_mariadb_url: str, spawn: Spawn, tmp_path: pathlib.Path) -> Site:
     return Site(aodh_mariadb_url, spawn, tmp_path)
 
 

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from eventalarm.cmd import delivery
 from eventalarm.delivery import action
 from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState
+from eventalarm.model.deliveries import FINISHED
 from eventalarm.storage import database as storage
 from eventalarm.storage import delivery_queries, tables
 from eventalarm.storage.deliveries import order_key
@@ -54,7 +55,7 @@ def put(database: storage.Database, state: str = "failed", **values: Any) -> str
         "status": 503,
         "next_attempt_at": NOW - DAY,
         "created_at": NOW - DAY,
-        "finished_at": NOW if state in delivery_queries.FINISHED else None,
+        "finished_at": NOW if state in FINISHED else None,
         **values,
     }
     with database.begin() as connection:
@@ -90,7 +91,7 @@ def test_filters(database: storage.Database) -> None:
     assert found(database, states=("failed",), since=NOW - 2 * DAY) == [other, plain]
     assert found(database, delivery_ids=(sent, "unknown")) == [sent]
     wanted = "https://hooks.example:8443/a_"
-    there = {"goes_to": action.goes_to(wanted), "hint": action.hint(wanted)}
+    there: dict[str, Any] = {"goes_to": action.goes_to(wanted), "hint": action.hint(wanted)}
     assert found(database, **there) == [other]
     assert DeliveryQueries(database).count(Selection(**there)) == 1
     assert DeliveryQueries(database).count(Selection(states=("failed",))) == 3

@@ -6,6 +6,7 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,8 @@ def doctor(
     rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Doctor]:
     rabbitmq.start()
-    folder, started, sink = tmp_path_factory.mktemp("doctor"), [], WebhookSink()
+    folder, sink = tmp_path_factory.mktemp("doctor"), WebhookSink()
+    started: list[Process] = []
 
     def spawn(command: list[str], env: dict[str, str] | None = None) -> Process:
         started.append(Process(command, folder / f"{len(started)}.log", env))
@@ -164,8 +166,8 @@ def test_maintenance(doctor: Doctor) -> None:
         assert {one["instance_ids"] for one in traits} == {f"['{path}-vm']"}
         assert {one["actions_at"][:19] for one in traits} == {"2026-11-21T06:00:00"}
     (hook,) = doctor.sink.at("/m-admin")
-    traits = {name: value for name, _, value in hook.json["reason_data"]["event"]["traits"]}
-    assert (traits["host"], traits["state"]) == (host, "IN_MAINTENANCE")
+    named = {name: value for name, _, value in hook.json["reason_data"]["event"]["traits"]}
+    assert (named["host"], named["state"]) == (host, "IN_MAINTENANCE")
 
 
 def test_infrastructure_events_are_for_infrastructure_projects_only(doctor: Doctor) -> None:
@@ -173,7 +175,7 @@ def test_infrastructure_events_are_for_infrastructure_projects_only(doctor: Doct
     everything = {"event_type": ["network.switch.*"], "group_by": ["switch", "project_id"]}
     names = {"i-admin": ADMINS, "i-a": "project-ia", "i-b": "project-ib"}
     doctor.watch(everything, names, repeat_actions=True)
-    fault = {"switch": "tor-1", "status": "failed"}
+    fault: dict[str, Any] = {"switch": "tor-1", "status": "failed"}
     doctor.report(
         report("network.switch.down", **fault),
         report("network.switch.down", **fault, project_id="project-ia"),

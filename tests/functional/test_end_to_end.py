@@ -10,11 +10,12 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import oslo_messaging
 import pytest
 
+from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.evaluator.options import ListenerOptions
 from tests.support.cloud import USER, Cloud, Spawn, load_notification, make_event
@@ -138,7 +139,9 @@ class _Floor(FakeHandler):
             cloud.conf, cloud.conf.transport_url + "&amqp_auto_delete=false"
         )
         self._server = BatchServer(
-            self._transport, ListenerOptions(topic="floor", exchange="eventalarm", batch_size=500), self
+            self._transport,
+            ListenerOptions(topic="floor", exchange="eventalarm", batch_size=500),
+            cast(BatchHandler, self),
         )
         self._server.begin()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -453,7 +454,7 @@ def test_a_batch_costs_the_same_statements_for_one_alarm_and_for_many(engine: En
         insert_alarms(database, *rows)
         engine.process(fault(state="warming up"))
         events = [fault(host=f"{turn}-{n}", resource_id=f"vm-{turn}-{n}") for n in range(count)]
-        costs.append(statements_of(database, lambda events=events: engine.process(*events)))
+        costs.append(statements_of(database, functools.partial(engine.process, *events)))
     assert len(engine.sent) == 201
     assert costs[0] == costs[1]
 

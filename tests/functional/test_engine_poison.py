@@ -260,7 +260,7 @@ class PickyEnqueuer(RecordingEnqueuer):
         connection: sa.Connection,
         transitions: Sequence[Transition],
         unfinished: Collection[str] | None,
-        subscribed: datetime.datetime | None,
+        subscribed: datetime.datetime | None = None,
     ) -> list[Delivery]:
         if any(t.event.message_id == "poison" for t in transitions):
             raise ValueError("cannot write this")

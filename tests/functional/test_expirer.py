@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from eventalarm.model import UTC
 from eventalarm.storage import database, expire, tables
+from eventalarm.storage.column_types import UtcDateTime
 from eventalarm.storage.upgrade import upgrade
 from tests.support.helpers import console_script
 
@@ -38,7 +39,7 @@ def insert(opened: database.Database, table: sa.Table, **values: Any) -> None:
     for column in table.columns:
         if column.name in values or column.nullable or column.server_default or column.autoincrement is True:
             continue
-        if isinstance(column.type, tables.UtcDateTime):
+        if isinstance(column.type, UtcDateTime):
             values[column.name] = NEW
         else:
             values[column.name] = 1 if isinstance(column.type, sa.Integer) else f"x{next(NUMBERS)}"

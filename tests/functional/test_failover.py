@@ -33,11 +33,12 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def new_database(pair: Pair, directory: pathlib.Path) -> str:
     """Return the name of a database with Aodh's tables and ours, on both servers."""
-    supply: Databases = (
-        MariadbDatabases(pair, directory)
-        if isinstance(pair, MariadbPair)
-        else PostgresqlDatabases(pair, directory)
-    )
+    supply: Databases
+    if isinstance(pair, MariadbPair):
+        supply = MariadbDatabases(pair, directory)
+    else:
+        assert isinstance(pair, PostgresqlPair)
+        supply = PostgresqlDatabases(pair, directory)
     return supply.with_ours().rpartition("/")[2]
 
 

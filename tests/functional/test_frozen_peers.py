@@ -10,6 +10,7 @@ import pathlib
 import signal
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -128,7 +129,7 @@ def test_a_locked_row_delays_one_alarm_only(
 ) -> None:
     """Before the fix the whole batch, and everything after it, was held until the row was free."""
     cloud = Cloud(spawn, tmp_path, our_server_url, rabbit_url, eventalarm={"lock_timeout": 1.0})
-    actions = {"ok_actions": [webhook_sink.url("/ok")]}
+    actions: dict[str, Any] = {"ok_actions": [webhook_sink.url("/ok")]}
     alarms = [cloud.create_alarm([webhook_sink.url("/a")], instance=f"vm-{n}", **actions) for n in range(5)]
     listener = cloud.start_listener()
     with locked(cloud, alarms[2]):
@@ -156,7 +157,7 @@ def test_a_locked_row_delays_one_timer_only(
     """Two alarms' timers are due in the same pass; fails when the first wait for a lock ends the pass."""
     cloud = Cloud(spawn, tmp_path, our_server_url, rabbit_url, eventalarm={"lock_timeout": 1.0})
     rule = {"event_type": "*", "query": [{"field": "traits.state", "value": "error"}], "clear_after": 2.0}
-    timed = {"type": "notification", "ok_actions": ["log://"]}
+    timed: dict[str, Any] = {"type": "notification", "ok_actions": ["log://"]}
     alarms = sorted(
         cloud.create_alarm(event_rule={**rule, "resource_id": f"vm-{n}"}, **timed) for n in range(4)
     )

@@ -350,7 +350,7 @@ def test_g10_backlog_stays_on_the_broker(
     def enough_waiting() -> bool:
         taken = rabbitmq.unacknowledged(rabbit_url)
         assert taken <= prefetch
-        return rabbitmq.ready(rabbit_url) >= prefetch
+        return bool(rabbitmq.ready(rabbit_url) >= prefetch)
 
     wait_until(enough_waiting, what="messages that the listener leaves on the broker")
     mariadb.start()

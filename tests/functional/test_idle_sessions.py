@@ -7,6 +7,7 @@ import json
 import pathlib
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -65,7 +66,11 @@ def test_sessions_that_the_server_ended_are_replaced_unnoticed(
     cloud = Cloud(spawn, tmp_path, our_mariadb_url, rabbit_url, eventalarm_ifa=api_options)
     query = [{"field": "traits.state", "value": "error"}]
     rule = {"event_type": "*", "query": query, "resource_id": "vm-1", "clear_after": 1.0}
-    timed = {"type": "notification", "event_rule": rule, "ok_actions": [webhook_sink.url("/ok")]}
+    timed: dict[str, Any] = {
+        "type": "notification",
+        "event_rule": rule,
+        "ok_actions": [webhook_sink.url("/ok")],
+    }
     alarm = cloud.create_alarm([webhook_sink.url("/alarm")], **timed)
     standing = cloud.create_alarm(instance="vm-2")
     with server.ending_idle_sessions():

@@ -135,7 +135,9 @@ def test_actions_that_tacker_would_refuse_fail(
 
 def test_aodh_accepts_and_sends_these_actions(conf: cfg.ConfigOpts, webhook_sink: WebhookSink) -> None:
     assert set(aodh_alarms.ACTIONS_SCHEMA) >= SCHEMES
-    plugins = extension.ExtensionManager("aodh.notifier", invoke_on_load=True, invoke_args=(conf,))
+    plugins: extension.ExtensionManager[Any] = extension.ExtensionManager(
+        "aodh.notifier", invoke_on_load=True, invoke_args=(conf,)
+    )
     actions = [
         f"sol003+{webhook_sink.url('/vnfm')}",
         f"tacker+{webhook_sink.url(TACKER)}?fault_id=1111",

@@ -51,7 +51,12 @@ def world(our_sqlite_url: str, rabbit_url: str, webhook_sink: WebhookSink) -> It
 def report(world: World, alarm_id: str, kind: str) -> None:
     """Send Aodh's notification of a change, with Aodh's own code."""
     transport = oslo_messaging.get_notification_transport(world.api.conf)
-    payload = {"alarm_id": alarm_id, "type": kind, "detail": '{"state": "alarm"}', "event_id": "e"}
+    payload: dict[str, Any] = {
+        "alarm_id": alarm_id,
+        "type": kind,
+        "detail": '{"state": "alarm"}',
+        "event_id": "e",
+    }
     payload |= {"timestamp": str(datetime.datetime.now(UTC)), "severity": "low", "project_id": None}
     notifier = messaging.get_notifier(transport, publisher_id="aodh.evaluator")
     notifier.info({}, f"alarm.{kind}", payload)
@@ -122,10 +127,10 @@ def test_the_queue_is_deleted_with_the_last_subscription(world: World, rabbitmq:
     wait_until(lambda: notifier.is_listening)
     wait_until(queued)
     assert world.api.call("DELETE", f"{SUBSCRIPTIONS}/{subscription}").status_code == 204
-    wait_until(lambda: world.run_once() or not notifier.is_listening)
-    wait_until(lambda: world.run_once() or not queued(), what="no queue without a subscription")
+    world.run_until(lambda: not notifier.is_listening)
+    world.run_until(lambda: not queued(), what="no queue without a subscription")
     world.subscribe("/again")
-    wait_until(lambda: world.run_once() or notifier.is_listening)
+    world.run_until(lambda: notifier.is_listening)
     wait_until(queued)
 
 
@@ -133,4 +138,4 @@ def test_a_queue_of_a_dead_listener_is_deleted_too(world: World, rabbitmq: Rabbi
     conf = world.api.conf
     aodh_listener.listen(conf, lambda ids: None)()
     assert aodh_listener.POOL in rabbitmq.queues(conf.transport_url)
-    wait_until(lambda: world.run_once() or aodh_listener.POOL not in rabbitmq.queues(conf.transport_url))
+    world.run_until(lambda: aodh_listener.POOL not in rabbitmq.queues(conf.transport_url))

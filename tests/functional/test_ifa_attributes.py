@@ -77,7 +77,7 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[Cloud]:
     opened.dispose()
 
 
-SERVER = {
+SERVER: dict[str, Any] = {
     "state": "FIRED",
     "perceivedSeverity": "CRITICAL",
     "faultType": "compute.instance.update",
@@ -134,7 +134,12 @@ def test_an_event_alarm_by_a_real_notification_of_nova(cloud: Cloud) -> None:
     alarm_id = cloud.bound(rule=rule(instance_id=server, state="error"), **columns)
     cloud.process(1, converter.event(said))
     generated = text(datetime.datetime.fromisoformat(said["timestamp"]))
-    same = {"server": server, "project": project, "alarmRaisedTime": text(at(1)), "eventTime": generated}
+    same: dict[str, Any] = {
+        "server": server,
+        "project": project,
+        "alarmRaisedTime": text(at(1)),
+        "eventTime": generated,
+    }
     details = {
         f"aodh.alarm_id={alarm_id}",
         "aodh.alarm_name=server failed",
@@ -150,7 +155,7 @@ def test_an_event_alarm_by_a_real_notification_of_nova(cloud: Cloud) -> None:
     later = datetime.datetime.fromisoformat(said["timestamp"]) + datetime.timedelta(minutes=5)
     cloud.process(6, converter.event({**said, "message_id": "well-again", "timestamp": str(later)}))
     over = SERVER | {"state": "CLEARED", "perceivedSeverity": "CLEARED"}
-    times = {"alarmChangedTime": text(at(6)), "alarmClearedTime": text(at(6))}
+    times: dict[str, Any] = {"alarmChangedTime": text(at(6)), "alarmClearedTime": text(at(6))}
     assert_shown(cloud, alarm_id, details, **over, **same, **times)
 
 
@@ -167,7 +172,7 @@ def test_a_notification_alarm_on_three_servers(cloud: Cloud) -> None:
         cloud.fault(minute, server)
     cloud.fault(9, "vm-2", "active")
     for minute, server in enumerate(servers):
-        times = {"alarmRaisedTime": text(at(minute)), "eventTime": text(at(minute - 1 / 60))}
+        times: dict[str, Any] = {"alarmRaisedTime": text(at(minute)), "eventTime": text(at(minute - 1 / 60))}
         expected: dict[str, Any] = SERVER | times
         if server == "vm-2":
             expected |= {"state": "CLEARED", "perceivedSeverity": "CLEARED"}
@@ -180,7 +185,7 @@ def test_a_repeated_alarm(cloud: Cloud) -> None:
     alarm_id = cloud.bound(severity="moderate", repeat_actions=True)
     cloud.fault(1)
     cloud.fault(4)
-    times = {"alarmRaisedTime": text(at(1)), "eventTime": text(at(1 - 1 / 60))}
+    times: dict[str, Any] = {"alarmRaisedTime": text(at(1)), "eventTime": text(at(1 - 1 / 60))}
     details = {"hits=2", f"last_event_time={text(at(4))}", "event.message_id=m-vm-1-1"}
     assert_shown(cloud, alarm_id, details, **SERVER | {"perceivedSeverity": "MAJOR"}, **times)
 
@@ -190,7 +195,11 @@ def test_a_threshold_alarm_folded_from_the_history_of_aodh(cloud: Cloud) -> None
     cloud.api.record(alarm_id, "creation", {"state": "insufficient data", "severity": "low"}, at(-60))
     cloud.went(alarm_id, 1, ALARM)
     cloud.api.record(alarm_id, "rule change", {"description": "x"}, at(3))
-    times = {"alarmRaisedTime": text(at(1)), "alarmChangedTime": text(at(3)), "eventTime": text(at(1))}
+    times: dict[str, Any] = {
+        "alarmRaisedTime": text(at(1)),
+        "alarmChangedTime": text(at(3)),
+        "eventTime": text(at(1)),
+    }
     details = {"aodh.alarm_type=gnocchi_resources_threshold", "reason=edited: description"}
     assert_shown(cloud, alarm_id, details, event_type="QOS_ALARM", **CPU | {"state": "UPDATED"}, **times)
 
@@ -209,7 +218,11 @@ def test_a_manual_reset(cloud: Cloud, kind: str) -> None:
     cloud.api.put(alarm_id, state=OK, state_reason="Manually set via API", state_timestamp=at(5))
     base = (SERVER if kind == "own" else CPU) | {"state": "CLEARED", "perceivedSeverity": "CLEARED"}
     seen = at(1 - 1 / 60) if kind == "own" else at(1)
-    times = {"alarmRaisedTime": text(at(1)), "alarmChangedTime": text(at(5)), "alarmClearedTime": text(at(5))}
+    times: dict[str, Any] = {
+        "alarmRaisedTime": text(at(1)),
+        "alarmChangedTime": text(at(5)),
+        "alarmClearedTime": text(at(5)),
+    }
     event_type = "PROCESSING_ERROR_ALARM" if kind == "own" else "QOS_ALARM"
     details = {"manual=true", "reason=Manually set via API"}
     assert_shown(cloud, alarm_id, details, event_type=event_type, **base, **times, eventTime=text(seen))
@@ -221,7 +234,9 @@ def test_a_deletion_while_raised(cloud: Cloud) -> None:
     cloud.api.delete(alarm_id)
     over = SERVER | {"state": "CLEARED", "perceivedSeverity": "CLEARED"}
     details = {"deleted=true", "aodh.alarm_name=server failed"}
-    times = dict.fromkeys(("alarmChangedTime", "alarmClearedTime", "alarmRaisedTime"), text(at(1)))
+    times: dict[str, Any] = dict.fromkeys(
+        ("alarmChangedTime", "alarmClearedTime", "alarmRaisedTime"), text(at(1))
+    )
     estimated = {*details, "cleared_time=estimated"}
     assert_shown(cloud, alarm_id, estimated, **over, **times, eventTime=text(at(1 - 1 / 60)))
     stored = OccurrenceDetails(cloud.api.database)
@@ -231,7 +246,11 @@ def test_a_deletion_while_raised(cloud: Cloud) -> None:
     stored.close_deleted(deleted, discovered)
     assert stored.deleted_alarms(None, 10) == (set(), None)
     cleared = text(discovered)
-    times = {"alarmChangedTime": cleared, "alarmClearedTime": cleared, "alarmRaisedTime": text(at(1))}
+    times = {
+        "alarmChangedTime": cleared,
+        "alarmClearedTime": cleared,
+        "alarmRaisedTime": text(at(1)),
+    }
     assert_shown(cloud, alarm_id, details, **over, **times, eventTime=text(at(1 - 1 / 60)))
 
 
@@ -240,7 +259,7 @@ def test_a_severity_edit_while_raised(cloud: Cloud) -> None:
     cloud.fault(1)
     cloud.api.put(alarm_id, severity="critical", timestamp=at(2))
     cloud.api.record(alarm_id, "rule change", {"severity": "critical"}, at(2))
-    times = {"alarmRaisedTime": text(at(1)), "alarmChangedTime": text(at(2))}
+    times: dict[str, Any] = {"alarmRaisedTime": text(at(1)), "alarmChangedTime": text(at(2))}
     expected = SERVER | {"state": "UPDATED"} | times
     assert_shown(cloud, alarm_id, {"trait.state=error"}, **expected, eventTime=text(at(1 - 1 / 60)))
 

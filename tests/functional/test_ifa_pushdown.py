@@ -26,7 +26,7 @@ def api(our_database_url: str) -> Iterator[IfaApi]:
     """Many alarms of servers, then one of each other kind, once on each engine."""
     opened = storage.connect(our_database_url)
     result = IfaApi(opened, page_size=PAGE, causes=["odd_?.* QOS_ALARM congestion"])
-    kinds = [("compute.instance.update", {})] * MANY
+    kinds: list[tuple[str, dict[str, Any]]] = [("compute.instance.update", {})] * MANY
     kinds += [
         ("volume.create.error", {}),
         ("port.update.end", {}),

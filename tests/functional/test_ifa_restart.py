@@ -8,7 +8,9 @@ import pytest
 
 from eventalarm.model import ALARM, OK
 from eventalarm.storage import database as storage
-from tests.functional.test_ifa_notifications import (
+from tests.support.helpers import WebhookSink
+from tests.support.listening import listening
+from tests.support.subscribers import (
     ALARM_NOTIFICATION,
     CLEARED_NOTIFICATION,
     THRESHOLD,
@@ -17,8 +19,6 @@ from tests.functional.test_ifa_notifications import (
     fault,
     threshold,
 )
-from tests.support.helpers import WebhookSink
-from tests.support.listening import listening
 
 STANDING = 20
 

@@ -177,7 +177,7 @@ def test_27_a_stalled_subscription_is_suspended_and_resumed_with_a_rebuilt_list(
         small.api.alarm(bound(f"vm-{n}"))
     small.sink.behave("/dead", statuses=[503])
     small.listener.process(fault("vm-0"))
-    wait_until(lambda: state_of(small, subscription) == "suspended" or small.run_once(), 20)
+    small.run_until(lambda: state_of(small, subscription) == "suspended", 20)
     small.received("/alive")
     before = len(small.posts("/dead"))
     small.listener.process(fault("vm-1"))
@@ -185,7 +185,7 @@ def test_27_a_stalled_subscription_is_suspended_and_resumed_with_a_rebuilt_list(
     small.quiet()
     assert len(small.posts("/dead")) == before, "nothing is sent to a suspended subscription"
     small.sink.behave("/dead", statuses=[204])
-    wait_until(lambda: state_of(small, subscription) == "active" or small.run_once(), 20)
+    small.run_until(lambda: state_of(small, subscription) == "active", 20)
     wait_until(lambda: len(small.posts("/dead")) > before)
     small.listener.process(fault("vm-2"))
     small.received("/alive", 3)
@@ -203,7 +203,7 @@ def test_a_consumer_that_takes_too_long_is_suspended_too(small: World) -> None:
     small.run_once()
     assert state_of(small, subscription) == "active"
     # The first attempt ends after 5 s, the last one after 20.
-    wait_until(lambda: state_of(small, subscription) == "suspended" or small.run_once(), 12)
+    small.run_until(lambda: state_of(small, subscription) == "suspended", 12)
     release()
 
 

@@ -79,9 +79,9 @@ def test_test_and_notification_use_our_certificate_also_after_a_suspension(
         wait_until(lambda: asked == ["GET", "POST"], what="the notification")
         takes[0] = 503
         world.listener.process(fault("vm-1"))
-        wait_until(lambda: asked.count("GET") > 1 or world.run_once(), what="a probe of the suspended")
+        world.run_until(lambda: asked.count("GET") > 1, what="a probe of the suspended")
         takes[0], posts = 204, asked.count("POST")
-        wait_until(lambda: asked.count("POST") > posts or world.run_once(), what="the rebuilt list")
+        world.run_until(lambda: asked.count("POST") > posts, what="the rebuilt list")
         world.quiet()
     assert set(seen) == {"vim"}
 

@@ -36,7 +36,7 @@ def test_a_report_raises_and_clears(tmp_path: pathlib.Path, webhook_sink: Webhoo
             assert hook.json["reason_data"]["event"]["message_id"] == answer[1]["message_ids"][0]
         assert send(url, {"event": reported}, **{**SERVICE, "X-Roles": "reader"})[0] == 403
         asked = {"rule": RULE, "event": reported}
-        status, said = send(f"{standalone.endpoint}/v1/rules/test", asked, **SERVICE)
-        assert (status, said["verdict"], said["seen"]) == (200, "clears", False)
+        code, said = send(f"{standalone.endpoint}/v1/rules/test", asked, **SERVICE)
+        assert (code, said["verdict"], said["seen"]) == (200, "clears", False)
         with urllib.request.urlopen(f"{standalone.endpoint}/v1/openapi.json", timeout=10) as document:
             assert json.load(document)["info"]["title"] == "Events for alarms"

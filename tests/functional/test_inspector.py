@@ -12,6 +12,7 @@ import pathlib
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -48,7 +49,7 @@ class House(Doctor):
         found = Counter(request.path for request in self.sink.requests)
         return {path: count for path, count in found.items() if path.startswith(f"/{prefix}")}
 
-    def down(self, host: str, **details: str) -> None:
+    def down(self, host: str, **details: Any) -> None:
         """Post one report that a host is down."""
         self.report(report("compute.host.down", hostname=host, status="down", severity="critical", **details))
 
@@ -62,7 +63,8 @@ def house(
     rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[House]:
     rabbitmq.start()
-    folder, started, sink = tmp_path_factory.mktemp("inspector"), [], WebhookSink()
+    folder, sink = tmp_path_factory.mktemp("inspector"), WebhookSink()
+    started: list[Process] = []
 
     def spawn(command: list[str], env: dict[str, str] | None = None) -> Process:
         started.append(Process(command, folder / f"{len(started)}.log", env))
@@ -283,7 +285,7 @@ def test_an_event_without_project_reaches_the_owner(house: House, inspectors: In
     inspectors.start()
     owners = servers("guest", 2)
     inspectors.place("compute-guest", owners)
-    rule = {"event_type": "health.*", "query": [{"field": "traits.state", "value": "failed"}]}
+    rule: dict[str, Any] = {"event_type": "health.*", "query": [{"field": "traits.state", "value": "failed"}]}
     rule["clear"] = {"query": [{"field": "traits.state", "value": "ok"}]}
     for name, project in (*owners.items(), ("guest-admin", ADMINS)):
         insert_alarms(
@@ -379,7 +381,9 @@ def test_reactions_in_nova_and_neutron(
 
     house.down("react")
     compute, network = "/compute/v2.1", "/network/v2.0/ports"
-    wanted = [("PUT", f"{compute}/os-services/service-react", {"forced_down": True})]
+    wanted: list[tuple[str, str, Any]] = [
+        ("PUT", f"{compute}/os-services/service-react", {"forced_down": True})
+    ]
     for name in servers("react", 3):
         wanted += [
             ("POST", f"{compute}/servers/{name}/action", {"os-resetState": {"state": "error"}}),
@@ -388,7 +392,9 @@ def test_reactions_in_nova_and_neutron(
     wait_until(lambda: sorted(openstack.changes, key=str) == sorted(wanted, key=str), 30)
     openstack.changes.clear()
     house.up("react")
-    ended = [("PUT", f"{compute}/os-services/service-react", {"forced_down": False})]
+    ended: list[tuple[str, str, Any]] = [
+        ("PUT", f"{compute}/os-services/service-react", {"forced_down": False})
+    ]
     for name in servers("react", 3):
         ended.append(("PUT", f"{network}/port-{name}", {"port": {"data_plane_status": "ACTIVE"}}))
     wait_until(lambda: sorted(openstack.changes, key=str) == sorted(ended, key=str), 30)

@@ -5,13 +5,15 @@ When run as a program, this file is a listener that dies when it evaluates the e
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import sys
 import threading
-from typing import Any
+from typing import Any, cast
 
 from eventalarm import bus, service
+from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.evaluator.options import ListenerOptions
 from eventalarm.evaluator.redelivery import Interruptions
@@ -19,7 +21,7 @@ from eventalarm.metrics import Metrics
 from eventalarm.storage.events import Suspects
 from tests.support.cloud import Spawn
 from tests.support.handlers import FakeHandler
-from tests.support.helpers import aodh_config, wait_until
+from tests.support.helpers import Process, aodh_config, wait_until
 from tests.support.services import RabbitMQ
 
 TOPIC, EXCHANGE = "event_eval", "eventalarm"
@@ -47,7 +49,7 @@ def listen(conf_path: str, seen: pathlib.Path) -> None:
     server = BatchServer(
         bus.get_transport(conf),
         ListenerOptions(TOPIC, EXCHANGE, 100),
-        Fragile(),
+        cast(BatchHandler, Fragile()),
         interruptions=interruptions,
     )
     server.begin()
@@ -77,11 +79,14 @@ def test_only_the_message_that_ends_the_process_is_set_aside(
     def done() -> bool:
         return queues().get(f"{TOPIC}.{bus.DEAD}", 0) == 1 and queues()[f"{TOPIC}.sample"] == 0
 
+    def settled(program: Process) -> bool:
+        return program.popen.poll() is not None or done()
+
     while True:
         starts += 1
         assert starts <= MOST + 2
         program = spawn([sys.executable, "-m", "tests.functional.test_interruptions", conf_path, seen])
-        wait_until(lambda program=program: program.popen.poll() is not None or done(), 60)
+        wait_until(functools.partial(settled, program), 60)
         if program.popen.poll() is None:
             break
         wait_until(lambda: rabbitmq.unacknowledged(rabbit_url) == 0, what="the broker to notice")

@@ -43,7 +43,7 @@ def database(aodh_database_url: str) -> Iterator[Database]:
 def say(engine: EngineHarness, state: str, objects: Sequence[str], moment: int) -> BatchReport:
     return engine.process(
         *(
-            event_body(generated=f"2026-05-01T11:{moment:02}:00", request_id=name, state=state, **{"x": 1})
+            event_body(generated=f"2026-05-01T11:{moment:02}:00", request_id=name, state=state, x=1)
             for name in objects
         )
     )

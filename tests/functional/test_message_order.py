@@ -7,14 +7,15 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
-import kombu
 import pytest
+from kombu.connection import Connection
 from oslo_config import cfg
 from oslo_messaging._drivers import common
 
 from eventalarm import bus
+from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.evaluator.options import FIRST_PREFETCH, ListenerOptions
 from tests.support.handlers import FakeHandler
@@ -41,7 +42,9 @@ class Line(FakeHandler):
         """Start a listener with its own transport, as a process would have."""
         transport = bus.get_transport(cfg.ConfigOpts(), f"{self.url}?{self._query}", prefetch=1000)
         self._server = BatchServer(
-            transport, ListenerOptions(topic=self.topic, exchange="order", batch_size=100), self
+            transport,
+            ListenerOptions(topic=self.topic, exchange="order", batch_size=100),
+            cast(BatchHandler, self),
         )
         self._server.begin()
 
@@ -69,7 +72,7 @@ class Line(FakeHandler):
 
     def fill(self, numbers: range) -> None:
         """Put messages on the queue, which a listener has declared."""
-        with kombu.Connection(self.url.replace("rabbit://", "amqp://")) as connection:
+        with Connection(self.url.replace("rabbit://", "amqp://")) as connection:
             producer = connection.Producer()
             for number in numbers:
                 body = {

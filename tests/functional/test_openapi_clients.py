@@ -15,7 +15,7 @@ import pytest
 from eventalarm.http import openapi
 from eventalarm.ingest import application as ingest_application
 from eventalarm.storage import database as storage
-from tests.support.helpers import WebhookSink, console_script, wait_until
+from tests.support.helpers import WebhookSink, console_script
 from tests.support.ifa_api import ADMIN
 from tests.support.ifa_api import DOCUMENT as IFA_DOCUMENT
 from tests.support.ifa_server import serving
@@ -130,9 +130,9 @@ def notifications(world: World, models: Any, subscription_id: str) -> None:
     world.received("/generated", 2)
     world.sink.behave("/generated", statuses=[500])
     world.listener.process(fault("vm-1", state="active"))
-    wait_until(lambda: world.run_once() or state(world, subscription_id) == "suspended", 20)
+    world.run_until(lambda: state(world, subscription_id) == "suspended", 20)
     world.sink.behave("/generated", statuses=[204])
-    wait_until(lambda: world.run_once() or "AlarmListRebuiltNotification" in kinds(world), 20)
+    world.run_until(lambda: "AlarmListRebuiltNotification" in kinds(world), 20)
     mapping = IFA_DOCUMENT["components"]["schemas"]["FmNotification"]["discriminator"]["mapping"]
     assert kinds(world) == set(mapping)
     for request in world.posts("/generated"):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
 
 from eventalarm.backoff import Backoff
+from eventalarm.evaluator.engine import Engine
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.outage import DatabaseOutage
 from eventalarm.metrics import Metrics
@@ -95,7 +96,7 @@ def test_an_absent_database_is_awaited(database: Database) -> None:
             raise AssertionError("nothing is put off")
 
     outage = DatabaseOutage(metrics, stopping, Backoff(0.01, 0.02), database)
-    handler = BatchHandler(Away(), metrics, outage)
+    handler = BatchHandler(cast(Engine, Away()), metrics, outage)
     assert handler.handle([message(resource_id="vm-1")]) is None
     assert tries == 20
     assert given_up(metrics) == 0

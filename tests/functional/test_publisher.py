@@ -26,6 +26,7 @@ QUEUE = "event_eval.sample"
 QUORUM = "rabbit_quorum_queue=true"
 KINDS = pytest.mark.parametrize("kind", ["quorum", "classic"])
 Load = Callable[..., EventEvalPublisher]
+Listen = Callable[..., TopicListener]
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def load(conf: cfg.ConfigOpts) -> Iterator[Load]:
 
 
 @pytest.fixture
-def listen(conf: cfg.ConfigOpts) -> Iterator[Callable[[str], TopicListener]]:
+def listen(conf: cfg.ConfigOpts) -> Iterator[Listen]:
     started: list[TopicListener] = []
 
     def start(kind: str = "classic") -> TopicListener:
@@ -71,7 +72,7 @@ def publish(publisher: EventEvalPublisher, *numbers: int, raw: int = 0) -> None:
 
 @KINDS
 def test_events_arrive_in_order_through_a_durable_queue(
-    rabbitmq: RabbitMQ, rabbit_url: str, load: Load, listen: Callable[[str], TopicListener], kind: str
+    rabbitmq: RabbitMQ, rabbit_url: str, load: Load, listen: Listen, kind: str
 ) -> None:
     publisher = load(kind=kind)
     for number in range(50):
@@ -88,7 +89,7 @@ def test_killing_the_broker_while_publishing_loses_nothing(
     rabbitmq: RabbitMQ,
     rabbit_url: str,
     load: Load,
-    listen: Callable[[str], TopicListener],
+    listen: Listen,
     kind: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -130,7 +131,7 @@ def test_killing_the_broker_while_publishing_loses_nothing(
 
 
 def test_policy_queue_delivers_what_was_published_meanwhile(
-    rabbitmq: RabbitMQ, load: Load, listen: Callable[[str], TopicListener]
+    rabbitmq: RabbitMQ, load: Load, listen: Listen
 ) -> None:
     publisher = load("policy=queue&max_queue_length=5")
     publish(publisher, 0)
@@ -145,9 +146,7 @@ def test_policy_queue_delivers_what_was_published_meanwhile(
     assert listener.ids[:-5] in (["m0"], ["m0", "m1"])
 
 
-def test_policy_drop_survives_an_unnoticed_restart(
-    rabbitmq: RabbitMQ, load: Load, listen: Callable[[str], TopicListener]
-) -> None:
+def test_policy_drop_survives_an_unnoticed_restart(rabbitmq: RabbitMQ, load: Load, listen: Listen) -> None:
     publisher = load("policy=drop")
     publish(publisher, 0)
     rabbitmq.kill()
@@ -170,7 +169,7 @@ def test_max_retry_ends_the_wait(rabbitmq: RabbitMQ, load: Load) -> None:
 def test_a_message_too_large_for_the_broker_is_split(
     rabbitmq: RabbitMQ,
     load: Load,
-    listen: Callable[[str], TopicListener],
+    listen: Listen,
     kind: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:

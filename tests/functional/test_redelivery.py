@@ -6,8 +6,8 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import kombu
 import pytest
+from kombu.connection import Connection
 
 from tests.functional.conftest import Spawn
 from tests.functional.disruption.delivery_limit import AlarmLocks
@@ -97,7 +97,7 @@ def test_a_listener_killed_more_often_than_the_delivery_limit_loses_nothing(
 
 def deliveries_counted(url: str) -> list[int]:
     """Take every message from the queue, return how often each was taken back, and let them go again."""
-    with kombu.Connection(url.partition("?")[0].replace("rabbit://", "amqp://")) as connection:
+    with Connection(url.partition("?")[0].replace("rabbit://", "amqp://")) as connection:
         channel = connection.channel()
         counts = []
         while (message := channel.basic_get(QUEUE)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,10 +12,17 @@ from eventalarm.app.process import ListenerProcess
 from eventalarm.delivery import enqueue
 from eventalarm.metrics import Metrics
 from eventalarm.model import Event
+from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
 from eventalarm.storage.tables import alarm, alarm_history, delivery, event, occurrence, transition
 from tests.functional.conftest import Spawn
 from tests.support.cloud import Cloud, make_event
+
+
+def _compiled(database: Database) -> set[Any]:
+    cache = database.engine._compiled_cache
+    assert cache is not None
+    return set(cache)
 
 
 def test_the_first_event_compiles_no_statement(
@@ -35,9 +43,9 @@ def test_the_first_event_compiles_no_statement(
     engine = build_engine(
         cloud.conf, database, cache, enqueue.OutboxEnqueuer(Outbox(database), enqueue.NoWorker())
     )
-    compiled = set(database.engine._compiled_cache)  # type: ignore[call-overload]
+    compiled = _compiled(database)
     for state in ("error", "active"):
         report = engine.process([Event.parse(make_event(state=state))])
         assert len(report.transitions) == 1
-    assert set(database.engine._compiled_cache) - compiled == set()  # type: ignore[call-overload]
+    assert _compiled(database) - compiled == set()
     cloud.close()

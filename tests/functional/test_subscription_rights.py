@@ -242,7 +242,8 @@ def test_a_subscription_ends_when_keystone_says_that_its_user_lost_the_right(
 ) -> None:
     """Revoked roles, insufficient roles, a disabled user, a deleted user, a disabled project."""
     shop, closed = keystone.project("shop"), keystone.project("closed")
-    ends, stays = [], []
+    ends: list[str] = []
+    stays: list[str] = []
     for name, roles, change in (
         ("member", ("member",), None),
         ("group", (), lambda user: keystone.join(user, shop, "member")),

@@ -34,7 +34,7 @@ from tests.support.engine_harness import (
 
 LATER = START + datetime.timedelta(hours=1)
 PROJECTS = ["project-a", "project-a", "project-a", "project-b", "Project-A", ""]
-owners = st.one_of(
+owners: st.SearchStrategy[list[list[Any]]] = st.one_of(
     # Aodh takes the last of the two names, we the first present of (project_id, tenant_id): where the first
     # is empty, or where it comes before the other, the answers differ on purpose (see the named tests).
     st.sampled_from(PROJECTS).map(lambda p: [["project_id", 1, p]]),

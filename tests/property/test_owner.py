@@ -21,7 +21,9 @@ from tests.support.definitions import FRAGMENTS, SHIPPED
 from tests.support.telemetry import ceilometer_options
 
 DEFAULT_TRAITS = ("project_id", "tenant_id", "caller_project_id")
-PLUGINS = extension.ExtensionManager(namespace="ceilometer.event.trait_plugin")
+PLUGINS: extension.ExtensionManager[Any] = extension.ExtensionManager(
+    namespace="ceilometer.event.trait_plugin"
+)
 CONF = ceilometer_options("fake://")
 OWNER, CALLER = "owner", "caller"
 

@@ -11,12 +11,13 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from eventalarm.storage import database as storage
-from eventalarm.storage import schema
+from eventalarm.storage.migrations import VERSION_TABLE
 from eventalarm.storage.upgrade import upgrade
 from tests.support.helpers import create_aodh_schema
+from tests.support.replicas import MariadbPair, PostgresqlPair
 from tests.support.services import Galera, MariaDB, PostgreSQL
 
-VERSION_TABLES = ("alembic_version", schema.VERSION_TABLE)
+VERSION_TABLES = ("alembic_version", VERSION_TABLE)
 _NUMBERS = itertools.count()
 
 
@@ -85,7 +86,7 @@ class SqliteDatabases:
 class PostgresqlDatabases:
     """Databases of one server; PostgreSQL copies a template by itself."""
 
-    def __init__(self, server: PostgreSQL, directory: pathlib.Path) -> None:
+    def __init__(self, server: PostgreSQL | PostgresqlPair, directory: pathlib.Path) -> None:
         self._server = server
         self._directory = directory
         self._aodh = ""
@@ -135,7 +136,7 @@ class GaleraDatabases:
 class MariadbDatabases:
     """Databases of one server; tables are recreated from the output of SHOW CREATE TABLE."""
 
-    def __init__(self, server: MariaDB, directory: pathlib.Path) -> None:
+    def __init__(self, server: MariaDB | MariadbPair, directory: pathlib.Path) -> None:
         self._server = server
         self._directory = directory
         self._aodh: list[str] = []

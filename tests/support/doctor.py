@@ -146,7 +146,7 @@ class Doctor:
         # The documented configuration, in a file that only the notification agent reads.
         config_dir = folder / ".ceilometer" / "ceilometer-agent-notification.conf.d"
         config_dir.mkdir(parents=True)
-        added = {
+        added: dict[str, dict[str, Any]] = {
             "event": {"definitions_cfg_file": merged(folder)},
             "oslo_messaging_notifications": {"topics": TOPICS},
         }

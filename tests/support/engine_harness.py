@@ -8,7 +8,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from aodh.storage import models as api_models
 from aodh.storage.sqlalchemy import models as aodh_models
 from oslo_db.sqlalchemy import enginefacade
 
+from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.batch import BatchReport
 from eventalarm.evaluator.definitions_cache import AlarmCache
@@ -117,8 +118,8 @@ class EngineHarness:
             resource_of=resource_naming,
             **{"max_event_size": EVENT_LENGTH, **more},
         )
-        clocks = {"clock": clock} if clock is not None else {}
-        self.engine = Engine(database, self.cache, self.enqueuer, options, **clocks)
+        clocks: dict[str, Any] = {"clock": clock} if clock is not None else {}
+        self.engine = Engine(database, self.cache, cast(OutboxEnqueuer, self.enqueuer), options, **clocks)
 
     def _bad_rule(self, definition: AlarmDefinition, error: InvalidRule) -> None:
         self.bad_rules.append((definition.alarm_id, error.field))

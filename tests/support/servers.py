@@ -84,8 +84,14 @@ class KeptRabbitMQ(RabbitMQDriver):
         self.start_node(self.node)
 
     def ctl(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [shutil.which("rabbitmqctl", path=":".join(self._path)), "-q", "-n", self.node, *arguments],
+        done: subprocess.CompletedProcess[str] = subprocess.run(
+            [
+                shutil.which("rabbitmqctl", path=":".join(self._path)) or "rabbitmqctl",
+                "-q",
+                "-n",
+                self.node,
+                *arguments,
+            ],
             env={**os.environ, **self.env},
             capture_output=True,
             text=True,

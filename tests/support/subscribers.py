@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from typing import Any
 
 import jsonschema
@@ -38,7 +39,7 @@ class World:
     def subscribe(self, path: str, **how: Any) -> str:
         """Subscribe with a callback at *path*; return the id."""
         self.sink.behave(path, statuses=[204])
-        fields = {name: how.pop(name) for name in ("filter", "authentication") if name in how}
+        fields: dict[str, Any] = {name: how.pop(name) for name in ("filter", "authentication") if name in how}
         body = {"callbackUri": self.sink.url(path), **fields}
         answer = self.api.call("POST", SUBSCRIPTIONS, body=body, **how)
         assert answer.status_code == 201, answer.text
@@ -62,6 +63,17 @@ class World:
         """Do what the notifier of a listener does once a second, including a round of probes."""
         self.listener.notifier._next_round = 0.0
         self.listener.notifier.run_once()
+
+    def run_until(self, condition: Callable[[], object], timeout: float = 30.0, what: str = "") -> None:
+        """Do what the notifier does, until *condition* is true."""
+
+        def held() -> bool:
+            if condition():
+                return True
+            self.run_once()
+            return False
+
+        wait_until(held, timeout, what)
 
     def quiet(self) -> None:
         """Return when no delivery is unfinished."""

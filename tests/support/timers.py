@@ -7,8 +7,9 @@ import datetime
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
+from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.evaluator.timer_service import TimerLoop, TimerRunner
 from eventalarm.model import UTC, Transition
 from eventalarm.storage import tables
@@ -42,7 +43,7 @@ class Listener:
         self.runner = TimerRunner(
             database,
             self.engine.cache,
-            self.enqueuer,
+            cast(OutboxEnqueuer, self.enqueuer),
             record_history=True,
             overlap=10.0,
             look_at_all=600.0,

@@ -53,7 +53,7 @@ def _imported(path: pathlib.Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             yield (node.module or "").partition(".")[0]
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("__import__", "import_module")):
-            yield from (one.value for one in node.args[:1] if isinstance(one, ast.Constant))
+            yield from (str(one.value) for one in node.args[:1] if isinstance(one, ast.Constant))
 
 
 def test_every_use_of_re_is_reviewed() -> None:

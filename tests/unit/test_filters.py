@@ -53,8 +53,8 @@ def test_every_filter_counts() -> None:
         ["--state", "all"],
     ):
         assert filters.is_filtered(parse(*words)), words
-    words = "--state all --project p --alarm a --destination H:80 --older-than 1h --newer-than 1d"
-    chosen = filters.selection(parse(*words.split()), NOW, STATES)
+    every = "--state all --project p --alarm a --destination H:80 --older-than 1h --newer-than 1d"
+    chosen = filters.selection(parse(*every.split()), NOW, STATES)
     assert (chosen.states, chosen.project_id, chosen.alarm_id) == (("failed", "delivered"), "p", "a")
     assert chosen.until == NOW - datetime.timedelta(hours=1)
     assert chosen.since == NOW - datetime.timedelta(days=1)

@@ -26,7 +26,8 @@ def filled() -> metrics.Metrics:
     """Return metrics in which everything was counted once."""
     made = metrics.Metrics()
     for name, (_, labels) in metrics.COUNTERS.items():
-        made.count(name, **dict.fromkeys(labels, "x"))
+        marks: dict[str, Any] = dict.fromkeys(labels, "x")
+        made.count(name, **marks)
     for name, (_, labels, _) in metrics.HISTOGRAMS.items():
         made.observe(name, 0.5, **dict.fromkeys(labels, "x"))
     for name in metrics.GAUGES:

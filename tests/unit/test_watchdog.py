@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -54,7 +54,11 @@ def test_a_blocked_event_loop_is_reported_with_its_stack(
     answered = threading.Event()
     loop.call_soon_threadsafe(answered.set)
     assert answered.wait(LONG)
-    dog.watch("event loop", Loop(loop.call_soon_threadsafe))
+
+    def call_soon(call: Callable[[], None]) -> None:
+        loop.call_soon_threadsafe(call)
+
+    dog.watch("event loop", Loop(call_soon))
     with caplog.at_level(logging.WARNING, "eventalarm.watchdog"):
         dog.start()
         begun = threading.Event()

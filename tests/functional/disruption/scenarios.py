@@ -7,6 +7,7 @@ import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from benchmarks import stats
 from benchmarks.children import Load
@@ -21,7 +22,7 @@ from tests.functional.disruption.stage import Ground
 HUNG = 20
 # The hung destinations want more concurrent calls than there are: eighty of sixty, before any retry. With so
 # few events the machine is not loaded: the effect of hanging is measured.
-CROWDED = {"total_timeout": 10.0, "max_attempts": 3, "concurrency": 60}
+CROWDED: dict[str, Any] = {"total_timeout": 10.0, "max_attempts": 3, "concurrency": 60}
 HUNG_RATE = 8.0
 TAKE_HOLD = 20.0
 CHUNK = 20000

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import cast
 
 from eventalarm.evaluator.batch import MODERATE, divide
+from eventalarm.evaluator.evaluation import Match
 
 
 @dataclasses.dataclass(frozen=True)
 class One:
+    """What a division looks at: the project of a match."""
+
     project_id: str
     number: int
 
 
-def of(project: str, count: int) -> list[One]:
-    return [One(project, number) for number in range(count)]
+def of(project: str, count: int) -> list[Match]:
+    return [cast(Match, One(project, number)) for number in range(count)]
+
+
+def identity(match: Match) -> tuple[str, int]:
+    one = cast(One, match)
+    return one.project_id, one.number
 
 
 def test_a_moderate_batch_stays_as_it_is() -> None:
@@ -52,6 +61,4 @@ def test_one_project_alone_takes_turns_too() -> None:
 def test_very_many_projects_still_make_progress() -> None:
     matches = [one for number in range(600) for one in of(str(number), 2)]
     _, turns = divide(matches, 10_000)
-    assert sorted((one.project_id, one.number) for turn in turns for one in turn) == sorted(
-        (one.project_id, one.number) for one in matches
-    )
+    assert sorted(identity(one) for turn in turns for one in turn) == sorted(identity(one) for one in matches)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.options import CacheOptions
 from eventalarm.model import AlarmDefinition
+from eventalarm.storage.alarms import AlarmReader
 from tests.support.builders import PROJECT, RESOURCE_TRAITS, condition, definition, event, rule
 from tests.unit.evaluator.test_definitions_cache import Source
 
@@ -27,7 +30,7 @@ class Watched:
         self.source = Source()
         self.reports: list[tuple[str, int]] = []
         self.cache = AlarmCache(
-            self.source,
+            cast(AlarmReader, self.source),
             CacheOptions(RESOURCE_TRAITS, 10.0, 600.0, 10**6, max_scan_groups=10),
             clears=lambda d: d.has_ok_actions,
             bad_rule=lambda d, e: None,

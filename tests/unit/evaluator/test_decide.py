@@ -44,7 +44,7 @@ def situation(state: str = OK, repeat: bool = False, **fields: Any) -> Situation
     return Situation(alarm=alarm(state=state, repeat_actions=repeat), **values)
 
 
-RECOVER = {"verdict": Verdict.RECOVERED, "clears": True}
+RECOVER: dict[str, Any] = {"verdict": Verdict.RECOVERED, "clears": True}
 RAISED = Decision(Reason.RAISED, Kind.RAISED, ALARM, record_state=True, fire=True)
 QUIETLY_RAISED = Decision(Reason.RAISED, Kind.RAISED, ALARM)
 REPEATED = Decision(Reason.REPEATED, Kind.CHANGED, ALARM, record_state=True, fire=True)

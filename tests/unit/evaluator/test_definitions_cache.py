@@ -6,15 +6,17 @@ import dataclasses
 import datetime
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from eventalarm.evaluator.cached_project import Need
 from eventalarm.evaluator.definitions_cache import AlarmCache
+from eventalarm.evaluator.event_rule import Rule, Watch
 from eventalarm.evaluator.options import CacheOptions
 from eventalarm.exceptions import InvalidRule, Retryable
 from eventalarm.model import AlarmDefinition, DefinitionChange
+from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.change_window import ChangeWindow, Look
 from tests.support.builders import NOW, PROJECT, RESOURCE_TRAITS, at, definition, event, rule
 
@@ -110,7 +112,7 @@ class Cached:
         self.source = Source()
         self.bad: list[tuple[str, datetime.datetime, str]] = []
         self.cache = AlarmCache(
-            self.source,
+            cast(AlarmReader, self.source),
             CacheOptions(RESOURCE_TRAITS, OVERLAP, RELOAD, max_alarms),
             clears=lambda d: d.has_ok_actions,
             bad_rule=self._bad_rule,
@@ -386,16 +388,22 @@ def test_a_clock_that_cannot_be_asked_fails_the_look() -> None:
     assert cached.found() == {"a"}
 
 
+def watched_state(found: Watch) -> object:
+    """Return the value of the only condition of *found*, which is on the state."""
+    assert isinstance(found, Rule)
+    return found.rest[0].value
+
+
 def test_the_rule_of_a_locked_row_is_that_of_the_row(cached: Cached) -> None:
     filed = cached.source.rows["a"]
     compiled = cached.cache.rule(filed)
     assert cached.cache.rule(filed) is compiled, "compiled once"
     edited = dataclasses.replace(filed, rule=rule("*", state="other"), version=at(1))
-    assert cached.cache.rule(edited).rest[0].value == "other"
+    assert watched_state(cached.cache.rule(edited)) == "other"
     with pytest.raises(InvalidRule):
         cached.cache.rule(dataclasses.replace(filed, rule=BAD, version=at(2)))
     elsewhere = dataclasses.replace(edited, project_id="not loaded")
-    assert cached.cache.rule(elsewhere).rest[0].value == "other"
+    assert watched_state(cached.cache.rule(elsewhere)) == "other"
     assert at(0) == NOW
 
 

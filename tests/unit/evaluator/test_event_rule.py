@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from eventalarm.evaluator import event_rule
-from eventalarm.evaluator.event_rule import Verdict, compile_rule, is_glob, to_boolean
+from eventalarm.evaluator.event_rule import Verdict, compile_rule
+from eventalarm.evaluator.operators import to_boolean
 from eventalarm.exceptions import InvalidRule
+from eventalarm.patterns import is_glob
 from tests.support.builders import RESOURCE_TRAITS, condition, event, rule
 
 GOOD = {"field": "traits.state", "op": "eq", "type": "string", "value": "error"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 import threading
 from collections.abc import Iterator
@@ -62,9 +63,12 @@ def test_equal_rules_are_tested_once(monkeypatch: pytest.MonkeyPatch) -> None:
         file(index, str(number), rule("*", condition("count", 1, "gt"), state="error"))
     tested = []
     verdict_of_group = index_module.Group.verdict
-    monkeypatch.setattr(
-        index_module.Group, "verdict", lambda g, e, now: tested.append(g) or verdict_of_group(g, e, now)
-    )
+
+    def verdict(group: index_module.Group, the_event: Event, now: datetime.datetime) -> Verdict:
+        tested.append(group)
+        return verdict_of_group(group, the_event, now)
+
+    monkeypatch.setattr(index_module.Group, "verdict", verdict)
     assert len(found(index, event(state="error", count=2))) == 100
     assert len(tested) == 1
 
@@ -116,7 +120,12 @@ def test_patterns_are_resolved_once_for_each_event_type(monkeypatch: pytest.Monk
     assert set(found(index, event("service7.up"))) == {"7"}
     looked = []
     keys = index_module.Table.keys
-    monkeypatch.setattr(index_module.Table, "keys", lambda t: looked.append(t) or keys(t))
+
+    def noted(table: Any) -> Any:
+        looked.append(table)
+        return keys(table)
+
+    monkeypatch.setattr(index_module.Table, "keys", noted)
     assert set(found(index, event("service7.up"))) == {"7"}
     assert looked == []
     # A new pattern is seen at once by types that were resolved before; so is one that went.

@@ -6,13 +6,14 @@ import math
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import oslo_messaging
 import pytest
 from oslo_config import cfg
 
 from eventalarm import bus
+from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.evaluator.options import FEW, ListenerOptions
 from eventalarm.standalone import inprocess
@@ -33,7 +34,9 @@ class Taken(FakeHandler):
         self.go = threading.Event()
         self.batches: list[int] = []
         self.server = BatchServer(
-            self._transport, ListenerOptions(self._topic, "test", FEW, dense=dense, gather=TIMEOUT), self
+            self._transport,
+            ListenerOptions(self._topic, "test", FEW, dense=dense, gather=TIMEOUT),
+            cast(BatchHandler, self),
         )
         self.server.begin()
 

@@ -225,7 +225,14 @@ def test_a_stock_query_means_the_same_in_a_notification_rule() -> None:
     ]
     stock = compile_rule({"event_type": UPDATE, "query": query}, RESOURCE_TRAITS)
     rule = compiled(event_type=UPDATE, query=query)
-    for fields in ({}, {"count": 5}, {"count": "5"}, {"count": 5, "state": "error"}, {"flag": "no"}):
+    cases: tuple[dict[str, Any], ...] = (
+        {},
+        {"count": 5},
+        {"count": "5"},
+        {"count": 5, "state": "error"},
+        {"flag": "no"},
+    )
+    for fields in cases:
         for flag in ("true", "off", 1):
             the_event = event(**{**fields, "flag": flag})
             assert rule.matches(the_event) is stock.matches(the_event)

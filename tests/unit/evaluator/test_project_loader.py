@@ -6,6 +6,7 @@ import dataclasses
 import threading
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import cast
 
 import oslo_messaging
 import pytest
@@ -16,6 +17,7 @@ from eventalarm.backoff import Backoff
 from eventalarm.evaluator.batch import BatchReport
 from eventalarm.evaluator.cached_project import Need
 from eventalarm.evaluator.definitions_cache import LARGE
+from eventalarm.evaluator.engine import Engine
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.evaluator.options import ListenerOptions
@@ -25,6 +27,7 @@ from eventalarm.exceptions import Retryable
 from eventalarm.metrics import Metrics
 from eventalarm.model import AlarmDefinition, Event
 from eventalarm.standalone import inprocess
+from eventalarm.storage.alarms import AlarmReader
 from tests.support.builders import definition, event_body, rule
 from tests.support.helpers import wait_until
 from tests.unit.evaluator.test_definitions_cache import RELOAD, Cached, Source
@@ -59,7 +62,7 @@ class Stage:
     def __init__(self) -> None:
         cached = Cached(max_alarms=100_000)
         self.source = Gate()
-        cached.cache._source = self.source
+        cached.cache._source = cast(AlarmReader, self.source)
         self.cache = cached.cache
         self._clock = cached.source
         self.done: list[str] = []
@@ -71,7 +74,7 @@ class Stage:
         self.loader = ProjectLoader(self.cache, lambda project: self.server.resume(project))  # noqa: PLW0108 - made below
         metrics = Metrics()
         outage = DatabaseOutage(metrics, threading.Event(), Backoff(0.01, 0.01))
-        handler = BatchHandler(self, metrics, outage, loader=self.loader)
+        handler = BatchHandler(cast(Engine, self), metrics, outage, loader=self.loader)
         self.server = BatchServer(self.transport, ListenerOptions(self.topic, "test", 100), handler)
         self.server.begin()
 

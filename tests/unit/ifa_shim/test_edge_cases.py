@@ -7,6 +7,7 @@ Those about subscriptions (15, 16) are in test_filter_match.py, those that need 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -279,7 +280,7 @@ def test_18_one_event_that_raises_many_correlates_them() -> None:
         occurrence(), [transition(instance_id=SERVER)], alarm(), correlated=["other", "alarm-1"]
     )
     assert (found.correlated_alarm_ids, found.is_root_cause) == (("other",), False)
-    traits = {"is_root_cause": "true", "correlated_alarm_ids": "x,y"}
+    traits: dict[str, Any] = {"is_root_cause": "true", "correlated_alarm_ids": "x,y"}
     notified = from_occurrence(occurrence(), [transition(instance_id=SERVER, **traits)], alarm())
     assert (notified.correlated_alarm_ids, notified.is_root_cause) == (("x", "y"), True)
 
@@ -452,7 +453,7 @@ def test_severities(aodh: str | None, severity: Severity) -> None:
 
 
 def test_details_are_bounded() -> None:
-    many = {f"t{number}": "v" * 1000 for number in range(500)}
+    many: dict[str, Any] = {f"t{number}": "v" * 1000 for number in range(500)}
     found = from_occurrence(occurrence(), [transition(instance_id=SERVER, **many)], alarm())
     assert len(found.fault_details) <= 64
     assert max(map(len, found.fault_details)) < 600

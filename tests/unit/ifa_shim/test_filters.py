@@ -37,7 +37,7 @@ def test_values(text: str, values: tuple[str, ...]) -> None:
 
 
 def test_names_may_be_escaped() -> None:
-    attributes = {("a/b", "c,d@~1"): Type.TEXT}
+    attributes: dict[tuple[str, ...], Type] = {("a/b", "c,d@~1"): Type.TEXT}
     found = parse("(eq,a~1b/c~ad~b~01,x)", attributes)
     assert found({"a/b": {"c,d@~1": "x"}})
 

@@ -14,7 +14,11 @@ from tests.support.builders import event_body
 from tests.unit.ifa_shim.parts import alarm, details, occurrence, transition
 
 SETTINGS = Settings()
-GUEST = {"event_type": "guest.heartbeat.missed", "instance_id": "vm-1", "check": "guest-agent"}
+GUEST: dict[str, Any] = {
+    "event_type": "guest.heartbeat.missed",
+    "instance_id": "vm-1",
+    "check": "guest-agent",
+}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 from eventalarm.ifa_shim.mapping import from_occurrence
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import Kind
-from tests.unit.ifa_shim.parts import SERVER, alarm, at, occurrence, rule, transition
+from tests.support.builders import at, rule
+from tests.unit.ifa_shim.parts import SERVER, alarm, occurrence, transition
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ def test_a_refused_event_goes_without_raw_and_then_not_at_all(caplog: pytest.Log
 def test_sent_events_are_not_sent_again_after_a_failure() -> None:
     broker = Broker(max_size=event(1).size)
     batches = make_batches([event(number) for number in range(4)], 10**6)
-    original, sent = broker.send, []
+    original = broker.send
+    sent: list[object] = []
 
     def fail_at_m2(payload: list[dict[str, object]]) -> None:
         if [body["message_id"] for body in payload] == ["m2"] and not sent:

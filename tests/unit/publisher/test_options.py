@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 from oslo_utils import netutils
@@ -38,7 +39,7 @@ def test_a_bare_url_has_the_defaults() -> None:
         ("eventalarm://h?ssl=1", {"url": "rabbit://h", "driver_options": {"ssl": "1"}}),
     ],
 )
-def test_options_are_read(url: str, changed: dict[str, object]) -> None:
+def test_options_are_read(url: str, changed: dict[str, Any]) -> None:
     assert read(url) == dataclasses.replace(PublisherOptions(), **changed)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -34,7 +36,7 @@ def status() -> BrokerStatus:
 def blocking(broker: Broker, status: BrokerStatus) -> Iterator[Callable[..., policies.Blocking]]:
     made: list[policies.Blocking] = []
 
-    def make(wait: Callable[[float], bool] | None = None, **options: int) -> policies.Blocking:
+    def make(wait: Callable[[float], bool] | None = None, **options: Any) -> policies.Blocking:
         made.append(policies.Blocking(broker.send, PublisherOptions(**options), status, FAST, wait))
         return made[-1]
 
@@ -47,13 +49,23 @@ def blocking(broker: Broker, status: BrokerStatus) -> Iterator[Callable[..., pol
 def queueing(broker: Broker, status: BrokerStatus) -> Iterator[Callable[..., policies.Queueing]]:
     made: list[policies.Queueing] = []
 
-    def make(backoff: Backoff = FAST, **options: int) -> policies.Queueing:
+    def make(backoff: Backoff = FAST, **options: Any) -> policies.Queueing:
         made.append(policies.Queueing(broker.send, PublisherOptions(**options), status, backoff))
         return made[-1]
 
     yield make
     for one in made:
         one.close()
+
+
+def recording(waits: list[float]) -> Callable[[float], bool]:
+    """Return a wait that only records its seconds, and is never interrupted."""
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return False
+
+    return wait
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -73,7 +85,7 @@ class TestBlocking:
     ) -> None:
         broker.failures = 5
         waits: list[float] = []
-        policy = blocking(lambda seconds: bool(waits.append(seconds)))
+        policy = blocking(recording(waits))
         policy.publish([event(1)])
         assert broker.ids == ["m1"]
         assert len(waits) == 5
@@ -104,7 +116,7 @@ class TestBlocking:
                 if number == 0:
                     assert broker.entered.acquire(timeout=10)
                 else:
-                    wait_until(lambda number=number: len(policy._queue) == number)
+                    wait_until(functools.partial(lambda length: len(policy._queue) == length, number))
             broker.gate.set()
         assert [[body["message_id"] for body in payload] for payload in broker.taken] == [
             ["m0"],
@@ -193,7 +205,7 @@ class TestQueueing:
             broker.up = False
             policy.publish([event(number)])
             broker.up = True
-            wait_until(lambda number=number: f"m{number}" in broker.ids)
+            wait_until(functools.partial(lambda name: name in broker.ids, f"m{number}"))
 
     def test_callers_do_not_wait_for_an_absent_broker(
         self, broker: Broker, queueing: Callable[..., policies.Queueing]
