@@ -51,7 +51,9 @@ class Monitored:
 
     def watch(self, path: str, rule: dict[str, Any], project: str) -> None:
         """Insert an alarm."""
-        urls = {f"{state}_actions": [self.sink.url(end)] for state, end in _paths(path).items()}
+        urls: dict[str, Any] = {
+            f"{state}_actions": [self.sink.url(end)] for state, end in _paths(path).items()
+        }
         row = alarm_row(rule=rule, type="notification", project_id=project, name=path, **urls)
         insert_alarms(self._cloud.database, row)
 

@@ -113,7 +113,7 @@ def test_a_notification_of_collectd_becomes_an_event() -> None:
     assert begun["message_id"] != events("collectd", collectd("WARNING"))[0]["message_id"]
 
 
-MANY = {f"label{number}": "x" for number in range(21)}
+MANY: dict[str, Any] = {f"label{number}": "x" for number in range(21)}
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_the_id_follows_the_episode_and_its_state() -> None:
         ({"event_type": "a.b", "empty": ""}, {"event_type": None, "empty": None}),
     ],
 )
-def test_labels_become_traits(labels: dict[str, str], expected: dict[str, str | None]) -> None:
+def test_labels_become_traits(labels: dict[str, Any], expected: dict[str, str | None]) -> None:
     one = report(**labels)
     traits = converted(one)[1]
 
