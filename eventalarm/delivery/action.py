@@ -38,6 +38,11 @@ def scheme(action: str) -> str:
     return action.partition(":")[0].strip().lower()
 
 
+def without_prefix(action: str) -> str:
+    """Return the URL of an action whose scheme has a prefix, such as ``sol003+https://…``."""
+    return action.strip().partition("+")[2]
+
+
 def without_userinfo(action: str) -> str:
     """Return *action* with its user name and password, if any, replaced by ``***``."""
     start_of, separator, rest = action.partition("://")

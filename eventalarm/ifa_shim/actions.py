@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from eventalarm import tacker_action
 from eventalarm.delivery import action
+from eventalarm.delivery.action import without_prefix
 from eventalarm.delivery.senders.base import Destination
 from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.exceptions import DeliveryError
@@ -103,11 +104,6 @@ def sol003_notification(
     return notification_body(
         AlarmNotification(notification_id, kind, alarm, at), notification.alarm_id, style
     )
-
-
-def without_prefix(action: str) -> str:
-    """Return the URL of an action such as ``sol003+https://…``."""
-    return action.strip().partition("+")[2]
 
 
 def tacker_notifications(

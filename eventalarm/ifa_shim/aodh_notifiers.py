@@ -16,6 +16,7 @@ from oslo_config import cfg
 from oslo_utils import uuidutils
 
 from eventalarm.conf import IFA_GROUP, IFA_OPTS
+from eventalarm.delivery.action import without_prefix
 from eventalarm.ifa_shim import actions, options
 from eventalarm.ifa_shim.subscriptions.notifications import VERSION_HEADER, Style
 from eventalarm.ifa_shim.tables import Settings
@@ -57,7 +58,7 @@ class Sol003Notifier(_Notifier):
         body = actions.sol003_notification(
             _notification(fields), _now(), uuidutils.generate_uuid(), self._settings, Style()
         )
-        self._post(actions.without_prefix(action.geturl()), body, VERSION_HEADER)
+        self._post(without_prefix(action.geturl()), body, VERSION_HEADER)
 
 
 class TackerNotifier(_Notifier):
