@@ -205,6 +205,7 @@ class BatchState:
             recorded_at=self._now,
             actions=alarm.actions.get(decision.state, ()) if decision.fire else (),
             raised_count=self._raised.get(alarm.alarm_id, 0) if rich else None,
+            fault_id=subject.event.first_trait(("fault_id",)) or None,
         )
 
     def _follow(self, alarm: Alarm, subject: Subject, kind: Kind, severity: str | None) -> Occurrence:

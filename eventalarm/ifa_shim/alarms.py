@@ -18,13 +18,16 @@ from eventalarm.storage.occurrence_details import Acknowledgements, Document, Oc
 from eventalarm.storage.occurrence_filters import Wanted
 from eventalarm.storage.occurrence_queries import OccurrenceReader, OccurrenceRow, Page, Stream
 
+# Stands for all projects, none of which has an empty id.
+EVERYONE: Final = ""
+
 
 @dataclasses.dataclass(frozen=True)
 class Related:
     """Read at once for any number of occurrences; maps an occurrence to the alarm that consumers see.
 
     ``transitions`` are by occurrence id, ``records`` by Aodh's alarm id, ``correlated`` the ids of the alarms
-    that one event raised in one project, by message and project id.
+    that one fault raised in one project, by ``fault_key`` and project id (``EVERYONE``: in all projects).
     """
 
     settings: Settings
@@ -44,14 +47,15 @@ class Related:
         """
         if transitions is None:
             transitions = self.transitions.get(occurrence.occurrence_id, ())
-        raising = next((t.event.message_id for t in transitions if t.kind is Kind.RAISED), "")
+        fault = next((t.fault_key for t in transitions if t.kind is Kind.RAISED), "")
+        correlated = self.correlated.get((fault, occurrence.project_id), ())
         return from_occurrence(
             occurrence,
             transitions,
             row,
             self.settings,
             edits=self.records.get(occurrence.alarm_id, ()),
-            correlated=self.correlated.get((raising, occurrence.project_id), ()),
+            correlated=correlated or self.correlated.get((fault, EVERYONE), ()),
         )
 
 
@@ -76,14 +80,15 @@ def records_of(
 
 
 def correlated_by(
-    details: OccurrenceDetails, message_ids: Collection[str], settings: Settings
+    details: OccurrenceDetails, faults: Collection[str], projects: Collection[str] | None, settings: Settings
 ) -> dict[tuple[str, str], list[str]]:
-    """Return the alarms that each event raised in each project; never those of another project."""
+    """Return the alarms that each fault raised in each of *projects*; None: in all, under ``EVERYONE``."""
     found: dict[tuple[str, str], list[str]] = {}
-    for stored in details.correlated(message_ids):
+    for stored in details.correlated(faults, projects):
         rule = stored["rule"] if isinstance(stored["rule"], dict) else {}
         alarm_id = alarm_id_of(stored["alarm_id"], stored["managed_object"], rule, settings)
-        found.setdefault((stored["message_id"], stored["project_id"]), []).append(alarm_id)
+        project_id = EVERYONE if projects is None else stored["project_id"]
+        found.setdefault((stored["fault"], project_id), []).append(alarm_id)
     return found
 
 
@@ -127,7 +132,8 @@ class AlarmReader:
             if place is None or len(found) >= limit:
                 break
             rows, place = self._gather(query.wanted, place, limit - len(found))
-            found.extend(alarm for alarm in self.show(rows) if query.matches(alarm))
+            shown = self.show(rows, everything=query.wanted.project_id is None)
+            found.extend(alarm for alarm in shown if query.matches(alarm))
         return Listing(found, place)
 
     def _gather(self, wanted: Wanted, place: Marker, limit: int) -> tuple[list[OccurrenceRow], Marker | None]:
@@ -154,7 +160,7 @@ class AlarmReader:
         """Return the alarm with that id if it belongs to *project_id* (None: to any), else None."""
         for rows in (self._reader.of_object(alarm_id), self._by_alarm(alarm_id)):
             visible = [row for row in rows if project_id is None or _project(row) == project_id]
-            for alarm in self.show(visible):
+            for alarm in self.show(visible, everything=project_id is None):
                 if alarm.alarm_id == alarm_id:
                     return alarm
         return None
@@ -170,10 +176,13 @@ class AlarmReader:
         if not newest or newest[0].foreign:
             yield OccurrenceRow(None, row, foreign=True)
 
-    def show(self, rows: Iterable[OccurrenceRow]) -> list[IfaAlarm]:
-        """Return the alarms of *rows* as they are now; superseded rows are left out."""
+    def show(self, rows: Iterable[OccurrenceRow], *, everything: bool = False) -> list[IfaAlarm]:
+        """Return the alarms of *rows* as they are now; superseded rows are left out.
+
+        :param everything: correlate alarms of different projects, for those who may see all.
+        """
         listed = [row for row in rows if not self._is_superseded(row)]
-        related = self._related(listed)
+        related = self._related(listed, everything)
         mapped = [self._mapped(row, related) for row in listed]
         return self._with_acknowledgements([alarm for alarm in mapped if alarm is not None])
 
@@ -186,16 +195,17 @@ class AlarmReader:
         shown_as = alarm_id_of(occurrence.alarm_id, occurrence.managed_object, rule, self._settings)
         return shown_as == occurrence.alarm_id
 
-    def _related(self, rows: Sequence[OccurrenceRow]) -> Related:
+    def _related(self, rows: Sequence[OccurrenceRow], everything: bool) -> Related:
         recorded = [row.occurrence for row in rows if row.occurrence is not None]
         transitions = transitions_of(self._details, [one.occurrence_id for one in recorded])
         others = {row.alarm["alarm_id"] for row in rows if row.occurrence is None and row.alarm is not None}
         edited = {one.alarm_id for one in recorded if one.raised} - others
+        projects = None if everything else {one.project_id for one in recorded}
         return Related(
             self._settings,
             transitions,
             records_of(self._details, edited=edited, others=others),
-            correlated_by(self._details, _messages(transitions), self._settings),
+            correlated_by(self._details, faults_of(transitions), projects, self._settings),
         )
 
     def _mapped(self, row: OccurrenceRow, related: Related) -> IfaAlarm | None:
@@ -222,9 +232,9 @@ def object_id_of(alarm: IfaAlarm) -> str:
     return object_alarm_id(alarm.aodh_alarm_id, alarm.object_key)
 
 
-def _messages(transitions: Mapping[str, Sequence[Transition]]) -> set[str]:
-    """Return the ids of the events that raised occurrences."""
-    return {t.event.message_id for found in transitions.values() for t in found if t.kind is Kind.RAISED}
+def faults_of(transitions: Mapping[str, Sequence[Transition]]) -> set[str]:
+    """Return the keys of the faults that raised occurrences."""
+    return {t.fault_key for found in transitions.values() for t in found if t.kind is Kind.RAISED}
 
 
 def _project(row: OccurrenceRow) -> str:

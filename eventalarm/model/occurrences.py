@@ -48,7 +48,8 @@ class Transition:
 
     ``previous`` and ``current`` are Aodh alarm states. ``actions`` are the URLs to call, possibly none.
     ``raised_count`` is the number of managed objects on which a ``notification`` alarm is raised afterwards;
-    None for alarms of other types.
+    None for alarms of other types. ``fault_id`` is the message id of the event that reported the fault behind
+    *event*, where the event names it.
     """
 
     transition_id: str
@@ -67,3 +68,9 @@ class Transition:
     recorded_at: datetime.datetime
     actions: tuple[str, ...] = ()
     raised_count: int | None = None
+    fault_id: str | None = None
+
+    @property
+    def fault_key(self) -> str:
+        """What correlated alarms have in common: the id of the fault, else of the event."""
+        return self.fault_id or self.event.message_id

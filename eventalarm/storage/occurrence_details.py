@@ -18,7 +18,7 @@ from eventalarm.storage.events import EVENT_TEXT, STORED
 from eventalarm.storage.tables import acknowledgement, alarm, alarm_history, occurrence, transition
 
 RECORDS_PER_ALARM: Final = 1000
-CORRELATED_PER_EVENT: Final = 50
+CORRELATED_PER_FAULT: Final = 50
 
 # The columns that hold an attribute of a transition as it is.
 TRANSITION_FIELDS: Final = tuple(
@@ -82,33 +82,47 @@ class OccurrenceDetails:
         query = sa.select(ranked).where(ranked.c.place <= RECORDS_PER_ALARM)
         return [dict(row._mapping) for row in self._all(query)]
 
-    def correlated(self, message_ids: Collection[str]) -> list[Document]:
-        """Return the occurrences that the same events raised, of existing alarms, up to 50 for each event."""
-        if not message_ids:
+    def correlated(self, faults: Collection[str], projects: Collection[str] | None) -> list[Document]:
+        """Return the occurrences that the same faults raised, of existing alarms, the root causes first.
+
+        :param faults: ids of faults, or message ids of events that name none.
+        :param projects: up to 50 occurrences of each fault in each of these; None: of each fault in all.
+        """
+        if not faults:
             return []
+        raised = self._raised_by(sorted(faults), projects).subquery()
+        group = [raised.c.fault] if projects is None else [raised.c.fault, raised.c.project_id]
+        root = sa.case((raised.c.message_id == raised.c.fault, 0), else_=1)
+        place = sa.func.row_number().over(
+            partition_by=group, order_by=(root, raised.c.alarm_id, raised.c.managed_object)
+        )
+        # Most events raise one alarm only: nothing is correlated with it.
+        count = sa.func.count().over(partition_by=group)
+        ranked = sa.select(raised, place.label("place"), count.label("count")).subquery()
+        query = (
+            sa.select(ranked, alarm.c.rule)
+            .join(alarm, alarm.c.alarm_id == ranked.c.alarm_id)
+            .where(ranked.c.count > 1, ranked.c.place <= CORRELATED_PER_FAULT)
+        )
+        return [dict(row._mapping) for row in self._all(query)]
+
+    def _raised_by(self, faults: list[str], projects: Collection[str] | None) -> sa.CompoundSelect[Any]:
+        """Return the transitions that these faults caused; each part uses an index of its own."""
         columns = (
             transition.c.message_id,
             transition.c.alarm_id,
             transition.c.managed_object,
             transition.c.project_id,
         )
-        place = sa.func.row_number().over(
-            partition_by=transition.c.message_id,
-            order_by=(transition.c.alarm_id, transition.c.managed_object),
+        conditions = [transition.c.kind == Kind.RAISED.value]
+        if projects is not None:
+            conditions.append(transition.c.project_id.in_(sorted(projects)))
+        by_fault = transition.c.fault_id.in_(faults)
+        by_event = sa.and_(transition.c.message_id.in_(faults), transition.c.fault_id.is_(None))
+        return sa.union_all(
+            sa.select(transition.c.fault_id.label("fault"), *columns).where(by_fault, *conditions),
+            sa.select(transition.c.message_id.label("fault"), *columns).where(by_event, *conditions),
         )
-        # Most events raise one alarm only: nothing is correlated with it.
-        count = sa.func.count().over(partition_by=transition.c.message_id)
-        ranked = (
-            sa.select(*columns, place.label("place"), count.label("count"))
-            .where(transition.c.message_id.in_(sorted(message_ids)), transition.c.kind == Kind.RAISED.value)
-            .subquery()
-        )
-        query = (
-            sa.select(ranked, alarm.c.rule)
-            .join(alarm, alarm.c.alarm_id == ranked.c.alarm_id)
-            .where(ranked.c.count > 1, ranked.c.place <= CORRELATED_PER_EVENT)
-        )
-        return [dict(row._mapping) for row in self._all(query)]
 
     def transitions(
         self, alarm_id: str, managed_object: str, after: Key | None, limit: int

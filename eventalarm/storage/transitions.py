@@ -244,6 +244,7 @@ def _transition_row(t: Transition) -> dict[str, Any]:
         "event_time": t.event_time,
         "recorded_at": t.recorded_at,
         "raised_count": t.raised_count,
+        "fault_id": to_key(t.fault_id) if t.fault_id else None,
     }
 
 

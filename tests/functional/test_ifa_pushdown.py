@@ -11,7 +11,7 @@ from eventalarm.ifa_shim.filters import ALARM_ATTRIBUTES, parse
 from eventalarm.model import ALARM, UNKNOWN, object_alarm_id
 from eventalarm.storage import database as storage
 from tests.support.builders import event_body, rule
-from tests.support.ifa_api import IfaApi
+from tests.support.ifa_api import ADMIN, IfaApi
 
 IFA = "/ifa/v1/alarms"
 FAULTS = "/vnffm/v1/alarms"
@@ -149,3 +149,38 @@ def test_alarms_that_are_grouped_by_more_than_the_resource_are_found_by_the_reso
     acknowledge(api, one["alarmId"])
     asked = "(eq,managedObjectId,vm-y);(eq,ackState,ACKNOWLEDGED)"
     assert found(api, asked) == {one["alarmId"]}
+
+
+def test_alarms_of_one_fault_name_each_other_within_a_project_and_all_to_administrators(api: IfaApi) -> None:
+    """The event of the host is the fault itself. Red when only alarms of the same event are correlated."""
+    of_servers = {"event_type": ["compute.host.down"], "group_by": ["instance_id"]}
+    of_host = {"event_type": ["compute.host.down"], "group_by": ["hostname"]}
+    for project, the_rule in (("owner-1", of_servers), ("owner-2", of_servers), ("operators", of_host)):
+        api.alarm(the_rule, project, type="notification", project_id=project)
+    marks = {"fault_id": "f-1", "is_root_cause": "False"}
+    host = event_body(
+        "compute.host.down", project="operators", message_id="f-1", hostname="compute0", is_root_cause="True"
+    )
+    owned = [("owner-1", "vm-1"), ("owner-1", "vm-2"), ("owner-2", "vm-3")]
+    fan_out = [
+        event_body("compute.host.down", project=project, message_id=f"of {vm}", instance_id=vm, **marks)
+        for project, vm in owned
+    ]
+    api.engine.process(host)
+    api.engine.process(*fan_out)
+    ids = {vm: object_alarm_id(project, vm) for project, vm in [*owned, ("operators", "compute0")]}
+
+    def correlated(**how: Any) -> dict[str, tuple[bool, set[str]]]:
+        shown = [one for one in api.pages(FAULTS, **how) if one["id"] in ids.values()]
+        return {one["managedObjectId"]: (one["isRootCause"], set(one["correlatedAlarmIds"])) for one in shown}
+
+    assert correlated(project="owner-1") == {"vm-1": (False, {ids["vm-2"]}), "vm-2": (False, {ids["vm-1"]})}
+    assert correlated(project="owner-2") == {"vm-3": (False, set())}
+    everyone = set(ids.values())
+    expected = {name: (name == "compute0", everyone - {alarm_id}) for name, alarm_id in ids.items()}
+    how: dict[str, Any] = {"project": "operators", "roles": ADMIN}
+    assert correlated(all_projects="true", **how) == expected
+    one = api.get(f"{FAULTS}/{ids['vm-1']}", project="owner-1").json
+    assert one["correlatedAlarmIds"] == [ids["vm-2"]]
+    one = api.get(f"{FAULTS}/{ids['vm-1']}", **how).json
+    assert set(one["correlatedAlarmIds"]) == everyone - {ids["vm-1"]}

@@ -220,12 +220,13 @@ class TransitionPublisher:
 
     def _related(self, connection: sa.Connection, transitions: Sequence[Transition]) -> Related:
         details = OccurrenceDetails(Within(connection))
-        raised = {t.event.message_id for t in transitions if t.kind is Kind.RAISED}
+        raised = {t.fault_key for t in transitions if t.kind is Kind.RAISED}
+        projects = {t.project_id for t in transitions}
         return Related(
             self._settings,
             transitions_of(details, {t.occurrence_id for t in transitions}),
             records_of(details, edited={t.alarm_id for t in transitions if t.kind is Kind.CHANGED}),
-            correlated_by(details, raised, self._settings),
+            correlated_by(details, raised, projects, self._settings),
         )
 
     def _mapped(

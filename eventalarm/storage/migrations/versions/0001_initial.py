@@ -115,8 +115,15 @@ def _create_transition() -> None:
         sa.Column("event", LONG_TEXT),
         sa.Column("event_id", ID),
         sa.Column("raised_count", sa.Integer),
+        sa.Column("fault_id", KEY),
         sa.UniqueConstraint("alarm_id", "managed_object", "message_id", name="uq_eventalarm_transition_once"),
         sa.Index("ix_eventalarm_transition_message", "message_id", "alarm_id"),
+        sa.Index(
+            "ix_eventalarm_transition_fault",
+            "fault_id",
+            sqlite_where=sa.text("fault_id IS NOT NULL"),
+            postgresql_where=sa.text("fault_id IS NOT NULL"),
+        ),
         sa.Index("ix_eventalarm_transition_occurrence", "occurrence_id"),
         sa.Index("ix_eventalarm_transition_recorded", "recorded_at"),
     )
