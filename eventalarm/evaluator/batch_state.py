@@ -19,7 +19,6 @@ from eventalarm.model import (
     Occurrence,
     Transition,
     fault_severity,
-    states_severity,
 )
 
 NewId = Callable[[], str]
@@ -196,7 +195,7 @@ class BatchState:
             project_id=alarm.definition.project_id,
             managed_object=subject.managed_object,
             alarm_name=alarm.name,
-            severity=_notified_severity(alarm, occurrence) if rich else alarm.severity,
+            severity=alarm.notified_severity(occurrence.severity) if rich else alarm.severity,
             previous=alarm.state,
             current=decision.state,
             reason=reason,
@@ -295,10 +294,3 @@ class BatchState:
             [self._count(alarm_id) for alarm_id in sorted(self._counted)],
             [ReasonUpdate(self.alarms[alarm_id], reason) for alarm_id, reason in self._overflowed.items()],
         )
-
-
-def _notified_severity(alarm: Alarm, occurrence: Occurrence) -> str | None:
-    """Return the severity to notify: the X.733 word in lower case if the rule asks for it."""
-    if occurrence.severity is None or not states_severity(alarm.definition.rule):
-        return alarm.severity
-    return occurrence.severity.lower()

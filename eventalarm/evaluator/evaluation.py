@@ -112,40 +112,34 @@ class Evaluation:
         *,
         whole_alarm: bool = False,
     ) -> Reason:
-        """Settle a match of a ``notification`` alarm, which may have timers and its own severity.
-
-        :param whole_alarm: see :meth:`TimerState.follow`.
-        """
-        state, timer_state, place = context.state, context.timer_state, subject.managed_object
-        # The severity of a clearing event does not apply to the occurrence.
-        severity, unknown = rule.severity(subject.event) if verdict is Verdict.MATCH else (None, False)
-        if unknown:
-            context.reasons["unknown_severity"] += 1
+        """Settle a match of a ``notification`` alarm; for *whole_alarm* see :meth:`TimerState.follow`."""
+        state, timer_state = context.state, context.timer_state
+        severity = _severity(context, rule, subject, verdict)
         counting = _count(context, alarm, rule, subject, verdict)
         if counting is not None:
             subject = dataclasses.replace(subject, event_time=counting.event_time)
-        decision = decide(
-            self._notification_situation(
-                context, alarm, rule, subject, verdict, severity=severity, counting=counting
-            )
+        situation = self._notification_situation(
+            context, alarm, rule, subject, verdict, severity=severity, counting=counting
         )
+        decision = decide(situation)
         state.apply(alarm, subject, decision, verdict, severity=severity)
-        if timer_state is not None:
-            awaited = timer_state.follow(
-                alarm.definition,
-                rule,
-                subject,
-                verdict=verdict,
-                decision=decision,
-                raised=_is_raised(state, alarm.alarm_id, place),
-                whole_alarm=whole_alarm,
-            )
-            _keep_count(timer_state, alarm, rule, subject, decision=decision, counting=counting)
-            if not awaited:
-                context.reasons["not_awaited"] += 1
-            expected = rule.timers.absence_after is not None and verdict is Verdict.RECOVERED
-            if not whole_alarm and place and expected:
-                self._stop_awaiting_alarm(context, alarm.alarm_id, rule, subject, verdict)
+        if timer_state is None:
+            return decision.reason
+        awaited = timer_state.follow(
+            alarm.definition,
+            rule,
+            subject,
+            verdict=verdict,
+            decision=decision,
+            raised=_is_raised(state, alarm.alarm_id, subject.managed_object),
+            whole_alarm=whole_alarm,
+        )
+        if not awaited:
+            context.reasons["not_awaited"] += 1
+        _keep_count(timer_state, alarm, rule, subject, decision=decision, counting=counting)
+        expected = rule.timers.absence_after is not None and verdict is Verdict.RECOVERED
+        if not whole_alarm and subject.managed_object and expected:
+            self._stop_awaiting_alarm(context, alarm.alarm_id, rule, subject, verdict)
         return decision.reason
 
     def _notification_situation(
@@ -224,6 +218,18 @@ def _keep_count(
     elif not decision.hold:
         kept = timer_state.matches(*place).after(subject.event_time)
         timer_state.keep_matches(*place, kept, rule.count)
+
+
+def _severity(
+    context: EvaluationContext, rule: CompiledRule, subject: Subject, verdict: Verdict
+) -> str | None:
+    """Return the severity by the rule and the event; that of a clearing event does not apply."""
+    if verdict is not Verdict.MATCH:
+        return None
+    severity, unknown = rule.severity(subject.event)
+    if unknown:
+        context.reasons["unknown_severity"] += 1
+    return severity
 
 
 def _is_raised(state: BatchState, alarm_id: str, managed_object: str) -> bool:

@@ -91,6 +91,12 @@ class Alarm:
         """The id of the alarm, which is the key of its row."""
         return self.definition.alarm_id
 
+    def notified_severity(self, stated: str | None) -> str | None:
+        """Return the severity to notify: the *stated* X.733 word in lower case if the rule asks for it."""
+        if stated is None or not states_severity(self.definition.rule):
+            return self.severity
+        return stated.lower()
+
 
 def object_alarm_id(alarm_id: str, managed_object: str) -> str:
     """Return the id of an alarm on one of several managed objects; the same pair always has the same id."""

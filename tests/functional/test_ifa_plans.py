@@ -108,8 +108,8 @@ def scans(opened: storage.Database, statement: str, parameters: Any) -> list[str
             plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).all()
             # An almost empty table is cheaper to scan.
             return [row[0] for row in plan if "Seq Scan" in row[0] and _whole(row[0])]
-        steps = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).mappings().all()
-        whole = [row for row in steps if row["type"] == "ALL" and row["table"][0] != "<"]
+        rows = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).mappings().all()
+        whole = [row for row in rows if row["type"] == "ALL" and row["table"][0] != "<"]
         return [str(dict(row)) for row in whole if int(row["rows"] or 0) > FEW]
 
 

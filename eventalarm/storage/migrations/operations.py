@@ -34,6 +34,11 @@ MYSQL_WAIT: Final = 2
 MYSQL_TRIES: Final = 300.0
 
 
+def where(condition: str) -> dict[str, Any]:
+    """Return the arguments of a partial index; MySQL, which has none, indexes all rows."""
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+
+
 def create_table(name: str, *elements: sa.Column[Any] | sa.UniqueConstraint | sa.Index) -> None:
     """Create the table *name* unless it exists, and each of its indexes that does not exist."""
     indexes = [one for one in elements if isinstance(one, sa.Index)]

@@ -15,8 +15,6 @@ from eventalarm.storage.migrations.operations import ALARM_ID, ID, KEY, LONG_TEX
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -27,7 +25,7 @@ def upgrade() -> None:
     )
     operations.create_index_online("eventalarm_ix_alarm_state", "alarm", "state", "alarm_id")
     _create_occurrence()
-    _create_alarm_count()
+    _create_counts_and_events()
     _create_transition()
     _create_delivery()
     _create_leases()
@@ -67,7 +65,7 @@ def _create_occurrence() -> None:
     )
 
 
-def _create_alarm_count() -> None:
+def _create_counts_and_events() -> None:
     operations.create_table(
         "eventalarm_alarm_count",
         sa.Column("alarm_id", ALARM_ID, primary_key=True),
@@ -84,9 +82,6 @@ def _create_alarm_count() -> None:
         sa.Column("tries", sa.Integer, nullable=False),
         sa.Column("tried_at", MOMENT, nullable=False),
     )
-
-
-def _create_transition() -> None:
     operations.create_table(
         "eventalarm_event",
         sa.Column("event_id", ID, primary_key=True),
@@ -95,6 +90,9 @@ def _create_transition() -> None:
         sa.Column("body", LONG_TEXT, nullable=False),
         sa.Index("ix_eventalarm_event_recorded", "recorded_at"),
     )
+
+
+def _create_transition() -> None:
     operations.create_table(
         "eventalarm_transition",
         sa.Column("transition_id", ID, primary_key=True),
@@ -118,12 +116,7 @@ def _create_transition() -> None:
         sa.Column("fault_id", KEY),
         sa.UniqueConstraint("alarm_id", "managed_object", "message_id", name="uq_eventalarm_transition_once"),
         sa.Index("ix_eventalarm_transition_message", "message_id", "alarm_id"),
-        sa.Index(
-            "ix_eventalarm_transition_fault",
-            "fault_id",
-            sqlite_where=sa.text("fault_id IS NOT NULL"),
-            postgresql_where=sa.text("fault_id IS NOT NULL"),
-        ),
+        sa.Index("ix_eventalarm_transition_fault", "fault_id", **operations.where("fault_id IS NOT NULL")),
         sa.Index("ix_eventalarm_transition_occurrence", "occurrence_id"),
         sa.Index("ix_eventalarm_transition_recorded", "recorded_at"),
     )
