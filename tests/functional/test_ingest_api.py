@@ -181,6 +181,26 @@ def test_unauthorised_and_oversized_requests_are_refused(api: IngestApi) -> None
     assert api.client.simulate_get("/v1/openapi.json").json["openapi"] == "3.1.0"
 
 
+@pytest.mark.parametrize(("path", "body"), ACCEPTED.items())
+def test_monitors_have_the_limits_of_other_callers(api: IngestApi, path: str, body: Any) -> None:
+    """Fails when a form of a monitor bypasses the policy, the size of a body or the check of an event."""
+    assert api.post(body, path).status_code == 202
+    assert [api.post(body, path, roles).status_code for roles in ("member,reader", "")] == [403, 401]
+    assert api.post(b" " * 5000, path).status_code == 413
+    for hostile in (
+        b"",
+        b"[" * 4000,
+        b'{"version": "4", "alerts": [NaN]}',
+        b'"\\ud800"',
+        b"\xff",
+        b"[]",
+        b"{}",
+    ):
+        answer = api.post(hostile, path)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
+        assert answer.json["errors"][0]["remedy"]
+
+
 def test_the_service_asks_keystone(
     aodh_sqlite_url: str, rabbit_url: str, tmp_path: pathlib.Path, spawn: Spawn, webhook_sink: WebhookSink
 ) -> None:
