@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import oslo_messaging
 import pytest
@@ -39,10 +39,13 @@ def publish_plainly(url: str, event: dict[str, object]) -> None:
     transport.cleanup()
 
 
-def declare(url: str, *, durable: bool = True, arguments: dict[str, str] | None = None) -> None:
+def declare(url: str, there: Mapping[str, object]) -> None:
+    """Declare the queue as *there* says: its arguments, and ``durable`` unless it is."""
+    arguments = dict(there)
+    durable = bool(arguments.pop("durable", True))
     with Connection(url.replace("rabbit://", "amqp://")) as connection:
         channel = connection.channel()
-        channel.queue_declare(QUEUE, durable=durable, auto_delete=False, arguments=arguments or {})
+        channel.queue_declare(QUEUE, durable=durable, auto_delete=False, arguments=arguments)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,7 @@ def declare(url: str, *, durable: bool = True, arguments: dict[str, str] | None 
 def test_the_differing_queue_argument_is_named(
     cloud: Cloud, rabbit_url: str, wanted: str, there: dict[str, object], words: str
 ) -> None:
-    declare(rabbit_url, **there)  # type: ignore[arg-type]
+    declare(rabbit_url, there)
     cloud.conf.set_override("transport_url", rabbit_url + wanted)
     with pytest.raises(broker.Unusable) as caught:
         broker.check(cloud.conf, 10.0)
@@ -110,7 +113,7 @@ def test_a_listener_waits_until_the_queue_is_declared_as_required(
     webhook_sink.wait(1, "/a")
 
     rabbitmq.ctl("delete_queue", "-p", vhost, QUEUE)
-    declare(rabbit_url, arguments={"x-queue-type": "quorum"})
+    declare(rabbit_url, {"x-queue-type": "quorum"})
     # The listener may have been faster.
     if rabbitmq.queues(rabbit_url)[QUEUE]["type"] == "quorum":
         listener.wait_for_log(
