@@ -89,7 +89,7 @@ class Repeater:
             self._strays.look_soon()
             self._on_failure()
             level = logging.WARNING if failures == 1 else logging.DEBUG
-            LOG.log(level, "The outbox is out of reach: %s", error)
+            LOG.log(level, "Cannot reach the outbox: %s", error)
         else:
             LOG.error("Unexpected error in the delivery worker", exc_info=error)
 
@@ -180,7 +180,7 @@ class DeliveryWorker:
                 await self._recorder.finish()
                 await self._keeper.release()
         except (Retryable, TimeoutError):
-            LOG.warning("The outbox is out of reach; other workers take over when the lease has ended")
+            LOG.warning("Cannot reach the outbox; other workers take over when the lease has ended")
         await cancel([heartbeat])
         # Cancelled calls to the database still use its connections, which its owner may close next.
         await self._state.threads.settle(LAST_WRITES)

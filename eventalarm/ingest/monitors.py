@@ -197,4 +197,4 @@ def _unix_time(field: str, given: object) -> datetime.datetime:
     try:
         return datetime.datetime.fromtimestamp(int(str(given)), UTC)
     except (ValueError, OverflowError, OSError) as exc:
-        raise BadField(field, f"not a time: {str(given)[:80]!r}", UNIX_TIME) from exc
+        raise BadField(field, f"not a Unix time: {str(given)[:80]!r}", UNIX_TIME) from exc

@@ -42,7 +42,7 @@ FAILURES: Final[tuple[tuple[Any, str, str], ...]] = (
         "disconnected",
         "the connection was lost before the response",
     ),
-    (ValueError, "bad_action", "it is not a valid URL"),  # also aiohttp.InvalidURL
+    (ValueError, "bad_action", "the action is not a valid URL"),  # also aiohttp.InvalidURL
 )
 
 

@@ -14,4 +14,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Say what it adds; every step must allow that it was done before (operations.py)."""
+    """State what it adds; every operation must be repeatable (operations.py)."""
