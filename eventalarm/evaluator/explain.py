@@ -169,7 +169,7 @@ def _asked(condition: Condition, now: datetime.datetime) -> str:
     elif isinstance(value, RelativeTime):
         value = value.at(now)
     elif isinstance(value, frozenset):
-        value = sorted(value, key=str)
+        value = tuple(sorted(value, key=str))
     elif isinstance(condition, PresenceCondition):
         return f"{condition.field} {'exists' if value else 'does not exist'}"
     return f"{condition.field} {condition.op} {_shown(value)}"
@@ -178,4 +178,6 @@ def _asked(condition: Condition, now: datetime.datetime) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, datetime.datetime):
         return value.isoformat()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_shown, value))}]"[:LONGEST]
     return repr(value)[:LONGEST]

@@ -7,9 +7,8 @@ from typing import Any
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.explain import Explanation, explain
-from eventalarm.evaluator.operators import OPERATORS
 from tests.support.builders import NOW, RESOURCE_TRAITS, UPDATE, condition, definition, event, rule
-from tests.unit.evaluator.test_conditions import on
+from tests.unit.evaluator.test_conditions import code, documented, on
 
 DOCUMENT = {
     "event_type": ["compute.*", "host.*"],
@@ -99,10 +98,17 @@ def test_event_rules_are_explained_too() -> None:
 
 
 def test_every_operator_can_be_explained() -> None:
-    for name in OPERATORS:
-        value: Any = {"in": ["a"], "not_in": ["a"], "exists": False, "cidr": "10.0.0.0/8"}.get(name, "a")
-        said = explained({"query": [on("x", value, name)]}, x="a")
-        asked = said.raises.parts[1].asked
-        assert asked.startswith("traits.x ")
-        assert said.raises.parts[1].seen == "'a'"
-        assert "at 0x" not in asked
+    """The examples are those of the page."""
+    for _, (_, example, good, _) in documented("operators"):
+        value = code(good)
+        said = explained({"query": [code(example)]}, **({} if value is None else {"x": value}))
+        finding = said.raises.parts[1]
+        assert finding.asked.startswith("traits.x ")
+        assert finding.seen == (None if value is None else repr(value))
+        assert "at 0x" not in finding.asked
+
+
+def test_a_list_of_times_is_explained_in_words() -> None:
+    times = {**on("x", ["2026-05-01T00:00:00", "2026-05-02T00:00:00"], "in"), "type": "datetime"}
+    asked = explained({"query": [times]}, x="a").raises.parts[1].asked
+    assert asked == "traits.x in [2026-05-01T00:00:00+00:00, 2026-05-02T00:00:00+00:00]"
