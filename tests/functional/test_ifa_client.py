@@ -7,6 +7,7 @@ import csv
 import datetime
 import io
 import json
+import logging
 import os
 import pathlib
 import signal
@@ -72,10 +73,26 @@ def cloud(our_sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clou
     opened.dispose()
 
 
+@contextlib.contextmanager
+def separate_logging() -> Iterator[None]:
+    """Give the shell a root logger without handlers, as in a process of its own, and drop what it adds.
+
+    A handler that an earlier test left behind writes to a closed stream, which logging reports on stderr.
+    """
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    root.handlers = []
+    try:
+        yield
+    finally:
+        root.handlers = before
+        root.setLevel(level)
+
+
 def openstack(*words: str) -> tuple[int, str, str]:
     """Run ``openstack ifa alarm``, in this process; return exit code and what it printed."""
     output, errors = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), separate_logging():
         code = OpenStackShell().run(["ifa", "alarm", *words])
     return code, output.getvalue(), errors.getvalue()
 
@@ -138,7 +155,7 @@ def test_errors_are_described(cloud: Cloud, words: list[str], said: str) -> None
     output, errors = io.StringIO(), io.StringIO()
     # Global options precede the words of the command.
     options = words[:2] if words[0].startswith("--") else []
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), separate_logging():
         code = OpenStackShell().run([*options, "ifa", "alarm", *words[len(options) :]])
     assert code == 1
     assert said in errors.getvalue()
