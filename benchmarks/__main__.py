@@ -5,6 +5,7 @@ Exit code 2 means that nothing was measured because no case has the given name.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import pathlib
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
+import psutil
 from rich.console import Console
 
 from benchmarks import plot, report
@@ -64,6 +66,15 @@ def measure(options: Options, progress: Progress, directory: pathlib.Path) -> li
     return measurements
 
 
+def _end_children() -> None:
+    """End the processes that were being started when the run was interrupted."""
+    left = psutil.Process().children(recursive=True)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=10)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     options = parse(argv)
@@ -74,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="eventalarm-benchmark-") as name:
             measurements = measure(options, progress, pathlib.Path(name))
     except KeyboardInterrupt:
+        _end_children()
         progress.say(f"interrupted; what was measured before is in {options.output}/")
         return INTERRUPTED
     if not measurements:
