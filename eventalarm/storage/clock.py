@@ -26,6 +26,9 @@ _UTC_NOW: Final = {
 }
 _UTC_NOW["mariadb"] = _UTC_NOW["mysql"]
 
+# Seconds to which SQLite truncates its clock; the others have microseconds.
+RESOLUTIONS: Final = {"sqlite": 0.001}
+
 # Seconds: a reading that differs more from what was expected is a step; less is drift or a slow answer.
 STEP: Final = 0.25
 # How many steps are remembered.
@@ -49,10 +52,13 @@ class DatabaseClock:
 
     Each reading bounds the estimate by the time that the answer took. Between readings the monotonic clock
     extrapolates it, so it is never ahead of the database's clock by more than the drift since the last one.
+
+    :param resolution: seconds by which a reading may be behind, because the database truncates it.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, resolution: float = 0.0) -> None:
         self._monotonic = monotonic
+        self._resolution = resolution
         self._lock = threading.Lock()
         # What must be added to the monotonic clock: the lower and the upper bound.
         self._offset: tuple[float, float] | None = None
@@ -64,7 +70,7 @@ class DatabaseClock:
         """Record a reading that was requested at *asked_at* (monotonic seconds) and has just arrived."""
         answered_at = self._monotonic()
         said = moment.timestamp()
-        offset = said - answered_at, said - asked_at
+        offset = said - answered_at, said + self._resolution - asked_at
         with self._lock:
             if self._offset is not None:
                 least, most = max(self._offset[0], offset[0]), min(self._offset[1], offset[1])

@@ -55,7 +55,7 @@ class Database:
         self._lost = next(self._era)
         self._of_thread = threading.local()
         self._all: weakref.WeakSet[KeptConnection] = weakref.WeakSet()
-        self.clock = clock.DatabaseClock()
+        self.clock = clock.DatabaseClock(resolution=clock.RESOLUTIONS.get(self.dialect, 0.0))
 
     @property
     def pooled(self) -> bool:

@@ -1,6 +1,8 @@
 """The database's clock between readings, and what a step of it does."""
 
 import datetime
+import itertools
+import math
 import time
 
 import pytest
@@ -66,6 +68,19 @@ def test_a_clock_step_applies_at_once_with_a_longer_look_back(timed: Timed, step
     assert abs((earliest - at(1.0 + min(0.0, step))).total_seconds()) < 0.1
     timed.elapsed += 61.0
     assert timed.clock.earliest(within=60.0) == timed.clock.now()
+
+
+def test_a_truncated_reading_takes_nothing_back() -> None:
+    """Fails without the resolution: the estimate goes back by up to a millisecond, as if the clock was set."""
+    elapsed = 1000.0
+    clock = DatabaseClock(lambda: elapsed, resolution=0.001)
+    shown: list[datetime.datetime] = []
+    for _ in range(200):
+        elapsed += 0.0137
+        clock.observe(at(math.floor((elapsed - 1000.0) * 1000) / 1000), elapsed)
+        shown.append(clock.now() or T0)
+    ahead = [b - a for a, b in itertools.pairwise(shown)]
+    assert min(ahead) >= datetime.timedelta(seconds=0.0136)
 
 
 def test_drift_is_not_a_clock_step(timed: Timed) -> None:
