@@ -83,7 +83,7 @@ def _without_idle(lines: Lines, otherwise: bool) -> Lines:
     """Return the lines without those that change nothing: what follows decides alike."""
     kept: Lines = []
     for pattern, verdict in reversed(lines):
-        contrary = [one for one, other in kept if other is not verdict and _may_meet(pattern, one)]
+        contrary = any(other is not verdict and _may_meet(pattern, one) for one, other in kept)
         if contrary or verdict is not otherwise:
             kept.append((pattern, verdict))
     kept.reverse()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from typing import Final
 
@@ -9,8 +10,6 @@ from eventalarm.model import Event, Resource, ResourceKind
 from eventalarm.owner import Owners
 
 SERVER_EVENTS: Final = "compute.instance."
-PORT_EVENTS: Final = "port."
-VOLUME_EVENTS: Final = "volume."
 
 # The source of a live migration sends these from an outdated copy of the server: they name the old host after
 # the destination has named the new one.
@@ -20,6 +19,23 @@ REQUEST: Final = ".start"
 # Nova's words for a server that is not on any host.
 NOWHERE: Final = frozenset({"shelved_offloaded"})
 GONE: Final = frozenset({"deleted", "soft_deleted_expired"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Attached:
+    """How events describe a kind of resource that belongs to a server."""
+
+    kind: ResourceKind
+    events: str
+    deleted: str
+    id_trait: str
+    device_trait: str
+
+
+ATTACHED: Final = (
+    Attached(ResourceKind.PORT, "port.", "port.delete.end", "port_id", "device_id"),
+    Attached(ResourceKind.VOLUME, "volume.", "volume.delete.end", "volume_id", "instance_id"),
+)
 
 
 def observe(event: Event, owners: Owners, received: datetime.datetime) -> Resource | None:
@@ -33,11 +49,10 @@ def observe(event: Event, owners: Owners, received: datetime.datetime) -> Resour
     kind = event.event_type
     if kind.startswith(SERVER_EVENTS):
         return _server(event, owners, event.time(received))
-    if kind.startswith(PORT_EVENTS) and not kind.endswith(REQUEST):
-        return _port(event, owners, event.time(received))
-    if kind.startswith(VOLUME_EVENTS) and not kind.endswith(REQUEST):
-        return _volume(event, owners, event.time(received))
-    return None
+    form = next((one for one in ATTACHED if kind.startswith(one.events)), None)
+    if form is None or kind.endswith(REQUEST):
+        return None
+    return _attached(event, owners, event.time(received), form)
 
 
 def _server(event: Event, owners: Owners, at: datetime.datetime) -> Resource | None:
@@ -63,39 +78,22 @@ def _server(event: Event, owners: Owners, at: datetime.datetime) -> Resource | N
     )
 
 
-def _port(event: Event, owners: Owners, at: datetime.datetime) -> Resource | None:
-    port_id = event.first_trait(("port_id", "resource_id"))
-    deleted = event.event_type == "port.delete.end"
+def _attached(event: Event, owners: Owners, at: datetime.datetime, form: Attached) -> Resource | None:
+    resource_id = event.first_trait((form.id_trait, "resource_id"))
+    deleted = event.event_type == form.deleted
     project_id = owners.of(event)
-    if not port_id or not (project_id or deleted):
+    if not resource_id or not (project_id or deleted):
         return None
-    # A tenant may not see the binding of its port, so its absence means nothing.
-    host = event.first_trait(("host",))
+    # A tenant may not see the binding of its port, so its absence means nothing; volumes have none.
+    host = event.first_trait(("host",)) if form.kind is ResourceKind.PORT else ""
     return Resource(
-        ResourceKind.PORT,
-        port_id,
+        form.kind,
+        resource_id,
         at,
         project_id=project_id,
-        device_id=event.first_trait(("device_id",)),
+        device_id=event.first_trait((form.device_trait,)),
         state=event.first_trait(("status",)),
         deleted=deleted,
         host=host,
         host_at=at if host else None,
-    )
-
-
-def _volume(event: Event, owners: Owners, at: datetime.datetime) -> Resource | None:
-    volume_id = event.first_trait(("volume_id", "resource_id"))
-    deleted = event.event_type == "volume.delete.end"
-    project_id = owners.of(event)
-    if not volume_id or not (project_id or deleted):
-        return None
-    return Resource(
-        ResourceKind.VOLUME,
-        volume_id,
-        at,
-        project_id=project_id,
-        device_id=event.first_trait(("instance_id",)),
-        state=event.first_trait(("status",)),
-        deleted=deleted,
     )
