@@ -7,8 +7,10 @@ line passes if any of the faults of its pattern may: the database returns a supe
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from eventalarm.catalogue.faults import Fault
 from eventalarm.ifa_shim.tables import NO_CAUSE, Cause, Family, Line, Settings
@@ -18,6 +20,8 @@ from eventalarm.storage.occurrence_filters import FaultTypes
 from eventalarm.x733 import ResourceKind
 
 Lines = list[tuple[str, bool]]
+# Pairs of patterns whose comparison is remembered; those of the package's catalogue need about 2,000.
+REMEMBERED: Final = 32768
 # The event of a timer does not tell how the rule is named.
 TIMERS = (f"{TIMER_EVENT_TYPE}*", True)
 
@@ -90,6 +94,7 @@ def _without_idle(lines: Lines, otherwise: bool) -> Lines:
     return kept
 
 
+@functools.lru_cache(maxsize=REMEMBERED)
 def _may_meet(one: str, other: str) -> bool:
     """Return False if no event type fits both patterns."""
     if not is_glob(one):
