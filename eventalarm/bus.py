@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import oslo_messaging
@@ -13,6 +13,7 @@ from oslo_utils import timeutils
 
 from eventalarm.broker_errors import explain
 from eventalarm.exceptions import InvalidOption, MessageTooLarge, PublishError
+from eventalarm.model import JSONDict
 
 RABBIT_DRIVERS: Final = frozenset({"rabbit", "kombu"})
 DRIVERS_WITH_OPTIONS: Final = RABBIT_DRIVERS | {"kafka"}
@@ -152,6 +153,24 @@ def _check_option(conf: cfg.ConfigOpts, parsed: Any, name: str, value: str) -> N
             f"{value!r} is not valid ({exc})",
             f"see [oslo_messaging_{driver}] in the configuration reference",
         ) from None
+
+
+def events_sender(
+    transport: Any, *, topic: str, exchange: str, publisher_id: str
+) -> Callable[[list[JSONDict]], None]:
+    """Return a function that sends events to the listeners in one message, as :func:`send` does."""
+
+    def send_events(payload: list[JSONDict]) -> None:
+        send(
+            transport,
+            topic=topic,
+            exchange=exchange,
+            event_type=topic,
+            payload=payload,
+            publisher_id=publisher_id,
+        )
+
+    return send_events
 
 
 def send(

@@ -23,7 +23,7 @@ from eventalarm.http.auth import Guard
 from eventalarm.http.openapi import Schemas
 from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.dryrun import DryRunOptions, RuleTest
-from eventalarm.ingest.events import Events, Gateway, sender
+from eventalarm.ingest.events import Events, Gateway
 from eventalarm.ingest.monitors import MonitorReader, read_alertmanager, read_collectd, read_zabbix
 from eventalarm.ingest.reading import Bounds, EventReader
 from eventalarm.ingest.reports import Report, ReportConverter
@@ -79,7 +79,10 @@ def build(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]
     bounds = Bounds(ingest.max_body_size, ingest.max_events, event_limits(group))
     reader = EventReader(schemas, bounds, group.resource_traits)
     status = BrokerStatus(f"{bus.describe(conf)} topic {group.topic}", time.monotonic)
-    gateway = Gateway(sender(transport, group.topic, group.exchange), ingest.max_message_size, status)
+    send = bus.events_sender(
+        transport, topic=group.topic, exchange=group.exchange, publisher_id="eventalarm.ingest"
+    )
+    gateway = Gateway(send, ingest.max_message_size, status)
     guard = Guard(conf, ingest_policies.list_rules())
     routes: dict[str, Any] = {
         path: Events(guard, read, gateway, max_body=ingest.max_body_size, retry_after=ingest.retry_after)

@@ -10,7 +10,6 @@ from typing import Any
 
 import falcon
 
-from eventalarm import bus
 from eventalarm.exceptions import MessageTooLarge, PublishError
 from eventalarm.http.auth import Guard, caller_of
 from eventalarm.http.requests import read_json
@@ -81,22 +80,6 @@ class Gateway:
             if len(bodies) == 1 and not bodies[0].get("raw"):
                 raise Refused(str(bodies[0]["message_id"])) from exc
             raise
-
-
-def sender(transport: Any, topic: str, exchange: str) -> Send:
-    """Return a function that publishes a list of events to the topic of the listeners."""
-
-    def send(payload: list[JSONDict]) -> None:
-        bus.send(
-            transport,
-            topic=topic,
-            exchange=exchange,
-            event_type=topic,
-            payload=payload,
-            publisher_id="eventalarm.ingest",
-        )
-
-    return send
 
 
 class Events:

@@ -121,16 +121,9 @@ def publisher(transport: Any, route: Route) -> Callable[[Sequence[JSONDict]], No
 
     It returns when the broker has confirmed them, and raises PublishError if it has not.
     """
-
-    def send(payload: list[JSONDict]) -> None:
-        bus.send(
-            transport,
-            topic=route.topic,
-            exchange=route.exchange,
-            event_type=route.topic,
-            payload=payload,
-            publisher_id="eventalarm.inspector",
-        )
+    send = bus.events_sender(
+        transport, topic=route.topic, exchange=route.exchange, publisher_id="eventalarm.inspector"
+    )
 
     def publish(events: Sequence[JSONDict]) -> None:
         send_batches(make_batches(map(encode, events), route.max_message_size), send)

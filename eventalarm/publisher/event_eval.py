@@ -15,7 +15,6 @@ from oslo_log import log
 
 from eventalarm import bus
 from eventalarm.exceptions import InvalidOption
-from eventalarm.model import JSONDict
 from eventalarm.owner import conventional_trait, naming
 from eventalarm.patterns import matches_glob
 from eventalarm.publisher import codec, options, policies
@@ -48,11 +47,14 @@ class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
                 ", ".join(options.READERS),
             )
             raise
-        self._topic = chosen.topic
-        self._exchange = chosen.exchange
-        self._publisher_id = f"eventalarm.publisher.{conf.host}"
+        send = bus.events_sender(
+            self._transport,
+            topic=chosen.topic,
+            exchange=chosen.exchange,
+            publisher_id=f"eventalarm.publisher.{conf.host}",
+        )
         where = f"{bus.describe(conf, chosen.url)} topic {chosen.topic}"
-        self._policy = policies.make(self._send, chosen, where)
+        self._policy = policies.make(send, chosen, where)
         self._owner_trait = read_owner_traits(conf)
         LOG.info("Publishing events to %s, policy %s", where, chosen.policy)
 
@@ -96,16 +98,6 @@ class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
                 "Dropped event %s: it cannot be serialised (%s: %.200s)", message_id, type(exc).__name__, exc
             )
             return None
-
-    def _send(self, payload: list[JSONDict]) -> None:
-        bus.send(
-            self._transport,
-            topic=self._topic,
-            exchange=self._exchange,
-            event_type=self._topic,
-            payload=payload,
-            publisher_id=self._publisher_id,
-        )
 
     def close(self) -> None:
         """Raise PublishError in callers that wait for the broker, and close the connection."""
