@@ -100,9 +100,10 @@ class SharedCollector(registry.Collector):
         return metrics
 
 
-def check_free(host: str, port: int) -> None:
+def check_free(host: str, port: int, group: str) -> None:
     """Check that the endpoint can be opened, before anything is started.
 
+    :param group: the group of the options ``metrics_host`` and ``metrics_port``.
     :raises InvalidOption: when the port is in use, or *host* is not an address of this host.
     """
     try:
@@ -113,7 +114,7 @@ def check_free(host: str, port: int) -> None:
     except OSError as exc:
         option = "metrics_port" if exc.errno in (errno.EADDRINUSE, errno.EACCES) else "metrics_host"
         raise InvalidOption(
-            f"[eventalarm] {option}", f"{host}:{port} cannot be opened ({exc.strerror})", "choose another"
+            f"[{group}] {option}", f"{host}:{port} cannot be opened ({exc.strerror})", "choose another"
         ) from exc
 
 

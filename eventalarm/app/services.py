@@ -93,7 +93,7 @@ def run_listener(conf: cfg.ConfigOpts) -> None:
     with contextlib.ExitStack() as stack:
         folder = None
         if group.metrics_port:
-            check_free(group.metrics_host, group.metrics_port)
+            check_free(group.metrics_host, group.metrics_port, options.GROUP)
             folder = stack.enter_context(shared_folder())
         manager = cotyledon.ServiceManager()
         manager.add(ListenerService, workers=group.workers, args=(conf,))

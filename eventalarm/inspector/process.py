@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import logging
 import threading
@@ -18,8 +19,7 @@ from eventalarm.app import waiting
 from eventalarm.catalogue import fault_files
 from eventalarm.conf import GROUP, INSPECTOR_GROUP
 from eventalarm.exceptions import InvalidOption
-from eventalarm.inspector import cloud as cloud_module
-from eventalarm.inspector import consumer, policies
+from eventalarm.inspector import cloud, consumer, policies
 from eventalarm.inspector.engine import Inspector, React
 from eventalarm.inspector.reactions import ReactionOptions, Reactions
 from eventalarm.inspector.reports import ReportReader
@@ -28,7 +28,6 @@ from eventalarm.metrics import Metrics
 from eventalarm.metrics_server import check_free
 from eventalarm.model import UTC, EventLimits
 from eventalarm.owner import Owners
-from eventalarm.storage.database import Database
 from eventalarm.storage.infrastructure_faults import InfrastructureFaults
 from eventalarm.storage.leases import LeaderLease
 from eventalarm.storage.policy_matches import PolicyMatches
@@ -71,6 +70,15 @@ def reaction_options(conf: cfg.ConfigOpts) -> ReactionOptions:
     )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stores:
+    """What the inspector keeps in the database."""
+
+    resources: ResourceMap
+    faults: InfrastructureFaults
+    matches: PolicyMatches
+
+
 class InspectorProcess:
     """Consumes events until it is stopped.
 
@@ -85,7 +93,7 @@ class InspectorProcess:
         self._reactions = reaction_options(conf)
         self._policies = policies.load(conf[INSPECTOR_GROUP].policies)
         group = conf[INSPECTOR_GROUP]
-        self._cloud = cloud_module.connect(conf) if group.snapshot_interval or self._reactions.any else None
+        self._cloud = cloud.connect(conf) if group.snapshot_interval or self._reactions.any else None
         self._stopping = threading.Event()
         self._stack = contextlib.ExitStack()
 
@@ -98,15 +106,16 @@ class InspectorProcess:
         self._stack.callback(database.dispose)
         if self._cloud is not None:
             self._stack.callback(self._cloud.close)
-        resources, faults = ResourceMap(database), InfrastructureFaults(database)
-        inspector = self._build_inspector(resources, faults, PolicyMatches(database))
+        stores = Stores(ResourceMap(database), InfrastructureFaults(database), PolicyMatches(database))
+        inspector = self._build_inspector(stores)
         self._start_consumer(inspector)
-        self._start_snapshots(database, inspector)
+        lease = LeaderLease(database, LEASE, str(uuid.uuid4()), LEASE_SECONDS)
+        self._start_snapshots(lease, stores, inspector)
 
     def _serve_metrics(self) -> None:
         group = self._conf[INSPECTOR_GROUP]
         if group.metrics_port:
-            check_free(group.metrics_host, group.metrics_port)
+            check_free(group.metrics_host, group.metrics_port, INSPECTOR_GROUP)
             server, _ = prometheus_client.start_http_server(
                 group.metrics_port, group.metrics_host, self._metrics.registry
             )
@@ -116,24 +125,22 @@ class InspectorProcess:
         group, ours = self._conf[GROUP], self._conf[INSPECTOR_GROUP]
         return consumer.Route(group.topic, group.exchange, ours.queue, ours.batch_size, ours.max_message_size)
 
-    def _build_inspector(
-        self, resources: ResourceMap, faults: InfrastructureFaults, matches: PolicyMatches
-    ) -> Inspector:
+    def _build_inspector(self, stores: Stores) -> Inspector:
         catalogue = fault_files.load(self._conf[GROUP].fault_catalogue)
         transport = bus.get_transport(self._conf)
         self._stack.callback(transport.cleanup)
         return Inspector(
-            resources,
-            faults,
+            stores.resources,
+            stores.faults,
             catalogue,
             reader=ReportReader(catalogue, self._owners, self._switches),
             owners=self._owners,
             publish=consumer.publisher(transport, self._route()),
             metrics=self._metrics,
             now=now,
-            react=self._build_reactions(faults),
+            react=self._build_reactions(stores.faults),
             policies=self._policies,
-            matches=matches,
+            matches=stores.matches,
         )
 
     def _build_reactions(self, faults: InfrastructureFaults) -> React:
@@ -156,19 +163,17 @@ class InspectorProcess:
             self._stack.callback(stop)
         LOG.info("Consuming from queue %s", route.queue)
 
-    def _start_snapshots(self, database: Database, inspector: Inspector) -> None:
+    def _start_snapshots(self, lease: LeaderLease, stores: Stores, inspector: Inspector) -> None:
         group = self._conf[INSPECTOR_GROUP]
-        resources, faults = ResourceMap(database), InfrastructureFaults(database)
-        lease = LeaderLease(database, LEASE, str(uuid.uuid4()), LEASE_SECONDS)
         snapshot = None
         if self._cloud is not None and group.snapshot_interval:
-            snapshot = Snapshot(self._cloud, resources, inspector, lambda: self._keeps(lease))
+            snapshot = Snapshot(self._cloud, stores.resources, inspector, lambda: self._keeps(lease))
         loop = SnapshotLoop(
             snapshot,
             lease,
-            resources,
-            faults,
-            PolicyMatches(database),
+            stores.resources,
+            stores.faults,
+            stores.matches,
             interval=group.snapshot_interval,
             forget_after=group.forget_after,
             metrics=self._metrics,

@@ -160,7 +160,7 @@ def test_an_occupied_port_is_named_before_anything_starts() -> None:
         with pytest.raises(
             InvalidOption, match=r"\[eventalarm\] metrics_port: 127.0.0.1:\d+ cannot be opened"
         ):
-            metrics_server.check_free("127.0.0.1", port)
-    metrics_server.check_free("127.0.0.1", port)
+            metrics_server.check_free("127.0.0.1", port, "eventalarm")
+    metrics_server.check_free("127.0.0.1", port, "eventalarm")
     with pytest.raises(InvalidOption, match="metrics_host"):
-        metrics_server.check_free("192.0.2.1", port)
+        metrics_server.check_free("192.0.2.1", port, "eventalarm_inspector")
