@@ -71,7 +71,7 @@ def test_a_clock_step_applies_at_once_with_a_longer_look_back(timed: Timed, step
 
 
 def test_a_truncated_reading_takes_nothing_back() -> None:
-    """Fails without the resolution: the estimate goes back by up to a millisecond, as if the clock was set."""
+    """Fails without the resolution: the estimate goes back by up to a millisecond."""
     elapsed = 1000.0
     clock = DatabaseClock(lambda: elapsed, resolution=0.001)
     shown: list[datetime.datetime] = []
