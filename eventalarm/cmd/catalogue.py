@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from cliff import app, command, commandmanager, lister, show
+from cliff import command, lister, show
 
-from eventalarm import service
 from eventalarm.catalogue import fault_files
 from eventalarm.catalogue.dictionary import document_of, fault_types
 from eventalarm.catalogue.faults import FanOut, Fault, FaultCatalogue
-from eventalarm.cmd.command import Command, add_config_arguments, config_arguments
+from eventalarm.cmd.cliff_app import CliffApp
+from eventalarm.cmd.command import Command
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.patterns import matches_glob
 
@@ -75,10 +75,9 @@ class _Catalogue:
 
     def catalogue(self) -> FaultCatalogue:
         """Return the catalogue; an error in a file ends the command with code 2."""
-        given = self.app.options
-        conf = COMMAND.configure([*config_arguments(given), *(["--debug"] if given.debug else [])])
+        conf = self.app.configure()
         with COMMAND.errors():
-            return fault_files.load([*conf.eventalarm.fault_catalogue, *given.faults])
+            return fault_files.load([*conf.eventalarm.fault_catalogue, *self.app.options.faults])
 
 
 class List(_Catalogue, lister.Lister):
@@ -181,23 +180,12 @@ class Check(command.Command):
         return failed
 
 
-class CatalogueApp(app.App):
+class CatalogueApp(CliffApp):
     """The command line."""
-
-    NAME = PROG
-
-    def __init__(self) -> None:
-        manager = commandmanager.CommandManager()
-        for kind in (List, Show, Check):
-            manager.add_command(kind.__name__.lower(), kind)
-        super().__init__(DESCRIPTION, service.package_version(), manager, deferred_help=True)
 
     def build_option_parser(self, *args: Any, **kwargs: Any) -> argparse.ArgumentParser:
         """Add the options that name the configuration and further files."""
-        parser: argparse.ArgumentParser = super().build_option_parser(*args, **kwargs)
-        parser.prog = PROG
-        parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        parser.epilog = EPILOG
+        parser = super().build_option_parser(*args, **kwargs)
         parser.add_argument(
             "--faults",
             action="append",
@@ -205,14 +193,12 @@ class CatalogueApp(app.App):
             metavar="PATH",
             help="read this file of faults, too; may be repeated",
         )
-        add_config_arguments(parser)
         return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit codes are those of the help text."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    return int(CatalogueApp().run(arguments or ["--help"]))
+    return CatalogueApp(COMMAND, (List, Show, Check)).main(argv)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from cliff import app, command, commandmanager, lister, show
+from cliff import command, lister, show
 
-from eventalarm import service
-from eventalarm.cmd.command import Command, add_config_arguments, config_arguments
+from eventalarm.cmd.cliff_app import CliffApp
+from eventalarm.cmd.command import Command
 from eventalarm.cmd.filters import Unusable, add_filters, is_filtered, selection
 from eventalarm.model import FINISHED, DeliveryState
 
@@ -73,8 +73,7 @@ class _Deliveries:
     @contextlib.contextmanager
     def deliveries(self) -> Iterator[Any]:
         """Open the deliveries; an error of the configuration or the database ends the command with code 2."""
-        given = self.app.options
-        conf = COMMAND.configure([*config_arguments(given), *(["--debug"] if given.debug else [])])
+        conf = self.app.configure()
         from eventalarm.storage.delivery_queries import DeliveryQueries  # noqa: PLC0415
 
         with COMMAND.errors(), COMMAND.database(conf) as database:
@@ -200,31 +199,9 @@ class Purge(_Many):
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-class DeliveryApp(app.App):
-    """The command line."""
-
-    NAME = PROG
-
-    def __init__(self) -> None:
-        manager = commandmanager.CommandManager()
-        for kind in (List, Show, Retry, Purge):
-            manager.add_command(kind.__name__.lower(), kind)
-        super().__init__(DESCRIPTION, service.package_version(), manager, deferred_help=True)
-
-    def build_option_parser(self, *args: Any, **kwargs: Any) -> argparse.ArgumentParser:
-        """Add the options that name the configuration, as the other commands have them."""
-        parser: argparse.ArgumentParser = super().build_option_parser(*args, **kwargs)
-        parser.prog = PROG
-        parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        parser.epilog = EPILOG
-        add_config_arguments(parser)
-        return parser
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit codes are those of the help text."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    return int(DeliveryApp().run(arguments or ["--help"]))
+    return CliffApp(COMMAND, (List, Show, Retry, Purge)).main(argv)
 
 
 if __name__ == "__main__":
