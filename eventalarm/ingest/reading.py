@@ -11,7 +11,17 @@ from typing import Any, Final
 from eventalarm.exceptions import InvalidEvent
 from eventalarm.http.openapi import Schemas
 from eventalarm.http.responses import BadBody, Fault, pointer
-from eventalarm.model import FLOAT, INTEGER, STRING, UTC, EventLimits, JSONDict, convert, parse_time
+from eventalarm.model import (
+    FLOAT,
+    INTEGER,
+    STRING,
+    UTC,
+    EventLimits,
+    JSONDict,
+    convert,
+    make_body,
+    parse_time,
+)
 from eventalarm.publisher import codec
 
 # Namespace of the ids of reports without an id. Never change it: a repeated report must get the same id.
@@ -46,14 +56,12 @@ def to_event(
         found = next((values[source] for source in sources if values.get(source) not in (None, "")), None)
         if found is not None and values.get(name) in (None, ""):
             values[name] = found
-    return {
-        "message_id": report.get("id") or _report_id(moment.isoformat(), report["type"], details),
-        "event_type": report["type"],
-        "generated": moment.astimezone(UTC).replace(tzinfo=None).isoformat(),
-        "traits": [[name, *_typed(value)] for name, value in values.items() if value is not None],
-        "raw": {},
-        "message_signature": "",
-    }
+    return make_body(
+        report.get("id") or _report_id(moment.isoformat(), report["type"], details),
+        report["type"],
+        moment.astimezone(UTC).replace(tzinfo=None).isoformat(),
+        ((name, *_typed(value)) for name, value in values.items() if value is not None),
+    )
 
 
 def _report_id(moment: str, kind: str, details: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from eventalarm.catalogue.faults import Fault
 from eventalarm.inspector.reports import FAULT_ID, RESOURCE_IDS
-from eventalarm.model import STRING, UTC, InfrastructureFault, JSONDict, Resource, ResourceKind
+from eventalarm.model import STRING, UTC, InfrastructureFault, JSONDict, Resource, ResourceKind, make_body
 from eventalarm.patterns import GLOB_CHARACTERS
 
 # Namespace of the ids of published events. Never change it: a report that is delivered again keeps them.
@@ -139,11 +139,5 @@ def _traits(body: JSONDict) -> dict[str, tuple[Any, Any]]:
 
 def _with_traits(body: JSONDict, traits: Mapping[str, tuple[Any, Any]], added: Mapping[str, str]) -> JSONDict:
     merged = {**traits, **{name: (STRING, value) for name, value in added.items()}}
-    return {
-        "message_id": body["message_id"],
-        "event_type": body["event_type"],
-        "generated": body.get("generated"),
-        "traits": [[name, dtype, value] for name, (dtype, value) in merged.items()],
-        "raw": {},
-        "message_signature": "",
-    }
+    listed = ((name, dtype, value) for name, (dtype, value) in merged.items())
+    return make_body(body["message_id"], body["event_type"], body.get("generated"), listed)

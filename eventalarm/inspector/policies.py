@@ -13,7 +13,7 @@ import yaml
 from eventalarm.catalogue.faults import Condition
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.inspector.reports import FAULT_ID, RESOURCE_IDS, traits_of
-from eventalarm.model import STRING, Event, JSONDict
+from eventalarm.model import STRING, Event, JSONDict, make_body
 
 # Namespace of the ids of reports. Never change it: an event that is delivered again keeps its report's id.
 REPORTS: Final = uuid.UUID("7f0f4c0b-8d5b-5b0e-9a51-3c1d6e1d4a77")
@@ -57,14 +57,12 @@ class Policy:
     def report(self, event: Event, source: str) -> JSONDict:
         """Return the report to publish when *event* completes the required number."""
         values = {self.by: source, **self.emit_traits, POLICY: self.name}
-        return {
-            "message_id": str(uuid.uuid5(REPORTS, f"{self.name}/{event.message_id}")),
-            "event_type": self.emit,
-            "generated": event.body.get("generated"),
-            "traits": [[name, STRING, value] for name, value in values.items()],
-            "raw": {},
-            "message_signature": "",
-        }
+        return make_body(
+            str(uuid.uuid5(REPORTS, f"{self.name}/{event.message_id}")),
+            self.emit,
+            event.body.get("generated"),
+            ((name, STRING, value) for name, value in values.items()),
+        )
 
 
 def load(paths: Iterable[str]) -> tuple[Policy, ...]:

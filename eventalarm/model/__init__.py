@@ -49,6 +49,7 @@ from eventalarm.model.events import (
     TraitValue,
     convert,
     fault_severity,
+    make_body,
     parse_time,
     severity_word,
 )
@@ -99,6 +100,7 @@ __all__ = [
     "Transition",
     "convert",
     "fault_severity",
+    "make_body",
     "merge_resources",
     "object_alarm_id",
     "parse_time",

@@ -248,6 +248,24 @@ class Event:
         return f"<Event {self.message_id} {self.event_type}>"
 
 
+def make_body(
+    message_id: str, event_type: str, generated: object, traits: Iterable[tuple[str, object, object]]
+) -> JSONDict:
+    """Return an event of ours as Ceilometer would publish it, without a copy of a notification.
+
+    :param generated: naive UTC as ISO 8601 text.
+    :param traits: the name, the type and the value of each.
+    """
+    return {
+        "message_id": message_id,
+        "event_type": event_type,
+        "generated": generated,
+        "traits": [list(trait) for trait in traits],
+        "raw": {},
+        "message_signature": "",
+    }
+
+
 def severity_word(text: str) -> str | None:
     """Return the X.733 severity that *text* denotes, or None; Doctor's Info is a WARNING."""
     word = text.strip().upper()
