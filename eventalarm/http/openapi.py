@@ -13,7 +13,7 @@ import jsonschema
 import re2
 import yaml
 
-from eventalarm.http.responses import Fault, pointer
+from eventalarm.http.responses import FieldError, pointer
 
 Document = Mapping[str, Any]
 
@@ -44,12 +44,12 @@ class Schemas:
         place = "/".join(str(part) for part in error.absolute_path) or "the body"
         return f"{place}: {error.message[:LONGEST_PROBLEM]}"
 
-    def faults(self, schema: str, body: Any, field: str = "") -> list[Fault]:
+    def errors(self, schema: str, body: Any, field: str = "") -> list[FieldError]:
         """Return every error of *body* against *schema*; *field* is where *body* is in the request.
 
         The ``description`` of the violated schema becomes the remedy.
         """
-        return [_fault(error, field) for error in self._errors(schema, body)]
+        return [_field_error(error, field) for error in self._errors(schema, body)]
 
     def _errors(self, schema: str, body: Any) -> Any:
         if schema not in self._validators:
@@ -58,10 +58,10 @@ class Schemas:
         return self._validators[schema].iter_errors(body)
 
 
-def _fault(error: Any, field: str) -> Fault:
+def _field_error(error: Any, field: str) -> FieldError:
     place = field + pointer(*error.absolute_path)
     remedy = str(error.schema.get("description") or "see the OpenAPI document").rstrip(".")
-    return Fault(place[:LONGEST], error.message[:LONGEST], remedy)
+    return FieldError(place[:LONGEST], error.message[:LONGEST], remedy)
 
 
 class DocumentResource:

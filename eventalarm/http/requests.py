@@ -12,7 +12,7 @@ import falcon
 import re2
 import webob.acceptparse
 
-from eventalarm.http.responses import PROBLEM, BadBody, Fault
+from eventalarm.http.responses import PROBLEM, BadBody, FieldError
 
 HOST: Final = re2.compile(r"(?P<name>[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{0,5}))?")
 LOCALHOST: Final = "localhost"
@@ -212,7 +212,7 @@ def read_json(
     try:
         return json.loads(raw, parse_constant=_not_a_number, parse_float=_finite)
     except (ValueError, RecursionError) as exc:
-        raise BadBody([Fault("", f"not JSON: {exc!s:.120}", "send one JSON document")]) from exc
+        raise BadBody([FieldError("", f"not JSON: {exc!s:.120}", "send one JSON document")]) from exc
 
 
 def _not_a_number(name: str) -> NoReturn:

@@ -20,11 +20,11 @@ LOG = logging.getLogger(__name__)
 PROBLEM: Final = "application/problem+json"
 # Seconds in the header Retry-After while the database is unavailable.
 RETRY_AFTER: Final = 5
-MAX_FAULTS: Final = 20
+MAX_ERRORS: Final = 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Fault:
+class FieldError:
     """One error in a request body; ``field`` is a JSON pointer (RFC 6901) into the body."""
 
     field: str
@@ -36,11 +36,11 @@ class Fault:
 
 
 class BadBody(falcon.HTTPBadRequest):
-    """400 for an invalid body; its problem details list the first :data:`MAX_FAULTS` faults in ``errors``."""
+    """400 for an invalid body; its problem details list the first :data:`MAX_ERRORS` errors in ``errors``."""
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__(description=str(faults[0]))
-        self.faults = tuple(faults[:MAX_FAULTS])
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__(description=str(errors[0]))
+        self.errors = tuple(errors[:MAX_ERRORS])
 
 
 def pointer(*parts: object) -> str:
@@ -69,7 +69,7 @@ def _serialize(request: falcon.Request, response: falcon.Response, error: falcon
         "instance": f"{request.root_path}{request.path}",
     }
     if isinstance(error, BadBody):
-        body["errors"] = [dataclasses.asdict(fault) for fault in error.faults]
+        body["errors"] = [dataclasses.asdict(one) for one in error.errors]
     response.text = json.dumps(body)
     response.content_type = PROBLEM
     response.append_header("Vary", "Accept")

@@ -20,7 +20,7 @@ from eventalarm.exceptions import EventAlarmError, InvalidEvent, InvalidRule
 from eventalarm.http.auth import Caller, Guard, caller_of
 from eventalarm.http.openapi import Schemas
 from eventalarm.http.requests import read_json
-from eventalarm.http.responses import BadBody, Fault, pointer
+from eventalarm.http.responses import BadBody, FieldError, pointer
 from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.reading import A_TIME, SIZE_HINT, EventReader
 from eventalarm.model import UTC, Alarm, AlarmDefinition, Event, EventLimits, JSONDict, parse_time
@@ -71,10 +71,10 @@ class RuleTest:
         caller = caller_of(req)
         self._guard.require(caller, ingest_policies.TEST_RULE)
         body = read_json(req, self._options.max_body, size_hint=SIZE_HINT)
-        faults = self._schemas.faults("RuleTest", body)
-        # The event reader reports faults of the event more precisely.
-        if faults := [one for one in faults if not one.field.startswith("/event")]:
-            raise BadBody(faults)
+        errors = self._schemas.errors("RuleTest", body)
+        # The event reader reports errors of the event more precisely.
+        if errors := [one for one in errors if not one.field.startswith("/event")]:
+            raise BadBody(errors)
         event = self._event(body["event"])
         given = self._given_time(body)
         alarm = self._alarm(caller, body["alarm_id"]) if "alarm_id" in body else None
@@ -97,13 +97,13 @@ class RuleTest:
         try:
             return Event.parse(self._reader.event(body, "/event"), self._options.event)
         except InvalidEvent as exc:
-            raise BadBody([Fault("/event", str(exc), "give a smaller event")]) from exc
+            raise BadBody([FieldError("/event", str(exc), "give a smaller event")]) from exc
 
     def _given_time(self, body: JSONDict) -> datetime.datetime | None:
         try:
             return parse_time(body["now"]) if "now" in body else None
         except ValueError as exc:
-            raise BadBody([Fault("/now", str(exc), A_TIME)]) from exc
+            raise BadBody([FieldError("/now", str(exc), A_TIME)]) from exc
 
     def _current_time(self, definition: AlarmDefinition) -> datetime.datetime:
         """Return the database's time, which listeners use, if the rule depends on the time.
@@ -136,7 +136,7 @@ class RuleTest:
             kind = found.definition.type
             raise BadBody(
                 [
-                    Fault(
+                    FieldError(
                         "/alarm_id",
                         f"is of type {kind}, which is not evaluated on events",
                         "give the id of another alarm",
@@ -177,4 +177,4 @@ def _bad_rule(error: InvalidRule) -> BadBody:
     places = error.field.replace("[", ".").replace("]", ".").split(".")
     parts = [] if error.field == "rule" else [place for place in places if place]
     field = "/rule" + pointer(*parts)
-    return BadBody([Fault(field, error.problem, error.remedy)])
+    return BadBody([FieldError(field, error.problem, error.remedy)])

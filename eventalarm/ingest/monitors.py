@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.http.openapi import Schemas
-from eventalarm.http.responses import BadBody, Fault, pointer
+from eventalarm.http.responses import BadBody, FieldError, pointer
 from eventalarm.ingest.reading import A_TIME, Bounds, check_event
 from eventalarm.ingest.reports import Report, ReportConverter
 from eventalarm.model import UTC, parse_time
@@ -32,7 +32,7 @@ class BadField(EventAlarmError):
 
     def __init__(self, field: str, problem: str, remedy: str) -> None:
         super().__init__(problem)
-        self.fault = Fault(field, problem, remedy)
+        self.error = FieldError(field, problem, remedy)
 
 
 class MonitorReader:
@@ -61,20 +61,20 @@ class MonitorReader:
 
         :raises BadBody: when any part of the request is invalid; nothing of it is accepted then.
         """
-        if faults := self._schemas.faults(self._schema, body):
-            raise BadBody(faults)
+        if errors := self._schemas.errors(self._schema, body):
+            raise BadBody(errors)
         found: list[codec.Encoded] = []
         try:
             for field, report in self._read(body):
-                event, faults = check_event(field, self._converter.event(report), self._bounds.event)
+                event, errors = check_event(field, self._converter.event(report), self._bounds.event)
                 if event is None:
-                    raise BadBody(faults)
+                    raise BadBody(errors)
                 found.append(event)
         except BadField as exc:
-            raise BadBody([exc.fault]) from exc
+            raise BadBody([exc.error]) from exc
         if len(found) > self._bounds.events:
             most = f"more than {self._bounds.events} events ([eventalarm_ingest] max_events)"
-            raise BadBody([Fault("", most, "group alerts by a label, so that each request has fewer")])
+            raise BadBody([FieldError("", most, "group alerts by a label, so that each request has fewer")])
         return found
 
 

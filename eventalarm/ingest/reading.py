@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from eventalarm.exceptions import InvalidEvent
 from eventalarm.http.openapi import Schemas
-from eventalarm.http.responses import BadBody, Fault, pointer
+from eventalarm.http.responses import BadBody, FieldError, pointer
 from eventalarm.model import (
     FLOAT,
     INTEGER,
@@ -122,31 +122,31 @@ class EventReader:
     def events(self, body: Any) -> list[codec.Encoded]:
         """Return the events of a request in order, encoded for the bus and valid for a listener.
 
-        :raises BadBody: listing every fault, if there is any.
+        :raises BadBody: listing every error, if there is any.
         """
         found: list[codec.Encoded] = []
-        faults: list[Fault] = []
+        errors: list[FieldError] = []
         for field, one in self._listed(body):
             event, wrong = self._one(field, one)
-            faults += wrong
+            errors += wrong
             if event is not None:
                 found.append(event)
-            if len(faults) > 20:
+            if len(errors) > 20:
                 break
-        if faults:
-            raise BadBody(faults)
+        if errors:
+            raise BadBody(errors)
         return found
 
     def event(self, body: Any, field: str) -> JSONDict:
         """Return the single event at *field* of a request.
 
-        :raises BadBody: listing every fault.
+        :raises BadBody: listing every error.
         """
         if isinstance(body, dict) and set(body) == {"event"}:
             field, body = f"{field}/event", body["event"]
-        found, faults = self._one(field, body)
+        found, errors = self._one(field, body)
         if found is None:
-            raise BadBody(faults)
+            raise BadBody(errors)
         return found.body
 
     def _listed(self, body: Any) -> Iterator[tuple[str, Any]]:
@@ -158,38 +158,40 @@ class EventReader:
             listed = [body]
             places = [""]
         else:
-            if faults := self._schemas.faults("EventList", listed, field):
-                raise BadBody(faults)
+            if errors := self._schemas.errors("EventList", listed, field):
+                raise BadBody(errors)
             places = [f"{field}/{number}" for number in range(len(listed))]
         if len(listed) > self._bounds.events:
             most = f"more than {self._bounds.events} events ([eventalarm_ingest] max_events)"
-            raise BadBody([Fault(field, most, "send several requests")])
+            raise BadBody([FieldError(field, most, "send several requests")])
         for place, one in zip(places, listed, strict=True):
             if isinstance(one, dict) and set(one) == {"event"}:
                 yield f"{place}/event", one["event"]
             else:
                 yield place, one
 
-    def _one(self, field: str, body: Any) -> tuple[codec.Encoded | None, list[Fault]]:
+    def _one(self, field: str, body: Any) -> tuple[codec.Encoded | None, list[FieldError]]:
         kind = "CeilometerEvent" if isinstance(body, dict) and CEILOMETER_KEYS & set(body) else "DoctorEvent"
-        if faults := self._schemas.faults(kind, body, field):
-            return None, faults
+        if errors := self._schemas.errors(kind, body, field):
+            return None, errors
         if kind == "CeilometerEvent":
-            faults = list(_unreadable(field, body))
+            errors = list(_unreadable(field, body))
         else:
             try:
                 body = to_event(body, self._resource_traits)
             except TooDeep as exc:
-                faults = [Fault(f"{field}/details", str(exc), "flatten them")]
+                errors = [FieldError(f"{field}/details", str(exc), "flatten them")]
             except ValueError as exc:
-                faults = [Fault(f"{field}/time", str(exc), A_TIME)]
-        return (None, faults) if faults else check_event(field, body, self._bounds.event)
+                errors = [FieldError(f"{field}/time", str(exc), A_TIME)]
+        return (None, errors) if errors else check_event(field, body, self._bounds.event)
 
 
-def check_event(field: str, body: JSONDict, limits: EventLimits) -> tuple[codec.Encoded | None, list[Fault]]:
+def check_event(
+    field: str, body: JSONDict, limits: EventLimits
+) -> tuple[codec.Encoded | None, list[FieldError]]:
     """Decode the event *body* as a listener does: an event that it would drop must not be answered with 202.
 
-    Return the encoded event and no faults, or None and the faults at *field*.
+    Return the encoded event and no errors, or None and the errors at *field*.
     """
     _, invalid = codec.decode([body], limits)
     if not invalid:
@@ -197,17 +199,17 @@ def check_event(field: str, body: JSONDict, limits: EventLimits) -> tuple[codec.
             return codec.encode(body), []
         except InvalidEvent as exc:
             invalid = [exc]
-    return None, [Fault(field, str(one)[:200], "correct or shorten the event") for one in invalid]
+    return None, [FieldError(field, str(one)[:200], "correct or shorten the event") for one in invalid]
 
 
-def _unreadable(field: str, body: JSONDict) -> Iterator[Fault]:
+def _unreadable(field: str, body: JSONDict) -> Iterator[FieldError]:
     try:
         parse_time(body["generated"])
     except ValueError as exc:
-        yield Fault(f"{field}/generated", str(exc), A_TIME)
+        yield FieldError(f"{field}/generated", str(exc), A_TIME)
     for number, (_, dtype, value) in enumerate(body["traits"]):
         try:
             convert(value, dtype)
         except ValueError as exc:
             place = field + pointer("traits", number, 2)
-            yield Fault(place, str(exc)[:200], f"give a value of trait type {dtype}, or another type")
+            yield FieldError(place, str(exc)[:200], f"give a value of trait type {dtype}, or another type")

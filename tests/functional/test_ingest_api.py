@@ -299,7 +299,7 @@ def test_a_dry_run_explains_and_writes_nothing(dry: tuple[IngestApi, storage.Dat
         )
         reported = report("compute.host.nic", **details)
         answer = api.post({"event": reported, **body}, "/v1/rules/test", "reader", project)
-        assert answer.status_code != 200 or SCHEMAS.faults("Explanation", answer.json) == []
+        assert answer.status_code != 200 or SCHEMAS.errors("Explanation", answer.json) == []
         return answer
 
     raised = test(rule=RULE).json
