@@ -16,7 +16,7 @@ class EventType(enum.StrEnum):
     EQUIPMENT = "EQUIPMENT_ALARM"
 
 
-class ResourceKind(enum.StrEnum):
+class FaultyResourceType(enum.StrEnum):
     """SOL003's kinds of virtualised resources."""
 
     COMPUTE = "COMPUTE"

@@ -12,7 +12,7 @@ import yaml
 from eventalarm.catalogue.faults import Condition, FanOut, Fault, FaultCatalogue
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import FAULT_SEVERITIES, severity_word
-from eventalarm.x733 import EventType, ResourceKind
+from eventalarm.x733 import EventType, FaultyResourceType
 
 FOLDER: Final = pathlib.Path(__file__).with_name("data")
 LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -160,10 +160,10 @@ class _Entry:
             raise self._bad(field, f"unknown value {found!r:.60}", f"use {', '.join(known)}")
         return str(found)
 
-    def _kind(self, resource: Mapping[Any, Any]) -> ResourceKind | None:
+    def _kind(self, resource: Mapping[Any, Any]) -> FaultyResourceType | None:
         kind = resource.get("kind")
-        known = tuple(ResourceKind)
-        return None if kind is None else ResourceKind(self._word("resource.kind", kind, known))
+        known = tuple(FaultyResourceType)
+        return None if kind is None else FaultyResourceType(self._word("resource.kind", kind, known))
 
     def _severity(self) -> str:
         word = severity_word(self._text("severity"))

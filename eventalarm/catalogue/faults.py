@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from eventalarm.patterns import GLOB_CHARACTERS, matches_glob
-from eventalarm.x733 import EventType, ResourceKind
+from eventalarm.x733 import EventType, FaultyResourceType
 
 # Senders choose the event types, so the cache of lookups is bounded.
 REMEMBERED: Final = 4096
@@ -93,7 +93,7 @@ class Fault:
     repair_action: str
     detected_by: str
     resource_traits: tuple[str, ...]
-    resource_kind: ResourceKind | None = None
+    resource_kind: FaultyResourceType | None = None
     resource_type: str = ""
     fault_type: str = ""
     cleared_by: tuple[Condition, ...] = ()

@@ -28,7 +28,7 @@ from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, read_records
 from eventalarm.ifa_shim.mapping import from_api, from_history, from_occurrence
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import Event, Kind, Occurrence, Transition
-from eventalarm.x733 import EventType, ResourceKind
+from eventalarm.x733 import EventType, FaultyResourceType
 
 __all__ = [
     "AckState",
@@ -36,11 +36,11 @@ __all__ = [
     "Event",
     "EventType",
     "FaultyResource",
+    "FaultyResourceType",
     "IfaAlarm",
     "Kind",
     "Occurrence",
     "Record",
-    "ResourceKind",
     "Settings",
     "Severity",
     "State",

@@ -10,7 +10,7 @@ import json
 from typing import Any, Final
 
 from eventalarm.model import UTC, parse_time
-from eventalarm.x733 import EventType, ResourceKind
+from eventalarm.x733 import EventType, FaultyResourceType
 
 
 class Severity(enum.StrEnum):
@@ -59,7 +59,7 @@ class FaultyResource:
     """The virtualised resource at fault; ``type`` is the name of its type in Heat, or empty."""
 
     resource_id: str
-    kind: ResourceKind
+    kind: FaultyResourceType
     type: str = ""
 
 
@@ -137,7 +137,7 @@ def from_json(text: str) -> IfaAlarm:
     resource = values["faulty_resource"]
     if resource is not None:
         values["faulty_resource"] = FaultyResource(
-            resource["resource_id"], ResourceKind(resource["kind"]), resource["type"]
+            resource["resource_id"], FaultyResourceType(resource["kind"]), resource["type"]
         )
     values["state"] = State(values["state"])
     values["perceived_severity"] = Severity(values["perceived_severity"])

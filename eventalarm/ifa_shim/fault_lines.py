@@ -17,7 +17,7 @@ from eventalarm.ifa_shim.tables import NO_CAUSE, Cause, Family, Line, Settings
 from eventalarm.model import TIMER_EVENT_TYPE
 from eventalarm.patterns import is_glob, matches_glob
 from eventalarm.storage.occurrence_filters import FaultTypes
-from eventalarm.x733 import ResourceKind
+from eventalarm.x733 import FaultyResourceType
 
 Lines = list[tuple[str, bool]]
 # Pairs of patterns whose comparison is remembered; those of the package's catalogue need about 2,000.
@@ -32,7 +32,7 @@ def by_cause(settings: Settings, lets: Callable[[Cause], bool]) -> list[FaultTyp
     return _filter([TIMERS, *lines], otherwise=lets(NO_CAUSE))
 
 
-def by_kind(settings: Settings, lets: Callable[[ResourceKind], bool]) -> list[FaultTypes]:
+def by_kind(settings: Settings, lets: Callable[[FaultyResourceType], bool]) -> list[FaultTypes]:
     """Return the filter that leaves alarms the kind of whose resource may pass *lets*."""
 
     def passes(family: Family) -> bool:

@@ -18,7 +18,7 @@ from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import FAULT_SEVERITIES
 from eventalarm.patterns import is_glob, matches_glob
 from eventalarm.storage.occurrence_filters import FaultTypes, Severities, Wanted
-from eventalarm.x733 import ResourceKind
+from eventalarm.x733 import FaultyResourceType
 
 ACTIVE: Final = frozenset({State.FIRED, State.UPDATED})
 EVENT_TYPE: Final = ("eventType",)
@@ -50,7 +50,7 @@ class IfaQuery:
     min_severity: int | None = None
     fault_types: tuple[str, ...] = ()
     managed_objects: frozenset[str] = frozenset()
-    resource_kinds: frozenset[ResourceKind] = frozenset()
+    resource_kinds: frozenset[FaultyResourceType] = frozenset()
     raised_from: datetime.datetime | None = None
     raised_to: datetime.datetime | None = None
     event_from: datetime.datetime | None = None

@@ -15,7 +15,7 @@ from eventalarm.exceptions import InvalidOption
 from eventalarm.ifa_shim.alarm import Severity
 from eventalarm.model import DEFAULT_SEVERITIES, RESOURCE_TRAITS, Event, severity_word
 from eventalarm.patterns import matches_glob
-from eventalarm.x733 import EventType, ResourceKind
+from eventalarm.x733 import EventType, FaultyResourceType
 
 # What is no event: threshold alarms are matched as "gnocchi." and the resource type of their rule, and as
 # "aodh." and their type. Events are described by the fault catalogue.
@@ -51,7 +51,7 @@ class Family:
     """One line of the resources table."""
 
     pattern: str
-    kind: ResourceKind | None
+    kind: FaultyResourceType | None
     type: str
     traits: tuple[str, ...]
 
@@ -104,11 +104,13 @@ def read_family(line: str) -> Family:
     :raises InvalidOption: when it is not a valid line.
     """
     pattern, kind, type_name, traits = _words("resources", line, 4)
-    if kind != "-" and kind not in ResourceKind.__members__:
-        raise InvalidOption("resources", f"unknown kind {kind!r}", f"use {', '.join(ResourceKind)} or -")
+    if kind != "-" and kind not in FaultyResourceType.__members__:
+        raise InvalidOption(
+            "resources", f"unknown kind {kind!r}", f"use {', '.join(FaultyResourceType)} or -"
+        )
     return Family(
         pattern,
-        None if kind == "-" else ResourceKind(kind),
+        None if kind == "-" else FaultyResourceType(kind),
         "" if type_name == "-" else type_name,
         () if traits == "-" else tuple(traits.split(",")),
     )

@@ -21,9 +21,9 @@ from eventalarm.ifa_shim.filters import BadFilter
 from eventalarm.ifa_shim.queries import ACTIVE, IfaQuery
 from eventalarm.model import parse_time
 from eventalarm.patterns import matches_glob
-from eventalarm.x733 import ResourceKind
+from eventalarm.x733 import FaultyResourceType
 
-Word = TypeVar("Word", State, Severity, ResourceKind)
+Word = TypeVar("Word", State, Severity, FaultyResourceType)
 
 
 def words(req: falcon.Request, name: str, kind: type[Word]) -> frozenset[Word]:
@@ -101,7 +101,7 @@ def read_query(req: falcon.Request) -> IfaQuery:
         min_severity=least(req),
         fault_types=tuple(texts(req, "fault_type")),
         managed_objects=frozenset(texts(req, "managed_object")),
-        resource_kinds=words(req, "resource_type", ResourceKind),
+        resource_kinds=words(req, "resource_type", FaultyResourceType),
         raised_from=moment(req, "raised_after"),
         raised_to=moment(req, "raised_before"),
         event_from=moment(req, "event_after"),
@@ -182,7 +182,7 @@ class FaultTypes:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Return the entries, with the operator's changes; the entity tag changes with them."""
         self._context.guard.visible_project(req, ifa_policies.FAULT_TYPES, ifa_policies.ALL_PROJECTS)
-        patterns, kinds = texts(req, "fault_type"), words(req, "resource_type", ResourceKind)
+        patterns, kinds = texts(req, "fault_type"), words(req, "resource_type", FaultyResourceType)
         found = [
             document_of(fault)
             for fault in self._faults

@@ -8,7 +8,7 @@ import pytest
 from eventalarm.ifa_shim import alarm as alarm_module
 from eventalarm.ifa_shim.alarm import FaultyResource, IfaAlarm, Severity, State
 from eventalarm.model import UTC
-from eventalarm.x733 import EventType, ResourceKind
+from eventalarm.x733 import EventType, FaultyResourceType
 
 AT = datetime.datetime(2026, 5, 1, 12, 0, 0, 7, tzinfo=UTC)
 ALARM = IfaAlarm(
@@ -26,7 +26,7 @@ ALARM = IfaAlarm(
     is_root_cause=True,
     correlated_alarm_ids=("b",),
     fault_details=("k=v",),
-    faulty_resource=FaultyResource("vm", ResourceKind.COMPUTE, "OS::Nova::Server"),
+    faulty_resource=FaultyResource("vm", FaultyResourceType.COMPUTE, "OS::Nova::Server"),
     aodh_alarm_id="a",
     project_id="p",
     occurrence_id="o",

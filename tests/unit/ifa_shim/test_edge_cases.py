@@ -14,8 +14,8 @@ import pytest
 from eventalarm.catalogue.fault_files import load
 from eventalarm.ifa_shim import (
     AodhAlarm,
+    FaultyResourceType,
     Record,
-    ResourceKind,
     Severity,
     State,
     from_api,
@@ -419,7 +419,7 @@ def test_every_attribute_is_filled_from_a_nova_fault() -> None:
     )
     assert found.faulty_resource is not None
     assert (found.faulty_resource.kind, found.faulty_resource.type) == (
-        ResourceKind.COMPUTE,
+        FaultyResourceType.COMPUTE,
         "OS::Nova::Server",
     )
     assert details(found) | {

@@ -17,7 +17,7 @@ from eventalarm.ifa_shim.mapping import from_occurrence
 from eventalarm.ifa_shim.tables import Settings, read_cause, read_family
 from eventalarm.patterns import matches_glob
 from eventalarm.storage.occurrence_filters import FaultTypes
-from eventalarm.x733 import EventType, ResourceKind
+from eventalarm.x733 import EventType, FaultyResourceType
 from tests.unit.ifa_shim.parts import alarm, details, evaluated, occurrence, shown, transition
 
 FORCED = {"binary": "nova-compute", "forced_down": "True", "host": "compute0"}
@@ -173,7 +173,7 @@ def passes(filters: list[FaultTypes], event_type: str) -> bool:
 @pytest.mark.parametrize("settings", [Settings(), OPERATORS], ids=["shipped", "operator"])
 def test_the_database_is_never_asked_for_too_little(settings: Settings) -> None:
     """For each entry and for events that lack its traits; red when only one entry of a pattern counts."""
-    kinds = {kind: by_kind(settings, kind.__eq__) for kind in ResourceKind}
+    kinds = {kind: by_kind(settings, kind.__eq__) for kind in FaultyResourceType}
     causes = {
         word: by_cause(settings, lambda cause, word=word: cause.event_type is word)  # type: ignore[misc]
         for word in EventType
@@ -187,7 +187,7 @@ def test_the_database_is_never_asked_for_too_little(settings: Settings) -> None:
 
 
 def test_the_database_is_asked_for_no_more_lines_than_decide() -> None:
-    (storage,) = by_kind(Settings(), ResourceKind.STORAGE.__eq__)
+    (storage,) = by_kind(Settings(), FaultyResourceType.STORAGE.__eq__)
     assert len(storage.lines) < len(load_shipped().reports) / 3
     assert not passes([storage], "compute.instance.update")
     assert passes([storage], "eventalarm.timer.absence")

@@ -176,7 +176,7 @@ def test_an_error_names_the_field_and_the_remedy(form: str, body: Any, field: st
     with pytest.raises(BadBody) as refused:
         events(form, body)
 
-    found = {f"{one.field}: {one.problem}; {one.remedy}" for one in refused.value.faults}
+    found = {f"{one.field}: {one.problem}; {one.remedy}" for one in refused.value.errors}
     assert any(one.startswith(f"{field}: ") and words in one for one in found), found
 
 
