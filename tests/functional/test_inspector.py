@@ -11,7 +11,7 @@ import datetime
 import pathlib
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -56,6 +56,11 @@ class House(Doctor):
     def up(self, host: str) -> None:
         """Post one report that a host is back."""
         self.report(report("compute.host.up", hostname=host, status="up"))
+
+    def wait(self, names: Iterable[str], suffix: str = "") -> None:
+        """Wait until the webhook of each owner was called at ``/NAME`` with the suffix."""
+        for name in names:
+            self.sink.wait(1, f"/{name}{suffix}")
 
 
 @pytest.fixture(scope="module")
@@ -116,11 +121,9 @@ def test_one_report_reaches_every_owner_once(house: House, inspectors: Inspector
         )
 
     house.down(host)
-    for name in owners:
-        house.sink.wait(1, f"/{name}")
+    house.wait(owners)
     house.up(host)
-    for name in owners:
-        house.sink.wait(1, f"/{name}/ok")
+    house.wait(owners, "/ok")
 
     expected = once(owners, "", "/ok") | once({f"{run}-admin": ""}, "", "/ok")
     expected |= {f"/{name}/event": 1 for name in list(owners)[::2]}
@@ -150,11 +153,9 @@ def test_nova_itself_reports_the_host(house: House, inspectors: Inspectors) -> N
     names = list(owners)
     wait_until(lambda: inspectors.where(names) == dict.fromkeys(names, "compute-nova"), 60)
     house.nova(True, "compute-nova", {})
-    for name in owners:
-        house.sink.wait(1, f"/{name}")
+    house.wait(owners)
     house.nova(False, "compute-nova", {})
-    for name in owners:
-        house.sink.wait(1, f"/{name}/ok")
+    house.wait(owners, "/ok")
     assert house.settled("nova") == once(owners, "", "/ok")
 
 
@@ -169,11 +170,9 @@ def test_two_inspectors_and_a_report_that_is_repeated(house: House, inspectors: 
     again = report("compute.host.down", moment, hostname="compute-two", status="down", severity="critical")
     for _ in range(6):
         house.report(again)
-    for name in owners:
-        house.sink.wait(1, f"/{name}")
+    house.wait(owners)
     house.up("compute-two")
-    for name in owners:
-        house.sink.wait(1, f"/{name}/ok")
+    house.wait(owners, "/ok")
     assert house.settled("two") == once(owners, "", "/ok")
 
 
@@ -217,11 +216,9 @@ def test_kill_in_mid_fan_out(house: House, inspectors: Inspectors, point: str) -
         victim.wait_for_log("Events are held")
         victim.kill()
     inspectors.start()
-    for name in owners:
-        house.sink.wait(1, f"/{name}")
+    house.wait(owners)
     house.up(run)
-    for name in owners:
-        house.sink.wait(1, f"/{name}/ok")
+    house.wait(owners, "/ok")
     assert house.settled(run) == once(owners, "", "/ok")
 
 
@@ -248,11 +245,9 @@ def test_kill_between_recording_and_publishing(
     finally:
         rabbitmq.ctl("set_vm_memory_high_watermark", "0.6")
     inspectors.start()
-    for name in owners:
-        house.sink.wait(1, f"/{name}")
+    house.wait(owners)
     house.up("unpublished")
-    for name in owners:
-        house.sink.wait(1, f"/{name}/ok")
+    house.wait(owners, "/ok")
     assert house.settled("unpublished") == once(owners, "", "/ok")
 
 
@@ -266,8 +261,7 @@ def test_a_stale_map_and_migrations_during_the_fault(house: House, inspectors: I
     house.watch(SERVER_RULE, owners)
     before = datetime.datetime.now(datetime.UTC)
     house.down("stale")
-    for name in (known, staying):
-        house.sink.wait(1, f"/{name}")
+    house.wait((known, staying))
     inspectors.place("stale", {unknown: owners[unknown]}, at=before)
     house.sink.wait(1, f"/{unknown}")
     inspectors.place("stale", {arriving: owners[arriving]})
@@ -275,8 +269,7 @@ def test_a_stale_map_and_migrations_during_the_fault(house: House, inspectors: I
     inspectors.place("stale-healthy", {known: owners[known]})
     house.sink.wait(1, f"/{known}/ok")
     house.up("stale")
-    for name in owners:
-        house.sink.wait(1, f"/{name}/ok")
+    house.wait(owners, "/ok")
     assert house.settled("stale") == once(owners, "", "/ok")
 
 
@@ -353,14 +346,12 @@ def test_snapshots_fill_and_correct_the_map(
     wait_until(lambda: house.cloud.rows(query, id=gone)[0]["deleted"], 30)
     house.down("snap")
     house.down("snap-renamed")
-    for name in there:
-        house.sink.wait(1, f"/{name}")
+    house.wait(there)
 
     openstack.fail = True
     wait_until(lambda: inspectors.status()[0] == 1, 30, "stale")
     house.up("snap-renamed")
-    for name in there:
-        house.sink.wait(1, f"/{name}/ok")
+    house.wait(there, "/ok")
     assert house.settled("snap") == {path: 1 for name in there for path in (f"/{name}", f"/{name}/ok")}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import textwrap
 from typing import Any
 
 import pytest
@@ -11,19 +12,10 @@ import pytest
 from eventalarm.catalogue.fault_files import load, load_shipped
 from eventalarm.cmd import catalogue
 
-FLOOD = """\
-- name: rack-flood
-  description: Water was detected in a rack.
-  reported_by: [{event: rack.water, traits: {status: [failed, degraded]}}]
-  cleared_by: [{event: rack.water, traits: {status: ok}}]
-  event_type: ENVIRONMENTAL_ALARM
-  probable_cause: floodDetected
-  resource: {kind: COMPUTE, traits: [hostname]}
-  severity: CRITICAL
-  service_affecting: true
-  repair_action: evacuate the servers of the rack
-  detected_by: the water sensors of the rack
-"""
+# The example of the help text.
+FLOOD = (
+    textwrap.dedent(catalogue.DESCRIPTION.partition("services:\n\n")[2].partition("\n\nOptional")[0]) + "\n"
+)
 
 
 @pytest.fixture
