@@ -12,6 +12,7 @@ from cliff import command, lister, show
 
 from eventalarm.catalogue import fault_files
 from eventalarm.catalogue.dictionary import document_of, fault_types
+from eventalarm.catalogue.entries import BadFile
 from eventalarm.catalogue.faults import FanOut, Fault, FaultCatalogue
 from eventalarm.cmd.cliff_app import CliffApp
 from eventalarm.cmd.command import Command
@@ -170,7 +171,7 @@ class Check(command.Command):
         for path in parsed_args.path:
             try:
                 found = fault_files.load([path])
-            except fault_files.BadCatalogue as exc:
+            except BadFile as exc:
                 COMMAND.say(str(exc))
                 failed = 2
                 continue

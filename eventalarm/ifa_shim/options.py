@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from eventalarm.catalogue import fault_files
+from eventalarm.catalogue.entries import BadFile
 from eventalarm.catalogue.faults import FaultCatalogue
 from eventalarm.conf import DELIVERY_GROUP, GROUP, IFA_GROUP
 from eventalarm.delivery.options import TlsOptions, networks, tls_options
@@ -80,7 +81,7 @@ def settings(conf: Any) -> Settings:
 def _faults(paths: Sequence[str]) -> FaultCatalogue:
     try:
         return fault_files.load(paths)
-    except fault_files.BadCatalogue as exc:
+    except BadFile as exc:
         raise InvalidOption("fault_catalogue", exc.problem, exc.remedy) from exc
 
 

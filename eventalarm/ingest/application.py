@@ -13,6 +13,7 @@ from oslo_config import cfg
 
 from eventalarm import bus
 from eventalarm.catalogue import fault_files
+from eventalarm.catalogue.entries import BadFile
 from eventalarm.conf import GROUP, INGEST_GROUP
 from eventalarm.evaluator.options import event_limits, rule_limits
 from eventalarm.exceptions import InvalidOption
@@ -104,7 +105,7 @@ def _forms(conf: cfg.ConfigOpts, schemas: Schemas, bounds: Bounds, reader: Event
     group = conf[GROUP]
     try:
         catalogue = fault_files.load(group.fault_catalogue)
-    except fault_files.BadCatalogue as exc:
+    except BadFile as exc:
         raise InvalidOption("fault_catalogue", exc.problem, exc.remedy) from exc
     event_types = tuple(conf[INGEST_GROUP].alert_event_types.items())
     for name, kind in event_types:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from eventalarm.catalogue.fault_files import BadCatalogue, load, read
+from eventalarm.catalogue.entries import BadFile
+from eventalarm.catalogue.fault_files import load, read
 from eventalarm.catalogue.faults import FanOut
 
 ENTRY: dict[str, Any] = {
@@ -112,7 +113,7 @@ def test_an_error_names_file_entry_field_and_remedy(
     tmp_path: pathlib.Path, changes: dict[str, Any], field: str, remedy: str
 ) -> None:
     path = written(tmp_path, {**ENTRY, **changes})
-    with pytest.raises(BadCatalogue) as raised:
+    with pytest.raises(BadFile) as raised:
         read(path)
     assert raised.value.field == field
     assert str(path) in str(raised.value)
@@ -135,11 +136,11 @@ def test_a_file_that_is_no_list_of_faults_is_refused(
     path = tmp_path / "faults.yaml"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(BadCatalogue, match=r"faults\.yaml") as raised:
+    with pytest.raises(BadFile, match=r"faults\.yaml") as raised:
         read(path)
     assert problem in str(raised.value)
 
 
 def test_two_faults_of_one_name_are_refused(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(BadCatalogue, match="own name"):
+    with pytest.raises(BadFile, match="own name"):
         read(written(tmp_path, ENTRY, ENTRY))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from eventalarm.inspector.policies import BadPolicy, Policy, load
+from eventalarm.catalogue.entries import BadFile
+from eventalarm.inspector.policies import Policy, load
 from eventalarm.model import Event
 
 GIVEN: dict[str, Any] = {
@@ -76,20 +77,20 @@ def test_the_report_of_an_event_is_always_the_same(policy: Policy) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"name": ""}, "policy 1: name must be a non-empty string"),
-        ({"event": None}, "unavailable: event must be a non-empty string"),
-        ({"at_least": 0}, "at_least must be a number from 1 to 1000"),
-        ({"at_least": True}, "at_least must be a number"),
-        ({"within": "10m"}, "within must be a number from 1 to 86400"),
-        ({"emit": "compute.host.down"}, "emit must be a mapping"),
-        ({"emit": {"event": "x", "trait": {}}}, "unknown field emit.trait; use event, traits"),
-        ({"traits": ["severity"]}, "traits must be a mapping"),
-        ({"traits": {"severity": []}}, "traits.severity must be a value or a list of values"),
-        ({"kind": 1}, "unknown field kind"),
+        ({"name": ""}, "policy 1: name: must be a non-empty string"),
+        ({"event": None}, "unavailable: event: must be a string or a list of strings"),
+        ({"at_least": 0}, "at_least: must be a number from 1 to 1000"),
+        ({"at_least": True}, "at_least: must be a number"),
+        ({"within": "10m"}, "within: must be a number from 1 to 86400"),
+        ({"emit": "compute.host.down"}, "emit: is not a mapping"),
+        ({"emit": {"event": "x", "trait": {}}}, "emit.trait: unknown field; use event, traits"),
+        ({"traits": ["severity"]}, "traits: is not a mapping"),
+        ({"traits": {"severity": []}}, "traits.severity: must be a value or a list of values"),
+        ({"kind": 1}, "kind: unknown field"),
     ],
 )
 def test_a_policy_that_is_invalid(tmp_path: pathlib.Path, change: dict[str, Any], words: str) -> None:
-    with pytest.raises(BadPolicy) as failed:
+    with pytest.raises(BadFile) as failed:
         load([write(tmp_path, GIVEN | change)])
     assert words in str(failed.value)
     assert str(failed.value).startswith(str(tmp_path))
@@ -99,10 +100,10 @@ def test_files_that_are_invalid(tmp_path: pathlib.Path) -> None:
     for text in ("{", "a: b", "- 1"):
         path = tmp_path / "bad.yaml"
         path.write_text(text)
-        with pytest.raises(BadPolicy, match=r"bad\.yaml"):
+        with pytest.raises(BadFile, match=r"bad\.yaml"):
             load([str(path)])
-    with pytest.raises(BadPolicy, match="No such file"):
+    with pytest.raises(BadFile, match="No such file"):
         load([str(tmp_path / "missing.yaml")])
-    with pytest.raises(BadPolicy, match="the name is not unique"):
+    with pytest.raises(BadFile, match="unavailable: name: occurs twice"):
         load([write(tmp_path, GIVEN, GIVEN)])
     assert load([]) == ()
