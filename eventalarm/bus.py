@@ -12,16 +12,26 @@ from oslo_config import cfg
 from oslo_utils import timeutils
 
 from eventalarm.broker_errors import explain
+from eventalarm.conf import GROUP
 from eventalarm.exceptions import InvalidOption, MessageTooLarge, PublishError
 from eventalarm.model import JSONDict
 
 RABBIT_DRIVERS: Final = frozenset({"rabbit", "kombu"})
-DRIVERS_WITH_OPTIONS: Final = RABBIT_DRIVERS | {"kafka"}
+KAFKA: Final = "kafka"
+DRIVERS_WITH_OPTIONS: Final = RABBIT_DRIVERS | {KAFKA}
 KEEP_QUEUES: Final = {"amqp_durable_queues": "true", "amqp_auto_delete": "false"}
 
 # The driver waits for a confirmation as long as for a heartbeat. A RabbitMQ that restarts can lose a message
 # for a quorum queue and never confirm it; the shorter this wait, the sooner the message is sent again.
 SENDING: Final = {"heartbeat_timeout_threshold": "15", "kombu_reconnect_delay": "0"}
+
+# What the driver does, as tests/unit/test_kafka.py observes: after a poll it commits the offsets of all its
+# messages, then hands them over; it cannot return one; and it catches the error of producing a message.
+KAFKA_LOSES_EVENTS: Final = (
+    "on Kafka events are lost when a process ends or the broker fails, since oslo.messaging commits the "
+    "offset of a message before it is handled and reports a message that was not accepted as sent (guarantee "
+    "G1 does not hold)"
+)
 
 # By default the driver's pauses between attempts to reconnect grow to half a minute, by which alarms would be
 # late after the broker is back. And when the host of a listener fails, its unacknowledged messages stay
@@ -54,6 +64,7 @@ def get_transport(
     *,
     prefetch: int | None = None,
     options: Mapping[str, str] | None = None,
+    accept_loss: bool | None = None,
 ) -> Any:
     """Return a notification transport for *url*, by default the one that *conf* sets for notifications.
 
@@ -65,9 +76,14 @@ def get_transport(
         (RabbitMQ), which reconnects within a few seconds after the broker is back. Without it the transport
         is for sending: it replaces a broken connection at once and waits at most 15 s for a confirmation.
     :param options: options of the oslo.messaging driver by name; they override *conf* and the URL.
+    :param accept_loss: permits a driver that loses events; by default ``[eventalarm] accept_event_loss``.
     :raises InvalidOption: naming ``transport_url`` or the driver option that is not valid.
     """
     parsed = _parse(conf, url)
+    if driver_name(parsed) == KAFKA and not (accepts_loss(conf) if accept_loss is None else accept_loss):
+        raise InvalidOption(
+            "transport_url", KAFKA_LOSES_EVENTS, "use rabbit://, or accept the loss: accept_event_loss = true"
+        )
     for name, value in (options or {}).items():
         _check_option(conf, parsed, name, value)
     defaults: dict[str, str] = {}
@@ -92,6 +108,11 @@ def driver_name(parsed: Any) -> str:
     return str(parsed.transport).partition("+")[0]
 
 
+def accepts_loss(conf: cfg.ConfigOpts) -> bool:
+    """Return ``[eventalarm] accept_event_loss``; False where it is not registered, as in Ceilometer."""
+    return GROUP in conf and bool(conf[GROUP].accept_event_loss)
+
+
 def describe(conf: cfg.ConfigOpts, url: str | None = None) -> str:
     """Return driver, hosts and virtual host of a transport URL for a log line, without credentials."""
     parsed = _parse(conf, url)
@@ -100,11 +121,14 @@ def describe(conf: cfg.ConfigOpts, url: str | None = None) -> str:
 
 
 def _parse(conf: cfg.ConfigOpts, url: str | None) -> Any:
-    # Opening it connects nothing, but registers the options read below.
-    _open(conf, url)
-    parsed = oslo_messaging.TransportURL.parse(
-        conf, url or conf.oslo_messaging_notifications.transport_url or conf.transport_url
-    )
+    # This connects nothing, and registers the options read below without loading the driver of the URL.
+    oslo_messaging.get_notification_transport(conf, "fake://")
+    try:
+        parsed = oslo_messaging.TransportURL.parse(
+            conf, url or conf.oslo_messaging_notifications.transport_url or conf.transport_url
+        )
+    except (oslo_messaging.InvalidTransportURL, ValueError):
+        raise _unreadable() from None
     if any((host.port or 0) > 65535 for host in parsed.hosts):
         raise _unreadable()
     return parsed

@@ -33,6 +33,14 @@ CONSUMER_OPTS: list[Any] = [
         "the way another service declared a shared exchange. Must be the same on both sides, except on "
         "RabbitMQ, where the queue is named after the topic alone.",
     ),
+    cfg.BoolOpt(
+        "accept_event_loss",
+        default=False,
+        help="Whether a kafka:// transport URL is accepted, on which events are lost: oslo.messaging commits "
+        "the offset of a message before it is handled, cannot return a message, and reports a message that "
+        "Kafka did not accept as sent. Otherwise every service refuses such a URL. The publisher has an "
+        "option of the same name in its URL.",
+    ),
     cfg.IntOpt(
         "batch_size",
         default=500,

@@ -92,6 +92,7 @@ class InspectorProcess:
         self._switches = parse_switches(conf[INSPECTOR_GROUP].switch_hosts)
         self._reactions = reaction_options(conf)
         self._policies = policies.load(conf[INSPECTOR_GROUP].policies)
+        bus.get_transport(conf).cleanup()
         group = conf[INSPECTOR_GROUP]
         self._cloud = cloud.connect(conf) if group.snapshot_interval or self._reactions.any else None
         self._stopping = threading.Event()

@@ -36,7 +36,9 @@ class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
         try:
             chosen = options.parse(parsed_url)
             self._check_driver(conf, chosen)
-            self._transport = bus.get_transport(conf, chosen.url, options=chosen.driver_options)
+            self._transport = bus.get_transport(
+                conf, chosen.url, options=chosen.driver_options, accept_loss=chosen.accept_event_loss
+            )
         except InvalidOption as exc:
             # Ceilometer logs a traceback and continues without this publisher; this line states the
             # consequence.

@@ -12,6 +12,7 @@ from typing import Any, Final
 from eventalarm.exceptions import InvalidOption
 
 MEBIBYTE: Final = 1024 * 1024
+FLAGS: Final = {"true": True, "false": False}
 NAME: Final = re.compile(r"[\w.-]{1,200}")
 
 
@@ -29,7 +30,8 @@ class PublisherOptions:
 
     ``url`` is the transport URL. It is None if the line names no host: then Ceilometer's own transport is
     used, and ``driver`` must be absent or name the same driver. ``max_retry`` is the number of retries; None
-    means no limit. ``max_message_size`` is in bytes. ``driver_options`` are passed to oslo.messaging.
+    means no limit. ``max_message_size`` is in bytes. ``accept_event_loss`` permits a
+    driver that loses events. ``driver_options`` are passed to oslo.messaging.
     """
 
     url: str | None = dataclasses.field(default=None, repr=False)
@@ -40,6 +42,7 @@ class PublisherOptions:
     max_queue_length: int = 1024
     max_retry: int | None = None
     max_message_size: int = 8 * MEBIBYTE
+    accept_event_loss: bool = False
     driver_options: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -89,6 +92,12 @@ def _policy(option: str, value: str) -> Policy:
         raise InvalidOption(option, f"{value[:80]!r} is unknown", f"use one of: {choices}") from None
 
 
+def _flag(option: str, value: str) -> bool:
+    if value not in FLAGS:
+        raise InvalidOption(option, f"{value[:80]!r} is not valid", "use true or false")
+    return FLAGS[value]
+
+
 class _Number:
     """Reads an integer of at least *least*."""
 
@@ -110,4 +119,5 @@ READERS: Final[Mapping[str, Any]] = {
     "max_retry": _Number(0),
     # A smaller limit would split and strip nearly every event.
     "max_message_size": _Number(16 * 1024),
+    "accept_event_loss": _flag,
 }

@@ -20,21 +20,16 @@ from eventalarm.broker import Broker, Unusable, hosts, unusable
 from eventalarm.conf import GROUP
 from eventalarm.status.checks import Finding, Level
 
-KAFKA: Final = "kafka"
-KAFKA_LOSES_EVENTS: Final = (
-    "oslo.messaging sends to Kafka asynchronously, so that events can be lost when a broker fails (guarantee "
-    "G1 does not hold)"
-)
 START_LISTENER: Final = "start eventalarm-listener; its log says what it is waiting for"
 
 
 def check_hosts(conf: cfg.ConfigOpts, timeout: float) -> Finding:
     """Connect to every host of the broker as the listener does."""
     described = bus.describe(conf)
-    if bus.driver_name(bus.transport_url(conf)) == KAFKA:
-        return Finding(
-            Level.WARNING, f"{described}: {KAFKA_LOSES_EVENTS}", "use RabbitMQ (transport_url = rabbit://...)"
-        )
+    if bus.driver_name(bus.transport_url(conf)) == bus.KAFKA:
+        level = Level.WARNING if bus.accepts_loss(conf) else Level.FAILED
+        remedy = "use RabbitMQ (transport_url = rabbit://...)"
+        return Finding(level, f"{described}: {bus.KAFKA_LOSES_EVENTS}", remedy)
     try:
         broker = Broker.of(conf, timeout)
     except ValueError:

@@ -150,7 +150,9 @@ class Target:
         if self.ours is None or (chosen.url is None and self.theirs is None):
             return None
         known = self.theirs or configuration(pathlib.Path("/nonexistent"))
-        theirs = bus.get_transport(known, chosen.url, options=chosen.driver_options)._driver
+        theirs = bus.get_transport(
+            known, chosen.url, options=chosen.driver_options, accept_loss=chosen.accept_event_loss
+        )._driver
         ours = bus.get_transport(self.ours)._driver
         where, here = bus.describe(known, chosen.url), bus.describe(self.ours)
         if not _same_broker(theirs, ours):

@@ -32,6 +32,7 @@ def test_a_bare_url_has_the_defaults() -> None:
         ("eventalarm://?policy=drop", {"policy": Policy.DROP}),
         ("eventalarm://?policy=default&max_retry=0", {"max_retry": 0}),
         ("eventalarm://?max_message_size=65536", {"max_message_size": 65536}),
+        ("eventalarm://?accept_event_loss=true", {"accept_event_loss": True}),
         ("eventalarm://h", {"url": "rabbit://h"}),
         ("eventalarm://h:1/v?driver=kafka", {"url": "kafka://h:1/v", "driver": "kafka"}),
         ("eventalarm://u:p%40w@h,u:p@[::1]:2/v", {"url": "rabbit://u:p%40w@h,u:p@[::1]:2/v"}),
@@ -61,6 +62,7 @@ def test_options_are_read(url: str, changed: dict[str, Any]) -> None:
         ("eventalarm://?max_retry=%D9%A3", "max_retry", "use an integer"),
         ("eventalarm://?max_message_size=100", "max_message_size", "≥ 16384"),
         ("eventalarm://?max_message_size=" + "9" * 5000, "max_message_size", "use an integer"),
+        ("eventalarm://?accept_event_loss=yes", "accept_event_loss", "use true or false"),
         ("eventalarm:///vhost", "host", "is missing"),
     ],
 )
