@@ -47,7 +47,14 @@ CONSUMER_OPTS: list[Any] = [
         default=7 * 86400,
         min=3600,
         help="Seconds after which a deleted resource is removed from the resource map, and a fault without "
-        "further reports is forgotten.",
+        "further reports or an ended maintenance is forgotten.",
+    ),
+    cfg.IntOpt(
+        "maintenance_timeout",
+        default=86400,
+        min=60,
+        help="Seconds after the last report of the maintenance of a host after which the maintenance counts "
+        "as ended, though nobody reported its end: the alarms that it inhibited are notified then.",
     ),
     cfg.PortOpt(
         "metrics_port",

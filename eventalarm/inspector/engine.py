@@ -12,9 +12,10 @@ from eventalarm.inspector.observations import observe
 from eventalarm.inspector.policies import Policy
 from eventalarm.inspector.reports import RESOURCE_IDS, ReportReader
 from eventalarm.metrics import Metrics
-from eventalarm.model import Event, InfrastructureFault, JSONDict, Resource
+from eventalarm.model import Event, HostMaintenance, InfrastructureFault, JSONDict, Resource
 from eventalarm.owner import Owners
-from eventalarm.storage.infrastructure_faults import MAINTENANCE, InfrastructureFaults
+from eventalarm.storage.infrastructure_faults import InfrastructureFaults
+from eventalarm.storage.maintenance import MaintenanceStore
 from eventalarm.storage.policy_matches import PolicyMatches
 from eventalarm.storage.resource_map import ResourceMap
 
@@ -35,6 +36,7 @@ class Inspector:
     :param policies: report a fault after several events, which *matches* remembers.
     :param react: called with a fault that was raised or cleared, to start further reactions; must not block.
     :param now: the present time (aware UTC).
+    :param maintenance_timeout: seconds after the last report of a maintenance at which its inhibition ends.
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class Inspector:
         react: React = lambda fault, resources: None,
         policies: Sequence[Policy] = (),
         matches: PolicyMatches,
+        maintenance: MaintenanceStore,
+        maintenance_timeout: float,
     ) -> None:
         self._resources = resources
         self._faults = faults
@@ -63,6 +67,8 @@ class Inspector:
         self._react = react
         self._policies = tuple(policies)
         self._matches = matches
+        self._maintenance = maintenance
+        self._maintenance_timeout = datetime.timedelta(seconds=maintenance_timeout)
 
     def process(self, events: Sequence[Event]) -> None:
         """Handle the events of a batch.
@@ -70,6 +76,7 @@ class Inspector:
         :raises Retryable: when the database or the broker failed; then the batch must be repeated.
         """
         received = self._now()
+        self._follow_maintenance(events, received)
         observed = [one for event in events if (one := observe(event, self._owners, received)) is not None]
         if observed:
             self._metrics.count("inspector_events", len(observed), outcome="observed")
@@ -78,12 +85,28 @@ class Inspector:
         self._publish_owned(unowned)
         self._apply_policies(unowned, received)
         reports = [one for event in unowned for one in self._reader.read(event, received)]
-        reports += filter(None, (_maintenance(event, received) for event in events))
         for report in sorted(reports, key=lambda one: one.at):
             if report.raised:
                 self._raise(report)
             else:
                 self._clear(report)
+
+    def _follow_maintenance(self, events: Sequence[Event], received: datetime.datetime) -> None:
+        """Begin and end the maintenance of hosts before the faults of the same batch are handled."""
+        about = [event for event in events if event.event_type == MAINTENANCE_EVENT]
+        for event in sorted(about, key=lambda one: one.time(received)):
+            host = event.first_trait(("host", "hostname", "resource_id"))
+            if not host:
+                continue
+            state = event.first_trait(("state",))
+            # A host that is maintained outside of any session is a session of its own.
+            session = event.first_trait(("session_id",)) or host
+            expires_at = received + self._maintenance_timeout
+            report = HostMaintenance(session, host, state, event.time(received), expires_at)
+            if state in MAINTENANCE_END:
+                self._maintenance.end(report, received)
+            else:
+                self._maintenance.begin(report, received)
 
     def _publish_owned(self, events: Sequence[Event]) -> None:
         """Publish events about a resource that name no owner again, with the owner."""
@@ -147,12 +170,20 @@ class Inspector:
         self._react(report, resources)
 
     def follow(self, resources: Sequence[Resource]) -> None:
-        """Publish events for those *resources* that moved to the host of a raised fault, or away from it."""
+        """Publish events for those *resources* that moved to the host of a raised fault, or away from it.
+
+        What moved to a host in maintenance is inhibited, and what left it no longer.
+        """
+        self._maintenance.follow(resources, self._now())
         for fault in self._faults.raised_among(resources):
             self.catch_up(fault)
 
     def catch_up_all(self) -> None:
-        """Publish events for the resources that the map lacked when the raised faults were reported."""
+        """Publish events for the resources that the map lacked when the raised faults were reported.
+
+        What is on a host in maintenance is inhibited.
+        """
+        self._maintenance.refresh(self._now())
         for fault in self._faults.raised():
             self.catch_up(fault)
 
@@ -172,12 +203,3 @@ class Inspector:
         if left:
             self._faults.forget_affected(fault, left)
             self._metrics.count("inspector_events", len(left), outcome="left")
-
-
-def _maintenance(event: Event, received: datetime.datetime) -> InfrastructureFault | None:
-    host = event.first_trait(("host", "hostname", "resource_id"))
-    if event.event_type != MAINTENANCE_EVENT or not host:
-        return None
-    raised = event.first_trait(("state",)) not in MAINTENANCE_END
-    at = event.time(received)
-    return InfrastructureFault(MAINTENANCE, host, (), raised, at, event.message_id, event.body)

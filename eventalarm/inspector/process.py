@@ -8,7 +8,7 @@ import datetime
 import logging
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import prometheus_client
@@ -30,6 +30,7 @@ from eventalarm.model import UTC, EventLimits
 from eventalarm.owner import Owners
 from eventalarm.storage.infrastructure_faults import InfrastructureFaults
 from eventalarm.storage.leases import LeaderLease
+from eventalarm.storage.maintenance import MaintenanceStore
 from eventalarm.storage.policy_matches import PolicyMatches
 from eventalarm.storage.resource_map import ResourceMap
 
@@ -77,6 +78,7 @@ class Stores:
     resources: ResourceMap
     faults: InfrastructureFaults
     matches: PolicyMatches
+    maintenance: MaintenanceStore
 
 
 class InspectorProcess:
@@ -107,7 +109,12 @@ class InspectorProcess:
         self._stack.callback(database.dispose)
         if self._cloud is not None:
             self._stack.callback(self._cloud.close)
-        stores = Stores(ResourceMap(database), InfrastructureFaults(database), PolicyMatches(database))
+        stores = Stores(
+            ResourceMap(database),
+            InfrastructureFaults(database),
+            PolicyMatches(database),
+            MaintenanceStore(database),
+        )
         inspector = self._build_inspector(stores)
         self._start_consumer(inspector)
         lease = LeaderLease(database, LEASE, str(uuid.uuid4()), LEASE_SECONDS)
@@ -139,15 +146,21 @@ class InspectorProcess:
             publish=consumer.publisher(transport, self._route()),
             metrics=self._metrics,
             now=now,
-            react=self._build_reactions(stores.faults),
+            react=self._build_reactions(stores.maintenance),
             policies=self._policies,
             matches=stores.matches,
+            maintenance=stores.maintenance,
+            maintenance_timeout=self._conf[INSPECTOR_GROUP].maintenance_timeout,
         )
 
-    def _build_reactions(self, faults: InfrastructureFaults) -> React:
+    def _build_reactions(self, maintenance: MaintenanceStore) -> React:
         if self._cloud is None or not self._reactions.any:
             return lambda fault, resources: None
-        reactions = Reactions(self._cloud, faults, self._reactions, self._metrics)
+
+        def in_maintenance(hosts: Collection[str]) -> set[str]:
+            return maintenance.in_maintenance(hosts, now())
+
+        reactions = Reactions(self._cloud, in_maintenance, self._reactions, self._metrics)
         self._stack.callback(reactions.stop)
         return reactions
 
@@ -175,6 +188,7 @@ class InspectorProcess:
             stores.resources,
             stores.faults,
             stores.matches,
+            maintenance=stores.maintenance,
             interval=group.snapshot_interval,
             forget_after=group.forget_after,
             metrics=self._metrics,

@@ -6,14 +6,13 @@ import concurrent.futures
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final
 
 from eventalarm.exceptions import Retryable
 from eventalarm.inspector.cloud import Cloud, CloudUnavailable
 from eventalarm.metrics import Metrics
 from eventalarm.model import InfrastructureFault, Resource, ResourceKind
-from eventalarm.storage.infrastructure_faults import InfrastructureFaults
 
 LOG = logging.getLogger(__name__)
 
@@ -21,6 +20,8 @@ LOG = logging.getLogger(__name__)
 HOST_DOWN: Final = "host-down"
 
 Request = Callable[[], None]
+# Returns which of some hosts are in planned maintenance.
+InMaintenance = Callable[[Collection[str]], Collection[str]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,13 +44,15 @@ class Reactions:
     """Makes the requests in threads, so that no fault waits for Nova or Neutron.
 
     A request that fails is logged and counted, but not repeated. A host in maintenance is left alone.
+
+    :param in_maintenance: returns which hosts are in planned maintenance.
     """
 
     def __init__(
-        self, cloud: Cloud, faults: InfrastructureFaults, options: ReactionOptions, metrics: Metrics
+        self, cloud: Cloud, in_maintenance: InMaintenance, options: ReactionOptions, metrics: Metrics
     ) -> None:
         self._cloud = cloud
-        self._faults = faults
+        self._in_maintenance = in_maintenance
         self._options = options
         self._metrics = metrics
         self._room = threading.BoundedSemaphore(options.waiting)
@@ -61,7 +64,7 @@ class Reactions:
             self._submit(lambda: self._react(fault, resources))
 
     def _react(self, fault: InfrastructureFault, resources: Sequence[Resource]) -> None:
-        if self._faults.in_maintenance(fault.hosts):
+        if self._in_maintenance(fault.hosts):
             LOG.info("No requests are made about host %s: it is in maintenance", fault.source)
             self._metrics.count("inspector_reactions", result="maintenance")
             return

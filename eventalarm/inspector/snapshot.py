@@ -16,6 +16,7 @@ from eventalarm.metrics import Metrics
 from eventalarm.model import EPOCH, Resource, ResourceKind
 from eventalarm.storage.infrastructure_faults import InfrastructureFaults
 from eventalarm.storage.leases import LeaderLease
+from eventalarm.storage.maintenance import MaintenanceStore
 from eventalarm.storage.policy_matches import PolicyMatches
 from eventalarm.storage.resource_map import ResourceMap
 
@@ -90,7 +91,8 @@ class SnapshotLoop:
     It also forgets what is no longer needed, every hour, with or without the lease.
 
     :param snapshot: None where no snapshots are taken.
-    :param forget_after: seconds after which deleted resources and silent faults are forgotten.
+    :param forget_after: seconds after which deleted resources, silent faults and ended maintenance are
+        forgotten.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class SnapshotLoop:
         faults: InfrastructureFaults,
         matches: PolicyMatches,
         *,
+        maintenance: MaintenanceStore,
         interval: float,
         forget_after: float,
         metrics: Metrics,
@@ -111,6 +114,7 @@ class SnapshotLoop:
         self._resources = resources
         self._faults = faults
         self._matches = matches
+        self._maintenance = maintenance
         self._interval = datetime.timedelta(seconds=interval)
         self._pause = min(POLL, interval or POLL)
         self._forget_after = datetime.timedelta(seconds=forget_after)
@@ -162,6 +166,7 @@ class SnapshotLoop:
     def _forget(self, now: datetime.datetime) -> None:
         self._resources.forget(now - self._forget_after)
         self._faults.forget(now - self._forget_after)
+        self._maintenance.forget(now - self._forget_after)
         self._matches.forget(now - LONGEST_WINDOW)
 
     def _is_due(self, now: datetime.datetime) -> bool:

@@ -54,7 +54,14 @@ from eventalarm.model.events import (
     severity_word,
 )
 from eventalarm.model.occurrences import Kind, Occurrence, Transition
-from eventalarm.model.resources import Affected, InfrastructureFault, Resource, ResourceKind, merge_resources
+from eventalarm.model.resources import (
+    Affected,
+    HostMaintenance,
+    InfrastructureFault,
+    Resource,
+    ResourceKind,
+    merge_resources,
+)
 
 __all__ = [
     "ALARM",
@@ -87,6 +94,7 @@ __all__ = [
     "DeliveryState",
     "Event",
     "EventLimits",
+    "HostMaintenance",
     "InfrastructureFault",
     "JSONDict",
     "Kind",

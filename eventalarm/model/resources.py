@@ -98,3 +98,22 @@ class Affected:
 
     resource: Resource
     published: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HostMaintenance:
+    """A host in a session of planned maintenance.
+
+    ``state`` is the session's own word for the state of the host, as of ``at``, when the newest report of it
+    was made. Alarms on the host and its resources are inhibited until ``ended_at``, and never after
+    ``expires_at``. ``starts_at`` is when the maintenance is to begin, where a report says so. Times are aware
+    UTC.
+    """
+
+    session_id: str
+    host: str
+    state: str
+    at: datetime.datetime
+    expires_at: datetime.datetime
+    starts_at: datetime.datetime | None = None
+    ended_at: datetime.datetime | None = None

@@ -22,9 +22,6 @@ from eventalarm.storage.resource_map import on_hosts
 # Namespace of the keys of faults. Never change it: a fault that is raised keeps its key.
 KEYS: Final = uuid.UUID("6d1a3a3e-56a5-5c0b-8e05-8d9a3f6f2b11")
 
-# The name under which the planned maintenance of a host is recorded; it affects nothing.
-MAINTENANCE: Final = "maintenance"
-
 
 def fault_key(name: str, source: str) -> str:
     """Return the key of the fault *name* of one host, hypervisor or switch."""
@@ -89,10 +86,8 @@ class InfrastructureFaults:
                 connection.execute(sa.delete(affected).where(affected.c.fault_key == key))
 
     def raised(self) -> list[InfrastructureFault]:
-        """Return the faults that are raised, except maintenance."""
-        query = sa.select(infrastructure_fault).where(
-            infrastructure_fault.c.raised, infrastructure_fault.c.name != MAINTENANCE
-        )
+        """Return the faults that are raised."""
+        query = sa.select(infrastructure_fault).where(infrastructure_fault.c.raised)
         with self._database.read() as connection:
             return [_fault(row) for row in connection.execute(query)]
 
@@ -112,17 +107,6 @@ class InfrastructureFaults:
             for one in raised
             if not hosts.isdisjoint(one.hosts) or fault_key(one.name, one.source) in keys
         ]
-
-    def in_maintenance(self, hosts: Collection[str]) -> set[str]:
-        """Return which of the hosts are in planned maintenance."""
-        found: set[str] = set()
-        with self._database.read() as connection:
-            for chunk in in_chunks({fault_key(MAINTENANCE, host) for host in hosts}):
-                query = sa.select(infrastructure_fault.c.source).where(
-                    infrastructure_fault.c.raised, infrastructure_fault.c.fault_key.in_(chunk)
-                )
-                found |= set(connection.execute(query).scalars())
-        return found
 
     def changes(self, fault: InfrastructureFault) -> tuple[list[Resource], list[Resource]]:
         """Return the resources whose owners do not know of a raised fault yet, and those that left its hosts.

@@ -1,4 +1,4 @@
-"""The tables of the inspector: the resource map, and the faults of hosts and what they affect."""
+"""The tables of the inspector: the resource map, faults of hosts and what they affect, and maintenance."""
 
 from __future__ import annotations
 
@@ -69,4 +69,31 @@ policy_match = eventalarm_table(
     sa.Column("message_id", KEY, primary_key=True),
     sa.Column("at", UtcDateTime, nullable=False),
     sa.Index("ix_eventalarm_policy_match_at", "at"),
+)
+
+# One row for each host of a session of planned maintenance; see ``eventalarm.model.HostMaintenance``. A row
+# that has ended stays for a while, so that an older report that arrives late does not begin it again.
+maintenance = eventalarm_table(
+    "eventalarm_maintenance",
+    sa.Column("session_id", KEY, primary_key=True),
+    sa.Column("host", KEY, primary_key=True),
+    sa.Column("state", sa.String(64), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+    sa.Column("starts_at", UtcDateTime),
+    sa.Column("ended_at", UtcDateTime),
+    sa.Index("ix_eventalarm_maintenance_host", "host"),
+)
+
+# The resources whose alarms a maintenance inhibits: the host, its servers, and their ports and volumes. An
+# inhibition ends with the maintenance, when the resource leaves the host, or at ``expires_at``.
+inhibition = eventalarm_table(
+    "eventalarm_inhibition",
+    sa.Column("resource_id", KEY, primary_key=True),
+    sa.Column("session_id", KEY, primary_key=True),
+    sa.Column("host", KEY, primary_key=True),
+    sa.Column("since", UtcDateTime, nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+    sa.Column("ended_at", UtcDateTime),
+    sa.Index("ix_eventalarm_inhibition_host", "host"),
 )

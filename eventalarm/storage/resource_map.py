@@ -145,8 +145,28 @@ def on_hosts(connection: sa.Connection, hosts: Collection[str]) -> list[Resource
     """
     found: list[Resource] = []
     for chunk in in_chunks(hosts):
-        for query in (_servers(chunk), _ports_of_servers(chunk), _other_ports(chunk)):
+        for query in (_servers(chunk), _of_servers(chunk, ResourceKind.PORT), _other_ports(chunk)):
             found += [to_resource(row) for row in connection.execute(query)]
+    return found
+
+
+def volumes_on(connection: sa.Connection, host: str) -> list[Resource]:
+    """Return the volumes of the servers on a host."""
+    query = _of_servers([host], ResourceKind.VOLUME)
+    return [to_resource(row) for row in connection.execute(query)]
+
+
+def moved_from(connection: sa.Connection, host: str, resource_ids: Collection[str]) -> set[str]:
+    """Return which of the resources run on another host now; ports and volumes are where their server is."""
+    placed = resource.alias("placed")
+    of_server = sa.and_(resource.c.kind != ResourceKind.SERVER.value, resource.c.device_id != "")
+    placed_by = sa.case((of_server, resource.c.device_id), else_=resource.c.resource_id)
+    query = sa.select(resource.c.resource_id).join(placed, placed.c.resource_id == placed_by)
+    found: set[str] = set()
+    for chunk in in_chunks(resource_ids):
+        elsewhere = (~placed.c.deleted, placed.c.host.not_in(["", host]))
+        rows = connection.execute(query.where(resource.c.resource_id.in_(chunk), *elsewhere))
+        found |= set(rows.scalars())
     return found
 
 
@@ -156,7 +176,7 @@ def _servers(hosts: Sequence[str]) -> Any:
     )
 
 
-def _ports_of_servers(hosts: Sequence[str]) -> Any:
+def _of_servers(hosts: Sequence[str], kind: ResourceKind) -> Any:
     server = resource.alias("server")
     return (
         sa.select(resource)
@@ -165,7 +185,7 @@ def _ports_of_servers(hosts: Sequence[str]) -> Any:
             server.c.host.in_(hosts),
             server.c.kind == ResourceKind.SERVER.value,
             ~server.c.deleted,
-            resource.c.kind == ResourceKind.PORT.value,
+            resource.c.kind == kind.value,
             ~resource.c.deleted,
         )
     )

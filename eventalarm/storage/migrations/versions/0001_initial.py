@@ -35,6 +35,7 @@ def upgrade() -> None:
     _create_notification_log()
     _create_resource()
     _create_fault()
+    _create_maintenance()
 
 
 def _create_occurrence() -> None:
@@ -295,4 +296,28 @@ def _create_fault() -> None:
         sa.Column("device_id", KEY, nullable=False),
         sa.Column("published", sa.Boolean, nullable=False),
         sa.Index("ix_eventalarm_affected_resource", "resource_id"),
+    )
+
+
+def _create_maintenance() -> None:
+    operations.create_table(
+        "eventalarm_maintenance",
+        sa.Column("session_id", KEY, primary_key=True),
+        sa.Column("host", KEY, primary_key=True),
+        sa.Column("state", sa.String(64), nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.Column("expires_at", MOMENT, nullable=False),
+        sa.Column("starts_at", MOMENT),
+        sa.Column("ended_at", MOMENT),
+        sa.Index("ix_eventalarm_maintenance_host", "host"),
+    )
+    operations.create_table(
+        "eventalarm_inhibition",
+        sa.Column("resource_id", KEY, primary_key=True),
+        sa.Column("session_id", KEY, primary_key=True),
+        sa.Column("host", KEY, primary_key=True),
+        sa.Column("since", MOMENT, nullable=False),
+        sa.Column("expires_at", MOMENT, nullable=False),
+        sa.Column("ended_at", MOMENT),
+        sa.Index("ix_eventalarm_inhibition_host", "host"),
     )
