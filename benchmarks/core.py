@@ -13,7 +13,7 @@ import sys
 import time
 import tracemalloc
 import types
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import psutil
@@ -84,6 +84,12 @@ class Definitions:
             version = began + datetime.timedelta(milliseconds=number)
             project = "".join(project_id)
             yield AlarmDefinition(alarm_id, project, "event", version, rule_of(number, self._shape), False)
+
+    def of_projects(
+        self, project_ids: Sequence[str], limit: int
+    ) -> Mapping[str, list[AlarmDefinition]] | None:
+        """Unused here: there is one project."""
+        raise NotImplementedError
 
     def has_more_than(self, project_id: str, number: int) -> bool:
         """Unused here: nothing is loaded in the background."""

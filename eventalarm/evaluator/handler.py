@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from eventalarm.evaluator.batch import LEFT, BatchReport
@@ -183,11 +184,11 @@ class BatchHandler:
         """Return the positions of the messages that must wait, each with the project that it waits for."""
         if self._loader is None:
             return {}
-        awaited = (next(self._unloaded(self._loader, events), None) for events in decoded)
+        owners = [[name for e in events for name in self._engine.projects(e)] for events in decoded]
+        self._loader.load_small(list(dict.fromkeys(itertools.chain.from_iterable(owners))))
+        ready = self._loader.ready
+        awaited = (next((name for name in names if not ready(name)), None) for names in owners)
         return {place: project for place, project in enumerate(awaited) if project is not None}
-
-    def _unloaded(self, loader: ProjectLoader, events: Sequence[Event]) -> Iterator[str]:
-        return (name for event in events for name in self._engine.projects(event) if not loader.ready(name))
 
     def _evaluate_measured(self, events: list[Event], started: float) -> BatchReport | None:
         mark_all(self._trace, Stage.RECEIVED, events)

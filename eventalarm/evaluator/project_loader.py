@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from eventalarm.evaluator.cached_project import Need
 from eventalarm.evaluator.definitions_cache import AlarmCache
@@ -17,8 +17,8 @@ LOG = logging.getLogger(__name__)
 class ProjectLoader:
     """Loads projects on a background thread, one at a time.
 
-    Only the evaluator thread may call :meth:`ready` and :meth:`release`. Small projects are not loaded here;
-    the evaluator loads them itself.
+    Only the evaluator thread may call :meth:`load_small`, :meth:`ready` and :meth:`release`. Small projects
+    are loaded on that thread: those of a batch together, or one with its first event.
 
     :param loaded: called on the background thread with the id of a project that events wait for, once it is
         loaded or loading has failed.
@@ -32,6 +32,13 @@ class ProjectLoader:
         self._refused: set[str] = set()
         self._stopped = False
         self._executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="project-loader")
+
+    def load_small(self, project_ids: Collection[str]) -> None:
+        """Load those of the projects that are neither cached nor large, in as few statements as possible.
+
+        :raises Retryable: when the database failed.
+        """
+        self._cache.load_together([one for one in project_ids if one not in self._awaited])
 
     def ready(self, project_id: str) -> bool:
         """Return True if events of a project can be evaluated now; otherwise start to load the project.

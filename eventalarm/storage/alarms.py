@@ -162,6 +162,25 @@ class AlarmReader:
         # Collations may fold case or trailing spaces; projects must match exactly (G5).
         return [d for d in map(to_definition, rows) if d.project_id == project_id]
 
+    def of_projects(
+        self, project_ids: Sequence[str], limit: int
+    ) -> Mapping[str, list[AlarmDefinition]] | None:
+        """Return the enabled alarms of each project, or None if all have more than *limit* together.
+
+        :param project_ids: not empty strings, and few enough for one statement.
+        """
+        query = self._enabled().where(alarm.c.project_id.in_(project_ids)).limit(limit + 1)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        if len(rows) > limit:
+            return None
+        found: dict[str, list[AlarmDefinition]] = {project_id: [] for project_id in project_ids}
+        for one in map(to_definition, rows):
+            # As in of_project: the database may find projects whose ids differ in case.
+            if one.project_id in found:
+                found[one.project_id].append(one)
+        return found
+
     def has_more_than(self, project_id: str, number: int) -> bool:
         """Return True if a project has more than *number* enabled alarms."""
         one = self._enabled().with_only_columns(sa.literal(1)).where(_same_project(project_id))

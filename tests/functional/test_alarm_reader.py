@@ -23,3 +23,7 @@ def test_crowded_projects_are_counted(aodh_database_url: str) -> None:
             False,
             True,
         ]
+        found = reader.of_projects(["one", "ONE", "some"], 3)
+        assert found is not None
+        assert [len(found[project]) for project in ("one", "ONE", "some")] == [1, 0, 2]
+        assert reader.of_projects(["one", "some"], 2) is None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
 
 from eventalarm.evaluator.cached_project import Need
-from eventalarm.evaluator.definitions_cache import AlarmCache
+from eventalarm.evaluator.definitions_cache import LARGE, AlarmCache
 from eventalarm.evaluator.event_rule import Rule, Watch
 from eventalarm.evaluator.options import CacheOptions
 from eventalarm.exceptions import InvalidRule, Retryable
@@ -90,6 +90,13 @@ class Source:
         if self.after_reading is not None:
             self.after_reading()
         return found
+
+    def of_projects(
+        self, project_ids: Sequence[str], limit: int
+    ) -> Mapping[str, list[AlarmDefinition]] | None:
+        self._call("of_projects")
+        found = {one: [d for d in self._enabled() if d.project_id == one] for one in project_ids}
+        return found if sum(map(len, found.values())) <= limit else None
 
     def crowded_projects(self, number: int) -> list[tuple[str, int]]:
         self._call("crowded_projects")
@@ -451,3 +458,29 @@ def test_a_failed_load_is_retried(cached: Cached) -> None:
     cached.source.failing.clear()
     cached.source.put(definition("b", rule("*", state="error"), project_id="project-b"))
     assert cached.found("project-b") == {"b"}
+
+
+def test_unknown_projects_are_loaded_together(cached: Cached) -> None:
+    """With one statement, whose alarms the next batch finds; changes since then are found too."""
+    source, cache = cached.source, cached.cache
+    cache.refresh()
+    source.put(*(definition(f"{n}", rule("*", state="error"), project_id=f"p{n}") for n in range(3)))
+    source.calls.clear()
+    cache.load_together(["p0", "p1", "p2", "p3", "", PROJECT])
+    assert source.calls == ["of_projects"]
+    assert [cache.need(f"p{n}") for n in range(4)] == [Need.NOTHING] * 4
+    source.put(definition("new", rule("*", state="error"), project_id="p3", version=0))
+    assert [cached.found(f"p{n}") for n in range(4)] == [{"0"}, {"1"}, {"2"}, {"new"}]
+    assert "of_project" not in source.calls
+    cache.load_together(["p0", "p1"])
+    assert source.calls.count("of_projects") == 1
+
+
+def test_projects_with_many_alarms_are_not_loaded_together(cached: Cached) -> None:
+    cached.source.put(
+        *(definition(f"{n}", rule("*", state="error"), project_id="big") for n in range(LARGE)),
+        definition("small", rule("*", state="error"), project_id="small"),
+    )
+    cached.cache.load_together(["big", "small"])
+    assert [cached.cache.need(one) for one in ("big", "small")] == [Need.LOAD] * 2
+    assert cached.found("small") == {"small"}

@@ -196,6 +196,20 @@ def test_a_small_project_is_loaded_in_passing(stage: Stage) -> None:
     assert stage.source.calls.count("of_project") == 1
 
 
+def test_the_small_projects_of_a_batch_are_loaded_together(stage: Stage) -> None:
+    """One statement for all; a project that is loading in the background is not read again."""
+    stage.large("big")
+    stage.send("big-1")
+    assert stage.source.reading.acquire(timeout=TIMEOUT)
+    names = [f"p{number}-1" for number in range(20)]
+    bodies = [event_body("x", message_id=one, project=one.partition("-")[0]) for one in ("big-2", *names)]
+    bus.send(stage.transport, topic=stage.topic, exchange="test", event_type="x", payload=bodies)
+    stage.source.open.set()
+    stage.await_done(["big-1", "big-2", *names])
+    assert stage.source.calls.count("of_projects") == 1
+    assert stage.source.read == ["big"]
+
+
 def test_a_project_is_reloaded_beside_its_events(stage: Stage) -> None:
     """Also while the loader is busy."""
     stage.source.put(definition("a", rule("*"), project_id="small"))
