@@ -42,6 +42,7 @@ def save(measurements: Sequence[Measurement], options: Options, about: dict[str,
     if plot.available():
         for name in options.scenarios:
             plot.draw(name, measurements, options.output)
+            plot.draw_distances(name, measurements, options.output)
 
 
 def measure(options: Options, progress: Progress, directory: pathlib.Path) -> list[Measurement]:

@@ -18,7 +18,7 @@ from aodh.storage.sqlalchemy import models
 
 from benchmarks import accounting, broker, contenders
 from benchmarks.accounting import Hit, Tally, tally
-from benchmarks.children import Arrival, Load, Sink
+from benchmarks.children import Arrival, Distance, Load, Sink
 from benchmarks.contenders import Recipe, Running
 from benchmarks.ground import Ground, execute
 from benchmarks.measurement import Contender
@@ -58,6 +58,8 @@ class Arena:
         directory: pathlib.Path,
         destinations: int = 1,
         settings: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        distance: float | None = None,
     ) -> None:
         self._settings = settings
         self.progress = progress
@@ -67,6 +69,7 @@ class Arena:
         self._stack = contextlib.ExitStack()
         self.url = ground.transport_url()
         self.database_url = ground.database_url()
+        self._contenders_url = self._at(distance) if distance else self.database_url
         self.engine = sa.create_engine(self.database_url, pool_pre_ping=True)
         self._stack.callback(self.engine.dispose)
         self._write_configurations()
@@ -76,19 +79,25 @@ class Arena:
         self.load = Load(self.url)
         self._stack.callback(self.load.close)
 
+    def _at(self, distance: float) -> str:
+        """Return the URL by which the database is *distance* milliseconds away."""
+        relay = Distance(self.database_url, distance)
+        self._stack.callback(relay.close)
+        return relay.url
+
     def _write_configurations(self) -> None:
         ours, stock = self._directory / "ours", self._directory / "stock"
         ours.mkdir(parents=True)
         stock.mkdir()
         self._ours = aodh_config(
             ours,
-            self.database_url,
+            self._contenders_url,
             self.url,
             eventalarm={"workers": self._options.workers, **self._settings},
             eventalarm_delivery={"lease": LEASE},
         )
         # To record history, stock Aodh needs Keystone, which is not running; eventalarm records it anyway.
-        self._stock = aodh_config(stock, self.database_url, self.url, DEFAULT={"record_history": False})
+        self._stock = aodh_config(stock, self._contenders_url, self.url, DEFAULT={"record_history": False})
 
     @property
     def conf_path(self) -> pathlib.Path:
@@ -168,7 +177,7 @@ class Arena:
 
     def relay(self) -> Recipe:
         """Return the recipe of the raw publish → consume → POST."""
-        database_url = self.database_url if self._options.database_floor else ""
+        database_url = self._contenders_url if self._options.database_floor else ""
         return contenders.relay(self.url, self.sink.bases, database_url)
 
     def recipes(self, floor: Recipe) -> list[Recipe]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
+import sqlalchemy as sa
 
 from benchmarks import sink as sink_process
 from benchmarks.accounting import Hit
@@ -123,6 +124,19 @@ class Sent:
 
     due: list[float]
     sent: list[float]
+
+
+class Distance:
+    """A relay to the database at *url* that delays each round trip by *milliseconds*."""
+
+    def __init__(self, url: str, milliseconds: float) -> None:
+        made = sa.make_url(url)
+        self._child = Child("benchmarks.distance", str(made.port), str(milliseconds))
+        self.url = made.set(port=int(self._child.read())).render_as_string(hide_password=False)
+
+    def close(self) -> None:
+        """End the process, and with it every connection through it."""
+        self._child.close()
 
 
 class Load:

@@ -23,7 +23,8 @@ class Measurement:
     """Samples, one for each repeat, of *metric* in *unit*.
 
     ``cut`` is the reason why the contender was stopped before it finished; the figure is then what it had
-    done, and a time is a lower bound. ``size`` is the number of alarms, where the case varies it.
+    done, and a time is a lower bound. ``size`` is the number of alarms, where the case varies it;
+    ``distance`` the round trip to the database in milliseconds, with ``--db-rtt``.
     """
 
     scenario: str
@@ -38,6 +39,7 @@ class Measurement:
     note: str = ""
     size: int | None = None
     curve: str = ""
+    distance: float | None = None
 
     @property
     def summary(self) -> Summary | None:

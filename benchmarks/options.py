@@ -36,6 +36,7 @@ class Options:
     stock: bool = True
     stock_seconds: float = 60.0
     database_floor: bool = False
+    db_rtt: tuple[float, ...] = ()
     seed: int = 1
     only: str = ""
     output: pathlib.Path = pathlib.Path("benchmark-results")
@@ -50,6 +51,16 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
+
+
+def _milliseconds(text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = (-1.0,)
+    if min(found) < 0:
+        raise argparse.ArgumentTypeError("must be milliseconds of 0 or more, separated by commas")
+    return found
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -84,6 +95,14 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="let the floor of latency, storm, cold and churn commit what a fired alarm costs a bare driver",
     )
+    parser.add_argument(
+        "--db-rtt",
+        type=_milliseconds,
+        default=(),
+        metavar="MS[,MS…]",
+        help="measure latency, storm and churn with the database so many milliseconds (round trip) away, "
+        "each distance by itself; 0 is without a relay",
+    )
     parser.add_argument("--seed", type=int, default=1, help="of everything random (1)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose name contains TEXT")
     parser.add_argument(
@@ -112,6 +131,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         stock=given.stock,
         stock_seconds=given.stock_seconds or (5.0 if given.quick else 60.0),
         database_floor=given.database_floor,
+        db_rtt=given.db_rtt,
         seed=given.seed,
         only=given.only,
         output=given.output,

@@ -1,10 +1,11 @@
-"""The plots: what one event costs against the number of alarms, as SVG, where matplotlib is installed."""
+"""The plots, as SVG, where matplotlib is installed: costs by number of alarms, times by distance."""
 
 from __future__ import annotations
 
 import importlib.util
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.measurement import Contender, Measurement
 
@@ -32,12 +33,7 @@ def draw(scenario: str, measurements: Sequence[Measurement], directory: pathlib.
     found = curves([one for one in measurements if one.scenario == scenario])
     if not any(len(points) > 1 for points in found.values()):
         return None
-    import matplotlib  # noqa: PLC0415 - optional
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    matplotlib.rcParams["svg.hashsalt"] = scenario
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _figure(scenario)
     colours = {curve: f"C{number}" for number, curve in enumerate(dict.fromkeys(c for _, c in found))}
     for (contender, curve), points in found.items():
         numbers, costs = zip(*points, strict=True)
@@ -51,7 +47,47 @@ def draw(scenario: str, measurements: Sequence[Measurement], directory: pathlib.
     axes.set_title(f"{scenario}: what one event costs against the number of alarms")
     axes.grid(visible=True, which="major", alpha=0.3)
     axes.legend(fontsize="small")
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{scenario}.svg"
+    return _save(figure, directory / f"{scenario}.svg")
+
+
+def distances(measurements: Sequence[Measurement]) -> dict[str, list[tuple[float, float]]]:
+    """Return, for each figure of eventalarm that was measured at distances, its medians by milliseconds."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for one in measurements:
+        if one.distance is not None and one.summary is not None and one.contender is Contender.EVENTALARM:
+            points = found.setdefault(f"{one.curve}: {one.metric}, {one.unit}", [])
+            points.append((one.distance, one.summary.median))
+    return {name: sorted(points) for name, points in found.items()}
+
+
+def draw_distances(
+    scenario: str, measurements: Sequence[Measurement], directory: pathlib.Path
+) -> pathlib.Path | None:
+    """Draw one scenario by the distance to the database; return the file, or None if that does not vary."""
+    found = distances([one for one in measurements if one.scenario == scenario])
+    if not any(len(points) > 1 for points in found.values()):
+        return None
+    figure, axes = _figure(scenario)
+    for name, points in found.items():
+        axes.plot(*zip(*points, strict=True), marker="o", label=name)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("round trip to the database, ms")
+    axes.set_title(f"{scenario}: medians against the distance to the database")
+    axes.grid(visible=True, which="major", alpha=0.3)
+    axes.legend(fontsize="small")
+    return _save(figure, directory / f"{scenario}-distance.svg")
+
+
+def _figure(scenario: str) -> tuple[Any, Any]:
+    import matplotlib  # noqa: PLC0415 - optional
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    matplotlib.rcParams["svg.hashsalt"] = scenario
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _save(figure: Any, path: pathlib.Path) -> pathlib.Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
     return path

@@ -12,7 +12,7 @@ from benchmarks.arena import WEBHOOK_TIMEOUT, Arena
 from benchmarks.children import Churn
 from benchmarks.contenders import Recipe, Running
 from benchmarks.measurement import Contender, Measurement
-from benchmarks.scenarios.context import Context
+from benchmarks.scenarios.context import Context, at
 from benchmarks.scenarios.latency import Latencies, waits, warm_up
 from benchmarks.workload import AlarmSpec, of_alarms, project_name, spread
 
@@ -22,9 +22,14 @@ EDITS = 500
 
 
 def run(context: Context) -> Iterator[Measurement]:
-    """Measure each contender without and with edits."""
+    """Measure each contender without and with edits, at every distance."""
+    for distance in context.distances:
+        yield from _run(context, distance)
+
+
+def _run(context: Context, distance: float | None) -> Iterator[Measurement]:
     edits = context.options.size(EDITS, 50)
-    with context.arena() as arena:
+    with context.arena(distance=distance) as arena:
         context.progress.scope(f"{NAME}: ")
         project = project_name(0)
         background = arena.insert(spread([project], context.options.size(10000, 200), label="background"))
@@ -32,13 +37,19 @@ def run(context: Context) -> Iterator[Measurement]:
         churn = Churn(arena.database_url, background, edits)
         try:
             for recipe in arena.recipes(arena.relay()):
-                yield from _measure(context, arena, recipe, churn, warm, edits)
+                yield from _measure(context, arena, recipe, churn, warm, edits, distance)
         finally:
             churn.close()
 
 
 def _measure(
-    context: Context, arena: Arena, recipe: Recipe, churn: Churn, warm: list[AlarmSpec], edits: int
+    context: Context,
+    arena: Arena,
+    recipe: Recipe,
+    churn: Churn,
+    warm: list[AlarmSpec],
+    edits: int,
+    distance: float | None,
 ) -> Iterator[Measurement]:
     stock = recipe.contender is Contender.STOCK
     limit = context.options.stock_seconds if stock else WEBHOOK_TIMEOUT
@@ -47,16 +58,16 @@ def _measure(
         ready = warm_up(context, arena, warm, running, limit)
         for editing in (False, True):
             case = f"with {edits} edits/s" if editing else "without edits"
-            context.progress.scope(f"{NAME}: {case}: {recipe.contender}: ")
+            context.progress.scope(f"{NAME}: {at(case, distance)}: {recipe.contender}: ")
             found = Latencies(cut="" if ready else f"stopped after {limit:.0f} s of warming up")
             for repeat in range(0 if not ready else 1 if stock else context.options.repeats):
                 label = f"churn {recipe.contender} {editing} {repeat}"
                 _flow(context, arena, running, churn if editing else None, label, repeat, found)
-            for one in found.figures(NAME, case, recipe.contender):
+            for one in found.figures(NAME, case, recipe.contender, distance):
                 if one.metric == "p99":
                     p99[editing] = one
                 yield one
-    yield from _ratio(p99, recipe.contender)
+    yield from _ratio(p99, recipe.contender, distance)
 
 
 def _flow(
@@ -92,12 +103,14 @@ def _flow(
         found.add(came)
 
 
-def _ratio(p99: dict[bool, Measurement], contender: Contender) -> Iterator[Measurement]:
+def _ratio(
+    p99: dict[bool, Measurement], contender: Contender, distance: float | None
+) -> Iterator[Measurement]:
     calm, edited = (p99[editing].summary if editing in p99 else None for editing in (False, True))
     if calm is not None and edited is not None:
         yield Measurement(
             NAME,
-            "with edits against without",
+            at("with edits against without", distance),
             "p99",
             "times",
             contender,

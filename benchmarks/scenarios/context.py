@@ -39,10 +39,25 @@ class Context:
             self.passed_over.append(case)
         return wanted
 
-    def arena(self, destinations: int = 1, **settings: Any) -> Arena:
-        """Return a fresh arena, a context manager; *settings* are eventalarm's, beside ``workers``."""
+    @property
+    def distances(self) -> tuple[float | None, ...]:
+        """The milliseconds to the database to measure at; None if no distance is given."""
+        return self.options.db_rtt or (None,)
+
+    def arena(self, destinations: int = 1, *, distance: float | None = None, **settings: Any) -> Arena:
+        """Return a fresh arena, a context manager; *settings* are eventalarm's, beside ``workers``.
+
+        *distance* is the round trip of the contenders to the database, in milliseconds.
+        """
         directory = self.directory / f"arena-{next(self._numbers)}"
-        return Arena(self.ground, self.options, self.progress, directory, destinations, settings)
+        return Arena(
+            self.ground, self.options, self.progress, directory, destinations, settings, distance=distance
+        )
+
+
+def at(case: str, distance: float | None) -> str:
+    """Return the name of *case* with the database at *distance* milliseconds, if a distance is given."""
+    return case if distance is None else f"{case}, database {distance:g} ms away"
 
 
 Scenario = Callable[[Context], Iterator[Measurement]]

@@ -16,7 +16,7 @@ from benchmarks.arena import WEBHOOK_TIMEOUT, Arena
 from benchmarks.children import Arrival, Sent
 from benchmarks.contenders import Running
 from benchmarks.measurement import Contender, Measurement
-from benchmarks.scenarios.context import Context
+from benchmarks.scenarios.context import Context, at
 from benchmarks.stats import percentile
 from benchmarks.workload import AlarmSpec, EventSpec, of_alarms, project_name, spread
 
@@ -40,9 +40,12 @@ class Latencies:
         for share, samples in self.by_percentile.items():
             samples.append(percentile(values, share) * 1000)
 
-    def figures(self, scenario: str, case: str, contender: Contender) -> Iterator[Measurement]:
+    def figures(
+        self, scenario: str, case: str, contender: Contender, distance: float | None = None
+    ) -> Iterator[Measurement]:
         """Yield one measurement for each percentile."""
-        common: dict[str, Any] = {"scenario": scenario, "case": case, "contender": contender, "cut": self.cut}
+        common: dict[str, Any] = {"scenario": scenario, "contender": contender, "cut": self.cut}
+        common |= {"case": at(case, distance), "curve": case, "distance": distance}
         whole = accounting.add(self.tallies)
         for share, samples in self.by_percentile.items():
             yield Measurement(
@@ -60,18 +63,23 @@ def waits(events: Sequence[EventSpec], sent: Sent, arrivals: Sequence[Arrival]) 
 
 
 def run(context: Context) -> Iterator[Measurement]:
-    """Measure every rate."""
+    """Measure every rate at every distance."""
+    for distance in context.distances:
+        yield from _run(context, distance)
+
+
+def _run(context: Context, distance: float | None) -> Iterator[Measurement]:
     seconds = {20: 3} if context.options.quick else SECONDS
     rates = [rate for rate in seconds if context.wants(f"{rate} events/s")]
     count = context.options.size(1000, 50)
-    with context.arena() as arena:
+    with context.arena(distance=distance) as arena:
         context.progress.scope(f"{NAME}: ")
         alarms = arena.insert(spread([project_name(0)], count, arena.sink.bases))
         for recipe in arena.recipes(arena.relay()):
             left = list(rates)
             while left:
                 with arena.running(recipe) as running:
-                    yield from _measure(context, arena, running, alarms, left, seconds)
+                    yield from _measure(context, arena, running, alarms, left, seconds, distance)
 
 
 def _measure(
@@ -81,6 +89,7 @@ def _measure(
     alarms: Sequence[AlarmSpec],
     left: list[int],
     seconds: dict[int, int],
+    distance: float | None,
 ) -> Iterator[Measurement]:
     """Measure the rates in *left*, removing each, until the contender is stopped."""
     contender = running.recipe.contender
@@ -88,7 +97,8 @@ def _measure(
     first = True
     while left:
         rate = left.pop(0)
-        context.progress.scope(f"{NAME}: {rate} events/s: {contender}: ")
+        case = f"{rate} events/s"
+        context.progress.scope(f"{NAME}: {at(case, distance)}: {contender}: ")
         found = Latencies()
         limit = context.options.stock_seconds if stock else WEBHOOK_TIMEOUT
         if first and not warm_up(context, arena, alarms, running, limit):
@@ -103,7 +113,7 @@ def _measure(
                 context, arena, running, events, rate, repeat, found, limit - length if stock else limit
             ):
                 found.cut = found.cut or f"stopped after {limit:.0f} s"
-        yield from found.figures(NAME, f"{rate} events/s", contender)
+        yield from found.figures(NAME, case, contender, distance)
         if found.cut:
             return
 

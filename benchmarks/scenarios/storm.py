@@ -16,7 +16,7 @@ from benchmarks.accounting import Tally
 from benchmarks.arena import Arena
 from benchmarks.contenders import Recipe, Running
 from benchmarks.measurement import Contender, Measurement
-from benchmarks.scenarios.context import TIMEOUT, Context
+from benchmarks.scenarios.context import TIMEOUT, Context, at
 from benchmarks.workload import AlarmSpec, of_alarms, project_name, spread
 
 NAME = "storm"
@@ -57,25 +57,32 @@ def cases(context: Context) -> list[Case]:
 
 
 def run(context: Context) -> Iterator[Measurement]:
-    """Measure every case, those with the same destinations in one arena."""
+    """Measure every case, those with the same distance and destinations in one arena."""
     chosen = cases(context)
+    places = dict.fromkeys(case.destinations for case in chosen)
     numbers = itertools.count()
-    for destinations in dict.fromkeys(case.destinations for case in chosen):
-        with context.arena(destinations) as arena:
+    for distance, destinations in itertools.product(context.distances, places):
+        with context.arena(destinations, distance=distance) as arena:
             for recipe in arena.recipes(arena.relay()):
                 left = [case for case in chosen if case.destinations == destinations]
                 while left:
-                    yield from _measure(context, arena, recipe, left, numbers)
+                    yield from _measure(context, arena, recipe, left, numbers, distance)
 
 
 def _measure(
-    context: Context, arena: Arena, recipe: Recipe, left: list[Case], numbers: Iterator[int]
+    context: Context,
+    arena: Arena,
+    recipe: Recipe,
+    left: list[Case],
+    numbers: Iterator[int],
+    distance: float | None,
 ) -> Iterator[Measurement]:
     """Measure one contender in the cases in *left*, removing each, until it is stopped."""
     with arena.running(recipe) as running:
         while left:
             case = left.pop(0)
-            context.progress.scope(f"{NAME}: {case}: {recipe.contender}: ")
+            name = at(str(case), distance)
+            context.progress.scope(f"{NAME}: {name}: {recipe.contender}: ")
             storms = Storms()
             for _ in range(context.options.repeats):
                 _storm(context, arena, case, running, f"storm {next(numbers)}", storms)
@@ -83,8 +90,10 @@ def _measure(
                     break
             common: dict[str, Any] = {
                 "scenario": NAME,
-                "case": str(case),
+                "case": name,
                 "unit": "s",
+                "curve": str(case),
+                "distance": distance,
                 "contender": recipe.contender,
             }
             whole = accounting.add(storms.tallies)

@@ -32,6 +32,7 @@ def measured(contender: Contender, *samples: float, **fields: object) -> Measure
         (["storm", "--quick", "--repeats", "2"], {"repeats": 2}),
         (["storm", "--no-stock", "--workers", "2"], {"stock": False, "workers": 2}),
         (["storm", "--database", "postgresql"], {"database": "postgresql"}),
+        (["storm", "--db-rtt", "0,0.5,1"], {"db_rtt": (0.0, 0.5, 1.0)}),
     ],
 )
 def test_options(argv: list[str], expected: dict[str, object]) -> None:
@@ -40,7 +41,15 @@ def test_options(argv: list[str], expected: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [[], ["sorm"], ["storm", "--repeats", "0"], ["storm", "--database", "sqlite"]]
+    "argv",
+    [
+        [],
+        ["sorm"],
+        ["storm", "--repeats", "0"],
+        ["storm", "--database", "sqlite"],
+        ["storm", "--db-rtt", "-1"],
+        ["storm", "--db-rtt", "near"],
+    ],
 )
 def test_invalid_options_are_refused(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as failed:
@@ -165,6 +174,22 @@ def test_plot_shows_the_cost_of_an_event_by_number_of_alarms(tmp_path: pathlib.P
     assert plot.curves([measured(Contender.STOCK, size=10, curve="x")]) == {}
     assert plot.available()
     path = plot.draw("throughput", points, tmp_path)
+    assert path is not None
+    assert ET.parse(path).getroot().tag.endswith("svg")
+
+
+def test_plot_shows_times_by_the_distance_to_the_database(tmp_path: pathlib.Path) -> None:
+    points = [
+        measured(
+            Contender.EVENTALARM, *samples, distance=distance, curve="100 events/s", metric="p50", unit="ms"
+        )
+        for distance, samples in ((1.0, (7, 8, 9)), (0.0, (4,)))
+    ]
+    assert plot.distances(points) == {"100 events/s: p50, ms": [(0.0, 4.0), (1.0, 8.0)]}
+    assert plot.distances([measured(Contender.FLOOR, 1, distance=1.0)]) == {}
+    path = plot.draw_distances("latency", [*points], tmp_path)
+    assert path is None
+    path = plot.draw_distances("throughput", points, tmp_path)
     assert path is not None
     assert ET.parse(path).getroot().tag.endswith("svg")
 
