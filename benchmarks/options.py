@@ -18,7 +18,7 @@ scenarios:
   storm       100 to 5,000 alarms fired at once: when does the last webhook arrive
   cold        the first event of a project with 100,000 alarms; start with 1,000,000 alarms
   churn       500 alarm edits/s while events flow: does every alarm fire, and how late
-  fanout      one report of a host fault: report to webhook of 10, 100 and 1,000 owners
+  fanout      a host fails and comes back: report to webhook of 10, 100 and 1,000 owners
   ifa         pages of the IFA API from 100,000 alarms with 1,000,000 transitions
   all         all of these
 """

@@ -25,13 +25,14 @@ RESOURCES = frozenset({"instance_id", "resource_id"})
 
 @dataclass(frozen=True)
 class AlarmSpec:
-    """One alarm on the error state of one instance; ``action`` is the URL to call."""
+    """One alarm on the error state of one instance; it calls ``action``, and ``ok_action`` when cleared."""
 
     project: str
     resource: str
     action: str = ""
     repeat: bool = False
     enabled: bool = True
+    ok_action: str = ""
 
     @property
     def alarm_id(self) -> str:
@@ -118,7 +119,7 @@ def alarm_row(spec: AlarmSpec, now: datetime.datetime) -> dict[str, Any]:
         "state": "insufficient data",
         "state_reason": "Not evaluated yet",
         "state_timestamp": now,
-        "ok_actions": [],
+        "ok_actions": [spec.ok_action] if spec.ok_action else [],
         "alarm_actions": [spec.action] if spec.action else [],
         "insufficient_data_actions": [],
         "repeat_actions": spec.repeat,

@@ -1,8 +1,9 @@
-"""Fan-out: one report that a host is down is posted to the ingest API; when are the owners notified?
+"""Fan-out: one report that a host is down, and one that it is back; when are the owners notified of each?
 
 Real ingest API, inspector and listener. Each time runs from just before the report is posted to the arrival
 of a webhook at the sink. Every server has its own project and alarm, which are new: the listener loads them.
-The resource map is written before; how events and snapshots keep it is not measured.
+As many servers of the same projects, with alarms of their own, run on another host; their owners must receive
+nothing. The resource map is written before; how events and snapshots keep it is not measured.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from benchmarks.children import Arrival
 from benchmarks.measurement import Contender, Measurement
 from benchmarks.scenarios.context import Context
 from benchmarks.stats import percentile
-from benchmarks.workload import AlarmSpec, project_name, resource_name
+from benchmarks.workload import AlarmSpec, alarm_id_of, project_name, resource_name
 from eventalarm.inspector.fan_out import event_id
 from eventalarm.model import Resource, ResourceKind
 from eventalarm.storage.database import connect
@@ -36,6 +37,7 @@ from tests.support.helpers import Process, console_script, write_config
 NAME = "fanout"
 OWNERS = (10, 100, 1000)
 SHARES = {"p50": 50.0, "p99": 99.0, "max": 100.0}
+REPORTS = ("down", "up")
 WARM = 50
 TIMEOUT = 60.0
 GRACE = 0.5
@@ -54,7 +56,14 @@ class HostAlarm(AlarmSpec):
             {"field": field, "op": "eq", "type": "string", "value": value}
             for field, value in conditions.items()
         ]
-        return {"event_type": "compute.host.down", "query": query}
+        return {"event_type": "compute.host.*", "query": query}
+
+
+def host_alarm(number: int, label: str, base: str) -> HostAlarm:
+    """Return the alarm of one owner, which calls *base* when its server's host fails and when it is back."""
+    project, resource = project_name(number, label.partition("/")[0]), resource_name(number, label)
+    url = f"{base}/{alarm_id_of(project, resource)}"
+    return HostAlarm(project, resource, url, ok_action=url)
 
 
 class Stage:
@@ -110,40 +119,51 @@ def run(context: Context) -> Iterator[Measurement]:
 
 
 def _measure(context: Context, arena: Arena, stage: Stage, url: str, size: int) -> Iterator[Measurement]:
-    figures: dict[str, list[float]] = {name: [] for name in SHARES}
-    tallies: list[Tally] = []
+    figures: dict[tuple[str, str], list[float]] = {(said, name): [] for said in REPORTS for name in SHARES}
+    tallies: dict[str, list[Tally]] = {said: [] for said in REPORTS}
     for repeat in range(context.options.repeats):
-        waits, tally = _report_host(context, arena, stage, url, size, f"{size} {repeat}")
-        tallies.append(tally)
-        for name, share in SHARES.items():
-            figures[name].append(percentile(waits, share) * 1000)
-    for name, samples in figures.items():
+        for said, (waits, tally) in _report_host(
+            context, arena, stage, url, size, f"{size} {repeat}"
+        ).items():
+            tallies[said].append(tally)
+            for name, share in SHARES.items():
+                figures[said, name].append(percentile(waits, share) * 1000)
+    for (said, name), samples in figures.items():
         yield Measurement(
             NAME,
             f"{size:,} owners",
-            f"report to webhook, {name}",
+            f"host {said}: report to webhook, {name}",
             "ms",
             Contender.EVENTALARM,
             tuple(samples),
-            tally=accounting.add(tallies),
+            tally=accounting.add(tallies[said]),
         )
 
 
 def _report_host(
     context: Context, arena: Arena, stage: Stage, url: str, size: int, label: str
-) -> tuple[list[float], Tally]:
-    """Let a new host with *size* servers fail; return the seconds to each webhook, and whether all came."""
-    host, (base, *_) = f"host {label}", arena.sink.bases
-    alarms: Sequence[AlarmSpec] = [
-        HostAlarm(project_name(number, label), resource_name(number, label), "") for number in range(size)
-    ]
-    alarms = [HostAlarm(one.project, one.resource, f"{base}/{one.alarm_id}") for one in alarms]
-    arena.insert(alarms)
+) -> dict[str, tuple[list[float], Tally]]:
+    """Let a new host with *size* servers fail and come back.
+
+    Return, for each of the two reports, the seconds to each webhook, and whether all came and no others.
+    """
+    (base, *_) = arena.sink.bases
+    host = f"host {label}"
+    alarms = [host_alarm(number, label, base) for number in range(size)]
+    bystanders = [host_alarm(number, f"{label}/bystanders", base) for number in range(size)]
+    arena.insert([*alarms, *bystanders])
     _place(stage, host, alarms)
+    _place(stage, f"{host}/other", bystanders)
+    return {said: _report(context, arena, url, host, said, alarms) for said in REPORTS}
+
+
+def _report(
+    context: Context, arena: Arena, url: str, host: str, said: str, alarms: Sequence[AlarmSpec]
+) -> tuple[list[float], Tally]:
     arena.sink.reset()
     report_id = str(uuid.uuid4())
-    began = _post(url, report_id, host)
-    arena.sink.wait(size, TIMEOUT, context.progress)
+    began = _post(url, report_id, host, said)
+    arena.sink.wait(len(alarms), TIMEOUT, context.progress)
     time.sleep(GRACE)
     arrivals: list[Arrival] = arena.sink.results()
     owed = [(one.alarm_id, event_id(report_id, one.resource)) for one in alarms]
@@ -159,11 +179,12 @@ def _place(stage: Stage, host: str, alarms: Sequence[AlarmSpec]) -> None:
     )
 
 
-def _post(url: str, report_id: str, host: str) -> float:
-    """Post the report, and return when it was begun."""
-    details = {"hostname": host, "status": "down", "severity": "critical"}
+def _post(url: str, report_id: str, host: str, said: str) -> float:
+    """Post the report that a host is down or up, and return when it was begun."""
+    details = {"hostname": host, "status": said, "severity": "critical"}
     moment = datetime.datetime.now(datetime.UTC).isoformat()
-    report = {"event": {"id": report_id, "time": moment, "type": "compute.host.down", "details": details}}
+    kind = f"compute.host.{said}"
+    report = {"event": {"id": report_id, "time": moment, "type": kind, "details": details}}
     headers = {"Content-Type": "application/json", **IDENTITY}
     request = urllib.request.Request(f"{url}/v1/events", json.dumps(report).encode(), headers)
     began = time.monotonic()
