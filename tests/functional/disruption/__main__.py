@@ -1,4 +1,7 @@
-"""``python -m tests.functional.disruption``: disrupt and report; exit code 1 if anything is wrong."""
+"""``python -m tests.functional.disruption``: disrupt and report; exit code 1 if anything is wrong.
+
+``check FILE …`` checks histories that earlier runs have written.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import argparse
 import contextlib
 import logging
 import pathlib
+import shutil
 import sys
 import tempfile
 import traceback
@@ -18,6 +22,8 @@ from benchmarks.progress import Progress
 from tests.functional.disruption import report
 from tests.functional.disruption.delivery_limit import delivery_limit
 from tests.functional.disruption.freeze import freeze
+from tests.functional.disruption.history.__main__ import main as check_files
+from tests.functional.disruption.play import HISTORY
 from tests.functional.disruption.rig import Ground, Result, Setup, run
 from tests.functional.disruption.scenarios import Finding, backlog, beside_a_hostile_tenant, isolation, soak
 from tests.support.databases import Databases, MariadbDatabases, PostgresqlDatabases
@@ -25,7 +31,7 @@ from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
 
 FAILED = 1
 BOTH = "both"
-DISRUPT = "disrupt"
+DISRUPT, CHECK = "disrupt", "check"
 Other = Callable[[Ground, pathlib.Path, Progress, argparse.Namespace], Finding]
 OTHERS: dict[str, Other] = {
     "isolation": lambda ground, place, progress, options: isolation(
@@ -125,9 +131,17 @@ def disrupt(options: argparse.Namespace, progress: Progress, directory: pathlib.
         place.mkdir()
         with services(place, kind, progress) as ground:
             results.append(run(ground, place, setup, progress))
+            _keep_history(place, options.output, f"disrupt-{kind}")
         report.write(results, [], options.output, environment())
     progress.scope("")
     return results
+
+
+def _keep_history(place: pathlib.Path, output: pathlib.Path, name: str) -> None:
+    """Copy the history of a run beside the report, if the run wrote one."""
+    if (place / HISTORY).exists():
+        output.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(place / HISTORY, output / f"history-{name}.jsonl")
 
 
 def others(options: argparse.Namespace, progress: Progress, directory: pathlib.Path) -> list[Finding]:
@@ -144,13 +158,17 @@ def others(options: argparse.Namespace, progress: Progress, directory: pathlib.P
                 progress.scope(f"{name} on {kind}: ")
                 (place / name).mkdir()
                 findings.append(OTHERS[name](ground, place / name, progress, options))
+                _keep_history(place / name, options.output, f"{name}-{kind}")
     progress.scope("")
     return findings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    options = parse(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == [CHECK]:
+        return check_files(words[1:])
+    options = parse(words)
     progress = Progress()
     # Errors that the rig itself meets while everything is broken are expected.
     logging.disable(logging.CRITICAL)

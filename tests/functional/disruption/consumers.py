@@ -14,13 +14,14 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
 from benchmarks.children import Child
 from benchmarks.sink import DELIVERY_ID, HOST
+from tests.functional.disruption.history.records import Receipt
+from tests.functional.disruption.history.user_checks import TRAP
 
 OK, REFUSE, HANG, DRIP, GONE, TLS = "ok", "refuse", "hang", "drip", "gone", "break TLS"
 ANSWERS: dict[str, tuple[int, dict[str, str]]] = {
@@ -29,25 +30,11 @@ ANSWERS: dict[str, tuple[int, dict[str, str]]] = {
     GONE: (410, {}),
     "answer 503": (503, {}),
     "answer 429": (429, {"Retry-After": "1"}),
-    "redirect": (307, {"Location": "/-/trap"}),
+    "redirect": (307, {"Location": TRAP}),
 }
 MODES = (REFUSE, HANG, DRIP, *list(ANSWERS)[1:], TLS)
 CLOSED = frozenset({REFUSE, TLS})
-TRAP = "/-/trap"
 DRIPS, DRIP_EVERY = 10, 0.2
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """One POST; ``began`` and ``ended`` are epoch seconds; status 0 means that it was not answered."""
-
-    began: float
-    ended: float
-    consumer: str
-    path: str
-    delivery_id: str
-    message_id: str
-    status: int
 
 
 class Consumer:

@@ -14,10 +14,11 @@ import sqlalchemy as sa
 from benchmarks.progress import NotInTime, Progress, wait
 from eventalarm.service import with_driver
 from eventalarm.storage.tables import alarm
+from tests.functional.disruption.history.records import Strike
 from tests.functional.disruption.monitors import depth
 from tests.functional.disruption.play import SETTLE, Play
 from tests.functional.disruption.scenarios import Finding
-from tests.functional.disruption.stage import Ground
+from tests.functional.disruption.stage import Ground, epoch
 from tests.support.services import RabbitMQ
 
 DEAD = "event_eval.dead"
@@ -112,6 +113,7 @@ def delivery_limit(
                     listener.start()
                     wait(locks.reached, SETTLE, progress, lambda: f"kill {done + 1} of {kills}")  # noqa: B023
                     listener.kill()
+                    play.stage.history.add(Strike(epoch(), epoch(), "kill listener"))
                     done += 1
             listener.kill()
         listener.start()
@@ -135,9 +137,7 @@ def _found(play: Play, rabbitmq: RabbitMQ, figures: dict[str, Any]) -> Finding:
         "renewals": renewals,
         "dead letters": dead,
     }
-    wrong = []
-    if fired != events:
-        wrong.append(f"{fired} of {events} events fired")
+    wrong = play.verdict("delivery-limit").problems
     if dead or left:
         wrong.append(f"{dead} dead letters, {left} messages left")
     return Finding("delivery-limit", {name: float(value) for name, value in figures.items()}, wrong)

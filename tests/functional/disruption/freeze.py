@@ -13,7 +13,8 @@ from collections.abc import Set as AbstractSet
 from benchmarks import stats
 from benchmarks.progress import Progress
 from benchmarks.workload import AlarmSpec
-from tests.functional.disruption.consumers import ANSWERS, OK
+from tests.functional.disruption.history.records import Strike
+from tests.functional.disruption.history.verdict import REPEATED
 from tests.functional.disruption.play import Play
 from tests.functional.disruption.scenarios import Finding
 from tests.functional.disruption.stage import Ground, epoch
@@ -60,21 +61,22 @@ def freeze(
         play.stage.listeners[0].start(wait=True)
         alone = play.latencies(play.fire([(RATE, healthy)], 10.0))
         _freeze_in_mid_transaction(play, pair)
+        frozen = epoch()
         meanwhile = _fire_meanwhile(play, healthy, pair[0], seconds)
-        settled = _thaw(play)
-        repeated, twice = _repeats(play)
+        settled = _thaw(play, frozen)
+        verdict = play.verdict(f"freeze on {play.stage.cloud.database.dialect}")
     finally:
         play.close()
     figures = {
         "seconds frozen": seconds,
         **_figures(alone, meanwhile),
         "all settled after it continued (s)": settled,
-        "accepted POSTs repeated": float(repeated),
+        REPEATED: float(verdict.numbers[REPEATED]),
     }
     late = meanwhile.locked_fired
-    wrong = [f"the locked alarm fired after {late:.0f} s"] if late > BOUND else []
-    if twice:
-        wrong.append(f"{twice} events fired twice")
+    wrong = verdict.problems
+    if late > BOUND:
+        wrong.append(f"the locked alarm fired after {late:.0f} s")
     return Finding(f"freeze on {play.stage.cloud.database.dialect}", figures, wrong)
 
 
@@ -110,23 +112,15 @@ def _fire_meanwhile(
     )
 
 
-def _thaw(play: Play) -> float:
+def _thaw(play: Play, frozen: float) -> float:
     """Let the frozen listener continue; return the seconds until everything was done."""
     play.stage.listeners[0].signal(signal.SIGCONT)
     thawed = time.monotonic()
+    play.stage.history.add(Strike(frozen, epoch(), "freeze"))
     play.latencies(set(play.published))
     settled = time.monotonic() - thawed
     play.idle("the messages of the frozen listener")
     return settled
-
-
-def _repeats(play: Play) -> tuple[int, int]:
-    """Return how many accepted POSTs were repetitions, and how many events fired twice."""
-    accepted = [one for one in play.receipts if one.status == ANSWERS[OK][0]]
-    deliveries = {(one.message_id, one.delivery_id) for one in accepted}
-    return len(accepted) - len(deliveries), len(deliveries) - len(
-        {message_id for message_id, _ in deliveries}
-    )
 
 
 def _figures(alone: Sequence[float], meanwhile: _Meanwhile) -> dict[str, float]:

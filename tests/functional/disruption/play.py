@@ -14,12 +14,17 @@ from benchmarks import workload
 from benchmarks.progress import Progress, wait
 from benchmarks.workload import AlarmSpec, EventSpec
 from tests.functional.disruption import hostile
-from tests.functional.disruption.consumers import ANSWERS, OK, Receipt
+from tests.functional.disruption.collect import collect
+from tests.functional.disruption.consumers import ANSWERS, OK
+from tests.functional.disruption.history.check import check
+from tests.functional.disruption.history.records import Delivery, Receipt, Run
+from tests.functional.disruption.history.verdict import Verdict
 from tests.functional.disruption.monitors import depth
 from tests.functional.disruption.runners import Publisher
 from tests.functional.disruption.stage import Ground, Stage, epoch
 
 SETTLE = 60.0
+HISTORY = "history.jsonl"
 # Events per second of a hostile tenant, and the number of events between two large ones.
 ATTACK_RATE, BETWEEN_BIG = 8.0, 64
 # A new attack begins with this many events at a higher rate, to take effect.
@@ -41,6 +46,7 @@ class Play:
         broker: str = "",
         **delivery: float,
     ) -> None:
+        self._path = directory / HISTORY
         self.stage = Stage(
             ground,
             directory,
@@ -51,18 +57,19 @@ class Play:
             broker=broker,
         )
         self.progress = progress
+        self._seed = seed
         self.chance = random.Random(f"{seed} scenario")
         self.published: dict[str, float] = {}
         self.receipts: list[Receipt] = []
         self._base = workload.template()
         self._projects = [workload.project_name(number, "scenario") for number in range(3)]
-        self.publisher = Publisher(self.stage.cloud.conf, threads=2)
+        self.publisher = Publisher(self.stage.cloud.conf, self.stage.history, threads=2)
 
     def alarms(self, consumer: str, count: int) -> list[AlarmSpec]:
         """Return *count* inserted alarms that call *consumer*."""
         base = self.stage.actions[consumer]
         specs = list(workload.spread(self._projects, count, [base], label=consumer))
-        self.stage.insert((spec, False) for spec in specs)
+        self.stage.insert([(spec, False) for spec in specs])
         return specs
 
     def event(self, spec: AlarmSpec) -> EventSpec:
@@ -99,9 +106,28 @@ class Play:
             yield moment
             moment += self.chance.expovariate(rate)
 
+    def _receive(self) -> None:
+        self.receipts += self.stage.consumers.results()
+
+    def verdict(self, name: str, *, ignored: str = "", unreliable: Sequence[str] = ()) -> Verdict:
+        """Write the history, and return the verdict on it, once all work is done.
+
+        :param ignored: a project whose alarms, which others created, are not part of the history.
+        :param unreliable: the consumers where deliveries may be given up, or still be waiting.
+        """
+        self._receive()
+        history = self.stage.history
+        urls = tuple(self.stage.actions[one] for one in unreliable)
+        history.add(Run(name, self._seed, urls))
+        collect(self.stage, ignored)
+        owed = {one.delivery_id for one in history.of(Delivery)}
+        history.add(*(one for one in self.receipts if not ignored or one.delivery_id in owed))
+        history.write(self._path)
+        return check(history)
+
     def accepted(self) -> dict[str, float]:
         """Return when the webhook of each event was first accepted, by message id."""
-        self.receipts += self.stage.consumers.results()
+        self._receive()
         found: dict[str, float] = {}
         for one in self.receipts:
             if one.status == ANSWERS[OK][0]:

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.functional.disruption.account import REPEATED
+from tests.functional.disruption.history.verdict import REPEATED
 from tests.functional.disruption.rig import Result
 from tests.functional.disruption.scenarios import Finding
 
@@ -36,17 +36,17 @@ DOUBLED = ("doubled transition", "doubled delivery row", "doubled delivery")
 
 def sums(result: Result) -> dict[str, float]:
     """Return every number of a run by name."""
-    account = result.account
+    verdict = result.verdict
     return {
-        **{name: account.numbers[name] for name in FIRST},
+        **{name: verdict.numbers[name] for name in FIRST},
         **{
-            name: account.numbers[name] for name in sorted(account.numbers) if name.startswith(f"{REPEATED}:")
+            name: verdict.numbers[name] for name in sorted(verdict.numbers) if name.startswith(f"{REPEATED}:")
         },
         **result.numbers,
-        "LOST": sum(account.errors[kind] for kind in LOST),
-        "DOUBLED": sum(account.errors[kind] for kind in DOUBLED),
+        "LOST": sum(verdict.errors[kind] for kind in LOST),
+        "DOUBLED": sum(verdict.errors[kind] for kind in DOUBLED),
         "OTHER ERRORS": sum(
-            number for kind, number in account.errors.items() if kind not in (*LOST, *DOUBLED)
+            number for kind, number in verdict.errors.items() if kind not in (*LOST, *DOUBLED)
         ),
     }
 
@@ -102,7 +102,7 @@ def show(results: Sequence[Result], findings: Sequence[Finding], console: Consol
     for result in results:
         console.print(_recoveries(result))
     for result in results:
-        for problem in (*result.account.problems, *result.missed):
+        for problem in (*result.verdict.problems, *result.missed):
             console.print(f"WRONG {problem}", style="bold red", markup=False, highlight=False)
         if result.right:
             console.print(f"{result.database}: nothing lost, nothing doubled", style="bold green")
@@ -121,9 +121,9 @@ def as_json(results: Sequence[Result], findings: Sequence[Finding], environment:
                 "database": result.database,
                 "setup": dataclasses.asdict(result.setup),
                 "numbers": sums(result),
-                "errors": result.account.errors,
-                "problems": result.account.problems,
-                "repeated": result.account.repeated,
+                "errors": result.verdict.errors,
+                "problems": result.verdict.problems,
+                "repeated": result.verdict.repeated,
                 "missed": result.missed,
                 "recoveries": [dataclasses.asdict(one) for one in result.recoveries],
                 "memory": dataclasses.asdict(result.memory),

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import pathlib
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import sqlalchemy as sa
+from collections.abc import Sequence
 
 from benchmarks.progress import Progress
 from eventalarm.exceptions import Retryable
-from eventalarm.storage.tables import alarm, delivery, transition
-from tests.functional.disruption import account as accounting
 from tests.functional.disruption import monitors
-from tests.functional.disruption.account import Account, Blow, Row, StoredDelivery
-from tests.functional.disruption.consumers import ANSWERS, OK, Receipt
+from tests.functional.disruption.collect import collect
+from tests.functional.disruption.consumers import ANSWERS, OK
 from tests.functional.disruption.disruptors import Moods, Striker, Used
+from tests.functional.disruption.history.check import check
+from tests.functional.disruption.history.facts import awaited
+from tests.functional.disruption.history.records import Receipt, Run, Strike, Transition
+from tests.functional.disruption.history.verdict import Verdict
+from tests.functional.disruption.play import HISTORY
 from tests.functional.disruption.runners import EventLoad, Publisher
 from tests.functional.disruption.stage import Ground, Stage, epoch
-from tests.functional.disruption.stories import Plan, Story, Writer
+from tests.functional.disruption.stories import Plan, Writer
 from tests.functional.disruption.users import Users
 
 FIRING_RESUMES = 5.0
@@ -60,7 +59,7 @@ class Result:
 
     setup: Setup
     database: str
-    account: Account
+    verdict: Verdict
     recoveries: list[monitors.Recovery]
     memory: monitors.Memory
     samples: list[monitors.Sample]
@@ -70,17 +69,19 @@ class Result:
     @property
     def right(self) -> bool:
         """True if nothing was lost, duplicated, invented or out of order, and every recovery was in time."""
-        return self.account.right and not self.missed
+        return self.verdict.right and not self.missed
 
 
 def run(ground: Ground, directory: pathlib.Path, setup: Setup, progress: Progress) -> Result:
-    """Build a stage, disrupt it for the time of *setup*, wait until all work is done, and account for it.
+    """Build a stage, disrupt it for the time of *setup*, wait until all work is done, and check its history.
+
+    The history is in ``history.jsonl`` of *directory*.
 
     :raises RuntimeError: if the rig itself failed to make a strike.
     """
     stage = Stage(ground, directory, setup.delivery_options(), outage=setup.outage)
     try:
-        return _Run(stage, setup, progress).go()
+        return _Run(stage, setup, progress).go(directory / HISTORY)
     finally:
         stage.close()
 
@@ -95,12 +96,15 @@ class _Run:
         writer = Writer(plan, list(stage.actions.values()))
         self._stories = list(writer.stories())
         self._shared = writer.shared
-        self._publisher = Publisher(stage.cloud.conf)
+        self._history = stage.history
+        self._history.add(Run(f"disrupt on {stage.ground.database.name}", setup.seed))
+        self._publisher = Publisher(stage.cloud.conf, self._history)
         self._load = EventLoad(self._stories, self._publisher, stage.committed)
         self._users = Users(
             stage.cloud.client,
             self._publisher,
             stage.committed,
+            self._history,
             projects=sorted({story.alarm.project for story in self._stories}),
             actions=list(stage.actions.values()),
             seed=setup.seed,
@@ -112,16 +116,21 @@ class _Run:
         self._moods = Moods(stage, seed=setup.seed, lasts=setup.mood_lasts, pause=setup.mood_pause)
         self._watch = monitors.Watch(stage, progress.tick, self._about)
 
+    def _receive(self) -> None:
+        receipts = self._stage.consumers.results()
+        self._receipts += receipts
+        self._history.add(*receipts)
+
     def _about(self) -> str:
-        self._receipts += self._stage.consumers.results()
+        self._receive()
         doing = f", now {self._striker.now}" if self._striker.now else ""
         return (
             f"{self._publisher.published:,} events, {len(self._receipts):,} POSTs, "
             f"{len(self._striker.used)} strikes{doing}"
         )
 
-    def go(self) -> Result:
-        """Do the whole run."""
+    def go(self, path: pathlib.Path) -> Result:
+        """Do the whole run, and write its history."""
         fresh = [(story.alarm, story.clears) for story in self._stories if story.fresh]
         count = self._stage.insert([*((spec, False) for spec in self._shared), *fresh])
         self._progress.say(f"{len(self._stories):,} stories about {count:,} alarms")
@@ -137,9 +146,11 @@ class _Run:
         self._progress.say("everything works again; waiting until all work is done")
         settled_in = self._settle()
         self._watch.finish()
-        self._receipts += self._stage.consumers.results()
+        self._receive()
         if self._striker.failures:
             raise RuntimeError("a strike could not be made") from self._striker.failures[0]
+        self._collect()
+        self._history.write(path)
         return self._result(settled_in)
 
     def _settle(self) -> float:
@@ -160,42 +171,21 @@ class _Run:
 
     def _missing(self) -> set[str]:
         """Return the events that should have caused a transition by now but did not."""
-        stories = [*self._stories, *self._users.stories]
-        due = {m for story in stories for m in set.intersection(*(set(o) for o in story.outcomes))}
+        due = awaited(self._history)
         return due - self._stage.committed(due)
 
-    # -- the account
+    # -- the result
 
-    def _read(self) -> tuple[list[Row], list[StoredDelivery], list[dict[str, Any]]]:
-        rows = sa.select(*(transition.c[field.name] for field in dataclasses.fields(Row)))
-        deliveries = sa.select(*(delivery.c[field.name] for field in dataclasses.fields(StoredDelivery)))
-        columns = (alarm.c.alarm_id, alarm.c.name, alarm.c.severity, alarm.c.enabled, alarm.c.alarm_actions)
-        edited = [edit.alarm_id for edit in self._users.edits]
-        with self._stage.cloud.database.read() as connection:
-            return (
-                [Row(**row._mapping) for row in connection.execute(rows)],
-                [StoredDelivery(**row._mapping) for row in connection.execute(deliveries)],
-                [
-                    dict(row._mapping)
-                    for row in connection.execute(sa.select(*columns).where(alarm.c.alarm_id.in_(edited)))
-                ],
-            )
+    def _collect(self) -> None:
+        """Add what was struck, and what is in the database, to the history."""
+        self._history.add(*strikes(self._striker.used), *strikes(self._moods.used))
+        lost = self._stage.lost_leases()
+        self._history.add(*(Strike(one - self._setup.lease, one, "lost lease") for one in lost))
+        collect(self._stage)
 
     def _result(self, settled_in: float) -> Result:
-        rows, deliveries, alarms = self._read()
-        stories: Sequence[Story] = [*self._stories, *self._users.stories]
         used = [*self._striker.used, *self._moods.used]
-        lost = self._stage.lost_leases()
-        struck = [
-            *blows(self._striker.used),
-            *(Blow(one - self._setup.lease, one, "lost lease") for one in lost),
-        ]
-        account = accounting.settle(stories, rows, deliveries, self._receipts, struck)
-        accounting.commits_in_order(account, rows, deliveries)
-        actions = {row.transition_id: row.action for row in deliveries}
-        fired = {row.message_id: (row.alarm_name, actions.get(row.transition_id, "")) for row in rows}
-        accounting.edits_stand(account, self._users.edits, {row["alarm_id"]: row for row in alarms}, fired)
-        commits = [_epoch(row.recorded_at) for row in rows]
+        commits = [row.recorded_at for row in self._history.of(Transition)]
         accepted = [(one.began, one.consumer) for one in self._receipts if one.status == ANSWERS[OK][0]]
         found = monitors.recoveries(used, commits, accepted)
         numbers: dict[str, float] = {
@@ -207,13 +197,13 @@ class _Run:
             "requests that the API could not serve": self._users.refused,
             "most messages in the queue": max((s.queue or 0 for s in self._watch.samples), default=0),
             "most deliveries in the outbox": max((s.outbox or 0 for s in self._watch.samples), default=0),
-            "leases lost": len(lost),
+            "leases lost": sum(one.name == "lost lease" for one in self._history.of(Strike)),
             "seconds to settle at the end": round(settled_in, 1),
         }
         return Result(
             self._setup,
             self._stage.ground.database.name,
-            account,
+            check(self._history),
             found,
             monitors.memory(self._watch.samples),
             self._watch.samples,
@@ -222,14 +212,10 @@ class _Run:
         )
 
 
-def _epoch(moment: datetime.datetime) -> float:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+def strikes(used: Sequence[Used]) -> list[Strike]:
+    """Return the records of strikes; some ended, froze or cut off a process.
 
-
-def blows(used: Sequence[Used]) -> list[Blow]:
-    """Return the strikes that ended, froze or cut off a process.
-
-    While the database is away no result can be recorded either, so the blow begins with that.
+    While the database is away no result can be recorded either, so such a strike begins with that.
     """
     found = []
     away = [one for one in used if one.name in ("kill mariadb", "kill postgresql", "cut database link")]
@@ -237,7 +223,9 @@ def blows(used: Sequence[Used]) -> list[Blow]:
         if one.name in ("kill listener", "stop listener", "cut database link"):
             reach = [other.began for other in away if other.began <= one.began <= other.back + FIRING_RESUMES]
             ended = one.began if one.name == "kill listener" else one.back
-            found.append(Blow(min([one.began, *reach]), ended, one.name))
+            found.append(Strike(min([one.began, *reach]), ended, one.name))
+        else:
+            found.append(Strike(one.began, one.back, one.name, ends_process=False))
     return found
 
 
@@ -255,5 +243,4 @@ def missed(found: Sequence[monitors.Recovery], lease: float) -> list[str]:
     return words
 
 
-Say = Callable[[str], None]
 __all__ = ["Ground", "Result", "Setup", "epoch", "run"]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import heapq
 import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks import workload
 from eventalarm import bus
 from eventalarm.exceptions import PublishError
+from tests.functional.disruption.history.records import Event, History, Publish
 from tests.functional.disruption.stories import Story
 
 # Returns those of the message ids whose transition is committed; an empty set while the database is away.
@@ -28,11 +30,13 @@ LOOK = 0.25
 class Publisher:
     """Threads that put messages on the topic and try again until the broker has confirmed them.
 
-    A message that is sent again may arrive twice, which listeners must handle (G2).
+    A message that is sent again may arrive twice, which listeners must handle (G2). Each one is added to
+    *history*.
     """
 
-    def __init__(self, conf: Any, threads: int = SENDERS) -> None:
+    def __init__(self, conf: Any, history: History, threads: int = SENDERS) -> None:
         self._group = conf.eventalarm
+        self._history = history
         self._transport = bus.get_transport(conf)
         self._queue: queue.Queue[list[dict[str, Any]] | None] = queue.Queue()
         self._lock = threading.Lock()
@@ -52,8 +56,10 @@ class Publisher:
 
     def _run(self) -> None:
         while (events := self._queue.get()) is not None:
+            began = time.time()
             while not self._sent(events):
                 time.sleep(RETRY)
+            self._history.add(Publish(began, time.time(), tuple(map(recorded, events))))
 
     def _sent(self, events: list[dict[str, Any]]) -> bool:
         try:
@@ -80,6 +86,17 @@ class Publisher:
         for thread in self._threads:
             thread.join(60)
         self._transport.cleanup()
+
+
+def recorded(body: Mapping[str, Any]) -> Event:
+    """Return the record of an event; a time that cannot be read is unknown."""
+    traits = {name: value for name, _, value in body["traits"]}
+    generated = None
+    with contextlib.suppress(ValueError, OverflowError):
+        moment = datetime.datetime.fromisoformat(body["generated"])
+        generated = moment.replace(tzinfo=datetime.UTC).timestamp()
+    project, resource, state = (str(traits.get(name)) for name in ("project_id", "instance_id", "state"))
+    return Event(body["message_id"], project, resource, state, generated)
 
 
 @dataclass

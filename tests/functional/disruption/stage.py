@@ -10,7 +10,7 @@ import pathlib
 import re
 import signal
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import psutil
@@ -22,8 +22,9 @@ from benchmarks import workload
 from eventalarm.exceptions import Retryable
 from eventalarm.storage.tables import delivery, transition, worker
 from tests.functional.disruption.consumers import Consumers
+from tests.functional.disruption.history.facts import LATE
+from tests.functional.disruption.history.records import Alarm, Committed, History
 from tests.functional.disruption.proxy import HOST, Links
-from tests.functional.disruption.stories import LATE
 from tests.support.cloud import Cloud
 from tests.support.helpers import Process, write_config
 from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
@@ -127,6 +128,8 @@ class Stage:
     ) -> None:
         self.ground = ground
         self.outage = outage
+        self.history = History()
+        self._read: set[str] = set()
         self._stack = contextlib.ExitStack()
         self._programs = Programs(directory)
         self._stack.callback(self._programs.close)
@@ -196,7 +199,7 @@ class Stage:
 
     # -- the database, queried directly, not through a link
 
-    def insert(self, alarms: Iterable[tuple[workload.AlarmSpec, bool]]) -> int:
+    def insert(self, alarms: Sequence[tuple[workload.AlarmSpec, bool]]) -> int:
         """Insert alarms as the Aodh API would; those marked have ok_actions. Return how many."""
         moment = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) - AGE
         rows = [
@@ -206,6 +209,22 @@ class Stage:
         for start in range(0, len(rows), CHUNK):
             with self.cloud.database.begin() as connection:
                 connection.execute(models.Alarm.__table__.insert(), rows[start : start + CHUNK])
+        self.history.add(
+            *(
+                Alarm(
+                    epoch(),
+                    row["alarm_id"],
+                    row["project_id"],
+                    spec.resource,
+                    workload.FAULT,
+                    row["name"],
+                    tuple(row["alarm_actions"]),
+                    clears=clears,
+                    repeats=spec.repeat,
+                )
+                for row, (spec, clears) in zip(rows, alarms, strict=True)
+            )
+        )
         return len(rows)
 
     def committed(self, message_ids: Collection[str]) -> set[str]:
@@ -219,6 +238,9 @@ class Stage:
                     found.update(
                         connection.execute(sa.select(transition.c.message_id).where(named)).scalars()
                     )
+        if news := found - self._read:
+            self._read |= news
+            self.history.add(Committed(epoch(), tuple(sorted(news))))
         return found
 
     def leased(self) -> dict[str, set[str]]:

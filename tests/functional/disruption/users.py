@@ -6,31 +6,22 @@ import datetime
 import itertools
 import random
 import threading
+import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks import workload
+from benchmarks.workload import FAULT
+from tests.functional.disruption.history.records import Alarm, Edit, History
 from tests.functional.disruption.runners import LOOK, Committed, Publisher
-from tests.functional.disruption.stories import CHANGED, RAISED, Sent, Story
-
-
-@dataclass(frozen=True)
-class Edited:
-    """An edit that the API accepted, and the event published after it; a deletion has no ``fields``."""
-
-    alarm_id: str
-    kind: str
-    fields: dict[str, Any]
-    message_id: str
 
 
 class Users(threading.Thread):
     """Creates alarms through the Aodh API, publishes their events at once, edits them and publishes again.
 
-    Requests that the API refuses or cannot complete while its database is away make no story, since nothing
-    was promised.
+    An alarm that the API could not create, while its database is away, gets no event, since nothing was
+    promised. An edit without an answer is recorded as one: it may have been made.
     """
 
     KINDS = ("rename", "retarget", "disable", "delete", "none", "none")
@@ -40,6 +31,7 @@ class Users(threading.Thread):
         client: Callable[[str], Any],
         publisher: Publisher,
         committed: Committed,
+        history: History,
         *,
         projects: Sequence[str],
         actions: Sequence[str],
@@ -50,14 +42,13 @@ class Users(threading.Thread):
         self._client = client
         self._publisher = publisher
         self._committed = committed
+        self._history = history
         self._projects = projects
         self._actions = actions
         self._chance = random.Random(f"{seed} users")
         self._rate = rate
         self._base = workload.template()
         self._over = threading.Event()
-        self.stories: list[Story] = []
-        self.edits: list[Edited] = []
         self.created = self.refused = 0
 
     def finish(self) -> None:
@@ -82,21 +73,13 @@ class Users(threading.Thread):
         alarm_id = self._create(spec, action)
         if alarm_id is None:
             return
-        first, second = self._event(spec), self._event(spec)
+        first = self._event(spec)
         self._publish(first)
-        stages = [[Sent(first)]]
-        outcome = {first.message_id: frozenset({RAISED})}
         kind = self._chance.choice(self.KINDS)
-        edited = None
-        if kind != "none" and self._is_committed(first.message_id):
-            edited = self._edit(spec.project, alarm_id, kind, f"{action}/moved")
-        if edited is not None:
-            self.edits.append(Edited(alarm_id, kind, edited, second.message_id))
-            self._publish(second)
-            stages.append([Sent(second)])
-            if kind in ("rename", "retarget"):
-                outcome[second.message_id] = frozenset({RAISED, CHANGED})
-        self.stories.append(Story(f"user {kind}", 0.0, spec, stages, [outcome], named=alarm_id))
+        if kind == "none" or not self._is_committed(first.message_id):
+            return
+        if self._edit(spec.project, alarm_id, kind, f"{action}/moved"):
+            self._publish(self._event(spec))
 
     def _create(self, spec: workload.AlarmSpec, action: str) -> str | None:
         alarm = {
@@ -113,6 +96,10 @@ class Users(threading.Thread):
             self.refused += 1
             return None
         self.created += 1
+        name = str(alarm["name"])
+        self._history.add(
+            Alarm(time.time(), alarm_id, spec.project, spec.resource, FAULT, name, (action,), repeats=True)
+        )
         return alarm_id
 
     def _event(self, spec: workload.AlarmSpec) -> workload.EventSpec:
@@ -129,20 +116,28 @@ class Users(threading.Thread):
                 return True
         return False
 
-    def _edit(self, project: str, alarm_id: str, kind: str, action: str) -> dict[str, Any] | None:
+    def _edit(self, project: str, alarm_id: str, kind: str, action: str) -> bool:
+        """Edit an alarm; return True if the API answered that it did."""
         fields: dict[str, dict[str, Any]] = {
             "rename": {"name": f"renamed {alarm_id}", "severity": "moderate"},
             "retarget": {"alarm_actions": [action]},
             "disable": {"enabled": False},
             "delete": {},
         }
+        began, ended = time.time(), None
         try:
             alarms = self._client(project).alarm
             if kind == "delete":
                 alarms.delete(alarm_id)
             else:
                 alarms.update(alarm_id, fields[kind])
+            ended = time.time()
         except Exception:  # noqa: BLE001 - as above
             self.refused += 1
-            return None
-        return fields[kind]
+        self._history.add(Edit(began, ended, alarm_id, as_recorded(fields[kind]), deleted=kind == "delete"))
+        return ended is not None
+
+
+def as_recorded(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of the Aodh API by the names of the history."""
+    return {"actions" if name == "alarm_actions" else name: value for name, value in fields.items()}
