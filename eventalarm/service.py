@@ -114,18 +114,22 @@ def prepare(
     return conf
 
 
-def database(conf: cfg.ConfigOpts, limits: SessionLimits | None = None) -> storage.Database:
+def database(
+    conf: cfg.ConfigOpts, limits: SessionLimits | None = None, *, pipelines: bool = False
+) -> storage.Database:
     """Open the database that Aodh's ``[database]`` options name.
 
     :param limits: the timeouts of its sessions; by default ``[eventalarm] lock_timeout`` and
         ``idle_transaction_timeout``.
+    :param pipelines: let its pipelines send statements together, unless ``[eventalarm] pipelines`` is off.
     :raises InvalidOption: when ``[database] connection`` is missing or cannot work.
     :raises eventalarm.exceptions.Retryable: when the database does not answer.
     """
     url = database_url(conf)
+    pipelines = pipelines and conf[options.GROUP].pipelines
     engine_options = {name: conf.database[name] for name in ENGINE_OPTIONS if name in conf.database}
     try:
-        return storage.connect(url, limits=limits or _limits(conf), **engine_options)
+        return storage.connect(url, limits=limits or _limits(conf), pipelines=pipelines, **engine_options)
     except (sa.exc.ArgumentError, ImportError) as exc:
         raise _unusable_url(exc) from exc
 

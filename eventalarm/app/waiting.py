@@ -72,7 +72,7 @@ def _wait(
 
 def _usable_database(conf: cfg.ConfigOpts) -> Database:
     try:
-        database = service.database(conf)
+        database = service.database(conf, pipelines=True)
         status = schema.check(database)
         found = stats.read_server(database)
     except (Retryable, SchemaError) as exc:

@@ -40,6 +40,15 @@ DATABASE_OPTS: list[Any] = [
         "net_read_timeout and net_write_timeout on MariaDB. MySQL has no timeout for idle transactions; "
         "wait_timeout is set instead, so idle connections are reopened.",
     ),
+    cfg.BoolOpt(
+        "pipelines",
+        default=True,
+        help="Whether listeners send the statements of a transaction together, so that a fired event takes "
+        "two or three round trips to the database in place of ten: on MySQL and MariaDB as one query, "
+        "which is allowed on the connections of listeners only; on PostgreSQL in the pipeline mode of "
+        "psycopg 3. Turn it off for a proxy that does not pass several statements in one query. Without "
+        "effect on SQLite, and through a pooler such as pgbouncer.",
+    ),
     cfg.IntOpt(
         "history_time_to_live",
         default=30 * 86400,

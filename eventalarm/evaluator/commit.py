@@ -103,7 +103,7 @@ class Committer:
         """Settle *matches* in one transaction, as many as its size limit allows."""
         reasons: Counter[str] = Counter()
         weight, recorded, done = Weight(texts), 0, 0
-        with self._database.begin() as connection:
+        with self._database.pipeline() as connection:
             transaction = Transaction(connection)
             rows = self._read(transaction, matches)
             context = EvaluationContext(rows.state, rows.timers, rows.now, reasons)

@@ -16,7 +16,7 @@ from oslo_db import exception as db_exception
 from oslo_db.sqlalchemy import engines
 
 from eventalarm.exceptions import Conflict, Locked, Retryable
-from eventalarm.storage import clock
+from eventalarm.storage import clock, pipeline
 from eventalarm.storage.connections import KeptConnection, leave_wrong_servers, probe_connections
 from eventalarm.storage.errors import is_conflict, is_content_error, is_lock_timeout
 from eventalarm.storage.session import DEFAULT_LIMITS, SessionLimits, Sessions
@@ -27,7 +27,13 @@ ASK_AGAIN = 60.0
 
 # The isolation level of each role's connections; None is the server's default. The gap locks of MySQL's
 # default make unrelated listeners deadlock on inserts; row locks are enough.
-ISOLATION: dict[str, str | None] = {"writer": None, "reader": "AUTOCOMMIT", "snapshot": "REPEATABLE READ"}
+ISOLATION: dict[str, str | None] = {
+    "writer": None,
+    "reader": "AUTOCOMMIT",
+    "snapshot": "REPEATABLE READ",
+    # Of PostgreSQL only: psycopg begins a transaction in a trip of its own, except in this mode.
+    "pipeline": "AUTOCOMMIT",
+}
 ISOLATION_MYSQL: dict[str, str | None] = {"writer": "READ COMMITTED"}
 
 
@@ -46,8 +52,11 @@ class Database:
     sets the isolation level, which together take longer than the reads of a batch.
     """
 
-    def __init__(self, engine: sa.Engine, sessions: Sessions | None = None) -> None:
+    def __init__(
+        self, engine: sa.Engine, sessions: Sessions | None = None, *, has_pipelines: bool = False
+    ) -> None:
         self._sessions = sessions
+        self._has_pipelines = has_pipelines
         self.dialect = engine.dialect.name
         self.engine = engine
         self._levels = ISOLATION | (ISOLATION_MYSQL if self.dialect in ("mysql", "mariadb") else {})
@@ -72,6 +81,21 @@ class Database:
                 connection.exec_driver_sql("UPDATE eventalarm_worker SET host = host WHERE 1 = 0")
             elif self._sessions is not None:
                 self._sessions.begin(connection)
+            yield connection
+
+    @contextlib.contextmanager
+    def pipeline(self) -> Iterator[sa.Connection]:
+        """Open a write transaction whose statements are sent together, see ``storage/pipeline.py``.
+
+        Errors are raised late, and the number of changed rows is unknown. Where the database or the driver
+        has no pipelines, this is :meth:`begin`.
+        """
+        if not self._has_pipelines or self.pooled:
+            with self.begin() as connection:
+                yield connection
+            return
+        role = "pipeline" if self.dialect == "postgresql" else "writer"
+        with self._sorting_errors(), self._connection(role) as connection, pipeline.transaction(connection):
             yield connection
 
     @contextlib.contextmanager
@@ -205,6 +229,11 @@ class Within(Database):
         yield self._open
 
     @contextlib.contextmanager
+    def pipeline(self) -> Iterator[sa.Connection]:
+        """Take part in the transaction; the code that opened it commits it."""
+        yield self._open
+
+    @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Read in the transaction."""
         yield self._open
@@ -227,8 +256,12 @@ def _with_every_character(url: str) -> sa.URL:
     return made
 
 
-def connect(url: str, *, limits: SessionLimits = DEFAULT_LIMITS, **options: Any) -> Database:
+def connect(
+    url: str, *, limits: SessionLimits = DEFAULT_LIMITS, pipelines: bool = False, **options: Any
+) -> Database:
     """Connect to Aodh's database *url*; *options* are those of oslo.db's ``create_engine``.
+
+    With *pipelines* the statements of :meth:`Database.pipeline` are sent together, if the driver can.
 
     :raises Retryable: if the database does not answer.
     :raises sqlalchemy.exc.ArgumentError: if *url* is not a URL, or no installed driver supports it.
@@ -242,9 +275,8 @@ def connect(url: str, *, limits: SessionLimits = DEFAULT_LIMITS, **options: Any)
     except (db_exception.DBError, sa.exc.SQLAlchemyError) as exc:
         raise Retryable(f"the database does not answer: {str(exc).splitlines()[0][:300]}") from exc
     probe_connections(engine)
-    database = Database(
-        engine, Sessions(engine, limits, sync_wait=options.get("mysql_wsrep_sync_wait") is None)
-    )
+    sessions = Sessions(engine, limits, sync_wait=options.get("mysql_wsrep_sync_wait") is None)
+    database = Database(engine, sessions, has_pipelines=pipelines and pipeline.prepare(engine))
     leave_wrong_servers(engine, database.forget_kept)
     # The connection with which oslo.db tested the server was opened without these settings.
     engine.dispose()

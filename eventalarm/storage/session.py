@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from eventalarm.storage.multi_statements import PACKET
+
 LOG = logging.getLogger(__name__)
 
 # How the server probes a silent client: as the client probes the server, see ``connections.py``.
@@ -131,6 +133,9 @@ class Sessions:
             found = ask(connection, "SHOW VARIABLES LIKE 'wsrep_on'")
             self._is_node = found is not None and str(found[1]).upper() == "ON"
         settings = mysql_settings(self._limits, mariadb="mariadb" in connection.get_server_info().lower())
+        packet = ask(connection, "SELECT @@max_allowed_packet")
+        if packet is not None:
+            setattr(connection, PACKET, int(packet[0]))
         wait = SYNC_WAIT if self._is_node and self._sync_wait else ""
         ask(connection, f"{settings}, {UTC}{wait}")
 

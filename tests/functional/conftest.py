@@ -227,7 +227,7 @@ def webhook_sink() -> Iterator[WebhookSink]:
 @pytest.fixture
 def opened(our_database_url: str) -> Iterator[storage.Database]:
     """A database with Aodh's schema and ours, once on each engine."""
-    result = storage.connect(our_database_url)
+    result = storage.connect(our_database_url, pipelines=True)
     yield result
     result.dispose()
 

@@ -206,7 +206,7 @@ def create_schemas(database: Database) -> None:
 @contextlib.contextmanager
 def open_database(url: str) -> Iterator[Database]:
     """Open a database that holds Aodh's tables and create ours."""
-    database = connect(with_driver(url))
+    database = connect(with_driver(url), pipelines=True)
     metadata.create_all(database.engine)
     yield database
     database.dispose()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator
 
 LOCALHOST = "127.0.0.1"
 
@@ -30,6 +32,12 @@ class Relay:
         """Forward what waits, and all later traffic."""
         self._passing.set()
 
+    def cut(self) -> None:
+        """End every connection; new ones are relayed."""
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
     def _accept(self) -> None:
         while not self._closed:
             try:
@@ -41,10 +49,14 @@ class Relay:
             for source, sink in ((client, server), (server, client)):
                 threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
 
+    def _note(self, source: socket.socket, sink: socket.socket) -> None:
+        """Take note that data is about to be forwarded."""
+
     def _pass(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self._passing.wait()
+                self._note(source, sink)
                 sink.sendall(data)
         for end in (source, sink):
             with contextlib.suppress(OSError):
@@ -59,3 +71,29 @@ class Relay:
         self._server.close()
         for end in self._ends:
             end.close()
+
+
+class TripCounter(Relay):
+    """A relay that counts round trips: how often a client sends after the server has answered."""
+
+    def __init__(self, target: int) -> None:
+        self._answered: dict[socket.socket, bool] = collections.defaultdict(lambda: True)
+        self._counting = threading.Lock()
+        self.trips = 0
+        super().__init__(target)
+
+    def _note(self, source: socket.socket, sink: socket.socket) -> None:
+        with self._counting:
+            if source in self._ends[::2]:
+                self.trips += self._answered[source]
+                self._answered[source] = False
+            else:
+                self._answered[sink] = True
+
+    @contextlib.contextmanager
+    def counting(self) -> Iterator[list[int]]:
+        """Yield a list to which the number of trips of the block is appended at its end."""
+        found: list[int] = []
+        before = self.trips
+        yield found
+        found.append(self.trips - before)

@@ -1,0 +1,206 @@
+"""Pipelines on real servers and with each driver: trips, values, errors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+
+import pytest
+import sqlalchemy as sa
+from oslo_db import exception as db_exception
+from sqlalchemy.dialects import mysql
+
+from eventalarm.exceptions import Conflict, Retryable
+from eventalarm.service import with_driver
+from eventalarm.storage.database import Database, connect
+from tests.support.relay import TripCounter
+
+DRIVERS = {"mariadb": ("mysql+pymysql", "mysql+mysqldb"), "postgresql": ("postgresql+psycopg",)}
+NOTE = sa.Table(
+    "note",
+    sa.MetaData(),
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("text", sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4"), "mysql", "mariadb")),
+)
+HOSTILE = (
+    "'; DROP TABLE note; --",
+    '"; DELETE FROM note; #',
+    "back\\slash \\' \\\\' \\0 \\",
+    "%s %(text)s %% :text",
+    "four bytes \U0001f514 and ¥ and \u00e9",
+    "; ;\n;",
+    "/*! DROP TABLE note */",
+    "$1 $$ E'\\x'",
+)
+
+
+class Far:
+    """A database behind a relay that counts trips."""
+
+    def __init__(self, url: str) -> None:
+        made = sa.make_url(url)
+        assert made.port is not None
+        self.relay = TripCounter(made.port)
+        self.database: Database = connect(
+            made.set(port=self.relay.port).render_as_string(hide_password=False), pipelines=True
+        )
+        NOTE.create(self.database.engine)
+
+    def run(
+        self, *statements: sa.Executable, then: Callable[[sa.Connection], object] = lambda connection: None
+    ) -> None:
+        """Execute *statements*, and what *then* does, in one pipeline."""
+        with self.database.pipeline() as connection:
+            for statement in statements:
+                connection.execute(statement)
+            then(connection)
+
+    def texts(self) -> dict[int, str]:
+        """Return the rows."""
+        with self.database.read() as connection:
+            return {row.id: row.text for row in connection.execute(sa.select(NOTE))}
+
+
+@pytest.fixture(params=[(server, driver) for server, drivers in DRIVERS.items() for driver in drivers])
+def far(request: pytest.FixtureRequest) -> Iterator[Far]:
+    """A database of its own, behind a relay, once with each driver."""
+    server, driver = request.param
+    url = with_driver(request.getfixturevalue(f"{server}_url"))
+    found = Far(sa.make_url(url).set(drivername=driver).render_as_string(hide_password=False))
+    yield found
+    found.database.dispose()
+    found.relay.close()
+
+
+READ = sa.select(NOTE).where(NOTE.c.id.in_(sa.bindparam("ids", expanding=True)))
+
+
+def test_a_transaction_that_reads_and_writes_takes_two_trips(far: Far) -> None:
+    for first in (0, 1000):
+        with far.relay.counting() as trips, far.database.pipeline() as connection:
+            read = connection.execute(READ.with_for_update(), {"ids": [1, 2]})
+            count = connection.execute(sa.select(sa.func.count().label("n")).select_from(NOTE))
+            assert [row.text for row in read] == ([] if not first else ["row 1", "row 2"])
+            assert count.one().n == first
+            rows = [{"id": first + n, "text": f"row {first + n}"} for n in range(1000)]
+            connection.execute(NOTE.insert(), rows)
+            connection.execute(NOTE.update().where(NOTE.c.id == first).values(text="changed"))
+    assert trips == [2]
+    assert len(far.texts()) == 2000
+    assert far.texts()[1000] == "changed"
+
+
+def test_results_may_be_read_after_the_commit(far: Far) -> None:
+    with far.relay.counting() as trips:
+        with far.database.pipeline() as connection:
+            connection.execute(NOTE.insert(), [{"id": 1, "text": "one"}])
+            found = connection.execute(READ, {"ids": [1]})
+        assert [row.text for row in found] == ["one"]
+    assert trips[0] <= 1 + 6  # With a new connection and its settings.
+
+
+def test_values_stay_values(far: Far) -> None:
+    """Whatever they contain, with each statement of a pipeline, also in a list of rows."""
+    rows = [{"id": number, "text": text} for number, text in enumerate(HOSTILE)]
+    with far.database.pipeline() as connection:
+        connection.execute(NOTE.insert(), rows)
+        for number, text in enumerate(HOSTILE):
+            connection.execute(NOTE.insert(), {"id": 100 + number, "text": text})
+            found = connection.execute(sa.select(NOTE.c.id).where(NOTE.c.text == text).order_by(NOTE.c.id))
+            assert found.scalars().all() == [number, 100 + number]
+    expected = dict(enumerate(HOSTILE)) | {100 + number: text for number, text in enumerate(HOSTILE)}
+    assert far.texts() == expected
+
+
+def test_values_stay_values_without_backslash_escapes(far: Far) -> None:
+    """Under the SQL mode in which a backslash is a character like any other."""
+    if far.database.dialect == "postgresql":
+        setting = "SET standard_conforming_strings = on"
+    else:
+        setting = "SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_BACKSLASH_ESCAPES')"
+    with far.database.pipeline() as connection:
+        connection.exec_driver_sql(setting)
+        connection.execute(READ, {"ids": [1]}).all()
+        connection.execute(NOTE.insert(), [{"id": n, "text": text} for n, text in enumerate(HOSTILE)])
+    assert far.texts() == dict(enumerate(HOSTILE))
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+def test_nothing_is_committed_when_a_statement_fails(far: Far, place: str) -> None:
+    """Fails if those behind it are executed, or if the error is not that of a single statement."""
+    bad = NOTE.insert().values(id=1, text="again")
+    with far.database.begin() as connection:
+        connection.execute(NOTE.insert(), {"id": 1, "text": "here"})
+    good = [NOTE.insert().values(id=n, text="new") for n in (2, 3)]
+    statements = {"first": [bad, *good], "middle": [good[0], bad, good[1]], "last": [*good, bad]}[place]
+    with pytest.raises(db_exception.DBDuplicateEntry):
+        far.run(*statements)
+    assert far.texts() == {1: "here"}
+    far.run(good[0])
+    assert far.texts() == {1: "here", 2: "new"}
+
+
+def test_an_error_of_an_earlier_statement_is_raised_by_a_read(far: Far) -> None:
+    twice = [NOTE.insert().values(id=1, text="twice")] * 2
+    with pytest.raises(db_exception.DBDuplicateEntry):
+        far.run(
+            *twice, then=lambda connection: pytest.fail(str(connection.execute(READ, {"ids": [1]}).all()))
+        )
+    assert far.texts() == {}
+
+
+def test_an_error_of_the_caller_rolls_back(far: Far) -> None:
+    def fail(connection: sa.Connection) -> None:
+        connection.execute(READ, {"ids": [1]}).all()
+        connection.execute(NOTE.insert().values(id=2, text="two"))
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        far.run(NOTE.insert().values(id=1, text="one"), then=fail)
+    assert far.texts() == {}
+
+
+def test_a_deadlock_is_a_conflict(far: Far) -> None:
+    with far.database.begin() as connection:
+        connection.execute(NOTE.insert(), [{"id": n, "text": "old"} for n in (1, 2)])
+    met = threading.Barrier(2)
+
+    def change(first: int, second: int) -> str:
+        try:
+            with far.database.pipeline() as connection:
+                connection.execute(READ.with_for_update(), {"ids": [first]}).all()
+                met.wait(30)
+                connection.execute(NOTE.update().where(NOTE.c.id == second).values(text=f"by {first}"))
+        except Conflict:
+            return "conflict"
+        return "done"
+
+    with futures.ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(change, (1, 2), (2, 1))) == ["conflict", "done"]
+    assert sorted(far.texts().values()) in (["by 1", "old"], ["by 2", "old"])
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_lost_connection_is_retryable(far: Far, read: bool) -> None:
+    """Before the first trip, and before the commit; the next transaction succeeds."""
+
+    def lose(connection: sa.Connection) -> None:
+        if read:
+            connection.execute(READ, {"ids": [1]}).all()
+        far.relay.cut()
+
+    with pytest.raises(Retryable):
+        far.run(NOTE.insert().values(id=1, text="lost"), then=lose)
+    assert far.texts() == {}
+    far.run(NOTE.insert().values(id=2, text="kept"))
+    assert far.texts() == {2: "kept"}
+
+
+def test_large_statements_are_sent_by_themselves(far: Far) -> None:
+    """Together they would exceed what the server takes at once."""
+    text = "x" * 700_000
+    with far.database.pipeline() as connection:
+        for number in range(30):
+            connection.execute(NOTE.insert().values(id=number, text=text))
+    assert far.texts() == dict.fromkeys(range(30), text)
