@@ -253,7 +253,7 @@ def _build(sources: _Sources, settings: Settings) -> IfaAlarm:
         probable_cause=named_cause or naming.cause.probable_cause,
         is_root_cause=event is not None and is_root_cause(event, naming.fault),
         correlated_alarm_ids=tuple(sorted(correlated)),
-        fault_details=fault_details(_definition_details(sources), view, event),
+        fault_details=fault_details(_definition_details(sources), view, event, naming.fault_type),
         faulty_resource=faulty_resource(sources.resource, naming.family, definition.rule, settings),
         aodh_alarm_id=definition.alarm_id,
         project_id=definition.project_id,

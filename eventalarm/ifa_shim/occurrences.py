@@ -23,6 +23,8 @@ from eventalarm.model import OK, UNKNOWN, Event, Kind, Occurrence, Transition, s
 VISIBLE: Final = frozenset({"rule", "name", "description", "severity"})
 RETARGETED: Final = "the rule names another resource"
 DELETED: Final = "the alarm was deleted"
+# SOL003's fault type of planned maintenance.
+STATE_CHANGE: Final = "NFVI_OAM_VIRTUALISED_RESOURCE_STATE_CHANGE"
 
 
 class ChangeKind(enum.StrEnum):
@@ -224,7 +226,7 @@ DELETED_ALARM: Final = "deleted=true"
 
 
 def fault_details(
-    definition: Mapping[str, Any], view: OccurrenceView, event: Event | None
+    definition: Mapping[str, Any], view: OccurrenceView, event: Event | None, fault_type: str = ""
 ) -> tuple[str, ...]:
     """Return sorted strings, bounded in number and length.
 
@@ -235,6 +237,7 @@ def fault_details(
     manual = first.manual or (last.manual and not view.active)
     found: dict[str, Any] = {
         **definition,
+        **(_state_change(event, view.raised_at) if fault_type == STATE_CHANGE else {}),
         "cleared_time": "estimated" if last.estimated and not view.active else "",
         "hits": view.hits if view.hits > 1 else "",
         "last_event_time": rfc3339(view.last_hit_at) if view.last_hit_at is not None else "",
@@ -245,6 +248,15 @@ def fault_details(
     }
     texts = [f"{key}={_short(value)}" for key, value in found.items() if value != ""]
     return tuple(sorted([*texts, *_traits(event)[: MAX_DETAILS - len(texts)]]))
+
+
+def _state_change(event: Event | None, raised_at: datetime.datetime) -> dict[str, str]:
+    """Return the details that SOL003 clause 7.5.2.4 demands of planned maintenance."""
+    named = event.trait("anticipated_time") if event is not None else None
+    return {
+        "anticipatedTime": rfc3339(named if isinstance(named, datetime.datetime) else raised_at),
+        "affinityOrAntiAffinityGroupId": event.first_trait(("server_group",)) if event is not None else "",
+    }
 
 
 def _traits(event: Event | None) -> list[str]:

@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 
 from eventalarm.catalogue.faults import FaultCatalogue
 from eventalarm.inspector import fan_out
+from eventalarm.inspector.maintenance import read_host
 from eventalarm.inspector.observations import observe
 from eventalarm.inspector.policies import Policy
 from eventalarm.inspector.reports import RESOURCE_IDS, ReportReader
+from eventalarm.inspector.sessions import SessionTracker
 from eventalarm.metrics import Metrics
-from eventalarm.model import Event, HostMaintenance, InfrastructureFault, JSONDict, Resource
+from eventalarm.model import Event, InfrastructureFault, JSONDict, Resource
+from eventalarm.model.maintenance import PLANNED
 from eventalarm.owner import Owners
 from eventalarm.storage.infrastructure_faults import InfrastructureFaults
 from eventalarm.storage.maintenance import MaintenanceStore
@@ -20,9 +23,6 @@ from eventalarm.storage.policy_matches import PolicyMatches
 from eventalarm.storage.resource_map import ResourceMap
 
 LOG = logging.getLogger(__name__)
-
-MAINTENANCE_EVENT = "maintenance.host"
-MAINTENANCE_END = frozenset({"MAINTENANCE_COMPLETE", "ENABLED", "none"})
 
 Publish = Callable[[Sequence[JSONDict]], None]
 # Called with a fault and its affected resources once their owners' events are published.
@@ -35,6 +35,7 @@ class Inspector:
     :param publish: returns when the broker has confirmed the events; raises PublishError.
     :param policies: report a fault after several events, which *matches* remembers.
     :param react: called with a fault that was raised or cleared, to start further reactions; must not block.
+    :param sessions: handles events about planned maintenance.
     :param now: the present time (aware UTC).
     :param maintenance_timeout: seconds after the last report of a maintenance at which its inhibition ends.
     """
@@ -55,6 +56,7 @@ class Inspector:
         matches: PolicyMatches,
         maintenance: MaintenanceStore,
         maintenance_timeout: float,
+        sessions: SessionTracker,
     ) -> None:
         self._resources = resources
         self._faults = faults
@@ -69,6 +71,7 @@ class Inspector:
         self._matches = matches
         self._maintenance = maintenance
         self._maintenance_timeout = datetime.timedelta(seconds=maintenance_timeout)
+        self._sessions = sessions
 
     def process(self, events: Sequence[Event]) -> None:
         """Handle the events of a batch.
@@ -81,6 +84,7 @@ class Inspector:
         if observed:
             self._metrics.count("inspector_events", len(observed), outcome="observed")
             self.follow(self._resources.apply(observed))
+        self._sessions.process(events, received)
         unowned = [event for event in events if self._reader.is_unowned(event)]
         self._publish_owned(unowned)
         self._apply_policies(unowned, received)
@@ -93,20 +97,16 @@ class Inspector:
 
     def _follow_maintenance(self, events: Sequence[Event], received: datetime.datetime) -> None:
         """Begin and end the maintenance of hosts before the faults of the same batch are handled."""
-        about = [event for event in events if event.event_type == MAINTENANCE_EVENT]
-        for event in sorted(about, key=lambda one: one.time(received)):
-            host = event.first_trait(("host", "hostname", "resource_id"))
-            if not host:
+        for event in sorted(events, key=lambda one: one.time(received)):
+            report = read_host(event, received)
+            if report is None or report.host.state == PLANNED:
                 continue
-            state = event.first_trait(("state",))
-            # A host that is maintained outside of any session is a session of its own.
-            session = event.first_trait(("session_id",)) or host
-            expires_at = received + self._maintenance_timeout
-            report = HostMaintenance(session, host, state, event.time(received), expires_at)
-            if state in MAINTENANCE_END:
-                self._maintenance.end(report, received)
+            timeout = received + self._maintenance_timeout
+            found = report.maintenance(timeout)
+            if report.host.ended:
+                self._maintenance.end(found, received)
             else:
-                self._maintenance.begin(report, received)
+                self._maintenance.begin(found, received)
 
     def _publish_owned(self, events: Sequence[Event]) -> None:
         """Publish events about a resource that name no owner again, with the owner."""

@@ -20,9 +20,10 @@ from eventalarm.catalogue import fault_files
 from eventalarm.conf import GROUP, INSPECTOR_GROUP
 from eventalarm.exceptions import InvalidOption
 from eventalarm.inspector import cloud, consumer, policies
-from eventalarm.inspector.engine import Inspector, React
+from eventalarm.inspector.engine import Inspector, Publish, React
 from eventalarm.inspector.reactions import ReactionOptions, Reactions
 from eventalarm.inspector.reports import ReportReader
+from eventalarm.inspector.sessions import AnswerLoop, SessionTracker
 from eventalarm.inspector.snapshot import LEASE, LEASE_SECONDS, Snapshot, SnapshotLoop
 from eventalarm.metrics import Metrics
 from eventalarm.metrics_server import check_free
@@ -31,6 +32,7 @@ from eventalarm.owner import Owners
 from eventalarm.storage.infrastructure_faults import InfrastructureFaults
 from eventalarm.storage.leases import LeaderLease
 from eventalarm.storage.maintenance import MaintenanceStore
+from eventalarm.storage.maintenance_sessions import MaintenanceSessions
 from eventalarm.storage.policy_matches import PolicyMatches
 from eventalarm.storage.resource_map import ResourceMap
 
@@ -79,6 +81,7 @@ class Stores:
     faults: InfrastructureFaults
     matches: PolicyMatches
     maintenance: MaintenanceStore
+    sessions: MaintenanceSessions
 
 
 class InspectorProcess:
@@ -114,9 +117,15 @@ class InspectorProcess:
             InfrastructureFaults(database),
             PolicyMatches(database),
             MaintenanceStore(database),
+            MaintenanceSessions(database),
         )
-        inspector = self._build_inspector(stores)
+        transport = bus.get_transport(self._conf)
+        self._stack.callback(transport.cleanup)
+        publish = consumer.publisher(transport, self._route())
+        tracker = self._build_tracker(stores, publish)
+        inspector = self._build_inspector(stores, publish, tracker)
         self._start_consumer(inspector)
+        self._start_answers(tracker, stores.sessions)
         lease = LeaderLease(database, LEASE, str(uuid.uuid4()), LEASE_SECONDS)
         self._start_snapshots(lease, stores, inspector)
 
@@ -133,17 +142,31 @@ class InspectorProcess:
         group, ours = self._conf[GROUP], self._conf[INSPECTOR_GROUP]
         return consumer.Route(group.topic, group.exchange, ours.queue, ours.batch_size, ours.max_message_size)
 
-    def _build_inspector(self, stores: Stores) -> Inspector:
+    def _build_tracker(self, stores: Stores, publish: Publish) -> SessionTracker:
+        return SessionTracker(
+            stores.resources,
+            stores.sessions,
+            owners=self._owners,
+            publish=publish,
+            metrics=self._metrics,
+            infrastructure_projects=self._conf[GROUP].infrastructure_projects,
+        )
+
+    def _start_answers(self, tracker: SessionTracker, sessions: MaintenanceSessions) -> None:
+        forget_after = datetime.timedelta(seconds=self._conf[INSPECTOR_GROUP].forget_after)
+        loop = AnswerLoop(tracker, sessions, forget_after=forget_after, now=now)
+        loop.start()
+        self._stack.callback(loop.stop)
+
+    def _build_inspector(self, stores: Stores, publish: Publish, tracker: SessionTracker) -> Inspector:
         catalogue = fault_files.load(self._conf[GROUP].fault_catalogue)
-        transport = bus.get_transport(self._conf)
-        self._stack.callback(transport.cleanup)
         return Inspector(
             stores.resources,
             stores.faults,
             catalogue,
             reader=ReportReader(catalogue, self._owners, self._switches),
             owners=self._owners,
-            publish=consumer.publisher(transport, self._route()),
+            publish=publish,
             metrics=self._metrics,
             now=now,
             react=self._build_reactions(stores.maintenance),
@@ -151,6 +174,7 @@ class InspectorProcess:
             matches=stores.matches,
             maintenance=stores.maintenance,
             maintenance_timeout=self._conf[INSPECTOR_GROUP].maintenance_timeout,
+            sessions=tracker,
         )
 
     def _build_reactions(self, maintenance: MaintenanceStore) -> React:

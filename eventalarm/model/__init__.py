@@ -53,6 +53,13 @@ from eventalarm.model.events import (
     parse_time,
     severity_word,
 )
+from eventalarm.model.maintenance import (
+    InstanceStatus,
+    MaintainedHost,
+    MaintainedInstance,
+    MaintenanceAnswer,
+    MaintenanceSession,
+)
 from eventalarm.model.occurrences import Kind, Occurrence, Transition
 from eventalarm.model.resources import (
     Affected,
@@ -96,8 +103,13 @@ __all__ = [
     "EventLimits",
     "HostMaintenance",
     "InfrastructureFault",
+    "InstanceStatus",
     "JSONDict",
     "Kind",
+    "MaintainedHost",
+    "MaintainedInstance",
+    "MaintenanceAnswer",
+    "MaintenanceSession",
     "Notification",
     "Occurrence",
     "Resource",

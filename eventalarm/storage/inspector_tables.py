@@ -97,3 +97,20 @@ inhibition = eventalarm_table(
     sa.Column("ended_at", UtcDateTime),
     sa.Index("ix_eventalarm_inhibition_host", "host"),
 )
+
+# A session of planned maintenance as one project sees it; without a project, its hosts. ``body`` holds the
+# fields of ``eventalarm.model.MaintenanceSession`` that no query asks for, as JSON.
+maintenance_session = eventalarm_table(
+    "eventalarm_maintenance_session",
+    sa.Column("session_id", KEY, primary_key=True),
+    sa.Column("project_id", sa.String(128), primary_key=True),
+    sa.Column("state", sa.String(64), nullable=False),
+    sa.Column("message_id", KEY, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("due_at", UtcDateTime),
+    sa.Column("answered", sa.Boolean, nullable=False),
+    sa.Column("alarmed", KEY, nullable=False),
+    sa.Column("body", LONG_TEXT, nullable=False),
+    sa.Index("ix_eventalarm_maintenance_session_project", "project_id"),
+    sa.Index("ix_eventalarm_maintenance_session_due", "due_at"),
+)

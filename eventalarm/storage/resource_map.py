@@ -79,6 +79,20 @@ class ResourceMap:
                 found |= {row.resource_id: to_resource(row) for row in rows if not row.deleted}
         return found
 
+    def servers(self, hosts: Collection[str] | None, project_id: str = "") -> list[Resource]:
+        """Return the servers on some hosts, or on all if None, of one project or of all if it is empty."""
+        server = sa.select(resource).where(
+            resource.c.kind == ResourceKind.SERVER.value, ~resource.c.deleted, resource.c.project_id != ""
+        )
+        if project_id:
+            server = server.where(resource.c.project_id == project_id)
+        chunks = [None] if hosts is None else list(in_chunks(hosts))
+        queries = [server if one is None else server.where(resource.c.host.in_(one)) for one in chunks]
+        with self._database.read() as connection:
+            found = [to_resource(row) for query in queries for row in connection.execute(query)]
+        # Compared here as well: databases may compare strings without regard to case.
+        return [one for one in found if project_id in ("", one.project_id)]
+
     def delete_unseen(self, kind: ResourceKind, seen: Collection[str], began: datetime.datetime) -> int:
         """Mark resources deleted that a complete snapshot does not contain; return their number.
 

@@ -135,6 +135,7 @@ def test_an_event_becomes_the_right_alarm(row: Row, converter: Converter, api: I
     assert (details["aodh.alarm_id"], details["event.message_id"]) == (alarm_id, f"message of {project}")
     assert details.get("component", "") == row.get("component", "")
     assert details["proposedAction"]
+    assert row.get("details", {}).items() <= details.items()
 
 
 def test_every_event_type_of_the_definitions_is_in_the_table() -> None:

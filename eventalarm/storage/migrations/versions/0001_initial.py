@@ -36,6 +36,7 @@ def upgrade() -> None:
     _create_resource()
     _create_fault()
     _create_maintenance()
+    _create_maintenance_session()
 
 
 def _create_occurrence() -> None:
@@ -320,4 +321,21 @@ def _create_maintenance() -> None:
         sa.Column("expires_at", MOMENT, nullable=False),
         sa.Column("ended_at", MOMENT),
         sa.Index("ix_eventalarm_inhibition_host", "host"),
+    )
+
+
+def _create_maintenance_session() -> None:
+    operations.create_table(
+        "eventalarm_maintenance_session",
+        sa.Column("session_id", KEY, primary_key=True),
+        sa.Column("project_id", sa.String(128), primary_key=True),
+        sa.Column("state", sa.String(64), nullable=False),
+        sa.Column("message_id", KEY, nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.Column("due_at", MOMENT),
+        sa.Column("answered", sa.Boolean, nullable=False),
+        sa.Column("alarmed", KEY, nullable=False),
+        sa.Column("body", LONG_TEXT, nullable=False),
+        sa.Index("ix_eventalarm_maintenance_session_project", "project_id"),
+        sa.Index("ix_eventalarm_maintenance_session_due", "due_at"),
     )
