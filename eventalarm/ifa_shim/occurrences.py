@@ -23,7 +23,7 @@ from eventalarm.model import OK, UNKNOWN, Event, Kind, Occurrence, Transition, s
 VISIBLE: Final = frozenset({"rule", "name", "description", "severity"})
 RETARGETED: Final = "the rule names another resource"
 DELETED: Final = "the alarm was deleted"
-# SOL003's fault type of planned maintenance.
+# SOL003's fault type of planned maintenance, whose details are mandatory (clause 7.5.2.4).
 STATE_CHANGE: Final = "NFVI_OAM_VIRTUALISED_RESOURCE_STATE_CHANGE"
 
 

@@ -16,6 +16,7 @@ from eventalarm.ifa_shim import ifa_policies
 from eventalarm.ifa_shim.alarm import AckState, IfaAlarm, as_sol003, etag
 from eventalarm.ifa_shim.api.context import ApiContext, read_marker, write_marker
 from eventalarm.ifa_shim.filters import ALARM_ATTRIBUTES, BadFilter, Filter, Path, parse
+from eventalarm.ifa_shim.occurrences import STATE_CHANGE
 from eventalarm.ifa_shim.queries import sol003_query
 
 DEFAULT_VERSION: Final = "1.3.0"
@@ -173,8 +174,6 @@ LINKS: Final = (("_links", "self"), ("_links", "objectInstance"))
 PATHS: Final = frozenset(
     path[:depth] for path in (*ALARM_ATTRIBUTES, *LINKS) for depth in range(1, len(path) + 1)
 )
-# A fault type whose details are mandatory (SOL003 clause 7.5.2.4).
-MAINTENANCE: Final = "NFVI_OAM_VIRTUALISED_RESOURCE_STATE_CHANGE"
 
 
 def excluded_attributes(parameters: Mapping[str, str]) -> frozenset[str]:
@@ -204,6 +203,6 @@ def _paths(parameter: str, text: str) -> set[Path]:
 
 def select(resource: Mapping[str, Any], left_out: frozenset[str]) -> dict[str, Any]:
     """Return *resource* without the attributes *left_out*."""
-    if resource.get("faultType") == MAINTENANCE:
+    if resource.get("faultType") == STATE_CHANGE:
         left_out -= {"faultDetails"}
     return {name: value for name, value in resource.items() if name not in left_out}

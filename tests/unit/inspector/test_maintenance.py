@@ -77,7 +77,7 @@ def test_lists(text: str, items: tuple[str, ...] | None) -> None:
 )
 def test_deadlines(reply_at: str | None, actions_at: str | None, due: int | None) -> None:
     """Fails when a deadline that Fenix put into the past is taken literally: all were overdue."""
-    traits = {"reply_at": reply_at, "actions_at": actions_at}
+    traits: dict[str, Any] = {"reply_at": reply_at, "actions_at": actions_at}
     found = session("MAINTENANCE", **{name: text for name, text in traits.items() if text})
     assert found.due_at == (None if due is None else AT + due * MINUTE)
 
