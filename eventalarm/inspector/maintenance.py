@@ -1,6 +1,6 @@
 """Planned maintenance: reads what admin tools report of a session, and what a report changes. Pure.
 
-Fenix and OPNFV Doctor's admin tool send ``maintenance.scheduled`` to each project for each step of a session,
+Fenix and OPNFV Doctor's admin tool send ``maintenance.scheduled`` to each project for each state of a session,
 and ``maintenance.host`` for each host. Times are text in UTC without a zone (``2026-11-21 05:30:00``).
 """
 
@@ -36,7 +36,7 @@ LINKS: Final = ("http://", "https://")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SessionReport:
-    """One step of a session, for one project.
+    """One report about a session, to one project.
 
     ``instance_ids`` is None where the report does not name the servers: it has a link, or a list that
     Ceilometer has cut at 255 characters.
@@ -56,7 +56,7 @@ class SessionReport:
 
 
 def read_session(event: Event, owner: str, received: datetime.datetime) -> SessionReport | None:
-    """Return the step of a session that an event reports to the project *owner*, or None.
+    """Return the report about a session that an event makes to the project *owner*, or None.
 
     :param received: when the event was received (aware UTC); a later time of the event is ignored.
     """
@@ -141,7 +141,7 @@ def _deadline(event: Event, name: str, at: datetime.datetime) -> datetime.dateti
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Step:
+class _Change:
     """What a report says of the servers that it is about."""
 
     status: InstanceStatus
@@ -151,13 +151,13 @@ class _Step:
     anticipated_at: datetime.datetime | None
 
     @classmethod
-    def of_session(cls, report: SessionReport) -> _Step:
+    def of_session(cls, report: SessionReport) -> _Change:
         over = report.state in ENDED or report.state == ACTION_DONE
         status = InstanceStatus.COMPLETE if over else InstanceStatus.PLANNED
         return cls(status, report.state, report.message_id, report.at, report.actions_at)
 
     @classmethod
-    def of_host(cls, host: MaintainedHost) -> _Step:
+    def of_host(cls, host: MaintainedHost) -> _Change:
         status = InstanceStatus.COMPLETE if host.ended else InstanceStatus.PLANNED
         return cls(status, host.state, host.cause, host.at, host.starts_at)
 
@@ -176,10 +176,10 @@ class _Step:
 
 
 def _after(
-    session: MaintenanceSession, step: _Step, changed: Iterable[MaintainedInstance]
+    session: MaintenanceSession, change: _Change, changed: Iterable[MaintainedInstance]
 ) -> MaintenanceSession:
     parts = {one.instance_id: one for one in session.instances}
-    parts |= {one.instance_id: step.applied(one) for one in changed}
+    parts |= {one.instance_id: change.applied(one) for one in changed}
     return dataclasses.replace(session, instances=tuple(parts[name] for name in sorted(parts)))
 
 
@@ -210,7 +210,7 @@ def apply_session(
     found = known or MaintenanceSession(
         report.session_id, report.project_id, report.state, report.message_id, EPOCH
     )
-    step = _Step.of_session(report)
+    change = _Change.of_session(report)
     planned = [one for one in found.instances if one.status is InstanceStatus.PLANNED]
     if report.state in ENDED:
         changed = planned
@@ -222,9 +222,9 @@ def apply_session(
             one for one in _parts(found, servers) if named or one.status is not InstanceStatus.COMPLETE
         ]
     if report.at > found.at and report.state != ACTION_DONE:
-        news = {name: getattr(report, name) for name in OF_SESSION}
-        found = dataclasses.replace(found, **news, answered=False)
-    return _after(found, step, changed)
+        values = {name: getattr(report, name) for name in OF_SESSION}
+        found = dataclasses.replace(found, **values, answered=False)
+    return _after(found, change, changed)
 
 
 def apply_host(
@@ -235,13 +235,13 @@ def apply_host(
     :param known: the session as each project sees it.
     :param servers: those on the host, of all projects.
     """
-    own = host_session(report, known.get(NO_PROJECT))
+    infrastructure = host_session(report, known.get(NO_PROJECT))
     by_project: dict[str, list[Resource]] = {name: [] for name in known if name != NO_PROJECT}
     for server in servers:
         if server.project_id:
             by_project.setdefault(server.project_id, []).append(server)
     found = (_of_project(report, name, known.get(name), mine) for name, mine in by_project.items())
-    return [own, *(one for one in found if one is not None)]
+    return [infrastructure, *(one for one in found if one is not None)]
 
 
 def _of_project(
@@ -256,7 +256,7 @@ def _of_project(
         changed = _parts(found, servers)
     if not changed:
         return None
-    after = _after(found, _Step.of_host(host), changed)
+    after = _after(found, _Change.of_host(host), changed)
     over = all(one.status is InstanceStatus.COMPLETE for one in after.instances)
     # What a tool says to the project itself counts more.
     if found.reply_url or host.at <= found.at or (host.ended and not over):

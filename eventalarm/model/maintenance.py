@@ -135,12 +135,12 @@ class HostReport:
 def host_session(report: HostReport, known: MaintenanceSession | None) -> MaintenanceSession:
     """Return the session without a project after a report about a host; an older report changes nothing."""
     host = report.host
-    own = known or MaintenanceSession(report.session_id, NO_PROJECT, host.state, host.cause, host.at)
-    parts = {one.host: one for one in own.hosts}
+    found = known or MaintenanceSession(report.session_id, NO_PROJECT, host.state, host.cause, host.at)
+    parts = {one.host: one for one in found.hosts}
     if host.host in parts and parts[host.host].at > host.at:
-        return own
+        return found
     parts[host.host] = host
     hosts = tuple(parts[name] for name in sorted(parts))
     return dataclasses.replace(
-        own, state=host.state, message_id=host.cause, at=max(own.at, host.at), hosts=hosts
+        found, state=host.state, message_id=host.cause, at=max(found.at, host.at), hosts=hosts
     )

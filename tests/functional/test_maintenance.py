@@ -59,7 +59,7 @@ def text(moment: datetime.datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
-def step(doctor: Doctor, session: str, project: str, state: str, **payload: Any) -> None:
+def announce(doctor: Doctor, session: str, project: str, state: str, **payload: Any) -> None:
     """Send what Fenix sends: the servers are behind a link, and times have no zone."""
     link = doctor.sink.url(f"/v1/maintenance/{session}/{project}")
     now = datetime.datetime.now(datetime.UTC)
@@ -93,15 +93,15 @@ def test_a_session_is_one_occurrence_for_each_server_of_each_project(
     inspectors.place("compute-i", mine)
     alarms = {one: watch(doctor, f"/{one}", one, INSTANCE_RULE) for one in ("i-a", "i-b", "i-c")}
     for project in ("i-a", "i-b"):
-        step(doctor, "i-session", project, "MAINTENANCE")
+        announce(doctor, "i-session", project, "MAINTENANCE")
     of_a = {"i-vm-1": True, "i-vm-2": True}
     wait_until(lambda: occurrences(doctor, alarms["i-a"]) == of_a, 60, "two servers of i-a")
     wait_until(lambda: occurrences(doctor, alarms["i-b"]) == {"i-vm-3": True}, 20, "one server of i-b")
-    step(doctor, "i-session", "i-a", "INSTANCE_ACTION_DONE", instance_ids=["i-vm-1"], reply_at=None)
+    announce(doctor, "i-session", "i-a", "INSTANCE_ACTION_DONE", instance_ids=["i-vm-1"], reply_at=None)
     wait_until(lambda: not occurrences(doctor, alarms["i-a"])["i-vm-1"], 20, "i-vm-1 is done")
     assert occurrences(doctor, alarms["i-a"])["i-vm-2"]
     for project in ("i-a", "i-b"):
-        step(doctor, "i-session", project, "MAINTENANCE_COMPLETE")
+        announce(doctor, "i-session", project, "MAINTENANCE_COMPLETE")
     wait_until(lambda: not any(occurrences(doctor, alarms["i-a"]).values()), 20, "the end for i-a")
     wait_until(lambda: occurrences(doctor, alarms["i-b"]) == {"i-vm-3": False}, 20, "the end for i-b")
     doctor.cloud.settle()

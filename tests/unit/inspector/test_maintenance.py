@@ -87,9 +87,9 @@ def test_a_report_about_a_server_expects_no_answer() -> None:
     assert (found.due_at, found.reply_url, found.instance_ids) == (None, "", ("vm-1",))
 
 
-def play(*steps: tuple[SessionReport, list[Resource]]) -> MaintenanceSession:
+def play(*reports: tuple[SessionReport, list[Resource]]) -> MaintenanceSession:
     found: MaintenanceSession | None = None
-    for report, servers in steps:
+    for report, servers in reports:
         found = apply_session(report, found, servers)
     assert found is not None
     return found
@@ -104,16 +104,16 @@ def test_a_session_from_its_announcement_to_its_end() -> None:
     announced = session("MAINTENANCE", 0, actions_at="2026-11-27 12:00:00")
     planned = session("PLANNED_MAINTENANCE", 1)
     done = session("INSTANCE_ACTION_DONE", 2, ids="vm-1")
-    steps = [(announced, everything), (planned, everything), (done, [server("vm-1", "c1")])]
-    found = play(*steps)
+    reports = [(announced, everything), (planned, everything), (done, [server("vm-1", "c1")])]
+    found = play(*reports)
     assert statuses(found) == {"vm-1": "complete", "vm-2": "planned"}
     assert found.state == "PLANNED_MAINTENANCE", "the report about a server is no state of the session"
     # vm-1 is taken up again only if a report names it.
-    assert statuses(play(*steps, (session("PLANNED_MAINTENANCE", 3), everything)))["vm-1"] == "complete"
+    assert statuses(play(*reports, (session("PLANNED_MAINTENANCE", 3), everything)))["vm-1"] == "complete"
     named = session("PLANNED_MAINTENANCE", 3, ids="['vm-1']")
-    assert statuses(play(*steps, (named, [server("vm-1")])))["vm-1"] == "planned"
+    assert statuses(play(*reports, (named, [server("vm-1")])))["vm-1"] == "planned"
     over = session("MAINTENANCE_COMPLETE", 4)
-    found = play(*steps, (over, everything))
+    found = play(*reports, (over, everything))
     assert statuses(found) == {"vm-1": "complete", "vm-2": "complete"}
     (event_of_end,) = maintenance_events.instance_events(found, over.message_id)
     traits = {name: value for name, _, value in event_of_end["traits"]}
@@ -142,11 +142,11 @@ def test_a_host_affects_the_owners_of_its_servers() -> None:
         return found
 
     known: dict[str, MaintenanceSession] = {}
-    for step in (
+    for said in (
         report("PLANNED_MAINTENANCE", 0, starts_at="2026-11-27T12:00:00"),
         report("IN_MAINTENANCE", 1),
     ):
-        known |= {one.project_id: one for one in apply_host(step, known, servers)}
+        known |= {one.project_id: one for one in apply_host(said, known, servers)}
     assert {name: one.state for name, one in known.items()} == dict.fromkeys(("", "p", "q"), "IN_MAINTENANCE")
     assert statuses(known["q"]) == {"vm-2": "planned"}
     # The end of another host of the session changes no project; this one ends it, wherever the servers are.
