@@ -1,6 +1,6 @@
 """Planned maintenance: reads what admin tools report of a session, and what a report changes. Pure.
 
-Fenix and OPNFV Doctor's admin tool send ``maintenance.scheduled`` to each project for each state of a session,
+Fenix and OPNFV Doctor's admin tool send ``maintenance.scheduled`` to each project for each state of a session
 and ``maintenance.host`` for each host. Times are text in UTC without a zone (``2026-11-21 05:30:00``).
 """
 
