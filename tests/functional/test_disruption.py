@@ -65,10 +65,10 @@ def test_everything_breaks_once_and_nothing_is_lost(
         "rounds": 1,
         "together": 0.0,
         "patience": 40.0,
-        "pause": (0.5, 1.0),
-        "outage": (0.0, 4.0),
+        "pause": (0.2, 0.5),
+        "outage": (0.5, 2.0),
     }
-    setup = rig.Setup(seconds=30.0, rate=25.0, lease=4.0, **short)
+    setup = rig.Setup(seconds=20.0, rate=35.0, lease=3.0, **short)
     result = rig.run(ground, tmp_path, setup, Progress())
     for name, number in report.sums(result).items():
         figure(f"disruption: {name}: {number:,.0f}")
@@ -82,7 +82,7 @@ def test_hung_destinations_do_not_delay_a_healthy_one(
     ground: Ground, tmp_path: pathlib.Path, figure: Figure
 ) -> None:
     """Fails when any project may use all calls: the healthy one takes 80 times as long."""
-    finding = scenarios.isolation(ground, tmp_path, Progress(), seconds=6.0, rate=25.0, rounds=(1, 4))
+    finding = scenarios.isolation(ground, tmp_path, Progress(), seconds=4.0, rate=40.0, rounds=(1, 4))
     for name, number in finding.figures.items():
         figure(f"isolation: {name}: {number:.2f}")
     assert finding.wrong == []
@@ -92,7 +92,7 @@ def test_a_hostile_tenant_does_not_delay_another(
     ground: Ground, tmp_path: pathlib.Path, figure: Figure
 ) -> None:
     finding = scenarios.beside_a_hostile_tenant(
-        ground, tmp_path, Progress(), seconds=4.0, rate=25.0, rounds=(3, 10)
+        ground, tmp_path, Progress(), seconds=2.5, rate=40.0, rounds=(3, 10), dead_names=30
     )
     for name, number in finding.figures.items():
         figure(f"hostile: {name}: {number:.2f}")
@@ -103,7 +103,7 @@ def test_a_backlog_is_processed_in_bounded_memory(
     ground: Ground, tmp_path: pathlib.Path, figure: Figure
 ) -> None:
     """Every event counts once, and the memory for the backlog is bounded."""
-    finding = scenarios.backlog(ground, tmp_path, Progress(), events=8_000)
+    finding = scenarios.backlog(ground, tmp_path, Progress(), events=5_000)
     for name, number in finding.figures.items():
         figure(f"backlog: {name}: {number:,.0f}")
     assert finding.wrong == []

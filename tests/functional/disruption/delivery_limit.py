@@ -84,7 +84,7 @@ def delivery_limit(
     progress: Progress,
     *,
     limit: int = 20,
-    kills: int = 22,
+    kills: int = 25,
     events: int = 5,
     seed: int = 1,
 ) -> Finding:

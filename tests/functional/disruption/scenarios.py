@@ -127,6 +127,7 @@ def beside_a_hostile_tenant(
     seconds: float = 8.0,
     rate: float = 40.0,
     rounds: tuple[int, int] = (4, 10),
+    dead_names: int = DEAD_NAMES,
     seed: int = 1,
 ) -> Finding:
     """Measure one tenant alone, and beside another that does everything a tenant may do, all at once.
@@ -147,7 +148,7 @@ def beside_a_hostile_tenant(
         play.stage.cloud.start_api()
         healthy = play.alarms("healthy", 20)
         hung = [play.stage.actions[name] for name in names]
-        dead = [f"http://hook-{number}.dead.example:{8000 + number}/" for number in range(DEAD_NAMES)]
+        dead = [f"http://hook-{number}.dead.example:{8000 + number}/" for number in range(dead_names)]
         client = play.stage.cloud.client(hostile.TENANT)
         instances = hostile.create(client, hostile.alarms(hung, dead))
         play.stage.listeners[0].start(wait=True, prefix=server.prefix)
