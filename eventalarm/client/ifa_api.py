@@ -17,7 +17,9 @@ OPTION: Final = "ifa_endpoint"
 VARIABLE: Final = "OS_IFA_ENDPOINT"
 ALARMS: Final = "/ifa/v1/alarms"
 FAULTS: Final = "/vnffm/v1/alarms"
+HISTORY: Final = "/ifa/v1/history"
 MARKER: Final = "nextpage_opaque_marker"
+HISTORY_MARKER: Final = "X-Eventalarm-Marker"
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 Document = dict[str, Any]
@@ -63,7 +65,7 @@ class IfaClient:
         """Return the alarms of all pages, or the first *limit*."""
         found: list[Document] = []
         for page in self._pages(ALARMS, filters):
-            found += page
+            found += page.json()
             if limit is not None and len(found) >= limit:
                 break
         return found[:limit]
@@ -84,7 +86,21 @@ class IfaClient:
     def history(self, alarm_id: str) -> list[Document]:
         """Return the history of an alarm, the oldest entry first."""
         pages = self._pages(f"{ALARMS}/{_quoted(alarm_id)}/history", {})
-        return [entry for page in pages for entry in page]
+        return [entry for page in pages for entry in page.json()]
+
+    def transitions(
+        self, filters: Mapping[str, Any], marker: str | None = None
+    ) -> tuple[list[Document], str]:
+        """Return what was recorded since *marker*, and the marker with which to continue later.
+
+        Without a marker the history begins at the time ``since`` of the *filters*, by default at its oldest
+        entry. After a late commit entries are returned again: their ``id`` tells.
+        """
+        entries: list[Document] = []
+        for page in self._pages(HISTORY, filters, marker):
+            entries += page.json()
+            marker = str(page.headers[HISTORY_MARKER])
+        return entries, marker or ""
 
     def acknowledge(self, alarm_id: str, state: str) -> bool:
         """Set the acknowledgement state; return False if it was already set."""
@@ -97,14 +113,14 @@ class IfaClient:
         )
         return bool(answer.status_code == 200)
 
-    def _pages(self, path: str, filters: Mapping[str, Any]) -> Iterator[list[Document]]:
-        marker: str | None = None
+    def _pages(self, path: str, filters: Mapping[str, Any], marker: str | None = None) -> Iterator[Any]:
+        """Yield the answers with the pages of a listing, from *marker* on."""
         while True:
             params = {**filters, MARKER: marker} if marker is not None else dict(filters)
             # Encoded here: requests would encode a space as a plus sign, which the service reads literally.
             query = urllib.parse.urlencode(params, doseq=True, quote_via=urllib.parse.quote)
             answer = self._get(f"{path}?{query}" if query else path)
-            yield answer.json()
+            yield answer
             # The host in the link may be known only in the service's own network.
             following = urllib.parse.urlsplit(answer.links.get("next", {}).get("url", ""))
             marker = dict(urllib.parse.parse_qsl(following.query)).get(MARKER)

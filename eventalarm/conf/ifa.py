@@ -100,6 +100,15 @@ API_OPTS: list[Any] = [
         min=0.0,
         help="Seconds for which /vnffm/v1/alarms still lists an alarm after it was cleared.",
     ),
+    cfg.FloatOpt(
+        "history_overlap",
+        default=60.0,
+        min=0.0,
+        help="Seconds that a transaction of a listener may take to commit after it has read the time. A "
+        "consumer that follows /ifa/v1/history misses no entry that is committed within them; it gets "
+        "entries of this period again after a late commit. Must exceed lock_timeout plus "
+        "idle_transaction_timeout.",
+    ),
     cfg.BoolOpt(
         "require_version",
         default=False,

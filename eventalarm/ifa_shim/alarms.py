@@ -9,6 +9,7 @@ from typing import Any, Final
 from eventalarm.ifa_shim.alarm import IfaAlarm
 from eventalarm.ifa_shim.aodh_history import RULE_CHANGE, AodhAlarm, Record, read_records
 from eventalarm.ifa_shim.mapping import alarm_id_of, from_occurrence, from_view, occurrences_of
+from eventalarm.ifa_shim.occurrences import OccurrenceView
 from eventalarm.ifa_shim.queries import AlarmQuery
 from eventalarm.ifa_shim.resource import targets
 from eventalarm.ifa_shim.tables import Settings
@@ -40,10 +41,11 @@ class Related:
         occurrence: Occurrence,
         row: AodhAlarm | None,
         transitions: Sequence[Transition] | None = None,
+        view: OccurrenceView | None = None,
     ) -> IfaAlarm:
         """Return the alarm of one occurrence; *row* is Aodh's, None once it was deleted.
 
-        *transitions* stand in for those read, if given.
+        *transitions* stand in for those read, if given; *view* is the occurrence at an earlier moment.
         """
         if transitions is None:
             transitions = self.transitions.get(occurrence.occurrence_id, ())
@@ -56,6 +58,7 @@ class Related:
             self.settings,
             edits=self.records.get(occurrence.alarm_id, ()),
             correlated=correlated or self.correlated.get((fault, EVERYONE), ()),
+            view=view,
         )
 
 

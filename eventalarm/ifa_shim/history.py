@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
-from typing import Any, Final
+from typing import Any
 
-from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, rfc3339
-from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, event_of, read_records
+from eventalarm.ifa_shim.alarm import AckState, IfaAlarm, Severity, rfc3339
+from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, read_records
 from eventalarm.ifa_shim.filters import BadFilter
-from eventalarm.ifa_shim.mapping import occurrences_of
-from eventalarm.ifa_shim.occurrences import Change, ChangeKind, edit, recorded_change
+from eventalarm.ifa_shim.history_entries import Document, Entry, TransitionEntries, described, entry, identity
+from eventalarm.ifa_shim.mapping import from_view, occurrences_of
+from eventalarm.ifa_shim.occurrences import Change, ChangeKind, as_of_change, edit
+from eventalarm.ifa_shim.queries import HistoryQuery
 from eventalarm.ifa_shim.tables import Settings
-from eventalarm.model import ALARM, Transition, fault_severity, object_alarm_id, parse_time
+from eventalarm.model import ALARM, object_alarm_id, parse_time
 from eventalarm.storage.database import Database
 from eventalarm.storage.occurrence_details import Acknowledgements, OccurrenceDetails
 from eventalarm.storage.occurrence_queries import OccurrenceReader
 
-Document = dict[str, Any]
 # The place of an entry in the history: its time, and a name that orders entries of the same time.
 Place = tuple[datetime.datetime, str]
-EVENT_FIELDS: Final = ("message_id", "event_type", "generated", "traits")
+Placed = tuple[Place, Entry]
 
 
 class HistoryReader:
-    """Reads the history of alarms from *database*; a page is a constant number of statements."""
+    """Reads the history of alarms from *database*; a page is a constant number of statements.
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    :param everything: name correlated alarms of other projects, for those who may see all.
+    """
+
+    def __init__(self, database: Database, settings: Settings, *, everything: bool = False) -> None:
         self._reader = OccurrenceReader(database)
         self._details = OccurrenceDetails(database)
         self._acknowledgements = Acknowledgements(database)
+        self._entries = TransitionEntries(database, settings, everything=everything)
         self._settings = settings
 
-    def page(self, alarm: IfaAlarm, after: Any, limit: int) -> tuple[list[Document], Any]:
+    def page(
+        self, alarm: IfaAlarm, query: HistoryQuery, after: Any, limit: int
+    ) -> tuple[list[Document], Any]:
         """Return up to *limit* entries after a marker, the oldest first, and the marker of the next page.
+
+        Entries that *query* does not select are left out.
 
         :raises BadFilter: when the marker is not one that this method returned.
         """
@@ -42,70 +52,62 @@ class HistoryReader:
         if not recorded and not self._details.transitions(alarm.aodh_alarm_id, alarm.object_key, None, 1):
             entries = self._from_aodh(alarm, records)
         else:
-            entries = [self._recorded(one) for one in recorded] + self._manual_changes(records, alarm)
+            places = [(one.recorded_at, one.transition_id) for one in recorded]
+            entries = list(zip(places, self._entries.of(recorded), strict=True))
+            entries += self._manual_changes(records, alarm)
         entries += self._acknowledged(alarm)
         found = sorted((one for one in entries if place is None or one[0] > place), key=lambda one: one[0])
+        documents = [one.document for _, one in found[:limit] if query.matches(one.alarm, one.kind)]
         if len(found) <= limit:
-            return [entry for _, entry in found], None
+            return documents, None
         at, name = found[limit - 1][0]
-        return [entry for _, entry in found[:limit]], [at.isoformat(), name]
+        return documents, [at.isoformat(), name]
 
-    def _recorded(self, transition: Transition) -> tuple[Place, Document]:
-        entry = self._entry(recorded_change(transition), fault_severity(transition.event))
-        entry["eventTime"] = rfc3339(transition.event_time)
-        return (transition.recorded_at, transition.transition_id), entry
-
-    def _from_aodh(self, alarm: IfaAlarm, records: list[Record]) -> list[tuple[Place, Document]]:
+    def _from_aodh(self, alarm: IfaAlarm, records: list[Record]) -> list[Placed]:
         row = self._reader.row(alarm.aodh_alarm_id)
         if row is None:
             return []
-        views = occurrences_of(AodhAlarm.parse(row), records, self._settings)
-        changes = [change for view in views for change in view.changes]
-        return [((change.at, f"{n:09}"), self._entry(change)) for n, change in enumerate(changes)]
+        parsed, found = AodhAlarm.parse(row), []
+        for view in occurrences_of(parsed, records, self._settings):
+            for number, change in enumerate(view.changes):
+                then = from_view(parsed, as_of_change(view, number, self._settings), self._settings)
+                if change.severity is not None:
+                    then = self._with_severity(then, change)
+                found.append((change.at, entry(change, then)))
+        return [((at, f"{n:09}"), one) for n, (at, one) in enumerate(found)]
 
-    def _acknowledged(self, alarm: IfaAlarm) -> list[tuple[Place, Document]]:
+    def _acknowledged(self, alarm: IfaAlarm) -> list[Placed]:
         """Return the last acknowledgement; those of earlier occurrences are not kept."""
         found = self._acknowledgements.find(object_alarm_id(alarm.aodh_alarm_id, alarm.object_key))
         if found is None:
             return []
         at = found.acknowledged_at
-        entry: Document = {"kind": "acknowledged", "time": rfc3339(at), "reason": "", "manual": True}
-        return [((at, found.object_id), entry | ({"userId": found.user_id} if found.user_id else {}))]
+        document = identity(alarm) | {"kind": "acknowledged", "time": rfc3339(at), "reason": ""}
+        document |= {"ackState": AckState.ACKNOWLEDGED.value, "alarmAcknowledgedTime": rfc3339(at)}
+        document |= {"manual": True} | ({"userId": found.user_id} if found.user_id else {})
+        return [((at, found.object_id), Entry(alarm, document))]
 
-    def _manual_changes(self, records: list[Record], alarm: IfaAlarm) -> list[tuple[Place, Document]]:
+    def _manual_changes(self, records: list[Record], alarm: IfaAlarm) -> list[Placed]:
         """Return the edits and manual state changes of an alarm of our evaluator."""
-        found = []
+        found: list[Placed] = []
         for record in records:
             change = _set_by_hand(record) if record.manual else edit(record)
             if change is not None and (change.manual or record.at >= alarm.raised_time):
-                found.append(((record.at, record.record_id), self._entry(change)))
+                found.append(((record.at, record.record_id), self._manual(change, alarm)))
         return found
 
-    def _entry(self, change: Change, named: str | None = None) -> Document:
-        """Return the JSON of one change; *named* is the severity that its event named."""
-        entry: Document = {"kind": change.kind.value, "time": rfc3339(change.at), "reason": change.reason}
-        if change.kind is ChangeKind.CLEARED:
-            entry["perceivedSeverity"] = Severity.CLEARED.value
-        elif named or change.severity is not None:
-            entry["perceivedSeverity"] = named or self._settings.severity(change.severity).value
-        if event := _event(change):
-            entry["event"] = event
-        if change.manual:
-            entry["manual"] = True
-        if change.user_id:
-            entry["userId"] = change.user_id
-        if change.estimated:
-            entry["estimated"] = True
-        return entry
+    def _manual(self, change: Change, alarm: IfaAlarm) -> Entry:
+        document = identity(alarm) | described(change)
+        if change.kind is not ChangeKind.CLEARED and change.severity is None:
+            return Entry(alarm, document)
+        then = self._with_severity(alarm, change)
+        return Entry(then, document | {"perceivedSeverity": then.perceived_severity.value})
 
-
-def _event(change: Change) -> Document:
-    """Return the event that caused *change* as far as it is known, or an empty document."""
-    if change.transition is not None:
-        body = change.transition.event.body
-        return {name: body[name] for name in EVENT_FIELDS if name in body}
-    message_id, event_type = event_of(change.reason)
-    return {"message_id": message_id, "event_type": event_type} if message_id else {}
+    def _with_severity(self, alarm: IfaAlarm, change: Change) -> IfaAlarm:
+        """Return *alarm* with the severity that its definition had at *change*; CLEARED after a clear."""
+        cleared = change.kind is ChangeKind.CLEARED
+        severity = Severity.CLEARED if cleared else self._settings.severity(change.severity)
+        return dataclasses.replace(alarm, perceived_severity=severity)
 
 
 def _set_by_hand(record: Record) -> Change:

@@ -38,14 +38,20 @@ def list_rules() -> list[Any]:
     return [
         _rule(LIST, READER, "List the alarms of the caller's project.", *(("GET", path) for path in ALARMS)),
         _rule(SHOW, READER, "Read one alarm.", *(("GET", path) for path in one)),
-        _rule(HISTORY, READER, "Read the history of an alarm.", ("GET", history)),
+        _rule(
+            HISTORY,
+            READER,
+            "Read the history of an alarm, and of all alarms of the caller's project.",
+            ("GET", history),
+            ("GET", "/ifa/v1/history"),
+        ),
         _rule(FAULT_TYPES, READER, "Read the dictionary of alarms.", ("GET", "/ifa/v1/fault-types")),
         _rule(ACKNOWLEDGE, MEMBER, "Acknowledge or unacknowledge an alarm.", ("PATCH", one[1])),
         _rule(
             ALL_PROJECTS,
             ADMIN,
             "List the alarms of all projects with ?all_projects=true, and access any alarm by its id.",
-            *(("GET", path) for path in [*ALARMS, *one, history]),
+            *(("GET", path) for path in [*ALARMS, *one, history, "/ifa/v1/history"]),
             ("PATCH", one[1]),
         ),
         _rule(SUBSCRIBE, MEMBER, "Subscribe to notifications of alarms.", ("POST", SUBSCRIPTIONS)),

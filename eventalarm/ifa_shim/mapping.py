@@ -135,11 +135,13 @@ def from_occurrence(
     *,
     edits: Sequence[Record] = (),
     correlated: Sequence[str] = (),
+    view: OccurrenceView | None = None,
 ) -> IfaAlarm:
     """Return the alarm of an occurrence that our evaluator recorded.
 
     *transitions* are those of the occurrence that are still kept, *alarm* the row (None: deleted), *edits*
-    records of Aodh's history, *correlated* the ids of alarms that the same event raised.
+    records of Aodh's history, *correlated* the ids of alarms that the same event raised. *view* is the
+    occurrence at an earlier moment; without it the alarm is as it is now.
     """
     settings = settings or Settings()
     raising = next((t for t in transitions if t.kind is Kind.RAISED), None)
@@ -152,7 +154,7 @@ def from_occurrence(
         resource = resource_of(rule, occurrence.managed_object, event, settings)
     sources = _Sources(
         definition=definition,
-        view=recorded_occurrence(occurrence, transitions, alarm, edits, settings),
+        view=view or recorded_occurrence(occurrence, transitions, alarm, edits, settings),
         occurrence_id=occurrence.occurrence_id,
         alarm_id=alarm_id_of(occurrence.alarm_id, occurrence.managed_object, rule, settings),
         managed_object=occurrence.managed_object,

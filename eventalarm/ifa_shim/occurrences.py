@@ -162,6 +162,41 @@ def recorded_occurrence(
     return _as_of_now(view, transitions, alarm, settings) if view.active else view
 
 
+def as_of_transition(
+    occurrence: Occurrence, raising: Transition | None, transition: Transition, settings: Settings
+) -> OccurrenceView:
+    """Return an occurrence that our evaluator recorded as *transition* left it.
+
+    *raising* is the transition that raised it, None if that has expired. Later edits, resets and the deletion
+    of the alarm do not count.
+    """
+    change = recorded_change(transition)
+    if change.kind is ChangeKind.RAISED:
+        return OccurrenceView(change.at, None, None, (change,))
+    first = (
+        recorded_change(raising)
+        if raising is not None
+        else Change(ChangeKind.RAISED, occurrence.raised_at, severity=transition.severity)
+    )
+    hits = max(occurrence.hits, 1) if change.kind is ChangeKind.CLEARED else 1
+    view = OccurrenceView(occurrence.raised_at, None, None, (first,), hits=hits)
+    return _follow(view, change, settings)
+
+
+def as_of_change(view: OccurrenceView, number: int, settings: Settings) -> OccurrenceView:
+    """Return an occurrence as its change of that *number*, counted from 0, left it."""
+    if number == len(view.changes) - 1:
+        return view
+    then = OccurrenceView(view.raised_at, None, None, view.changes[:1], rule=view.rule)
+    for change in view.changes[1 : number + 1]:
+        if not then.active:
+            # Raised again within the hold-down.
+            then = dataclasses.replace(then, cleared_at=None).change(change)
+        else:
+            then = _follow(then, change, settings)
+    return then
+
+
 def _severity_now(occurrence: Occurrence, alarm: AodhAlarm | None) -> str | None:
     """Return the severity of the newest match, where the rule states the severity."""
     if occurrence.severity is None or alarm is None or not states_severity(alarm.rule):

@@ -47,10 +47,15 @@ class CallbackOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ApiOptions:
-    """How the API responds; ``cleared_retention`` in seconds."""
+    """How the API responds; ``cleared_retention``, ``history_overlap`` and ``history_kept`` in seconds.
+
+    A negative ``history_kept`` means that transitions are kept forever.
+    """
 
     page_size: int
     cleared_retention: float
+    history_overlap: float
+    history_kept: int
     require_version: bool
     public_url: str
     callback: CallbackOptions
@@ -94,6 +99,8 @@ def api_options(conf: Any) -> ApiOptions:
     return ApiOptions(
         page_size=group.page_size,
         cleared_retention=group.cleared_retention,
+        history_overlap=group.history_overlap,
+        history_kept=conf[GROUP].history_time_to_live,
         require_version=group.require_version,
         public_url=group.public_url.rstrip("/"),
         callback=CallbackOptions(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import enum
 from collections.abc import Callable
 from typing import Final
 
@@ -61,10 +62,11 @@ class IfaQuery:
         """Return the query for the alarms of one project (None: of all)."""
         return AlarmQuery(
             self._wanted(project_id, settings),
-            lambda alarm: _is_of(alarm, project_id) and self._matches(alarm),
+            lambda alarm: _is_of(alarm, project_id) and self.matches(alarm),
         )
 
-    def _matches(self, alarm: IfaAlarm) -> bool:
+    def matches(self, alarm: IfaAlarm) -> bool:
+        """Return True if *alarm* passes the filters, whichever project it belongs to."""
         kind = alarm.faulty_resource.kind if alarm.faulty_resource is not None else None
         fault_types = self.fault_types
         return (
@@ -108,6 +110,28 @@ class IfaQuery:
         if self.resource_kinds:
             found += by_kind(settings, self.resource_kinds.__contains__)
         return tuple(found)
+
+
+class EntryKind(enum.StrEnum):
+    """The kind of an entry of a history."""
+
+    RAISED = "raised"
+    CHANGED = "changed"
+    REPEATED = "repeated"
+    CLEARED = "cleared"
+    ACKNOWLEDGED = "acknowledged"
+
+
+@dataclasses.dataclass(frozen=True)
+class HistoryQuery:
+    """The filters of a history: ``alarms`` those of the alarm as an entry shows it; no kinds select all."""
+
+    alarms: IfaQuery = dataclasses.field(default_factory=lambda: IfaQuery(states=frozenset(State)))
+    kinds: frozenset[EntryKind] = frozenset()
+
+    def matches(self, alarm: IfaAlarm, kind: str) -> bool:
+        """Return True if an entry of this *kind* is selected; *alarm* is the alarm after the change."""
+        return (not self.kinds or kind in self.kinds) and self.alarms.matches(alarm)
 
 
 def sol003_query(

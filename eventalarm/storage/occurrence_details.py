@@ -65,7 +65,7 @@ class OccurrenceDetails:
                 transition.c.kind.in_([Kind.RAISED.value, Kind.CLEARED.value]),
             )
         )
-        return [_transition(row) for row in self._all(query)]
+        return [to_transition(row) for row in self._all(query)]
 
     def records(self, alarm_ids: Collection[str], types: Iterable[str] | None = None) -> list[Document]:
         """Return Aodh's history of alarms, at most the newest 1,000 records of each."""
@@ -143,7 +143,7 @@ class OccurrenceDetails:
                 transition.c.recorded_at >= after[0],
                 sa.or_(transition.c.recorded_at > after[0], transition.c.transition_id > after[1]),
             )
-        return [_transition(row) for row in self._all(query.order_by(*order).limit(limit))]
+        return [to_transition(row) for row in self._all(query.order_by(*order).limit(limit))]
 
     def deleted_alarms(self, after: Key | None, scan: int) -> tuple[set[str], Key | None]:
         """Return the deleted alarms of the next *scan* raised occurrences, and where to continue."""
@@ -176,7 +176,7 @@ class OccurrenceDetails:
                 )
 
 
-def _transition(row: Any) -> Transition:
+def to_transition(row: Any) -> Transition:
     """Return the transition of a row of TRANSITION_COLUMNS; its actions are not stored with it."""
     *stored, message_id, event_type, text = row
     values = dict(zip(TRANSITION_FIELDS, stored, strict=True))

@@ -160,6 +160,7 @@ transition = eventalarm_table(
     ),
     sa.Index("ix_eventalarm_transition_occurrence", "occurrence_id"),
     sa.Index("ix_eventalarm_transition_recorded", "recorded_at"),
+    sa.Index("ix_eventalarm_transition_project", "project_id", "recorded_at", "transition_id"),
 )
 
 # The outbox. ``seq`` rises in the order in which the deliveries of one alarm were committed. ``attempts``

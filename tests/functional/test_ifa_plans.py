@@ -31,6 +31,7 @@ LISTED = {
     tables.alarm_history: ("event_id", "alarm_id"),
 }
 MYSQL = ("mysql", "mariadb")
+EXPLAIN = {"sqlite": "EXPLAIN QUERY PLAN"}
 
 
 def fill(opened: storage.Database) -> str:
@@ -125,9 +126,8 @@ def opened(our_database_url: str) -> Iterator[storage.Database]:
     result.dispose()
 
 
-def test_no_page_reads_a_table_as_a_whole(opened: storage.Database) -> None:
-    one = fill(opened)
-    api = IfaApi(opened)
+def asked_of(opened: storage.Database) -> list[tuple[str, Any]]:
+    """Return a list to which each further SELECT on our tables is added, with its parameters."""
     asked: list[tuple[str, Any]] = []
 
     def note(*arguments: Any) -> None:
@@ -135,6 +135,13 @@ def test_no_page_reads_a_table_as_a_whole(opened: storage.Database) -> None:
             asked.append((arguments[2], arguments[3]))
 
     sa.event.listen(opened.engine, "before_cursor_execute", note)
+    return asked
+
+
+def test_no_page_reads_a_table_as_a_whole(opened: storage.Database) -> None:
+    one = fill(opened)
+    api = IfaApi(opened)
+    asked = asked_of(opened)
     since = (NOW - datetime.timedelta(minutes=5)).isoformat().replace("+00:00", "Z")
     for everywhere in ({}, {"all_projects": "true", "roles": ADMIN}):
         for path in (
@@ -145,11 +152,30 @@ def test_no_page_reads_a_table_as_a_whole(opened: storage.Database) -> None:
             f"/vnffm/v1/alarms?filter=(eq,perceivedSeverity,CLEARED);(gte,alarmRaisedTime,{since})",
             f"/vnffm/v1/alarms?filter=(eq,id,{one})",
             "/vnffm/v1/alarms?filter=(eq,eventType,EQUIPMENT_ALARM);(eq,ackState,ACKNOWLEDGED)",
+            "/ifa/v1/history?limit=20",
+            f"/ifa/v1/history?since={since}&limit=5",
         ):
-            assert api.get(path, **everywhere).status_code == 200
+            answer = api.get(path, **everywhere)
+            assert answer.status_code == 200
+            if marker := answer.headers.get("x-eventalarm-marker"):
+                follow = {"nextpage_opaque_marker": marker, "limit": 5, **everywhere}
+                assert api.get("/ifa/v1/history", **follow).status_code == 200
     for path in (f"/ifa/v1/alarms/{one}", f"/ifa/v1/alarms/{one}/history"):
         assert api.get(path).status_code == 200
-    sa.event.remove(opened.engine, "before_cursor_execute", note)
+    asked = asked[:]
     assert len(asked) > 30
     whole = [(found, statement) for statement, values in asked for found in scans(opened, statement, values)]
     assert whole == []
+
+
+def test_a_page_of_the_history_of_a_project_is_a_range_of_its_index(opened: storage.Database) -> None:
+    fill(opened)
+    api = IfaApi(opened)
+    asked = asked_of(opened)
+    since = (NOW - datetime.timedelta(minutes=50)).isoformat().replace("+00:00", "Z")
+    assert api.get("/ifa/v1/history", since=since, limit=5).status_code == 200
+    pages = [(text, values) for text, values in asked if "ORDER BY eventalarm_transition.recorded_at" in text]
+    ((text, values),) = pages
+    with opened.engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"{EXPLAIN.get(opened.dialect, 'EXPLAIN')} {text}", values).all()
+    assert "ix_eventalarm_transition_project" in str(plan)

@@ -12,6 +12,7 @@ from eventalarm.model import ALARM, OK, UTC
 from eventalarm.storage import database as storage
 from tests.support.ifa_api import (
     FAULTS,
+    HISTORY,
     HOUR,
     IFA,
     MERGE,
@@ -177,9 +178,9 @@ def test_22_a_page_costs_the_same_statements_whatever_its_size(opened: storage.D
         if arguments[2] not in ("SELECT 1", "BEGIN"):
             counted.append(arguments[2])
 
-    def cost() -> int:
+    def cost(path: str = FAULTS) -> int:
         counted.clear()
-        assert api.get(FAULTS).status_code == 200
+        assert api.get(path).status_code == 200
         return len(counted)
 
     sa.event.listen(opened.engine, "before_cursor_execute", count)
@@ -187,7 +188,7 @@ def test_22_a_page_costs_the_same_statements_whatever_its_size(opened: storage.D
     api.alarm(bound("vm"))
     api.engine.process(fault("vm"))
     threshold(api, "t", ALARM)
-    few = cost()
+    few, history = cost(), cost(HISTORY)
     for number in range(49):
         api.alarm(bound(f"vm-{number}"))
         threshold(api, f"t-{number}", ALARM)
@@ -195,3 +196,5 @@ def test_22_a_page_costs_the_same_statements_whatever_its_size(opened: storage.D
     assert len(api.get(FAULTS).json) == 100
     assert cost() <= few
     assert few <= 16
+    assert len(api.get(HISTORY).json) == 50
+    assert cost(HISTORY) == history <= 7

@@ -30,6 +30,7 @@ PROBLEM = "application/problem+json"
 ADMIN = "admin,member,reader"
 IFA = "/ifa/v1/alarms"
 FAULTS = "/vnffm/v1/alarms"
+HISTORY = "/ifa/v1/history"
 SUBSCRIPTIONS = "/vnffm/v1/subscriptions"
 MERGE = {"Content-Type": "application/merge-patch+json"}
 THRESHOLD = {"metric": "cpu_util", "resource_type": "instance", "resource_id": "vm-t"}

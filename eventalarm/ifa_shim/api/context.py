@@ -16,9 +16,11 @@ from eventalarm.http.responses import MARKER, BadMarker, Links, decode_marker, e
 from eventalarm.ifa_shim import ifa_policies
 from eventalarm.ifa_shim.alarm import IfaAlarm
 from eventalarm.ifa_shim.alarms import AlarmReader, Listing, Marker, object_id_of
-from eventalarm.ifa_shim.history import Document, HistoryReader
+from eventalarm.ifa_shim.history import HistoryReader
+from eventalarm.ifa_shim.history_entries import Document
 from eventalarm.ifa_shim.options import ApiOptions
-from eventalarm.ifa_shim.queries import AlarmQuery
+from eventalarm.ifa_shim.project_history import HistoryMarker, HistoryPage, ProjectHistory
+from eventalarm.ifa_shim.queries import AlarmQuery, HistoryQuery
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import parse_time
 from eventalarm.storage.database import Database, Within
@@ -46,7 +48,7 @@ class AlarmService:
             return AlarmReader(inside, self.settings).get(alarm_id, project_id)
 
     def history(
-        self, alarm_id: str, project_id: str | None, after: Any, limit: int
+        self, alarm_id: str, project_id: str | None, query: HistoryQuery, after: Any, limit: int
     ) -> tuple[list[Document], Any] | None:
         """Return a page of the history of an alarm and the marker of the next one; None: no such alarm.
 
@@ -54,7 +56,26 @@ class AlarmService:
         """
         with self._snapshot() as inside:
             alarm = AlarmReader(inside, self.settings).get(alarm_id, project_id)
-            return None if alarm is None else HistoryReader(inside, self.settings).page(alarm, after, limit)
+            if alarm is None:
+                return None
+            reader = HistoryReader(inside, self.settings, everything=project_id is None)
+            return reader.page(alarm, query, after, limit)
+
+    def transitions(
+        self,
+        project_id: str | None,
+        query: HistoryQuery,
+        marker: HistoryMarker,
+        limit: int,
+        overlap: datetime.timedelta,
+    ) -> HistoryPage:
+        """Return a page of the history of all alarms of a project (None: of all), from *marker* on.
+
+        :param overlap: how long a transaction may take to commit after it read the time.
+        """
+        before = self._now() - overlap
+        with self._snapshot() as inside:
+            return ProjectHistory(inside, self.settings, before).page(project_id, query, marker, limit)
 
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[Within]:

@@ -121,6 +121,7 @@ def _create_transition() -> None:
         sa.Index("ix_eventalarm_transition_fault", "fault_id", **operations.where("fault_id IS NOT NULL")),
         sa.Index("ix_eventalarm_transition_occurrence", "occurrence_id"),
         sa.Index("ix_eventalarm_transition_recorded", "recorded_at"),
+        sa.Index("ix_eventalarm_transition_project", "project_id", "recorded_at", "transition_id"),
     )
 
 
