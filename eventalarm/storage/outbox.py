@@ -33,7 +33,7 @@ NO_BOUND: Final = sys.maxsize
 A_YEAR: Final = datetime.timedelta(days=365)
 NO_PARAMETERS: Final[Mapping[str, Any]] = MappingProxyType({})
 # Built once: it is sent with every batch.
-ADD: Final = sa.insert(delivery)
+ADD: Final = sa.insert(delivery).inline()
 
 
 class Outbox:
