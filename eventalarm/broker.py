@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import amqp.exceptions
 import oslo_messaging
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
@@ -134,6 +135,50 @@ class Broker:
         )
         queue(channel).declare()
         channel.close()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class QueueState:
+    """How many messages of a queue no consumer has taken, and how many consumers it has."""
+
+    messages: int = 0
+    consumers: int = 0
+
+
+class QueueWatch:
+    """Looks at queues over a connection that it keeps; used on one thread."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._stack = contextlib.ExitStack()
+        self._connection: Any = None
+
+    def look(self, topic: str) -> QueueState:
+        """Return the state of the queue of a topic; zeros if there is none.
+
+        :raises Unusable: when the broker does not answer.
+        """
+        try:
+            if self._connection is None:
+                self._connection = self._stack.enter_context(self._broker.connected())
+            channel = self._connection.channel()
+            try:
+                found = channel.queue_declare(f"{topic}.{bus.PRIORITY}", passive=True)
+            except amqp.exceptions.NotFound:
+                return QueueState()
+            channel.close()
+            return QueueState(found.message_count, found.consumer_count)
+        except Unusable:
+            raise
+        except Exception as exc:
+            self.close()
+            raise unusable(exc) from exc
+
+    def close(self) -> None:
+        """Close the connection; a later look opens another."""
+        stack, self._stack, self._connection = self._stack, contextlib.ExitStack(), None
+        with contextlib.suppress(Exception):
+            stack.close()
 
 
 def hosts(url: Any) -> Sequence[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import oslo_messaging
@@ -43,10 +43,16 @@ DEAD: Final = "dead"
 # Priority with which the publisher sends events: the last part of the name of the queue.
 PRIORITY: Final = "sample"
 
+# The event type of messages by which a listener observes the progress of a queue.
+MARKER: Final = "eventalarm.marker"
+
 # The errors of RabbitMQ (channel error 406) and Kafka for a message that exceeds their limit.
 TOO_LARGE: Final = re.compile(
     r"message size \d+ is larger than|MSG_SIZE_TOO_LARGE|message size too large", re.I
 )
+
+
+Split = Callable[[list[JSONDict]], Iterable[tuple[str, list[JSONDict]]]]
 
 
 def set_defaults() -> None:
@@ -180,21 +186,35 @@ def _check_option(conf: cfg.ConfigOpts, parsed: Any, name: str, value: str) -> N
 
 
 def events_sender(
-    transport: Any, *, topic: str, exchange: str, publisher_id: str
+    transport: Any, *, split: Split, exchange: str, publisher_id: str
 ) -> Callable[[list[JSONDict]], None]:
-    """Return a function that sends events to the listeners in one message, as :func:`send` does."""
+    """Return a function that sends events to the listeners, one message for each topic, as :func:`send` does.
+
+    :param split: returns the topics of events, each with its events in their order.
+    """
 
     def send_events(payload: list[JSONDict]) -> None:
-        send(
-            transport,
-            topic=topic,
-            exchange=exchange,
-            event_type=topic,
-            payload=payload,
-            publisher_id=publisher_id,
-        )
+        for topic, events in split(payload):
+            send(
+                transport,
+                topic=topic,
+                exchange=exchange,
+                event_type=topic,
+                payload=events,
+                publisher_id=publisher_id,
+            )
 
     return send_events
+
+
+def send_marker(transport: Any, marker: str, *, topic: str, exchange: str) -> None:
+    """Put a message without events on the queue of a topic; *marker* is its id. Errors as of :func:`send`."""
+    send(transport, topic=topic, exchange=exchange, event_type=MARKER, payload=[], publisher_id=marker)
+
+
+def marker_of(message: Mapping[str, Any]) -> str | None:
+    """Return the id of a marker, or None if *message* is another one."""
+    return str(message.get("publisher_id")) if message.get("event_type") == MARKER else None
 
 
 def send(

@@ -7,13 +7,14 @@ import dataclasses
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from oslo_config import cfg
 
 from eventalarm import broker, bus
 from eventalarm import conf as options
+from eventalarm.app import partitions
 from eventalarm.backoff import Backoff
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.engine import Engine
@@ -75,19 +76,21 @@ class Resender:
         self._conf = conf
         self._transport: Any = None
 
-    def renew(self, message: JSONDict) -> None:
-        """Publish *message* again, so that the broker counts its deliveries from zero."""
-        self._send(message, bus.PRIORITY)
+    def renew(self, message: JSONDict, routing_key: str) -> None:
+        """Publish *message* again to its topic, so that the broker counts its deliveries from zero."""
+        self._send(message, routing_key.removesuffix(f".{bus.PRIORITY}"), bus.PRIORITY)
 
     def set_aside(self, message: JSONDict) -> None:
         """Publish *message* to the queue of dead messages, which no listener consumes."""
-        self._send(message, bus.DEAD)
+        self._send(message, "", bus.DEAD)
 
-    def _send(self, message: JSONDict, priority: str) -> None:
+    def _send(self, message: JSONDict, topic: str, priority: str) -> None:
         group = self._conf[options.GROUP]
         if self._transport is None:
             self._transport = bus.get_transport(self._conf)
-        bus.resend(self._transport, message, topic=group.topic, exchange=group.exchange, priority=priority)
+        bus.resend(
+            self._transport, message, topic=topic or group.topic, exchange=group.exchange, priority=priority
+        )
 
     def close(self) -> None:
         """Close the transport if it was opened; a later message opens it again."""
@@ -123,8 +126,11 @@ class ConsumerAssembly:
         self._resender = Resender(conf)
         stack.callback(self._resender.close)
 
-    def build(self, engine: Engine, cache: AlarmCache) -> tuple[BatchServer, ProjectLoader]:
-        """Return the consumer, not yet started, and the loader of large projects."""
+    def build(self, engine: Engine, cache: AlarmCache) -> tuple[partitions.Consumer, ProjectLoader]:
+        """Return the consumer, not yet started, and the loader of large projects.
+
+        :raises Retryable: when the database failed.
+        """
         group = self._conf[options.GROUP]
         loader = ProjectLoader(cache, lambda project_id: server.resume(project_id))  # noqa: PLW0108 - made below
 
@@ -143,18 +149,37 @@ class ConsumerAssembly:
             progress=self._signals.progress,
             prepare=self._prepare,
         )
-        listener_options = ListenerOptions(
-            group.topic, group.exchange, group.batch_size, first_prefetch=group.first_prefetch
+        definitions = partitions.Definitions(
+            cache, loader, group.partitions, group.infrastructure_projects, group.preload
         )
-        server = BatchServer(
-            bus.get_transport(self._conf, prefetch=group.prefetch),
-            listener_options,
-            handler,
-            redelivery=self._build_redelivery(),
-            interruptions=self._build_interruptions(),
-            report=BrokerReport(bus.describe(self._conf)),
+        server = partitions.build(
+            self._conf, self._database, handler, definitions, self._server_builder(handler)
         )
         return server, loader
+
+    def _server_builder(self, handler: BatchHandler) -> partitions.BuildServer:
+        group = self._conf[options.GROUP]
+        transport = bus.get_transport(self._conf, prefetch=group.prefetch)
+        listener_options = ListenerOptions(group.topic, group.exchange, group.batch_size)
+        redelivery, interruptions = self._build_redelivery(), self._build_interruptions()
+        report = BrokerReport(bus.describe(self._conf))
+
+        def build(topics: Collection[str], gated: Collection[str]) -> BatchServer:
+            # Raising the prefetch count returns what was taken: a queue whose messages were returned before
+            # would deliver those that it still holds first.
+            first = group.prefetch if topics else group.first_prefetch
+            return BatchServer(
+                transport,
+                dataclasses.replace(listener_options, first_prefetch=first),
+                handler,
+                redelivery=redelivery,
+                interruptions=interruptions,
+                report=report,
+                topics=list(topics),
+                gated=gated,
+            )
+
+        return build
 
     def _build_outage(self) -> DatabaseOutage:
         group = self._conf[options.GROUP]

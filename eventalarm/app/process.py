@@ -13,6 +13,7 @@ from eventalarm import conf as options
 from eventalarm.app import waiting
 from eventalarm.app.build import build_cache, build_engine, build_sender, build_timers
 from eventalarm.app.consumer import ConsumerAssembly, ProcessSignals
+from eventalarm.app.partitions import Consumer
 from eventalarm.delivery import enqueue
 from eventalarm.delivery import options as delivery_options
 from eventalarm.delivery import worker as worker_module
@@ -55,7 +56,7 @@ class ListenerProcess:
         self._signals = ProcessSignals(trace)
         self._own_process = own_process
         self._stack = contextlib.ExitStack()
-        self._server: BatchServer | None = None
+        self._server: Consumer | None = None
 
     def start(self) -> None:
         """Wait for the database and the broker, then start; returns once messages are being consumed.
@@ -107,7 +108,7 @@ class ListenerProcess:
         self._server = server
         for stop in (server.wait, server.stop, loader.stop):
             self._stack.callback(stop)
-        if self._conf[options.GROUP].preload:
+        if self._conf[options.GROUP].preload and isinstance(server, BatchServer):
             loader.preload()
         return True
 

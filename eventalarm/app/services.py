@@ -14,6 +14,7 @@ from oslo_config import cfg
 
 from eventalarm import bus, service
 from eventalarm import conf as options
+from eventalarm.app import partitions
 from eventalarm.app.process import ListenerProcess
 from eventalarm.delivery import options as delivery_options
 from eventalarm.metrics_server import Endpoint, check_free, shared_folder
@@ -31,6 +32,7 @@ def check_options(conf: cfg.ConfigOpts) -> None:
     service.database_url(conf)
     delivery_options.from_conf(conf)
     bus.get_transport(conf).cleanup()
+    partitions.check(conf)
 
 
 class ListenerService(cotyledon.Service):

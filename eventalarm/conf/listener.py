@@ -33,6 +33,24 @@ CONSUMER_OPTS: list[Any] = [
         "the way another service declared a shared exchange. Must be the same on both sides, except on "
         "RabbitMQ, where the queue is named after the topic alone.",
     ),
+    cfg.IntOpt(
+        "partitions",
+        default=1,
+        min=1,
+        max=1024,
+        help="Number of topics among which events are divided by project; more than one requires RabbitMQ. "
+        "One process consumes a partition at a time, evaluates the events of a project in their order, and "
+        "caches only the alarm definitions of its partitions. Must be the same for all services and in the "
+        "URL of the publisher; doc/source/admin/partitions.rst says how to change it while events arrive. "
+        "With 1, all processes consume the same topic.",
+    ),
+    cfg.FloatOpt(
+        "partition_lease",
+        default=4.0,
+        min=1.0,
+        help="Seconds after which the partitions of a process that does not renew its leases go to others, "
+        "once the broker has closed its connection too. Must be the same on all hosts.",
+    ),
     cfg.BoolOpt(
         "accept_event_loss",
         default=False,

@@ -222,6 +222,12 @@ def take_control(listener: Any, first_prefetch: int, report: Report) -> Consumer
     return control
 
 
+def routing_key(message: Any) -> str:
+    """Return the routing key with which RabbitMQ delivered *message*, ``TOPIC.PRIORITY``; else empty."""
+    raw = getattr(getattr(message, "message", None), "_raw_message", None)
+    return str((getattr(raw, "delivery_info", None) or {}).get("routing_key") or "")
+
+
 def delivery_count(message: Any) -> int:
     """Return how often *message* was returned to the broker before; 0 if the broker does not count."""
     raw = getattr(getattr(message, "message", None), "_raw_message", None)

@@ -250,6 +250,13 @@ class AlarmCache:
         LOG.debug("Loaded %d alarm definitions of project %s", len(project.entries), project_id)
         return project
 
+    def retain(self, wanted: Callable[[str], bool]) -> None:
+        """Remove the projects that are not *wanted*; an event of one loads it again."""
+        with self._lock:
+            for projects in (self._projects, self._loaded):
+                for project_id in [one for one in projects if not wanted(one)]:
+                    del projects[project_id]
+
     def rule(self, definition: AlarmDefinition) -> Watch:
         """Return the compiled rule of a definition that was just read; reuse the cached one if it is current.
 

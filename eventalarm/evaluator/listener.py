@@ -13,7 +13,7 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import oslo_messaging
@@ -23,6 +23,7 @@ from eventalarm.backoff import Backoff
 from eventalarm.bus import PRIORITY
 from eventalarm.evaluator import consumer_control
 from eventalarm.evaluator.batch import LEFT
+from eventalarm.evaluator.entrance import Entrance
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.options import FEW, ListenerOptions
 from eventalarm.evaluator.redelivery import Interruptions, Message, Redelivery, Renewed, was_delivered
@@ -50,6 +51,8 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
     :param redelivery: renews messages that were delivered too often, or sets them aside.
     :param interruptions: finds messages whose evaluation ends the process.
     :param report: called with the error while consuming fails, then with None.
+    :param topics: consumed in place of the topic of *options*.
+    :param gated: those of *topics* whose messages wait in the ``entrance``.
     """
 
     def __init__(
@@ -61,9 +64,16 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         redelivery: Redelivery | None = None,
         interruptions: Interruptions | None = None,
         report: consumer_control.Report = lambda error: None,
+        topics: Sequence[str] = (),
+        gated: Collection[str] = (),
     ) -> None:
-        target = oslo_messaging.Target(topic=options.topic, exchange=options.exchange)
-        super().__init__(transport, [target], _OnlySamples(), executor="threading")
+        targets = [
+            oslo_messaging.Target(topic=topic, exchange=options.exchange)
+            for topic in topics or (options.topic,)
+        ]
+        super().__init__(transport, targets, _OnlySamples(), executor="threading")
+        self.entrance = Entrance(gated, self._accept, self._is_idle)
+        self._enter = self.entrance.enter if topics else self._accept
         self._options = options
         self._handler = handler
         self._arrived: collections.deque[Message] = collections.deque()
@@ -105,11 +115,19 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._control = consumer_control.take_control(listener, self._options.first_prefetch, self._report)
         return listener
 
+    def _is_idle(self) -> bool:
+        with self._lock:
+            return not (self._draining or self._arrived or self._deferred)
+
     def _on_incoming(self, incoming: Sequence[Message]) -> None:
+        self._enter(incoming)
+
+    def _accept(self, incoming: Sequence[Message]) -> None:
         if self._redelivery is not None:
             # At once, not with their batch: until then the broker could take them back once more.
             incoming = self._redelivery.sift(incoming)
-        self._work(incoming, ())
+        if incoming:
+            self._work(incoming, ())
 
     def _work(self, incoming: Sequence[Message], resumable: Sequence[str], *, suspect: bool = False) -> None:
         with self._lock:
@@ -216,6 +234,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
             held = [m for waiting in self._deferred.values() for m in waiting] + list(self._arrived)
             self._deferred.clear()
             self._arrived.clear()
+        held += self.entrance.clear()
         self._handler.dropped()
         return held
 

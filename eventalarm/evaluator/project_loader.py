@@ -66,13 +66,15 @@ class ProjectLoader:
         """Allow the events that waited for a project to be evaluated."""
         self._awaited.discard(project_id)
 
-    def preload(self) -> None:
-        """Start to load all large projects, the largest first."""
-        self._executor.submit(self._begin_preloading)
+    def preload(self, wanted: Callable[[str], bool] = lambda project_id: True) -> None:
+        """Start to load all large projects that are *wanted*, the largest first."""
+        # Fails after a shutdown.
+        with contextlib.suppress(RuntimeError):
+            self._executor.submit(self._begin_preloading, wanted)
 
-    def _begin_preloading(self) -> None:
+    def _begin_preloading(self, wanted: Callable[[str], bool]) -> None:
         try:
-            names = self._cache.large_projects()
+            names = [name for name in self._cache.large_projects() if wanted(name)]
         except Retryable as exc:
             LOG.warning("Large projects will be loaded with their first event: %s", exc)
         except Exception:

@@ -21,7 +21,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from eventalarm.evaluator.consumer_control import delivery_count
+from eventalarm.evaluator.consumer_control import delivery_count, routing_key
 from eventalarm.evaluator.options import RedeliveryOptions
 from eventalarm.exceptions import EventAlarmError, Retryable
 from eventalarm.metrics import Metrics
@@ -52,12 +52,17 @@ class Message(Protocol):
 class Redelivery:
     """Renews messages that were redelivered too often, and sets aside those that were renewed too often.
 
-    :param renew: publishes a message to the topic.
+    :param renew: publishes a message with the routing key with which it was delivered.
     :param set_aside: publishes a message to the queue of messages that were given up.
     """
 
     def __init__(
-        self, options: RedeliveryOptions, metrics: Metrics, *, renew: Publish, set_aside: Publish
+        self,
+        options: RedeliveryOptions,
+        metrics: Metrics,
+        *,
+        renew: Callable[[dict[str, Any], str], None],
+        set_aside: Publish,
     ) -> None:
         self._options = options
         self._metrics = metrics
@@ -79,7 +84,10 @@ class Redelivery:
         total = count + (earlier if isinstance(earlier, int) else 0)
         given_up = total >= self._options.most
         try:
-            (self._set_aside if given_up else self._renew)({**body, EARLIER: total})
+            if given_up:
+                self._set_aside({**body, EARLIER: total})
+            else:
+                self._renew({**body, EARLIER: total}, routing_key(message))
         except EventAlarmError as exc:
             LOG.warning(
                 "Message %s, delivered %d times before, cannot be renewed: %s", name(body), total, exc

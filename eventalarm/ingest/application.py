@@ -29,6 +29,7 @@ from eventalarm.ingest.monitors import MonitorReader, read_alertmanager, read_co
 from eventalarm.ingest.reading import Bounds, EventReader
 from eventalarm.ingest.reports import Report, ReportConverter
 from eventalarm.publisher.codec import Encoded
+from eventalarm.publisher.partitions import Partitioning
 from eventalarm.publisher.sending import BrokerStatus
 from eventalarm.storage.database import Database
 
@@ -80,8 +81,9 @@ def build(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]
     bounds = Bounds(ingest.max_body_size, ingest.max_events, event_limits(group))
     reader = EventReader(schemas, bounds, group.resource_traits)
     status = BrokerStatus(f"{bus.describe(conf)} topic {group.topic}", time.monotonic)
+    split = Partitioning.configured(conf).split
     send = bus.events_sender(
-        transport, topic=group.topic, exchange=group.exchange, publisher_id="eventalarm.ingest"
+        transport, split=split, exchange=group.exchange, publisher_id="eventalarm.ingest"
     )
     gateway = Gateway(send, ingest.max_message_size, status)
     guard = Guard(conf, ingest_policies.list_rules())

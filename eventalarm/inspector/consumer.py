@@ -28,12 +28,14 @@ BACKOFF: Final = Backoff(0.1, 5.0)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Route:
-    """Where events are read and published: the topic and exchange of the listeners, and the queue.
+    """Where events are read and published: the topics and exchange of the listeners, and the queue.
 
-    ``batch_size`` is in messages, ``max_message_size`` in bytes.
+    ``split`` returns the topics of events to publish, ``batch_size`` is in messages, ``max_message_size`` in
+    bytes.
     """
 
-    topic: str
+    topics: Sequence[str]
+    split: bus.Split
     exchange: str
     queue: str
     batch_size: int
@@ -102,11 +104,11 @@ class Endpoint:
 def build_server(transport: Any, route: Route, endpoint: Endpoint) -> Any:
     """Return the oslo.messaging server that feeds *endpoint*; start it with ``override_pool_size=1``.
 
-    The queue is a pool of its own on the topic, so that the listeners' queue keeps every message.
+    The queue is a pool of its own on the topics, so that the listeners' queues keep every message.
     """
     return oslo_messaging.get_batch_notification_listener(
         transport,
-        [oslo_messaging.Target(topic=route.topic, exchange=route.exchange)],
+        [oslo_messaging.Target(topic=topic, exchange=route.exchange) for topic in route.topics],
         [endpoint],
         executor="threading",
         allow_requeue=True,
@@ -122,7 +124,7 @@ def publisher(transport: Any, route: Route) -> Callable[[Sequence[JSONDict]], No
     It returns when the broker has confirmed them, and raises PublishError if it has not.
     """
     send = bus.events_sender(
-        transport, topic=route.topic, exchange=route.exchange, publisher_id="eventalarm.inspector"
+        transport, split=route.split, exchange=route.exchange, publisher_id="eventalarm.inspector"
     )
 
     def publish(events: Sequence[JSONDict]) -> None:

@@ -29,6 +29,7 @@ from eventalarm.metrics import Metrics
 from eventalarm.metrics_server import check_free
 from eventalarm.model import UTC, EventLimits
 from eventalarm.owner import Owners
+from eventalarm.publisher import partitions
 from eventalarm.storage.infrastructure_faults import InfrastructureFaults
 from eventalarm.storage.leases import LeaderLease
 from eventalarm.storage.maintenance import MaintenanceStore
@@ -140,7 +141,16 @@ class InspectorProcess:
 
     def _route(self) -> consumer.Route:
         group, ours = self._conf[GROUP], self._conf[INSPECTOR_GROUP]
-        return consumer.Route(group.topic, group.exchange, ours.queue, ours.batch_size, ours.max_message_size)
+        # Sources that are restarted after this process still use the topic of one partition.
+        counts = sorted({1, group.partitions})
+        return consumer.Route(
+            [one.topic(group.topic) for count in counts for one in partitions.all_of(count)],
+            partitions.Partitioning.configured(self._conf).split,
+            group.exchange,
+            ours.queue,
+            ours.batch_size,
+            ours.max_message_size,
+        )
 
     def _build_tracker(self, stores: Stores, publish: Publish) -> SessionTracker:
         return SessionTracker(

@@ -18,6 +18,7 @@ from eventalarm.exceptions import InvalidOption
 from eventalarm.owner import conventional_trait, naming
 from eventalarm.patterns import matches_glob
 from eventalarm.publisher import codec, options, policies
+from eventalarm.publisher.partitions import Partitioning
 
 LOG = log.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class EventEvalPublisher(publisher.ConfigPublisherBase):  # type: ignore[misc]
             raise
         send = bus.events_sender(
             self._transport,
-            topic=chosen.topic,
+            split=Partitioning(chosen.topic, chosen.partitions, chosen.owner_traits).split,
             exchange=chosen.exchange,
             publisher_id=f"eventalarm.publisher.{conf.host}",
         )

@@ -6,10 +6,12 @@ import dataclasses
 import enum
 import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from eventalarm.exceptions import InvalidOption
+from eventalarm.publisher.partitions import MOST as MOST_PARTITIONS
+from eventalarm.publisher.partitions import OWNER_TRAITS
 
 MEBIBYTE: Final = 1024 * 1024
 FLAGS: Final = {"true": True, "false": False}
@@ -29,7 +31,8 @@ class PublisherOptions:
     """The options of one publisher line of ``event_pipeline.yaml``.
 
     ``url`` is the transport URL. It is None if the line names no host: then Ceilometer's own transport is
-    used, and ``driver`` must be absent or name the same driver. ``max_retry`` is the number of retries; None
+    used, and ``driver`` must be absent or name the same driver. ``partitions`` and ``owner_traits``
+    determine the topic of each event. ``max_retry`` is the number of retries; None
     means no limit. ``max_message_size`` is in bytes. ``accept_event_loss`` permits a
     driver that loses events. ``driver_options`` are passed to oslo.messaging.
     """
@@ -37,6 +40,8 @@ class PublisherOptions:
     url: str | None = dataclasses.field(default=None, repr=False)
     driver: str | None = None
     topic: str = "event_eval"
+    partitions: int = 1
+    owner_traits: Sequence[str] = OWNER_TRAITS
     exchange: str = "eventalarm"
     policy: Policy = Policy.DEFAULT
     max_queue_length: int = 1024
@@ -98,21 +103,31 @@ def _flag(option: str, value: str) -> bool:
     return FLAGS[value]
 
 
-class _Number:
-    """Reads an integer of at least *least*."""
+def _traits(option: str, value: str) -> tuple[str, ...]:
+    return tuple(_name(option, one.strip()) for one in value.split(","))
 
-    def __init__(self, least: int) -> None:
+
+class _Number:
+    """Reads an integer from *least* to *most*."""
+
+    def __init__(self, least: int, most: int = 10**15) -> None:
         self._least = least
+        self._most = most
 
     def __call__(self, option: str, value: str) -> int:
-        if not (value.isascii() and value.isdigit()) or len(value) > 15 or int(value) < self._least:
+        valid = value.isascii() and value.isdigit() and len(value) <= 15
+        if not valid or int(value) < self._least:
             raise InvalidOption(option, f"{value[:80]!r} is not valid", f"use an integer ≥ {self._least}")
+        if int(value) > self._most:
+            raise InvalidOption(option, f"{value} is too large", f"use an integer ≤ {self._most}")
         return int(value)
 
 
 READERS: Final[Mapping[str, Any]] = {
     "topic": _name,
     "exchange": _name,
+    "partitions": _Number(1, MOST_PARTITIONS),
+    "owner_traits": _traits,
     "driver": _name,
     "policy": _policy,
     "max_queue_length": _Number(1),

@@ -16,6 +16,7 @@ from eventalarm.delivery import options as delivery_options
 from eventalarm.delivery.senders.network import EgressFilter
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import JSONDict
+from eventalarm.publisher.partitions import Partitioning
 from eventalarm.status import broker, canary, definitions, pipeline, upgrade
 from eventalarm.status.checks import Check, Finding, Level
 from eventalarm.status.database import (
@@ -154,7 +155,8 @@ class HealthChecks:
             path = pipeline.pipeline_file(theirs or pipeline.configuration(named))
         feed = None
         if path is not None:
-            target = pipeline.Target(self._conf[GROUP].topic, self._conf, theirs)
+            group = self._conf[GROUP]
+            target = pipeline.Target(group.topic, self._conf, theirs, partitions=group.partitions)
             feed = pipeline.read(path, target)
             if theirs is not None and "event" not in theirs.notification.pipelines:
                 problem = f"[notification] pipelines of {named} does not contain event"
@@ -186,8 +188,9 @@ class HealthChecks:
         transport = bus.get_transport(self._conf)
 
         def publish(event: JSONDict) -> None:
-            names = {"topic": group.topic, "exchange": group.exchange}
-            bus.send(transport, event_type=CANARY, payload=[event], **names)
+            for topic, events in Partitioning.configured(self._conf).split([event]):
+                names = {"topic": topic, "exchange": group.exchange}
+                bus.send(transport, event_type=CANARY, payload=events, **names)
 
         try:
             self._in_flight = canary.new_id()

@@ -9,7 +9,7 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import amqp.exceptions
@@ -18,6 +18,7 @@ from oslo_config import cfg
 from eventalarm import bus
 from eventalarm.broker import Broker, Unusable, hosts, unusable
 from eventalarm.conf import GROUP
+from eventalarm.publisher import partitions
 from eventalarm.status.checks import Finding, Level
 
 START_LISTENER: Final = "start eventalarm-listener; its log says what it is waiting for"
@@ -63,14 +64,29 @@ def check_queue(conf: cfg.ConfigOpts, timeout: float) -> Finding:
         return Finding(Level.SKIPPED, f"the driver of {bus.describe(conf)} cannot be checked")
     try:
         with broker.connected() as connection:
-            return _queue_finding(conf, connection, broker)
+            return _worst([_queue_finding(conf, connection, broker, topic) for topic in _topics(conf)])
     except Unusable as exc:
         return Finding(Level.FAILED, exc.problem, exc.remedy or "run the check again")
 
 
-def _queue_finding(conf: cfg.ConfigOpts, connection: Any, broker: Broker) -> Finding:
+def _topics(conf: cfg.ConfigOpts) -> list[str]:
     group = conf[GROUP]
-    queue = f"{group.topic}.{bus.PRIORITY}"
+    return [one.topic(group.topic) for one in partitions.all_of(group.partitions)]
+
+
+def _worst(findings: Sequence[Finding]) -> Finding:
+    """Return the first finding that is not OK, or one for all of them."""
+    bad = [finding for finding in findings if finding.level is not Level.OK]
+    if bad or len(findings) == 1:
+        return [*bad, *findings][0]
+    figures = {name: sum(finding.figures[name] for finding in findings) for name in findings[0].figures}
+    text = f"{len(findings)} partitions hold {figures['messages']} messages; each is durable and consumed"
+    return Finding(Level.OK, text, figures=figures)
+
+
+def _queue_finding(conf: cfg.ConfigOpts, connection: Any, broker: Broker, topic: str) -> Finding:
+    group = conf[GROUP]
+    queue = f"{topic}.{bus.PRIORITY}"
     try:
         declared = _on_channel(connection, lambda c: c.queue_declare(queue, passive=True))
     except amqp.exceptions.NotFound:
@@ -84,7 +100,7 @@ def _queue_finding(conf: cfg.ConfigOpts, connection: Any, broker: Broker) -> Fin
     # This declares the queue as a listener does at its start; an existing queue is not changed.
     with contextlib.suppress(amqp.exceptions.AccessRefused):  # a user without this right may still consume
         try:
-            broker.declare(connection, group.topic, group.exchange)
+            broker.declare(connection, topic, group.exchange)
         except amqp.exceptions.PreconditionFailed as exc:
             refused = unusable(exc)
             if "'durable'" in str(exc):
@@ -154,17 +170,15 @@ def check_limits(conf: cfg.ConfigOpts, timeout: float, rabbitmqctl: str) -> Find
     except ValueError:
         return Finding(Level.SKIPPED, f"the driver of {bus.describe(conf)} cannot be checked")
     group = conf[GROUP]
-    names = {suffix: f"{group.topic}.{suffix}" for suffix in (bus.PRIORITY, bus.DEAD)}
+    queue, dead_queue = f"{_topics(conf)[0]}.{bus.PRIORITY}", f"{group.topic}.{bus.DEAD}"
     try:
         with broker.connected() as connection:
             version = _version(connection)
-            dead = _message_count(connection, names[bus.DEAD])
+            dead = _message_count(connection, dead_queue)
     except Unusable as exc:
         return Finding(Level.FAILED, exc.problem, exc.remedy)
     # The rest of the time is for the connection to the broker.
-    answers = _ask_rabbitmqctl(
-        rabbitmqctl, timeout * 0.8, broker.url.virtual_host or "/", names[bus.PRIORITY]
-    )
+    answers = _ask_rabbitmqctl(rabbitmqctl, timeout * 0.8, broker.url.virtual_host or "/", queue)
     limits = QueueLimits(
         quorum=broker.options.rabbit_quorum_queue,
         version=version,
@@ -173,16 +187,18 @@ def check_limits(conf: cfg.ConfigOpts, timeout: float, rabbitmqctl: str) -> Find
         consumer_timeout=answers["consumer_timeout"] / 1000 if "consumer_timeout" in answers else None,
         dead=dead,
     )
-    return limits_finding(limits, names[bus.PRIORITY], renew_after=group.renew_after, hold=group.hold_batch)
+    return limits_finding(limits, queue, dead_queue, renew_after=group.renew_after, hold=group.hold_batch)
 
 
-def limits_finding(limits: QueueLimits, queue: str, *, renew_after: int, hold: float) -> Finding:
-    """Return the worst problem that *limits* cause for a listener with these options."""
+def limits_finding(limits: QueueLimits, queue: str, dead: str, *, renew_after: int, hold: float) -> Finding:
+    """Return the worst problem that *limits* of *queue* cause for a listener with these options.
+
+    *dead* is the queue of messages that were set aside.
+    """
     limit = limits.delivery_limit
     figures = {"delivery_limit": limit, "consumer_timeout": limits.consumer_timeout, "dead": limits.dead}
     known = {name: value for name, value in figures.items() if value is not None}
     text = _described(limits)
-    dead = f"{queue.rpartition('.')[0]}.{bus.DEAD}"
     if limit is not None and limit < renew_after:
         remedy = f"raise the delivery limit, or lower [eventalarm] renew_after ({renew_after}) to it"
         return Finding(Level.FAILED, f"{text}: events are lost when listeners are killed", remedy, known)

@@ -132,6 +132,7 @@ class Target:
     topic: str
     ours: cfg.ConfigOpts | None = None
     theirs: cfg.ConfigOpts | None = None
+    partitions: int = 1
 
     def problem_of(self, url: str) -> Problem | None:
         """Return why events of an ``eventalarm://`` line do not reach the listeners, or None if they do."""
@@ -141,6 +142,11 @@ class Target:
                 return (
                     f"it publishes to topic {chosen.topic}, the listeners consume {self.topic}",
                     "use the same topic in the line and in [eventalarm] topic",
+                )
+            if chosen.partitions != self.partitions:
+                return (
+                    f"it publishes to {chosen.partitions} partitions, the listeners have {self.partitions}",
+                    f"write eventalarm://...?partitions={self.partitions} and restart the agent",
                 )
             return self._compared(chosen)
         except (InvalidOption, ValueError) as exc:

@@ -90,5 +90,5 @@ def test_without_rabbitmqctl_unknown_limits_are_named(cloud: Cloud) -> None:
     ],
 )
 def test_the_verdict(facts: QueueLimits, level: Level, words: str) -> None:
-    found = limits_finding(facts, QUEUE, renew_after=2, hold=20.0)
+    found = limits_finding(facts, QUEUE, "event_eval.dead", renew_after=2, hold=20.0)
     assert (found.level, words in found.message) == (level, True), found
