@@ -106,6 +106,7 @@ def build_engine(
         beside_aodh_listener=group.beside_aodh_listener,
         max_candidates=group.max_candidates,
         max_occurrences=group.max_occurrences_per_alarm,
+        max_objects=group.max_objects_per_group,
         max_event_size=group.max_event_size,
         max_transaction_size=group.max_transaction_size,
         max_batch_time=group.max_batch_time,

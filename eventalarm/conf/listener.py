@@ -186,10 +186,19 @@ EVALUATION_OPTS: list[Any] = [
         default=10000,
         min=1,
         help="Maximum number of managed objects on which one alarm can be raised at the same time, and of "
-        "objects for whose absence one alarm can wait. On further objects the alarm calls its actions as in "
+        "objects for whose absence one alarm can wait, or groups with objects in fault that one alarm with "
+        "at_least can track. On further objects the alarm calls its actions as in "
         "Aodh, but keeps no occurrence that could clear; their absence is not detected. The reason of the "
         "alarm and the metric decisions (reason too_many_objects) report it. The limit bounds the cost of "
         "an alarm that is grouped by an unbounded trait, such as a request id.",
+    ),
+    cfg.IntOpt(
+        "max_objects_per_group",
+        default=1000,
+        min=100,
+        help="Maximum number of objects of one group whose state is tracked for a rule with at_least. Faults "
+        "of further objects are not counted until some of these have ended, so the alarm can clear early. "
+        "The limit bounds the row that each event about the group rewrites, about 70 bytes for each object.",
     ),
     cfg.IntOpt(
         "max_event_size",

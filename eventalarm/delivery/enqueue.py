@@ -67,6 +67,7 @@ def to_deliveries(transition: Transition, make_id: Callable[[], str]) -> list[De
             occurrence_id=transition.occurrence_id,
             managed_object=transition.managed_object,
             raised=transition.raised_count,
+            objects=transition.objects,
         ),
         event_json=transition.event.json() if transition.actions else "",
     )

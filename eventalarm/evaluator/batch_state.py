@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from eventalarm.evaluator import event_rule
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason
 from eventalarm.evaluator.event_rule import Verdict
+from eventalarm.evaluator.objects_in_fault import MOST_NAMED
 from eventalarm.evaluator.options import MOST_OBJECTS, ResourceOf, no_resource
 from eventalarm.model import (
     ALARM,
@@ -149,11 +150,13 @@ class BatchState:
         *,
         severity: str | None = None,
         reason: str = "",
+        objects: Sequence[str] | None = None,
     ) -> None:
         """Apply a decision.
 
         :param severity: the X.733 severity of the event, if the rule names the trait that carries it.
         :param reason: the reason of the transition; by default composed from the event and the rule.
+        :param objects: the objects of the group that are in fault, for a rule with ``at_least``.
         """
         beyond = decision.reason is Reason.TOO_MANY_OBJECTS
         if beyond:
@@ -170,6 +173,8 @@ class BatchState:
         record = self._transition(
             alarm, subject, decision, kind=decision.kind, occurrence=occurrence, reason=why
         )
+        if objects is not None:
+            record = dataclasses.replace(record, objects=tuple(objects[:MOST_NAMED]))
         self._transitions.append(record)
         self._seen.add((alarm.alarm_id, subject.managed_object, subject.message_key))
         if decision.record_state:

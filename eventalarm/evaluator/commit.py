@@ -61,7 +61,9 @@ class Committer:
         clock: Callable[[], datetime.datetime],
     ) -> None:
         self._database = database
-        self._evaluation = Evaluation(cache, types=options.types, clear_mode=options.clear_mode)
+        self._evaluation = Evaluation(
+            cache, types=options.types, clear_mode=options.clear_mode, max_tracked=options.max_objects
+        )
         self._matcher = matcher
         self._options = options
         self._clock = clock

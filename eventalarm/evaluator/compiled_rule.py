@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 from eventalarm.evaluator.conditions import Test
 from eventalarm.evaluator.event_rule import Anchor, Anchors, Moment, Part, Verdict, watches
 from eventalarm.evaluator.match_count import Threshold
+from eventalarm.evaluator.objects_in_fault import AtLeast
 from eventalarm.model import Event, severity_word
 
 EVENT_TYPE: Final = "event_type"
@@ -79,7 +80,8 @@ class CompiledRule:
     With ``timers.absence_after`` the events of ``raises`` are the expected ones, and clear the alarm.
     ``about`` is the test for the resource that the rule names, if any. ``severity_from`` is the trait that
     carries the severity, and ``severity_word`` the X.733 severity of events without it; both may be empty.
-    With ``count``, that many events of ``raises`` raise the alarm.
+    With ``count``, that many events of ``raises`` raise the alarm. With ``at_least``, the managed object is a
+    group, and the alarm is raised while that many of its objects are in fault.
     """
 
     raises: Half
@@ -90,6 +92,7 @@ class CompiledRule:
     timers: Timers = dataclasses.field(default_factory=Timers)
     severity_word: str = ""
     count: Threshold | None = None
+    at_least: AtLeast | None = None
     finds_twice: ClassVar[bool] = True
 
     @property
@@ -112,7 +115,12 @@ class CompiledRule:
         return self.raises.watches(event_type) or (self.clear is not None and self.clear.watches(event_type))
 
     def verdict(self, event: Event, now: Moment = None) -> Verdict:
-        """Return MATCH if the event raises the alarm, else RECOVERED if it clears it."""
+        """Return MATCH if the event raises the alarm, else RECOVERED if it clears it.
+
+        With ``at_least`` that is whether its object is in fault; an event that names no object does nothing.
+        """
+        if self.at_least is not None and not self.object_in_group(event):
+            return Verdict.NOTHING
         if self.raises.holds(event, now):
             return Verdict.MATCH if self.timers.absence_after is None else Verdict.RECOVERED
         if self.clear is not None and self.clear.holds(event, now):
@@ -136,13 +144,25 @@ class CompiledRule:
         """Return what distinguishes occurrences: the traits of ``group_by``, or the resource of the rule.
 
         Several traits are percent-encoded and joined by slashes; an absent one is empty. ``event_type``
-        stands for the type of the event unless it has a trait of that name.
+        stands for the type of the event unless it has a trait of that name. With ``at_least`` and neither of
+        both, the alarm is one group, whose name is empty.
         """
-        if len(self.group_by) == 1:
-            return _value(event, self.group_by[0])
         if self.group_by:
-            return "/".join(urllib.parse.quote(_value(event, name), safe="") for name in self.group_by)
-        return self.about[0].resource_id if self.about else None
+            return _joined(event, self.group_by)
+        if self.about:
+            return self.about[0].resource_id
+        return None if self.at_least is None else ""
+
+    def object_in_group(self, event: Event) -> str:
+        """Return the object of the group that an event is about; empty if it has none of the traits."""
+        traits = self.at_least.objects if self.at_least is not None else ()
+        return _joined(event, traits) if any(_value(event, name) for name in traits) else ""
+
+
+def _joined(event: Event, traits: tuple[str, ...]) -> str:
+    if len(traits) == 1:
+        return _value(event, traits[0])
+    return "/".join(urllib.parse.quote(_value(event, name), safe="") for name in traits)
 
 
 def _value(event: Event, name: str) -> str:

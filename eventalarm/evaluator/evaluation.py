@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import zoneinfo
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, cast
-
-import croniter
+from collections.abc import Collection
 
 from eventalarm.evaluator.batch_state import BatchState, Subject
 from eventalarm.evaluator.compiled_rule import CompiledRule
@@ -17,6 +13,9 @@ from eventalarm.evaluator.decide import Decision, Reason, Situation, clears, dec
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.event_rule import Verdict, Watch
 from eventalarm.evaluator.match_count import Counting, count_match
+from eventalarm.evaluator.objects_in_fault import AtLeast, decide_for_group
+from eventalarm.evaluator.options import MOST_TRACKED
+from eventalarm.evaluator.time_constraints import within_time_constraints
 from eventalarm.evaluator.timers import PAST, TimerState
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import Alarm
@@ -48,12 +47,21 @@ class Evaluation:
 
     :param types: the alarm types that eventalarm evaluates.
     :param clear_mode: which ``event`` alarms clear, see :func:`eventalarm.evaluator.decide.clears`.
+    :param max_tracked: the maximum number of objects of one group that are tracked for ``at_least``.
     """
 
-    def __init__(self, cache: AlarmCache, *, types: Collection[str], clear_mode: str) -> None:
+    def __init__(
+        self,
+        cache: AlarmCache,
+        *,
+        types: Collection[str],
+        clear_mode: str,
+        max_tracked: int = MOST_TRACKED,
+    ) -> None:
         self._cache = cache
         self._types = types
         self._clear_mode = clear_mode
+        self._max_tracked = max_tracked
 
     def __call__(self, context: EvaluationContext, match: Match) -> Reason:
         """Decide on a match, apply the decision to the batch state, and return its reason."""
@@ -76,6 +84,16 @@ class Evaluation:
         verdict = rule.verdict(event, context.now) if rule.watches(event.event_type) else Verdict.NOTHING
         if not isinstance(rule, CompiledRule):
             return self._decide(context, alarm, rule, match.subject, verdict)
+        if rule.at_least is not None and context.timer_state is not None:
+            return self._settle_object(
+                context,
+                alarm,
+                rule,
+                match.subject,
+                verdict,
+                at_least=rule.at_least,
+                timer_state=context.timer_state,
+            )
         return self._settle_notification(context, alarm, rule, match.subject, verdict)
 
     def _decide(
@@ -140,6 +158,44 @@ class Evaluation:
         expected = rule.timers.absence_after is not None and verdict is Verdict.RECOVERED
         if not whole_alarm and subject.managed_object and expected:
             self._stop_awaiting_alarm(context, alarm.alarm_id, rule, subject, verdict)
+        return decision.reason
+
+    def _settle_object(
+        self,
+        context: EvaluationContext,
+        alarm: Alarm,
+        rule: CompiledRule,
+        subject: Subject,
+        verdict: Verdict,
+        *,
+        at_least: AtLeast,
+        timer_state: TimerState,
+    ) -> Reason:
+        """Settle an event about one object of a group, of an alarm with ``at_least``."""
+        state, group = context.state, subject.managed_object
+        objects = timer_state.objects(alarm.alarm_id, group, at_least)
+        name = to_key(rule.object_in_group(subject.event))
+        late = objects.is_late(name, subject.event_time)
+        if verdict is not Verdict.NOTHING and not late:
+            in_fault = verdict is Verdict.MATCH
+            objects = objects.after(name, subject.event_time, in_fault=in_fault, most=self._max_tracked)
+            if not timer_state.keep_objects(alarm.definition, group, objects, at_least):
+                context.reasons["not_awaited"] += 1
+        occurrence = state.occurrence(alarm.alarm_id, group)
+        if occurrence is not None:
+            # The group changes with the newest event of any of its objects.
+            subject = dataclasses.replace(subject, event_time=max(subject.event_time, occurrence.event_time))
+        severity = _severity(context, rule, subject, verdict)
+        situation = self._notification_situation(
+            context, alarm, rule, subject, verdict, severity=severity, counting=None
+        )
+        decision, verdict = decide_for_group(situation, objects, at_least, late=late)
+        state.apply(alarm, subject, decision, verdict, severity=severity, objects=objects.names)
+        if decision.reason not in (*PAST, Reason.COUNTED, Reason.OUTSIDE_TIME_CONSTRAINTS):
+            raised = _is_raised(state, alarm.alarm_id, group)
+            timer_state.follow(
+                alarm.definition, rule, subject, verdict=verdict, decision=decision, raised=raised
+            )
         return decision.reason
 
     def _notification_situation(
@@ -235,31 +291,3 @@ def _severity(
 def _is_raised(state: BatchState, alarm_id: str, managed_object: str) -> bool:
     occurrence = state.occurrence(alarm_id, managed_object)
     return occurrence is not None and occurrence.raised
-
-
-def _within(constraint: Mapping[str, Any], now: datetime.datetime) -> bool:
-    timezone = constraint.get("timezone")
-    local = now.astimezone(zoneinfo.ZoneInfo(timezone)) if timezone else now
-    # A constraint that starts exactly now has started, but croniter searches strictly before its base.
-    starts = croniter.croniter(str(constraint["start"]), local + datetime.timedelta(seconds=1))
-    start = cast(datetime.datetime, starts.get_prev(datetime.datetime))
-    while start > local:
-        start = cast(datetime.datetime, starts.get_prev(datetime.datetime))
-    return local <= start + datetime.timedelta(seconds=float(constraint["duration"]))
-
-
-def within_time_constraints(constraints: Sequence[Mapping[str, Any]], now: datetime.datetime) -> bool:
-    """Return True if *now* (aware) is within at least one of *constraints*, or if there are none.
-
-    A constraint that cannot be read (unknown time zone, invalid cron expression) is not met: firing at a
-    time that the tenant excluded would be worse than not firing.
-    """
-    if not constraints:
-        return True
-    for constraint in constraints:
-        try:
-            if _within(constraint, now):
-                return True
-        except (KeyError, ValueError, TypeError, OverflowError, zoneinfo.ZoneInfoNotFoundError):
-            continue
-    return False

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from eventalarm.evaluator.compiled_rule import About, CompiledRule, Half
 from eventalarm.evaluator.conditions import Either, Every, Not, PresenceCondition, Test
 from eventalarm.evaluator.event_rule import Condition, Rule, Verdict, watches
 from eventalarm.evaluator.notification_rule import compile_definition
+from eventalarm.evaluator.objects_in_fault import AtLeast, ObjectsInFault
 from eventalarm.evaluator.operators import RelativeTime, TextTest
 from eventalarm.model import AlarmDefinition, Event
 
 LONGEST = 200
+
+# Returns the objects of a group that are in fault at present.
+ObjectsOf = Callable[[str, AtLeast], ObjectsInFault]
+
 WORDS = {
     Verdict.MATCH: "raises the alarm",
     Verdict.RECOVERED: "clears the alarm",
@@ -76,11 +81,13 @@ def explain(
     *,
     resource_traits: Collection[str],
     clears: bool,
+    objects_of: ObjectsOf | None = None,
 ) -> Explanation:
     """Explain what an event does to an alarm, from rule and event alone: the state of the alarm is ignored.
 
     :param now: the time from which relative times in the rule count, aware UTC.
     :param clears: whether an event can clear the alarm (see ``decide.clears``).
+    :param objects_of: finds the objects that an alarm with ``at_least`` tracks.
     :raises InvalidRule: when the rule cannot be evaluated.
     """
     rule = compile_definition(definition, resource_traits)
@@ -96,13 +103,20 @@ def explain(
         clear = None
     else:
         raise TypeError(type(rule).__name__)
+    place = event.first_trait(resource_traits) if place is None else place
+    then: list[str] = []
+    if isinstance(rule, CompiledRule):
+        then += _then(rule, event, verdict)
+        if rule.at_least is not None:
+            objects = objects_of(place, rule.at_least) if objects_of is not None else None
+            then += _objects(rule, event, now, verdict=verdict, at_least=rule.at_least, objects=objects)
     return Explanation(
         verdict=verdict,
-        managed_object=event.first_trait(resource_traits) if place is None else place,
+        managed_object=place,
         raises=raises,
         clears=clear,
         bad_traits=tuple(event.bad_traits),
-        then=tuple(_then(rule, event, verdict)) if isinstance(rule, CompiledRule) else (),
+        then=tuple(then),
     )
 
 
@@ -124,6 +138,35 @@ def _then(rule: CompiledRule, event: Event, verdict: Verdict) -> Iterator[str]:
         yield f"The alarm is raised when no such event comes for {timers.absence_after:g} seconds."
     if verdict is Verdict.MATCH and (rule.severity_from or rule.severity_word):
         yield _severity(rule, event)
+
+
+def _objects(
+    rule: CompiledRule,
+    event: Event,
+    now: datetime.datetime,
+    *,
+    verdict: Verdict,
+    at_least: AtLeast,
+    objects: ObjectsInFault | None,
+) -> Iterator[str]:
+    """Yield sentences about the object of the event, and how many of its group are in fault with it."""
+    name, time = rule.object_in_group(event), event.time(now)
+    if not name:
+        yield f"The event names no object: it has none of the traits {', '.join(at_least.objects)}."
+    if verdict is Verdict.NOTHING:
+        return
+    in_fault = verdict is Verdict.MATCH
+    yield f"Object {_shown(name)} is {'' if in_fault else 'no longer '}in fault."
+    yield f"The alarm is raised while at least {at_least.number} objects of one managed object are in fault."
+    if objects is None:
+        return
+    late = objects.is_late(name, time)
+    if late:
+        yield "The event is late: a newer one about the object has been received."
+    else:
+        objects = objects.after(name, time, in_fault=in_fault, most=len(objects.states) + 1)
+    names = f": {', '.join(objects.names)}"[:LONGEST] if objects.names else ""
+    yield f"With the event, {objects.number} of {at_least.number} objects are in fault{names}."
 
 
 def _severity(rule: CompiledRule, event: Event) -> str:

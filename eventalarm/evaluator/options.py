@@ -62,6 +62,9 @@ def event_limits(group: Any) -> EventLimits:
 # Maximum number of managed objects on which an alarm is raised; see [eventalarm] max_occurrences_per_alarm.
 MOST_OBJECTS: Final = 10_000
 
+# Maximum number of objects of one group that are tracked; see [eventalarm] max_objects_per_group.
+MOST_TRACKED: Final = 1000
+
 # Returns the resource of an occurrence where the managed object holds more or something else, or None: from
 # the rule, the managed object and the event that raised it.
 ResourceOf = Callable[[Mapping[str, Any], str, Event], str | None]
@@ -86,6 +89,7 @@ class EngineOptions:
     max_event_size: int
     beside_aodh_listener: bool = False
     max_occurrences: int = MOST_OBJECTS
+    max_objects: int = MOST_TRACKED
     max_transaction_size: int = 16 * 1024 * 1024
     max_batch_time: float = math.inf
     resource_of: ResourceOf = no_resource

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from eventalarm.evaluator import event_rule
 from eventalarm.evaluator.compiled_rule import CompiledRule
 from eventalarm.evaluator.event_rule import Verdict
+from eventalarm.evaluator.objects_in_fault import ObjectsInFault
 from eventalarm.evaluator.timers import seconds
 from eventalarm.model import (
     DATETIME,
@@ -32,8 +33,11 @@ REASONS = {
 def recomputed(timer: Timer, definition: AlarmDefinition, rule: CompiledRule) -> Timer | None:
     """Adjust a timer to the current definition; None if the rule no longer has such a timer.
 
-    A held clear is due at once if the rule no longer holds clears. An edit starts a count again.
+    A held clear is due at once if the rule no longer holds clears. An edit starts a count again. The objects
+    of a group are due at once if another number of them raises the alarm.
     """
+    if timer.kind is TimerKind.OBJECTS:
+        return _objects(timer, definition, rule)
     if timer.version == definition.version or timer.due_at is None:
         return timer
     pause = seconds(rule.timers, timer.kind)
@@ -45,13 +49,27 @@ def recomputed(timer: Timer, definition: AlarmDefinition, rule: CompiledRule) ->
     return dataclasses.replace(timer, version=definition.version, due_at=due_at)
 
 
+def _objects(timer: Timer, definition: AlarmDefinition, rule: CompiledRule) -> Timer | None:
+    if rule.at_least is None:
+        return None
+    if timer.version == definition.version:
+        return timer
+    objects = ObjectsInFault.load(timer.event, rule.at_least)
+    if not objects.states:
+        return None
+    changed = objects.number and objects.evaluated_for != rule.at_least.number
+    # The time of the edit, and not of the event before, since each edit has an effect of its own (G2).
+    due_at = definition.version if changed else timer.due_at
+    return dataclasses.replace(timer, version=definition.version, due_at=due_at)
+
+
 def timer_event(timer: Timer, definition: AlarmDefinition) -> Event:
     """Return the event that a firing timer stands for.
 
     It is the event whose clear was held, or else a synthetic event, which is identical for the same timer and
     due time, so that it takes effect once (G2).
     """
-    if timer.event is not None:
+    if timer.kind is TimerKind.HOLD_DOWN and timer.event is not None:
         return Event(timer.event)
     due_at = timer.due_at or timer.armed_at
     traits: list[list[object]] = [["project_id", STRING, definition.project_id]]
@@ -74,12 +92,15 @@ def timer_reason(event: Event, definition: AlarmDefinition) -> str:
     """Return the reason of a state change by a timer, in the form that consumers of event alarms parse."""
     for kind, words in REASONS.items():
         if event.event_type == f"{TIMER_EVENT_TYPE}{kind.value}":
-            query = json.dumps(definition.rule.get("query") or [], sort_keys=True)
-            return (
-                f"Event <id={event.message_id},event_type={event.event_type}> {words} "
-                f"{event.trait('seconds'):g} seconds <query={query}>."
-            )
+            return _reason(event, definition, f"{words} {event.trait('seconds'):g} seconds")
+    if event.event_type == f"{TIMER_EVENT_TYPE}{TimerKind.OBJECTS.value}":
+        return _reason(event, definition, f"reports that at_least is now {definition.rule.get('at_least')}")
     return event_rule.reason(event, definition.rule, Verdict.RECOVERED)
+
+
+def _reason(event: Event, definition: AlarmDefinition, words: str) -> str:
+    query = json.dumps(definition.rule.get("query") or [], sort_keys=True)
+    return f"Event <id={event.message_id},event_type={event.event_type}> {words} <query={query}>."
 
 
 def required_timers(
@@ -97,7 +118,8 @@ def required_timers(
     :param now: the database's clock, from which new timers count.
     """
     if rule is None or not alarm.enabled:
-        return [], list(known)
+        # Objects stay in fault as occurrences stay raised, in case that the alarm is enabled again.
+        return [], [one for one in known if rule is None or one.kind is not TimerKind.OBJECTS]
     rows = {(timer.kind, timer.managed_object): timer for timer in known}
     objects = set(raised)
     puts: list[Timer] = []

@@ -24,6 +24,7 @@ from eventalarm.evaluator.options import MOST_OBJECTS, ResourceOf, no_resource
 from eventalarm.evaluator.outage import RETRY_AFTER, LockedAlarms
 from eventalarm.evaluator.timer_firing import Report, TimerFiring, compiled_rule
 from eventalarm.evaluator.timer_rules import required_timers
+from eventalarm.evaluator.timers import waits
 from eventalarm.exceptions import Locked, Retryable
 from eventalarm.model import ALARM, Timer, TimerKind
 from eventalarm.storage import alarm_counts, timers
@@ -59,14 +60,13 @@ def _by_alarm(items: Iterable[Item]) -> Mapping[str, list[Item]]:
 
 
 def _awaited(known: Sequence[Timer], puts: Sequence[Timer], gone: Sequence[Timer]) -> list[Awaited]:
-    """Return the number of absences that are awaited, for each alarm whose absence timers change."""
-    changed = {one.alarm_id for one in (*puts, *gone) if one.kind is TimerKind.ABSENCE}
+    """Return the number of timers that count towards the limit, for each alarm where it changes."""
+    counted = (TimerKind.ABSENCE, TimerKind.OBJECTS)
+    changed = {one.alarm_id for one in (*puts, *gone) if one.kind in counted}
     rows = {one.timer_id: one for one in (*known, *puts)}
     for one in gone:
         del rows[one.timer_id]
-    waiting = Counter(
-        one.alarm_id for one in rows.values() if one.kind is TimerKind.ABSENCE and one.due_at is not None
-    )
+    waiting = Counter(one.alarm_id for one in rows.values() if waits(one))
     return [Awaited(alarm_id, waiting[alarm_id], False) for alarm_id in sorted(changed)]
 
 

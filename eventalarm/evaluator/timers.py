@@ -16,12 +16,20 @@ from eventalarm.evaluator.compiled_rule import CompiledRule, Timers
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.match_count import Matches, Threshold
+from eventalarm.evaluator.objects_in_fault import LATENESS, AtLeast, ObjectsInFault
 from eventalarm.evaluator.options import MOST_OBJECTS
 from eventalarm.model import AlarmDefinition, Event, Timer, TimerKind, timer_id
 
-TIMED: Final = frozenset({"clear_after", "absence", "hold_down", "count"})
+TIMED: Final = frozenset({"clear_after", "absence", "hold_down", "count", "at_least"})
 # The decisions on events that say nothing about the present: processed before, or outdated.
 PAST: Final = frozenset({Reason.DUPLICATE, Reason.LATE, Reason.NO_LONGER_MATCHES})
+
+LIMIT_REASONS: Final = {
+    TimerKind.ABSENCE: "This alarm awaits the absence of {} managed objects, the limit for one alarm: the "
+    "absence of others is not detected until some are absent. Group the alarm by fewer objects.",
+    TimerKind.OBJECTS: "This alarm has objects in fault in {} groups, the limit for one alarm: faults in "
+    "others are not counted until some have none. Group the alarm by a trait with fewer values.",
+}
 
 Key = tuple[str, str, TimerKind]
 
@@ -61,10 +69,10 @@ class TimerState:
         self._full: set[str] = set()
         self._limit = MOST_OBJECTS
         self._counted: set[str] = set()
-        self._limits_reached: set[str] = set()
+        self._limits_reached: dict[str, TimerKind] = {}
 
     def bound(self, awaited: Mapping[str, int], full: Collection[str], limit: int) -> None:
-        """Limit the number of objects whose absence each alarm awaits.
+        """Limit the number of objects whose absence, or of groups whose further faults, each alarm awaits.
 
         :param awaited: the current number, by alarm.
         :param full: the alarms for which the owner has been notified that the limit is reached.
@@ -97,6 +105,26 @@ class TimerState:
         self._put(
             Timer(alarm_id, managed_object, TimerKind.COUNT, version, self.now, due_at, matches.document())
         )
+
+    def objects(self, alarm_id: str, managed_object: str, at_least: AtLeast) -> ObjectsInFault:
+        """Return the states of the objects of a group."""
+        timer = self.get(alarm_id, managed_object, TimerKind.OBJECTS)
+        return ObjectsInFault.load(timer.event if timer is not None else None, at_least)
+
+    def keep_objects(
+        self, definition: AlarmDefinition, managed_object: str, objects: ObjectsInFault, at_least: AtLeast
+    ) -> bool:
+        """Keep the states of the objects of a group; return False if the limit of groups is reached.
+
+        Once no object is in fault they are kept for ``LATENESS`` seconds.
+        """
+        alarm_id, version = definition.alarm_id, definition.version
+        if objects.number and not self._may_wait(alarm_id, managed_object, TimerKind.OBJECTS):
+            return False
+        due_at = None if objects.number else self._in(LATENESS)
+        body = objects.document(at_least)
+        self._put(Timer(alarm_id, managed_object, TimerKind.OBJECTS, version, self.now, due_at, body))
+        return True
 
     def follow(
         self,
@@ -132,20 +160,20 @@ class TimerState:
             self._drop(*place, TimerKind.CLEAR_AFTER)
             self._drop(*place, TimerKind.HOLD_DOWN)
         if not whole_alarm and rule.timers.absence_after is not None:
-            if not self._may_await(definition.alarm_id, managed_object):
+            if not self._may_wait(definition.alarm_id, managed_object, TimerKind.ABSENCE):
                 return False
             self._arm(*place, TimerKind.ABSENCE, rule.timers.absence_after)
         return True
 
-    def _may_await(self, alarm_id: str, managed_object: str) -> bool:
-        if _waits(self.get(alarm_id, managed_object, TimerKind.ABSENCE)):
+    def _may_wait(self, alarm_id: str, managed_object: str, kind: TimerKind) -> bool:
+        if waits(self.get(alarm_id, managed_object, kind)):
             return True
         if self._awaited.get(alarm_id, 0) < self._limit:
             return True
         if alarm_id not in self._full:
             self._full.add(alarm_id)
             self._counted.add(alarm_id)
-            self._limits_reached.add(alarm_id)
+            self._limits_reached[alarm_id] = kind
         return False
 
     def object_appeared(self, definition: AlarmDefinition) -> None:
@@ -215,11 +243,8 @@ class TimerState:
 
     def limits_reached(self) -> Mapping[str, str]:
         """Return the alarms that have just reached the limit, each with a message for its owner."""
-        reason = (
-            f"This alarm awaits the absence of {self._limit} managed objects, the limit for one alarm: the "
-            "absence of others is not detected until some are absent. Group the alarm by fewer objects."
-        )
-        return dict.fromkeys(sorted(self._limits_reached), reason)
+        found = sorted(self._limits_reached.items())
+        return {alarm_id: LIMIT_REASONS[kind].format(self._limit) for alarm_id, kind in found}
 
     def _in(self, pause: float) -> datetime.datetime:
         return self.now + datetime.timedelta(seconds=pause)
@@ -245,9 +270,9 @@ class TimerState:
             self._set(key, None)
 
     def _set(self, key: Key, timer: Timer | None) -> None:
-        alarm_id, _, kind = key
-        change = int(_waits(timer)) - int(_waits(self._timers.get(key)))
-        if kind is TimerKind.ABSENCE and change:
+        alarm_id = key[0]
+        change = int(waits(timer)) - int(waits(self._timers.get(key)))
+        if change:
             self._awaited[alarm_id] = max(0, self._awaited.get(alarm_id, 0) + change)
             self._counted.add(alarm_id)
         self._changed[key] = timer
@@ -257,5 +282,8 @@ class TimerState:
             self._timers[key] = timer
 
 
-def _waits(timer: Timer | None) -> bool:
-    return timer is not None and timer.due_at is not None
+def waits(timer: Timer | None) -> bool:
+    """Return True if a timer counts towards the limit: an absence is awaited, or objects are in fault."""
+    if timer is None or timer.kind not in (TimerKind.ABSENCE, TimerKind.OBJECTS):
+        return False
+    return (timer.due_at is None) is (timer.kind is TimerKind.OBJECTS)

@@ -29,12 +29,14 @@ class Related:
 
     ``transitions`` are by occurrence id, ``records`` by Aodh's alarm id, ``correlated`` the ids of the alarms
     that one fault raised in one project, by ``fault_key`` and project id (``EVERYONE``: in all projects).
+    ``objects`` are those in fault now, of alarms with ``at_least``, by Aodh's alarm id and managed object.
     """
 
     settings: Settings
     transitions: Mapping[str, Sequence[Transition]]
     records: Mapping[str, Sequence[Record]]
     correlated: Mapping[tuple[str, str], Sequence[str]]
+    objects: Mapping[tuple[str, str], Sequence[str]] = dataclasses.field(default_factory=dict)
 
     def alarm(
         self,
@@ -59,7 +61,14 @@ class Related:
             edits=self.records.get(occurrence.alarm_id, ()),
             correlated=correlated or self.correlated.get((fault, EVERYONE), ()),
             view=view,
+            objects=self._objects(occurrence, transitions),
         )
+
+    def _objects(self, occurrence: Occurrence, transitions: Sequence[Transition]) -> Sequence[str]:
+        """Return the objects in fault now, or after the last transition if that is not known."""
+        found = self.objects.get((occurrence.alarm_id, occurrence.managed_object))
+        last = max(transitions, key=lambda t: t.recorded_at, default=None)
+        return found or (last.objects if last is not None else None) or ()
 
 
 def transitions_of(
@@ -209,6 +218,7 @@ class AlarmReader:
             transitions,
             records_of(self._details, edited=edited, others=others),
             correlated_by(self._details, faults_of(transitions), projects, self._settings),
+            self._details.objects_in_fault(_groups(rows)),
         )
 
     def _mapped(self, row: OccurrenceRow, related: Related) -> IfaAlarm | None:
@@ -238,6 +248,18 @@ def object_id_of(alarm: IfaAlarm) -> str:
 def faults_of(transitions: Mapping[str, Sequence[Transition]]) -> set[str]:
     """Return the keys of the faults that raised occurrences."""
     return {t.fault_key for found in transitions.values() for t in found if t.kind is Kind.RAISED}
+
+
+def _groups(rows: Iterable[OccurrenceRow]) -> set[tuple[str, str]]:
+    """Return the groups whose objects are tracked: the raised occurrences of rules with ``at_least``."""
+    return {
+        (row.occurrence.alarm_id, row.occurrence.managed_object)
+        for row in rows
+        if row.occurrence is not None
+        and row.occurrence.raised
+        and row.alarm is not None
+        and AodhAlarm.parse(row.alarm).rule.get("at_least")
+    }
 
 
 def _project(row: OccurrenceRow) -> str:

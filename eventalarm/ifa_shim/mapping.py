@@ -70,6 +70,7 @@ class _Sources:
     message_id: str = ""
     severity: str | None = None
     correlated: Sequence[str] = ()
+    objects: Sequence[str] = ()
 
     @property
     def event_type(self) -> str:
@@ -136,12 +137,14 @@ def from_occurrence(
     edits: Sequence[Record] = (),
     correlated: Sequence[str] = (),
     view: OccurrenceView | None = None,
+    objects: Sequence[str] = (),
 ) -> IfaAlarm:
     """Return the alarm of an occurrence that our evaluator recorded.
 
     *transitions* are those of the occurrence that are still kept, *alarm* the row (None: deleted), *edits*
-    records of Aodh's history, *correlated* the ids of alarms that the same event raised. *view* is the
-    occurrence at an earlier moment; without it the alarm is as it is now.
+    records of Aodh's history, *correlated* the ids of alarms that the same event raised, *objects* those in
+    fault, of a rule with ``at_least``. *view* is the occurrence at an earlier moment; without it the alarm is
+    as it is now.
     """
     settings = settings or Settings()
     raising = next((t for t in transitions if t.kind is Kind.RAISED), None)
@@ -165,6 +168,7 @@ def from_occurrence(
         message_id=event.message_id if event is not None else "",
         severity=occurrence.severity,
         correlated=correlated,
+        objects=objects,
     )
     return _build(sources, settings)
 
@@ -297,6 +301,7 @@ def _definition_details(sources: _Sources) -> dict[str, str]:
         "deleted": "true" if definition.deleted else "",
         "enabled": "" if definition.enabled else "false",
         "event.message_id": sources.message_id,
+        "objects": ", ".join(sources.objects),
         "managed_object": "" if sources.resource else "unresolved",
         "proposedAction": sources.naming.fault.repair_action if sources.naming.fault is not None else "",
     }

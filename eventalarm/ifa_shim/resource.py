@@ -133,6 +133,9 @@ def resource_of(rule: Mapping[str, Any], managed_object: str, event: Event, sett
         for name in (*(family.traits if family else ()), *settings.traits):
             if values.get(name):
                 return str(values[name])
+    if rule.get("at_least"):
+        # The event is about one object of the group.
+        return managed_object
     # The event of a timer names the managed object itself.
     return "" if by_timer else object_of_event(event, family, settings)
 

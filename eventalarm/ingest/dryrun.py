@@ -13,9 +13,11 @@ import falcon
 
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.event_rule import Verdict
-from eventalarm.evaluator.explain import Explanation, explain
+from eventalarm.evaluator.explain import Explanation, ObjectsOf, explain
 from eventalarm.evaluator.notification_rule import parse
+from eventalarm.evaluator.objects_in_fault import AtLeast, ObjectsInFault
 from eventalarm.evaluator.options import RuleLimits
+from eventalarm.evaluator.timers import TimerState
 from eventalarm.exceptions import EventAlarmError, InvalidEvent, InvalidRule
 from eventalarm.http.auth import Caller, Guard, caller_of
 from eventalarm.http.openapi import Schemas
@@ -23,9 +25,21 @@ from eventalarm.http.requests import read_json
 from eventalarm.http.responses import BadBody, FieldError, pointer
 from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.reading import A_TIME, SIZE_HINT, EventReader
-from eventalarm.model import UTC, Alarm, AlarmDefinition, Event, EventLimits, JSONDict, parse_time
+from eventalarm.model import (
+    UTC,
+    Alarm,
+    AlarmDefinition,
+    Event,
+    EventLimits,
+    JSONDict,
+    TimerKind,
+    parse_time,
+    timer_id,
+)
 from eventalarm.owner import Owners
+from eventalarm.storage import timers
 from eventalarm.storage.alarms import NEVER, read_alarm
+from eventalarm.storage.column_types import to_key
 from eventalarm.storage.database import Database
 
 LOG = logging.getLogger(__name__)
@@ -87,11 +101,23 @@ class RuleTest:
                 now,
                 resource_traits=self._options.resource_traits,
                 clears=decide.clears(self._options.clear_mode, definition),
+                objects_of=self._objects_of(alarm) if alarm is not None else None,
             )
         except InvalidRule as exc:
             raise _bad_rule(exc) from exc
         resp.content_type = falcon.MEDIA_JSON
         resp.text = json.dumps(self._answer(found, definition, event, alarm))
+
+    def _objects_of(self, alarm: Alarm) -> ObjectsOf:
+        """Return what finds the objects that the alarm tracks."""
+
+        def find(managed_object: str, at_least: AtLeast) -> ObjectsInFault:
+            database, place = self._database(), to_key(managed_object)
+            with database.read() as connection:
+                known = timers.read(connection, [timer_id(alarm.alarm_id, place, TimerKind.OBJECTS)])
+            return TimerState(known, NEVER).objects(alarm.alarm_id, place, at_least)
+
+        return find
 
     def _event(self, body: Any) -> Event:
         try:

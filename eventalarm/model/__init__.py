@@ -23,6 +23,7 @@ from eventalarm.model.alarms import (
     Timer,
     TimerKind,
     object_alarm_id,
+    objects_in_fault,
     states_severity,
     timer_id,
 )
@@ -123,6 +124,7 @@ __all__ = [
     "make_body",
     "merge_resources",
     "object_alarm_id",
+    "objects_in_fault",
     "parse_time",
     "severity_word",
     "states_severity",

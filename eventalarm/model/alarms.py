@@ -115,13 +115,15 @@ TIMER_EVENT_TYPE: Final = "eventalarm.timer."
 class TimerKind(enum.StrEnum):
     """The part of a rule that a timer carries out.
 
-    COUNT has no transition: its ``event`` holds the counted matches, which are forgotten when it is due.
+    COUNT has no transition: its ``event`` holds the counted matches, which are forgotten when it is due. The
+    ``event`` of OBJECTS holds the states of the objects of a group.
     """
 
     CLEAR_AFTER = "clear_after"
     ABSENCE = "absence"
     HOLD_DOWN = "hold_down"
     COUNT = "count"
+    OBJECTS = "objects"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -145,6 +147,12 @@ class Timer:
     def timer_id(self) -> str:
         """The primary key of the row."""
         return timer_id(self.alarm_id, self.managed_object, self.kind)
+
+
+def objects_in_fault(document: JSONDict | None) -> tuple[str, ...]:
+    """Return the objects in fault, sorted, by the ``event`` of a timer of kind OBJECTS."""
+    objects = document.get("objects") if document is not None else None
+    return tuple(sorted(name for name, (_, in_fault) in (objects or {}).items() if in_fault))
 
 
 def timer_id(alarm_id: str, managed_object: str, kind: TimerKind) -> str:

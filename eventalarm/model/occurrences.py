@@ -49,7 +49,8 @@ class Transition:
     ``previous`` and ``current`` are Aodh alarm states. ``actions`` are the URLs to call, possibly none.
     ``raised_count`` is the number of managed objects on which a ``notification`` alarm is raised afterwards;
     None for alarms of other types. ``fault_id`` is the message id of the event that reported the fault behind
-    *event*, where the event names it.
+    *event*, where the event names it. ``objects`` are objects of the group that are in fault afterwards, at
+    most 100; None unless the rule has ``at_least``.
     """
 
     transition_id: str
@@ -69,6 +70,7 @@ class Transition:
     actions: tuple[str, ...] = ()
     raised_count: int | None = None
     fault_id: str | None = None
+    objects: tuple[str, ...] | None = None
 
     @property
     def fault_key(self) -> str:

@@ -167,8 +167,8 @@ def check_alarms(database: Database) -> Finding:
     if found.full_awaited:
         return Finding(
             Level.WARNING,
-            f"{text}; awaiting the absence of max_occurrences_per_alarm managed objects, so that the absence "
-            f"of further ones is not noticed: {_named(found.full_awaited)}",
+            f"{text}; awaiting the absence, or tracking the objects, of max_occurrences_per_alarm managed "
+            f"objects, so that further ones are not observed: {_named(found.full_awaited)}",
             "group these alarms by a trait with fewer values, or raise [eventalarm] "
             "max_occurrences_per_alarm",
             found.enabled,

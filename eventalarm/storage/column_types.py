@@ -83,6 +83,18 @@ class JsonText(sa.types.TypeDecorator[Any]):
             return None
 
 
+class LongJsonText(JsonText):
+    """JSON stored as text of any length."""
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Return MySQL's type for long text; that of other databases has no limit."""
+        if dialect.name in ("mysql", "mariadb"):
+            return dialect.type_descriptor(mysql.LONGTEXT())
+        return super().load_dialect_impl(dialect)
+
+
 def clean(text: str) -> str:
     """Replace what UTF-8 or PostgreSQL cannot store: lone surrogates and NUL."""
     if text.isascii() and "\x00" not in text:

@@ -19,7 +19,7 @@ from eventalarm.storage.tables import delivery, transition
 
 _NOTIFIED: Final = (
     *("alarm_name", "severity", "previous", "current", "reason", "event", "event_id"),
-    *("kind", "occurrence_id", "managed_object", "raised_count"),
+    *("kind", "occurrence_id", "managed_object", "raised_count", "objects"),
 )
 
 
@@ -48,12 +48,18 @@ NO_EVENT: Final = _Event({}, "")
 
 
 def reason_data(
-    event: Any, *, kind: str | None, occurrence_id: str | None, managed_object: str | None, raised: int | None
+    event: Any,
+    *,
+    kind: str | None,
+    occurrence_id: str | None,
+    managed_object: str | None,
+    raised: int | None,
+    objects: Sequence[str] | None,
 ) -> JSONDict:
     """Return the ``reason_data`` of a notification: Aodh's two fields, and the occurrence that changed.
 
     *raised* is the number of managed objects on which the alarm is raised. If it is None, as for every
-    ``event`` alarm, only Aodh's fields are returned.
+    ``event`` alarm, only Aodh's fields are returned. *objects* are those in fault, for ``at_least``.
     """
     data: JSONDict = {"type": "event", "event": event}
     if raised is not None:
@@ -63,6 +69,8 @@ def reason_data(
             "transition": kind,
             "raised": raised,
         }
+        if objects is not None:
+            data["occurrence"]["objects"] = list(objects)
     return data
 
 
@@ -116,6 +124,7 @@ def _delivery(row: sa.RowMapping, shared: Mapping[str, _Event]) -> Delivery:
             occurrence_id=row["occurrence_id"],
             managed_object=row["managed_object"],
             raised=row["raised_count"],
+            objects=row["objects"],
         ),
         event_json=event.text,
     )

@@ -11,7 +11,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
-from eventalarm.model import Event, Kind, Transition
+from eventalarm.model import Event, Kind, TimerKind, Transition, objects_in_fault, timer_id
+from eventalarm.storage import timers
 from eventalarm.storage.column_types import in_chunks
 from eventalarm.storage.database import Database
 from eventalarm.storage.events import EVENT_TEXT, STORED
@@ -66,6 +67,15 @@ class OccurrenceDetails:
             )
         )
         return [to_transition(row) for row in self._all(query)]
+
+    def objects_in_fault(self, groups: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, ...]]:
+        """Return the objects that are in fault now, by alarm id and managed object (the group)."""
+        if not groups:
+            return {}
+        ids = {timer_id(*group, TimerKind.OBJECTS) for group in groups}
+        with self._database.read() as connection:
+            found = timers.read(connection, ids)
+        return {(one.alarm_id, one.managed_object): objects_in_fault(one.event) for one in found}
 
     def records(self, alarm_ids: Collection[str], types: Iterable[str] | None = None) -> list[Document]:
         """Return Aodh's history of alarms, at most the newest 1,000 records of each."""
@@ -182,6 +192,7 @@ def to_transition(row: Any) -> Transition:
     values = dict(zip(TRANSITION_FIELDS, stored, strict=True))
     values["kind"] = Kind(values["kind"])
     values["alarm_name"] = values["alarm_name"] or ""
+    values["objects"] = None if values["objects"] is None else tuple(values["objects"])
     event = Event({**_event_body(text), "message_id": message_id, "event_type": event_type})
     return Transition(**values, event=event)
 

@@ -15,6 +15,7 @@ from eventalarm.storage.column_types import (
     LONG_TEXT,
     SEQUENCE,
     JsonText,
+    LongJsonText,
     UtcDateTime,
     eventalarm_table,
 )
@@ -150,6 +151,7 @@ transition = eventalarm_table(
     sa.Column("event_id", ID),
     sa.Column("raised_count", sa.Integer),
     sa.Column("fault_id", KEY),
+    sa.Column("objects", LongJsonText),
     sa.UniqueConstraint("alarm_id", "managed_object", "message_id", name="uq_eventalarm_transition_once"),
     sa.Index("ix_eventalarm_transition_message", "message_id", "alarm_id"),
     sa.Index(

@@ -287,6 +287,7 @@ def _transition_row(t: Transition) -> dict[str, Any]:
         "recorded_at": t.recorded_at,
         "raised_count": t.raised_count,
         "fault_id": to_key(t.fault_id) if t.fault_id else None,
+        "objects": None if t.objects is None else list(t.objects),
     }
 
 

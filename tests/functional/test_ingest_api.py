@@ -26,12 +26,13 @@ from eventalarm.storage.tables import metadata
 from tests.functional.conftest import Spawn
 from tests.functional.test_ifa_service import CHECKS, QUICK, TOKEN, keystone
 from tests.support import monitors
-from tests.support.builders import event_body
+from tests.support.builders import PROJECT, event_body
 from tests.support.engine_harness import alarm_row, insert_alarms, read_table
 from tests.support.helpers import TopicListener, WebhookSink, aodh_config, console_script, wait_until
 from tests.support.ingest_api import IngestApi, report
 from tests.support.services import RabbitMQ
 from tests.support.telemetry import ceilometer_options
+from tests.support.timers import Listener, notification_alarm
 
 DOWN = {"hostname": "compute0", "status": "down"}
 AT = datetime.datetime(2026, 11, 20, 23, 1, 36, tzinfo=datetime.UTC)
@@ -331,6 +332,24 @@ def test_a_dry_run_explains_and_writes_nothing(dry: tuple[IngestApi, storage.Dat
     assert test(rule=RULE, now="later").json["errors"][0]["field"] == "/now"
     assert api.post({"rule": RULE, "event": {"type": 5}}, "/v1/rules/test", "reader").status_code == 400
     assert api.post({"rule": RULE, "event": GOOD}, "/v1/rules/test", "stranger").status_code == 403
+    assert [tuple(sorted(row.items(), key=str)) for row in dump(database)] == before
+
+
+def test_a_dry_run_counts_the_objects_in_fault(dry: tuple[IngestApi, storage.Database]) -> None:
+    """Fails when it ignores what listeners have tracked, or writes anything."""
+    api, database = dry
+    query = [{"field": "traits.status", "value": "down"}]
+    clear = {"query": [{"field": "traits.status", "value": "up"}]}
+    grouped = {"query": query, "clear": clear, "at_least": 3, "objects": "vm", "group_by": ["hostname"]}
+    alarm = notification_alarm(database, grouped)
+    down = {"status": "down", "hostname": "compute0"}
+    Listener(database).engine.process(event_body(**down, vm="vm-1"), event_body(**down, vm="vm-2"))
+    before = [tuple(sorted(row.items(), key=str)) for row in dump(database)]
+    for host, number in (("compute0", "3 of 3"), ("compute1", "1 of 3")):
+        reported = report("a.b", status="down", hostname=host, vm="vm-3", project_id=PROJECT)
+        body = {"event": reported, "alarm_id": alarm}
+        answer = api.post(body, "/v1/rules/test", "reader", PROJECT).json
+        assert any(f"With the event, {number} objects are in fault" in line for line in answer["text"])
     assert [tuple(sorted(row.items(), key=str)) for row in dump(database)] == before
 
 

@@ -13,7 +13,7 @@ import hypothesis
 from aodh import evaluator as aodh_evaluator
 from hypothesis import strategies as st
 
-from eventalarm.evaluator.evaluation import within_time_constraints
+from eventalarm.evaluator.time_constraints import within_time_constraints
 from tests.property import examples
 
 UTC = datetime.UTC

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.explain import Explanation, explain
-from tests.support.builders import NOW, RESOURCE_TRAITS, UPDATE, condition, definition, event, rule
+from eventalarm.evaluator.objects_in_fault import ObjectsInFault, ObjectState
+from tests.support.builders import NOW, RESOURCE_TRAITS, UPDATE, at, condition, definition, event, rule
 from tests.unit.evaluator.test_conditions import code, documented, on
 
 DOCUMENT = {
@@ -84,6 +87,50 @@ def test_conclusions_from_the_event_are_explained() -> None:
     beat = {"query": [on("x", "a")], "absence": {"after": 30}}
     assert explained(beat, x="a").then == ("The alarm is raised when no such event comes for 30 seconds.",)
     assert explained(timed, x="c").then == ()
+
+
+def test_the_object_of_a_group_is_explained() -> None:
+    grouped = {
+        "query": [on("x", "a")],
+        "clear": {"query": [on("x", "b")]},
+        "at_least": 2,
+        "objects": "port_id",
+    }
+    number = "The alarm is raised while at least 2 objects of one managed object are in fault."
+    assert explained(grouped, x="a", port_id="p").then == ("Object 'p' is in fault.", number)
+    assert explained(grouped, x="b", port_id="p").then == ("Object 'p' is no longer in fault.", number)
+    said = explained(grouped, x="a")
+    assert (said.verdict, said.managed_object) == (Verdict.NOTHING, "")
+    assert said.then == ("The event names no object: it has none of the traits port_id.",)
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds", "sentences"),
+    [
+        ("vm-3", 0, ["With the event, 3 of 3 objects are in fault: vm-1, vm-2, vm-3."]),
+        ("vm-1", 0, ["With the event, 2 of 3 objects are in fault: vm-1, vm-2."]),
+        (
+            "vm-1",
+            -60,
+            [
+                "The event is late: a newer one about the object has been received.",
+                "With the event, 2 of 3 objects are in fault: vm-1, vm-2.",
+            ],
+        ),
+    ],
+)
+def test_the_number_of_objects_in_fault_is_explained(name: str, seconds: float, sentences: list[str]) -> None:
+    document = {"query": [on("x", "a")], "clear": {"query": [on("x", "b")]}, "at_least": 3, "objects": "vm"}
+    known = ObjectsInFault({one: ObjectState(at(-30), True) for one in ("vm-1", "vm-2")}, 3)
+    said = explain(
+        definition("a", document, type=NOTIFICATION_TYPE),
+        event(x="a", vm=name, generated=at(seconds)),
+        NOW,
+        resource_traits=RESOURCE_TRAITS,
+        clears=True,
+        objects_of=lambda group, at_least: known,
+    )
+    assert list(said.then[2:]) == sentences
 
 
 def test_event_rules_are_explained_too() -> None:

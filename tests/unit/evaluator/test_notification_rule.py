@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -45,6 +46,14 @@ def test_every_field() -> None:
     assert rule.timers == Timers(clear_after=600.0, hold_down=1.5)
     counted = parse({"event_type": "a", "clear_after": 5, "count": {"at_least": 3, "within": 60}})
     assert counted.count == Threshold(3, 60.0)
+    grouped = {"query": [ERROR], "clear": {"query": [ACTIVE]}, "at_least": 2, "objects": "traits.resource_id"}
+    at_least = parse(grouped).at_least
+    assert at_least is not None
+    assert (at_least.number, at_least.objects) == (2, ("resource_id",))
+    assert parse(
+        {**grouped, "at_least": 3, "hold_down": 5, "severity": "minor"}
+    ).at_least == dataclasses.replace(at_least, number=3)
+    assert parse({**grouped, "group_by": ["host"]}).at_least != at_least
     assert parse({"event_type": "a", "absence": {"after": 30}}).timers == Timers(absence_after=30.0)
     assert parse({"event_type": "a", "clear": {"query": [ERROR]}, "query": [ACTIVE]}).clear is not None
 
@@ -87,6 +96,21 @@ def test_every_field() -> None:
             {"event_type": "a", "count": {"at_least": 2, "within": 5}, "absence": {"after": 5}},
             "count",
             "must not be combined with absence",
+        ),
+        ({"event_type": "a", "at_least": 3}, "objects", "for example resource_id"),
+        ({"event_type": "a", "objects": "x"}, "objects", "requires at_least"),
+        ({"event_type": "a", "at_least": 2, "objects": []}, "objects", "must list 1 to 20 traits"),
+        ({"event_type": "a", "at_least": 2, "objects": "x"}, "at_least", "give the events that end"),
+        ({"event_type": "a", "at_least": 1, "objects": "x"}, "at_least", "an integer from 2 to 100"),
+        ({"event_type": "a", "at_least": "3", "objects": "x"}, "at_least", "give a number of objects"),
+        ({"event_type": "a", "at_least": 2, "objects": "x", "group_by": "x"}, "group_by", "in common"),
+        ({"event_type": "a", "at_least": 2, "objects": "x", "clear_after": 5}, "at_least", "clear_after"),
+        ({"event_type": "a", "at_least": 2, "objects": "x", "absence": {"after": 5}}, "at_least", "absence"),
+        (
+            {"event_type": "a", "at_least": 2, "objects": "x", "clear": {"event_type": "b"}}
+            | {"count": {"at_least": 2, "within": 5}},
+            "at_least",
+            "must not be combined with count; remove one of them",
         ),
         ({"event_type": "a", "group_by": []}, "group_by", "must list 1 to 20 traits"),
         ({"event_type": "a", "group_by": ["x", None]}, "group_by[1]", "name a trait"),

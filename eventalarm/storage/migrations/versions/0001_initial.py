@@ -116,6 +116,7 @@ def _create_transition() -> None:
         sa.Column("event_id", ID),
         sa.Column("raised_count", sa.Integer),
         sa.Column("fault_id", KEY),
+        sa.Column("objects", LONG_TEXT),
         sa.UniqueConstraint("alarm_id", "managed_object", "message_id", name="uq_eventalarm_transition_once"),
         sa.Index("ix_eventalarm_transition_message", "message_id", "alarm_id"),
         sa.Index("ix_eventalarm_transition_fault", "fault_id", **operations.where("fault_id IS NOT NULL")),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eventalarm.evaluator.evaluation import within_time_constraints
+from eventalarm.evaluator.time_constraints import within_time_constraints
 
 NIGHT: dict[str, Any] = {"name": "night", "start": "0 22 * * *", "duration": 8 * 3600, "timezone": ""}
 LUNCH: dict[str, Any] = {"name": "lunch", "start": "0 12 * * *", "duration": 3600, "timezone": "UTC"}
