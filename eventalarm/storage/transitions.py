@@ -10,7 +10,7 @@ import datetime
 import functools
 import json
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -20,7 +20,7 @@ from eventalarm.model import Alarm, Occurrence, Transition
 from eventalarm.storage.alarms import ROW_COLUMNS, to_alarm
 from eventalarm.storage.column_types import clean, for_aodh, in_chunks, to_key, upserts
 from eventalarm.storage.events import EventTexts, to_rows
-from eventalarm.storage.stored_state import OCCURRENCE_COLUMNS, StoredState, ask_stored_state
+from eventalarm.storage.stored_state import OCCURRENCE_COLUMNS, StoredState, read_stored_state
 from eventalarm.storage.tables import (
     alarm,
     alarm_count,
@@ -95,56 +95,19 @@ class StateChange:
     reason: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Asked:
-    """What was asked of the database before anything was known: the statements have been executed."""
-
-    alarm_ids: frozenset[str]
-    locked: list[sa.Result[Any]]
-    managed_objects: frozenset[str]
-    message_ids: frozenset[str]
-    state: Callable[[], StoredState]
-
-    def covers(
-        self, alarm_ids: Collection[str], managed_objects: Collection[str], message_ids: Collection[str]
-    ) -> bool:
-        """Return True if the state of all these was asked for."""
-        return (
-            self.alarm_ids.issuperset(alarm_ids)
-            and self.managed_objects.issuperset(managed_objects)
-            and self.message_ids.issuperset(message_ids)
-        )
-
-
 class Transaction:
     """The reads and writes of the evaluator on one open write transaction."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self.connection = connection
-        self._asked: Asked | None = None
-
-    def ask(
-        self, alarm_ids: Collection[str], managed_objects: Collection[str], message_ids: Collection[str]
-    ) -> None:
-        """Begin to lock alarms and to read their state, in one trip of a pipeline.
-
-        :meth:`lock` and :meth:`stored_state` return the results if they are called with the same.
-        """
-        locked = self._lock(alarm_ids)
-        state = ask_stored_state(self.connection, alarm_ids, managed_objects, message_ids)
-        self._asked = Asked(
-            frozenset(alarm_ids), locked, frozenset(managed_objects), frozenset(message_ids), state
-        )
 
     def lock(self, alarm_ids: Collection[str]) -> dict[str, Alarm]:
         """Lock and return the alarms that still exist, in one order for all processes."""
-        asked = self._asked
-        results = asked.locked if asked and asked.alarm_ids == alarm_ids else self._lock(alarm_ids)
-        return {row.alarm_id: to_alarm(row) for rows in results for row in rows}
-
-    def _lock(self, alarm_ids: Collection[str]) -> list[sa.Result[Any]]:
-        statement = LOCK[self.connection.dialect.name]
-        return [self.connection.execute(statement, {"alarms": chunk}) for chunk in in_chunks(alarm_ids)]
+        found: dict[str, Alarm] = {}
+        for chunk in in_chunks(alarm_ids):
+            rows = self.connection.execute(LOCK[self.connection.dialect.name], {"alarms": chunk})
+            found.update((row.alarm_id, to_alarm(row)) for row in rows)
+        return found
 
     def held_elsewhere(self, alarm_ids: Collection[str]) -> set[str]:
         """Return which alarms another transaction keeps locked, without waiting for it; lock the others."""
@@ -160,15 +123,10 @@ class Transaction:
         alarm_ids: Collection[str],
         managed_objects: Collection[str],
         message_ids: Collection[str],
+        order_keys: Collection[str],
     ) -> StoredState:
-        """Return what is known of locked alarms, of these managed objects and messages.
-
-        What :meth:`ask` has asked may be more.
-        """
-        asked = self._asked
-        if asked is not None and asked.covers(alarm_ids, managed_objects, message_ids):
-            return asked.state()
-        return ask_stored_state(self.connection, alarm_ids, managed_objects, message_ids)()
+        """Return what is known of locked alarms, of these managed objects, messages and order keys."""
+        return read_stored_state(self.connection, alarm_ids, managed_objects, message_ids, order_keys)
 
     def handled_elsewhere(self, alarm_ids: Collection[str], since: datetime.datetime) -> set[tuple[str, str]]:
         """Return which (alarm, message) Aodh's history contains since *since*, from any evaluator.
