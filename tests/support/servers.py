@@ -28,7 +28,7 @@ from pifpaf.drivers.mysql import MySQLDriver
 from pifpaf.drivers.postgresql import PostgreSQLDriver
 from pifpaf.drivers.rabbitmq import RabbitMQDriver
 
-from tests.support.faketime import faked_clock
+from tests.support.faketime import faked_clock, set_clock
 from tests.support.keeper import LOCALHOST, free_ports, keep, kill_all
 
 
@@ -169,9 +169,7 @@ class KeptSteppedMariaDB(KeptMariaDB):
 
     def set_ahead(self, seconds: float) -> None:
         """Set the server's clock *seconds* ahead of the system's."""
-        fresh = self.offset.with_suffix(".new")
-        fresh.write_text(f"{seconds:+f}\n")
-        fresh.replace(self.offset)
+        set_clock(self.offset, seconds)
 
 
 class KeptGalera(Driver):

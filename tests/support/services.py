@@ -24,7 +24,8 @@ class Service:
     module: ClassVar[str] = "tests.support.servers"
     programs: ClassVar[dict[str, str]]
 
-    def __init__(self, log_dir: pathlib.Path) -> None:
+    def __init__(self, log_dir: pathlib.Path, tempdir: pathlib.Path | None = None) -> None:
+        """Start it; its data is in *tempdir*, by default where temporary files are."""
         for program, package in self.programs.items():
             if not shutil.which(program, path=os.pathsep.join([os.environ["PATH"], *SERVER_PATH])):
                 raise RuntimeError(f"{program} is not installed: apt-get install {package}")
@@ -39,6 +40,7 @@ class Service:
                 stderr=log,
                 text=True,
                 start_new_session=True,
+                env={**os.environ, "TMPDIR": str(tempdir)} if tempdir else None,
             )
         self.info: dict[str, Any] = self._answer()
 
@@ -81,8 +83,8 @@ class RabbitMQ(Service):
     name = "rabbitmq"
     programs: ClassVar[dict[str, str]] = {"rabbitmq-server": "rabbitmq-server"}
 
-    def __init__(self, log_dir: pathlib.Path) -> None:
-        super().__init__(log_dir)
+    def __init__(self, log_dir: pathlib.Path, tempdir: pathlib.Path | None = None) -> None:
+        super().__init__(log_dir, tempdir)
         self._spare: list[str] = []
 
     def new_url(self) -> str:

@@ -27,9 +27,12 @@ from tests.functional.disruption.play import HISTORY
 from tests.functional.disruption.rig import Ground, Result, Setup, run
 from tests.functional.disruption.scenarios import Finding, backlog, beside_a_hostile_tenant, isolation, soak
 from tests.support.databases import Databases, MariadbDatabases, PostgresqlDatabases
+from tests.support.disks import MIB, Disk
 from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
 
 FAILED = 1
+# Bytes of the disk of each service.
+DISKS = {"broker": 512 * MIB, "database": 3072 * MIB}
 BOTH = "both"
 DISRUPT, CHECK = "disrupt", "check"
 Other = Callable[[Ground, pathlib.Path, Progress, argparse.Namespace], Finding]
@@ -96,18 +99,34 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def services(directory: pathlib.Path, kind: str, progress: Progress) -> Iterator[Ground]:
     """Start RabbitMQ and a database for one run."""
     with contextlib.ExitStack() as stack:
+        disks = _disks(directory, progress, stack)
+        places = {name: disk.place for name, disk in disks.items()}
         progress.say("starting RabbitMQ")
-        rabbitmq = RabbitMQ(directory)
+        rabbitmq = RabbitMQ(directory, places.get("broker"))
         stack.callback(rabbitmq.stop)
         progress.say(f"starting {kind}")
-        database: MariaDB | PostgreSQL = MariaDB(directory) if kind == "mariadb" else PostgreSQL(directory)
+        server = MariaDB if kind == "mariadb" else PostgreSQL
+        database: MariaDB | PostgreSQL = server(directory, places.get("database"))
         stack.callback(database.stop)
         supply: Databases = (
             MariadbDatabases(database, directory)
             if isinstance(database, MariaDB)
             else PostgresqlDatabases(database, directory)
         )
-        yield Ground(rabbitmq, database, supply.with_ours)
+        yield Ground(rabbitmq, database, supply.with_ours, disks)
+
+
+def _disks(directory: pathlib.Path, progress: Progress, stack: contextlib.ExitStack) -> dict[str, Disk]:
+    """Return a small disk for each service, or none if this user may not mount."""
+    disks = {}
+    try:
+        for name, size in DISKS.items():
+            disks[name] = Disk(directory / f"disk-{name}", size)
+            stack.callback(disks[name].close)
+    except RuntimeError as exc:
+        progress.say(f"no disk will be full: {exc}")
+        return {}
+    return disks
 
 
 def kinds_of(options: argparse.Namespace) -> list[str]:
@@ -125,6 +144,7 @@ def disrupt(options: argparse.Namespace, progress: Progress, directory: pathlib.
             seconds=options.minutes * 60 / len(kinds),
             rate=options.rate,
             lease=options.lease,
+            more=True,
         )
         progress.scope(f"{kind}: ")
         place = directory / kind

@@ -8,12 +8,13 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from eventalarm.exceptions import Retryable
 from tests.functional.disruption.consumers import MODES, OK, TLS
+from tests.functional.disruption.proxy import BACK, BOTH, THERE
 from tests.functional.disruption.stage import MOODY, SECURE, Listener, Stage, epoch
 
 SUPERVISOR_PAUSE = 1.0
@@ -114,10 +115,10 @@ def kill_database(stage: Stage, chance: random.Random) -> Used:
 
 def _cut(kind: str) -> Strike:
     def cut(stage: Stage, chance: random.Random) -> Used:
-        """Cut the connections of one listener half-open, then reset them."""
+        """Cut the connections of one listener half-open, or one way only, then reset them."""
         number = chance.randrange(len(stage.listeners))
         began = epoch()
-        cut_off = stage.links.hold(f"{kind} {number}")
+        cut_off = stage.links.hold(f"{kind} {number}", chance.choice((BOTH, THERE, BACK)))
         time.sleep(chance.uniform(1.0, 1.0 + stage.outage[1] / 2))
         stage.links.reset(f"{kind} {number}")
         return Used(f"cut {kind} link", f"listener {number}", began, epoch(), held=cut_off)
@@ -163,9 +164,11 @@ class Striker(threading.Thread):
         pause: tuple[float, float],
         together: float,
         rounds: int | None = None,
+        strikes: Mapping[str, Strike] = STRIKES,
     ) -> None:
         super().__init__(name="striker", daemon=True)
         self._stage = stage
+        self._strikes = strikes
         self._chance = random.Random(f"{seed} strikes")
         self._pause = pause
         self._together = together
@@ -192,7 +195,7 @@ class Striker(threading.Thread):
 
     def _cards(self) -> Iterator[tuple[Strike, ...]]:
         for _ in range(self._rounds) if self._rounds is not None else itertools.count():
-            deck: list[tuple[Strike, ...]] = [(strike,) for strike in STRIKES.values()]
+            deck: list[tuple[Strike, ...]] = [(strike,) for strike in self._strikes.values()]
             if self._chance.random() < self._together:
                 deck.append(self._chance.choice(PAIRS))
             self._chance.shuffle(deck)
@@ -200,7 +203,7 @@ class Striker(threading.Thread):
 
     def _strike(self, strikes: Sequence[Strike]) -> None:
         seeds = [random.Random(self._chance.random()) for _ in strikes]
-        names = {strike: name for name, strike in STRIKES.items()}
+        names = {strike: name for name, strike in self._strikes.items()}
         self.now = " + ".join(names.get(strike, strike.__name__) for strike in strikes)
         done: list[Used] = []
 

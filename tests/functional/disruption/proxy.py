@@ -1,7 +1,8 @@
 """TCP links that can be cut half-open, in a process of their own.
 
 ``python -m tests.functional.disruption.proxy`` obeys one JSON request per line: ``open`` a link to a port,
-``hold`` it (nothing is forwarded any more, without a RST), ``reset`` it (RST to both ends, then it works).
+``hold`` it (nothing is forwarded any more, or only one way, without a RST), ``reset`` it (RST to both ends,
+then it works).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any
 from benchmarks.children import Child
 
 HOST = "127.0.0.1"
+# What is held: everything, what the client sends, or what the server answers.
+BOTH, THERE, BACK = "both", "there", "back"
 PIECE = 65536
 NO_LINGER = struct.pack("ii", 1, 0)
 
@@ -27,8 +30,8 @@ class Link:
 
     def __init__(self, target: int) -> None:
         self._target = target
-        self._flows = asyncio.Event()
-        self._flows.set()
+        self._flows = {way: asyncio.Event() for way in (THERE, BACK)}
+        self._resume()
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
@@ -37,9 +40,14 @@ class Link:
         self._server = await asyncio.start_server(self._serve, HOST, 0)
         return int(self._server.sockets[0].getsockname()[1])
 
-    def hold(self) -> int:
-        """Stop forwarding; return the number of connections affected."""
-        self._flows.clear()
+    def _resume(self) -> None:
+        for flow in self._flows.values():
+            flow.set()
+
+    def hold(self, way: str = BOTH) -> int:
+        """Stop forwarding, one way or both; return the number of connections affected."""
+        for one in (THERE, BACK) if way == BOTH else (way,):
+            self._flows[one].clear()
         return len(self._writers) // 2
 
     def reset(self) -> int:
@@ -48,18 +56,18 @@ class Link:
             end = writer.get_extra_info("socket")
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
             writer.transport.abort()
-        self._flows.set()
+        self._resume()
         return len(self._writers) // 2
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends = [writer]
         self._writers.add(writer)
         try:
-            await self._flows.wait()
+            await self._flows[THERE].wait()
             there, back = await asyncio.open_connection(HOST, self._target)
             ends.append(back)
             self._writers.add(back)
-            await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+            await asyncio.gather(self._pump(reader, back, THERE), self._pump(there, writer, BACK))
         except (OSError, asyncio.CancelledError):
             pass
         finally:
@@ -67,9 +75,9 @@ class Link:
                 self._writers.discard(end)
                 end.transport.abort()
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: str) -> None:
         while piece := await source.read(PIECE):
-            await self._flows.wait()
+            await self._flows[way].wait()
             sink.write(piece)
             await sink.drain()
         raise ConnectionResetError
@@ -86,7 +94,7 @@ class _Switchboard:
         if verb == "open":
             self._links[name] = Link(**arguments)
             return await self._links[name].open()
-        return getattr(self._links[name], verb)()
+        return getattr(self._links[name], verb)(**arguments)
 
 
 async def _main() -> None:
@@ -113,9 +121,9 @@ class Links:
         """Return a port that leads to *target*."""
         return self._ask(verb="open", name=name, target=target)
 
-    def hold(self, name: str) -> int:
-        """Stop forwarding; return the number of connections cut."""
-        return self._ask(verb="hold", name=name)
+    def hold(self, name: str, way: str = BOTH) -> int:
+        """Stop forwarding, one way or both; return the number of connections cut."""
+        return self._ask(verb="hold", name=name, way=way)
 
     def reset(self, name: str) -> int:
         """Reset what was cut and forward again."""

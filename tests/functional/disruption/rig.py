@@ -13,25 +13,34 @@ from eventalarm.exceptions import Retryable
 from tests.functional.disruption import monitors
 from tests.functional.disruption.collect import collect
 from tests.functional.disruption.consumers import ANSWERS, OK
-from tests.functional.disruption.disruptors import Moods, Striker, Used
+from tests.functional.disruption.disruptors import STRIKES, Moods, Striker, Used
 from tests.functional.disruption.history.check import check
 from tests.functional.disruption.history.facts import awaited
 from tests.functional.disruption.history.records import Receipt, Run, Strike, Transition
 from tests.functional.disruption.history.verdict import Verdict
 from tests.functional.disruption.play import HISTORY
 from tests.functional.disruption.runners import EventLoad, Publisher
+from tests.functional.disruption.service_disruptors import possible
 from tests.functional.disruption.stage import Ground, Stage, epoch
 from tests.functional.disruption.stories import Plan, Writer
 from tests.functional.disruption.users import Users
 
 FIRING_RESUMES = 5.0
 DEFAULT_LEASE = 6.0
+DATABASE_AWAY = (
+    "kill mariadb",
+    "kill postgresql",
+    "cut database link",
+    "database disk full",
+    "database read-only",
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
     """One run. ``rounds`` is how often every strike is made (None: for as long as the load lasts); ``outage``
-    bounds how long services are away. Times are in seconds.
+    bounds how long services are away. With ``more``, services also refuse, and clocks jump. Times are in
+    seconds.
     """
 
     seed: int = 1
@@ -46,6 +55,7 @@ class Setup:
     mood_lasts: tuple[float, float] = (1.0, 5.0)
     mood_pause: tuple[float, float] = (0.2, 2.0)
     patience: float = 120.0
+    more: bool = False
 
     def delivery_options(self) -> dict[str, float]:
         """Return ``[eventalarm_delivery]``: enough attempts to outlast every misbehaviour of a consumer."""
@@ -79,7 +89,7 @@ def run(ground: Ground, directory: pathlib.Path, setup: Setup, progress: Progres
 
     :raises RuntimeError: if the rig itself failed to make a strike.
     """
-    stage = Stage(ground, directory, setup.delivery_options(), outage=setup.outage)
+    stage = Stage(ground, directory, setup.delivery_options(), outage=setup.outage, clock=setup.more)
     try:
         return _Run(stage, setup, progress).go(directory / HISTORY)
     finally:
@@ -111,7 +121,12 @@ class _Run:
             rate=setup.users,
         )
         self._striker = Striker(
-            stage, seed=setup.seed, pause=setup.pause, together=setup.together, rounds=setup.rounds
+            stage,
+            seed=setup.seed,
+            pause=setup.pause,
+            together=setup.together,
+            rounds=setup.rounds,
+            strikes=STRIKES | possible(stage) if setup.more else STRIKES,
         )
         self._moods = Moods(stage, seed=setup.seed, lasts=setup.mood_lasts, pause=setup.mood_pause)
         self._watch = monitors.Watch(stage, progress.tick, self._about)
@@ -218,7 +233,7 @@ def strikes(used: Sequence[Used]) -> list[Strike]:
     While the database is away no result can be recorded either, so such a strike begins with that.
     """
     found = []
-    away = [one for one in used if one.name in ("kill mariadb", "kill postgresql", "cut database link")]
+    away = [one for one in used if one.name in DATABASE_AWAY]
     for one in used:
         if one.name in ("kill listener", "stop listener", "cut database link"):
             reach = [other.began for other in away if other.began <= one.began <= other.back + FIRING_RESUMES]

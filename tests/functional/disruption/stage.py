@@ -26,6 +26,8 @@ from tests.functional.disruption.history.facts import LATE
 from tests.functional.disruption.history.records import Alarm, Committed, History
 from tests.functional.disruption.proxy import HOST, Links
 from tests.support.cloud import Cloud
+from tests.support.disks import Disk
+from tests.support.faketime import faked_python, set_clock
 from tests.support.helpers import Process, write_config
 from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
 
@@ -41,11 +43,15 @@ UNFINISHED = ("pending", "leased")
 
 @dataclasses.dataclass(frozen=True)
 class Ground:
-    """The services of one run, which may be killed; ``new_url`` makes a database with Aodh's tables."""
+    """The services of one run, which may be killed; ``new_url`` makes a database with Aodh's tables.
+
+    ``disks`` are those of the ``broker`` and the ``database`` if each has a small one.
+    """
 
     rabbitmq: RabbitMQ
     database: MariaDB | PostgreSQL
     new_url: Callable[[], str]
+    disks: Mapping[str, Disk] = dataclasses.field(default_factory=dict)
 
 
 class Programs:
@@ -75,15 +81,16 @@ class Programs:
 class Listener:
     """One ``eventalarm-listener``, restarted by a supervisor if it dies."""
 
-    def __init__(self, cloud: Cloud, conf_path: pathlib.Path) -> None:
+    def __init__(self, cloud: Cloud, conf_path: pathlib.Path, env: Mapping[str, str] | None = None) -> None:
         self._cloud = cloud
         self._conf_path = conf_path
+        self._env = env
         self._process: Process | None = None
 
     def start(self, *, wait: bool = False, prefix: Sequence[str] = ()) -> None:
         """Start it, with the command *prefix* if given; with *wait*, return once it takes messages."""
         self._process = self._cloud.start_listener(
-            "--config-file", str(self._conf_path), wait=wait, prefix=prefix
+            "--config-file", str(self._conf_path), wait=wait, prefix=prefix, env=self._env
         )
 
     @property
@@ -125,6 +132,7 @@ class Stage:
         outage: tuple[float, float] = (0.0, 15.0),
         linked: bool = True,
         broker: str = "",
+        clock: bool = False,
     ) -> None:
         self.ground = ground
         self.outage = outage
@@ -157,7 +165,14 @@ class Stage:
             name: self.consumers.open(name, str(identity) if name == SECURE else "") for name in consumers
         }
         conf = self._linked_conf if linked else self._direct_conf
-        self.listeners = [Listener(self.cloud, conf(number, directory)) for number in range(listeners)]
+        # The first listener's host has a clock of its own if *clock*.
+        self.clock = directory / "clock"
+        set_clock(self.clock, 0.0)
+        faked = faked_python(self.clock, directory) if clock else None
+        self.listeners = [
+            Listener(self.cloud, conf(number, directory), None if number else faked)
+            for number in range(listeners)
+        ]
 
     def _direct_conf(self, _number: int, _directory: pathlib.Path) -> pathlib.Path:
         return self.cloud.conf_path
