@@ -1,4 +1,4 @@
-"""Nova and Neutron through openstacksdk, which is imported only when it is used."""
+"""Nova, Neutron and Masakari through openstacksdk, which is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -78,6 +78,20 @@ class Cloud:
             for port in self._connection.network.ports(limit=self._page_size):
                 if port.project_id:
                     yield _port(port, at)
+
+    def host_ids(self, at: datetime.datetime) -> list[Resource]:
+        """Return the hosts that Masakari watches, by its own ids, as of *at* (aware UTC).
+
+        :raises CloudUnavailable: also where there is no Masakari.
+        """
+        with self._sorting_errors():
+            masakari = self._connection.instance_ha
+            segments = list(masakari.segments())
+            return [
+                Resource(ResourceKind.HOST_ID, one.uuid, at, host=one.name, host_at=at, checked_at=at)
+                for segment in segments
+                for one in masakari.hosts(segment.uuid)
+            ]
 
     def compute_service(self, host: str) -> Any:
         """Return the nova-compute service of a host with ``status`` and ``is_forced_down``, or None."""

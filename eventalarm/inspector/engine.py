@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from eventalarm.catalogue.faults import FaultCatalogue
 from eventalarm.inspector import fan_out
 from eventalarm.inspector.maintenance import read_host
 from eventalarm.inspector.observations import observe
 from eventalarm.inspector.policies import Policy
-from eventalarm.inspector.reports import RESOURCE_IDS, ReportReader
+from eventalarm.inspector.reports import RESOURCE_IDS, ReportReader, with_host_name
 from eventalarm.inspector.sessions import SessionTracker
 from eventalarm.metrics import Metrics
 from eventalarm.model import Event, InfrastructureFault, JSONDict, Resource
@@ -19,10 +20,13 @@ from eventalarm.model.maintenance import PLANNED
 from eventalarm.owner import Owners
 from eventalarm.storage.infrastructure_faults import InfrastructureFaults
 from eventalarm.storage.maintenance import MaintenanceStore
-from eventalarm.storage.policy_matches import PolicyMatches
+from eventalarm.storage.policy_matches import PolicyMatch, PolicyMatches
 from eventalarm.storage.resource_map import ResourceMap
 
 LOG = logging.getLogger(__name__)
+
+# The traits that name the resource that an event is about.
+ABOUT: Final = (*RESOURCE_IDS, "resource_id")
 
 Publish = Callable[[Sequence[JSONDict]], None]
 # Called with a fault and its affected resources once their owners' events are published.
@@ -36,7 +40,7 @@ class Inspector:
     :param policies: report a fault after several events, which *matches* remembers.
     :param react: called with a fault that was raised or cleared, to start further reactions; must not block.
     :param sessions: handles events about planned maintenance.
-    :param now: the present time (aware UTC).
+    :param now: the present time of a clock that all inspectors share (aware UTC); it may raise Retryable.
     :param maintenance_timeout: seconds after the last report of a maintenance at which its inhibition ends.
     """
 
@@ -86,9 +90,11 @@ class Inspector:
             self.follow(self._resources.apply(observed))
         self._sessions.process(events, received)
         unowned = [event for event in events if self._reader.is_unowned(event)]
-        self._publish_owned(unowned)
-        self._apply_policies(unowned, received)
-        reports = [one for event in unowned for one in self._reader.read(event, received)]
+        known = self._known(unowned)
+        self._publish_owned(unowned, known)
+        named = [with_host_name(event, known) for event in unowned]
+        self._apply_policies(named, received)
+        reports = [one for event in named for one in self._reader.read(event, received)]
         for report in sorted(reports, key=lambda one: one.at):
             if report.raised:
                 self._raise(report)
@@ -108,36 +114,37 @@ class Inspector:
             else:
                 self._maintenance.begin(found, received)
 
-    def _publish_owned(self, events: Sequence[Event]) -> None:
+    def _known(self, events: Sequence[Event]) -> Mapping[str, Resource]:
+        """Return what the map says of the resources that events are about, by id."""
+        about = {event.first_trait(ABOUT) for event in events} - {""}
+        return self._resources.find(about) if about else {}
+
+    def _publish_owned(self, events: Sequence[Event], known: Mapping[str, Resource]) -> None:
         """Publish events about a resource that name no owner again, with the owner."""
-        about = {event.message_id: event.first_trait((*RESOURCE_IDS, "resource_id")) for event in events}
-        found = self._resources.find({one for one in about.values() if one}) if any(about.values()) else {}
-        owned = [
-            fan_out.owned_event(event.body, found[about[event.message_id]])
-            for event in events
-            if about[event.message_id] in found and found[about[event.message_id]].project_id
-        ]
+        about = ((event, known.get(event.first_trait(ABOUT))) for event in events)
+        owned = [fan_out.owned_event(event.body, one) for event, one in about if one and one.project_id]
         if owned:
             self._publish(owned)
             self._metrics.count("inspector_events", len(owned), outcome="owned")
 
     def _apply_policies(self, events: Sequence[Event], received: datetime.datetime) -> None:
         """Publish the report of each policy whose number of events is reached."""
+        sources = ((policy, event, policy.source_of(event)) for policy in self._policies for event in events)
+        found = [one for one in sources if one[2]]
+        numbers = self._matches.count(
+            [
+                PolicyMatch(policy.name, source, event.message_id, event.time(received), policy.within)
+                for policy, event, source in found
+            ]
+        )
         reports = []
-        for policy in self._policies:
-            for event in events:
-                source = policy.source_of(event)
-                if source and self._reaches(policy, source, event, received):
-                    reports.append(policy.report(event, source))
-                    LOG.info("Policy %s: %s of %s is reported", policy.name, policy.emit, source)
+        for (policy, event, source), number in zip(found, numbers, strict=True):
+            if number >= policy.at_least:
+                reports.append(policy.report(event, source))
+                LOG.info("Policy %s: %s of %s is reported", policy.name, policy.emit, source)
         if reports:
             self._publish(reports)
             self._metrics.count("inspector_events", len(reports), outcome="policy")
-
-    def _reaches(self, policy: Policy, source: str, event: Event, received: datetime.datetime) -> bool:
-        at = event.time(received)
-        number = self._matches.count(policy.name, source, event.message_id, at=at, within=policy.within)
-        return number >= policy.at_least
 
     def _raise(self, report: InfrastructureFault) -> None:
         found = self._faults.raise_fault(report)

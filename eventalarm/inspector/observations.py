@@ -1,4 +1,7 @@
-"""Reads from events of Nova, Neutron and Cinder which resources exist, and where they run. Pure."""
+"""Reads from events of Nova, Neutron and Cinder which resources exist, and where they run. Pure.
+
+From those of Masakari, by which ids it names hosts.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,9 @@ REQUEST: Final = ".start"
 # Nova's words for a server that is not on any host.
 NOWHERE: Final = frozenset({"shelved_offloaded"})
 GONE: Final = frozenset({"deleted", "soft_deleted_expired"})
+# Masakari, about a host that it watches.
+HOST_EVENTS: Final = frozenset({"host.create.end", "host.update.end", "host.delete.end"})
+HOST_DELETED: Final = "host.delete.end"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ ATTACHED: Final = (
 
 
 def observe(event: Event, owners: Owners, received: datetime.datetime) -> Resource | None:
-    """Return the observation of a server, port or volume that an event contains, or None.
+    """Return the observation of a server, port, volume or id of a host that an event contains, or None.
 
     Reads the traits of eventalarm's event definitions. Ceilometer's own lack ``compute_host``: with them the
     host of a server is known from snapshots only.
@@ -49,6 +55,8 @@ def observe(event: Event, owners: Owners, received: datetime.datetime) -> Resour
     kind = event.event_type
     if kind.startswith(SERVER_EVENTS):
         return _server(event, owners, event.time(received))
+    if kind in HOST_EVENTS:
+        return _host_id(event, event.time(received))
     form = next((one for one in ATTACHED if kind.startswith(one.events)), None)
     if form is None or kind.endswith(REQUEST):
         return None
@@ -76,6 +84,14 @@ def _server(event: Event, owners: Owners, at: datetime.datetime) -> Resource | N
         host=host,
         host_at=at if known else None,
     )
+
+
+def _host_id(event: Event, at: datetime.datetime) -> Resource | None:
+    host_id, name = event.first_trait(("resource_id",)), event.first_trait(("name",))
+    if not host_id or not name:
+        return None
+    deleted = event.event_type == HOST_DELETED
+    return Resource(ResourceKind.HOST_ID, host_id, at, deleted=deleted, host=name, host_at=at)
 
 
 def _attached(event: Event, owners: Owners, at: datetime.datetime, form: Attached) -> Resource | None:

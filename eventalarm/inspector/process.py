@@ -8,7 +8,7 @@ import datetime
 import logging
 import threading
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import prometheus_client
@@ -27,7 +27,7 @@ from eventalarm.inspector.sessions import AnswerLoop, SessionTracker
 from eventalarm.inspector.snapshot import LEASE, LEASE_SECONDS, Snapshot, SnapshotLoop
 from eventalarm.metrics import Metrics
 from eventalarm.metrics_server import check_free
-from eventalarm.model import UTC, EventLimits
+from eventalarm.model import EventLimits
 from eventalarm.owner import Owners
 from eventalarm.publisher import partitions
 from eventalarm.storage.infrastructure_faults import InfrastructureFaults
@@ -38,11 +38,6 @@ from eventalarm.storage.policy_matches import PolicyMatches
 from eventalarm.storage.resource_map import ResourceMap
 
 LOG = logging.getLogger(__name__)
-
-
-def now() -> datetime.datetime:
-    """Return the present time (aware UTC)."""
-    return datetime.datetime.now(UTC)
 
 
 def parse_switches(values: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
@@ -76,13 +71,14 @@ def reaction_options(conf: cfg.ConfigOpts) -> ReactionOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stores:
-    """What the inspector keeps in the database."""
+    """What the inspector keeps in the database; ``now`` is the database's clock (aware UTC)."""
 
     resources: ResourceMap
     faults: InfrastructureFaults
     matches: PolicyMatches
     maintenance: MaintenanceStore
     sessions: MaintenanceSessions
+    now: Callable[[], datetime.datetime]
 
 
 class InspectorProcess:
@@ -119,6 +115,7 @@ class InspectorProcess:
             PolicyMatches(database),
             MaintenanceStore(database),
             MaintenanceSessions(database),
+            database.about_now,
         )
         transport = bus.get_transport(self._conf)
         self._stack.callback(transport.cleanup)
@@ -126,7 +123,7 @@ class InspectorProcess:
         tracker = self._build_tracker(stores, publish)
         inspector = self._build_inspector(stores, publish, tracker)
         self._start_consumer(inspector)
-        self._start_answers(tracker, stores.sessions)
+        self._start_answers(tracker, stores)
         lease = LeaderLease(database, LEASE, str(uuid.uuid4()), LEASE_SECONDS)
         self._start_snapshots(lease, stores, inspector)
 
@@ -162,9 +159,9 @@ class InspectorProcess:
             infrastructure_projects=self._conf[GROUP].infrastructure_projects,
         )
 
-    def _start_answers(self, tracker: SessionTracker, sessions: MaintenanceSessions) -> None:
+    def _start_answers(self, tracker: SessionTracker, stores: Stores) -> None:
         forget_after = datetime.timedelta(seconds=self._conf[INSPECTOR_GROUP].forget_after)
-        loop = AnswerLoop(tracker, sessions, forget_after=forget_after, now=now)
+        loop = AnswerLoop(tracker, stores.sessions, forget_after=forget_after, now=stores.now)
         loop.start()
         self._stack.callback(loop.stop)
 
@@ -178,8 +175,8 @@ class InspectorProcess:
             owners=self._owners,
             publish=publish,
             metrics=self._metrics,
-            now=now,
-            react=self._build_reactions(stores.maintenance),
+            now=stores.now,
+            react=self._build_reactions(stores),
             policies=self._policies,
             matches=stores.matches,
             maintenance=stores.maintenance,
@@ -187,12 +184,12 @@ class InspectorProcess:
             sessions=tracker,
         )
 
-    def _build_reactions(self, maintenance: MaintenanceStore) -> React:
+    def _build_reactions(self, stores: Stores) -> React:
         if self._cloud is None or not self._reactions.any:
             return lambda fault, resources: None
 
         def in_maintenance(hosts: Collection[str]) -> set[str]:
-            return maintenance.in_maintenance(hosts, now())
+            return stores.maintenance.in_maintenance(hosts, stores.now())
 
         reactions = Reactions(self._cloud, in_maintenance, self._reactions, self._metrics)
         self._stack.callback(reactions.stop)
@@ -226,7 +223,7 @@ class InspectorProcess:
             interval=group.snapshot_interval,
             forget_after=group.forget_after,
             metrics=self._metrics,
-            now=now,
+            now=stores.now,
         )
         loop.start()
         self._stack.callback(loop.stop)

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from eventalarm.catalogue.faults import FanOut, Fault, FaultCatalogue
-from eventalarm.model import Event, InfrastructureFault
+from eventalarm.model import STRING, Event, InfrastructureFault, Resource, ResourceKind
 from eventalarm.owner import Owners
 
 # Traits of an event about one resource, which affects the owner of that resource only.
 RESOURCE_IDS: Final = ("instance_id", "server_id", "port_id", "volume_id")
 FAULT_ID: Final = "fault_id"
+HOSTNAME: Final = "hostname"
 
 SOURCES: Final[Mapping[FanOut, tuple[str, ...]]] = {
     FanOut.HOST: ("hostname", "host", "resource_id"),
@@ -63,6 +64,20 @@ class ReportReader:
     def _hosts_behind(self, switch: str, event: Event) -> tuple[str, ...]:
         named = event.first_trait(("hosts",)).replace(",", " ").split()
         return tuple(named or self._switches.get(switch, ()))
+
+
+def with_host_name(event: Event, known: Mapping[str, Resource]) -> Event:
+    """Return an event about a host that it names by an id, with the host's name in the trait ``hostname``.
+
+    Masakari names hosts in this way. Any other event is returned as it is.
+
+    :param known: what the resource map says of the resources that events are about, by id.
+    """
+    named = known.get(event.first_trait(("resource_id",)))
+    if named is None or named.kind is not ResourceKind.HOST_ID or event.first_trait((HOSTNAME,)):
+        return event
+    traits = [one for one in event.body.get("traits") or () if not one or one[0] != HOSTNAME]
+    return Event({**event.body, "traits": [*traits, [HOSTNAME, STRING, named.host]]})
 
 
 def traits_of(event: Event) -> dict[str, Any]:

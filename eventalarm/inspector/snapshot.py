@@ -61,6 +61,7 @@ class Snapshot:
         :raises LeaseLost: when *keep* returned False.
         :raises Retryable: when the database or the broker failed.
         """
+        self._write_host_ids(began)
         groups = self._cloud.server_groups()
         servers = self._write(itertools.chain.from_iterable(self._cloud.servers(groups, began)))
         ports = self._write(self._cloud.ports(began))
@@ -68,6 +69,15 @@ class Snapshot:
             self._resources.delete_unseen(kind, seen, began)
         self._inspector.catch_up_all()
         return len(servers) + len(ports)
+
+    def _write_host_ids(self, began: datetime.datetime) -> None:
+        """Write the ids by which Masakari names hosts; most clouds have no Masakari."""
+        try:
+            found = self._cloud.host_ids(began)
+        except CloudUnavailable as exc:
+            LOG.debug("Masakari's ids of hosts are not read: %s", exc)
+            return
+        self._resources.delete_unseen(ResourceKind.HOST_ID, self._write(found), began)
 
     def _write(self, resources: Iterable[Resource]) -> set[str]:
         seen: set[str] = set()

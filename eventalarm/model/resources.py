@@ -10,22 +10,23 @@ from eventalarm.model.events import EPOCH
 
 
 class ResourceKind(enum.StrEnum):
-    """What a resource is."""
+    """What a resource is. ``HOST_ID`` is an id by which Masakari names a host; it belongs to no project."""
 
     SERVER = "server"
     PORT = "port"
     VOLUME = "volume"
+    HOST_ID = "host id"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Resource:
-    """What is known about one server, port or volume.
+    """What is known about one server, port or volume, or about one id of a host.
 
     ``project_id`` is its owner and ``state`` the service's own word for its state; both, ``device_id`` and
     ``deleted`` are as of ``seen_at``. ``device_id`` is the server that a port or volume belongs to. ``host``
-    is where it runs, or empty, as of ``host_at``; without ``host_at`` the host is unknown. ``server_group``
-    is as of ``checked_at``, the last snapshot that contained the resource. Times are those of the sources
-    (aware UTC).
+    is where it runs, or the host with that id, or empty, as of ``host_at``; without ``host_at`` the host is
+    unknown. ``server_group`` is as of ``checked_at``, the last snapshot that contained the resource. Times
+    are those of the sources (aware UTC).
     """
 
     kind: ResourceKind

@@ -129,6 +129,20 @@ def in_chunks(items: Collection[str], size: int = CHUNK) -> Iterator[list[str]]:
         yield ordered[start : start + size]
 
 
+def insert_new(table: sa.Table) -> Mapping[str, sa.Insert]:
+    """Return, by dialect, a statement that inserts rows and ignores those whose primary key is there."""
+    lite, post, my = sqlite.insert(table), postgresql.insert(table), mysql.insert(table)
+    # Unlike INSERT IGNORE, this ignores no other error.
+    same = {column.name: table.c[column.name] for column in table.primary_key}
+    on_mysql = my.on_duplicate_key_update(same)
+    return {
+        "sqlite": lite.on_conflict_do_nothing(),
+        "postgresql": post.on_conflict_do_nothing(),
+        "mysql": on_mysql,
+        "mariadb": on_mysql,
+    }
+
+
 def upserts(table: sa.Table, key: str) -> Mapping[str, sa.Insert]:
     """Return, by dialect, a statement that inserts a row or updates the row with the same *key*.
 

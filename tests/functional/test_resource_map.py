@@ -12,7 +12,7 @@ import pytest
 from eventalarm.model import EPOCH, InfrastructureFault, Resource, ResourceKind
 from eventalarm.storage.database import Database, connect
 from eventalarm.storage.infrastructure_faults import InfrastructureFaults
-from eventalarm.storage.policy_matches import PolicyMatches
+from eventalarm.storage.policy_matches import PolicyMatch, PolicyMatches
 from eventalarm.storage.resource_map import ResourceMap, on_hosts
 
 SERVER, PORT, VOLUME = ResourceKind.SERVER, ResourceKind.PORT, ResourceKind.VOLUME
@@ -177,7 +177,8 @@ def test_events_count_once_within_their_window(database: Database) -> None:
     matches = PolicyMatches(database)
 
     def count(message_id: str, second: float, source: str = "c0") -> int:
-        return matches.count("policy", source, message_id, at=at(second), within=10)
+        (number,) = matches.count([PolicyMatch("policy", source, message_id, at(second), 10)])
+        return number
 
     assert [count("a", 0), count("a", 0), count("b", 9), count("c", 10), count("other", 10, "c1")] == [
         1,
@@ -190,3 +191,6 @@ def test_events_count_once_within_their_window(database: Database) -> None:
     assert count("d", 10) == 4
     matches.forget(at(10))
     assert count("e", 10) == 3
+    batch = [PolicyMatch("policy", f"c{number}", f"m-{number}", at(20), 10) for number in range(150)]
+    assert matches.count([*batch, *batch[:2]]) == [1] * 152
+    assert matches.count([]) == []
