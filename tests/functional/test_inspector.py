@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import pathlib
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ import yaml
 
 from tests.functional.conftest import _supply
 from tests.functional.test_ingest_api import send
-from tests.support.cloud import load_notification
+from tests.support.cloud import Spawn, load_notification
 from tests.support.doctor import ADMINS, HOST_RULE, SERVER_RULE, SERVICE, Doctor
 from tests.support.engine_harness import alarm_row, insert_alarms
 from tests.support.helpers import Process, WebhookSink, wait_until
@@ -32,8 +31,32 @@ from tests.support.services import RabbitMQ
 QUEUE = "eventalarm-inspector"
 
 
+# More than two faults that are not critical on one host within 10 minutes: the host is unavailable.
+POLICY: dict[str, Any] = {
+    "name": "unavailable",
+    "event": "compute.host.*",
+    "traits": {"severity": ["minor", "warning"]},
+    "by": "hostname",
+    "at_least": 3,
+    "within": 600,
+    "emit": {"event": "compute.host.down", "traits": {"status": "down", "severity": "critical"}},
+}
+# An inspector that uses everything, for the tests with a stand-in of Nova, Neutron and Masakari.
+STALE_AFTER = 4
+EVERYTHING: dict[str, Any] = {
+    "snapshot_interval": 1,
+    "stale_after": STALE_AFTER,
+    "cloud": "stand-in",
+    "page_size": 3,
+    "reaction_workers": 2,
+    **dict.fromkeys(("force_down", "reset_state", "data_plane_status"), True),
+}
+
+
 class House(Doctor):
-    """Doctor's cloud, with inspectors that end with the test."""
+    """Doctor's cloud; what ``spawn`` starts ends with the module."""
+
+    spawn: Spawn
 
     def settled(self, prefix: str) -> dict[str, int]:
         """Return the webhooks so far at paths with a prefix, once all events are evaluated and delivered.
@@ -57,6 +80,18 @@ class House(Doctor):
         """Post one report that a host is back."""
         self.report(report("compute.host.up", hostname=host, status="up"))
 
+    def masakari(self, event_type: str, **data: Any) -> None:
+        """Publish a versioned notification of Masakari."""
+        said = {
+            "message_id": str(uuid.uuid4()),
+            "event_type": event_type,
+            "payload": {"masakari_object.name": "X", "masakari_object.data": data},
+            "priority": "INFO",
+            "publisher_id": "masakari-engine:controller",
+            "timestamp": str(datetime.datetime.now(datetime.UTC).replace(tzinfo=None)),
+        }
+        self.notify(said, "masakari", topic="versioned_notifications")
+
     def wait(self, names: Iterable[str], suffix: str = "") -> None:
         """Wait until the webhook of each owner was called at ``/NAME`` with the suffix."""
         for name in names:
@@ -76,6 +111,7 @@ def house(
         return started[-1]
 
     one = House(spawn, folder, _supply("mariadb", request).with_ours(), rabbitmq.new_url(), sink)
+    one.spawn = spawn
     yield one
     one.close()
     for process in reversed(started):
@@ -83,9 +119,18 @@ def house(
     sink.close()
 
 
+@pytest.fixture(scope="module")
+def crew(house: House, tmp_path_factory: pytest.TempPathFactory) -> Inspectors:
+    """The inspectors of all tests here: most need one that runs, whichever test has started it."""
+    return Inspectors(house.spawn, tmp_path_factory.mktemp("crew"), house.cloud)
+
+
 @pytest.fixture
-def inspectors(house: House, spawn: Callable[..., Process], tmp_path: pathlib.Path) -> Inspectors:
-    return Inspectors(spawn, tmp_path / "inspector", house.cloud)
+def inspectors(crew: Inspectors, tmp_path_factory: pytest.TempPathFactory) -> Inspectors:
+    """Inspectors that know only what events say; with a policy."""
+    path = tmp_path_factory.getbasetemp() / "policies.yaml"
+    path.write_text(yaml.safe_dump([POLICY]))
+    return crew.use(policies=path)
 
 
 def servers(prefix: str, number: int) -> dict[str, str]:
@@ -99,7 +144,7 @@ def once(paths: Mapping[str, str], *suffixes: str) -> dict[str, int]:
 @pytest.mark.parametrize("number", [10, 100])
 def test_one_report_reaches_every_owner_once(house: House, inspectors: Inspectors, number: int) -> None:
     """No code here knows servers: one event by HTTP, and its end. Red without an inspector."""
-    inspectors.start()
+    inspectors.running()
     run, host = f"n{number}", f"compute-{number}"
     owners, elsewhere = servers(run, number), servers(f"{run}-other", number)
     inspectors.place(host, owners)
@@ -137,7 +182,7 @@ def test_one_report_reaches_every_owner_once(house: House, inspectors: Inspector
 
 def test_nova_itself_reports_the_host(house: House, inspectors: Inspectors) -> None:
     """Nova's own notifications, through Ceilometer and our definitions: servers, service down, service up."""
-    inspectors.start()
+    inspectors.running()
     owners = servers("nova", 3)
     house.watch(SERVER_RULE, owners)
     for name, project in owners.items():
@@ -161,8 +206,8 @@ def test_nova_itself_reports_the_host(house: House, inspectors: Inspectors) -> N
 
 def test_two_inspectors_and_a_report_that_is_repeated(house: House, inspectors: Inspectors) -> None:
     """Both inspectors handle the same report; every owner is notified once."""
-    inspectors.start()
-    inspectors.start()
+    inspectors.running()
+    second = inspectors.start()
     owners = servers("two", 20)
     inspectors.place("compute-two", owners)
     house.watch(SERVER_RULE, owners, repeat_actions=True)
@@ -174,6 +219,8 @@ def test_two_inspectors_and_a_report_that_is_repeated(house: House, inspectors: 
     house.up("compute-two")
     house.wait(owners, "/ok")
     assert house.settled("two") == once(owners, "", "/ok")
+    # The next tests watch a single one.
+    second.close()
 
 
 @contextlib.contextmanager
@@ -207,7 +254,7 @@ def test_kill_in_mid_fan_out(house: House, inspectors: Inspectors, point: str) -
     Red if the message is acknowledged first, or if ids were random.
     """
     run = f"kill-{point.split(maxsplit=1)[0].lower()}"
-    victim = inspectors.start()
+    victim = inspectors.running()
     owners = servers(run, 20)
     inspectors.place(run, owners)
     house.watch(SERVER_RULE, owners, repeat_actions=True)
@@ -215,7 +262,7 @@ def test_kill_in_mid_fan_out(house: House, inspectors: Inspectors, point: str) -
         house.down(run)
         victim.wait_for_log("Events are held")
         victim.kill()
-    inspectors.start()
+    inspectors.running()
     house.wait(owners)
     house.up(run)
     house.wait(owners, "/ok")
@@ -229,7 +276,7 @@ def test_kill_between_recording_and_publishing(
 
     Meanwhile a server leaves the host: its owner hears of the fault all the same, and of its end.
     """
-    victim = inspectors.start()
+    victim = inspectors.running()
     owners = servers("unpublished", 20)
     inspectors.place("unpublished", owners)
     house.watch(SERVER_RULE, owners, repeat_actions=True)
@@ -244,7 +291,7 @@ def test_kill_between_recording_and_publishing(
         victim.kill()
     finally:
         rabbitmq.ctl("set_vm_memory_high_watermark", "0.6")
-    inspectors.start()
+    inspectors.running()
     house.wait(owners)
     house.up("unpublished")
     house.wait(owners, "/ok")
@@ -253,7 +300,7 @@ def test_kill_between_recording_and_publishing(
 
 def test_a_stale_map_and_migrations_during_the_fault(house: House, inspectors: Inspectors) -> None:
     """A server that is found on the host only later, one that arrives, and one that leaves."""
-    inspectors.start()
+    inspectors.running()
     owners = servers("stale", 4)
     known, unknown, arriving, staying = owners
     inspectors.place("stale", {name: owners[name] for name in (known, staying)})
@@ -275,7 +322,7 @@ def test_a_stale_map_and_migrations_during_the_fault(house: House, inspectors: I
 
 def test_an_event_without_project_reaches_the_owner(house: House, inspectors: Inspectors) -> None:
     """As Masakari and monitors of guests send them."""
-    inspectors.start()
+    inspectors.running()
     owners = servers("guest", 2)
     inspectors.place("compute-guest", owners)
     rule: dict[str, Any] = {"event_type": "health.*", "query": [{"field": "traits.state", "value": "failed"}]}
@@ -298,20 +345,24 @@ def test_an_event_without_project_reaches_the_owner(house: House, inspectors: In
     assert house.settled("guest") == once({"guest-vm-0": "", "guest-admin": ""}, "", "/ok")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def openstack() -> Iterator[OpenStack]:
-    """A stand-in of Nova's and Neutron's HTTP APIs, which the real openstacksdk calls."""
+    """A stand-in of the HTTP APIs of Nova, Neutron and Masakari, which the real openstacksdk calls."""
     one = OpenStack()
     yield one
     one.close()
 
 
-def cloud_of(openstack: OpenStack, folder: pathlib.Path) -> dict[str, str]:
-    return {"OS_CLIENT_CONFIG_FILE": str(openstack.clouds_yaml(folder))}
+@pytest.fixture
+def observers(crew: Inspectors, openstack: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> Inspectors:
+    """An inspector that also takes snapshots of the stand-in, and makes requests to it."""
+    file = openstack.clouds_yaml(tmp_path_factory.getbasetemp())
+    crew.use(**EVERYTHING).running({"OS_CLIENT_CONFIG_FILE": str(file)})
+    return crew
 
 
 def test_snapshots_fill_and_correct_the_map(
-    house: House, openstack: OpenStack, spawn: Callable[..., Process], tmp_path: pathlib.Path
+    house: House, openstack: OpenStack, observers: Inspectors
 ) -> None:
     """Real openstacksdk, paged, against the stand-in; no event says where these servers are.
 
@@ -322,12 +373,9 @@ def test_snapshots_fill_and_correct_the_map(
         openstack.add_server(name, project, "snap", (f"volume-{name}",))
     openstack.groups = [{"id": f"group-{n}", "members": [f"snap-vm-{n}"]} for n in range(7)]
     house.watch(SERVER_RULE, owners)
-    options = {"snapshot_interval": 1, "stale_after": 4, "cloud": "stand-in", "page_size": 3}
-    inspectors = Inspectors(spawn, tmp_path, house.cloud, **options)
-    inspectors.start(cloud_of(openstack, tmp_path))
     names = list(owners)
-    wait_until(lambda: inspectors.where(names) == dict.fromkeys(names, "snap"), 30)
-    wait_until(lambda: inspectors.status()[0] == 0, 30)
+    wait_until(lambda: observers.where(names) == dict.fromkeys(names, "snap"), 30)
+    wait_until(lambda: not observers.stale(STALE_AFTER), 30, "up to date")
     rows = house.cloud.rows("SELECT * FROM eventalarm_resource WHERE resource_id LIKE '%snap-vm-6'")
     found = {row["resource_id"]: (row["kind"], row["device_id"], row["server_group"]) for row in rows}
     assert found == {
@@ -339,9 +387,9 @@ def test_snapshots_fill_and_correct_the_map(
     # The host is renamed, one server is gone, and no event says so.
     for name in owners:
         openstack.move(name, "snap-renamed")
-    openstack.servers.pop()
+    openstack.servers[:] = [one for one in openstack.servers if one["id"] != names[-1]]
     gone, there = names[-1], names[:-1]
-    wait_until(lambda: inspectors.where(there) == dict.fromkeys(there, "snap-renamed"), 30)
+    wait_until(lambda: observers.where(there) == dict.fromkeys(there, "snap-renamed"), 30)
     query = "SELECT deleted FROM eventalarm_resource WHERE resource_id = :id"
     wait_until(lambda: house.cloud.rows(query, id=gone)[0]["deleted"], 30)
     house.down("snap")
@@ -349,26 +397,60 @@ def test_snapshots_fill_and_correct_the_map(
     house.wait(there)
 
     openstack.fail = True
-    wait_until(lambda: inspectors.status()[0] == 1, 30, "stale")
+    wait_until(lambda: observers.stale(STALE_AFTER), 30, "stale")
+    assert observers.status()[0] == 1
+    openstack.fail = False
     house.up("snap-renamed")
     house.wait(there, "/ok")
     assert house.settled("snap") == {path: 1 for name in there for path in (f"/{name}", f"/{name}/ok")}
 
 
-def test_reactions_in_nova_and_neutron(
-    house: House, openstack: OpenStack, spawn: Callable[..., Process], tmp_path: pathlib.Path
+def test_masakari_names_hosts_by_its_own_ids(
+    house: House, openstack: OpenStack, observers: Inspectors
 ) -> None:
+    """Ids from Masakari's API (by the real openstacksdk), and from its notification about a new host.
+
+    Each failure is reported several times, and Nova reports the end. Red without the map's ids of hosts.
+    """
+    hosts = {"masakari-0": "5e0c7d1e-0000", "masakari-1": "5e0c7d1e-0001"}
+    openstack.watched["5e0c7d1e-0000"] = "masakari-0"
+    for host in hosts:
+        for name, project in servers(host, 2).items():
+            openstack.add_server(name, project, host)
+    owners = {name: project for host in hosts for name, project in servers(host, 2).items()}
+    house.watch(SERVER_RULE, owners)
+    wait_until(lambda: observers.where(list(owners)).keys() == owners.keys(), 30)
+    house.masakari("host.update.end", uuid="5e0c7d1e-0001", name="masakari-1", on_maintenance=False)
+    known = {host_id: host for host, host_id in hosts.items()}
+    wait_until(lambda: observers.where(list(known)) == known, 30)
+    for host_id in hosts.values():
+        for phase in ("create.end", "process.start", "process.end"):
+            failure = {"event": "STOPPED", "cluster_status": "OFFLINE", "host_status": "NORMAL"}
+            house.masakari(
+                f"notification.{phase}", type="COMPUTE_HOST", source_host_uuid=host_id, payload=failure
+            )
+    house.wait(owners)
+    for host in hosts:
+        house.nova(False, host, {})
+    house.wait(owners, "/ok")
+    assert house.settled("masakari") == once(owners, "", "/ok")
+    (hook,) = house.sink.at("/masakari-0-vm-0")
+    traits = {name: value for name, _, value in hook.json["reason_data"]["event"]["traits"]}
+    assert (traits["hostname"], traits["is_root_cause"]) == ("masakari-0", "False")
+
+
+def test_reactions_in_nova_and_neutron(house: House, openstack: OpenStack, observers: Inspectors) -> None:
     """Real openstacksdk against the stand-in. No requests about hosts in maintenance or disabled."""
     for host in ("react", "react-maintained", "react-disabled"):
         for name, project in servers(host, 3).items():
             openstack.add_server(name, project, host)
     openstack.disabled = {"react-disabled"}
-    switched_on = dict.fromkeys(("force_down", "reset_state", "data_plane_status"), True)
-    options = {"snapshot_interval": 1, "cloud": "stand-in", "reaction_workers": 2, **switched_on}
-    inspectors = Inspectors(spawn, tmp_path, house.cloud, **options)
-    process = inspectors.start(cloud_of(openstack, tmp_path))
-    ports = [port["id"] for port in openstack.ports]
-    wait_until(lambda: len(inspectors.where(ports)) == 9, 30)
+    process = observers.running()
+    ports = [port["id"] for port in openstack.ports if port["id"].startswith("port-react")]
+    wait_until(lambda: len(observers.where(ports)) == 9, 30)
+
+    def changes() -> list[tuple[str, str, Any]]:
+        return [one for one in openstack.changes if "react" in one[1]]
 
     house.down("react")
     compute, network = "/compute/v2.1", "/network/v2.0/ports"
@@ -380,7 +462,7 @@ def test_reactions_in_nova_and_neutron(
             ("POST", f"{compute}/servers/{name}/action", {"os-resetState": {"state": "error"}}),
             ("PUT", f"{network}/port-{name}", {"port": {"data_plane_status": "DOWN"}}),
         ]
-    wait_until(lambda: sorted(openstack.changes, key=str) == sorted(wanted, key=str), 30)
+    wait_until(lambda: sorted(changes(), key=str) == sorted(wanted, key=str), 30)
     openstack.changes.clear()
     house.up("react")
     ended: list[tuple[str, str, Any]] = [
@@ -388,7 +470,7 @@ def test_reactions_in_nova_and_neutron(
     ]
     for name in servers("react", 3):
         ended.append(("PUT", f"{network}/port-{name}", {"port": {"data_plane_status": "ACTIVE"}}))
-    wait_until(lambda: sorted(openstack.changes, key=str) == sorted(ended, key=str), 30)
+    wait_until(lambda: sorted(changes(), key=str) == sorted(ended, key=str), 30)
     openstack.changes.clear()
 
     house.report(report("maintenance.host", host="react-maintained", state="IN_MAINTENANCE"))
@@ -396,32 +478,18 @@ def test_reactions_in_nova_and_neutron(
     process.wait_for_log("No requests are made about host react-maintained")
     house.down("react-disabled")
     process.wait_for_log("No requests to Nova are made about host react-disabled")
-    wait_until(lambda: len(openstack.changes) == 3, 30)
-    assert {path for _, path, _ in openstack.changes} == {
+    wait_until(lambda: len(changes()) == 3, 30)
+    assert {path for _, path, _ in changes()} == {
         f"{network}/port-{name}" for name in servers("react-disabled", 3)
     }
     house.settled("react")
-    later = [path for _, path, _ in openstack.changes if "marker" not in path]
+    later = [path for _, path, _ in changes()]
     assert len(later) == 3
 
 
-def test_a_policy_reports_a_host_after_three_small_faults(
-    house: House, spawn: Callable[..., Process], tmp_path: pathlib.Path
-) -> None:
+def test_a_policy_reports_a_host_after_three_small_faults(house: House, inspectors: Inspectors) -> None:
     """More than two faults that are not critical on one host within 10 minutes: the host is unavailable."""
-    policy = {
-        "name": "unavailable",
-        "event": "compute.host.*",
-        "traits": {"severity": ["minor", "warning"]},
-        "by": "hostname",
-        "at_least": 3,
-        "within": 600,
-        "emit": {"event": "compute.host.down", "traits": {"status": "down", "severity": "critical"}},
-    }
-    path = tmp_path / "policies.yaml"
-    path.write_text(yaml.safe_dump([policy]))
-    inspectors = Inspectors(spawn, tmp_path / "inspector", house.cloud, policies=path)
-    inspectors.start()
+    inspectors.running()
     owners = servers("policy", 3)
     inspectors.place("policy", owners)
     house.watch(SERVER_RULE, owners)
@@ -444,7 +512,7 @@ def test_the_broker_is_killed_while_the_inspector_holds_a_fault(
     house: House, inspectors: Inspectors, rabbitmq: RabbitMQ
 ) -> None:
     """The inspector consumes again by itself, and every owner is notified once."""
-    victim = inspectors.start()
+    victim = inspectors.running()
     owners = servers("broker", 10)
     inspectors.place("broker", owners)
     house.watch(SERVER_RULE, owners, repeat_actions=True)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from eventalarm.inspector import status
 from tests.support.cloud import Cloud, Spawn, make_event
 from tests.support.helpers import Process, wait_until, write_config
 
@@ -22,7 +23,19 @@ class Inspectors:
         self._cloud = of
         self._file = folder / "inspector.conf"
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        write_config(self._file, {"eventalarm_inspector": {"snapshot_interval": 0, **options}})
+        self._options: dict[str, Any] = {}
+        self._started: list[Process] = []
+        self.use(**options)
+
+    def use(self, **options: Any) -> Inspectors:
+        """Use these options from now on; inspectors that run with others are ended."""
+        given = {"snapshot_interval": 0, **options}
+        if given != self._options:
+            for process in self._started:
+                process.close()
+            self._started, self._options = [], given
+            write_config(self._file, {"eventalarm_inspector": given})
+        return self
 
     def _command(self, *words: str) -> list[str]:
         # The module, so that a script that is not installed yet does not matter.
@@ -33,7 +46,13 @@ class Inspectors:
         """Start one, and return when it consumes events."""
         process = self._spawn(self._command(), env)
         process.wait_for_log("Consuming from queue")
+        self._started.append(process)
         return process
+
+    def running(self, env: Mapping[str, str] | None = None) -> Process:
+        """Return one that runs; start it if there is none."""
+        alive = (process for process in self._started if process.popen.poll() is None)
+        return next(alive, None) or self.start(env)
 
     def status(self) -> tuple[int, dict[str, Any]]:
         """Return the exit code and the output of ``eventalarm-inspector status --json``."""
@@ -43,6 +62,10 @@ class Inspectors:
         assert done.stdout, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)
         return done.returncode, found
+
+    def stale(self, stale_after: float) -> bool:
+        """Return True if the map is too old, as the command ``status`` does, but without a process."""
+        return status.look(self._cloud.database, self._cloud.database.now(), stale_after).stale
 
     def where(self, names: list[str]) -> dict[str, str]:
         """Return the hosts of resources that the map has."""

@@ -1,4 +1,6 @@
-"""A stand-in of Nova's and Neutron's HTTP APIs for a real openstacksdk: it holds servers, ports and services.
+"""A stand-in of the HTTP APIs of Nova, Neutron and Masakari for a real openstacksdk.
+
+It holds servers, ports, services of hosts, and the hosts that Masakari watches, by Masakari's ids.
 
 Only what ``eventalarm-inspector`` requests is there, in the form of the API reference. There is no Keystone:
 clouds.yaml names the endpoints (``auth_type: none``).
@@ -16,6 +18,8 @@ from typing import Any
 
 import yaml
 
+SEGMENT = "3a5b0c1e-6a0f-4d0a-9d59-2f0c7a2f6a01"
+
 
 class OpenStack:
     """Serves on a free port; ``servers`` and ``ports`` may be changed at any time.
@@ -27,6 +31,7 @@ class OpenStack:
         self.servers: list[dict[str, Any]] = []
         self.ports: list[dict[str, Any]] = []
         self.groups: list[dict[str, Any]] = []
+        self.watched: dict[str, str] = {}
         self.disabled: set[str] = set()
         self.forced_down: set[str] = set()
         self.changes: list[tuple[str, str, Any]] = []
@@ -78,6 +83,7 @@ class OpenStack:
             "auth_type": "none",
             "compute_endpoint_override": f"{self.url}/compute/v2.1",
             "network_endpoint_override": f"{self.url}/network",
+            "instance_ha_endpoint_override": f"{self.url}/masakari/v1",
             "compute_api_version": "2",
             "network_api_version": "2",
         }
@@ -134,10 +140,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self._answer({"server_groups": self.cloud.groups[offset : offset + limit]})
             case "/compute/v2.1/os-services":
                 self._answer({"services": [self.cloud.service(query["host"])]})
+            case path if path.startswith("/masakari/v1"):
+                self._answer_for_masakari(path.removeprefix("/masakari/v1"))
             case "/network/v2.0/ports":
                 self._page("ports", self.cloud.ports, query, url.path)
             case _:
                 self._answer({"error": f"the stand-in has no {url.path}"}, 404)
+
+    def _answer_for_masakari(self, path: str) -> None:
+        if path == "/segments":
+            self._answer({"segments": [{"uuid": SEGMENT, "name": "row"}]})
+        elif path == f"/segments/{SEGMENT}/hosts":
+            self._answer({"hosts": [{"uuid": one, "name": name} for one, name in self.cloud.watched.items()]})
+        else:
+            self._answer({"version": _version("v1.0", f"{self.cloud.url}/masakari/v1/", "1.3", "1.0")})
 
     def _page(self, key: str, items: list[dict[str, Any]], query: dict[str, str], path: str) -> None:
         start = 0
@@ -177,11 +193,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(text)
 
 
-def _version(name: str, url: str, newest: str = "") -> dict[str, Any]:
+def _version(name: str, url: str, newest: str = "", oldest: str = "2.1") -> dict[str, Any]:
     return {
         "id": name,
         "status": "CURRENT",
         "version": newest,
-        "min_version": "2.1" if newest else "",
+        "min_version": oldest if newest else "",
         "links": [{"rel": "self", "href": url}],
     }

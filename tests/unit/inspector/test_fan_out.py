@@ -10,7 +10,7 @@ import pytest
 from eventalarm.catalogue import fault_files
 from eventalarm.catalogue.faults import FanOut
 from eventalarm.inspector import fan_out
-from eventalarm.inspector.reports import ReportReader
+from eventalarm.inspector.reports import ReportReader, with_host_name
 from eventalarm.model import UTC, Event, InfrastructureFault, Resource, ResourceKind
 from eventalarm.owner import Owners
 
@@ -75,6 +75,25 @@ def test_reports(event_type: str, traits: dict[str, str], raised: bool, hosts: t
 )
 def test_other_events_report_nothing(event_type: str, traits: dict[str, str]) -> None:
     assert read(event_type, **traits) == []
+
+
+def test_a_host_that_masakari_names_by_an_id() -> None:
+    """It is the same fault as that of another report about the host; without the map it affects nothing."""
+    known = {
+        "h-1": Resource(ResourceKind.HOST_ID, "h-1", AT, host="c0"),
+        "vm-1": VM,
+    }
+    about = event("notification.process.end", type="COMPUTE_HOST", failure="STOPPED", resource_id="h-1")
+    named = with_host_name(about, known)
+    (found,), (other,) = READER.read(named, RECEIVED), read("compute.host.down", hostname="c0")
+    assert (found.name, found.source, found.hosts) == (other.name, "c0", ("c0",))
+    assert named.message_id == about.message_id
+    assert [one.hosts for one in READER.read(with_host_name(about, {}), RECEIVED)] == [("h-1",)]
+    for same in (
+        event("compute.host.down", hostname="c0", resource_id="h-1"),
+        event("x", resource_id="vm-1"),
+    ):
+        assert with_host_name(same, known) is same
 
 
 def test_a_fault_and_its_end_have_the_same_name() -> None:

@@ -82,6 +82,20 @@ def test_servers(event_type: str, traits: dict[str, str], host: str, known: bool
         ),
         ("compute.instance.update", {"instance_id": "vm-1", "state": "active"}, None),
         ("compute.host.down", {"host": "c0"}, None),
+        # Masakari: its id of a host, and the name of the host.
+        (
+            "host.update.end",
+            {"resource_id": "h-1", "name": "c0"},
+            Resource(ResourceKind.HOST_ID, "h-1", AT, host="c0", host_at=AT),
+        ),
+        (
+            "host.delete.end",
+            {"resource_id": "h-1", "name": "c0"},
+            Resource(ResourceKind.HOST_ID, "h-1", AT, deleted=True, host="c0", host_at=AT),
+        ),
+        ("host.update.start", {"resource_id": "h-1", "name": "c0"}, None),
+        ("host.update.end", {"resource_id": "h-1"}, None),
+        ("segment.update.end", {"resource_id": "s-1", "name": "row"}, None),
     ],
 )
 def test_ports_volumes_and_others(event_type: str, traits: dict[str, str], expected: Resource | None) -> None:
