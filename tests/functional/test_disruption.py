@@ -17,10 +17,11 @@ from benchmarks.progress import Progress
 from tests.functional.disruption import monitors, report, rig, scenarios
 from tests.functional.disruption.disruptors import STRIKES, Used
 from tests.functional.disruption.history.verdict import Verdict
+from tests.functional.disruption.host_down import host_down
 from tests.functional.disruption.stage import Ground
 from tests.functional.disruption.stories import Plan, Story, Writer
-from tests.support.databases import MariadbDatabases
-from tests.support.services import MariaDB, RabbitMQ
+from tests.support.databases import MariadbDatabases, PostgresqlDatabases
+from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
 
 Figure = Callable[[str], None]
 
@@ -106,6 +107,19 @@ def test_a_backlog_is_processed_in_bounded_memory(
     finding = scenarios.backlog(ground, tmp_path, Progress(), events=5_000)
     for name, number in finding.figures.items():
         figure(f"backlog: {name}: {number:,.0f}")
+    assert finding.wrong == []
+
+
+def test_every_owner_on_a_dead_host_is_notified_once(
+    rabbitmq: RabbitMQ, postgresql: PostgreSQL, tmp_path: pathlib.Path, figure: Figure
+) -> None:
+    """The whole way on PostgreSQL. Fails if the inspector acknowledges a message before it has published."""
+    rabbitmq.start()
+    postgresql.start()
+    ground = Ground(rabbitmq, postgresql, PostgresqlDatabases(postgresql, tmp_path).with_ours)
+    finding = host_down(ground, tmp_path, Progress(), servers=50, kills=1, listeners=1)
+    for name, number in finding.figures.items():
+        figure(f"host-down: {name}: {number:.2f}")
     assert finding.wrong == []
 
 

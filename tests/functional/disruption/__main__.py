@@ -23,6 +23,7 @@ from tests.functional.disruption import report
 from tests.functional.disruption.delivery_limit import delivery_limit
 from tests.functional.disruption.freeze import freeze
 from tests.functional.disruption.history.__main__ import main as check_files
+from tests.functional.disruption.host_down import host_down
 from tests.functional.disruption.play import HISTORY
 from tests.functional.disruption.rig import Ground, Result, Setup, run
 from tests.functional.disruption.scenarios import Finding, backlog, beside_a_hostile_tenant, isolation, soak
@@ -35,6 +36,8 @@ FAILED = 1
 DISKS = {"broker": 512 * MIB, "database": 3072 * MIB}
 BOTH = "both"
 DISRUPT, CHECK = "disrupt", "check"
+# The scenarios that run on each database.
+EACH = frozenset({"freeze", "host-down"})
 Other = Callable[[Ground, pathlib.Path, Progress, argparse.Namespace], Finding]
 OTHERS: dict[str, Other] = {
     "isolation": lambda ground, place, progress, options: isolation(
@@ -52,6 +55,9 @@ OTHERS: dict[str, Other] = {
     "delivery-limit": lambda ground, place, progress, options: delivery_limit(
         ground, place, progress, seed=options.seed
     ),
+    "host-down": lambda ground, place, progress, options: host_down(
+        ground, place, progress, servers=options.servers, seed=options.seed
+    ),
     "soak": lambda ground, place, progress, options: soak(
         ground, place, progress, alarms=options.soak_alarms, seed=options.seed
     ),
@@ -68,7 +74,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "scenarios",
         nargs="*",
         metavar="SCENARIO",
-        help="disrupt, isolation, hostile, backlog, freeze, delivery-limit, soak; without any, all but soak",
+        help="disrupt, isolation, hostile, backlog, freeze, delivery-limit, host-down, soak; "
+        "without any, all but soak",
     )
     parser.add_argument(
         "--soak-alarms", type=int, default=200, help="alarms of each bad destination in the soak"
@@ -76,6 +83,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--freeze-seconds", type=float, default=180.0, help="how long a listener stands still in freeze"
     )
+    parser.add_argument("--servers", type=int, default=1000, help="servers of the host in host-down")
     parser.add_argument("--soak", action="store_true", help="add the soak of ten minutes")
     parser.add_argument("--backlog-events", type=int, default=200_000, help="events queued at start")
     parser.add_argument("--minutes", type=float, default=15.0, help="how long disrupt lasts")
@@ -165,10 +173,10 @@ def _keep_history(place: pathlib.Path, output: pathlib.Path, name: str) -> None:
 
 
 def others(options: argparse.Namespace, progress: Progress, directory: pathlib.Path) -> list[Finding]:
-    """Run the other scenarios on one set of services, and "freeze" on each database."""
+    """Run the other scenarios on one set of services, and those of EACH on each database."""
     findings = []
     for number, kind in enumerate(kinds_of(options)):
-        wanted = [name for name in OTHERS if name in options.scenarios and (not number or name == "freeze")]
+        wanted = [name for name in OTHERS if name in options.scenarios and (not number or name in EACH)]
         if not wanted:
             continue
         place = directory / f"scenarios-{kind}"

@@ -200,6 +200,11 @@ class Stage:
         """End everything but the services."""
         self._stack.close()
 
+    @property
+    def programs(self) -> Programs:
+        """Starts further programs, which end with the stage."""
+        return self._programs
+
     def texts(self) -> Iterator[str]:
         """Yield the output of each program."""
         return self._programs.texts()
