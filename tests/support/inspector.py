@@ -51,8 +51,8 @@ class Inspectors:
 
     def running(self, env: Mapping[str, str] | None = None) -> Process:
         """Return one that runs; start it if there is none."""
-        alive = (process for process in self._started if process.popen.poll() is None)
-        return next(alive, None) or self.start(env)
+        started = (process for process in self._started if process.popen.poll() is None)
+        return next(started, None) or self.start(env)
 
     def status(self) -> tuple[int, dict[str, Any]]:
         """Return the exit code and the output of ``eventalarm-inspector status --json``."""
