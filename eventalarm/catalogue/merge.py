@@ -19,10 +19,19 @@ CHANGED = f"{OURS}/changed"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Merged:
-    """The resulting definitions in order, and notes for the deployer."""
+    """The resulting definitions in order, and notes for the deployer.
+
+    ``overridden`` are notes on definitions of the deployer that are used instead of ours with fewer traits.
+    """
 
     definitions: tuple[Definition, ...]
-    notes: tuple[str, ...] = ()
+    overridden: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All notes."""
+        return (*self.overridden, *self.others)
 
 
 def covers(wide: str, narrow: str) -> bool:
@@ -47,7 +56,8 @@ def merge(
     placed = _Placed()
     for one in _without_ours(present, shipped, begin_with_shipped=begin_with_shipped):
         placed.add(one, shipped, mine)
-    notes = [_note(one, mine) for one in placed.after]
+    overridden = tuple(note for one in placed.after if (note := _note(one, mine)))
+    notes = []
     if not any(_same_events(one, each) for one in placed.before for each in shipped):
         notes.append("the file has none of Ceilometer's own definitions; --shipped puts them first")
     notes += [
@@ -55,7 +65,7 @@ def merge(
         for one in placed.changed
     ]
     definitions = (*placed.before, *mine, *placed.changed, *placed.after)
-    return Merged(definitions, tuple(note for note in notes if note))
+    return Merged(definitions, overridden, tuple(notes))
 
 
 def _without_ours(

@@ -33,7 +33,8 @@ precedence over them.
 
   install   write the file; the previous one is kept, with its comments, as
             .orig
-  check     report whether install would change the file
+  check     report whether install would change the file, and which of
+            eventalarm's definitions are missing
   diff      show what install would change
 """
 
@@ -116,6 +117,8 @@ def _run(args: argparse.Namespace) -> int:
         print(f"{path} is up to date")
     else:
         print(f"{path} is not up to date: see '{PROG} diff', then run '{PROG} install'")
+        for gap in planned.coverage.missing:
+            print(f"missing: {gap}")
     _print_notes(planned.notes)
     return SAME if before == text else DIFFERS
 

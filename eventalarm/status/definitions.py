@@ -6,12 +6,14 @@ import pathlib
 from collections.abc import Sequence
 from typing import Final
 
+from eventalarm.catalogue.coverage import Coverage
 from eventalarm.catalogue.event_definitions import Definition, read
 from eventalarm.owner import Doubt, doubtful
 from eventalarm.status.checks import Finding, Level
 
 DEFAULT_PATH: Final = pathlib.Path("/etc/ceilometer/event_definitions.yaml")
 SHOWN: Final = 8
+INSTALL: Final = "run 'eventalarm-definitions install' where the agent runs, and restart the agent"
 REMEDIES: Final = {
     Doubt.CALLER_ONLY: "install ours ('eventalarm-definitions install'), or take project_id from the payload",
     Doubt.EITHER: "add the trait 'caller_project_id: {fields: ctxt.project_id}' to them, or name the same "
@@ -31,11 +33,29 @@ def definitions_file(path: str) -> pathlib.Path | None:
 
 
 def check_definitions(path: pathlib.Path) -> Finding:
-    """Check that the definitions in the file *path* determine the owners of events.
+    """Check that the definitions in the file *path* determine the owners of events, and include ours.
 
     :raises eventalarm.catalogue.event_definitions.BadDefinitions: when it is not a list of definitions.
     """
-    return owners_finding(str(path), read(path))
+    owners = owners_finding(str(path), read(path))
+    try:
+        from eventalarm.catalogue import install  # noqa: PLC0415 - imports Ceilometer
+    except ImportError:
+        # What a merge would change depends on the definitions that Ceilometer ships.
+        return owners
+    return with_coverage(owners, install.check(path))
+
+
+def with_coverage(owners: Finding, coverage: Coverage) -> Finding:
+    """Add to the finding about owners which of our definitions the file lacks, or does not use."""
+    messages = [owners.message]
+    figures = {**owners.figures, "missing": coverage.number, "overridden": len(coverage.overridden)}
+    if coverage.missing:
+        messages.append(f"definitions of eventalarm, and traits of events, are missing: {coverage.text()}")
+    messages += coverage.overridden
+    level = Level.WARNING if coverage.missing else owners.level
+    remedy = INSTALL if coverage.missing and not owners.remedy else owners.remedy
+    return Finding(level, "; ".join(messages), remedy, figures)
 
 
 def owners_finding(path: str, definitions: Sequence[Definition]) -> Finding:
