@@ -22,6 +22,8 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "decisions": ("Decisions about events and alarms, by reason", ("reason",)),
     "timers": ("Decisions about timers that were due, by reason", ("reason",)),
     "transitions": ("Transitions committed, by kind", ("kind",)),
+    "transitions_inhibited": ("Transitions not notified because of maintenance, by kind", ("kind",)),
+    "inhibitions_released": ("Occurrences released at the end of maintenance, by outcome", ("outcome",)),
     "bad_traits": ("Traits that could not be read and were ignored", ()),
     "bad_rules": ("Alarm definitions that cannot be evaluated", ("field",)),
     "crowded_projects": ("Projects reported for too many rules without an equality", ()),

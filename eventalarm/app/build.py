@@ -22,7 +22,8 @@ from eventalarm.delivery.senders.trust import TrustSender
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.engine import Engine
-from eventalarm.evaluator.options import CacheOptions, EngineOptions, ResourceOf
+from eventalarm.evaluator.options import CacheOptions, EngineOptions, NeverInhibited, ResourceOf
+from eventalarm.evaluator.release import InhibitionRelease
 from eventalarm.evaluator.timer_service import TimerLoop, TimerRunner
 from eventalarm.exceptions import InvalidRule
 from eventalarm.ifa_shim import options as ifa_options
@@ -85,6 +86,11 @@ def resource_naming(conf: cfg.ConfigOpts) -> ResourceOf:
     return name
 
 
+def never_inhibited(conf: cfg.ConfigOpts) -> NeverInhibited:
+    """Return the function that recognizes, by the fault catalogue, what no maintenance inhibits."""
+    return ifa_options.settings(conf).faults.never_inhibited
+
+
 def build_engine(
     conf: cfg.ConfigOpts,
     database: Database,
@@ -111,6 +117,7 @@ def build_engine(
         max_transaction_size=group.max_transaction_size,
         max_batch_time=group.max_batch_time,
         resource_of=resource_naming(conf),
+        never_inhibited=never_inhibited(conf),
     )
     return Engine(database, cache, enqueuer, engine_options, trace=trace, progress=progress)
 
@@ -124,8 +131,14 @@ def build_timers(
     def report(transitions: Sequence[Transition], reasons: Counter[str]) -> None:
         for transition in transitions:
             metrics.count("transitions", kind=transition.kind.value)
+            if transition.inhibited_by is not None:
+                metrics.count("transitions_inhibited", kind=transition.kind.value)
         for reason, number in reasons.items():
             metrics.count("timers", number, reason=reason)
+
+    def report_released(outcomes: Mapping[str, int]) -> None:
+        for outcome, number in outcomes.items():
+            metrics.count("inhibitions_released", number, outcome=outcome)
 
     runner = TimerRunner(
         database,
@@ -137,6 +150,8 @@ def build_timers(
         max_occurrences=group.max_occurrences_per_alarm,
         report=report,
         resource_of=resource_naming(conf),
+        never_inhibited=never_inhibited(conf),
+        release=InhibitionRelease(database, enqueuer, report=report_released),
     )
     return TimerLoop(runner.run_once, database.leave)
 

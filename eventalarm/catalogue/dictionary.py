@@ -78,6 +78,8 @@ def _facts(fault: Fault) -> Iterable[tuple[str, str]]:
     yield "Resource", f"{kind}{f' (``{fault.resource_type}``)' if fault.resource_type else ''}, by {traits}"
     if fault.fan_out is not FanOut.NONE:
         yield "Notified", f"the owners of all resources that use the {fault.fan_out}"
+    if fault.never_inhibited:
+        yield "Inhibited", "never, it announces maintenance"
     yield "Proposed action", _escaped(fault.repair_action)
     yield "Detected by", _escaped(fault.detected_by)
     if fault.reference:

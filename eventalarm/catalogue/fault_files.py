@@ -18,7 +18,7 @@ REQUIRED: Final = (
     *("name", "description", "reported_by", "event_type", "probable_cause", "resource", "severity"),
     *("service_affecting", "repair_action", "detected_by"),
 )
-OPTIONAL: Final = ("fault_type", "cleared_by", "fan_out", "reference")
+OPTIONAL: Final = ("fault_type", "cleared_by", "fan_out", "never_inhibited", "reference")
 RESOURCE: Final = ("kind", "type", "traits")
 
 
@@ -78,6 +78,7 @@ def _fault(entry: Entry) -> Fault:
         fault_type=entry.optional("fault_type", entry.document.get("fault_type")),
         cleared_by=entry.conditions("cleared_by") if entry.document.get("cleared_by") else (),
         fan_out=FanOut(entry.word("fan_out", entry.document.get("fan_out", "none"), tuple(FanOut))),
+        never_inhibited="never_inhibited" in entry.document and entry.truth("never_inhibited"),
         reference=entry.optional("reference", entry.document.get("reference")),
         file=entry.path.name,
     )

@@ -79,6 +79,7 @@ class Fault:
     :ivar resource_traits: the traits that name the managed object, in order of preference.
     :ivar severity: X.733's perceived severity if neither event nor alarm sets one.
     :ivar detected_by: how the fault is detected, as text.
+    :ivar never_inhibited: maintenance does not hold back the notification, as it announces the maintenance.
     :ivar reference: the publication that the entry is taken from, or empty.
     :ivar file: the name of the file that the entry comes from.
     """
@@ -98,6 +99,7 @@ class Fault:
     fault_type: str = ""
     cleared_by: tuple[Condition, ...] = ()
     fan_out: FanOut = FanOut.NONE
+    never_inhibited: bool = False
     reference: str = ""
     file: str = ""
 
@@ -150,6 +152,10 @@ class FaultCatalogue:
         if traits is None:
             return next((row.fault for row in sorted(rows, key=lambda row: bool(row.condition.traits))), None)
         return next((row.fault for row in rows if row.condition.fits(traits)), None)
+
+    def never_inhibited(self, event_type: str) -> bool:
+        """Return True if maintenance never holds back notifications about events of this type."""
+        return any(row.fault.never_inhibited for row in self._reports(event_type))
 
     def traits_asked(self, event_type: str) -> frozenset[str]:
         """Return the traits of an event of this type on which the result of :meth:`find` depends."""

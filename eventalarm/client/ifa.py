@@ -194,8 +194,13 @@ def _line(entry: Document) -> tuple[Any, ...]:
         event.get("event_type", ""),
         event.get("message_id", ""),
         entry.get("userId", "") or ("(manual)" if entry.get("manual") else ""),
-        entry["reason"],
+        _inhibited(entry) + entry["reason"],
     )
+
+
+def _inhibited(entry: Document) -> str:
+    session = entry.get("inhibitedBy")
+    return f"(inhibited by {session}) " if session else ""
 
 
 class AcknowledgeAlarm(command.Command):

@@ -11,7 +11,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from eventalarm.model import Alarm, Delivery, Notification, Transition
-from eventalarm.storage.deliveries import order_key, reason_data
+from eventalarm.storage.deliveries import notified_reason, order_key, reason_data
 from eventalarm.storage.outbox import Outbox
 
 
@@ -60,7 +60,7 @@ def to_deliveries(transition: Transition, make_id: Callable[[], str]) -> list[De
         severity=transition.severity,
         previous=transition.previous,
         current=transition.current,
-        reason=transition.reason,
+        reason=notified_reason(transition.reason, transition.inhibited_by),
         reason_data=reason_data(
             transition.event.body,
             kind=transition.kind.value,
@@ -68,6 +68,7 @@ def to_deliveries(transition: Transition, make_id: Callable[[], str]) -> list[De
             managed_object=transition.managed_object,
             raised=transition.raised_count,
             objects=transition.objects,
+            inhibited_by=transition.inhibited_by,
         ),
         event_json=transition.event.json() if transition.actions else "",
     )

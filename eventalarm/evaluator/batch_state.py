@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from eventalarm.evaluator import event_rule
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason
 from eventalarm.evaluator.event_rule import Verdict
+from eventalarm.evaluator.inhibitions import NO_INHIBITIONS, Inhibitions
 from eventalarm.evaluator.objects_in_fault import MOST_NAMED
 from eventalarm.evaluator.options import MOST_OBJECTS, ResourceOf, no_resource
 from eventalarm.model import (
@@ -42,11 +43,15 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Count:
-    """The number of managed objects on which an alarm is raised; ``full`` if it is at the maximum."""
+    """The number of managed objects on which an alarm is raised; ``full`` if it is at the maximum.
+
+    ``inhibited``: on how many of them nobody was notified because of maintenance.
+    """
 
     alarm_id: str
     raised: int
     full: bool
+    inhibited: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,6 +96,8 @@ class BatchState:
         limit: int = MOST_OBJECTS,
         full: Collection[str] = (),
         resource_of: ResourceOf = no_resource,
+        silent: Mapping[str, int] | None = None,
+        inhibitions: Inhibitions = NO_INHIBITIONS,
     ) -> None:
         self.alarms = alarms
         self._occurrences = occurrences
@@ -107,6 +114,8 @@ class BatchState:
         self._reset = [a for a, n in raised_counts.items() if n and a in alarms and alarms[a].state != ALARM]
         self._limit = limit
         self._resource_of = resource_of
+        self._silent = dict(silent or {})
+        self._inhibitions = inhibitions
         self._full = set(full)
         self._counted = set(self._reset)
         self._overflowed: dict[str, str] = {}
@@ -116,10 +125,16 @@ class BatchState:
         # Their state was set through the API, which ends their raised occurrences.
         for alarm_id in alarm_ids:
             self._raised[alarm_id] = 0
+            self._silent[alarm_id] = 0
         for key, occurrence in self._occurrences.items():
             if key[0] in alarm_ids and occurrence.raised:
                 self._occurrences[key] = dataclasses.replace(
-                    occurrence, raised=False, changed_at=self._now, cleared_at=self._now
+                    occurrence,
+                    raised=False,
+                    changed_at=self._now,
+                    cleared_at=self._now,
+                    inhibited_by=None,
+                    raise_inhibited=False,
                 )
 
     def occurrence(self, alarm_id: str, managed_object: str) -> Occurrence | None:
@@ -130,6 +145,19 @@ class BatchState:
         """Return the number of other managed objects on which the alarm is raised."""
         occurrence = self.occurrence(alarm_id, managed_object)
         return self._raised.get(alarm_id, 0) - (1 if occurrence is not None and occurrence.raised else 0)
+
+    def others_silent(self, alarm_id: str, managed_object: str) -> int:
+        """Return on how many other managed objects the alarm is raised without anybody being notified."""
+        occurrence = self.occurrence(alarm_id, managed_object)
+        return self._silent.get(alarm_id, 0) - int(occurrence is not None and occurrence.is_silent)
+
+    def inhibited_by(self, alarm: Alarm, subject: Subject) -> str | None:
+        """Return the session of maintenance that inhibits the alarm on the resource of an event, or None."""
+        if not self._inhibitions:
+            return None
+        rule = alarm.definition.rule
+        resource = self._resource_of(rule, subject.managed_object, subject.event)
+        return self._inhibitions.of(resource or subject.managed_object, subject.event, rule)
 
     def full(self, alarm_id: str) -> bool:
         """Return True if the alarm is raised on the maximum number of managed objects."""
@@ -168,7 +196,7 @@ class BatchState:
         if beyond:
             occurrence = self._begin(alarm, subject, raised=True, severity=severity)
         else:
-            occurrence = self._follow(alarm, subject, decision.kind, severity)
+            occurrence = self._follow(alarm, subject, decision, severity)
         why = reason or event_rule.reason(subject.event, alarm.definition.rule, verdict)
         record = self._transition(
             alarm, subject, decision, kind=decision.kind, occurrence=occurrence, reason=why
@@ -201,7 +229,7 @@ class BatchState:
             managed_object=subject.managed_object,
             alarm_name=alarm.name,
             severity=alarm.notified_severity(occurrence.severity) if rich else alarm.severity,
-            previous=alarm.state,
+            previous=decision.previous or alarm.state,
             current=decision.state,
             reason=reason,
             event=subject.event,
@@ -210,14 +238,22 @@ class BatchState:
             actions=alarm.actions.get(decision.state, ()) if decision.fire else (),
             raised_count=self._raised.get(alarm.alarm_id, 0) if rich else None,
             fault_id=subject.event.first_trait(("fault_id",)) or None,
+            inhibited_by=decision.inhibited_by,
         )
 
-    def _follow(self, alarm: Alarm, subject: Subject, kind: Kind, severity: str | None) -> Occurrence:
+    def _follow(self, alarm: Alarm, subject: Subject, decision: Decision, severity: str | None) -> Occurrence:
+        kind = decision.kind
         before = self.occurrence(alarm.alarm_id, subject.managed_object)
         if kind is Kind.LATE and before is not None:
             return before
         if kind is Kind.RAISED or before is None or not before.raised:
-            after = self._begin(alarm, subject, raised=kind is not Kind.CLEARED, severity=severity)
+            raised = kind is not Kind.CLEARED
+            inhibited_by = decision.inhibited_by if raised else None
+            after = dataclasses.replace(
+                self._begin(alarm, subject, raised=raised, severity=severity),
+                inhibited_by=inhibited_by,
+                raise_inhibited=inhibited_by is not None,
+            )
             if before is not None and before.hits:
                 self._superseded.append(before.occurrence_id)
             elif before is not None:
@@ -232,12 +268,19 @@ class BatchState:
                 cleared_at=self._now if cleared else None,
                 hits=before.hits + (0 if cleared else 1),
                 severity=severity or before.severity,
+                inhibited_by=None if cleared else before.inhibited_by or decision.inhibited_by,
+                raise_inhibited=before.raise_inhibited and not cleared,
             )
-        count = int(after.raised) - int(before is not None and before.raised)
-        if count:
-            self._raised[alarm.alarm_id] = self._raised.get(alarm.alarm_id, 0) + count
-            self._counted.add(alarm.alarm_id)
+        self._recount(alarm.alarm_id, before, after)
         return self._keep(after)
+
+    def _recount(self, alarm_id: str, before: Occurrence | None, after: Occurrence) -> None:
+        count = int(after.raised) - int(before is not None and before.raised)
+        silent = int(after.is_silent) - int(before is not None and before.is_silent)
+        if count or silent:
+            self._raised[alarm_id] = self._raised.get(alarm_id, 0) + count
+            self._silent[alarm_id] = self._silent.get(alarm_id, 0) + silent
+            self._counted.add(alarm_id)
 
     def _overflow(self, alarm_id: str) -> None:
         if alarm_id not in self._full:
@@ -251,7 +294,8 @@ class BatchState:
     def _count(self, alarm_id: str) -> Count:
         raised = self._raised.get(alarm_id, 0)
         # A tenth must be free again, so that the owner is not notified repeatedly.
-        return Count(alarm_id, raised, alarm_id in self._full and raised > self._limit * 9 // 10)
+        full = alarm_id in self._full and raised > self._limit * 9 // 10
+        return Count(alarm_id, raised, full, self._silent.get(alarm_id, 0))
 
     def _confirm(self, alarm: Alarm, subject: Subject) -> None:
         """Record the time of the last event about the managed object; an object never raised has no hits."""

@@ -14,6 +14,7 @@ from eventalarm.delivery.enqueue import Enqueued, OutboxEnqueuer
 from eventalarm.evaluator.batch import BatchReport
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.evaluation import Evaluation, EvaluationContext, Match
+from eventalarm.evaluator.inhibitions import resources_of
 from eventalarm.evaluator.matcher import EventMatcher, at_time
 from eventalarm.evaluator.options import EngineOptions
 from eventalarm.evaluator.timers import TimerState, is_timed
@@ -74,6 +75,7 @@ class Committer:
             record_history=options.record_history,
             max_occurrences=options.max_occurrences,
             resource_of=options.resource_of,
+            never_inhibited=options.never_inhibited,
         )
 
     def commit(self, matches: list[Match], report: BatchReport, texts: EventTexts) -> Committed:
@@ -134,6 +136,8 @@ class Committer:
         """Lock the alarms of *matches*, and read what decisions about them depend on."""
         alarms = transaction.lock({m.alarm_id for m in matches})
         objects = {m.subject.managed_object for m in matches}
+        about = ((m.subject.managed_object, m.subject.event) for m in matches)
+        resources = resources_of(about, self._options.resource_of)
         timer_state = self._read_timers(transaction, alarms, matches)
         if timer_state is not None:
             # An absence timer of the alarm itself may run before its first object is known.
@@ -144,6 +148,7 @@ class Committer:
             objects,
             {m.subject.message_key for m in matches},
             timer_state,
+            resources=resources,
             handled_elsewhere=self._handled_elsewhere(transaction, alarms, matches),
         )
 

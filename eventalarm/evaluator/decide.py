@@ -60,6 +60,8 @@ class Decision:
     written. ``fire``: the actions of ``state`` are called. ``confirm``: nothing changes, but the time of the
     event is kept as the time of the current state, so that an older event that arrives later, at any
     listener, is late (G9). ``hold``: the clear is held for the ``hold_down`` of the rule.
+    ``inhibited_by``: the session of maintenance because of which nobody is notified of the transition.
+    ``previous``: the state that was notified before, where it is not that of the alarm.
     """
 
     reason: Reason
@@ -69,6 +71,8 @@ class Decision:
     fire: bool = False
     confirm: bool = False
     hold: bool = False
+    inhibited_by: str | None = None
+    previous: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,7 +84,9 @@ class Situation:
     transition of this occurrence. ``in_time``: the time constraints allow a change now. ``full``: the alarm
     is raised on the maximum number of objects. ``holds``: a clear must be held first. ``held``: a clear is
     being held. ``severity_changed``: the severity of the event differs from that of the occurrence.
-    ``short``: the rule counts matches, and there are not yet enough to raise the alarm.
+    ``short``: the rule counts matches, and there are not yet enough to raise the alarm. ``inhibited_by``: the
+    session of maintenance that inhibits alarms on the managed object now. ``others_silent``: on how many of
+    the other raised objects nobody was notified.
     """
 
     alarm: Alarm
@@ -97,6 +103,13 @@ class Situation:
     held: bool = False
     severity_changed: bool = False
     short: bool = False
+    inhibited_by: str | None = None
+    others_silent: int = 0
+
+    @property
+    def is_notified(self) -> bool:
+        """Return True if the alarm counts as raised for those who are notified of it."""
+        return self.alarm.state == ALARM and not 0 < self.others_raised == self.others_silent
 
 
 def clears(mode: str, definition: AlarmDefinition) -> bool:
@@ -114,6 +127,9 @@ def decide(situation: Situation) -> Decision:
 
     The alarm row is authoritative: an occurrence counts as raised only while the alarm is in the state
     alarm, so a state set through the API is respected and no occurrence stays raised forever.
+
+    For those who are notified, an occurrence whose raise was inhibited does not exist: the actions are called
+    as if it were not raised, until it is released at the end of the maintenance.
     """
     if situation.verdict is Verdict.NOTHING:
         return Decision(Reason.NO_LONGER_MATCHES)
@@ -144,22 +160,45 @@ def _raise(situation: Situation) -> Decision:
         late = known is not None and situation.event_time < known.event_time
         return Decision(Reason.LATE if late else Reason.COUNTED)
     news = situation.alarm.repeat_actions or situation.alarm.state != ALARM
+    notify = situation.alarm.repeat_actions or not situation.is_notified
     # Beyond the maximum of objects the actions are called as by Aodh, but no occurrence is kept.
     reason = Reason.TOO_MANY_OBJECTS if situation.full else Reason.RAISED
-    if situation.full and not news:
+    if situation.full and not notify:
         return Decision(reason)
-    return Decision(reason, Kind.RAISED, ALARM, record_state=news, fire=news)
+    inhibited_by = situation.inhibited_by
+    fire = notify and inhibited_by is None
+    previous = OK if notify and not news else ""
+    return Decision(
+        reason,
+        Kind.RAISED,
+        ALARM,
+        record_state=news,
+        fire=fire,
+        inhibited_by=inhibited_by,
+        previous=previous,
+    )
 
 
 def _repeat(situation: Situation) -> Decision:
     repeat = situation.alarm.repeat_actions
-    if situation.held:
-        return Decision(Reason.CONTINUED, Kind.CHANGED, ALARM, record_state=repeat, fire=repeat)
-    if repeat:
-        return Decision(Reason.REPEATED, Kind.CHANGED, ALARM, record_state=True, fire=True)
+    # What is held back already is released together.
+    pending = situation.occurrence.inhibited_by if situation.occurrence is not None else None
+    inhibited_by = pending or situation.inhibited_by
+    if situation.held or repeat:
+        reason = Reason.CONTINUED if situation.held else Reason.REPEATED
+        fire = repeat and inhibited_by is None
+        return Decision(
+            reason, Kind.CHANGED, ALARM, record_state=repeat, fire=fire, inhibited_by=inhibited_by
+        )
     if situation.severity_changed:
-        return Decision(Reason.SEVERITY_CHANGED, Kind.CHANGED, ALARM)
+        return Decision(Reason.SEVERITY_CHANGED, Kind.CHANGED, ALARM, inhibited_by=_silenced_by(situation))
     return Decision(Reason.ALREADY_RAISED)
+
+
+def _silenced_by(situation: Situation) -> str | None:
+    """Return the session because of which nobody was notified of the occurrence; None if it was notified."""
+    known = situation.occurrence
+    return known.inhibited_by if known is not None and known.is_silent else None
 
 
 def _clear(situation: Situation) -> Decision:
@@ -173,4 +212,14 @@ def _clear(situation: Situation) -> Decision:
         return Decision(Reason.NOT_RAISED)
     if situation.holds:
         return Decision(Reason.HELD, hold=True)
-    return Decision(Reason.CLEARED, Kind.CLEARED, OK if alone else ALARM, record_state=alone, fire=alone)
+    silenced_by = _silenced_by(situation) if _is_raised(situation) else None
+    last = situation.others_raised == situation.others_silent
+    fire = last and silenced_by is None
+    return Decision(
+        Reason.CLEARED,
+        Kind.CLEARED,
+        OK if alone or fire else ALARM,
+        record_state=alone,
+        fire=fire,
+        inhibited_by=silenced_by,
+    )

@@ -118,6 +118,8 @@ class Evaluation:
             in_time=within_time_constraints(alarm.time_constraints, context.now),
             clears=clears(self._clear_mode, alarm.definition),
             full=state.full(alarm.alarm_id),
+            inhibited_by=state.inhibited_by(alarm, subject),
+            others_silent=state.others_silent(alarm.alarm_id, place),
         )
 
     def _settle_notification(

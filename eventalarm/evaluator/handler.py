@@ -253,6 +253,8 @@ class BatchHandler:
         self._metrics.observe("commit_seconds", report.commit_seconds)
         for kind, number in Counter(t.kind for t in report.transitions).items():
             self._metrics.count("transitions", number, kind=kind.value)
+        for kind, number in Counter(t.kind for t in report.transitions if t.inhibited_by).items():
+            self._metrics.count("transitions_inhibited", number, kind=kind.value)
         if report.bad_traits:
             self._metrics.count("bad_traits", report.bad_traits)
         for reason, number in report.reasons.items():

@@ -75,6 +75,15 @@ def no_resource(rule: Mapping[str, Any], managed_object: str, event: Event) -> N
     return
 
 
+# Returns True for the type of events that nothing inhibits, such as those that announce a maintenance.
+NeverInhibited = Callable[[str], bool]
+
+
+def none_of_them(event_type: str) -> bool:
+    """Return False: events of every type may be inhibited."""
+    return False
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class EngineOptions:
     """The options of the engine; ``eventalarm.conf`` describes each. Sizes are in bytes, times in seconds."""
@@ -93,6 +102,7 @@ class EngineOptions:
     max_transaction_size: int = 16 * 1024 * 1024
     max_batch_time: float = math.inf
     resource_of: ResourceOf = no_resource
+    never_inhibited: NeverInhibited = none_of_them
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,8 +14,15 @@ from eventalarm.evaluator.compiled_rule import CompiledRule
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason, Situation, decide
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.event_rule import Verdict
+from eventalarm.evaluator.inhibitions import resources_of
 from eventalarm.evaluator.objects_in_fault import AtLeast
-from eventalarm.evaluator.options import MOST_OBJECTS, ResourceOf, no_resource
+from eventalarm.evaluator.options import (
+    MOST_OBJECTS,
+    NeverInhibited,
+    ResourceOf,
+    no_resource,
+    none_of_them,
+)
 from eventalarm.evaluator.outage import LockedAlarms
 from eventalarm.evaluator.time_constraints import within_time_constraints
 from eventalarm.evaluator.timer_rules import recomputed, timer_event, timer_reason
@@ -70,6 +77,7 @@ class TimerFiring:
         report: Report = lambda transitions, reasons: None,
         clock: Callable[[], datetime.datetime] | None = None,
         resource_of: ResourceOf = no_resource,
+        never_inhibited: NeverInhibited = none_of_them,
     ) -> None:
         self._database = database
         self._cache = cache
@@ -84,7 +92,9 @@ class TimerFiring:
             record_history=record_history,
             max_occurrences=max_occurrences,
             resource_of=resource_of,
+            never_inhibited=never_inhibited,
         )
+        self._resource_of = resource_of
 
     def settle(self, due: Sequence[Timer]) -> int:
         """Fire the due timers whose alarms no other session keeps locked; return their number."""
@@ -144,7 +154,7 @@ class TimerFiring:
             if not ready:
                 return
             events = [
-                timer_event(timer, alarms[timer.alarm_id].definition)
+                (timer.managed_object, timer_event(timer, alarms[timer.alarm_id].definition))
                 for timer in ready
                 if timer.alarm_id in alarms and timer.kind is not TimerKind.COUNT
             ]
@@ -152,8 +162,9 @@ class TimerFiring:
                 transaction,
                 alarms,
                 {timer.managed_object for timer in ready},
-                {to_key(event.message_id) for event in events},
+                {to_key(event.message_id) for _, event in events},
                 timer_state,
+                resources=resources_of(events, self._resource_of),
             )
             reasons = Counter(self._fire(rows.state, timer_state, timer, rows.now).value for timer in ready)
             enqueued, transitions = self._unit_of_work.write(rows)
@@ -234,6 +245,7 @@ class TimerFiring:
         # Not newer than the latest event of the object, so that any later event of it is newer (G9).
         event_time = occurrence.event_time if occurrence is not None else timer.armed_at
         held = timer.kind in (TimerKind.CLEAR_AFTER, TimerKind.OBJECTS)
+        subject = _subject(timer, alarm, event_time)
         return Situation(
             alarm=alarm,
             rule=rule,
@@ -241,10 +253,12 @@ class TimerFiring:
             event_time=event_time,
             occurrence=occurrence,
             others_raised=state.others_raised(alarm.alarm_id, place),
-            seen=state.seen(alarm.alarm_id, _subject(timer, alarm, event_time)),
+            seen=state.seen(alarm.alarm_id, subject),
             in_time=True,
             clears=True,
             full=state.full(alarm.alarm_id),
+            inhibited_by=state.inhibited_by(alarm, subject),
+            others_silent=state.others_silent(alarm.alarm_id, place),
             holds=held and rule.timers.hold_down is not None,
             held=timer_state.held(alarm.alarm_id, place),
         )

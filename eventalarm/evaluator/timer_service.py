@@ -20,8 +20,15 @@ import cachetools
 from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE
 from eventalarm.evaluator.definitions_cache import AlarmCache
-from eventalarm.evaluator.options import MOST_OBJECTS, ResourceOf, no_resource
+from eventalarm.evaluator.options import (
+    MOST_OBJECTS,
+    NeverInhibited,
+    ResourceOf,
+    no_resource,
+    none_of_them,
+)
 from eventalarm.evaluator.outage import RETRY_AFTER, LockedAlarms
+from eventalarm.evaluator.release import InhibitionRelease
 from eventalarm.evaluator.timer_firing import Report, TimerFiring, compiled_rule
 from eventalarm.evaluator.timer_rules import required_timers
 from eventalarm.evaluator.timers import waits
@@ -182,6 +189,7 @@ class TimerRunner:
     :param report: called after each commit with the transitions and the number of decisions by reason.
     :param overlap: seconds by which the clocks of the Aodh API hosts may differ.
     :param look_at_all: seconds between two complete checks of all definitions.
+    :param release: what looks for the ends of maintenance, if anything.
     """
 
     def __init__(
@@ -198,9 +206,12 @@ class TimerRunner:
         clock: Callable[[], datetime.datetime] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         resource_of: ResourceOf = no_resource,
+        never_inhibited: NeverInhibited = none_of_them,
+        release: InhibitionRelease | None = None,
     ) -> None:
         locked = LockedAlarms(database)
         self._database = database
+        self._release = release
         self._reader = timers.TimerReader(database)
         self._arming = TimerArming(
             database, cache, locked, overlap=overlap, look_at_all=look_at_all, monotonic=monotonic
@@ -215,13 +226,16 @@ class TimerRunner:
             report=report,
             clock=clock,
             resource_of=resource_of,
+            never_inhibited=never_inhibited,
         )
 
     def run_once(self) -> float:
-        """Arm and fire what is due; return the seconds to wait before the next call.
+        """Arm, fire and release what is due; return the seconds to wait before the next call.
 
         :raises Retryable: when the database failed; nothing is lost, and calling again is safe.
         """
+        if self._release is not None:
+            self._release.run_once()
         moment = self._database.about_now()
         self._arming.arm_changed()
         horizon = datetime.timedelta(seconds=POLL_INTERVAL)

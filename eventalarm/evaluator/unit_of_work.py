@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Sequence
 
 from eventalarm.delivery.enqueue import Enqueued, OutboxEnqueuer
 from eventalarm.evaluator.batch_state import BatchState, Outcome, ReasonUpdate
-from eventalarm.evaluator.options import ResourceOf, no_resource
+from eventalarm.evaluator.inhibitions import Inhibitions
+from eventalarm.evaluator.options import NeverInhibited, ResourceOf, no_resource, none_of_them
 from eventalarm.evaluator.timers import TimerState
 from eventalarm.model import Alarm, Transition
 from eventalarm.storage import alarm_counts, timers
@@ -44,6 +45,7 @@ class UnitOfWork:
     :param record_history: write records of Aodh's alarm history.
     :param max_occurrences: the maximum number of managed objects on which an alarm is raised.
     :param resource_of: names the resource of an occurrence, for readers.
+    :param never_inhibited: returns which types of events no maintenance inhibits.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class UnitOfWork:
         record_history: bool,
         max_occurrences: int,
         resource_of: ResourceOf = no_resource,
+        never_inhibited: NeverInhibited = none_of_them,
     ) -> None:
         self._database = database
         self._enqueuer = enqueuer
@@ -62,6 +65,7 @@ class UnitOfWork:
         self._record_history = record_history
         self._max_occurrences = max_occurrences
         self._resource_of = resource_of
+        self._never_inhibited = never_inhibited
 
     def read(
         self,
@@ -71,18 +75,20 @@ class UnitOfWork:
         messages: Collection[str],
         timer_state: TimerState | None,
         *,
+        resources: Collection[str],
         handled_elsewhere: Collection[tuple[str, str]] = (),
     ) -> LockedRows:
         """Read what decisions about *alarms* depend on; *transaction* has locked them.
 
         :param objects: the managed objects that are concerned.
         :param messages: the keys of the messages of the events, to recognize duplicates.
+        :param resources: all that the resources of the alarms may be, which maintenance may inhibit.
         :param handled_elsewhere: (alarm, message key) pairs that another evaluator has processed.
         :raises CloseFirst: when an alarm has too many occurrences to close in this transaction.
         """
         asked_at = time.monotonic()
         keys = self._enqueuer.order_keys(alarms.values())
-        stored_state = transaction.stored_state(alarms, objects, messages, keys)
+        stored_state = transaction.stored_state(alarms, objects, messages, keys, resources)
         if stored_state.now is not None:
             self._database.clock.observe(stored_state.now, asked_at)
         if timer_state is not None:
@@ -100,6 +106,8 @@ class UnitOfWork:
             limit=self._max_occurrences,
             full=stored_state.full,
             resource_of=self._resource_of,
+            silent=stored_state.silent,
+            inhibitions=Inhibitions(stored_state.inhibitions, self._never_inhibited),
         )
         return LockedRows(transaction, state, timer_state, stored_state, now)
 
@@ -112,8 +120,9 @@ class UnitOfWork:
         self._write_states(rows, outcome)
         self._write_timers(rows)
         stored = [texts.as_stored(one) for one in outcome.transitions]
+        notified = [one for one in stored if one.inhibited_by is None]
         enqueued = self._enqueuer.enqueue(
-            rows.transaction.connection, stored, rows.stored_state.unfinished, rows.stored_state.subscribed
+            rows.transaction.connection, notified, rows.stored_state.unfinished, rows.stored_state.subscribed
         )
         return enqueued, stored
 
@@ -122,7 +131,10 @@ class UnitOfWork:
         rows.transaction.write_occurrences(
             outcome.occurrences, known=outcome.known, superseded=frozenset(outcome.superseded)
         )
-        counts = (alarm_counts.AlarmCount(one.alarm_id, one.raised, one.full) for one in outcome.counts)
+        counts = (
+            alarm_counts.AlarmCount(one.alarm_id, one.raised, one.full, one.inhibited)
+            for one in outcome.counts
+        )
         alarm_counts.put(rows.transaction.connection, counts, rows.now)
 
     def _write_states(self, rows: LockedRows, outcome: Outcome) -> None:

@@ -107,6 +107,8 @@ class TransitionEntries:
         alarm = self._alarm(transition, row, related)
         made = entry(recorded_change(transition), alarm)
         named = {"id": transition.transition_id, "eventTime": rfc3339(transition.event_time)}
+        if transition.inhibited_by is not None:
+            named["inhibitedBy"] = transition.inhibited_by
         return Entry(alarm, made.document | named)
 
     def _alarm(self, transition: Transition, row: OccurrenceRow | None, related: Related) -> IfaAlarm:

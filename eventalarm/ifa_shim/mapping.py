@@ -71,6 +71,7 @@ class _Sources:
     severity: str | None = None
     correlated: Sequence[str] = ()
     objects: Sequence[str] = ()
+    inhibited_by: str | None = None
 
     @property
     def event_type(self) -> str:
@@ -169,6 +170,7 @@ def from_occurrence(
         severity=occurrence.severity,
         correlated=correlated,
         objects=objects,
+        inhibited_by=occurrence.inhibited_by if occurrence.raised else None,
     )
     return _build(sources, settings)
 
@@ -302,6 +304,7 @@ def _definition_details(sources: _Sources) -> dict[str, str]:
         "enabled": "" if definition.enabled else "false",
         "event.message_id": sources.message_id,
         "objects": ", ".join(sources.objects),
+        "inhibitedBy": sources.inhibited_by or "",
         "managed_object": "" if sources.resource else "unresolved",
         "proposedAction": sources.naming.fault.repair_action if sources.naming.fault is not None else "",
     }

@@ -26,6 +26,8 @@ class Occurrence:
     the events that raised it; 0 marks a record that only notes that an event about the object has arrived.
     ``severity`` is the X.733 severity of the raising event, if it had one. ``resource_id`` is the resource
     where ``managed_object``, which distinguishes the occurrences of an alarm, holds more or something else.
+    ``inhibited_by`` is the session of planned maintenance that holds its notification back, if one does;
+    ``raise_inhibited``: not even the raise was notified.
     """
 
     occurrence_id: str
@@ -40,6 +42,13 @@ class Occurrence:
     hits: int = 1
     severity: str | None = None
     resource_id: str | None = None
+    inhibited_by: str | None = None
+    raise_inhibited: bool = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Return True if the occurrence is raised but nobody was notified of it."""
+        return self.raised and self.raise_inhibited
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,7 +59,8 @@ class Transition:
     ``raised_count`` is the number of managed objects on which a ``notification`` alarm is raised afterwards;
     None for alarms of other types. ``fault_id`` is the message id of the event that reported the fault behind
     *event*, where the event names it. ``objects`` are objects of the group that are in fault afterwards, at
-    most 100; None unless the rule has ``at_least``.
+    most 100; None unless the rule has ``at_least``. ``inhibited_by`` is the session of planned maintenance
+    because of which the transition was not notified when it was recorded.
     """
 
     transition_id: str
@@ -71,6 +81,7 @@ class Transition:
     raised_count: int | None = None
     fault_id: str | None = None
     objects: tuple[str, ...] | None = None
+    inhibited_by: str | None = None
 
     @property
     def fault_key(self) -> str:

@@ -16,15 +16,21 @@ from eventalarm.storage.tables import alarm, alarm_count, occurrence
 
 # More occurrences than this are cleared in separate transactions, so that no lock is held for seconds.
 CLOSE_AT_ONCE: Final = 1000
+# What changes of an occurrence that is cleared without a transition, besides the times.
+CLOSED: Final[Mapping[str, Any]] = {"raised": False, "inhibited_by": None, "raise_inhibited": False}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AlarmCount:
-    """The number of raised occurrences of an alarm, and whether it has reached the limit (``full``)."""
+    """The number of raised occurrences of an alarm, and whether it has reached the limit (``full``).
+
+    ``inhibited``: of how many nobody was notified because of maintenance.
+    """
 
     alarm_id: str
     raised: int
     full: bool
+    inhibited: int = 0
 
 
 class CloseFirst(Exception):
@@ -63,14 +69,21 @@ def _puts(*names: str) -> Mapping[str, sa.Insert]:
     }
 
 
-PUT: Final = _puts("raised", "is_full", "changed_at")
+PUT: Final = _puts("raised", "is_full", "inhibited", "changed_at")
 PUT_AWAITED: Final = _puts("awaited", "is_full_awaited", "changed_at")
 
 
 def put(connection: sa.Connection, counts: Iterable[AlarmCount], now: datetime.datetime) -> None:
     """Write counts while their alarms are locked; one statement."""
     rows = [
-        {"alarm_id": one.alarm_id, "raised": one.raised, "is_full": one.full, "changes": 1, "changed_at": now}
+        {
+            "alarm_id": one.alarm_id,
+            "raised": one.raised,
+            "is_full": one.full,
+            "inhibited": one.inhibited,
+            "changes": 1,
+            "changed_at": now,
+        }
         for one in sorted(counts, key=lambda one: one.alarm_id)
     ]
     if rows:
@@ -122,7 +135,7 @@ def _close_some(database: Database, alarm_id: str, now: datetime.datetime, size:
         connection.execute(
             occurrence.update()
             .where(occurrence.c.occurrence_id.in_(found))
-            .values(raised=False, changed_at=now, cleared_at=now)
+            .values({**CLOSED, "changed_at": now, "cleared_at": now})
         )
         more = len(found) == size
         # Locked, so that a commit on another node of a cluster aborts this transaction.

@@ -19,7 +19,7 @@ from eventalarm.storage.tables import delivery, transition
 
 _NOTIFIED: Final = (
     *("alarm_name", "severity", "previous", "current", "reason", "event", "event_id"),
-    *("kind", "occurrence_id", "managed_object", "raised_count", "objects"),
+    *("kind", "occurrence_id", "managed_object", "raised_count", "objects", "inhibited_by"),
 )
 
 
@@ -47,6 +47,13 @@ class _Event(NamedTuple):
 NO_EVENT: Final = _Event({}, "")
 
 
+def notified_reason(reason: str, inhibited_by: str | None) -> str:
+    """Return the reason of a notification; one that maintenance held back until its end says so."""
+    if inhibited_by is None:
+        return reason
+    return f"{reason} Not notified before, because of the maintenance {inhibited_by}."
+
+
 def reason_data(
     event: Any,
     *,
@@ -55,13 +62,17 @@ def reason_data(
     managed_object: str | None,
     raised: int | None,
     objects: Sequence[str] | None,
+    inhibited_by: str | None,
 ) -> JSONDict:
     """Return the ``reason_data`` of a notification: Aodh's two fields, and the occurrence that changed.
 
     *raised* is the number of managed objects on which the alarm is raised. If it is None, as for every
     ``event`` alarm, only Aodh's fields are returned. *objects* are those in fault, for ``at_least``.
+    *inhibited_by* is the session of maintenance that held the notification back until its end.
     """
     data: JSONDict = {"type": "event", "event": event}
+    if inhibited_by is not None:
+        data["inhibited_by"] = inhibited_by
     if raised is not None:
         data["occurrence"] = {
             "id": occurrence_id,
@@ -117,7 +128,7 @@ def _delivery(row: sa.RowMapping, shared: Mapping[str, _Event]) -> Delivery:
         severity=row["severity"],
         previous=row["previous"] or "",
         current=row["current"] or "",
-        reason=row["reason"] or "",
+        reason=notified_reason(row["reason"] or "", row["inhibited_by"]),
         reason_data=reason_data(
             event.body,
             kind=row["kind"],
@@ -125,6 +136,7 @@ def _delivery(row: sa.RowMapping, shared: Mapping[str, _Event]) -> Delivery:
             managed_object=row["managed_object"],
             raised=row["raised_count"],
             objects=row["objects"],
+            inhibited_by=row["inhibited_by"],
         ),
         event_json=event.text,
     )

@@ -13,6 +13,7 @@ from oslo_db import exception as db_exception
 
 from eventalarm.model import Event, Kind, TimerKind, Transition, objects_in_fault, timer_id
 from eventalarm.storage import timers
+from eventalarm.storage.alarm_counts import CLOSED
 from eventalarm.storage.column_types import in_chunks
 from eventalarm.storage.database import Database
 from eventalarm.storage.events import EVENT_TEXT, STORED
@@ -76,6 +77,33 @@ class OccurrenceDetails:
         with self._database.read() as connection:
             found = timers.read(connection, ids)
         return {(one.alarm_id, one.managed_object): objects_in_fault(one.event) for one in found}
+
+    def last_inhibited(self, occurrence_ids: Collection[str]) -> dict[str, Transition]:
+        """Return the last transition of each occurrence that maintenance inhibited, with its event."""
+        if not occurrence_ids:
+            return {}
+        # Transitions that one transaction recorded have the same time.
+        order = (
+            transition.c.recorded_at.desc(),
+            transition.c.event_time.desc(),
+            sa.case((transition.c.kind == Kind.RAISED.value, 1), else_=0),
+        )
+        place = sa.func.row_number().over(partition_by=transition.c.occurrence_id, order_by=order)
+        found: list[Transition] = []
+        for chunk in in_chunks(occurrence_ids):
+            inhibited = sa.and_(
+                transition.c.occurrence_id.in_(chunk),
+                transition.c.inhibited_by.is_not(None),
+                transition.c.kind != Kind.LATE.value,
+            )
+            ranked = sa.select(transition.c.transition_id, place.label("place")).where(inhibited).subquery()
+            query = (
+                sa.select(*TRANSITION_COLUMNS)
+                .select_from(STORED.join(ranked, ranked.c.transition_id == transition.c.transition_id))
+                .where(ranked.c.place == 1)
+            )
+            found += [to_transition(row) for row in self._all(query)]
+        return {one.occurrence_id: one for one in found}
 
     def records(self, alarm_ids: Collection[str], types: Iterable[str] | None = None) -> list[Document]:
         """Return Aodh's history of alarms, at most the newest 1,000 records of each."""
@@ -182,7 +210,7 @@ class OccurrenceDetails:
                 connection.execute(
                     occurrence.update()
                     .where(occurrence.c.alarm_id.in_(chunk), occurrence.c.raised, gone)
-                    .values(raised=False, changed_at=now, cleared_at=now)
+                    .values({**CLOSED, "changed_at": now, "cleared_at": now})
                 )
 
 

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from eventalarm.model import ALARM, UNFINISHED, Alarm, Occurrence
 from eventalarm.storage.alarm_counts import CLOSE_AT_ONCE
 from eventalarm.storage.clock import utc_now
-from eventalarm.storage.column_types import in_chunks
+from eventalarm.storage.column_types import in_chunks, to_key
+from eventalarm.storage.inspector_tables import inhibition
 from eventalarm.storage.tables import alarm, alarm_count, delivery, occurrence, subscription, transition
 
 OCCURRENCE_COLUMNS: Final = tuple(occurrence.c[field.name] for field in dataclasses.fields(Occurrence))
@@ -26,12 +27,14 @@ OCCURRENCE: Final = "occurrence"
 COUNT: Final = "count"
 TRANSITION: Final = "transition"
 DELIVERY: Final = "delivery"
+INHIBITION: Final = "inhibition"
 MOMENTS: Final = "moments"
 
 _ALARMS: Final[Any] = sa.bindparam("alarms", expanding=True)
 _OBJECTS: Final[Any] = sa.bindparam("objects", expanding=True)
 _MESSAGES: Final[Any] = sa.bindparam("messages", expanding=True)
 _KEYS: Final[Any] = sa.bindparam("keys", expanding=True)
+_RESOURCES: Final[Any] = sa.bindparam("resources", expanding=True)
 
 # The columns of a row: those of an occurrence, and behind them those of the other parts.
 _TYPES: Final[dict[str, sa.types.TypeEngine[Any]]] = {
@@ -41,6 +44,7 @@ _TYPES: Final[dict[str, sa.types.TypeEngine[Any]]] = {
     "awaited": alarm_count.c.awaited.type,
     "is_full_awaited": alarm_count.c.is_full_awaited.type,
     "message_id": transition.c.message_id.type,
+    "inhibited": alarm_count.c.inhibited.type,
     "order_key": delivery.c.order_key.type,
     "subscriptions_changed_at": subscription.c.changed_at.type,
     "now": alarm.c.state_timestamp.type,
@@ -64,7 +68,7 @@ def _part(name: str, **columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
 
 def _statement(dialect: str) -> sa.CompoundSelect[Any]:
     """Return the union of all parts, each with columns of its own."""
-    counts = {label: alarm_count.c[label] for label in ("is_full", "awaited", "is_full_awaited")}
+    counts = {label: alarm_count.c[label] for label in ("is_full", "awaited", "is_full_awaited", "inhibited")}
     changed_at = sa.select(sa.func.max(subscription.c.changed_at)).scalar_subquery()
     present: sa.ColumnElement[Any] = sa.literal_column(utc_now(dialect), alarm.c.state_timestamp.type)
     return sa.union_all(
@@ -83,6 +87,11 @@ def _statement(dialect: str) -> sa.CompoundSelect[Any]:
         _part(DELIVERY, order_key=delivery.c.order_key).where(
             delivery.c.order_key.in_(_KEYS), delivery.c.state.in_(UNFINISHED)
         ),
+        _part(INHIBITION, resource_id=inhibition.c.resource_id, inhibited_by=inhibition.c.session_id).where(
+            inhibition.c.resource_id.in_(_RESOURCES),
+            inhibition.c.ended_at.is_(None),
+            inhibition.c.expires_at > present,
+        ),
         _part(MOMENTS, subscriptions_changed_at=changed_at, now=present),
     )
 
@@ -100,8 +109,9 @@ class StoredState:
     ``unfinished``: which order keys have unfinished deliveries; None if there were too many to ask for.
     ``subscribed``: when a subscription was last created or changed; None without any. ``full``: which alarms
     have reached the limit of raised occurrences. ``awaited`` and ``full_awaited``: the same for the managed
-    objects whose absence is awaited. ``now``: the database's clock at the time of the read; None if nothing
-    was read.
+    objects whose absence is awaited. ``silent``: of how many raised occurrences of each alarm nobody was
+    notified. ``inhibitions``: which sessions of maintenance inhibit which resources now. ``now``: the
+    database's clock at the time of the read; None if nothing was read.
     """
 
     occurrences: dict[tuple[str, str], Occurrence]
@@ -112,6 +122,8 @@ class StoredState:
     full: frozenset[str] = frozenset()
     awaited: Mapping[str, int] = dataclasses.field(default_factory=dict)
     full_awaited: frozenset[str] = frozenset()
+    silent: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    inhibitions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     now: datetime.datetime | None = None
 
     def to_close_first(self, alarms: Mapping[str, Alarm]) -> list[str]:
@@ -126,20 +138,25 @@ def read_stored_state(
     managed_objects: Collection[str],
     message_ids: Collection[str],
     order_keys: Collection[str],
+    *,
+    resources: Collection[str],
 ) -> StoredState:
     """Return what is stored about locked alarms, for these managed objects, messages and order keys.
 
-    One statement for up to 500 alarms.
+    Of maintenance, it is what inhibits *resources*. One statement for up to 500 alarms.
     """
     values: dict[str, Any] = {"objects": sorted(managed_objects), "messages": sorted(message_ids)}
     few_keys = len(order_keys) <= MOST_KEYS
-    keys = sorted(order_keys) if few_keys else []
+    first = {
+        "keys": sorted(order_keys) if few_keys else [],
+        "resources": sorted({to_key(one) for one in resources}),
+    }
     rows: defaultdict[str, list[Any]] = defaultdict(list)
     for chunk in in_chunks(alarm_ids):
-        asked = {**values, "alarms": chunk, "keys": keys}
+        asked = {**values, **first, "alarms": chunk}
         for row in connection.execute(STORED_STATE[connection.dialect.name], asked):
             rows[row.part].append(row)
-        keys = []
+        first = {"keys": [], "resources": []}
     return _stored_state(rows, few_keys)
 
 
@@ -158,5 +175,10 @@ def _stored_state(rows: Mapping[str, list[Any]], asked_for_keys: bool) -> Stored
         full=frozenset(row.alarm_id for row in counts if row.is_full),
         awaited={row.alarm_id: row.awaited for row in awaiting},
         full_awaited=frozenset(row.alarm_id for row in awaiting if row.is_full_awaited),
+        silent={row.alarm_id: row.inhibited for row in counts if row.inhibited},
+        # If several sessions inhibit a resource, all processes name the same one.
+        inhibitions=dict(
+            sorted(((row.resource_id, row.inhibited_by) for row in rows[INHIBITION]), reverse=True)
+        ),
         now=last.now if last is not None else None,
     )

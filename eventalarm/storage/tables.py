@@ -67,7 +67,8 @@ def _object_id(context: Any) -> str:
 
 
 # One row for each occurrence; ``latest`` is true on the newest one of an alarm on a managed object and NULL
-# on the others, so that the unique index holds for the newest only.
+# on the others, so that the unique index holds for the newest only. ``inhibited_by`` is not NULL while a
+# notification is held back because of maintenance.
 occurrence = eventalarm_table(
     "eventalarm_occurrence",
     sa.Column("occurrence_id", ID, primary_key=True),
@@ -84,12 +85,20 @@ occurrence = eventalarm_table(
     sa.Column("severity", sa.String(16)),
     sa.Column("object_id", ID, default=_object_id),
     sa.Column("resource_id", KEY),
+    sa.Column("inhibited_by", KEY),
+    sa.Column("raise_inhibited", sa.Boolean, nullable=False, default=False),
     sa.UniqueConstraint("alarm_id", "managed_object", "latest", name="uq_eventalarm_occurrence_latest"),
     sa.Index("ix_eventalarm_occurrence_raised", "alarm_id", "raised"),
     sa.Index("ix_eventalarm_occurrence_cleared", "cleared_at"),
     sa.Index("ix_eventalarm_occurrence_object_id", "object_id"),
     sa.Index("ix_eventalarm_occurrence_object", "managed_object"),
     sa.Index("ix_eventalarm_occurrence_resource", "resource_id"),
+    sa.Index(
+        "ix_eventalarm_occurrence_inhibited",
+        "inhibited_by",
+        sqlite_where=sa.text("inhibited_by IS NOT NULL"),
+        postgresql_where=sa.text("inhibited_by IS NOT NULL"),
+    ),
     sa.Index("ix_eventalarm_occurrence_project", "project_id", "raised", "raised_at"),
     sa.Index("ix_eventalarm_occurrence_all", "raised", "raised_at"),
 )
@@ -97,7 +106,8 @@ occurrence = eventalarm_table(
 # One row for each alarm that was ever raised, updated with every change of the number of its raised
 # occurrences, so that concurrent changes on two nodes of a cluster conflict; ``changes`` makes each update
 # change the row. ``is_full`` is true from when the limit is reached until a tenth of it is free again.
-# ``awaited`` and ``is_full_awaited`` are the same for the objects whose absence is awaited.
+# ``awaited`` and ``is_full_awaited`` are the same for the objects whose absence is awaited. ``inhibited`` is
+# the number of raised occurrences whose raise was not notified because of maintenance.
 alarm_count = eventalarm_table(
     "eventalarm_alarm_count",
     sa.Column("alarm_id", ALARM_ID, primary_key=True),
@@ -107,6 +117,7 @@ alarm_count = eventalarm_table(
     sa.Column("changed_at", UtcDateTime, nullable=False),
     sa.Column("awaited", sa.Integer, nullable=False, default=0),
     sa.Column("is_full_awaited", sa.Boolean, nullable=False, default=False),
+    sa.Column("inhibited", sa.Integer, nullable=False, default=0),
 )
 
 # Redelivered messages of the bus, with the number of evaluations that were begun and did not end. The row is
@@ -152,6 +163,7 @@ transition = eventalarm_table(
     sa.Column("raised_count", sa.Integer),
     sa.Column("fault_id", KEY),
     sa.Column("objects", LongJsonText),
+    sa.Column("inhibited_by", KEY),
     sa.UniqueConstraint("alarm_id", "managed_object", "message_id", name="uq_eventalarm_transition_once"),
     sa.Index("ix_eventalarm_transition_message", "message_id", "alarm_id"),
     sa.Index(

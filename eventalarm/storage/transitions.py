@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from eventalarm import reasons
 from eventalarm.model import Alarm, Occurrence, Transition
+from eventalarm.storage.alarm_counts import CLOSED
 from eventalarm.storage.alarms import ROW_COLUMNS, to_alarm
 from eventalarm.storage.column_types import clean, for_aodh, in_chunks, to_key, upserts
 from eventalarm.storage.events import EventTexts, to_rows
@@ -124,9 +125,12 @@ class Transaction:
         managed_objects: Collection[str],
         message_ids: Collection[str],
         order_keys: Collection[str],
+        resources: Collection[str],
     ) -> StoredState:
-        """Return what is known of locked alarms, of these managed objects, messages and order keys."""
-        return read_stored_state(self.connection, alarm_ids, managed_objects, message_ids, order_keys)
+        """Return what is known of locked alarms, these managed objects, messages, order keys, resources."""
+        return read_stored_state(
+            self.connection, alarm_ids, managed_objects, message_ids, order_keys, resources=resources
+        )
 
     def handled_elsewhere(self, alarm_ids: Collection[str], since: datetime.datetime) -> set[tuple[str, str]]:
         """Return which (alarm, message) Aodh's history contains since *since*, from any evaluator.
@@ -147,7 +151,7 @@ class Transaction:
             self.connection.execute(
                 occurrence.update()
                 .where(occurrence.c.alarm_id.in_(chunk), occurrence.c.raised)
-                .values(raised=False, changed_at=now, cleared_at=now)
+                .values({**CLOSED, "changed_at": now, "cleared_at": now})
             )
 
     def write_occurrences(
@@ -245,6 +249,7 @@ def _transition_row(t: Transition) -> dict[str, Any]:
         "recorded_at": t.recorded_at,
         "raised_count": t.raised_count,
         "fault_id": to_key(t.fault_id) if t.fault_id else None,
+        "inhibited_by": t.inhibited_by,
         "objects": None if t.objects is None else list(t.objects),
     }
 

@@ -250,7 +250,10 @@ def _as_of(transition: Transition, row: OccurrenceRow | None, related: Related) 
         return None
     cleared = transition.kind is Kind.CLEARED
     occurrence = dataclasses.replace(
-        row.occurrence, raised=not cleared, cleared_at=transition.recorded_at if cleared else None
+        row.occurrence,
+        raised=not cleared,
+        cleared_at=transition.recorded_at if cleared else None,
+        inhibited_by=transition.inhibited_by,
     )
     if transition.kind is Kind.RAISED:
         occurrence = dataclasses.replace(occurrence, changed_at=None, hits=1)

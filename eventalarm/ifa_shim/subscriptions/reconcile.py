@@ -114,9 +114,12 @@ class Reconciler:
             Transaction(connection).lock(alarm_ids)
             known = notification_log.of_alarms(connection, alarm_ids)
             changes = NotificationChanges(known, uuidutils.generate_uuid)
-            rows, alarms = self._present(connection, alarm_ids, known)
+            rows, alarms, inhibited = self._present(connection, alarm_ids, known)
             self._add_cleared(connection, changes, known, alarms)
             for alarm in alarms.values():
+                # The end of the maintenance releases what it inhibits.
+                if alarm.occurrence_id in inhibited:
+                    continue
                 if alarm.active and snapshot.of(alarm.project_id):
                     row = rows.get(alarm.aodh_alarm_id) or {}
                     changes.add_active(alarm, row, self._now(), until=_subscribed_until(alarm, before))
@@ -129,8 +132,11 @@ class Reconciler:
 
     def _present(
         self, connection: sa.Connection, alarm_ids: Collection[str], known: Mapping[str, NotifiedAlarm]
-    ) -> tuple[dict[str, Document], dict[str, IfaAlarm]]:
-        """Return Aodh's rows, and the alarms as they are now by the ids that subscribers know."""
+    ) -> tuple[dict[str, Document], dict[str, IfaAlarm], set[str]]:
+        """Return Aodh's rows, the alarms as they are now by the ids that subscribers know, and the inhibited.
+
+        The last are ids of occurrences.
+        """
         inside = Within(connection)
         reader = OccurrenceReader(inside)
         alone = [row for row in reader.rows_of(alarm_ids) if row.alarm is not None]
@@ -140,7 +146,12 @@ class Reconciler:
         ours = {row.occurrence.alarm_id for row in raised if row.occurrence is not None}
         others = [row for row in alone if _is_of_others(row, ours, known)]
         shown = AlarmReader(inside, self._settings).show([*raised, *others])
-        return rows, {alarm.alarm_id: alarm for alarm in shown}
+        inhibited = {
+            row.occurrence.occurrence_id
+            for row in raised
+            if row.occurrence is not None and row.occurrence.inhibited_by is not None
+        }
+        return rows, {alarm.alarm_id: alarm for alarm in shown}, inhibited
 
     def _add_cleared(
         self,

@@ -56,12 +56,19 @@ def _create_occurrence() -> None:
         sa.Column("severity", sa.String(16)),
         sa.Column("object_id", ID),
         sa.Column("resource_id", KEY),
+        sa.Column("inhibited_by", KEY),
+        sa.Column("raise_inhibited", sa.Boolean, nullable=False),
         sa.UniqueConstraint("alarm_id", "managed_object", "latest", name="uq_eventalarm_occurrence_latest"),
         sa.Index("ix_eventalarm_occurrence_raised", "alarm_id", "raised"),
         sa.Index("ix_eventalarm_occurrence_cleared", "cleared_at"),
         sa.Index("ix_eventalarm_occurrence_object_id", "object_id"),
         sa.Index("ix_eventalarm_occurrence_object", "managed_object"),
         sa.Index("ix_eventalarm_occurrence_resource", "resource_id"),
+        sa.Index(
+            "ix_eventalarm_occurrence_inhibited",
+            "inhibited_by",
+            **operations.where("inhibited_by IS NOT NULL"),
+        ),
         sa.Index("ix_eventalarm_occurrence_project", "project_id", "raised", "raised_at"),
         sa.Index("ix_eventalarm_occurrence_all", "raised", "raised_at"),
     )
@@ -77,6 +84,7 @@ def _create_counts_and_events() -> None:
         sa.Column("changed_at", MOMENT, nullable=False),
         sa.Column("awaited", sa.Integer, nullable=False),
         sa.Column("is_full_awaited", sa.Boolean, nullable=False),
+        sa.Column("inhibited", sa.Integer, nullable=False),
     )
     operations.create_table(
         "eventalarm_suspect",
@@ -117,6 +125,7 @@ def _create_transition() -> None:
         sa.Column("raised_count", sa.Integer),
         sa.Column("fault_id", KEY),
         sa.Column("objects", LONG_TEXT),
+        sa.Column("inhibited_by", KEY),
         sa.UniqueConstraint("alarm_id", "managed_object", "message_id", name="uq_eventalarm_transition_once"),
         sa.Index("ix_eventalarm_transition_message", "message_id", "alarm_id"),
         sa.Index("ix_eventalarm_transition_fault", "fault_id", **operations.where("fault_id IS NOT NULL")),
