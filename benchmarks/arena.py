@@ -164,7 +164,8 @@ class Arena:
 
     def eventalarm(self) -> Recipe:
         """Return the recipe of ``eventalarm-listener``."""
-        return contenders.eventalarm(self._ours, self._options.workers)
+        workers = self._settings.get("workers", self._options.workers)
+        return contenders.eventalarm(self._ours, workers, self._settings.get("partitions", 1))
 
     def stock(self) -> Recipe:
         """Return the recipe of stock Aodh."""
@@ -173,7 +174,8 @@ class Arena:
     def null(self) -> Recipe:
         """Return the recipe of the do-nothing listener, with eventalarm's batch size and prefetch."""
         defaults = {option.dest: option.default for option in LISTENER_OPTS}
-        return contenders.null(self.url, self._options.workers, defaults["batch_size"], defaults["prefetch"])
+        workers = self._settings.get("workers", self._options.workers)
+        return contenders.null(self.url, workers, defaults["batch_size"], defaults["prefetch"])
 
     def relay(self) -> Recipe:
         """Return the recipe of the raw publish → consume → POST."""
@@ -193,7 +195,8 @@ class Arena:
     def running(self, recipe: Recipe) -> Iterator[Running]:
         """Run a contender on a reset database, from the moment it takes messages to the end of the block."""
         self.clean()
-        broker.purge(self.url, recipe.topic)
+        for topic in recipe.topics:
+            broker.purge(self.url, topic)
         running = self.launch(recipe)
         try:
             running.await_consumers()
@@ -203,7 +206,8 @@ class Arena:
 
     def prepare(self, events: Sequence[EventSpec], running: Running) -> None:
         """Have the load generator encode *events* for a contender."""
-        self.load.prepare(events, running.recipe.exchange, running.recipe.topic)
+        recipe = running.recipe
+        self.load.prepare(events, recipe.exchange, recipe.topic, recipe.partitions)
 
     # -- accounting -------------------------------------------------------------------------------------
 

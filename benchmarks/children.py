@@ -145,10 +145,10 @@ class Load:
     def __init__(self, url: str) -> None:
         self._child = Child("benchmarks.load", url)
 
-    def prepare(self, events: Sequence[EventSpec], exchange: str, topic: str) -> None:
-        """Encode *events* for *topic*; they are sent by the next call."""
+    def prepare(self, events: Sequence[EventSpec], exchange: str, topic: str, partitions: int = 1) -> None:
+        """Encode *events* for the *partitions* of *topic*; they are sent by the next call."""
         rows = [[e.project, e.resource, e.message_id, e.state] for e in events]
-        self._child.ask(verb="prepare", events=rows, exchange=exchange, topic=topic)
+        self._child.ask(verb="prepare", events=rows, exchange=exchange, topic=topic, partitions=partitions)
 
     def burst(self) -> Sent:
         """Send all events as fast as the broker accepts them; return once it has confirmed them all."""

@@ -15,6 +15,7 @@ from benchmarks import broker, tap
 from benchmarks.children import ROOT
 from benchmarks.measurement import Contender
 from benchmarks.progress import NotInTime, Progress, wait
+from eventalarm.publisher.partitions import all_of
 from tests.support.helpers import Process, console_script
 
 START_TIMEOUT = 120.0
@@ -36,12 +37,26 @@ class Recipe:
     tapped: tuple[tuple[str, ...], ...]
     others: tuple[tuple[str, ...], ...] = ()
     consumers: int = 1
+    partitions: int = 1
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics of the partitions."""
+        return [one.topic(self.topic) for one in all_of(self.partitions)]
 
 
-def eventalarm(conf_path: pathlib.Path, workers: int) -> Recipe:
-    """Return the real ``eventalarm-listener``."""
+def eventalarm(conf_path: pathlib.Path, workers: int, partitions: int = 1) -> Recipe:
+    """Return the real ``eventalarm-listener``; with several partitions each has one consumer."""
     command = (console_script("eventalarm-listener"), "--config-file", str(conf_path))
-    return Recipe(Contender.EVENTALARM, "event_eval", "eventalarm", (command,), consumers=workers)
+    consumers = workers if partitions == 1 else 1
+    return Recipe(
+        Contender.EVENTALARM,
+        "event_eval",
+        "eventalarm",
+        (command,),
+        consumers=consumers,
+        partitions=partitions,
+    )
 
 
 def stock(conf_path: pathlib.Path) -> Recipe:
@@ -90,8 +105,8 @@ class Running:
 
         def ready() -> bool:
             self.check()
-            queue = broker.look(self._url, self.recipe.topic)
-            return queue is not None and queue.consumers >= self.recipe.consumers
+            queues = [broker.look(self._url, topic) for topic in self.recipe.topics]
+            return all(queue is not None and queue.consumers >= self.recipe.consumers for queue in queues)
 
         wait(ready, START_TIMEOUT, self._progress, lambda: f"starting {self.recipe.contender}", pause=0.1)
 
@@ -150,7 +165,8 @@ class Running:
         """End the contender and purge the messages that it did not acknowledge."""
         for process in reversed(self._processes):
             process.close()
-        broker.purge(self._url, self.recipe.topic)
+        for topic in self.recipe.topics:
+            broker.purge(self._url, topic)
 
 
 class Guard:

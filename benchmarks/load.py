@@ -25,6 +25,7 @@ from oslo_utils import timeutils
 
 from benchmarks import workload
 from benchmarks.broker import connect
+from eventalarm.publisher.partitions import of_project
 
 LEAD = 0.2
 CONFIRM_TIMEOUT = 120.0
@@ -55,7 +56,8 @@ class Generator:
         self._published = 0
         self._outstanding: set[int] = set()
         self._low = 1
-        self._place = ("", "")
+        self._exchange = ""
+        self._keys: list[str] = []
         self._messages: list[amqp.Message] = []
 
     def _confirmed(self, delivery_tag: int, multiple: bool) -> None:
@@ -65,11 +67,14 @@ class Generator:
         self._outstanding.difference_update(range(self._low, delivery_tag + 1))
         self._low = max(self._low, delivery_tag + 1)
 
-    def prepare(self, events: list[list[str]], exchange: str, topic: str) -> dict[str, Any]:
-        """Encode *events* for the queue of *topic*."""
+    def prepare(
+        self, events: list[list[str]], exchange: str, topic: str, partitions: int = 1
+    ) -> dict[str, Any]:
+        """Encode *events* for the queues of *topic*, divided among *partitions* by project."""
         base = workload.template()
         now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-        self._place = (exchange, f"{topic}.sample")
+        self._exchange = exchange
+        self._keys = [f"{of_project(project, partitions).topic(topic)}.sample" for project, *_ in events]
         self._messages = [
             amqp.Message(
                 envelope(
@@ -87,12 +92,11 @@ class Generator:
         ]
         return {"prepared": len(self._messages)}
 
-    def _publish(self, message: amqp.Message) -> float:
-        exchange, key = self._place
+    def _publish(self, message: amqp.Message, key: str) -> float:
         moment = time.monotonic()
         self._published += 1
         self._outstanding.add(self._published)
-        self._channel.basic_publish(message, exchange=exchange, routing_key=key)
+        self._channel.basic_publish(message, exchange=self._exchange, routing_key=key)
         return moment
 
     def _await_confirmations(self) -> None:
@@ -102,17 +106,17 @@ class Generator:
 
     def burst(self) -> dict[str, Any]:
         """Send everything at once."""
-        sent = [self._publish(message) for message in self._messages]
+        sent = [self._publish(*one) for one in zip(self._messages, self._keys, strict=True)]
         self._await_confirmations()
         return {"sent": sent}
 
     def paced(self, rate: float, seed: int) -> dict[str, Any]:
         """Send everything at *rate* a second."""
         due, sent = [], []
-        for moment, message in zip(_moments(rate, seed), self._messages, strict=False):
+        for moment, message, key in zip(_moments(rate, seed), self._messages, self._keys, strict=False):
             self._idle_until(moment)
             due.append(moment)
-            sent.append(self._publish(message))
+            sent.append(self._publish(message, key))
         self._await_confirmations()
         return {"due": due, "sent": sent}
 
@@ -124,13 +128,13 @@ class Generator:
         sent = []
         engine = sa.create_engine(database, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            everything = zip(_moments(rate, seed), self._messages, alarms, strict=False)
-            for moment, message, (project, resource, action) in everything:
+            everything = zip(_moments(rate, seed), self._messages, self._keys, alarms, strict=False)
+            for moment, message, key, (project, resource, action) in everything:
                 self._idle_until(moment)
                 spec = workload.AlarmSpec(project, resource, action)
                 now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
                 connection.execute(models.Alarm.__table__.insert(), workload.alarm_row(spec, now))
-                sent.append(self._publish(message))
+                sent.append(self._publish(message, key))
         engine.dispose()
         self._await_confirmations()
         return {"due": sent, "sent": sent}

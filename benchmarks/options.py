@@ -7,7 +7,18 @@ import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SCENARIOS = ("match", "memory", "throughput", "latency", "storm", "cold", "churn", "fanout", "ifa")
+SCENARIOS = (
+    "match",
+    "memory",
+    "throughput",
+    "latency",
+    "storm",
+    "cold",
+    "churn",
+    "fanout",
+    "partitions",
+    "ifa",
+)
 ALL = "all"
 WHAT = """\
 scenarios:
@@ -19,6 +30,8 @@ scenarios:
   cold        the first event of a project with 100,000 alarms; start with 1,000,000 alarms
   churn       500 alarm edits/s while events flow: does every alarm fire, and how late
   fanout      a host fails and comes back: report to webhook of 10, 100 and 1,000 owners
+  partitions  events per second and memory of 1, 2 and 4 listeners on 1,000 projects with 100 alarms each,
+              on one topic and divided among as many partitions
   ifa         pages of the IFA API from 100,000 alarms with 1,000,000 transitions
   all         all of these
 """

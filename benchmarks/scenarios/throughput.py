@@ -170,7 +170,7 @@ def _drain_all(
         label = f"{case} {0 if stock else repeat}"
         events = stream(projects, case.alarms, number, case.matching, seed=context.options.seed, run=label)
         try:
-            done = _drain(arena, _fresh(events[:backlog], repeat), running, done, drains, guard)
+            done = drain(arena, _fresh(events[:backlog], repeat), running, done, drains, guard)
         except (Cut, NotInTime) as exc:
             drains.cut = str(exc)
             break
@@ -197,7 +197,7 @@ def _fresh(events: Sequence[EventSpec], repeat: int) -> list[EventSpec]:
     ]
 
 
-def _drain(
+def drain(
     arena: Arena, events: Sequence[EventSpec], running: Running, done: int, drains: Drains, guard: Guard
 ) -> int:
     """Queue *events* while *running* is stopped, release it, and add what it did to *drains*."""

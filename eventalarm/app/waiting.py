@@ -79,7 +79,7 @@ def _usable_database(conf: cfg.ConfigOpts) -> Database:
         raise _NotReady(str(exc)) from exc
     if found.standby or found.read_only:
         problem = f"it is {'a standby' if found.standby else 'read-only'}; nothing can be written"
-    elif status.state is not schema.SchemaState.CURRENT:
+    elif not status.usable:
         problem = status.message
     else:
         return database

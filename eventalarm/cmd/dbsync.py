@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check(database: Database) -> int:
     status = schema.check(database)
-    if status.state is schema.SchemaState.CURRENT:
+    if status.usable:
         print(status.message)
         return CURRENT
     COMMAND.say(status.message)

@@ -66,7 +66,7 @@ def server_finding(dialect: str, server: Server, max_event_size: int = 0) -> Fin
 def _unfit(dialect: str, server: Server) -> Finding | None:
     """Return why *server* cannot be used, or None if it is new enough and writable."""
     if old := too_old(dialect, server.version):
-        return Finding(Level.FAILED, old, "upgrade the database server")
+        return Finding(Level.FAILED, old, "upgrade or replace the database server")
     if server.standby:
         return Finding(
             Level.FAILED,
@@ -132,7 +132,7 @@ def check_schema(database: Database) -> Finding:
     if status.state is schema.SchemaState.CURRENT:
         return Finding(Level.OK, f"Aodh's tables exist; {status.message}")
     problem, _, remedy = status.message.rpartition("; ")
-    return Finding(Level.FAILED, problem, remedy)
+    return Finding(Level.WARNING if status.usable else Level.FAILED, problem, remedy)
 
 
 def check_listeners(database: Database) -> Finding:

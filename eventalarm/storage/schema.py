@@ -33,6 +33,7 @@ class SchemaState(enum.StrEnum):
     MISSING = "missing"
     BEHIND = "behind"
     CURRENT = "current"
+    AHEAD = "ahead of this release, and compatible"
     NEWER = "newer than this release"
 
 
@@ -51,13 +52,18 @@ class SchemaStatus:
         return self.state in (SchemaState.MISSING, SchemaState.BEHIND, SchemaState.CURRENT)
 
     @property
+    def usable(self) -> bool:
+        """Return True if services of this release can run on the schema, also beside those of the next."""
+        return self.state in (SchemaState.CURRENT, SchemaState.AHEAD)
+
+    @property
     def message(self) -> str:
         """Return a sentence for operators that names the remedy."""
         names = ", ".join(self.lacking)
         match self.state:
             case SchemaState.SERVER_OLD | SchemaState.AODH_MISSING:
                 aodh = f"Aodh's schema is missing (no table {names}); run aodh-dbsync first"
-                server = f"{names}; upgrade the database server"
+                server = f"{names}; upgrade or replace the database server"
                 return server if self.state is SchemaState.SERVER_OLD else aodh
             case SchemaState.AODH_OLD:
                 return (
@@ -71,10 +77,11 @@ class SchemaStatus:
                     f"eventalarm's schema is at revision {self.found}, this release needs {self.wanted}; "
                     "run eventalarm-dbsync"
                 )
-            case SchemaState.NEWER:
+            case SchemaState.NEWER | SchemaState.AHEAD:
+                what = "works with" if self.usable else "does not know"
                 return (
-                    f"eventalarm's schema is at revision {self.found}, which this release does not know (it "
-                    f"ends at {self.wanted}); run the release of eventalarm that upgraded it, or a later one"
+                    f"eventalarm's schema is at revision {self.found}, which this release {what} (it ends at "
+                    f"{self.wanted}); run the release of eventalarm that upgraded it, or a later one"
                 )
         return f"eventalarm's schema is current (revision {self.found})"
 
@@ -89,13 +96,13 @@ def check(database: Database) -> SchemaStatus:
 
 
 def require_current(database: Database) -> None:
-    """Return if the database has the schema of this release.
+    """Return if services of this release can run on the schema of the database.
 
     :raises SchemaError: if it does not; the message names the command that corrects it.
     :raises Retryable: if the database does not answer.
     """
     status = check(database)
-    if status.state is not SchemaState.CURRENT:
+    if not status.usable:
         raise SchemaError(status.message)
 
 
@@ -139,12 +146,28 @@ def assess(columns: Columns, found: str, known: Sequence[str], server: str = "")
     if not found:
         return SchemaStatus(SchemaState.MISSING, found, wanted)
     if found not in known:
-        return SchemaStatus(SchemaState.NEWER, found, wanted)
+        return SchemaStatus(
+            SchemaState.AHEAD if _is_compatible(found, wanted) else SchemaState.NEWER, found, wanted
+        )
     return SchemaStatus(SchemaState.CURRENT if found == wanted else SchemaState.BEHIND, found, wanted)
 
 
+def _is_compatible(found: str, wanted: str) -> bool:
+    """Return True if the release of revision *wanted* works on the later revision *found*.
+
+    The first two digits of a revision count the contractions, which remove only what the release before no
+    longer used: a release works with everything up to the next contraction.
+    """
+    if not (found.isdigit() and len(found) == len(wanted) == 4 and found > wanted):
+        return False
+    return int(found[:2]) <= int(wanted[:2]) + 1
+
+
 def too_old(dialect: str, version: str) -> str:
-    """Return a sentence if a server of *dialect* with this *version* is too old; empty if it is not."""
+    """Return a sentence if a server of *dialect* with this *version* cannot be used; empty if it can."""
+    if "tidb" in version.lower():
+        # It names itself MySQL 8.0, and reads without a lock (pingcap/tidb issues 18207 and 69720).
+        return f"TiDB {version.strip()} cannot be used: it does not lock rows where SKIP LOCKED is given"
     product = (
         "PostgreSQL" if dialect == "postgresql" else "MariaDB" if "mariadb" in version.lower() else "MySQL"
     )

@@ -18,16 +18,21 @@ from eventalarm.storage import database, schema
 from eventalarm.storage.migrations import REVISIONS
 from eventalarm.storage.schema import SchemaState
 from eventalarm.storage.upgrade import upgrade
+from tests.functional.conftest import Spawn
+from tests.support.cloud import Cloud, make_event
+from tests.support.helpers import WebhookSink
 
 PACKAGE = pathlib.Path(eventalarm.__file__).parent
 TABLE = "eventalarm_worker"
 NEXT = "9999"
+# One that only expands the schema: this release goes on working with it.
+EXPANDED = f"{int(REVISIONS[0]) + 1:04}"
 REVISION = f'''
 import sqlalchemy as sa
 from alembic import op
 from eventalarm.storage.migrations import operations
 
-revision = "{NEXT}"
+revision = "NEXT"
 down_revision = "{REVISIONS[0]}"
 
 
@@ -42,24 +47,30 @@ def upgrade() -> None:
 class LaterRelease:
     """The commands of a release that has one more revision."""
 
-    def __init__(self, directory: pathlib.Path) -> None:
+    def __init__(self, directory: pathlib.Path, revision: str = NEXT) -> None:
         self._directory = directory
         copied = shutil.copytree(PACKAGE, directory / "eventalarm")
         migrations = copied / "storage" / "migrations"
-        (migrations / "versions" / f"{NEXT}_zones.py").write_text(REVISION)
+        (migrations / "versions" / f"{revision}_zones.py").write_text(REVISION.replace("NEXT", revision))
         known = (migrations / "__init__.py").read_text()
-        (migrations / "__init__.py").write_text(known.replace("REVISIONS = (", f'REVISIONS = ("{NEXT}", '))
+        (migrations / "__init__.py").write_text(
+            known.replace("REVISIONS = (", f'REVISIONS = ("{revision}", ')
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which Python imports this release."""
+        return {"PYTHONPATH": str(self._directory)}
 
     def dbsync(self, url: str, *flags: str) -> subprocess.CompletedProcess[str]:
         """Run ``eventalarm-dbsync`` on the database at *url*."""
         config = self._directory / "aodh.conf"
         config.write_text(f"[database]\nconnection = {url}\n")
         command = [sys.executable, "-m", "eventalarm.cmd.dbsync", "--config-file", str(config), *flags]
-        environment = {**os.environ, "PYTHONPATH": str(self._directory)}
         return subprocess.run(
             command,
             cwd=self._directory,
-            env=environment,
+            env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
             check=False,
@@ -129,3 +140,32 @@ def test_a_new_database_takes_all_revisions(aodh_database_url: str, later: Later
     opened = database.connect(aodh_database_url)
     assert "eventalarm_zone" in sa.inspect(opened.engine).get_table_names()
     opened.dispose()
+
+
+def test_listeners_of_two_releases_run_side_by_side(
+    spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str, webhook_sink: WebhookSink
+) -> None:
+    """A listener of the old release that is restarted on the expanded schema must start, and evaluate."""
+    later = LaterRelease(tmp_path / "later", EXPANDED)
+    cloud = Cloud(spawn, tmp_path, our_mariadb_url, rabbit_url)
+    assert later.dbsync(our_mariadb_url).returncode == 0
+    assert schema.check(cloud.database).state is SchemaState.AHEAD
+    old, new = (
+        (cloud.start_listener(), "old"),
+        (spawn(listener_command(cloud), env=later.environment), "new"),
+    )
+    new[0].wait_for_log("Listening on topic")
+    for process, name in (old, new):
+        alarms = [cloud.create_alarm([webhook_sink.url(f"/{name}")], instance=name)]
+        cloud.publish(make_event(name))
+        webhook_sink.wait(1, f"/{name}")
+        assert [t["kind"] for t in cloud.transitions(alarms[0])] == ["raised"]
+        # The other one evaluates the next event alone.
+        process.terminate()
+    cloud.close()
+
+
+def listener_command(cloud: Cloud) -> list[object]:
+    """Return a command that runs the listener of the release on the path of Python."""
+    code = "from eventalarm.cmd.listener import main; main()"
+    return [sys.executable, "-c", code, "--config-file", cloud.conf_path]

@@ -37,6 +37,7 @@ def test_servers_that_are_new_enough(dialect: str, version: str) -> None:
         ("mysql", "5.5.5-10.3.39-MariaDB", "needs MariaDB 10.6 or later"),
         ("mysql", "5.7.44-log", "MySQL 5.7.44-log is too old: eventalarm needs MySQL 8.0 or later"),
         ("postgresql", "9.5.25", "needs PostgreSQL 9.6 or later"),
+        ("mysql", "8.0.11-TiDB-v8.5.6", "cannot be used: it does not lock rows where SKIP LOCKED is given"),
     ],
 )
 def test_servers_that_are_too_old(dialect: str, version: str, words: str) -> None:
@@ -47,4 +48,4 @@ def test_no_schema_can_be_made_on_a_server_that_is_too_old() -> None:
     status = assess({}, "", ("0001",), too_old("mysql", "5.7.44"))
     assert status.state is SchemaState.SERVER_OLD
     assert not status.upgradable
-    assert status.message.endswith("needs MySQL 8.0 or later; upgrade the database server")
+    assert status.message.endswith("needs MySQL 8.0 or later; upgrade or replace the database server")
