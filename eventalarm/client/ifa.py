@@ -10,7 +10,8 @@ from cliff import columns
 from osc_lib import exceptions
 from osc_lib.command import command
 
-from eventalarm.client.ifa_api import Document, IfaClient
+from eventalarm.client.ifa_api import IfaClient
+from eventalarm.client.service import Document
 
 STATES: Final = ("FIRED", "UPDATED", "CLEARED")
 SEVERITIES: Final = ("CRITICAL", "MAJOR", "MINOR", "WARNING", "INDETERMINATE", "CLEARED")

@@ -10,7 +10,8 @@ from osc_lib import exceptions
 from osc_lib.command import command
 
 from eventalarm.client.ifa import add_filters, filters
-from eventalarm.client.ifa_api import Document, IfaClient
+from eventalarm.client.ifa_api import IfaClient
+from eventalarm.client.service import Document
 
 KINDS: Final = ("raised", "repeated", "cleared")
 COLUMNS: Final = {

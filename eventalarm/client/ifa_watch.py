@@ -15,7 +15,8 @@ from osc_lib.command import command
 
 from eventalarm.backoff import Backoff
 from eventalarm.client import ifa
-from eventalarm.client.ifa_api import Document, IfaClient, NotReached
+from eventalarm.client.ifa_api import IfaClient
+from eventalarm.client.service import Document, NotReached
 
 
 class What(enum.StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from eventalarm.client.ifa_api import add_endpoint
+from eventalarm.client import ifa_api, maintenance
 
 API_NAME = "eventalarm"
 API_VERSION_OPTION = "os_eventalarm_api_version"
@@ -24,12 +24,13 @@ def make_client(instance: Any) -> Any:
 
 
 def build_option_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Add the options for the version and for the URL of the IFA API."""
+    """Add the options for the version and for the URLs of our APIs."""
     parser.add_argument(
         "--os-eventalarm-api-version",
         metavar="<version>",
         default=DEFAULT_API_VERSION,
         help=f"version of the eventalarm commands, default {DEFAULT_API_VERSION}",
     )
-    add_endpoint(parser)
+    ifa_api.ENDPOINT.add_to(parser)
+    maintenance.ENDPOINT.add_to(parser)
     return parser

@@ -90,6 +90,13 @@ INGEST_OPTS: list[Any] = [
         "of an alert takes precedence. Names that are not listed, and that eventalarm does not know either, "
         "become alertmanager.NAME, zabbix.NAME or collectd.NAME.",
     ),
+    cfg.ListOpt(
+        "maintenance_token_hosts",
+        default=[],
+        help="Hosts of admin tools such as Fenix that receive the Keystone token of the caller with the "
+        "answer to a maintenance session, as HOST or HOST:PORT. Whoever reports a session chooses the URL of "
+        "the answer: list only hosts that you operate. Others receive the answer without a token.",
+    ),
     cfg.IntOpt(
         "retry_after",
         default=2,

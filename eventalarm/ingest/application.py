@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import pathlib
 import threading
 import time
@@ -14,7 +15,8 @@ from oslo_config import cfg
 from eventalarm import bus
 from eventalarm.catalogue import fault_files
 from eventalarm.catalogue.entries import BadFile
-from eventalarm.conf import GROUP, INGEST_GROUP
+from eventalarm.conf import GROUP, INGEST_GROUP, INSPECTOR_GROUP
+from eventalarm.delivery import options as delivery_options
 from eventalarm.evaluator.options import event_limits, rule_limits
 from eventalarm.exceptions import InvalidOption
 from eventalarm.http import application as http_application
@@ -22,12 +24,16 @@ from eventalarm.http import openapi
 from eventalarm.http.application import Api
 from eventalarm.http.auth import Guard
 from eventalarm.http.openapi import Schemas
+from eventalarm.http.responses import BadMarker
 from eventalarm.ingest import ingest_policies
+from eventalarm.ingest.answers import AnswerSender
 from eventalarm.ingest.dryrun import DryRunOptions, RuleTest
 from eventalarm.ingest.events import Events, Gateway
+from eventalarm.ingest.hosts import HostContext, HostMaintenanceResource
 from eventalarm.ingest.monitors import MonitorReader, read_alertmanager, read_collectd, read_zabbix
 from eventalarm.ingest.reading import Bounds, EventReader
 from eventalarm.ingest.reports import Report, ReportConverter
+from eventalarm.ingest.sessions import Session, SessionAnswer, SessionContext, SessionList
 from eventalarm.publisher.codec import Encoded
 from eventalarm.publisher.partitions import Partitioning
 from eventalarm.publisher.sending import BrokerStatus
@@ -96,7 +102,34 @@ def build(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]
             guard, schemas, reader, database=database, options=_dry_run_options(group, ingest)
         ),
     }
-    return http_application.create(conf, Api(document, DOCUMENT, ingest.auth_mode), routes)
+    routes |= _maintenance(conf, guard, schemas, gateway, database)
+    return http_application.create(
+        conf, Api(document, DOCUMENT, ingest.auth_mode), routes, bad_requests=[BadMarker]
+    )
+
+
+def _maintenance(
+    conf: cfg.ConfigOpts, guard: Guard, schemas: Schemas, gateway: Gateway, database: Callable[[], Database]
+) -> dict[str, Any]:
+    """Return the resources of planned maintenance by their paths."""
+    ingest = conf[INGEST_GROUP]
+    answers = AnswerSender(delivery_options.from_conf(conf), ingest.maintenance_token_hosts)
+    context = SessionContext(guard, schemas, database, answers, ingest.max_body_size)
+    hosts = HostContext(
+        guard,
+        schemas,
+        database,
+        gateway,
+        max_body=ingest.max_body_size,
+        retry_after=ingest.retry_after,
+        timeout=datetime.timedelta(seconds=conf[INSPECTOR_GROUP].maintenance_timeout),
+    )
+    return {
+        ingest_policies.SESSIONS_PATH: SessionList(context),
+        ingest_policies.SESSION_PATH: Session(context),
+        ingest_policies.ANSWER_PATH: SessionAnswer(context),
+        ingest_policies.HOST_PATH: HostMaintenanceResource(hosts),
+    }
 
 
 def _forms(conf: cfg.ConfigOpts, schemas: Schemas, bounds: Bounds, reader: EventReader) -> dict[str, Reading]:

@@ -8,12 +8,20 @@ from oslo_policy import policy
 
 INGEST: Final = "eventalarm:ingest"
 TEST_RULE: Final = "eventalarm:rules:test"
+MAINTENANCE_READ: Final = "eventalarm:maintenance:read"
+MAINTENANCE_ANSWER: Final = "eventalarm:maintenance:answer"
+MAINTENANCE_ALL: Final = "eventalarm:maintenance:all_projects"
+HOST_MAINTENANCE: Final = "eventalarm:hosts:maintenance"
 
 EVENTS_PATH: Final = "/v1/events"
 ALERTMANAGER_PATH: Final = "/v1/alertmanager"
 ZABBIX_PATH: Final = "/v1/zabbix"
 COLLECTD_PATH: Final = "/v1/collectd"
 TEST_PATH: Final = "/v1/rules/test"
+SESSIONS_PATH: Final = "/v1/maintenance"
+SESSION_PATH: Final = "/v1/maintenance/{session_id}"
+ANSWER_PATH: Final = "/v1/maintenance/{session_id}/answer"
+HOST_PATH: Final = "/v1/hosts/{host}/maintenance"
 
 
 def list_rules() -> list[Any]:
@@ -33,5 +41,34 @@ def list_rules() -> list[Any]:
             check_str="role:admin or (role:reader and project_id:%(project_id)s)",
             description="Test what an event would do to a rule, or to an alarm of the caller's project.",
             operations=[{"method": "POST", "path": TEST_PATH}],
+        ),
+        policy.DocumentedRuleDefault(
+            name=MAINTENANCE_READ,
+            check_str="role:admin or (role:reader and project_id:%(project_id)s)",
+            description="Read the maintenance sessions that affect the caller's project.",
+            operations=[{"method": "GET", "path": path} for path in (SESSIONS_PATH, SESSION_PATH)],
+        ),
+        policy.DocumentedRuleDefault(
+            name=MAINTENANCE_ANSWER,
+            check_str="role:admin or (role:member and project_id:%(project_id)s)",
+            description="Answer a maintenance session for the caller's project.",
+            operations=[{"method": "PUT", "path": ANSWER_PATH}],
+        ),
+        policy.DocumentedRuleDefault(
+            name=MAINTENANCE_ALL,
+            check_str="role:admin",
+            description="Read and answer maintenance sessions of other projects (all_projects, project_id).",
+            operations=[
+                {"method": "GET", "path": SESSIONS_PATH},
+                {"method": "GET", "path": SESSION_PATH},
+                {"method": "PUT", "path": ANSWER_PATH},
+            ],
+        ),
+        policy.DocumentedRuleDefault(
+            name=HOST_MAINTENANCE,
+            check_str="role:admin",
+            description="Plan, begin, end and show the maintenance of a host. It inhibits alarms of every "
+            "project.",
+            operations=[{"method": method, "path": HOST_PATH} for method in ("GET", "PUT", "DELETE")],
         ),
     ]

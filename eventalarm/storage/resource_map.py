@@ -93,6 +93,12 @@ class ResourceMap:
         # Compared here as well: databases may compare strings without regard to case.
         return [one for one in found if project_id in ("", one.project_id)]
 
+    def hosts(self) -> list[str]:
+        """Return the hosts on which something is known to run, in alphabetical order."""
+        query = sa.select(resource.c.host).where(resource.c.host != "", ~resource.c.deleted).distinct()
+        with self._database.read() as connection:
+            return sorted(connection.execute(query).scalars())
+
     def delete_unseen(self, kind: ResourceKind, seen: Collection[str], began: datetime.datetime) -> int:
         """Mark resources deleted that a complete snapshot does not contain; return their number.
 

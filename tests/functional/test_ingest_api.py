@@ -235,7 +235,8 @@ def test_the_service_asks_keystone(
     assert process.terminate() == 0
 
 
-def test_every_response_is_as_documented(api: IngestApi) -> None:
+def test_every_response_is_as_documented(dry: tuple[IngestApi, storage.Database]) -> None:
+    api, _ = dry
     document = schemathesis.openapi.from_dict(dict(DOCUMENT))
     document.app = api.app
     headers = {"X-Project-Id": "p", "X-User-Id": "u", "X-Roles": "admin,reader"}

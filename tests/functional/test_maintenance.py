@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import json
+import os
 import pathlib
+import subprocess
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from falcon import testing
 
+from eventalarm.model import MaintainedInstance, MaintenanceSession
+from eventalarm.model.maintenance import InstanceStatus
+from eventalarm.storage import database as storage
+from eventalarm.storage.maintenance_sessions import MaintenanceSessions
 from tests.functional.conftest import _supply
-from tests.support.doctor import Doctor
+from tests.support.doctor import ADMINS, SERVER_RULE, Doctor
 from tests.support.engine_harness import alarm_row, insert_alarms
-from tests.support.helpers import Process, WebhookSink, wait_until
+from tests.support.helpers import Process, WebhookSink, console_script, wait_until
+from tests.support.ingest_api import IngestApi, report
 from tests.support.inspector import Inspectors
 from tests.support.services import RabbitMQ
 
@@ -107,3 +118,248 @@ def test_a_session_is_one_occurrence_for_each_server_of_each_project(
     doctor.cloud.settle()
     assert occurrences(doctor, alarms["i-c"]) == {}
     assert [len(doctor.sink.at(path)) for path in ("/i-a", "/i-a/ok", "/i-b", "/i-b/ok")] == [1] * 4
+
+
+def openstack(doctor: Doctor, project: str, *words: str) -> Any:
+    """Run ``openstack eventalarm maintenance`` as a member of a project, and return what it prints."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")} | {
+        "OS_AUTH_TYPE": "aodh-noauth",
+        "OS_AODH_ENDPOINT": doctor.ingest_url,
+        "OS_EVENTALARM_INGEST_ENDPOINT": doctor.ingest_url,
+        "OS_PROJECT_ID": project,
+        "OS_USER_ID": "operator",
+        "OS_ROLES": "member,reader",
+    }
+    command = [console_script("openstack"), "eventalarm", "maintenance", *words, "-f", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_an_unanswered_session_is_an_alarm_until_it_is_answered(
+    doctor: Doctor, inspectors: Inspectors
+) -> None:
+    """Red when nobody looks for overdue answers, if two inspectors report one twice, and without the answer."""
+    inspectors.start()
+    inspectors.start()
+    inspectors.place("compute-u", {"u-vm-1": "u-a", "u-vm-2": "u-b"})
+    for project in ("u-a", "u-b"):
+        watch(doctor, f"/{project}", project, UNANSWERED_RULE, repeat_actions=True)
+    now = datetime.datetime.now(datetime.UTC)
+    for project in ("u-a", "u-b"):
+        announce(
+            doctor,
+            "u-session",
+            project,
+            "PLANNED_MAINTENANCE",
+            reply_at=text(now + datetime.timedelta(seconds=1)),
+        )
+    for project in ("u-a", "u-b"):
+        doctor.sink.wait(1, f"/{project}", timeout=60)
+    (listed,) = openstack(doctor, "u-a", "list")
+    assert (listed["Session"], listed["Answered"], listed["Servers"]) == ("u-session", False, 1)
+    answer = ("ack", "u-session", "--state", "ACK_PLANNED_MAINTENANCE", "--action", "MIGRATE")
+    shown = openstack(doctor, "u-a", *answer)
+    (told,) = doctor.sink.at("/v1/maintenance/u-session/u-a")
+    assert (told.method, told.json) == (
+        "PUT",
+        {
+            "session_id": "u-session",
+            "state": "ACK_PLANNED_MAINTENANCE",
+            "instance_actions": {"u-vm-1": "MIGRATE"},
+        },
+    )
+    (answered,) = shown["answers"]
+    assert answered.endswith("ACK_PLANNED_MAINTENANCE by user operator")
+    doctor.sink.wait(1, "/u-a/ok")
+    # The next state of the session ends the alarm of the project that has not answered here.
+    announce(doctor, "u-session", "u-b", "MAINTENANCE_COMPLETE")
+    doctor.sink.wait(1, "/u-b/ok")
+    doctor.cloud.settle()
+    assert [len(doctor.sink.at(path)) for path in ("/u-a", "/u-a/ok", "/u-b", "/u-b/ok")] == [1] * 4
+    assert doctor.sink.at("/v1/maintenance/u-session/u-b") == []
+
+
+def request(doctor: Doctor, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    """Call the ingest API as an administrator."""
+    headers = {
+        "X-Project-Id": ADMINS,
+        "X-User-Id": "root",
+        "X-Roles": "admin",
+        "Content-Type": "application/json",
+    }
+    data = None if body is None else json.dumps(body).encode()
+    asked = urllib.request.Request(doctor.ingest_url + path, data, headers, method=method)
+    with urllib.request.urlopen(asked, timeout=30) as response:
+        return response.status, json.load(response)
+
+
+def test_an_operator_maintains_a_host(doctor: Doctor, inspectors: Inspectors) -> None:
+    """Owners learn of it in advance; faults in the meantime are notified only if they outlast it."""
+    inspectors.start()
+    owners = {"h-vm-1": "h-a", "h-vm-2": "h-b"}
+    inspectors.place("compute-h", owners)
+    alarms = {one: watch(doctor, f"/{one}", one, INSTANCE_RULE) for one in ("h-a", "h-b")}
+    doctor.watch(SERVER_RULE, owners)
+    path = "/v1/hosts/compute-h/maintenance"
+    starts = "2099-11-21T06:00:00+00:00"
+    planned = {"state": "PLANNED_MAINTENANCE", "starts_at": starts, "reason": "new firmware"}
+    status, answer = request(doctor, "PUT", path, planned)
+    assert (status, answer["servers"], answer["projects"], answer["warnings"]) == (200, 2, 2, [])
+    wait_until(lambda: occurrences(doctor, alarms["h-a"]) == {"h-vm-1": True}, 20, "the server of h-a")
+    wait_until(lambda: occurrences(doctor, alarms["h-b"]) == {"h-vm-2": True}, 20, "the server of h-b")
+    (hook,) = doctor.sink.wait(1, "/h-a")
+    traits = {name: value for name, _, value in hook.json["reason_data"]["event"]["traits"]}
+    assert traits["anticipated_time"] == starts[:19]
+    assert (traits["session_id"], traits["reason"]) == (answer["session_id"], "new firmware")
+
+    begun = request(doctor, "PUT", path, {"state": "IN_MAINTENANCE"})[1]
+    assert begun["session_id"] == answer["session_id"]
+    doctor.report(report("compute.host.down", hostname="compute-h", status="down"))
+    query = "SELECT alarm_id FROM eventalarm_transition WHERE managed_object LIKE 'h-vm-%' AND alarm_id = :id"
+    mine = doctor.cloud.rows("SELECT alarm_id FROM alarm WHERE name = 'h-vm-1'")[0]["alarm_id"]
+    wait_until(lambda: doctor.cloud.rows(query, id=mine), 20, "the fault is recorded")
+    doctor.cloud.settle()
+    assert doctor.sink.at("/h-vm-1") == []
+    _, ended = request(doctor, "DELETE", path)
+    assert (ended["session_id"], ended["state"]) == (answer["session_id"], "MAINTENANCE_COMPLETE")
+    for name in owners:
+        doctor.sink.wait(1, f"/{name}")
+    wait_until(lambda: occurrences(doctor, alarms["h-b"]) == {"h-vm-2": False}, 20, "the end for h-b")
+    assert request(doctor, "GET", path)[1]["state"] == "MAINTENANCE_COMPLETE"
+    doctor.cloud.settle()
+    assert [len(doctor.sink.at(f"/{name}")) for name in owners] == [1, 1]
+
+
+class SessionsApi(IngestApi):
+    """The API on a database with one session of project ``a``, which the tool lets answer at *reply_url*."""
+
+    def __init__(self, url: str, reply_url: str, **group: Any) -> None:
+        self.database = storage.connect(url)
+        super().__init__("fake://", lambda: self.database, **group)
+        now = datetime.datetime.now(datetime.UTC)
+        server = MaintainedInstance("vm-1", InstanceStatus.PLANNED, "PLANNED_MAINTENANCE", "m-1", now)
+        session = MaintenanceSession("s-1", "a", "PLANNED_MAINTENANCE", "m-1", now, reply_url=reply_url)
+        known = [("a", ("MIGRATE",)), ("b", ())]
+        for project, actions in known:
+            self.put(session, project_id=project, allowed_actions=actions, instances=(server,))
+
+    def put(self, session: MaintenanceSession, **changes: Any) -> None:
+        one = dataclasses.replace(session, **changes)
+        MaintenanceSessions(self.database).update(one.session_id, lambda known: [one])
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, project: str = "a", roles: str = "member,reader"
+    ) -> testing.Result:
+        headers = {"X-Project-Id": project, "X-User-Id": "u", "X-Roles": roles, "X-Auth-Token": "token-of-u"}
+        return self.client.simulate_request(method, path, headers=headers, json=body)
+
+
+ANSWER = {"state": "ACK_PLANNED_MAINTENANCE", "instance_actions": {"vm-1": "MIGRATE"}}
+
+
+@pytest.fixture
+def sessions(our_sqlite_url: str, webhook_sink: WebhookSink) -> Iterator[SessionsApi]:
+    one = SessionsApi(our_sqlite_url, webhook_sink.url("/tool"))
+    yield one
+    one.close()
+    one.database.dispose()
+
+
+def test_projects_see_and_answer_their_own_sessions(sessions: SessionsApi, webhook_sink: WebhookSink) -> None:
+    """Red when the project of a session is not compared, or a reader may answer."""
+    path = "/v1/maintenance/s-1"
+    assert [one["project_id"] for one in sessions.call("GET", "/v1/maintenance").json] == ["a"]
+    everything = sessions.call("GET", "/v1/maintenance?all_projects=true", roles="admin").json
+    assert [one["project_id"] for one in everything] == ["a", "b"]
+    assert sessions.call("GET", path).json["project_id"] == "a"
+    assert sessions.call("GET", path, project="c").status_code == 404
+    for method, rest, body in (("GET", "", None), ("PUT", "/answer", ANSWER)):
+        answer = sessions.call(method, f"{path}{rest}?project_id=b", body)
+        assert answer.status_code == 403, answer.text
+    assert sessions.call("GET", "/v1/maintenance?all_projects=true").status_code == 403
+    assert sessions.call("PUT", f"{path}/answer", ANSWER, roles="reader").status_code == 403
+    assert sessions.call("PUT", f"{path}/answer", ANSWER, project="c").status_code == 404
+    for method, body in (("GET", None), ("PUT", {"state": "IN_MAINTENANCE"}), ("DELETE", None)):
+        assert sessions.call(method, "/v1/hosts/c0/maintenance", body).status_code == 403
+    assert webhook_sink.requests == []
+    answered = sessions.call("PUT", f"{path}/answer?project_id=b", ANSWER, roles="admin").json
+    assert (answered["project_id"], answered["answered"]) == ("b", True)
+    assert not sessions.call("GET", path).json["answered"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "words"),
+    [
+        ({}, "", "'state' is a required property"),
+        ({"state": "ACK_MAINTENANCE"}, "/state", "use ACK_PLANNED_MAINTENANCE or NACK_PLANNED_MAINTENANCE"),
+        ({"state": "ACK_PLANNED_MAINTENANCE"}, "/instance_actions", "use MIGRATE"),
+        ({**ANSWER, "instance_actions": {"vm-1": "DELETE"}}, "/instance_actions/vm-1", "use MIGRATE"),
+        ({**ANSWER, "instances": []}, "", "'instances' was unexpected"),
+    ],
+)
+def test_an_answer_that_the_tool_cannot_read_is_not_sent(
+    sessions: SessionsApi, webhook_sink: WebhookSink, body: Any, field: str, words: str
+) -> None:
+    answer = sessions.call("PUT", "/v1/maintenance/s-1/answer", body)
+    assert answer.status_code == 400
+    first = answer.json["errors"][0]
+    assert first["field"] == field
+    assert words in f"{first['problem']}; {first['remedy']}"
+    assert webhook_sink.requests == []
+
+
+def test_an_answer_counts_once_the_tool_has_accepted_it(
+    sessions: SessionsApi, webhook_sink: WebhookSink
+) -> None:
+    path = "/v1/maintenance/s-1/answer"
+    webhook_sink.behave("/tool", statuses=[500, 302, 200], headers={"Location": webhook_sink.url("/other")})
+    for problem in ("500", "302"):
+        refused = sessions.call("PUT", path, ANSWER)
+        assert (refused.status_code, problem in refused.json["detail"]) == (502, True), refused.text
+        assert not sessions.call("GET", "/v1/maintenance/s-1").json["answered"]
+    accepted = sessions.call("PUT", path, ANSWER).json
+    assert accepted["answered"]
+    assert [(one["state"], one["user_id"], one["status"]) for one in accepted["answers"]] == [
+        ("ACK_PLANNED_MAINTENANCE", "u", 200)
+    ]
+    assert {"x-auth-token"} & {name.lower() for one in webhook_sink.requests for name in one.headers} == set()
+    assert webhook_sink.at("/other") == []
+
+
+@pytest.mark.parametrize(
+    ("group", "status", "token"),
+    [
+        ({"maintenance_token_hosts": ["127.0.0.1"]}, 200, "token-of-u"),
+        ({"maintenance_token_hosts": ["fenix.example.com"]}, 200, None),
+    ],
+)
+def test_only_listed_hosts_receive_the_token(
+    our_sqlite_url: str, webhook_sink: WebhookSink, group: dict[str, Any], status: int, token: str | None
+) -> None:
+    api = SessionsApi(our_sqlite_url, webhook_sink.url("/tool"), **group)
+    assert api.call("PUT", "/v1/maintenance/s-1/answer", ANSWER).status_code == status
+    (told,) = webhook_sink.at("/tool")
+    assert told.headers.get("X-Auth-Token") == token
+    api.close()
+    api.database.dispose()
+
+
+def test_an_answer_does_not_reach_denied_networks(our_sqlite_url: str) -> None:
+    api = SessionsApi(our_sqlite_url, "http://169.254.169.254/latest")
+    answer = api.call("PUT", "/v1/maintenance/s-1/answer", ANSWER)
+    assert (answer.status_code, "deny_networks" in answer.json["detail"]) == (502, True)
+    api.close()
+    api.database.dispose()
+
+
+def test_a_host_without_servers_is_accepted_with_a_warning(sessions: SessionsApi) -> None:
+    path = "/v1/hosts/compute-0/maintenance"
+    answer = sessions.call("PUT", path, {"state": "IN_MAINTENANCE"}, roles="admin").json
+    assert "is 'compute-0' its name in Nova?" in answer["warnings"][0]
+    assert sessions.call("GET", path, roles="admin").json["session_id"] == answer["session_id"]
+    bad = {"state": "IN_MAINTENANCE", "starts_at": "2026-11-21", "ends_at": "2026-11-20"}
+    refused = sessions.call("PUT", path, bad, roles="admin")
+    assert refused.json["errors"][0]["field"] == "/ends_at"
+    assert sessions.call("DELETE", path, roles="admin").json["state"] == "MAINTENANCE_COMPLETE"
+    assert sessions.call("DELETE", path, roles="admin").status_code == 404

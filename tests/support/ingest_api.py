@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from aodh.notifier import rest
 from falcon import testing
 from oslo_config import cfg
 
@@ -41,7 +42,9 @@ class IngestApi:
         conf = cfg.ConfigOpts()
         options.register_opts(conf)
         bus.get_transport(conf, "fake://")
+        conf.register_opts(rest.OPTS)
         conf([], default_config_files=[])
+        conf.set_override("allow_networks", ["127.0.0.0/8", "::1/128"], group="eventalarm_delivery")
         conf.set_override("transport_url", transport_url)
         for name, value in {"auth_mode": "noauth", **overrides}.items():
             conf.set_override(name, value, group="eventalarm_ingest")

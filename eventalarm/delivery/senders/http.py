@@ -153,8 +153,20 @@ class HttpSender:
 
         :raises DeliveryError: for any other response, and if there is none.
         """
+        return await self._plain("GET", url, headers)
+
+    async def put(self, url: yarl.URL, headers: Mapping[str, str], content: bytes) -> int:
+        """PUT *content* to *url* with the limits of :meth:`post`; return the status, which is 2xx.
+
+        :raises DeliveryError: for any other response, and if there is none.
+        """
+        return await self._plain("PUT", url, headers, content)
+
+    async def _plain(
+        self, method: str, url: yarl.URL, headers: Mapping[str, str], content: bytes | None = None
+    ) -> int:
         sent = {**headers, REQUEST_ID_HEADER: f"req-{self._new_id()}"}
-        async with self._response("GET", url, sent) as response:
+        async with self._response(method, url, sent, content) as response:
             await self._drain(response)
         if 200 <= response.status < 300:
             return response.status
