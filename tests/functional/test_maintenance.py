@@ -139,7 +139,7 @@ def openstack(doctor: Doctor, project: str, *words: str) -> Any:
 def test_an_unanswered_session_is_an_alarm_until_it_is_answered(
     doctor: Doctor, inspectors: Inspectors
 ) -> None:
-    """Red when nobody looks for overdue answers, if two inspectors report one twice, and without the answer."""
+    """Red when nobody looks for overdue answers, and without the answer; two inspectors report one once."""
     inspectors.start()
     inspectors.start()
     inspectors.place("compute-u", {"u-vm-1": "u-a", "u-vm-2": "u-b"})
