@@ -160,8 +160,8 @@ def test_an_unanswered_session_is_an_alarm_until_it_is_answered(
     assert (listed["Session"], listed["Answered"], listed["Servers"]) == ("u-session", False, 1)
     answer = ("ack", "u-session", "--state", "ACK_PLANNED_MAINTENANCE", "--action", "MIGRATE")
     shown = openstack(doctor, "u-a", *answer)
-    (told,) = doctor.sink.at("/v1/maintenance/u-session/u-a")
-    assert (told.method, told.json) == (
+    (sent,) = doctor.sink.at("/v1/maintenance/u-session/u-a")
+    assert (sent.method, sent.json) == (
         "PUT",
         {
             "session_id": "u-session",
@@ -328,8 +328,8 @@ def test_only_listed_hosts_receive_the_token(
 ) -> None:
     api = SessionsApi(our_sqlite_url, webhook_sink.url("/tool"), **group)
     assert api.call("PUT", "/v1/maintenance/s-1/answer", ANSWER).status_code == status
-    (told,) = webhook_sink.at("/tool")
-    assert told.headers.get("X-Auth-Token") == token
+    (sent,) = webhook_sink.at("/tool")
+    assert sent.headers.get("X-Auth-Token") == token
     api.close()
     api.database.dispose()
 
