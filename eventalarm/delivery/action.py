@@ -16,6 +16,10 @@ CLEAN: Final = frozenset(map(chr, range(ord("!"), ord("~") + 1))).difference('"<
 CONTROL: Final = frozenset(map(chr, [*range(0x20), 0x7F]))
 ENDS_PLACE: Final = "/?#"
 MASK: Final = "***"
+# Parts of paths of this length may be secrets, but ids of OpenStack, with or without hyphens, are not.
+TOKEN_LENGTH: Final = 20
+UUID_LENGTH: Final = 32
+HEXADECIMAL: Final = frozenset("0123456789abcdef")
 
 
 def split(action: str) -> urllib.parse.SplitResult:
@@ -41,14 +45,6 @@ def scheme(action: str) -> str:
 def without_prefix(action: str) -> str:
     """Return the URL of an action whose scheme has a prefix, such as ``sol003+https://…``."""
     return action.strip().partition("+")[2]
-
-
-def without_userinfo(action: str) -> str:
-    """Return *action* with its user name and password, if any, replaced by ``***``."""
-    start_of, separator, rest = action.partition("://")
-    end = end_of_place(rest)
-    userinfo, at, host = rest[:end].rpartition("@")
-    return f"{start_of}{separator}{MASK}@{host}{rest[end:]}" if at and userinfo else action
 
 
 def place(action: str) -> tuple[str, str, int]:
@@ -97,17 +93,18 @@ def _bad(problem: str) -> DeliveryError:
 
 
 def masked(url: str) -> str:
-    """Return *url* without credentials: user information, query values and fragments become ``***``.
+    """Return *url* without secrets: user information, query values and fragments become ``***``.
 
-    Names of query parameters are kept, so that actions can be distinguished. Of a text that is not a URL only
-    the scheme is kept.
+    So does a part of the path that looks like a token: 20 characters or more, letters and digits, and not a
+    UUID. Names of query parameters are kept, so that actions can be distinguished. Of a text that is not a
+    URL only the scheme is kept.
     """
     try:
         parts = split(url)
     except DeliveryError:
         return f"{scheme(url)}:{MASK}" if ":" in url else MASK
     _, at, host = parts.netloc.rpartition("@")
-    path = parts.path
+    path = "/".join(MASK if _is_token(part) else part for part in parts.path.split("/"))
     if not parts.netloc and "@" in path:
         path = f"{MASK}@{path.rpartition('@')[2]}"
     return urllib.parse.urlunsplit(
@@ -119,6 +116,13 @@ def masked(url: str) -> str:
             MASK if parts.fragment else "",
         )
     )
+
+
+def _is_token(part: str) -> bool:
+    if len(part) < TOKEN_LENGTH or not (any(map(str.isdigit, part)) and any(map(str.isalpha, part))):
+        return False
+    plain = part.replace("-", "").lower()
+    return len(plain) != UUID_LENGTH or not HEXADECIMAL.issuperset(plain)
 
 
 def _masked(parameter: str) -> str:

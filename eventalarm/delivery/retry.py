@@ -12,7 +12,7 @@ import email.utils
 from typing import Final
 
 from eventalarm.backoff import FULL_JITTER, Backoff, Uniform
-from eventalarm.delivery.action import without_userinfo
+from eventalarm.delivery.action import MASK, masked
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.exceptions import DeliveryError
 from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState
@@ -26,14 +26,17 @@ BUSY_PAUSE: Final = 1.0
 
 
 def delivered(delivery: Delivery, status: int | None) -> DeliveryResult:
-    """Return the result of an attempt that the consumer accepted; credentials in its URL are removed."""
-    shown = without_userinfo(delivery.action) if "@" in delivery.action else delivery.action
+    """Return the result of an attempt that the consumer accepted; secrets in its URL are removed.
+
+    It is never sent again, so it need not keep them.
+    """
+    shown = masked(delivery.action)
     return DeliveryResult(
         delivery.delivery_id,
         DeliveryState.DELIVERED,
         attempts=delivery.attempts + 1,
         status=status,
-        action=shown if shown != delivery.action else "",
+        action=shown if MASK in shown else "",
     )
 
 

@@ -89,6 +89,11 @@ MASKED = [
     ("http://user:s3cr3t@[::1/p", "http:***"),
     ("http://h:99999999/s3cr3t?s3cr3t", "http:***"),
     ("s3cr3t\nwords", "***"),
+    ("https://chat/services/T01/B01/s3cr3tXk3v9QpLm2Zr8TyWc5/x", "https://chat/services/T01/B01/***/x"),
+    (
+        "http://h/v1/4f5c1e0d9b8a4c7d8e6f5a4b3c2d1e0f/stacks/0b1c2d3e-4f5a-6b7c-8d9e-0f1a2b3c4d5e/signal",
+        "http://h/v1/4f5c1e0d9b8a4c7d8e6f5a4b3c2d1e0f/stacks/0b1c2d3e-4f5a-6b7c-8d9e-0f1a2b3c4d5e/signal",
+    ),
     ("log://", "log:"),
     ("mailto:s3cr3t@example.org", "mailto:***@example.org"),
     ("", ""),
