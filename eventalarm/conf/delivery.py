@@ -109,16 +109,16 @@ LEASE_OPTS: list[Any] = [
         help="Seconds within which other processes take over the deliveries of a process that has died. A "
         "process is considered dead somewhat earlier, when the others have seen no renewal for lease minus "
         "2.4 times poll_interval minus a twentieth of lease, but not before half of lease. A process that "
-        "was suspended for that long sends none of the deliveries it held. Use the same value on all "
-        "hosts, because each process judges the others by its own.",
+        "was suspended for that long sends none of the deliveries it held. Hosts may differ: others apply "
+        "the lease that a process has stored.",
     ),
     cfg.FloatOpt(
         "poll_interval",
         default=1.0,
         min=0.01,
         help="Seconds between two polls of the database for due deliveries. New deliveries do not wait for "
-        "a poll; polling finds retries and the deliveries of dead processes. Use the same value on all "
-        "hosts, because the lease depends on it.",
+        "a poll; polling finds retries and the deliveries of dead processes. Where hosts differ, a host "
+        "with a longer interval takes over later than lease says.",
     ),
 ]
 

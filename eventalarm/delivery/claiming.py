@@ -129,9 +129,11 @@ class Claimer:
     async def _ended(self, owner: str) -> dict[str, int]:
         """Return the other workers whose lease has ended, with the number of their last renewal."""
         now = time.monotonic()
-        renewals = await self._state.threads.run(self._state.outbox.renewals)
-        renewals.pop(owner, None)
-        return {name: renewals[name] for name in self._watch.look(renewals, now)}
+        leases = await self._state.threads.run(self._state.outbox.leases)
+        leases.pop(owner, None)
+        renewals = {name: one.renewals for name, one in leases.items()}
+        # Each by its own length: hosts may differ in their options.
+        return self._watch.look(renewals, now, {name: one.seconds for name, one in leases.items()})
 
 
 class StrayFinder:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
@@ -22,10 +22,17 @@ from eventalarm.storage.tables import leader_lease
 BETWEEN: Final = 0.5
 
 
+class WorkerLease(NamedTuple):
+    """How often a worker has renewed its lease, and how many seconds that lasts; None: unknown."""
+
+    renewals: int
+    seconds: float | None
+
+
 class RenewalWatch:
     """Measures for how long each of several leases has not been renewed; not shared between threads.
 
-    :param seconds: how long a lease lasts after its renewal.
+    :param seconds: how long a lease lasts after its renewal, unless its holder has stored another length.
     :param between: the longest usual time in seconds between two looks. A longer pause counts as no more than
         that: while this process did not look, because it was stopped or the database was down, the watched
         processes may not have been able to renew either.
@@ -37,16 +44,24 @@ class RenewalWatch:
         self._looked_at: float | None = None
         self._seen: dict[str, tuple[int, float]] = {}
 
-    def look(self, renewals: Mapping[str, int], now: float) -> dict[str, int]:
+    def look(
+        self, renewals: Mapping[str, int], now: float, lasting: Mapping[str, float | None] | None = None
+    ) -> dict[str, int]:
         """Take the numbers of renewals as they are at *now*; return those of the leases that have ended.
 
-        *now* is monotonic time in seconds, read before the numbers were.
+        *now* is monotonic time in seconds, read before the numbers were. *lasting* are the seconds for which
+        each lease lasts, where its holder has stored them.
         """
+        lasting = lasting or {}
         passed = 0.0 if self._looked_at is None else min(max(0.0, now - self._looked_at), self._between)
         self._looked_at = now
         silent = {name: self._silence(name, number, passed) for name, number in renewals.items()}
         self._seen = {name: (renewals[name], seconds) for name, seconds in silent.items()}
-        return {name: renewals[name] for name, seconds in silent.items() if seconds >= self._seconds}
+        return {
+            name: renewals[name]
+            for name, seconds in silent.items()
+            if seconds >= (lasting.get(name) or self._seconds)
+        }
 
     def _silence(self, name: str, number: int, passed: float) -> float:
         before = self._seen.get(name)

@@ -5,8 +5,8 @@ unfinished delivery, and only a head is ever leased: so the deliveries of one al
 the order of their commits, whichever process sends them. A lease belongs to a worker row, in which it is
 renewed by incrementing a number. A process that sees no increment for the length of a lease
 (:class:`RenewalWatch`) removes the row and takes over the deliveries; so a worker that finds its row when it
-renews knows that its deliveries were not taken. The times in the row are for health checks only: no step of a
-clock ends or prolongs a lease.
+renews knows that its deliveries were not taken. No step of a clock ends or prolongs a lease: the times in
+the row are for health checks only.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from eventalarm.storage.claims import AT_ONCE, IN_TURN
 from eventalarm.storage.column_types import clean
 from eventalarm.storage.database import Database
 from eventalarm.storage.deliveries import held_by, put_back, read, to_row, unfinished_keys
+from eventalarm.storage.leases import WorkerLease
 from eventalarm.storage.tables import delivery, worker
 
 NO_BOUND: Final = sys.maxsize
@@ -55,7 +56,7 @@ class Outbox:
             "worker_id": worker_id,
             "host": clean(host)[:255],
             "renewals": 0,
-            **self._for_health_checks(lease),
+            **self._for_others(lease),
         }
         with self._database.begin() as connection:
             connection.execute(sa.insert(worker), row)
@@ -66,23 +67,23 @@ class Outbox:
         After False other processes may hold its deliveries: send none of them, register under a new id.
         *last_event_at* is when the process last consumed an event, for health checks.
         """
-        values = {"renewals": worker.c.renewals + 1, **self._for_health_checks(lease)}
+        values = {"renewals": worker.c.renewals + 1, **self._for_others(lease)}
         if last_event_at is not None:
             values["last_event_at"] = last_event_at
         renewal = sa.update(worker).where(worker.c.worker_id == worker_id).values(values)
         with self._database.begin() as connection:
             return connection.execute(renewal).rowcount == 1
 
-    def _for_health_checks(self, lease: float) -> JSONDict:
-        """Return the columns of a worker that health checks read, by the database's clock."""
+    def _for_others(self, lease: float) -> JSONDict:
+        """Return the columns that others read: the lease, and by the database's clock its end."""
         expires_at = self._database.now() + datetime.timedelta(seconds=lease)
-        return {"expires_at": expires_at, "clock_offset": self._database.clock.host_offset()}
+        return {"lease": lease, "expires_at": expires_at, "clock_offset": self._database.clock.host_offset()}
 
-    def renewals(self) -> dict[str, int]:
-        """Return how often each worker has renewed its lease, for a :class:`RenewalWatch`."""
+    def leases(self) -> dict[str, WorkerLease]:
+        """Return the lease of each worker, for a :class:`RenewalWatch`."""
         with self._database.read() as connection:
-            found = connection.execute(sa.select(worker.c.worker_id, worker.c.renewals))
-            return {row.worker_id: row.renewals for row in found}
+            found = connection.execute(sa.select(worker.c.worker_id, worker.c.renewals, worker.c.lease))
+            return {row.worker_id: WorkerLease(row.renewals, row.lease) for row in found}
 
     def release(self, worker_id: str) -> None:
         """Unregister *worker_id*: the deliveries that it still holds are due at once, for any process."""

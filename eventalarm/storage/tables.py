@@ -223,6 +223,7 @@ worker = eventalarm_table(
     sa.Column("expires_at", UtcDateTime, nullable=False),
     sa.Column("last_event_at", UtcDateTime),
     sa.Column("renewals", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("lease", sa.Double),
     sa.Column("clock_offset", sa.Double),
 )
 

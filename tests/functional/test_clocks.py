@@ -18,6 +18,7 @@ from eventalarm.delivery.worker import DeliveryWorker
 from eventalarm.model import UTC
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
+from eventalarm.storage.leases import WorkerLease
 from eventalarm.storage.outbox import Outbox
 from tests.support.builders import rule
 from tests.support.cloud import Cloud, Spawn, make_event
@@ -92,11 +93,14 @@ def start(stepped: Database) -> Iterator[Callable[[], DeliveryWorker]]:
 def _renewed(database: Database, times: int) -> None:
     """Wait until every worker has renewed its lease that many times."""
     outbox = Outbox(database)
-    before = outbox.renewals()
+    before = outbox.leases()
 
     def enough() -> bool:
-        now = outbox.renewals()
-        return bool(now) and all(number - before.get(name, 0) >= times for name, number in now.items())
+        now = outbox.leases()
+        missing = WorkerLease(0, None)
+        return bool(now) and all(
+            lease.renewals - before.get(name, missing).renewals >= times for name, lease in now.items()
+        )
 
     wait_until(enough)
 

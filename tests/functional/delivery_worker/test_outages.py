@@ -82,6 +82,25 @@ def test_after_an_outage_workers_that_could_not_renew_are_not_considered_dead(
     assert len(webhook_sink.requests) == 1
 
 
+def test_a_process_with_a_short_lease_does_not_take_over_from_one_with_a_long_lease(
+    database: storage.Database, start: StartWorker, webhook_sink: WebhookSink
+) -> None:
+    """Fails when a process judges others by its own lease: the other is renewed less often."""
+    release = webhook_sink.hang("/")
+    patient = start(lease=60.0, poll_interval=5.0, total_timeout=60.0)
+    owner = patient.owner
+    send(patient, database, [make_delivery(webhook_sink.url("/"))])
+    webhook_sink.wait(1)
+    ours = Shaky(database)
+    start(ours, lease=0.5)
+    claims = ours.claims
+    wait_until(lambda: ours.claims > claims + 40)
+    assert (patient.owner, owner in workers(database)) == (owner, True)
+    release()
+    wait_until(lambda: all_are(database, "delivered"))
+    assert len(webhook_sink.requests) == 1
+
+
 def test_a_worker_starts_while_the_database_is_down(
     database: storage.Database, webhook_sink: WebhookSink
 ) -> None:

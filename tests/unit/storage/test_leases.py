@@ -40,3 +40,16 @@ def test_a_clock_that_goes_back_counts_as_no_time(watch: RenewalWatch) -> None:
     assert watch.look({"a": 1}, 50.0) == {}
     assert watch.look({"a": 1}, 51.5) == {}
     assert watch.look({"a": 1}, 53.0) == {"a": 1}
+
+
+def test_each_lease_lasts_as_long_as_its_holder_stored(watch: RenewalWatch) -> None:
+    """Fails when a process judges the others by its own option."""
+    lasting = {"long": 60.0, "short": 1.0, "unknown": None}
+    numbers = dict.fromkeys(lasting, 7)
+    watch.look(numbers, 100.0, lasting)
+    assert watch.look(numbers, 101.0, lasting) == {"short": 7}
+    assert watch.look(numbers, 102.0, lasting) == {"short": 7}
+    assert watch.look(numbers, 103.0, lasting) == {"short": 7, "unknown": 7}
+    for second in range(60):
+        ended = watch.look({"long": 7}, 104.0 + second, {"long": 60.0})
+    assert ended == {"long": 7}

@@ -177,6 +177,7 @@ def _create_leases() -> None:
         sa.Column("expires_at", MOMENT, nullable=False),
         sa.Column("last_event_at", MOMENT),
         sa.Column("renewals", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("lease", sa.Double),
         sa.Column("clock_offset", sa.Double),
     )
     operations.create_table(
