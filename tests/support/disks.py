@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import pathlib
 import subprocess
+import tempfile
 
 MIB = 2**20
 
 
 class Disk:
-    """A file system of its own at *place*; ``close`` removes it.
+    """A file system of its own, which every user may enter; ``close`` removes it.
 
     :raises RuntimeError: if this user may not mount one.
     """
 
-    def __init__(self, place: pathlib.Path, size: int) -> None:
-        self.place = place
+    def __init__(self, size: int) -> None:
+        self.place = pathlib.Path(tempfile.mkdtemp(prefix="disk-"))
         self._size = size
-        place.mkdir()
         self._mount("-t", "tmpfs", "-o", f"size={size},mode=1777", "tmpfs")
 
     def _mount(self, *arguments: str) -> None:
@@ -26,6 +26,8 @@ class Disk:
             ["mount", *arguments, str(self.place)], capture_output=True, text=True, check=False
         )
         if done.returncode:
+            if not os.path.ismount(self.place):
+                self.place.rmdir()
             raise RuntimeError(f"cannot mount a small disk: {done.stderr.strip()}; run as root")
 
     def fill(self, left: int) -> None:
@@ -41,3 +43,4 @@ class Disk:
     def close(self) -> None:
         """Remove it and everything on it."""
         subprocess.run(["umount", "--lazy", str(self.place)], capture_output=True, check=False)
+        self.place.rmdir()

@@ -15,7 +15,13 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.functional.disruption.history import __main__ as command
-from tests.functional.disruption.history import delivery_checks, records, transition_checks, user_checks
+from tests.functional.disruption.history import (
+    delivery_checks,
+    latency,
+    records,
+    transition_checks,
+    user_checks,
+)
 from tests.functional.disruption.history.check import CHECKS, check
 from tests.functional.disruption.history.facts import awaited
 from tests.functional.disruption.history.records import (
@@ -427,3 +433,18 @@ def test_a_history_is_checked_without_eventalarm() -> None:
             for name in names:
                 outside = name.partition(".")[0] not in sys.stdlib_module_names
                 assert not outside or name.startswith("tests.functional.disruption.history"), (path, name)
+
+
+def test_detection_is_measured_where_nothing_is_broken() -> None:
+    times = latency.detections(History(list(GOOD)), "steady", "")
+    assert times == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.2, 0.2], abs=1e-6)
+    assert latency.detections(History(list(GOOD)), "moody", "") == []
+    struck = Strike(NOON + 5.5, NOON + 6, "kill", ends_process=False)
+    assert len(latency.detections(History([*GOOD, struck]), "steady", "")) == 4
+    assert len(latency.detections(History([*GOOD, struck]), "steady", "kill")) == 6
+
+
+@pytest.mark.parametrize(("seconds", "level"), [(0.1, 1), (6.0, 1), (6.1, 2), (15.0, 2), (25.0, 3)])
+def test_recoveries_are_compared_with_the_levels_of_etsi(seconds: float, level: int) -> None:
+    assert latency.level(seconds) == f"SAL {level}"
+    assert latency.level(25.1) == "none"

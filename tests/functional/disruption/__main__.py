@@ -24,6 +24,7 @@ from tests.functional.disruption.delivery_limit import delivery_limit
 from tests.functional.disruption.freeze import freeze
 from tests.functional.disruption.history.__main__ import main as check_files
 from tests.functional.disruption.host_down import host_down
+from tests.functional.disruption.outbox_scenarios import beside_the_expirer, held_snapshot
 from tests.functional.disruption.play import HISTORY
 from tests.functional.disruption.rig import Ground, Result, Setup, run
 from tests.functional.disruption.scenarios import Finding, backlog, beside_a_hostile_tenant, isolation, soak
@@ -37,7 +38,7 @@ DISKS = {"broker": 512 * MIB, "database": 3072 * MIB}
 BOTH = "both"
 DISRUPT, CHECK = "disrupt", "check"
 # The scenarios that run on each database.
-EACH = frozenset({"freeze", "host-down"})
+EACH = frozenset({"freeze", "host-down", "snapshot", "expirer"})
 Other = Callable[[Ground, pathlib.Path, Progress, argparse.Namespace], Finding]
 OTHERS: dict[str, Other] = {
     "isolation": lambda ground, place, progress, options: isolation(
@@ -58,6 +59,12 @@ OTHERS: dict[str, Other] = {
     "host-down": lambda ground, place, progress, options: host_down(
         ground, place, progress, servers=options.servers, seed=options.seed
     ),
+    "snapshot": lambda ground, place, progress, options: held_snapshot(
+        ground, place, progress, seed=options.seed
+    ),
+    "expirer": lambda ground, place, progress, options: beside_the_expirer(
+        ground, place, progress, rows=options.expired_rows, seed=options.seed
+    ),
     "soak": lambda ground, place, progress, options: soak(
         ground, place, progress, alarms=options.soak_alarms, seed=options.seed
     ),
@@ -74,8 +81,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "scenarios",
         nargs="*",
         metavar="SCENARIO",
-        help="disrupt, isolation, hostile, backlog, freeze, delivery-limit, host-down, soak; "
-        "without any, all but soak",
+        help=f"disrupt, {', '.join(OTHERS)}; without any, all but soak",
     )
     parser.add_argument(
         "--soak-alarms", type=int, default=200, help="alarms of each bad destination in the soak"
@@ -84,6 +90,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--freeze-seconds", type=float, default=180.0, help="how long a listener stands still in freeze"
     )
     parser.add_argument("--servers", type=int, default=1000, help="servers of the host in host-down")
+    parser.add_argument("--expired-rows", type=int, default=1_000_000, help="rows that the expirer removes")
     parser.add_argument("--soak", action="store_true", help="add the soak of ten minutes")
     parser.add_argument("--backlog-events", type=int, default=200_000, help="events queued at start")
     parser.add_argument("--minutes", type=float, default=15.0, help="how long disrupt lasts")
@@ -107,7 +114,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def services(directory: pathlib.Path, kind: str, progress: Progress) -> Iterator[Ground]:
     """Start RabbitMQ and a database for one run."""
     with contextlib.ExitStack() as stack:
-        disks = _disks(directory, progress, stack)
+        disks = _disks(progress, stack)
         places = {name: disk.place for name, disk in disks.items()}
         progress.say("starting RabbitMQ")
         rabbitmq = RabbitMQ(directory, places.get("broker"))
@@ -124,12 +131,12 @@ def services(directory: pathlib.Path, kind: str, progress: Progress) -> Iterator
         yield Ground(rabbitmq, database, supply.with_ours, disks)
 
 
-def _disks(directory: pathlib.Path, progress: Progress, stack: contextlib.ExitStack) -> dict[str, Disk]:
+def _disks(progress: Progress, stack: contextlib.ExitStack) -> dict[str, Disk]:
     """Return a small disk for each service, or none if this user may not mount."""
     disks = {}
     try:
         for name, size in DISKS.items():
-            disks[name] = Disk(directory / f"disk-{name}", size)
+            disks[name] = Disk(size)
             stack.callback(disks[name].close)
     except RuntimeError as exc:
         progress.say(f"no disk will be full: {exc}")

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tests.functional.disruption.history.latency import level
 from tests.functional.disruption.history.verdict import REPEATED
 from tests.functional.disruption.rig import Result
 from tests.functional.disruption.scenarios import Finding
@@ -71,7 +72,15 @@ def _numbers(results: Sequence[Result]) -> Table:
 
 def _recoveries(result: Result) -> Table:
     table = Table(title=f"Disruptions on {result.database}, seconds: median / worst", title_justify="left")
-    for heading in ("disruptor", "times", "to first commit", "to first webhook", "taken over", "held"):
+    for heading in (
+        "disruptor",
+        "times",
+        "to first commit",
+        "to first webhook",
+        "taken over",
+        "held",
+        "worst fulfils",
+    ):
         table.add_column(heading, justify="left" if heading == "disruptor" else "right")
     for one in result.recoveries:
         table.add_row(
@@ -79,6 +88,7 @@ def _recoveries(result: Result) -> Table:
             str(one.times),
             *(_seconds(values) for values in (one.commits, one.deliveries, one.taken_over)),
             str(one.held or "–"),
+            level(max(measured)) if (measured := [*one.commits, *one.deliveries, *one.taken_over]) else "–",
         )
     return table
 

@@ -8,20 +8,22 @@ import pathlib
 import time
 from collections.abc import Sequence
 
+from benchmarks import stats
 from benchmarks.progress import Progress
 from eventalarm.exceptions import Retryable
 from tests.functional.disruption import monitors
 from tests.functional.disruption.collect import collect
 from tests.functional.disruption.consumers import ANSWERS, OK
-from tests.functional.disruption.disruptors import STRIKES, Moods, Striker, Used
+from tests.functional.disruption.disruptors import CONSUMER, STRIKES, Moods, Striker, Used
 from tests.functional.disruption.history.check import check
 from tests.functional.disruption.history.facts import awaited
+from tests.functional.disruption.history.latency import DETECTION, detections
 from tests.functional.disruption.history.records import Receipt, Run, Strike, Transition
 from tests.functional.disruption.history.verdict import Verdict
 from tests.functional.disruption.play import HISTORY
 from tests.functional.disruption.runners import EventLoad, Publisher
 from tests.functional.disruption.service_disruptors import possible
-from tests.functional.disruption.stage import Ground, Stage, epoch
+from tests.functional.disruption.stage import STEADY, Ground, Stage, epoch
 from tests.functional.disruption.stories import Plan, Writer
 from tests.functional.disruption.users import Users
 
@@ -214,6 +216,7 @@ class _Run:
             "most deliveries in the outbox": max((s.outbox or 0 for s in self._watch.samples), default=0),
             "leases lost": sum(one.name == "lost lease" for one in self._history.of(Strike)),
             "seconds to settle at the end": round(settled_in, 1),
+            **detection(detections(self._history, STEADY, CONSUMER)),
         }
         return Result(
             self._setup,
@@ -225,6 +228,18 @@ class _Run:
             numbers,
             missed(found, self._setup.lease),
         )
+
+
+def detection(seconds: Sequence[float]) -> dict[str, float]:
+    """Return the figures of detection: from an event to its webhook, while nothing is broken."""
+    if not seconds:
+        return {}
+    return {
+        f"seconds from event to webhook, undisturbed, p{part} (SAL 1: {DETECTION:.0f})": round(
+            stats.percentile(seconds, part), 3
+        )
+        for part in (50, 99)
+    }
 
 
 def strikes(used: Sequence[Used]) -> list[Strike]:

@@ -266,13 +266,14 @@ def backlog(
         for number in range(firing, events):
             specs[number] = dataclasses.replace(specs[number], resource=f"nobody's {number}")
         play.chance.shuffle(specs)
-        _queue(play, specs)
+        queue_events(play, specs)
         return _work_off(play, events, firing + 1, bound)
     finally:
         play.close()
 
 
-def _queue(play: Play, specs: Sequence[EventSpec]) -> None:
+def queue_events(play: Play, specs: Sequence[EventSpec]) -> None:
+    """Publish events, each in a message, as fast as the broker accepts them."""
     group = play.stage.cloud.conf.eventalarm
     load = Load(play.stage.transport_url)
     try:
