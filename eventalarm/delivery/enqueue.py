@@ -10,7 +10,7 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
-from eventalarm.model import Alarm, Delivery, Notification, Transition
+from eventalarm.model import Delivery, Notification, Transition
 from eventalarm.storage.deliveries import notified_reason, order_key, reason_data
 from eventalarm.storage.outbox import Outbox
 
@@ -112,15 +112,6 @@ class OutboxEnqueuer:
         self._worker = worker
         self._make_id = make_id
         self._announce = announce
-
-    def order_keys(self, alarms: Iterable[Alarm]) -> set[str]:
-        """Return the order keys of all deliveries that transitions of *alarms* can lead to."""
-        return {
-            order_key(alarm.alarm_id, action)
-            for alarm in alarms
-            for actions in alarm.actions.values()
-            for action in actions
-        }
 
     def enqueue(
         self,

@@ -134,19 +134,20 @@ class Committer:
 
     def _read(self, transaction: Transaction, matches: list[Match]) -> LockedRows:
         """Lock the alarms of *matches*, and read what decisions about them depend on."""
-        alarms = transaction.lock({m.alarm_id for m in matches})
-        objects = {m.subject.managed_object for m in matches}
+        alarm_ids = {m.alarm_id for m in matches}
+        # An absence timer of the alarm itself may run before its first object is known.
+        objects = {"", *(m.subject.managed_object for m in matches)}
+        messages = {m.subject.message_key for m in matches}
         about = ((m.subject.managed_object, m.subject.event) for m in matches)
         resources = resources_of(about, self._options.resource_of)
+        transaction.ask(alarm_ids, objects, messages, resources)
+        alarms = transaction.lock(alarm_ids)
         timer_state = self._read_timers(transaction, alarms, matches)
-        if timer_state is not None:
-            # An absence timer of the alarm itself may run before its first object is known.
-            objects.add("")
         return self._unit_of_work.read(
             transaction,
             alarms,
             objects,
-            {m.subject.message_key for m in matches},
+            messages,
             timer_state,
             resources=resources,
             handled_elsewhere=self._handled_elsewhere(transaction, alarms, matches),

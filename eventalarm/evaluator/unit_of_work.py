@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import logging
-import time
 from collections.abc import Callable, Collection, Sequence
 
 from eventalarm.delivery.enqueue import Enqueued, OutboxEnqueuer
@@ -86,11 +85,9 @@ class UnitOfWork:
         :param handled_elsewhere: (alarm, message key) pairs that another evaluator has processed.
         :raises CloseFirst: when an alarm has too many occurrences to close in this transaction.
         """
-        asked_at = time.monotonic()
-        keys = self._enqueuer.order_keys(alarms.values())
-        stored_state = transaction.stored_state(alarms, objects, messages, keys, resources)
+        stored_state = transaction.stored_state(alarms, objects, messages, resources)
         if stored_state.now is not None:
-            self._database.clock.observe(stored_state.now, asked_at)
+            self._database.clock.observe(stored_state.now, stored_state.asked_at)
         if timer_state is not None:
             timer_state.bound(stored_state.awaited, stored_state.full_awaited, self._max_occurrences)
         if large := stored_state.to_close_first(alarms):

@@ -125,7 +125,7 @@ def with_same_key(other: sa.FromClause, *which: sa.ColumnElement[bool]) -> sa.Co
     end to end for each of thousands of waiting deliveries, which takes minutes and delays the lease too.
     """
     query = sa.select(other.c.seq).where(other.c.order_key == delivery.c.order_key, *which)
-    return _by_index(query, other, "order").correlate(delivery).exists()
+    return by_index(query, other, "order").correlate(delivery).exists()
 
 
 def read(
@@ -251,11 +251,12 @@ def _heads_of(projects: int, avoided: int) -> Any:
             start = sa.bindparam(f"avoid{other}", type_=sa.String)
             elsewhere = delivery.c.action.not_like(start, escape="/")
             query = query.where(sa.or_(delivery.c.project_id != sa.bindparam(f"avoided{other}"), elsewhere))
-        parts.append(sa.select(_by_index(query, delivery, "due").subquery(f"part{number}")))
+        parts.append(sa.select(by_index(query, delivery, "due").subquery(f"part{number}")))
     return sa.union_all(*parts) if len(parts) > 1 else parts[0]
 
 
-def _by_index(query: sa.Select[Any], table: sa.FromClause, index: str) -> sa.Select[Any]:
+def by_index(query: sa.Select[Any], table: sa.FromClause, index: str) -> sa.Select[Any]:
+    """Return *query* with the index of deliveries that MySQL and MariaDB must use for *table*."""
     for dialect in ("mysql", "mariadb"):
         query = query.with_hint(table, f"FORCE INDEX (ix_eventalarm_delivery_{index})", dialect)
     return query

@@ -6,9 +6,9 @@ import functools
 from collections.abc import Sequence
 from typing import Any, Final
 
-# Bytes that are sent together at most, or a quarter of the server's max_allowed_packet if that is less. The
-# smallest default is 4 MiB; longer statements are sent by themselves, as without a pipeline.
-MOST: Final = 1 << 20
+# Bytes that are sent together at most, or a quarter of the server's max_allowed_packet if that is less.
+# Longer statements are sent by themselves, as without a pipeline.
+MOST: Final = 1 << 22
 # The attribute of a driver's connection that holds its open pipeline, None or missing without one.
 OPEN: Final = "eventalarm_pipeline"
 # The attribute of a driver's connection with max_allowed_packet, where it is known.

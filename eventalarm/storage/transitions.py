@@ -10,7 +10,7 @@ import datetime
 import functools
 import json
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -21,7 +21,7 @@ from eventalarm.storage.alarm_counts import CLOSED
 from eventalarm.storage.alarms import ROW_COLUMNS, to_alarm
 from eventalarm.storage.column_types import clean, for_aodh, in_chunks, to_key, upserts
 from eventalarm.storage.events import EventTexts, to_rows
-from eventalarm.storage.stored_state import OCCURRENCE_COLUMNS, StoredState, read_stored_state
+from eventalarm.storage.stored_state import OCCURRENCE_COLUMNS, StoredState, ask_stored_state
 from eventalarm.storage.tables import (
     alarm,
     alarm_count,
@@ -96,19 +96,52 @@ class StateChange:
     reason: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked of the database before anything was known: the statements have been executed."""
+
+    asked: tuple[frozenset[str], ...]
+    locked: list[sa.Result[Any]]
+    state: Callable[[], StoredState]
+
+    def covers(self, *wanted: Collection[str]) -> bool:
+        """Return True if all these were asked for: alarms, managed objects, messages, and so on."""
+        return all(asked.issuperset(some) for asked, some in zip(self.asked, wanted, strict=False))
+
+
 class Transaction:
     """The reads and writes of the evaluator on one open write transaction."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self.connection = connection
+        self._asked: Asked | None = None
+
+    def ask(
+        self,
+        alarm_ids: Collection[str],
+        managed_objects: Collection[str],
+        message_ids: Collection[str],
+        resources: Collection[str],
+    ) -> None:
+        """Begin to lock alarms and to read their state, in one trip of a pipeline.
+
+        :meth:`lock` and :meth:`stored_state` return the results if they are called with the same.
+        """
+        locked = self._lock(alarm_ids)
+        asked = tuple(map(frozenset, (alarm_ids, managed_objects, message_ids, resources)))
+        self._asked = Asked(
+            asked, locked, ask_stored_state(self.connection, alarm_ids, managed_objects, message_ids, resources)
+        )
 
     def lock(self, alarm_ids: Collection[str]) -> dict[str, Alarm]:
         """Lock and return the alarms that still exist, in one order for all processes."""
-        found: dict[str, Alarm] = {}
-        for chunk in in_chunks(alarm_ids):
-            rows = self.connection.execute(LOCK[self.connection.dialect.name], {"alarms": chunk})
-            found.update((row.alarm_id, to_alarm(row)) for row in rows)
-        return found
+        asked = self._asked
+        results = asked.locked if asked and asked.asked[0] == alarm_ids else self._lock(alarm_ids)
+        return {row.alarm_id: to_alarm(row) for rows in results for row in rows}
+
+    def _lock(self, alarm_ids: Collection[str]) -> list[sa.Result[Any]]:
+        statement = LOCK[self.connection.dialect.name]
+        return [self.connection.execute(statement, {"alarms": chunk}) for chunk in in_chunks(alarm_ids)]
 
     def held_elsewhere(self, alarm_ids: Collection[str]) -> set[str]:
         """Return which alarms another transaction keeps locked, without waiting for it; lock the others."""
@@ -124,13 +157,16 @@ class Transaction:
         alarm_ids: Collection[str],
         managed_objects: Collection[str],
         message_ids: Collection[str],
-        order_keys: Collection[str],
         resources: Collection[str],
     ) -> StoredState:
-        """Return what is known of locked alarms, these managed objects, messages, order keys, resources."""
-        return read_stored_state(
-            self.connection, alarm_ids, managed_objects, message_ids, order_keys, resources=resources
-        )
+        """Return what is known of locked alarms, of these managed objects, messages and resources.
+
+        What :meth:`ask` has asked may be more.
+        """
+        asked = self._asked
+        if asked is not None and asked.covers(alarm_ids, managed_objects, message_ids, resources):
+            return asked.state()
+        return ask_stored_state(self.connection, alarm_ids, managed_objects, message_ids, resources)()
 
     def handled_elsewhere(self, alarm_ids: Collection[str], since: datetime.datetime) -> set[tuple[str, str]]:
         """Return which (alarm, message) Aodh's history contains since *since*, from any evaluator.

@@ -44,7 +44,7 @@ class Far:
     def __init__(self, url: str) -> None:
         made = sa.make_url(url)
         assert made.port is not None
-        self.relay = TripCounter(made.port)
+        self.relay = TripCounter(made.port, postgresql=made.get_backend_name() == "postgresql")
         self.database: Database = connect(
             made.set(port=self.relay.port).render_as_string(hide_password=False), pipelines=True
         )

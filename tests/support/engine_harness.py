@@ -7,7 +7,7 @@ import datetime
 import json
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -26,7 +26,7 @@ from eventalarm.evaluator.options import CacheOptions, EngineOptions
 from eventalarm.exceptions import InvalidRule
 from eventalarm.ifa_shim.resource import recorded_resource
 from eventalarm.ifa_shim.tables import Settings
-from eventalarm.model import UTC, Alarm, AlarmDefinition, Delivery, Event, Transition
+from eventalarm.model import UTC, AlarmDefinition, Delivery, Event, Transition
 from eventalarm.service import with_driver
 from eventalarm.storage import tables
 from eventalarm.storage.alarms import AlarmReader
@@ -48,9 +48,6 @@ class RecordingEnqueuer:
         self.sent: list[Transition] = []
         self.recoveries = 0
         self._open: list[Transition] = []
-
-    def order_keys(self, alarms: Iterable[Alarm]) -> set[str]:
-        return set()
 
     def enqueue(
         self,

@@ -49,14 +49,17 @@ class Relay:
             for source, sink in ((client, server), (server, client)):
                 threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
 
-    def _note(self, source: socket.socket, sink: socket.socket) -> None:
-        """Take note that data is about to be forwarded."""
+    def _note(self, source: socket.socket, sink: socket.socket, data: bytes) -> None:
+        """Take note of data that is about to be forwarded."""
+
+    def _is_client(self, end: socket.socket) -> bool:
+        return end in self._ends[::2]
 
     def _pass(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self._passing.wait()
-                self._note(source, sink)
+                self._note(source, sink, data)
                 sink.sendall(data)
         for end in (source, sink):
             with contextlib.suppress(OSError):
@@ -74,21 +77,51 @@ class Relay:
 
 
 class TripCounter(Relay):
-    """A relay that counts round trips: how often a client sends after the server has answered."""
+    """A relay that counts the round trips for which clients wait.
 
-    def __init__(self, target: int) -> None:
+    Of MySQL: how often a client sends after the server has answered. Of PostgreSQL, whose server may answer
+    while more is being sent: how often a client asks for the answers, by a Query, Sync or Flush message.
+    """
+
+    def __init__(self, target: int, *, postgresql: bool = False) -> None:
+        self._postgresql = postgresql
         self._answered: dict[socket.socket, bool] = collections.defaultdict(lambda: True)
+        self._sent: dict[socket.socket, bytes] = {}
+        self._started: set[socket.socket] = set()
         self._counting = threading.Lock()
         self.trips = 0
         super().__init__(target)
 
-    def _note(self, source: socket.socket, sink: socket.socket) -> None:
+    def _note(self, source: socket.socket, sink: socket.socket, data: bytes) -> None:
         with self._counting:
-            if source in self._ends[::2]:
+            if self._postgresql and self._is_client(source):
+                self._sent[source] = self._read(source, self._sent.get(source, b"") + data)
+            elif self._is_client(source):
                 self.trips += self._answered[source]
                 self._answered[source] = False
-            else:
+            elif not self._postgresql:
                 self._answered[sink] = True
+
+    def _read(self, client: socket.socket, data: bytes) -> bytes:
+        """Count the complete messages of PostgreSQL in *data* that ask for answers; return the rest."""
+        while True:
+            # The first messages have no type: requests for encryption, then the start.
+            head = 1 if client in self._started else 0
+            if len(data) < head + 4:
+                return data
+            end = head + int.from_bytes(data[head : head + 4], "big")
+            if len(data) < end:
+                return data
+            kind = data[:1] if head else b"Q"
+            if kind in b"QSH":
+                # A Flush behind a Sync waits for the same answer.
+                self.trips += kind == b"Q" or self._answered[client]
+                self._answered[client] = False
+            else:
+                self._answered[client] = True
+            if not head and data[4:6] == b"\x00\x03":
+                self._started.add(client)
+            data = data[end:]
 
     @contextlib.contextmanager
     def counting(self) -> Iterator[list[int]]:

@@ -162,6 +162,7 @@ def _create_delivery() -> None:
         sa.Column("losses", sa.Integer, nullable=False, server_default="0"),
         sa.Index("ix_eventalarm_delivery_due", "state", "project_id", "next_attempt_at", "seq"),
         sa.Index("ix_eventalarm_delivery_order", "order_key", "state"),
+        sa.Index("ix_eventalarm_delivery_alarm", "alarm_id", "state", "order_key"),
         sa.Index("ix_eventalarm_delivery_owner", "owner"),
         sa.Index("ix_eventalarm_delivery_transition", "transition_id"),
         sa.Index("ix_eventalarm_delivery_finished", "finished_at"),

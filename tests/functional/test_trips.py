@@ -1,0 +1,82 @@
+"""The round trips to the database that an engine and a delivery worker make, counted on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from eventalarm.delivery.enqueue import OutboxEnqueuer
+from eventalarm.model import Delivery
+from eventalarm.service import with_driver
+from eventalarm.storage import connections
+from eventalarm.storage.database import connect
+from eventalarm.storage.outbox import Outbox
+from tests.support.builders import event, rule
+from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms
+from tests.support.relay import TripCounter
+
+OWNER = "5a0b2f3c-0000-4000-8000-000000000001"
+
+
+class KeepingWorker:
+    """A worker with a lease that keeps what it is given."""
+
+    owner = OWNER
+
+    def __init__(self) -> None:
+        self.kept: list[Delivery] = []
+
+    def submit(self, owner: str, deliveries: Sequence[Delivery], waiting: Any = ()) -> None:
+        self.kept += deliveries
+
+
+class FarEngine:
+    """An engine whose database is behind a relay that counts trips."""
+
+    def __init__(self, url: str) -> None:
+        made = sa.make_url(with_driver(url))
+        assert made.port is not None
+        self.relay = TripCounter(made.port, postgresql=made.get_backend_name() == "postgresql")
+        far = made.set(port=self.relay.port).render_as_string(hide_password=False)
+        self.database = connect(far, pipelines=True)
+        self.outbox = Outbox(self.database)
+        self.outbox.register(OWNER, "here", 60.0)
+        self.worker = KeepingWorker()
+        self.harness = EngineHarness(self.database, enqueuer=OutboxEnqueuer(self.outbox, self.worker))
+
+    def insert(self, alarms: int) -> None:
+        """Create alarms, one for each of the instances ``vm-0`` and so on."""
+        rules = (rule(instance_id=f"vm-{number}") for number in range(alarms))
+        insert_alarms(self.database, *(alarm_row(rule=one, repeat_actions=True) for one in rules))
+
+    def trips(self, events: int) -> int:
+        """Return the trips of one batch of events that fire as many alarms."""
+        made = [event(instance_id=f"vm-{number}") for number in range(events)]
+        with self.relay.counting() as found:
+            report = self.harness.process(*made)
+        assert len(report.transitions) == events
+        return found[0]
+
+
+@pytest.fixture
+def far(our_server_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FarEngine]:
+    """An engine with its own database, on each engine that serves a cloud; its connections are not pinged."""
+    monkeypatch.setattr(connections, "KEEP", 600.0)
+    monkeypatch.setattr(connections, "KEEP_UNASKED", 600.0)
+    engine = FarEngine(our_server_url)
+    yield engine
+    engine.database.dispose()
+    engine.relay.close()
+
+
+@pytest.mark.parametrize(("events", "expected"), [(1, 3), (100, 3), (500, 3)])
+def test_a_batch_takes_two_trips(far: FarEngine, events: int, expected: int) -> None:
+    """One to look for edited alarms, lock and read; one to write and commit."""
+    far.insert(events)
+    far.trips(1)
+    far.trips(1)
+    assert [far.trips(events) for _ in range(3)] == [expected] * 3
+    assert len(far.worker.kept) >= events
