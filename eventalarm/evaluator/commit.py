@@ -44,6 +44,10 @@ class Committed:
     beyond: list[Match]
 
 
+class Outdated(Exception):
+    """Raised if a definition has changed since the matches were found; the cache is refreshed."""
+
+
 class Committer:
     """Settles matches, each call in a transaction of its own.
 
@@ -62,6 +66,7 @@ class Committer:
         clock: Callable[[], datetime.datetime],
     ) -> None:
         self._database = database
+        self._cache = cache
         self._evaluation = Evaluation(
             cache, types=options.types, clear_mode=options.clear_mode, max_tracked=options.max_objects
         )
@@ -78,38 +83,45 @@ class Committer:
             never_inhibited=options.never_inhibited,
         )
 
-    def commit(self, matches: list[Match], report: BatchReport, texts: EventTexts) -> Committed:
+    def commit(
+        self, matches: list[Match], report: BatchReport, texts: EventTexts, *, look: bool = False
+    ) -> Committed:
         """Settle as many of *matches* as one transaction may hold, and add the results to *report*.
 
         Alarms with too many occurrences to close at once are closed in transactions before.
 
         :param texts: the encoded events of the batch.
+        :param look: refresh the cache of definitions too, in the same trip to the database.
+        :raises Outdated: with *look*, when a definition has changed.
         :raises Locked: when another session keeps a lock for too long.
         :raises Retryable: when the database failed.
         """
         while True:
             try:
-                return self._commit_with_retries(matches, report, texts)
+                return self._commit_with_retries(matches, report, texts, look)
             except CloseFirst as exc:
                 close_in_chunks(self._database, exc.alarm_ids, self._clock())
 
-    def _commit_with_retries(self, matches: list[Match], report: BatchReport, texts: EventTexts) -> Committed:
+    def _commit_with_retries(
+        self, matches: list[Match], report: BatchReport, texts: EventTexts, look: bool
+    ) -> Committed:
         """Commit, and retry at once after a conflict with a transaction, perhaps of another Galera node.
 
         A row that another node has written may be detected only when its duplicate is written here.
         """
         for _ in range(CONFLICTS):
             with contextlib.suppress(Conflict, db_exception.DBDuplicateEntry):
-                return self._commit(matches, report, texts)
-        return self._commit(matches, report, texts)
+                return self._commit(matches, report, texts, look)
+        return self._commit(matches, report, texts, look)
 
-    def _commit(self, matches: list[Match], report: BatchReport, texts: EventTexts) -> Committed:
+    def _commit(self, matches: list[Match], report: BatchReport, texts: EventTexts, look: bool) -> Committed:
         """Settle *matches* in one transaction, as many as its size limit allows."""
         reasons: Counter[str] = Counter()
         weight, recorded, done = Weight(texts), 0, 0
         with self._database.pipeline() as connection:
+            refreshed = self._cache.look_along(connection) if look else _unchanged
             transaction = Transaction(connection)
-            rows = self._read(transaction, matches)
+            rows = self._read(transaction, matches, refreshed)
             context = EvaluationContext(rows.state, rows.timers, rows.now, reasons)
             ordered = self._timed(matches, rows.now)
             for match in ordered:
@@ -132,7 +144,9 @@ class Committer:
         timed = (at_time(match, match.subject.event.time(now)) for match in matches)
         return sorted(timed, key=lambda m: m.subject.event_time)
 
-    def _read(self, transaction: Transaction, matches: list[Match]) -> LockedRows:
+    def _read(
+        self, transaction: Transaction, matches: list[Match], refreshed: Callable[[], bool]
+    ) -> LockedRows:
         """Lock the alarms of *matches*, and read what decisions about them depend on."""
         alarm_ids = {m.alarm_id for m in matches}
         # An absence timer of the alarm itself may run before its first object is known.
@@ -141,6 +155,8 @@ class Committer:
         about = ((m.subject.managed_object, m.subject.event) for m in matches)
         resources = resources_of(about, self._options.resource_of)
         transaction.ask(alarm_ids, objects, messages, resources)
+        if refreshed():
+            raise Outdated
         alarms = transaction.lock(alarm_ids)
         timer_state = self._read_timers(transaction, alarms, matches)
         return self._unit_of_work.read(
@@ -172,3 +188,7 @@ class Committer:
         # An event may be dated to the year 1, and no earlier time exists.
         oldest = max(NEVER, min(m.subject.event_time for m in matches))
         return transaction.handled_elsewhere(alarms, oldest - CLOCK_TOLERANCE)
+
+
+def _unchanged() -> bool:
+    return False

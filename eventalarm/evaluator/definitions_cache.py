@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 import cachetools
+import sqlalchemy as sa
 
 from eventalarm.evaluator.cached_project import CachedProject, CacheFigures, Entry, Need, collector_paused
 from eventalarm.evaluator.event_rule import Watch
@@ -27,7 +28,7 @@ from eventalarm.evaluator.options import CacheOptions
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import AlarmDefinition, DefinitionChange
 from eventalarm.storage.alarms import AlarmReader
-from eventalarm.storage.change_window import ChangeWindow
+from eventalarm.storage.change_window import ChangeWindow, Look
 
 LOG = logging.getLogger(__name__)
 
@@ -80,8 +81,8 @@ class AlarmCache:
             options.max_alarms, getsizeof=lambda p: min(len(p.entries) + 1, options.max_alarms)
         )
 
-    def refresh(self) -> None:
-        """Update every definition that changed since the last call.
+    def refresh(self) -> bool:
+        """Update every definition that changed since the last call; return True if there was one.
 
         :raises Retryable: when the database failed; the cache is then as it was before.
         """
@@ -89,23 +90,60 @@ class AlarmCache:
             started = self._source.now()
             self._add_loaded()
             if self._projects and self._refreshed_at is not None:
-                self._read_changes(min(self._refreshed_at, started))
-                noticed = self._source.now()
-                if noticed < started:
-                    # The read showed that the clock was set back: later changes carry earlier times.
-                    started = noticed
-                    self._read_changes(started)
+                earliest = min(self._refreshed_at, started)
+                return self._finish(self._source.changed_since(*self._window_since(earliest)), started)
             self._refreshed_at = started
+            return False
 
-    def _read_changes(self, refreshed_at: datetime.datetime) -> None:
+    @property
+    def can_look_along(self) -> bool:
+        """Whether :meth:`look_along` can be called: projects are cached, and none waits to be added."""
+        return bool(self._projects) and self._refreshed_at is not None and not self._loaded
+
+    def look_along(self, connection: sa.Connection) -> Callable[[], bool]:
+        """Ask in a transaction what :meth:`refresh` asks, and return the function that finishes it.
+
+        Both belong to the thread that calls :meth:`refresh`, which it must not call in between. If the
+        function is not called, the next look finds the same changes.
+        """
+        with self._lock:
+            started = self._source.now()
+            earliest = min(self._refreshed_at or started, started)
+            look = self._source.look(connection, *self._window_since(earliest))
+
+        def finish() -> bool:
+            found = look()
+            with self._lock:
+                return self._finish(found, started)
+
+        return finish
+
+    def _finish(self, found: Look, started: datetime.datetime) -> bool:
+        """Take in what a look that began at *started* has found; return True if definitions changed."""
+        changed = self._take_in(found)
+        noticed = self._source.now()
+        if noticed < started:
+            # The read showed that the clock was set back: later changes carry earlier times.
+            started = noticed
+            changed |= self._take_in(self._source.changed_since(*self._window_since(started)))
+        self._refreshed_at = started
+        return changed
+
+    def _window_since(
+        self, refreshed_at: datetime.datetime
+    ) -> tuple[datetime.datetime, datetime.datetime, ChangeWindow | None]:
+        """Return what a look since *refreshed_at* is given."""
         since = refreshed_at - datetime.timedelta(seconds=self._options.overlap)
         # If anything fails from here on, the next read must find all of these changes again.
         window, self._window = self._window, None
-        found = self._source.changed_since(since, refreshed_at, window)
+        return since, refreshed_at, window
+
+    def _take_in(self, found: Look) -> bool:
         new = [change for change in found.changes if self._is_new(change)]
         if new:
             self._update(new)
         self._window = found.window
+        return bool(new)
 
     def _add_loaded(self) -> None:
         """Add the loaded projects; the next read covers all changes since their loading began."""

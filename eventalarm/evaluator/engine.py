@@ -5,6 +5,7 @@ Nothing here depends on the message bus or on HTTP.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import logging
 import time
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.evaluator.batch import BatchReport, Unfinished, divide
-from eventalarm.evaluator.commit import Committer
+from eventalarm.evaluator.commit import Committed, Committer, Outdated
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.evaluation import Match
 from eventalarm.evaluator.matcher import EventMatcher
@@ -26,6 +27,19 @@ from eventalarm.trace import Stage, Trace, mark_all
 from eventalarm.watchdog import Progress
 
 LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(slots=True)
+class Ahead:
+    """The matches of a batch, found before it was known whether a definition had changed.
+
+    ``outdated``: a look has found that one had, and refreshed the cache.
+    """
+
+    report: BatchReport
+    matches: list[Match] = dataclasses.field(default_factory=list)
+    commit_seconds: float = 0.0
+    outdated: bool = False
 
 
 class Engine:
@@ -47,6 +61,7 @@ class Engine:
         trace: Trace | None = None,
         progress: Progress | None = None,
     ) -> None:
+        self._database = database
         self._cache = cache
         self._enqueuer = enqueuer
         self._options = options
@@ -57,6 +72,8 @@ class Engine:
         self._committer = Committer(database, cache, enqueuer, options, matcher=self._matcher, clock=clock)
         self._trace = trace
         self._progress = progress or Progress()
+        # Whether the last look found that definitions were edited: then the next one probably does too.
+        self._edited = False
         # The encoded events of the current batch.
         self._texts = EventTexts()
 
@@ -75,19 +92,68 @@ class Engine:
         report = BatchReport(events=len(events))
         started = time.monotonic()
         self._progress.advance()
-        self._cache.refresh()
-        matches = self.match(events, report)
-        matched = time.monotonic()
-        mark_all(self._trace, Stage.MATCHED, (m.subject.event for m in matches))
         self._texts = EventTexts(self._options.max_event_size)
+        ahead = self._match_ahead(events)
+        beyond = None if ahead is None else self._settle_ahead(ahead)
+        if ahead is None or beyond is None:
+            self._edited = self._cache.refresh() or (ahead is not None and ahead.outdated)
+        if ahead is None or (beyond is None and self._edited):
+            ahead = Ahead(BatchReport())
+            ahead.matches = self._matches(events, ahead.report)
+        report.add(ahead.report)
+        matched = time.monotonic()
+        matches = ahead.matches if beyond is None else beyond
         first, turns = divide(matches, self._options.max_candidates)
         for group in first:
             self._settle(group, report)
         self._settle_by_turns(turns, report, matched + self._options.max_batch_time, events)
         self._texts = EventTexts()
-        report.match_seconds = matched - started
-        report.commit_seconds = time.monotonic() - matched
+        report.match_seconds += matched - started - ahead.commit_seconds
+        report.commit_seconds += time.monotonic() - matched + ahead.commit_seconds
         return report
+
+    def _match_ahead(self, events: Sequence[Event]) -> Ahead | None:
+        """Match events with the cached definitions; None if these are probably outdated."""
+        if self._edited or not self._database.has_pipelines or not self._cache.can_look_along:
+            return None
+        ahead = Ahead(BatchReport())
+        ahead.matches = self._matches(events, ahead.report)
+        return ahead
+
+    def _settle_ahead(self, ahead: Ahead) -> list[Match] | None:
+        """Settle matches, and look for edited definitions in the same trip to the database.
+
+        Return those beyond the size of one transaction. None if nothing was done, because there are none or
+        too many, a definition has changed, or they must be settled apart.
+        """
+        first, turns = divide(ahead.matches, self._options.max_candidates)
+        if len(first) != 1 or turns or ahead.report.left or self._locked:
+            return None
+        began = time.monotonic()
+        try:
+            committed = self._committer.commit(ahead.matches, ahead.report, self._texts, look=True)
+        except Outdated:
+            ahead.outdated = True
+            return None
+        except Locked:
+            return None
+        except Retryable:
+            raise
+        except Exception:
+            LOG.debug("The matches of a batch cannot be settled together", exc_info=True)
+            return None
+        self._committed(committed)
+        ahead.commit_seconds = time.monotonic() - began
+        return committed.beyond
+
+    def _matches(self, events: Sequence[Event], report: BatchReport) -> list[Match]:
+        matches = self.match(events, report)
+        mark_all(self._trace, Stage.MATCHED, (m.subject.event for m in matches))
+        return matches
+
+    def _committed(self, committed: Committed) -> None:
+        mark_all(self._trace, Stage.COMMITTED, (m.subject.event for m in committed.done))
+        self._enqueuer.submit(committed.enqueued)
 
     def forget_unfinished(self) -> None:
         """Forget the unfinished events, since their messages were returned to the broker; thread-safe."""
@@ -141,8 +207,7 @@ class Engine:
         except Exception as exc:  # noqa: BLE001 - any error must affect only the event that caused it
             self._settle_apart(matches, report, exc)
         else:
-            mark_all(self._trace, Stage.COMMITTED, (m.subject.event for m in committed.done))
-            self._enqueuer.submit(committed.enqueued)
+            self._committed(committed)
             return committed.beyond
         return []
 

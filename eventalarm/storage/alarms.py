@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -145,12 +145,27 @@ class AlarmReader:
         self, moment: datetime.datetime, looked_at: datetime.datetime, window: ChangeWindow | None
     ) -> Look:
         """Return the alarms whose definition changed at or after *moment* and that are not in *window*."""
-        asked_at = time.monotonic()
         with self._database.read() as connection:
-            found = look_for_changes(connection, moment, looked_at, window)
-        if found.now is not None:
-            self._database.clock.observe(found.now, asked_at)
-        return found
+            return self.look(connection, moment, looked_at, window)()
+
+    def look(
+        self,
+        connection: sa.Connection,
+        moment: datetime.datetime,
+        looked_at: datetime.datetime,
+        window: ChangeWindow | None,
+    ) -> Callable[[], Look]:
+        """Return the function that returns what :meth:`changed_since` returns; it is asked for now."""
+        asked_at = time.monotonic()
+        finish = look_for_changes(connection, moment, looked_at, window)
+
+        def read() -> Look:
+            found = finish()
+            if found.now is not None:
+                self._database.clock.observe(found.now, asked_at)
+            return found
+
+        return read
 
     def _enabled(self) -> sa.Select[Any]:
         return sa.select(*DEFINITION_COLUMNS).where(alarm.c.enabled, alarm.c.type.in_(self._types))
@@ -248,35 +263,59 @@ def look_for_changes(
     window: ChangeWindow | None,
     *,
     few: int = FEW,
-) -> Look:
-    """Return what changed at or after *moment* and is not in *window*, that of the look at *looked_at*.
+) -> Callable[[], Look]:
+    """Return the function that returns what changed at or after *moment* and is not in *window*.
 
-    It may contain changes from up to ``SPAN`` before *moment*. *window* is updated; after an error it must
-    not be used any more.
+    *window* is that of the look at *looked_at*. What is returned may contain changes from up to ``SPAN``
+    before *moment*. *window* is updated; after an error it must not be used any more. The first statement is
+    executed now, usually the only one.
     """
     first = _span(moment)
-    dialect = connection.dialect.name
-    if window is None:
-        window = ChangeWindow()
+    window = ChangeWindow() if window is None else window
     window.leave(first)
+    reads = list(_reads(connection.dialect.name, first, _span(looked_at), many=len(window) > few))
     found: list[DefinitionChange] = []
-    if len(window) > few and dialect in _READ_AND_SUM:
+    result = _execute(connection, reads[0])
+
+    def finish() -> Look:
+        for number, read in enumerate(reads):
+            rows, last = _divide(_execute(connection, read) if number else result)
+            found.extend(_news(window, read.boundary, rows))
+            if read.boundary == first or window.total(read.boundary) == int(last.mark or 0):
+                break
+        return Look(found, window, last.timestamp)
+
+    return finish
+
+
+class _Read(NamedTuple):
+    """A read of what changed since the span *boundary*, with the sum of what changed since *first*."""
+
+    statement: sa.CompoundSelect[Any]
+    first: int
+    boundary: int
+
+
+def _reads(dialect: str, first: int, looked_at: int, *, many: bool) -> Iterator[_Read]:
+    """Yield what to read, one after the other until nothing is missing; the last one reads everything."""
+    if many and dialect in _READ_AND_SUM:
         for reach in REACHES:
-            boundary = max(first, _span(looked_at) - reach)
-            given = {"first": EPOCH + first * SPAN, "boundary": EPOCH + boundary * SPAN}
-            rows, last = _read(connection, _READ_AND_SUM[dialect], given)
-            found += _news(window, boundary, rows)
-            if window.total(boundary) == int(last.mark or 0):
-                return Look(found, window, last.timestamp)
-    rows, last = _read(connection, _READ_WHOLE[dialect], {"boundary": EPOCH + first * SPAN})
-    return Look(found + _news(window, first, rows), window, last.timestamp)
+            boundary = max(first, looked_at - reach)
+            if boundary > first:
+                yield _Read(_READ_AND_SUM[dialect], first, boundary)
+    yield _Read(_READ_WHOLE[dialect], first, first)
 
 
-def _read(
-    connection: sa.Connection, statement: sa.CompoundSelect[Any], given: Mapping[str, Any]
-) -> tuple[list[Any], Any]:
+def _execute(connection: sa.Connection, read: _Read) -> sa.Result[Any]:
+    moments = {"first": EPOCH + read.first * SPAN, "boundary": EPOCH + read.boundary * SPAN}
+    if read.first == read.boundary:
+        del moments["first"]
+    return connection.execute(read.statement, moments)
+
+
+def _divide(result: sa.Result[Any]) -> tuple[list[Any], Any]:
     """Return the rows of alarms, and the row without an id."""
-    rows = connection.execute(statement, given).all()
+    rows = result.all()
     return [row for row in rows if row.alarm_id is not None], next(r for r in rows if r.alarm_id is None)
 
 

@@ -71,6 +71,11 @@ class Database:
         """Whether connections lead to a pooler such as pgbouncer, which shares sessions between clients."""
         return self._sessions is not None and self._sessions.pooled
 
+    @property
+    def has_pipelines(self) -> bool:
+        """Whether :meth:`pipeline` sends statements together."""
+        return self._has_pipelines and not self.pooled
+
     @contextlib.contextmanager
     def begin(self) -> Iterator[sa.Connection]:
         """Open a write transaction; it is committed at the end and rolled back on any error."""
@@ -90,7 +95,7 @@ class Database:
         Errors are raised late, and the number of changed rows is unknown. Where the database or the driver
         has no pipelines, this is :meth:`begin`.
         """
-        if not self._has_pipelines or self.pooled:
+        if not self.has_pipelines:
             with self.begin() as connection:
                 yield connection
             return

@@ -130,7 +130,9 @@ class Transaction:
         locked = self._lock(alarm_ids)
         asked = tuple(map(frozenset, (alarm_ids, managed_objects, message_ids, resources)))
         self._asked = Asked(
-            asked, locked, ask_stored_state(self.connection, alarm_ids, managed_objects, message_ids, resources)
+            asked,
+            locked,
+            ask_stored_state(self.connection, alarm_ids, managed_objects, message_ids, resources),
         )
 
     def lock(self, alarm_ids: Collection[str]) -> dict[str, Alarm]:

@@ -43,7 +43,7 @@ class _Looks:
             with self._database.read() as connection:
                 found = look_for_changes(
                     connection, self._looked_at - WINDOW, self._looked_at, self._window, few=self._few
-                )
+                )()
         finally:
             sa.event.remove(self._database.engine, "after_cursor_execute", count)
         self._looked_at, self._window = now, found.window

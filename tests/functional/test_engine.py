@@ -62,14 +62,23 @@ def fault(**fields: Any) -> dict[str, Any]:
 
 
 def between_look_and_lock(engine: EngineHarness, edit: Callable[[], None]) -> None:
-    """Make *edit* happen after the engine has read changed definitions and before it locks the rows."""
-    refresh = engine.cache.refresh
+    """Make *edit* happen once after the engine has matched or looked for edits, before it locks the rows."""
+    refresh, look_along = engine.cache.refresh, engine.cache.look_along
+    edits = [edit]
 
-    def refresh_then_edit() -> None:
-        refresh()
-        edit()
+    def refresh_then_edit() -> bool:
+        changed = refresh()
+        while edits:
+            edits.pop()()
+        return changed
+
+    def edit_then_look(connection: sa.Connection) -> Callable[[], bool]:
+        while edits:
+            edits.pop()()
+        return look_along(connection)
 
     engine.cache.refresh = refresh_then_edit  # type: ignore[method-assign]
+    engine.cache.look_along = edit_then_look  # type: ignore[method-assign]
 
 
 def try_until_done(engine: EngineHarness, *events: dict[str, Any]) -> BatchReport:

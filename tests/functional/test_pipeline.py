@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -19,7 +20,9 @@ from eventalarm.storage.tables import delivery, metadata
 from tests.support.deliveries import make_delivery
 from tests.support.relay import TripCounter
 
-DRIVERS = {"mariadb": ("mysql+pymysql", "mysql+mysqldb"), "postgresql": ("postgresql+psycopg",)}
+DRIVERS = [("mariadb", "mysql+pymysql"), ("postgresql", "postgresql+psycopg")]
+# Optional, since it is compiled where it is installed.
+DRIVERS += [("mariadb", "mysql+mysqldb")] if importlib.util.find_spec("MySQLdb") else []
 NOTE = sa.Table(
     "note",
     sa.MetaData(),
@@ -65,7 +68,7 @@ class Far:
             return {row.id: row.text for row in connection.execute(sa.select(NOTE))}
 
 
-@pytest.fixture(params=[(server, driver) for server, drivers in DRIVERS.items() for driver in drivers])
+@pytest.fixture(params=DRIVERS, ids=[driver for _, driver in DRIVERS])
 def far(request: pytest.FixtureRequest) -> Iterator[Far]:
     """A database of its own, behind a relay, once with each driver."""
     server, driver = request.param
