@@ -11,6 +11,8 @@ ENDPOINT: Final = Endpoint("eventalarm-ifa-api", "nfv-alarm", "ifa-endpoint", "O
 ALARMS: Final = "/ifa/v1/alarms"
 FAULTS: Final = "/vnffm/v1/alarms"
 HISTORY: Final = "/ifa/v1/history"
+RESOURCES: Final = "/ifa/v1/resources"
+HOSTS: Final = "/ifa/v1/physical-resources"
 HISTORY_MARKER: Final = "X-Eventalarm-Marker"
 MERGE_PATCH: Final = "application/merge-patch+json"
 
@@ -22,12 +24,7 @@ class IfaClient(ServiceClient):
 
     def alarms(self, filters: Mapping[str, Any], limit: int | None = None) -> list[Document]:
         """Return the alarms of all pages, or the first *limit*."""
-        found: list[Document] = []
-        for page in self._pages(ALARMS, filters):
-            found += page.json()
-            if limit is not None and len(found) >= limit:
-                break
-        return found[:limit]
+        return self._listed(ALARMS, filters, limit)
 
     def alarm(self, alarm_id: str) -> Document:
         """Return one alarm in IFA 005's attribute names, with SOL003's acknowledgement."""
@@ -60,6 +57,32 @@ class IfaClient(ServiceClient):
             entries += page.json()
             marker = str(page.headers[HISTORY_MARKER])
         return entries, marker or ""
+
+    def resources(self, filters: Mapping[str, Any], limit: int | None = None) -> list[Document]:
+        """Return the resources with active alarms of all pages, or the first *limit*."""
+        return self._listed(RESOURCES, filters, limit)
+
+    def resource(self, resource_id: str) -> Document:
+        """Return the state of one resource."""
+        found: Document = self._get(f"{RESOURCES}/{_quoted(resource_id)}").json()
+        return found
+
+    def physical_resources(self, filters: Mapping[str, Any], limit: int | None = None) -> list[Document]:
+        """Return the hosts of all pages, or the first *limit*; for administrators."""
+        return self._listed(HOSTS, filters, limit)
+
+    def physical_resource(self, host: str) -> Document:
+        """Return the state of one host; for administrators."""
+        found: Document = self._get(f"{HOSTS}/{_quoted(host)}").json()
+        return found
+
+    def _listed(self, path: str, filters: Mapping[str, Any], limit: int | None) -> list[Document]:
+        found: list[Document] = []
+        for page in self._pages(path, filters):
+            found += page.json()
+            if limit is not None and len(found) >= limit:
+                break
+        return found[:limit]
 
     def acknowledge(self, alarm_id: str, state: str) -> bool:
         """Set the acknowledgement state; return False if it was already set."""

@@ -72,7 +72,8 @@ class IfaAlarm:
     ``occurrence_id`` identifies the occurrence, to which an acknowledgement applies: the id that our
     evaluator gave it, or the raise time if it was read from Aodh's history. ``object_key`` is the managed
     object as the evaluator distinguishes occurrences: with ``group_by`` it may hold more than the resource.
-    ``aodh_alarm_id`` and ``project_id`` are for access control. None of the four is rendered.
+    ``aodh_alarm_id`` and ``project_id`` are for access control. ``fault`` is the name of the entry of the
+    fault catalogue, or empty. None of the five is rendered.
     """
 
     alarm_id: str
@@ -95,11 +96,22 @@ class IfaAlarm:
     occurrence_id: str
     acknowledged_time: datetime.datetime | None = None
     object_key: str = ""
+    fault: str = ""
 
     @property
     def active(self) -> bool:
         """Return True unless the alarm is cleared."""
         return self.state is not State.CLEARED
+
+    @property
+    def is_unresolved(self) -> bool:
+        """Return True if the alarm is about no known resource, so that its own id stands for one."""
+        return self.detail("managed_object") == "unresolved"
+
+    def detail(self, key: str) -> str:
+        """Return the value of the first fault detail of that key, or an empty string."""
+        start = f"{key}="
+        return next((one.removeprefix(start) for one in self.fault_details if one.startswith(start)), "")
 
     @property
     def ack_state(self) -> AckState:

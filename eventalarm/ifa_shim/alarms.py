@@ -17,7 +17,7 @@ from eventalarm.model import Kind, Occurrence, Transition, object_alarm_id
 from eventalarm.storage.database import Database
 from eventalarm.storage.occurrence_details import Acknowledgements, Document, OccurrenceDetails
 from eventalarm.storage.occurrence_filters import Wanted
-from eventalarm.storage.occurrence_queries import OccurrenceReader, OccurrenceRow, Page, Stream
+from eventalarm.storage.occurrence_queries import ROW_STATES, OccurrenceReader, OccurrenceRow, Page, Stream
 
 # Stands for all projects, none of which has an empty id.
 EVERYONE: Final = ""
@@ -105,6 +105,7 @@ def correlated_by(
 
 
 ROUNDS: Final = 2
+STATE_STREAMS: Final = {state: stream for stream, state in ROW_STATES.items()}
 OCCURRENCES_PER_ALARM: Final = 20
 
 
@@ -122,6 +123,14 @@ class Listing:
 
     alarms: list[IfaAlarm]
     next: Marker | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlacedAlarm:
+    """An alarm with its place among all: alarms are listed in the order of their places."""
+
+    place: tuple[Any, ...]
+    alarm: IfaAlarm
 
 
 class AlarmReader:
@@ -147,6 +156,15 @@ class AlarmReader:
             shown = self.show(rows, everything=query.wanted.project_id is None)
             found.extend(alarm for alarm in shown if query.matches(alarm))
         return Listing(found, place)
+
+    def placed(self, wanted: Wanted, marker: Marker, limit: int) -> tuple[list[PlacedAlarm], Marker | None]:
+        """Return the alarms of up to *limit* occurrences from *marker* on with their places, and the next.
+
+        They can be more than *wanted* asks for, and fewer than *limit* though there are more.
+        """
+        rows, place = self._gather(wanted, marker, limit)
+        shown = self._shown(rows, everything=wanted.project_id is None)
+        return [PlacedAlarm(_place(row), alarm) for row, alarm in shown], place
 
     def _gather(self, wanted: Wanted, place: Marker, limit: int) -> tuple[list[OccurrenceRow], Marker | None]:
         """Return up to *limit* rows from *place* on, stream after stream, and where to continue."""
@@ -193,10 +211,15 @@ class AlarmReader:
 
         :param everything: correlate alarms of different projects, for those who may see all.
         """
+        return self._with_acknowledgements([alarm for _, alarm in self._shown(rows, everything=everything)])
+
+    def _shown(
+        self, rows: Iterable[OccurrenceRow], *, everything: bool
+    ) -> list[tuple[OccurrenceRow, IfaAlarm]]:
         listed = [row for row in rows if not self._is_superseded(row)]
         related = self._related(listed, everything)
-        mapped = [self._mapped(row, related) for row in listed]
-        return self._with_acknowledgements([alarm for alarm in mapped if alarm is not None])
+        mapped = [(row, self._mapped(row, related)) for row in listed]
+        return [(row, alarm) for row, alarm in mapped if alarm is not None]
 
     def _is_superseded(self, row: OccurrenceRow) -> bool:
         """Return True if the occurrence is cleared while another evaluator raised the same alarm again."""
@@ -260,6 +283,13 @@ def _groups(rows: Iterable[OccurrenceRow]) -> set[tuple[str, str]]:
         and row.alarm is not None
         and AodhAlarm.parse(row.alarm).rule.get("at_least")
     }
+
+
+def _place(row: OccurrenceRow) -> tuple[Any, ...]:
+    if row.occurrence is not None:
+        return (Stream.RECORDED_RAISED if row.occurrence.raised else Stream.RECORDED_CLEARED, *row.key)
+    alarm = row.alarm or {}
+    return (STATE_STREAMS.get(str(alarm.get("state")), Stream.ROW_OK), alarm.get("alarm_id"))
 
 
 def _project(row: OccurrenceRow) -> str:

@@ -9,6 +9,8 @@ from oslo_policy import policy
 LIST: Final = "ifa:alarms:list"
 SHOW: Final = "ifa:alarms:show"
 HISTORY: Final = "ifa:alarms:history"
+RESOURCES: Final = "ifa:resources:show"
+PHYSICAL_RESOURCES: Final = "ifa:physical_resources:show"
 FAULT_TYPES: Final = "ifa:fault_types:list"
 ACKNOWLEDGE: Final = "ifa:alarms:acknowledge"
 ALL_PROJECTS: Final = "ifa:alarms:all_projects"
@@ -34,6 +36,8 @@ def list_rules() -> list[Any]:
     """Return the rules, for oslopolicy-sample-generator and for our enforcer."""
     one = [f"{path}/{{alarmId}}" for path in ALARMS]
     history = f"{one[0]}/history"
+    resources = ("/ifa/v1/resources", "/ifa/v1/resources/{managedObjectId}")
+    hosts = "/ifa/v1/physical-resources"
     subscription = f"{SUBSCRIPTIONS}/{{subscriptionId}}"
     return [
         _rule(LIST, READER, "List the alarms of the caller's project.", *(("GET", path) for path in ALARMS)),
@@ -45,13 +49,25 @@ def list_rules() -> list[Any]:
             ("GET", history),
             ("GET", "/ifa/v1/history"),
         ),
+        _rule(
+            RESOURCES,
+            READER,
+            "Read the states of the resources on which alarms of the caller's project are raised.",
+            *(("GET", path) for path in resources),
+        ),
+        _rule(
+            PHYSICAL_RESOURCES,
+            ADMIN,
+            "Read the states of the hosts of the cloud.",
+            *(("GET", path) for path in (hosts, f"{hosts}/{{host}}")),
+        ),
         _rule(FAULT_TYPES, READER, "Read the dictionary of alarms.", ("GET", "/ifa/v1/fault-types")),
         _rule(ACKNOWLEDGE, MEMBER, "Acknowledge or unacknowledge an alarm.", ("PATCH", one[1])),
         _rule(
             ALL_PROJECTS,
             ADMIN,
             "List the alarms of all projects with ?all_projects=true, and access any alarm by its id.",
-            *(("GET", path) for path in [*ALARMS, *one, history, "/ifa/v1/history"]),
+            *(("GET", path) for path in [*ALARMS, *one, history, "/ifa/v1/history", *resources]),
             ("PATCH", one[1]),
         ),
         _rule(SUBSCRIBE, MEMBER, "Subscribe to notifications of alarms.", ("POST", SUBSCRIPTIONS)),

@@ -267,6 +267,7 @@ def _build(sources: _Sources, settings: Settings) -> IfaAlarm:
         project_id=definition.project_id,
         occurrence_id=sources.occurrence_id,
         object_key=sources.managed_object,
+        fault=naming.fault.name if naming.fault is not None else "",
     )
 
 

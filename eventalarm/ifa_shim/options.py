@@ -9,7 +9,7 @@ from typing import Any, Final
 from eventalarm.catalogue import fault_files
 from eventalarm.catalogue.entries import BadFile
 from eventalarm.catalogue.faults import FaultCatalogue
-from eventalarm.conf import DELIVERY_GROUP, GROUP, IFA_GROUP
+from eventalarm.conf import DELIVERY_GROUP, GROUP, IFA_GROUP, INSPECTOR_GROUP
 from eventalarm.delivery.options import TlsOptions, networks, tls_options
 from eventalarm.delivery.senders.network import EgressFilter
 from eventalarm.exceptions import InvalidOption
@@ -49,13 +49,15 @@ class CallbackOptions:
 class ApiOptions:
     """How the API responds; ``cleared_retention``, ``history_overlap`` and ``history_kept`` in seconds.
 
-    A negative ``history_kept`` means that transitions are kept forever.
+    A negative ``history_kept`` means that transitions are kept forever. ``map_stale_after`` is seconds after
+    the last snapshot of the resource map; None where none are taken.
     """
 
     page_size: int
     cleared_retention: float
     history_overlap: float
     history_kept: int
+    map_stale_after: float | None
     require_version: bool
     public_url: str
     callback: CallbackOptions
@@ -95,12 +97,13 @@ def api_options(conf: Any) -> ApiOptions:
 
     :raises InvalidOption: naming the option that cannot be read.
     """
-    group = conf[IFA_GROUP]
+    group, inspector = conf[IFA_GROUP], conf[INSPECTOR_GROUP]
     return ApiOptions(
         page_size=group.page_size,
         cleared_retention=group.cleared_retention,
         history_overlap=group.history_overlap,
         history_kept=conf[GROUP].history_time_to_live,
+        map_stale_after=inspector.stale_after if inspector.snapshot_interval else None,
         require_version=group.require_version,
         public_url=group.public_url.rstrip("/"),
         callback=CallbackOptions(

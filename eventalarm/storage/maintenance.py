@@ -20,6 +20,15 @@ from eventalarm.storage.resource_map import moved_from, on_hosts, volumes_on
 STATE_LENGTH: Final = 64
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Inhibition:
+    """That alarms on a resource are inhibited by the maintenance of its host, *since* when (aware UTC)."""
+
+    resource_id: str
+    session_id: str
+    since: datetime.datetime
+
+
 class MaintenanceStore:
     """The maintenance of hosts in one database; every method raises Retryable when the database failed.
 
@@ -79,6 +88,19 @@ class MaintenanceStore:
                 _maintenance(row)
                 for chunk in in_chunks(hosts)
                 for row in connection.execute(query.where(maintenance.c.host.in_(chunk)))
+            ]
+
+    def inhibited(self, resource_ids: Collection[str], now: datetime.datetime) -> list[Inhibition]:
+        """Return the inhibitions of some resources that stand at *now*; a host is a resource too."""
+        stands = (inhibition.c.ended_at.is_(None), inhibition.c.expires_at > now)
+        columns = (inhibition.c.resource_id, inhibition.c.session_id, inhibition.c.since)
+        with self._database.read() as connection:
+            return [
+                Inhibition(*row)
+                for chunk in in_chunks({to_key(name) for name in resource_ids})
+                for row in connection.execute(
+                    sa.select(*columns).where(inhibition.c.resource_id.in_(chunk), *stands)
+                )
             ]
 
     def refresh(self, now: datetime.datetime, hosts: Collection[str] | None = None) -> None:

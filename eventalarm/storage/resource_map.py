@@ -19,6 +19,8 @@ from eventalarm.storage.inspector_tables import affected, infrastructure_fault, 
 # Most attempts to write rows that another inspector inserts at the same moment.
 ATTEMPTS: Final = 5
 PAGE: Final = 1000
+# The leader lease of the snapshots; its ``done_at`` is when the last complete one began.
+SNAPSHOT_LEASE: Final = "resource-map"
 
 _IDS: Final[Any] = sa.bindparam("ids", expanding=True)
 BY_ID: Final = sa.select(resource).where(resource.c.resource_id.in_(_IDS))

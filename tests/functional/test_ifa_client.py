@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import pytest
 from openstackclient.shell import OpenStackShell
 
-from eventalarm.model import UTC
+from eventalarm.model import UTC, Resource, ResourceKind
 from eventalarm.storage import database as storage
+from eventalarm.storage.resource_map import ResourceMap
 from tests.functional.conftest import Spawn
 from tests.functional.test_ifa_service import TOKEN, keystone
 from tests.support.builders import PROJECT, event_body, rule
@@ -161,6 +162,29 @@ def test_the_history_continues_where_the_last_call_ended(cloud: Cloud, tmp_path:
     assert answer("history", "list", "--since", row["Time"], "--kind", "raised") == []
     (tmp_path / "marker").write_text("no marker")
     assert "unknown or expired paging marker" in openstack("history", "list", *kept)[2]
+
+
+def test_resources_and_hosts_are_listed_and_shown(cloud: Cloud) -> None:
+    for server in ("vm-1", "vm-2", "vm-3"):
+        cloud.fault(server)
+    listed = answer("resource", "list", "--all-projects")
+    assert [(row["Managed Object"], row["State"]) for row in listed] == [
+        ("vm-1", "down"),
+        ("vm-2", "down"),
+        ("vm-3", "down"),
+    ]
+    assert (listed[0]["Alarms"], listed[0]["Projects"]) == (["a-1"], [PROJECT])
+    assert len(answer("resource", "list", "--state", "down", "--limit", "1")) == 1
+    assert answer("resource", "list", "--state", "normal") == []
+    assert answer("resource", "show", "vm-1")["perceivedSeverity"] == "CRITICAL"
+    code, _, errors = openstack("physical", "resource", "list")
+    assert (code, "run eventalarm-inspector" in errors) == (1, True)
+    now = datetime.datetime.now(UTC)
+    observed = Resource(ResourceKind.SERVER, "vm-1", now, project_id=PROJECT, host="compute-1", host_at=now)
+    ResourceMap(cloud.api.database).apply([observed])
+    (host,) = answer("physical", "resource", "list", "--state", "normal")
+    assert (host["Host"], host["Servers"], host["Stale"], host["Faults"]) == ("compute-1", 1, True, [])
+    assert answer("physical", "resource", "show", "compute-1")["state"] == "normal"
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,8 @@ def test_no_page_reads_a_table_as_a_whole(opened: storage.Database) -> None:
             f"/vnffm/v1/alarms?filter=(eq,perceivedSeverity,CLEARED);(gte,alarmRaisedTime,{since})",
             f"/vnffm/v1/alarms?filter=(eq,id,{one})",
             "/vnffm/v1/alarms?filter=(eq,eventType,EQUIPMENT_ALARM);(eq,ackState,ACKNOWLEDGED)",
+            "/ifa/v1/resources?limit=20",
+            f"/ifa/v1/resources?managed_object=vm-{30:033}",
             "/ifa/v1/history?limit=20",
             f"/ifa/v1/history?since={since}&limit=5",
         ):
@@ -160,7 +162,8 @@ def test_no_page_reads_a_table_as_a_whole(opened: storage.Database) -> None:
             if marker := answer.headers.get("x-eventalarm-marker"):
                 follow = {"nextpage_opaque_marker": marker, "limit": 5, **everywhere}
                 assert api.get("/ifa/v1/history", **follow).status_code == 200
-    for path in (f"/ifa/v1/alarms/{one}", f"/ifa/v1/alarms/{one}/history"):
+    for name in (f"alarms/{one}", f"alarms/{one}/history", f"resources/vm-{30:033}"):
+        path = f"/ifa/v1/{name}"
         assert api.get(path).status_code == 200
     asked = asked[:]
     assert len(asked) > 30

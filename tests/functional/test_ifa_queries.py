@@ -17,6 +17,7 @@ from tests.support.ifa_api import (
     IFA,
     MERGE,
     NOW,
+    RESOURCES,
     IfaApi,
     bound,
     fault,
@@ -188,7 +189,7 @@ def test_22_a_page_costs_the_same_statements_whatever_its_size(opened: storage.D
     api.alarm(bound("vm"))
     api.engine.process(fault("vm"))
     threshold(api, "t", ALARM)
-    few, history = cost(), cost(HISTORY)
+    few, history, resources = cost(), cost(HISTORY), cost(RESOURCES)
     for number in range(49):
         api.alarm(bound(f"vm-{number}"))
         threshold(api, f"t-{number}", ALARM)
@@ -198,3 +199,5 @@ def test_22_a_page_costs_the_same_statements_whatever_its_size(opened: storage.D
     assert few <= 16
     assert len(api.get(HISTORY).json) == 50
     assert cost(HISTORY) == history <= 7
+    assert len(api.get(RESOURCES).json) == 100
+    assert cost(RESOURCES) <= resources <= 30

@@ -145,7 +145,7 @@ def test_every_response_is_as_documented(lite: IfaApi) -> None:
             case.call_and_validate(headers=HEADERS, checks=CHECKS)
 
         send()
-    assert len(seen) == 15
+    assert len(seen) == 19
 
 
 def test_sequences_of_calls_along_links_are_as_documented(lite: IfaApi) -> None:

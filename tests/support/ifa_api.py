@@ -31,6 +31,7 @@ ADMIN = "admin,member,reader"
 IFA = "/ifa/v1/alarms"
 FAULTS = "/vnffm/v1/alarms"
 HISTORY = "/ifa/v1/history"
+RESOURCES = "/ifa/v1/resources"
 SUBSCRIPTIONS = "/vnffm/v1/subscriptions"
 MERGE = {"Content-Type": "application/merge-patch+json"}
 THRESHOLD = {"metric": "cpu_util", "resource_type": "instance", "resource_id": "vm-t"}

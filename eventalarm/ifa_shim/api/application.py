@@ -20,6 +20,12 @@ from eventalarm.ifa_shim import ifa_policies, options
 from eventalarm.ifa_shim.api.context import AlarmService, ApiContext
 from eventalarm.ifa_shim.api.history import AllHistory, IfaHistory
 from eventalarm.ifa_shim.api.ifa import FaultTypes, IfaAlarms, OneIfaAlarm
+from eventalarm.ifa_shim.api.resources import (
+    OnePhysicalResource,
+    OneResource,
+    PhysicalResources,
+    Resources,
+)
 from eventalarm.ifa_shim.api.subscriptions import FaultSubscription, FaultSubscriptions
 from eventalarm.ifa_shim.api.vnffm import MAX_BODY, ApiVersions, FaultAlarm, FaultAlarms, Versions
 from eventalarm.ifa_shim.filters import BadFilter
@@ -95,6 +101,10 @@ def _routes(context: ApiContext, subscriptions: FaultSubscriptions) -> dict[str,
         "/ifa/v1/alarms/{alarm_id}": OneIfaAlarm(context),
         "/ifa/v1/alarms/{alarm_id}/history": IfaHistory(context),
         "/ifa/v1/history": AllHistory(context),
+        "/ifa/v1/resources": Resources(context),
+        "/ifa/v1/resources/{resource_id}": OneResource(context),
+        "/ifa/v1/physical-resources": PhysicalResources(context),
+        "/ifa/v1/physical-resources/{host}": OnePhysicalResource(context),
         "/ifa/v1/fault-types": FaultTypes(context),
         "/vnffm/v1/alarms": FaultAlarms(context),
         "/vnffm/v1/alarms/{alarm_id}": FaultAlarm(context),

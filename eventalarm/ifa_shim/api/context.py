@@ -19,8 +19,11 @@ from eventalarm.ifa_shim.alarms import AlarmReader, Listing, Marker, object_id_o
 from eventalarm.ifa_shim.history import HistoryReader
 from eventalarm.ifa_shim.history_entries import Document
 from eventalarm.ifa_shim.options import ApiOptions
+from eventalarm.ifa_shim.physical_resources import PhysicalResourceReader
 from eventalarm.ifa_shim.project_history import HistoryMarker, HistoryPage, ProjectHistory
 from eventalarm.ifa_shim.queries import AlarmQuery, HistoryQuery
+from eventalarm.ifa_shim.resource_states import ResourceStatus
+from eventalarm.ifa_shim.resources import ResourceListing, ResourceQuery, ResourceReader
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import parse_time
 from eventalarm.storage.database import Database, Within
@@ -76,6 +79,25 @@ class AlarmService:
         before = self._now() - overlap
         with self._snapshot() as inside:
             return ProjectHistory(inside, self.settings, before).page(project_id, query, marker, limit)
+
+    def resources(self, query: ResourceQuery, marker: Marker, limit: int) -> ResourceListing:
+        """Return the next resources that *query* selects, up to *limit*, from *marker* on."""
+        now = self._now()
+        with self._snapshot() as inside:
+            return ResourceReader(inside, self.settings, now).page(query, marker, limit)
+
+    def resource(self, resource_id: str, project_id: str | None) -> ResourceStatus | None:
+        """Return a resource if *project_id* has it (None: if any project has), else None."""
+        now = self._now()
+        with self._snapshot() as inside:
+            return ResourceReader(inside, self.settings, now).get(resource_id, project_id)
+
+    @contextlib.contextmanager
+    def hosts(self, stale_after: float | None) -> Iterator[PhysicalResourceReader]:
+        """Read hosts in one transaction; see :class:`PhysicalResourceReader`."""
+        now = self._now()
+        with self._snapshot() as inside:
+            yield PhysicalResourceReader(inside, self.settings.faults, now, stale_after)
 
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[Within]:

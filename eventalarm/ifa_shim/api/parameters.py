@@ -11,10 +11,13 @@ import falcon
 from eventalarm.ifa_shim.alarm import Severity, State
 from eventalarm.ifa_shim.filters import BadFilter
 from eventalarm.ifa_shim.queries import ACTIVE, EntryKind, HistoryQuery, IfaQuery
+from eventalarm.ifa_shim.resource_states import ResourceState
+from eventalarm.ifa_shim.resources import ResourceQuery
+from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import parse_time
 from eventalarm.x733 import FaultyResourceType
 
-Word = TypeVar("Word", State, Severity, FaultyResourceType, EntryKind)
+Word = TypeVar("Word", State, Severity, FaultyResourceType, EntryKind, ResourceState)
 
 
 def words(req: falcon.Request, name: str, kind: type[Word]) -> frozenset[Word]:
@@ -109,3 +112,19 @@ def read_history_query(req: falcon.Request) -> HistoryQuery:
     """
     alarms = dataclasses.replace(read_query(req), states=words(req, "state", State) or frozenset(State))
     return HistoryQuery(alarms, words(req, "kind", EntryKind))
+
+
+def read_resource_query(req: falcon.Request, project_id: str | None, settings: Settings) -> ResourceQuery:
+    """Return the filters of a request for the resources of a project (None: of all).
+
+    :raises BadFilter: when one of them is invalid.
+    """
+    alarms = IfaQuery(
+        severities=words(req, "severity", Severity),
+        min_severity=least(req),
+        fault_types=tuple(texts(req, "fault_type")),
+        managed_objects=frozenset(texts(req, "managed_object")),
+        resource_kinds=words(req, "resource_type", FaultyResourceType),
+        newest_first=False,
+    )
+    return ResourceQuery(project_id, alarms.of(project_id, settings), words(req, "state", ResourceState))
