@@ -123,7 +123,8 @@ class TransitionEntries:
             then = {"name": transition.alarm_name, "severity": transition.severity}
             aodh = AodhAlarm.parse({**stored, **then})
         severity = _severity(transition, raising, aodh)
-        occurrence = dataclasses.replace(occurrence, severity=severity)
+        held_back = transition.inhibited_by
+        occurrence = dataclasses.replace(occurrence, severity=severity, inhibited_by=held_back)
         view = as_of_transition(occurrence, raising, transition, self._settings)
         known = [one for one in (raising, transition) if one is not None]
         return related.alarm(occurrence, aodh, known, view)
