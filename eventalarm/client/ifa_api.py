@@ -64,7 +64,7 @@ class IfaClient(ServiceClient):
 
     def resource(self, resource_id: str) -> Document:
         """Return the state of one resource."""
-        found: Document = self._get(f"{RESOURCES}/{_quoted(resource_id)}").json()
+        found: Document = self._get(f"{RESOURCES}/{quoted(resource_id)}").json()
         return found
 
     def physical_resources(self, filters: Mapping[str, Any], limit: int | None = None) -> list[Document]:
@@ -73,7 +73,7 @@ class IfaClient(ServiceClient):
 
     def physical_resource(self, host: str) -> Document:
         """Return the state of one host; for administrators."""
-        found: Document = self._get(f"{HOSTS}/{_quoted(host)}").json()
+        found: Document = self._get(f"{HOSTS}/{quoted(host)}").json()
         return found
 
     def _listed(self, path: str, filters: Mapping[str, Any], limit: int | None) -> list[Document]:

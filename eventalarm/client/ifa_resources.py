@@ -9,7 +9,8 @@ from osc_lib import exceptions
 from osc_lib.command import command
 
 from eventalarm.client.ifa import add_filters, filters, shown
-from eventalarm.client.ifa_api import Document, IfaClient
+from eventalarm.client.ifa_api import IfaClient
+from eventalarm.client.service import Document
 
 STATES: Final = ("maintenance", "down", "error", "normal")
 RESOURCE: Final = {
