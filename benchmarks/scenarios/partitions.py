@@ -26,7 +26,7 @@ from eventalarm.storage.tables import leader_lease
 
 NAME = "partitions"
 MEBIBYTE = 2**20
-EVENTS = 20000
+EVENTS = 10000
 MATCHING = 0.01
 
 
