@@ -24,7 +24,7 @@ from eventalarm.inspector.engine import Inspector, Publish, React
 from eventalarm.inspector.reactions import ReactionOptions, Reactions
 from eventalarm.inspector.reports import ReportReader
 from eventalarm.inspector.sessions import AnswerLoop, SessionTracker
-from eventalarm.inspector.snapshot import LEASE, LEASE_SECONDS, Snapshot, SnapshotLoop
+from eventalarm.inspector.snapshot import LEASE_SECONDS, Snapshot, SnapshotLoop
 from eventalarm.metrics import Metrics
 from eventalarm.metrics_server import check_free
 from eventalarm.model import EventLimits
@@ -35,7 +35,7 @@ from eventalarm.storage.leases import LeaderLease
 from eventalarm.storage.maintenance import MaintenanceStore
 from eventalarm.storage.maintenance_sessions import MaintenanceSessions
 from eventalarm.storage.policy_matches import PolicyMatches
-from eventalarm.storage.resource_map import ResourceMap
+from eventalarm.storage.resource_map import SNAPSHOT_LEASE, ResourceMap
 
 LOG = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class InspectorProcess:
         inspector = self._build_inspector(stores, publish, tracker)
         self._start_consumer(inspector)
         self._start_answers(tracker, stores)
-        lease = LeaderLease(database, LEASE, str(uuid.uuid4()), LEASE_SECONDS)
+        lease = LeaderLease(database, SNAPSHOT_LEASE, str(uuid.uuid4()), LEASE_SECONDS)
         self._start_snapshots(lease, stores, inspector)
 
     def _serve_metrics(self) -> None:

@@ -18,11 +18,10 @@ from eventalarm.storage.infrastructure_faults import InfrastructureFaults
 from eventalarm.storage.leases import LeaderLease
 from eventalarm.storage.maintenance import MaintenanceStore
 from eventalarm.storage.policy_matches import PolicyMatches
-from eventalarm.storage.resource_map import SNAPSHOT_LEASE, ResourceMap
+from eventalarm.storage.resource_map import ResourceMap
 
 LOG = logging.getLogger(__name__)
 
-LEASE: Final = SNAPSHOT_LEASE
 # Seconds: the length of the leader lease, and the longest pause between two attempts to take or renew it.
 LEASE_SECONDS: Final = 120.0
 POLL: Final = 10.0

@@ -7,10 +7,10 @@ import datetime
 import json
 from typing import Final
 
-from eventalarm.inspector.snapshot import LEASE, LEASE_SECONDS
+from eventalarm.inspector.snapshot import LEASE_SECONDS
 from eventalarm.storage.database import Database
 from eventalarm.storage.leases import LeaderLease
-from eventalarm.storage.resource_map import MapStats, ResourceMap
+from eventalarm.storage.resource_map import SNAPSHOT_LEASE, MapStats, ResourceMap
 
 OK: Final = 0
 STALE: Final = 1
@@ -39,7 +39,7 @@ def look(database: Database, now: datetime.datetime, stale_after: float | None) 
     :raises Retryable: when the database failed.
     """
     stats = ResourceMap(database).stats()
-    done = LeaderLease(database, LEASE, "", LEASE_SECONDS).done_at()
+    done = LeaderLease(database, SNAPSHOT_LEASE, "", LEASE_SECONDS).done_at()
     return Status(stats, _age(done, now), _age(stats.seen_at, now), stale_after)
 
 

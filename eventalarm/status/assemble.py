@@ -11,7 +11,7 @@ from collections.abc import Callable
 from oslo_config import cfg
 
 from eventalarm import bus, service
-from eventalarm.conf import GROUP
+from eventalarm.conf import GROUP, INSPECTOR_GROUP
 from eventalarm.delivery import options as delivery_options
 from eventalarm.delivery.senders.network import EgressFilter
 from eventalarm.exceptions import EventAlarmError
@@ -25,6 +25,7 @@ from eventalarm.status.database import (
     check_failed,
     check_listeners,
     check_outbox,
+    check_resource_map,
     check_schema,
     check_server,
     check_subscriptions,
@@ -87,6 +88,7 @@ class HealthChecks:
             Check("outbox", self._of_database(self._outbox), schema),
             Check("failed deliveries", self._of_database(check_failed), schema),
             Check("subscriptions", self._of_database(self._subscriptions), schema),
+            Check("resource map", self._of_database(self._resource_map), schema),
         ]
         if (path := definitions.definitions_file(options.event_definitions)) is not None:
             found.insert(2, Check("definitions", lambda: definitions.check_definitions(path)))
@@ -145,6 +147,10 @@ class HealthChecks:
 
     def _subscriptions(self, database: Database) -> Finding:
         return check_subscriptions(database, self._conf.eventalarm_ifa.subscription_lifetime)
+
+    def _resource_map(self, database: Database) -> Finding:
+        group = self._conf[INSPECTOR_GROUP]
+        return check_resource_map(database, group.stale_after if group.snapshot_interval else None)
 
     def _pipeline(self) -> Finding:
         options = self._options

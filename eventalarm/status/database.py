@@ -12,6 +12,8 @@ from eventalarm.model import EVENT_ALARM_TYPES
 from eventalarm.status.checks import Finding, Level
 from eventalarm.storage import schema, stats
 from eventalarm.storage.database import Database
+from eventalarm.storage.leases import LeaderLease
+from eventalarm.storage.resource_map import SNAPSHOT_LEASE, ResourceMap
 from eventalarm.storage.schema import too_old
 from eventalarm.storage.stats import SYNC_READS, Server, read_server
 
@@ -233,6 +235,30 @@ def check_subscriptions(database: Database, lifetime: float) -> Finding:
         )
     if found.suspended:
         remedy = "see the log of the listeners for the callbacks that do not answer"
+        return Finding(Level.WARNING, text, remedy, figures)
+    return Finding(Level.OK, text, figures=figures)
+
+
+def check_resource_map(database: Database, stale_after: float | None) -> Finding:
+    """Warn if the inspector's resource map is old: then the fault of a host may reach the wrong owners.
+
+    :param stale_after: [eventalarm_inspector] stale_after in seconds; None if no snapshots are taken.
+    """
+    found = ResourceMap(database).stats()
+    done = LeaderLease(database, SNAPSHOT_LEASE, "", 0.0).done_at()
+    if not found.resources and done is None:
+        return Finding(Level.OK, "empty: no eventalarm-inspector has been used")
+    total = sum(found.resources.values())
+    figures = {"resources": total, "hosts": found.hosts, "raised_faults": found.raised}
+    text = f"{total} resources on {found.hosts} hosts; faults raised: {found.raised}"
+    if stale_after is None:
+        return Finding(Level.OK, f"{text}; no snapshots are taken", figures=figures)
+    remedy = "start eventalarm-inspector, or see its log"
+    if done is None:
+        return Finding(Level.WARNING, f"{text}; no snapshot was ever complete", remedy, figures)
+    age = (database.now() - done).total_seconds()
+    text = f"{text}; the last complete snapshot began {age:.0f} s ago"
+    if age > stale_after:
         return Finding(Level.WARNING, text, remedy, figures)
     return Finding(Level.OK, text, figures=figures)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import pathlib
 import re
@@ -15,10 +16,13 @@ import sqlalchemy as sa
 
 from eventalarm import bus
 from eventalarm.cmd import status
+from eventalarm.model import Resource, ResourceKind
 from eventalarm.status import canary
 from eventalarm.status.assemble import CheckOptions, HealthChecks
 from eventalarm.status.checks import Finding, Level, Runner
 from eventalarm.storage import tables
+from eventalarm.storage.leases import LeaderLease
+from eventalarm.storage.resource_map import SNAPSHOT_LEASE, ResourceMap
 from eventalarm.storage.synthetic_alarms import insert_alarm
 from eventalarm.storage.upgrade import upgrade
 from tests.functional.conftest import Spawn
@@ -86,6 +90,7 @@ def test_checks_from_an_empty_cloud_to_an_arrived_canary(cloud: Cloud, figure: A
         "outbox": "SKIPPED",
         "failed deliveries": "SKIPPED",
         "subscriptions": "SKIPPED",
+        "resource map": "SKIPPED",
         "clocks": "SKIPPED",
         "canary": "SKIPPED",
     }
@@ -219,6 +224,23 @@ def test_invalid_configuration_and_the_upgrade_check_are_reported(cloud: Cloud) 
     done = command(cloud, "check")
     assert (done.returncode, done.stderr) == (2, "")
     assert re.match(r"eventalarm FAILED: configuration\n.*\[eventalarm\] workers", done.stdout)
+
+
+def test_an_old_resource_map_is_reported(spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str) -> None:
+    cloud = Cloud(spawn, tmp_path, our_sqlite_url, "fake://")
+    found = look(cloud)["resource map"]
+    assert (found.level, found.message[:6]) == (Level.OK, "empty:")
+    now = datetime.datetime.now(datetime.UTC)
+    server = Resource(ResourceKind.SERVER, "vm-1", now, "p", host="c0", host_at=now)
+    ResourceMap(cloud.database).apply([server])
+    lease = LeaderLease(cloud.database, SNAPSHOT_LEASE, "inspector", 60.0)
+    said = "1 resources on 1 hosts; faults raised: 0"
+    assert look(cloud)["resource map"].message == f"{said}; no snapshot was ever complete"
+    assert lease.take()
+    for age, level in ((3600, Level.WARNING), (0, Level.OK)):
+        lease.done(cloud.database.now() - datetime.timedelta(seconds=age))
+        assert look(cloud)["resource map"].level is level
+    cloud.close()
 
 
 def test_alarms_at_a_limit_and_endless_subscriptions_are_reported(
