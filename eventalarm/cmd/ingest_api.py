@@ -18,6 +18,10 @@ from a fault to its alarms. A request is answered with 202 once the broker has
 confirmed its events, and with 503 while the broker is unavailable.
 
   POST /v1/events        events in the format of OPNFV Doctor or Ceilometer
+  GET  /v1/maintenance   the sessions of planned maintenance of a project,
+                         which it can answer
+  PUT  /v1/hosts/HOST/maintenance
+                         plan, begin or end the maintenance of a host
   POST /v1/rules/test    evaluate a rule or an alarm on an event, without effect
   GET  /v1/openapi.json  the OpenAPI document
 

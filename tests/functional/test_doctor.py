@@ -112,7 +112,7 @@ def test_fault_management(doctor: Doctor, speaker: str, servers: int, figure: Ca
     assert (traits["hostname"], traits.get("project_id"), traits.get("tenant_id")) == (host, None, None)
 
 
-STATES = ("MAINTENANCE", "DOWN_SCALE", "PREPARE_MAINTENANCE", "PLANNED_MAINTENANCE", "INSTANCE_ACTION_DONE")
+STATES = ("MAINTENANCE", "SCALE_IN", "PREPARE_MAINTENANCE", "PLANNED_MAINTENANCE", "INSTANCE_ACTION_DONE")
 
 
 def test_maintenance(doctor: Doctor) -> None:

@@ -7,6 +7,7 @@ import datetime
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,11 +21,13 @@ from eventalarm.model.maintenance import InstanceStatus
 from eventalarm.storage import database as storage
 from eventalarm.storage.maintenance_sessions import MaintenanceSessions
 from tests.functional.conftest import _supply
-from tests.support.doctor import ADMINS, Doctor
+from tests.support.cloud import PROJECT, USER, Cloud
+from tests.support.doctor import ADMINS, SERVER_RULE, Doctor
 from tests.support.engine_harness import alarm_row, insert_alarms
 from tests.support.helpers import Process, WebhookSink, console_script, wait_until
-from tests.support.ingest_api import IngestApi
+from tests.support.ingest_api import IngestApi, report
 from tests.support.inspector import Inspectors
+from tests.support.scenarios import PAGES, blocks
 from tests.support.services import RabbitMQ
 
 STATE = {"field": "traits.status", "op": "eq", "type": "string"}
@@ -195,11 +198,12 @@ def request(doctor: Doctor, method: str, path: str, body: Any = None) -> tuple[i
 
 
 def test_an_operator_maintains_a_host(doctor: Doctor, inspectors: Inspectors) -> None:
-    """The owners of its servers are notified in advance."""
+    """Owners are notified in advance, and of faults in the meantime only if they outlast it."""
     inspectors.start()
     owners = {"h-vm-1": "h-a", "h-vm-2": "h-b"}
     inspectors.place("compute-h", owners)
     alarms = {one: watch(doctor, f"/{one}", one, INSTANCE_RULE) for one in ("h-a", "h-b")}
+    doctor.watch(SERVER_RULE, owners)
     path = "/v1/hosts/compute-h/maintenance"
     starts = "2099-11-21T06:00:00+00:00"
     planned = {"state": "PLANNED_MAINTENANCE", "starts_at": starts, "reason": "new firmware"}
@@ -214,10 +218,20 @@ def test_an_operator_maintains_a_host(doctor: Doctor, inspectors: Inspectors) ->
 
     begun = request(doctor, "PUT", path, {"state": "IN_MAINTENANCE"})[1]
     assert begun["session_id"] == answer["session_id"]
+    doctor.report(report("compute.host.down", hostname="compute-h", status="down"))
+    query = "SELECT alarm_id FROM eventalarm_transition WHERE managed_object LIKE 'h-vm-%' AND alarm_id = :id"
+    mine = doctor.cloud.rows("SELECT alarm_id FROM alarm WHERE name = 'h-vm-1'")[0]["alarm_id"]
+    wait_until(lambda: doctor.cloud.rows(query, id=mine), 20, "the fault is recorded")
+    doctor.cloud.settle()
+    assert doctor.sink.at("/h-vm-1") == []
     _, ended = request(doctor, "DELETE", path)
     assert (ended["session_id"], ended["state"]) == (answer["session_id"], "MAINTENANCE_COMPLETE")
+    for name in owners:
+        doctor.sink.wait(1, f"/{name}")
     wait_until(lambda: occurrences(doctor, alarms["h-b"]) == {"h-vm-2": False}, 20, "the end for h-b")
     assert request(doctor, "GET", path)[1]["state"] == "MAINTENANCE_COMPLETE"
+    doctor.cloud.settle()
+    assert [len(doctor.sink.at(f"/{name}")) for name in owners] == [1, 1]
 
 
 class SessionsApi(IngestApi):
@@ -353,3 +367,54 @@ def test_a_host_without_servers_is_accepted_with_a_warning(sessions: SessionsApi
     assert refused.json["errors"][0]["field"] == "/ends_at"
     assert sessions.call("DELETE", path, roles="admin").json["state"] == "MAINTENANCE_COMPLETE"
     assert sessions.call("DELETE", path, roles="admin").status_code == 404
+
+
+@pytest.fixture
+def aodh(spawn: Callable[..., Process], tmp_path: pathlib.Path, our_sqlite_url: str) -> Iterator[Cloud]:
+    """Aodh's API alone."""
+    one = Cloud(spawn, tmp_path, our_sqlite_url, "fake://")
+    one.start_api()
+    yield one
+    one.close()
+
+
+def projects_listen_alarm(client: Any, match_event: str) -> list[str]:
+    """Return the projects that an admin tool finds, as Fenix's and Doctor's method of this name does."""
+    return [
+        str(alarm["project_id"])
+        for alarm in client.alarm.list()
+        if str(alarm["event_rule"]["event_type"]) == match_event
+    ]
+
+
+def test_admin_tools_find_the_alarms_of_the_page(aodh: Cloud) -> None:
+    """The real client creates them in the real API. Red with a notification alarm, as the end shows."""
+    found = blocks(PAGES / "maintenance.rst")
+    commands = [
+        shlex.split(one.replace("\\\n", " "))
+        for name in ("command", "further alarms")
+        for one in found[name].split("$ ")
+        if one.strip()
+    ]
+    assert len(commands) == 3
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")} | {
+        "OS_AUTH_TYPE": "aodh-noauth",
+        "OS_AODH_ENDPOINT": aodh.api_url,
+        "OS_PROJECT_ID": PROJECT,
+        "OS_USER_ID": USER,
+        "OS_ROLES": "member,reader",
+    }
+    for _, *words in commands:
+        command = [console_script("openstack"), *words]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    client = aodh.client()
+    assert projects_listen_alarm(client, "maintenance.scheduled") == [PROJECT]
+    (created,) = (one for one in client.alarm.list() if one["name"] == "maintenance")
+    assert created["event_rule"] == json.loads(found["rule.json"])
+    rule = {"event_type": "maintenance.scheduled"}
+    client.alarm.create({"name": "other", "type": "notification", "notification_rule": rule})
+    with pytest.raises(KeyError):
+        projects_listen_alarm(client, "maintenance.scheduled")

@@ -36,7 +36,9 @@ def test_the_webhook_that_the_page_shows_arrives(
         if way == "fault":
             assert masked(raised) == masked(json.loads(played.blocks["webhook"]))
         assert (raised["current"], cleared["previous"], cleared["current"]) == ("alarm", "alarm", "ok")
-        assert raised["reason_data"]["occurrence"]["id"] == cleared["reason_data"]["occurrence"]["id"]
+        # The webhooks of event alarms are those of Aodh.
+        if played.type == "notification":
+            assert raised["reason_data"]["occurrence"]["id"] == cleared["reason_data"]["occurrence"]["id"]
     assert "fault" in ways
 
 

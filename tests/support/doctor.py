@@ -108,11 +108,8 @@ SERVER_RULE: dict[str, Any] = {
 MAINTENANCE_RULE: dict[str, Any] = {
     "event_type": "maintenance.scheduled",
     "query": [
-        {"field": "traits.state", "op": "exists", "value": True},
-        {"field": "traits.state", "op": "ne", "value": "MAINTENANCE_COMPLETE"},
+        {"field": "traits.state", "op": "ne", "type": "string", "value": "MAINTENANCE_COMPLETE"},
     ],
-    "clear": {"query": [{"field": "traits.state", "value": "MAINTENANCE_COMPLETE"}]},
-    "group_by": ["session_id"],
 }
 MAINTENANCE_HOST_RULE: dict[str, Any] = {
     "event_type": "maintenance.host",
@@ -163,7 +160,7 @@ class Doctor:
         rows = {
             path: alarm_row(
                 rule=dict(rule) | ({"resource_id": path} if rule is SERVER_RULE else {}),
-                type="notification",
+                type="event" if rule is MAINTENANCE_RULE else "notification",
                 project_id=project,
                 name=path,
                 alarm_actions=[self.sink.url(f"/{path}")],

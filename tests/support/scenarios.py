@@ -30,13 +30,14 @@ def blocks(path: pathlib.Path) -> dict[str, str]:
 
 
 def command(text: str) -> dict[str, list[str]]:
-    """Return the options of ``openstack eventalarm rule create`` from the page."""
+    """Return the options of the command that creates the alarm of the page, ours or that of Aodh's client."""
     words = shlex.split(text.strip().removeprefix("$ ").replace("\\\n", " "), comments=True)
-    assert words[:4] == ["openstack", "eventalarm", "rule", "create"]
-    options: dict[str, list[str]] = {}
-    rest = iter(words[4:])
+    ours = words[:4] == ["openstack", "eventalarm", "rule", "create"]
+    assert ours or words[:3] == ["openstack", "alarm", "create"]
+    options: dict[str, list[str]] = {} if ours else {"--type": []}
+    rest = iter(words[4 if ours else 3 :])
     for word in rest:
-        options.setdefault(word, []).append("" if word == "--repeat-actions" else next(rest))
+        options.setdefault(word, []).append("" if ours and word == "--repeat-actions" else next(rest))
     return options
 
 
@@ -49,11 +50,12 @@ class Scenario:
         self.blocks = blocks(path)
         self._converter = converter
         options = command(self.blocks["command"])
+        self.type = options.get("--type", ["notification"])[0]
         self._engine = EngineHarness(database, infrastructure_projects=["admins"])
         row = alarm_row(
             ALARM,
             rule=rule or json.loads(self.blocks["rule.json"]),
-            type="notification",
+            type=self.type,
             name=options["--name"][0],
             severity=options.get("--severity", ["low"])[0],
             project_id="admins" if "administrator" in self.blocks["command"] else "tenant",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from eventalarm.catalogue import fault_files
 from eventalarm.inspector import maintenance_events
 from eventalarm.inspector.maintenance import (
     SessionReport,
@@ -169,3 +170,10 @@ def test_the_copy_for_administrators_has_no_project() -> None:
     copy = maintenance_events.unowned_copy(body)
     assert {name for name, *_ in copy["traits"]} == {"host", "state"}
     assert copy["message_id"] != body["message_id"]
+
+
+@pytest.mark.parametrize("event_type", ["maintenance.instance", "maintenance.unanswered"])
+def test_what_announces_a_maintenance_is_not_inhibited_by_it(event_type: str) -> None:
+    fault = fault_files.load().find(event_type)
+    assert fault is not None
+    assert fault.never_inhibited
