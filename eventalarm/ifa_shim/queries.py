@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from eventalarm.ifa_shim.alarm import AckState, IfaAlarm, Severity, State, as_sol003
 from eventalarm.ifa_shim.fault_lines import by_cause, by_fault_type, by_kind
+from eventalarm.ifa_shim.filter_match import NotificationType, matches
 from eventalarm.ifa_shim.filters import Filter, bounds
 from eventalarm.ifa_shim.occurrences import DELETED_ALARM
 from eventalarm.ifa_shim.tables import Settings
@@ -134,6 +135,20 @@ class HistoryQuery:
         return (not self.kinds or kind in self.kinds) and self.alarms.matches(alarm)
 
 
+def subscription_query(wanted: Mapping[str, Any], project_id: str | None) -> AlarmQuery:
+    """Return the query for the active alarms of one project (None: of all) that a subscription covers.
+
+    *wanted* is its filter; which notifications it asks for does not matter. The oldest alarms come first.
+    """
+    asked = {name: value for name, value in wanted.items() if name != "notificationTypes"}
+    return AlarmQuery(
+        Wanted(project_id, active=True),
+        lambda alarm: (
+            alarm.active and _is_of(alarm, project_id) and matches(asked, NotificationType.ALARM, alarm)
+        ),
+    )
+
+
 def sol003_query(
     asked: Filter, project_id: str | None, settings: Settings, cleared_since: datetime.datetime
 ) -> AlarmQuery:
@@ -143,14 +158,14 @@ def sol003_query(
     """
     connection = settings.vim_connection_id
 
-    def matches(alarm: IfaAlarm) -> bool:
+    def fits(alarm: IfaAlarm) -> bool:
         return (
             _is_of(alarm, project_id)
             and _is_retained(alarm, cleared_since)
             and asked(as_sol003(alarm, vim_connection_id=connection))
         )
 
-    return AlarmQuery(_sol003_wanted(asked, project_id, settings, cleared_since), matches)
+    return AlarmQuery(_sol003_wanted(asked, project_id, settings, cleared_since), fits)
 
 
 def _sol003_wanted(

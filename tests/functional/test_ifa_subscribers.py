@@ -418,3 +418,63 @@ def test_the_egress_filter_of_callbacks_also_applies_when_sending(small: World) 
         "egress_denied: the address is in a network of [eventalarm_ifa] callback_deny_networks",
     )
     assert small.posts("/nfvo") == []
+
+
+def test_the_answer_to_a_subscription_lists_what_is_in_fault_on_request(
+    small: World, webhook_sink: WebhookSink
+) -> None:
+    webhook_sink.behave("/late", statuses=[204])
+    for server, severity in (("vm-1", "critical"), ("vm-2", "low")):
+        small.api.alarm(bound(server), server, severity=severity)
+        small.listener.process(fault(server))
+    small.api.alarm(bound("vm-3"), "theirs", severity="critical", project_id="project-b")
+    small.listener.process(fault("vm-3", project="project-b"))
+    asked = {"perceivedSeverities": ["CRITICAL"], "notificationTypes": [CLEARED_NOTIFICATION]}
+    body: dict[str, Any] = {"callbackUri": webhook_sink.url("/late"), "filter": asked}
+    made = small.api.call("POST", f"{SUBSCRIPTIONS}?include_resources=true", body=body)
+    assert made.status_code == 201
+    (resource,) = made.json["resources"]
+    assert (resource["managedObjectId"], resource["state"], resource["alarmIds"]) == (
+        "vm-1",
+        "down",
+        ["vm-1"],
+    )
+    # SOL003's own form, without the parameter and ever after.
+    plain = {"id", "callbackUri", "filter", "_links"}
+    assert set(small.api.get(f"{SUBSCRIPTIONS}/{made.json['id']}").json) == plain
+    body["filter"] = {"resourceIds": ["vm-2"]}
+    assert set(small.api.call("POST", SUBSCRIPTIONS, body=body).json) == plain
+    body["filter"] = {"resourceIds": ["vm-3"]}
+    none = small.api.call("POST", f"{SUBSCRIPTIONS}?include_resources=true", body=body)
+    assert none.json["resources"] == []
+
+
+def test_subscribers_to_a_resource_are_notified_of_each_of_its_components(small: World) -> None:
+    grouped = {
+        "event_type": ["guest.health.update"],
+        "group_by": ["instance_id", "check"],
+        "query": [{"field": "traits.state", "value": "failed"}],
+        "clear": {"query": [{"field": "traits.state", "value": "ok"}]},
+    }
+    small.api.alarm(grouped, "a", type="notification", severity="critical")
+    small.subscribe("/compute", filter={"faultyResourceTypes": ["COMPUTE"]})
+    small.subscribe("/vm-1", filter={"vnfInstanceSubscriptionFilter": {"vnfInstanceIds": ["vm-1"]}})
+    small.subscribe("/resource", filter={"resourceIds": ["vm-1"], "faultyResourceTypes": ["COMPUTE"]})
+    small.subscribe("/vm-2", filter={"resourceIds": ["vm-2"]})
+    small.subscribe("/network", filter={"faultyResourceTypes": ["NETWORK"]})
+
+    def guest(check: str, state: str) -> Any:
+        return event_body("guest.health.update", instance_id="vm-1", check=check, state=state)
+
+    small.listener.process(guest("agent", "failed"))
+    small.listener.process(guest("disk", "failed"))
+    small.listener.process(guest("disk", "ok"))
+    for path in ("/compute", "/vm-1", "/resource"):
+        agent, disk, cleared = small.received(path, 3)
+        for one, component in ((agent, "agent"), (disk, "disk")):
+            assert one["alarm"]["managedObjectId"] == "vm-1"
+            assert f"component={component}" in one["alarm"]["faultDetails"]
+            assert one["alarm"]["rootCauseFaultyResource"]["faultyResource"]["resourceId"] == "vm-1"
+        assert cleared["alarmId"] == disk["alarm"]["id"] != agent["alarm"]["id"]
+    small.quiet()
+    assert small.posts("/vm-2") == small.posts("/network") == []

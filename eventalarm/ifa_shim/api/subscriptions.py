@@ -20,10 +20,14 @@ from eventalarm.http.auth import caller_of, flag
 from eventalarm.http.requests import JSON
 from eventalarm.http.responses import MARKER, BadMarker, decode_marker, encode_marker
 from eventalarm.ifa_shim import ifa_policies
+from eventalarm.ifa_shim.alarms import Marker
 from eventalarm.ifa_shim.api.context import ApiContext
 from eventalarm.ifa_shim.api.vnffm import read_body, read_filter
 from eventalarm.ifa_shim.filter_match import why_never
 from eventalarm.ifa_shim.filters import SUBSCRIPTION_ATTRIBUTES
+from eventalarm.ifa_shim.queries import subscription_query
+from eventalarm.ifa_shim.resource_states import as_document
+from eventalarm.ifa_shim.resources import ResourceQuery
 from eventalarm.ifa_shim.subscriptions.auth import Vault
 from eventalarm.ifa_shim.subscriptions.callbacks import BadCallback, Callbacks
 from eventalarm.storage.subscriptions import Subscription, Subscriptions
@@ -34,6 +38,8 @@ Document = dict[str, Any]
 
 # A confirmation of a subscription is recorded at most this often during its lifetime.
 CONFIRM_EVERY: Final = 10
+# The most pages of resources that are read for the answer to a new subscription.
+RESOURCE_PAGES: Final = 5
 # Seconds in Retry-After while too many callbacks are being tested.
 TEST_AGAIN: Final = 5
 UNTESTED: Final = (
@@ -112,6 +118,11 @@ class FaultSubscriptions:
             raise falcon.HTTPForbidden(
                 description="a subscription belongs to a project; use a project-scoped token"
             )
+        with_resources = flag(req, "include_resources")
+        if with_resources:
+            self._context.guard.require(
+                caller, ifa_policies.ALL_PROJECTS if everywhere else ifa_policies.RESOURCES
+            )
         body = read_body(self._context, req, "FmSubscriptionRequest", (JSON,))
         authentication = body.get("authentication")
         if problem := why_never(body.get("filter") or {}, None if everywhere else caller.project_id):
@@ -136,7 +147,30 @@ class FaultSubscriptions:
         resp.set_header("Location", shown["_links"]["self"]["href"])
         resp.status = falcon.HTTP_303 if same is not None else falcon.HTTP_201
         if same is None:
-            resp.text = json.dumps(shown)
+            # Read after the subscription was stored: what is raised from then on is notified.
+            found = self._resources(req, made) if with_resources else {}
+            resp.text = json.dumps(shown | found)
+
+    def _resources(self, req: falcon.Request, made: Subscription) -> Document:
+        """Return the resources with active alarms that the subscription covers, at most a page of them."""
+        context = self._context
+        project_id = None if made.all_projects else made.project_id
+        query = ResourceQuery(project_id, subscription_query(made.filter, project_id))
+        size, place = context.options.page_size, Marker()
+        found: list[Document] = []
+        for _ in range(RESOURCE_PAGES):
+            listing = context.alarms.resources(query, place, size - len(found))
+            found += [as_document(one) for one in listing.resources]
+            if listing.next is None:
+                return {"resources": found}
+            place = listing.next
+            if len(found) >= size:
+                break
+        everywhere = "?all_projects=true" if made.all_projects else ""
+        return {
+            "resources": found,
+            "moreResources": f"{context.links.root(req)}/ifa/v1/resources{everywhere}",
+        }
 
     def _confirm(self, req: falcon.Request, found: Subscription) -> None:
         """Confirm an existing subscription, if its user may still subscribe: its lifetime starts again."""
