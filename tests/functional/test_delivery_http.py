@@ -10,9 +10,7 @@ import ipaddress
 import json
 import pathlib
 import re
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -21,12 +19,11 @@ from typing import Any
 import pytest
 
 from eventalarm.delivery import retry
-from eventalarm.delivery.options import DeliveryOptions, TlsOptions
+from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.http import HttpSender
-from eventalarm.exceptions import DeliveryError, InvalidOption
+from eventalarm.exceptions import DeliveryError
 from tests.support.deliveries import make_delivery
 from tests.support.helpers import WebhookSink
-from tests.support.tls import Authority, tls_server
 
 Talk = Callable[[socket.socket, threading.Event], None]
 QUICK = DeliveryOptions(connect_timeout=2.0, total_timeout=5.0)
@@ -54,7 +51,7 @@ def failure(url: str, options: DeliveryOptions = QUICK) -> DeliveryError:
     return error
 
 
-def _connections(sender: HttpSender) -> Collection[Any]:
+def connections(sender: HttpSender) -> Collection[Any]:
     """Return the idle connections of *sender*, those of one destination in each item."""
     assert sender._session is not None
     assert sender._session.connector is not None
@@ -162,7 +159,7 @@ def test_connections_are_used_again_and_cookies_are_forgotten(webhook_sink: Webh
         sender = HttpSender(QUICK)
         for _ in range(5):
             await sender.send(make_delivery(webhook_sink.url("/")))
-        (kept,) = _connections(sender)
+        (kept,) = connections(sender)
         await sender.close()
         return len(kept)
 
@@ -252,120 +249,6 @@ def test_a_consumer_that_never_accepts() -> None:
             assert failure(f"http://127.0.0.1:{address[1]}/", options).reason == "connect_timeout"
 
 
-def test_dripping_headers_end_with_the_total_timeout() -> None:
-    def drip(connection: socket.socket, ending: threading.Event) -> None:
-        connection.recv(65536)
-        connection.sendall(b"HTTP/1.1 200 OK\r\n")
-        while not ending.wait(0.05):
-            connection.sendall(b"X-Drip: 1\r\n")
-
-    options = DeliveryOptions(total_timeout=0.4)
-    before = time.monotonic()
-    with talker(drip) as port:
-        assert failure(f"http://127.0.0.1:{port}/", options).reason in ("timeout", "protocol")
-        assert time.monotonic() - before < 4.0
-
-
-def test_an_accepted_delivery_stays_accepted_when_the_body_drips() -> None:
-    def drip(connection: socket.socket, ending: threading.Event) -> None:
-        connection.recv(65536)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        while not ending.wait(0.05):
-            connection.sendall(b".")
-
-    options = DeliveryOptions(total_timeout=0.4)
-    with talker(drip) as port:
-        assert attempt(f"http://127.0.0.1:{port}/", options) == 200
-
-
-def test_an_endless_body_is_read_up_to_the_limit() -> None:
-    sent: list[int] = []
-
-    def flood(connection: socket.socket, ending: threading.Event) -> None:
-        connection.recv(65536)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        while not ending.is_set():
-            connection.sendall(b"10000\r\n" + b"x" * 65536 + b"\r\n")
-            sent.append(65536)
-
-    options = DeliveryOptions(total_timeout=30.0, max_response_size=100_000)
-    with talker(flood) as port:
-        assert attempt(f"http://127.0.0.1:{port}/", options) == 200
-    assert sum(sent) < 20_000_000
-
-
-CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-INTERIM = b"HTTP/1.1 102 Processing\r\n\r\n"
-# What a hostile consumer sends first and then repeatedly, and the result of the attempt. With trailers it
-# depends on the segments of TCP: the status counts if it was read before there were too many trailers.
-FLOODS = {
-    "interim answers": (b"", INTERIM * 2000, "disconnected"),
-    "an extension of a chunk": (CHUNKED + b"1;", b"x" * 65536, 200),
-    "trailers": (CHUNKED + b"0\r\n", b"X: y\r\n" * 10_000, (200, "protocol")),
-    "tiny chunks": (CHUNKED, b"1\r\nx\r\n" * 10_000, 200),
-    "a header": (b"HTTP/1.1 200 OK\r\nX: ", b"x" * 65536, "protocol"),
-    "headers": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 10_000, "protocol"),
-    "a status line": (b"", b"H" * 65536, "protocol"),
-    "more answers than requests": (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" * 1000, 200),
-    "another protocol": (
-        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
-        b"x" * 65536,
-        "http_1xx",
-    ),
-}
-
-
-@pytest.mark.parametrize(("first", "then", "outcome"), FLOODS.values(), ids=FLOODS)
-def test_a_flood_of_any_kind_ends_the_connection(
-    first: bytes, then: bytes, outcome: str | int | tuple[int | str, ...]
-) -> None:
-    """Fails for interim responses and chunk extensions if only the body is bounded."""
-    sent: list[int] = []
-
-    def flood(connection: socket.socket, ending: threading.Event) -> None:
-        connection.recv(65536)
-        connection.sendall(first)
-        while not ending.is_set():
-            connection.sendall(then)
-            sent.append(len(then))
-
-    options = DeliveryOptions(total_timeout=20.0)
-    with talker(flood) as port:
-        found = attempt(f"http://127.0.0.1:{port}/", options)
-    assert getattr(found, "reason", found) in (outcome if isinstance(outcome, tuple) else (outcome,))
-    assert sum(sent) < 20_000_000
-
-
-def test_each_response_on_a_connection_has_its_own_byte_limit(webhook_sink: WebhookSink) -> None:
-    """On one persistent connection: each response alone is within the bound, all of them together are not."""
-    webhook_sink.behave("/", body=b"x" * 60_000)
-
-    async def run() -> int:
-        sender = HttpSender(DeliveryOptions())
-        used: set[object] = set()
-        for _ in range(10):
-            await sender.send(make_delivery(webhook_sink.url("/")))
-            (kept,) = _connections(sender)
-            used.update(protocol for protocol, *_ in kept)
-        await sender.close()
-        return len(used)
-
-    assert asyncio.run(run()) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        (b"", "disconnected"),
-        (b"HTTP/1.1 200", "disconnected"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "protocol"),
-    ],
-)
-def test_a_response_that_is_not_http_is_a_failure(text: bytes, reason: str) -> None:
-    with talker(answer_with(text)) as port:
-        assert failure(f"http://127.0.0.1:{port}/").reason == reason
-
-
 @pytest.mark.parametrize(
     "url", ["http://", "http://h:99999/", "http://h/\r\nX: y", "http://" + "a" * 70 + ".b/"]
 )
@@ -409,103 +292,9 @@ def test_other_networks_are_reached_through_the_egress_filter(webhook_sink: Webh
     assert attempt(webhook_sink.url("/", host="localhost"), options) == 200
 
 
-# ---- TLS
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("tls"))
-
-
-def tls(**fields: Any) -> DeliveryOptions:
-    return DeliveryOptions(total_timeout=5.0, tls=TlsOptions(**fields))
-
-
-def test_servers_are_verified_with_the_bundle(authority: Authority) -> None:
-    with tls_server(authority) as (port, seen):
-        url = f"https://localhost:{port}/"
-        assert attempt(url, tls(ca_bundle=str(authority.bundle))) == 200
-        assert failure(url, tls()).reason == "tls"
-        by_address = failure(f"https://127.0.0.1:{port}/", tls(ca_bundle=str(authority.bundle)))
-        assert by_address.reason == "tls"
-        assert not by_address.permanent
-        assert len(seen) == 1
-
-
-@pytest.mark.parametrize(
-    ("verify", "query", "accepted"),
-    [
-        (True, "", False),
-        (False, "", True),
-        (True, "?aodh-alarm-ssl-verify=0", True),
-        (True, "?aodh-alarm-ssl-verify=1&aodh-alarm-ssl-verify=0", True),
-        (False, "?aodh-alarm-ssl-verify=1", False),
-    ],
-)
-def test_an_action_decides_about_verification_as_in_aodh(
-    authority: Authority, verify: bool, query: str, accepted: bool
-) -> None:
-    with tls_server(authority) as (port, _):
-        outcome = attempt(f"https://localhost:{port}/{query}", tls(verify=verify))
-        assert getattr(outcome, "reason", outcome) == (200 if accepted else "tls")
-
-
-def test_an_unreadable_choice_is_a_permanent_failure() -> None:
-    error = failure("https://localhost:1/?aodh-alarm-ssl-verify=no", tls())
-    assert (error.reason, error.permanent) == ("bad_action", True)
-
-
-def test_the_client_certificate_is_shown(authority: Authority) -> None:
-    certificate, key = authority.issue("listener")
-    with tls_server(authority, client_certificate=True) as (port, seen):
-        bundle = str(authority.bundle)
-        shown = tls(ca_bundle=bundle, certificate=certificate, key=key)
-        assert attempt(f"https://localhost:{port}/", shown) == 200
-        assert seen == ["listener"]
-        assert failure(f"https://localhost:{port}/", tls(ca_bundle=bundle)).reason in ("tls", "disconnected")
-
-
-@pytest.mark.parametrize(
-    ("fields", "option"),
-    [
-        ({"ca_bundle": "/nowhere/ca.pem"}, "rest_notifier_ca_bundle_certificate_path"),
-        ({"certificate": "/nowhere/cert.pem"}, "rest_notifier_certificate_file"),
-    ],
-)
-def test_a_file_that_cannot_be_read_is_named_at_start(fields: dict[str, str], option: str) -> None:
-    with pytest.raises(InvalidOption, match=option):
-        HttpSender(tls(**fields))
-
-
-def test_a_bundle_may_be_a_folder(authority: Authority, tmp_path: pathlib.Path) -> None:
-    """The certificates in it have the names that OpenSSL expects."""
-    with tls_server(authority) as (port, _):
-        url = f"https://localhost:{port}/"
-        assert failure(url, tls(ca_bundle=str(tmp_path))).reason == "tls"
-        shutil.copy(authority.bundle, tmp_path / "authority.pem")
-        subprocess.run(["openssl", "rehash", str(tmp_path)], check=True, timeout=60)
-        assert attempt(url, tls(ca_bundle=str(tmp_path))) == 200
-
-
-def test_a_handshake_that_never_ends() -> None:
-    def drip(connection: socket.socket, ending: threading.Event) -> None:
-        # A handshake record of 16 KiB, sent one byte at a time.
-        connection.sendall(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03")
-        while not ending.wait(0.05):
-            connection.sendall(b"x")
-
-    options = DeliveryOptions(connect_timeout=0.4, total_timeout=20.0)
-    with talker(drip) as port:
-        assert failure(f"https://127.0.0.1:{port}/", options).reason == "connect_timeout"
-
-
 @pytest.mark.parametrize("value", ["1e999", "NaN", "-5", "0x10", "9" * 4000, "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_retry_after_is_limited_by_the_option(webhook_sink: WebhookSink, value: str) -> None:
     webhook_sink.behave("/", statuses=[503], headers={"Retry-After": value})
     error = failure(webhook_sink.url("/"))
     result = retry.failed(make_delivery(webhook_sink.url("/")), error, QUICK, lambda low, high: high)
     assert 0 < result.retry_in <= QUICK.retry_after_max
-
-
-def test_plain_text_on_an_https_port(webhook_sink: WebhookSink) -> None:
-    assert failure(f"https://127.0.0.1:{webhook_sink.port}/", tls()).reason in ("tls", "disconnected")
