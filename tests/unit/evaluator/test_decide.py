@@ -58,6 +58,59 @@ BEYOND = Decision(Reason.TOO_MANY_OBJECTS)
 BEYOND_REPEATED = Decision(Reason.TOO_MANY_OBJECTS, Kind.RAISED, ALARM, record_state=True, fire=True)
 PARTLY_CLEARED = Decision(Reason.CLEARED, Kind.CLEARED, ALARM)
 
+# Of an occurrence that maintenance inhibits nobody was notified.
+SILENT = dataclasses.replace(latest(), inhibited_by="s-1", raise_inhibited=True)
+PENDING = dataclasses.replace(latest(), inhibited_by="s-1")
+INHIBITED = dataclasses.replace(RAISED, fire=False, inhibited_by="s-1")
+REPEAT_INHIBITED = dataclasses.replace(REPEATED, fire=False, inhibited_by="s-1")
+
+INHIBITIONS = [
+    # A raise in maintenance is recorded, but nobody is notified.
+    (situation(OK, inhibited_by="s-1"), INHIBITED),
+    (situation(OK, repeat=True, inhibited_by="s-1"), INHIBITED),
+    # The first object that is not inhibited is notified, though the alarm is raised already.
+    (
+        situation(ALARM, others_raised=2, others_silent=2),
+        dataclasses.replace(QUIETLY_RAISED, fire=True, previous=OK),
+    ),
+    (situation(ALARM, others_raised=2, others_silent=1), QUIETLY_RAISED),
+    (
+        situation(ALARM, others_raised=2, others_silent=2, inhibited_by="s-1"),
+        dataclasses.replace(QUIETLY_RAISED, previous=OK, inhibited_by="s-1"),
+    ),
+    # Repetitions are held back; also between the end of the maintenance and the release.
+    (situation(ALARM, repeat=True, occurrence=latest(), inhibited_by="s-1"), REPEAT_INHIBITED),
+    (situation(ALARM, repeat=True, occurrence=SILENT), REPEAT_INHIBITED),
+    (situation(ALARM, repeat=True, occurrence=PENDING), REPEAT_INHIBITED),
+    # A change of severity is notified if the raise was.
+    (situation(ALARM, occurrence=latest(), severity_changed=True, inhibited_by="s-1"), SEVERE),
+    (situation(ALARM, occurrence=PENDING, severity_changed=True), SEVERE),
+    (
+        situation(ALARM, occurrence=SILENT, severity_changed=True),
+        dataclasses.replace(SEVERE, inhibited_by="s-1"),
+    ),
+    # So is a clear.
+    (situation(ALARM, occurrence=latest(), inhibited_by="s-1", **RECOVER), CLEARED),
+    (situation(ALARM, occurrence=PENDING, **RECOVER), CLEARED),
+    (
+        situation(ALARM, occurrence=SILENT, **RECOVER),
+        dataclasses.replace(CLEARED, fire=False, inhibited_by="s-1"),
+    ),
+    # The last object of which anyone was notified returns the alarm to ok for them, not its row.
+    (
+        situation(ALARM, occurrence=latest(), others_raised=1, others_silent=1, **RECOVER),
+        dataclasses.replace(CLEARED, record_state=False),
+    ),
+    (
+        situation(ALARM, occurrence=SILENT, others_raised=1, others_silent=1, **RECOVER),
+        dataclasses.replace(PARTLY_CLEARED, inhibited_by="s-1"),
+    ),
+    (
+        situation(ALARM, occurrence=SILENT, others_raised=1, **RECOVER),
+        dataclasses.replace(PARTLY_CLEARED, inhibited_by="s-1"),
+    ),
+]
+
 TABLE = [
     # The first matching event raises, from whatever state the alarm was in.
     (situation(OK), RAISED),
@@ -204,3 +257,8 @@ def test_deciding_twice_changes_nothing(situation: Situation, decision: Decision
 )
 def test_which_alarms_recover_by_themselves(mode: str, has_ok_actions: bool, answer: bool) -> None:
     assert clears(mode, definition(has_ok_actions=has_ok_actions)) is answer
+
+
+@pytest.mark.parametrize(("given", "expected"), INHIBITIONS)
+def test_inhibition(given: Situation, expected: Decision) -> None:
+    assert decide(given) == expected
