@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import importlib.metadata
 import importlib.util
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from oslo_config import cfg
@@ -126,6 +127,8 @@ def database(
     :raises eventalarm.exceptions.Retryable: when the database does not answer.
     """
     url = database_url(conf)
+    if conf[options.GROUP].mysqlclient:
+        url = with_mysqlclient(url)
     pipelines = pipelines and conf[options.GROUP].pipelines
     engine_options = {name: conf.database[name] for name in ENGINE_OPTIONS if name in conf.database}
     try:
@@ -166,6 +169,28 @@ def _unusable_url(error: Exception) -> InvalidOption:
         "eventalarm supports mysql+pymysql, postgresql and sqlite URLs; "
         "the drivers come with eventalarm[mysql] and eventalarm[postgresql]",
     )
+
+
+# The parameters of a URL that mysqlclient understands as PyMySQL does; those of TLS mean less there.
+SAME_PARAMETERS: Final = frozenset(
+    {"charset", "unix_socket", "connect_timeout", "read_timeout", "write_timeout"}
+)
+
+CONNECT_TIMEOUT: Final = "10"
+
+
+def with_mysqlclient(url: str) -> str:
+    """Return *url* with mysqlclient in place of PyMySQL, if it is installed and understands *url*."""
+    made = sa.make_url(url)
+    if made.drivername != "mysql+pymysql" or not SAME_PARAMETERS.issuperset(made.query):
+        return url
+    try:
+        importlib.import_module("MySQLdb")
+    except ImportError:
+        return url
+    # That of PyMySQL; mysqlclient has none.
+    query = {"connect_timeout": CONNECT_TIMEOUT, **made.query}
+    return made.set(drivername="mysql+mysqldb", query=query).render_as_string(hide_password=False)
 
 
 def with_driver(url: str) -> str:

@@ -49,6 +49,14 @@ DATABASE_OPTS: list[Any] = [
         "psycopg 3. Turn it off for a proxy that does not pass several statements in one query. Without "
         "effect on SQLite, and through a pooler such as pgbouncer.",
     ),
+    cfg.BoolOpt(
+        "mysqlclient",
+        default=False,
+        help="Whether a [database] connection of mysql:// or mysql+pymysql:// uses mysqlclient where that is "
+        "installed (pip install eventalarm[mysqlclient]), which takes less processor time than PyMySQL. A "
+        "URL with parameters other than charset, unix_socket and timeouts, those of TLS for example, keeps "
+        "PyMySQL.",
+    ),
     cfg.IntOpt(
         "history_time_to_live",
         default=30 * 86400,

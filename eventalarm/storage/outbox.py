@@ -221,7 +221,7 @@ class Outbox:
     def hand_back(self, worker_id: str, delivery_ids: Collection[str], delay: float = 0.0) -> None:
         """Release unsent deliveries of *worker_id*; they are due for any process in *delay* seconds."""
         due = self._database.now() + datetime.timedelta(seconds=delay) if delay else AT_ONCE
-        with self._database.begin() as connection:
+        with self._database.pipeline() as connection:
             connection.execute(
                 put_back(worker_id, due).where(delivery.c.delivery_id.in_(sorted(delivery_ids)))
             )
@@ -242,7 +242,7 @@ class Outbox:
         """
         ids = [worker_id] if now_known_as in {None, worker_id} else [worker_id, now_known_as]
         now = self._database.about_now()
-        with self._database.begin() as connection:
+        with self._database.pipeline() as connection:
             deliveries_module.write(connection, ids, results, now)
 
     def _lease(
@@ -261,11 +261,11 @@ class Outbox:
     ) -> list[Delivery]:
         """Lease the deliveries with the numbers that *wanted* selects; a worker without a row gets none."""
         known = sa.select(worker.c.worker_id).where(worker.c.worker_id == worker_id)
-        with self._database.begin() as connection:
-            if connection.execute(known).first() is None:
-                return []
-            seqs = list(connection.execute(wanted, asked).scalars())
-            if not seqs:
+        with self._database.pipeline() as connection:
+            # Both are asked in one trip: the lease of this process is known to be valid, except in a race.
+            registered, found = connection.execute(known), connection.execute(wanted, asked)
+            seqs = list(found.scalars())
+            if registered.first() is None or not seqs:
                 return []
             connection.execute(claims.leasing(), {"seqs": seqs, "new_owner": worker_id})
             return read(connection, delivery.c.seq.in_(seqs))

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from eventalarm.delivery.enqueue import OutboxEnqueuer
-from eventalarm.model import Delivery
+from eventalarm.model import Delivery, DeliveryResult, DeliveryState
 from eventalarm.service import with_driver
 from eventalarm.storage import connections
 from eventalarm.storage.database import connect
@@ -90,3 +90,14 @@ def test_an_alarm_created_just_before_fires_and_costs_a_look(far: FarEngine) -> 
     far.insert(1)
     report = far.harness.process(event(instance_id="vm-0"))
     assert len(report.transitions) == 2
+
+
+def test_results_are_recorded_in_one_trip(far: FarEngine) -> None:
+    far.insert(100)
+    far.trips(100)
+    results = [DeliveryResult(one.delivery_id, DeliveryState.DELIVERED, 1) for one in far.worker.kept]
+    far.outbox.record(OWNER, results[:1])
+    with far.relay.counting() as trips:
+        far.outbox.record(OWNER, results[1:])
+    assert trips == [1]
+    assert far.outbox.leased_to(OWNER) == set()

@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -137,6 +138,25 @@ def test_help_keeps_its_lines(home: pathlib.Path) -> None:
 )
 def test_short_schemes_get_a_driver(url: str, expected: str) -> None:
     assert service.with_driver(url) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("mysql+pymysql://u:p%40@h/aodh", "mysql+mysqldb://u:p%40@h/aodh?connect_timeout=10"),
+        ("mysql+pymysql://h/aodh?connect_timeout=3", "mysql+mysqldb://h/aodh?connect_timeout=3"),
+        ("mysql+pymysql://h/aodh?ssl_ca=/etc/ca.pem", None),
+        ("postgresql+psycopg://h/aodh", None),
+        ("sqlite:////aodh", None),
+    ],
+)
+def test_mysqlclient_replaces_pymysql_where_it_means_the_same(
+    monkeypatch: pytest.MonkeyPatch, url: str, expected: str | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "MySQLdb", types.ModuleType("MySQLdb"))
+    assert service.with_mysqlclient(url) == (expected or url)
+    monkeypatch.setitem(sys.modules, "MySQLdb", None)
+    assert service.with_mysqlclient(url) == url
 
 
 @pytest.mark.parametrize("connection", ["", "connection = oracle://h/aodh\n", "connection = nonsense\n"])
