@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from benchmarks.progress import Progress
-from tests.functional.disruption import monitors, report, rig, scenarios
+from tests.functional.disruption import cluster, monitors, report, rig, scenarios
 from tests.functional.disruption.disruptors import STRIKES, Used
 from tests.functional.disruption.history.verdict import Verdict
 from tests.functional.disruption.host_down import host_down
@@ -39,6 +39,12 @@ def test_recoveries_are_measured_from_when_the_struck_part_works_again() -> None
     ]
     assert len(rig.missed(found, lease=10.0)) == 2
     assert len(rig.missed(found, lease=12.0)) == 1
+
+
+def test_the_longest_pause_includes_both_ends() -> None:
+    assert cluster.longest_pause([0.5, 2.0, 3.0, 9.0], 1.0, 4.0) == 1.0
+    assert cluster.longest_pause([0.5, 2.0, 3.0], 1.0, 9.0) == 6.0
+    assert cluster.longest_pause([], 1.0, 9.0) == 8.0
 
 
 def test_stories_are_determined_by_their_seed() -> None:

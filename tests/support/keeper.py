@@ -35,7 +35,7 @@ def kill_all(processes: list[psutil.Process]) -> None:
 
 
 # Servers that need no clean end.
-KILLED_AT_END = ("rabbitmq", "mariadb", "stepped-mariadb", "galera")
+KILLED_AT_END = ("rabbitmq", "rabbitmq-cluster", "mariadb", "stepped-mariadb", "galera")
 
 
 def keep(servers: Mapping[str, type[Driver]], name: str) -> None:

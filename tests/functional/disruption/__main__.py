@@ -20,6 +20,7 @@ from rich.console import Console
 from benchmarks.ground import environment
 from benchmarks.progress import Progress
 from tests.functional.disruption import report
+from tests.functional.disruption.cluster import broker_cluster
 from tests.functional.disruption.delivery_limit import delivery_limit
 from tests.functional.disruption.freeze import freeze
 from tests.functional.disruption.history.__main__ import main as check_files
@@ -58,6 +59,9 @@ OTHERS: dict[str, Other] = {
     ),
     "host-down": lambda ground, place, progress, options: host_down(
         ground, place, progress, servers=options.servers, seed=options.seed
+    ),
+    "cluster": lambda ground, place, progress, options: broker_cluster(
+        ground, place, progress, seed=options.seed
     ),
     "snapshot": lambda ground, place, progress, options: held_snapshot(
         ground, place, progress, seed=options.seed

@@ -1,0 +1,124 @@
+"""A cluster of three RabbitMQ nodes with a quorum queue: its leader is killed, then two nodes at once."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import dataclasses
+import itertools
+import pathlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from benchmarks.progress import Progress
+from benchmarks.workload import AlarmSpec
+from tests.functional.disruption.history.records import Strike
+from tests.functional.disruption.play import Play
+from tests.functional.disruption.scenarios import Finding
+from tests.functional.disruption.stage import Ground, epoch
+from tests.support.broker_cluster import NODES, RabbitMQCluster
+
+QUEUE = "event_eval.sample"
+RATE = 20.0
+# Seconds that a node stays away.
+AWAY = 10.0
+
+
+def broker_cluster(
+    ground: Ground,
+    directory: pathlib.Path,
+    progress: Progress,
+    *,
+    rounds: int = 2,
+    seed: int = 1,
+) -> Finding:
+    """Kill the node that leads the queue, then two nodes at once, in *rounds*, while two listeners fire.
+
+    Without one node the queue elects another leader and goes on; without two it has no majority and waits
+    for one of them. Nothing may be lost or fire twice.
+    """
+    progress.say("starting three RabbitMQ nodes")
+    cluster = RabbitMQCluster(directory)
+    try:
+        ground = dataclasses.replace(ground, rabbitmq=cluster)
+        play = Play(ground, directory, ["healthy"], progress, seed, listeners=2)
+        try:
+            figures, wrong = _disturb(play, cluster, rounds)
+        finally:
+            play.close()
+    finally:
+        cluster.stop()
+    return Finding("cluster", figures, wrong)
+
+
+def _disturb(play: Play, service: RabbitMQCluster, rounds: int) -> tuple[dict[str, float], list[str]]:
+    vhost = play.stage.transport_url.partition("?")[0].rpartition("/")[2]
+    # The depth of the queue is read from one node.
+    play.stage.transport_url = service.url(vhost, NODES[0])
+    alarms = play.alarms("healthy", 50)
+    for listener in play.stage.listeners:
+        listener.start(wait=True)
+    killed: list[float] = []
+    returned: list[float] = []
+    with _load(play, alarms):
+        for number in range(rounds):
+            play.progress.say(f"round {number + 1} of {rounds}: the leader is killed")
+            leader = service.leader(vhost, QUEUE)
+            killed.append(_without(play, service, [leader]).began)
+            others = [node for node in NODES if node != leader]
+            play.progress.say(f"round {number + 1} of {rounds}: two nodes are killed")
+            returned.append(_without(play, service, others).ended)
+    play.latencies(set(play.published))
+    play.idle("the queue")
+    verdict = play.verdict("cluster")
+    accepted = sorted(play.accepted().values())
+    figures = {
+        "events": float(len(play.published)),
+        "rounds": float(rounds),
+        "leader killed: longest pause between webhooks (s)": max(
+            longest_pause(accepted, moment, moment + AWAY) for moment in killed
+        ),
+        "majority back: longest wait for a webhook (s)": max(
+            accepted[bisect.bisect(accepted, moment)] - moment for moment in returned
+        ),
+    }
+    return figures, verdict.problems
+
+
+def _without(play: Play, service: RabbitMQCluster, nodes: Sequence[str]) -> Strike:
+    began = epoch()
+    for node in nodes:
+        service.kill_one(node)
+    time.sleep(AWAY)
+    for node in nodes:
+        service.start_one(node)
+    strike = Strike(began, epoch(), f"kill {len(nodes)} of {len(NODES)} nodes", ends_process=False)
+    play.stage.history.add(strike)
+    # The nodes that returned catch up.
+    time.sleep(AWAY / 2)
+    return strike
+
+
+@contextlib.contextmanager
+def _load(play: Play, alarms: Sequence[AlarmSpec]) -> Iterator[None]:
+    over = threading.Event()
+    fire: Callable[[], None] = lambda: _until(over, lambda: play.fire([(RATE, alarms)], 1.0))  # noqa: E731
+    thread = threading.Thread(target=fire, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _until(over: threading.Event, act: Callable[[], object]) -> None:
+    while not over.is_set():
+        act()
+
+
+def longest_pause(accepted: Sequence[float], began: float, ended: float) -> float:
+    """Return the longest time without a webhook between two moments; *accepted* is in order."""
+    within = accepted[bisect.bisect(accepted, began) : bisect.bisect(accepted, ended)]
+    return max(later - earlier for earlier, later in itertools.pairwise([began, *within, ended]))
