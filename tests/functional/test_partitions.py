@@ -20,9 +20,9 @@ from eventalarm.publisher.partitions import Partitioning, of_project
 from tests.support.cloud import Cloud, Spawn, make_event
 from tests.support.helpers import Process, wait_until, write_config
 
-PROJECTS = [f"project-{number}" for number in range(6)]
+PROJECTS = [f"project-{number}" for number in range(2, 6)]
 # Seconds between two events, one of each project in turn.
-PACE = 0.01
+PACE = 0.03
 
 
 class Source:
@@ -53,7 +53,7 @@ class Source:
             self.published[project].append(event["message_id"])
             self.number += 1
 
-    def more(self, count: int = 10) -> None:
+    def more(self, count: int = 6) -> None:
         """Return when as many more events of each project are published."""
         goal = {project: len(ids) + count for project, ids in self.published.items()}
         wait_until(lambda: all(len(self.published[p]) >= n for p, n in goal.items()), what="more events")
@@ -152,14 +152,14 @@ def test_the_number_of_partitions_is_changed_while_events_arrive(stage: Stage) -
         source.more()
         source.count = 2
         print("TO 2", source.number)
-        source.more(20)
+        source.more(12)
         only = stage.start(1)
         for listener in listeners:
             assert listener.terminate() == 0
         source.more()
         source.count = 1
         print("TO 1", source.number)
-        source.more(20)
+        source.more(12)
     finally:
         source.stop()
     stage.assert_each_once_and_in_order(source)
