@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from eventalarm.ifa_shim.alarm import IfaAlarm, as_ifa005, rfc3339
-from eventalarm.ifa_shim.alarms import Related, correlated_by, transitions_of
 from eventalarm.ifa_shim.aodh_history import AodhAlarm, event_of
 from eventalarm.ifa_shim.occurrences import Change, as_of_transition, recorded_change
+from eventalarm.ifa_shim.related import Related, correlated_by, transitions_of
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import Kind, Occurrence, Transition, fault_severity, severity_word, states_severity
 from eventalarm.storage.database import Database

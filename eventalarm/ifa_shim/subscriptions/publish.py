@@ -16,9 +16,9 @@ from oslo_utils.uuidutils import generate_uuid
 
 from eventalarm.delivery.enqueue import Announced
 from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, State, from_json, rfc3339, to_json
-from eventalarm.ifa_shim.alarms import Related, correlated_by, records_of, transitions_of
 from eventalarm.ifa_shim.aodh_history import AodhAlarm
 from eventalarm.ifa_shim.filter_match import NotificationType
+from eventalarm.ifa_shim.related import Related, correlated_by, records_of, transitions_of
 from eventalarm.ifa_shim.subscriptions.notifications import (
     AlarmNotification,
     Snapshot,
