@@ -6,11 +6,13 @@ import datetime
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
 
+from eventalarm.delivery.enqueue import OutboxEnqueuer
+from eventalarm.evaluator.release import InhibitionRelease
 from eventalarm.model import ALARM, OK, UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
@@ -19,6 +21,7 @@ from tests.support.builders import event_body
 from tests.support.helpers import WebhookSink
 from tests.support.ifa_api import ADMIN
 from tests.support.listening import listening
+from tests.support.maintenance import Maintenance
 from tests.support.subscribers import (
     ALARM_NOTIFICATION,
     CLEARED_NOTIFICATION,
@@ -70,6 +73,31 @@ def test_a_raise_and_its_clear_are_notified(world: World) -> None:
     request = world.posts("/nfvo")[0]
     assert request.headers["Version"] == "1.3.0"
     assert request.headers["Content-Type"] == "application/json"
+
+
+def test_subscribers_are_notified_at_the_end_of_a_maintenance(world: World, opened: storage.Database) -> None:
+    """Fails if the listener or its reconciliation notifies before, or the end notifies of what cleared."""
+    maintenance = Maintenance(opened)
+    maintenance.place("c0", ["vm-1", "vm-2"])
+    alarm_id, _ = (
+        world.api.alarm(bound(vm), ok_actions=["log://"], alarm_actions=[]) for vm in ("vm-1", "vm-2")
+    )
+    world.subscribe("/nfvo")
+    maintenance.begin("c0")
+    world.listener.process(fault("vm-1"), fault("vm-2"))
+    world.listener.process(fault("vm-2", state="active"))
+    world.run_once()
+    world.quiet()
+    assert world.posts("/nfvo") == []
+    assert "inhibitedBy=s-1" in world.api.get(f"/vnffm/v1/alarms/{alarm_id}").json["faultDetails"]
+    maintenance.end("c0")
+    InhibitionRelease(opened, cast(OutboxEnqueuer, world.listener.engine.enqueuer)).run_once()
+    (raised,) = world.received("/nfvo")
+    assert (raised["notificationType"], raised["alarm"]["id"]) == (ALARM_NOTIFICATION, alarm_id)
+    assert "inhibitedBy=s-1" in raised["alarm"]["faultDetails"]
+    world.run_once()
+    world.listener.process(fault("vm-1", state="active"))
+    assert world.kinds("/nfvo", 2) == [ALARM_NOTIFICATION, CLEARED_NOTIFICATION]
 
 
 def test_notifications_stay_in_their_project_and_have_one_id_for_all(world: World) -> None:
