@@ -78,7 +78,7 @@ def test_everything_breaks_once_and_nothing_is_lost(
     setup = rig.Setup(seconds=20.0, rate=35.0, lease=3.0, **short)
     result = rig.run(ground, tmp_path, setup, Progress())
     for name, number in report.sums(result).items():
-        figure(f"disruption: {name}: {number:,.0f}")
+        figure(f"disruption: {name}: {number:,g}")
     assert result.verdict.problems == []
     assert result.missed == []
     assert {one.name for one in result.recoveries} >= {"kill listener", "kill RabbitMQ", "kill mariadb"}
