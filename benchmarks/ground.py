@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from benchmarks.children import ROOT
 from benchmarks.progress import Progress
-from eventalarm.service import with_driver
+from eventalarm.database_url import with_driver
 from tests.support.databases import Databases, MariadbDatabases, PostgresqlDatabases
 from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
 

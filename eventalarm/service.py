@@ -13,7 +13,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 from oslo_config import cfg
@@ -23,6 +23,7 @@ from oslo_log import log
 
 from eventalarm import bus
 from eventalarm import conf as options
+from eventalarm.database_url import database_url, unusable_url, with_mysqlclient
 from eventalarm.exceptions import EventAlarmError, InvalidOption
 from eventalarm.storage import database as storage
 from eventalarm.storage.session import SessionLimits
@@ -134,78 +135,12 @@ def database(
     try:
         return storage.connect(url, limits=limits or _limits(conf), pipelines=pipelines, **engine_options)
     except (sa.exc.ArgumentError, ImportError) as exc:
-        raise _unusable_url(exc) from exc
+        raise unusable_url(exc) from exc
 
 
 def _limits(conf: cfg.ConfigOpts) -> SessionLimits:
     group = conf[options.GROUP]
     return SessionLimits(group.lock_timeout, group.idle_transaction_timeout)
-
-
-def database_url(conf: cfg.ConfigOpts) -> str:
-    """Return ``[database] connection`` with its driver, without connecting to it.
-
-    :raises InvalidOption: when it is missing or can never work.
-    """
-    url = conf.database.connection
-    if not url:
-        raise InvalidOption(
-            "[database] connection",
-            f"is not set ({_files_read(conf)})",
-            "set it as in aodh.conf, or name the file with --config-file",
-        )
-    complete = with_driver(url)
-    try:
-        sa.make_url(complete).get_dialect().import_dbapi()
-    except (sa.exc.ArgumentError, ImportError) as exc:
-        raise _unusable_url(exc) from exc
-    return complete
-
-
-def _unusable_url(error: Exception) -> InvalidOption:
-    return InvalidOption(
-        "[database] connection",
-        str(error).splitlines()[0],
-        "eventalarm supports mysql+pymysql, postgresql and sqlite URLs; "
-        "the drivers come with eventalarm[mysql] and eventalarm[postgresql]",
-    )
-
-
-# The parameters of a URL that mysqlclient understands as PyMySQL does; those of TLS mean less there.
-SAME_PARAMETERS: Final = frozenset(
-    {"charset", "unix_socket", "connect_timeout", "read_timeout", "write_timeout"}
-)
-
-CONNECT_TIMEOUT: Final = "10"
-
-
-def with_mysqlclient(url: str) -> str:
-    """Return *url* with mysqlclient in place of PyMySQL, if it is installed and understands *url*."""
-    made = sa.make_url(url)
-    if made.drivername != "mysql+pymysql" or not SAME_PARAMETERS.issuperset(made.query):
-        return url
-    try:
-        importlib.import_module("MySQLdb")
-    except ImportError:
-        return url
-    # That of PyMySQL; mysqlclient has none.
-    query = {"connect_timeout": CONNECT_TIMEOUT, **made.query}
-    return made.set(drivername="mysql+mysqldb", query=query).render_as_string(hide_password=False)
-
-
-def with_driver(url: str) -> str:
-    """Return *url* with an explicit driver where its scheme names none.
-
-    ``mysql:`` means PyMySQL, as in Aodh. ``postgresql:`` means psycopg2 up to SQLAlchemy 2.0 and psycopg 3
-    since 2.1; the installed one is used.
-    """
-    scheme, separator, rest = url.partition("://")
-    if scheme == "mysql":
-        scheme = "mysql+pymysql"
-    elif scheme == "postgresql":
-        drivers = [name for name in ("psycopg", "psycopg2") if importlib.util.find_spec(name)]
-        scheme = f"postgresql+{drivers[0]}" if drivers else scheme
-    return f"{scheme}{separator}{rest}"
 
 
 @contextlib.contextmanager
@@ -305,8 +240,3 @@ def _set_up_logging(conf: cfg.ConfigOpts) -> None:
         raise InvalidOption(
             "[DEFAULT] log_file, log_dir", str(exc), "name a place that this user may write to"
         ) from exc
-
-
-def _files_read(conf: cfg.ConfigOpts) -> str:
-    files = conf.config_file or []
-    return f"files read: {', '.join(files)}" if files else "no configuration file was found"

@@ -16,6 +16,7 @@ from eventalarm import bus, service
 from eventalarm import conf as options
 from eventalarm.app import partitions
 from eventalarm.app.process import ListenerProcess
+from eventalarm.database_url import database_url
 from eventalarm.delivery import options as delivery_options
 from eventalarm.metrics_server import Endpoint, check_free, shared_folder
 
@@ -29,7 +30,7 @@ def check_options(conf: cfg.ConfigOpts) -> None:
 
     :raises InvalidOption: naming the option and the remedy.
     """
-    service.database_url(conf)
+    database_url(conf)
     delivery_options.from_conf(conf)
     bus.get_transport(conf).cleanup()
     partitions.check(conf)

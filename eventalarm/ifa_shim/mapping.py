@@ -8,14 +8,20 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from eventalarm import reasons
 from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, State, rfc3339
 from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, event_of, read_records
 from eventalarm.ifa_shim.aodh_occurrences import fold
-from eventalarm.ifa_shim.occurrences import OccurrenceView, fault_details, recorded_occurrence
+from eventalarm.ifa_shim.definition import (
+    Definition,
+    definition_of,
+    deleted_definition,
+    fault_type_of,
+    quoted_rule,
+)
+from eventalarm.ifa_shim.fault_details import fault_details
+from eventalarm.ifa_shim.occurrences import OccurrenceView, recorded_occurrence
 from eventalarm.ifa_shim.resource import (
     component_of,
-    event_types_of,
     faulty_resource,
     is_made_up,
     is_root_cause,
@@ -25,7 +31,6 @@ from eventalarm.ifa_shim.resource import (
 )
 from eventalarm.ifa_shim.tables import InsufficientData, Naming, Settings
 from eventalarm.model import (
-    EVENT_ALARM_TYPES,
     Event,
     Kind,
     Occurrence,
@@ -38,27 +43,13 @@ from eventalarm.x733 import EVENT_TYPES
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Definition:
-    """The definition of the alarm, or what is known of it once it is deleted."""
-
-    alarm_id: str
-    project_id: str
-    type: str
-    name: str
-    severity: str | None
-    enabled: bool
-    deleted: bool
-    rule: Mapping[str, Any]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class _Sources:
     """The input of the mapping of one alarm.
 
     ``managed_object`` distinguishes its occurrences, ``resource`` is what it is about; both may be empty.
     """
 
-    definition: _Definition
+    definition: Definition
     view: OccurrenceView
     occurrence_id: str
     alarm_id: str
@@ -115,13 +106,13 @@ def from_view(alarm: AodhAlarm, view: OccurrenceView, settings: Settings) -> Ifa
     message_id, event_type = event_of(view.first.reason)
     named = object_of_rule(then, settings)
     sources = _Sources(
-        definition=_definition(then),
+        definition=definition_of(then),
         view=view,
         occurrence_id=rfc3339(view.raised_at),
         alarm_id=alarm.alarm_id,
         managed_object=named,
         resource=named,
-        naming=settings.naming(event_type or _fault_type(then)),
+        naming=settings.naming(event_type or fault_type_of(then)),
         event=None,
         event_time=view.raised_at,
         message_id=message_id,
@@ -150,20 +141,15 @@ def from_occurrence(
     settings = settings or Settings()
     raising = next((t for t in transitions if t.kind is Kind.RAISED), None)
     event = raising.event if raising is not None else None
-    definition = _definition(alarm) if alarm is not None else _deleted(occurrence, transitions)
-    naming = _naming(event, alarm, settings)
-    rule = alarm.rule if alarm is not None else _quoted_rule(raising)
-    resource = occurrence.resource_id or ""
-    if not resource and event is not None:
-        resource = resource_of(rule, occurrence.managed_object, event, settings)
+    rule = alarm.rule if alarm is not None else quoted_rule(raising)
     sources = _Sources(
-        definition=definition,
+        definition=definition_of(alarm) if alarm is not None else deleted_definition(occurrence, transitions),
         view=view or recorded_occurrence(occurrence, transitions, alarm, edits, settings),
         occurrence_id=occurrence.occurrence_id,
         alarm_id=alarm_id_of(occurrence.alarm_id, occurrence.managed_object, rule, settings),
         managed_object=occurrence.managed_object,
-        resource=resource or occurrence.managed_object,
-        naming=naming,
+        resource=_resource(occurrence, event, rule, settings),
+        naming=_naming(event, alarm, settings),
         event=event,
         event_time=_generated(raising) or occurrence.raised_at,
         message_id=event.message_id if event is not None else "",
@@ -181,13 +167,14 @@ def alarm_id_of(aodh_alarm_id: str, managed_object: str, rule: Mapping[str, Any]
     return aodh_alarm_id if bound else object_alarm_id(aodh_alarm_id, managed_object)
 
 
-def _quoted_rule(raising: Transition | None) -> Mapping[str, Any]:
-    """Return the rule of a deleted alarm, as far as the reason of a transition still quotes it."""
-    if raising is None:
-        return {}
-    event = raising.event
-    query = reasons.query_in(raising.reason, event.message_id, event.event_type)
-    return {"query": query, "event_type": event.event_type}
+def _resource(
+    occurrence: Occurrence, event: Event | None, rule: Mapping[str, Any], settings: Settings
+) -> str:
+    """Return what an occurrence is about: as recorded, else as *rule* finds it in the raising event."""
+    found = occurrence.resource_id or ""
+    if not found and event is not None:
+        found = resource_of(rule, occurrence.managed_object, event, settings)
+    return found or occurrence.managed_object
 
 
 def _naming(event: Event | None, alarm: AodhAlarm | None, settings: Settings) -> Naming:
@@ -195,7 +182,7 @@ def _naming(event: Event | None, alarm: AodhAlarm | None, settings: Settings) ->
     if event is not None and not is_made_up(event.event_type):
         return settings.naming_of(event)
     if alarm is not None:
-        return settings.naming(_fault_type(alarm))
+        return settings.naming(fault_type_of(alarm))
     return settings.naming(event.event_type if event is not None else "unknown")
 
 
@@ -205,41 +192,6 @@ def _generated(raising: Transition | None) -> datetime.datetime | None:
     with contextlib.suppress(ValueError):
         return parse_time(raising.event.body.get("generated"))
     return raising.event_time
-
-
-def _definition(alarm: AodhAlarm) -> _Definition:
-    return _Definition(
-        alarm.alarm_id,
-        alarm.project_id,
-        alarm.type,
-        alarm.name,
-        alarm.severity,
-        alarm.enabled,
-        deleted=False,
-        rule=alarm.rule,
-    )
-
-
-def _deleted(occurrence: Occurrence, transitions: Sequence[Transition]) -> _Definition:
-    """Return what the transitions still hold of the definition of a deleted alarm."""
-    last = max(transitions, key=lambda t: t.recorded_at, default=None)
-    return _Definition(
-        occurrence.alarm_id,
-        occurrence.project_id,
-        type="",
-        name=last.alarm_name if last is not None else "",
-        severity=last.severity if last is not None else None,
-        enabled=True,
-        deleted=True,
-        rule={},
-    )
-
-
-def _fault_type(alarm: AodhAlarm) -> str:
-    if alarm.type in EVENT_ALARM_TYPES:
-        return ",".join(event_types_of(alarm.rule)) or f"aodh.{alarm.type}"
-    metric = alarm.rule.get("metric")
-    return f"aodh.{alarm.type}.{metric}" if isinstance(metric, str) and metric else f"aodh.{alarm.type}"
 
 
 def _build(sources: _Sources, settings: Settings) -> IfaAlarm:

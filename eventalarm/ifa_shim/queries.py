@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from eventalarm.ifa_shim.alarm import AckState, IfaAlarm, Severity, State, as_sol003
+from eventalarm.ifa_shim.fault_details import DELETED_ALARM
 from eventalarm.ifa_shim.fault_lines import by_cause, by_fault_type, by_kind
 from eventalarm.ifa_shim.filter_match import NotificationType, matches
 from eventalarm.ifa_shim.filters import Filter, bounds
-from eventalarm.ifa_shim.occurrences import DELETED_ALARM
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import FAULT_SEVERITIES
 from eventalarm.patterns import is_glob, matches_glob

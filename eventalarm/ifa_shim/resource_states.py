@@ -22,7 +22,7 @@ from typing import Final
 
 from eventalarm.catalogue.faults import Fault, FaultCatalogue
 from eventalarm.ifa_shim.alarm import Document, FaultyResource, IfaAlarm, Severity, rfc3339
-from eventalarm.ifa_shim.occurrences import STATE_CHANGE
+from eventalarm.ifa_shim.fault_details import STATE_CHANGE
 from eventalarm.storage.maintenance import Inhibition
 
 MAINTENANCE_FAULTS: Final = frozenset({"maintenance-planned", "maintenance-instance", "maintenance-host"})

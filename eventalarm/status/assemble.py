@@ -17,7 +17,7 @@ from eventalarm.delivery.senders.network import EgressFilter
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import JSONDict
 from eventalarm.publisher.partitions import Partitioning
-from eventalarm.status import broker, canary, definitions, pipeline, upgrade
+from eventalarm.status import broker, canary, ceilometer_files, definitions, pipeline, upgrade
 from eventalarm.status.checks import Check, Finding, Level
 from eventalarm.status.database import (
     check_alarms,
@@ -154,11 +154,15 @@ class HealthChecks:
 
     def _pipeline(self) -> Finding:
         options = self._options
-        named = pathlib.Path(options.ceilometer_conf) if options.ceilometer_conf else pipeline.CONFIGURATION
-        theirs = pipeline.configuration(named) if options.ceilometer_conf or named.exists() else None
+        named = (
+            pathlib.Path(options.ceilometer_conf)
+            if options.ceilometer_conf
+            else ceilometer_files.CONFIGURATION
+        )
+        theirs = ceilometer_files.configuration(named) if options.ceilometer_conf or named.exists() else None
         path = pathlib.Path(options.event_pipeline) if options.event_pipeline else None
         if path is None:
-            path = pipeline.pipeline_file(theirs or pipeline.configuration(named))
+            path = ceilometer_files.pipeline_file(theirs or ceilometer_files.configuration(named))
         feed = None
         if path is not None:
             group = self._conf[GROUP]

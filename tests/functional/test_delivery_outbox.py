@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from eventalarm.database_url import with_driver
 from eventalarm.delivery import retry
 from eventalarm.exceptions import Retryable
 from eventalarm.model import Delivery, DeliveryResult, DeliveryState
-from eventalarm.service import with_driver
 from eventalarm.storage import claims, tables
 from eventalarm.storage import database as storage
 from eventalarm.storage.database import Database

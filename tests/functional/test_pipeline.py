@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exception
 from sqlalchemy.dialects import mysql
 
+from eventalarm.database_url import with_driver
 from eventalarm.exceptions import Conflict, Retryable
-from eventalarm.service import with_driver
 from eventalarm.storage.database import Database, connect
 from eventalarm.storage.outbox import Outbox
 from eventalarm.storage.tables import delivery, metadata

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.service import with_driver
+from eventalarm.database_url import with_driver
 from eventalarm.storage import database as storage
 from eventalarm.storage.connections import BETWEEN, IDLE, KEEPALIVE_OPTIONS, PROBES, UNACKNOWLEDGED
 

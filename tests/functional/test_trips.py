@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from eventalarm.database_url import with_driver
 from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.model import Delivery, DeliveryResult, DeliveryState
-from eventalarm.service import with_driver
 from eventalarm.storage import connections
 from eventalarm.storage.database import connect
 from eventalarm.storage.outbox import Outbox

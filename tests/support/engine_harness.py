@@ -17,6 +17,7 @@ from aodh.storage import models as api_models
 from aodh.storage.sqlalchemy import models as aodh_models
 from oslo_db.sqlalchemy import enginefacade
 
+from eventalarm.database_url import with_driver
 from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.batch import BatchReport
@@ -27,7 +28,6 @@ from eventalarm.exceptions import InvalidRule
 from eventalarm.ifa_shim.resource import recorded_resource
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import UTC, AlarmDefinition, Delivery, Event, Transition
-from eventalarm.service import with_driver
 from eventalarm.storage import tables
 from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.column_types import to_key

@@ -11,6 +11,7 @@ import types
 import pytest
 
 from eventalarm import service
+from eventalarm.database_url import with_driver, with_mysqlclient
 from eventalarm.storage.session import SessionLimits
 
 PROGRAM = """
@@ -137,7 +138,7 @@ def test_help_keeps_its_lines(home: pathlib.Path) -> None:
     ],
 )
 def test_short_schemes_get_a_driver(url: str, expected: str) -> None:
-    assert service.with_driver(url) == expected
+    assert with_driver(url) == expected
 
 
 @pytest.mark.parametrize(
@@ -154,9 +155,9 @@ def test_mysqlclient_replaces_pymysql_where_it_means_the_same(
     monkeypatch: pytest.MonkeyPatch, url: str, expected: str | None
 ) -> None:
     monkeypatch.setitem(sys.modules, "MySQLdb", types.ModuleType("MySQLdb"))
-    assert service.with_mysqlclient(url) == (expected or url)
+    assert with_mysqlclient(url) == (expected or url)
     monkeypatch.setitem(sys.modules, "MySQLdb", None)
-    assert service.with_mysqlclient(url) == url
+    assert with_mysqlclient(url) == url
 
 
 @pytest.mark.parametrize("connection", ["", "connection = oracle://h/aodh\n", "connection = nonsense\n"])

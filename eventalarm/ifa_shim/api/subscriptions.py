@@ -16,7 +16,7 @@ from typing import Any, Final
 import falcon
 
 from eventalarm.exceptions import EventAlarmError
-from eventalarm.http.auth import caller_of, flag
+from eventalarm.http.auth import Caller, caller_of, flag
 from eventalarm.http.requests import JSON
 from eventalarm.http.responses import MARKER, BadMarker, decode_marker, encode_marker
 from eventalarm.ifa_shim import ifa_policies
@@ -110,19 +110,9 @@ class FaultSubscriptions:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Create a subscription after testing its callback; 303 to an existing one with the same content."""
-        caller = caller_of(req)
         everywhere = flag(req, "all_projects")
-        rule = ifa_policies.SUBSCRIBE_ALL_PROJECTS if everywhere else ifa_policies.SUBSCRIBE
-        self._context.guard.require(caller, rule)
-        if not caller.project_id:
-            raise falcon.HTTPForbidden(
-                description="a subscription belongs to a project; use a project-scoped token"
-            )
         with_resources = flag(req, "include_resources")
-        if with_resources:
-            self._context.guard.require(
-                caller, ifa_policies.ALL_PROJECTS if everywhere else ifa_policies.RESOURCES
-            )
+        caller = self._subscriber(req, everywhere=everywhere, with_resources=with_resources)
         body = read_body(self._context, req, "FmSubscriptionRequest", (JSON,))
         authentication = body.get("authentication")
         if problem := why_never(body.get("filter") or {}, None if everywhere else caller.project_id):
@@ -150,6 +140,24 @@ class FaultSubscriptions:
             # Read after the subscription was stored: what is raised from then on is notified.
             found = self._resources(req, made) if with_resources else {}
             resp.text = json.dumps(shown | found)
+
+    def _subscriber(self, req: falcon.Request, *, everywhere: bool, with_resources: bool) -> Caller:
+        """Return the caller, who may subscribe to alarms of one project or of all.
+
+        :raises falcon.HTTPForbidden: when the policies or the scope of the token do not allow it.
+        """
+        caller = caller_of(req)
+        rule = ifa_policies.SUBSCRIBE_ALL_PROJECTS if everywhere else ifa_policies.SUBSCRIBE
+        self._context.guard.require(caller, rule)
+        if not caller.project_id:
+            raise falcon.HTTPForbidden(
+                description="a subscription belongs to a project; use a project-scoped token"
+            )
+        if with_resources:
+            self._context.guard.require(
+                caller, ifa_policies.ALL_PROJECTS if everywhere else ifa_policies.RESOURCES
+            )
+        return caller
 
     def _resources(self, req: falcon.Request, made: Subscription) -> Document:
         """Return the resources with active alarms that the subscription covers, at most a page of them."""

@@ -15,8 +15,8 @@ from eventalarm.http.requests import JSON, check_preconditions, read_json
 from eventalarm.ifa_shim import ifa_policies
 from eventalarm.ifa_shim.alarm import AckState, IfaAlarm, as_sol003, etag
 from eventalarm.ifa_shim.api.context import ApiContext, read_marker, write_marker
+from eventalarm.ifa_shim.fault_details import STATE_CHANGE
 from eventalarm.ifa_shim.filters import ALARM_ATTRIBUTES, BadFilter, Filter, Path, parse
-from eventalarm.ifa_shim.occurrences import STATE_CHANGE
 from eventalarm.ifa_shim.queries import sol003_query
 
 DEFAULT_VERSION: Final = "1.3.0"

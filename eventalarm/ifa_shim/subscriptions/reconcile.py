@@ -17,7 +17,7 @@ from oslo_utils import uuidutils
 from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.ifa_shim.alarm import IfaAlarm, rfc3339
 from eventalarm.ifa_shim.alarms import AlarmReader
-from eventalarm.ifa_shim.occurrences import ESTIMATED_RAISE
+from eventalarm.ifa_shim.fault_details import ESTIMATED_RAISE
 from eventalarm.ifa_shim.subscriptions.notifications import Style, Subscribers
 from eventalarm.ifa_shim.subscriptions.publish import NotificationChanges, announced
 from eventalarm.ifa_shim.tables import Settings

@@ -7,7 +7,7 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.service import with_driver
+from eventalarm.database_url import with_driver
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from eventalarm.storage.outbox import Outbox

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from benchmarks.progress import NotInTime, Progress, wait
-from eventalarm.service import with_driver
+from eventalarm.database_url import with_driver
 from eventalarm.storage.tables import alarm
 from tests.functional.disruption.history.records import Strike
 from tests.functional.disruption.monitors import depth

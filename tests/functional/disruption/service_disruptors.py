@@ -11,8 +11,8 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import IsolationLevel
 
+from eventalarm.database_url import with_driver
 from eventalarm.exceptions import Retryable
-from eventalarm.service import with_driver
 from eventalarm.storage.tables import delivery
 from tests.functional.disruption.disruptors import LOOK, Strike, Used
 from tests.functional.disruption.stage import Stage, epoch

@@ -9,7 +9,7 @@ import pytest
 from oslo_config import cfg
 
 from eventalarm.model import UTC
-from eventalarm.status import pipeline
+from eventalarm.status import ceilometer_files, pipeline
 from eventalarm.status.checks import Level
 from eventalarm.status.pipeline import Feed, LastSeen, Target
 
@@ -84,7 +84,7 @@ def broker_of(tmp_path: pathlib.Path, name: str, url: str, **rabbit: object) -> 
     lines = "\n".join(f"{option} = {value}" for option, value in rabbit.items())
     path = tmp_path / name
     path.write_text(f"[DEFAULT]\ntransport_url = {url}\n[oslo_messaging_rabbit]\n{lines}\n")
-    return pipeline.configuration(path)
+    return ceilometer_files.configuration(path)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_queue_options_of_the_two_files_are_compared(tmp_path: pathlib.Path) -> 
 
 @pytest.mark.parametrize("text", ["", "sinks: 3\nsources: 3", "{", "\x00"])
 def test_an_invalid_pipeline_is_reported(tmp_path: pathlib.Path, text: str) -> None:
-    with pytest.raises(pipeline.UnreadablePipeline, match=r"event_pipeline\.yaml"):
+    with pytest.raises(ceilometer_files.UnreadablePipeline, match=r"event_pipeline\.yaml"):
         pipeline.read(pipeline_at(tmp_path, text), TARGET)
 
 
