@@ -19,8 +19,8 @@ import tenacity
 from eventalarm.exceptions import Retryable
 from eventalarm.model import FINISHED
 from eventalarm.storage.database import Database
+from eventalarm.storage.ifa_tables import acknowledgement
 from eventalarm.storage.tables import (
-    acknowledgement,
     alarm,
     alarm_count,
     delivery,

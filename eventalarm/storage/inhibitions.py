@@ -14,8 +14,9 @@ from eventalarm.storage import alarm_counts
 from eventalarm.storage.alarm_counts import AlarmCount
 from eventalarm.storage.clock import utc_now
 from eventalarm.storage.column_types import in_chunks
+from eventalarm.storage.ifa_tables import subscription
 from eventalarm.storage.inspector_tables import inhibition
-from eventalarm.storage.tables import alarm, alarm_count, occurrence, subscription
+from eventalarm.storage.tables import alarm, alarm_count, occurrence
 
 RELEASED: Final = {"inhibited_by": None, "raise_inhibited": False}
 

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from eventalarm.model import ALARM
 from eventalarm.storage.column_types import in_chunks, upserts
-from eventalarm.storage.tables import alarm, notification_log, occurrence
+from eventalarm.storage.ifa_tables import notification_log
+from eventalarm.storage.tables import alarm, occurrence
 
 PUT: Final = upserts(notification_log, key="ifa_alarm_id")
 SEPARATOR: Final = ","

@@ -17,7 +17,8 @@ from eventalarm.storage.alarm_counts import CLOSED
 from eventalarm.storage.column_types import in_chunks
 from eventalarm.storage.database import Database
 from eventalarm.storage.events import EVENT_TEXT, STORED
-from eventalarm.storage.tables import acknowledgement, alarm, alarm_history, occurrence, transition
+from eventalarm.storage.ifa_tables import acknowledgement
+from eventalarm.storage.tables import alarm, alarm_history, occurrence, transition
 
 RECORDS_PER_ALARM: Final = 1000
 CORRELATED_PER_FAULT: Final = 50

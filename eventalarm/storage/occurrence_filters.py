@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from eventalarm.model import ALARM, OK, OTHER_ALARM_TYPES, UNKNOWN, Kind
 from eventalarm.patterns import is_glob, matches_glob
 from eventalarm.storage.events import EVENT_TEXT, STORED
-from eventalarm.storage.tables import acknowledgement, alarm, occurrence, transition
+from eventalarm.storage.ifa_tables import acknowledgement
+from eventalarm.storage.tables import alarm, occurrence, transition
 
 MYSQL: Final = frozenset({"mysql", "mariadb"})
 TO_LIKE: Final = str.maketrans({"!": "!!", "%": "!%", "_": "!_", "*": "%", "?": "_"})

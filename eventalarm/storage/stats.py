@@ -15,9 +15,10 @@ import sqlalchemy as sa
 from eventalarm.model import UNFINISHED, UTC, DeliveryState
 from eventalarm.storage.claims import AT_ONCE, IN_TURN
 from eventalarm.storage.database import Database
+from eventalarm.storage.ifa_tables import subscription
 from eventalarm.storage.schema import version_of
 from eventalarm.storage.subscriptions import SubscriptionState
-from eventalarm.storage.tables import alarm, alarm_count, delivery, subscription, worker
+from eventalarm.storage.tables import alarm, alarm_count, delivery, worker
 
 # The bit of wsrep_sync_wait by which reads wait.
 SYNC_READS: Final = 1

@@ -16,8 +16,9 @@ from eventalarm.storage import claims
 from eventalarm.storage.alarm_counts import CLOSE_AT_ONCE
 from eventalarm.storage.clock import utc_now
 from eventalarm.storage.column_types import in_chunks, to_key
+from eventalarm.storage.ifa_tables import subscription
 from eventalarm.storage.inspector_tables import inhibition
-from eventalarm.storage.tables import alarm, alarm_count, delivery, occurrence, subscription, transition
+from eventalarm.storage.tables import alarm, alarm_count, delivery, occurrence, transition
 
 OCCURRENCE_COLUMNS: Final = tuple(occurrence.c[field.name] for field in dataclasses.fields(Occurrence))
 

@@ -15,7 +15,8 @@ from oslo_db import exception as db_exception
 
 from eventalarm.model import UNFINISHED, DeliveryState
 from eventalarm.storage.database import Database
-from eventalarm.storage.tables import delivery, subscription
+from eventalarm.storage.ifa_tables import subscription
+from eventalarm.storage.tables import delivery
 
 
 class SubscriptionState(enum.StrEnum):

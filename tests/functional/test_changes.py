@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from eventalarm.model import DefinitionChange
-from eventalarm.storage.alarms import FEW, look_for_changes
 from eventalarm.storage.change_window import ChangeWindow
 from eventalarm.storage.database import Database
+from eventalarm.storage.definition_changes import FEW, look_for_changes
 from eventalarm.storage.tables import alarm
 from tests.support.builders import at, rule
 from tests.support.engine_harness import alarm_row, insert_alarms, open_database

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from eventalarm.model import UTC
-from eventalarm.storage import database, expire, tables
+from eventalarm.storage import database, expire, ifa_tables, tables
 from eventalarm.storage.column_types import UtcDateTime
 from eventalarm.storage.upgrade import upgrade
 from tests.support.helpers import console_script
@@ -41,6 +41,8 @@ def insert(opened: database.Database, table: sa.Table, **values: Any) -> None:
             continue
         if isinstance(column.type, UtcDateTime):
             values[column.name] = NEW
+        elif isinstance(column.type, sa.Boolean):
+            values[column.name] = False
         else:
             values[column.name] = 1 if isinstance(column.type, sa.Integer) else f"x{next(NUMBERS)}"
     with opened.engine.begin() as connection:
@@ -87,7 +89,7 @@ def test_expired_rows_are_removed_and_current_ones_stay(opened: database.Databas
     delivery(opened, "leased", "waiting-too", "leased", None)
     delivery(opened, "done-new", "waiting-new", "delivered", NEW)
     for of, at in (("alarm", OLD), ("gone", OLD), ("gone-new", NEW)):
-        insert(opened, tables.acknowledgement, object_id=of, alarm_id=of, acknowledged_at=at)
+        insert(opened, ifa_tables.acknowledgement, object_id=of, alarm_id=of, acknowledged_at=at)
         insert(opened, tables.timer, timer_id=of, alarm_id=of, armed_at=at)
     insert(opened, tables.timer, timer_id="awaited", alarm_id="gone", armed_at=OLD, due_at=OLD)
     insert(opened, tables.worker, worker_id="dead", expires_at=OLD)
@@ -104,7 +106,7 @@ def test_expired_rows_are_removed_and_current_ones_stay(opened: database.Databas
     assert names(opened, tables.occurrence.c.occurrence_id) == {
         *("cleared", "cleared-new", "raised", "waiting", "orphan"),
     }
-    assert names(opened, tables.acknowledgement.c.object_id) == {"alarm", "gone-new"}
+    assert names(opened, ifa_tables.acknowledgement.c.object_id) == {"alarm", "gone-new"}
     assert names(opened, tables.timer.c.timer_id) == {"alarm", "gone-new", "awaited"}
     assert names(opened, tables.worker.c.worker_id) == {"alive", "quiet"}
     assert removed == {

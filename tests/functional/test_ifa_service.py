@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 
 from eventalarm.model import UTC
 from eventalarm.storage import database as storage
-from eventalarm.storage import tables
+from eventalarm.storage import ifa_tables
 from tests.functional.conftest import Spawn
 from tests.support.builders import event_body, rule
 from tests.support.helpers import Process, WebhookSink, aodh_config, console_script
@@ -161,7 +161,7 @@ def test_sequences_of_calls_along_links_are_as_documented(lite: IfaApi) -> None:
             """Begin each sequence with the same state, or the same calls would be answered differently."""
             super().setup()
             with lite.database.begin() as connection:
-                for table in (tables.subscription, tables.acknowledgement):
+                for table in (ifa_tables.subscription, ifa_tables.acknowledgement):
                     connection.execute(sa.delete(table))
 
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:

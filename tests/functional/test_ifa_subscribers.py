@@ -15,7 +15,7 @@ from cryptography import fernet
 
 from eventalarm.model import OK, UTC
 from eventalarm.storage import database as storage
-from eventalarm.storage import tables
+from eventalarm.storage import ifa_tables, tables
 from eventalarm.storage.subscriptions import SubscriptionState
 from tests.support.builders import event_body, rule
 from tests.support.helpers import WebhookSink, wait_until
@@ -248,7 +248,7 @@ def test_the_leader_keeps_its_lease_while_it_probes_consumers_that_hang(
 
 
 def state_of(world: World, subscription: str) -> str:
-    table = tables.subscription
+    table = ifa_tables.subscription
     with world.database.read() as connection:
         query = sa.select(table.c.state).where(table.c.subscription_id == subscription)
         return str(connection.execute(query).scalar_one())

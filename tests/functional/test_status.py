@@ -20,7 +20,7 @@ from eventalarm.model import Resource, ResourceKind
 from eventalarm.status import canary
 from eventalarm.status.assemble import CheckOptions, HealthChecks
 from eventalarm.status.checks import Finding, Level, Runner
-from eventalarm.storage import tables
+from eventalarm.storage import ifa_tables, tables
 from eventalarm.storage.leases import LeaderLease
 from eventalarm.storage.resource_map import SNAPSHOT_LEASE, ResourceMap
 from eventalarm.storage.synthetic_alarms import insert_alarm
@@ -271,7 +271,7 @@ def test_alarms_at_a_limit_and_endless_subscriptions_are_reported(
         connection.execute(sa.insert(tables.alarm_count), row)
         off = sa.update(tables.alarm).where(tables.alarm.c.alarm_id == disabled).values(enabled=False)
         connection.execute(off)
-        connection.execute(sa.insert(tables.subscription), never_ending)
+        connection.execute(sa.insert(ifa_tables.subscription), never_ending)
     found = look(cloud)
     assert found["alarms"].level is Level.WARNING
     assert found["alarms"].message.endswith(f"are not recorded: {full}")
@@ -280,7 +280,7 @@ def test_alarms_at_a_limit_and_endless_subscriptions_are_reported(
     assert "they never expire" in found["subscriptions"].message
     with cloud.database.begin() as connection:
         connection.execute(sa.update(tables.alarm_count).values(is_full=False))
-    assert look(cloud)["alarms"].message.endswith(f"is not noticed: {awaiting}")
+    assert look(cloud)["alarms"].message.endswith(f"are not observed: {awaiting}")
     cloud.conf.set_override("subscription_lifetime", 604800.0, group="eventalarm_ifa")
     assert look(cloud)["subscriptions"].level is Level.OK
     cloud.close()

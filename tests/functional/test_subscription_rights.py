@@ -17,7 +17,7 @@ from keystoneauth1.loading import get_auth_plugin_conf_options
 
 from eventalarm.model import UTC
 from eventalarm.storage import database as storage
-from eventalarm.storage import tables
+from eventalarm.storage import ifa_tables, tables
 from tests.support.helpers import WebhookSink, wait_until
 from tests.support.ifa_api import IfaApi
 from tests.support.keystone import Keystone
@@ -74,7 +74,7 @@ def test_a_public_url_takes_precedence(lite: storage.Database, webhook_sink: Web
 
 def age(database: storage.Database, subscription_id: str, seconds: float) -> None:
     """Set the time of a subscription's last confirmation to that long ago."""
-    table = tables.subscription
+    table = ifa_tables.subscription
     then = datetime.datetime.now(UTC) - datetime.timedelta(seconds=seconds)
     with database.begin() as connection:
         this = table.c.subscription_id == subscription_id
@@ -104,7 +104,7 @@ def test_a_subscription_ends_unless_its_user_confirms_it(world: World) -> None:
 
     for one in (gone, read, again):
         with world.database.read() as connection:
-            table = tables.subscription
+            table = ifa_tables.subscription
             query = sa.select(table.c.confirmed_at).where(table.c.subscription_id == one)
             idle = (datetime.datetime.now(UTC) - connection.execute(query).scalar_one()).total_seconds()
         age(world.database, one, idle + 7200)
@@ -188,7 +188,7 @@ KEYS = [
 
 def stored(database: storage.Database) -> str:
     with database.read() as connection:
-        return str(connection.execute(sa.select(tables.subscription.c.authentication)).scalar_one())
+        return str(connection.execute(sa.select(ifa_tables.subscription.c.authentication)).scalar_one())
 
 
 def leave_to_the_next(database: storage.Database) -> None:
