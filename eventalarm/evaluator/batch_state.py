@@ -13,10 +13,10 @@ from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.inhibitions import NO_INHIBITIONS, Inhibitions
 from eventalarm.evaluator.objects_in_fault import MOST_NAMED
 from eventalarm.evaluator.options import MOST_OBJECTS, ResourceOf, no_resource
+from eventalarm.evaluator.outcome import Count, Outcome, ReasonUpdate, Subject
 from eventalarm.model import (
     ALARM,
     Alarm,
-    Event,
     Kind,
     Occurrence,
     Transition,
@@ -29,55 +29,6 @@ NewId = Callable[[], str]
 def new_id() -> str:
     """Return a new random id."""
     return str(uuid.uuid4())
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Subject:
-    """An event and the managed object that it is about; ``event_time`` is aware UTC."""
-
-    event: Event
-    managed_object: str
-    message_key: str
-    event_time: datetime.datetime
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Count:
-    """The number of managed objects on which an alarm is raised; ``full`` if it is at the maximum.
-
-    ``inhibited``: on how many of them nobody was notified because of maintenance.
-    """
-
-    alarm_id: str
-    raised: int
-    full: bool
-    inhibited: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ReasonUpdate:
-    """A new state reason for an alarm whose state does not change."""
-
-    alarm: Alarm
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
-    """The changes of a transaction, which the unit of work writes.
-
-    ``known``: the ids of occurrences that have a row; ``superseded``: those that are no longer the latest.
-    ``externally_reset``: alarms whose state was set through the API while occurrences were raised.
-    """
-
-    transitions: list[Transition]
-    occurrences: list[Occurrence]
-    known: frozenset[str]
-    superseded: list[str]
-    externally_reset: list[str]
-    state_changes: list[Transition]
-    counts: list[Count]
-    reason_updates: list[ReasonUpdate]
 
 
 class BatchState:

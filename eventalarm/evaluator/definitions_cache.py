@@ -14,17 +14,18 @@ from __future__ import annotations
 import datetime
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import cachetools
 import sqlalchemy as sa
 
-from eventalarm.evaluator.cached_project import CachedProject, CacheFigures, Entry, Need, collector_paused
+from eventalarm.evaluator.cached_project import CachedProject, CacheFigures, Need
 from eventalarm.evaluator.event_rule import Watch
 from eventalarm.evaluator.index import ProjectIndex
 from eventalarm.evaluator.notification_rule import compile_definition
 from eventalarm.evaluator.options import CacheOptions
+from eventalarm.evaluator.project_builder import ProjectBuilder
 from eventalarm.exceptions import InvalidRule
 from eventalarm.model import AlarmDefinition, DefinitionChange
 from eventalarm.storage.alarms import AlarmReader
@@ -38,9 +39,6 @@ LARGE: Final = 1000
 # Projects that are loaded with one statement, and the most alarms that it may read: a host with a thousand
 # servers may fail whose owners' projects are all unknown.
 TOGETHER: Final = 100
-
-# Most alarms and projects that are remembered as reported.
-REPORTED_LIMIT: Final = 10000
 
 
 class AlarmCache:
@@ -64,19 +62,14 @@ class AlarmCache:
         crowded: Callable[[str, int], None] = lambda project_id, scanned: None,
     ) -> None:
         self._source = source
-        self._crowded = crowded
         self._options = options
-        self._clears = clears
-        self._bad_rule = bad_rule
+        self._builder = ProjectBuilder(options, clears=clears, bad_rule=bad_rule, crowded=crowded)
         self._monotonic = monotonic
         self._refreshed_at: datetime.datetime | None = None
         self._window: ChangeWindow | None = None
         self._lock = threading.RLock()
         self._loading: set[str] = set()
         self._loaded: dict[str, tuple[CachedProject, datetime.datetime]] = {}
-        # Outlives the projects, which are loaded again and again.
-        self._reported: cachetools.LRUCache[str, datetime.datetime] = cachetools.LRUCache(REPORTED_LIMIT)
-        self._reported_projects: cachetools.LRUCache[str, int] = cachetools.LRUCache(REPORTED_LIMIT)
         self._projects: cachetools.LRUCache[str, CachedProject] = cachetools.LRUCache(
             options.max_alarms, getsizeof=lambda p: min(len(p.entries) + 1, options.max_alarms)
         )
@@ -169,28 +162,9 @@ class AlarmCache:
                 continue
             project.remove(change.alarm_id)
             if definition is not None and definition.project_id == change.project_id:
-                self._index(project, definition)
-                self._report_crowded(definition.project_id, project.index.scanned)
+                self._builder.add(project, definition)
+                self._builder.report_crowded(definition.project_id, project.index.scanned)
             self._projects[change.project_id] = project
-
-    def _index(self, project: CachedProject, definition: AlarmDefinition) -> None:
-        clears = self._clears(definition)
-        try:
-            rule = compile_definition(definition, self._options.resource_traits)
-        except InvalidRule as exc:
-            project.entries[definition.alarm_id] = Entry(definition.version, None, clears, None)
-            with self._lock:
-                if self._reported.get(definition.alarm_id) != definition.version:
-                    self._reported[definition.alarm_id] = definition.version
-                    self._bad_rule(definition, exc)
-            return
-        anchor = project.index.add(definition.alarm_id, rule, clears)
-        project.entries[definition.alarm_id] = Entry(definition.version, rule, clears, anchor)
-
-    def _report_crowded(self, project_id: str, scanned: int) -> None:
-        if scanned > self._options.max_scan_groups and project_id not in self._reported_projects:
-            self._reported_projects[project_id] = scanned
-            self._crowded(project_id, scanned)
 
     def project(self, project_id: str) -> ProjectIndex:
         """Return the index of a project; load the project if it is not cached or too old.
@@ -201,7 +175,7 @@ class AlarmCache:
             project = self._projects.get(project_id)
             if project is None or (self._is_old(project) and project_id not in self._loading):
                 project = self._projects[project_id] = self._read(project_id)
-                self._report_crowded(project_id, project.index.scanned)
+                self._builder.report_crowded(project_id, project.index.scanned)
             return project.index
 
     def need(self, project_id: str) -> Need:
@@ -245,7 +219,7 @@ class AlarmCache:
             begun = self._source.now()
             definitions = self._source.of_projects(chunk, LARGE) if len(chunk) > 1 else None
             for project_id, found in (definitions or {}).items():
-                self._keep(project_id, self._build(project_id, found), begun)
+                self._keep(project_id, self._builder.build(project_id, found, self._monotonic()), begun)
 
     def promise(self, project_id: str) -> None:
         """Keep serving a project whatever its age, since it is about to be loaded by :meth:`load`."""
@@ -272,21 +246,14 @@ class AlarmCache:
         """Keep a project for the next :meth:`refresh`; its loading began at *begun*."""
         with self._lock:
             self._loaded[project_id] = project, begun
-            self._report_crowded(project_id, project.index.scanned)
+            self._builder.report_crowded(project_id, project.index.scanned)
 
     def _is_old(self, project: CachedProject) -> bool:
         return self._monotonic() - project.loaded_at >= self._options.reload_interval
 
     def _read(self, project_id: str) -> CachedProject:
-        return self._build(project_id, self._source.of_project(project_id))
-
-    def _build(self, project_id: str, definitions: Iterable[AlarmDefinition]) -> CachedProject:
-        project = CachedProject(self._monotonic())
-        with collector_paused(project.entries):
-            for definition in definitions:
-                self._index(project, definition)
-        LOG.debug("Loaded %d alarm definitions of project %s", len(project.entries), project_id)
-        return project
+        definitions = self._source.of_project(project_id)
+        return self._builder.build(project_id, definitions, self._monotonic())
 
     def retain(self, wanted: Callable[[str], bool]) -> None:
         """Remove the projects that are not *wanted*; an event of one loads it again."""

@@ -7,7 +7,7 @@ import datetime
 from collections import Counter
 from collections.abc import Collection
 
-from eventalarm.evaluator.batch_state import BatchState, Subject
+from eventalarm.evaluator.batch_state import BatchState
 from eventalarm.evaluator.compiled_rule import CompiledRule
 from eventalarm.evaluator.decide import Decision, Reason, Situation, clears, decide
 from eventalarm.evaluator.definitions_cache import AlarmCache
@@ -15,6 +15,7 @@ from eventalarm.evaluator.event_rule import Verdict, Watch
 from eventalarm.evaluator.match_count import Counting, count_match
 from eventalarm.evaluator.objects_in_fault import AtLeast, decide_for_group
 from eventalarm.evaluator.options import MOST_TRACKED
+from eventalarm.evaluator.outcome import Subject
 from eventalarm.evaluator.time_constraints import within_time_constraints
 from eventalarm.evaluator.timers import PAST, TimerState
 from eventalarm.exceptions import InvalidRule

@@ -9,7 +9,7 @@ from typing import Any
 
 from eventalarm.evaluator.compiled_rule import About, CompiledRule, Half
 from eventalarm.evaluator.conditions import Either, Every, Not, PresenceCondition, Test
-from eventalarm.evaluator.event_rule import Condition, Rule, Verdict, watches
+from eventalarm.evaluator.event_rule import Condition, Rule, Verdict, Watch, watches
 from eventalarm.evaluator.notification_rule import compile_definition
 from eventalarm.evaluator.objects_in_fault import AtLeast, ObjectsInFault
 from eventalarm.evaluator.operators import RelativeTime, TextTest
@@ -95,14 +95,7 @@ def explain(
     if verdict is Verdict.RECOVERED and not clears:
         verdict = Verdict.NOTHING
     place = rule.managed_object(event)
-    if isinstance(rule, CompiledRule):
-        raises = _half("raises, all of", rule.raises, event, now)
-        clear = None if rule.clear is None else _half("clears, all of", rule.clear, event, now)
-    elif isinstance(rule, Rule):
-        raises = _half("raises, all of", Half((rule.event_type,), (*rule.identity, *rule.rest)), event, now)
-        clear = None
-    else:
-        raise TypeError(type(rule).__name__)
+    raises, clear = _halves(rule, event, now)
     place = event.first_trait(resource_traits) if place is None else place
     then: list[str] = []
     if isinstance(rule, CompiledRule):
@@ -118,6 +111,17 @@ def explain(
         bad_traits=tuple(event.bad_traits),
         then=tuple(then),
     )
+
+
+def _halves(rule: Watch, event: Event, now: datetime.datetime) -> tuple[Finding, Finding | None]:
+    """Return what the event does to the half of a rule that raises and to the half that clears, if any."""
+    if isinstance(rule, CompiledRule):
+        raises = _half("raises, all of", rule.raises, event, now)
+        return raises, None if rule.clear is None else _half("clears, all of", rule.clear, event, now)
+    if isinstance(rule, Rule):
+        half = Half((rule.event_type,), (*rule.identity, *rule.rest))
+        return _half("raises, all of", half, event, now), None
+    raise TypeError(type(rule).__name__)
 
 
 def _then(rule: CompiledRule, event: Event, verdict: Verdict) -> Iterator[str]:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from eventalarm.evaluator.batch import BatchReport, Unfinished
-from eventalarm.evaluator.batch_state import Subject
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.evaluation import Match, on_object
 from eventalarm.evaluator.options import EngineOptions
+from eventalarm.evaluator.outcome import Subject
 from eventalarm.exceptions import Retryable
 from eventalarm.model import Event
 from eventalarm.owner import Owners

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from eventalarm.delivery.enqueue import OutboxEnqueuer
-from eventalarm.evaluator.batch_state import BatchState, Subject
+from eventalarm.evaluator.batch_state import BatchState
 from eventalarm.evaluator.compiled_rule import CompiledRule
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason, Situation, decide
 from eventalarm.evaluator.definitions_cache import AlarmCache
@@ -24,6 +24,7 @@ from eventalarm.evaluator.options import (
     none_of_them,
 )
 from eventalarm.evaluator.outage import LockedAlarms
+from eventalarm.evaluator.outcome import Subject
 from eventalarm.evaluator.time_constraints import within_time_constraints
 from eventalarm.evaluator.timer_rules import recomputed, timer_event, timer_reason
 from eventalarm.evaluator.timers import TimerState

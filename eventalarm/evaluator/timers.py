@@ -11,13 +11,13 @@ import datetime
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
-from eventalarm.evaluator.batch_state import Subject
 from eventalarm.evaluator.compiled_rule import CompiledRule, Timers
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.match_count import Matches, Threshold
 from eventalarm.evaluator.objects_in_fault import LATENESS, AtLeast, ObjectsInFault
 from eventalarm.evaluator.options import MOST_OBJECTS
+from eventalarm.evaluator.outcome import Subject
 from eventalarm.model import AlarmDefinition, Event, Timer, TimerKind, timer_id
 
 TIMED: Final = frozenset({"clear_after", "absence", "hold_down", "count", "at_least"})

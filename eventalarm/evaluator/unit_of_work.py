@@ -8,9 +8,10 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 
 from eventalarm.delivery.enqueue import Enqueued, OutboxEnqueuer
-from eventalarm.evaluator.batch_state import BatchState, Outcome, ReasonUpdate
+from eventalarm.evaluator.batch_state import BatchState
 from eventalarm.evaluator.inhibitions import Inhibitions
 from eventalarm.evaluator.options import NeverInhibited, ResourceOf, no_resource, none_of_them
+from eventalarm.evaluator.outcome import Outcome, ReasonUpdate
 from eventalarm.evaluator.timers import TimerState
 from eventalarm.model import Alarm, Transition
 from eventalarm.storage import alarm_counts, timers
@@ -93,12 +94,22 @@ class UnitOfWork:
         if large := stored_state.to_close_first(alarms):
             raise CloseFirst(large)
         now = self._clock()
-        state = BatchState(
+        state = self._batch_state(alarms, stored_state, frozenset(handled_elsewhere), now)
+        return LockedRows(transaction, state, timer_state, stored_state, now)
+
+    def _batch_state(
+        self,
+        alarms: dict[str, Alarm],
+        stored_state: StoredState,
+        handled_elsewhere: frozenset[tuple[str, str]],
+        now: datetime.datetime,
+    ) -> BatchState:
+        return BatchState(
             alarms,
             stored_state.occurrences,
             stored_state.raised,
             stored_state.seen,
-            handled_elsewhere=frozenset(handled_elsewhere),
+            handled_elsewhere=handled_elsewhere,
             now=now,
             limit=self._max_occurrences,
             full=stored_state.full,
@@ -106,7 +117,6 @@ class UnitOfWork:
             silent=stored_state.silent,
             inhibitions=Inhibitions(stored_state.inhibitions, self._never_inhibited),
         )
-        return LockedRows(transaction, state, timer_state, stored_state, now)
 
     def write(self, rows: LockedRows, texts: EventTexts | None = None) -> tuple[Enqueued, list[Transition]]:
         """Write all changes; return what to submit after the commit, and the stored transitions."""

@@ -1,4 +1,4 @@
-"""Events as they are stored, and the messages of the bus whose evaluation was interrupted."""
+"""Events and transitions as they are stored, and the messages of the bus whose evaluation was interrupted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventalarm.model import Event, JSONDict, Transition
-from eventalarm.storage.column_types import KEY_LENGTH, in_chunks, to_key
+from eventalarm.storage.column_types import KEY_LENGTH, clean, in_chunks, to_key
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import event, suspect, transition
 
@@ -174,3 +174,28 @@ class Suspects:
         with self._database.begin() as connection:
             for chunk in in_chunks(message_ids):
                 connection.execute(CLEAR, {"ids": chunk})
+
+
+def transition_row(t: Transition) -> dict[str, Any]:
+    """Return the row of a transition, without its event."""
+    return {
+        "transition_id": t.transition_id,
+        "kind": t.kind.value,
+        "occurrence_id": t.occurrence_id,
+        "alarm_id": t.alarm_id,
+        "project_id": t.project_id,
+        "managed_object": t.managed_object,
+        "message_id": to_key(t.event.message_id),
+        "alarm_name": t.alarm_name,
+        "severity": t.severity,
+        "previous": t.previous,
+        "current": t.current,
+        "reason": clean(t.reason),
+        "event_type": to_key(t.event.event_type),
+        "event_time": t.event_time,
+        "recorded_at": t.recorded_at,
+        "raised_count": t.raised_count,
+        "fault_id": to_key(t.fault_id) if t.fault_id else None,
+        "inhibited_by": t.inhibited_by,
+        "objects": None if t.objects is None else list(t.objects),
+    }

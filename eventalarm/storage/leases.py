@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
 from eventalarm.storage.database import Database
-from eventalarm.storage.tables import leader_lease
+from eventalarm.storage.tables import leader_lease, worker
 
 # The longest time between two looks of a process that waits for a lease to end, as a fraction of the lease.
 BETWEEN: Final = 0.5
@@ -27,6 +27,15 @@ class WorkerLease(NamedTuple):
 
     renewals: int
     seconds: float | None
+
+
+def remove_workers(connection: sa.Connection, ended: Mapping[str, int]) -> None:
+    """Remove the workers *ended* whose number of renewals is still the given one."""
+    same = (
+        sa.and_(worker.c.worker_id == name, worker.c.renewals == number)
+        for name, number in sorted(ended.items())
+    )
+    connection.execute(sa.delete(worker).where(sa.or_(*same)))
 
 
 class RenewalWatch:

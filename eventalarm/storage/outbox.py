@@ -27,7 +27,7 @@ from eventalarm.storage.claims import AT_ONCE, IN_TURN
 from eventalarm.storage.column_types import clean
 from eventalarm.storage.database import Database
 from eventalarm.storage.deliveries import held_by, put_back, read, to_row, unfinished_keys
-from eventalarm.storage.leases import WorkerLease
+from eventalarm.storage.leases import WorkerLease, remove_workers
 from eventalarm.storage.tables import delivery, worker
 
 NO_BOUND: Final = sys.maxsize
@@ -273,12 +273,8 @@ class Outbox:
     def _end(self, workers: Mapping[str, int]) -> None:
         """Remove workers unless they have renewed their lease since."""
         if workers:
-            same = (
-                sa.and_(worker.c.worker_id == name, worker.c.renewals == number)
-                for name, number in sorted(workers.items())
-            )
             with self._database.begin() as connection:
-                connection.execute(sa.delete(worker).where(sa.or_(*same)))
+                remove_workers(connection, workers)
 
 
 def _is_next() -> sa.ColumnElement[bool]:

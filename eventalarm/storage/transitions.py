@@ -19,8 +19,8 @@ from eventalarm import reasons
 from eventalarm.model import Alarm, Occurrence, Transition
 from eventalarm.storage.alarm_counts import CLOSED
 from eventalarm.storage.alarms import ROW_COLUMNS, to_alarm
-from eventalarm.storage.column_types import clean, for_aodh, in_chunks, to_key, upserts
-from eventalarm.storage.events import EventTexts, to_rows
+from eventalarm.storage.column_types import for_aodh, in_chunks, to_key, upserts
+from eventalarm.storage.events import EventTexts, to_rows, transition_row
 from eventalarm.storage.stored_state import OCCURRENCE_COLUMNS, StoredState, ask_stored_state
 from eventalarm.storage.tables import (
     alarm,
@@ -216,7 +216,7 @@ class Transaction:
         if stored.rows:
             self.connection.execute(ADD_EVENTS, stored.rows)
         rows = [
-            _transition_row(t) | columns for t, columns in zip(transitions, stored.of_transition, strict=True)
+            transition_row(t) | columns for t, columns in zip(transitions, stored.of_transition, strict=True)
         ]
         self.connection.execute(ADD_TRANSITIONS, rows)
 
@@ -266,30 +266,6 @@ def _set_states(number: int) -> sa.Update:
 def _occurrence_row(one: Occurrence, latest: bool) -> dict[str, Any]:
     row: dict[str, Any] = {column.name: getattr(one, column.name) for column in OCCURRENCE_COLUMNS}
     return row | {"latest": latest or None}
-
-
-def _transition_row(t: Transition) -> dict[str, Any]:
-    return {
-        "transition_id": t.transition_id,
-        "kind": t.kind.value,
-        "occurrence_id": t.occurrence_id,
-        "alarm_id": t.alarm_id,
-        "project_id": t.project_id,
-        "managed_object": t.managed_object,
-        "message_id": to_key(t.event.message_id),
-        "alarm_name": t.alarm_name,
-        "severity": t.severity,
-        "previous": t.previous,
-        "current": t.current,
-        "reason": clean(t.reason),
-        "event_type": to_key(t.event.event_type),
-        "event_time": t.event_time,
-        "recorded_at": t.recorded_at,
-        "raised_count": t.raised_count,
-        "fault_id": to_key(t.fault_id) if t.fault_id else None,
-        "inhibited_by": t.inhibited_by,
-        "objects": None if t.objects is None else list(t.objects),
-    }
 
 
 def _history_row(change: StateChange, now: datetime.datetime) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def test_timers_of_an_edited_alarm_are_rewritten_in_transactions_of_bounded_size
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fails when one transaction removes all of them."""
-    monkeypatch.setattr("eventalarm.evaluator.timer_service.ARM_AT_ONCE", 4)
+    monkeypatch.setattr("eventalarm.evaluator.timer_arming.ARM_AT_ONCE", 4)
     listener = Listener(database)
     alarm = notification_alarm(database, HEARTBEAT)
     listener.runner.run_once()

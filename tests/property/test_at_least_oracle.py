@@ -18,11 +18,11 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from eventalarm.evaluator.batch_state import Subject
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Reason
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.evaluation import Evaluation, EvaluationContext, Match
 from eventalarm.evaluator.event_rule import Verdict
+from eventalarm.evaluator.outcome import Subject
 from eventalarm.model import ALARM, OK, TimerKind
 from tests.property import examples
 from tests.property.test_timers_stateful import CLEAR, FAULT, World

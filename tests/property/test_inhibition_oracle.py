@@ -11,10 +11,11 @@ import itertools
 import hypothesis
 from hypothesis import strategies as st
 
-from eventalarm.evaluator.batch_state import BatchState, Subject
+from eventalarm.evaluator.batch_state import BatchState
 from eventalarm.evaluator.decide import Situation, decide
 from eventalarm.evaluator.event_rule import Verdict, compile_rule
 from eventalarm.evaluator.inhibitions import Inhibitions
+from eventalarm.evaluator.outcome import Subject
 from eventalarm.evaluator.release import releases
 from eventalarm.model import ALARM, OK
 from eventalarm.storage.alarm_counts import AlarmCount

@@ -14,11 +14,12 @@ from typing import Any
 from hypothesis import stateful
 from hypothesis import strategies as st
 
-from eventalarm.evaluator.batch_state import BatchState, Subject
+from eventalarm.evaluator.batch_state import BatchState
 from eventalarm.evaluator.compiled_rule import CompiledRule
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE, Decision, Reason, Situation, decide
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.notification_rule import compile_notification, parse
+from eventalarm.evaluator.outcome import Subject
 from eventalarm.evaluator.timer_rules import recomputed, required_timers, timer_event, timer_reason
 from eventalarm.evaluator.timers import TimerState
 from eventalarm.model import ALARM, OK, Alarm, Occurrence, Timer, TimerKind

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from eventalarm.evaluator.batch_state import BatchState, Outcome, Subject, new_id
+from eventalarm.evaluator.batch_state import BatchState, new_id
 from eventalarm.evaluator.decide import Decision, Reason, Situation, decide
 from eventalarm.evaluator.event_rule import Verdict, compile_rule
+from eventalarm.evaluator.outcome import Outcome, Subject
 from eventalarm.model import ALARM, OK, UNKNOWN, Alarm, Kind, Occurrence
 from tests.support.builders import NOW, PROJECT, RESOURCE_TRAITS, alarm, at, condition, event, rule
 
