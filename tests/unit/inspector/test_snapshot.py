@@ -1,0 +1,127 @@
+"""Snapshots that correct where servers run while the fault of a host is raised."""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from eventalarm.catalogue import fault_files
+from eventalarm.inspector.engine import Inspector
+from eventalarm.inspector.reports import ReportReader
+from eventalarm.inspector.sessions import SessionTracker
+from eventalarm.inspector.snapshot import Snapshot
+from eventalarm.metrics import Metrics
+from eventalarm.model import UTC, Event, JSONDict, Resource, ResourceKind
+from eventalarm.owner import Owners
+from eventalarm.storage.database import Database, connect
+from eventalarm.storage.infrastructure_faults import InfrastructureFaults
+from eventalarm.storage.maintenance import MaintenanceStore
+from eventalarm.storage.maintenance_sessions import MaintenanceSessions
+from eventalarm.storage.policy_matches import PolicyMatches
+from eventalarm.storage.resource_map import ResourceMap
+from eventalarm.storage.tables import metadata
+
+START = datetime.datetime(2026, 11, 27, 9, tzinfo=UTC)
+
+
+class Nova:
+    """Stands in for the cloud: servers by name, with the host that Nova names."""
+
+    def __init__(self, hosts: Mapping[str, str]) -> None:
+        self.hosts = dict(hosts)
+
+    def host_ids(self, at: datetime.datetime) -> list[Resource]:
+        return []
+
+    def server_groups(self) -> dict[str, str]:
+        return {}
+
+    def servers(self, groups: Mapping[str, str], at: datetime.datetime) -> Iterator[list[Resource]]:
+        for name, host in self.hosts.items():
+            project = f"project of {name}"
+            yield [Resource(ResourceKind.SERVER, name, at, project_id=project, host=host, host_at=at)]
+
+    def ports(self, at: datetime.datetime) -> Iterator[Resource]:
+        return iter(())
+
+
+class Site:
+    """An inspector with its stores; ``published`` are the events since the last look."""
+
+    def __init__(self, database: Database, nova: Nova) -> None:
+        self.now = START
+        self.published: list[JSONDict] = []
+        owners, metrics, catalogue = Owners(["project_id"]), Metrics(), fault_files.load()
+        resources = ResourceMap(database)
+        tracker = SessionTracker(
+            resources,
+            MaintenanceSessions(database),
+            owners=owners,
+            publish=self.published.extend,
+            metrics=metrics,
+            infrastructure_projects=[],
+        )
+        self.inspector = Inspector(
+            resources,
+            InfrastructureFaults(database),
+            catalogue,
+            reader=ReportReader(catalogue, owners, {}),
+            owners=owners,
+            publish=self.published.extend,
+            metrics=metrics,
+            now=lambda: self.now,
+            matches=PolicyMatches(database),
+            maintenance=MaintenanceStore(database),
+            maintenance_timeout=3600.0,
+            sessions=tracker,
+        )
+        self._snapshot = Snapshot(nova, resources, self.inspector, lambda: True)  # type: ignore[arg-type]
+
+    def report(self, event_type: str, host: str, status: str) -> dict[str, tuple[str, str]]:
+        self.now += datetime.timedelta(seconds=10)
+        traits = [["host", 1, host], ["status", 1, status]]
+        generated = self.now.replace(tzinfo=None).isoformat()
+        body = {"message_id": f"{host} {status}", "event_type": event_type, "generated": generated}
+        self.inspector.process([Event.parse({**body, "traits": traits})])
+        return self.received()
+
+    def take(self) -> dict[str, tuple[str, str]]:
+        self.now += datetime.timedelta(seconds=10)
+        self._snapshot.take(self.now)
+        return self.received()
+
+    def received(self) -> dict[str, tuple[str, str]]:
+        """Return the status that each server's project received, by server; forget the events."""
+        found: dict[str, tuple[str, str]] = {}
+        for body in self.published:
+            traits: dict[str, Any] = {name: value for name, _, value in body["traits"]}
+            if "instance_id" in traits:
+                assert traits["instance_id"] not in found
+                found[traits["instance_id"]] = traits["project_id"], traits["status"]
+        self.published.clear()
+        return found
+
+
+@pytest.fixture
+def database(tmp_path: pathlib.Path) -> Iterator[Database]:
+    opened = connect(f"sqlite:///{tmp_path}/inspector.db")
+    metadata.create_all(opened.engine)
+    yield opened
+    opened.dispose()
+
+
+def test_a_server_that_nova_shows_on_another_host_gets_the_clear_alone(database: Database) -> None:
+    """As after a renamed host or a move to another cell. Fails if the snapshot does not end old faults."""
+    nova = Nova({"vm-1": "c0", "vm-2": "c0", "vm-3": "c1"})
+    site = Site(database, nova)
+    assert site.take() == {}
+    down = {"vm-1": ("project of vm-1", "down"), "vm-2": ("project of vm-2", "down")}
+    assert site.report("compute.host.down", "c0", "down") == down
+    nova.hosts["vm-1"] = "c0.cell2"
+    assert site.take() == {"vm-1": ("project of vm-1", "up")}
+    assert site.take() == {}
+    assert site.report("compute.host.up", "c0", "up") == {"vm-2": ("project of vm-2", "up")}
