@@ -15,6 +15,7 @@ distance, and poolers such as pgbouncer share sessions by the statement: both wo
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 from collections.abc import Iterator
 from typing import Any, Final
@@ -37,7 +38,15 @@ class PipelineMode:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._mode = connection.pipeline()
-        self._mode.__enter__()
+        self._pipeline = self._mode.__enter__()
+
+    def send(self) -> None:
+        """Send what waits, and receive all rows; the first error of a statement is raised.
+
+        The server then awaits a new request, and so ends a session that stays idle in its transaction. A
+        mere flush would leave it in the middle of a request, for which it waits without a limit.
+        """
+        self._pipeline.sync()
 
     def commit(self) -> None:
         """Send what waits and commit; raise the error of the first statement that failed."""
@@ -50,6 +59,38 @@ class PipelineMode:
         with contextlib.suppress(self._connection.Error):
             self._mode.__exit__(None, None, None)
         self._connection.rollback()
+
+
+class _SendingCursor:
+    """What :func:`_sending_cursor` adds to the cursor of psycopg: a read sends the pipeline."""
+
+    connection: Any
+    pgresult: Any
+
+    @property
+    def _driver(self) -> Any:
+        """The methods of the driver's own cursor, once its rows have arrived."""
+        pipeline = getattr(self.connection, OPEN, None)
+        if pipeline is not None and self.pgresult is None:
+            pipeline.send()
+        return super()
+
+    def fetchall(self) -> Any:
+        """Return the remaining rows."""
+        return self._driver.fetchall()
+
+    def fetchmany(self, size: int = 0) -> Any:
+        """Return up to *size* rows."""
+        return self._driver.fetchmany(size)
+
+    def fetchone(self) -> Any:
+        """Return the next row, or None."""
+        return self._driver.fetchone()
+
+
+@functools.cache
+def _sending_cursor(base: type) -> type:
+    return type("SendingCursor", (_SendingCursor, base), {})
 
 
 class _Awaited(CursorFetchStrategy):
@@ -71,6 +112,7 @@ def prepare(engine: sa.Engine) -> bool:
     else:
         # psycopg would send a statement for each row, and wait for what was sent before.
         engine.dialect.use_insertmanyvalues_wo_returning = True
+        sa.event.listen(engine, "do_connect", _send_when_read)
     sa.event.listen(engine, "before_cursor_execute", _describe)
     _end_with_the_transaction(engine.dialect)
     return True
@@ -84,6 +126,13 @@ def _allow_multi_statements(
     cursors: Any = importlib.import_module(f"{driver}.cursors")
     options["client_flag"] = options.get("client_flag", 0) | flags.MULTI_STATEMENTS
     options["cursorclass"] = waiting_cursor(cursors.Cursor)
+
+
+def _send_when_read(
+    dialect: sa.Dialect, _record: object, _arguments: object, options: dict[str, Any]
+) -> None:
+    driver: Any = dialect.loaded_dbapi
+    options["cursor_factory"] = _sending_cursor(driver.Cursor)
 
 
 def _describe(
