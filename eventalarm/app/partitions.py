@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import uuid
 from collections.abc import Callable, Collection
 
@@ -78,9 +80,7 @@ def build(
     definitions: Definitions,
     build_server: BuildServer,
 ) -> Consumer:
-    """Return the consumer, not yet started.
-
-    It is that of one topic where there is one partition, and no topic of another number was ever used.
+    """Return the consumer, not yet started: of one topic if no other number of partitions was ever used.
 
     :raises eventalarm.exceptions.Retryable: when the database failed.
     """
@@ -89,20 +89,14 @@ def build(
     if group.partitions == 1 and not (_is_rabbit(conf) and leases.look(()).partitions):
         return build_server((), ())
 
-    def server(partitions: Collection[Partition]) -> BatchServer:
-        current = [one.topic(group.topic) for one in partitions if one.count == group.partitions]
-        return build_server([one.topic(group.topic) for one in sorted(partitions)], current)
-
     def changed(partitions: Collection[Partition]) -> None:
         handler.dropped()
         definitions.consume(partitions)
 
     transport = bus.get_transport(conf)
-
-    def ended() -> None:
-        transport.cleanup()
-        database.leave()
-
+    ending = contextlib.ExitStack()
+    ending.callback(database.leave)
+    ending.callback(transport.cleanup)
     return PartitionedConsumer(
         me,
         leases,
@@ -110,10 +104,18 @@ def build(
         base=group.topic,
         count=group.partitions,
         lease=group.partition_lease,
-        build=server,
+        build=functools.partial(_build_for, build_server, group),
         changed=changed,
         send_marker=lambda topic, marker: bus.send_marker(
             transport, marker, topic=topic, exchange=group.exchange
         ),
-        ended=ended,
+        ended=ending.close,
     )
+
+
+def _build_for(
+    build_server: BuildServer, group: cfg.ConfigOpts.GroupAttr, partitions: Collection[Partition]
+) -> BatchServer:
+    """Return the server of the topics of some partitions."""
+    current = [one.topic(group.topic) for one in partitions if one.count == group.partitions]
+    return build_server([one.topic(group.topic) for one in sorted(partitions)], current)

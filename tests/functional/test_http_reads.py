@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import re
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from eventalarm.http import openapi
 from eventalarm.ingest import application as ingest_application
+from eventalarm.model import UTC, Resource, ResourceKind
 from eventalarm.storage import database as storage
+from eventalarm.storage.resource_map import ResourceMap
+from tests.support.builders import PROJECT
 from tests.support.helpers import WebhookSink
-from tests.support.ifa_api import DOCUMENT
+from tests.support.ifa_api import ADMIN, DOCUMENT
+from tests.support.ingest_api import SessionsApi
 from tests.support.listening import listening
 from tests.support.subscribers import World, bound, fault
 
 READS = ("SELECT", "WITH", "PRAGMA", "BEGIN", "EXPLAIN")
-PATHS = [path for path, item in DOCUMENT["paths"].items() if "get" in item]
+
+
+def paths(document: Any) -> list[str]:
+    """Return the paths of an OpenAPI document that have a GET."""
+    return [path for path, item in document["paths"].items() if "get" in item]
 
 
 @pytest.fixture
@@ -29,11 +41,9 @@ def world(our_sqlite_url: str, webhook_sink: WebhookSink) -> Iterator[World]:
     database.dispose()
 
 
-def test_no_get_writes(world: World) -> None:
-    subscription_id = world.subscribe("/all")
-    world.api.alarm(bound("vm-1"))
-    world.listener.process(fault("vm-1"))
-    (alarm,) = world.api.pages("/ifa/v1/alarms")
+@contextlib.contextmanager
+def only_reads() -> Iterator[None]:
+    """Fail if this thread has a statement executed that writes, or none at all."""
     statements: list[str] = []
     caller = threading.get_ident()
 
@@ -44,15 +54,43 @@ def test_no_get_writes(world: World) -> None:
 
     sa.event.listen(sa.Engine, "before_cursor_execute", note)
     try:
-        for path in PATHS:
-            url = path.replace("{alarmId}", alarm["alarmId"]).replace("{subscriptionId}", subscription_id)
-            assert world.api.get(url).status_code == 200, url
+        yield
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", note)
     assert statements
     assert [one for one in statements if not one.lstrip().upper().startswith(READS)] == []
 
 
-def test_the_ingest_api_has_no_get_but_its_document() -> None:
-    document = openapi.load(ingest_application.DOCUMENT_FILE)
-    assert [path for path, item in document["paths"].items() if "get" in item] == ["/v1/openapi.json"]
+def test_no_get_of_the_ifa_api_writes(world: World) -> None:
+    subscription_id = world.subscribe("/all")
+    world.api.alarm(bound("vm-1"))
+    world.listener.process(fault("vm-1"))
+    (alarm,) = world.api.pages("/ifa/v1/alarms")
+    now = datetime.datetime.now(UTC)
+    server = Resource(ResourceKind.SERVER, "vm-1", now, project_id=PROJECT, host="compute-1", host_at=now)
+    ResourceMap(world.database).apply([server])
+    names = {
+        "{alarmId}": alarm["alarmId"],
+        "{subscriptionId}": subscription_id,
+        "{managedObjectId}": "vm-1",
+        "{host}": "compute-1",
+    }
+    with only_reads():
+        for path in paths(DOCUMENT):
+            url = re.sub(r"\{\w+\}", lambda found: names[found[0]], path)
+            assert world.api.get(url, roles=ADMIN).status_code == 200, url
+
+
+def test_no_get_of_the_ingest_api_writes(our_sqlite_url: str) -> None:
+    api = SessionsApi(our_sqlite_url, "http://192.0.2.1/tool")
+    begin = {"state": "IN_MAINTENANCE"}
+    assert api.call("PUT", "/v1/hosts/compute-1/maintenance", begin, roles="admin").status_code == 200
+    names = {"{session_id}": "s-1", "{host}": "compute-1"}
+    try:
+        with only_reads():
+            for path in paths(openapi.load(ingest_application.DOCUMENT_FILE)):
+                url = re.sub(r"\{\w+\}", lambda found: names[found[0]], path)
+                assert api.call("GET", url, roles="admin").status_code == 200, url
+    finally:
+        api.close()
+        api.database.dispose()

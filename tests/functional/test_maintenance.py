@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
 import os
@@ -14,20 +13,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from falcon import testing
 
 from eventalarm.inspector.sessions import SessionTracker
 from eventalarm.metrics import Metrics
 from eventalarm.model import (
     Event,
     JSONDict,
-    MaintainedInstance,
-    MaintenanceSession,
     Resource,
     ResourceKind,
     make_body,
 )
-from eventalarm.model.maintenance import InstanceStatus
 from eventalarm.owner import Owners
 from eventalarm.storage import database as storage
 from eventalarm.storage.maintenance_sessions import MaintenanceSessions
@@ -37,7 +32,7 @@ from tests.support.cloud import PROJECT, USER, Cloud
 from tests.support.doctor import ADMINS, SERVER_RULE, Doctor
 from tests.support.engine_harness import alarm_row, insert_alarms
 from tests.support.helpers import Process, WebhookSink, console_script, wait_until
-from tests.support.ingest_api import IngestApi, report
+from tests.support.ingest_api import SessionsApi, report
 from tests.support.inspector import Inspectors
 from tests.support.scenarios import PAGES, blocks
 from tests.support.services import RabbitMQ
@@ -244,30 +239,6 @@ def test_an_operator_maintains_a_host(doctor: Doctor, inspectors: Inspectors) ->
     assert request(doctor, "GET", path)[1]["state"] == "MAINTENANCE_COMPLETE"
     doctor.cloud.settle()
     assert [len(doctor.sink.at(f"/{name}")) for name in owners] == [1, 1]
-
-
-class SessionsApi(IngestApi):
-    """The API on a database with one session of project ``a``, which the tool lets answer at *reply_url*."""
-
-    def __init__(self, url: str, reply_url: str, **group: Any) -> None:
-        self.database = storage.connect(url)
-        super().__init__("fake://", lambda: self.database, **group)
-        now = datetime.datetime.now(datetime.UTC)
-        server = MaintainedInstance("vm-1", InstanceStatus.PLANNED, "PLANNED_MAINTENANCE", "m-1", now)
-        session = MaintenanceSession("s-1", "a", "PLANNED_MAINTENANCE", "m-1", now, reply_url=reply_url)
-        known = [("a", ("MIGRATE",)), ("b", ())]
-        for project, actions in known:
-            self.put(session, project_id=project, allowed_actions=actions, instances=(server,))
-
-    def put(self, session: MaintenanceSession, **changes: Any) -> None:
-        one = dataclasses.replace(session, **changes)
-        MaintenanceSessions(self.database).update(one.session_id, lambda known: [one])
-
-    def call(
-        self, method: str, path: str, body: Any = None, *, project: str = "a", roles: str = "member,reader"
-    ) -> testing.Result:
-        headers = {"X-Project-Id": project, "X-User-Id": "u", "X-Roles": roles, "X-Auth-Token": "token-of-u"}
-        return self.client.simulate_request(method, path, headers=headers, json=body)
 
 
 ANSWER = {"state": "ACK_PLANNED_MAINTENANCE", "instance_actions": {"vm-1": "MIGRATE"}}

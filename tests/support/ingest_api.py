@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 from collections.abc import Callable
@@ -14,7 +15,10 @@ from oslo_config import cfg
 from eventalarm import bus
 from eventalarm import conf as options
 from eventalarm.ingest import application
+from eventalarm.model import InstanceStatus, MaintainedInstance, MaintenanceSession
+from eventalarm.storage import database as storage
 from eventalarm.storage.database import Database
+from eventalarm.storage.maintenance_sessions import MaintenanceSessions
 
 PROJECT = "project-a"
 
@@ -66,3 +70,27 @@ class IngestApi:
     def close(self) -> None:
         """Close the connections."""
         self.transport.cleanup()
+
+
+class SessionsApi(IngestApi):
+    """The API on a database with one session of project ``a``, which the tool lets answer at *reply_url*."""
+
+    def __init__(self, url: str, reply_url: str, **group: Any) -> None:
+        self.database = storage.connect(url)
+        super().__init__("fake://", lambda: self.database, **group)
+        now = datetime.datetime.now(datetime.UTC)
+        server = MaintainedInstance("vm-1", InstanceStatus.PLANNED, "PLANNED_MAINTENANCE", "m-1", now)
+        session = MaintenanceSession("s-1", "a", "PLANNED_MAINTENANCE", "m-1", now, reply_url=reply_url)
+        known = [("a", ("MIGRATE",)), ("b", ())]
+        for project, actions in known:
+            self.put(session, project_id=project, allowed_actions=actions, instances=(server,))
+
+    def put(self, session: MaintenanceSession, **changes: Any) -> None:
+        one = dataclasses.replace(session, **changes)
+        MaintenanceSessions(self.database).update(one.session_id, lambda known: [one])
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, project: str = "a", roles: str = "member,reader"
+    ) -> testing.Result:
+        headers = {"X-Project-Id": project, "X-User-Id": "u", "X-Roles": roles, "X-Auth-Token": "token-of-u"}
+        return self.client.simulate_request(method, path, headers=headers, json=body)
