@@ -126,8 +126,6 @@ class _Number:
 READERS: Final[Mapping[str, Any]] = {
     "topic": _name,
     "exchange": _name,
-    "partitions": _Number(1, MOST_PARTITIONS),
-    "owner_traits": _traits,
     "driver": _name,
     "policy": _policy,
     "max_queue_length": _Number(1),
@@ -135,4 +133,6 @@ READERS: Final[Mapping[str, Any]] = {
     # A smaller limit would split and strip nearly every event.
     "max_message_size": _Number(16 * 1024),
     "accept_event_loss": _flag,
+    "partitions": _Number(1, MOST_PARTITIONS),
+    "owner_traits": _traits,
 }

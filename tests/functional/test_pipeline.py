@@ -223,12 +223,12 @@ def test_large_statements_are_sent_by_themselves(far: Far) -> None:
 
 def test_the_server_sees_a_transaction_that_is_idle_between_its_trips(far: Far) -> None:
     """Otherwise it would not end the transaction of a frozen listener, whose locks block the others."""
-    own, state, idle = {
+    identity, state, idle = {
         "postgresql": ("pg_backend_pid", "state FROM pg_stat_activity WHERE pid", "idle in transaction"),
         "mysql": ("connection_id", "command FROM information_schema.processlist WHERE id", "Sleep"),
     }[far.database.engine.dialect.name]
     with far.database.pipeline() as connection:
-        process = connection.execute(sa.select(getattr(sa.func, own)())).scalar()
+        process = connection.execute(sa.select(getattr(sa.func, identity)())).scalar()
         with far.database.read() as other:
             found = other.execute(sa.text(f"SELECT {state} = :process"), {"process": process}).scalar()
     assert found == idle
