@@ -423,6 +423,8 @@ def test_masakari_names_hosts_by_its_own_ids(
     owners = {name: project for host in hosts for name, project in servers(host, 2).items()}
     house.watch(SERVER_RULE, owners)
     wait_until(lambda: observers.where(list(owners)).keys() == owners.keys(), 30)
+    # As in Masakari, whose API shows the host before the notification: a later snapshot must not forget it.
+    openstack.watched["5e0c7d1e-0001"] = "masakari-1"
     house.masakari("host.update.end", uuid="5e0c7d1e-0001", name="masakari-1", on_maintenance=False)
     known = {host_id: host for host, host_id in hosts.items()}
     wait_until(lambda: observers.where(list(known)) == known, 30)
