@@ -71,6 +71,11 @@ def alarm_id_of(project: str, resource: str) -> str:
     return str(uuid.uuid5(SPACE, f"{project}/{resource}"))
 
 
+def counted(number: int, noun: str) -> str:
+    """Return *number* with *noun*, which is in the plural unless the number is one."""
+    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def project_name(number: int, label: str = "p") -> str:
     """Return the id of a project, as long as Keystone's are."""
     return uuid.uuid5(SPACE, f"project {label} {number}").hex

@@ -20,7 +20,7 @@ from benchmarks.measurement import Measurement
 from benchmarks.progress import NotInTime
 from benchmarks.scenarios.context import Context
 from benchmarks.scenarios.throughput import Drains, drain
-from benchmarks.workload import project_name, spread, stream
+from benchmarks.workload import counted, project_name, spread, stream
 from eventalarm.storage.partition_leases import IDLE
 from eventalarm.storage.tables import leader_lease
 
@@ -38,14 +38,9 @@ class Case:
     partitions: int
     projects: int
 
-    @property
-    def place(self) -> str:
-        """The listeners in words, without the partitions."""
-        processes = "1 listener" if self.listeners == 1 else f"{self.listeners} listeners"
-        return f"{self.projects:,} projects × 100 alarms, {processes}"
-
     def __str__(self) -> str:
-        return f"{self.place}, {'1 topic' if self.partitions == 1 else f'{self.partitions} partitions'}"
+        topics = "1 topic" if self.partitions == 1 else counted(self.partitions, "partition")
+        return f"{self.projects:,} projects × 100 alarms, {counted(self.listeners, 'listener')}, {topics}"
 
 
 def cases(context: Context) -> list[Case]:

@@ -17,7 +17,7 @@ from benchmarks.arena import Arena
 from benchmarks.contenders import Recipe, Running
 from benchmarks.measurement import Contender, Measurement
 from benchmarks.scenarios.context import TIMEOUT, Context, at
-from benchmarks.workload import AlarmSpec, of_alarms, project_name, spread
+from benchmarks.workload import AlarmSpec, counted, of_alarms, project_name, spread
 
 NAME = "storm"
 WARM = 20
@@ -32,9 +32,8 @@ class Case:
     destinations: int
 
     def __str__(self) -> str:
-        projects = "1 project" if self.projects == 1 else f"{self.projects} projects"
-        places = "1 destination" if self.destinations == 1 else f"{self.destinations} destinations"
-        return f"{self.alarms:,} alarms, {projects}, {places}"
+        places = counted(self.destinations, "destination")
+        return f"{self.alarms:,} alarms, {counted(self.projects, 'project')}, {places}"
 
 
 @dataclass

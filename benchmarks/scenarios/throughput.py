@@ -20,7 +20,16 @@ from benchmarks.contenders import Cut, Guard, Recipe, Running, await_acks
 from benchmarks.measurement import Contender, Measurement
 from benchmarks.progress import NotInTime
 from benchmarks.scenarios.context import TIMEOUT, Context
-from benchmarks.workload import FAULT, SPACE, EventSpec, project_name, resource_name, spread, stream
+from benchmarks.workload import (
+    FAULT,
+    SPACE,
+    EventSpec,
+    counted,
+    project_name,
+    resource_name,
+    spread,
+    stream,
+)
 
 NAME = "throughput"
 STOCK_BACKLOGS = (4, 16, 64, 256, 1024, 4096)
@@ -37,8 +46,7 @@ class Case:
     @property
     def place(self) -> str:
         """The alarms in words."""
-        projects = "1 project" if self.projects == 1 else f"{self.projects:,} projects"
-        return f"{self.alarms:,} alarms, {projects}"
+        return f"{self.alarms:,} alarms, {counted(self.projects, 'project')}"
 
     def __str__(self) -> str:
         return f"{self.place}, {self.matching:.0%} matching"
