@@ -151,14 +151,12 @@ def test_the_number_of_partitions_is_changed_while_events_arrive(stage: Stage) -
         wait_until(lambda: len(stage.owners(2)) == 2, what="one partition for each listener")
         source.more()
         source.count = 2
-        print("TO 2", source.number)
         source.more(12)
         only = stage.start(1)
         for listener in listeners:
             assert listener.terminate() == 0
         source.more()
         source.count = 1
-        print("TO 1", source.number)
         source.more(12)
     finally:
         source.stop()
