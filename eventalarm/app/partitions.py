@@ -86,7 +86,7 @@ def build(
     """
     group = conf[GROUP]
     leases = PartitionLeases(database, me := uuid.uuid4().hex[:16])
-    if group.partitions == 1 and not (_is_rabbit(conf) and leases.look(()).partitions):
+    if group.partitions == 1 and not (_is_rabbit(conf) and leases.exist()):
         return build_server((), ())
 
     def changed(partitions: Collection[Partition]) -> None:

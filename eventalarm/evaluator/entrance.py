@@ -59,10 +59,13 @@ class Entrance:
         with self._lock:
             self._accept(self._gate.advance(now, settled, idle=idle))
 
-    def evaluated_markers(self) -> frozenset[str]:
-        """Return the markers that arrived, if every message before them is evaluated."""
+    def take_evaluated_markers(self) -> set[str]:
+        """Remove and return the markers that arrived, if every message before them is evaluated."""
         with self._lock:
-            return frozenset(self._markers) if self._is_idle() else frozenset()
+            if not self._is_idle():
+                return set()
+            found, self._markers = self._markers, set()
+            return found
 
     def clear(self) -> list[Any]:
         """Remove and return the messages that are held, and forget the markers: all go back to the broker."""

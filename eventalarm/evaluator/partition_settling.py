@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import time
 import uuid
 from collections.abc import Callable, Collection
@@ -53,7 +54,7 @@ class Settling:
         self, server: BatchServer, draining: Collection[Partition]
     ) -> list[tuple[str, datetime.datetime]]:
         """Return the labels of *draining* whose time is newly known, each with it or IDLE."""
-        markers = server.entrance.evaluated_markers()
+        markers = server.entrance.take_evaluated_markers()
         now = time.monotonic()
         found = []
         for one in draining:
@@ -77,7 +78,8 @@ class Settling:
         for one in draining:
             topic, sent = one.topic(self._base), self._sent.get(one)
             waits = sent is not None and now - sent.moment < self._patience
-            idle = leases.partitions[one.label].settled_at == IDLE and topic not in server.entrance.arrivals
+            silence = now - server.entrance.arrivals.get(topic, -math.inf)
+            idle = leases.partitions[one.label].settled_at == IDLE and silence >= QUIET
             if not (waits or idle):
                 self._last_arrival(server, one)
                 marker = uuid.uuid4().hex
@@ -85,8 +87,9 @@ class Settling:
                 self._send(topic, marker)
 
     def forget(self) -> None:
-        """Forget the markers, since another server consumes from now on."""
+        """Forget markers and silence, since another server consumes from now on."""
         self._sent.clear()
+        self._since.clear()
 
 
 def gate_time(leases: Leases, count: int) -> tuple[bool, datetime.datetime | None]:

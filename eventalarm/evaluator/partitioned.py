@@ -112,7 +112,7 @@ class PartitionedConsumer:
                 self._attempt(self._tick)
                 self._stopping.wait(self._lease * (SOON if self._moving else USUAL))
         finally:
-            self._consume(frozenset())
+            self._attempt(lambda: self._consume(frozenset()))
             self._attempt(self._leases.leave)
             self._queues.close()
             self._ended()
@@ -121,21 +121,23 @@ class PartitionedConsumer:
         try:
             task()
         except (Retryable, Unusable) as exc:
-            # Whoever cannot renew keeps its partitions: others cannot acquire them either.
-            LOG.debug("Partitions were not looked at: %s", exc)
+            # A process that cannot renew keeps its partitions: others cannot acquire them either.
+            LOG.debug("Partitions could not be shared out: %s", exc)
         except Exception:
-            LOG.exception("Partitions were not looked at")
+            LOG.exception("Partitions could not be shared out")
 
     def _tick(self) -> None:
         server = self._server
         if server is not None:
             server.entrance.mark()
         settled = [] if server is None else self._settling.settled(server, self._others(self._consuming))
+        now = time.monotonic()
         leases = self._leases.look(settled)
         if self._me not in leases.members:
-            self._leases.register([one.label for one in all_of(self._count)] + [Partition(1, 0).label])
+            known = {*all_of(self._count), Partition(1, 0)}
+            self._leases.register([one.label for one in sorted(known)])
             return
-        self._share(leases)
+        self._share(leases, now)
         if self._server is None:
             return
         self._settling.send(self._server, self._others(self._consuming), leases)
@@ -147,15 +149,14 @@ class PartitionedConsumer:
         """Return the partitions of another number, whose topics are drained before those of this one."""
         return sorted(one for one in partitions if one.count != self._count)
 
-    def _share(self, leases: Leases) -> None:
-        """Give up, acquire and consume partitions as the leases demand."""
-        live = self._live(leases)
-        rows = {
-            p: row for label, row in leases.partitions.items() if (p := Partition.parse(label)) is not None
-        }
+    def _share(self, leases: Leases, now: float) -> None:
+        """Give up, acquire and consume partitions as the leases, read at *now*, demand."""
+        live = self._live(leases, now)
+        parsed = {Partition.parse(label): row for label, row in leases.partitions.items()}
+        rows = {one: row for one, row in parsed.items() if one is not None and one not in self._shared()}
         owners = {one: row.owner for one, row in rows.items()}
         owned = {one for one, owner in owners.items() if owner == self._me}
-        current = [one for one in sorted(rows) if one.count == self._count > 1]
+        current = [one for one in sorted(rows) if one.count == self._count]
         shifts = [share_out(some, owners, live, self._me) for some in (current, self._others(rows)) if some]
         give = {one for shift in shifts for one in shift.give}
         lost = self._consuming - owned - give - self._shared()
@@ -178,32 +179,43 @@ class PartitionedConsumer:
         """Return the partition that needs no lease."""
         return frozenset(all_of(1)) if self._count == 1 else frozenset()
 
-    def _live(self, leases: Leases) -> set[str]:
+    def _live(self, leases: Leases, now: float) -> set[str]:
         """Return the processes that take part, and remove those that have ended."""
         numbers = {name: row.renewals for name, row in leases.members.items() if name != self._me}
-        ended = self._watch.look(numbers, time.monotonic())
-        for name in ended:
+        ended = self._watch.look(numbers, now)
+        for name, number in ended.items():
             LOG.warning("Listener process %s has ended; its partitions are shared out", name)
-            self._leases.forget(name)
+            self._leases.forget(name, number)
         return {*numbers, self._me} - set(ended)
 
     def _consume(self, partitions: frozenset[Partition]) -> None:
-        """End the server if it consumes other partitions, and start one for these."""
+        """End the server if it consumes other partitions, and start one for these.
+
+        :raises Unusable: when the broker does not answer; then nothing is consumed until the next attempt.
+        """
         if partitions == self._consuming:
             return
+        self._end_server()
+        self._changed(partitions)
+        if partitions and not self._stopping.is_set():
+            # The start of a server waits for the broker, and nothing can interrupt it.
+            self._queues.look(self._base)
+            self._start_server(partitions)
+
+    def _end_server(self) -> None:
         with self._lock:
             server, self._server = self._server, None
         if server is not None:
             server.end()
             server.stop()
             server.wait()
-        self._consuming = partitions
+        self._consuming = frozenset()
         self._settling.forget()
-        self._changed(partitions)
-        if not partitions or self._stopping.is_set():
-            return
+
+    def _start_server(self, partitions: frozenset[Partition]) -> None:
         server = self._build(partitions)
         server.begin()
+        self._consuming = partitions
         LOG.info("Consuming partitions %s", ", ".join(one.label for one in sorted(partitions)))
         with self._lock:
             self._server = server

@@ -53,6 +53,15 @@ class PartitionLeases:
         self._database = database
         self._owner = owner
 
+    def exist(self) -> bool:
+        """Return True if partitions were ever shared out.
+
+        :raises Retryable: when the database failed.
+        """
+        query = sa.select(leader_lease.c.name).where(_starts_with(PARTITION)).limit(1)
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
+
     def register(self, labels: Sequence[str]) -> None:
         """Add the rows of this process and of partitions that have none.
 
@@ -83,8 +92,8 @@ class PartitionLeases:
             for label, moment in settled:
                 this = table.name == f"{PARTITION}{label}"
                 connection.execute(sa.update(leader_lease).where(ours, this).values(done_at=moment))
-            ranges = [table.name.startswith(prefix, autoescape=True) for prefix in (PARTITION, MEMBER)]
-            query = sa.select(table.name, table.owner, table.renewals, table.done_at).where(sa.or_(*ranges))
+            ranges = sa.or_(_starts_with(PARTITION), _starts_with(MEMBER))
+            query = sa.select(table.name, table.owner, table.renewals, table.done_at).where(ranges)
             rows = {
                 row.name: Lease(row.owner, row.renewals, row.done_at) for row in connection.execute(query)
             }
@@ -117,13 +126,15 @@ class PartitionLeases:
                 sa.update(leader_lease).where(ours, leader_lease.c.name.in_(names)).values(owner=None)
             )
 
-    def forget(self, member: str) -> None:
-        """Remove a process that has ended; its partitions can be acquired.
+    def forget(self, member: str, renewals: int) -> None:
+        """Remove a process whose number of renewals is still *renewals*; its partitions can be acquired.
 
         :raises Retryable: when the database failed.
         """
+        table = leader_lease.c
+        ended = sa.and_(table.name == f"{MEMBER}{member}", table.renewals == renewals)
         with self._database.begin() as connection:
-            connection.execute(sa.delete(leader_lease).where(leader_lease.c.name == f"{MEMBER}{member}"))
+            connection.execute(sa.delete(leader_lease).where(ended))
 
     def leave(self) -> None:
         """Release everything when this process ends.
@@ -135,6 +146,10 @@ class PartitionLeases:
             member = leader_lease.c.name == f"{MEMBER}{self._owner}"
             connection.execute(sa.delete(leader_lease).where(member))
             connection.execute(sa.update(leader_lease).where(mine).values(owner=None))
+
+
+def _starts_with(prefix: str) -> sa.ColumnElement[bool]:
+    return leader_lease.c.name.startswith(prefix, autoescape=True)
 
 
 def _under(prefix: str, rows: Mapping[str, Lease]) -> dict[str, Lease]:
