@@ -166,7 +166,13 @@ class HealthChecks:
         feed = None
         if path is not None:
             group = self._conf[GROUP]
-            target = pipeline.Target(group.topic, self._conf, theirs, partitions=group.partitions)
+            target = pipeline.Target(
+                group.topic,
+                self._conf,
+                theirs,
+                partitions=group.partitions,
+                owner_traits=group.owner_traits,
+            )
             feed = pipeline.read(path, target)
             if theirs is not None and "event" not in theirs.notification.pipelines:
                 problem = f"[notification] pipelines of {named} does not contain event"

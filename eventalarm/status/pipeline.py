@@ -19,6 +19,7 @@ from eventalarm import bus
 from eventalarm.broker import DEFAULT_PORT, hosts
 from eventalarm.exceptions import InvalidOption
 from eventalarm.publisher import options as publisher_options
+from eventalarm.publisher.partitions import OWNER_TRAITS
 from eventalarm.status.ceilometer_files import Flow, Refused, configuration, load_flows
 from eventalarm.status.checks import Finding, Level
 
@@ -49,6 +50,7 @@ class Target:
     ours: cfg.ConfigOpts | None = None
     theirs: cfg.ConfigOpts | None = None
     partitions: int = 1
+    owner_traits: Sequence[str] = OWNER_TRAITS
 
     def problem_of(self, url: str) -> Problem | None:
         """Return why events of an ``eventalarm://`` line do not reach the listeners, or None if they do."""
@@ -61,8 +63,14 @@ class Target:
                 )
             if chosen.partitions != self.partitions:
                 return (
-                    f"it publishes to {chosen.partitions} partitions, the listeners have {self.partitions}",
+                    f"its number of partitions is {chosen.partitions}, the listeners have {self.partitions}",
                     f"write eventalarm://...?partitions={self.partitions} and restart the agent",
+                )
+            ours, theirs = ",".join(self.owner_traits), ",".join(chosen.owner_traits)
+            if self.partitions > 1 and ours != theirs:
+                return (
+                    f"it divides events by the owner traits {theirs}, the listeners by {ours}",
+                    f"add owner_traits={ours} to the eventalarm:// line and restart the agent",
                 )
             return self._compared(chosen)
         except (InvalidOption, ValueError) as exc:

@@ -61,6 +61,21 @@ def test_an_invalid_option_is_named(tmp_path: pathlib.Path, text: str, problem: 
 
 
 @pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("partitions=4", ""),
+        ("topic=event_eval", "its number of partitions is 1, the listeners have 4"),
+        ("partitions=4&owner_traits=tenant", "by the owner traits tenant, the listeners by project_id,"),
+    ],
+)
+def test_events_are_divided_as_the_listeners_expect(tmp_path: pathlib.Path, line: str, problem: str) -> None:
+    path = pipeline_at(tmp_path, SOURCE + SINK % f"'eventalarm://?{line}'")
+    found = pipeline.read(path, Target("event_eval", partitions=4)).problem
+    assert problem in found
+    assert bool(problem) == bool(found)
+
+
+@pytest.mark.parametrize(
     ("text", "patterns"),
     [
         (SOURCE + SINK % "test, eventalarm", ("*",)),
