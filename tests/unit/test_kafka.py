@@ -15,7 +15,7 @@ from ceilometer import publisher
 from oslo_config import cfg
 
 from eventalarm import bus, conf
-from eventalarm.app import services
+from eventalarm.app import partitions, services
 from eventalarm.cmd import ingest_wsgi
 from eventalarm.exceptions import InvalidOption
 from eventalarm.inspector.process import InspectorProcess
@@ -119,6 +119,14 @@ def assert_refused(start: Callable[[], object]) -> None:
     with pytest.raises(InvalidOption, match="commits the offset of a message before it is handled") as caught:
         start()
     assert "accept_event_loss" in str(caught.value)
+
+
+def test_more_than_one_partition_requires_rabbitmq() -> None:
+    options = configured(URL, accept=True)
+    partitions.check(options)
+    options.set_override("partitions", 2, conf.GROUP)
+    with pytest.raises(InvalidOption, match="partitions: more than one partition requires RabbitMQ"):
+        partitions.check(options)
 
 
 @pytest.mark.parametrize("start", [services.check_options, InspectorProcess, ingest_wsgi.build])
