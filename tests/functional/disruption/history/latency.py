@@ -1,4 +1,4 @@
-"""How fast events became webhooks while nothing was broken, and ETSI's levels of service availability."""
+"""How fast events became webhooks while nothing was broken, and ETSI's service availability levels."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 from tests.functional.disruption.history.facts import Facts
 from tests.functional.disruption.history.records import History, Strike
 
-# ETSI GS NFV-REL 001: the longest recovery in seconds of service availability levels 1, 2 and 3, and the
-# longest detection at level 1.
+# ETSI GS NFV-REL 001 V1.1.1, as OPNFV's availability project quotes it: the longest recovery in seconds at
+# service availability levels 1, 2 and 3, and the longest detection at level 1.
 RECOVERY: Final = (6.0, 15.0, 25.0)
 DETECTION: Final = 1.0
 # Seconds before a disruption in which an event may not become a webhook in time, and after it, in which what
@@ -18,7 +18,7 @@ AROUND: Final = 1.0
 
 
 def level(recovery: float) -> str:
-    """Return the level of service availability that a recovery of so many seconds fulfils."""
+    """Return the service availability level that a recovery of so many seconds fulfils."""
     place = bisect.bisect_left(RECOVERY, recovery)
     return f"SAL {place + 1}" if place < len(RECOVERY) else "none"
 
