@@ -94,7 +94,7 @@ INGEST_OPTS: list[Any] = [
         "maintenance_token_hosts",
         default=[],
         help="Hosts of admin tools such as Fenix that receive the Keystone token of the caller with the "
-        "answer to a maintenance session, as HOST or HOST:PORT. Whoever reports a session chooses the URL of "
+        "answer to a maintenance session, as HOST or HOST:PORT. The sender of a session chooses the URL of "
         "the answer: list only hosts that you operate. Others receive the answer without a token.",
     ),
     cfg.IntOpt(

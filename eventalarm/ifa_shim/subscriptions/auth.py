@@ -42,7 +42,7 @@ class Vault:
     def open(self, text: str) -> dict[str, Any]:
         """Return the secret that was encrypted.
 
-        :raises InvalidOption: when there is no key, or none of the keys decrypts it.
+        :raises InvalidOption: when no key is set, or none of the keys decrypts it.
         """
         if not self._keys:
             raise InvalidOption(OPTION, "is not set", "set it to the value that the IFA API has")
