@@ -7,10 +7,9 @@ import datetime
 import json
 from typing import Final
 
-from eventalarm.inspector.snapshot import LEASE_SECONDS
 from eventalarm.storage.database import Database
-from eventalarm.storage.leases import LeaderLease
-from eventalarm.storage.resource_map import SNAPSHOT_LEASE, MapStats, ResourceMap
+from eventalarm.storage.hosts import Hosts
+from eventalarm.storage.resource_map import MapStats, ResourceMap
 
 OK: Final = 0
 STALE: Final = 1
@@ -39,8 +38,7 @@ def look(database: Database, now: datetime.datetime, stale_after: float | None) 
     :raises Retryable: when the database failed.
     """
     stats = ResourceMap(database).stats()
-    done = LeaderLease(database, SNAPSHOT_LEASE, "", LEASE_SECONDS).done_at()
-    return Status(stats, _age(done, now), _age(stats.seen_at, now), stale_after)
+    return Status(stats, _age(Hosts(database, now).snapshot_at(), now), _age(stats.seen_at, now), stale_after)
 
 
 def _age(moment: datetime.datetime | None, now: datetime.datetime) -> float | None:

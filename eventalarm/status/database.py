@@ -12,8 +12,8 @@ from eventalarm.model import EVENT_ALARM_TYPES
 from eventalarm.status.checks import Finding, Level
 from eventalarm.storage import schema, stats
 from eventalarm.storage.database import Database
-from eventalarm.storage.leases import LeaderLease
-from eventalarm.storage.resource_map import SNAPSHOT_LEASE, ResourceMap
+from eventalarm.storage.hosts import Hosts
+from eventalarm.storage.resource_map import ResourceMap
 from eventalarm.storage.schema import too_old
 from eventalarm.storage.stats import SYNC_READS, Server, read_server
 
@@ -245,7 +245,8 @@ def check_resource_map(database: Database, stale_after: float | None) -> Finding
     :param stale_after: [eventalarm_inspector] stale_after in seconds; None if no snapshots are taken.
     """
     found = ResourceMap(database).stats()
-    done = LeaderLease(database, SNAPSHOT_LEASE, "", 0.0).done_at()
+    now = database.now()
+    done = Hosts(database, now).snapshot_at()
     if not found.resources and done is None:
         return Finding(Level.OK, "empty: no eventalarm-inspector has been used")
     total = sum(found.resources.values())
@@ -256,7 +257,7 @@ def check_resource_map(database: Database, stale_after: float | None) -> Finding
     remedy = "start eventalarm-inspector, or see its log"
     if done is None:
         return Finding(Level.WARNING, f"{text}; no snapshot was ever complete", remedy, figures)
-    age = (database.now() - done).total_seconds()
+    age = (now - done).total_seconds()
     text = f"{text}; the last complete snapshot began {age:.0f} s ago"
     if age > stale_after:
         return Finding(Level.WARNING, text, remedy, figures)
