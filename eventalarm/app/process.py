@@ -64,6 +64,7 @@ class ListenerProcess:
         Returns without having started everything if the process is stopped meanwhile.
 
         :raises InvalidOption: when an option can never work.
+        :raises Retryable: when the database failed after it had answered.
         """
         database = waiting.wait_for_database(self._conf, self._signals.stopping)
         if database is None:

@@ -138,7 +138,8 @@ class InspectorProcess:
 
     def _route(self) -> consumer.Route:
         group, ours = self._conf[GROUP], self._conf[INSPECTOR_GROUP]
-        # Sources that are restarted after this process still use the topic of one partition.
+        # Sources that are restarted after this process still use the topics of the former number. Those of a
+        # number that this queue was ever bound to stay bound; at its first start that is one partition.
         counts = sorted({1, group.partitions})
         return consumer.Route(
             [one.topic(group.topic) for count in counts for one in partitions.all_of(count)],

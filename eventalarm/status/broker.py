@@ -64,7 +64,7 @@ def check_queue(conf: cfg.ConfigOpts, timeout: float) -> Finding:
         return Finding(Level.SKIPPED, f"the driver of {bus.describe(conf)} cannot be checked")
     try:
         with broker.connected() as connection:
-            return _worst([_queue_finding(conf, connection, broker, topic) for topic in _topics(conf)])
+            return _together([_queue_finding(conf, connection, broker, topic) for topic in _topics(conf)])
     except Unusable as exc:
         return Finding(Level.FAILED, exc.problem, exc.remedy or "run the check again")
 
@@ -74,7 +74,7 @@ def _topics(conf: cfg.ConfigOpts) -> list[str]:
     return [one.topic(group.topic) for one in partitions.all_of(group.partitions)]
 
 
-def _worst(findings: Sequence[Finding]) -> Finding:
+def _together(findings: Sequence[Finding]) -> Finding:
     """Return the first finding that is not OK, or one for all of them."""
     bad = [finding for finding in findings if finding.level is not Level.OK]
     if bad or len(findings) == 1:
