@@ -158,6 +158,16 @@ class QueueWatch:
 
         :raises Unusable: when the broker does not answer.
         """
+        kept = self._connection is not None
+        try:
+            return self._look(topic)
+        except Unusable:
+            if not kept:
+                raise
+        # The broker or the network may have closed the connection since the last look.
+        return self._look(topic)
+
+    def _look(self, topic: str) -> QueueState:
         try:
             if self._connection is None:
                 self._connection = self._stack.enter_context(self._broker.connected())
