@@ -22,9 +22,12 @@ from tests.support.databases import (
     PostgresqlDatabases,
     SqliteDatabases,
 )
+from tests.support.definitions import SHIPPED, Converter, merged
 from tests.support.helpers import Process, WebhookSink
 from tests.support.ifa_api import IfaApi
+from tests.support.listening import listening
 from tests.support.services import Galera, MariaDB, PostgreSQL, RabbitMQ, Service, SteppedMariaDB
+from tests.support.subscribers import World
 
 ENGINES = ["sqlite", "mariadb", "postgresql"]
 S = TypeVar("S", bound=Service)
@@ -238,8 +241,34 @@ def api(opened: storage.Database) -> IfaApi:
 
 
 @pytest.fixture
-def lite(our_sqlite_url: str) -> Iterator[IfaApi]:
-    """The API on SQLite alone, for tests that do not depend on the database."""
+def lite_database(our_sqlite_url: str) -> Iterator[storage.Database]:
+    """A database on SQLite alone, for tests that do not depend on the engine."""
     result = storage.connect(our_sqlite_url)
-    yield IfaApi(result)
+    yield result
     result.dispose()
+
+
+@pytest.fixture
+def small(lite_database: storage.Database, webhook_sink: WebhookSink) -> Iterator[World]:
+    """A cloud on SQLite that suspends and probes subscribers at once."""
+    made = World(lite_database, webhook_sink, suspend_after=1.0, probe_interval=0.1)
+    with listening(made.api.conf, lite_database) as made.listener:
+        yield made
+
+
+@pytest.fixture
+def lite(lite_database: storage.Database) -> IfaApi:
+    """The API on SQLite alone, for tests that do not depend on the database."""
+    return IfaApi(lite_database)
+
+
+@pytest.fixture(scope="session")
+def converter(tmp_path_factory: pytest.TempPathFactory) -> Converter:
+    """Ceilometer's converter with our event definitions merged into its own."""
+    return Converter(merged(tmp_path_factory.mktemp("definitions")))
+
+
+@pytest.fixture(scope="session")
+def stock() -> Converter:
+    """Ceilometer's converter with its own event definitions."""
+    return Converter(SHIPPED)

@@ -18,9 +18,9 @@ from eventalarm.catalogue import event_definitions
 from eventalarm.owner import event_types
 from eventalarm.patterns import matches_glob
 from eventalarm.storage import database as storage
-from tests.functional.test_event_definitions import NEUTRON, of_neutron
+from tests.functional.test_event_definitions_neutron import NEUTRON, of_neutron
 from tests.support.cloud import ROOT
-from tests.support.definitions import Converter, merged
+from tests.support.definitions import Converter
 from tests.support.engine_harness import EngineHarness, create_schemas
 from tests.support.ifa_api import IfaApi
 from tests.support.scenarios import PAGES, blocks
@@ -59,11 +59,6 @@ def of_every_resource_of_neutron() -> Iterator[Row]:
 
 
 ALL = [*ROWS, *of_every_resource_of_neutron()]
-
-
-@pytest.fixture(scope="module")
-def converter(tmp_path_factory: pytest.TempPathFactory) -> Converter:
-    return Converter(merged(tmp_path_factory.mktemp("definitions")))
 
 
 @pytest.fixture(scope="module")

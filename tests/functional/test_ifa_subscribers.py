@@ -1,50 +1,27 @@
-"""How subscribers are served: filters, order, credentials, suspension, over real sockets."""
+"""What subscribers are notified of: filters, order, repetitions, components, over real sockets."""
 
 from __future__ import annotations
 
-import base64
 import datetime
 import json
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
-from cryptography import fernet
 
 from eventalarm.model import OK, UTC
 from eventalarm.storage import database as storage
-from eventalarm.storage import ifa_tables, tables
-from eventalarm.storage.subscriptions import SubscriptionState
 from tests.support.builders import event_body, rule
-from tests.support.helpers import WebhookSink, wait_until
+from tests.support.helpers import WebhookSink
 from tests.support.ifa_api import ADMIN
 from tests.support.listening import listening
 from tests.support.subscribers import (
     ALARM_NOTIFICATION,
     CLEARED_NOTIFICATION,
-    REBUILT_NOTIFICATION,
     SUBSCRIPTIONS,
     World,
     bound,
     fault,
 )
-
-
-@pytest.fixture
-def lite(our_sqlite_url: str) -> Iterator[storage.Database]:
-    """SQLite alone, for tests that do not depend on the database."""
-    result = storage.connect(our_sqlite_url)
-    yield result
-    result.dispose()
-
-
-@pytest.fixture
-def small(lite: storage.Database, webhook_sink: WebhookSink) -> Iterator[World]:
-    made = World(lite, webhook_sink, suspend_after=1.0, probe_interval=0.1)
-    with listening(made.api.conf, lite) as made.listener:
-        yield made
 
 
 @pytest.mark.parametrize(
@@ -154,12 +131,12 @@ def test_each_object_of_a_group_is_notified_and_a_reset_clears_those_that_are_no
 
 
 def test_a_repetition_is_notified_only_where_it_counts_as_a_change(
-    lite: storage.Database, webhook_sink: WebhookSink
+    lite_database: storage.Database, webhook_sink: WebhookSink
 ) -> None:
     for counts, path in ((False, "/no"), (True, "/yes")):
-        world = World(lite, webhook_sink, repeat_is_change=counts)
+        world = World(lite_database, webhook_sink, repeat_is_change=counts)
         world.api.alarm(bound(path), repeat_actions=True)
-        with listening(world.api.conf, lite) as world.listener:
+        with listening(world.api.conf, lite_database) as world.listener:
             world.subscribe(path, filter={"resourceIds": [path]})
             world.listener.process(fault(path))
             world.listener.process(fault(path))
@@ -168,90 +145,6 @@ def test_a_repetition_is_notified_only_where_it_counts_as_a_change(
             world.run_once()
             world.quiet()
             assert len(world.posts(path)) == expected
-
-
-def test_27_a_stalled_subscription_is_suspended_and_resumed_with_a_rebuilt_list(small: World) -> None:
-    subscription = small.subscribe("/dead")
-    small.subscribe("/alive")
-    for n in range(3):
-        small.api.alarm(bound(f"vm-{n}"))
-    small.sink.behave("/dead", statuses=[503])
-    small.listener.process(fault("vm-0"))
-    small.run_until(lambda: state_of(small, subscription) == "suspended", 20)
-    small.received("/alive")
-    before = len(small.posts("/dead"))
-    small.listener.process(fault("vm-1"))
-    small.received("/alive", 2)
-    small.quiet()
-    assert len(small.posts("/dead")) == before, "nothing is sent to a suspended subscription"
-    small.sink.behave("/dead", statuses=[204])
-    small.run_until(lambda: state_of(small, subscription) == "active", 20)
-    wait_until(lambda: len(small.posts("/dead")) > before)
-    small.listener.process(fault("vm-2"))
-    small.received("/alive", 3)
-    news = small.received("/dead", before + 2)[before:]
-    assert [one["notificationType"] for one in news] == [REBUILT_NOTIFICATION, ALARM_NOTIFICATION]
-    assert news[0]["_links"]["alarms"]["href"] == "http://falconframework.org/vnffm/v1/alarms"
-
-
-def test_a_consumer_that_takes_too_long_is_suspended_too(small: World) -> None:
-    subscription = small.subscribe("/slow")
-    small.api.alarm(bound("vm-0"))
-    release = small.sink.hang("/slow")
-    small.listener.process(fault("vm-0"))
-    wait_until(lambda: small.posts("/slow"))
-    small.run_once()
-    assert state_of(small, subscription) == "active"
-    # The first attempt ends after 5 s, the last one after 20.
-    small.run_until(lambda: state_of(small, subscription) == "suspended", 12)
-    release()
-
-
-def leader(world: World) -> tuple[str | None, int]:
-    """Return the leader and the number of renewals of its lease."""
-    with world.database.read() as connection:
-        row = connection.execute(sa.select(tables.leader_lease.c.owner, tables.leader_lease.c.renewals)).one()
-    return row.owner, row.renewals
-
-
-def test_the_leader_keeps_its_lease_while_it_probes_consumers_that_hang(
-    lite: storage.Database, webhook_sink: WebhookSink
-) -> None:
-    """Before the fix consumers were probed one by one, without a renewal of the lease in between."""
-    world = World(lite, webhook_sink, callback_timeout=60.0)
-    paths = ("/a", "/b", "/c")
-    with listening(world.api.conf, lite) as world.listener:
-        subscriptions = [world.subscribe(path) for path in paths]
-        world.run_once()
-        store = world.listener.notifier._parts.subscribers.store
-        with lite.begin() as connection:
-            for one in subscriptions:
-                store.turn(one, SubscriptionState.ACTIVE, SubscriptionState.SUSPENDED, connection)
-        releases = [webhook_sink.hang(path) for path in paths]
-        earlier = {path: len(webhook_sink.at(path)) for path in paths}
-        round_ = threading.Thread(target=world.run_once)
-        round_.start()
-        for path in paths:
-            webhook_sink.wait(earlier[path] + 1, path)
-        _, before = leader(world)
-        wait_until(lambda: leader(world)[1] >= before + 2, what="the lease is renewed meanwhile")
-
-        webhook_sink.behave("/a", statuses=[204])
-        with lite.begin() as connection:
-            connection.execute(sa.update(tables.leader_lease).values(owner="another"))
-        round_.join(20)
-        assert not round_.is_alive(), "a process without the lease continues its round"
-        assert [state_of(world, one) for one in subscriptions] == ["suspended"] * 3
-        assert leader(world)[0] == "another"
-        for release in releases:
-            release()
-
-
-def state_of(world: World, subscription: str) -> str:
-    table = ifa_tables.subscription
-    with world.database.read() as connection:
-        query = sa.select(table.c.state).where(table.c.subscription_id == subscription)
-        return str(connection.execute(query).scalar_one())
 
 
 def test_after_unsubscribing_nothing_is_sent(small: World) -> None:
@@ -269,128 +162,6 @@ def test_after_unsubscribing_nothing_is_sent(small: World) -> None:
     assert len(small.posts("/gone")) == 1
 
 
-def test_credentials_are_used_and_a_refused_token_is_replaced(
-    lite: storage.Database, webhook_sink: WebhookSink
-) -> None:
-    world = World(lite, webhook_sink, credentials_key=fernet.Fernet.generate_key().decode())
-    token = {"access_token": "first", "token_type": "Bearer", "expires_in": 3600}
-    webhook_sink.behave("/token", body=json.dumps(token).encode())
-    client = {
-        "clientId": "vim:1@op/x",
-        "clientPassword": "a secret+%ü",
-        "tokenEndpoint": webhook_sink.url("/token"),
-    }
-    oauth = {"authType": ["OAUTH2_CLIENT_CREDENTIALS"], "paramsOauth2ClientCredentials": client}
-    world.subscribe("/oauth", authentication=oauth)
-    basic = {"authType": ["BASIC"], "paramsBasic": {"userName": "vim", "password": "päss"}}
-    world.subscribe("/basic", authentication=basic)
-    for n in range(3):
-        world.api.alarm(bound(f"vm-{n}"))
-    with listening(world.api.conf, lite) as world.listener:
-        for n in range(2):
-            world.listener.process(fault(f"vm-{n}"))
-            world.received("/oauth", n + 1)
-        # One token for the test of the callback, one for the notifications: by different processes.
-        of_test, asked = world.posts("/token")
-        assert of_test.headers["Authorization"] == asked.headers["Authorization"]
-        encoded = base64.b64encode(b"vim%3A1%40op%2Fx:a+secret%2B%25%C3%BC").decode()
-        assert asked.headers["Authorization"] == f"Basic {encoded}"
-        assert asked.body == b"grant_type=client_credentials"
-        assert {one.headers["Authorization"] for one in world.posts("/oauth")} == {"Bearer first"}
-        webhook_sink.behave("/oauth", statuses=[401, 204])
-        webhook_sink.behave("/token", body=json.dumps({"access_token": "second"}).encode())
-        world.listener.process(fault("vm-2"))
-        world.received("/oauth", 4)
-        used = [one.headers["Authorization"] for one in world.posts("/oauth")][2:]
-        assert used == ["Bearer first", "Bearer second"]
-        world.received("/basic", 3)
-        expected = "Basic dmltOnDDpHNz"
-        assert {one.headers["Authorization"] for one in world.posts("/basic")} == {expected}
-        world.quiet()
-
-
-def test_the_callback_test_is_sent_like_a_notification(
-    lite: storage.Database, webhook_sink: WebhookSink
-) -> None:
-    world = World(lite, webhook_sink, credentials_key=fernet.Fernet.generate_key().decode())
-    webhook_sink.behave("/token", body=json.dumps({"access_token": "t"}).encode())
-    client = {"clientId": "vim", "clientPassword": "p", "tokenEndpoint": webhook_sink.url("/token")}
-    ways: dict[str, Any] = {
-        "/none": None,
-        "/basic": {"authType": ["BASIC"], "paramsBasic": {"userName": "vim", "password": "päss"}},
-        "/oauth": {
-            "authType": ["OAUTH2_CLIENT_CREDENTIALS"],
-            "paramsOauth2ClientCredentials": client,
-        },
-        # If both are offered, both requests choose the same.
-        "/both": {
-            "authType": ["BASIC", "OAUTH2_CLIENT_CREDENTIALS"],
-            "paramsBasic": {"userName": "vim", "password": "p"},
-            "paramsOauth2ClientCredentials": client,
-        },
-    }
-    for path, secret in ways.items():
-        world.subscribe(path, **({"authentication": secret} if secret else {}))
-    world.api.alarm(bound("vm-0"))
-    with listening(world.api.conf, lite) as world.listener:
-        world.listener.process(fault("vm-0"))
-        for path in ways:
-            world.received(path)
-        world.quiet()
-    of_post = {"Content-Type", "Content-Length", "X-Eventalarm-Delivery-Id"}
-    for path, secret in ways.items():
-        get, post = webhook_sink.at(path)
-        assert (get.method, post.method) == ("GET", "POST")
-        assert set(post.headers) - set(get.headers) == of_post
-        assert set(get.headers) <= set(post.headers)
-        same = set(get.headers) - {"x-openstack-request-id"}
-        assert {name: get.headers[name] for name in same} == {name: post.headers[name] for name in same}
-        assert ("Authorization" in get.headers, get.headers["Version"]) == (secret is not None, "1.3.0")
-
-
-@pytest.mark.parametrize("broken", ["token", "callback", "slow"])
-def test_a_consumer_that_takes_no_token_of_ours_is_refused(
-    lite: storage.Database, webhook_sink: WebhookSink, broken: str
-) -> None:
-    world = World(
-        lite,
-        webhook_sink,
-        credentials_key=fernet.Fernet.generate_key().decode(),
-        callback_timeout=0.5 if broken == "slow" else 5.0,
-    )
-    webhook_sink.behave("/token", body=b"{}" if broken == "token" else b'{"access_token": "t"}')
-    webhook_sink.behave("/cb", statuses=[401] if broken == "callback" else [204])
-    release = webhook_sink.hang("/token") if broken == "slow" else lambda: None
-    client = {"clientId": "vim", "clientPassword": "p", "tokenEndpoint": webhook_sink.url("/token")}
-    secret = {"authType": ["OAUTH2_CLIENT_CREDENTIALS"], "paramsOauth2ClientCredentials": client}
-    body = {"callbackUri": webhook_sink.url("/cb"), "authentication": secret}
-    answer = world.api.call("POST", SUBSCRIPTIONS, body=body)
-    release()
-    assert answer.status_code == 422
-
-
-@pytest.mark.parametrize(
-    ("uri", "remedy"),
-    [
-        ("http://127.0.0.1/a b", "percent-encoded"),
-        (" http://127.0.0.1/a", "percent-encoded"),
-        ("http://127.0.0.1/a\nb", "percent-encoded"),
-        ("http://127.0.0.1/ü", "percent-encoded"),
-        ("http://127.0.0.1/a#b", "fragment"),
-        ("https://127.0.0.1/a?aodh-alarm-ssl-verify=no", "remove aodh-alarm-ssl-verify"),
-        ("https://127.0.0.1/a?x=1&aodh-alarm-ssl-verify=", "remove aodh-alarm-ssl-verify"),
-        ("https://127.0.0.1/a?aodh-alarm-ssl-verify=0", "remove aodh-alarm-ssl-verify"),
-    ],
-)
-def test_a_callback_that_cannot_work_is_refused_with_the_remedy(
-    lite: storage.Database, webhook_sink: WebhookSink, uri: str, remedy: str
-) -> None:
-    world = World(lite, webhook_sink, test_callback=False)
-    answer = world.api.call("POST", SUBSCRIPTIONS, body={"callbackUri": uri})
-    assert answer.status_code == 422
-    assert remedy in answer.json["detail"]
-
-
 def test_notifications_of_a_dead_listener_are_sent_by_another(small: World) -> None:
     """It is committed with the transition, so it is not lost with the process that was to send it (G1)."""
     small.subscribe("/nfvo")
@@ -401,23 +172,6 @@ def test_notifications_of_a_dead_listener_are_sent_by_another(small: World) -> N
     with listening(small.api.conf, small.database):
         (notifications,) = small.received("/nfvo")
     assert notifications["alarm"]["id"] == alarm_id
-
-
-def test_the_egress_filter_of_callbacks_also_applies_when_sending(small: World) -> None:
-    subscription = small.subscribe("/nfvo")
-    small.api.alarm(bound("vm-0"))
-    small.api.conf.set_override("callback_deny_networks", ["127.0.0.0/8"], group="eventalarm_ifa")
-    with listening(small.api.conf, small.database) as fenced:
-        fenced.process(fault("vm-0"))
-        small.quiet()
-    table = tables.delivery
-    with small.database.read() as connection:
-        (row,) = connection.execute(sa.select(table).where(table.c.subscription_id == subscription))
-    assert (row.state, row.error) == (
-        "failed",
-        "egress_denied: the address is in a network of [eventalarm_ifa] callback_deny_networks",
-    )
-    assert small.posts("/nfvo") == []
 
 
 def test_the_answer_to_a_subscription_lists_what_is_in_fault_on_request(

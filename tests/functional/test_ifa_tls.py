@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from cryptography import fernet
 from falcon import testing
@@ -22,14 +20,6 @@ TLS_CERT = {"authType": ["TLS_CERT"]}
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture
-def lite(our_sqlite_url: str) -> Iterator[storage.Database]:
-    """SQLite alone: no test here depends on the database."""
-    result = storage.connect(our_sqlite_url)
-    yield result
-    result.dispose()
 
 
 class TlsWorld(World):
@@ -57,7 +47,7 @@ class TlsWorld(World):
 
 
 def test_test_and_notification_use_our_certificate_also_after_a_suspension(
-    lite: storage.Database, webhook_sink: WebhookSink, authority: Authority
+    lite_database: storage.Database, webhook_sink: WebhookSink, authority: Authority
 ) -> None:
     asked: list[str] = []
     takes = [204]
@@ -66,12 +56,12 @@ def test_test_and_notification_use_our_certificate_also_after_a_suspension(
         asked.append(method)
         return takes[0] if method == "POST" else 204
 
-    world = TlsWorld(lite, webhook_sink, authority, "vim")
+    world = TlsWorld(lite_database, webhook_sink, authority, "vim")
     for n in range(2):
         world.api.alarm(bound(f"vm-{n}"))
     with (
         tls_server(authority, client_certificate=True, status=status) as (port, seen),
-        listening(world.api.conf, lite) as world.listener,
+        listening(world.api.conf, lite_database) as world.listener,
     ):
         assert world.ask(f"https://localhost:{port}/nfvo").status_code == 201
         assert asked == ["GET"]
@@ -87,13 +77,13 @@ def test_test_and_notification_use_our_certificate_also_after_a_suspension(
 
 
 def test_without_a_certificate_such_a_subscription_is_refused(
-    lite: storage.Database,
+    lite_database: storage.Database,
     webhook_sink: WebhookSink,
     authority: Authority,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    world = TlsWorld(lite, webhook_sink, authority)
+    world = TlsWorld(lite_database, webhook_sink, authority)
     with tls_server(authority, client_certificate=True) as (port, seen):
         uri = f"https://localhost:{port}/nfvo"
         answer = world.ask(uri)
@@ -116,7 +106,7 @@ def test_without_a_certificate_such_a_subscription_is_refused(
     ],
 )
 def test_a_callback_without_verified_tls_is_refused(
-    lite: storage.Database,
+    lite_database: storage.Database,
     webhook_sink: WebhookSink,
     authority: Authority,
     scheme: str,
@@ -127,7 +117,7 @@ def test_a_callback_without_verified_tls_is_refused(
 ) -> None:
     """The reason is only in the log, since in the response it would make the API a port scanner."""
     caplog.set_level("INFO")
-    world = TlsWorld(lite, webhook_sink, authority, "vim")
+    world = TlsWorld(lite_database, webhook_sink, authority, "vim")
     with tls_server(authority, client_certificate=True) as (port, seen):
         answer = world.ask(f"{scheme}://{host}:{port}/nfvo")
     assert (answer.status_code, seen) == (422, [])
@@ -137,19 +127,19 @@ def test_a_callback_without_verified_tls_is_refused(
 
 
 def test_a_consumer_that_demands_more_than_our_certificate_is_refused(
-    lite: storage.Database,
+    lite_database: storage.Database,
     webhook_sink: WebhookSink,
     authority: Authority,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    world = TlsWorld(lite, webhook_sink, authority, "vim")
+    world = TlsWorld(lite_database, webhook_sink, authority, "vim")
     with tls_server(authority, client_certificate=True, status=lambda method: 401) as (port, seen):
         answer = world.ask(f"https://localhost:{port}/nfvo")
     assert (answer.status_code, seen) == (422, ["vim"])
     assert "answered with 401" in caplog.text
 
 
-def test_a_certificate_that_cannot_be_read_is_named_at_start(lite: storage.Database) -> None:
+def test_a_certificate_that_cannot_be_read_is_named_at_start(lite_database: storage.Database) -> None:
     with pytest.raises(InvalidOption, match="rest_notifier_certificate_file"):
-        IfaApi(lite, aodh={"rest_notifier_certificate_file": "/nowhere/cert.pem"})
+        IfaApi(lite_database, aodh={"rest_notifier_certificate_file": "/nowhere/cert.pem"})

@@ -10,15 +10,10 @@ from typing import Any
 import pytest
 
 from eventalarm.storage.database import connect
-from tests.support.definitions import Converter, merged
+from tests.support.definitions import Converter
 from tests.support.doctor import HOST_RULE, MAINTENANCE_HOST_RULE, MAINTENANCE_RULE, SERVER_RULE
 from tests.support.engine_harness import create_schemas
 from tests.support.scenarios import PAGES, Scenario, blocks
-
-
-@pytest.fixture(scope="module")
-def converter(tmp_path_factory: pytest.TempPathFactory) -> Converter:
-    return Converter(merged(tmp_path_factory.mktemp("near-misses")))
 
 
 def changed(block: str, **changes: Any) -> tuple[str, dict[str, Any]]:

@@ -8,16 +8,11 @@ import pathlib
 import pytest
 
 from eventalarm.storage.database import connect
-from tests.support.definitions import Converter, merged
+from tests.support.definitions import Converter
 from tests.support.engine_harness import create_schemas
 from tests.support.scenarios import PAGES, Scenario, blocks, masked
 
 FOUND = sorted(PAGES.glob("*.rst"))
-
-
-@pytest.fixture(scope="module")
-def converter(tmp_path_factory: pytest.TempPathFactory) -> Converter:
-    return Converter(merged(tmp_path_factory.mktemp("scenarios")))
 
 
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: path.stem)

@@ -28,16 +28,9 @@ WEEK = 7 * 86400.0
 
 
 @pytest.fixture
-def lite(our_sqlite_url: str) -> Iterator[storage.Database]:
-    result = storage.connect(our_sqlite_url)
-    yield result
-    result.dispose()
-
-
-@pytest.fixture
-def world(lite: storage.Database, webhook_sink: WebhookSink) -> Iterator[World]:
-    made = World(lite, webhook_sink, subscription_lifetime=WEEK)
-    with listening(made.api.conf, lite) as made.listener:
+def world(lite_database: storage.Database, webhook_sink: WebhookSink) -> Iterator[World]:
+    made = World(lite_database, webhook_sink, subscription_lifetime=WEEK)
+    with listening(made.api.conf, lite_database) as made.listener:
         yield made
 
 
@@ -62,9 +55,9 @@ def test_without_a_public_url_links_begin_as_each_subscriber_reached_the_api(wor
             assert all(href.startswith(f"{root}/vnffm/v1/") for href in found)
 
 
-def test_a_public_url_takes_precedence(lite: storage.Database, webhook_sink: WebhookSink) -> None:
-    made = World(lite, webhook_sink, public_url="https://cloud.example/nfv")
-    with listening(made.api.conf, lite) as made.listener:
+def test_a_public_url_takes_precedence(lite_database: storage.Database, webhook_sink: WebhookSink) -> None:
+    made = World(lite_database, webhook_sink, public_url="https://cloud.example/nfv")
+    with listening(made.api.conf, lite_database) as made.listener:
         made.subscribe("/all", headers={"Host": "inside.example"})
         made.api.alarm(bound("vm-1"))
         made.listener.process(fault("vm-1"))
@@ -130,10 +123,10 @@ def test_subscriptions_are_listed_by_user(world: World) -> None:
 
 
 def test_the_callback_test_reveals_nothing_about_what_it_found(
-    lite: storage.Database, webhook_sink: WebhookSink, caplog: pytest.LogCaptureFixture
+    lite_database: storage.Database, webhook_sink: WebhookSink, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An open port, a closed one, a denied network, an unknown name: a subscriber cannot tell them apart."""
-    api = IfaApi(lite, callback_timeout=0.3, callback_deny_networks=["169.254.0.0/16"])
+    api = IfaApi(lite_database, callback_timeout=0.3, callback_deny_networks=["169.254.0.0/16"])
     for path, behaviour in (("/ok", [200]), ("/broken", [500]), ("/auth", [401]), ("/moved", [302])):
         webhook_sink.behave(path, statuses=behaviour)
     with socket.create_server(("127.0.0.1", 0)) as hung, socket.create_server(("127.0.0.1", 0)) as closed:
@@ -159,8 +152,8 @@ def test_the_callback_test_reveals_nothing_about_what_it_found(
     assert f"127.0.0.1:{dead}" in reasons[0]
 
 
-def test_hung_callbacks_leave_threads_for_others(lite: storage.Database) -> None:
-    api = IfaApi(lite, callback_timeout=5.0, threads=8)
+def test_hung_callbacks_leave_threads_for_others(lite_database: storage.Database) -> None:
+    api = IfaApi(lite_database, callback_timeout=5.0, threads=8)
     answers: list[Any] = []
     with socket.create_server(("127.0.0.1", 0)) as hung:
         body = {"callbackUri": f"http://127.0.0.1:{hung.getsockname()[1]}/"}
@@ -198,22 +191,22 @@ def leave_to_the_next(database: storage.Database) -> None:
 
 
 def test_keys_are_rotated_without_losing_a_subscription(
-    lite: storage.Database, webhook_sink: WebhookSink
+    lite_database: storage.Database, webhook_sink: WebhookSink
 ) -> None:
     old, new = KEYS
     secret = {"authType": ["BASIC"], "paramsBasic": {"userName": "nfvo", "password": "s3cret"}}
-    World(lite, webhook_sink, credentials_key=old).subscribe("/all", authentication=secret)
-    before = stored(lite)
+    World(lite_database, webhook_sink, credentials_key=old).subscribe("/all", authentication=secret)
+    before = stored(lite_database)
     for number, keys in enumerate((f"{old}, {new}", f"{new},{old}", new), 1):
-        made = World(lite, webhook_sink, credentials_key=keys)
-        with listening(made.api.conf, lite) as made.listener:
-            leave_to_the_next(lite)
+        made = World(lite_database, webhook_sink, credentials_key=keys)
+        with listening(made.api.conf, lite_database) as made.listener:
+            leave_to_the_next(lite_database)
             made.run_once()
             made.run_once()
             made.api.alarm(bound(f"vm-{number}"))
             made.listener.process(fault(f"vm-{number}"))
             made.received("/all", number)
-        assert (stored(lite) == before) == (number == 1)
+        assert (stored(lite_database) == before) == (number == 1)
     assert {one.headers["Authorization"] for one in made.posts("/all")} == {"Basic bmZ2bzpzM2NyZXQ="}
 
 
@@ -225,15 +218,17 @@ def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
 
 
 @pytest.fixture
-def checked(lite: storage.Database, webhook_sink: WebhookSink, keystone: Keystone) -> Iterator[World]:
+def checked(
+    lite_database: storage.Database, webhook_sink: WebhookSink, keystone: Keystone
+) -> Iterator[World]:
     """A world whose listener asks Keystone; its API trusts the identity headers, as behind a proxy."""
-    made = World(lite, webhook_sink)
+    made = World(lite_database, webhook_sink)
     register_keystoneauth_opts(made.api.conf)
     made.api.conf.register_opts(get_auth_plugin_conf_options("password"), group="service_credentials")
     for name, value in keystone.credentials().items():
         made.api.conf.set_override(name, value, group="service_credentials")
     made.api.conf.set_override("auth_mode", "keystone", group="eventalarm_ifa")
-    with listening(made.api.conf, lite) as made.listener:
+    with listening(made.api.conf, lite_database) as made.listener:
         yield made
 
 

@@ -11,7 +11,7 @@ from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.notification_rule import compile_notification, parse
 from eventalarm.ingest import reading
 from eventalarm.model import Event
-from tests.support.definitions import Converter, merged
+from tests.support.definitions import Converter
 
 RESOURCE_TRAITS = tuple(next(one for one in LISTENER_OPTS if one.name == "resource_traits").default)
 PAYLOADS: dict[str, dict[str, Any]] = {
@@ -42,11 +42,6 @@ PAYLOADS: dict[str, dict[str, Any]] = {
 # Traits that Ceilometer adds or our definitions duplicate; the ingest API has no resource for a session.
 ADDED = {"service", "user_id", "tenant_id", "host", "hostname", "status", "state"}
 ADDED_TO = {"maintenance.scheduled": {"resource_id"}}
-
-
-@pytest.fixture(scope="module")
-def converter(tmp_path_factory: pytest.TempPathFactory) -> Converter:
-    return Converter(merged(tmp_path_factory.mktemp("two-doors")))
 
 
 def both(converter: Converter, event_type: str) -> tuple[dict[str, Any], dict[str, Any]]:

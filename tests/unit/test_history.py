@@ -5,35 +5,23 @@ Each bad history is made from a correct one by one change, and is found only by 
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import pathlib
-import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
 
 import pytest
 
-from tests.functional.disruption.history import __main__ as command
 from tests.functional.disruption.history import (
     delivery_checks,
-    latency,
-    records,
     transition_checks,
     user_checks,
 )
 from tests.functional.disruption.history.check import CHECKS, check
 from tests.functional.disruption.history.facts import awaited
 from tests.functional.disruption.history.records import (
-    Alarm,
     Committed,
     Delivery,
     Edit,
-    Event,
     Final,
     History,
-    HistoryError,
-    Publish,
     Receipt,
     Record,
     Run,
@@ -41,137 +29,22 @@ from tests.functional.disruption.history.records import (
     Transition,
 )
 from tests.functional.disruption.history.verdict import ERRORS, Check
-
-NOON = 1_767_268_800.0
-T = TypeVar("T")
-Change = Callable[[list[Any]], list[Any]]
-
-
-def alarm(name: str, project: str = "p", resource: str = "vm", **fields: Any) -> Alarm:
-    return Alarm(NOON - 60, name, project, resource, "error", name, (f"http://c:1/steady/{name}",), **fields)
-
-
-def publish(at: float, *events: Event) -> Publish:
-    return Publish(NOON + at, NOON + at + 0.01, events)
-
-
-def event(message: str, at: float, state: str = "error", project: str = "p", resource: str = "vm") -> Event:
-    return Event(message, project, resource, state, NOON + at)
-
-
-def row(name: str, message: str, kind: str, at: float, recorded: float | None = None) -> Transition:
-    moment = NOON + (at + 0.05 if recorded is None else recorded)
-    return Transition(f"t-{name}-{message}", name, message, kind, NOON + at, moment, name)
-
-
-def delivery(seq: int, name: str, message: str, state: str = "delivered") -> Delivery:
-    return Delivery(seq, f"d-{name}-{message}", f"t-{name}-{message}", f"http://c:1/steady/{name}", state, 1)
-
-
-def receipt(name: str, message: str, at: float, status: int = 200) -> Receipt:
-    moment = NOON + at
-    return Receipt(moment, moment, "steady", f"/steady/{name}", f"d-{name}-{message}", message, status)
-
-
-# ``often`` fires thrice, the second event late; ``clears`` recovers; ``edited`` is renamed, then disabled;
-# ``other`` watches the same resource name in another project.
-GOOD: tuple[Record, ...] = (
-    Run("good"),
-    alarm("often", repeats=True),
-    alarm("clears", resource="disk", clears=True),
-    alarm("edited", resource="net", repeats=True),
-    alarm("other", project="q", repeats=True),
-    publish(1, event("m1", 1)),
-    publish(1.5, event("m3", 3)),
-    publish(2, event("m2", 1.2)),
-    publish(2, event("m2", 1.2)),
-    publish(4, event("fault", 4, resource="disk")),
-    Committed(NOON + 4.5, ("fault",)),
-    publish(5, event("recovery", 5, "active", resource="disk")),
-    publish(6, event("e1", 6, resource="net")),
-    Committed(NOON + 6.5, ("e1",)),
-    Edit(NOON + 7, NOON + 7.1, "edited", {"name": "renamed"}),
-    publish(8, event("e2", 8, resource="net")),
-    Committed(NOON + 8.5, ("e2",)),
-    Edit(NOON + 9, NOON + 9.1, "edited", {"enabled": False}),
-    publish(10, event("e3", 10, resource="net")),
-    publish(11, event("q1", 11, project="q")),
-    row("often", "m1", "raised", 1),
-    row("often", "m3", "changed", 1.6),
-    row("often", "m2", "late", 1.2, 2.1),
-    row("clears", "fault", "raised", 4),
-    row("clears", "recovery", "cleared", 5),
-    row("edited", "e1", "raised", 6),
-    dataclasses.replace(row("edited", "e2", "raised", 8), alarm_name="renamed"),
-    row("other", "q1", "raised", 11),
-    delivery(1, "often", "m1"),
-    delivery(2, "often", "m3"),
-    delivery(3, "clears", "fault"),
-    delivery(4, "clears", "recovery"),
-    delivery(5, "edited", "e1"),
-    delivery(6, "edited", "e2"),
-    delivery(7, "other", "q1", "failed"),
-    receipt("often", "m1", 1.1),
-    receipt("often", "m3", 1.7),
-    receipt("clears", "fault", 4.1),
-    receipt("clears", "recovery", 5.1),
-    receipt("edited", "e1", 6.1),
-    receipt("edited", "e2", 8.1, 503),
-    receipt("edited", "e2", 8.2),
-    receipt("other", "q1", 11.1, 410),
-    Final("edited", True, {"name": "renamed", "enabled": False}),
+from tests.support.histories import (
+    GOOD,
+    NOON,
+    Change,
+    anew,
+    but,
+    delivery,
+    each,
+    event,
+    no_trace,
+    plus,
+    publish,
+    receipt,
+    row,
+    without,
 )
-
-
-def place_of(kind: type[T], found: Sequence[Any], **fields: Any) -> int:
-    return next(
-        number
-        for number, one in enumerate(found)
-        if isinstance(one, kind) and all(getattr(one, name) == value for name, value in fields.items())
-    )
-
-
-def without(kind: type[Any], **fields: Any) -> Change:
-    return lambda found: [one for n, one in enumerate(found) if n != place_of(kind, found, **fields)]
-
-
-def plus(*more: Record) -> Change:
-    return lambda found: [*found, *more]
-
-
-def but(change: dict[str, Any], kind: type[Any], **fields: Any) -> Change:
-    def changed(found: list[Any]) -> list[Any]:
-        place = place_of(kind, found, **fields)
-        found = list(found)
-        found[place] = dataclasses.replace(found[place], **change)
-        return found
-
-    return changed
-
-
-def each(*changes: Change) -> Change:
-    def all_of(found: list[Any]) -> list[Any]:
-        for change in changes:
-            found = change(found)
-        return found
-
-    return all_of
-
-
-def no_trace(message: str) -> Change:
-    """Remove the transition of an event, its delivery and its webhook."""
-    return lambda found: [
-        one
-        for one in found
-        if not (isinstance(one, Transition | Receipt) and one.message_id == message)
-        and not (isinstance(one, Delivery) and one.delivery_id.endswith(f"-{message}"))
-    ]
-
-
-def anew(message: str, name: str, kind: str, at: float, seq: int) -> Change:
-    """Add a transition with its delivery and its webhook."""
-    return plus(row(name, message, kind, at), delivery(seq, name, message), receipt(name, message, at + 0.1))
-
 
 late_undoes = each(
     but({"kind": "changed"}, Transition, message_id="m2"),
@@ -394,57 +267,3 @@ def test_a_repeat_message_or_a_race_requires_no_more_than_must_happen() -> None:
     lost = without(Transition, message_id="fault")(no_trace("recovery")(race))
     late = [one for one in lost if getattr(one, "delivery_id", "") != "d-clears-fault"]
     assert check(History([*late, row("clears", "fault", "late", 4, 5.5)])).right
-
-
-def test_a_history_is_the_same_after_a_file(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "new" / "history.jsonl"
-    History(list(GOOD)).write(path)
-    assert len(path.read_text().splitlines()) == len(GOOD)
-    assert records.read(path).records == list(GOOD)
-
-
-@pytest.mark.parametrize("text", ["{", "{}", '{"record": "x"}', '{"record": "run"}', "[]"])
-def test_a_line_that_is_not_a_record_is_named(text: str) -> None:
-    with pytest.raises(HistoryError, match="line 2"):
-        records.parse([records.line(GOOD[0]), text])
-
-
-def test_a_file_is_checked_again_by_command(tmp_path: pathlib.Path) -> None:
-    good, bad, broken = (tmp_path / name for name in ("good", "bad", "broken"))
-    History(list(GOOD)).write(good)
-    History(no_trace("m1")(list(GOOD))).write(bad)
-    broken.write_text("{")
-    lines: list[str] = []
-    assert command.main([str(good)], lines.append) == 0
-    assert "nothing lost" in lines[-1]
-    assert command.main([str(good), str(bad)], lines.append) == 1
-    assert "  WRONG G1: lost transition: alarm often, event m1" in lines
-    assert command.main([str(broken)], lines.append) == 2
-    assert "line 1" in lines[-1]
-    assert command.main([], lines.append) == 2
-
-
-def test_a_history_is_checked_without_eventalarm() -> None:
-    """The standard library suffices, so that a deployer can check a file anywhere."""
-    for path in pathlib.Path(records.__file__).parent.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            for name in names:
-                outside = name.partition(".")[0] not in sys.stdlib_module_names
-                assert not outside or name.startswith("tests.functional.disruption.history"), (path, name)
-
-
-def test_detection_is_measured_where_nothing_is_broken() -> None:
-    times = latency.detections(History(list(GOOD)), "steady", "")
-    assert times == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.2, 0.2], abs=1e-6)
-    assert latency.detections(History(list(GOOD)), "moody", "") == []
-    struck = Strike(NOON + 5.5, NOON + 6, "kill", ends_process=False)
-    assert len(latency.detections(History([*GOOD, struck]), "steady", "")) == 4
-    assert len(latency.detections(History([*GOOD, struck]), "steady", "kill")) == 6
-
-
-@pytest.mark.parametrize(("seconds", "level"), [(0.1, 1), (6.0, 1), (6.1, 2), (15.0, 2), (25.0, 3)])
-def test_recoveries_are_compared_with_the_levels_of_etsi(seconds: float, level: int) -> None:
-    assert latency.level(seconds) == f"SAL {level}"
-    assert latency.level(25.1) == "none"
