@@ -63,7 +63,7 @@ class IfaQuery:
         """Return the query for the alarms of one project (None: of all)."""
         return AlarmQuery(
             self._wanted(project_id, settings),
-            lambda alarm: _is_of(alarm, project_id) and self.matches(alarm),
+            lambda alarm: is_of(alarm, project_id) and self.matches(alarm),
         )
 
     def matches(self, alarm: IfaAlarm) -> bool:
@@ -144,7 +144,7 @@ def subscription_query(wanted: Mapping[str, Any], project_id: str | None) -> Ala
     return AlarmQuery(
         Wanted(project_id, active=True),
         lambda alarm: (
-            alarm.active and _is_of(alarm, project_id) and matches(asked, NotificationType.ALARM, alarm)
+            alarm.active and is_of(alarm, project_id) and matches(asked, NotificationType.ALARM, alarm)
         ),
     )
 
@@ -160,7 +160,7 @@ def sol003_query(
 
     def fits(alarm: IfaAlarm) -> bool:
         return (
-            _is_of(alarm, project_id)
+            is_of(alarm, project_id)
             and _is_retained(alarm, cleared_since)
             and asked(as_sol003(alarm, vim_connection_id=connection))
         )
@@ -239,7 +239,7 @@ def _severities(asked: frozenset[Severity], settings: Settings) -> Severities | 
     )
 
 
-def _is_of(alarm: IfaAlarm, project_id: str | None) -> bool:
+def is_of(alarm: IfaAlarm, project_id: str | None) -> bool:
     """Return True if *alarm* may be read; a database may compare the ids of projects less exactly (G5)."""
     return project_id in (None, alarm.project_id)
 

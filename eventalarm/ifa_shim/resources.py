@@ -13,7 +13,7 @@ from typing import Final
 
 from eventalarm.ifa_shim.alarm import IfaAlarm
 from eventalarm.ifa_shim.alarms import AlarmReader, Marker, PlacedAlarm
-from eventalarm.ifa_shim.queries import AlarmQuery
+from eventalarm.ifa_shim.queries import AlarmQuery, is_of
 from eventalarm.ifa_shim.resource_states import ResourceState, ResourceStatus, status_of
 from eventalarm.ifa_shim.tables import Settings
 from eventalarm.storage.database import Database
@@ -69,7 +69,7 @@ class ResourceReader:
         active = {one.place: one for one in [*matching, *self._active(query.project_id, candidates)]}
         first = _first_of_each(one for one in active.values() if query.alarms.matches(one.alarm))
         listed = [name for name, one in candidates.items() if first[name].place == one.place]
-        shown = self._statuses(listed, [one.alarm for one in active.values()])
+        shown = self._statuses(query.project_id, listed, [one.alarm for one in active.values()])
         return ResourceListing([one for one in shown if not query.states or one.state in query.states], place)
 
     def get(self, resource_id: str, project_id: str | None) -> ResourceStatus | None:
@@ -81,12 +81,12 @@ class ResourceReader:
         alarms = [one.alarm for one in self._active(project_id, [resource_id])]
         if not alarms and not self._is_known(resource_id, project_id):
             return None
-        return self._statuses([resource_id], alarms)[0]
+        return self._statuses(project_id, [resource_id], alarms)[0]
 
     def _active(self, project_id: str | None, resource_ids: Collection[str]) -> list[PlacedAlarm]:
-        """Return the active alarms on some resources."""
+        """Return the active alarms of a project (None: of all) on some resources."""
         wanted = Wanted(project_id, active=True, managed_objects=frozenset(resource_ids))
-        found = self._all(wanted) if resource_ids else []
+        found = (one for one in self._all(wanted) if is_of(one.alarm, project_id)) if resource_ids else ()
         return [one for one in found if one.alarm.active and one.alarm.managed_object_id in resource_ids]
 
     def _all(self, wanted: Wanted) -> list[PlacedAlarm]:
@@ -99,17 +99,33 @@ class ResourceReader:
             found += rows
         return found
 
-    def _statuses(self, resource_ids: Collection[str], alarms: Iterable[IfaAlarm]) -> list[ResourceStatus]:
+    def _statuses(
+        self, project_id: str | None, resource_ids: Collection[str], alarms: Iterable[IfaAlarm]
+    ) -> list[ResourceStatus]:
         of: dict[str, list[IfaAlarm]] = {name: [] for name in resource_ids}
         for alarm in alarms:
             if alarm.managed_object_id in of:
                 of[alarm.managed_object_id].append(alarm)
-        inhibitions: dict[str, list[Inhibition]] = {}
-        for one in self._maintenance.inhibited(resource_ids, self._now) if of else ():
-            inhibitions.setdefault(one.resource_id, []).append(one)
+        inhibitions = self._inhibitions(project_id, resource_ids)
         return [
             status_of(name, found, inhibitions.get(name, ()), self._catalogue) for name, found in of.items()
         ]
+
+    def _inhibitions(
+        self, project_id: str | None, resource_ids: Collection[str]
+    ) -> dict[str, list[Inhibition]]:
+        """Return what inhibits alarms on some resources, by resource.
+
+        An alarm may name any resource. So a project gets this only for resources that are its by the resource
+        map, and not for hosts, which are nobody's.
+        """
+        found: dict[str, list[Inhibition]] = {}
+        for one in self._maintenance.inhibited(resource_ids, self._now) if resource_ids else ():
+            found.setdefault(one.resource_id, []).append(one)
+        if project_id is None or not found:
+            return found
+        owners = {name: one.project_id for name, one in self._map.find(found).items()}
+        return {name: these for name, these in found.items() if owners.get(name) == project_id}
 
     def _is_known(self, resource_id: str, project_id: str | None) -> bool:
         mapped = self._map.find([resource_id]).get(resource_id)
@@ -118,7 +134,9 @@ class ResourceReader:
         found, _ = self._alarms.placed(
             Wanted(project_id, managed_objects=frozenset([resource_id])), Marker(), 1
         )
-        return any(one.alarm.managed_object_id == resource_id and _is_of(one, project_id) for one in found)
+        return any(
+            one.alarm.managed_object_id == resource_id and is_of(one.alarm, project_id) for one in found
+        )
 
 
 def _first_of_each(alarms: Iterable[PlacedAlarm]) -> dict[str, PlacedAlarm]:
@@ -128,8 +146,3 @@ def _first_of_each(alarms: Iterable[PlacedAlarm]) -> dict[str, PlacedAlarm]:
         if not one.alarm.is_unresolved:
             found.setdefault(one.alarm.managed_object_id, one)
     return found
-
-
-def _is_of(one: PlacedAlarm, project_id: str | None) -> bool:
-    """Return True if the alarm may be read; a database may compare the ids of projects less exactly (G5)."""
-    return project_id in (None, one.alarm.project_id)

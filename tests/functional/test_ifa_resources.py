@@ -127,6 +127,24 @@ def test_tenants_see_only_resources_of_their_alarms(api: IfaApi) -> None:
     assert one["projectIds"] == sorted([PROJECT, OTHER])
 
 
+def test_maintenance_is_shown_to_the_owners_of_resources(api: IfaApi) -> None:
+    maintain(api, "compute-1", "vm-1")
+    for project in (PROJECT, OTHER, PROJECT.upper()):
+        for name in ("vm-1", "compute-1"):
+            named = {"type": "gnocchi_resources_threshold", "state": ALARM, "severity": "moderate"}
+            api.alarm(THRESHOLD | {"resource_id": name}, f"{name} {project}", project_id=project, **named)
+    shown = {project: api.get(RESOURCES, project=project).json for project in (PROJECT, OTHER)}
+    assert states(shown[PROJECT]) == {"vm-1": "maintenance", "compute-1": "error"}
+    # Any project may create an alarm that names a server of another one, or a host.
+    assert states(shown[OTHER]) == {"vm-1": "error", "compute-1": "error"}
+    for project in (PROJECT, OTHER):
+        for one in shown[project]:
+            assert one == api.get(f"{RESOURCES}/{one['managedObjectId']}", project=project).json
+            assert one["alarmIds"] == [f"{one['managedObjectId']} {project}"]
+    everything = api.get(RESOURCES, all_projects="true", roles=ADMIN).json
+    assert states(everything) == {"vm-1": "maintenance", "compute-1": "maintenance"}
+
+
 def test_hosts_are_shown_to_administrators(api: IfaApi) -> None:
     for path in (HOSTS, f"{HOSTS}/compute-1"):
         assert api.get(path).status_code == 403
