@@ -24,15 +24,21 @@ from eventalarm.storage.database import Database
 from eventalarm.storage.history import HistoryPlace, TransitionHistory
 
 BEGIN: Final = HistoryPlace(EPOCH)
+# A consumer that takes less time from page to page reads what is kept, even of long ago.
+READING: Final = datetime.timedelta(hours=1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class HistoryMarker:
-    """Where a consumer continues: after ``reached``; ``given`` entries were between ``settled`` and it."""
+    """Where a consumer continues: after ``reached``; ``given`` entries were between ``settled`` and it.
+
+    ``made_at`` is when the page before it was read (aware UTC).
+    """
 
     reached: HistoryPlace = BEGIN
     settled: HistoryPlace = BEGIN
     given: int = 0
+    made_at: datetime.datetime = EPOCH
 
     @classmethod
     def since(cls, moment: datetime.datetime | None) -> HistoryMarker:
@@ -44,7 +50,16 @@ class HistoryMarker:
     def value(self) -> list[Any]:
         """The marker as JSON, which :func:`read_history_marker` reads."""
         places = (self.reached, self.settled)
-        return [[[one.at.isoformat(), one.transition_id] for one in places], self.given]
+        found = [[one.at.isoformat(), one.transition_id] for one in places]
+        return [found, self.given, self.made_at.isoformat()]
+
+    def has_gap(self, now: datetime.datetime, kept: datetime.timedelta) -> bool:
+        """Return True if entries after it may have been removed since it was made.
+
+        Entries are removed *kept* after they were recorded or later: the oldest ones that a consumer reads
+        may be older than that.
+        """
+        return self.reached.at < now - kept and self.made_at < now - READING
 
 
 def read_history_marker(value: Any) -> HistoryMarker:
@@ -53,10 +68,11 @@ def read_history_marker(value: Any) -> HistoryMarker:
     :raises BadMarker: when it is another value.
     """
     match value:
-        case [[[str(at), str(name)], [str(settled_at), str(settled)]], int(given)]:
+        case [[[str(at), str(name)], [str(settled_at), str(settled)]], int(given), str(made_at)]:
             try:
                 reached = HistoryPlace(parse_time(at), name)
-                return HistoryMarker(reached, HistoryPlace(parse_time(settled_at), settled), given)
+                before = HistoryPlace(parse_time(settled_at), settled)
+                return HistoryMarker(reached, before, given, parse_time(made_at))
             except ValueError:
                 pass
     raise BadMarker
@@ -74,14 +90,17 @@ class HistoryPage:
 class ProjectHistory:
     """Reads from *database*, an open transaction; a page is at most six statements.
 
-    :param before: what was recorded before this time is settled: the present by the database's clock, read
-        before the transaction began, less the overlap.
+    :param now: the present by the database's clock, read before the transaction began (aware UTC).
+    :param overlap: what was recorded longer ago than this is settled.
     """
 
-    def __init__(self, database: Database, settings: Settings, before: datetime.datetime) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, now: datetime.datetime, overlap: datetime.timedelta
+    ) -> None:
         self._database = database
         self._settings = settings
-        self._before = before
+        self._now = now
+        self._before = HistoryPlace(now - overlap)
 
     def page(
         self, project_id: str | None, query: HistoryQuery, marker: HistoryMarker, limit: int
@@ -102,8 +121,8 @@ class ProjectHistory:
         more = len(rows) > limit
         if not more:
             # Nothing is missing before it; the marker of a quiet project does not age.
-            reached = max(reached, HistoryPlace(self._before))
-        settled = min(reached, max(marker.settled, HistoryPlace(self._before)))
+            reached = max(reached, self._before)
+        settled = min(reached, max(marker.settled, self._before))
         given = history.count(project_id, settled, reached) if reached > settled else 0
         # A database may compare the ids of projects less exactly (G5).
         shown = [
@@ -111,4 +130,4 @@ class ProjectHistory:
         ]
         found = TransitionEntries(self._database, self._settings, everything=project_id is None).of(shown)
         entries = [one.document for one in found if query.matches(one.alarm, one.kind)]
-        return HistoryPage(entries, HistoryMarker(reached, settled, given), more)
+        return HistoryPage(entries, HistoryMarker(reached, settled, given, self._now), more)

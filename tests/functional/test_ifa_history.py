@@ -9,14 +9,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from eventalarm.http.responses import encode_marker
+from eventalarm.ifa_shim.project_history import HistoryMarker
 from eventalarm.model import UTC
 from eventalarm.storage import tables
+from eventalarm.storage.history import HistoryPlace
 from tests.support.builders import PROJECT
 from tests.support.ifa_api import ADMIN, HISTORY, IFA, IfaApi, bound, fault
 
 MARKER = "x-eventalarm-marker"
 OTHER = "project-b"
 SECOND = datetime.timedelta(seconds=1)
+YEAR = datetime.timedelta(days=365)
 
 
 def kinds(entries: list[Any]) -> list[tuple[str, str]]:
@@ -117,6 +121,22 @@ def test_a_transition_that_is_committed_late_is_not_missed(api: IfaApi) -> None:
     known = {one["id"] for one in entries}
     assert {one["id"] for one in again} - known == {"late-1"} | {api.get(HISTORY).json[0]["id"]}
     assert following(api, marker)[0] == []
+
+
+def test_a_history_is_read_from_its_beginning_but_not_continued_after_a_gap(api: IfaApi) -> None:
+    for server in ("vm-1", "vm-2", "vm-3"):
+        api.alarm(bound(server), ok_actions=["http://ok"])
+        api.engine.process(fault(server))
+    # The transitions of raised alarms are kept, whatever their age.
+    column = tables.transition.c.recorded_at
+    with api.database.engine.begin() as connection:
+        (at, *_) = sorted(connection.execute(sa.select(column)).scalars())
+        connection.execute(sa.update(tables.transition).where(column > at).values(recorded_at=at - YEAR))
+    assert {server for server, _ in kinds(api.pages(HISTORY, limit=1))} == {"vm-1", "vm-2", "vm-3"}
+    place = HistoryPlace(at - YEAR)
+    old = HistoryMarker(place, place, 0, at - YEAR)
+    refused = api.get(HISTORY, nextpage_opaque_marker=encode_marker(old.value))
+    assert (refused.status_code, "read /ifa/v1/alarms" in refused.json["detail"]) == (400, True)
 
 
 def late_copy(api: IfaApi, server: str) -> dict[str, Any]:

@@ -76,9 +76,10 @@ class AlarmService:
 
         :param overlap: how long a transaction may take to commit after it read the time.
         """
-        before = self._now() - overlap
+        now = self._now()
         with self._snapshot() as inside:
-            return ProjectHistory(inside, self.settings, before).page(project_id, query, marker, limit)
+            history = ProjectHistory(inside, self.settings, now, overlap)
+            return history.page(project_id, query, marker, limit)
 
     def resources(self, query: ResourceQuery, marker: Marker, limit: int) -> ResourceListing:
         """Return the next resources that *query* selects, up to *limit*, from *marker* on."""
@@ -130,7 +131,7 @@ class ApiContext:
     links: Links
     schemas: Schemas
     options: ApiOptions
-    now: Callable[[], datetime.datetime]
+    now: Clock
 
     def find(self, req: falcon.Request, alarm_id: str, rule: str) -> IfaAlarm:
         """Return an alarm that the caller may see.

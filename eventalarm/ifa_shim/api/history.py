@@ -70,7 +70,7 @@ class AllHistory:
         if not text:
             return HistoryMarker.since(since)
         marker, kept = read_history_marker(decode_marker(text)), self._context.options.history_kept
-        if kept >= 0 and marker.reached.at < self._context.now() - datetime.timedelta(seconds=kept):
+        if kept >= 0 and marker.has_gap(self._context.now(), datetime.timedelta(seconds=kept)):
             raise BadFilter(
                 f"the marker is older than {kept} seconds (history_time_to_live), after which entries are "
                 "removed: note the time, read /ifa/v1/alarms, then continue with since="
