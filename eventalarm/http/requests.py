@@ -110,6 +110,7 @@ def _refuse(start_response: Callable[..., Any], status: str, detail: str) -> Ite
 
 JSON: Final = "application/json"
 IDENTITY: Final = "identity"
+NUL: Final = "\x00"
 # The form encoding of "(", ")", ",", ":" and ";".
 FORM_ENCODED: Final = ("%28", "%29", "%2C", "%3A", "%3B")
 SAFE: Final = frozenset({"GET", "HEAD"})
@@ -152,10 +153,13 @@ class Conformance:
         self._max_body = max_body
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Check the header Host, the sizes and the content encoding."""
+        """Check the header Host, path and query, the sizes and the content encoding."""
         wrong = host_problem(req.env)
         if wrong:
             raise falcon.HTTPBadRequest(description=wrong)
+        if NUL in req.path or NUL in req.query_string or "%00" in req.query_string:
+            # PostgreSQL refuses it in a text.
+            raise falcon.HTTPBadRequest(description="path and query must not contain NUL (%00)")
         if len(req.query_string) > self._max_query:
             description = f"the query must be at most {self._max_query} bytes"
             raise falcon.HTTPError(falcon.HTTP_414, description=description)

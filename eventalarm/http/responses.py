@@ -124,9 +124,15 @@ def decode_marker(marker: str) -> Any:
     :raises BadMarker: when *marker* cannot be decoded.
     """
     try:
-        return json.loads(base64.urlsafe_b64decode(marker + "=" * (-len(marker) % 4)))
+        value = json.loads(base64.urlsafe_b64decode(marker + "=" * (-len(marker) % 4)))
+        # Databases refuse lone surrogates, which UTF-8 cannot encode, and NUL.
+        text = json.dumps(value, ensure_ascii=False)
+        text.encode()
     except (ValueError, binascii.Error, RecursionError) as exc:
         raise BadMarker from exc
+    if "\\u0000" in text:
+        raise BadMarker
+    return value
 
 
 class Links:

@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 
+from eventalarm.http.responses import encode_marker
 from eventalarm.model import ALARM, object_alarm_id
 from tests.support.builders import event_body
 from tests.support.helpers import WebhookSink
 from tests.support.ifa_api import (
     ADMIN,
     FAULTS,
+    HISTORY,
     IFA,
     MERGE,
     NOW,
+    RESOURCES,
     SUBSCRIPTIONS,
     IfaApi,
     bound,
@@ -150,3 +153,23 @@ def test_roles(lite: IfaApi) -> None:
     assert patch.status_code == 403
     answer = lite.get(IFA, project="")
     assert (answer.status_code, "www-authenticate" in answer.headers) == (401, True)
+
+
+def test_text_that_databases_refuse_is_refused_with_400(api: IfaApi) -> None:
+    hosts = "/ifa/v1/physical-resources"
+    for path in (
+        *(f"{listing}/a%00b" for listing in (IFA, FAULTS, RESOURCES, hosts)),
+        f"{IFA}?managed_object=a%00b",
+        f"{FAULTS}?filter=(eq,id,a%00b)",
+    ):
+        assert api.get(path, roles=ADMIN).status_code == 400, path
+    for text in ("\x00", "\ud800"):
+        place = [NOW.isoformat(), text]
+        for path, marker in (
+            (IFA, [2, text]),
+            (RESOURCES, [0, place]),
+            (HISTORY, [[place, place], 0, NOW.isoformat()]),
+            (hosts, text),
+        ):
+            answer = api.get(path, nextpage_opaque_marker=encode_marker(marker), roles=ADMIN)
+            assert answer.status_code == 400, path
