@@ -14,8 +14,8 @@ from eventalarm.ifa_shim.tables import Settings
 from eventalarm.model import Kind, Occurrence, Transition
 from eventalarm.storage.occurrence_details import Document, OccurrenceDetails
 
-# Stands for all projects, none of which has an empty id.
-EVERYONE: Final = ""
+# Stands for all projects in the place of an id.
+EVERYONE: Final = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Related:
     settings: Settings
     transitions: Mapping[str, Sequence[Transition]]
     records: Mapping[str, Sequence[Record]]
-    correlated: Mapping[tuple[str, str], Sequence[str]]
+    correlated: Mapping[tuple[str, str | None], Sequence[str]]
     objects: Mapping[tuple[str, str], Sequence[str]] = dataclasses.field(default_factory=dict)
 
     def alarm(
@@ -88,9 +88,9 @@ def records_of(
 
 def correlated_by(
     details: OccurrenceDetails, faults: Collection[str], projects: Collection[str] | None, settings: Settings
-) -> dict[tuple[str, str], list[str]]:
+) -> dict[tuple[str, str | None], list[str]]:
     """Return the alarms that each fault raised in each of *projects*; None: in all, under ``EVERYONE``."""
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[tuple[str, str | None], list[str]] = {}
     for stored in details.correlated(faults, projects):
         rule = stored["rule"] if isinstance(stored["rule"], dict) else {}
         alarm_id = alarm_id_of(stored["alarm_id"], stored["managed_object"], rule, settings)
