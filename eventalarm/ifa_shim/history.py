@@ -6,9 +6,9 @@ import dataclasses
 import datetime
 from typing import Any
 
+from eventalarm.http.responses import BadMarker
 from eventalarm.ifa_shim.alarm import AckState, IfaAlarm, Severity, rfc3339
 from eventalarm.ifa_shim.aodh_history import AodhAlarm, Record, read_records
-from eventalarm.ifa_shim.filters import BadFilter
 from eventalarm.ifa_shim.history_entries import Document, Entry, TransitionEntries, described, entry, identity
 from eventalarm.ifa_shim.mapping import from_view, occurrences_of
 from eventalarm.ifa_shim.occurrences import Change, ChangeKind, as_of_change, edit
@@ -44,7 +44,7 @@ class HistoryReader:
 
         Entries that *query* does not select are left out.
 
-        :raises BadFilter: when the marker is not one that this method returned.
+        :raises BadMarker: when the marker is not one that this method returned.
         """
         place = _read_marker(after)
         recorded = self._details.transitions(alarm.aodh_alarm_id, alarm.object_key, place, limit + 1)
@@ -125,4 +125,4 @@ def _read_marker(after: Any) -> Place | None:
                 return (parse_time(moment), name)
             except ValueError:
                 pass
-    raise BadFilter("unknown or expired paging marker")
+    raise BadMarker

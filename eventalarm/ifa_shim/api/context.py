@@ -55,7 +55,7 @@ class AlarmService:
     ) -> tuple[list[Document], Any] | None:
         """Return a page of the history of an alarm and the marker of the next one; None: no such alarm.
 
-        :raises BadFilter: when the marker *after* is unknown.
+        :raises BadMarker: when the marker *after* is unknown.
         """
         with self._snapshot() as inside:
             alarm = AlarmReader(inside, self.settings).get(alarm_id, project_id)
