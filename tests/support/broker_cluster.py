@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -77,6 +78,11 @@ class RabbitMQCluster(RabbitMQ):
         rows = self.ctl("list_queues", "-p", vhost, "name", "leader", "--formatter", "csv").splitlines()
         (name,) = (row.split(",")[1].strip('"') for row in rows if row.startswith((queue, f'"{queue}"')))
         return name.partition("@")[0].rpartition("-")[2]
+
+    def is_whole(self, vhost: str, queue: str) -> bool:
+        """Return True if a quorum queue runs on every node."""
+        listed = self.ctl("list_queues", "-p", vhost, "name", "online", "--formatter", "json")
+        return any(row["name"] == queue and len(row["online"]) == len(NODES) for row in json.loads(listed))
 
     def kill_one(self, node: str) -> None:
         """End a node by SIGKILL."""

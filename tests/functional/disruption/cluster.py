@@ -11,10 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks.progress import Progress
+from benchmarks.progress import Progress, wait
 from benchmarks.workload import AlarmSpec
 from tests.functional.disruption.history.records import Strike
-from tests.functional.disruption.play import Play
+from tests.functional.disruption.play import SETTLE, Play
 from tests.functional.disruption.scenarios import Finding
 from tests.functional.disruption.stage import Ground, epoch
 from tests.support.broker_cluster import NODES, RabbitMQCluster
@@ -65,10 +65,10 @@ def _disturb(play: Play, service: RabbitMQCluster, rounds: int) -> tuple[dict[st
         for number in range(rounds):
             play.progress.say(f"round {number + 1} of {rounds}: the leader is killed")
             leader = service.leader(vhost, QUEUE)
-            killed.append(_without(play, service, [leader]).began)
+            killed.append(_without(play, service, vhost, [leader]).began)
             others = [node for node in NODES if node != leader]
             play.progress.say(f"round {number + 1} of {rounds}: two nodes are killed")
-            returned.append(_without(play, service, others).ended)
+            returned.append(_without(play, service, vhost, others).ended)
     play.latencies(set(play.published))
     play.idle("the queue")
     verdict = play.verdict("cluster")
@@ -86,7 +86,7 @@ def _disturb(play: Play, service: RabbitMQCluster, rounds: int) -> tuple[dict[st
     return figures, verdict.problems
 
 
-def _without(play: Play, service: RabbitMQCluster, nodes: Sequence[str]) -> Strike:
+def _without(play: Play, service: RabbitMQCluster, vhost: str, nodes: Sequence[str]) -> Strike:
     began = epoch()
     for node in nodes:
         service.kill_one(node)
@@ -95,8 +95,13 @@ def _without(play: Play, service: RabbitMQCluster, nodes: Sequence[str]) -> Stri
         service.start_one(node)
     strike = Strike(began, epoch(), f"kill {len(nodes)} of {len(NODES)} nodes", ends_process=False)
     play.stage.history.add(strike)
-    # The nodes that returned catch up.
-    time.sleep(AWAY / 2)
+    wait(
+        lambda: service.is_whole(vhost, QUEUE),
+        SETTLE,
+        play.progress,
+        lambda: "the nodes join the queue",
+        pause=1.0,
+    )
     return strike
 
 

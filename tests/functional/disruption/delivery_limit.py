@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from tests.support.services import RabbitMQ
 
 DEAD = "event_eval.dead"
 POLICY = {"dead-letter-exchange": "", "dead-letter-routing-key": DEAD}
+# InnoDB refreshes the view of waiting sessions at most every tenth of a second.
 LOOK_EVERY = 0.15
 RENEWED = "Renewed message"
 # Counts the sessions that wait for a locked row.
@@ -57,8 +57,6 @@ class AlarmLocks:
 
     def reached(self) -> bool:
         """Return True if a session waits that was not reported before; those of dead processes wait too."""
-        # InnoDB refreshes this view at most every tenth of a second.
-        time.sleep(LOOK_EVERY)
         with self._engine.connect() as connection:
             query = sa.text(WAITING[self._engine.dialect.name])
             waiting = set(connection.execute(query).scalars())
@@ -111,7 +109,8 @@ def delivery_limit(
             with contextlib.suppress(NotInTime):
                 while done < kills:
                     listener.start()
-                    wait(locks.reached, SETTLE, progress, lambda: f"kill {done + 1} of {kills}")  # noqa: B023
+                    about = lambda: f"kill {done + 1} of {kills}"  # noqa: B023, E731
+                    wait(locks.reached, SETTLE, progress, about, pause=LOOK_EVERY)
                     listener.kill()
                     play.stage.history.add(Strike(epoch(), epoch(), "kill listener"))
                     done += 1

@@ -1,4 +1,7 @@
-"""The disruptors: each strikes once, waits until everything works again, and reports what it did."""
+"""The disruptors: each strikes once, waits until everything works again, and reports what it did.
+
+They sleep for as long as what they struck stays away, and between two looks at what they wait for.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from tests.functional.disruption.consumers import MODES, OK, TLS
 from tests.functional.disruption.proxy import BACK, BOTH, THERE
 from tests.functional.disruption.stage import MOODY, SECURE, Listener, Stage, epoch
 
+# Seconds until a supervisor restarts what died, and between two looks at an awaited condition.
 SUPERVISOR_PAUSE = 1.0
 LOOK = 0.1
 CONSUMER: Final = "consumer: "
@@ -67,6 +71,7 @@ def _dead_worker(stage: Stage, known: set[str]) -> str:
     while True:
         time.sleep(LOOK)
         now = stage.workers()
+        # A lease that was not renewed since the first look, while all others were.
         quiet = [name for name, until in before.items() if now.get(name, until) == until]
         if len(quiet) <= 1 or any(name not in now for name in quiet):
             return next((name for name in quiet if name not in now), quiet[0] if quiet else "")

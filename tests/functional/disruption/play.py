@@ -87,6 +87,7 @@ class Play:
         )
         ids = set()
         for moment, number in moments:
+            # The pace of the load.
             time.sleep(max(0.0, began + moment - time.monotonic()))
             event = self.event(self.chance.choice(sources[number][1]))
             self.publish(event)

@@ -29,6 +29,8 @@ from tests.functional.disruption.users import Users
 
 FIRING_RESUMES = 5.0
 DEFAULT_LEASE = 6.0
+# Seconds between two looks whether all work is done.
+IDLE_LOOK = 0.5
 DATABASE_AWAY = (
     "kill mariadb",
     "kill postgresql",
@@ -178,7 +180,8 @@ class _Run:
         self._users.finish()
         quiet = 0
         while quiet < 3 and time.monotonic() < deadline:
-            time.sleep(0.5)
+            # Idle is what three looks in a row find idle.
+            time.sleep(IDLE_LOOK)
             with contextlib.suppress(Retryable):
                 busy = self._publisher.waiting or monitors.depth(self._stage) != 0 or self._stage.unfinished()
                 missing = self._missing() if not busy else set()

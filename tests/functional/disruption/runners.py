@@ -23,6 +23,7 @@ from tests.functional.disruption.stories import Story
 Committed = Callable[[Collection[str]], set[str]]
 
 SENDERS = 3
+# Seconds between two attempts to publish, and between two looks for what was committed.
 RETRY = 0.2
 LOOK = 0.25
 
@@ -141,6 +142,7 @@ class EventLoad(threading.Thread):
             if self._awaited and now >= look:
                 self._go_on()
                 look = time.monotonic() + LOOK
+            # The pace of the load: until the next message is due.
             pause = self._due[0][0] - time.monotonic() if self._due else LOOK
             time.sleep(max(0.0, min(pause, LOOK)))
 

@@ -1,4 +1,7 @@
-"""Disruptors of the long form: services that stay up but refuse, and clocks that jump."""
+"""Disruptors of the long form: services that stay up but refuse, and clocks that jump.
+
+They sleep for as long as the disruption lasts.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,7 @@ def fill_broker_disk(stage: Stage, chance: random.Random) -> Used:
     began = epoch()
     disk.fill(BROKER_LEFT)
     try:
-        # RabbitMQ looks at its disk every ten seconds.
+        # RabbitMQ looks at its disk every ten seconds, so that a shorter disruption is none.
         time.sleep(10.0 + chance.uniform(*stage.outage))
     finally:
         disk.release()
