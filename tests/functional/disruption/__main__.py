@@ -27,8 +27,9 @@ from tests.functional.disruption.history.__main__ import main as check_files
 from tests.functional.disruption.host_down import host_down
 from tests.functional.disruption.outbox_scenarios import beside_the_expirer, held_snapshot
 from tests.functional.disruption.play import HISTORY
-from tests.functional.disruption.rig import Ground, Result, Setup, run
+from tests.functional.disruption.rig import Result, Setup, run
 from tests.functional.disruption.scenarios import Finding, backlog, beside_a_hostile_tenant, isolation, soak
+from tests.functional.disruption.stage import Ground
 from tests.support.databases import Databases, MariadbDatabases, PostgresqlDatabases
 from tests.support.disks import MIB, Disk
 from tests.support.services import MariaDB, PostgreSQL, RabbitMQ

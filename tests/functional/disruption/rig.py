@@ -23,7 +23,7 @@ from tests.functional.disruption.history.verdict import Verdict
 from tests.functional.disruption.play import HISTORY
 from tests.functional.disruption.runners import EventLoad, Publisher
 from tests.functional.disruption.service_disruptors import possible
-from tests.functional.disruption.stage import STEADY, Ground, Stage, epoch
+from tests.functional.disruption.stage import STEADY, Ground, Stage
 from tests.functional.disruption.stories import Plan, Writer
 from tests.functional.disruption.users import Users
 
@@ -274,6 +274,3 @@ def missed(found: Sequence[monitors.Recovery], lease: float) -> list[str]:
                 f"{one.name}: taken over after {max(one.taken_over):.1f} s, the lease is {lease:.0f}"
             )
     return words
-
-
-__all__ = ["Ground", "Result", "Setup", "epoch", "run"]

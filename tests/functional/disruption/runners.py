@@ -124,11 +124,6 @@ class EventLoad(threading.Thread):
         self.counts = {"doubled messages": 0, "skewed events": 0}
         self.late_by = 0.0
 
-    @property
-    def unfinished(self) -> int:
-        """The number of stories that wait for a transition before they can continue."""
-        return len(self._awaited)
-
     def run(self) -> None:
         """Play all stories; called by ``start``."""
         began = time.monotonic()

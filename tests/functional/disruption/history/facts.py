@@ -181,6 +181,3 @@ def _apply(alarm: Alarm, edit: Edit) -> Alarm:
     known = {name: value for name, value in edit.fields.items() if name in names}
     edited = dataclasses.replace(alarm, **known)
     return dataclasses.replace(edited, enabled=False) if edit.deleted else edited
-
-
-__all__ = ["CHANGED", "CLEARED", "LATE", "RAISED", "SLACK", "Facts", "Final", "Published", "awaited"]
