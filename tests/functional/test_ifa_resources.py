@@ -129,18 +129,19 @@ def test_tenants_see_only_resources_of_their_alarms(api: IfaApi) -> None:
 
 def test_maintenance_is_shown_to_the_owners_of_resources(api: IfaApi) -> None:
     maintain(api, "compute-1", "vm-1")
-    for project in (PROJECT, OTHER, PROJECT.upper()):
+    # Aodh's table ignores case on MariaDB.
+    for project, number in ((PROJECT, 1), (OTHER, 2), (PROJECT.upper(), 3)):
         for name in ("vm-1", "compute-1"):
             named = {"type": "gnocchi_resources_threshold", "state": ALARM, "severity": "moderate"}
-            api.alarm(THRESHOLD | {"resource_id": name}, f"{name} {project}", project_id=project, **named)
+            api.alarm(THRESHOLD | {"resource_id": name}, f"{name} {number}", project_id=project, **named)
     shown = {project: api.get(RESOURCES, project=project).json for project in (PROJECT, OTHER)}
     assert states(shown[PROJECT]) == {"vm-1": "maintenance", "compute-1": "error"}
     # Any project may create an alarm that names a server of another one, or a host.
     assert states(shown[OTHER]) == {"vm-1": "error", "compute-1": "error"}
-    for project in (PROJECT, OTHER):
+    for project, number in ((PROJECT, 1), (OTHER, 2)):
         for one in shown[project]:
             assert one == api.get(f"{RESOURCES}/{one['managedObjectId']}", project=project).json
-            assert one["alarmIds"] == [f"{one['managedObjectId']} {project}"]
+            assert one["alarmIds"] == [f"{one['managedObjectId']} {number}"]
     everything = api.get(RESOURCES, all_projects="true", roles=ADMIN).json
     assert states(everything) == {"vm-1": "maintenance", "compute-1": "maintenance"}
 
