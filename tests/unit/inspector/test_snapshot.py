@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from eventalarm.inspector.reports import ReportReader
 from eventalarm.inspector.sessions import SessionTracker
 from eventalarm.inspector.snapshot import Snapshot
 from eventalarm.metrics import Metrics
-from eventalarm.model import UTC, Event, JSONDict, Resource, ResourceKind
+from eventalarm.model import STRING, UTC, Event, JSONDict, Resource, ResourceKind, make_body
 from eventalarm.owner import Owners
 from eventalarm.storage.database import Database, connect
 from eventalarm.storage.infrastructure_faults import InfrastructureFaults
@@ -29,12 +29,17 @@ START = datetime.datetime(2026, 11, 27, 9, tzinfo=UTC)
 
 
 class Nova:
-    """Stands in for the cloud: servers by name, with the host that Nova names."""
+    """Stands in for the cloud: servers by name, with the host that Nova names.
 
-    def __init__(self, hosts: Mapping[str, str]) -> None:
+    ``meanwhile`` is called while the first request of a snapshot is answered.
+    """
+
+    def __init__(self, hosts: Mapping[str, str], meanwhile: Callable[[], object] = lambda: None) -> None:
         self.hosts = dict(hosts)
+        self.meanwhile = meanwhile
 
     def host_ids(self, at: datetime.datetime) -> list[Resource]:
+        self.meanwhile()
         return []
 
     def server_groups(self) -> dict[str, str]:
@@ -56,7 +61,7 @@ class Site:
         self.now = START
         self.published: list[JSONDict] = []
         owners, metrics, catalogue = Owners(["project_id"]), Metrics(), fault_files.load()
-        resources = ResourceMap(database)
+        self.resources = resources = ResourceMap(database)
         tracker = SessionTracker(
             resources,
             MaintenanceSessions(database),
@@ -82,12 +87,20 @@ class Site:
         self._snapshot = Snapshot(nova, resources, self.inspector, lambda: True)  # type: ignore[arg-type]
 
     def report(self, event_type: str, host: str, status: str) -> dict[str, tuple[str, str]]:
-        self.now += datetime.timedelta(seconds=10)
-        traits = [["host", 1, host], ["status", 1, status]]
-        generated = self.now.replace(tzinfo=None).isoformat()
-        body = {"message_id": f"{host} {status}", "event_type": event_type, "generated": generated}
-        self.inspector.process([Event.parse({**body, "traits": traits})])
+        self.handle(event_type, host=host, status=status)
         return self.received()
+
+    def handle(self, event_type: str, **traits: str) -> None:
+        """Handle an event that was generated 10 seconds after what came before."""
+        self.now += datetime.timedelta(seconds=10)
+        listed = [(name, STRING, value) for name, value in traits.items()]
+        generated = self.now.replace(tzinfo=None).isoformat()
+        message_id = " ".join(traits.values())
+        self.inspector.process([Event.parse(make_body(message_id, event_type, generated, listed))])
+
+    def where(self, *names: str) -> dict[str, str]:
+        """Return the host of each of the resources that the map has."""
+        return {name: one.host for name, one in self.resources.find(names).items()}
 
     def take(self) -> dict[str, tuple[str, str]]:
         self.now += datetime.timedelta(seconds=10)
@@ -125,3 +138,23 @@ def test_a_server_that_nova_shows_on_another_host_gets_the_clear_alone(database:
     assert site.take() == {"vm-1": ("project of vm-1", "up")}
     assert site.take() == {}
     assert site.report("compute.host.up", "c0", "up") == {"vm-2": ("project of vm-2", "up")}
+
+
+def test_a_snapshot_does_not_undo_what_an_event_said_after_it_began(database: Database) -> None:
+    """The services answer without what happened meanwhile. Fails if a snapshot is as old as the answers."""
+    nova = Nova({"moved": "c0"})
+    site = Site(database, nova)
+
+    def meanwhile() -> None:
+        for name in ("new", "moved"):
+            traits = {"instance_id": name, "project_id": "p", "state": "active", "compute_host": "c1"}
+            site.handle("compute.instance.update", **traits)
+        site.handle("host.create.end", resource_id="id-of-c1", name="c1")
+
+    nova.meanwhile = meanwhile
+    site.take()
+    assert site.where("new", "moved", "id-of-c1") == dict.fromkeys(("new", "moved", "id-of-c1"), "c1")
+    nova.meanwhile = lambda: None
+    nova.hosts["moved"] = "c2"
+    site.take()
+    assert site.where("new", "moved", "id-of-c1") == {"moved": "c2"}
