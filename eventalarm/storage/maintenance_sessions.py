@@ -64,14 +64,6 @@ class MaintenanceSessions:
         # Compared here as well: databases may compare strings without regard to case.
         return _session(row) if row is not None and row.project_id == project_id else None
 
-    def owners(self, session_id: str) -> list[str]:
-        """Return the projects that a session affects."""
-        query = sa.select(table.c.project_id).where(
-            table.c.session_id == to_key(session_id), table.c.project_id != NO_PROJECT
-        )
-        with self._database.read() as connection:
-            return list(connection.execute(query.order_by(table.c.project_id)).scalars())
-
     def select(
         self, project_id: str | None, after: tuple[str, str] | None, limit: int
     ) -> list[MaintenanceSession]:
