@@ -199,6 +199,11 @@ def _parts(session: MaintenanceSession, servers: Iterable[Resource]) -> list[Mai
     return found
 
 
+def _known(parts: Iterable[MaintainedInstance]) -> list[MaintainedInstance]:
+    """Return the servers that an earlier report was about."""
+    return [one for one in parts if one.cause]
+
+
 def apply_session(
     report: SessionReport, known: MaintenanceSession | None, servers: Iterable[Resource]
 ) -> MaintenanceSession:
@@ -215,12 +220,15 @@ def apply_session(
     if report.state in ENDED:
         changed = planned
     elif report.state == ACTION_DONE:
-        changed = [one for one in _parts(found, servers) if one.cause]
+        changed = _known(_parts(found, servers))
     else:
         named = report.instance_ids is not None
         changed = [
             one for one in _parts(found, servers) if named or one.status is not InstanceStatus.COMPLETE
         ]
+        if found.state in ENDED and report.at < found.at:
+            # The end has arrived before: none would follow for further servers.
+            changed = _known(changed)
     if report.at > found.at and report.state != ACTION_DONE:
         values = {name: getattr(report, name) for name in OF_SESSION}
         found = dataclasses.replace(found, **values, answered=False)
@@ -236,16 +244,23 @@ def apply_host(
     :param servers: those on the host, of all projects.
     """
     infrastructure = host_session(report, known.get(NO_PROJECT))
+    newest = next(one for one in infrastructure.hosts if one.host == report.host.host)
+    late = newest.ended and newest.at > report.host.at
     by_project: dict[str, list[Resource]] = {name: [] for name in known if name != NO_PROJECT}
     for server in servers:
         if server.project_id:
             by_project.setdefault(server.project_id, []).append(server)
-    found = (_of_project(report, name, known.get(name), mine) for name, mine in by_project.items())
+    found = (_of_project(report, name, known.get(name), mine, late=late) for name, mine in by_project.items())
     return [infrastructure, *(one for one in found if one is not None)]
 
 
 def _of_project(
-    report: HostReport, project_id: str, known: MaintenanceSession | None, servers: Sequence[Resource]
+    report: HostReport,
+    project_id: str,
+    known: MaintenanceSession | None,
+    servers: Sequence[Resource],
+    *,
+    late: bool,
 ) -> MaintenanceSession | None:
     host = report.host
     found = known or MaintenanceSession(report.session_id, project_id, host.state, host.cause, EPOCH)
@@ -253,7 +268,7 @@ def _of_project(
         here = [one for one in found.instances if one.host == host.host]
         changed = [one for one in here if one.status is InstanceStatus.PLANNED]
     else:
-        changed = _parts(found, servers)
+        changed = _known(_parts(found, servers)) if late else _parts(found, servers)
     if not changed:
         return None
     after = _after(found, _Change.of_host(host), changed)

@@ -18,6 +18,7 @@ from eventalarm.inspector.maintenance import (
     read_session,
 )
 from eventalarm.model import UTC, Event, MaintenanceSession, Resource, ResourceKind
+from eventalarm.model.maintenance import HostReport
 
 RECEIVED = datetime.datetime(2026, 11, 27, 10, tzinfo=UTC)
 AT = datetime.datetime(2026, 11, 27, 9, tzinfo=UTC)
@@ -133,15 +134,32 @@ def test_repeated_and_late_reports_change_nothing() -> None:
     assert end["generated"] == "2026-11-27T09:01:00"
 
 
+def test_an_end_that_arrives_first_leaves_no_server_planned() -> None:
+    """As when two inspectors handle both reports. Fails if the older report plans servers: no end follows."""
+    begin, end = session("MAINTENANCE", 0), session("MAINTENANCE_COMPLETE", 1)
+    assert statuses(play((end, []), (begin, [server("vm-1")]))) == {}
+    again = session("MAINTENANCE", 2)
+    assert statuses(play((end, []), (again, [server("vm-1")]))) == {"vm-1": "planned"}
+
+
+def host_report(state: str, minutes: int, host: str = "c0", **traits: str) -> HostReport:
+    one = event("maintenance.host", minutes, host=host, state=state, session_id="s-1", **traits)
+    found = read_host(one, RECEIVED)
+    assert found is not None
+    return found
+
+
+def test_the_end_of_a_host_that_arrives_first_leaves_no_server_planned() -> None:
+    servers = [server("vm-1")]
+    known = {"": apply_host(host_report("MAINTENANCE_COMPLETE", 1), {}, servers)[0]}
+    assert [one.project_id for one in apply_host(host_report("IN_MAINTENANCE", 0), known, servers)] == [""]
+    _, of_project = apply_host(host_report("IN_MAINTENANCE", 2), known, servers)
+    assert statuses(of_project) == {"vm-1": "planned"}
+
+
 def test_a_host_affects_the_owners_of_its_servers() -> None:
     servers = [server("vm-1"), server("vm-2", project="q")]
-
-    def report(state: str, minutes: int, host: str = "c0", **traits: str) -> Any:
-        one = event("maintenance.host", minutes, host=host, state=state, session_id="s-1", **traits)
-        found = read_host(one, RECEIVED)
-        assert found is not None
-        return found
-
+    report = host_report
     known: dict[str, MaintenanceSession] = {}
     for said in (
         report("PLANNED_MAINTENANCE", 0, starts_at="2026-11-27T12:00:00"),
