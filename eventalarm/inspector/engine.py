@@ -9,7 +9,7 @@ from typing import Final
 
 from eventalarm.catalogue.faults import FaultCatalogue
 from eventalarm.inspector import fan_out
-from eventalarm.inspector.maintenance import read_host
+from eventalarm.inspector.maintenance import in_order, read_host
 from eventalarm.inspector.observations import observe
 from eventalarm.inspector.policies import Policy
 from eventalarm.inspector.reports import RESOURCE_IDS, ReportReader, with_host_name
@@ -103,12 +103,11 @@ class Inspector:
 
     def _follow_maintenance(self, events: Sequence[Event], received: datetime.datetime) -> None:
         """Begin and end the maintenance of hosts before the faults of the same batch are handled."""
-        for event in sorted(events, key=lambda one: one.time(received)):
+        for event in in_order(events, received):
             report = read_host(event, received)
             if report is None or report.host.state == PLANNED:
                 continue
-            timeout = received + self._maintenance_timeout
-            found = report.maintenance(timeout)
+            found = report.maintenance(received + self._maintenance_timeout)
             if report.host.ended:
                 self._maintenance.end(found, received)
             else:

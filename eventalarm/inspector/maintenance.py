@@ -25,6 +25,7 @@ from eventalarm.model.maintenance import ACTION_DONE, ENDED, NO_PROJECT, HostRep
 
 SCHEDULED: Final = "maintenance.scheduled"
 HOST: Final = "maintenance.host"
+REPORTS: Final = frozenset({SCHEDULED, HOST})
 # The longest time to answer that is derived from a deadline in the past.
 LONGEST: Final = datetime.timedelta(days=1)
 # The fields that a session takes over from the newest report about it.
@@ -53,6 +54,12 @@ class SessionReport:
     actions_at: datetime.datetime | None = None
     allowed_actions: tuple[str, ...] = ()
     reason: str = ""
+
+
+def in_order(events: Iterable[Event], received: datetime.datetime) -> list[Event]:
+    """Return those of the events that are about planned maintenance, the oldest first; usually none."""
+    found = [event for event in events if event.event_type in REPORTS]
+    return sorted(found, key=lambda one: one.time(received))
 
 
 def read_session(event: Event, owner: str, received: datetime.datetime) -> SessionReport | None:

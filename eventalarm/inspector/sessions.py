@@ -15,6 +15,7 @@ from eventalarm.inspector.maintenance import (
     SessionReport,
     apply_host,
     apply_session,
+    in_order,
     read_host,
     read_session,
 )
@@ -61,7 +62,7 @@ class SessionTracker:
 
         :raises Retryable: when the database or the broker failed; then the batch must be repeated.
         """
-        for event in sorted(events, key=lambda one: one.time(received)):
+        for event in in_order(events, received):
             owner = self._owners.of(event)
             scheduled = read_session(event, owner, received)
             if scheduled is not None:
