@@ -238,7 +238,7 @@ def apply_session(
             changed = _known(changed)
     if report.at > found.at and report.state != ACTION_DONE:
         values = {name: getattr(report, name) for name in OF_SESSION}
-        found = dataclasses.replace(found, **values, answered=False)
+        found = dataclasses.replace(found, **values, answered=False, alarmed=found.alarmed_at(report.at))
     return _after(found, change, changed)
 
 

@@ -88,7 +88,8 @@ class MaintenanceSession:
     ``state``, ``reply_url``, ``due_at``, ``actions_at``, ``allowed_actions`` and ``reason`` are those of the
     report ``message_id``, the newest one about the session, ``at`` its time. ``due_at`` is when an answer is
     due; None: none is expected. ``answered``: the present state is. ``alarmed`` is the message id of the
-    state for which ``maintenance.unanswered`` was published, until that is cleared. Times are aware UTC.
+    state for which ``maintenance.unanswered`` was published, or may have been, until that is cleared. Times
+    are aware UTC.
     """
 
     session_id: str
@@ -113,6 +114,14 @@ class MaintenanceSession:
         if not self.reply_url:
             return ()
         return tuple(f"{word}{self.state}" for word in (ACKNOWLEDGE, REFUSE))
+
+    def alarmed_at(self, now: datetime.datetime) -> str:
+        """Return ``alarmed`` for a session whose present state ends at *now*.
+
+        An inspector that was killed may have published that the answer is overdue without recording it.
+        """
+        overdue = self.due_at is not None and self.due_at <= now and not self.answered
+        return self.alarmed or (self.message_id if overdue else "")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

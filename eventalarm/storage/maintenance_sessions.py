@@ -99,7 +99,9 @@ class MaintenanceSessions:
             if one is None:
                 return []
             answered = one.answered or one.message_id == session.message_id
-            return [dataclasses.replace(one, answers=(*one.answers, answer), answered=answered)]
+            alarmed = one.alarmed_at(answer.at) if answered else one.alarmed
+            answers = (*one.answers, answer)
+            return [dataclasses.replace(one, answers=answers, answered=answered, alarmed=alarmed)]
 
         self.update(session.session_id, decide)
 

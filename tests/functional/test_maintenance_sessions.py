@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from eventalarm.inspector.sessions import SessionTracker
 from eventalarm.metrics import Metrics
-from eventalarm.model import Event, JSONDict, Resource, ResourceKind, make_body
+from eventalarm.model import Event, JSONDict, MaintenanceAnswer, Resource, ResourceKind, make_body
 from eventalarm.owner import Owners
 from eventalarm.storage import database as storage
 from eventalarm.storage.maintenance_sessions import MaintenanceSessions
@@ -19,11 +19,17 @@ from eventalarm.storage.resource_map import ResourceMap
 NOW = datetime.datetime(2026, 11, 27, 9, tzinfo=datetime.UTC)
 
 
+class Killed(BaseException):
+    """Ends the process after the broker has confirmed the events."""
+
+
 class Tracked:
     """A tracker on a real database; what it publishes is kept here."""
 
     def __init__(self, database: storage.Database) -> None:
         self.published: list[JSONDict] = []
+        self.killed = False
+        self.sessions = MaintenanceSessions(database)
         resources = ResourceMap(database)
         owners = {"vm-1": "a", "vm-2": "a", "vm-3": "b"}
         hosts = {"vm-1": "c1", "vm-2": "c2", "vm-3": "c1"}
@@ -33,11 +39,16 @@ class Tracked:
         )
         self.tracker = SessionTracker(
             resources,
-            MaintenanceSessions(database),
+            self.sessions,
             owners=Owners(["project_id", "tenant_id"]),
-            publish=self.published.extend,
+            publish=self._publish,
             metrics=Metrics(),
         )
+
+    def _publish(self, events: Sequence[JSONDict]) -> None:
+        self.published.extend(events)
+        if self.killed:
+            raise Killed
 
     def process(self, event_type: str, number: int, **traits: str) -> list[dict[str, Any]]:
         """Handle an event of minute *number*, and return the traits of what is published."""
@@ -57,6 +68,13 @@ class Tracked:
         before = len(self.published)
         self.tracker.check_answers(NOW + datetime.timedelta(minutes=number))
         return [{t[0]: t[2] for t in one["traits"]}["status"] for one in self.published[before:]]
+
+    def killed_while_checking(self, number: int) -> None:
+        """Look for overdue answers, until SIGKILL after the first event."""
+        self.killed = True
+        with pytest.raises(Killed):
+            self.check(number)
+        self.killed = False
 
 
 @pytest.fixture
@@ -107,3 +125,21 @@ def test_an_overdue_answer_is_reported_once_for_each_state(tracked: Tracked) -> 
     assert [tracked.check(number) for number in (11, 12, 20, 21)] == [["answered"], [], ["unanswered"], []]
     overdue = [one for one in tracked.published if one["event_type"] == "maintenance.unanswered"]
     assert len({one["message_id"] for one in overdue}) == 3
+
+
+def test_an_overdue_answer_ends_also_after_a_kill(tracked: Tracked) -> None:
+    """SIGKILL between publishing and recording that. Fails if only recorded alarms are cleared."""
+    tracked.process("maintenance.scheduled", 1, **LINK, reply_at="2026-11-27 09:05:00")
+    tracked.killed_while_checking(6)
+    session = tracked.sessions.get("s-1", "a")
+    assert session is not None
+    at = NOW + datetime.timedelta(minutes=7)
+    tracked.sessions.record_answer(session, MaintenanceAnswer("ACK_MAINTENANCE", "u", at, 200))
+    assert [tracked.check(number) for number in (8, 9)] == [["answered"], []]
+    following = {**LINK, "state": "PLANNED_MAINTENANCE", "reply_at": "2026-11-27 09:15:00"}
+    tracked.process("maintenance.scheduled", 10, **following)
+    tracked.killed_while_checking(16)
+    tracked.process("maintenance.scheduled", 17, **{**SCHEDULED, "state": "MAINTENANCE_COMPLETE"})
+    assert [tracked.check(number) for number in (18, 19)] == [["answered"], []]
+    overdue = [one for one in tracked.published if one["event_type"] == "maintenance.unanswered"]
+    assert len({one["message_id"] for one in overdue}) == 4
