@@ -28,6 +28,8 @@ from eventalarm.storage.inspector_tables import maintenance_session as table
 # Columns with the name of a field; the other fields are in ``body``.
 COLUMNS: Final = ("session_id", "project_id", "state", "message_id", "at", "due_at", "answered", "alarmed")
 STATE_LENGTH: Final = 64
+# A project may answer as often as its tool accepts it; the newest answers are kept.
+ANSWERS_KEPT: Final = 100
 TIMES: Final = frozenset({"at", "anticipated_at", "actions_at", "starts_at", "ends_at"})
 
 # From the known rows of a session, by project, to those to write.
@@ -100,7 +102,7 @@ class MaintenanceSessions:
                 return []
             answered = one.answered or one.message_id == session.message_id
             alarmed = one.alarmed_at(answer.at) if answered else one.alarmed
-            answers = (*one.answers, answer)
+            answers = (*one.answers, answer)[-ANSWERS_KEPT:]
             return [dataclasses.replace(one, answers=answers, answered=answered, alarmed=alarmed)]
 
         self.update(session.session_id, decide)

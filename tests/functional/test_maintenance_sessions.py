@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from eventalarm.metrics import Metrics
 from eventalarm.model import Event, JSONDict, MaintenanceAnswer, Resource, ResourceKind, make_body
 from eventalarm.owner import Owners
 from eventalarm.storage import database as storage
-from eventalarm.storage.maintenance_sessions import MaintenanceSessions
+from eventalarm.storage.maintenance_sessions import ANSWERS_KEPT, MaintenanceSessions
 from eventalarm.storage.resource_map import ResourceMap
 
 NOW = datetime.datetime(2026, 11, 27, 9, tzinfo=datetime.UTC)
@@ -143,3 +144,16 @@ def test_an_overdue_answer_ends_also_after_a_kill(tracked: Tracked) -> None:
     assert [tracked.check(number) for number in (18, 19)] == [["answered"], []]
     overdue = [one for one in tracked.published if one["event_type"] == "maintenance.unanswered"]
     assert len({one["message_id"] for one in overdue}) == 4
+
+
+def test_a_session_keeps_its_newest_answers(tracked: Tracked) -> None:
+    tracked.process("maintenance.scheduled", 1, **LINK)
+    session = tracked.sessions.get("s-1", "a")
+    assert session is not None
+    full = tuple(MaintenanceAnswer(f"ACK_{number}", "u", NOW, 200) for number in range(ANSWERS_KEPT))
+    tracked.sessions.update("s-1", lambda known: [dataclasses.replace(session, answers=full)])
+    tracked.sessions.record_answer(session, MaintenanceAnswer("NACK_MAINTENANCE", "u", NOW, 200))
+    found = tracked.sessions.get("s-1", "a")
+    assert found is not None
+    assert [one.state for one in found.answers[-2:]] == ["ACK_99", "NACK_MAINTENANCE"]
+    assert len(found.answers) == ANSWERS_KEPT
