@@ -9,7 +9,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import prometheus_client
 from oslo_config import cfg
@@ -23,7 +23,8 @@ from eventalarm.inspector import cloud, consumer, policies
 from eventalarm.inspector.engine import Inspector, Publish, React
 from eventalarm.inspector.reactions import ReactionOptions, Reactions
 from eventalarm.inspector.reports import ReportReader
-from eventalarm.inspector.sessions import AnswerLoop, SessionTracker
+from eventalarm.inspector.rounds import Rounds
+from eventalarm.inspector.sessions import SessionTracker
 from eventalarm.inspector.snapshot import LEASE_SECONDS, Snapshot, SnapshotLoop
 from eventalarm.metrics import Metrics
 from eventalarm.metrics_server import check_free
@@ -38,6 +39,11 @@ from eventalarm.storage.policy_matches import PolicyMatches
 from eventalarm.storage.resource_map import SNAPSHOT_LEASE, ResourceMap
 
 LOG = logging.getLogger(__name__)
+
+# Seconds between two looks for answers that are overdue.
+ANSWERS_PERIOD: Final = 1.0
+# The longest window of a policy.
+LONGEST_WINDOW: Final = datetime.timedelta(days=1)
 
 
 def parse_switches(values: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
@@ -79,6 +85,15 @@ class Stores:
     maintenance: MaintenanceStore
     sessions: MaintenanceSessions
     now: Callable[[], datetime.datetime]
+
+    def forget(self, before: datetime.datetime, now: datetime.datetime) -> None:
+        """Remove deleted resources, silent faults and ended maintenance of before *before*, and old matches.
+
+        :raises Retryable: when the database failed.
+        """
+        for store in (self.resources, self.faults, self.maintenance, self.sessions):
+            store.forget(before)
+        self.matches.forget(now - LONGEST_WINDOW)
 
 
 class InspectorProcess:
@@ -161,10 +176,14 @@ class InspectorProcess:
         )
 
     def _start_answers(self, tracker: SessionTracker, stores: Stores) -> None:
-        forget_after = datetime.timedelta(seconds=self._conf[INSPECTOR_GROUP].forget_after)
-        loop = AnswerLoop(tracker, stores.sessions, forget_after=forget_after, now=stores.now)
-        loop.start()
-        self._stack.callback(loop.stop)
+        rounds = Rounds(
+            lambda: tracker.check_answers(stores.now()),
+            name="answers",
+            pause=ANSWERS_PERIOD,
+            complaint="The answers of maintenance sessions are checked later",
+        )
+        rounds.start()
+        self._stack.callback(rounds.stop)
 
     def _build_inspector(self, stores: Stores, publish: Publish, tracker: SessionTracker) -> Inspector:
         catalogue = fault_files.load(self._conf[GROUP].fault_catalogue)
@@ -211,6 +230,7 @@ class InspectorProcess:
 
     def _start_snapshots(self, lease: LeaderLease, stores: Stores, inspector: Inspector) -> None:
         group = self._conf[INSPECTOR_GROUP]
+        forget_after = datetime.timedelta(seconds=group.forget_after)
         snapshot = None
         if self._cloud is not None and group.snapshot_interval:
             snapshot = Snapshot(self._cloud, stores.resources, inspector, lambda: self._keeps(lease))
@@ -218,11 +238,8 @@ class InspectorProcess:
             snapshot,
             lease,
             stores.resources,
-            stores.faults,
-            stores.matches,
-            maintenance=stores.maintenance,
+            forget=lambda now: stores.forget(now - forget_after, now),
             interval=group.snapshot_interval,
-            forget_after=group.forget_after,
             metrics=self._metrics,
             now=stores.now,
         )

@@ -5,11 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import logging
-import threading
 from collections.abc import Callable, Collection, Sequence
-from typing import Final
 
-from eventalarm.exceptions import Retryable
 from eventalarm.inspector import maintenance_events
 from eventalarm.inspector.maintenance import (
     SessionReport,
@@ -27,10 +24,6 @@ from eventalarm.storage.maintenance_sessions import MaintenanceSessions
 from eventalarm.storage.resource_map import ResourceMap
 
 LOG = logging.getLogger(__name__)
-
-# Seconds between two looks for answers that are overdue.
-PERIOD: Final = 1.0
-FORGET_EVERY: Final = datetime.timedelta(hours=1)
 
 
 class SessionTracker:
@@ -133,52 +126,3 @@ class SessionTracker:
                     session.project_id,
                     session.state,
                 )
-
-
-class AnswerLoop:
-    """A thread that looks for overdue answers every second, and forgets old sessions.
-
-    :param forget_after: after which time without a report a session is forgotten.
-    """
-
-    def __init__(
-        self,
-        tracker: SessionTracker,
-        sessions: MaintenanceSessions,
-        *,
-        forget_after: datetime.timedelta,
-        now: Callable[[], datetime.datetime],
-    ) -> None:
-        self._tracker = tracker
-        self._sessions = sessions
-        self._forget_after = forget_after
-        self._now = now
-        self._stopping = threading.Event()
-        self._failing = False
-        self._forgot_at = EPOCH
-        self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread after its current round."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(PERIOD):
-            try:
-                self._round(self._now())
-                self._failing = False
-            except Retryable as exc:
-                level = logging.DEBUG if self._failing else logging.WARNING
-                LOG.log(level, "The answers of maintenance sessions are checked later: %s", exc)
-                self._failing = True
-
-    def _round(self, now: datetime.datetime) -> None:
-        self._tracker.check_answers(now)
-        if now - self._forgot_at >= FORGET_EVERY:
-            self._sessions.forget(now - self._forget_after)
-            self._forgot_at = now

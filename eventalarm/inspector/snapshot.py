@@ -5,19 +5,16 @@ from __future__ import annotations
 import datetime
 import itertools
 import logging
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from eventalarm.exceptions import Retryable
 from eventalarm.inspector.cloud import Cloud, CloudUnavailable
 from eventalarm.inspector.engine import Inspector
+from eventalarm.inspector.rounds import Rounds
 from eventalarm.metrics import Metrics
 from eventalarm.model import EPOCH, Resource, ResourceKind
-from eventalarm.storage.infrastructure_faults import InfrastructureFaults
 from eventalarm.storage.leases import LeaderLease
-from eventalarm.storage.maintenance import MaintenanceStore
-from eventalarm.storage.policy_matches import PolicyMatches
 from eventalarm.storage.resource_map import ResourceMap
 
 LOG = logging.getLogger(__name__)
@@ -26,8 +23,6 @@ LOG = logging.getLogger(__name__)
 LEASE_SECONDS: Final = 120.0
 POLL: Final = 10.0
 BATCH: Final = 500
-# The longest window of a policy.
-LONGEST_WINDOW: Final = datetime.timedelta(days=1)
 FORGET_EVERY: Final = datetime.timedelta(hours=1)
 
 
@@ -50,10 +45,10 @@ class Snapshot:
         self._keep = keep
 
     def take(self, began: datetime.datetime) -> int:
-        """Write the servers and ports of Nova and Neutron to the map, and return their number.
+        """Write the servers, their volumes and the ports to the map, and return their number.
 
-        Resources that a complete snapshot lacks are marked deleted. Then events are published for resources
-        whose host was unknown when a fault was reported.
+        Servers, ports and ids of hosts that a complete snapshot lacks are marked deleted. Then events are
+        published for resources whose host was unknown when a fault was reported.
 
         :param began: the present time (aware UTC); observations since then are not undone.
         :raises CloudUnavailable: when Nova or Neutron failed; what was read before is kept.
@@ -100,8 +95,7 @@ class SnapshotLoop:
     It also forgets what is no longer needed, every hour, with or without the lease.
 
     :param snapshot: None where no snapshots are taken.
-    :param forget_after: seconds after which deleted resources, silent faults and ended maintenance are
-        forgotten.
+    :param forget: removes what is no longer needed at a time (aware UTC).
     """
 
     def __init__(
@@ -109,52 +103,34 @@ class SnapshotLoop:
         snapshot: Snapshot | None,
         lease: LeaderLease,
         resources: ResourceMap,
-        faults: InfrastructureFaults,
-        matches: PolicyMatches,
         *,
-        maintenance: MaintenanceStore,
+        forget: Callable[[datetime.datetime], None],
         interval: float,
-        forget_after: float,
         metrics: Metrics,
         now: Callable[[], datetime.datetime],
     ) -> None:
         self._snapshot = snapshot
         self._lease = lease
         self._resources = resources
-        self._faults = faults
-        self._matches = matches
-        self._maintenance = maintenance
+        self._forget = forget
         self._interval = datetime.timedelta(seconds=interval)
-        self._pause = min(POLL, interval or POLL)
-        self._forget_after = datetime.timedelta(seconds=forget_after)
         self._metrics = metrics
         self._now = now
-        self._stopping = threading.Event()
-        self._failing = False
         self._forgot_at = EPOCH
-        self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
+        self._rounds = Rounds(
+            self._round,
+            name="snapshot",
+            pause=min(POLL, interval or POLL),
+            complaint="The snapshot of Nova and Neutron failed and will be repeated",
+        )
 
     def start(self) -> None:
         """Start the thread; it takes a snapshot at once if the last one is too old."""
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """End the thread after its current request, and release the lease."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._round()
-                self._failing = False
-            except (CloudUnavailable, Retryable) as exc:
-                level = logging.DEBUG if self._failing else logging.WARNING
-                LOG.log(level, "The snapshot of Nova and Neutron failed and will be repeated: %s", exc)
-                self._failing = True
-            except LeaseLost:
-                LOG.info("Another inspector takes the snapshots")
-            self._stopping.wait(self._pause)
+        self._rounds.stop()
         try:
             self._lease.leave()
         except Retryable:
@@ -164,19 +140,20 @@ class SnapshotLoop:
         began = self._now()
         # An inspector that takes no snapshots must not hold the lease of those that do.
         if self._snapshot is not None and self._lease.take() and self._is_due(began):
-            number = self._snapshot.take(began)
-            self._lease.done(began)
-            LOG.info("The resource map has %d servers and ports of Nova and Neutron", number)
+            self._take(self._snapshot, began)
         if began - self._forgot_at >= FORGET_EVERY:
             self._forgot_at = began
             self._forget(began)
         self._report()
 
-    def _forget(self, now: datetime.datetime) -> None:
-        self._resources.forget(now - self._forget_after)
-        self._faults.forget(now - self._forget_after)
-        self._maintenance.forget(now - self._forget_after)
-        self._matches.forget(now - LONGEST_WINDOW)
+    def _take(self, snapshot: Snapshot, began: datetime.datetime) -> None:
+        try:
+            number = snapshot.take(began)
+        except LeaseLost:
+            LOG.info("Another inspector takes the snapshots")
+            return
+        self._lease.done(began)
+        LOG.info("The resource map has %d resources of Nova and Neutron", number)
 
     def _is_due(self, now: datetime.datetime) -> bool:
         done = self._lease.done_at()
