@@ -115,6 +115,15 @@ class MaintenanceSession:
             return ()
         return tuple(f"{word}{self.state}" for word in (ACKNOWLEDGE, REFUSE))
 
+    @property
+    def planned_until(self) -> datetime.datetime:
+        """The last of the times for which something is reported or planned that has not ended."""
+        ahead = [self.due_at] if self.state in ENDED else [self.due_at, self.actions_at]
+        for host in self.hosts:
+            ahead += [] if host.ended else [host.starts_at, host.ends_at]
+        planned = (one for one in self.instances if one.status is InstanceStatus.PLANNED)
+        return max([self.at, *filter(None, [*ahead, *(one.anticipated_at for one in planned)])])
+
     def alarmed_at(self, now: datetime.datetime) -> str:
         """Return ``alarmed`` for a session whose present state ends at *now*.
 

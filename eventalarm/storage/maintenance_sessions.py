@@ -121,10 +121,14 @@ class MaintenanceSessions:
             connection.execute(sa.update(table).where(same).values(alarmed=alarmed))
 
     def forget(self, before: datetime.datetime) -> None:
-        """Remove sessions of which nothing was reported since then, unless an answer is still due."""
+        """Remove sessions of which nothing was reported since then and nothing was planned for later."""
         old = sa.and_(table.c.at < before, sa.or_(table.c.due_at.is_(None), table.c.due_at < before))
         with self._database.begin() as connection:
-            connection.execute(sa.delete(table).where(old))
+            found = [_session(row) for row in connection.execute(sa.select(table).where(old))]
+            for one in found:
+                if one.planned_until < before:
+                    this = sa.and_(_key(one.session_id, one.project_id), table.c.at == one.at)
+                    connection.execute(sa.delete(table).where(this))
 
 
 def _key(session_id: str, project_id: str) -> sa.ColumnElement[bool]:

@@ -157,3 +157,19 @@ def test_a_session_keeps_its_newest_answers(tracked: Tracked) -> None:
     assert found is not None
     assert [one.state for one in found.answers[-2:]] == ["ACK_99", "NACK_MAINTENANCE"]
     assert len(found.answers) == ANSWERS_KEPT
+
+
+def test_sessions_that_lie_ahead_are_not_forgotten(tracked: Tracked) -> None:
+    """Fails if one that was announced long before is forgotten: its end would clear nobody's alarm."""
+    host = {"host": "c1", "session_id": "s-2", "starts_at": "2026-12-24 06:00:00"}
+    tracked.process("maintenance.scheduled", 1, **LINK, actions_at="2026-12-24 06:00:00")
+    tracked.process("maintenance.host", 2, **host, state="PLANNED_MAINTENANCE")
+    month = datetime.timedelta(days=30)
+    for later, known in ((NOW + datetime.timedelta(days=8), True), (NOW + month, False)):
+        tracked.sessions.forget(later)
+        found = [tracked.sessions.get(*one) for one in (("s-1", "a"), ("s-2", "a"), ("s-2", ""))]
+        assert [one is not None for one in found] == [known] * 3
+    tracked.process("maintenance.host", 3, **host, state="PLANNED_MAINTENANCE")
+    tracked.process("maintenance.host", 4, **host, state="MAINTENANCE_COMPLETE")
+    tracked.sessions.forget(NOW + datetime.timedelta(days=8))
+    assert tracked.sessions.of_host("c1") == []
