@@ -1,4 +1,7 @@
-"""Classes of database errors: caused by the values, by another transaction, or by the database itself."""
+"""Classes of database errors: caused by the values, by another transaction, or by the database itself.
+
+And the repetition of what another transaction has won.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import sqlalchemy as sa
+import tenacity
 from oslo_db import exception as db_exception
 
+from eventalarm.exceptions import Conflict
 from eventalarm.storage.session import code_of
 
 # Errors that the values caused. All others (no connection, deadlock, a server that starts or stops, a missing
@@ -32,6 +37,19 @@ LOCK_WAIT_ENDED = frozenset({"55P03", 1205, 3572})
 MYSQL_CODES: Final = frozenset({2006, 2013, 1118, 1153, 1301})
 # PostgreSQL: out of memory, and every kind of exceeded limit.
 POSTGRESQL_CODES: Final = ("53200", "54")
+
+# Attempts of a short transaction that other transactions win, and the longest pause between two in seconds.
+ATTEMPTS: Final = 5
+PAUSE: Final = 0.05
+
+# A decorator: repeats a transaction that another one won, also by inserting the same row meanwhile. When that
+# goes on, the last error is raised: of a row, a content error, since the database takes two keys for one.
+retry_conflicts: Final = tenacity.retry(
+    retry=tenacity.retry_if_exception_type((Conflict, db_exception.DBDuplicateEntry)),
+    wait=tenacity.wait_random(max=PAUSE),
+    stop=tenacity.stop_after_attempt(ATTEMPTS),
+    reraise=True,
+)
 
 
 def is_content_error(error: BaseException) -> bool:

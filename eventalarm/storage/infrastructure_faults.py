@@ -10,12 +10,11 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
-from oslo_db import exception as db_exception
 
-from eventalarm.exceptions import Conflict
 from eventalarm.model import EPOCH, Affected, InfrastructureFault, Resource, ResourceKind
 from eventalarm.storage.column_types import in_chunks
 from eventalarm.storage.database import Database
+from eventalarm.storage.errors import retry_conflicts
 from eventalarm.storage.inspector_tables import affected, infrastructure_fault, resource
 from eventalarm.storage.resource_map import on_hosts
 
@@ -34,6 +33,7 @@ class InfrastructureFaults:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @retry_conflicts
     def raise_fault(self, fault: InfrastructureFault) -> tuple[InfrastructureFault, list[Resource]] | None:
         """Record a fault, and return it with the resources whose owners must be notified; None if it is late.
 
@@ -43,20 +43,18 @@ class InfrastructureFaults:
         (:meth:`mark_published`), so that the same report, delivered again, finds them even if they moved.
         """
         key = fault_key(fault.name, fault.source)
-        try:
-            with self._database.begin() as connection:
-                known = _lock(connection, key)
-                if known is not None and (fault.at < known.at or (fault.at == known.at and not known.raised)):
-                    return None
-                repeated = known is not None and _repeats(known, fault)
-                if known is not None and repeated:
-                    fault = dataclasses.replace(known, at=fault.at)
-                _put(connection, key, fault, known is not None)
-                found = _refresh(connection, key, fault.hosts)
-        except db_exception.DBDuplicateEntry as exc:
-            raise Conflict("another inspector records the same fault") from exc
+        with self._database.begin() as connection:
+            known = _lock(connection, key)
+            if known is not None and (fault.at < known.at or (fault.at == known.at and not known.raised)):
+                return None
+            repeated = known is not None and _repeats(known, fault)
+            if known is not None and repeated:
+                fault = dataclasses.replace(known, at=fault.at)
+            _put(connection, key, fault, known is not None)
+            found = _refresh(connection, key, fault.hosts)
         return fault, [one.resource for one in found if not (repeated and one.published)]
 
+    @retry_conflicts
     def affected_by(self, fault: InfrastructureFault) -> tuple[InfrastructureFault, list[Resource]] | None:
         """Return a raised fault and the resources it was found to affect, for a report that clears it.
 
@@ -64,17 +62,14 @@ class InfrastructureFaults:
         Then the time is recorded, so that an older report that arrives late does not raise it.
         """
         key = fault_key(fault.name, fault.source)
-        try:
-            with self._database.begin() as connection:
-                known = _lock(connection, key)
-                if known is None or (not known.raised and known.at < fault.at):
-                    _put(connection, key, fault, known is not None)
-                    return None
-                if not known.raised or fault.at < known.at:
-                    return None
-                return known, [one.resource for one in _affected(connection, key)]
-        except db_exception.DBDuplicateEntry as exc:
-            raise Conflict("another inspector records the same fault") from exc
+        with self._database.begin() as connection:
+            known = _lock(connection, key)
+            if known is None or (not known.raised and known.at < fault.at):
+                _put(connection, key, fault, known is not None)
+                return None
+            if not known.raised or fault.at < known.at:
+                return None
+            return known, [one.resource for one in _affected(connection, key)]
 
     def clear(self, fault: InfrastructureFault) -> None:
         """Record that a fault is cleared, once every owner's event is published."""

@@ -8,12 +8,11 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 import sqlalchemy as sa
-from oslo_db import exception as db_exception
 
-from eventalarm.exceptions import Conflict
 from eventalarm.model import HostMaintenance, Resource
 from eventalarm.storage.column_types import in_chunks, to_key
 from eventalarm.storage.database import Database
+from eventalarm.storage.errors import retry_conflicts
 from eventalarm.storage.inspector_tables import inhibition, maintenance
 from eventalarm.storage.resource_map import moved_from, on_hosts, volumes_on
 
@@ -38,6 +37,7 @@ class MaintenanceStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @retry_conflicts
     def begin(self, report: HostMaintenance, now: datetime.datetime) -> bool:
         """Record that a host is in maintenance, and inhibit the alarms on it and on what is on it.
 
@@ -45,17 +45,15 @@ class MaintenanceStore:
         than what is known, so that nothing changed.
         """
         report = _as_stored(report)
-        try:
-            with self._database.begin() as connection:
-                known = _lock(connection, report.session_id, report.host)
-                if known is not None and _is_late(known, report.at):
-                    return False
-                _put(connection, report, exists=known is not None)
-                _refresh(connection, report, now)
-        except db_exception.DBDuplicateEntry as exc:
-            raise Conflict("another inspector records the same maintenance") from exc
+        with self._database.begin() as connection:
+            known = _lock(connection, report.session_id, report.host)
+            if known is not None and _is_late(known, report.at):
+                return False
+            _put(connection, report, exists=known is not None)
+            _refresh(connection, report, now)
         return True
 
+    @retry_conflicts
     def end(self, report: HostMaintenance, now: datetime.datetime) -> bool:
         """Record that the maintenance of a host in a session has ended; its inhibitions end with it.
 
@@ -63,15 +61,12 @@ class MaintenanceStore:
         same, so that a beginning that arrives late changes nothing.
         """
         report = dataclasses.replace(_as_stored(report), ended_at=now)
-        try:
-            with self._database.begin() as connection:
-                known = _lock(connection, report.session_id, report.host)
-                if known is not None and (known.ended_at is not None or report.at < known.at):
-                    return False
-                _put(connection, report, exists=known is not None)
-                _end_inhibitions(connection, report, now)
-        except db_exception.DBDuplicateEntry as exc:
-            raise Conflict("another inspector records the same maintenance") from exc
+        with self._database.begin() as connection:
+            known = _lock(connection, report.session_id, report.host)
+            if known is not None and (known.ended_at is not None or report.at < known.at):
+                return False
+            _put(connection, report, exists=known is not None)
+            _end_inhibitions(connection, report, now)
         return True
 
     def in_maintenance(self, hosts: Collection[str], now: datetime.datetime) -> set[str]:

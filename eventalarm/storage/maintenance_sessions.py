@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
-from oslo_db import exception as db_exception
 
-from eventalarm.exceptions import Conflict
 from eventalarm.model import (
     InstanceStatus,
     MaintainedHost,
@@ -23,6 +21,7 @@ from eventalarm.model import (
 from eventalarm.model.maintenance import NO_PROJECT
 from eventalarm.storage.column_types import clean, to_key
 from eventalarm.storage.database import Database
+from eventalarm.storage.errors import retry_conflicts
 from eventalarm.storage.inspector_tables import maintenance_session as table
 
 # Columns with the name of a field; the other fields are in ``body``.
@@ -42,20 +41,18 @@ class MaintenanceSessions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @retry_conflicts
     def update(self, session_id: str, decide: Decide) -> list[MaintenanceSession]:
         """Change a session by a pure decision under its lock, and return what *decide* returned.
 
         Idempotent if *decide* is; several processes may call it at once.
         """
-        try:
-            with self._database.begin() as connection:
-                query = sa.select(table).where(table.c.session_id == to_key(session_id))
-                rows = connection.execute(query.order_by(table.c.project_id).with_for_update())
-                known = {row.project_id: _session(row) for row in rows}
-                found = list(decide(known))
-                _put(connection, found, known)
-        except db_exception.DBDuplicateEntry as exc:
-            raise Conflict("another process records the same maintenance session") from exc
+        with self._database.begin() as connection:
+            query = sa.select(table).where(table.c.session_id == to_key(session_id))
+            rows = connection.execute(query.order_by(table.c.project_id).with_for_update())
+            known = {row.project_id: _session(row) for row in rows}
+            found = list(decide(known))
+            _put(connection, found, known)
         return found
 
     def get(self, session_id: str, project_id: str) -> MaintenanceSession | None:

@@ -8,16 +8,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
-from oslo_db import exception as db_exception
 
-from eventalarm.exceptions import Conflict
 from eventalarm.model import Resource, ResourceKind, merge_resources
 from eventalarm.storage.column_types import in_chunks
 from eventalarm.storage.database import Database
+from eventalarm.storage.errors import retry_conflicts
 from eventalarm.storage.inspector_tables import affected, infrastructure_fault, resource
 
-# Most attempts to write rows that another inspector inserts at the same moment.
-ATTEMPTS: Final = 5
 PAGE: Final = 1000
 # The leader lease of the snapshots; its ``done_at`` is when the last complete one began.
 SNAPSHOT_LEASE: Final = "resource-map"
@@ -62,15 +59,10 @@ class ResourceMap:
             result += self._apply([newest[resource_id] for resource_id in chunk])
         return result
 
+    @retry_conflicts
     def _apply(self, observed: Sequence[Resource]) -> list[Resource]:
-        for _ in range(ATTEMPTS):
-            try:
-                with self._database.begin() as connection:
-                    return _merge_rows(connection, observed)
-            except db_exception.DBDuplicateEntry:
-                # Another inspector inserted one of the rows; now it is there to be merged with.
-                continue
-        raise Conflict("other inspectors keep inserting the same resources")
+        with self._database.begin() as connection:
+            return _merge_rows(connection, observed)
 
     def find(self, resource_ids: Collection[str]) -> dict[str, Resource]:
         """Return those of the resources that exist, by id."""
