@@ -73,7 +73,7 @@ class HostMaintenanceResource:
         if errors := self._context.schemas.errors("HostMaintenance", body):
             raise BadBody(errors)
         session_id = body.get("session_id") or self._current(host) or str(uuid.uuid4())
-        self._report(resp, HostReport(session_id, _part(host, body)))
+        self._report(resp, HostReport(session_id, _part(host, body, self._now())))
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, host: str) -> None:
         """End the maintenance of the host."""
@@ -81,7 +81,7 @@ class HostMaintenanceResource:
         session_id = str(req.get_param("session_id") or "") or self._current(host)
         if not session_id:
             raise falcon.HTTPNotFound(description="the host is not in maintenance")
-        self._report(resp, HostReport(session_id, _part(host, {"state": COMPLETE})))
+        self._report(resp, HostReport(session_id, _part(host, {"state": COMPLETE}, self._now())))
 
     def _require(self, req: falcon.Request, host: str) -> None:
         self._context.guard.require(caller_of(req), ingest_policies.HOST_MAINTENANCE)
@@ -92,6 +92,10 @@ class HostMaintenanceResource:
 
     def _sessions(self) -> MaintenanceSessions:
         return MaintenanceSessions(self._context.database())
+
+    def _now(self) -> datetime.datetime:
+        """Return the database's time, by which inspectors order reports, whatever the clock of this host."""
+        return self._context.database().about_now()
 
     def _current(self, host: str) -> str:
         """Return the session of the newest maintenance of the host that has not ended, or an empty string."""
@@ -109,7 +113,7 @@ class HostMaintenanceResource:
         self._sessions().update(
             report.session_id, lambda known: [host_session(report, known.get(NO_PROJECT))]
         )
-        now = datetime.datetime.now(UTC)
+        now = self._now()
         store = MaintenanceStore(self._context.database())
         if report.host.ended:
             store.end(report.maintenance(now), now)
@@ -136,8 +140,8 @@ class HostMaintenanceResource:
         resp.text = json.dumps(body)
 
 
-def _part(host: str, body: JSONDict) -> MaintainedHost:
-    """Return the state that the body of a request reports.
+def _part(host: str, body: JSONDict, now: datetime.datetime) -> MaintainedHost:
+    """Return the state that the body of a request reports at *now*.
 
     :raises BadBody: when a time is not one, or the end is before the start.
     """
@@ -155,7 +159,6 @@ def _part(host: str, body: JSONDict) -> MaintainedHost:
     if errors:
         raise BadBody(errors)
     reason = str(body.get("reason") or "")
-    now = datetime.datetime.now(UTC)
     return MaintainedHost(host, body["state"], str(uuid.uuid4()), now, starts_at, ends_at, reason)
 
 

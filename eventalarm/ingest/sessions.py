@@ -27,7 +27,7 @@ from eventalarm.http.responses import (
 )
 from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.answers import AnswerSender
-from eventalarm.model import UTC, JSONDict, MaintenanceAnswer, MaintenanceSession
+from eventalarm.model import JSONDict, MaintenanceAnswer, MaintenanceSession
 from eventalarm.model.maintenance import ACKNOWLEDGE
 from eventalarm.storage.column_types import clean
 from eventalarm.storage.database import Database
@@ -119,7 +119,8 @@ class SessionAnswer:
         if errors := _wrong(session, body):
             raise BadBody(errors)
         status = self._send(session, {"session_id": session.session_id, **body}, req)
-        answer = MaintenanceAnswer(body["state"], caller_of(req).user_id, datetime.datetime.now(UTC), status)
+        now = self._context.database().about_now()
+        answer = MaintenanceAnswer(body["state"], caller_of(req).user_id, now, status)
         self._context.sessions().record_answer(session, answer)
         LOG.info(
             "Session %s: user %s answered %s for project %s",
