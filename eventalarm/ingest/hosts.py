@@ -21,7 +21,7 @@ from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.events import Gateway
 from eventalarm.ingest.reading import A_TIME
 from eventalarm.ingest.sessions import time_or_none
-from eventalarm.model import DATETIME, STRING, UTC, JSONDict, MaintainedHost, make_body, parse_time
+from eventalarm.model import DATETIME, STRING, JSONDict, MaintainedHost, format_time, make_body, parse_time
 from eventalarm.model.maintenance import COMPLETE, NO_PROJECT, PLANNED, HostReport, host_session
 from eventalarm.publisher import codec
 from eventalarm.storage.column_types import KEY_LENGTH
@@ -176,12 +176,8 @@ def _event(report: HostReport) -> JSONDict:
     for name in TIMES:
         moment = getattr(part, name)
         if moment is not None:
-            traits.append((name, DATETIME, _naive(moment)))
-    return make_body(part.cause, HOST_EVENT, _naive(part.at), traits)
-
-
-def _naive(moment: datetime.datetime) -> str:
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat()
+            traits.append((name, DATETIME, format_time(moment)))
+    return make_body(part.cause, HOST_EVENT, format_time(part.at), traits)
 
 
 def _unknown(host: str, hosts: list[str]) -> str:

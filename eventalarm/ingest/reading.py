@@ -15,10 +15,10 @@ from eventalarm.model import (
     FLOAT,
     INTEGER,
     STRING,
-    UTC,
     EventLimits,
     JSONDict,
     convert,
+    format_time,
     make_body,
     parse_time,
 )
@@ -59,7 +59,7 @@ def to_event(
     return make_body(
         report.get("id") or _report_id(moment.isoformat(), report["type"], details),
         report["type"],
-        moment.astimezone(UTC).replace(tzinfo=None).isoformat(),
+        format_time(moment),
         ((name, *_typed(value)) for name, value in values.items() if value is not None),
     )
 

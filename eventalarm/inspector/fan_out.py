@@ -9,7 +9,15 @@ from typing import Any, Final
 
 from eventalarm.catalogue.faults import Fault
 from eventalarm.inspector.reports import FAULT_ID, RESOURCE_IDS
-from eventalarm.model import STRING, UTC, InfrastructureFault, JSONDict, Resource, ResourceKind, make_body
+from eventalarm.model import (
+    STRING,
+    InfrastructureFault,
+    JSONDict,
+    Resource,
+    ResourceKind,
+    format_time,
+    make_body,
+)
 from eventalarm.patterns import GLOB_CHARACTERS
 
 # Namespace of the ids of published events. Never change it: a report that is delivered again keeps them.
@@ -77,7 +85,7 @@ def left_events(
     body = _cleared_body(entry, {**fault.body, "event_type": ""})
     if not body["event_type"]:
         body["event_type"] = entry.fault_type_of(str(fault.body["event_type"]))
-    body["generated"] = at.astimezone(UTC).replace(tzinfo=None).isoformat()
+    body["generated"] = format_time(at)
     cause = f"{fault.fault_id}/left"
     return [_affected(body, one, fault.fault_id, event_id(cause, one.resource_id)) for one in resources]
 

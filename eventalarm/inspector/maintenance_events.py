@@ -11,11 +11,11 @@ from eventalarm.inspector.fan_out import event_id
 from eventalarm.model import (
     DATETIME,
     STRING,
-    UTC,
     InstanceStatus,
     JSONDict,
     MaintainedInstance,
     MaintenanceSession,
+    format_time,
     make_body,
 )
 
@@ -45,7 +45,7 @@ def _about(session: MaintenanceSession, one: MaintainedInstance) -> JSONDict:
         "session_id": (STRING, session.session_id),
         "state": (STRING, one.state),
         "status": (STRING, one.status.value),
-        "anticipated_time": (DATETIME, _text(one.anticipated_at or one.at)),
+        "anticipated_time": (DATETIME, format_time(one.anticipated_at or one.at)),
         "severity": (STRING, "warning"),
         "server_group": (STRING, one.server_group),
         "reply_url": (STRING, session.reply_url if planned else ""),
@@ -53,7 +53,7 @@ def _about(session: MaintenanceSession, one: MaintainedInstance) -> JSONDict:
         "reason": (STRING, session.reason),
     }
     if planned and session.due_at is not None:
-        traits["reply_at"] = (DATETIME, _text(session.due_at))
+        traits["reply_at"] = (DATETIME, format_time(session.due_at))
     return _body(event_id(one.cause, one.instance_id), INSTANCE, one.at, traits)
 
 
@@ -75,7 +75,7 @@ def _answer_event(session: MaintenanceSession, about: str, status: str, at: date
         "reply_url": (STRING, session.reply_url),
     }
     if session.due_at is not None:
-        traits["reply_at"] = (DATETIME, _text(session.due_at))
+        traits["reply_at"] = (DATETIME, format_time(session.due_at))
     return _body(str(uuid.uuid5(ANSWERS, f"{about}/{status}")), UNANSWERED, at, traits)
 
 
@@ -105,8 +105,4 @@ def _body(
     listed: Iterable[tuple[str, int, Any]] = (
         (name, dtype, value) for name, (dtype, value) in traits.items() if value != ""
     )
-    return make_body(message_id, event_type, _text(at), listed)
-
-
-def _text(moment: datetime.datetime) -> str:
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat()
+    return make_body(message_id, event_type, format_time(at), listed)

@@ -48,6 +48,11 @@ def parse_time(value: object) -> datetime.datetime:
         raise ValueError("date out of range") from exc
 
 
+def format_time(moment: datetime.datetime) -> str:
+    """Return an aware time as events have it: ISO 8601 in UTC, without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat()
+
+
 def _with_two_digits(text: str) -> str:
     """Return *text* with one-digit fields padded to two digits, as in 2026-5-1.
 
