@@ -29,8 +29,10 @@ PROJECT: Final = {"projectId": "Project"}
 class ListHistory(command.Lister):
     """List the recorded transitions of all alarms, in the order in which they were recorded.
 
-    With --marker-file each call lists what was recorded since the last one, without a gap.
+    With --marker-file each call lists what was recorded since the last one whose output was complete.
     """
+
+    _marker = ""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's arguments."""
@@ -53,7 +55,7 @@ class ListHistory(command.Lister):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
-        """Fetch the pages; write the marker once all were read."""
+        """Fetch the pages."""
         asked = filters(parsed_args)
         for name in ("since", "kind"):
             if value := getattr(parsed_args, name):
@@ -61,13 +63,22 @@ class ListHistory(command.Lister):
         kept = parsed_args.marker_file
         try:
             marker = kept.read_text().strip() if kept is not None and kept.exists() else None
-            entries, marker = IfaClient.of(self.app).transitions(asked, marker or None)
-            if kept is not None:
-                kept.write_text(f"{marker}\n")
         except OSError as exc:
             raise exceptions.CommandError(f"--marker-file: {exc}") from exc
+        entries, self._marker = IfaClient.of(self.app).transitions(asked, marker or None)
         columns = COLUMNS | (PROJECT if parsed_args.all_projects else {})
         return tuple(columns.values()), [_line(entry, columns) for entry in entries]
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Print the entries, and write the marker once they are printed: a call that fails skips none."""
+        code: int = super().run(parsed_args)
+        self.app.stdout.flush()
+        if parsed_args.marker_file is not None:
+            try:
+                parsed_args.marker_file.write_text(f"{self._marker}\n")
+            except OSError as exc:
+                raise exceptions.CommandError(f"--marker-file: {exc}") from exc
+        return code
 
 
 def _line(entry: Document, columns: dict[str, str]) -> list[Any]:
