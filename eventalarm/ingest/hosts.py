@@ -22,7 +22,7 @@ from eventalarm.ingest.events import Gateway
 from eventalarm.ingest.reading import A_TIME
 from eventalarm.ingest.sessions import time_or_none
 from eventalarm.model import DATETIME, STRING, JSONDict, MaintainedHost, format_time, make_body, parse_time
-from eventalarm.model.maintenance import COMPLETE, NO_PROJECT, PLANNED, HostReport, host_session
+from eventalarm.model.maintenance import COMPLETE, HOST_EVENT, NO_PROJECT, PLANNED, HostReport, host_session
 from eventalarm.publisher import codec
 from eventalarm.storage.column_types import KEY_LENGTH
 from eventalarm.storage.database import Database
@@ -30,7 +30,6 @@ from eventalarm.storage.maintenance import MaintenanceStore
 from eventalarm.storage.maintenance_sessions import MaintenanceSessions
 from eventalarm.storage.resource_map import ResourceMap
 
-HOST_EVENT: Final = "maintenance.host"
 TIMES: Final = ("starts_at", "ends_at")
 # How similar a known host must be to be suggested, from 0 to 1.
 SIMILAR: Final = 0.75

@@ -21,11 +21,17 @@ from eventalarm.model import (
     Resource,
     parse_time,
 )
-from eventalarm.model.maintenance import ACTION_DONE, ENDED, NO_PROJECT, HostReport, host_session
+from eventalarm.model.maintenance import (
+    ACTION_DONE,
+    ENDED,
+    HOST_EVENT,
+    NO_PROJECT,
+    HostReport,
+    host_session,
+)
 
 SCHEDULED: Final = "maintenance.scheduled"
-HOST: Final = "maintenance.host"
-REPORTS: Final = frozenset({SCHEDULED, HOST})
+REPORTS: Final = frozenset({SCHEDULED, HOST_EVENT})
 # The longest time to answer that is derived from a deadline in the past.
 LONGEST: Final = datetime.timedelta(days=1)
 # The fields that a session takes over from the newest report about it.
@@ -92,7 +98,7 @@ def read_host(event: Event, received: datetime.datetime) -> HostReport | None:
     """Return the state of a host that an event reports, or None; without a session, the host names it."""
     host = event.first_trait(("host", "hostname", "resource_id"))
     state = event.first_trait(("state",))
-    if event.event_type != HOST or not (host and state):
+    if event.event_type != HOST_EVENT or not (host and state):
         return None
     at = event.time(received)
     starts_at = _moment(event, "starts_at") or _moment(event, "actions_at")

@@ -9,6 +9,8 @@ from typing import Final
 
 from eventalarm.model.resources import HostMaintenance
 
+# The type of the events about a host in planned maintenance.
+HOST_EVENT: Final = "maintenance.host"
 # The states of a host, as Fenix and OPNFV Doctor name them, and those that end its maintenance.
 PLANNED: Final = "PLANNED_MAINTENANCE"
 IN_MAINTENANCE: Final = "IN_MAINTENANCE"
