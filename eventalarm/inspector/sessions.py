@@ -76,7 +76,7 @@ class SessionTracker:
     def _servers_of(self, report: SessionReport) -> list[Resource]:
         """Return the servers that a report names; without names, those that the resource map has.
 
-        These are the project's servers on the hosts of the session, or all of them while no host is known.
+        These are the project's servers on the hosts of the session, or all of them while it has no such host.
         A server of another project is left out, even if the report names it.
         """
         if report.instance_ids is None:
