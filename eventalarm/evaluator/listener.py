@@ -106,8 +106,12 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._work((), (), suspect=True)
 
     def end(self) -> None:
-        """End all waiting; called before ``stop``."""
-        self._ending.set()
+        """End all waiting, and take no further batch on an idle thread; called before ``stop``.
+
+        Timers and loaders may still resume messages, but soon no thread takes them any more.
+        """
+        with self._lock:
+            self._ending.set()
 
     def _create_listener(self) -> Any:
         self._work_executor.submit(self._handler.prepare).result()
@@ -136,10 +140,10 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
             self._suspect = self._suspect or suspect
             if len(self._arrived) >= self._options.batch_size:
                 self._enough.set()
-            if self._draining:
+            if self._draining or self._ending.is_set():
                 return
             self._draining = True
-        self._work_executor.submit(self._drain)
+            self._work_executor.submit(self._drain)
 
     def _process_incoming(self, incoming: Sequence[Message]) -> None:
         """Do nothing: batches are formed in :meth:`_drain`."""

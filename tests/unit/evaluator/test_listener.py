@@ -16,6 +16,7 @@ from eventalarm import bus
 from eventalarm.evaluator.handler import BatchHandler
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.evaluator.options import FEW, ListenerOptions
+from eventalarm.evaluator.outage import LOCKED
 from eventalarm.standalone import inprocess
 from tests.support.handlers import FakeHandler
 
@@ -90,6 +91,19 @@ def test_a_single_message_is_not_delayed(taken: Taken) -> None:
         taken.send(1)
         taken.wait(number)
     assert taken.batches == [1, 1, 1]
+
+
+def test_what_is_resumed_after_the_end_is_left_to_the_broker(taken: Taken) -> None:
+    """Fails if the timer that retries locked alarms, or the loader of projects, gets an error at the end."""
+    taken.go.set()
+    taken.send(1)
+    taken.wait(1)
+    taken.server.end()
+    taken.server.stop()
+    taken.server.wait()
+    taken.server.resume(LOCKED)
+    taken.server.suspect()
+    assert taken.batches == [1]
 
 
 def test_after_a_dense_batch_the_next_one_is_gathered(taken: Taken) -> None:
