@@ -101,9 +101,12 @@ class InhibitionRelease:
         names = {one.alarm_id for one in found}
         with self._database.begin() as connection:
             transaction = Transaction(connection)
-            # Alarms that another session keeps locked are released later.
-            alarms = transaction.lock(names - transaction.held_elsewhere(names))
-            inhibitions.release_deleted(connection, ids)
+            # Those of alarms that another session keeps locked are released later, and not touched now: that
+            # session may wait for an alarm that is locked here.
+            free = names - transaction.held_elsewhere(names)
+            alarms = transaction.lock(free)
+            gone = free.difference(alarms)
+            inhibitions.uninhibit(connection, [one.occurrence_id for one in found if one.alarm_id in gone])
             due = [one for one in inhibitions.still_due(connection, ids) if one.alarm_id in alarms]
             counts = inhibitions.counts(connection, {one.alarm_id for one in due})
             now = self._clock()

@@ -16,7 +16,7 @@ from eventalarm.storage.clock import utc_now
 from eventalarm.storage.column_types import in_chunks
 from eventalarm.storage.ifa_tables import subscription
 from eventalarm.storage.inspector_tables import inhibition
-from eventalarm.storage.tables import alarm, alarm_count, occurrence
+from eventalarm.storage.tables import alarm_count, occurrence
 
 RELEASED: Final = {"inhibited_by": None, "raise_inhibited": False}
 
@@ -85,9 +85,7 @@ def release(
     now: datetime.datetime,
 ) -> None:
     """Record that nothing is held back of these occurrences; *before* are the counts of their alarms."""
-    for chunk in in_chunks([one.occurrence_id for one in released]):
-        these = occurrence.c.occurrence_id.in_(chunk)
-        connection.execute(sa.update(occurrence).where(these).values(RELEASED))
+    uninhibit(connection, [one.occurrence_id for one in released])
     silent = Counter(one.alarm_id for one in released if one.silent)
     counts_of = (before[name] for name in {one.alarm_id for one in released})
     after = [
@@ -96,11 +94,10 @@ def release(
     alarm_counts.put(connection, after, now)
 
 
-def release_deleted(connection: sa.Connection, occurrence_ids: Collection[str]) -> None:
-    """Release the occurrences of deleted alarms: nobody is notified of them."""
-    gone = ~sa.exists().where(alarm.c.alarm_id == occurrence.c.alarm_id)
+def uninhibit(connection: sa.Connection, occurrence_ids: Collection[str]) -> None:
+    """Record that nothing inhibits these occurrences, whose alarms are locked or deleted."""
     for chunk in in_chunks(occurrence_ids):
-        these = sa.and_(occurrence.c.occurrence_id.in_(chunk), gone)
+        these = occurrence.c.occurrence_id.in_(chunk)
         connection.execute(sa.update(occurrence).where(these).values(RELEASED))
 
 

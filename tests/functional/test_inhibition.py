@@ -13,6 +13,7 @@ from eventalarm.evaluator.release import InhibitionRelease
 from eventalarm.model import ALARM, OK, UTC
 from eventalarm.storage import inhibitions, tables
 from eventalarm.storage.database import Database
+from eventalarm.storage.transitions import Transaction
 from tests.support.builders import event_body, rule
 from tests.support.engine_harness import (
     EngineHarness,
@@ -199,6 +200,21 @@ def test_two_listeners_release_once(site: Site, database: Database) -> None:
     site.release.release(found)
     site.another_release().release(found)
     assert len(site.enqueuer.sent) == 1
+
+
+def test_an_alarm_that_another_session_keeps_locked_delays_no_other(site: Site, database: Database) -> None:
+    """Fails if a release waits for a row that belongs to an alarm which is locked elsewhere."""
+    if database.dialect == "sqlite":
+        pytest.skip("SQLite has no row locks")
+    first, second = on_vm(database), on_vm(database)
+    site.maintenance.begin("c0")
+    site.tell("error")
+    site.maintenance.end("c0")
+    with database.begin() as elsewhere:
+        Transaction(elsewhere).lock([first])
+        site.released()
+    assert [one.alarm_id for one in site.enqueuer.sent] == [second]
+    assert site.released() == [(ALARM, "vm-1")]
 
 
 def test_who_disabled_reset_or_deleted_the_alarm_is_not_notified(site: Site, database: Database) -> None:
