@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 
 from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.evaluator.time_constraints import within_time_constraints
+from eventalarm.exceptions import Retryable
 from eventalarm.model import ALARM, Alarm, Transition
 from eventalarm.storage import inhibitions
 from eventalarm.storage.alarm_counts import AlarmCount
@@ -25,10 +27,12 @@ from eventalarm.storage.inhibitions import Inhibited
 from eventalarm.storage.occurrence_details import OccurrenceDetails
 from eventalarm.storage.transitions import Transaction
 
+LOG = logging.getLogger(__name__)
+
 # Seconds between two queries for occurrences to release, and the maximum number that is released at a time.
 INTERVAL: Final = 1.0
 MOST: Final = 500
-# Seconds until an alarm is looked at again whose time constraints do not allow a notification now.
+# Seconds until an alarm is retried that its time constraints or an error prevented from being notified of.
 POSTPONED: Final = 60.0
 
 # Called after each commit with the number of occurrences by outcome.
@@ -93,7 +97,26 @@ class InhibitionRelease:
         self._next = 0.0 if more else self._monotonic() + INTERVAL
         self._postponed = {name: at for name, at in self._postponed.items() if at > self._monotonic()}
         if ready := [one for one in found if one.alarm_id not in self._postponed]:
+            self._release_or_postpone(ready)
+
+    def _release_or_postpone(self, ready: Sequence[Inhibited]) -> None:
+        """Release occurrences; find the alarm whose content prevents it, and postpone only that (G6)."""
+        try:
             self.release(ready)
+        except Retryable:
+            raise
+        except Exception as exc:
+            if len(ready) > 1:
+                half = len(ready) // 2
+                self._release_or_postpone(ready[:half])
+                self._release_or_postpone(ready[half:])
+                return
+            LOG.exception(
+                "Alarm %s cannot be notified of after the maintenance and will be retried in a minute: %s",
+                ready[0].alarm_id,
+                type(exc).__name__,
+            )
+            self._postpone(ready[0].alarm_id)
 
     def release(self, found: Collection[Inhibited]) -> None:
         """Lock the alarms, release the occurrences that are still due, commit, and start the deliveries."""
@@ -122,8 +145,11 @@ class InhibitionRelease:
     def _is_in_time(self, alarm: Alarm, now: datetime.datetime) -> bool:
         in_time = within_time_constraints(alarm.time_constraints, now)
         if not in_time:
-            self._postponed[alarm.alarm_id] = self._monotonic() + POSTPONED
+            self._postpone(alarm.alarm_id)
         return in_time
+
+    def _postpone(self, alarm_id: str) -> None:
+        self._postponed[alarm_id] = self._monotonic() + POSTPONED
 
     def _transitions(
         self, connection: sa.Connection, notified: Mapping[str, tuple[str, ...]], now: datetime.datetime

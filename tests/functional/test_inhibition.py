@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import pytest
+import sqlalchemy as sa
 
 from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.evaluator.release import InhibitionRelease
-from eventalarm.model import ALARM, OK, UTC
+from eventalarm.model import ALARM, OK, UTC, Transition
 from eventalarm.storage import inhibitions, tables
 from eventalarm.storage.database import Database
 from eventalarm.storage.transitions import Transaction
@@ -215,6 +216,26 @@ def test_an_alarm_that_another_session_keeps_locked_delays_no_other(site: Site, 
         site.released()
     assert [one.alarm_id for one in site.enqueuer.sent] == [second]
     assert site.released() == [(ALARM, "vm-1")]
+
+
+def test_an_alarm_that_cannot_be_released_delays_no_other(
+    site: Site, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails if one alarm prevents all releases, and the timers behind them."""
+    broken, whole = on_vm(database), on_vm(database)
+    site.maintenance.begin("c0")
+    site.tell("error")
+    site.maintenance.end("c0")
+    enqueue = site.enqueuer.enqueue
+
+    def refuse(connection: sa.Connection, transitions: Sequence[Transition], *others: Any) -> list[Any]:
+        if any(one.alarm_id == broken for one in transitions):
+            raise ValueError(broken)
+        return list(enqueue(connection, transitions, *others))
+
+    monkeypatch.setattr(site.enqueuer, "enqueue", refuse)
+    assert site.released() == [(ALARM, "vm-1")]
+    assert [one.alarm_id for one in site.enqueuer.sent] == [whole]
 
 
 def test_who_disabled_reset_or_deleted_the_alarm_is_not_notified(site: Site, database: Database) -> None:
