@@ -130,10 +130,12 @@ class Claimer:
         """Return the other workers whose lease has ended, with the number of their last renewal."""
         now = time.monotonic()
         leases = await self._state.threads.run(self._state.outbox.leases)
+        answered_at = time.monotonic()
         leases.pop(owner, None)
         renewals = {name: one.renewals for name, one in leases.items()}
         # Each by its own length: hosts may differ in their options.
-        return self._watch.look(renewals, now, {name: one.seconds for name, one in leases.items()})
+        lasting = {name: one.seconds for name, one in leases.items()}
+        return self._watch.look(renewals, now, lasting, answered_at=answered_at)
 
 
 class StrayFinder:

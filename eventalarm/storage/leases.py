@@ -54,17 +54,24 @@ class RenewalWatch:
         self._seen: dict[str, tuple[int, float]] = {}
 
     def look(
-        self, renewals: Mapping[str, int], now: float, lasting: Mapping[str, float | None] | None = None
+        self,
+        renewals: Mapping[str, int],
+        now: float,
+        lasting: Mapping[str, float | None] | None = None,
+        *,
+        answered_at: float | None = None,
     ) -> dict[str, int]:
         """Take the numbers of renewals as they are at *now*; return those of the leases that have ended.
 
         *now* is monotonic time in seconds, read before the numbers were. *lasting* are the seconds for which
-        each lease lasts, where its holder has stored them.
+        each lease lasts, where its holder has stored them. *answered_at* is when the numbers were known, by
+        default *now*: the last renewal of each lease may be as young as that, if the database was slow.
         """
         lasting = lasting or {}
         passed = 0.0 if self._looked_at is None else min(max(0.0, now - self._looked_at), self._between)
         self._looked_at = now
-        silent = {name: self._silence(name, number, passed) for name, number in renewals.items()}
+        late = 0.0 if answered_at is None else min(max(0.0, answered_at - now), self._between)
+        silent = {name: self._silence(name, number, passed, late) for name, number in renewals.items()}
         self._seen = {name: (renewals[name], seconds) for name, seconds in silent.items()}
         return {
             name: renewals[name]
@@ -72,9 +79,9 @@ class RenewalWatch:
             if seconds >= (lasting.get(name) or self._seconds)
         }
 
-    def _silence(self, name: str, number: int, passed: float) -> float:
+    def _silence(self, name: str, number: int, passed: float, late: float) -> float:
         before = self._seen.get(name)
-        return before[1] + passed if before is not None and before[0] == number else 0.0
+        return before[1] + passed if before is not None and before[0] == number else -late
 
 
 class LeaderLease:

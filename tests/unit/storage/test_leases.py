@@ -35,6 +35,15 @@ def test_time_without_observation_does_not_count_as_silence(watch: RenewalWatch)
     assert watch.look({"a": 1}, 1001.5) == {"a": 1}
 
 
+def test_a_renewal_just_before_a_late_answer_counts_in_full(watch: RenewalWatch) -> None:
+    """Fails if a process whose lease is valid by its own clock looks dead because a read took a second."""
+    watch.look({"a": 1}, 100.0, answered_at=101.0)
+    for now in (101.5, 103.0):
+        watch.look({"a": 1}, now)
+    assert watch.look({"a": 1}, 103.5) == {}, "2.5 seconds after it may have been renewed"
+    assert watch.look({"a": 1}, 104.0) == {"a": 1}
+
+
 def test_a_clock_that_goes_back_counts_as_no_time(watch: RenewalWatch) -> None:
     watch.look({"a": 1}, 100.0)
     assert watch.look({"a": 1}, 50.0) == {}
