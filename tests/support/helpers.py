@@ -91,6 +91,11 @@ class Process:
         """Return the exit code once the program has ended by itself."""
         return self.popen.wait(timeout)
 
+    def suspend(self) -> None:
+        """Send SIGSTOP, and wait until every thread of the program has stopped."""
+        os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
+
     def kill(self) -> None:
         """Send SIGKILL to the program and all its children."""
         with contextlib.suppress(ProcessLookupError):

@@ -56,7 +56,8 @@ def test_a_suspended_process_does_not_send_deliveries_taken_over_by_others(
     enqueue(database, items, None)
     webhook_sink.wait(1)
     wait_until(lambda: set(states(database).values()) == {"leased"})
-    os.kill(process.pid, signal.SIGSTOP)
+    # Its event loop must not receive the answer before it stops.
+    process.suspend()
     release()
     other = start()
     wait_until(lambda: all_are(database, "delivered"))
