@@ -12,11 +12,9 @@ import pytest
 from eventalarm.ifa_shim.alarms import AlarmReader, Marker
 from eventalarm.ifa_shim.queries import AlarmQuery
 from eventalarm.ifa_shim.tables import Settings
-from eventalarm.model import UTC
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
 from eventalarm.storage.occurrence_filters import Wanted
-from tests.support.builders import event_body
 from tests.support.engine_harness import (
     alarm_row,
     insert_alarms,
@@ -26,17 +24,10 @@ from tests.support.engine_harness import (
     read_table,
     transitions,
 )
-from tests.support.timers import Listener, make_due, notification_alarm, timers
+from tests.support.timers import BY_HOST, Listener, make_due, notification_alarm, state_of, timers
+from tests.support.timers import at as at_host
 
-RULE: dict[str, Any] = {
-    "event_type": "*",
-    "query": [{"field": "traits.state", "value": "error"}],
-    "clear": {"query": [{"field": "traits.state", "value": "active"}]},
-    "group_by": ["host"],
-    "objects": "resource_id",
-    "at_least": 3,
-}
-START = datetime.datetime.now(UTC).replace(microsecond=0) - datetime.timedelta(hours=1)
+RULE: dict[str, Any] = {**BY_HOST, "objects": "resource_id", "at_least": 3}
 
 
 @pytest.fixture
@@ -47,12 +38,7 @@ def database(aodh_database_url: str) -> Iterator[Database]:
 
 def at(second: int, vm: str, state: str = "error", host: str = "host-1", **fields: Any) -> dict[str, Any]:
     """Return an event about a server on a host, generated *second* seconds after START."""
-    moment = START + datetime.timedelta(seconds=second)
-    return event_body(state=state, resource_id=vm, host=host, generated=moment, **fields)
-
-
-def state(database: Database, alarm: str) -> str:
-    return str(read_alarm(database, alarm)["state"])
+    return at_host(second, state, host, resource_id=vm, **fields)
 
 
 def edit(database: Database, alarm: str, **columns: Any) -> None:
@@ -71,15 +57,15 @@ def test_three_objects_raise_the_alarm_and_two_clear_it(database: Database) -> N
     assert (occurrences(database), transitions(database, alarm_id=alarm)) == ([], [])
     last = Listener(database)
     last.engine.process(at(5, "vm-3"))
-    assert state(database, alarm) == "alarm"
+    assert state_of(database, alarm) == "alarm"
     (raised,) = transitions(database, alarm_id=alarm)
     assert (raised["kind"], raised["managed_object"]) == ("raised", "host-1")
     (sent,) = last.engine.sent
     assert (sent.raised_count, sent.objects) == (1, ("vm-1", "vm-2", "vm-3"))
     last.engine.process(at(6, "vm-4"), at(7, "vm-1", "active"))
-    assert state(database, alarm) == "alarm"
+    assert state_of(database, alarm) == "alarm"
     last.engine.process(at(8, "vm-2", "active"))
-    assert state(database, alarm) == "ok"
+    assert state_of(database, alarm) == "ok"
     cleared = transitions(database, alarm_id=alarm)[1]
     assert (cleared["kind"], cleared["objects"]) == ("cleared", ["vm-3", "vm-4"])
     assert [one["raised"] for one in occurrences(database)] == [False]
@@ -96,11 +82,11 @@ def test_late_and_redelivered_events_change_nothing(database: Database) -> None:
     # Older than what is known of another object, but the newest of its own.
     listener.engine.process(at(40, "vm-2"), at(41, "vm-3"))
     listener.engine.process(at(5, "vm-4"))
-    assert state(database, alarm) == "alarm"
+    assert state_of(database, alarm) == "alarm"
     report = listener.engine.process(at(4, "vm-4", "active"))
-    assert (report.reasons["late"], state(database, alarm)) == (1, "alarm")
+    assert (report.reasons["late"], state_of(database, alarm)) == (1, "alarm")
     listener.engine.process(at(6, "vm-4", "active"))
-    assert state(database, alarm) == "ok"
+    assert state_of(database, alarm) == "ok"
     assert [row["kind"] for row in transitions(database, alarm_id=alarm)] == ["raised", "cleared"]
 
 
@@ -120,7 +106,7 @@ def test_listeners_at_the_same_time_do_not_miss_the_last_object(aodh_database_ur
             thread.start()
         for thread in threads:
             thread.join()
-        assert state(database, alarm) == "alarm"
+        assert state_of(database, alarm) == "alarm"
         assert [row["kind"] for row in transitions(database, alarm_id=alarm)] == ["raised"]
 
 
@@ -129,16 +115,16 @@ def test_another_number_takes_effect_without_an_event(database: Database) -> Non
     alarm, listener = notification_alarm(database, RULE), Listener(database)
     listener.engine.process(at(0, "vm-1"), at(1, "vm-2"))
     edit(database, alarm, rule={**RULE, "at_least": 2, "severity": "major"})
-    listener.run_until(lambda: state(database, alarm) == "alarm")
+    listener.run_until(lambda: state_of(database, alarm) == "alarm")
     (sent,) = listener.enqueuer.sent
     assert (sent.event.event_type, sent.objects) == ("eventalarm.timer.objects", ("vm-1", "vm-2"))
     assert "reports that at_least is now 2 <query=" in sent.reason
     edit(database, alarm, rule=RULE)
-    listener.run_until(lambda: state(database, alarm) == "ok")
+    listener.run_until(lambda: state_of(database, alarm) == "ok")
     edit(database, alarm, rule={**RULE, "at_least": 2})
     # An event comes before the timers do.
     Listener(database).engine.process(at(2, "vm-1"))
-    assert state(database, alarm) == "alarm"
+    assert state_of(database, alarm) == "alarm"
     kinds = [row["kind"] for row in transitions(database, alarm_id=alarm)]
     assert kinds == ["raised", "cleared", "raised"]
 
@@ -152,15 +138,15 @@ def test_what_an_edit_keeps_and_what_it_forgets(database: Database) -> None:
     listener.runner.run_once()
     assert timers(database) == [("objects", "host-1", False)]
     listener.engine.process(at(2, "vm-3"))
-    assert state(database, alarm) == "alarm"
+    assert state_of(database, alarm) == "alarm"
     edit(database, alarm, rule={**RULE, "event_type": "compute.*"})
     listener.runner.run_once()
     assert timers(database) == []
     # As long as a fault is reported the alarm stays; a recovery clears it, since no object is known.
     listener.engine.process(at(3, "vm-1"))
-    assert state(database, alarm) == "alarm"
+    assert state_of(database, alarm) == "alarm"
     listener.engine.process(at(4, "vm-2", "active"))
-    assert state(database, alarm) == "ok"
+    assert state_of(database, alarm) == "ok"
 
 
 def test_hold_down_holds_while_too_few_are_in_fault(database: Database) -> None:
@@ -176,7 +162,7 @@ def test_hold_down_holds_while_too_few_are_in_fault(database: Database) -> None:
     listener.engine.process(at(5, "vm-3", "active"))
     make_due(database, kind="hold_down")
     listener.runner.run_once()
-    assert state(database, alarm) == "ok"
+    assert state_of(database, alarm) == "ok"
     kinds = [row["kind"] for row in transitions(database, alarm_id=alarm)]
     assert kinds == ["raised", "changed", "cleared"]
 
@@ -189,9 +175,9 @@ def test_a_state_that_is_set_does_not_change_what_is_in_fault(database: Database
             tables.alarm.update().where(tables.alarm.c.alarm_id == alarm).values(state="ok", state_reason="x")
         )
     listener.engine.process(at(2, "vm-9", "active"))
-    assert state(database, alarm) == "ok"
+    assert state_of(database, alarm) == "ok"
     listener.engine.process(at(3, "vm-2"))
-    assert state(database, alarm) == "alarm"
+    assert state_of(database, alarm) == "alarm"
 
 
 def test_the_objects_are_bounded_and_expire(database: Database) -> None:
@@ -208,7 +194,7 @@ def test_the_objects_are_bounded_and_expire(database: Database) -> None:
     assert report.reasons["not_awaited"] == 1
     assert [one[1] for one in timers(database, alarm_id=grouped)] == ["host-0", "host-1"]
     assert "objects in fault in 2 groups, the limit" in read_alarm(database, grouped)["state_reason"]
-    assert state(database, alarm) == "alarm"
+    assert state_of(database, alarm) == "alarm"
 
 
 def test_the_ifa_alarm_names_the_objects_in_fault_now(database: Database) -> None:

@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from eventalarm.model import UTC
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
-from tests.support.builders import event_body
 from tests.support.engine_harness import (
     alarm_row,
     insert_alarms,
@@ -22,32 +20,15 @@ from tests.support.engine_harness import (
     read_table,
     transitions,
 )
-from tests.support.timers import Listener, make_due, notification_alarm, timers
+from tests.support.timers import BY_HOST, Listener, at, make_due, notification_alarm, state_of, timers
 
-RULE: dict[str, Any] = {
-    "event_type": "*",
-    "query": [{"field": "traits.state", "value": "error"}],
-    "clear": {"query": [{"field": "traits.state", "value": "active"}]},
-    "group_by": ["host"],
-    "count": {"at_least": 3, "within": 600},
-}
-START = datetime.datetime.now(UTC).replace(microsecond=0) - datetime.timedelta(hours=1)
+RULE: dict[str, Any] = {**BY_HOST, "count": {"at_least": 3, "within": 600}}
 
 
 @pytest.fixture
 def database(aodh_database_url: str) -> Iterator[Database]:
     with open_database(aodh_database_url) as opened:
         yield opened
-
-
-def at(second: int, state: str = "error", host: str = "host-1", **fields: Any) -> dict[str, Any]:
-    """Return an event about a host, generated *second* seconds after START."""
-    moment = START + datetime.timedelta(seconds=second)
-    return event_body(state=state, host=host, generated=moment, **fields)
-
-
-def state(database: Database, alarm: str) -> str:
-    return str(read_alarm(database, alarm)["state"])
 
 
 def test_any_listener_continues_the_count(database: Database) -> None:
@@ -62,7 +43,7 @@ def test_any_listener_continues_the_count(database: Database) -> None:
     assert (occurrences(database), transitions(database, alarm_id=alarm)) == ([], [])
     last = Listener(database)
     last.engine.process(at(400, message_id="late"), at(300, "nothing"))
-    assert state(database, alarm) == "alarm"
+    assert state_of(database, alarm) == "alarm"
     (raised,) = transitions(database, alarm_id=alarm)
     assert (raised["kind"], raised["managed_object"], raised["message_id"]) == ("raised", "host-1", "late")
     (sent,) = last.engine.sent
@@ -74,9 +55,9 @@ def test_a_clear_starts_the_count_again(database: Database) -> None:
     listener.engine.process(at(0), at(10), at(20, "active"), at(30), at(40))
     assert transitions(database, alarm_id=alarm) == []
     listener.engine.process(at(50))
-    assert state(database, alarm) == "alarm"
+    assert state_of(database, alarm) == "alarm"
     listener.engine.process(at(60, "active"), at(70))
-    assert state(database, alarm) == "ok"
+    assert state_of(database, alarm) == "ok"
     listener.engine.process(at(80), at(90))
     kinds = [row["kind"] for row in transitions(database, alarm_id=alarm)]
     assert kinds == ["raised", "cleared", "raised"]
@@ -92,9 +73,9 @@ def test_after_clear_after_the_same_messages_do_not_count(database: Database) ->
         assert (kind, "host-1", True) in timers(database)
         make_due(database, kind=kind)
         listener.runner.run_once()
-    assert state(database, alarm) == "ok"
+    assert state_of(database, alarm) == "ok"
     Listener(database).engine.process(*matches, at(15))
-    assert state(database, alarm) == "ok"
+    assert state_of(database, alarm) == "ok"
     assert [row["kind"] for row in transitions(database, alarm_id=alarm)] == ["raised", "cleared"]
 
 
@@ -120,7 +101,7 @@ def test_an_edit_starts_the_count_again(database: Database) -> None:
     listener.engine.process(at(20))
     assert transitions(database, alarm_id=alarm) == []
     listener.engine.process(at(30), at(40))
-    assert state(database, alarm) == "alarm"
+    assert state_of(database, alarm) == "alarm"
 
 
 def test_listeners_that_count_at_the_same_time_lose_nothing(aodh_database_url: str) -> None:
@@ -140,7 +121,7 @@ def test_listeners_that_count_at_the_same_time_lose_nothing(aodh_database_url: s
             thread.start()
         for thread in threads:
             thread.join()
-        assert state(database, alarm) == "alarm"
+        assert state_of(database, alarm) == "alarm"
         assert [row["kind"] for row in transitions(database, alarm_id=alarm)] == ["raised"]
 
 

@@ -21,12 +21,11 @@ from tests.support.engine_harness import (
     insert_alarms,
     occurrences,
     open_database,
-    read_alarm,
     read_table,
     transitions,
 )
 from tests.support.helpers import wait_until
-from tests.support.timers import HOUR, Listener, make_due, notification_alarm, timers
+from tests.support.timers import HOUR, Listener, make_due, notification_alarm, state_of, timers
 
 RULE: dict[str, Any] = {
     "event_type": "*",
@@ -60,10 +59,6 @@ def kinds(database: Database, alarm: str) -> list[tuple[str, str]]:
     return [(row["kind"], row["event_type"]) for row in transitions(database, alarm_id=alarm)]
 
 
-def state(database: Database, alarm: str) -> str:
-    return str(read_alarm(database, alarm)["state"])
-
-
 def test_clear_after_the_latest_match(database: Database, listener: Listener) -> None:
     """Fails when a match without repetition does not re-arm the timer."""
     alarm = notification_alarm(database, {**RULE, "clear_after": HOUR})
@@ -74,12 +69,12 @@ def test_clear_after_the_latest_match(database: Database, listener: Listener) ->
     (again,) = read_table(database, tables.timer)
     assert again["due_at"] >= first["due_at"]
     listener.runner.run_once()
-    assert state(database, alarm) == "alarm"
+    assert state_of(database, alarm) == "alarm"
     make_due(database)
     (occurrence,) = occurrences(database)
     listener.runner.run_once()
     assert kinds(database, alarm) == [("raised", UPDATE), ("cleared", "eventalarm.timer.clear_after")]
-    assert state(database, alarm) == "ok"
+    assert state_of(database, alarm) == "ok"
     assert timers(database) == []
     (transition,) = listener.enqueuer.sent
     assert transition.actions == ("http://ok",)
@@ -91,7 +86,7 @@ def test_clear_after_the_latest_match(database: Database, listener: Listener) ->
     assert transition.raised_count == 0
     # A match that was in progress during the clear raises again.
     listener.tell("error", generated=occurrence["event_time"] + datetime.timedelta(milliseconds=1))
-    assert state(database, alarm) == "alarm"
+    assert state_of(database, alarm) == "alarm"
 
 
 def test_a_clear_by_an_event_disarms_the_timer(database: Database, listener: Listener) -> None:
@@ -127,7 +122,7 @@ def test_three_racing_listeners_fire_once_and_in_time(database: Database) -> Non
     with contextlib.ExitStack() as stack:
         for one in three:
             stack.enter_context(one.running())
-        wait_until(lambda: state(database, alarm) == "ok", 20, "everything is cleared")
+        wait_until(lambda: state_of(database, alarm) == "ok", 20, "everything is cleared")
     found = Counter(row["managed_object"] for row in transitions(database, kind="cleared"))
     assert found == Counter(objects)
     assert sum(one.reasons["cleared"] for one in three) == len(objects)
@@ -151,16 +146,16 @@ def test_absence_of_a_named_resource_fires(database: Database, listener: Listene
     listener.tell("alive")
     make_due(database, ago=-60)
     listener.runner.run_once()
-    assert state(database, alarm) == "ok"
+    assert state_of(database, alarm) == "ok"
     make_due(database)
     listener.runner.run_once()
     listener.runner.run_once()
-    assert state(database, alarm) == "alarm"
+    assert state_of(database, alarm) == "alarm"
     assert timers(database) == [("absence", "vm-1", False)]
     (transition,) = listener.enqueuer.sent
     assert "no expected event arrived for" in transition.reason
     listener.tell("alive")
-    assert state(database, alarm) == "ok"
+    assert state_of(database, alarm) == "ok"
     assert timers(database) == [("absence", "vm-1", True)]
     make_due(database)
     listener.runner.run_once()
@@ -179,9 +174,9 @@ def test_absence_of_objects_that_have_appeared_fires(database: Database, listene
     assert timers(database) == [("absence", "", True)]
     make_due(database)
     listener.runner.run_once()
-    assert state(database, alarm) == "alarm"
+    assert state_of(database, alarm) == "alarm"
     listener.tell("alive", "vm-1")
-    assert state(database, alarm) == "ok"
+    assert state_of(database, alarm) == "ok"
     assert timers(database) == [("absence", "", False), ("absence", "vm-1", True)]
     listener.tell("alive", "vm-2")
     make_due(database, managed_object="vm-2")
@@ -195,7 +190,7 @@ def test_the_first_object_disarms_the_alarm_itself(database: Database, listener:
     listener.runner.run_once()
     listener.tell("alive", "vm-1")
     assert timers(database) == [("absence", "", False), ("absence", "vm-1", True)]
-    assert state(database, alarm) == "ok"
+    assert state_of(database, alarm) == "ok"
 
 
 def test_a_held_clear_waits_and_is_cancelled_by_a_match(database: Database, listener: Listener) -> None:
@@ -204,13 +199,13 @@ def test_a_held_clear_waits_and_is_cancelled_by_a_match(database: Database, list
     held = [("hold_down", "vm-1", True)]
     for said, awaited in (("error", []), ("active", held), ("crashed", []), ("active", held)):
         listener.tell(said)
-        assert (state(database, alarm), timers(database)) == ("alarm", awaited)
+        assert (state_of(database, alarm), timers(database)) == ("alarm", awaited)
     make_due(database)
     listener.runner.run_once()
     assert [kind for kind, _ in kinds(database, alarm)] == ["raised", "changed", "cleared"]
     (occurrence,) = occurrences(database)
     assert (occurrence["raised"], occurrence["hits"]) == (False, 2)
-    assert state(database, alarm) == "ok"
+    assert state_of(database, alarm) == "ok"
     # The notified clear is the held one, with its event.
     (transition,) = listener.enqueuer.sent
     assert transition.event.trait("state") == "active"
@@ -233,7 +228,7 @@ def test_a_clear_after_is_held_too(database: Database, listener: Listener) -> No
     listener.tell("error")
     make_due(database)
     listener.runner.run_once()
-    assert (state(database, alarm), timers(database)) == ("alarm", [("hold_down", "vm-1", True)])
+    assert (state_of(database, alarm), timers(database)) == ("alarm", [("hold_down", "vm-1", True)])
     make_due(database)
     listener.runner.run_once()
     assert kinds(database, alarm)[1:] == [("cleared", "eventalarm.timer.clear_after")]
@@ -273,7 +268,7 @@ def test_an_edit_applies_without_an_event(database: Database, aodh: AodhStorage)
     listener.runner.run_once()
     assert timers(database) == [("clear_after", "vm-1", True)]
     aodh.edit(alarm, rule={**RULE, "clear_after": 0.01})
-    listener.run_until(lambda: state(database, alarm) == "ok")
+    listener.run_until(lambda: state_of(database, alarm) == "ok")
     aodh.delete(alarm)
 
 
@@ -286,11 +281,11 @@ def test_absence_starts_anew_after_an_alarm_was_disabled(database: Database, aod
     aodh.edit(alarm, enabled=False)
     aodh.edit(alarm, enabled=True)
     listener.runner.run_once()
-    assert (state(database, alarm), timers(database)) == ("ok", [("absence", "vm-1", True)])
+    assert (state_of(database, alarm), timers(database)) == ("ok", [("absence", "vm-1", True)])
     make_due(database)
     aodh.edit(alarm, enabled=False)
     listener.runner.run_once()
-    assert (state(database, alarm), timers(database)) == ("ok", [])
+    assert (state_of(database, alarm), timers(database)) == ("ok", [])
 
 
 def test_a_reset_and_a_deletion_disarm_timers(database: Database, aodh: AodhStorage) -> None:
@@ -317,7 +312,7 @@ def test_time_constraints_postpone_a_timer(database: Database, listener: Listene
     listener.runner.run_once()
     make_due(database)
     listener.runner.run_once()
-    assert (state(database, alarm), timers(database)) == ("ok", [("absence", "vm-1", True)])
+    assert (state_of(database, alarm), timers(database)) == ("ok", [("absence", "vm-1", True)])
     assert listener.reasons["outside_time_constraints"] == 1
 
 
@@ -341,10 +336,10 @@ def test_a_timer_that_cannot_fire_affects_no_other(database: Database) -> None:
     listener.tell("error")
     make_due(database)
     listener.runner.run_once()
-    assert [state(database, alarm) for alarm in alarms] == ["ok", "alarm", "ok", "ok"]
+    assert [state_of(database, alarm) for alarm in alarms] == ["ok", "alarm", "ok", "ok"]
     assert timers(database) == [("clear_after", "vm-1", True)]
     listener.runner.run_once()
-    assert state(database, alarms[1]) == "alarm"
+    assert state_of(database, alarms[1]) == "alarm"
     (row,) = read_table(database, tables.timer)
     assert row["due_at"] > database.now() + datetime.timedelta(seconds=30)
 

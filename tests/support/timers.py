@@ -20,11 +20,20 @@ from tests.support.engine_harness import (
     RecordingEnqueuer,
     alarm_row,
     insert_alarms,
+    read_alarm,
     read_table,
     resource_naming,
 )
 
 HOUR = 3600.0
+START = datetime.datetime.now(UTC).replace(microsecond=0) - datetime.timedelta(hours=1)
+# Raised and cleared by the events of a host's servers, see :func:`at`.
+BY_HOST: dict[str, Any] = {
+    "event_type": "*",
+    "query": [{"field": "traits.state", "value": "error"}],
+    "clear": {"query": [{"field": "traits.state", "value": "active"}]},
+    "group_by": ["host"],
+}
 
 
 class Listener:
@@ -83,6 +92,17 @@ def notification_alarm(database: Database, rule: Any, **columns: Any) -> str:
     row = alarm_row(rule=rule, **{"type": "notification", "ok_actions": ["http://ok"], **columns})
     insert_alarms(database, row)
     return str(row["alarm_id"])
+
+
+def at(second: int, state: str = "error", host: str = "host-1", **fields: Any) -> dict[str, Any]:
+    """Return an event about a host, generated *second* seconds after START."""
+    moment = START + datetime.timedelta(seconds=second)
+    return event_body(state=state, host=host, generated=moment, **fields)
+
+
+def state_of(database: Database, alarm_id: str) -> str:
+    """Return the state of an alarm."""
+    return str(read_alarm(database, alarm_id)["state"])
 
 
 def timers(database: Database, **equal: Any) -> list[tuple[str, str, bool]]:
