@@ -1,0 +1,29 @@
+"""An outbox on each database, with one registered worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from eventalarm.database_url import with_driver
+from eventalarm.storage import database as storage
+from eventalarm.storage.database import Database
+from eventalarm.storage.outbox import Outbox
+from eventalarm.storage.tables import metadata
+from tests.support.outbox import LONG
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = storage.connect(with_driver(database_url))
+    metadata.create_all(database.engine)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def outbox(database: Database) -> Outbox:
+    outbox = Outbox(database)
+    outbox.register("me", "host-a", LONG)
+    return outbox
