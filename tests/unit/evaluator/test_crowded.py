@@ -10,7 +10,7 @@ from eventalarm.evaluator.options import CacheOptions
 from eventalarm.model import AlarmDefinition
 from eventalarm.storage.alarms import AlarmReader
 from tests.support.builders import PROJECT, RESOURCE_TRAITS, condition, definition, event, rule
-from tests.unit.evaluator.test_definitions_cache import Source
+from tests.support.definitions_cache import Source
 
 
 def crowd(count: int, *, project: str = PROJECT, version: float = 0) -> list[AlarmDefinition]:

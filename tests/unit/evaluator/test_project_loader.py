@@ -29,8 +29,8 @@ from eventalarm.model import AlarmDefinition, Event
 from eventalarm.standalone import inprocess
 from eventalarm.storage.alarms import AlarmReader
 from tests.support.builders import definition, event_body, rule
+from tests.support.definitions_cache import RELOAD, Cached, Source
 from tests.support.helpers import wait_until
-from tests.unit.evaluator.test_definitions_cache import RELOAD, Cached, Source
 
 TIMEOUT = 20.0
 
