@@ -135,7 +135,9 @@ class Engine:
         except Outdated:
             ahead.outdated = True
             return None
-        except Locked:
+        except Locked as exc:
+            # So that the next attempt leaves them out, and does not wait for them again.
+            self._locked.find({match.alarm_id for match in ahead.matches}, exc)
             return None
         except Retryable:
             raise

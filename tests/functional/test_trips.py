@@ -10,10 +10,14 @@ import sqlalchemy as sa
 
 from eventalarm.database_url import with_driver
 from eventalarm.delivery.enqueue import OutboxEnqueuer
+from eventalarm.evaluator.commit import Committed
+from eventalarm.exceptions import Locked
 from eventalarm.model import Delivery, DeliveryResult, DeliveryState
 from eventalarm.storage import connections
 from eventalarm.storage.database import connect
 from eventalarm.storage.outbox import Outbox
+from eventalarm.storage.session import SessionLimits
+from eventalarm.storage.transitions import Transaction
 from tests.support.builders import event, rule
 from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms
 from tests.support.relay import TripCounter
@@ -90,6 +94,35 @@ def test_an_alarm_created_just_before_fires_and_costs_a_look(far: FarEngine) -> 
     far.insert(1)
     report = far.harness.process(event(instance_id="vm-0"))
     assert len(report.transitions) == 2
+
+
+def test_a_locked_alarm_is_waited_for_once(our_server_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails if an attempt that looks for edits too is repeated with the alarm that it waited for in vain."""
+    database = connect(with_driver(our_server_url), limits=SessionLimits(lock=1.0), pipelines=True)
+    harness = EngineHarness(database)
+    waits: list[Locked] = []
+    commit = harness.engine._committer.commit
+
+    def count_waits(*arguments: Any, **options: Any) -> Committed:
+        try:
+            return commit(*arguments, **options)
+        except Locked as exc:
+            waits.append(exc)
+            raise
+
+    monkeypatch.setattr(harness.engine._committer, "commit", count_waits)
+    alarms = [alarm_row(rule=rule(instance_id=f"vm-{number}"), repeat_actions=True) for number in range(2)]
+    insert_alarms(database, *alarms)
+    events = [event(instance_id=f"vm-{number}") for number in range(2)]
+    for _ in range(2):
+        harness.process(event(instance_id="vm-1"))
+    with database.begin() as elsewhere:
+        Transaction(elsewhere).lock([alarms[0]["alarm_id"]])
+        report = harness.process(*events)
+    assert [one.message_id for one in report.deferred] == [events[0].message_id]
+    assert [one.alarm_id for one in report.transitions] == [alarms[1]["alarm_id"]]
+    assert len(waits) == 1
+    database.dispose()
 
 
 def test_results_are_recorded_in_one_trip(far: FarEngine) -> None:
