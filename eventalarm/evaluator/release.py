@@ -171,7 +171,7 @@ def _to_notify(
     found: dict[str, tuple[str, ...]] = {}
     for alarm_id, count in counts.items():
         alarm = alarms[alarm_id]
-        # Who disabled or reset the alarm meanwhile does not want to be notified of it.
+        # Nobody is notified of an alarm that was disabled or reset meanwhile.
         if alarm.enabled and alarm.state == ALARM:
             found |= releases(alarm, count, [one for one in released if one.alarm_id == alarm_id])
     return found

@@ -179,7 +179,7 @@ def test_another_session_keeps_the_inhibition(site: Site, database: Database) ->
 
 
 def test_a_maintenance_that_nobody_ends_expires(site: Site, database: Database) -> None:
-    """Fails if alarms stay silent for ever because the inspector is gone."""
+    """Fails if alarms stay silent forever because the inspector is gone."""
     on_vm(database)
     on_vm(database, "vm-2")
     site.maintenance.begin("c0")
