@@ -29,6 +29,13 @@ def database_url(conf: cfg.ConfigOpts) -> str:
         sa.make_url(complete).get_dialect().import_dbapi()
     except (sa.exc.ArgumentError, ImportError) as exc:
         raise unusable_url(exc) from exc
+    except ValueError:
+        # The message of SQLAlchemy would show a part of the password.
+        raise InvalidOption(
+            "[database] connection",
+            "the port must be a number",
+            "percent-encode the special characters of the password, for example @ as %40",
+        ) from None
     return complete
 
 
