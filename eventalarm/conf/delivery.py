@@ -66,7 +66,8 @@ FAIRNESS_OPTS: list[Any] = [
         min=1,
         help="Maximum number of concurrent calls of one process. A project may use as many as are still "
         "free: one project leaves half of them to others, two projects leave a third, and so on. A quarter "
-        "is reserved for destinations whose last call was fast.",
+        "is reserved for destinations whose last call was fast. A call to one of these that takes more than "
+        "a second no longer counts; as many again may do so.",
     ),
     cfg.IntOpt(
         "concurrency_per_destination",

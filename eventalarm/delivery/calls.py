@@ -219,11 +219,13 @@ class Calls:
     async def _make(self, call: Call) -> None:
         PROJECT.set(call.delivery.project_id)
         started = self._lease.now()
+        overdue = asyncio.get_running_loop().call_later(PROMPT, self._overdue, call)
         results: list[DeliveryResult] | None = []
         try:
             if await self._may_begin(call):
                 results = await self._attempt.send(call.deliveries)
         finally:
+            overdue.cancel()
             took = self._lease.now() - started
             self._scheduler.finished(call, prompt=took < PROMPT)
         if results is None:
@@ -235,6 +237,11 @@ class Calls:
             self._metrics.observe("delivery_seconds", took)
             for delivery, result in zip(call.deliveries, results, strict=True):
                 self._writes.add(Call(call.owner, delivery, call.destination), result)
+        self.start_ready()
+
+    def _overdue(self, call: Call) -> None:
+        """Begin others in place of a call that lasts too long to count as prompt."""
+        self._scheduler.overdue(call)
         self.start_ready()
 
     async def _may_begin(self, call: Call) -> bool:

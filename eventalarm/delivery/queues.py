@@ -101,14 +101,18 @@ class Queue:
 
 
 class Project:
-    """The queues of one project; ``ready``: those that could start a call, by promptness (see Scheduler)."""
+    """The queues of one project; ``ready``: those that could start a call, by promptness (see Scheduler).
 
-    __slots__ = ("bytes_in_flight", "in_flight", "name", "queues", "ready", "ready_at")
+    ``in_flight`` does not include the ``overdue`` ones.
+    """
+
+    __slots__ = ("bytes_in_flight", "in_flight", "name", "overdue", "queues", "ready", "ready_at")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.queues: dict[Destination, Queue] = {}
         self.in_flight = 0
+        self.overdue = 0
         self.bytes_in_flight = 0
         self.ready: dict[bool, ByLoad[Queue]] = {True: ByLoad(), False: ByLoad()}
         self.ready_at: dict[bool, dict[Project, None] | None] = {True: None, False: None}

@@ -6,6 +6,11 @@ still free, so that N greedy projects together leave 1/(N+1) of it; the same hol
 the share of its project. A quarter of the calls is reserved for destinations whose last call for the same
 project was prompt, so that even hundreds of slow ones do not delay the known good ones.
 
+Many prompt destinations can become slow at the same moment, for example behind a failing proxy. Their
+calls would hold the reserve too. A call that was expected to be prompt and lasts longer therefore becomes
+overdue: it no longer counts towards these limits, but towards a second limit of the same size, which is
+shared likewise.
+
 Deliveries that were in flight when two processes ended, one after the other, are sent one at a time, so that
 a delivery that crashes processes does not affect others.
 """
@@ -34,7 +39,7 @@ class Scheduler:
     Not thread-safe: it belongs to the event loop.
 
     :param capacity: maximum number of deliveries held.
-    :param concurrency: maximum number of calls in flight.
+    :param concurrency: maximum number of calls in flight, and of overdue calls beside them.
     :param max_bytes: maximum size of what is held, and of what is in flight; a project may always send one
         call.
     """
@@ -42,12 +47,17 @@ class Scheduler:
     def __init__(self, capacity: int, concurrency: int, max_bytes: int) -> None:
         self.held = Holdings(capacity, max_bytes)
         self._free = concurrency
+        self._free_overdue = concurrency
         self._free_bytes = max_bytes
         self._reserve = concurrency // RESERVED_SHARE
         self._projects: dict[str, Project] = {}
         self._places: dict[Destination, Place] = {}
         self._prompt: cachetools.LRUCache[str, cachetools.LRUCache[Destination, bool]]
         self._prompt = cachetools.LRUCache(PROJECTS)
+        # The calls in flight that are expected to be prompt, and those of them that are overdue; by the ids
+        # of their first deliveries.
+        self._expected: set[str] = set()
+        self._overdue: set[str] = set()
         # The finished call that was sent alone, by the ids of its deliveries without a recorded result.
         self._alone: dict[str, Call] = {}
         self._ready: dict[bool, ByLoad[Project]] = {True: ByLoad(), False: ByLoad()}
@@ -90,14 +100,27 @@ class Scheduler:
     def take(self) -> Call | None:
         """Return the next call to make, or None when none may start now."""
         queue, other = self._next(prompt=True), self._next(prompt=False)
+        expected = queue is not None
         if queue is None or (other is not None and _load(other) < _load(queue)):
-            queue = other
+            queue, expected = other, False
         if queue is None:
             return None
         call = queue.calls.popleft()
+        if expected:
+            self._expected.add(call.delivery.delivery_id)
         self._count(queue, 1, call.size)
         self._file(queue)
         return call
+
+    def overdue(self, call: Call) -> None:
+        """Record that a taken call lasts longer than prompt ones do; others may start in its place."""
+        queue = self._projects[call.delivery.project_id].queues[call.queue]
+        self._remember(call, prompt=False)
+        first = call.delivery.delivery_id
+        if first in self._expected and queue.project.overdue < self._free_overdue:
+            self._overdue.add(first)
+            self._count_overdue(queue, 1)
+        self._file(queue)
 
     def finished(self, call: Call, *, prompt: bool) -> None:
         """Record that a taken call ended, *prompt* or not; it is still held until ``forget``.
@@ -110,12 +133,13 @@ class Scheduler:
             self._finish(call, prompt)
 
     def _finish(self, call: Call, prompt: bool) -> None:
-        project, destination = call.delivery.project_id, call.queue
-        known = self._prompt.get(project)
-        if known is None:
-            known = self._prompt[project] = cachetools.LRUCache(DESTINATIONS)
-        known[destination] = prompt
-        queue = self._projects[project].queues[destination]
+        destination, first = call.queue, call.delivery.delivery_id
+        queue = self._projects[call.delivery.project_id].queues[destination]
+        self._remember(call, prompt=prompt)
+        self._expected.discard(first)
+        if first in self._overdue:
+            self._overdue.discard(first)
+            self._count_overdue(queue, -1)
         self._count(queue, -1, -call.size)
         self._file(queue)
         place = queue.place
@@ -144,6 +168,12 @@ class Scheduler:
             self.forget(call)
         return calls
 
+    def _remember(self, call: Call, *, prompt: bool) -> None:
+        known = self._prompt.get(call.delivery.project_id)
+        if known is None:
+            known = self._prompt[call.delivery.project_id] = cachetools.LRUCache(DESTINATIONS)
+        known[call.queue] = prompt
+
     def _queue(self, name: str, destination: Destination) -> Queue:
         project = self._projects.get(name)
         if project is None:
@@ -164,6 +194,12 @@ class Scheduler:
         queue.project.bytes_in_flight += size
         self._free -= calls
         self._free_bytes -= size
+
+    def _count_overdue(self, queue: Queue, calls: int) -> None:
+        queue.project.overdue += calls
+        queue.project.in_flight -= calls
+        self._free_overdue -= calls
+        self._free += calls
 
     def _next(self, *, prompt: bool) -> Queue | None:
         """Return the next queue of the project with the fewest calls in flight that may start one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 import threading
 import time
@@ -20,6 +21,8 @@ from eventalarm.storage.outbox import Outbox
 from tests.support.deliveries import make_delivery
 from tests.support.delivery_worker import StartWorker, options, rows, send
 from tests.support.helpers import WebhookSink, wait_until
+
+LOCAL = functools.partial(socket.getaddrinfo, "localhost")
 
 
 def test_hung_destinations_do_not_delay_a_healthy_one(
@@ -58,6 +61,35 @@ def test_a_hung_project_does_not_delay_another(
         webhook_sink.wait(1)
         wait_until(lambda: len(worker._calls) == 15)
         worker.stop(0.0)
+
+
+def test_destinations_that_hang_at_the_same_moment_do_not_delay_another(
+    database: storage.Database, webhook_sink: WebhookSink, request: pytest.FixtureRequest
+) -> None:
+    """They were prompt before, and hold every call. Fails if overdue calls are not set apart."""
+    settings = options(total_timeout=60.0, lease=10.0, concurrency=8)
+    names = Names(settings.names, getaddrinfo=lambda host, *args, **hints: LOCAL(*args, **hints))
+    worker = DeliveryWorker(Outbox(database), HttpSender(settings, names=names), settings, host="test")
+    request.addfinalizer(lambda: worker.stop(0.0))
+    worker.start()
+    wait_until(lambda: worker.owner)
+
+    def deliver(*hosts: str) -> None:
+        urls = [(host, webhook_sink.url(f"/{host}", host=f"{host}.example")) for host in hosts]
+        send(worker, database, [make_delivery(url, project_id=host) for host, url in urls])
+
+    hung = [f"h{number}" for number in range(12)]
+    deliver("good", *hung)
+    webhook_sink.wait(13)
+    wait_until(lambda: not len(worker._calls))
+    for host in hung:
+        webhook_sink.hang(f"/{host}")
+    deliver(*hung)
+    wait_until(lambda: len(worker._calls) == 8)
+    deliver("good")
+    webhook_sink.wait(2, "/good")
+    assert len(webhook_sink.at("/h0")) == 2
+    wait_until(lambda: len(worker._calls) == 12)
 
 
 def test_dead_names_of_a_project_do_not_delay_the_names_of_another(

@@ -201,6 +201,55 @@ def test_a_destination_is_called_by_several_projects_up_to_its_total() -> None:
     assert waiting <= set(projects(again))
 
 
+def test_good_destinations_that_hang_at_the_same_moment_do_not_delay_another() -> None:
+    """Even if they had taken every call, and the reserve, before one of them was known to be slow."""
+    scheduler = make_scheduler(10000, 40)
+    for number in range(60):
+        prove(scheduler, f"hung{number}", f"p{number}")
+    prove(scheduler, "good", "good")
+    for number in range(60):
+        fill(scheduler, f"hung{number}", 3, project=f"p{number}")
+    hung = take_all(scheduler)
+    assert len(hung) == 40
+    fill(scheduler, "good", 4, project="good")
+    for call in hung:
+        scheduler.overdue(call)
+    assert projects(take_all(scheduler))["good"] >= 1
+
+
+def test_calls_that_are_overdue_are_limited_in_total() -> None:
+    scheduler = make_scheduler(10000, 40)
+    for number in range(300):
+        prove(scheduler, f"hung{number}", f"p{number}")
+    for number in range(300):
+        fill(scheduler, f"hung{number}", 1, project=f"p{number}")
+    held = []
+    while taken := take_all(scheduler):
+        held += taken
+        for call in taken:
+            scheduler.overdue(call)
+    assert len(held) == 80
+    for call in held:
+        scheduler.finished(call, prompt=False)
+        scheduler.forget(call)
+    assert len(take_all(scheduler)) == 40
+
+
+def test_a_project_leaves_room_among_the_overdue_calls() -> None:
+    """A project whose own destinations hang at once cannot use up what others need."""
+    scheduler = make_scheduler(10000, 40)
+    for number in range(60):
+        prove(scheduler, f"hung{number}", "greedy")
+    prove(scheduler, "good", "good")
+    for number in range(60):
+        fill(scheduler, f"hung{number}", 2, project="greedy")
+    while taken := take_all(scheduler):
+        for call in taken:
+            scheduler.overdue(call)
+    fill(scheduler, "good", 5, project="good")
+    assert projects(take_all(scheduler)) == {"good": 5}
+
+
 def test_slowness_for_one_project_does_not_affect_another() -> None:
     scheduler = make_scheduler(10_000, 100)
     prove(scheduler, "shared", "good")
