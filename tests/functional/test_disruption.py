@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from benchmarks.progress import Progress
-from tests.functional.disruption import cluster, monitors, report, rig, scenarios
+from tests.functional.disruption import monitors, report, rig, scenarios
 from tests.functional.disruption.disruptors import STRIKES, Used
+from tests.functional.disruption.history.availability import cells
 from tests.functional.disruption.history.verdict import Verdict
 from tests.functional.disruption.host_down import host_down
 from tests.functional.disruption.stage import Ground
@@ -39,12 +40,6 @@ def test_recoveries_are_measured_from_when_the_struck_part_works_again() -> None
     ]
     assert len(rig.missed(found, lease=10.0)) == 2
     assert len(rig.missed(found, lease=12.0)) == 1
-
-
-def test_the_longest_pause_includes_both_ends() -> None:
-    assert cluster.longest_pause([0.5, 2.0, 3.0, 9.0], 1.0, 4.0) == 1.0
-    assert cluster.longest_pause([0.5, 2.0, 3.0], 1.0, 9.0) == 6.0
-    assert cluster.longest_pause([], 1.0, 9.0) == 8.0
 
 
 def test_stories_are_determined_by_their_seed() -> None:
@@ -79,6 +74,8 @@ def test_everything_breaks_once_and_nothing_is_lost(
     result = rig.run(ground, tmp_path, setup, Progress())
     for name, number in report.sums(result).items():
         figure(f"disruption: {name}: {number:,g}")
+    for row in result.rows:
+        figure(f"disruption: {' | '.join(cells(row))}")
     assert result.verdict.problems == []
     assert result.missed == []
     assert {one.name for one in result.recoveries} >= {"kill listener", "kill RabbitMQ", "kill mariadb"}

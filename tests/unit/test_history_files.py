@@ -1,4 +1,4 @@
-"""Histories in files: the command that checks them, and what is measured in them."""
+"""Histories in files, and the command that checks them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,9 @@ import sys
 import pytest
 
 from tests.functional.disruption.history import __main__ as command
-from tests.functional.disruption.history import (
-    latency,
-    records,
-)
-from tests.functional.disruption.history.records import (
-    History,
-    HistoryError,
-    Strike,
-)
-from tests.support.histories import (
-    GOOD,
-    NOON,
-    no_trace,
-)
+from tests.functional.disruption.history import records
+from tests.functional.disruption.history.records import History, HistoryError
+from tests.support.histories import GOOD, no_trace
 
 
 def test_a_history_is_the_same_after_a_file(tmp_path: pathlib.Path) -> None:
@@ -46,6 +35,7 @@ def test_a_file_is_checked_again_by_command(tmp_path: pathlib.Path) -> None:
     lines: list[str] = []
     assert command.main([str(good)], lines.append) == 0
     assert "nothing lost" in lines[-1]
+    assert "  undisturbed | 0 | 9 | 0 | 0 | 0.100 / 0.200 | – | SAL 1" in lines
     assert command.main([str(good), str(bad)], lines.append) == 1
     assert "  WRONG G1: lost transition: alarm often, event m1" in lines
     assert command.main([str(broken)], lines.append) == 2
@@ -62,18 +52,3 @@ def test_a_history_is_checked_without_eventalarm() -> None:
             for name in names:
                 outside = name.partition(".")[0] not in sys.stdlib_module_names
                 assert not outside or name.startswith("tests.functional.disruption.history"), (path, name)
-
-
-def test_detection_is_measured_where_nothing_is_broken() -> None:
-    times = latency.detections(History(list(GOOD)), "steady", "")
-    assert times == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.2, 0.2], abs=1e-6)
-    assert latency.detections(History(list(GOOD)), "moody", "") == []
-    struck = Strike(NOON + 5.5, NOON + 6, "kill", ends_process=False)
-    assert len(latency.detections(History([*GOOD, struck]), "steady", "")) == 4
-    assert len(latency.detections(History([*GOOD, struck]), "steady", "kill")) == 6
-
-
-@pytest.mark.parametrize(("seconds", "level"), [(0.1, 1), (6.0, 1), (6.1, 2), (15.0, 2), (25.0, 3)])
-def test_recoveries_are_compared_with_the_levels_of_etsi(seconds: float, level: int) -> None:
-    assert latency.level(seconds) == f"SAL {level}"
-    assert latency.level(25.1) == "none"

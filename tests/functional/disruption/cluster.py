@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import dataclasses
-import itertools
 import pathlib
 import threading
 import time
@@ -23,6 +21,8 @@ QUEUE = "event_eval.sample"
 RATE = 20.0
 # Seconds that a node stays away.
 AWAY = 10.0
+# Nodes without which the queue goes on.
+MINORITY = 1
 
 
 def broker_cluster(
@@ -44,56 +44,44 @@ def broker_cluster(
         ground = dataclasses.replace(ground, rabbitmq=cluster)
         play = Play(ground, directory, ["healthy"], progress, seed, listeners=2)
         try:
-            figures, wrong = _disturb(play, cluster, rounds)
+            return _disturb(play, cluster, rounds)
         finally:
             play.close()
     finally:
         cluster.stop()
-    return Finding("cluster", figures, wrong)
 
 
-def _disturb(play: Play, service: RabbitMQCluster, rounds: int) -> tuple[dict[str, float], list[str]]:
+def _disturb(play: Play, service: RabbitMQCluster, rounds: int) -> Finding:
     vhost = play.stage.transport_url.partition("?")[0].rpartition("/")[2]
     # The depth of the queue is read from one node.
     play.stage.transport_url = service.url(vhost, NODES[0])
     alarms = play.alarms("healthy", 50)
     for listener in play.stage.listeners:
         listener.start(wait=True)
-    killed: list[float] = []
-    returned: list[float] = []
     with _load(play, alarms):
         for number in range(rounds):
             play.progress.say(f"round {number + 1} of {rounds}: the leader is killed")
             leader = service.leader(vhost, QUEUE)
-            killed.append(_without(play, service, vhost, [leader]).began)
+            _without(play, service, vhost, [leader])
             others = [node for node in NODES if node != leader]
             play.progress.say(f"round {number + 1} of {rounds}: two nodes are killed")
-            returned.append(_without(play, service, vhost, others).ended)
+            _without(play, service, vhost, others)
     play.latencies(set(play.published))
     play.idle("the queue")
     verdict = play.verdict("cluster")
-    accepted = sorted(play.accepted().values())
-    figures = {
-        "events": float(len(play.published)),
-        "rounds": float(rounds),
-        "leader killed: longest pause between webhooks (s)": max(
-            longest_pause(accepted, moment, moment + AWAY) for moment in killed
-        ),
-        "majority back: longest wait for a webhook (s)": max(
-            accepted[bisect.bisect(accepted, moment)] - moment for moment in returned
-        ),
-    }
-    return figures, verdict.problems
+    figures = {"events": float(len(play.published)), "rounds": float(rounds)}
+    return Finding("cluster", figures, verdict.problems, play.rows(verdict))
 
 
-def _without(play: Play, service: RabbitMQCluster, vhost: str, nodes: Sequence[str]) -> Strike:
+def _without(play: Play, service: RabbitMQCluster, vhost: str, nodes: Sequence[str]) -> None:
     began = epoch()
     for node in nodes:
         service.kill_one(node)
     time.sleep(AWAY)
     for node in nodes:
         service.start_one(node)
-    strike = Strike(began, epoch(), f"kill {len(nodes)} of {len(NODES)} nodes", ends_process=False)
+    name = f"kill {len(nodes)} of {len(NODES)} nodes"
+    strike = Strike(began, epoch(), name, ends_process=False, survivable=len(nodes) <= MINORITY)
     play.stage.history.add(strike)
     wait(
         lambda: service.is_whole(vhost, QUEUE),
@@ -102,7 +90,6 @@ def _without(play: Play, service: RabbitMQCluster, vhost: str, nodes: Sequence[s
         lambda: "the nodes join the queue",
         pause=1.0,
     )
-    return strike
 
 
 @contextlib.contextmanager
@@ -121,9 +108,3 @@ def _load(play: Play, alarms: Sequence[AlarmSpec]) -> Iterator[None]:
 def _until(over: threading.Event, act: Callable[[], object]) -> None:
     while not over.is_set():
         act()
-
-
-def longest_pause(accepted: Sequence[float], began: float, ended: float) -> float:
-    """Return the longest time without a webhook between two moments; *accepted* is in order."""
-    within = accepted[bisect.bisect(accepted, began) : bisect.bisect(accepted, ended)]
-    return max(later - earlier for earlier, later in itertools.pairwise([began, *within, ended]))

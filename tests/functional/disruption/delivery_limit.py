@@ -136,7 +136,9 @@ def _found(play: Play, rabbitmq: RabbitMQ, figures: dict[str, Any]) -> Finding:
         "renewals": renewals,
         "dead letters": dead,
     }
-    wrong = play.verdict("delivery-limit").problems
+    verdict = play.verdict("delivery-limit")
+    wrong = verdict.problems
     if dead or left:
         wrong.append(f"{dead} dead letters, {left} messages left")
-    return Finding("delivery-limit", {name: float(value) for name, value in figures.items()}, wrong)
+    numbers = {name: float(value) for name, value in figures.items()}
+    return Finding("delivery-limit", numbers, wrong, play.rows(verdict))

@@ -77,7 +77,7 @@ def freeze(
     wrong = verdict.problems
     if late > BOUND:
         wrong.append(f"the locked alarm fired after {late:.0f} s")
-    return Finding(f"freeze on {play.stage.cloud.database.dialect}", figures, wrong)
+    return Finding(f"freeze on {play.stage.cloud.database.dialect}", figures, wrong, play.rows(verdict))
 
 
 def _freeze_in_mid_transaction(play: Play, pair: Sequence[AlarmSpec]) -> None:
@@ -116,7 +116,7 @@ def _thaw(play: Play, frozen: float) -> float:
     """Let the frozen listener continue; return the seconds until everything was done."""
     play.stage.listeners[0].signal(signal.SIGCONT)
     thawed = time.monotonic()
-    play.stage.history.add(Strike(frozen, epoch(), "freeze"))
+    play.stage.history.add(Strike(frozen, epoch(), "freeze listener", survivable=True))
     play.latencies(set(play.published))
     settled = time.monotonic() - thawed
     play.idle("the messages of the frozen listener")

@@ -65,7 +65,8 @@ def host_down(
         verdict = play.verdict("host-down")
     finally:
         play.close()
-    return Finding(f"host-down on {play.stage.cloud.database.dialect}", figures, verdict.problems)
+    name = f"host-down on {play.stage.cloud.database.dialect}"
+    return Finding(name, figures, verdict.problems, play.rows(verdict))
 
 
 def _settle_in(play: Play, label: str, host: str, number: int) -> list[HostAlarm]:

@@ -16,6 +16,7 @@ from benchmarks.workload import AlarmSpec, EventSpec
 from tests.functional.disruption import hostile
 from tests.functional.disruption.collect import collect
 from tests.functional.disruption.consumers import ANSWERS, OK
+from tests.functional.disruption.history.availability import Availability, availability
 from tests.functional.disruption.history.check import check
 from tests.functional.disruption.history.records import Delivery, Receipt, Run
 from tests.functional.disruption.history.verdict import Verdict
@@ -125,6 +126,10 @@ class Play:
         history.add(*(one for one in self.receipts if not ignored or one.delivery_id in owed))
         history.write(self._path)
         return check(history)
+
+    def rows(self, verdict: Verdict) -> list[Availability]:
+        """Return the table of service availability, once there is a *verdict* on the history."""
+        return availability(self.stage.history, verdict)
 
     def accepted(self) -> dict[str, float]:
         """Return when the webhook of each event was first accepted, by message id."""

@@ -6,14 +6,14 @@ import dataclasses
 import json
 import pathlib
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.functional.disruption.history.latency import level
-from tests.functional.disruption.history.verdict import REPEATED
+from tests.functional.disruption.history.availability import HEADINGS, Availability, cells
+from tests.functional.disruption.history.verdict import DOUBLED, LOST, REPEATED
 from tests.functional.disruption.rig import Result
 from tests.functional.disruption.scenarios import Finding
 
@@ -31,8 +31,6 @@ FIRST = (
     REPEATED,
     "edits",
 )
-LOST = ("lost transition", "lost delivery", "unfinished delivery")
-DOUBLED = ("doubled transition", "doubled delivery row", "doubled delivery")
 
 
 def sums(result: Result) -> dict[str, float]:
@@ -79,7 +77,6 @@ def _recoveries(result: Result) -> Table:
         "to first webhook",
         "taken over",
         "held",
-        "worst fulfils",
     ):
         table.add_column(heading, justify="left" if heading == "disruptor" else "right")
     for one in result.recoveries:
@@ -88,8 +85,17 @@ def _recoveries(result: Result) -> Table:
             str(one.times),
             *(_seconds(values) for values in (one.commits, one.deliveries, one.taken_over)),
             str(one.held or "–"),
-            level(max(measured)) if (measured := [*one.commits, *one.deliveries, *one.taken_over]) else "–",
         )
+    return table
+
+
+def _availability(name: str, rows: Sequence[Availability]) -> Table:
+    """Return the table of service availability, in seconds, of one run or scenario."""
+    table = Table(title=f"Service availability, {name} (seconds)", title_justify="left")
+    for number, heading in enumerate(HEADINGS):
+        table.add_column(heading, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*cells(row))
     return table
 
 
@@ -103,14 +109,23 @@ def _findings(findings: Sequence[Finding]) -> Table:
     return table
 
 
+def _tables(results: Sequence[Result], findings: Sequence[Finding]) -> Iterator[Table]:
+    if results:
+        yield _numbers(results)
+    if findings:
+        yield _findings(findings)
+    for result in results:
+        yield _recoveries(result)
+        yield _availability(result.database, result.rows)
+    for finding in findings:
+        if finding.rows:
+            yield _availability(finding.name, finding.rows)
+
+
 def show(results: Sequence[Result], findings: Sequence[Finding], console: Console) -> None:
     """Print the tables, then what went wrong."""
-    if results:
-        console.print(_numbers(results))
-    if findings:
-        console.print(_findings(findings))
-    for result in results:
-        console.print(_recoveries(result))
+    for table in _tables(results, findings):
+        console.print(table)
     for result in results:
         for problem in (*result.verdict.problems, *result.missed):
             console.print(f"WRONG {problem}", style="bold red", markup=False, highlight=False)
@@ -136,6 +151,7 @@ def as_json(results: Sequence[Result], findings: Sequence[Finding], environment:
                 "repeated": result.verdict.repeated,
                 "missed": result.missed,
                 "recoveries": [dataclasses.asdict(one) for one in result.recoveries],
+                "availability": [dataclasses.asdict(one) | {"level": one.level} for one in result.rows],
                 "memory": dataclasses.asdict(result.memory),
                 "samples": [dataclasses.asdict(one) for one in result.samples],
             }

@@ -8,22 +8,21 @@ import pathlib
 import time
 from collections.abc import Sequence
 
-from benchmarks import stats
 from benchmarks.progress import Progress
 from eventalarm.exceptions import Retryable
 from tests.functional.disruption import monitors
 from tests.functional.disruption.collect import collect
 from tests.functional.disruption.consumers import ANSWERS, OK
 from tests.functional.disruption.disruptors import CONSUMER, STRIKES, Moods, Striker, Used
+from tests.functional.disruption.history.availability import Availability, availability
 from tests.functional.disruption.history.check import check
 from tests.functional.disruption.history.facts import awaited
-from tests.functional.disruption.history.latency import DETECTION, detections
 from tests.functional.disruption.history.records import Receipt, Run, Strike, Transition
 from tests.functional.disruption.history.verdict import Verdict
 from tests.functional.disruption.play import HISTORY
 from tests.functional.disruption.runners import EventLoad, Publisher
 from tests.functional.disruption.service_disruptors import possible
-from tests.functional.disruption.stage import STEADY, Ground, Stage
+from tests.functional.disruption.stage import Ground, Stage
 from tests.functional.disruption.stories import Plan, Writer
 from tests.functional.disruption.users import Users
 
@@ -38,6 +37,10 @@ DATABASE_AWAY = (
     "database disk full",
     "database read-only",
 )
+# What ends, freezes or cuts off a process between a POST and the record of its answer.
+ENDS_PROCESS = ("kill listener", "stop listener", "cut database link")
+# What concerns one of two listeners, or none: the other goes on.
+SURVIVABLE = (*ENDS_PROCESS, "cut broker link", "listener clock", "snapshot held")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +82,7 @@ class Result:
     samples: list[monitors.Sample]
     numbers: dict[str, float]
     missed: list[str]
+    rows: list[Availability] = dataclasses.field(default_factory=list)
 
     @property
     def right(self) -> bool:
@@ -219,30 +223,19 @@ class _Run:
             "most deliveries in the outbox": max((s.outbox or 0 for s in self._watch.samples), default=0),
             "leases lost": sum(one.name == "lost lease" for one in self._history.of(Strike)),
             "seconds to settle at the end": round(settled_in, 1),
-            **detection(detections(self._history, STEADY, CONSUMER)),
         }
+        verdict = check(self._history)
         return Result(
             self._setup,
             self._stage.ground.database.name,
-            check(self._history),
+            verdict,
             found,
             monitors.memory(self._watch.samples),
             self._watch.samples,
             numbers,
             missed(found, self._setup.lease),
+            availability(self._history, verdict),
         )
-
-
-def detection(seconds: Sequence[float]) -> dict[str, float]:
-    """Return the figures of detection: from an event to its webhook, while nothing is broken."""
-    if not seconds:
-        return {}
-    return {
-        f"seconds from event to webhook, undisturbed, p{part} (SAL 1: {DETECTION:.0f})": round(
-            stats.percentile(seconds, part), 3
-        )
-        for part in (50, 99)
-    }
 
 
 def strikes(used: Sequence[Used]) -> list[Strike]:
@@ -253,12 +246,22 @@ def strikes(used: Sequence[Used]) -> list[Strike]:
     found = []
     away = [one for one in used if one.name in DATABASE_AWAY]
     for one in used:
-        if one.name in ("kill listener", "stop listener", "cut database link"):
+        strike = Strike(
+            one.began,
+            one.back,
+            one.name,
+            ends_process=one.name in ENDS_PROCESS,
+            survivable=one.name in SURVIVABLE,
+            target=one.target if one.name.startswith(CONSUMER) else "",
+            taken_over=one.taken_over,
+            alone=one.alone,
+        )
+        if strike.ends_process:
             reach = [other.began for other in away if other.began <= one.began <= other.back + FIRING_RESUMES]
             ended = one.began if one.name == "kill listener" else one.back
-            found.append(Strike(min([one.began, *reach]), ended, one.name))
-        else:
-            found.append(Strike(one.began, one.back, one.name, ends_process=False))
+            alone = one.alone and not reach
+            strike = dataclasses.replace(strike, began=min([one.began, *reach]), ended=ended, alone=alone)
+        found.append(strike)
     return found
 
 

@@ -15,6 +15,7 @@ from benchmarks.progress import Progress, wait
 from benchmarks.workload import AlarmSpec, EventSpec
 from tests.functional.disruption import hostile, monitors
 from tests.functional.disruption.consumers import HANG, OK, REFUSE
+from tests.functional.disruption.history.availability import Availability
 from tests.functional.disruption.history.records import Event, Publish
 from tests.functional.disruption.monitors import MIB, Watch, depth
 from tests.functional.disruption.play import SETTLE, Attack, Play
@@ -33,11 +34,12 @@ ALLOWED = 1.5
 
 @dataclasses.dataclass
 class Finding:
-    """The result of a scenario: figures by name, and descriptions of what is wrong."""
+    """The result of a scenario: figures by name, what is wrong, and a row for each kind of disruption."""
 
     name: str
     figures: dict[str, float]
     wrong: list[str]
+    rows: list[Availability] = dataclasses.field(default_factory=list)
 
 
 def isolation(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from tests.functional.disruption.history import records
+from tests.functional.disruption.history.availability import HEADINGS, availability, cells
 from tests.functional.disruption.history.check import check
 from tests.functional.disruption.history.facts import Facts
 
@@ -32,6 +33,8 @@ def _check(path: pathlib.Path, say: Callable[[str], None]) -> int:
     say(f"{path}: {Facts(history).run.name or 'a run without a name'}")
     for name, number in verdict.numbers.items():
         say(f"  {name}: {number:,}")
+    for row in (HEADINGS, *map(cells, availability(history, verdict))):
+        say(f"  {' | '.join(row)}")
     for problem in verdict.problems:
         say(f"  WRONG {problem}")
     say("  nothing lost, doubled, reordered or overwritten" if verdict.right else f"  {dict(verdict.errors)}")

@@ -24,22 +24,27 @@ def deliveries_complete(facts: Facts, verdict: Verdict) -> None:
         expected, found = int(row.kind != LATE), len(facts.deliveries_of[row.transition_id])
         if found != expected:
             kind = "lost delivery" if found < expected else "doubled delivery row"
-            verdict.error(kind, named(row))
+            verdict.error(kind, named(row), row.message_id)
+    caused_by = {row.transition_id: row.message_id for row in facts.rows}
     for delivery in facts.deliveries:
-        _ended(facts, verdict, delivery, statuses.get(delivery.delivery_id, set()))
+        found_statuses = statuses.get(delivery.delivery_id, set())
+        if problem := _not_ended(facts, delivery, found_statuses):
+            verdict.error(*problem, caused_by.get(delivery.transition_id, ""))
     for delivery_id in statuses.keys() - {one.delivery_id for one in facts.deliveries}:
         verdict.error("invented delivery", delivery_id)
 
 
-def _ended(facts: Facts, verdict: Verdict, delivery: Delivery, statuses: Collection[int]) -> None:
+def _not_ended(facts: Facts, delivery: Delivery, statuses: Collection[int]) -> tuple[str, str] | None:
+    """Return the kind and description of the error of a delivery that did not come to an end."""
     text = f"{delivery.delivery_id} to {delivery.action}: {delivery.state} after {delivery.attempts} attempts"
     given_up = facts.run.gone in statuses or delivery.action.startswith(facts.run.unreliable or ("\0",))
     if delivery.state == "delivered" and facts.run.accepted not in statuses:
-        verdict.error("lost delivery", f"{text}, but it never arrived")
-    elif delivery.state == "failed" and not given_up:
-        verdict.error("lost delivery", f"{text}, though nobody answered {facts.run.gone}")
-    elif delivery.state not in ("delivered", "failed"):
-        verdict.error("unfinished delivery", text)
+        return "lost delivery", f"{text}, but it never arrived"
+    if delivery.state == "failed" and not given_up:
+        return "lost delivery", f"{text}, though nobody answered {facts.run.gone}"
+    if delivery.state not in ("delivered", "failed"):
+        return "unfinished delivery", text
+    return None
 
 
 def repeats_explained(facts: Facts, verdict: Verdict) -> None:
@@ -57,7 +62,8 @@ def repeats_explained(facts: Facts, verdict: Verdict) -> None:
                 verdict.numbers[f"{REPEATED}: {struck.name}"] += 1
             else:
                 pause = later.began - earlier.began
-                verdict.error("doubled delivery", f"{delivery_id} at {earlier.consumer}, {pause:.2f} s apart")
+                text = f"{delivery_id} at {earlier.consumer}, {pause:.2f} s apart"
+                verdict.error("doubled delivery", text, later.message_id)
 
 
 def _explains(strike: Strike, earlier: Receipt, later: Receipt) -> bool:

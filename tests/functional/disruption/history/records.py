@@ -145,7 +145,10 @@ class Receipt:
 class Strike:
     """The time in which something was broken. Only if it *ends_process*, a result may have been lost with it.
 
-    That is a process that was ended, frozen or cut off between a POST and the record of its answer.
+    That is a process that was ended, frozen or cut off between a POST and the record of its answer. If it is
+    *survivable*, others must go on without what was broken. *target* is the consumer that misbehaved;
+    *taken_over* the seconds until others had taken over what a process held; *alone* means that nothing else
+    was broken meanwhile.
     """
 
     record: ClassVar[str] = "strike"
@@ -153,6 +156,10 @@ class Strike:
     ended: float
     name: str = "strike"
     ends_process: bool = True
+    survivable: bool = False
+    target: str = ""
+    taken_over: float | None = None
+    alone: bool = True
 
 
 @dataclass(frozen=True)

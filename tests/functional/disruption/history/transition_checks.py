@@ -21,15 +21,16 @@ def required_transitions(facts: Facts, verdict: Verdict) -> None:
     for message_id, at in facts.read_at.items():
         if message_id not in present:
             missing.setdefault(message_id, f"event {message_id}, which was committed at {at:.3f}")
-    for text in missing.values():
-        verdict.error("lost transition", text)
+    for message_id, text in missing.items():
+        verdict.error("lost transition", text, message_id)
 
 
 def single_transitions(facts: Facts, verdict: Verdict) -> None:
     """G2: at most one transition for each alarm and event."""
     for (alarm_id, message_id), rows in facts.rows_of.items():
         if len(rows) > 1:
-            verdict.error("doubled transition", f"alarm {alarm_id}, event {message_id}: {_kinds(rows)}")
+            text = f"alarm {alarm_id}, event {message_id}: {_kinds(rows)}"
+            verdict.error("doubled transition", text, message_id)
 
 
 def caused_transitions(facts: Facts, verdict: Verdict) -> None:

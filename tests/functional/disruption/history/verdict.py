@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -35,25 +35,33 @@ ERRORS: Final = {
     "wrong kind": ORDER,
     "reordered delivery": ORDER,
 }
+LOST: Final = ("lost transition", "lost delivery", "unfinished delivery")
+DOUBLED: Final = ("doubled transition", "doubled delivery row", "doubled delivery")
 
 
 @dataclass
 class Verdict:
-    """Totals, descriptions of errors, and the ids of the deliveries that were accepted more than once."""
+    """Totals, descriptions of errors, and the ids of the deliveries that were accepted more than once.
+
+    ``blamed`` has, by kind, the message id of the event of each error about one event.
+    """
 
     numbers: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
     repeated: list[str] = field(default_factory=list)
+    blamed: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def right(self) -> bool:
         """True if nothing was lost, duplicated, invented, overwritten or out of order."""
         return not self.errors
 
-    def error(self, kind: str, text: str) -> None:
-        """Count an error; the first twenty of a kind are described."""
+    def error(self, kind: str, text: str, message_id: str = "") -> None:
+        """Count an error, of the event *message_id* if given; the first twenty of a kind are described."""
         self.errors[kind] += 1
+        if message_id:
+            self.blamed[kind].append(message_id)
         if self.errors[kind] <= MOST_NAMED:
             self.problems.append(f"{ERRORS[kind]}: {kind}: {text}")
 
