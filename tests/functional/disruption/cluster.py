@@ -58,7 +58,7 @@ def _disturb(play: Play, service: RabbitMQCluster, rounds: int) -> Finding:
     alarms = play.alarms("healthy", 50)
     for listener in play.stage.listeners:
         listener.start(wait=True)
-    with _load(play, alarms):
+    with load(play, alarms):
         for number in range(rounds):
             play.progress.say(f"round {number + 1} of {rounds}: the leader is killed")
             leader = service.leader(vhost, QUEUE)
@@ -93,9 +93,10 @@ def _without(play: Play, service: RabbitMQCluster, vhost: str, nodes: Sequence[s
 
 
 @contextlib.contextmanager
-def _load(play: Play, alarms: Sequence[AlarmSpec]) -> Iterator[None]:
+def load(play: Play, alarms: Sequence[AlarmSpec], rate: float = RATE) -> Iterator[None]:
+    """Publish events for *alarms*, *rate* of them a second, during the block."""
     over = threading.Event()
-    fire: Callable[[], None] = lambda: _until(over, lambda: play.fire([(RATE, alarms)], 1.0))  # noqa: E731
+    fire: Callable[[], None] = lambda: _until(over, lambda: play.fire([(rate, alarms)], 1.0))  # noqa: E731
     thread = threading.Thread(target=fire, daemon=True)
     thread.start()
     try:
