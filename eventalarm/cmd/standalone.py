@@ -24,8 +24,9 @@ Keystone or cloud is needed.
   Ceilometer's notification agent: its event definitions, its event pipeline
         |
         v  publisher eventalarm://, in-process bus, topic "event_eval"
-  eventalarm: match, change the alarm, call its actions
-        ^
+  eventalarm: match, change the alarm, call its actions; its inspector
+        ^     publishes the fault of a host to the owners of its servers
+        |
         |  SQLite
   Aodh's API, /v2          used by "openstack alarm ..."
 """
@@ -140,7 +141,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"Serving on {standalone.endpoint} with the data in {data.path}; Ctrl-C ends it.\n")
         print(sample.as_tenant(standalone.endpoint))
         print(sample.watch(CONSUMER))
-        print(sample.send_as_nova(standalone.endpoint, data), flush=True)
+        print(sample.send_as_nova(standalone.endpoint, data))
+        print(sample.report_as_monitor(standalone.endpoint, CONSUMER))
+        print(sample.paths(data), flush=True)
         stopping.wait()
         standalone.stop()
     print("Stopped; the data is kept.")

@@ -22,6 +22,7 @@ from eventalarm.exceptions import InvalidOption
 from eventalarm.http.requests import KnownHosts
 from eventalarm.ifa_shim.api import application as ifa_api
 from eventalarm.ingest import application as ingest_api
+from eventalarm.inspector.process import InspectorProcess
 from eventalarm.standalone import datadir, launch
 from eventalarm.standalone.datadir import DataDir
 from eventalarm.standalone.sample import PATH
@@ -159,6 +160,9 @@ class Standalone:
             listener = ListenerProcess(conf, trace=self._trace)
             starting.callback(listener.stop)
             listener.start()
+            inspector = InspectorProcess(conf)
+            starting.callback(inspector.stop)
+            inspector.start()
             agent = Agent(self._data, self._trace)
             agent.start()
             starting.callback(agent.stop)

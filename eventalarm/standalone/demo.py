@@ -82,7 +82,8 @@ class Demo:
         """Return commands to try while the demo keeps running."""
         if self._data is None:
             raise RuntimeError("the demo was not started")
-        return f"{sample.as_tenant(self.endpoint)}\n{sample.send_as_nova(self.endpoint, self._data)}"
+        commands = (sample.as_tenant(self.endpoint), sample.send_as_nova(self.endpoint, self._data))
+        return "\n".join((*commands, sample.paths(self._data)))
 
     def stop(self, *, keep_data: bool = False) -> None:
         """Stop everything; a temporary directory is removed unless *keep_data*."""

@@ -87,6 +87,22 @@ def create_alarm(action: str) -> str:
     )
 
 
+def host() -> str:
+    """Return the host of that server."""
+    return str(fault()["payload"]["host"])
+
+
+def report_host(endpoint: str, status: str) -> str:
+    """Return the shell line with which a monitor reports that the host is *status* (down or up) now."""
+    event = {
+        "type": f"compute.host.{status}",
+        "time": "'$(date -u +%FT%TZ)'",
+        "details": {"hostname": host(), "status": status},
+    }
+    headers = "-H 'X-Project-Id: operators' -H 'X-Roles: service'"
+    return f"curl {headers} --json '{json.dumps({'event': event})}' {endpoint}/v1/events"
+
+
 def extend_path() -> str:
     """Return the shell line that adds the directory of ``openstack`` to PATH, empty if not needed."""
     beside = pathlib.Path(sys.executable).parent
@@ -112,6 +128,18 @@ Create an alarm on a server, with your own web server as the consumer:
 """
 
 
+def report_as_monitor(endpoint: str, action: str) -> str:
+    """Return commands that report a fault of the host, of which the server's owner learns by *action*."""
+    return f"""\
+Report as a monitor that the server's host is down; the inspector publishes it to the owners of its servers:
+    openstack alarm create --name host-down --type event --event-type 'compute.host.*' \\
+        --query 'traits.instance_id=string::{instance()};traits.status=string::down' \\
+        --alarm-action {action} --ok-action {action}
+    {report_host(endpoint, "down")}
+    {report_host(endpoint, "up")}
+"""
+
+
 def send_as_nova(endpoint: str, data: DataDir) -> str:
     """Return commands that post the sample, and the paths of the data directory."""
     return f"""\
@@ -119,6 +147,9 @@ Send Nova's notifications that the server failed and recovered:
     {post(endpoint, str(data.fault))}
     {post(endpoint, str(data.recovery))}
     openstack alarm list
-
-Options: {data.overrides}/*.conf   Pipeline: {data.event_pipeline}   Log: {data.log}
 """
+
+
+def paths(data: DataDir) -> str:
+    """Return the line that names the files of the data directory."""
+    return f"Options: {data.overrides}/*.conf   Pipeline: {data.event_pipeline}   Log: {data.log}\n"

@@ -271,20 +271,16 @@ def test_only_declared_json_is_posted(standalone: Standalone) -> None:
 
 def test_the_printed_commands_work(standalone: Standalone, webhook_sink: WebhookSink) -> None:
     text = standalone.process.text()
-    alarm = re.search(r"openstack alarm create .*\\\n.*\\\n.*", text)
+    alarm, host_alarm = re.findall(r"openstack alarm create (?:.*\\\n)*.*", text)
     exports = re.findall(r"export .*", text)
-    posts = re.findall(r"curl .*", text)
-    assert alarm, text
+    posts = [f"{post} --fail --silent --show-error" for post in re.findall(r"curl .*", text)]
     assert exports, text
-    assert len(posts) == 2
-    script = "\n".join(
-        [
-            "set -e",
-            *exports,
-            alarm[0].replace("http://127.0.0.1:9000/", webhook_sink.url("/hook")),
-            *(f"{post} --fail --silent --show-error" for post in posts),
-        ]
-    )
+    assert len(posts) == 4
+    create = [
+        one.replace("http://127.0.0.1:9000/", webhook_sink.url(path))
+        for one, path in ((alarm, "/hook"), (host_alarm, "/host"))
+    ]
+    script = "\n".join(["set -e", *exports, create[0], *posts[:2], create[1], *posts[2:]])
     done = subprocess.run(
         ["bash", "-c", script],
         capture_output=True,
@@ -297,6 +293,9 @@ def test_the_printed_commands_work(standalone: Standalone, webhook_sink: Webhook
     assert done.returncode == 0, done.stdout + done.stderr
     hooks = webhook_sink.wait(2, "/hook")
     assert [hook.json["current"] for hook in hooks] == ["alarm", "ok"]
+    hooks = webhook_sink.wait(2, "/host")
+    assert [hook.json["current"] for hook in hooks] == ["alarm", "ok"]
+    assert ["is_root_cause", 1, "False"] in hooks[0].json["reason_data"]["event"]["traits"]
 
 
 def test_a_second_process_on_the_same_directory_is_refused(standalone: Standalone) -> None:
