@@ -44,7 +44,7 @@ DATABASE_OPTS: list[Any] = [
         "pipelines",
         default=True,
         help="Whether listeners send the statements of a transaction together, so that a fired event takes "
-        "two or three round trips to the database in place of ten: on MySQL and MariaDB as one query, "
+        "two round trips to the database in place of ten: on MySQL and MariaDB as one query, "
         "which is allowed on the connections of listeners only; on PostgreSQL in the pipeline mode of "
         "psycopg 3. Turn it off for a proxy that does not pass several statements in one query. Without "
         "effect on SQLite, and through a pooler such as pgbouncer.",

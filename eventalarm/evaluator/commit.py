@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from oslo_db import exception as db_exception
 
@@ -155,10 +155,13 @@ class Committer:
         about = ((m.subject.managed_object, m.subject.event) for m in matches)
         resources = resources_of(about, self._options.resource_of)
         transaction.ask(alarm_ids, objects, messages, resources)
+        expected = _timer_ids(matches, {m.alarm_id for m in matches if m.timed})
+        asked_timers = timers.AskedTimers(transaction.connection, expected)
+        handled_elsewhere = self._ask_handled_elsewhere(transaction, alarm_ids, matches)
         if refreshed():
             raise Outdated
         alarms = transaction.lock(alarm_ids)
-        timer_state = self._read_timers(transaction, alarms, matches)
+        timer_state = self._read_timers(asked_timers, alarms, matches)
         return self._unit_of_work.read(
             transaction,
             alarms,
@@ -166,28 +169,32 @@ class Committer:
             messages,
             timer_state,
             resources=resources,
-            handled_elsewhere=self._handled_elsewhere(transaction, alarms, matches),
+            handled_elsewhere=handled_elsewhere(),
         )
 
     def _read_timers(
-        self, transaction: Transaction, alarms: Mapping[str, Alarm], matches: list[Match]
+        self, asked: timers.AskedTimers, alarms: Mapping[str, Alarm], matches: list[Match]
     ) -> TimerState | None:
         timed = {name for name, alarm in alarms.items() if is_timed(alarm.definition)}
         if not timed:
             return None
-        wanted = (timer_ids(m.alarm_id, m.subject.managed_object) for m in matches if m.alarm_id in timed)
-        known = timers.read(transaction.connection, {name for names in wanted for name in names})
-        return TimerState(known, self._database.about_now())
+        return TimerState(asked.read(_timer_ids(matches, timed)), self._database.about_now())
 
-    def _handled_elsewhere(
-        self, transaction: Transaction, alarms: Mapping[str, Alarm], matches: list[Match]
-    ) -> Collection[tuple[str, str]]:
-        """Return the alarms and messages for which Aodh's own listener has changed a state already."""
+    def _ask_handled_elsewhere(
+        self, transaction: Transaction, alarm_ids: Collection[str], matches: list[Match]
+    ) -> Callable[[], Collection[tuple[str, str]]]:
+        """Ask for the alarms and messages for which Aodh's own listener has changed a state already."""
         if not self._options.beside_aodh_listener:
-            return ()
+            return tuple
         # An event may be dated to the year 1, and no earlier time exists.
         oldest = max(NEVER, min(m.subject.event_time for m in matches))
-        return transaction.handled_elsewhere(alarms, oldest - CLOCK_TOLERANCE)
+        return transaction.ask_handled_elsewhere(alarm_ids, oldest - CLOCK_TOLERANCE)
+
+
+def _timer_ids(matches: Iterable[Match], timed: Collection[str]) -> set[str]:
+    """Return the ids of all timers that *matches* of the *timed* alarms can affect."""
+    wanted = (timer_ids(m.alarm_id, m.subject.managed_object) for m in matches if m.alarm_id in timed)
+    return {name for names in wanted for name in names}
 
 
 def _unchanged() -> bool:

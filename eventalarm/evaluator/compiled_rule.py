@@ -96,6 +96,11 @@ class CompiledRule:
     finds_twice: ClassVar[bool] = True
 
     @property
+    def is_timed(self) -> bool:
+        """Whether the alarm has timers: also those that hold the matches or objects that it counts."""
+        return self.timers.any or self.count is not None or self.at_least is not None
+
+    @property
     def expected_object(self) -> str | None:
         """The managed object that the rule names, known before any event; None if events name it."""
         return self.about[0].resource_id if self.about and not self.group_by else None

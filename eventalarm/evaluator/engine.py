@@ -33,13 +33,15 @@ LOG = logging.getLogger(__name__)
 class Ahead:
     """The matches of a batch, found before it was known whether a definition had changed.
 
-    ``outdated``: a look has found that one had, and refreshed the cache.
+    ``outdated``: a look has found that one had, and refreshed the cache. ``took_turn``: a turn of projects
+    with many matches was settled with the look.
     """
 
     report: BatchReport
     matches: list[Match] = dataclasses.field(default_factory=list)
     commit_seconds: float = 0.0
     outdated: bool = False
+    took_turn: bool = False
 
 
 class Engine:
@@ -94,19 +96,20 @@ class Engine:
         self._progress.advance()
         self._texts = EventTexts(self._options.max_event_size)
         ahead = self._match_ahead(events)
-        beyond = None if ahead is None else self._settle_ahead(ahead)
-        if ahead is None or beyond is None:
+        rest = None if ahead is None else self._settle_ahead(ahead)
+        if ahead is None or rest is None:
             self._edited = self._cache.refresh() or (ahead is not None and ahead.outdated)
-        if ahead is None or (beyond is None and self._edited):
-            ahead = Ahead(BatchReport())
-            ahead.matches = self._matches(events, ahead.report)
+            if ahead is None or self._edited:
+                ahead = Ahead(BatchReport())
+                ahead.matches = self._matches(events, ahead.report)
+            rest = divide(ahead.matches, self._options.max_candidates)
         report.add(ahead.report)
         matched = time.monotonic()
-        matches = ahead.matches if beyond is None else beyond
-        first, turns = divide(matches, self._options.max_candidates)
+        first, turns = rest
         for group in first:
             self._settle(group, report)
-        self._settle_by_turns(turns, report, matched + self._options.max_batch_time, events)
+        until = matched - ahead.commit_seconds + self._options.max_batch_time
+        self._settle_by_turns(turns, report, until, events, begun=ahead.took_turn)
         self._texts = EventTexts()
         report.match_seconds += matched - started - ahead.commit_seconds
         report.commit_seconds += time.monotonic() - matched + ahead.commit_seconds
@@ -120,24 +123,26 @@ class Engine:
         ahead.matches = self._matches(events, ahead.report)
         return ahead
 
-    def _settle_ahead(self, ahead: Ahead) -> list[Match] | None:
-        """Settle matches, and look for edited definitions in the same trip to the database.
+    def _settle_ahead(self, ahead: Ahead) -> tuple[list[list[Match]], list[list[Match]]] | None:
+        """Settle the first part of the matches, and look for edited definitions in the same trip.
 
-        Return those beyond the size of one transaction. None if nothing was done, because there are none or
-        too many, a definition has changed, or they must be settled apart.
+        Return what is left, as :func:`divide` does. None if nothing was done, because there are no matches or
+        very many, a definition has changed, or they must be settled apart.
         """
         first, turns = divide(ahead.matches, self._options.max_candidates)
-        if len(first) != 1 or turns or ahead.report.left or self._locked:
+        parts = first or turns
+        if not parts or ahead.report.left or self._locked:
             return None
+        part = parts.pop(0)
         began = time.monotonic()
         try:
-            committed = self._committer.commit(ahead.matches, ahead.report, self._texts, look=True)
+            committed = self._committer.commit(part, ahead.report, self._texts, look=True)
         except Outdated:
             ahead.outdated = True
             return None
         except Locked as exc:
             # So that the next attempt leaves them out, and does not wait for them again.
-            self._locked.find({match.alarm_id for match in ahead.matches}, exc)
+            self._locked.find({match.alarm_id for match in part}, exc)
             return None
         except Retryable:
             raise
@@ -146,7 +151,8 @@ class Engine:
             return None
         self._committed(committed)
         ahead.commit_seconds = time.monotonic() - began
-        return committed.beyond
+        ahead.took_turn = parts is turns
+        return ([committed.beyond] if committed.beyond else []) + first, turns
 
     def _matches(self, events: Sequence[Event], report: BatchReport) -> list[Match]:
         matches = self.match(events, report)
@@ -174,12 +180,21 @@ class Engine:
         return self._matcher.projects(event)
 
     def _settle_by_turns(
-        self, turns: Sequence[list[Match]], report: BatchReport, until: float, events: Sequence[Event]
+        self,
+        turns: Sequence[list[Match]],
+        report: BatchReport,
+        until: float,
+        events: Sequence[Event],
+        *,
+        begun: bool,
     ) -> None:
-        """Settle turns *until* a monotonic time, but at least one; leave the others to the next batch."""
+        """Settle turns *until* a monotonic time, but at least one; leave the others to the next batch.
+
+        *begun*: one was settled before.
+        """
         settled = 0
         for turn in turns:
-            if settled and time.monotonic() >= until:
+            if (settled or begun) and time.monotonic() >= until:
                 break
             self._settle(turn, report)
             settled += 1

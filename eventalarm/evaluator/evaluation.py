@@ -25,12 +25,13 @@ from eventalarm.storage.column_types import to_key
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Match:
-    """An alarm that an event may change, according to the cached definitions."""
+    """An alarm that an event may change, according to the cached definitions; ``timed``: it has timers."""
 
     alarm_id: str
     project_id: str
     verdict: Verdict
     subject: Subject
+    timed: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -71,6 +71,10 @@ class Watch(Protocol):
         """Whether one event may have several keys of one alarm."""
 
     @property
+    def is_timed(self) -> bool:
+        """Whether the alarm has timers, which are then read with its row."""
+
+    @property
     def identity(self) -> tuple[Any, ...]:
         """The conditions that name the watched resource."""
 
@@ -159,6 +163,7 @@ class Rule:
     identity: tuple[Condition, ...]
     rest: tuple[Condition, ...]
     finds_twice: ClassVar[bool] = False
+    is_timed: ClassVar[bool] = False
 
     def parts(self, clears: bool) -> tuple[Part, ...]:
         """Return what must be indexed: an event type, or one of the equalities on a trait."""

@@ -32,11 +32,13 @@ class Candidate:
     """An alarm that an event raises or clears according to the cached definitions.
 
     ``managed_object`` is None if the rule does not determine it; then it is the one that the event is about.
+    ``timed``: the alarm has timers.
     """
 
     alarm_id: str
     verdict: Verdict
     managed_object: str | None = None
+    timed: bool = False
 
 
 class Group:
@@ -282,7 +284,8 @@ class ProjectIndex:
                     verdict = group.verdict(event, now)
                     if verdict is not Verdict.NOTHING:
                         place = rule.managed_object(event)
-                        found.extend(Candidate(a, verdict, place) for a in tuple(group.alarm_ids))
+                        timed = rule.is_timed
+                        found.extend(Candidate(a, verdict, place, timed) for a in tuple(group.alarm_ids))
                         doubled = doubled or rule.finds_twice
         return _each_once(found) if doubled else found
 

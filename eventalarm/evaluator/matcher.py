@@ -158,7 +158,7 @@ class EventMatcher:
                 about = self._subject(event, now)
                 for c in candidates:
                     subject = about if c.managed_object is None else on_object(about, c.managed_object)
-                    matches.append(Match(c.alarm_id, project_id, c.verdict, subject))
+                    matches.append(Match(c.alarm_id, project_id, c.verdict, subject, c.timed))
         return matches
 
     def projects(self, event: Event) -> tuple[str, ...]:

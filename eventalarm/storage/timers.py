@@ -31,12 +31,29 @@ DUE: Final = (
 )
 
 
+class AskedTimers:
+    """Timers that are asked for now and read later: in a pipeline, with what else is asked meanwhile."""
+
+    def __init__(self, connection: sa.Connection, timer_ids: Collection[str]) -> None:
+        self._connection = connection
+        self._asked = frozenset(timer_ids)
+        self._results = _ask(connection, timer_ids)
+
+    def read(self, timer_ids: Collection[str]) -> list[Timer]:
+        """Return the existing timers of *timer_ids*; those that were not asked for cost another trip."""
+        if not self._asked.issuperset(timer_ids):
+            return read(self._connection, timer_ids)
+        wanted = frozenset(timer_ids)
+        return [_timer(row) for result in self._results for row in result if row.timer_id in wanted]
+
+
+def _ask(connection: sa.Connection, timer_ids: Collection[str]) -> list[sa.Result[Any]]:
+    return [connection.execute(READ, {"ids": chunk}) for chunk in in_chunks(timer_ids)]
+
+
 def read(connection: sa.Connection, timer_ids: Collection[str]) -> list[Timer]:
     """Return the existing timers of *timer_ids*."""
-    found: list[Timer] = []
-    for chunk in in_chunks(timer_ids):
-        found.extend(map(_timer, connection.execute(READ, {"ids": chunk})))
-    return found
+    return [_timer(row) for result in _ask(connection, timer_ids) for row in result]
 
 
 def of_alarms(connection: sa.Connection, alarm_ids: Collection[str]) -> list[Timer]:

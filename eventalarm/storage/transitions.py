@@ -170,18 +170,26 @@ class Transaction:
             return asked.state()
         return ask_stored_state(self.connection, alarm_ids, managed_objects, message_ids, resources)()
 
-    def handled_elsewhere(self, alarm_ids: Collection[str], since: datetime.datetime) -> set[tuple[str, str]]:
-        """Return which (alarm, message) Aodh's history contains since *since*, from any evaluator.
+    def ask_handled_elsewhere(
+        self, alarm_ids: Collection[str], since: datetime.datetime
+    ) -> Callable[[], set[tuple[str, str]]]:
+        """Ask which (alarm, message) Aodh's history contains since *since*, from any evaluator.
 
         The reason that Aodh's event evaluator records names the event: ``Event <id=...,event_type=...``.
+        Return the function that reads the answer: in a pipeline, with what else is asked meanwhile.
         """
-        found: set[tuple[str, str]] = set()
-        for chunk in in_chunks(alarm_ids):
-            for alarm_id, detail in self.connection.execute(ELSEWHERE, {"alarms": chunk, "since": since}):
+        asked = ({"alarms": chunk, "since": since} for chunk in in_chunks(alarm_ids))
+        results = [self.connection.execute(ELSEWHERE, values) for values in asked]
+
+        def read() -> set[tuple[str, str]]:
+            found: set[tuple[str, str]] = set()
+            for alarm_id, detail in (row for result in results for row in result):
                 message_id = reasons.message_id_in(detail or "")
                 if message_id:
                     found.add((alarm_id, to_key(message_id)))
-        return found
+            return found
+
+        return read
 
     def close_occurrences(self, alarm_ids: Collection[str], now: datetime.datetime) -> None:
         """Clear all raised occurrences of alarms whose state was changed by another program or user."""

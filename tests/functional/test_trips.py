@@ -49,12 +49,14 @@ class FarEngine:
         self.outbox = Outbox(self.database)
         self.outbox.register(OWNER, "here", 60.0)
         self.worker = KeepingWorker()
-        self.harness = EngineHarness(self.database, enqueuer=OutboxEnqueuer(self.outbox, self.worker))
+        enqueuer = OutboxEnqueuer(self.outbox, self.worker)
+        self.harness = EngineHarness(self.database, enqueuer=enqueuer, beside_aodh_listener=True)
 
-    def insert(self, alarms: int) -> None:
-        """Create alarms, one for each of the instances ``vm-0`` and so on."""
-        rules = (rule(instance_id=f"vm-{number}") for number in range(alarms))
-        insert_alarms(self.database, *(alarm_row(rule=one, repeat_actions=True) for one in rules))
+    def insert(self, alarms: int, **columns: Any) -> None:
+        """Create alarms, one for each of the instances ``vm-0`` and so on; *columns* are of their rows."""
+        wanted = {"repeat_actions": True, **columns}
+        each = ({**rule(instance_id=f"vm-{number}"), **wanted.pop("rule", {})} for number in range(alarms))
+        insert_alarms(self.database, *(alarm_row(rule=one, **wanted) for one in each))
 
     def trips(self, events: int) -> int:
         """Return the trips of one batch of events that fire as many alarms."""
@@ -76,14 +78,35 @@ def far(our_server_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FarEng
     engine.relay.close()
 
 
-@pytest.mark.parametrize(("events", "expected"), [(1, 2), (100, 2), (500, 2)])
+@pytest.mark.parametrize(("events", "expected"), [(1, 2), (100, 2), (500, 2), (1000, 4)])
 def test_a_batch_takes_two_trips(far: FarEngine, events: int, expected: int) -> None:
-    """One to look for edited alarms, lock and read; one to write and commit."""
+    """One to look for edited alarms, lock and read; one to write and commit. Each for up to 500 matches."""
     far.insert(events)
     far.trips(1)
     far.trips(1)
     assert [far.trips(events) for _ in range(3)] == [expected] * 3
     assert len(far.worker.kept) >= events
+
+
+def test_a_storm_takes_two_trips_for_five_hundred_alarms(far: FarEngine) -> None:
+    """A transaction ends after so many, so that other projects do not wait; none but the first looks."""
+    far.insert(1)
+    far.trips(1)
+    insert_alarms(far.database, *(alarm_row(rule=rule("storm")) for _ in range(5000)))
+    for _ in range(2):
+        far.harness.process(event("calm"))
+    with far.relay.counting() as trips:
+        report = far.harness.process(event("storm"))
+    assert len(report.transitions) == 5000
+    assert trips == [2 * 5000 // 500]
+
+
+@pytest.mark.parametrize("timed", [{"clear_after": 600}, {"hold_down": 600}])
+def test_an_alarm_with_timers_takes_two_trips(far: FarEngine, timed: dict[str, Any]) -> None:
+    """Fails if its timers are read after the lock has shown that it has some."""
+    far.insert(10, type="notification", rule={**timed, "group_by": ["instance_id", "message"]})
+    far.trips(1)
+    assert [far.trips(10) for _ in range(2)] == [2, 2]
 
 
 def test_an_alarm_created_just_before_fires_and_costs_a_look(far: FarEngine) -> None:
