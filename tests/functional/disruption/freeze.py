@@ -99,6 +99,7 @@ def _fire_meanwhile(
     rates: list[tuple[float, Sequence[AlarmSpec]]] = [(RATE, healthy), (LOCKED_RATE, [locked_alarm])]
     ids = play.fire(rates, max(0.0, frozen + seconds - epoch()))
     accepted = play.accepted()
+    waiting = play.published.keys() - accepted.keys()
 
     def first(which: AbstractSet[str]) -> float:
         return min((accepted[one] for one in which & accepted.keys()), default=math.inf) - frozen
@@ -108,7 +109,7 @@ def _fire_meanwhile(
         other_fired=first(ids),
         locked_fired=first(play.published.keys() - before - ids),
         latencies=[accepted[one] - play.published[one] for one in ids & accepted.keys()],
-        held=len(play.published.keys() - accepted.keys() - play.stage.late()),
+        held=len(waiting - play.stage.late(waiting)),
     )
 
 

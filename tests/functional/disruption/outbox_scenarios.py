@@ -15,7 +15,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from benchmarks import stats
-from benchmarks.progress import Progress, wait
+from benchmarks.progress import Progress
 from benchmarks.workload import AlarmSpec
 from eventalarm.model import UTC
 from eventalarm.storage.tables import delivery, transition
@@ -76,11 +76,7 @@ def _burst(play: Play, alarms: Sequence[AlarmSpec], events: int) -> float:
     ids = {spec.message_id for spec in specs}
     began = time.time()
     queue_events(play, specs)
-
-    def missing() -> int:
-        return len(ids - play.accepted().keys() - play.stage.late())
-
-    wait(lambda: not missing(), SETTLE * 2, play.progress, lambda: f"{missing():,} webhooks", pause=0.5)
+    play.arrived(ids, SETTLE * 2)
     came = play.accepted()
     moments = [came[one] for one in ids & came.keys()]
     return len(moments) / (max(moments) - began)

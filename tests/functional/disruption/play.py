@@ -143,12 +143,27 @@ class Play:
     def latencies(self, ids: set[str]) -> list[float]:
         """Return the seconds from publishing to the webhook, once all of *ids* arrived that are not late."""
 
-        def missing() -> set[str]:
-            return ids - self.accepted().keys() - self.stage.late()
-
-        wait(lambda: not missing(), SETTLE, self.progress, lambda: f"{len(missing())} webhooks", pause=0.5)
+        self.arrived(ids)
         came = self.accepted()
         return [came[one] - self.published[one] for one in ids & came.keys()]
+
+    def arrived(self, ids: set[str], timeout: float = SETTLE) -> None:
+        """Wait until the webhook of each event has been accepted, except of those that are late.
+
+        The database is asked for these only when no webhook has come since the last look: such a query would
+        disturb what is measured.
+        """
+        left: set[str] = set()
+
+        def arrived() -> bool:
+            before = len(left)
+            left.clear()
+            left.update(ids - self.accepted().keys())
+            if before == len(left):
+                left.difference_update(self.stage.late(left))
+            return not left
+
+        wait(arrived, timeout, self.progress, lambda: f"{len(left):,} webhooks", pause=0.5)
 
     def idle(self, what: str, timeout: float = SETTLE, *, withdrawn: str = "") -> None:
         """Wait until queue and outbox are empty; remove waiting deliveries of the project *withdrawn*."""
