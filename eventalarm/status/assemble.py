@@ -17,7 +17,7 @@ from eventalarm.delivery.senders.network import EgressFilter
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import JSONDict
 from eventalarm.publisher.partitions import Partitioning
-from eventalarm.status import broker, canary, ceilometer_files, definitions, pipeline, upgrade
+from eventalarm.status import broker, canary, ceilometer_files, definitions, pipeline, queue_limits, upgrade
 from eventalarm.status.checks import Check, Finding, Level
 from eventalarm.status.database import (
     check_alarms,
@@ -77,7 +77,12 @@ class HealthChecks:
             Check("queue", lambda: broker.check_queue(self._conf, options.timeout), ("broker",)),
             Check(
                 "broker limits",
-                lambda: broker.check_limits(self._conf, options.timeout, options.rabbitmqctl),
+                lambda: queue_limits.check_limits(self._conf, options.timeout, options.rabbitmqctl),
+                ("broker",),
+            ),
+            Check(
+                "inspector queue",
+                lambda: broker.check_inspector_queue(self._conf, options.timeout),
                 ("broker",),
             ),
             Check("database", self._of_database(self._server), ("configuration",)),

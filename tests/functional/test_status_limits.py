@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from eventalarm import broker, bus
-from eventalarm.status.broker import QueueLimits, check_limits, limits_finding
 from eventalarm.status.checks import Finding, Level
+from eventalarm.status.queue_limits import QueueLimits, check_limits, limits_finding
 from tests.functional.conftest import Spawn
 from tests.support.cloud import Cloud, make_event
 from tests.support.services import RabbitMQ
