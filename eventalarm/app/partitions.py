@@ -104,6 +104,7 @@ def build(
         base=group.topic,
         count=group.partitions,
         lease=group.partition_lease,
+        max_skew=group.max_clock_skew,
         build=functools.partial(_build_for, build_server, group),
         changed=changed,
         send_marker=lambda topic, marker: bus.send_marker(

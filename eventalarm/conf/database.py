@@ -57,6 +57,16 @@ DATABASE_OPTS: list[Any] = [
         "URL with parameters other than charset, unix_socket and timeouts, those of TLS for example, keeps "
         "PyMySQL.",
     ),
+    cfg.FloatOpt(
+        "max_clock_skew",
+        default=0.5,
+        min=0.0,
+        help="Seconds by which clocks may differ: those of two nodes of the database, and what two hosts "
+        "measure while a lease lasts, since a host may have been paused. A lease is taken over this much "
+        "later than its holder stops using it, and what one process compares with a time that another one "
+        "read from the database is considered reached this much later. eventalarm-status check warns of "
+        "hosts whose clock differs by more from the database's.",
+    ),
     cfg.IntOpt(
         "history_time_to_live",
         default=30 * 86400,

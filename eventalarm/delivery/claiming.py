@@ -60,12 +60,12 @@ class LeaseKeeper:
         :raises eventalarm.exceptions.Retryable: when the database failed.
         """
         asked_at = self._lease.now()
-        owner, seconds = self._lease.owner, self._lease.seconds
+        owner, lasting = self._lease.owner, self._lease.seconds_for_others
         if owner is None:
             owner = str(uuid.uuid4())
-            await self._threads.run(self._outbox.register, owner, self._host, seconds)
+            await self._threads.run(self._outbox.register, owner, self._host, lasting)
             self._lease.begin(owner, asked_at)
-        elif await self._threads.run(self._outbox.renew, owner, seconds, self._last_event.last):
+        elif await self._threads.run(self._outbox.renew, owner, lasting, self._last_event.last):
             self._lease.renewed(asked_at)
         else:
             LOG.warning("The lease was not renewed in time; unsent deliveries return to the outbox")
@@ -73,7 +73,7 @@ class LeaseKeeper:
             self._writes.give_back(owner, self._intake.clear())
             return 0.0
         self._calls.start_ready()
-        return seconds / 3
+        return self._lease.seconds / 3
 
     async def release(self) -> None:
         """Unregister the worker; other workers may claim what is still leased to it."""
@@ -94,7 +94,7 @@ class Claimer:
         self._intake = intake
         self._options = options
         between = max(between_polls(options.poll_interval), state.lease.seconds / 3)
-        self._watch = RenewalWatch(state.lease.seconds, between)
+        self._watch = RenewalWatch(state.lease.seconds_for_others, between)
         self._next_sweep = state.lease.now()
 
     async def run_once(self) -> float:

@@ -20,16 +20,17 @@ def _since_boot() -> float:
     return time.clock_gettime(clock)
 
 
-def term(promised: float, poll_interval: float) -> float:
+def term(promised: float, poll_interval: float, max_skew: float) -> float:
     """Return the length of a lease in seconds, such that other processes take over within *promised* seconds.
 
     A process may die right after a renewal. The next poll of another process sees that renewal, and the first
-    poll at which it has not changed for the length of a lease takes over the deliveries of the dead process.
-    The lease lasts at least half of the promised time.
+    poll at which it has not changed for the length of a lease and *max_skew* takes over the deliveries of the
+    dead process. The lease lasts at least half of the promised time.
 
     :param poll_interval: seconds between two polls, on average.
+    :param max_skew: seconds by which the measurements of two processes may differ.
     """
-    return max(promised / 2, promised * (1.0 - WORK) - 2 * between_polls(poll_interval))
+    return max(promised / 2, promised * (1.0 - WORK) - 2 * between_polls(poll_interval) - max_skew)
 
 
 def between_polls(poll_interval: float) -> float:
@@ -68,13 +69,17 @@ class ElapsedTime:
 class Lease:
     """The lease of this process, valid for *seconds* from the moment before the database was asked.
 
-    Therefore this process never considers it valid for longer than the others do.
+    Others consider it valid for *max_skew* seconds longer: this process stops first, although its clock may
+    be slow by that much.
 
     :param clock: elapsed time in seconds; must not stand still while the host is suspended.
     """
 
-    def __init__(self, seconds: float, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, seconds: float, clock: Callable[[], float] | None = None, *, max_skew: float = 0.0
+    ) -> None:
         self.seconds = seconds
+        self.seconds_for_others = seconds + max_skew
         self.now = clock or ElapsedTime()
         self.owner: str | None = None
         self._closed = False

@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
-from eventalarm.conf import DELIVERY_GROUP
+from eventalarm.conf import DELIVERY_GROUP, GROUP
 from eventalarm.exceptions import InvalidOption
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -35,7 +35,10 @@ class NameOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DeliveryOptions:
-    """Group ``[eventalarm_delivery]``, where each field is explained; times are in seconds."""
+    """Group ``[eventalarm_delivery]``, where each field is explained; times are in seconds.
+
+    Except ``max_clock_skew``, which belongs to group ``[eventalarm]``.
+    """
 
     mode: str = "direct"
     connect_timeout: float = 3.0
@@ -51,6 +54,7 @@ class DeliveryOptions:
     max_losses: int = 3
     lease: float = 6.0
     poll_interval: float = 1.0
+    max_clock_skew: float = 0.5
     plugin_threads: int = 16
     max_response_size: int = 65536
     pack_window: float = 0.0
@@ -68,10 +72,11 @@ def from_conf(conf: Any) -> DeliveryOptions:
     :raises InvalidOption: if ``deny_networks`` or ``allow_networks`` holds something other than a network.
     """
     group = conf[DELIVERY_GROUP]
-    made = {"deny_networks", "allow_networks", "action_schemes", "tls", "names"}
+    made = {"max_clock_skew", "deny_networks", "allow_networks", "action_schemes", "tls", "names"}
     plain = {f.name for f in dataclasses.fields(DeliveryOptions)} - made
     return DeliveryOptions(
         **{name: group[name] for name in plain},
+        max_clock_skew=conf[GROUP].max_clock_skew,
         deny_networks=networks("deny_networks", group.deny_networks),
         allow_networks=networks("allow_networks", group.allow_networks),
         action_schemes=frozenset(scheme.lower() for scheme in group.action_schemes),

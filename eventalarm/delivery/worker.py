@@ -45,12 +45,17 @@ def _make_state(outbox: Outbox, options: DeliveryOptions) -> WorkerState:
     return WorkerState(
         outbox=outbox,
         threads=Threads("outbox", DATABASE_THREADS),
-        lease=Lease(term(options.lease, options.poll_interval)),
+        lease=_make_lease(options),
         scheduler=Scheduler(options.max_in_memory, options.concurrency, options.max_in_memory_bytes),
         # In mode aodh the broker takes each delivery by itself.
         windows=BatchWindows(options.pack_window if options.mode == "direct" else 0.0, options.pack_limit),
         writes=PendingWrites(),
     )
+
+
+def _make_lease(options: DeliveryOptions) -> Lease:
+    skew = options.max_clock_skew
+    return Lease(term(options.lease, options.poll_interval, skew), max_skew=skew)
 
 
 class Repeater:

@@ -92,10 +92,13 @@ class Settling:
         self._since.clear()
 
 
-def gate_time(leases: Leases, count: int) -> tuple[bool, datetime.datetime | None]:
+def gate_time(
+    leases: Leases, count: int, max_skew: datetime.timedelta
+) -> tuple[bool, datetime.datetime | None]:
     """Return whether all partitions of another number are idle, and up to which time they are evaluated.
 
-    The time is None if it is not known for one of them.
+    The time is None if it is not known for one of them. It is *max_skew* before the time that the process
+    which drains the topic read: it may have asked another node of the database, whose clock is ahead.
     """
     rows = [
         row
@@ -106,4 +109,4 @@ def gate_time(leases: Leases, count: int) -> tuple[bool, datetime.datetime | Non
     if all(moment == IDLE for moment in times):
         return True, IDLE
     known = [moment for moment in times if moment is not None]
-    return False, min(known) if len(known) == len(times) else None
+    return False, min(known) - max_skew if len(known) == len(times) else None

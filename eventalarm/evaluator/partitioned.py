@@ -11,6 +11,7 @@ When the set of its partitions changes, the process ends its :class:`BatchServer
 
 from __future__ import annotations
 
+import datetime
 import logging
 import threading
 import time
@@ -42,6 +43,7 @@ class PartitionedConsumer:
     :param count: number of partitions. With one, its topic is consumed without a lease, by all processes, and
         leases are needed only for the topics of another number.
     :param lease: seconds after which a process that does not renew its leases has ended.
+    :param max_skew: seconds by which two clocks may differ.
     :param changed: called with the partitions to consume, while none is consumed.
     :param ended: called at the end of the thread that all of this runs on.
     """
@@ -55,6 +57,7 @@ class PartitionedConsumer:
         base: str,
         count: int,
         lease: float,
+        max_skew: float,
         build: Build,
         changed: Callable[[Collection[Partition]], None],
         send_marker: SendMarker,
@@ -63,7 +66,8 @@ class PartitionedConsumer:
         self._me, self._leases, self._queues = me, leases, queues
         self._base, self._count, self._lease = base, count, lease
         self._build, self._changed, self._ended = build, changed, ended
-        self._watch = RenewalWatch(lease, BETWEEN * lease)
+        self._max_skew = datetime.timedelta(seconds=max_skew)
+        self._watch = RenewalWatch(lease + max_skew, BETWEEN * lease)
         self._settling = Settling(base, send_marker, lease)
         self._lock = threading.Lock()
         self._server: BatchServer | None = None
@@ -141,7 +145,7 @@ class PartitionedConsumer:
         if self._server is None:
             return
         self._settling.send(self._server, self._others(self._consuming), leases)
-        idle, until = gate_time(leases, self._count)
+        idle, until = gate_time(leases, self._count, self._max_skew)
         self._moving = self._moving or not idle
         self._server.entrance.advance(leases.now, until, idle=idle)
 

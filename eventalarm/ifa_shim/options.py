@@ -101,7 +101,8 @@ def api_options(conf: Any) -> ApiOptions:
     return ApiOptions(
         page_size=group.page_size,
         cleared_retention=group.cleared_retention,
-        history_overlap=group.history_overlap,
+        # Listeners may have read the times of transitions from other nodes of the database.
+        history_overlap=group.history_overlap + conf[GROUP].max_clock_skew,
         history_kept=conf[GROUP].history_time_to_live,
         map_stale_after=inspector.stale_after if inspector.snapshot_interval else None,
         require_version=group.require_version,

@@ -139,7 +139,8 @@ class InspectorProcess:
         inspector = self._build_inspector(stores, publish, tracker)
         self._start_consumer(inspector)
         self._start_answers(tracker, stores)
-        lease = LeaderLease(database, SNAPSHOT_LEASE, str(uuid.uuid4()), LEASE_SECONDS)
+        skew = self._conf[GROUP].max_clock_skew
+        lease = LeaderLease(database, SNAPSHOT_LEASE, str(uuid.uuid4()), LEASE_SECONDS, max_skew=skew)
         self._start_snapshots(lease, stores, inspector)
 
     def _serve_metrics(self) -> None:

@@ -145,7 +145,8 @@ class HealthChecks:
         return check_server(database, self._conf[GROUP].max_event_size)
 
     def _clocks(self, database: Database) -> Finding:
-        return check_clocks(database, self._conf[GROUP].definitions_overlap)
+        group = self._conf[GROUP]
+        return check_clocks(database, group.definitions_overlap, group.max_clock_skew)
 
     def _outbox(self, database: Database) -> Finding:
         return check_outbox(database, self._options.warn_after, self._options.fail_after)

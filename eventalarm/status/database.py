@@ -17,8 +17,6 @@ from eventalarm.storage.resource_map import ResourceMap
 from eventalarm.storage.schema import too_old
 from eventalarm.storage.stats import SYNC_READS, Server, read_server
 
-# Seconds by which the clock of a host may differ from the database's without a warning.
-CLOCK_TOLERANCE: Final = 1.0
 # The size of a statement that holds an event, as a multiple of the size of the event: it is escaped.
 PACKET_FACTOR: Final = 4
 UTC: Final = ("+00:00", "UTC")
@@ -84,23 +82,24 @@ def _unfit(dialect: str, server: Server) -> Finding | None:
     return None
 
 
-def check_clocks(database: Database, overlap: float) -> Finding:
+def check_clocks(database: Database, overlap: float, max_skew: float) -> Finding:
     """Compare the clocks of listeners, of this host and of the hosts of Aodh's API with the database's."""
     changed = stats.last_alarm_change(database)
     now = database.now()
     offsets = dict(stats.clock_offsets(database))
     offsets["this host"] = database.clock.host_offset() or 0.0
-    return clocks_finding(offsets, None if changed is None else changed - now, overlap)
+    return clocks_finding(offsets, None if changed is None else changed - now, overlap, max_skew)
 
 
 def clocks_finding(
-    offsets: Mapping[str, float], newest: datetime.timedelta | None, overlap: float
+    offsets: Mapping[str, float], newest: datetime.timedelta | None, overlap: float, max_skew: float
 ) -> Finding:
     """Return the finding on the clocks of hosts.
 
     :param offsets: by how many seconds each host is ahead of the database.
     :param newest: how far the last change of an alarm lies in the database's future, negative for the past.
     :param overlap: seconds by which the clocks of the hosts of Aodh's API may differ.
+    :param max_skew: seconds by which the clock of a host may differ from the database's.
     """
     figures = {host: round(seconds, 3) for host, seconds in sorted(offsets.items())}
     if newest is not None and newest.total_seconds() > overlap:
@@ -111,9 +110,7 @@ def clocks_finding(
             SYNCHRONISE,
             figures,
         )
-    wrong = [
-        f"{host} by {seconds:+.1f} s" for host, seconds in figures.items() if abs(seconds) > CLOCK_TOLERANCE
-    ]
+    wrong = [f"{host} by {seconds:+.1f} s" for host, seconds in figures.items() if abs(seconds) > max_skew]
     if wrong:
         text = f"clocks differ from the database's: {', '.join(wrong)}"
         return Finding(Level.WARNING, text, SYNCHRONISE, figures)

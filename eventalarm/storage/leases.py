@@ -88,7 +88,8 @@ class LeaderLease:
     """One leader lease of one process; not shared between threads.
 
     It is acquired and renewed by :meth:`take`, which must be called several times in *seconds*. Another
-    process acquires it once it has seen no renewal for as long, by its monotonic time, not by any clock.
+    process acquires it once it has seen no renewal for as long and *max_skew* seconds, by its monotonic time,
+    not by any clock.
     """
 
     def __init__(
@@ -98,12 +99,14 @@ class LeaderLease:
         owner: str,
         seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        max_skew: float = 0.0,
     ) -> None:
         self._database = database
         self._name = name
         self._owner = owner
         self._monotonic = monotonic
-        self._watch = RenewalWatch(seconds, BETWEEN * seconds)
+        self._watch = RenewalWatch(seconds + max_skew, BETWEEN * seconds)
 
     def take(self) -> bool:
         """Acquire or renew the lease; return False if another process holds it.

@@ -1,4 +1,4 @@
-"""Wrong and stepped clocks: of a listener's host (G9), of the database (G2, G3), and of its time zone."""
+"""Wrong and stepped clocks: of a listener's host (G9), of database nodes (G2, G3), and of its time zone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime
 import pathlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -15,11 +15,15 @@ import sqlalchemy as sa
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.delivery.worker import DeliveryWorker
+from eventalarm.evaluator.partition_plan import Gate
+from eventalarm.evaluator.partition_settling import gate_time
 from eventalarm.model import UTC
+from eventalarm.publisher.partitions import Partition
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
 from eventalarm.storage.leases import WorkerLease
 from eventalarm.storage.outbox import Outbox
+from eventalarm.storage.partition_leases import PartitionLeases
 from tests.support.builders import rule
 from tests.support.cloud import Cloud, Spawn, make_event
 from tests.support.deliveries import make_delivery
@@ -34,6 +38,7 @@ QUICK = DeliveryOptions(
 )
 MANY = 20
 HOUR = 3600.0
+AHEAD = 60.0
 ID = "X-Eventalarm-Delivery-Id"
 FOLD = datetime.datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
 
@@ -198,6 +203,41 @@ def test_a_step_of_the_database_clock_hides_no_new_alarm(
         insert_alarms(stepped, alarm_row(name, rule=rule("*", state=name)))
         harness.process(make_event("vm-0", name, **event))
         assert harness.sent[-1].alarm_id == name
+
+
+def test_a_database_node_whose_clock_is_ahead_does_not_let_newer_events_pass(
+    stepped: Database, stepped_mariadb: SteppedMariaDB
+) -> None:
+    """One process asks a node whose clock is ahead, the other one a node whose clock is right.
+
+    Fails if the time up to which a topic is evaluated counts as it was read: a message passes the gate
+    that arrived after the marker was sent.
+    """
+    skew, old = datetime.timedelta(seconds=AHEAD), Partition(1, 0).label
+    drains, waits = PartitionLeases(stepped, "drains"), PartitionLeases(stepped, "waits")
+    drains.register([old])
+    assert drains.take(old, drains.look(()).partitions[old])
+
+    def ahead(seconds: float, settled: Sequence[tuple[str, datetime.datetime]] = ()) -> datetime.datetime:
+        stepped_mariadb.set_ahead(seconds)
+        now = drains.look(settled).now
+        stepped_mariadb.set_ahead(0.0)
+        return now
+
+    def passes() -> list[str]:
+        gate.mark()
+        leases = waits.look(())
+        idle, until = gate_time(leases, 2, skew)
+        return gate.advance(leases.now, until, idle=idle)
+
+    gate = Gate()
+    marked_at = ahead(AHEAD)
+    gate.admit(["newer"])
+    assert passes() == []
+    ahead(AHEAD, [(old, marked_at)])
+    assert passes() == []
+    ahead(AHEAD, [(old, ahead(3 * AHEAD))])
+    assert passes() == ["newer"]
 
 
 @pytest.mark.parametrize("later", [0.0, HOUR], ids=["first", "second"])

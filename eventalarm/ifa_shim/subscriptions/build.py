@@ -6,7 +6,7 @@ from typing import Any
 
 from oslo_utils import uuidutils
 
-from eventalarm.conf import IFA_GROUP
+from eventalarm.conf import GROUP, IFA_GROUP
 from eventalarm.delivery.enqueue import OutboxEnqueuer, Worker
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.base import Sender
@@ -95,7 +95,13 @@ class Notifications:
             self._subscribers,
             reconciler,
             suspension,
-            LeaderLease(database, LEASE_NAME, uuidutils.generate_uuid(), LEASE),
+            LeaderLease(
+                database,
+                LEASE_NAME,
+                uuidutils.generate_uuid(),
+                LEASE,
+                max_skew=self._conf[GROUP].max_clock_skew,
+            ),
             (lambda: aodh_listener.listen(self._conf, lambda ids: reconciler.look(ids, database.about_now())))
             if group.aodh_notifications
             else None,

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eventalarm.delivery.lease import SPREAD, ElapsedTime, Lease, term
+from eventalarm.storage.leases import RenewalWatch
+
+SECONDS, MAX_SKEW = 30.0, 5.0
 
 
 @pytest.fixture
@@ -75,11 +80,17 @@ def test_after_a_failure_of_the_database_others_get_one_lease_to_come_back(
 
 @pytest.mark.parametrize(("promised", "poll"), [(10.0, 1.0), (2.0, 0.2), (30.0, 5.0), (6.0, 1.0), (1.0, 0.1)])
 def test_a_lease_renewed_right_before_death_is_found_in_time(promised: float, poll: float) -> None:
-    assert promised / 2 <= term(promised, poll) <= promised - 2 * poll * (1 + SPREAD)
+    assert promised / 2 <= term(promised, poll, 0.0) <= promised - 2 * poll * (1 + SPREAD)
+
+
+def test_a_lease_is_found_in_time_also_if_clocks_may_differ() -> None:
+    """The default options; half of what is promised is the least, which shortens the margin for the POST."""
+    assert term(6.0, 1.0, 0.5) + 0.5 + 2 * (1 + SPREAD) < 6.0
+    assert term(30.0, 1.0, 2.0) == pytest.approx(term(30.0, 1.0, 0.0) - 2.0)
 
 
 def test_a_slow_poller_does_not_make_the_lease_vanish() -> None:
-    assert term(1.0, 10.0) == 0.5
+    assert term(1.0, 10.0, 0.5) == 0.5
 
 
 def test_elapsed_time_is_the_larger_advance_of_two_clocks() -> None:
@@ -92,3 +103,29 @@ def test_elapsed_time_is_the_larger_advance_of_two_clocks() -> None:
     assert elapsed() == 162.0, "the machine was paused for a minute, and its clock set"
     steady[0], wall_clock[0] = 103.0, 4000.0
     assert elapsed() == 163.0, "set back"
+
+
+@given(
+    # When the holder renews, when its clock begins to stand still, and when others look.
+    renewals=st.sets(st.integers(0, 100)),
+    still=st.integers(0, 100),
+    looks=st.sets(st.integers(0, 200), min_size=100),
+)
+def test_a_holder_whose_clock_was_slow_stops_before_others_take_over(
+    renewals: set[int], still: int, looks: set[int]
+) -> None:
+    """Fails if a lease lasts as long for its holder as for others."""
+    elapsed = [0.0]
+    lease = Lease(SECONDS, lambda: elapsed[0], max_skew=MAX_SKEW)
+    lease.begin("holder", 0.0)
+    watch = RenewalWatch(lease.seconds_for_others, lease.seconds_for_others)
+    number = 0
+    for second in range(200):
+        if not still <= second < still + MAX_SKEW:
+            elapsed[0] += 1.0
+        if second in renewals and lease.holds("holder"):
+            number += 1
+            lease.renewed(elapsed[0])
+        if second in looks and watch.look({"holder": number}, float(second)):
+            assert not lease.holds("holder")
+            return

@@ -98,6 +98,7 @@ class Process:
             base="event_eval",
             count=count,
             lease=LEASE,
+            max_skew=0.0,
             build=self._build,
             changed=self._changed,
             send_marker=lambda topic, marker: None,

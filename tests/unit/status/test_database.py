@@ -34,19 +34,20 @@ def test_the_settings_that_guarantees_rest_on_are_checked(server: Server, level:
 
 
 @pytest.mark.parametrize(
-    ("offsets", "newest", "level", "word"),
+    ("offsets", "newest", "max_skew", "level", "word"),
     [
-        ({"a": 0.2, "b": -0.9}, None, Level.OK, "2 hosts"),
-        ({"a": 0.2, "b": -30.0}, -5.0, Level.WARNING, "b by -30.0 s"),
-        ({"a": 0.0}, 9.0, Level.OK, "1 hosts"),
-        ({"a": 30.0}, 31.0, Level.FAILED, "31.0 s in the database's future"),
+        ({"a": 0.2, "b": -0.9}, None, 1.0, Level.OK, "2 hosts"),
+        ({"a": 0.2, "b": -0.9}, None, 0.5, Level.WARNING, "b by -0.9 s"),
+        ({"a": 0.2, "b": -30.0}, -5.0, 1.0, Level.WARNING, "b by -30.0 s"),
+        ({"a": 0.0}, 9.0, 1.0, Level.OK, "1 hosts"),
+        ({"a": 30.0}, 31.0, 60.0, Level.FAILED, "31.0 s in the database's future"),
     ],
 )
 def test_clocks_are_compared_with_the_databases(
-    offsets: dict[str, float], newest: float | None, level: Level, word: str
+    offsets: dict[str, float], newest: float | None, max_skew: float, level: Level, word: str
 ) -> None:
     ahead = None if newest is None else datetime.timedelta(seconds=newest)
-    found = clocks_finding(offsets, ahead, overlap=10.0)
+    found = clocks_finding(offsets, ahead, overlap=10.0, max_skew=max_skew)
     assert found.level is level
     assert word in found.message
     assert found.figures == offsets
