@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import pathlib
 import shutil
 import signal
@@ -23,6 +24,8 @@ from tests.support.replicas import KeptPostgresqlPair, run
 from tests.support.services import PostgreSQL
 
 NODES = ("a", "b")
+# Seconds for a change of roles.
+WAIT = 60.0
 
 
 class KeptPostgresqlCluster(KeptPostgresqlPair):
@@ -74,6 +77,7 @@ class KeptPostgresqlCluster(KeptPostgresqlPair):
     def kill_one(self, node: str) -> None:
         """End a node by SIGKILL."""
         kill_all(self._processes(node))
+        (self._folders[node] / "postmaster.pid").unlink(missing_ok=True)
 
     def kill(self) -> None:
         for node in NODES:
@@ -112,8 +116,9 @@ class PostgresqlCluster(PostgreSQL):
     def __init__(self, log_dir: pathlib.Path, *, synchronous: bool = True) -> None:
         super().__init__(log_dir)
         self.leader = "a"
+        self.promotions = 0
         self._synchronous = synchronous
-        self._checks = {node: HealthCheck(lambda node=node: self.is_primary(node)) for node in NODES}
+        self._checks = {node: HealthCheck(functools.partial(self.is_primary, node)) for node in NODES}
         ports: Mapping[str, int] = self.info["ports"]
         backends = [Backend(node, ports[node], self._checks[node].port) for node in NODES]
         try:
@@ -166,12 +171,13 @@ class PostgresqlCluster(PostgreSQL):
     def promote(self) -> None:
         """Make the standby the leader once HAProxy finds the former one down."""
         former, successor = self.leader, self.standby
-        self.proxy.wait_for(**{former: DOWN})
+        self.proxy.wait_for(WAIT, **{former: DOWN})
         # Without a standby of its own, no commit would return.
         self.sql(successor, "ALTER SYSTEM SET synchronous_standby_names = ''")
         assert self.sql(successor, "SELECT pg_promote()") == [True]
         self.leader = successor
-        self.proxy.wait_for(**{successor: UP})
+        self.promotions += 1
+        self.proxy.wait_for(WAIT, **{successor: UP})
 
     def rejoin(self) -> None:
         """End the former leader, if it still runs, and make it the standby of the leader."""
@@ -186,7 +192,7 @@ class PostgresqlCluster(PostgreSQL):
         self.sql(self.leader, leader, "SELECT pg_reload_conf()")
         wanted = ["sync" if self._synchronous else "async"]
         query = "SELECT sync_state FROM pg_stat_replication WHERE state = 'streaming'"
-        wait_until(lambda: self.sql(self.leader, query) == wanted, 60.0, "the standby to stream")
+        wait_until(lambda: self.sql(self.leader, query) == wanted, WAIT, "the standby to stream")
 
     def stop(self) -> None:
         """End the nodes and HAProxy."""

@@ -27,6 +27,7 @@ from tests.functional.disruption.history.__main__ import main as check_files
 from tests.functional.disruption.host_down import host_down
 from tests.functional.disruption.outbox_scenarios import beside_the_expirer, held_snapshot
 from tests.functional.disruption.play import HISTORY
+from tests.functional.disruption.promotion import postgresql_failover
 from tests.functional.disruption.rig import Result, Setup, run
 from tests.functional.disruption.scenarios import Finding, backlog, beside_a_hostile_tenant, isolation, soak
 from tests.functional.disruption.stage import Ground
@@ -62,6 +63,9 @@ OTHERS: dict[str, Other] = {
         ground, place, progress, servers=options.servers, seed=options.seed
     ),
     "cluster": lambda ground, place, progress, options: broker_cluster(
+        ground, place, progress, seed=options.seed
+    ),
+    "postgresql-failover": lambda ground, place, progress, options: postgresql_failover(
         ground, place, progress, seed=options.seed
     ),
     "snapshot": lambda ground, place, progress, options: held_snapshot(

@@ -111,16 +111,19 @@ class Play:
     def _receive(self) -> None:
         self.receipts += self.stage.consumers.results()
 
-    def verdict(self, name: str, *, ignored: str = "", unreliable: Sequence[str] = ()) -> Verdict:
+    def verdict(
+        self, name: str, *, ignored: str = "", unreliable: Sequence[str] = (), skew: float = 0.0
+    ) -> Verdict:
         """Write the history, and return the verdict on it, once all work is done.
 
         :param ignored: a project whose alarms, which others created, are not part of the history.
         :param unreliable: the consumers where deliveries may be given up, or still be waiting.
+        :param skew: seconds by which the clocks of listeners and databases were wrong.
         """
         self._receive()
         history = self.stage.history
         urls = tuple(self.stage.actions[one] for one in unreliable)
-        history.add(Run(name, self._seed, urls))
+        history.add(Run(name, self._seed, urls, skew))
         collect(self.stage, ignored)
         owed = {one.delivery_id for one in history.of(Delivery)}
         history.add(*(one for one in self.receipts if not ignored or one.delivery_id in owed))

@@ -1,0 +1,140 @@
+"""A PostgreSQL standby promoted behind HAProxy: its primary is killed, frozen, or has a wrong clock."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+
+from benchmarks.progress import Progress
+from tests.functional.disruption.cluster import load
+from tests.functional.disruption.history.records import Strike
+from tests.functional.disruption.play import Play
+from tests.functional.disruption.scenarios import Finding
+from tests.functional.disruption.stage import Ground, epoch
+from tests.support.databases import PostgresqlDatabases
+from tests.support.postgresql_cluster import PostgresqlCluster
+
+# Seconds that the clock of one node is ahead of the other's, within [eventalarm] max_clock_skew.
+SKEW = 0.4
+HOUR = 3600.0
+# Seconds of load after each disruption, and with a clock that has jumped.
+AFTERWARDS = 3.0
+JUMPED = 6.0
+SESSIONS_LEFT = "HAProxy left {} sessions on node {}, whose standby was promoted"
+
+Strikes = Sequence[Callable[["_Trial"], Strike]]
+
+
+def postgresql_failover(
+    ground: Ground,
+    directory: pathlib.Path,
+    progress: Progress,
+    *,
+    rounds: int = 3,
+    seed: int = 1,
+    strikes: Strikes | None = None,
+) -> Finding:
+    """Kill the primary, freeze the next one, and let the clock of a primary jump, in *rounds* under load.
+
+    Each time the standby is promoted, HAProxy sends sessions to it, and the former primary becomes its
+    standby. The nodes' clocks differ. Commits are synchronous: nothing may be lost or fire twice.
+    """
+    progress.say("starting a PostgreSQL primary, its standby and HAProxy")
+    cluster = PostgresqlCluster(directory)
+    try:
+        cluster.set_ahead("b", SKEW)
+        supply = PostgresqlDatabases(cluster, directory)
+        ground = dataclasses.replace(ground, database=cluster, new_url=supply.with_ours, disks={})
+        play = Play(ground, directory, ["healthy"], progress, seed, listeners=2)
+        try:
+            return _Trial(play, cluster).run(rounds, strikes or (kill, freeze, jump_ahead, jump_back))
+        finally:
+            play.close()
+    finally:
+        cluster.stop()
+
+
+class _Trial:
+    """The play on a cluster, and what was found wrong besides the verdict on its history."""
+
+    def __init__(self, play: Play, cluster: PostgresqlCluster) -> None:
+        self.play = play
+        self.cluster = cluster
+        self.wrong: list[str] = []
+
+    def run(self, rounds: int, strikes: Strikes) -> Finding:
+        """Do the strikes in every round while events are published, and judge the history."""
+        play = self.play
+        alarms = play.alarms("healthy", 50)
+        for listener in play.stage.listeners:
+            listener.start(wait=True)
+        with load(play, alarms):
+            for number in range(rounds):
+                for strike in strikes:
+                    play.progress.say(f"round {number + 1} of {rounds}: {strike.__name__}")
+                    play.stage.history.add(strike(self))
+                    time.sleep(AFTERWARDS)
+        play.latencies(set(play.published))
+        play.idle("the queue")
+        verdict = play.verdict("postgresql-failover", skew=HOUR)
+        numbers = verdict.numbers
+        figures = {
+            "events": float(len(play.published)),
+            "transitions": float(numbers["transitions"]),
+            "deliveries": float(numbers["deliveries"]),
+            "promotions": float(self.cluster.promotions),
+        }
+        wrong = [*verdict.problems, *self.wrong]
+        return Finding("postgresql-failover", figures, wrong, play.rows(verdict))
+
+    def clock(self, seconds: float) -> Strike:
+        """Let the clock of the primary jump, and back."""
+        leader = self.cluster.leader
+        usual = SKEW if leader == "b" else 0.0
+        began = epoch()
+        self.cluster.set_ahead(leader, usual + seconds)
+        time.sleep(JUMPED)
+        self.cluster.set_ahead(leader, usual)
+        return _survivable(began, f"clock of the primary {seconds:+.0f} s")
+
+
+def kill(trial: _Trial) -> Strike:
+    """Kill the primary, and promote the standby."""
+    began = epoch()
+    trial.cluster.kill_one(trial.cluster.leader)
+    trial.cluster.promote()
+    strike = _survivable(began, "primary killed")
+    trial.cluster.rejoin()
+    return strike
+
+
+def freeze(trial: _Trial) -> Strike:
+    """Freeze the primary, promote the standby, and let the former one run on beside it."""
+    cluster = trial.cluster
+    began = epoch()
+    former = cluster.leader
+    cluster.freeze(former)
+    cluster.promote()
+    cluster.thaw(former)
+    time.sleep(AFTERWARDS)
+    if left := cluster.proxy.sessions()[former]:
+        trial.wrong.append(SESSIONS_LEFT.format(left, former))
+    strike = _survivable(began, "primary frozen")
+    cluster.rejoin()
+    return strike
+
+
+def jump_ahead(trial: _Trial) -> Strike:
+    """Let the clock of the primary jump ahead, and back."""
+    return trial.clock(HOUR)
+
+
+def jump_back(trial: _Trial) -> Strike:
+    """Let the clock of the primary jump back, and ahead."""
+    return trial.clock(-HOUR)
+
+
+def _survivable(began: float, name: str) -> Strike:
+    return Strike(began, epoch(), name, ends_process=False, survivable=True)
