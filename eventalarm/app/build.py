@@ -116,6 +116,7 @@ def build_engine(
         max_event_size=group.max_event_size,
         max_transaction_size=group.max_transaction_size,
         max_batch_time=group.max_batch_time,
+        max_clock_skew=group.max_clock_skew,
         resource_of=resource_naming(conf),
         never_inhibited=never_inhibited(conf),
     )

@@ -64,8 +64,9 @@ DATABASE_OPTS: list[Any] = [
         help="Seconds by which clocks may differ: those of two nodes of the database, and what two hosts "
         "measure while a lease lasts, since a host may have been paused. A lease is taken over this much "
         "later than its holder stops using it, and what one process compares with a time that another one "
-        "read from the database is considered reached this much later. eventalarm-status check warns of "
-        "hosts whose clock differs by more from the database's.",
+        "read from the database is considered reached this much later. An event may be this much in the "
+        "future; one that is further ahead counts as generated when it is received. eventalarm-status check "
+        "warns of hosts whose clock differs by more from the database's.",
     ),
     cfg.IntOpt(
         "history_time_to_live",

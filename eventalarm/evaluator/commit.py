@@ -141,7 +141,7 @@ class Committer:
         """Return the matches with new event times if the clock has jumped since they were found."""
         if self._database.clock.jumps == self._matcher.clock_jumps:
             return matches
-        timed = (at_time(match, match.subject.event.time(now)) for match in matches)
+        timed = (at_time(match, self._matcher.time_of(match.subject.event, now)) for match in matches)
         return sorted(timed, key=lambda m: m.subject.event_time)
 
     def _read(

@@ -26,6 +26,8 @@ LOG = logging.getLogger(__name__)
 # The number of matches of one project beyond which its remaining events wait for the next batch. It bounds
 # memory.
 ENOUGH: Final = 20_000
+# Seconds for which it counts that the database's clock was set back.
+SET_BACK_WITHIN: Final = 3600.0
 
 
 @dataclasses.dataclass(slots=True)
@@ -100,7 +102,7 @@ class EventMatcher:
         draft = self._draft(arrived, now)
         if draft.crowds:
             # Oldest first: the alarms of a project must be evaluated in the order of its events.
-            draft = self._draft(sorted(arrived, key=lambda event: event.time(now)), now, leave=True)
+            draft = self._draft(sorted(arrived, key=lambda event: self.time_of(event, now)), now, leave=True)
         for event, exc in draft.failures:
             report.reasons["unmatchable"] += 1
             LOG.error("Event %s cannot be matched and is skipped", event.message_id[:255], exc_info=exc)
@@ -115,6 +117,15 @@ class EventMatcher:
         if len(draft.matches) > 1:
             draft.matches.sort(key=lambda m: m.subject.event_time)
         return draft.matches
+
+    def time_of(self, event: Event, now: datetime.datetime) -> datetime.datetime:
+        """Return the time of an event that is received *now*.
+
+        It may be in the future by as much as nodes of the database differ, and as the database's clock was
+        set back: else the next event about an object would be older than the last one, and ignored as late.
+        """
+        ahead = self._options.max_clock_skew + self._database.clock.set_back(SET_BACK_WITHIN)
+        return event.time(now, datetime.timedelta(seconds=ahead))
 
     def _draft(self, events: Iterable[Event], now: datetime.datetime, *, leave: bool = False) -> _Draft:
         """Match *events* in the given order.
@@ -148,7 +159,7 @@ class EventMatcher:
         left = self._unfinished.of(event)
         if left is None or self._database.clock.jumps == self._unfinished.clock_jumps:
             return left
-        return [at_time(match, event.time(now)) for match in left]
+        return [at_time(match, self.time_of(event, now)) for match in left]
 
     def _matches_of(self, event: Event, projects: tuple[str, ...], now: datetime.datetime) -> list[Match]:
         matches: list[Match] = []
@@ -174,7 +185,7 @@ class EventMatcher:
 
     def _subject(self, event: Event, now: datetime.datetime) -> Subject:
         managed_object = to_key(event.first_trait(self._options.resource_traits))
-        return Subject(event, managed_object, to_key(event.message_id), event.time(now))
+        return Subject(event, managed_object, to_key(event.message_id), self.time_of(event, now))
 
 
 def at_time(match: Match, event_time: datetime.datetime) -> Match:

@@ -101,6 +101,7 @@ class EngineOptions:
     max_objects: int = MOST_TRACKED
     max_transaction_size: int = 16 * 1024 * 1024
     max_batch_time: float = math.inf
+    max_clock_skew: float = 0.0
     resource_of: ResourceOf = no_resource
     never_inhibited: NeverInhibited = none_of_them
 

@@ -232,16 +232,19 @@ class Event:
         """Return the name of whichever of two traits, at least one of which is present, comes last."""
         return next(name for name in reversed(self._raw) if name in (one, other))
 
-    def time(self, received: datetime.datetime) -> datetime.datetime:
+    def time(
+        self, received: datetime.datetime, tolerance: datetime.timedelta = datetime.timedelta(0)
+    ) -> datetime.datetime:
         """Return when the event was generated.
 
-        An absent, invalid or future time is replaced by *received*: a source whose clock is fast must not
-        make all later events look late (guarantee G9).
+        An absent or invalid time, and one later than *tolerance* after *received*, is replaced by *received*:
+        a source whose clock is fast must not make all later events look late (guarantee G9).
         """
         try:
-            return min(parse_time(self.body.get("generated")), received)
+            generated = parse_time(self.body.get("generated"))
         except ValueError:
             return received
+        return generated if generated - received <= tolerance else received
 
     def json(self) -> str:
         """Return the body as JSON, encoded on first access."""

@@ -20,6 +20,8 @@ from eventalarm.storage.stats import SYNC_READS, Server, read_server
 # The size of a statement that holds an event, as a multiple of the size of the event: it is escaped.
 PACKET_FACTOR: Final = 4
 UTC: Final = ("+00:00", "UTC")
+# The states of standbys for which a commit of PostgreSQL waits.
+CONFIRMING: Final = frozenset({"sync", "quorum"})
 SYNCHRONISE: Final = "synchronise the clocks of all hosts, for example with chrony"
 
 
@@ -42,6 +44,8 @@ def server_finding(dialect: str, server: Server, max_event_size: int = 0) -> Fin
             f"(wsrep_sync_wait = {server.sync_wait}): a new alarm can miss its first event",
             "remove mysql_wsrep_sync_wait from [database], or set it to 1",
         )
+    if (risk := _lost_commits(dialect, server)) is not None:
+        return risk
     if server.max_packet and server.max_packet <= PACKET_FACTOR * max_event_size:
         return Finding(
             Level.WARNING,
@@ -61,6 +65,28 @@ def server_finding(dialect: str, server: Server, max_event_size: int = 0) -> Fin
     return Finding(
         Level.OK, f"{dialect} {server.version}".rstrip() + f" answers and is writable{cluster}{pooled}"
     )
+
+
+def _lost_commits(dialect: str, server: Server) -> Finding | None:
+    """Return why commits that PostgreSQL has confirmed can be lost, or None if that is not known."""
+    if server.synchronous_commit == "off":
+        return Finding(
+            Level.WARNING,
+            f"synchronous_commit of {dialect} is off: commits are confirmed before they are written, and are "
+            "lost in a crash, with what they fired",
+            "set synchronous_commit to on, at least for the role of [database] connection",
+        )
+    waits = server.synchronous_commit != "local" and not CONFIRMING.isdisjoint(server.standbys)
+    if server.standbys and not waits:
+        return Finding(
+            Level.WARNING,
+            f"{dialect} confirms commits before a standby has them (sync_state {server.standbys[0]}, "
+            f"synchronous_commit {server.synchronous_commit}): the last ones are lost when a standby is "
+            "promoted, with what they fired",
+            "set synchronous_standby_names, in Patroni synchronous_mode, and synchronous_commit to on",
+            {"standbys": len(server.standbys)},
+        )
+    return None
 
 
 def _unfit(dialect: str, server: Server) -> Finding | None:

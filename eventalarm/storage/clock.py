@@ -102,6 +102,19 @@ class DatabaseClock:
             left = [offset for at, offset in self._left if present - at < within]
             return _moment(present + min([self._offset[0], *left]))
 
+    def set_back(self, within: float) -> float:
+        """Return by how many seconds the clock would be ahead without its steps of the last *within* seconds.
+
+        0 if it was not set back. For times that other clocks wrote: what they say may be right, although it
+        is in the future.
+        """
+        if not self._left:
+            return 0.0
+        present = self._monotonic()
+        with self._lock:
+            left = [offset for at, offset in self._left if present - at < within]
+            return 0.0 if self._offset is None else max([self._offset[0], *left]) - self._offset[0]
+
     def host_offset(self) -> float | None:
         """Return by how many seconds the clock of this host is ahead of the database's; None if unknown."""
         present = self.now()

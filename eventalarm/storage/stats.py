@@ -79,7 +79,8 @@ class Server:
 
     ``sync_wait`` and ``time_zone`` are those of our own session; the zone is empty where none matters.
     ``version`` is what the server says; ``max_packet`` is MariaDB's and MySQL's ``max_allowed_packet`` in
-    bytes, 0 elsewhere; ``pooled`` is true behind a pooler (pgbouncer).
+    bytes, 0 elsewhere; ``pooled`` is true behind a pooler (pgbouncer). ``standbys`` are the ``sync_state`` of
+    PostgreSQL's standbys, as far as our role may see them, ``synchronous_commit`` its setting in our session.
     """
 
     standby: bool = False
@@ -90,6 +91,8 @@ class Server:
     version: str = ""
     max_packet: int = 0
     pooled: bool = False
+    standbys: tuple[str, ...] = ()
+    synchronous_commit: str = "on"
 
 
 def outbox_figures(database: Database) -> OutboxFigures:
@@ -195,13 +198,7 @@ def read_server(database: Database) -> Server:
     :raises eventalarm.exceptions.Retryable: if the database failed.
     """
     if database.dialect == "postgresql":
-        with database.read() as connection:
-            query = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')"
-            standby, read_only = connection.exec_driver_sql(query).one()
-            version = version_of(connection)
-        return Server(
-            standby=bool(standby), read_only=read_only == "on", version=version, pooled=database.pooled
-        )
+        return _read_postgresql(database)
     if database.dialect not in ("mysql", "mariadb"):
         return Server()
     with database.read() as connection:
@@ -221,6 +218,30 @@ def read_server(database: Database) -> Server:
         time_zone=str(time_zone),
         version=version,
         max_packet=int(max_packet),
+    )
+
+
+def _read_postgresql(database: Database) -> Server:
+    with database.read() as connection:
+        query = (
+            "SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), "
+            "current_setting('synchronous_commit')"
+        )
+        standby, read_only, synchronous_commit = connection.exec_driver_sql(query).one()
+        # Without the privileges of pg_monitor the state is NULL. A backup that streams is not a standby.
+        replication = (
+            "SELECT sync_state FROM pg_stat_replication "
+            "WHERE sync_state IS NOT NULL AND state = 'streaming' AND application_name <> 'pg_basebackup'"
+        )
+        standbys = tuple(sorted(connection.exec_driver_sql(replication).scalars()))
+        version = version_of(connection)
+    return Server(
+        standby=bool(standby),
+        read_only=read_only == "on",
+        version=version,
+        pooled=database.pooled,
+        standbys=standbys,
+        synchronous_commit=synchronous_commit,
     )
 
 

@@ -28,7 +28,7 @@ from tests.support.builders import rule
 from tests.support.cloud import Cloud, Spawn, make_event
 from tests.support.deliveries import make_delivery
 from tests.support.delivery_worker import enqueue
-from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database
+from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database, read_table
 from tests.support.faketime import faked_python
 from tests.support.helpers import WebhookSink, wait_until
 from tests.support.services import SteppedMariaDB
@@ -203,6 +203,33 @@ def test_a_step_of_the_database_clock_hides_no_new_alarm(
         insert_alarms(stepped, alarm_row(name, rule=rule("*", state=name)))
         harness.process(make_event("vm-0", name, **event))
         assert harness.sent[-1].alarm_id == name
+
+
+@pytest.mark.parametrize(
+    ("ahead", "again"), [(-HOUR, False), (-AHEAD, True)], ids=["set back", "another node is behind"]
+)
+def test_a_database_clock_that_is_behind_makes_no_event_late(
+    stepped: Database,
+    our_stepped_url: str,
+    stepped_mariadb: SteppedMariaDB,
+    ahead: float,
+    again: bool,
+) -> None:
+    """Events are as new as they say, also for a process that knows only the node whose clock is behind (G1).
+
+    Fails if an event counts as received when the database's clock says so: it is late then, and the alarm
+    does not clear.
+    """
+    insert_alarms(stepped, alarm_row("a", rule=rule("*", state="error"), ok_actions=["http://ok"]))
+    harness = EngineHarness(stepped, max_clock_skew=2 * AHEAD)
+    harness.process(make_event("vm-0", project="project-a"))
+    stepped_mariadb.set_ahead(ahead)
+    with open_database(our_stepped_url) as other:
+        harness = EngineHarness(other, max_clock_skew=2 * AHEAD) if again else harness
+        harness.process(make_event("vm-1", project="project-a"))
+        harness.process(make_event("vm-0", "active", project="project-a"))
+    kinds = sorted(row["kind"] for row in read_table(stepped, tables.transition))
+    assert kinds == ["cleared", "raised", "raised"]
 
 
 def test_a_database_node_whose_clock_is_ahead_does_not_let_newer_events_pass(

@@ -107,17 +107,16 @@ class PostgresqlCluster(PostgreSQL):
     the ``leader``, which the cluster manager decides, and not in recovery. So an old primary that runs
     without knowing of its successor gets no sessions.
 
-    :param synchronous: commits wait for the standby while there is one, as in Patroni's synchronous mode.
+    Commits wait for the standby while there is one, as in Patroni's synchronous mode.
     """
 
     name = "postgresql-cluster"
     module: ClassVar[str] = "tests.support.postgresql_cluster"
 
-    def __init__(self, log_dir: pathlib.Path, *, synchronous: bool = True) -> None:
+    def __init__(self, log_dir: pathlib.Path) -> None:
         super().__init__(log_dir)
         self.leader = "a"
         self.promotions = 0
-        self._synchronous = synchronous
         self._checks = {node: HealthCheck(functools.partial(self.is_primary, node)) for node in NODES}
         ports: Mapping[str, int] = self.info["ports"]
         backends = [Backend(node, ports[node], self._checks[node].port) for node in NODES]
@@ -185,12 +184,12 @@ class PostgresqlCluster(PostgreSQL):
         self.ask("follow", self.standby)
         self.wait_for_standby()
 
-    def wait_for_standby(self) -> None:
-        """Wait until the standby has all commits, and wants to confirm each if they are synchronous."""
-        names = "*" if self._synchronous else ""
+    def wait_for_standby(self, *, synchronous: bool = True) -> None:
+        """Wait until the standby receives commits; *synchronous* ones wait for it from now on."""
+        names = "*" if synchronous else ""
         leader = f"ALTER SYSTEM SET synchronous_standby_names = '{names}'"
         self.sql(self.leader, leader, "SELECT pg_reload_conf()")
-        wanted = ["sync" if self._synchronous else "async"]
+        wanted = ["sync" if synchronous else "async"]
         query = "SELECT sync_state FROM pg_stat_replication WHERE state = 'streaming'"
         wait_until(lambda: self.sql(self.leader, query) == wanted, WAIT, "the standby to stream")
 

@@ -34,7 +34,6 @@ def postgresql_failover(
     *,
     rounds: int = 3,
     seed: int = 1,
-    strikes: Strikes | None = None,
 ) -> Finding:
     """Kill the primary, freeze the next one, and let the clock of a primary jump, in *rounds* under load.
 
@@ -44,16 +43,31 @@ def postgresql_failover(
     progress.say("starting a PostgreSQL primary, its standby and HAProxy")
     cluster = PostgresqlCluster(directory)
     try:
-        cluster.set_ahead("b", SKEW)
-        supply = PostgresqlDatabases(cluster, directory)
-        ground = dataclasses.replace(ground, database=cluster, new_url=supply.with_ours, disks={})
-        play = Play(ground, directory, ["healthy"], progress, seed, listeners=2)
-        try:
-            return _Trial(play, cluster).run(rounds, strikes or (kill, freeze, jump_ahead, jump_back))
-        finally:
-            play.close()
+        trial = (kill, freeze, jump_ahead, jump_back)
+        return fail_over(ground, cluster, directory, progress, strikes=trial, rounds=rounds, seed=seed)
     finally:
         cluster.stop()
+
+
+def fail_over(
+    ground: Ground,
+    cluster: PostgresqlCluster,
+    directory: pathlib.Path,
+    progress: Progress,
+    *,
+    strikes: Strikes,
+    rounds: int,
+    seed: int = 1,
+) -> Finding:
+    """Do *strikes* to a *cluster* under load, in *rounds*; the finding says what was lost or doubled."""
+    cluster.set_ahead("b", SKEW)
+    supply = PostgresqlDatabases(cluster, directory)
+    ground = dataclasses.replace(ground, database=cluster, new_url=supply.with_ours, disks={})
+    play = Play(ground, directory, ["healthy"], progress, seed, listeners=2)
+    try:
+        return _Trial(play, cluster).run(rounds, strikes)
+    finally:
+        play.close()
 
 
 class _Trial:
@@ -78,12 +92,13 @@ class _Trial:
                     time.sleep(AFTERWARDS)
         play.latencies(set(play.published))
         play.idle("the queue")
-        verdict = play.verdict("postgresql-failover", skew=HOUR)
+        verdict = play.verdict("postgresql-failover", skew=SKEW)
         numbers = verdict.numbers
         figures = {
             "events": float(len(play.published)),
             "transitions": float(numbers["transitions"]),
             "deliveries": float(numbers["deliveries"]),
+            "late": float(numbers["late transitions"]),
             "promotions": float(self.cluster.promotions),
         }
         wrong = [*verdict.problems, *self.wrong]

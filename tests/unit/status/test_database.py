@@ -24,6 +24,12 @@ from eventalarm.storage.stats import Server
         (Server(max_packet=4 * 1024), Level.WARNING, "max_allowed_packet of mariadb is 4096 bytes"),
         (Server(max_packet=4 * 1024 + 1), Level.OK, "writable"),
         (Server(pooled=True), Level.OK, "through a pooler"),
+        (Server(standbys=("async",)), Level.WARNING, "sync_state async"),
+        (Server(standbys=("async", "quorum")), Level.OK, "writable"),
+        (Server(standbys=("sync",), synchronous_commit="remote_apply"), Level.OK, "writable"),
+        (Server(standbys=("sync",), synchronous_commit="local"), Level.WARNING, "synchronous_commit local"),
+        (Server(synchronous_commit="local"), Level.OK, "writable"),
+        (Server(synchronous_commit="off"), Level.WARNING, "synchronous_commit of mariadb is off"),
     ],
 )
 def test_the_settings_that_guarantees_rest_on_are_checked(server: Server, level: Level, word: str) -> None:

@@ -99,3 +99,15 @@ def test_the_offset_of_this_host_is_measured() -> None:
     offset = clock.host_offset()
     assert offset is not None
     assert abs(offset - 30.0) < 1.0
+
+
+def test_it_counts_for_a_while_that_the_clock_was_set_back(timed: Timed) -> None:
+    timed.read()
+    assert timed.clock.set_back(60.0) == 0.0
+    for step, expected in ((30.0, 0.0), (-10.0, 40.0), (5.0, 25.0)):
+        timed.step = step
+        timed.elapsed += 1.0
+        timed.read()
+        assert timed.clock.set_back(60.0) == pytest.approx(expected)
+    timed.elapsed += 60.0
+    assert timed.clock.set_back(60.0) == 0.0
