@@ -116,7 +116,7 @@ class PostgresqlCluster(PostgreSQL):
     def __init__(self, log_dir: pathlib.Path) -> None:
         super().__init__(log_dir)
         self.leader = "a"
-        self.promotions = 0
+        self.promotions, self.has_standby = 0, True
         self._checks = {node: HealthCheck(functools.partial(self.is_primary, node)) for node in NODES}
         ports: Mapping[str, int] = self.info["ports"]
         backends = [Backend(node, ports[node], self._checks[node].port) for node in NODES]
@@ -176,6 +176,7 @@ class PostgresqlCluster(PostgreSQL):
         assert self.sql(successor, "SELECT pg_promote()") == [True]
         self.leader = successor
         self.promotions += 1
+        self.has_standby = False
         self.proxy.wait_for(WAIT, **{successor: UP})
 
     def rejoin(self) -> None:
@@ -183,6 +184,7 @@ class PostgresqlCluster(PostgreSQL):
         self.kill_one(self.standby)
         self.ask("follow", self.standby)
         self.wait_for_standby()
+        self.has_standby = True
 
     def wait_for_standby(self, *, synchronous: bool = True) -> None:
         """Wait until the standby receives commits; *synchronous* ones wait for it from now on."""

@@ -88,6 +88,8 @@ class _Trial:
             for number in range(rounds):
                 for strike in strikes:
                     play.progress.say(f"round {number + 1} of {rounds}: {strike.__name__}")
+                    if not self.cluster.has_standby:
+                        self.cluster.rejoin()
                     play.stage.history.add(strike(self))
                     time.sleep(AFTERWARDS)
         play.latencies(set(play.published))
@@ -120,9 +122,7 @@ def kill(trial: _Trial) -> Strike:
     began = epoch()
     trial.cluster.kill_one(trial.cluster.leader)
     trial.cluster.promote()
-    strike = _survivable(began, "primary killed")
-    trial.cluster.rejoin()
-    return strike
+    return _survivable(began, "primary killed")
 
 
 def freeze(trial: _Trial) -> Strike:
@@ -136,9 +136,7 @@ def freeze(trial: _Trial) -> Strike:
     time.sleep(AFTERWARDS)
     if left := cluster.proxy.sessions()[former]:
         trial.wrong.append(SESSIONS_LEFT.format(left, former))
-    strike = _survivable(began, "primary frozen")
-    cluster.rejoin()
-    return strike
+    return _survivable(began, "primary frozen")
 
 
 def jump_ahead(trial: _Trial) -> Strike:
