@@ -48,7 +48,9 @@ class Counter:
     def _open(self) -> None:
         self._pid = os.getpid()
         self._count, self._first = 0, 0.0
-        self._done: dict[int, int] = {}
+        # By channel: the tag up to which all messages are acknowledged, and those above it that are.
+        self._below: dict[int, int] = {}
+        self._apart: dict[int, set[int]] = {}
         path = self._directory / f"{self._pid}.new"
         path.write_bytes(bytes(RECORD.size))
         with path.open("r+b") as file:
@@ -61,14 +63,22 @@ class Counter:
         now = time.monotonic()
         if self._pid != os.getpid():
             self._open()
-        if multiple:
-            self._count += tag - self._done.get(channel, 0)
-            self._done[channel] = tag
-        else:
-            self._count += 1
-            self._done[channel] = max(tag, self._done.get(channel, 0))
+        self._count += self._acknowledged(channel, tag, multiple)
         self._first = self._first or now
         RECORD.pack_into(self._map, 0, self._count, self._first, now)
+
+    def _acknowledged(self, channel: int, tag: int, multiple: bool) -> int:
+        """Return how many messages one frame acknowledges."""
+        below = self._below.get(channel, 0)
+        apart = self._apart.setdefault(channel, set())
+        if not multiple and tag != below + 1:
+            apart.add(tag)
+            return 1
+        before = len(apart)
+        if apart:
+            self._apart[channel] = apart = {one for one in apart if one > tag}
+        self._below[channel] = tag
+        return tag - below - (before - len(apart))
 
 
 def install(directory: pathlib.Path) -> None:

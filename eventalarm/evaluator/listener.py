@@ -218,11 +218,9 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
             self._wait_out(failed)
             return False
         self._failures = 0
-        for position, message in enumerate(batch):
-            if position in deferred:
-                self._deferred.setdefault(deferred[position], []).append(message)
-            else:
-                _acknowledge(message)
+        for position, what in sorted(deferred.items()):
+            self._deferred.setdefault(what, []).append(batch[position])
+        self._control.acknowledge([m for position, m in enumerate(batch) if position not in deferred])
         if self._narrow and not self._deferred and not any(map(_was_redelivered, batch)):
             self._narrow = False
             self._control.widen(self._remove_held, self._ending)
@@ -266,10 +264,3 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
 def _was_redelivered(message: Message) -> bool:
     """Return True if a message may be near the delivery limit of its queue; the next ones may be as well."""
     return isinstance(message, Renewed) or was_delivered(message)
-
-
-def _acknowledge(message: Message) -> None:
-    try:
-        message.acknowledge()
-    except Exception:
-        LOG.exception("The broker did not accept an acknowledgement; it will deliver the message again")

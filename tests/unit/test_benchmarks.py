@@ -214,8 +214,12 @@ def test_acknowledgements_are_counted_by_the_message(tmp_path: pathlib.Path) -> 
     counter.add(2, 50, multiple=True)
     counter.add(1, 10, multiple=True)
     counter.add(2, 60, multiple=True)
+    # Held back by an earlier message, which is then acknowledged with two that follow.
+    counter.add(2, 63, multiple=False)
+    counter.add(2, 65, multiple=False)
+    counter.add(2, 64, multiple=True)
     found = tap.read(tmp_path)
-    assert found.count == 70
+    assert found.count == 75
     assert 0 < found.first <= found.last
 
 
