@@ -32,6 +32,10 @@ from tests.support.faketime import faked_clock, set_clock
 from tests.support.keeper import LOCALHOST, free_ports, keep, kill_all
 
 
+# An idle node must not spin: the machine may have two cores.
+QUIET_ERLANG = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
+
+
 def _is_erlang(name: str) -> bool:
     return name == "HOME" or name.startswith(("ERL_", "RABBITMQ_"))
 
@@ -50,8 +54,7 @@ class KeptRabbitMQ(RabbitMQDriver):
             RABBITMQ_DIST_PORT=str(dist),
             RABBITMQ_CTL_DIST_PORT_MIN=str(ctl),
             RABBITMQ_CTL_DIST_PORT_MAX="65535",
-            # An idle node must not spin: the machine may have two cores.
-            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=QUIET_ERLANG,
         )
 
     def _setUp(self) -> None:  # noqa: N802
