@@ -16,8 +16,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, ClassVar
 
 import psutil
@@ -35,6 +36,14 @@ VHOSTS = tuple(f"test-{number}" for number in range(10))
 SETTINGS = "cluster_partition_handling = pause_minority"
 # Joins the cluster of another node, as the commands stop_app, join_cluster and start_app do.
 JOIN = "rabbit:stop(), ok = rabbit_mnesia:join_cluster('{}', disc), rabbit:start()."
+TRANSFER = (
+    '{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)), '
+    "{{migrated, _}} = rabbit_quorum_queue:transfer_leadership(Queue, '{node}')."
+)
+HANDLE = (
+    "ok = application:set_env(rabbit, cluster_partition_handling, {handling}), "
+    "net_kernel:set_net_ticktime({net_tick}, 0)."
+)
 START: float = 120.0
 PROGRAMS = ("/usr/lib/rabbitmq/bin", "/usr/libexec/rabbitmq")
 
@@ -54,7 +63,7 @@ class _Node:
 
     def __init__(self, number: str, place: _Place, folder: pathlib.Path, env: dict[str, str]) -> None:
         self.number = number
-        self.name = f"rabbit{number}@{host_of(number)}"
+        self.name = name_of(number)
         self.place = place
         self.folder = folder
         self._env = env
@@ -74,7 +83,7 @@ class _Node:
 
     def start(self) -> None:
         """Start it; return once it serves clients."""
-        own = {
+        named = {
             "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_DIST_PORT": str(self.place.dist_port),
             "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
@@ -84,7 +93,7 @@ class _Node:
         with self._output.open("w") as output:
             self._server = psutil.Popen(
                 [*self.place.prefix, _program("rabbitmq-server")],
-                env={**self._env, **own},
+                env={**self._env, **named},
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -196,12 +205,23 @@ class KeptRabbitMQCluster(Driver):
         return list(VHOSTS)
 
     def ctl(self, *arguments: str) -> str:
-        """Run ``rabbitmqctl`` on a running node."""
-        return self.run_on(next(n for n, node in self._nodes.items() if node.is_running), "rabbitmqctl", *arguments)
+        """Run ``rabbitmqctl`` on the first node that obeys: others may be dead, or cut off."""
+        failed = RuntimeError("no node runs")
+        for node in self._nodes.values():
+            if node.is_running:
+                try:
+                    return node.run("rabbitmqctl", *arguments)
+                except RuntimeError as exc:
+                    failed = exc
+        raise failed
 
     def run_on(self, number: str, program: str, *arguments: str) -> str:
         """Run one of RabbitMQ's commands on a node."""
         return self._nodes[number].run(program, *arguments)
+
+    def run_on_all(self, numbers: Sequence[str], *arguments: str) -> None:
+        """Run ``rabbitmqctl`` on several nodes at once."""
+        _at_once([partial(self.run_on, number, "rabbitmqctl", *arguments) for number in numbers])
 
     def kill_some(self, *numbers: str) -> None:
         """End nodes by SIGKILL."""
@@ -235,7 +255,7 @@ class KeptRabbitMQCluster(Driver):
         self.kill_some(*NODES)
 
 
-def _at_once(calls: Sequence[Callable[[], None]]) -> None:
+def _at_once(calls: Sequence[Callable[[], object]]) -> None:
     with ThreadPoolExecutor(len(calls)) as threads:
         for done in [threads.submit(call) for call in calls]:
             done.result()
@@ -276,25 +296,42 @@ class RabbitMQCluster(RabbitMQ):
         """Run one of RabbitMQ's commands on a node; return what it printed."""
         return str(self.ask("run_on", node, program, *arguments))
 
+    def _queue(self, vhost: str, queue: str, column: str) -> Any:
+        rows = json.loads(self.ctl("list_queues", "-p", vhost, "name", column, "--formatter", "json"))
+        return next(row[column] for row in rows if row["name"] == queue)
+
     def leader(self, vhost: str, queue: str) -> str:
         """Return the node that leads a quorum queue."""
-        rows = json.loads(self.ctl("list_queues", "-p", vhost, "name", "leader", "--formatter", "json"))
-        (name,) = (row["leader"] for row in rows if row["name"] == queue)
-        return number_of(name)
+        return number_of(self._queue(vhost, queue, "leader"))
+
+    def members(self, vhost: str, queue: str) -> list[str]:
+        """Return the Erlang names of the nodes that a quorum queue is on."""
+        return list(self._queue(vhost, queue, "members"))
 
     def is_whole(self, vhost: str, queue: str) -> bool:
         """Return True if a quorum queue runs on every node."""
-        listed = self.ctl("list_queues", "-p", vhost, "name", "online", "--formatter", "json")
-        return any(row["name"] == queue and len(row["online"]) == len(NODES) for row in json.loads(listed))
+        return len(self._queue(vhost, queue, "online")) == len(NODES)
 
-    def connected(self, process: str) -> set[str]:
-        """Return the nodes with connections of a program, such as ``eventalarm-listener:1234``."""
-        columns = ("pid", "client_properties")
-        found = set()
-        for row in json.loads(self.ctl("list_connections", *columns, "--formatter", "json")):
-            if f"{process}:" in str(row["client_properties"]):
-                found.add(number_of(str(row["pid"]).strip("<>").split(".")[0]))
-        return found
+    def transfer(self, vhost: str, queue: str, node: str) -> None:
+        """Make a node the leader of a quorum queue.
+
+        :raises RuntimeError: if it does not become the leader.
+        """
+        self.ctl("eval", TRANSFER.format(vhost=vhost, queue=queue, node=name_of(node)))
+
+    def handle_partitions(self, handling: str, net_tick: int) -> None:
+        """Set how all nodes handle partitions, and after how many seconds of silence they suppose one."""
+        self.ask("run_on_all", NODES, "eval", HANDLE.format(handling=handling, net_tick=net_tick))
+
+    @contextlib.contextmanager
+    def accepting(self, *nodes: str) -> Iterator[None]:
+        """Have the other nodes accept no new clients during the block."""
+        others = [one for one in NODES if one not in nodes]
+        self.ask("run_on_all", others, "suspend_listeners")
+        try:
+            yield
+        finally:
+            self.ask("run_on_all", others, "resume_listeners")
 
     def kill_some(self, *nodes: str) -> None:
         """End nodes by SIGKILL."""
@@ -322,8 +359,13 @@ def host_of(number: str) -> str:
     return f"node{number}"
 
 
+def name_of(number: str) -> str:
+    """Return the Erlang name of a node."""
+    return f"rabbit{number}@{host_of(number)}"
+
+
 def number_of(name: str) -> str:
-    """Return the number of the node with a name."""
+    """Return the number of the node with an Erlang name."""
     return name.rpartition("node")[2]
 
 

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import os
 import random
+import shutil
 import subprocess
 from collections.abc import Iterator
 
@@ -45,7 +46,7 @@ class Network:
         try:
             self._router = Host("router", "", self._hold("router"))
             self._ip("link set lo up")
-            self._sysctl("net.ipv4.ip_forward=1")
+            _run(["tee", "/proc/sys/net/ipv4/ip_forward"], self._router, "1")
             self._base, self._device = self._reserve()
             outside = self._join(Host(OUTSIDE, self._address(0), os.getpid()), self._device)
             self.hosts = {OUTSIDE: outside}
@@ -69,7 +70,9 @@ class Network:
         assert holder.stdout is not None
         assert holder.stderr is not None
         if not holder.stdout.readline():
-            raise RuntimeError(f"cannot create a network namespace: {_words(holder.stderr.read())}; run as root")
+            raise RuntimeError(
+                f"cannot create a network namespace: {_words(holder.stderr.read())}; run as root"
+            )
         return holder.pid
 
     def _reserve(self) -> tuple[int, str]:
@@ -103,9 +106,6 @@ class Network:
 
     def _ip(self, commands: str) -> None:
         _run(["ip", "-batch", "-"], self._router, commands + "\n")
-
-    def _sysctl(self, setting: str) -> None:
-        _run(["sysctl", "-qw", setting], self._router)
 
     def drop(self, source: str, target: str) -> None:
         """Drop from now on what one host sends to another; the other way stays open."""
@@ -144,6 +144,8 @@ class Network:
 
 
 def _run(command: list[str], host: Host, text: str = "") -> None:
+    if not shutil.which(command[0]):
+        raise RuntimeError(f"{command[0]} is not installed: apt-get install iproute2")
     done = subprocess.run(
         [*([] if host.name == OUTSIDE else host.prefix), *command],
         input=text.encode(),

@@ -31,7 +31,6 @@ from pifpaf.drivers.rabbitmq import RabbitMQDriver
 from tests.support.faketime import faked_clock, set_clock
 from tests.support.keeper import LOCALHOST, free_ports, keep, kill_all
 
-
 # An idle node must not spin: the machine may have two cores.
 QUIET_ERLANG = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
 

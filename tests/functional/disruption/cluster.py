@@ -1,28 +1,43 @@
-"""A cluster of three RabbitMQ nodes with a quorum queue: its leader is killed, then two nodes at once."""
+"""A cluster of three RabbitMQ nodes with a quorum queue: nodes are killed, cut off and forgotten."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks.progress import Progress, wait
+from benchmarks.progress import Progress
 from benchmarks.workload import AlarmSpec
-from tests.functional.disruption.history.records import Strike
-from tests.functional.disruption.play import SETTLE, Play
+from tests.functional.disruption.cluster_disruptors import (
+    AUTOHEAL,
+    IGNORE,
+    PAUSE_MINORITY,
+    RATE,
+    Act,
+    Cluster,
+    Partition,
+)
+from tests.functional.disruption.play import Play
 from tests.functional.disruption.scenarios import Finding
-from tests.functional.disruption.stage import Ground, epoch
-from tests.support.broker_cluster import NODES, RabbitMQCluster
+from tests.functional.disruption.stage import Ground
+from tests.support.broker_cluster import RabbitMQCluster
 
-QUEUE = "event_eval.sample"
-RATE = 20.0
-# Seconds that a node stays away.
-AWAY = 10.0
-# Nodes without which the queue goes on.
-MINORITY = 1
+# Seconds of load before a disruption.
+LEAD = 2.0
+Prepare = Callable[[Cluster], Act]
+KILLS: tuple[Prepare, ...] = (Cluster.kill_leader, Cluster.kill_majority, Cluster.forget)
+# Partitions in the long form: too short to be noticed by the nodes, and noticed, for each way to handle it.
+PARTITIONS = (
+    Partition(PAUSE_MINORITY, 10.0, leads=True),
+    Partition(PAUSE_MINORITY, 100.0, leads=False),
+    Partition(PAUSE_MINORITY, 30.0, leads=True, net_tick=8),
+    Partition(AUTOHEAL, 30.0, leads=True, net_tick=8),
+    Partition(IGNORE, 30.0, leads=True, net_tick=8),
+)
 
 
 def broker_cluster(
@@ -31,65 +46,59 @@ def broker_cluster(
     progress: Progress,
     *,
     rounds: int = 2,
+    kills: Sequence[Prepare] = KILLS,
+    partitions: Sequence[Partition] = PARTITIONS,
     seed: int = 1,
 ) -> Finding:
-    """Kill the node that leads the queue, then two nodes at once, in *rounds*, while two listeners fire.
+    """Kill, cut off and forget nodes of a cluster in *rounds*, while two listeners fire.
 
     Without one node the queue elects another leader and goes on; without two it has no majority and waits
     for one of them. Nothing may be lost or fire twice.
     """
-    progress.say("starting three RabbitMQ nodes")
-    cluster = RabbitMQCluster(directory)
-    try:
-        ground = dataclasses.replace(ground, rabbitmq=cluster)
-        play = Play(ground, directory, ["healthy"], progress, seed, listeners=2)
-        try:
-            return _disturb(play, cluster, rounds)
-        finally:
-            play.close()
-    finally:
-        cluster.stop()
-
-
-def _disturb(play: Play, service: RabbitMQCluster, rounds: int) -> Finding:
-    vhost = play.stage.transport_url.partition("?")[0].rpartition("/")[2]
-    # The depth of the queue is read from one node.
-    play.stage.transport_url = service.url(vhost, NODES[0])
-    alarms = play.alarms("healthy", 50)
-    for listener in play.stage.listeners:
-        listener.start(wait=True)
-    with load(play, alarms):
+    with _cluster(ground, directory, progress, seed) as (play, service):
+        alarms = play.alarms("healthy", 50)
+        cluster = Cluster(play, service, alarms)
+        cluster.attach()
+        strikes = [*kills]
+        if service.has_hosts:
+            strikes[:0] = [functools.partial(Cluster.cut_off, partition=one) for one in partitions]
+        else:
+            progress.say("no node is cut off: that needs network namespaces; run as root")
         for number in range(rounds):
-            play.progress.say(f"round {number + 1} of {rounds}: the leader is killed")
-            leader = service.leader(vhost, QUEUE)
-            _without(play, service, vhost, [leader])
-            others = [node for node in NODES if node != leader]
-            play.progress.say(f"round {number + 1} of {rounds}: two nodes are killed")
-            _without(play, service, vhost, others)
+            for count, prepare in enumerate(strikes, 1):
+                progress.say(f"round {number + 1} of {rounds}, disruption {count} of {len(strikes)}")
+                _strike(play, alarms, prepare(cluster))
+        return _found(play)
+
+
+@contextlib.contextmanager
+def _cluster(
+    ground: Ground, directory: pathlib.Path, progress: Progress, seed: int
+) -> Iterator[tuple[Play, RabbitMQCluster]]:
+    progress.say("starting three RabbitMQ nodes")
+    with contextlib.ExitStack() as stack:
+        service = RabbitMQCluster(directory)
+        stack.callback(service.stop)
+        cluster = dataclasses.replace(ground, rabbitmq=service)
+        play = Play(cluster, directory, ["healthy"], progress, seed, listeners=2)
+        stack.callback(play.close)
+        yield play, service
+
+
+def _strike(play: Play, alarms: Sequence[AlarmSpec], act: Act) -> None:
+    """Make a prepared disruption under load, and wait until everything has fired."""
+    with load(play, alarms):
+        time.sleep(LEAD)
+        act()
     play.latencies(set(play.published))
+
+
+def _found(play: Play) -> Finding:
     play.idle("the queue")
     verdict = play.verdict("cluster")
-    figures = {"events": float(len(play.published)), "rounds": float(rounds)}
+    numbers = ("events", "transitions", "deliveries")
+    figures = {name: float(verdict.numbers[name]) for name in numbers}
     return Finding("cluster", figures, verdict.problems, play.rows(verdict))
-
-
-def _without(play: Play, service: RabbitMQCluster, vhost: str, nodes: Sequence[str]) -> None:
-    began = epoch()
-    for node in nodes:
-        service.kill_one(node)
-    time.sleep(AWAY)
-    for node in nodes:
-        service.start_one(node)
-    name = f"kill {len(nodes)} of {len(NODES)} nodes"
-    strike = Strike(began, epoch(), name, ends_process=False, survivable=len(nodes) <= MINORITY)
-    play.stage.history.add(strike)
-    wait(
-        lambda: service.is_whole(vhost, QUEUE),
-        SETTLE,
-        play.progress,
-        lambda: "the nodes join the queue",
-        pause=1.0,
-    )
 
 
 @contextlib.contextmanager

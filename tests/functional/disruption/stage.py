@@ -94,6 +94,11 @@ class Listener:
         )
 
     @property
+    def is_started(self) -> bool:
+        """True once it was started, even if it died."""
+        return self._process is not None
+
+    @property
     def process(self) -> Process:
         """The program that is running."""
         assert self._process is not None
