@@ -167,6 +167,12 @@ class PostgresqlCluster(PostgreSQL):
         """Let every process of a node run on."""
         self.ask("signal_one", node, signal.SIGCONT)
 
+    def cut_standby_off(self) -> None:
+        """Let the standby receive nothing any more, as if the link to its primary were cut."""
+        self.sql(self.standby, "ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()")
+        query = "SELECT count(*) FROM pg_stat_wal_receiver"
+        wait_until(lambda: self.sql(self.standby, query) == [0], WAIT, "the standby to receive nothing")
+
     def promote(self) -> None:
         """Make the standby the leader once HAProxy finds the former one down."""
         former, successor = self.leader, self.standby

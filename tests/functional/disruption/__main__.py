@@ -40,6 +40,8 @@ FAILED = 1
 DISKS = {"broker": 512 * MIB, "database": 3072 * MIB}
 BOTH = "both"
 DISRUPT, CHECK = "disrupt", "check"
+# The scenarios of further clusters, which "cluster" includes.
+CLUSTERS = ("postgresql-failover",)
 # The scenarios that run on each database.
 EACH = frozenset({"freeze", "host-down", "snapshot", "expirer"})
 Other = Callable[[Ground, pathlib.Path, Progress, argparse.Namespace], Finding]
@@ -114,6 +116,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if unknown:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
     options.scenarios = options.scenarios or [DISRUPT, *(name for name in OTHERS if name != "soak")]
+    if "cluster" in options.scenarios:
+        options.scenarios.extend(CLUSTERS)
     if options.soak:
         options.scenarios.append("soak")
     return options

@@ -21,6 +21,8 @@ SKEW = 0.4
 HOUR = 3600.0
 # Seconds of load after each disruption, and with a clock that has jumped.
 AFTERWARDS = 3.0
+# Seconds for which the standby is cut off before it is promoted.
+BEHIND = 2.0
 # Seconds from the time that an event carries to the beginning of its publishing.
 DATED_WITHIN = 1.0
 JUMPED = 6.0
@@ -45,7 +47,7 @@ def postgresql_failover(
     progress.say("starting a PostgreSQL primary, its standby and HAProxy")
     cluster = PostgresqlCluster(directory)
     try:
-        trial = (kill, freeze, jump_ahead, jump_back)
+        trial = (kill, kill_behind, freeze, jump_ahead, jump_back)
         return fail_over(ground, cluster, directory, progress, strikes=trial, rounds=rounds, seed=seed)
     finally:
         cluster.stop()
@@ -135,6 +137,16 @@ def kill(trial: _Trial) -> Strike:
     trial.cluster.kill_one(trial.cluster.leader)
     trial.cluster.promote()
     return _survivable(began, "primary killed")
+
+
+def kill_behind(trial: _Trial) -> Strike:
+    """Cut the standby off, so that commits wait for it, then kill the primary and promote the standby."""
+    began = epoch()
+    trial.cluster.cut_standby_off()
+    time.sleep(BEHIND)
+    trial.cluster.kill_one(trial.cluster.leader)
+    trial.cluster.promote()
+    return _survivable(began, "standby cut off, primary killed")
 
 
 def freeze(trial: _Trial) -> Strike:
