@@ -15,6 +15,7 @@ from eventalarm import bus
 from eventalarm import conf as options
 from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.senders import cloudevents
 from eventalarm.delivery.senders.aodh import AodhTopicSender, PluginSender
 from eventalarm.delivery.senders.base import Router, Sender
 from eventalarm.delivery.senders.http import HttpSender
@@ -181,5 +182,6 @@ def build_sender(
     http = HttpSender(settings)
     trust = TrustSender(conf, settings, http)
     senders: dict[str, Sender] = {"http": http, "https": http, "trust+http": trust, "trust+https": trust}
+    senders |= dict.fromkeys(cloudevents.SCHEMES, cloudevents.CloudEventsSender(http))
     senders |= build_module.action_senders(conf, http)
     return Router(senders, PluginSender(conf, settings), subscribers, settings.action_schemes)

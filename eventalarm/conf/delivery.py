@@ -207,6 +207,8 @@ PLUGIN_OPTS: list[Any] = [
             "sol003+https",
             "tacker+http",
             "tacker+https",
+            "cloudevents+http",
+            "cloudevents+https",
             "log",
             "zaqar",
             "trust+zaqar",

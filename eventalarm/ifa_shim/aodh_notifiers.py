@@ -1,4 +1,4 @@
-"""The actions ``sol003+http(s)`` and ``tacker+http(s)`` as plugins of Aodh's notifier.
+"""The actions ``sol003+…``, ``tacker+…`` and ``cloudevents+http(s)`` as plugins of Aodh's notifier.
 
 Aodh's API accepts their schemes once they are installed. They are sent with the TLS options of Aodh's own
 ``http`` notifier.
@@ -17,6 +17,7 @@ from oslo_utils import uuidutils
 
 from eventalarm.conf import IFA_GROUP, IFA_OPTS
 from eventalarm.delivery.action import without_prefix
+from eventalarm.delivery.senders import cloudevents
 from eventalarm.ifa_shim import actions, options
 from eventalarm.ifa_shim.subscriptions.notifications import VERSION_HEADER, Style
 from eventalarm.ifa_shim.tables import Settings
@@ -26,7 +27,7 @@ TIMEOUT: Final = 10.0
 
 
 class _Notifier(notifier.AlarmNotifier):  # type: ignore[misc]
-    """Base of both notifiers; reads ``[eventalarm_ifa]`` from Aodh's configuration, if it is set there."""
+    """Base of the notifiers; reads ``[eventalarm_ifa]`` from Aodh's configuration, if it is set there."""
 
     def __init__(self, conf: Any) -> None:
         super().__init__(conf)
@@ -71,6 +72,16 @@ class TackerNotifier(_Notifier):
         )
         for body in bodies:
             self._post(url, body)
+
+
+class CloudEventsNotifier(_Notifier):
+    """``cloudevents+http`` and ``cloudevents+https``."""
+
+    def notify(self, action: Any, *fields: Any) -> None:
+        """Send a CloudEvent; *fields* are the arguments that Aodh passes to every notifier."""
+        notification = _notification(fields)
+        headers = cloudevents.headers(notification, uuidutils.generate_uuid(), _now())
+        self._post(without_prefix(action.geturl()), notification.body(), headers)
 
 
 def _settings(conf: Any) -> Settings:

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 from aodh import notifier as aodh_notifier
-from aodh import opts as aodh_opts
 from aodh.api.controllers.v2 import alarms as aodh_alarms
 from oslo_config import cfg
 from stevedore import extension
 
-from eventalarm import conf as options
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.aodh import PluginSender
 from eventalarm.delivery.senders.base import Router
@@ -21,7 +19,7 @@ from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.exceptions import DeliveryError
 from eventalarm.model import Delivery, Notification
 from tests.support.builders import event_body
-from tests.support.deliveries import make_delivery
+from tests.support.deliveries import make_delivery, sender_options
 from tests.support.helpers import WebhookSink
 
 SCHEMES = {"sol003+http", "sol003+https", "tacker+http", "tacker+https"}
@@ -35,12 +33,7 @@ TACKER = "/server_notification/vnf_instances/v-1/servers/{server_id}/notify"
 
 @pytest.fixture
 def conf() -> cfg.ConfigOpts:
-    made = cfg.ConfigOpts()
-    for group, opts in aodh_opts.list_opts():
-        made.register_opts(list(opts), group=None if group == "DEFAULT" else group)
-    options.register_opts(made)
-    made([], default_config_files=[])
-    return made
+    return sender_options()
 
 
 def notification(current: str = "alarm", **fields: Any) -> Notification:

@@ -1,4 +1,4 @@
-"""Builders of deliveries and calls."""
+"""Builders of deliveries and calls, and the options of what sends them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import itertools
 import uuid
 from typing import Any
 
+from aodh import opts as aodh_opts
+from oslo_config import cfg
+
+from eventalarm import conf
 from eventalarm.delivery.queues import Call
 from eventalarm.delivery.senders.base import Destination
 from eventalarm.model import UTC, Delivery, Notification
@@ -50,6 +54,16 @@ def make_delivery(action: str = "http://127.0.0.1:1/", alarm_id: str = "", **fie
 def make_call(host: str, limit: int = 16, total: int = 0, **fields: Any) -> Call:
     """Return a call for *host*; *fields* are those of its delivery."""
     return Call("me", make_delivery(**fields), Destination("http", host, 80, limit, total))
+
+
+def sender_options() -> cfg.ConfigOpts:
+    """Return the options of Aodh and eventalarm, with their defaults."""
+    made = cfg.ConfigOpts()
+    for group, opts in aodh_opts.list_opts():
+        made.register_opts(list(opts), group=None if group == "DEFAULT" else group)
+    conf.register_opts(made)
+    made([], default_config_files=[])
+    return made
 
 
 def longest(low: float, high: float) -> float:

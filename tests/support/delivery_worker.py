@@ -5,6 +5,7 @@ When run as a program, this file is a worker process, for the tests that kill or
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.senders.base import Sender
 from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.delivery.worker import DeliveryWorker
 from eventalarm.exceptions import Retryable
@@ -44,9 +46,9 @@ def options(**fields: Any) -> DeliveryOptions:
     return DeliveryOptions(**{**quick, **fields})
 
 
-def make_worker(outbox: Outbox, **fields: Any) -> DeliveryWorker:
+def make_worker(outbox: Outbox, sender: Sender | None = None, **fields: Any) -> DeliveryWorker:
     settings = options(**fields)
-    return DeliveryWorker(outbox, HttpSender(settings), settings, host="test")
+    return DeliveryWorker(outbox, sender or HttpSender(settings), settings, host="test")
 
 
 def enqueue(database: storage.Database, items: Sequence[Delivery], owner: str | None) -> list[Delivery]:
@@ -64,6 +66,8 @@ def transition_row(item: Delivery) -> dict[str, Any]:
         "reason": notification.reason,
         "severity": notification.severity,
     }
+    data = notification.reason_data
+    occurrence = data.get("occurrence", {})
     return {
         **same,
         "transition_id": item.delivery_id,
@@ -72,12 +76,13 @@ def transition_row(item: Delivery) -> dict[str, Any]:
         "occurrence_id": "o",
         "alarm_id": item.alarm_id,
         "project_id": "p",
-        "managed_object": "vm",
+        "managed_object": occurrence.get("managed_object", "vm"),
+        "raised_count": occurrence.get("raised"),
         "alarm_name": notification.alarm_name,
         "event_type": "e",
         "event_time": now,
         "recorded_at": now,
-        "event": "{}",
+        "event": json.dumps(data["event"]),
     }
 
 
