@@ -28,9 +28,9 @@ from eventalarm.ifa_shim.filters import SUBSCRIPTION_ATTRIBUTES
 from eventalarm.ifa_shim.queries import subscription_query
 from eventalarm.ifa_shim.resource_states import as_document
 from eventalarm.ifa_shim.resources import ResourceQuery
-from eventalarm.ifa_shim.subscriptions.auth import Vault
 from eventalarm.ifa_shim.subscriptions.callbacks import BadCallback, Callbacks
 from eventalarm.storage.subscriptions import Subscription, Subscriptions
+from eventalarm.vault import Vault
 
 LOG = logging.getLogger(__name__)
 

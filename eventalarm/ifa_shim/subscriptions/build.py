@@ -14,7 +14,6 @@ from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.ifa_shim import options
 from eventalarm.ifa_shim.actions import Sol003Sender, TackerSender
 from eventalarm.ifa_shim.subscriptions import aodh_listener, rights
-from eventalarm.ifa_shim.subscriptions.auth import Vault
 from eventalarm.ifa_shim.subscriptions.callbacks import Callbacks, SubscriberSender
 from eventalarm.ifa_shim.subscriptions.notifications import Style, Subscribers
 from eventalarm.ifa_shim.subscriptions.publish import TransitionPublisher
@@ -25,6 +24,7 @@ from eventalarm.storage.database import Database
 from eventalarm.storage.leases import LeaderLease
 from eventalarm.storage.outbox import Outbox
 from eventalarm.storage.subscriptions import Subscriptions
+from eventalarm.vault import Vault
 
 
 def action_senders(conf: Any, http: HttpSender) -> dict[str, Sender]:
