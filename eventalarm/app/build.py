@@ -19,6 +19,7 @@ from eventalarm.delivery.senders import cloudevents
 from eventalarm.delivery.senders.aodh import AodhTopicSender, PluginSender
 from eventalarm.delivery.senders.base import Router, Sender
 from eventalarm.delivery.senders.http import HttpSender
+from eventalarm.delivery.senders.signer import Signer
 from eventalarm.delivery.senders.trust import TrustSender
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.definitions_cache import AlarmCache
@@ -159,11 +160,14 @@ def build_timers(
 
 
 def build_sender(
-    conf: cfg.ConfigOpts, settings: DeliveryOptions, subscribers: Sender | None = None
+    conf: cfg.ConfigOpts,
+    settings: DeliveryOptions,
+    subscribers: Sender | None = None,
+    signer: Signer | None = None,
 ) -> Sender:
     """Return the sender of all actions: eventalarm's senders, or aodh-notifier in the mode ``aodh``.
 
-    *subscribers* sends notifications of subscriptions in both modes.
+    *subscribers* sends notifications of subscriptions in both modes; *signer* signs what eventalarm sends.
     """
     if settings.mode == "aodh":
         # The queue belongs to aodh-notifier, so it is declared as Aodh declares it.
@@ -179,7 +183,7 @@ def build_sender(
             )
 
         return Router({}, AodhTopicSender(publish, settings), subscribers, settings.action_schemes)
-    http = HttpSender(settings)
+    http = HttpSender(settings, signer=signer)
     trust = TrustSender(conf, settings, http)
     senders: dict[str, Sender] = {"http": http, "https": http, "trust+http": trust, "trust+https": trust}
     senders |= dict.fromkeys(cloudevents.SCHEMES, cloudevents.CloudEventsSender(http))

@@ -17,6 +17,7 @@ from eventalarm.app.partitions import Consumer
 from eventalarm.delivery import enqueue
 from eventalarm.delivery import options as delivery_options
 from eventalarm.delivery import worker as worker_module
+from eventalarm.delivery.senders import signer as signer_module
 from eventalarm.delivery.senders.base import Sender, TracedSender
 from eventalarm.evaluator.batch import BatchReport
 from eventalarm.evaluator.definitions_cache import AlarmCache
@@ -145,7 +146,9 @@ class ListenerProcess:
         self, database: Database, notifications: build_module.Notifications
     ) -> worker_module.DeliveryWorker:
         settings = delivery_options.from_conf(self._conf)
-        sender = self._watched(build_sender(self._conf, settings, notifications.sender(settings)))
+        signer = signer_module.from_conf(self._conf, database)
+        subscribers = notifications.sender(settings, signer)
+        sender = self._watched(build_sender(self._conf, settings, subscribers, signer))
         worker = worker_module.DeliveryWorker(
             Outbox(database),
             sender,
@@ -154,6 +157,7 @@ class ListenerProcess:
             metrics=self.metrics,
             last_event=self._signals.last_event,
             on_database_failure=self._suspect,
+            rounds=[signer.run_once],
         )
         worker.start()
         return worker

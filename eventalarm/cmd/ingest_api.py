@@ -23,6 +23,8 @@ confirmed its events, and with 503 while the broker is unavailable.
   PUT  /v1/hosts/HOST/maintenance
                          plan, begin or end the maintenance of a host
   POST /v1/rules/test    evaluate a rule or an alarm on an event, without effect
+  POST /v1/secret        create the secret that signs the webhooks of a project
+  GET  /v1/keys          the public keys that verify signatures of webhooks
   GET  /v1/openapi.json  the OpenAPI document
 
 aodh.conf is read as by eventalarm-listener. Any number of instances may run.

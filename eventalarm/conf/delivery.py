@@ -223,6 +223,27 @@ PLUGIN_OPTS: list[Any] = [
     ),
 ]
 
+SIGNING_OPTS: list[Any] = [
+    cfg.FloatOpt(
+        "secret_refresh",
+        default=5.0,
+        min=0.1,
+        help="Seconds between two reads of the signing secrets of projects that were created or rotated "
+        "since. A new secret signs from then on. They are encrypted with [eventalarm_ifa] credentials_key.",
+    ),
+    cfg.StrOpt(
+        "signing_key",
+        default="",
+        secret=True,
+        help="Ed25519 keys that sign the webhooks of every project, separated by commas. Each private key "
+        "(whsk_BASE64, of 32 bytes) signs; GET /v1/keys of the ingest API returns the public keys. Give the "
+        "API the public keys only (whpk_BASE64, of 32 bytes). To rotate a key, announce the new public key "
+        "first, then add the new private key, then remove the old one. Without a key only projects with a "
+        "secret have their webhooks signed. Generate a private key with: python3 -c 'import base64, os; "
+        'print("whsk_{}".format(base64.b64encode(os.urandom(32)).decode()))\'',
+    ),
+]
+
 DELIVERY_OPTS: list[Any] = [
     *ATTEMPT_OPTS,
     *FAIRNESS_OPTS,
@@ -230,4 +251,5 @@ DELIVERY_OPTS: list[Any] = [
     *BATCHING_OPTS,
     *NETWORK_OPTS,
     *PLUGIN_OPTS,
+    *SIGNING_OPTS,
 ]

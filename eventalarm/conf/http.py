@@ -98,6 +98,14 @@ INGEST_OPTS: list[Any] = [
         "the answer: list only hosts that you operate. Others receive the answer without a token.",
     ),
     cfg.IntOpt(
+        "secret_overlap",
+        default=86400,
+        min=0,
+        max=2592000,
+        help="Seconds for which the replaced signing secret of a project stays valid beside the new one, "
+        "unless the request to rotate it says otherwise.",
+    ),
+    cfg.IntOpt(
         "retry_after",
         default=2,
         min=1,

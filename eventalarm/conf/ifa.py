@@ -161,11 +161,12 @@ API_OPTS: list[Any] = [
         "credentials_key",
         default="",
         secret=True,
-        help="Key that encrypts the credentials of subscriptions in the database: 32 bytes in URL-safe "
-        "base64, the same on every host. To rotate it, first append the new key on every host, separated by "
+        help="Key that encrypts the credentials of subscriptions and the signing secrets of projects in the "
+        "database: 32 bytes in URL-safe base64, the same on every host, for the IFA API, the ingest API and "
+        "listeners. To rotate it, first append the new key on every host, separated by "
         "a comma, then move it to the front: the first key encrypts, all keys decrypt, and listeners "
-        "re-encrypt stored credentials when they start. Then remove the old key. Without a key, "
-        "subscriptions that carry credentials are refused. Generate a key with: "
+        "re-encrypt what is stored when they start. Then remove the old key. Without a key, subscriptions "
+        "that carry credentials are refused, and so are signing secrets. Generate a key with: "
         "python3 -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'",
     ),
 ]

@@ -109,6 +109,7 @@ class DeliveryWorker:
     :param host: the name of this host, which is shown to operators.
     :param last_event: when the last event was received, for the health check.
     :param on_database_failure: called in the event loop each time the database failed.
+    :param rounds: further work that is repeated in the event loop.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class DeliveryWorker:
         metrics: Metrics | None = None,
         last_event: LastEvent | None = None,
         on_database_failure: Callable[[], None] = lambda: None,
+        rounds: Sequence[Round] = (),
     ) -> None:
         state = self._state = _make_state(outbox, options)
         metrics = metrics or Metrics()
@@ -133,7 +135,8 @@ class DeliveryWorker:
         self._recorder = Recorder(state, self._calls, self._intake, 2 * options.poll_interval)
         strays = StrayFinder(state, options)
         claimer = Claimer(state, self._intake, options)
-        self._rounds = (claimer.run_once, self._recorder.run_once, strays.run_once, batching.run_once)
+        own_rounds = (claimer.run_once, self._recorder.run_once, strays.run_once, batching.run_once)
+        self._rounds: tuple[Round, ...] = (*own_rounds, *rounds)
         backoff = Backoff(FIRST_RETRY, min(SLOWEST_RETRY, state.lease.seconds / 3))
         self._repeater = Repeater(backoff, state.lease, strays, on_database_failure)
         self._loop = LoopThread("delivery worker")

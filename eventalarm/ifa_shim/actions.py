@@ -175,13 +175,18 @@ class TackerSender(_Sender):
     async def send(self, delivery: Delivery) -> int | None:
         """POST one notification for each fault id; none unless the alarm is raised.
 
+        Those after the first are signed with an id of their own, since consumers ignore an id that they know.
+
         :raises DeliveryError: permanent, when the action cannot be read, and as :meth:`HttpSender.send`.
         """
         notification, at = delivery.notification, delivery.created_at
         url, bodies = tacker_notifications(delivery.action, notification, at, self._settings)
         status = None
-        for body in bodies:
-            status = await self._http.post(action.http_url(url), delivery, None, _content(body))
+        for number, body in enumerate(bodies):
+            message_id = f"{delivery.delivery_id}-{number}" if number else ""
+            status = await self._http.post(
+                action.http_url(url), delivery, None, _content(body), message_id=message_id
+            )
         return status
 
 

@@ -15,8 +15,9 @@ from oslo_config import cfg
 from eventalarm import bus
 from eventalarm.catalogue import fault_files
 from eventalarm.catalogue.entries import BadFile
-from eventalarm.conf import GROUP, INGEST_GROUP, INSPECTOR_GROUP
+from eventalarm.conf import DELIVERY_GROUP, GROUP, IFA_GROUP, INGEST_GROUP, INSPECTOR_GROUP
 from eventalarm.delivery import options as delivery_options
+from eventalarm.delivery.signatures import SigningKeys
 from eventalarm.evaluator.options import event_limits, rule_limits
 from eventalarm.exceptions import InvalidOption
 from eventalarm.http import application as http_application
@@ -31,6 +32,12 @@ from eventalarm.ingest.dryrun import DryRunOptions, RuleTest
 from eventalarm.ingest.events import Events, Gateway
 from eventalarm.ingest.hosts import HostContext, HostMaintenanceResource
 from eventalarm.ingest.monitors import MonitorReader, read_alertmanager, read_collectd, read_zabbix
+from eventalarm.ingest.project_secrets import (
+    ProjectSecretResource,
+    PublicKeys,
+    SecretContext,
+    SecretRotation,
+)
 from eventalarm.ingest.reading import Bounds, EventReader
 from eventalarm.ingest.reports import Report, ReportConverter
 from eventalarm.ingest.sessions import Session, SessionAnswer, SessionContext, SessionList
@@ -38,6 +45,7 @@ from eventalarm.publisher.codec import Encoded
 from eventalarm.publisher.partitions import Partitioning
 from eventalarm.publisher.sending import BrokerStatus
 from eventalarm.storage.database import Database
+from eventalarm.vault import Vault
 
 DOCUMENT: Final = "/v1/openapi.json"
 DOCUMENT_FILE: Final = pathlib.Path(__file__).with_name("openapi.yaml")
@@ -103,9 +111,9 @@ def build(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]
         ),
     }
     routes |= _maintenance(conf, guard, schemas, gateway, database)
-    return http_application.create(
-        conf, Api(document, DOCUMENT, ingest.auth_mode), routes, bad_requests=[BadMarker]
-    )
+    routes |= _signatures(conf, guard, schemas, database)
+    api = Api(document, DOCUMENT, ingest.auth_mode, public=frozenset({ingest_policies.KEYS_PATH}))
+    return http_application.create(conf, api, routes, bad_requests=[BadMarker])
 
 
 def _maintenance(
@@ -129,6 +137,29 @@ def _maintenance(
         ingest_policies.SESSION_PATH: Session(context),
         ingest_policies.ANSWER_PATH: SessionAnswer(context),
         ingest_policies.HOST_PATH: HostMaintenanceResource(hosts),
+    }
+
+
+def _signatures(
+    conf: cfg.ConfigOpts, guard: Guard, schemas: Schemas, database: Callable[[], Database]
+) -> dict[str, Any]:
+    """Return the resources of the signatures of webhooks by their paths.
+
+    :raises InvalidOption: when a key is not valid.
+    """
+    ingest = conf[INGEST_GROUP]
+    context = SecretContext(
+        guard,
+        schemas,
+        database,
+        Vault(conf[IFA_GROUP].credentials_key),
+        overlap=ingest.secret_overlap,
+        max_body=ingest.max_body_size,
+    )
+    return {
+        ingest_policies.SIGNING_PATH: ProjectSecretResource(context),
+        ingest_policies.ROTATION_PATH: SecretRotation(context),
+        ingest_policies.KEYS_PATH: PublicKeys(SigningKeys(conf[DELIVERY_GROUP].signing_key)),
     }
 
 

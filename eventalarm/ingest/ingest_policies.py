@@ -12,6 +12,7 @@ MAINTENANCE_READ: Final = "eventalarm:maintenance:read"
 MAINTENANCE_ANSWER: Final = "eventalarm:maintenance:answer"
 MAINTENANCE_ALL: Final = "eventalarm:maintenance:all_projects"
 HOST_MAINTENANCE: Final = "eventalarm:hosts:maintenance"
+SIGNING: Final = "eventalarm:secret"
 
 EVENTS_PATH: Final = "/v1/events"
 ALERTMANAGER_PATH: Final = "/v1/alertmanager"
@@ -22,6 +23,9 @@ SESSIONS_PATH: Final = "/v1/maintenance"
 SESSION_PATH: Final = "/v1/maintenance/{session_id}"
 ANSWER_PATH: Final = "/v1/maintenance/{session_id}/answer"
 HOST_PATH: Final = "/v1/hosts/{host}/maintenance"
+SIGNING_PATH: Final = "/v1/secret"
+ROTATION_PATH: Final = "/v1/secret/rotate"
+KEYS_PATH: Final = "/v1/keys"
 
 
 def list_rules() -> list[Any]:
@@ -70,5 +74,15 @@ def list_rules() -> list[Any]:
             description="Plan, begin, end and show the maintenance of a host. It inhibits alarms of every "
             "project.",
             operations=[{"method": method, "path": HOST_PATH} for method in ("GET", "PUT", "DELETE")],
+        ),
+        policy.DocumentedRuleDefault(
+            name=SIGNING,
+            check_str="(role:admin or role:member) and project_id:%(project_id)s",
+            description="Create, rotate and show the secret that signs the webhooks of the caller's project.",
+            operations=[
+                {"method": "GET", "path": SIGNING_PATH},
+                {"method": "POST", "path": SIGNING_PATH},
+                {"method": "POST", "path": ROTATION_PATH},
+            ],
         ),
     ]

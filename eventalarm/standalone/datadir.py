@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import fcntl
@@ -74,6 +75,11 @@ class DataDir:
     def database(self) -> pathlib.Path:
         """The SQLite file with Aodh's tables and ours."""
         return self.path / "aodh.sqlite"
+
+    @property
+    def credentials_key(self) -> pathlib.Path:
+        """The key that encrypts secrets in the database, made at the first start."""
+        return self.path / "credentials.key"
 
     @property
     def log(self) -> pathlib.Path:
@@ -183,12 +189,23 @@ def _aodh_sections(data: DataDir, paste: str) -> Sections:
         "api": {"auth_mode": "noauth", "paste_config": paste},
         # Consumers of webhooks and notifications are on this machine.
         "eventalarm_delivery": {"allow_networks": "127.0.0.0/8,::1/128"},
-        "eventalarm_ifa": {"auth_mode": "noauth", "callback_deny_networks": "169.254.0.0/16,fe80::/10"},
+        "eventalarm_ifa": {
+            "auth_mode": "noauth",
+            "callback_deny_networks": "169.254.0.0/16,fe80::/10",
+            "credentials_key": _credentials_key(data),
+        },
         "eventalarm_ingest": {"auth_mode": "noauth"},
         # There is no Nova to ask: where servers run comes from their notifications.
         "eventalarm_inspector": {"snapshot_interval": "0"},
         "oslo_policy": {"policy_file": str(data.path / "policy.yaml")},
     }
+
+
+def _credentials_key(data: DataDir) -> str:
+    """Return the key, which must outlast the process, as what it encrypts does."""
+    if not data.credentials_key.exists():
+        data.credentials_key.write_text(base64.urlsafe_b64encode(os.urandom(32)).decode())
+    return data.credentials_key.read_text().strip()
 
 
 def _ceilometer_sections(data: DataDir) -> Sections:

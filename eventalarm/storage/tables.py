@@ -255,3 +255,16 @@ leader_lease = eventalarm_table(
     sa.Column("renewals", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("done_at", UtcDateTime),
 )
+
+# The signing secret of each project that has one, and the one before it while both are valid; both encrypted.
+# ``changed_at`` is when the row was last written, by the database's clock.
+project_secret = eventalarm_table(
+    "eventalarm_project_secret",
+    sa.Column("project_id", sa.String(128), primary_key=True),
+    sa.Column("secret", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("changed_at", UtcDateTime, nullable=False),
+    sa.Column("previous", sa.Text),
+    sa.Column("previous_expires_at", UtcDateTime),
+    sa.Index("ix_eventalarm_project_secret_changed", "changed_at"),
+)

@@ -8,8 +8,9 @@ import urllib.request
 
 from tests.functional.test_ingest_api import RULE, send
 from tests.functional.test_standalone import running
-from tests.support.helpers import WebhookSink
+from tests.support.helpers import WebhookSink, wait_until
 from tests.support.ingest_api import report
+from tests.support.signing import valid
 
 SERVICE = {"X-Project-Id": "admins", "X-User-Id": "u", "X-Roles": "service,reader"}
 
@@ -40,3 +41,26 @@ def test_a_report_raises_and_clears(tmp_path: pathlib.Path, webhook_sink: Webhoo
         assert (code, said["verdict"], said["seen"]) == (200, "clears", False)
         with urllib.request.urlopen(f"{standalone.endpoint}/v1/openapi.json", timeout=10) as document:
             assert json.load(document)["info"]["title"] == "Events for alarms"
+
+
+def test_webhooks_are_signed(tmp_path: pathlib.Path, webhook_sink: WebhookSink) -> None:
+    """The whole listener. Fails without a key in the data directory, and when no sender has the signer."""
+    overrides = tmp_path / "data" / "conf.d"
+    overrides.mkdir(parents=True)
+    (overrides / "signing.conf").write_text("[eventalarm_delivery]\nsecret_refresh = 0.1\n")
+    with running(tmp_path / "data", tmp_path / "log") as standalone:
+        actions = {"alarm_actions": [webhook_sink.url("/bad")], "ok_actions": [webhook_sink.url("/good")]}
+        alarm = {"name": "host-down", "type": "notification", "notification_rule": RULE, **actions}
+        standalone.client("tenant-a").alarm.create(alarm)
+        member = {"X-Project-Id": "tenant-a", "X-User-Id": "u", "X-Roles": "member"}
+        _, made = send(f"{standalone.endpoint}/v1/secret", None, **member)
+
+        def signed() -> bool:
+            before = len(webhook_sink.at("/good"))
+            for status, path in (("down", "/bad"), ("up", "/good")):
+                reported = report("compute.host.nic", hostname="h", status=status, project_id="tenant-a")
+                send(f"{standalone.endpoint}/v1/events", {"event": reported}, **SERVICE)
+                webhook_sink.wait(before + 1, path)
+            return valid(made["secret"], webhook_sink.at("/good")[-1])
+
+        wait_until(signed)

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.base import Sender
 from eventalarm.delivery.senders.http import HttpSender
-from eventalarm.delivery.worker import DeliveryWorker
+from eventalarm.delivery.worker import DeliveryWorker, Round
 from eventalarm.exceptions import Retryable
 from eventalarm.model import Delivery
 from eventalarm.storage import database as storage
@@ -46,9 +46,11 @@ def options(**fields: Any) -> DeliveryOptions:
     return DeliveryOptions(**{**quick, **fields})
 
 
-def make_worker(outbox: Outbox, sender: Sender | None = None, **fields: Any) -> DeliveryWorker:
+def make_worker(
+    outbox: Outbox, sender: Sender | None = None, rounds: Sequence[Round] = (), **fields: Any
+) -> DeliveryWorker:
     settings = options(**fields)
-    return DeliveryWorker(outbox, sender or HttpSender(settings), settings, host="test")
+    return DeliveryWorker(outbox, sender or HttpSender(settings), settings, host="test", rounds=rounds)
 
 
 def enqueue(database: storage.Database, items: Sequence[Delivery], owner: str | None) -> list[Delivery]:

@@ -34,13 +34,19 @@ def no_database() -> Database:
 
 
 class IngestApi:
-    """A client of the API; *group* are options of ``[eventalarm]``, *overrides* those of its own group."""
+    """A client of the API; *group* are options of ``[eventalarm]``, *overrides* those of its own group.
+
+    ``credentials_key`` and ``signing_key`` are keys of the whole deployment.
+    """
 
     def __init__(
         self,
         transport_url: str,
         database: Callable[[], Database] = no_database,
         group: dict[str, Any] | None = None,
+        *,
+        credentials_key: str = "",
+        signing_key: str = "",
         **overrides: Any,
     ) -> None:
         conf = cfg.ConfigOpts()
@@ -49,6 +55,8 @@ class IngestApi:
         conf.register_opts(rest.OPTS)
         conf([], default_config_files=[])
         conf.set_override("allow_networks", ["127.0.0.0/8", "::1/128"], group="eventalarm_delivery")
+        conf.set_override("credentials_key", credentials_key, group="eventalarm_ifa")
+        conf.set_override("signing_key", signing_key, group="eventalarm_delivery")
         conf.set_override("transport_url", transport_url)
         for name, value in {"auth_mode": "noauth", **overrides}.items():
             conf.set_override(name, value, group="eventalarm_ingest")

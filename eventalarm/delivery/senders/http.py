@@ -19,6 +19,7 @@ from eventalarm.delivery.names import Names
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.base import Destination
 from eventalarm.delivery.senders.network import DENIED, EgressFilter, TlsContexts
+from eventalarm.delivery.senders.signer import Signer
 from eventalarm.exceptions import DeliveryError
 from eventalarm.model import UTC, Delivery
 
@@ -92,6 +93,7 @@ class HttpSender:
     """Sends webhooks through one session; the scheduler, not the connection pool, limits concurrency.
 
     :param egress: the egress filter; by default that of *options*, as are *names*, the resolver.
+    :param signer: signs what :meth:`post` sends; by default nothing is signed.
     :param tls: the TLS contexts; by default made from *options*, which reads files.
     :raises InvalidOption: if Aodh's TLS options name files that cannot be used.
     """
@@ -105,10 +107,12 @@ class HttpSender:
         egress: EgressFilter | None = None,
         names: Names | None = None,
         tls: TlsContexts | None = None,
+        signer: Signer | None = None,
     ) -> None:
         self._options = options
         self._new_id = new_id
         self._now = now
+        self._signer = signer
         self._tls = tls or TlsContexts(options.tls)
         self._egress = egress or EgressFilter(options.deny_networks, options.allow_networks)
         self._names = names or Names(options.names)
@@ -131,15 +135,21 @@ class HttpSender:
         delivery: Delivery,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
+        *,
+        message_id: str = "",
     ) -> int:
         """POST to *url* with additional *headers*; return the status, which is 2xx.
 
         :param content: the body; by default the encoded notification.
-        :raises DeliveryError: for any other response, and if there is none.
+        :param message_id: the id to sign; by default the delivery id.
+        :raises DeliveryError: for any other response, if there is none, and if it cannot be signed.
         """
         if content is None:
             content = delivery.notification.encoded()
         sent = {**(headers or {}), **self._headers(delivery)}
+        if self._signer is not None:
+            signed_id = message_id or delivery.delivery_id
+            sent |= await self._signer.headers(delivery.project_id, signed_id, content)
         async with self._response("POST", url, sent, content) as response:
             await self._drain(response)
         if 200 <= response.status < 300:

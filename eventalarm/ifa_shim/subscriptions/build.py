@@ -11,6 +11,7 @@ from eventalarm.delivery.enqueue import OutboxEnqueuer, Worker
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.senders.base import Sender
 from eventalarm.delivery.senders.http import HttpSender
+from eventalarm.delivery.senders.signer import Signer
 from eventalarm.ifa_shim import options
 from eventalarm.ifa_shim.actions import Sol003Sender, TackerSender
 from eventalarm.ifa_shim.subscriptions import aodh_listener, rights
@@ -62,9 +63,9 @@ class Notifications:
         self._subscribers = Subscribers(Subscriptions(database))
         self.publisher = TransitionPublisher(self._subscribers, self._settings, self._style)
 
-    def sender(self, delivery: DeliveryOptions) -> SubscriberSender:
+    def sender(self, delivery: DeliveryOptions, signer: Signer | None = None) -> SubscriberSender:
         """Return the sender to subscribers: that of webhooks, with the egress filter of callbacks."""
-        http = HttpSender(delivery, egress=self._api.callback.egress)
+        http = HttpSender(delivery, egress=self._api.callback.egress, signer=signer)
         return SubscriberSender(self._subscribers, http, self._vault.open)
 
     def notifier(self, worker: Worker) -> Notifier:

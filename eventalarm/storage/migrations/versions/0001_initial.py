@@ -34,6 +34,7 @@ def upgrade() -> None:
     _create_acknowledgement()
     _create_subscription()
     _create_notification_log()
+    _create_project_secret()
     create_inspector_tables()
 
 
@@ -256,4 +257,17 @@ def _create_notification_log() -> None:
         sa.Column("notified_at", MOMENT, nullable=False),
         sa.Column("alarm", LONG_TEXT, nullable=False),
         sa.Index("ix_eventalarm_notification_log_alarm", "alarm_id"),
+    )
+
+
+def _create_project_secret() -> None:
+    operations.create_table(
+        "eventalarm_project_secret",
+        sa.Column("project_id", sa.String(128), primary_key=True),
+        sa.Column("secret", sa.Text, nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("changed_at", MOMENT, nullable=False),
+        sa.Column("previous", sa.Text),
+        sa.Column("previous_expires_at", MOMENT),
+        sa.Index("ix_eventalarm_project_secret_changed", "changed_at"),
     )
