@@ -18,6 +18,7 @@ from eventalarm.evaluator.outcome import Subject
 from eventalarm.exceptions import Retryable
 from eventalarm.model import Event
 from eventalarm.owner import Owners
+from eventalarm.storage.clock import SET_BACK_WITHIN
 from eventalarm.storage.column_types import KEY_LENGTH, to_key
 from eventalarm.storage.database import Database
 
@@ -26,8 +27,6 @@ LOG = logging.getLogger(__name__)
 # The number of matches of one project beyond which its remaining events wait for the next batch. It bounds
 # memory.
 ENOUGH: Final = 20_000
-# Seconds for which it counts that the database's clock was set back.
-SET_BACK_WITHIN: Final = 3600.0
 
 
 @dataclasses.dataclass(slots=True)

@@ -41,6 +41,8 @@ class Inspector:
     :param react: called with a fault that was raised or cleared, to start further reactions; must not block.
     :param sessions: handles events about planned maintenance.
     :param now: the present time of a clock that all inspectors share (aware UTC); it may raise Retryable.
+    :param latest: what that clock would show if it had not been set back, by default *now*: events that are
+        in its future since then are not replaced by older ones.
     :param maintenance_timeout: seconds after the last report of a maintenance at which its inhibition ends.
     """
 
@@ -55,6 +57,7 @@ class Inspector:
         publish: Publish,
         metrics: Metrics,
         now: Callable[[], datetime.datetime],
+        latest: Callable[[], datetime.datetime] | None = None,
         react: React = lambda fault, resources: None,
         policies: Sequence[Policy] = (),
         matches: PolicyMatches,
@@ -70,6 +73,7 @@ class Inspector:
         self._publish = publish
         self._metrics = metrics
         self._now = now
+        self._latest = latest or now
         self._react = react
         self._policies = tuple(policies)
         self._matches = matches
@@ -82,7 +86,7 @@ class Inspector:
 
         :raises Retryable: when the database or the broker failed; then the batch must be repeated.
         """
-        received = self._now()
+        received = self._latest()
         self._follow_maintenance(events, received)
         observed = [one for event in events if (one := observe(event, self._owners, received)) is not None]
         if observed:
@@ -103,15 +107,16 @@ class Inspector:
 
     def _follow_maintenance(self, events: Sequence[Event], received: datetime.datetime) -> None:
         """Begin and end the maintenance of hosts before the faults of the same batch are handled."""
+        now = self._now()
         for event in in_order(events, received):
             report = read_host(event, received)
             if report is None or report.host.state == PLANNED:
                 continue
-            found = report.maintenance(received + self._maintenance_timeout)
+            found = report.maintenance(now + self._maintenance_timeout)
             if report.host.ended:
-                self._maintenance.end(found, received)
+                self._maintenance.end(found, now)
             else:
-                self._maintenance.begin(found, received)
+                self._maintenance.begin(found, now)
 
     def _known(self, events: Sequence[Event]) -> Mapping[str, Resource]:
         """Return what the map says of the resources that events are about, by id."""

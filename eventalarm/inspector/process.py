@@ -77,7 +77,10 @@ def reaction_options(conf: cfg.ConfigOpts) -> ReactionOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stores:
-    """What the inspector keeps in the database; ``now`` is the database's clock (aware UTC)."""
+    """What the inspector keeps in the database; ``now`` is the database's clock (aware UTC).
+
+    ``latest`` is what it would show if it had not been set back.
+    """
 
     resources: ResourceMap
     faults: InfrastructureFaults
@@ -85,6 +88,7 @@ class Stores:
     maintenance: MaintenanceStore
     sessions: MaintenanceSessions
     now: Callable[[], datetime.datetime]
+    latest: Callable[[], datetime.datetime]
 
     def forget(self, before: datetime.datetime, now: datetime.datetime) -> None:
         """Remove deleted resources, silent faults and ended maintenance of before *before*, and old matches.
@@ -131,6 +135,7 @@ class InspectorProcess:
             MaintenanceStore(database),
             MaintenanceSessions(database),
             database.about_now,
+            database.latest_now,
         )
         transport = bus.get_transport(self._conf)
         self._stack.callback(transport.cleanup)
@@ -197,6 +202,7 @@ class InspectorProcess:
             publish=publish,
             metrics=self._metrics,
             now=stores.now,
+            latest=stores.latest,
             react=self._build_reactions(stores),
             policies=self._policies,
             matches=stores.matches,

@@ -31,6 +31,8 @@ RESOLUTIONS: Final = {"sqlite": 0.001}
 
 # Seconds: a reading that differs more from what was expected is a step; less is drift or a slow answer.
 STEP: Final = 0.25
+# Seconds for which it counts that the clock was set back.
+SET_BACK_WITHIN: Final = 3600.0
 # How many steps are remembered.
 STEPS: Final = 100
 

@@ -181,6 +181,13 @@ class Database:
         """
         return self._known().earliest(within) or self.now()
 
+    def latest_now(self, within: float = clock.SET_BACK_WITHIN) -> datetime.datetime:
+        """Return the estimated time as it would be if the clock had not been set back *within* seconds.
+
+        :raises Retryable: if the database had to be asked and failed.
+        """
+        return self.about_now() + datetime.timedelta(seconds=self.clock.set_back(within))
+
     def _known(self) -> clock.DatabaseClock:
         age = self.clock.age()
         if age is None or age > ASK_AGAIN:
