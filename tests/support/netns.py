@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator
 
 # Networks of RFC 2544, for tests between network devices: 512 times 256 addresses.
 NETWORKS = 512
@@ -107,10 +106,15 @@ class Network:
     def _ip(self, commands: str) -> None:
         _run(["ip", "-batch", "-"], self._router, commands + "\n")
 
-    def drop(self, source: str, target: str) -> None:
-        """Drop from now on what one host sends to another; the other way stays open."""
+    def drop(self, source: str, target: str, *, from_port: int = 0, to_port: int = 0) -> None:
+        """Drop from now on what one host sends to another; the other way stays open.
+
+        With *from_port* or *to_port*, only what it sends over TCP from or to that port.
+        """
         one, other = self.hosts[source], self.hosts[target]
-        rule = f"from {one.address} to {other.address} blackhole"
+        ports = {"sport": from_port, "dport": to_port}
+        only = [f"ipproto tcp {end} {port}" for end, port in ports.items() if port]
+        rule = " ".join(["from", one.address, "to", other.address, *only, "blackhole"])
         self._ip(f"rule add {rule}")
         self._rules.append(rule)
 
@@ -124,16 +128,6 @@ class Network:
         """Let everything through again."""
         self._ip("\n".join(f"rule del {rule}" for rule in self._rules))
         self._rules.clear()
-
-    @contextlib.contextmanager
-    def dropping(self, *ways: tuple[str, str]) -> Iterator[None]:
-        """Drop what is sent from the first to the second host of each pair, and let it through at the end."""
-        for way in ways:
-            self.drop(*way)
-        try:
-            yield
-        finally:
-            self.heal()
 
     def close(self) -> None:
         """Remove all hosts; processes in them lose their network."""

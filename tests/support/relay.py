@@ -14,11 +14,11 @@ LOCALHOST = "127.0.0.1"
 class Relay:
     """Relays each connection to the port that was the target when it was opened; ``stall`` blocks traffic."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, host: str = LOCALHOST) -> None:
         self.target = target
         self._passing = threading.Event()
         self._passing.set()
-        self._server = socket.create_server((LOCALHOST, 0))
+        self._server = socket.create_server((host, 0))
         self.port: int = self._server.getsockname()[1]
         self._ends: list[socket.socket] = []
         self._closed = False

@@ -23,6 +23,7 @@ from tests.functional.disruption import report
 from tests.functional.disruption.cluster import broker_cluster
 from tests.functional.disruption.delivery_limit import delivery_limit
 from tests.functional.disruption.freeze import freeze
+from tests.functional.disruption.half_open import half_open
 from tests.functional.disruption.history.__main__ import main as check_files
 from tests.functional.disruption.host_down import host_down
 from tests.functional.disruption.outbox_scenarios import beside_the_expirer, held_snapshot
@@ -43,7 +44,7 @@ DISRUPT, CHECK = "disrupt", "check"
 # The scenarios of further clusters, which "cluster" includes.
 CLUSTERS = ("postgresql-failover",)
 # The scenarios that run on each database.
-EACH = frozenset({"freeze", "host-down", "snapshot", "expirer"})
+EACH = frozenset({"half-open", "freeze", "host-down", "snapshot", "expirer"})
 Other = Callable[[Ground, pathlib.Path, Progress, argparse.Namespace], Finding]
 OTHERS: dict[str, Other] = {
     "isolation": lambda ground, place, progress, options: isolation(
@@ -68,6 +69,9 @@ OTHERS: dict[str, Other] = {
         ground, place, progress, seed=options.seed
     ),
     "postgresql-failover": lambda ground, place, progress, options: postgresql_failover(
+        ground, place, progress, seed=options.seed
+    ),
+    "half-open": lambda ground, place, progress, options: half_open(
         ground, place, progress, seed=options.seed
     ),
     "snapshot": lambda ground, place, progress, options: held_snapshot(

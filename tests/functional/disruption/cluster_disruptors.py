@@ -93,9 +93,10 @@ class Cluster:
         time.sleep(partition.seconds)
         self._service.heal()
         if partition.handling == IGNORE and partition.seconds > partition.net_tick:
-            # RabbitMQ's guide: the nodes do not agree again by themselves; one side is to be restarted.
-            for command in ("stop_app", "start_app"):
-                self._service.run_on(node, "rabbitmqctl", command)
+            # RabbitMQ's guide: the nodes do not agree again by themselves; one side is to be restarted. The
+            # command start_app would wait for Erlang's own agreement, which may never come.
+            self._service.kill_some(node)
+            self._service.start_some(node)
         self._record(began, partition.name, survivable=True)
 
     def forget(self) -> Act:
