@@ -15,13 +15,15 @@ from eventalarm.storage.database import Database
 from eventalarm.storage.hosts import Hosts
 from eventalarm.storage.resource_map import ResourceMap
 from eventalarm.storage.schema import too_old
-from eventalarm.storage.stats import SYNC_READS, Server, read_server
+from eventalarm.storage.session import SYNC_BITS
+from eventalarm.storage.stats import Server, read_server
 
 # The size of a statement that holds an event, as a multiple of the size of the event: it is escaped.
 PACKET_FACTOR: Final = 4
 UTC: Final = ("+00:00", "UTC")
 # The states of standbys for which a commit of PostgreSQL waits.
 CONFIRMING: Final = frozenset({"sync", "quorum"})
+SYNCED: Final = "Synced"
 SYNCHRONISE: Final = "synchronise the clocks of all hosts, for example with chrony"
 
 
@@ -37,13 +39,8 @@ def server_finding(dialect: str, server: Server, max_event_size: int = 0) -> Fin
     """
     if (unfit := _unfit(dialect, server)) is not None:
         return unfit
-    if server.cluster_size and not server.sync_wait & SYNC_READS:
-        return Finding(
-            Level.WARNING,
-            f"{dialect} is a node of a Galera cluster, and reads do not wait for the other nodes "
-            f"(wsrep_sync_wait = {server.sync_wait}): a new alarm can miss its first event",
-            "remove mysql_wsrep_sync_wait from [database], or set it to 1",
-        )
+    if server.cluster_size and (problem := _of_cluster(dialect, server)) is not None:
+        return problem
     if (risk := _lost_commits(dialect, server)) is not None:
         return risk
     if server.max_packet and server.max_packet <= PACKET_FACTOR * max_event_size:
@@ -61,6 +58,7 @@ def server_finding(dialect: str, server: Server, max_event_size: int = 0) -> Fin
             "configure the proxy to keep session settings, or run the server in the time zone +00:00",
         )
     cluster = f", one of {server.cluster_size} nodes of a Galera cluster" if server.cluster_size else ""
+    cluster += _several(server)
     pooled = ", through a pooler; the limits of sessions are set in each transaction" if server.pooled else ""
     return Finding(
         Level.OK, f"{dialect} {server.version}".rstrip() + f" answers and is writable{cluster}{pooled}"
@@ -85,6 +83,33 @@ def _lost_commits(dialect: str, server: Server) -> Finding | None:
             "promoted, with what they fired",
             "set synchronous_standby_names, in Patroni synchronous_mode, and synchronous_commit to on",
             {"standbys": len(server.standbys)},
+        )
+    return None
+
+
+def _several(server: Server) -> str:
+    return f"; connections lead to {_named(server.nodes)}" if len(server.nodes) > 1 else ""
+
+
+def _of_cluster(dialect: str, server: Server) -> Finding | None:
+    """Return what is wrong with a Galera cluster or how it is used, or None.
+
+    With one writer, sessions that do not wait matter only when another node becomes the writer. With several
+    they break guarantees in everyday use.
+    """
+    if server.sync_wait & SYNC_BITS != SYNC_BITS:
+        return Finding(
+            Level.FAILED if len(server.nodes) > 1 else Level.WARNING,
+            f"{dialect} is a node of a Galera cluster{_several(server)}, and sessions do not wait for the "
+            f"other nodes (wsrep_sync_wait = {server.sync_wait}): a new alarm can miss its first event, and "
+            "a delivery can be sent twice",
+            f"remove mysql_wsrep_sync_wait from [database], or set it to {SYNC_BITS}",
+        )
+    if server.node_state != SYNCED:
+        return Finding(
+            Level.WARNING,
+            f"a node of the Galera cluster is used although its state is {server.node_state}",
+            "have the proxy use only nodes whose wsrep_local_state is 4 (Synced), as clustercheck does",
         )
     return None
 

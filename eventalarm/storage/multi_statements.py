@@ -13,6 +13,14 @@ MOST: Final = 1 << 22
 OPEN: Final = "eventalarm_pipeline"
 # The attribute of a driver's connection with max_allowed_packet, where it is known.
 PACKET: Final = "eventalarm_packet"
+# The attribute of a driver's connection to a node of a Galera cluster, see :class:`MultiStatements`.
+NODE: Final = "eventalarm_node"
+# What is sent first and before the commit on such a node, and the errors of MySQL and MariaDB: no such
+# savepoint; another transaction won.
+MARK: Final = b"SAVEPOINT eventalarm"
+IS_MARKED: Final = b"RELEASE SAVEPOINT eventalarm"
+NO_SAVEPOINT: Final = 1305
+CONFLICT: Final = (1213, "Deadlock found when trying to get lock; try restarting transaction")
 
 
 class Answer:
@@ -41,13 +49,22 @@ class Answer:
 
 
 class MultiStatements:
-    """The statements of a transaction on one connection of a driver, which is not in autocommit mode."""
+    """The statements of a transaction on one connection of a driver, which is not in autocommit mode.
+
+    A commit on another node of a Galera cluster can roll the transaction back while one of its statements is
+    executed. MariaDB then executes the following statements of the same query in a new transaction, commits
+    what they wrote, and only then returns the error (seen with 10.11). A savepoint prevents this: it does not
+    exist in the new transaction, so that the statement before the commit fails.
+    """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._waiting: list[tuple[bytes, Answer]] = []
         self._size = 0
         self._most = min(MOST, getattr(connection, PACKET, MOST) // 4)
+        self._marks = bool(getattr(connection, NODE, False))
+        if self._marks:
+            self.add(MARK)
 
     def add(self, statement: bytes) -> Answer:
         """Have a complete *statement* sent with the others; return where its rows arrive."""
@@ -75,8 +92,15 @@ class MultiStatements:
 
     def commit(self) -> None:
         """Send what waits and commit."""
+        if self._marks:
+            self.add(IS_MARKED)
         self.add(b"COMMIT")
-        self.send()
+        try:
+            self.send()
+        except self._connection.Error as exc:
+            if self._marks and exc.args[:1] == (NO_SAVEPOINT,):
+                raise self._connection.OperationalError(*CONFLICT) from exc
+            raise
 
     def rollback(self) -> None:
         """Forget what waits and roll back."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventalarm.storage.multi_statements import PACKET
+from eventalarm.storage.multi_statements import NODE, PACKET
 
 LOG = logging.getLogger(__name__)
 
@@ -31,8 +31,11 @@ class SessionLimits:
 
 
 UTC: Final = "SESSION time_zone = '+00:00'"
-# Bit 1: reads, and the first statement of a transaction. Other bits of the server's setting are kept.
-SYNC_WAIT: Final = ", SESSION wsrep_sync_wait = @@SESSION.wsrep_sync_wait | 1"
+# The bits of wsrep_sync_wait by which the first statement of a transaction waits for what other nodes have
+# committed: 1 if it reads, 2 if it updates or deletes, 4 if it inserts. An update that is too early finds no
+# row, and Galera certifies nothing, so the result of a delivery would be lost, and the delivery sent again.
+SYNC_BITS: Final = 7
+SYNC_WAIT: Final = f", SESSION wsrep_sync_wait = @@SESSION.wsrep_sync_wait | {SYNC_BITS}"
 
 DEFAULT_LIMITS: Final = SessionLimits()
 # For schema changes: they wait for other transactions and hold their locks for as long as it takes.
@@ -109,9 +112,10 @@ class Sessions:
     prepared.
 
     On MariaDB and MySQL sessions also use UTC, so that no timestamp is ambiguous in autumn.
-    On a node of a Galera cluster, with *sync_wait*, a read waits until the node has applied what was
+    On a node of a Galera cluster, with *sync_wait*, a transaction waits until the node has applied what was
     committed on the others before: an alarm whose creation was answered by one node is then found by a
-    listener on another (G3), and an edit is honoured (G4).
+    listener on another (G3), an edit is honoured (G4), and the result of a delivery that was claimed by
+    another node is recorded (G2).
     """
 
     def __init__(self, engine: sa.Engine, limits: SessionLimits, *, sync_wait: bool = True) -> None:
@@ -136,6 +140,8 @@ class Sessions:
         packet = ask(connection, "SELECT @@max_allowed_packet")
         if packet is not None:
             setattr(connection, PACKET, int(packet[0]))
+        if self._is_node:
+            setattr(connection, NODE, True)
         wait = SYNC_WAIT if self._is_node and self._sync_wait else ""
         ask(connection, f"{settings}, {UTC}{wait}")
 

@@ -5,6 +5,7 @@ Every function reads without locks and raises :class:`eventalarm.exceptions.Retr
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 from collections.abc import Iterable
@@ -20,8 +21,8 @@ from eventalarm.storage.schema import version_of
 from eventalarm.storage.subscriptions import SubscriptionState
 from eventalarm.storage.tables import alarm, alarm_count, delivery, worker
 
-# The bit of wsrep_sync_wait by which reads wait.
-SYNC_READS: Final = 1
+# How many connections are opened at once to see to which nodes of a Galera cluster they lead.
+PROBES: Final = 3
 
 ACTIONS: Final = (alarm.c.alarm_actions, alarm.c.ok_actions, alarm.c.insufficient_data_actions)
 
@@ -77,6 +78,8 @@ class SubscriptionFigures:
 class Server:
     """``standby``: PostgreSQL in recovery. ``cluster_size``: nodes of a Galera cluster, 0 without one.
 
+    ``nodes`` are the names of those to which our connections lead, and ``node_state`` is that of one of them,
+    ``Synced`` if it can be used.
     ``sync_wait`` and ``time_zone`` are those of our own session; the zone is empty where none matters.
     ``version`` is what the server says; ``max_packet`` is MariaDB's and MySQL's ``max_allowed_packet`` in
     bytes, 0 elsewhere; ``pooled`` is true behind a pooler (pgbouncer). ``standbys`` are the ``sync_state`` of
@@ -86,6 +89,8 @@ class Server:
     standby: bool = False
     read_only: bool = False
     cluster_size: int = 0
+    nodes: tuple[str, ...] = ()
+    node_state: str = "Synced"
     sync_wait: int = 0
     time_zone: str = ""
     version: str = ""
@@ -205,16 +210,10 @@ def read_server(database: Database) -> Server:
         query = "SELECT @@global.read_only, @@SESSION.time_zone, @@global.max_allowed_packet"
         read_only, time_zone, max_packet = connection.exec_driver_sql(query).one()
         version = version_of(connection)
-        named = "SHOW SESSION VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_sync_wait')"
-        wsrep = {str(row[0]): row[1] for row in connection.exec_driver_sql(named)}
-        size = 0
-        if str(wsrep.get("wsrep_on", "OFF")).upper() == "ON":
-            found = connection.exec_driver_sql("SHOW STATUS LIKE 'wsrep_cluster_size'").first()
-            size = int(found[1]) if found is not None else 0
+        galera = _galera(database, connection)
     return Server(
+        **galera,
         read_only=str(read_only).upper() not in ("0", "OFF"),
-        cluster_size=size,
-        sync_wait=int(wsrep.get("wsrep_sync_wait", 0)),
         time_zone=str(time_zone),
         version=version,
         max_packet=int(max_packet),
@@ -243,6 +242,25 @@ def _read_postgresql(database: Database) -> Server:
         standbys=standbys,
         synchronous_commit=synchronous_commit,
     )
+
+
+def _galera(database: Database, connection: sa.Connection) -> dict[str, Any]:
+    """Return the fields of :class:`Server` about a Galera cluster; nothing where there is none."""
+    named = "SHOW SESSION VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_sync_wait')"
+    settings = {str(row[0]): row[1] for row in connection.exec_driver_sql(named)}
+    if str(settings.get("wsrep_on", "OFF")).upper() != "ON":
+        return {}
+    named = "SHOW STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_local_state_comment')"
+    status = {str(row[0]): str(row[1]) for row in connection.exec_driver_sql(named)}
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(database.engine.connect()) for _ in range(PROBES)]
+        names = {str(probe.exec_driver_sql("SELECT @@wsrep_node_name").scalar_one()) for probe in probes}
+    return {
+        "cluster_size": int(status["wsrep_cluster_size"]),
+        "nodes": tuple(sorted(names)),
+        "node_state": status["wsrep_local_state_comment"],
+        "sync_wait": int(settings["wsrep_sync_wait"]),
+    }
 
 
 def _moment(value: Any) -> datetime.datetime | None:

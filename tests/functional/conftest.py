@@ -23,10 +23,11 @@ from tests.support.databases import (
     SqliteDatabases,
 )
 from tests.support.definitions import SHIPPED, Converter, merged
+from tests.support.galera import Galera
 from tests.support.helpers import Process, WebhookSink
 from tests.support.ifa_api import IfaApi
 from tests.support.listening import listening
-from tests.support.services import Galera, MariaDB, PostgreSQL, RabbitMQ, Service, SteppedMariaDB
+from tests.support.services import MariaDB, PostgreSQL, RabbitMQ, Service, SteppedMariaDB
 from tests.support.subscribers import World
 
 ENGINES = ["sqlite", "mariadb", "postgresql"]
@@ -85,13 +86,13 @@ def our_stepped_url(stepped_mariadb: SteppedMariaDB, tmp_path_factory: pytest.Te
 
 @pytest.fixture(scope="session")
 def galera(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Galera]:
-    """A Galera cluster of two nodes: ``url(node, database)`` with node ``a`` or ``b``."""
+    """A Galera cluster of three nodes: ``url(node, database)`` with node ``a``, ``b`` or ``c``."""
     yield from _serve(Galera, tmp_path_factory)
 
 
 @pytest.fixture
 def our_galera_urls(galera: Galera, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A fresh database with Aodh's tables and ours, by each of the two nodes of a cluster."""
+    """A fresh database with Aodh's tables and ours, by two nodes of a cluster."""
     return GaleraDatabases(galera, tmp_path_factory.mktemp("galera-aodh")).with_ours()
 
 

@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from eventalarm.storage import database as storage
 from eventalarm.storage.migrations import VERSION_TABLE
 from eventalarm.storage.upgrade import upgrade
+from tests.support.galera import Galera
 from tests.support.helpers import create_aodh_schema
 from tests.support.replicas import MariadbPair, PostgresqlPair
-from tests.support.services import Galera, MariaDB, PostgreSQL
+from tests.support.services import MariaDB, PostgreSQL
 
 VERSION_TABLES = ("alembic_version", VERSION_TABLE)
 _NUMBERS = itertools.count()
@@ -116,7 +117,7 @@ class PostgresqlDatabases:
 
 
 class GaleraDatabases:
-    """Databases of a cluster of two nodes."""
+    """Databases of a cluster, by two of its nodes."""
 
     def __init__(self, cluster: Galera, directory: pathlib.Path) -> None:
         self._cluster = cluster

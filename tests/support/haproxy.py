@@ -28,7 +28,7 @@ defaults
     timeout connect 2s
     timeout client 1h
     timeout server 1h
-    timeout check 1s
+    timeout check 5s
 listen database
     bind {host}:{port}
     balance {balance}

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import json
 import os
 import pathlib
@@ -18,11 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from typing import Any
 
 import psutil
-import pymysql
 from pifpaf.drivers import Driver
 from pifpaf.drivers.mysql import MySQLDriver
 from pifpaf.drivers.postgresql import PostgreSQLDriver
@@ -174,87 +170,6 @@ class KeptSteppedMariaDB(KeptMariaDB):
         set_clock(self.offset, seconds)
 
 
-class KeptGalera(Driver):
-    """Two nodes of one cluster, both of which accept writes.
-
-    They start as after a common power failure: with the same data and the same view of the cluster, which
-    forms again when both are up, so that no state has to be transferred.
-    """
-
-    def _setUp(self) -> None:  # noqa: N802
-        super()._setUp()
-        self.folder = pathlib.Path(self.tempdir)
-        self.nodes: dict[str, psutil.Popen] = {}
-        first, second = (self.folder / name for name in ("a", "b"))
-        install = ["mysql_install_db", "--no-defaults", "--skip-test-db", f"--datadir={first}"]
-        self._exec(install)
-        state = str(uuid.uuid4())
-        saved = f"# GALERA saved state\nversion: 2.1\nuuid: {state}\nseqno: 0\nsafe_to_bootstrap: 1\n"
-        (first / "grastate.dat").write_text(saved)
-        shutil.copytree(first, second)
-        ids = {name: str(uuid.uuid1()) for name in ("a", "b")}
-        members = "".join(f"member: {one} 0\n" for one in sorted(ids.values()))
-        view = f"#vwbeg\nview_id: 3 {min(ids.values())} 2\nbootstrap: 0\n{members}#vwend\n"
-        for name, one in ids.items():
-            (self.folder / name / "gvwstate.dat").write_text(f"my_uuid: {one}\n{view}")
-        ports = free_ports(6)
-        self.ports = {"a": ports[0], "b": ports[1]}
-        groups = {"a": ports[2], "b": ports[3]}
-        for name, transfer in zip("ab", ports[4:], strict=True):
-            self._start(name, state, groups, transfer)
-
-    def _start(self, name: str, state: str, groups: dict[str, int], transfer: int) -> None:
-        library = next(iter(glob.glob("/usr/lib*/galera*/libgalera_smm.so")), None)
-        if library is None:
-            raise RuntimeError("libgalera_smm.so is not installed: apt-get install galera-4")
-        here = f"{LOCALHOST}:{groups[name]}"
-        provider = {
-            "gmcast.listen_addr": f"tcp://{here}",
-            "ist.recv_addr": f"{LOCALHOST}:{transfer}",
-            "gcache.size": "16M",
-            "pc.recovery": "yes",
-            "pc.linger": "PT0S",
-            "evs.suspect_timeout": "PT10S",
-            "evs.inactive_timeout": "PT20S",
-        }
-        command = [
-            *("mysqld", "--no-defaults", f"--datadir={self.folder / name}", "--skip-grant-tables"),
-            *(f"--user={pwd.getpwuid(os.geteuid()).pw_name}", f"--socket={self.folder / name}.sock"),
-            *(f"--bind-address={LOCALHOST}", f"--port={self.ports[name]}", "--max-connections=200"),
-            *("--binlog-format=ROW", "--innodb-autoinc-lock-mode=2", "--innodb-flush-log-at-trx-commit=0"),
-            *("--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M"),
-            *("--wsrep-on=ON", f"--wsrep-provider={library}", f"--wsrep-start-position={state}:0"),
-            *(f"--wsrep-cluster-address=gcomm://{','.join(f'{LOCALHOST}:{p}' for p in groups.values())}",),
-            *(f"--wsrep-node-name={name}", f"--wsrep-node-address={here}", "--wsrep-sst-method=skip"),
-            "--wsrep-provider-options=" + ";".join(f"{key}={value}" for key, value in provider.items()),
-        ]
-        log = (self.folder / f"{name}.log").open("wb")
-        self.nodes[name] = psutil.Popen(command, stdout=log, stderr=log, start_new_session=True)
-
-    def info(self) -> dict[str, Any]:
-        for name, port in self.ports.items():
-            while not self._is_synced(port):
-                if self.nodes[name].poll() is not None:
-                    raise RuntimeError((self.folder / f"{name}.log").read_text()[-3000:])
-                time.sleep(0.05)
-        return {"ports": self.ports}
-
-    @staticmethod
-    def _is_synced(port: int) -> bool:
-        with contextlib.suppress(pymysql.Error):
-            connection = pymysql.connect(host=LOCALHOST, port=port, user="root", connect_timeout=1)
-            with connection, connection.cursor() as cursor:
-                cursor.execute("SHOW STATUS LIKE 'wsrep_local_state_comment'")
-                state = cursor.fetchone()
-                cursor.execute("SHOW STATUS LIKE 'wsrep_cluster_size'")
-                size = cursor.fetchone()
-                return (state or ("", ""))[1] == "Synced" and (size or ("", ""))[1] == "2"
-        return False
-
-    def kill(self) -> None:
-        kill_all(list(self.nodes.values()))
-
-
 class KeptPostgreSQL(PostgreSQLDriver):
     """A server on TCP, run by another user if we are root, since initdb refuses root.
 
@@ -306,7 +221,6 @@ KEPT: dict[str, type[Driver]] = {
     "mariadb": KeptMariaDB,
     "stepped-mariadb": KeptSteppedMariaDB,
     "postgresql": KeptPostgreSQL,
-    "galera": KeptGalera,
 }
 
 

@@ -140,17 +140,6 @@ class SteppedMariaDB(MariaDB):
         self.ask("set_ahead", seconds)
 
 
-class Galera(Service):
-    """A Galera cluster of two nodes, ``a`` and ``b``."""
-
-    name = "galera"
-    programs: ClassVar[dict[str, str]] = {"mysqld": "mariadb-server"}
-
-    def url(self, node: str, database: str) -> str:
-        """Return the SQLAlchemy URL of *database* on one of the nodes."""
-        return f"mysql+pymysql://root@127.0.0.1:{self.info['ports'][node]}/{database}"
-
-
 class PostgreSQL(Service):
     """A PostgreSQL server."""
 

@@ -15,8 +15,9 @@ from tests.functional.disruption.history import (
     user_checks,
 )
 from tests.functional.disruption.history.check import CHECKS, check
-from tests.functional.disruption.history.facts import awaited
+from tests.functional.disruption.history.facts import Facts, awaited
 from tests.functional.disruption.history.records import (
+    Alarm,
     Committed,
     Delivery,
     Edit,
@@ -246,6 +247,15 @@ def test_an_edit_without_an_answer_may_have_been_made_or_not() -> None:
     other = but({"fields": {"name": "renamed", "enabled": True}}, Final)(unanswered)
     assert check(History(other)).right
     assert not check(History(but({"fields": {"name": "old", "enabled": True}}, Final)(other))).right
+
+
+def test_edits_that_may_not_have_been_made_count_by_their_effect() -> None:
+    alarm = next(one for one in GOOD if isinstance(one, Alarm))
+    edits = [Edit(NOON - 30, None, alarm.alarm_id, {"name": f"name {number % 2}"}) for number in range(15)]
+    facts = Facts(History([*GOOD, *edits]))
+    versions = facts.versions(alarm, facts.events_on(alarm)[0])
+    assert {one.name for one in versions} == {alarm.name, "name 0", "name 1"}
+    assert len(versions) == 3
 
 
 def test_deliveries_to_an_unreliable_consumer_may_be_given_up() -> None:

@@ -23,6 +23,7 @@ from tests.functional.disruption import report
 from tests.functional.disruption.cluster import broker_cluster
 from tests.functional.disruption.delivery_limit import delivery_limit
 from tests.functional.disruption.freeze import freeze
+from tests.functional.disruption.galera import galera
 from tests.functional.disruption.half_open import half_open
 from tests.functional.disruption.history.__main__ import main as check_files
 from tests.functional.disruption.host_down import host_down
@@ -74,6 +75,7 @@ OTHERS: dict[str, Other] = {
     "half-open": lambda ground, place, progress, options: half_open(
         ground, place, progress, seed=options.seed
     ),
+    "galera": lambda ground, place, progress, options: galera(ground, place, progress, seed=options.seed),
     "snapshot": lambda ground, place, progress, options: held_snapshot(
         ground, place, progress, seed=options.seed
     ),

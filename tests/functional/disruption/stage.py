@@ -29,7 +29,7 @@ from tests.support.cloud import Cloud
 from tests.support.disks import Disk
 from tests.support.faketime import faked_python, set_clock
 from tests.support.helpers import Process, write_config
-from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
+from tests.support.services import RabbitMQ, Service
 
 QUORUM = "?rabbit_quorum_queue=true"
 CHUNK = 1000
@@ -49,7 +49,7 @@ class Ground:
     """
 
     rabbitmq: RabbitMQ
-    database: MariaDB | PostgreSQL
+    database: Service
     new_url: Callable[[], str]
     disks: Mapping[str, Disk] = dataclasses.field(default_factory=dict)
 

@@ -116,7 +116,7 @@ class Facts:
                 continue
             edited = [_apply(one, edit) for one in possible]
             is_certain = edit.ended is not None and edit.ended <= published.began
-            possible = edited if is_certain else [*possible, *edited]
+            possible = _distinct(edited if is_certain else [*possible, *edited])
         return possible
 
     def requires(self, alarm: Alarm, published: Published) -> bool:
@@ -173,6 +173,15 @@ def _published(messages: Sequence[Publish]) -> dict[str, Published]:
             known = found.setdefault(event.message_id, Published(event, message.began, message.ended))
             known.began, known.ended = min(known.began, message.began), min(known.ended, message.ended)
             known.messages.add(number)
+    return found
+
+
+def _distinct(versions: Sequence[Alarm]) -> list[Alarm]:
+    """Return the versions that differ: edits that may or may not have been made would double their number."""
+    found: list[Alarm] = []
+    for one in versions:
+        if one not in found:
+            found.append(one)
     return found
 
 
