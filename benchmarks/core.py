@@ -85,9 +85,7 @@ class Definitions:
             project = "".join(project_id)
             yield AlarmDefinition(alarm_id, project, "event", version, rule_of(number, self._shape), False)
 
-    def of_projects(
-        self, project_ids: Sequence[str], limit: int
-    ) -> Mapping[str, list[AlarmDefinition]] | None:
+    def of_projects(self, project_ids: Sequence[str], limit: int) -> Mapping[str, Sequence[AlarmDefinition]]:
         """Unused here: there is one project."""
         raise NotImplementedError
 

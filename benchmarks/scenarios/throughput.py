@@ -178,7 +178,7 @@ def _drain_all(
         label = f"{case} {0 if stock else repeat}"
         events = stream(projects, case.alarms, number, case.matching, seed=context.options.seed, run=label)
         try:
-            done = drain(arena, _fresh(events[:backlog], repeat), running, done, drains, guard)
+            done = drain(arena, fresh(events[:backlog], repeat), running, done, drains, guard)
         except (Cut, NotInTime) as exc:
             drains.cut = str(exc)
             break
@@ -197,7 +197,7 @@ def _backlogs(number: int, stock: bool, repeats: int) -> list[int]:
     return [size for size in STOCK_BACKLOGS if size < number] + [number] if stock else [number] * repeats
 
 
-def _fresh(events: Sequence[EventSpec], repeat: int) -> list[EventSpec]:
+def fresh(events: Sequence[EventSpec], repeat: int) -> list[EventSpec]:
     """Return the same events under new ids."""
     return [
         dataclasses.replace(event, message_id=str(uuid.uuid5(SPACE, f"{event.message_id} {repeat}")))

@@ -36,8 +36,8 @@ LOG = logging.getLogger(__name__)
 # A project with more definitions takes longer to load than one or two batches take.
 LARGE: Final = 1000
 
-# Projects that are loaded with one statement, and the most alarms that it may read: a host with a thousand
-# servers may fail whose owners' projects are all unknown.
+# Projects that one statement names: a host with a thousand servers may fail whose owners' projects are all
+# unknown.
 TOGETHER: Final = 100
 
 
@@ -209,7 +209,7 @@ class AlarmCache:
     def load_together(self, project_ids: Collection[str]) -> None:
         """Load the projects that are not cached, many with one statement; :meth:`refresh` adds them.
 
-        Projects with many alarms may be left out; they are loaded one by one.
+        Large projects are left out; they are loaded one by one.
 
         :raises Retryable: when the database failed.
         """
@@ -217,8 +217,8 @@ class AlarmCache:
         for start in range(0, len(missing), TOGETHER):
             chunk = missing[start : start + TOGETHER]
             begun = self._source.now()
-            definitions = self._source.of_projects(chunk, LARGE) if len(chunk) > 1 else None
-            for project_id, found in (definitions or {}).items():
+            definitions = self._source.of_projects(chunk, LARGE) if len(chunk) > 1 else {}
+            for project_id, found in definitions.items():
                 self._keep(project_id, self._builder.build(project_id, found, self._monotonic()), begun)
 
     def promise(self, project_id: str) -> None:

@@ -41,12 +41,29 @@ OF_ALARMS: Final = sa.select(*DEFINITION_COLUMNS).where(
     alarm.c.type.in_(sa.bindparam("types", expanding=True)),
     alarm.c.alarm_id.in_(sa.bindparam("alarm_ids", expanding=True)),
 )
+OF_PROJECTS: Final = (
+    sa.select(*DEFINITION_COLUMNS)
+    .where(
+        alarm.c.enabled,
+        alarm.c.type.in_(sa.bindparam("types", expanding=True)),
+        alarm.c.project_id.in_(sa.bindparam("project_ids", expanding=True)),
+    )
+    .order_by(alarm.c.project_id)
+    .limit(sa.bindparam("most"))
+)
 NEVER: Final = EPOCH
 
 
 def _same_project(project_id: str) -> sa.ColumnElement[bool]:
     same: sa.ColumnElement[bool] = alarm.c.project_id == project_id
     return same if project_id else sa.or_(same, alarm.c.project_id.is_(None))
+
+
+def _may_be_equal(one: str, other: str) -> bool:
+    """Return True if a collation of the database may sort two ids as equal."""
+    if not (one.isascii() and other.isascii()):
+        return True
+    return one.casefold().rstrip() == other.casefold().rstrip()
 
 
 def _actions(value: Any) -> tuple[str, ...]:
@@ -147,24 +164,43 @@ class AlarmReader:
         # Collations may fold case or trailing spaces; projects must match exactly (G5).
         return [d for d in map(to_definition, rows) if d.project_id == project_id]
 
-    def of_projects(
-        self, project_ids: Sequence[str], limit: int
-    ) -> Mapping[str, list[AlarmDefinition]] | None:
-        """Return the enabled alarms of each project, or None if all have more than *limit* together.
+    def of_projects(self, project_ids: Sequence[str], limit: int) -> Mapping[str, Sequence[AlarmDefinition]]:
+        """Return the enabled alarms of each project, with one statement for about *limit* alarms.
+
+        Projects with more alarms than that are left out.
 
         :param project_ids: not empty strings, and few enough for one statement.
         """
-        query = self._enabled().where(alarm.c.project_id.in_(project_ids)).limit(limit + 1)
+        found: dict[str, Sequence[AlarmDefinition]] = {}
+        left = list(project_ids)
+        while left:
+            some, cut = self._some_of(left, limit)
+            found |= some
+            # If no other was complete, those that were cut off have more than the limit.
+            left = [one for one in left if one not in some and (some or one not in cut)] if cut else []
+        return found
+
+    def _some_of(
+        self, project_ids: Sequence[str], limit: int
+    ) -> tuple[Mapping[str, Sequence[AlarmDefinition]], Collection[str]]:
+        """Read at most *limit* alarms; return those of complete projects, and the projects that are cut off.
+
+        If none is cut off, all are complete.
+        """
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        if len(rows) > limit:
-            return None
+            rows = connection.execute(
+                OF_PROJECTS, {"types": self._types, "project_ids": project_ids, "most": limit + 1}
+            ).all()
         found: dict[str, list[AlarmDefinition]] = {project_id: [] for project_id in project_ids}
         for one in map(to_definition, rows):
             # As in of_project: the database may find projects whose ids differ in case.
             if one.project_id in found:
                 found[one.project_id].append(one)
-        return found
+        if len(rows) <= limit:
+            return found, ()
+        last = rows[-1].project_id
+        cut = [one for one in project_ids if _may_be_equal(one, last)]
+        return {one: of for one, of in found.items() if of and one not in cut}, cut
 
     def has_more_than(self, project_id: str, number: int) -> bool:
         """Return True if a project has more than *number* enabled alarms."""

@@ -86,12 +86,10 @@ class Source:
             self.after_reading()
         return found
 
-    def of_projects(
-        self, project_ids: Sequence[str], limit: int
-    ) -> Mapping[str, list[AlarmDefinition]] | None:
+    def of_projects(self, project_ids: Sequence[str], limit: int) -> Mapping[str, Sequence[AlarmDefinition]]:
         self._call("of_projects")
         found = {one: [d for d in self._enabled() if d.project_id == one] for one in project_ids}
-        return found if sum(map(len, found.values())) <= limit else None
+        return {one: of for one, of in found.items() if len(of) <= limit}
 
     def crowded_projects(self, number: int) -> list[tuple[str, int]]:
         self._call("crowded_projects")
