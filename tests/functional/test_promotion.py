@@ -40,6 +40,7 @@ def test_the_health_check_warns_of_commits_that_a_promotion_can_lose(cluster: Po
         database.dispose()
 
 
+@pytest.mark.timeout(400)
 def test_a_promotion_and_a_clock_set_back_lose_and_double_nothing(
     cluster: PostgresqlCluster, rabbitmq: RabbitMQ, tmp_path: pathlib.Path, figure: Callable[[str], None]
 ) -> None:
