@@ -22,6 +22,7 @@ from tests.support.helpers import WebhookSink
 from tests.support.ifa_api import ADMIN, DOCUMENT
 from tests.support.ingest_api import SessionsApi
 from tests.support.listening import listening
+from tests.support.signing import new_key
 from tests.support.subscribers import World, bound, fault
 
 READS = ("SELECT", "WITH", "PRAGMA", "BEGIN", "EXPLAIN")
@@ -82,8 +83,9 @@ def test_no_get_of_the_ifa_api_writes(world: World) -> None:
 
 
 def test_no_get_of_the_ingest_api_writes(our_sqlite_url: str) -> None:
-    api = SessionsApi(our_sqlite_url, "http://192.0.2.1/tool")
+    api = SessionsApi(our_sqlite_url, "http://192.0.2.1/tool", credentials_key=new_key())
     begin = {"state": "IN_MAINTENANCE"}
+    assert api.call("POST", "/v1/secret", roles="admin").status_code == 201
     assert api.call("PUT", "/v1/hosts/compute-1/maintenance", begin, roles="admin").status_code == 200
     names = {"{session_id}": "s-1", "{host}": "compute-1"}
     try:
