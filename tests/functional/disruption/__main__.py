@@ -43,7 +43,7 @@ DISKS = {"broker": 512 * MIB, "database": 3072 * MIB}
 BOTH = "both"
 DISRUPT, CHECK = "disrupt", "check"
 # The scenarios of further clusters, which "cluster" includes.
-CLUSTERS = ("postgresql-failover",)
+CLUSTERS = ("galera", "postgresql-failover")
 # The scenarios that run on each database.
 EACH = frozenset({"half-open", "freeze", "host-down", "snapshot", "expirer"})
 Other = Callable[[Ground, pathlib.Path, Progress, argparse.Namespace], Finding]
