@@ -288,7 +288,10 @@ def connect(
         raise Retryable(f"the database does not answer: {str(exc).splitlines()[0][:300]}") from exc
     probe_connections(engine)
     sessions = Sessions(engine, limits, sync_wait=options.get("mysql_wsrep_sync_wait") is None)
-    database = Database(engine, sessions, has_pipelines=pipelines and pipeline.prepare(engine))
+    has_pipelines = pipelines and pipeline.prepare(engine)
+    if not has_pipelines:
+        pipeline.refuse(engine)
+    database = Database(engine, sessions, has_pipelines=has_pipelines)
     leave_wrong_servers(engine, database.forget_kept)
     # The connection with which oslo.db tested the server was opened without these settings.
     engine.dispose()

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -26,7 +26,10 @@ from sqlalchemy.engine.cursor import CursorFetchStrategy
 from eventalarm.storage.multi_statements import OPEN, MultiStatements, waiting_cursor
 
 PSYCOPG: Final = "psycopg"
-MYSQL_DRIVERS: Final = ("pymysql", "mysqldb")
+# PostgreSQL's type of a Float column; SQLAlchemy reads no other type from the result.
+FLOAT8: Final = 701
+MYSQLCLIENT: Final = "mysqldb"
+MYSQL_DRIVERS: Final = ("pymysql", MYSQLCLIENT)
 
 
 class PipelineMode:
@@ -98,8 +101,10 @@ class _Awaited(CursorFetchStrategy):
 
     __slots__ = ("alternate_cursor_description",)
 
-    def __init__(self, names: list[str]) -> None:
-        self.alternate_cursor_description = [(name, None, None, None, None, None, None) for name in names]
+    def __init__(self, columns: Iterable[sa.ColumnElement[Any]]) -> None:
+        codes = [(str(one.key), FLOAT8 if isinstance(one.type, sa.Float) else None) for one in columns]
+        described: list[Any] = [(*code, None, None, None, None, None) for code in codes]
+        self.alternate_cursor_description = described
 
 
 def prepare(engine: sa.Engine) -> bool:
@@ -116,6 +121,21 @@ def prepare(engine: sa.Engine) -> bool:
     sa.event.listen(engine, "before_cursor_execute", _describe)
     _end_with_the_transaction(engine.dialect)
     return True
+
+
+def refuse(engine: sa.Engine) -> None:
+    """Have the server refuse several statements in one query on connections that *engine* opens from now on.
+
+    It does by default, but mysqlclient would allow them.
+    """
+    if engine.dialect.driver == MYSQLCLIENT:
+        sa.event.listen(engine, "do_connect", _forbid_multi_statements)
+
+
+def _forbid_multi_statements(
+    _dialect: sa.Dialect, _record: object, _arguments: object, options: dict[str, Any]
+) -> None:
+    options["multi_statements"] = False
 
 
 def _allow_multi_statements(
@@ -141,8 +161,7 @@ def _describe(
     """Give a statement in a pipeline the columns of its result, which the driver does not know yet."""
     statement = context.compiled.statement if context.compiled is not None else None
     if getattr(cursor.connection, OPEN, None) is not None and isinstance(statement, sa.SelectBase):
-        names = [str(column.key) for column in statement.exported_columns]
-        context.cursor_fetch_strategy = _Awaited(names)
+        context.cursor_fetch_strategy = _Awaited(statement.exported_columns)
 
 
 def _end_with_the_transaction(dialect: Any) -> None:

@@ -115,6 +115,13 @@ def test_results_may_be_read_after_the_commit(far: Far) -> None:
     assert trips[0] <= 1 + 6  # With a new connection and its settings.
 
 
+def test_numbers_are_read(far: Far) -> None:
+    numbers = {"real": sa.literal(1.5, sa.Float), "whole": sa.literal(1 << 40, sa.BigInteger)}
+    with far.database.pipeline() as connection:
+        found = connection.execute(sa.select(*(number.label(name) for name, number in numbers.items())))
+        assert found.one() == (1.5, 1 << 40)
+
+
 def test_values_stay_values(far: Far) -> None:
     """Whatever they contain, with each statement of a pipeline, also in a list of rows."""
     rows = [{"id": number, "text": text} for number, text in enumerate(HOSTILE)]
@@ -210,6 +217,14 @@ def test_a_lost_connection_is_retryable(far: Far, read: bool) -> None:
     assert far.texts() == {}
     far.run(NOTE.insert().values(id=2, text="kept"))
     assert far.texts() == {2: "kept"}
+
+
+def test_several_statements_are_refused_without_pipelines(far: Far) -> None:
+    """Fails if a driver allows them by itself, as mysqlclient does: they would help an SQL injection."""
+    database = connect(far.database.engine.url.render_as_string(hide_password=False))
+    with pytest.raises(Retryable, match=r"syntax|multiple commands"), database.read() as connection:
+        connection.exec_driver_sql("SELECT 1; SELECT %s", (2,))
+    database.dispose()
 
 
 def test_large_statements_are_sent_by_themselves(far: Far) -> None:
