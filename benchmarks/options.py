@@ -18,6 +18,7 @@ SCENARIOS = (
     "fanout",
     "partitions",
     "ifa",
+    "deliveries",
 )
 ALL = "all"
 WHAT = """\
@@ -33,6 +34,7 @@ scenarios:
   partitions  events per second and memory of 1, 2 and 4 listeners on 1,000 projects with 100 alarms each,
               on one topic and divided among as many partitions
   ifa         pages of the IFA API from 100,000 alarms with 1,000,000 transitions
+  deliveries  pages of the deliveries of a project from 1,000,000, by HTTP from the ingest API
   all         all of these
 """
 

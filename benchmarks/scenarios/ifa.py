@@ -5,36 +5,19 @@ The floor is ``/vnffm/api_versions`` of the same process: HTTP and falcon withou
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import http.client
-import json
-import pathlib
-import time
 import urllib.parse
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from benchmarks import stats
 from benchmarks.ifa_store import Filler, Store
 from benchmarks.measurement import Contender, Measurement
+from benchmarks.requests import Ask, Consumer, measure, serving
 from benchmarks.scenarios.context import Context
 from eventalarm.storage.database import connect
 from eventalarm.storage.upgrade import upgrade
-from tests.support.helpers import Process, aodh_config, console_script
 
 NAME = "ifa"
-WARM_UP = 10
 FLOOR = "/vnffm/api_versions"
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One repeated request; ``least`` is the minimum number of alarms in its response."""
-
-    case: str
-    path: str
-    least: int = 0
 
 
 def asks(store: Store, now: datetime.datetime) -> list[Ask]:
@@ -69,44 +52,6 @@ def asks(store: Store, now: datetime.datetime) -> list[Ask]:
     ]
 
 
-class Consumer:
-    """An NFVO that reuses one connection."""
-
-    def __init__(self, port: int, project: str) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        roles = "admin,member,reader"
-        self._headers = {"X-Project-Id": project, "X-User-Id": "benchmark", "X-Roles": roles}
-
-    def ask(self, path: str, least: int) -> float:
-        """Return the seconds until the response was read.
-
-        :raises RuntimeError: if it is not the expected response.
-        """
-        began = time.perf_counter()
-        self._connection.request("GET", path, headers=self._headers)
-        answer = self._connection.getresponse()
-        text = answer.read()
-        took = time.perf_counter() - began
-        if answer.status != 200 or len(json.loads(text)) < least:
-            raise RuntimeError(f"{path}: {answer.status} {text[:500]!r}")
-        return took
-
-
-@contextlib.contextmanager
-def serving(url: str, directory: pathlib.Path) -> Iterator[int]:
-    """Run ``eventalarm-ifa-api`` on the database at *url*; yields its port."""
-    directory.mkdir()
-    options = {"port": 0, "auth_mode": "noauth"}
-    conf = aodh_config(directory, url, "fake://", eventalarm_ifa=options)
-    process = Process(
-        [console_script("eventalarm-ifa-api"), "--config-file", str(conf)], directory / "ifa-api.log"
-    )
-    try:
-        yield int(process.wait_for_log(r"Serving on http://\S+:(\d+)")[1])
-    finally:
-        process.close()
-
-
 def run(context: Context) -> Iterator[Measurement]:
     """Fill a database, then time requests."""
     alarms = context.options.size(100_000, 2000)
@@ -119,25 +64,9 @@ def run(context: Context) -> Iterator[Measurement]:
     finally:
         database.dispose()
     context.progress.say(f"{store.alarms:,} alarms with {store.transitions:,} transitions")
-    with serving(url, context.directory / "ifa") as port:
+    with serving("eventalarm-ifa-api", "eventalarm_ifa", url, context.directory / "ifa") as port:
         consumer = Consumer(port, store.project)
-        yield from _measure(context, consumer, Ask("a page without alarms", FLOOR), Contender.FLOOR)
+        yield from measure(NAME, context, consumer, Ask("a page without alarms", FLOOR), Contender.FLOOR)
         for ask in asks(store, now):
             if context.wants(ask.case):
-                yield from _measure(context, consumer, ask, Contender.EVENTALARM)
-
-
-def _measure(context: Context, consumer: Consumer, ask: Ask, contender: Contender) -> Iterator[Measurement]:
-    count = context.options.size(200, 20)
-    found: dict[str, list[float]] = {"p50": [], "p99": []}
-    for _ in range(WARM_UP):
-        consumer.ask(ask.path, ask.least)
-    for _ in range(context.options.repeats):
-        times = []
-        for done in range(count):
-            times.append(consumer.ask(ask.path, ask.least) * 1000)
-            context.progress.tick(f"{ask.case}: {done + 1} of {count}")
-        for metric, samples in found.items():
-            samples.append(stats.percentile(times, float(metric[1:])))
-    for metric, samples in found.items():
-        yield Measurement(NAME, ask.case, metric, "ms", contender, tuple(samples))
+                yield from measure(NAME, context, consumer, ask, Contender.EVENTALARM)

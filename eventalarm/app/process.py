@@ -150,7 +150,7 @@ class ListenerProcess:
         subscribers = notifications.sender(settings, signer)
         sender = self._watched(build_sender(self._conf, settings, subscribers, signer))
         worker = worker_module.DeliveryWorker(
-            Outbox(database),
+            Outbox(database, settings.attempts_kept),
             sender,
             settings,
             host=socket.gethostname(),

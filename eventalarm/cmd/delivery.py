@@ -77,7 +77,7 @@ class _Deliveries:
         from eventalarm.storage.delivery_queries import DeliveryQueries  # noqa: PLC0415
 
         with COMMAND.errors(), COMMAND.database(conf) as database:
-            yield DeliveryQueries(database)
+            yield DeliveryQueries(database, attempts_kept=conf.eventalarm_delivery.attempts_kept)
 
 
 class List(_Deliveries, lister.Lister):
@@ -117,7 +117,7 @@ class Show(_Deliveries, show.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Read the delivery."""
         with self.deliveries() as deliveries:
-            from eventalarm.storage.delivery_queries import Selection  # noqa: PLC0415
+            from eventalarm.storage.delivery_selection import Selection  # noqa: PLC0415
 
             found = deliveries.find(Selection(delivery_ids=(parsed_args.delivery_id,)), 1)
             if not found:

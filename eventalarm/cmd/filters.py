@@ -60,12 +60,12 @@ def is_filtered(args: argparse.Namespace) -> bool:
 
 
 def selection(args: argparse.Namespace, now: datetime.datetime, states: Sequence[str]) -> Any:
-    """Return the filters of a command line as ``eventalarm.storage.delivery_queries.Selection``.
+    """Return the filters of a command line as ``eventalarm.storage.delivery_selection.Selection``.
 
     :raises Unusable: if the destination is neither a host nor the beginning of a URL.
     """
     from eventalarm.delivery import action  # noqa: PLC0415 - slow to import, and not needed for --help
-    from eventalarm.storage.delivery_queries import Selection  # noqa: PLC0415
+    from eventalarm.storage.delivery_selection import Selection  # noqa: PLC0415
 
     state = getattr(args, "state", None) or DeliveryState.FAILED.value
     wanted = args.destination.strip()

@@ -37,6 +37,14 @@ ATTEMPT_OPTS: list[Any] = [
         min=1,
         help="Number of attempts after which a delivery is given up and kept as failed.",
     ),
+    cfg.IntOpt(
+        "attempts_kept",
+        default=20,
+        min=1,
+        help="Number of failed attempts that are kept of each delivery beside its last attempt, so that its "
+        "project can ask the ingest API why it failed. The newest ones are kept, until the delivery is "
+        "removed.",
+    ),
     cfg.FloatOpt(
         "retry_initial",
         default=0.5,

@@ -90,6 +90,21 @@ INGEST_OPTS: list[Any] = [
         "of an alert takes precedence. Names that are not listed, and that eventalarm does not know either, "
         "become alertmanager.NAME, zabbix.NAME or collectd.NAME.",
     ),
+    cfg.IntOpt(
+        "page_size",
+        default=100,
+        min=1,
+        max=1000,
+        help="Maximum number of deliveries on a page. Requests can ask for fewer (limit).",
+    ),
+    cfg.IntOpt(
+        "max_replay",
+        default=1000,
+        min=1,
+        max=10000,
+        help="Maximum number of deliveries in one replay, also together with what the same actions are still "
+        "owed. A replay is one transaction, during which its alarms wait.",
+    ),
     cfg.ListOpt(
         "maintenance_token_hosts",
         default=[],

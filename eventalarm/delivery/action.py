@@ -57,6 +57,17 @@ def place(action: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname or "", port
 
 
+def destination(action: str) -> str:
+    """Return what receives *action* as ``scheme://host:port``; "" if it cannot be parsed.
+
+    The default port is filled in; schemes without a host, such as ``zaqar://``, are a destination each.
+    """
+    scheme, host, port = place(action)
+    if ":" in host:
+        host = f"[{host}]"
+    return f"{scheme}://{host}{f':{port}' if port else ''}" if scheme else ""
+
+
 def start(action: str) -> str:
     """Return *action* up to and including the character that follows host and port."""
     _, separator, rest = action.partition("://")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -30,17 +31,22 @@ class BatchedNotification(Notification):
 
     def body(self) -> JSONDict:
         """Return each delivery's body with its delivery id, in order."""
-        return {
-            "packed": [{"delivery_id": one.delivery_id, **one.notification.body()} for one in self.deliveries]
-        }
+        return {"packed": [{**_identity(one), **one.notification.body()} for one in self.deliveries]}
 
     def encoded(self) -> bytes:
         """Return the body as JSON."""
         each = (
-            b'{"delivery_id": "%s", %s' % (one.delivery_id.encode(), one.notification.encoded()[1:])
+            b"%s, %s" % (json.dumps(_identity(one))[:-1].encode(), one.notification.encoded()[1:])
             for one in self.deliveries
         )
         return b'{"packed": [%s]}' % b", ".join(each)
+
+
+def _identity(delivery: Delivery) -> JSONDict:
+    found: JSONDict = {"delivery_id": delivery.delivery_id}
+    if delivery.replay_id:
+        found |= {"replay_id": delivery.replay_id, "replay_of": delivery.replay_of}
+    return found
 
 
 def make_batch(deliveries: Sequence[Delivery]) -> Delivery:
@@ -52,6 +58,9 @@ def make_batch(deliveries: Sequence[Delivery]) -> Delivery:
     names = "\n".join(one.delivery_id for one in deliveries)
     return dataclasses.replace(
         first,
+        # Each of them says itself whether it is a replay.
+        replay_id="",
+        replay_of="",
         delivery_id=str(uuid.uuid5(OBJECT_NAMESPACE, names)),
         notification=BatchedNotification(**fields, deliveries=tuple(deliveries)),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import random
 import time
@@ -153,7 +154,9 @@ class Attempt:
         return result
 
     def _observe_age(self, delivery: Delivery) -> None:
-        """Record the age of the event, now that its consumer has received it."""
+        """Record the age of the event, now that its consumer has received it for the first time."""
+        if delivery.replay_id:
+            return
         event = delivery.notification.reason_data.get("event")
         # An event without a readable time has no age.
         with contextlib.suppress(ValueError, AttributeError):
@@ -236,7 +239,9 @@ class Calls:
         else:
             self._metrics.observe("delivery_seconds", took)
             for delivery, result in zip(call.deliveries, results, strict=True):
-                self._writes.add(Call(call.owner, delivery, call.destination), result)
+                made = result.attempts > delivery.attempts
+                timed = dataclasses.replace(result, latency=took) if made else result
+                self._writes.add(Call(call.owner, delivery, call.destination), timed)
         self.start_ready()
 
     def _overdue(self, call: Call) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
+from eventalarm.delivery.action import destination
 from eventalarm.model import Delivery, Notification, Transition
 from eventalarm.storage.deliveries import notified_reason, order_key, reason_data
 from eventalarm.storage.outbox import Outbox
@@ -81,6 +82,7 @@ def to_deliveries(transition: Transition, make_id: Callable[[], str]) -> list[De
             action=action,
             notification=notification,
             created_at=transition.recorded_at,
+            destination=destination(action),
         )
         for action in dict.fromkeys(transition.actions)
     ]

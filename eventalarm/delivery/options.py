@@ -44,6 +44,7 @@ class DeliveryOptions:
     connect_timeout: float = 3.0
     total_timeout: float = 10.0
     max_attempts: int = 10
+    attempts_kept: int = 20
     retry_initial: float = 0.5
     retry_max: float = 60.0
     retry_after_max: float = 300.0

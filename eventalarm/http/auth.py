@@ -99,6 +99,20 @@ class Guard:
             )
         return caller.project_id
 
+    def named_project(self, req: falcon.Request, rule: str, all_projects_rule: str) -> str:
+        """Return the project of a request: the parameter ``project_id``, by default the caller's.
+
+        It is empty if the token is not scoped to a project.
+
+        :raises falcon.HTTPForbidden: when the policy does not allow the caller the request in it.
+        """
+        caller = caller_of(req)
+        project_id = str(req.get_param("project_id") or caller.project_id)
+        if project_id != caller.project_id:
+            self.require(caller, all_projects_rule)
+        self.require(caller, rule, project_id)
+        return project_id
+
     def visible_project(self, req: falcon.Request, rule: str, all_projects_rule: str) -> str | None:
         """Return the project in which the caller may look up an id, or None for all projects.
 

@@ -25,9 +25,18 @@ from eventalarm.http import openapi
 from eventalarm.http.application import Api
 from eventalarm.http.auth import Guard
 from eventalarm.http.openapi import Schemas
+from eventalarm.http.parameters import BadParameter
 from eventalarm.http.responses import BadMarker
 from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.answers import AnswerSender
+from eventalarm.ingest.deliveries import (
+    DeliveryContext,
+    DeliveryList,
+    DeliveryReplay,
+    DeliveryRetry,
+    DestinationList,
+    OneDelivery,
+)
 from eventalarm.ingest.dryrun import DryRunOptions, RuleTest
 from eventalarm.ingest.events import Events, Gateway
 from eventalarm.ingest.hosts import HostContext, HostMaintenanceResource
@@ -110,10 +119,11 @@ def build(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]
             guard, schemas, reader, database=database, options=_dry_run_options(group, ingest)
         ),
     }
+    routes |= _deliveries(conf, guard, schemas, database)
     routes |= _maintenance(conf, guard, schemas, gateway, database)
     routes |= _signatures(conf, guard, schemas, database)
     api = Api(document, DOCUMENT, ingest.auth_mode, public=frozenset({ingest_policies.KEYS_PATH}))
-    return http_application.create(conf, api, routes, bad_requests=[BadMarker])
+    return http_application.create(conf, api, routes, bad_requests=[BadMarker, BadParameter])
 
 
 def _maintenance(
@@ -160,6 +170,29 @@ def _signatures(
         ingest_policies.SIGNING_PATH: ProjectSecretResource(context),
         ingest_policies.ROTATION_PATH: SecretRotation(context),
         ingest_policies.KEYS_PATH: PublicKeys(SigningKeys(conf[DELIVERY_GROUP].signing_key)),
+    }
+
+
+def _deliveries(
+    conf: cfg.ConfigOpts, guard: Guard, schemas: Schemas, database: Callable[[], Database]
+) -> dict[str, Any]:
+    """Return the resources of deliveries by their paths."""
+    ingest = conf[INGEST_GROUP]
+    context = DeliveryContext(
+        guard,
+        schemas,
+        database,
+        page_size=ingest.page_size,
+        max_replay=ingest.max_replay,
+        attempts_kept=conf[DELIVERY_GROUP].attempts_kept,
+        max_body=ingest.max_body_size,
+    )
+    return {
+        ingest_policies.DELIVERIES_PATH: DeliveryList(context),
+        ingest_policies.DELIVERY_PATH: OneDelivery(context),
+        ingest_policies.RETRY_PATH: DeliveryRetry(context),
+        ingest_policies.REPLAY_PATH: DeliveryReplay(context),
+        ingest_policies.DESTINATIONS_PATH: DestinationList(context),
     }
 
 

@@ -13,6 +13,9 @@ MAINTENANCE_ANSWER: Final = "eventalarm:maintenance:answer"
 MAINTENANCE_ALL: Final = "eventalarm:maintenance:all_projects"
 HOST_MAINTENANCE: Final = "eventalarm:hosts:maintenance"
 SIGNING: Final = "eventalarm:secret"
+DELIVERY_READ: Final = "eventalarm:deliveries:read"
+DELIVERY_SEND: Final = "eventalarm:deliveries:send"
+DELIVERY_ALL: Final = "eventalarm:deliveries:all_projects"
 
 EVENTS_PATH: Final = "/v1/events"
 ALERTMANAGER_PATH: Final = "/v1/alertmanager"
@@ -26,6 +29,11 @@ HOST_PATH: Final = "/v1/hosts/{host}/maintenance"
 SIGNING_PATH: Final = "/v1/secret"
 ROTATION_PATH: Final = "/v1/secret/rotate"
 KEYS_PATH: Final = "/v1/keys"
+DELIVERIES_PATH: Final = "/v1/deliveries"
+DELIVERY_PATH: Final = "/v1/deliveries/{delivery_id}"
+RETRY_PATH: Final = "/v1/deliveries/{delivery_id}/retry"
+REPLAY_PATH: Final = "/v1/deliveries/replay"
+DESTINATIONS_PATH: Final = "/v1/destinations"
 
 
 def list_rules() -> list[Any]:
@@ -83,6 +91,33 @@ def list_rules() -> list[Any]:
                 {"method": "GET", "path": SIGNING_PATH},
                 {"method": "POST", "path": SIGNING_PATH},
                 {"method": "POST", "path": ROTATION_PATH},
+            ],
+        ),
+        policy.DocumentedRuleDefault(
+            name=DELIVERY_READ,
+            check_str="role:admin or (role:reader and project_id:%(project_id)s)",
+            description="Read the deliveries of the caller's project, their attempts and their destinations.",
+            operations=[
+                {"method": "GET", "path": path}
+                for path in (DELIVERIES_PATH, DELIVERY_PATH, DESTINATIONS_PATH)
+            ],
+        ),
+        policy.DocumentedRuleDefault(
+            name=DELIVERY_SEND,
+            check_str="role:admin or (role:member and project_id:%(project_id)s)",
+            description="Retry and replay deliveries of the caller's project.",
+            operations=[{"method": "POST", "path": path} for path in (RETRY_PATH, REPLAY_PATH)],
+        ),
+        policy.DocumentedRuleDefault(
+            name=DELIVERY_ALL,
+            check_str="role:admin",
+            description="Read, retry and replay deliveries of other projects (all_projects, project_id).",
+            operations=[
+                {"method": "GET", "path": DELIVERIES_PATH},
+                {"method": "GET", "path": DELIVERY_PATH},
+                {"method": "GET", "path": DESTINATIONS_PATH},
+                {"method": "POST", "path": RETRY_PATH},
+                {"method": "POST", "path": REPLAY_PATH},
             ],
         ),
     ]

@@ -59,11 +59,7 @@ class SessionContext:
         :raises falcon.HTTPForbidden: when the policy does not allow it.
         :raises falcon.HTTPNotFound: when the session does not affect that project.
         """
-        caller = caller_of(req)
-        project_id = clean(str(req.get_param("project_id") or caller.project_id))
-        if project_id != caller.project_id:
-            self.guard.require(caller, ingest_policies.MAINTENANCE_ALL)
-        self.guard.require(caller, rule, project_id)
+        project_id = clean(self.guard.named_project(req, rule, ingest_policies.MAINTENANCE_ALL))
         found = self.sessions().get(session_id, project_id) if project_id else None
         if found is None:
             raise falcon.HTTPNotFound(description=NOT_FOUND)

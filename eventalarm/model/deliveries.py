@@ -60,7 +60,8 @@ class Delivery:
     ``order_key`` is shared by the deliveries of one alarm to one action, which are sent in the order of
     ``seq``. ``attempts`` counts finished attempts. A delivery to a subscriber of the IFA API has a
     ``subscription_id``, and a ``body`` that is sent instead of the notification's. ``losses`` counts
-    how often a process ended, or lost its lease, while it may have been sending the delivery.
+    how often a process ended, or lost its lease, while it may have been sending the delivery. A delivery that
+    repeats the one named ``replay_of`` has the ``replay_id`` of its replay. ``destination`` is for searches.
     """
 
     delivery_id: str
@@ -75,6 +76,9 @@ class Delivery:
     subscription_id: str = ""
     body: str = ""
     losses: int = 0
+    destination: str = ""
+    replay_id: str = ""
+    replay_of: str = ""
 
     @property
     def size(self) -> int:
@@ -100,7 +104,8 @@ FINISHED: Final = (DeliveryState.FAILED.value, DeliveryState.DELIVERED.value)
 class DeliveryResult:
     """Result of one attempt: delivered, to be retried after ``retry_in`` seconds, or failed.
 
-    A non-empty ``action`` replaces that of the delivery in the database.
+    A non-empty ``action`` replaces that of the delivery in the database. ``latency`` is how long the attempt
+    took, in seconds, and None if none was made.
     """
 
     delivery_id: str
@@ -110,3 +115,4 @@ class DeliveryResult:
     error: str = ""
     retry_in: float = 0.0
     action: str = ""
+    latency: float | None = None

@@ -13,10 +13,14 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from eventalarm.model import UNFINISHED, Delivery, DeliveryResult, DeliveryState, JSONDict, Notification
-from eventalarm.storage import events
-from eventalarm.storage.column_types import clean
+from eventalarm.storage import attempts, events
+from eventalarm.storage.column_types import clean, to_key
 from eventalarm.storage.tables import delivery, transition
 
+_SENT: Final = (
+    *("delivery_id", "order_key", "alarm_id", "project_id", "action", "created_at", "attempts", "seq"),
+    *("subscription_id", "body", "losses", "destination", "replay_id", "replay_of"),
+)
 _NOTIFIED: Final = (
     *("alarm_name", "severity", "previous", "current", "reason", "event", "event_id"),
     *("kind", "occurrence_id", "managed_object", "raised_count", "objects", "inhibited_by"),
@@ -102,13 +106,14 @@ def to_row(item: Delivery, transition_id: str, owner: str | None, due: datetime.
         "subscription_id": item.subscription_id or None,
         "body": clean(item.body) if item.body else None,
         "size": item.size,
+        "destination": to_key(item.destination),
     }
 
 
 def read(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Delivery]:
     """Return the deliveries that fulfil the condition *which*, oldest first, as they were enqueued."""
     query = (
-        sa.select(delivery, *(transition.c[name] for name in _NOTIFIED))
+        sa.select(*(delivery.c[name] for name in _SENT), *(transition.c[name] for name in _NOTIFIED))
         .outerjoin(transition, transition.c.transition_id == delivery.c.transition_id)
         .where(which)
         .order_by(delivery.c.seq)
@@ -154,6 +159,9 @@ def _delivery(row: sa.RowMapping, shared: Mapping[str, _Event]) -> Delivery:
         subscription_id=row["subscription_id"] or "",
         body=row["body"] or "",
         losses=row["losses"],
+        destination=row["destination"] or "",
+        replay_id=row["replay_id"] or "",
+        replay_of=row["replay_of"] or "",
     )
 
 
@@ -180,12 +188,15 @@ def write(
     worker_ids: Sequence[str],
     results: Sequence[DeliveryResult],
     now: datetime.datetime,
+    kept: int = attempts.KEPT,
 ) -> None:
     """Write *results* in the caller's transaction; rows that none of *worker_ids* holds are not changed.
 
-    At most two statements, and one more if actions had credentials. A delivery to be retried goes back to the
-    outbox, due after its ``retry_in`` (seconds).
+    At most two statements, one more if actions had credentials, and two more if deliveries had attempts
+    before, of which the newest *kept* remain. A delivery to be retried goes back to the outbox, due after
+    its ``retry_in`` (seconds).
     """
+    attempts.copy_before(connection, worker_ids, results, kept)
     retries = [result for result in results if result.state == DeliveryState.PENDING]
     finished = [result for result in results if result.state != DeliveryState.PENDING]
     bare = {result.delivery_id: result.action for result in finished if result.action}
@@ -198,15 +209,16 @@ def write(
     if finished and len({_outcome(result) for result in finished}) == 1:
         ids = [result.delivery_id for result in finished]
         outcome = {f"new_{name}": value for name, value in _outcome(finished[0])._asdict().items()}
-        connection.execute(_finish_alike(), {**outcome, "now": now, "workers": worker_ids, "ids": ids})
+        outcome |= {**attempts.latency_values(finished), "now": now, "workers": worker_ids, "ids": ids}
+        connection.execute(_finish_alike(attempts.size_for(len(finished))), outcome)
     elif finished:
-        done = _update(worker_ids, finished).values(owner=None, finished_at=now)
+        done = _update(worker_ids, finished).values(owner=None, finished_at=now, attempted_at=now)
         connection.execute(done, execution_options=NOT_CACHED)
     if retries:
         due = {r.delivery_id: now + datetime.timedelta(seconds=r.retry_in) for r in retries}
         columns: dict[str, Any] = {"owner": None, "next_attempt_at": _each(delivery.c.next_attempt_at, due)}
         # The process survived the attempt: this delivery does not end processes.
-        columns |= {"losses": 0, "started": None}
+        columns |= {"losses": 0, "started": None, "attempted_at": now}
         again = _update(worker_ids, retries).values(columns)
         connection.execute(again, execution_options=NOT_CACHED)
 
@@ -226,12 +238,13 @@ def _outcome(result: DeliveryResult) -> _Outcome:
 
 
 @functools.cache
-def _finish_alike() -> sa.Update:
-    """Return the update that finishes the deliveries *ids* of *workers* with one outcome, the usual case."""
+def _finish_alike(size: int) -> sa.Update:
+    """Return the update that finishes up to *size* deliveries *ids* of *workers* alike, the usual case."""
     named = delivery.c.delivery_id.in_(sa.bindparam("ids", expanding=True))
     outcome: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in _Outcome._fields}
     done = sa.update(delivery).where(held_by(sa.bindparam("workers", expanding=True)), named)
-    return done.values(**outcome, owner=None, finished_at=sa.bindparam("now"))
+    times: dict[str, Any] = {"finished_at": sa.bindparam("now"), "attempted_at": sa.bindparam("now")}
+    return done.values(**outcome, **times, owner=None, latency=attempts.latencies(size))
 
 
 def _update(worker_ids: Sequence[str], results: Sequence[DeliveryResult]) -> sa.Update:
@@ -241,6 +254,7 @@ def _update(worker_ids: Sequence[str], results: Sequence[DeliveryResult]) -> sa.
         name: _each(delivery.c[name], {key: getattr(one, name) for key, one in outcomes.items()})
         for name in _Outcome._fields
     }
+    columns["latency"] = _each(delivery.c.latency, {one.delivery_id: one.latency for one in results})
     return sa.update(delivery).where(held_by(worker_ids), named).values(columns)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -17,69 +17,16 @@ import tenacity
 
 from eventalarm.exceptions import Retryable
 from eventalarm.model import FINISHED, UNFINISHED, DeliveryState
+from eventalarm.storage import attempts
 from eventalarm.storage.claims import AT_ONCE, IN_TURN
 from eventalarm.storage.database import Database
+from eventalarm.storage.delivery_selection import SHOWN, Selection, StoredDelivery, conditions, to_stored
 from eventalarm.storage.tables import alarm, delivery, transition, worker
 
 CHUNK: Final = 500
 TRIES: Final = 8
 
-_OF_TRANSITION: Final = ("alarm_name", "severity", "previous", "current", "managed_object", "event_type")
-_SHOWN: Final = (
-    *(delivery.c[name] for name in ("seq", "delivery_id", "alarm_id", "project_id", "action", "state")),
-    *(delivery.c[name] for name in ("attempts", "earlier_attempts", "status", "error", "next_attempt_at")),
-    *(delivery.c[name] for name in ("created_at", "finished_at", "retried_at")),
-    *(transition.c[name] for name in (*_OF_TRANSITION, "message_id")),
-)
-
 Progress = Callable[[int], None]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Selection:
-    """A filter on deliveries; an empty field matches all.
-
-    ``since`` and ``until`` (aware UTC) bound the time of creation. ``goes_to`` returns True for the actions
-    that match; ``hint`` is a lower-case text that each of these actions contains.
-    """
-
-    states: tuple[str, ...] = ()
-    delivery_ids: tuple[str, ...] = ()
-    project_id: str = ""
-    alarm_id: str = ""
-    since: datetime.datetime | None = None
-    until: datetime.datetime | None = None
-    goes_to: Callable[[str], bool] | None = None
-    hint: str = ""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class StoredDelivery:
-    """A delivery as it is shown to operators; the fields of its transition are empty if that was removed.
-
-    ``attempts`` counts all attempts. ``next_attempt_at`` is None unless the next attempt has a fixed time.
-    """
-
-    seq: int
-    delivery_id: str
-    alarm_id: str
-    project_id: str
-    action: str
-    state: str
-    attempts: int
-    status: int | None
-    error: str
-    next_attempt_at: datetime.datetime | None
-    created_at: datetime.datetime
-    finished_at: datetime.datetime | None
-    retried_at: datetime.datetime | None
-    alarm_name: str
-    severity: str
-    previous: str
-    current: str
-    managed_object: str
-    event_type: str
-    message_id: str
 
 
 class DeliveryQueries:
@@ -88,10 +35,17 @@ class DeliveryQueries:
     Every method raises :class:`eventalarm.exceptions.Retryable` if the database failed repeatedly.
 
     :param sleep: waits the given number of seconds before a transaction is retried.
+    :param attempts_kept: the most attempts of a delivery that are kept when it is retried.
     """
 
-    def __init__(self, database: Database, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        database: Database,
+        sleep: Callable[[float], None] = time.sleep,
+        attempts_kept: int = attempts.KEPT,
+    ) -> None:
         self._database = database
+        self._attempts_kept = attempts_kept
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Retryable),
             wait=tenacity.wait_random_exponential(multiplier=0.1, max=5.0),
@@ -108,7 +62,7 @@ class DeliveryQueries:
         """Return up to *limit* deliveries, the newest first."""
         found: list[StoredDelivery] = []
         for page in self._pages(selection, newest_first=True):
-            found.extend(_delivery(row) for row in page)
+            found.extend(to_stored(row) for row in page)
             if len(found) >= limit:
                 break
         return found[:limit]
@@ -117,7 +71,7 @@ class DeliveryQueries:
         """Return how many deliveries match."""
         if selection.goes_to is not None:
             return sum(len(page) for page in self._pages(selection))
-        query = sa.select(sa.func.count()).select_from(delivery).where(*_conditions(selection))
+        query = sa.select(sa.func.count()).select_from(delivery).where(*conditions(selection))
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
@@ -172,10 +126,10 @@ class DeliveryQueries:
     def _page(self, selection: Selection, reached: int | None, newest_first: bool) -> list[sa.Row[Any]]:
         seq = delivery.c.seq
         query = (
-            sa.select(*_SHOWN)
+            sa.select(*SHOWN)
             .select_from(delivery)
             .outerjoin(transition, transition.c.transition_id == delivery.c.transition_id)
-            .where(*_conditions(selection))
+            .where(*conditions(selection))
             .order_by(seq.desc() if newest_first else seq)
             .limit(CHUNK)
         )
@@ -187,13 +141,10 @@ class DeliveryQueries:
     def _retry_chunk(self, chosen: Sequence[sa.Row[Any]]) -> int:
         now = self._database.now()
         keys = sa.select(delivery.c.order_key).where(delivery.c.seq.in_([row.seq for row in chosen]))
-        columns = sa.select(delivery.c.seq, delivery.c.order_key, delivery.c.state)
+        columns = sa.select(delivery.c.seq, delivery.c.order_key, delivery.c.state, delivery.c.delivery_id)
         with self._database.begin() as connection:
             order_keys = set(connection.execute(keys).scalars())
-            # The evaluator takes the same locks before it adds to these order keys: none is added meanwhile.
-            alarm_ids = alarm.c.alarm_id.in_({row.alarm_id for row in chosen})
-            lock = sa.select(alarm.c.alarm_id).where(alarm_ids).order_by(alarm.c.alarm_id)
-            connection.execute(lock.with_for_update(key_share=True)).all()
+            lock_alarms(connection, {row.alarm_id for row in chosen})
             others = columns.where(delivery.c.order_key.in_(order_keys), delivery.c.state.in_(UNFINISHED))
             unfinished = connection.execute(others.order_by(delivery.c.seq).with_for_update()).all()
             still = columns.where(
@@ -201,6 +152,7 @@ class DeliveryQueries:
                 delivery.c.state == DeliveryState.FAILED.value,
             )
             failed = connection.execute(still.order_by(delivery.c.seq).with_for_update()).all()
+            attempts.copy_last(connection, [row.delivery_id for row in failed], self._attempts_kept)
             heads = heads_of(failed, unfinished)
             for due, some in ((AT_ONCE, heads), (IN_TURN, {row.seq for row in failed} - heads)):
                 if some:
@@ -212,7 +164,15 @@ class DeliveryQueries:
             delivery.c.seq.in_([row.seq for row in chosen]), delivery.c.state.in_(FINISHED)
         )
         with self._database.begin() as connection:
-            return connection.execute(statement).rowcount
+            removed = connection.execute(statement).rowcount
+            attempts.remove(connection, [row.delivery_id for row in chosen])
+            return removed
+
+
+def lock_alarms(connection: sa.Connection, alarm_ids: Collection[str]) -> None:
+    """Lock alarms as the evaluator does before it adds to their order keys: none is added meanwhile."""
+    lock = sa.select(alarm.c.alarm_id).where(alarm.c.alarm_id.in_(alarm_ids)).order_by(alarm.c.alarm_id)
+    connection.execute(lock.with_for_update(key_share=True)).all()
 
 
 def heads_of(retried: Iterable[Any], unfinished: Iterable[Any]) -> set[int]:
@@ -242,6 +202,7 @@ def _to_pending(seqs: Iterable[int], due: datetime.datetime, now: datetime.datet
         .ordered_values(
             (delivery.c.earlier_attempts, delivery.c.earlier_attempts + delivery.c.attempts),
             (delivery.c.attempts, 0),
+            (delivery.c.latency, None),
             (delivery.c.losses, 0),
             (delivery.c.started, None),
             (delivery.c.state, DeliveryState.PENDING.value),
@@ -251,31 +212,3 @@ def _to_pending(seqs: Iterable[int], due: datetime.datetime, now: datetime.datet
             (delivery.c.retried_at, now),
         )
     )
-
-
-def _conditions(selection: Selection) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = []
-    if selection.states:
-        conditions.append(delivery.c.state.in_(selection.states))
-    if selection.delivery_ids:
-        conditions.append(delivery.c.delivery_id.in_(selection.delivery_ids))
-    if selection.project_id:
-        conditions.append(delivery.c.project_id == selection.project_id)
-    if selection.alarm_id:
-        conditions.append(delivery.c.alarm_id == selection.alarm_id)
-    if selection.since is not None:
-        conditions.append(delivery.c.created_at >= selection.since)
-    if selection.until is not None:
-        conditions.append(delivery.c.created_at <= selection.until)
-    if selection.hint:
-        conditions.append(sa.func.lower(delivery.c.action).contains(selection.hint, autoescape=True))
-    return conditions
-
-
-def _delivery(row: sa.Row[Any]) -> StoredDelivery:
-    known: dict[str, Any] = dict(row._mapping)
-    due = known.pop("next_attempt_at")
-    waits = known["state"] == DeliveryState.PENDING.value and due not in (AT_ONCE, IN_TURN)
-    attempts = known.pop("attempts") + known.pop("earlier_attempts")
-    texts: dict[str, Any] = {name: known.pop(name) or "" for name in ("error", "message_id", *_OF_TRANSITION)}
-    return StoredDelivery(**known, **texts, attempts=attempts, next_attempt_at=due if waits else None)

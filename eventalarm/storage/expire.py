@@ -24,6 +24,7 @@ from eventalarm.storage.tables import (
     alarm,
     alarm_count,
     delivery,
+    delivery_attempt,
     event,
     occurrence,
     suspect,
@@ -74,6 +75,12 @@ _NOT_RAISED_NOW: Final = _none(
 # transitions.
 SWEEPS: Final = (
     Sweep("deliveries", delivery.c.seq, delivery.c.finished_at, delivery.c.state.in_(FINISHED)),
+    Sweep(
+        "attempts of removed deliveries",
+        delivery_attempt.c.attempt_id,
+        delivery_attempt.c.ended_at,
+        others=_none(delivery.c.delivery_id == delivery_attempt.c.delivery_id),
+    ),
     Sweep(
         "transitions",
         transition.c.transition_id,

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from eventalarm.model import Delivery, DeliveryResult, DeliveryState, JSONDict
 from eventalarm.storage import claims
 from eventalarm.storage import deliveries as deliveries_module
+from eventalarm.storage.attempts import KEPT
 from eventalarm.storage.claims import AT_ONCE, IN_TURN
 from eventalarm.storage.column_types import clean
 from eventalarm.storage.database import Database
@@ -45,8 +46,9 @@ class Outbox:
     between threads.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, attempts_kept: int = KEPT) -> None:
         self._database = database
+        self._attempts_kept = attempts_kept
         # The project after which the next look begins.
         self._after: str | None = None
 
@@ -243,7 +245,7 @@ class Outbox:
         ids = [worker_id] if now_known_as in {None, worker_id} else [worker_id, now_known_as]
         now = self._database.about_now()
         with self._database.pipeline() as connection:
-            deliveries_module.write(connection, ids, results, now)
+            deliveries_module.write(connection, ids, results, now, self._attempts_kept)
 
     def _lease(
         self, worker_id: str, heads: sa.Select[Any], picked: Sequence[int], asked: Mapping[str, Any]

@@ -181,6 +181,8 @@ transition = eventalarm_table(
 # counts those since an operator last retried the delivery, ``earlier_attempts`` those before. A notification
 # has its ``subscription_id`` and the ``body`` to send. ``size`` is in bytes. ``losses`` counts the processes
 # that were lost while they may have been sending it; then ``started`` is true while an attempt is under way.
+# ``status``, ``error``, ``latency`` (seconds) and ``attempted_at`` are of the last attempt; those before are
+# in ``eventalarm_delivery_attempt``. ``replay_of`` is the delivery that this one repeats in ``replay_id``.
 delivery = eventalarm_table(
     "eventalarm_delivery",
     sa.Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
@@ -205,6 +207,11 @@ delivery = eventalarm_table(
     sa.Column("size", sa.Integer, nullable=False, server_default="0"),
     sa.Column("started", sa.Boolean),
     sa.Column("losses", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("destination", KEY),
+    sa.Column("latency", sa.Double),
+    sa.Column("attempted_at", UtcDateTime),
+    sa.Column("replay_id", ID),
+    sa.Column("replay_of", ID),
     sa.Index("ix_eventalarm_delivery_due", "state", "project_id", "next_attempt_at", "seq"),
     sa.Index("ix_eventalarm_delivery_order", "order_key", "state"),
     sa.Index("ix_eventalarm_delivery_alarm", "alarm_id", "state", "order_key"),
@@ -212,6 +219,22 @@ delivery = eventalarm_table(
     sa.Index("ix_eventalarm_delivery_transition", "transition_id"),
     sa.Index("ix_eventalarm_delivery_finished", "finished_at"),
     sa.Index("ix_eventalarm_delivery_subscription", "subscription_id", "state"),
+    sa.Index("ix_eventalarm_delivery_project", "project_id", "created_at", "seq"),
+)
+
+# The attempts of a delivery before its last one, the newest ``attempts_kept``. ``number`` counts the attempts
+# of the delivery; ``latency`` is in seconds.
+delivery_attempt = eventalarm_table(
+    "eventalarm_delivery_attempt",
+    sa.Column("attempt_id", SEQUENCE, primary_key=True, autoincrement=True),
+    sa.Column("delivery_id", ID, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("ended_at", UtcDateTime, nullable=False),
+    sa.Column("latency", sa.Double, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("error", sa.Text),
+    sa.Index("ix_eventalarm_delivery_attempt_delivery", "delivery_id", "number"),
+    sa.Index("ix_eventalarm_delivery_attempt_ended", "ended_at"),
 )
 
 # One row for each live process; a delivery whose owner has no row is orphaned. ``renewals`` counts how often

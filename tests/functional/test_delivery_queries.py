@@ -20,7 +20,8 @@ from eventalarm.model.deliveries import FINISHED
 from eventalarm.storage import database as storage
 from eventalarm.storage import delivery_queries, tables
 from eventalarm.storage.deliveries import order_key
-from eventalarm.storage.delivery_queries import DeliveryQueries, Selection
+from eventalarm.storage.delivery_queries import DeliveryQueries
+from eventalarm.storage.delivery_selection import Selection
 from eventalarm.storage.outbox import Outbox
 from tests.functional.conftest import Spawn
 from tests.support import inprocess

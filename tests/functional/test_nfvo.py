@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import pathlib
-import re
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +11,7 @@ import pytest
 from eventalarm.standalone import sample
 from tests.functional.test_standalone import Standalone, running
 from tests.support.helpers import WebhookSink, wait_until
+from tests.support.walkthrough import blocks, run
 
 PAGE = pathlib.Path(__file__).parents[2] / "doc" / "source" / "nfvo" / "walkthrough.rst"
 CALLBACK = "/nfvo"
@@ -22,26 +19,11 @@ CALLBACK = "/nfvo"
 OPTIONS = "[eventalarm_ifa]\nreconcile_interval = 1\n"
 
 
-def blocks() -> dict[str, str]:
-    """Return the commands under each heading, those of several blocks one after the other."""
-    found: dict[str, str] = {}
-    heading = ""
-    lines = PAGE.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines):
-        if line and re.fullmatch(r"=+", lines[number + 1] if number + 1 < len(lines) else ""):
-            heading = line
-        elif line.startswith("    "):
-            found[heading] = found.get(heading, "") + line[4:] + "\n"
-        elif not line and heading in found:
-            found[heading] += "\n"
-    return found
-
-
 class Nfvo:
     """Run the commands of the page, and receive the notifications."""
 
     def __init__(self, cloud: Standalone, sink: WebhookSink, folder: pathlib.Path) -> None:
-        self._commands = blocks()
+        self._commands = blocks(PAGE)
         self.remaining = set(self._commands)
         self._folder = folder
         self._sink = sink
@@ -58,23 +40,8 @@ class Nfvo:
 
     def run(self, heading: str) -> list[Any]:
         """Run the commands under *heading*; return the JSON documents that they printed."""
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", self._commands[heading]],
-            cwd=self._folder,
-            env={**os.environ, **self.env},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
         self.remaining.discard(heading)
-        assert done.returncode == 0, f"{heading}: {done.stdout} {done.stderr}"
-        decoder, found, text = json.JSONDecoder(), [], done.stdout.strip()
-        while text:
-            document, end = decoder.raw_decode(text)
-            found.append(document)
-            text = text[end:].strip()
-        return found
+        return run(self._commands[heading], self._folder, self.env)
 
     def receives(self, count: int) -> Any:
         """Return the newest notification once there are *count*."""

@@ -75,6 +75,12 @@ class IngestApi:
         headers |= {"X-Project-Id": project, "X-User-Id": "u", "X-Roles": roles} if roles else {}
         return self.client.simulate_post(path, body=raw, headers=headers)
 
+    def call(
+        self, method: str, path: str, body: Any = None, *, project: str = "a", roles: str = "member,reader"
+    ) -> testing.Result:
+        headers = {"X-Project-Id": project, "X-User-Id": "u", "X-Roles": roles, "X-Auth-Token": "token-of-u"}
+        return self.client.simulate_request(method, path, headers=headers, json=body)
+
     def close(self) -> None:
         """Close the connections."""
         self.transport.cleanup()
@@ -96,9 +102,3 @@ class SessionsApi(IngestApi):
     def put(self, session: MaintenanceSession, **changes: Any) -> None:
         one = dataclasses.replace(session, **changes)
         MaintenanceSessions(self.database).update(one.session_id, lambda known: [one])
-
-    def call(
-        self, method: str, path: str, body: Any = None, *, project: str = "a", roles: str = "member,reader"
-    ) -> testing.Result:
-        headers = {"X-Project-Id": project, "X-User-Id": "u", "X-Roles": roles, "X-Auth-Token": "token-of-u"}
-        return self.client.simulate_request(method, path, headers=headers, json=body)

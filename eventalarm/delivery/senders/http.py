@@ -24,6 +24,8 @@ from eventalarm.exceptions import DeliveryError
 from eventalarm.model import UTC, Delivery
 
 DELIVERY_ID_HEADER = "X-Eventalarm-Delivery-Id"
+REPLAY_ID_HEADER = "X-Eventalarm-Replay-Id"
+REPLAY_OF_HEADER = "X-Eventalarm-Replay-Of"
 REQUEST_ID_HEADER = "x-openstack-request-id"
 HTTP_OK: Final = 200
 # Seconds; less than common servers allow, since a POST on a connection that the server just closed is lost.
@@ -219,11 +221,14 @@ class HttpSender:
             await self._session.close()
 
     def _headers(self, delivery: Delivery) -> dict[str, str]:
-        return {
+        headers = {
             "Content-Type": "application/json",
             REQUEST_ID_HEADER: f"req-{self._new_id()}",
             DELIVERY_ID_HEADER: delivery.delivery_id,
         }
+        if delivery.replay_id:
+            headers |= {REPLAY_ID_HEADER: delivery.replay_id, REPLAY_OF_HEADER: delivery.replay_of}
+        return headers
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -15,6 +15,7 @@ from eventalarm.http import openapi
 from eventalarm.http.application import Api
 from eventalarm.http.auth import Guard
 from eventalarm.http.openapi import Schemas
+from eventalarm.http.parameters import BadParameter
 from eventalarm.http.responses import BadMarker, Links
 from eventalarm.ifa_shim import ifa_policies, options
 from eventalarm.ifa_shim.api.context import AlarmService, ApiContext
@@ -91,7 +92,7 @@ def build(conf: Any, database: Database) -> falcon.App[Any, Any]:
         Api(document, DOCUMENT, auth_mode, PUBLIC, MAX_BODY),
         routes,
         middleware=[Versions(api.require_version)],
-        bad_requests=[BadFilter, BadMarker],
+        bad_requests=[BadFilter, BadMarker, BadParameter],
     )
 
 

@@ -7,10 +7,11 @@ import json
 
 import falcon
 
+from eventalarm.http.parameters import moment, page_size
 from eventalarm.http.responses import MARKER, decode_marker, encode_marker
 from eventalarm.ifa_shim import ifa_policies
 from eventalarm.ifa_shim.api.context import ApiContext
-from eventalarm.ifa_shim.api.parameters import moment, page_size, read_history_query
+from eventalarm.ifa_shim.api.parameters import read_history_query
 from eventalarm.ifa_shim.filters import BadFilter
 from eventalarm.ifa_shim.project_history import HistoryMarker, read_history_marker
 

@@ -10,11 +10,12 @@ import falcon
 
 from eventalarm.catalogue.dictionary import document_of, fault_types
 from eventalarm.catalogue.faults import Fault
+from eventalarm.http.parameters import page_size, texts, words
 from eventalarm.http.requests import check_preconditions
 from eventalarm.ifa_shim import ifa_policies
 from eventalarm.ifa_shim.alarm import Document, IfaAlarm, as_ifa005, etag, rfc3339
 from eventalarm.ifa_shim.api.context import ApiContext, read_marker, write_marker
-from eventalarm.ifa_shim.api.parameters import page_size, read_query, texts, words
+from eventalarm.ifa_shim.api.parameters import read_query
 from eventalarm.patterns import matches_glob
 from eventalarm.x733 import FaultyResourceType
 

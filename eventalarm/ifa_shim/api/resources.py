@@ -8,10 +8,11 @@ from typing import Final
 import falcon
 
 from eventalarm.http.auth import caller_of
+from eventalarm.http.parameters import page_size, words
 from eventalarm.http.responses import MARKER, BadMarker, decode_marker, encode_marker
 from eventalarm.ifa_shim import ifa_policies
 from eventalarm.ifa_shim.api.context import ApiContext, read_marker, write_marker
-from eventalarm.ifa_shim.api.parameters import page_size, read_resource_query, words
+from eventalarm.ifa_shim.api.parameters import read_resource_query
 from eventalarm.ifa_shim.resource_states import ResourceState, as_document
 
 NO_INSPECTOR: Final = (

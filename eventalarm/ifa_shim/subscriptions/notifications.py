@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from eventalarm.delivery.action import destination
 from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, as_sol003, rfc3339
 from eventalarm.ifa_shim.filter_match import NotificationType, matches, matches_severity
 from eventalarm.model import Delivery, Notification
@@ -147,6 +148,7 @@ def to_delivery(
         notification=Notification("", subject, None, "", "", notification.kind.value, {}),
         created_at=notification.at,
         subscription_id=to.subscription_id,
+        destination=destination(to.callback_uri),
         body=json.dumps(notification_body(notification, to.subscription_id, style.towards(to))),
     )
 

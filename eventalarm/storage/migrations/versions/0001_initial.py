@@ -159,6 +159,11 @@ def _create_delivery() -> None:
         sa.Column("size", sa.Integer, nullable=False, server_default="0"),
         sa.Column("started", sa.Boolean),
         sa.Column("losses", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("destination", KEY),
+        sa.Column("latency", sa.Double),
+        sa.Column("attempted_at", MOMENT),
+        sa.Column("replay_id", ID),
+        sa.Column("replay_of", ID),
         sa.Index("ix_eventalarm_delivery_due", "state", "project_id", "next_attempt_at", "seq"),
         sa.Index("ix_eventalarm_delivery_order", "order_key", "state"),
         sa.Index("ix_eventalarm_delivery_alarm", "alarm_id", "state", "order_key"),
@@ -166,6 +171,19 @@ def _create_delivery() -> None:
         sa.Index("ix_eventalarm_delivery_transition", "transition_id"),
         sa.Index("ix_eventalarm_delivery_finished", "finished_at"),
         sa.Index("ix_eventalarm_delivery_subscription", "subscription_id", "state"),
+        sa.Index("ix_eventalarm_delivery_project", "project_id", "created_at", "seq"),
+    )
+    operations.create_table(
+        "eventalarm_delivery_attempt",
+        sa.Column("attempt_id", SEQUENCE, primary_key=True, autoincrement=True),
+        sa.Column("delivery_id", ID, nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("ended_at", MOMENT, nullable=False),
+        sa.Column("latency", sa.Double, nullable=False),
+        sa.Column("status", sa.Integer),
+        sa.Column("error", sa.Text),
+        sa.Index("ix_eventalarm_delivery_attempt_delivery", "delivery_id", "number"),
+        sa.Index("ix_eventalarm_delivery_attempt_ended", "ended_at"),
     )
 
 

@@ -1,0 +1,225 @@
+"""``openstack eventalarm delivery list|show|retry|replay`` and ``openstack eventalarm destination list``."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import uuid
+from typing import Any, Final
+
+from osc_lib import exceptions
+from osc_lib.command import command
+
+from eventalarm.client.ifa import Lines
+from eventalarm.client.maintenance import ENDPOINT
+from eventalarm.client.service import Document, ServiceClient, quoted
+
+DELIVERIES: Final = "/v1/deliveries"
+DESTINATIONS: Final = "/v1/destinations"
+STATES: Final = ("pending", "leased", "delivered", "failed")
+SHORT: Final = {
+    "delivery_id": "Delivery",
+    "created_at": "Created At",
+    "alarm_name": "Alarm",
+    "managed_object": "Object",
+    "destination": "Destination",
+    "state": "State",
+    "attempts": "Attempts",
+    "error": "Error",
+}
+PROJECT: Final = {"project_id": "Project"}
+FIGURES: Final = {
+    "destination": "Destination",
+    "success_rate": "Success Rate",
+    "latency_p50": "p50 (s)",
+    "latency_p99": "p99 (s)",
+    "owed": "Owed",
+    "last_success_at": "Last Success",
+    "last_failure_at": "Last Failure",
+}
+
+
+class DeliveryClient(ServiceClient):
+    """Requests to the ingest API; every method raises CommandError with the service's error message."""
+
+    ENDPOINT = ENDPOINT
+
+    def deliveries(self, filters: Document, limit: int) -> list[Document]:
+        """Return up to *limit* deliveries, the newest first."""
+        found = (one for page in self._pages(DELIVERIES, filters) for one in page.json())
+        return list(itertools.islice(found, limit))
+
+    def delivery(self, delivery_id: str, project_id: str) -> Document:
+        """Return a delivery with its attempts."""
+        found: Document = self._get(_path(quoted(delivery_id), project_id)).json()
+        return found
+
+    def retry(self, delivery_id: str, project_id: str) -> Document:
+        """Make a failed delivery due again, and return it."""
+        found: Document = self._request("POST", _path(f"{quoted(delivery_id)}/retry", project_id)).json()
+        return found
+
+    def replay(self, body: Document, project_id: str) -> Document:
+        """Send the deliveries of a time again; repeating it with the same ``replay_id`` adds nothing."""
+        found: Document = self._request("POST", _path("replay", project_id), json=body).json()
+        return found
+
+    def destinations(self, project_id: str) -> list[Document]:
+        """Return the destinations of a project."""
+        found: list[Document] = self._get(_of_project(DESTINATIONS, project_id)).json()
+        return found
+
+
+def _path(rest: str, project_id: str) -> str:
+    return _of_project(f"{DELIVERIES}/{rest}", project_id)
+
+
+def _of_project(path: str, project_id: str) -> str:
+    return f"{path}?project_id={quoted(project_id)}" if project_id else path
+
+
+def _add_project(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument(
+        "--of-project", metavar="<project-id>", default="", help="act as this project (administrators only)"
+    )
+    return parser
+
+
+def _add_filters(parser: argparse.ArgumentParser, *, since_required: bool) -> None:
+    parser.add_argument("--alarm", metavar="<alarm-id>", default="", help="only deliveries of this alarm")
+    parser.add_argument(
+        "--destination",
+        metavar="<url>",
+        default="",
+        help="only deliveries to the scheme, host and port of this URL",
+    )
+    parser.add_argument(
+        "--since",
+        metavar="<time>",
+        default="",
+        required=since_required,
+        help="created then or later, such as 2026-11-20T23:01:36Z",
+    )
+    parser.add_argument("--until", metavar="<time>", default="", help="created then or earlier")
+
+
+def _filters(args: argparse.Namespace) -> Document:
+    given = (("alarm_id", args.alarm), ("destination", args.destination))
+    return {name: value for name, value in (*given, ("since", args.since), ("until", args.until)) if value}
+
+
+class ListDeliveries(command.Lister):
+    """List the deliveries of the project, the newest first."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the command's arguments."""
+        parser: argparse.ArgumentParser = _add_project(super().get_parser(prog_name))
+        _add_filters(parser, since_required=False)
+        parser.add_argument(
+            "--state", action="append", choices=STATES, help="only deliveries in this state (repeat for more)"
+        )
+        parser.add_argument("--replay", metavar="<id>", default="", help="only deliveries of this replay")
+        parser.add_argument(
+            "--limit", type=int, default=100, metavar="<number>", help="show at most this many (default: 100)"
+        )
+        parser.add_argument(
+            "--all-projects", action="store_true", help="include all projects (administrators only)"
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
+        """Fetch pages until there are enough."""
+        limit = parsed_args.limit
+        if limit < 1:
+            raise exceptions.CommandError("--limit must be an integer ≥ 1")
+        filters = _filters(parsed_args) | {
+            "state": ",".join(parsed_args.state or ()),
+            "replay_id": parsed_args.replay,
+            "project_id": parsed_args.of_project,
+            "all_projects": "true" if parsed_args.all_projects else "",
+        }
+        asked = {name: value for name, value in filters.items() if value} | {"limit": min(limit, 1000)}
+        found = DeliveryClient.of(self.app).deliveries(asked, limit)
+        fields = SHORT | (PROJECT if parsed_args.all_projects else {})
+        return tuple(fields.values()), [[_column(one[name]) for name in fields] for one in found]
+
+
+class OfOneDelivery(command.Command):
+    """A command about one delivery."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the command's arguments."""
+        parser: argparse.ArgumentParser = _add_project(super().get_parser(prog_name))
+        parser.add_argument("delivery", metavar="<delivery>", help="ID of the delivery")
+        return parser
+
+
+class ShowDelivery(OfOneDelivery, command.ShowOne):
+    """Show a delivery with its attempts: when, how long, and why they failed."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
+        """Fetch the delivery."""
+        found = DeliveryClient.of(self.app).delivery(parsed_args.delivery, parsed_args.of_project)
+        found["attempt_details"] = Lines([_attempt(one) for one in found["attempt_details"]])
+        return tuple(found), tuple(map(_column, found.values()))
+
+
+class RetryDelivery(OfOneDelivery, command.ShowOne):
+    """Make a failed delivery due again, under its id."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
+        """Retry the delivery."""
+        found = DeliveryClient.of(self.app).retry(parsed_args.delivery, parsed_args.of_project)
+        return tuple(found), tuple(map(_column, found.values()))
+
+
+class ReplayDeliveries(command.ShowOne):
+    """Send the finished deliveries of an alarm or to a destination again, in their order."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the command's arguments."""
+        parser: argparse.ArgumentParser = _add_project(super().get_parser(prog_name))
+        _add_filters(parser, since_required=True)
+        parser.add_argument(
+            "--state", choices=STATES[2:], default="", help="only deliveries in this state; both by default"
+        )
+        parser.add_argument(
+            "--replay",
+            metavar="<id>",
+            default="",
+            help="UUID of the replay; to repeat a request that was not answered, give that of the first one",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
+        """Replay the deliveries."""
+        if not (parsed_args.alarm or parsed_args.destination):
+            raise exceptions.CommandError("give --alarm or --destination")
+        body = _filters(parsed_args) | {"replay_id": parsed_args.replay or str(uuid.uuid4())}
+        if parsed_args.state:
+            body["state"] = parsed_args.state
+        found = DeliveryClient.of(self.app).replay(body, parsed_args.of_project)
+        return tuple(found), tuple(found.values())
+
+
+class ListDestinations(command.Lister):
+    """List the destinations of the project: how often they accept deliveries, how fast, and what is owed."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the command's arguments."""
+        parser: argparse.ArgumentParser = _add_project(super().get_parser(prog_name))
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
+        """Fetch the destinations."""
+        found = DeliveryClient.of(self.app).destinations(parsed_args.of_project)
+        return tuple(FIGURES.values()), [[_column(one[name]) for name in FIGURES] for one in found]
+
+
+def _column(value: Any) -> Any:
+    return "" if value is None else round(value, 3) if isinstance(value, float) else value
+
+
+def _attempt(one: Document) -> str:
+    result = one["error"] or f"HTTP {one['status']}" if one["status"] else one["error"] or "accepted"
+    return f"{one['number']}. {one['ended_at']}: {result} after {one['latency']:.3f} s"

@@ -1,0 +1,300 @@
+"""``/v1/deliveries`` and ``/v1/destinations``: what was sent for a project, and sending it again."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import logging
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+import falcon
+
+from eventalarm.delivery import action
+from eventalarm.http.auth import Guard, caller_of, flag
+from eventalarm.http.openapi import Schemas
+from eventalarm.http.parameters import BadParameter, moment, page_size, words
+from eventalarm.http.requests import read_json
+from eventalarm.http.responses import (
+    MARKER,
+    BadBody,
+    BadMarker,
+    FieldError,
+    Links,
+    decode_marker,
+    encode_marker,
+)
+from eventalarm.ingest import ingest_policies
+from eventalarm.ingest.reading import A_TIME
+from eventalarm.ingest.sessions import time_or_none
+from eventalarm.model import DeliveryState, JSONDict, parse_time
+from eventalarm.storage.attempts import StoredAttempt
+from eventalarm.storage.column_types import clean
+from eventalarm.storage.database import Database
+from eventalarm.storage.delivery_pages import DeliveryPages, DestinationFigures, Position
+from eventalarm.storage.delivery_queries import DeliveryQueries
+from eventalarm.storage.delivery_replays import DeliveryReplays, StillOwed, TooMany
+from eventalarm.storage.delivery_selection import Selection, StoredDelivery
+
+LOG = logging.getLogger(__name__)
+
+NOT_FOUND: Final = "the project has no delivery of that id"
+NO_PLACE: Final = "write scheme://host:port"
+# The text behind these reasons comes from plugins of Aodh, which may name servers of the operator.
+INTERNAL: Final = frozenset({"plugin_error", "plugin_unusable"})
+READ: Final = ingest_policies.DELIVERY_READ
+SEND: Final = ingest_policies.DELIVERY_SEND
+ALL: Final = ingest_policies.DELIVERY_ALL
+
+
+@dataclasses.dataclass(frozen=True)
+class DeliveryContext:
+    """What the resources use; *database* is opened on first use, ``max_body`` is in bytes."""
+
+    guard: Guard
+    schemas: Schemas
+    database: Callable[[], Database]
+    page_size: int
+    max_replay: int
+    attempts_kept: int
+    max_body: int
+
+    def pages(self) -> DeliveryPages:
+        """Return the deliveries of the database."""
+        return DeliveryPages(self.database())
+
+    def project(self, req: falcon.Request, rule: str) -> str:
+        """Return the project that a request names, by default the caller's.
+
+        :raises falcon.HTTPForbidden: when the policy does not allow it, or there is no project.
+        """
+        project_id = clean(self.guard.named_project(req, rule, ALL))
+        if not project_id:
+            raise falcon.HTTPForbidden(description="the token is not scoped to a project; use project_id")
+        return project_id
+
+    def visible_project(self, req: falcon.Request, rule: str) -> str | None:
+        """Return the project in which a request may look up an id, or None for all.
+
+        :raises falcon.HTTPForbidden: when the policy allows neither.
+        """
+        if req.get_param("project_id"):
+            return self.project(req, rule)
+        return self.guard.visible_project(req, rule, ALL)
+
+    def find(self, delivery_id: str, project_id: str | None) -> tuple[StoredDelivery, list[StoredAttempt]]:
+        """Return a delivery of a project, or of any if None, with its attempts.
+
+        :raises falcon.HTTPNotFound: when the project has none of that id.
+        """
+        found = self.pages().get(clean(delivery_id), project_id)
+        if found is None:
+            raise falcon.HTTPNotFound(description=NOT_FOUND)
+        return found
+
+
+class DeliveryList:
+    """The resource of all deliveries."""
+
+    def __init__(self, context: DeliveryContext) -> None:
+        self._context = context
+        self._links = Links("")
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Return a page of deliveries, the newest first."""
+        context = self._context
+        if flag(req, "all_projects"):
+            project_id = context.guard.listed_project(req, READ, ALL) or ""
+        else:
+            project_id = context.project(req, READ)
+        size = page_size(req, context.page_size)
+        page = context.pages().page(_selection(req, project_id), _after(req), size)
+        following = None
+        if page.reached is not None:
+            created_at, seq = page.reached
+            following = encode_marker([created_at.isoformat(), seq])
+        self._links.add_next(req, resp, following)
+        _answer(resp, [shown(one) for one in page.deliveries])
+
+
+class OneDelivery:
+    """The resource of one delivery."""
+
+    def __init__(self, context: DeliveryContext) -> None:
+        self._context = context
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, delivery_id: str) -> None:
+        """Return the delivery with its attempts."""
+        found, made = self._context.find(delivery_id, self._context.visible_project(req, READ))
+        _answer(resp, shown(found) | {"attempt_details": [_shown_attempt(one) for one in made]})
+
+
+class DeliveryRetry:
+    """The resource that makes a failed delivery due again."""
+
+    def __init__(self, context: DeliveryContext) -> None:
+        self._context = context
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, delivery_id: str) -> None:
+        """Make the delivery due, under its id, and return it."""
+        context = self._context
+        found, _ = context.find(delivery_id, context.visible_project(req, SEND))
+        queries = DeliveryQueries(context.database(), attempts_kept=context.attempts_kept)
+        if not queries.retry(Selection(delivery_ids=(found.delivery_id,), project_id=found.project_id)):
+            raise falcon.HTTPConflict(
+                description=f"the delivery is {found.state}: failed ones are retried, delivered ones replayed"
+            )
+        LOG.info("Delivery %s is retried for user %s", found.delivery_id, caller_of(req).user_id)
+        resp.status = falcon.HTTP_202
+        _answer(resp, shown(context.find(found.delivery_id, found.project_id)[0]))
+
+
+class DeliveryReplay:
+    """The resource that sends the deliveries of a time again."""
+
+    def __init__(self, context: DeliveryContext) -> None:
+        self._context = context
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Add the deliveries of the replay."""
+        context = self._context
+        project_id = context.project(req, SEND)
+        body = read_json(req, context.max_body)
+        if errors := context.schemas.errors("Replay", body):
+            raise BadBody(errors)
+        replay_id, wanted = body.get("replay_id") or str(uuid.uuid4()), _replayed(body, project_id)
+        try:
+            done = DeliveryReplays(context.database(), context.max_replay).replay(replay_id, wanted)
+        except TooMany as exc:
+            remedy = "choose a shorter time ([eventalarm_ingest] max_replay is the limit)"
+            raise BadBody([FieldError("/since", str(exc), remedy)]) from exc
+        except StillOwed as exc:
+            raise falcon.HTTPConflict(description=f"{exc}; replay again once they are sent") from exc
+        LOG.info(
+            "Replay %s of %d deliveries of project %s for user %s",
+            replay_id,
+            done.deliveries,
+            project_id,
+            caller_of(req).user_id,
+        )
+        resp.status = falcon.HTTP_202
+        _answer(resp, {"replay_id": replay_id, **dataclasses.asdict(done)})
+
+
+class DestinationList:
+    """The resource of the destinations of a project."""
+
+    def __init__(self, context: DeliveryContext) -> None:
+        self._context = context
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Return the destinations, by name."""
+        found = self._context.pages().destinations(self._context.project(req, READ))
+        _answer(resp, [_shown_destination(one) for one in found])
+
+
+def _selection(req: falcon.Request, project_id: str) -> Selection:
+    """Return the filters of a request for a page.
+
+    :raises BadParameter: when one of them is invalid.
+    """
+    wanted = req.get_param("destination") or ""
+    if wanted and not action.destination(wanted):
+        raise BadParameter(f"destination is not a URL; {NO_PLACE}")
+    return Selection(
+        states=tuple(sorted(state.value for state in words(req, "state", DeliveryState))),
+        project_id=project_id,
+        alarm_id=clean(req.get_param("alarm_id") or ""),
+        destination=action.destination(wanted),
+        replay_id=clean(req.get_param("replay_id") or ""),
+        since=moment(req, "since"),
+        until=moment(req, "until"),
+    )
+
+
+def _replayed(body: JSONDict, project_id: str) -> Selection:
+    """Return the filters of a replay.
+
+    :raises BadBody: when one of them is invalid.
+    """
+    errors: list[FieldError] = []
+    times: dict[str, datetime.datetime] = {}
+    for name in {"since", "until"} & body.keys():
+        try:
+            times[name] = parse_time(body[name].strip())
+        except ValueError as exc:
+            errors.append(FieldError(f"/{name}", str(exc), A_TIME))
+    destination = action.destination(body.get("destination", ""))
+    if "destination" in body and not destination:
+        errors.append(FieldError("/destination", "not a URL", NO_PLACE))
+    if errors:
+        raise BadBody(errors)
+    return Selection(
+        states=(body["state"],) if "state" in body else (),
+        project_id=project_id,
+        alarm_id=clean(body.get("alarm_id", "")),
+        destination=destination,
+        since=times["since"],
+        until=times.get("until"),
+    )
+
+
+def _after(req: falcon.Request) -> Position | None:
+    text = req.get_param(MARKER)
+    if not text:
+        return None
+    match decode_marker(text):
+        case [str(moment_text), int(seq)] if not isinstance(seq, bool) and abs(seq) < 2**63:
+            try:
+                return parse_time(moment_text), seq
+            except ValueError as exc:
+                raise BadMarker from exc
+    raise BadMarker
+
+
+def shown(delivery: StoredDelivery) -> JSONDict:
+    """Return a delivery as clients see it: its action without secrets."""
+    fields = dataclasses.asdict(delivery)
+    del fields["seq"]
+    reached = action.destination(delivery.action)
+    fields |= {
+        "action": action.masked(delivery.action),
+        "destination": reached,
+        "error": _reason(delivery.error),
+    }
+    return {
+        name: time_or_none(value) if isinstance(value, datetime.datetime) else None if value == "" else value
+        for name, value in fields.items()
+    }
+
+
+def _reason(error: str) -> str:
+    reason = error.partition(":")[0]
+    return f"{reason}: see the log of the listener" if reason in INTERNAL else error
+
+
+def _shown_attempt(one: StoredAttempt) -> JSONDict:
+    fields = dataclasses.asdict(one)
+    return fields | {"ended_at": one.ended_at.isoformat(), "error": _reason(one.error) or None}
+
+
+def _shown_destination(one: DestinationFigures) -> JSONDict:
+    finished = one.delivered + one.failed
+    return {
+        "destination": one.destination or None,
+        "delivered": one.delivered,
+        "failed": one.failed,
+        "success_rate": one.delivered / finished if finished else None,
+        "latency_p50": one.percentile(0.5),
+        "latency_p99": one.percentile(0.99),
+        "owed": one.owed,
+        "last_success_at": time_or_none(one.last_success_at),
+        "last_failure_at": time_or_none(one.last_failure_at),
+    }
+
+
+def _answer(resp: falcon.Response, body: Any) -> None:
+    resp.content_type = falcon.MEDIA_JSON
+    resp.text = json.dumps(body)
