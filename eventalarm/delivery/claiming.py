@@ -7,6 +7,7 @@ import contextlib
 import random
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Final
 
 from oslo_log import log
@@ -28,6 +29,16 @@ CLAIM: Final = 500
 BLOCKED_PAUSE: Final = 0.1
 # How many times strays are searched for after the database failed.
 LOOKS: Final = 3
+# The share of the time that searches for lost deliveries may take: they read what nobody can remove from the
+# indexes while a transaction holds a snapshot, for as long as that lasts.
+SEARCHING: Final = 0.05
+# How many times as long as usual the pause between two of them may become.
+LONGEST: Final = 10
+
+
+def seldom(pause: float, took: float) -> float:
+    """Return the seconds until the next search: *pause*, or more if the last one *took* long."""
+    return min(max(pause, took / SEARCHING), LONGEST * pause)
 
 
 class LeaseKeeper:
@@ -109,12 +120,15 @@ class Claimer:
         if owner is None or limit < 1:
             return min(pause, BLOCKED_PAUSE)
         orphans = self._state.lease.may_take_over()
+        ended, registered = await self._workers(owner) if orphans else ({}, ())
+        began = self._state.lease.now()
         found = await self._state.threads.run(
             self._state.outbox.claim,
             owner,
             limit,
             orphans=orphans,
-            ended=await self._ended(owner) if orphans else {},
+            ended=ended,
+            registered=registered,
             overlooked=now >= self._next_sweep,
             longest_wait=retry.longest_wait(self._options),
             avoid=self._intake.overflow.places(),
@@ -122,20 +136,20 @@ class Claimer:
             max_bytes=self._state.scheduler.held.free_bytes(),
         )
         if now >= self._next_sweep and len(found) < limit:
-            self._next_sweep = now + self._options.lease
+            self._next_sweep = now + seldom(self._options.lease, self._state.lease.now() - began)
         more = self._intake.accept(owner, found) == limit
         return 0.0 if more else random.uniform((1 - SPREAD) * pause, (1 + SPREAD) * pause)  # noqa: S311
 
-    async def _ended(self, owner: str) -> dict[str, int]:
-        """Return the other workers whose lease has ended, with the number of their last renewal."""
+    async def _workers(self, owner: str) -> tuple[dict[str, int], Sequence[str]]:
+        """Return the other workers whose lease has ended, with their last renewal, and all that have not."""
         now = time.monotonic()
         leases = await self._state.threads.run(self._state.outbox.leases)
         answered_at = time.monotonic()
-        leases.pop(owner, None)
-        renewals = {name: one.renewals for name, one in leases.items()}
+        renewals = {name: one.renewals for name, one in leases.items() if name != owner}
         # Each by its own length: hosts may differ in their options.
         lasting = {name: one.seconds for name, one in leases.items()}
-        return self._watch.look(renewals, now, lasting, answered_at=answered_at)
+        ended = self._watch.look(renewals, now, lasting, answered_at=answered_at)
+        return ended, [name for name in leases if name not in ended]
 
 
 class StrayFinder:
@@ -155,6 +169,7 @@ class StrayFinder:
         self._options = options
         self._strays: set[str] = set()
         self._looks = 0
+        self._took = 0.0
         self._soon = asyncio.Event()
 
     def look_soon(self) -> None:
@@ -169,12 +184,14 @@ class StrayFinder:
         """
         if not self._looks:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._options.lease):
+                async with asyncio.timeout(seldom(self._options.lease, self._took)):
                     await self._soon.wait()
             self._soon.clear()
         owner = self._state.lease.current()
         if owner is not None:
+            began = self._state.lease.now()
             leased = await self._state.threads.run(self._state.outbox.leased_to, owner)
+            self._took = self._state.lease.now() - began
             strays = {name for name in leased if not self._state.scheduler.holds(name)}
             self._state.writes.give_back(owner, strays & self._strays)
             self._strays = strays - self._strays

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import itertools
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, NamedTuple
@@ -17,6 +18,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from eventalarm.model import EPOCH, UNFINISHED, UTC, DeliveryState
+from eventalarm.storage.column_types import ID
 from eventalarm.storage.tables import delivery, worker
 
 # Values of next_attempt_at that depend on no clock: due now, or when the predecessor is finished.
@@ -33,6 +35,9 @@ MOMENT: Final = delivery.c.next_attempt_at.type
 NOW: Final[Any] = sa.bindparam("now", type_=MOMENT)
 # No retry is due later than this, unless the database's clock has been set back since it was put off.
 LATEST: Final[Any] = sa.bindparam("latest", type_=MOMENT)
+# Of pending deliveries that do not wait for their predecessor.
+IS_PENDING: Final[Any] = sa.literal_column("'pending'")
+FAR: Final[Any] = sa.literal_column("'9000-01-01'")
 COLUMNS: Final = (delivery.c.seq, delivery.c.project_id, delivery.c.size)
 
 # A project, and the prefix of its actions that go to one destination.
@@ -135,6 +140,7 @@ def read(
     *,
     latest: datetime.datetime | None,
     orphans: bool,
+    registered: Sequence[str],
     avoid: Collection[Place],
     avoid_projects: Collection[str],
     after: str | None,
@@ -142,10 +148,11 @@ def read(
     """Return what may be leased now, in the order of each project, and the last project looked at.
 
     Without what *avoid* and *avoid_projects* name. Projects after *after*, if it is not None, come first.
-    At most *limit* of one project are returned. With *latest* also the overlooked deliveries.
+    At most *limit* of one project are returned. With *latest* also the overlooked deliveries. With *orphans*
+    also those of processes without a worker row, none of which is *registered*.
     """
     found: list[Candidate] = []
-    if orphans:
+    if orphans and _has_unknown_owners(connection, registered):
         query = sa.select(*COLUMNS).where(is_orphaned(), is_head()).order_by(delivery.c.seq).limit(ORPHANS)
         found += _candidates(connection.execute(query))
     if latest is not None:
@@ -167,6 +174,32 @@ def read(
             break
         chosen = full
     return found, last
+
+
+def _has_unknown_owners(connection: sa.Connection, registered: Sequence[str]) -> bool:
+    """Return True if there are deliveries of processes that are not *registered*.
+
+    It costs one probe into the index of owners for each name, and one more: what lies at the names is not
+    read. There are the finished deliveries of these processes, whose old versions cannot be removed from the
+    index while a transaction holds a snapshot.
+    """
+    names = list(registered)
+    names += names[-1:] * (_power(len(names)) - len(names))
+    values = {f"registered{number}": name for number, name in enumerate(names)}
+    return any(connection.execute(_between(len(names)), values).one())
+
+
+@functools.lru_cache
+def _between(registered: int) -> sa.Select[Any]:
+    """Return the query of one owner before, between and after so many names, in the order of the database."""
+    names = [sa.bindparam(f"registered{number}", type_=ID) for number in range(registered)]
+    owner = delivery.c.owner
+    probes = []
+    for low, high in itertools.pairwise([None, *names, None]):
+        above = sa.true() if low is None else owner > low
+        below = sa.true() if high is None else owner < high
+        probes.append(sa.select(sa.func.min(owner)).where(above, below).scalar_subquery())
+    return sa.select(*(probe.label(f"probe{number}") for number, probe in enumerate(probes)))
 
 
 def _candidates(rows: Iterable[Any]) -> list[Candidate]:
@@ -202,19 +235,29 @@ _NEXT: Final = _FIRST.where(delivery.c.project_id > sa.bindparam("name"))
 
 @functools.lru_cache
 def _skipping(from_the_first: bool) -> sa.Select[Any]:
-    """Return the recursive query with which PostgreSQL skips through an index in one statement."""
-    start = _FIRST if from_the_first else _NEXT
-    known = start.with_only_columns(sa.func.min(delivery.c.project_id).label("name"))
+    """Return the recursive query with which PostgreSQL skips through an index in one statement.
+
+    Its partial index is as long as there are deliveries that do not wait for a predecessor, whatever a held
+    snapshot keeps of those that did.
+    """
+    known = sa.select(sa.func.min(delivery.c.project_id).label("name")).where(*_does_not_wait(delivery))
+    if not from_the_first:
+        known = known.where(delivery.c.project_id > sa.bindparam("name"))
     known_cte = known.cte("known", recursive=True)
     following = delivery.alias("following")
     successor = (
         sa.select(sa.func.min(following.c.project_id))
-        .where(following.c.state == PENDING, following.c.project_id > known_cte.c.name)
+        .where(*_does_not_wait(following), following.c.project_id > known_cte.c.name)
         .correlate(known_cte)
         .scalar_subquery()
     )
     known_cte = known_cte.union_all(sa.select(successor).where(known_cte.c.name.is_not(None)))
     return sa.select(known_cte.c.name).where(known_cte.c.name.is_not(None))
+
+
+def _does_not_wait(table: sa.FromClause) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return the conditions of PostgreSQL's partial index; it is not used for what is a parameter."""
+    return table.c.state == IS_PENDING, table.c.next_attempt_at < FAR
 
 
 def _of_projects(

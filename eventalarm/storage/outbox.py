@@ -82,9 +82,10 @@ class Outbox:
         return {"lease": lease, "expires_at": expires_at, "clock_offset": self._database.clock.host_offset()}
 
     def leases(self) -> dict[str, WorkerLease]:
-        """Return the lease of each worker, for a :class:`RenewalWatch`."""
+        """Return the lease of each worker, for a :class:`RenewalWatch`, in the database's order of names."""
+        query = sa.select(worker.c.worker_id, worker.c.renewals, worker.c.lease)
         with self._database.read() as connection:
-            found = connection.execute(sa.select(worker.c.worker_id, worker.c.renewals, worker.c.lease))
+            found = connection.execute(query.order_by(worker.c.worker_id))
             return {row.worker_id: WorkerLease(row.renewals, row.lease) for row in found}
 
     def release(self, worker_id: str) -> None:
@@ -135,6 +136,7 @@ class Outbox:
         *,
         orphans: bool = True,
         ended: Mapping[str, int] = NO_PARAMETERS,
+        registered: Sequence[str] = (),
         overlooked: bool = False,
         longest_wait: datetime.timedelta = A_YEAR,
         avoid: Collection[claims.Place] = (),
@@ -145,10 +147,11 @@ class Outbox:
 
         Together they take about *max_bytes* at most, but one is leased in any case. With *orphans* also
         those that processes held which have ended; *ended* are the workers whose lease has ended, with their
-        last number of renewals. With *overlooked* also those whose predecessor finished without a claim of
-        its successors, and those due later than *longest_wait* from now, by a clock that was set back since;
-        this reads every delivery that waits. Nothing that *avoid* and *avoid_projects* name is leased. A
-        worker without a row gets nothing.
+        last number of renewals, and *registered* those that have not, as :meth:`leases` has ordered them.
+        Those of workers that are neither are always found. With *overlooked* also those whose predecessor
+        finished without a claim of its successors, and those due later than *longest_wait* from now, by a
+        clock that was set back since; this reads every delivery that waits. Nothing that *avoid* and
+        *avoid_projects* name is leased. A worker without a row gets nothing.
         """
         if limit < 1:
             return []
@@ -156,7 +159,7 @@ class Outbox:
         latest = now + longest_wait if overlooked else None
         if orphans:
             self._end(ended)
-        how: JSONDict = {"orphans": orphans, "latest": latest}
+        how: JSONDict = {"orphans": orphans, "registered": registered, "latest": latest}
         how |= {"avoid": avoid, "avoid_projects": avoid_projects}
         # Usually there are none, and then nothing is locked: reading a long backlog blocks no process.
         with self._database.read() as connection:

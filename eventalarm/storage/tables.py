@@ -218,6 +218,14 @@ delivery = eventalarm_table(
     sa.Index("ix_eventalarm_delivery_owner", "owner"),
     sa.Index("ix_eventalarm_delivery_transition", "transition_id"),
     sa.Index("ix_eventalarm_delivery_finished", "finished_at"),
+    # Deliveries that do not wait for their predecessor. PostgreSQL cannot remove old versions of rows from an
+    # index while a transaction holds a snapshot; most deliveries are never in this one.
+    sa.Index(
+        "ix_eventalarm_delivery_ready",
+        "project_id",
+        "next_attempt_at",
+        postgresql_where=sa.text("state = 'pending' AND next_attempt_at < '9000-01-01'"),
+    ).ddl_if(dialect="postgresql"),
     sa.Index("ix_eventalarm_delivery_subscription", "subscription_id", "state"),
     sa.Index("ix_eventalarm_delivery_project", "project_id", "created_at", "seq"),
 )

@@ -46,13 +46,13 @@ def create_table(name: str, *elements: sa.Column[Any] | sa.UniqueConstraint | sa
         others = [one for one in elements if not isinstance(one, sa.Index)]
         op.create_table(name, *others, **TABLE_OPTIONS)
     for index in indexes:
-        create_index(str(index.name), name, *map(str, index.expressions))
+        create_index(str(index.name), name, *map(str, index.expressions), **index.dialect_kwargs)
 
 
-def create_index(name: str, table: str, *columns: str) -> None:
-    """Create the index *name* on *table* unless it exists."""
+def create_index(name: str, table: str, *columns: str, **options: Any) -> None:
+    """Create the index *name* on *table* unless it exists; *options* are those of :func:`where`."""
     if name not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
-        op.create_index(name, table, list(columns))
+        op.create_index(name, table, list(columns), **options)
 
 
 def create_index_online(name: str, table: str, *columns: str) -> None:

@@ -9,6 +9,7 @@ short range instead of the whole table; with ``eventalarm_ix_alarm_project_state
 from __future__ import annotations
 
 import sqlalchemy as sa
+from alembic import op
 
 from eventalarm.storage.migrations import operations
 from eventalarm.storage.migrations.initial_inspector_tables import create_inspector_tables
@@ -185,6 +186,14 @@ def _create_delivery() -> None:
         sa.Index("ix_eventalarm_delivery_attempt_delivery", "delivery_id", "number"),
         sa.Index("ix_eventalarm_delivery_attempt_ended", "ended_at"),
     )
+    if op.get_bind().dialect.name == "postgresql":
+        operations.create_index(
+            "ix_eventalarm_delivery_ready",
+            "eventalarm_delivery",
+            "project_id",
+            "next_attempt_at",
+            **operations.where("state = 'pending' AND next_attempt_at < '9000-01-01'"),
+        )
 
 
 def _create_leases() -> None:
