@@ -58,8 +58,14 @@ def test_an_upgrade_creates_the_schema_of_the_tables_module(aodh_database: datab
     def ours(name: str | None, kind: str, parents: object) -> bool:
         return kind != "table" or name in metadata.tables
 
+    def here(_item: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
+        # Alembic does not ask for which dialects an index is.
+        return kind != "index" or name != "ix_eventalarm_delivery_ready" or is_postgresql
+
+    is_postgresql = aodh_database.dialect == "postgresql"
     with aodh_database.engine.connect() as connection:
         options = {"compare_type": True, "compare_server_default": True, "include_name": ours}
+        options["include_object"] = here
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
 
