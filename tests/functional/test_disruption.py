@@ -19,7 +19,6 @@ from tests.functional.disruption.disruptors import STRIKES, Used
 from tests.functional.disruption.history.availability import cells
 from tests.functional.disruption.history.verdict import Verdict
 from tests.functional.disruption.host_down import host_down
-from tests.functional.disruption.outbox_scenarios import beside_the_expirer
 from tests.functional.disruption.stage import Ground
 from tests.functional.disruption.stories import Plan, Story, Writer
 from tests.support.databases import MariadbDatabases, PostgresqlDatabases
@@ -111,15 +110,6 @@ def test_a_backlog_is_processed_in_bounded_memory(
     finding = scenarios.backlog(ground, tmp_path, Progress(), events=5_000)
     for name, number in finding.figures.items():
         figure(f"backlog: {name}: {number:,.0f}")
-    assert finding.wrong == []
-
-
-def test_the_expirer_removes_everything_old_beside_a_load(
-    ground: Ground, tmp_path: pathlib.Path, figure: Figure
-) -> None:
-    finding = beside_the_expirer(ground, tmp_path, Progress(), rows=20_000, seconds=2.0)
-    for name, number in finding.figures.items():
-        figure(f"expirer: {name}: {number:,.2f}")
     assert finding.wrong == []
 
 

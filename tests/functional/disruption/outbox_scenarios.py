@@ -194,7 +194,7 @@ def _insert_old(play: Play, rows: int) -> None:
 def _numbers(play: Play, first: int, last: int) -> sa.ColumnElement[int]:
     """Return the column of the numbers from *first* to *last*, as the database can list them."""
     if play.stage.cloud.database.dialect == "postgresql":
-        return sa.func.generate_series(first, last).table_valued("number").c.number
+        return sa.func.generate_series(first, last).table_valued("number").render_derived().c.number
     return sa.table(f"seq_{first}_to_{last}", sa.column("seq", sa.Integer)).c.seq
 
 
