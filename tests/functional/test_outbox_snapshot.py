@@ -29,15 +29,15 @@ def database(postgresql_url: str) -> Iterator[storage.Database]:
     with engine.connect() as holder:
         holder.execute(sa.select(sa.func.count()).select_from(delivery))
         rows = [row(key, 1) | {"next_attempt_at": IN_TURN} for key in range(DONE)]
-        steps = (
+        changes = (
             {"state": "leased", "owner": "me", "next_attempt_at": AT_ONCE},
             {"state": "delivered", "owner": None},
         )
         with database.begin() as connection:
             connection.execute(delivery.insert(), rows)
-        for step in steps:
+        for change in changes:
             with database.begin() as connection:
-                connection.execute(sa.update(delivery).values(step))
+                connection.execute(sa.update(delivery).values(change))
         with database.begin() as connection:
             connection.execute(delivery.insert(), [row(DONE + 1, 0), row(DONE + 1, 1)])
         yield database
