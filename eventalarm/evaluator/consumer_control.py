@@ -17,7 +17,6 @@ control does nothing.
 from __future__ import annotations
 
 import logging
-import select
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
@@ -26,6 +25,7 @@ from oslo_messaging._drivers import amqp as driver_amqp
 from oslo_messaging._drivers import amqpdriver, base
 
 from eventalarm.evaluator.acknowledgements import Acknowledgements, TrackedMessage
+from eventalarm.evaluator.arrived_messages import ArrivedMessages
 
 LOG = logging.getLogger(__name__)
 
@@ -34,8 +34,6 @@ DELIVERY_COUNT: Final = "x-delivery-count"
 POLL_TIMEOUT: Final = 1.0
 POLL_TIMEOUT_PAUSED: Final = 0.1
 AFTER_FAILURE: Final = 1.0
-# The messages that one poll reads at most, so that the first of them is soon evaluated.
-MOST_POLLED: Final = 32
 
 Report = Callable[[Exception | None], None]
 Held = Callable[[], Sequence[Any]]
@@ -182,45 +180,6 @@ class RabbitControl:
     def _set_prefetch(self, count: int) -> None:
         self._connection.rabbit_qos_prefetch_count = count
         self._connection.channel.basic_qos(0, count, False)
-
-
-class ArrivedMessages:
-    """Replaces ``drain_events`` of a connection of kombu: reads what has arrived, not only the first message.
-
-    An error is raised where that of the original would be: the driver connects again.
-    """
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._drain_one: Callable[..., Any] = connection.drain_events
-
-    def __call__(self, timeout: float | None = None) -> None:
-        """Read at least one message.
-
-        :param timeout: seconds to wait for the first one.
-        :raises TimeoutError: when there is none.
-        """
-        self._drain_one(timeout=timeout)
-        for _ in range(MOST_POLLED - 1):
-            if not self._has_more():
-                return
-            try:
-                self._drain_one(timeout=timeout)
-            except TimeoutError:
-                # Only a part of a message has arrived.
-                return
-
-    def _has_more(self) -> bool:
-        socket = self._connection.connection.sock
-        if socket is None:
-            return False
-        pending = getattr(socket, "pending", None)
-        if pending is not None and pending():
-            # TLS has decrypted it already.
-            return True
-        poll = select.poll()
-        poll.register(socket, select.POLLIN)
-        return bool(poll.poll(0))
 
 
 class _NoMessageIds(driver_amqp._MsgIdCache):  # type: ignore[misc]

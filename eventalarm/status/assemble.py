@@ -27,9 +27,9 @@ from eventalarm.status.database import (
     check_outbox,
     check_resource_map,
     check_schema,
-    check_server,
     check_subscriptions,
 )
+from eventalarm.status.database_server import check_server
 from eventalarm.storage.database import Database
 from eventalarm.storage.stats import live_listeners
 from eventalarm.storage.synthetic_alarms import remove_alarm

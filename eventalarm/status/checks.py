@@ -163,3 +163,12 @@ def as_json(results: Sequence[Result]) -> str:
     ]
     code = exit_code(results)
     return json.dumps({"level": LEVELS[code].value, "code": code, "checks": checks}, indent=2)
+
+
+# How many alarms, hosts or the like a message names.
+SHOWN: Final = 5
+
+
+def named(names: Sequence[str]) -> str:
+    """Return the first of *names* as a text, and that there are others."""
+    return ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else "")

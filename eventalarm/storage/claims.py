@@ -11,21 +11,21 @@ from __future__ import annotations
 import datetime
 import functools
 import itertools
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from eventalarm.model import EPOCH, UNFINISHED, UTC, DeliveryState
+from eventalarm.storage import pending_projects
 from eventalarm.storage.column_types import ID
 from eventalarm.storage.tables import delivery, worker
+from eventalarm.storage.turns import Candidate
 
 # Values of next_attempt_at that depend on no clock: due now, or when the predecessor is finished.
 AT_ONCE: Final = EPOCH
 IN_TURN: Final = datetime.datetime(9999, 1, 1, tzinfo=UTC)
-# How many projects one look takes into account; the next look begins after the last of them.
-PROJECTS: Final = 64
 # How many deliveries of ended processes one look takes into account.
 ORPHANS: Final = 20_000
 
@@ -35,46 +35,10 @@ MOMENT: Final = delivery.c.next_attempt_at.type
 NOW: Final[Any] = sa.bindparam("now", type_=MOMENT)
 # No retry is due later than this, unless the database's clock has been set back since it was put off.
 LATEST: Final[Any] = sa.bindparam("latest", type_=MOMENT)
-# Of pending deliveries that do not wait for their predecessor.
-IS_PENDING: Final[Any] = sa.literal_column("'pending'")
-FAR: Final[Any] = sa.literal_column("'9000-01-01'")
 COLUMNS: Final = (delivery.c.seq, delivery.c.project_id, delivery.c.size)
 
 # A project, and the prefix of its actions that go to one destination.
 Place = tuple[str, str]
-
-
-class Candidate(NamedTuple):
-    """A delivery that may be leased."""
-
-    seq: int
-    project_id: str
-    size: int
-
-
-def pick(candidates: Iterable[Candidate], limit: int, max_bytes: int) -> list[int]:
-    """Return the ``seq`` of up to *limit* candidates, one of each project in turn, each project's in order.
-
-    Together they take *max_bytes* at most, but one is picked in any case.
-    """
-    queues: defaultdict[str, deque[Candidate]] = defaultdict(deque)
-    for one in candidates:
-        queues[one.project_id].append(one)
-    turns = deque(queues.values())
-    picked: list[int] = []
-    taken: set[int] = set()
-    while turns and len(picked) < limit:
-        queue = turns.popleft()
-        one = queue.popleft()
-        if picked and one.size > max_bytes:
-            continue
-        if one.seq not in taken:
-            taken.add(one.seq)
-            picked.append(one.seq)
-            max_bytes -= one.size
-        if queue:
-            turns.append(queue)
-    return picked
 
 
 def is_due(now: datetime.datetime | sa.BindParameter[Any] = NOW) -> sa.ColumnElement[bool]:
@@ -151,14 +115,8 @@ def read(
     At most *limit* of one project are returned. With *latest* also the overlooked deliveries. With *orphans*
     also those of processes without a worker row, none of which is *registered*.
     """
-    found: list[Candidate] = []
-    if orphans and _has_unknown_owners(connection, registered):
-        query = sa.select(*COLUMNS).where(is_orphaned(), is_head()).order_by(delivery.c.seq).limit(ORPHANS)
-        found += _candidates(connection.execute(query))
-    if latest is not None:
-        query = sa.select(*COLUMNS).where(is_overlooked(), is_head()).order_by(delivery.c.seq).limit(limit)
-        found += _candidates(connection.execute(query, {"latest": latest}))
-    names = _pending_projects(connection, after)
+    found = _lost(connection, limit, latest=latest, orphans=orphans, registered=registered)
+    names = pending_projects.pending(connection, after)
     chosen = [name for name in names if name not in avoid_projects]
     last = names[-1] if names else None
     while chosen:
@@ -174,6 +132,25 @@ def read(
             break
         chosen = full
     return found, last
+
+
+def _lost(
+    connection: sa.Connection,
+    limit: int,
+    *,
+    latest: datetime.datetime | None,
+    orphans: bool,
+    registered: Sequence[str],
+) -> list[Candidate]:
+    """Return what no process would send otherwise: deliveries of ended processes, and overlooked ones."""
+    found: list[Candidate] = []
+    if orphans and _has_unknown_owners(connection, registered):
+        query = sa.select(*COLUMNS).where(is_orphaned(), is_head()).order_by(delivery.c.seq).limit(ORPHANS)
+        found += _candidates(connection.execute(query))
+    if latest is not None:
+        query = sa.select(*COLUMNS).where(is_overlooked(), is_head()).order_by(delivery.c.seq).limit(limit)
+        found += _candidates(connection.execute(query, {"latest": latest}))
+    return found
 
 
 def _has_unknown_owners(connection: sa.Connection, registered: Sequence[str]) -> bool:
@@ -204,60 +181,6 @@ def _between(registered: int) -> sa.Select[Any]:
 
 def _candidates(rows: Iterable[Any]) -> list[Candidate]:
     return [Candidate(*row) for row in rows]
-
-
-def _pending_projects(connection: sa.Connection, after: str | None) -> list[str]:
-    """Return up to PROJECTS projects with pending deliveries: first those after *after*."""
-    following = _projects(connection, after, PROJECTS)
-    if after is not None and len(following) < PROJECTS:
-        following += [name for name in _projects(connection, None, PROJECTS) if name not in following]
-    return following[:PROJECTS]
-
-
-def _projects(connection: sa.Connection, after: str | None, limit: int) -> list[str]:
-    """Return the projects after *after* in the order of the database, skipping from one to the next."""
-    first = _FIRST if after is None else _NEXT
-    if connection.dialect.name == "postgresql":
-        query = _skipping(after is None).limit(limit)
-        return list(connection.execute(query, {"name": after}).scalars())
-    # Other databases skip only if they are asked for one project at a time; usually there are few.
-    found: list[str] = []
-    name = connection.execute(first, {"name": after}).scalar()
-    while name is not None and len(found) < limit:
-        found.append(name)
-        name = connection.execute(_NEXT, {"name": name}).scalar()
-    return found
-
-
-_FIRST: Final = sa.select(sa.func.min(delivery.c.project_id)).where(delivery.c.state == PENDING)
-_NEXT: Final = _FIRST.where(delivery.c.project_id > sa.bindparam("name"))
-
-
-@functools.lru_cache
-def _skipping(from_the_first: bool) -> sa.Select[Any]:
-    """Return the recursive query with which PostgreSQL skips through an index in one statement.
-
-    Its partial index is as long as there are deliveries that do not wait for a predecessor, whatever a held
-    snapshot keeps of those that did.
-    """
-    known = sa.select(sa.func.min(delivery.c.project_id).label("name")).where(*_does_not_wait(delivery))
-    if not from_the_first:
-        known = known.where(delivery.c.project_id > sa.bindparam("name"))
-    known_cte = known.cte("known", recursive=True)
-    following = delivery.alias("following")
-    successor = (
-        sa.select(sa.func.min(following.c.project_id))
-        .where(*_does_not_wait(following), following.c.project_id > known_cte.c.name)
-        .correlate(known_cte)
-        .scalar_subquery()
-    )
-    known_cte = known_cte.union_all(sa.select(successor).where(known_cte.c.name.is_not(None)))
-    return sa.select(known_cte.c.name).where(known_cte.c.name.is_not(None))
-
-
-def _does_not_wait(table: sa.FromClause) -> tuple[sa.ColumnElement[bool], ...]:
-    """Return the conditions of PostgreSQL's partial index; it is not used for what is a parameter."""
-    return table.c.state == IS_PENDING, table.c.next_attempt_at < FAR
 
 
 def _of_projects(
@@ -333,3 +256,22 @@ def leasing() -> sa.Update:
             (delivery.c.owner, sa.bindparam("new_owner")),
         )
     )
+
+
+def _is_next() -> sa.ColumnElement[bool]:
+    due = sa.or_(is_due(), is_waiting())
+    return sa.and_(due, delivery.c.order_key.in_(sa.bindparam("keys", expanding=True)))
+
+
+@functools.cache
+def next_heads() -> sa.Select[Any]:
+    """Return the query of the heads of *keys* that wait or are due; built once, sent with every batch."""
+    return (
+        sa.select(*COLUMNS).where(_is_next(), is_head()).order_by(delivery.c.next_attempt_at, delivery.c.seq)
+    )
+
+
+@functools.cache
+def still_next() -> sa.Select[Any]:
+    """Return what finds those of the same heads that still wait or are due."""
+    return sa.select(delivery.c.seq).where(_is_next(), is_head())

@@ -12,7 +12,6 @@ the row are for health checks only.
 from __future__ import annotations
 
 import datetime
-import functools
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -30,6 +29,7 @@ from eventalarm.storage.database import Database
 from eventalarm.storage.deliveries import held_by, put_back, read, to_row, unfinished_keys
 from eventalarm.storage.leases import WorkerLease, remove_workers
 from eventalarm.storage.tables import delivery, worker
+from eventalarm.storage.turns import Candidate, pick
 
 NO_BOUND: Final = sys.maxsize
 A_YEAR: Final = datetime.timedelta(days=365)
@@ -164,7 +164,7 @@ class Outbox:
         # Usually there are none, and then nothing is locked: reading a long backlog blocks no process.
         with self._database.read() as connection:
             found, self._after = claims.read(connection, now, limit, after=self._after, **how)
-        picked = claims.pick(found, limit, max_bytes)
+        picked = pick(found, limit, max_bytes)
         still = claims.still_claimable(orphans=orphans, overlooked=overlooked)
         asked = {"now": now} if latest is None else {"now": now, "latest": latest}
         return self._lease(worker_id, still, picked, asked)
@@ -180,10 +180,10 @@ class Outbox:
             return []
         asked = {"now": self._database.about_now(), "keys": sorted(order_keys)}
         with self._database.read() as connection:
-            rows = connection.execute(_next_heads(), asked)
-            found = [claims.Candidate(*row) for row in rows]
-        picked = claims.pick(found, len(order_keys), max_bytes)
-        claimed = self._lease(worker_id, _still_next(), picked, asked)
+            rows = connection.execute(claims.next_heads(), asked)
+            found = [Candidate(*row) for row in rows]
+        picked = pick(found, len(order_keys), max_bytes)
+        claimed = self._lease(worker_id, claims.still_next(), picked, asked)
         left = {one.seq for one in found}.difference(picked)
         if left:
             with self._database.begin() as connection:
@@ -280,23 +280,3 @@ class Outbox:
         if workers:
             with self._database.begin() as connection:
                 remove_workers(connection, workers)
-
-
-def _is_next() -> sa.ColumnElement[bool]:
-    due = sa.or_(claims.is_due(), claims.is_waiting())
-    return sa.and_(due, delivery.c.order_key.in_(sa.bindparam("keys", expanding=True)))
-
-
-@functools.cache
-def _next_heads() -> sa.Select[Any]:
-    """Return the query of the heads of *keys* that wait or are due; built once, sent with every batch."""
-    return (
-        sa.select(*claims.COLUMNS)
-        .where(_is_next(), claims.is_head())
-        .order_by(delivery.c.next_attempt_at, delivery.c.seq)
-    )
-
-
-@functools.cache
-def _still_next() -> sa.Select[Any]:
-    return sa.select(delivery.c.seq).where(_is_next(), claims.is_head())

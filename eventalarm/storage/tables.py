@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from eventalarm.model import object_alarm_id
-from eventalarm.storage import ifa_tables, inspector_tables  # noqa: F401 - imported to declare its tables
+from eventalarm.storage import ifa_tables, inspector_tables  # noqa: F401 - declares tables in metadata
 from eventalarm.storage.column_types import (
     ALARM_ID,
     ID,
@@ -20,7 +20,6 @@ from eventalarm.storage.column_types import (
     eventalarm_table,
 )
 
-# Complete: importing the tables of the IFA APIs and of the inspector declared them.
 metadata = ifa_tables.subscription.metadata
 aodh_metadata = sa.MetaData()
 

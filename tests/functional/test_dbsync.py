@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 
 from eventalarm.exceptions import Retryable, SchemaError
 from eventalarm.status.checks import Level
-from eventalarm.status.database import check_server
+from eventalarm.status.database_server import check_server
 from eventalarm.storage import database, schema, stats, tables
 from eventalarm.storage.migrations import REVISIONS, VERSION_TABLE
 from eventalarm.storage.schema import SchemaState

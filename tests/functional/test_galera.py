@@ -12,7 +12,7 @@ import pytest
 from benchmarks.progress import Progress
 from eventalarm.exceptions import Conflict, Retryable
 from eventalarm.status.checks import Level
-from eventalarm.status.database import check_server
+from eventalarm.status.database_server import check_server
 from eventalarm.storage import connections, tables
 from eventalarm.storage.database import Database, connect
 from eventalarm.storage.outbox import Outbox

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from eventalarm.exceptions import SchemaError
 from eventalarm.status.checks import Level
-from eventalarm.status.database import check_server
+from eventalarm.status.database_server import check_server
 from eventalarm.storage import database as storage
 from eventalarm.storage.upgrade import upgrade
 from tests.functional.conftest import Spawn

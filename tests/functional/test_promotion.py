@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.progress import Progress
 from eventalarm.status.checks import Level
-from eventalarm.status.database import check_server
+from eventalarm.status.database_server import check_server
 from eventalarm.storage.database import connect
 from tests.functional.disruption.promotion import fail_over, freeze, jump_back
 from tests.functional.disruption.stage import Ground

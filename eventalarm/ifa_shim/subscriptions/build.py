@@ -68,6 +68,10 @@ class Notifications:
         http = HttpSender(delivery, egress=self._api.callback.egress, signer=signer)
         return SubscriberSender(self._subscribers, http, self._vault.open)
 
+    def _lease(self) -> LeaderLease:
+        skew = self._conf[GROUP].max_clock_skew
+        return LeaderLease(self._database, LEASE_NAME, uuidutils.generate_uuid(), LEASE, max_skew=skew)
+
     def notifier(self, worker: Worker) -> Notifier:
         """Return the thread that serves subscribers, not started yet; *worker* sends for it."""
         group, database = self._conf[IFA_GROUP], self._database
@@ -96,13 +100,7 @@ class Notifications:
             self._subscribers,
             reconciler,
             suspension,
-            LeaderLease(
-                database,
-                LEASE_NAME,
-                uuidutils.generate_uuid(),
-                LEASE,
-                max_skew=self._conf[GROUP].max_clock_skew,
-            ),
+            self._lease(),
             (lambda: aodh_listener.listen(self._conf, lambda ids: reconciler.look(ids, database.about_now())))
             if group.aodh_notifications
             else None,

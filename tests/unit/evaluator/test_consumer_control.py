@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from eventalarm.evaluator.consumer_control import MOST_POLLED, ArrivedMessages
+from eventalarm.evaluator.arrived_messages import MOST_POLLED, ArrivedMessages
 
 
 class Amqp:

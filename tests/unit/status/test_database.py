@@ -5,7 +5,8 @@ import datetime
 import pytest
 
 from eventalarm.status.checks import Level
-from eventalarm.status.database import clocks_finding, server_finding
+from eventalarm.status.database import clocks_finding
+from eventalarm.status.database_server import server_finding
 from eventalarm.storage.stats import Server
 
 

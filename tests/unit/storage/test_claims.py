@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from eventalarm.storage.claims import Candidate, pick
+from eventalarm.storage.turns import Candidate, pick
 
 PLENTY = 1 << 40
 

@@ -1,0 +1,85 @@
+"""Initial schema: the tables of deliveries and of their attempts."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from eventalarm.storage.migrations import operations
+from eventalarm.storage.migrations.operations import ALARM_ID, ID, KEY, LONG_TEXT, MOMENT, SEQUENCE
+
+
+def create_delivery_tables() -> None:
+    """Create what does not exist yet."""
+    _create_deliveries()
+    _create_attempts()
+
+
+def _indexes() -> list[sa.Index]:
+    return [
+        sa.Index("ix_eventalarm_delivery_due", "state", "project_id", "next_attempt_at", "seq"),
+        sa.Index("ix_eventalarm_delivery_order", "order_key", "state"),
+        sa.Index("ix_eventalarm_delivery_alarm", "alarm_id", "state", "order_key"),
+        sa.Index("ix_eventalarm_delivery_owner", "owner"),
+        sa.Index("ix_eventalarm_delivery_transition", "transition_id"),
+        sa.Index("ix_eventalarm_delivery_finished", "finished_at"),
+        sa.Index("ix_eventalarm_delivery_subscription", "subscription_id", "state"),
+        sa.Index("ix_eventalarm_delivery_project", "project_id", "created_at", "seq"),
+    ]
+
+
+def _create_deliveries() -> None:
+    operations.create_table(
+        "eventalarm_delivery",
+        sa.Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
+        sa.Column("delivery_id", ID, nullable=False, unique=True),
+        sa.Column("transition_id", ID, nullable=False),
+        sa.Column("order_key", sa.String(64), nullable=False),
+        sa.Column("alarm_id", ALARM_ID, nullable=False),
+        sa.Column("project_id", sa.String(128), nullable=False),
+        sa.Column("action", LONG_TEXT, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("owner", ID),
+        sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("next_attempt_at", MOMENT, nullable=False),
+        sa.Column("status", sa.Integer),
+        sa.Column("error", sa.Text),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("finished_at", MOMENT),
+        sa.Column("earlier_attempts", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("retried_at", MOMENT),
+        sa.Column("subscription_id", ID),
+        sa.Column("body", LONG_TEXT),
+        sa.Column("size", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("started", sa.Boolean),
+        sa.Column("losses", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("destination", KEY),
+        sa.Column("latency", sa.Double),
+        sa.Column("attempted_at", MOMENT),
+        sa.Column("replay_id", ID),
+        sa.Column("replay_of", ID),
+        *_indexes(),
+    )
+    if op.get_bind().dialect.name == "postgresql":
+        operations.create_index(
+            "ix_eventalarm_delivery_ready",
+            "eventalarm_delivery",
+            "project_id",
+            "next_attempt_at",
+            **operations.where("state = 'pending' AND next_attempt_at < '9000-01-01'"),
+        )
+
+
+def _create_attempts() -> None:
+    operations.create_table(
+        "eventalarm_delivery_attempt",
+        sa.Column("attempt_id", SEQUENCE, primary_key=True, autoincrement=True),
+        sa.Column("delivery_id", ID, nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("ended_at", MOMENT, nullable=False),
+        sa.Column("latency", sa.Double, nullable=False),
+        sa.Column("status", sa.Integer),
+        sa.Column("error", sa.Text),
+        sa.Index("ix_eventalarm_delivery_attempt_delivery", "delivery_id", "number"),
+        sa.Index("ix_eventalarm_delivery_attempt_ended", "ended_at"),
+    )
