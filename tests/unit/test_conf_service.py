@@ -67,7 +67,8 @@ def test_our_file_is_read_after_that_of_aodh(home: pathlib.Path) -> None:
 
 def test_config_file_replaces_the_default_ones(home: pathlib.Path) -> None:
     write(home / ".aodh/aodh.conf", "[eventalarm]\nworkers = 5\n")
-    mine = write(home / "mine.conf", "[database]\nconnection = mysql://u:p@h/aodh?charset=utf8\n")
+    text = "[eventalarm]\nmysqlclient = false\n[database]\nconnection = mysql://u:p@h/aodh?charset=utf8\n"
+    mine = write(home / "mine.conf", text)
     assert run(home, "--config-file", mine).stdout.startswith(
         "2 mysql+pymysql://u:***@h/aodh?charset=utf8mb4\n"
     )
