@@ -51,11 +51,11 @@ DATABASE_OPTS: list[Any] = [
     ),
     cfg.BoolOpt(
         "mysqlclient",
-        default=True,
+        default=False,
         help="Whether a [database] connection of mysql:// or mysql+pymysql:// uses mysqlclient where that is "
         "installed (pip install eventalarm[mysqlclient]), which takes less processor time than PyMySQL. A "
         "URL with parameters other than charset, unix_socket and timeouts, those of TLS for example, keeps "
-        "PyMySQL. Turn it off to use PyMySQL although mysqlclient is installed.",
+        "PyMySQL.",
     ),
     cfg.FloatOpt(
         "max_clock_skew",

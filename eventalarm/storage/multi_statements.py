@@ -15,8 +15,11 @@ OPEN: Final = "eventalarm_pipeline"
 PACKET: Final = "eventalarm_packet"
 # The attribute of a driver's connection to a node of a Galera cluster, see :class:`MultiStatements`.
 NODE: Final = "eventalarm_node"
-# What is sent first and before the commit on such a node, and the errors of MySQL and MariaDB: no such
-# savepoint; another transaction won.
+# What is sent first on such a node: a savepoint begins the transaction, and a statement within a transaction
+# does not wait until the node has applied what others committed. This one does (wsrep_sync_wait).
+WAIT: Final = b"SELECT 1"
+# What is sent next, and before the commit, and the errors of MySQL and MariaDB: no such savepoint; another
+# transaction won.
 MARK: Final = b"SAVEPOINT eventalarm"
 IS_MARKED: Final = b"RELEASE SAVEPOINT eventalarm"
 NO_SAVEPOINT: Final = 1305
@@ -64,6 +67,7 @@ class MultiStatements:
         self._most = min(MOST, getattr(connection, PACKET, MOST) // 4)
         self._marks = bool(getattr(connection, NODE, False))
         if self._marks:
+            self.add(WAIT)
             self.add(MARK)
 
     def add(self, statement: bytes) -> Answer:

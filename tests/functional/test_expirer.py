@@ -111,6 +111,7 @@ def test_expired_rows_are_removed_and_current_ones_stay(opened: database.Databas
     assert names(opened, tables.worker.c.worker_id) == {"alive", "quiet"}
     assert removed == {
         "deliveries": 2,
+        "attempts of removed deliveries": 0,
         "transitions": 4,
         "events": 0,
         "occurrences": 0,
@@ -216,6 +217,7 @@ def test_the_command(aodh_sqlite_url: str, tmp_path: pathlib.Path) -> None:
     counts = dict(line.rsplit(maxsplit=1) for line in done.stdout.splitlines()[1:])
     assert counts == {
         "  deliveries": "0",
+        "  attempts of removed deliveries": "0",
         "  transitions": "1",
         "  events": "0",
         "  occurrences": "0",

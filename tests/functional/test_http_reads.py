@@ -18,6 +18,7 @@ from eventalarm.model import UTC, Resource, ResourceKind
 from eventalarm.storage import database as storage
 from eventalarm.storage.resource_map import ResourceMap
 from tests.support.builders import PROJECT
+from tests.support.delivery_rows import delivery_row, put
 from tests.support.helpers import WebhookSink
 from tests.support.ifa_api import ADMIN, DOCUMENT
 from tests.support.ingest_api import SessionsApi
@@ -87,7 +88,8 @@ def test_no_get_of_the_ingest_api_writes(our_sqlite_url: str) -> None:
     begin = {"state": "IN_MAINTENANCE"}
     assert api.call("POST", "/v1/secret", roles="admin").status_code == 201
     assert api.call("PUT", "/v1/hosts/compute-1/maintenance", begin, roles="admin").status_code == 200
-    names = {"{session_id}": "s-1", "{host}": "compute-1"}
+    (delivery_id,) = put(api.database, [delivery_row("p", 1)])
+    names = {"{session_id}": "s-1", "{host}": "compute-1", "{delivery_id}": delivery_id}
     try:
         with only_reads():
             for path in paths(openapi.load(ingest_application.DOCUMENT_FILE)):

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from eventalarm.exceptions import Retryable
 from eventalarm.model import Delivery
-from eventalarm.storage import claims, tables
+from eventalarm.storage import pending_projects, tables
 from eventalarm.storage.database import Database
 from eventalarm.storage.deliveries import order_key
 from eventalarm.storage.outbox import Outbox
@@ -143,7 +143,7 @@ def test_a_backlog_of_one_project_does_not_delay_others(database: Database, outb
 def test_more_projects_than_one_claim_considers_all_get_their_turn(
     database: Database, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claims, "PROJECTS", 3)
+    monkeypatch.setattr(pending_projects, "PROJECTS", 3)
     items = [make_delivery(project_id=f"p{number}") for number in range(7) for _ in range(5)]
     enqueue(database, outbox, items, None)
     found = [one for _ in range(3) for one in outbox.claim("me", 4)]

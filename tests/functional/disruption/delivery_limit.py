@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -57,6 +58,8 @@ class AlarmLocks:
 
     def reached(self) -> bool:
         """Return True if a session waits that was not reported before; those of dead processes wait too."""
+        # InnoDB renews what it shows of transactions only when nobody has read it for 0.1 s.
+        time.sleep(0.15)
         with self._engine.connect() as connection:
             query = sa.text(WAITING[self._engine.dialect.name])
             waiting = set(connection.execute(query).scalars())
