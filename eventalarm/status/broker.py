@@ -53,27 +53,30 @@ def check_hosts(conf: cfg.ConfigOpts, timeout: float) -> Finding:
 
 def check_queue(conf: cfg.ConfigOpts, timeout: float) -> Finding:
     """Check that the queue of the topic exists, is durable, consumed, and declared as by the listener."""
-    try:
-        broker = Broker.of(conf, timeout)
-    except ValueError:
-        return Finding(Level.SKIPPED, f"the driver of {bus.describe(conf)} cannot be checked")
-    try:
-        with broker.connected() as connection:
-            return _together([_queue_finding(conf, connection, broker, topic) for topic in topics(conf)])
-    except Unusable as exc:
-        return Finding(Level.FAILED, exc.problem, exc.remedy or "run the check again")
+    return at_broker(
+        conf,
+        timeout,
+        lambda broker, connection: _together(
+            [_queue_finding(conf, connection, broker, topic) for topic in topics(conf)]
+        ),
+    )
 
 
 def check_inspector_queue(conf: cfg.ConfigOpts, timeout: float) -> Finding:
     """Warn if the queue of eventalarm-inspector exists and nobody consumes it: it keeps every event."""
     queue = conf[INSPECTOR_GROUP].queue
+    return at_broker(conf, timeout, lambda broker, connection: _inspector_finding(connection, queue))
+
+
+def at_broker(conf: cfg.ConfigOpts, timeout: float, look: Callable[[Broker, Any], Finding]) -> Finding:
+    """Return what *look* finds with a connection to the broker; FAILED if there is none, or it breaks."""
     try:
         broker = Broker.of(conf, timeout)
     except ValueError:
         return Finding(Level.SKIPPED, f"the driver of {bus.describe(conf)} cannot be checked")
     try:
         with broker.connected() as connection:
-            return _inspector_finding(connection, queue)
+            return look(broker, connection)
     except Unusable as exc:
         return Finding(Level.FAILED, exc.problem, exc.remedy or "run the check again")
 

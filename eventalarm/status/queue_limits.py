@@ -15,9 +15,9 @@ import amqp.exceptions
 from oslo_config import cfg
 
 from eventalarm import bus
-from eventalarm.broker import Broker, Unusable
+from eventalarm.broker import Broker
 from eventalarm.conf import GROUP
-from eventalarm.status.broker import topics
+from eventalarm.status.broker import at_broker, on_channel, topics
 from eventalarm.status.checks import Finding, Level
 
 LIMITED_BY_DEFAULT: Final = (4, 0)
@@ -66,29 +66,24 @@ class QueueLimits:
 
 def check_limits(conf: cfg.ConfigOpts, timeout: float, rabbitmqctl: str) -> Finding:
     """Check the limits of the queue of the topic; *rabbitmqctl* is a command, or empty."""
-    try:
-        broker = Broker.of(conf, timeout)
-    except ValueError:
-        return Finding(Level.SKIPPED, f"the driver of {bus.describe(conf)} cannot be checked")
     group = conf[GROUP]
     queue, dead_queue = f"{topics(conf)[0]}.{bus.PRIORITY}", f"{group.topic}.{bus.DEAD}"
-    try:
-        with broker.connected() as connection:
-            version = _version(connection)
-            dead = _message_count(connection, dead_queue)
-    except Unusable as exc:
-        return Finding(Level.FAILED, exc.problem, exc.remedy)
-    # The rest of the time is for the connection to the broker.
-    answers = _ask_rabbitmqctl(rabbitmqctl, timeout * 0.8, broker.url.virtual_host or "/", queue)
-    limits = QueueLimits(
-        quorum=broker.options.rabbit_quorum_queue,
-        version=version,
-        arguments=broker.arguments(),
-        policy=answers.get("policy"),
-        consumer_timeout=answers["consumer_timeout"] / 1000 if "consumer_timeout" in answers else None,
-        dead=dead,
-    )
-    return limits_finding(limits, queue, dead_queue, renew_after=group.renew_after, hold=group.hold_batch)
+
+    def look(broker: Broker, connection: Any) -> Finding:
+        dead = _message_count(connection, dead_queue)
+        # The rest of the time is for the connection to the broker.
+        answers = _ask_rabbitmqctl(rabbitmqctl, timeout * 0.8, broker.url.virtual_host or "/", queue)
+        limits = QueueLimits(
+            quorum=broker.options.rabbit_quorum_queue,
+            version=_version(connection),
+            arguments=broker.arguments(),
+            policy=answers.get("policy"),
+            consumer_timeout=answers["consumer_timeout"] / 1000 if "consumer_timeout" in answers else None,
+            dead=dead,
+        )
+        return limits_finding(limits, queue, dead_queue, renew_after=group.renew_after, hold=group.hold_batch)
+
+    return at_broker(conf, timeout, look)
 
 
 def limits_finding(limits: QueueLimits, queue: str, dead: str, *, renew_after: int, hold: float) -> Finding:
@@ -146,12 +141,10 @@ def _version(connection: Any) -> tuple[int, ...]:
 
 
 def _message_count(connection: Any, queue: str) -> int | None:
-    channel = connection.channel()
     try:
-        found = channel.queue_declare(queue, passive=True)
+        found = on_channel(connection, lambda c: c.queue_declare(queue, passive=True))
     except amqp.exceptions.NotFound:
         return None
-    channel.close()
     return int(found.message_count)
 
 
