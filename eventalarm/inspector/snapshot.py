@@ -92,7 +92,8 @@ def _batches(resources: Iterable[Resource]) -> Iterator[list[Resource]]:
 class SnapshotLoop:
     """A thread that takes a snapshot every *interval* seconds, while it holds the leader lease.
 
-    It also forgets what is no longer needed, every hour, with or without the lease.
+    It also forgets what is no longer needed, every hour, and sets the gauges of the map and of faults in
+    each round: with or without the lease, and while no snapshot can be taken.
 
     :param snapshot: None where no snapshots are taken.
     :param forget: removes what is no longer needed at a time (aware UTC).
@@ -138,13 +139,16 @@ class SnapshotLoop:
 
     def _round(self) -> None:
         began = self._now()
-        # An inspector that takes no snapshots must not hold the lease of those that do.
-        if self._snapshot is not None and self._lease.take() and self._is_due(began):
-            self._take(self._snapshot, began)
-        if began - self._forgot_at >= FORGET_EVERY:
-            self._forgot_at = began
-            self._forget(began)
-        self._report()
+        try:
+            # An inspector that takes no snapshots must not hold the lease of those that do.
+            if self._snapshot is not None and self._lease.take() and self._is_due(began):
+                self._take(self._snapshot, began)
+        finally:
+            # Nova or Neutron may be unavailable for days.
+            if began - self._forgot_at >= FORGET_EVERY:
+                self._forgot_at = began
+                self._forget(began)
+            self._report()
 
     def _take(self, snapshot: Snapshot, began: datetime.datetime) -> None:
         try:

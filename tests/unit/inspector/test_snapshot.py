@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import datetime
 import pathlib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from eventalarm.catalogue import fault_files
+from eventalarm.inspector.cloud import CloudUnavailable
 from eventalarm.inspector.engine import Inspector
 from eventalarm.inspector.reports import ReportReader
 from eventalarm.inspector.sessions import SessionTracker
-from eventalarm.inspector.snapshot import Snapshot
+from eventalarm.inspector.snapshot import LEASE_SECONDS, Snapshot, SnapshotLoop
 from eventalarm.metrics import Metrics
 from eventalarm.model import STRING, UTC, Event, JSONDict, Resource, ResourceKind, make_body
 from eventalarm.owner import Owners
 from eventalarm.storage.database import Database, connect
 from eventalarm.storage.infrastructure_faults import InfrastructureFaults
+from eventalarm.storage.leases import LeaderLease
 from eventalarm.storage.maintenance import MaintenanceStore
 from eventalarm.storage.maintenance_sessions import MaintenanceSessions
 from eventalarm.storage.policy_matches import PolicyMatches
-from eventalarm.storage.resource_map import ResourceMap
+from eventalarm.storage.resource_map import SNAPSHOT_LEASE, ResourceMap
 from eventalarm.storage.tables import metadata
 
 START = datetime.datetime(2026, 11, 27, 9, tzinfo=UTC)
@@ -87,7 +90,7 @@ class Site:
             maintenance_timeout=3600.0,
             sessions=tracker,
         )
-        self._snapshot = Snapshot(nova, resources, self.inspector, lambda: True)  # type: ignore[arg-type]
+        self.snapshot = Snapshot(nova, resources, self.inspector, lambda: True)  # type: ignore[arg-type]
 
     def report(self, event_type: str, host: str, status: str) -> dict[str, tuple[str, str]]:
         self.handle(event_type, host=host, status=status)
@@ -107,7 +110,7 @@ class Site:
 
     def take(self) -> dict[str, tuple[str, str]]:
         self.now += datetime.timedelta(seconds=10)
-        self._snapshot.take(self.now)
+        self.snapshot.take(self.now)
         return self.received()
 
     def received(self) -> dict[str, tuple[str, str]]:
@@ -171,3 +174,28 @@ def test_a_server_moves_although_the_database_clock_was_set_back(database: Datab
     site.set_back = datetime.timedelta(hours=1)
     site.handle("compute.instance.update", **server, compute_host="c1")
     assert site.where("vm") == {"vm": "c1"}
+
+
+def test_the_rest_of_a_round_is_done_while_nova_is_unavailable(database: Database) -> None:
+    """Fails if a failed snapshot ends the round: gauges would stay as they are, and the tables would grow."""
+
+    def unavailable() -> None:
+        raise CloudUnavailable("HTTP 503")
+
+    site = Site(database, Nova({}, unavailable))
+    server = {"instance_id": "vm", "project_id": "p", "state": "active"}
+    site.handle("compute.instance.update", **server, compute_host="c0")
+    metrics, forgot = Metrics(), threading.Event()
+    loop = SnapshotLoop(
+        site.snapshot,
+        LeaderLease(database, SNAPSHOT_LEASE, "this inspector", LEASE_SECONDS),
+        site.resources,
+        forget=lambda now: forgot.set(),
+        interval=60.0,
+        metrics=metrics,
+        now=lambda: site.now,
+    )
+    loop.start()
+    assert forgot.wait(30)
+    loop.stop()
+    assert metrics.registry.get_sample_value("eventalarm_resource_map_resources") == 1
