@@ -15,6 +15,10 @@ from eventalarm.storage.database import Database
 from eventalarm.storage.hosts import Hosts
 from eventalarm.storage.resource_map import ResourceMap
 
+DAY: Final = datetime.timedelta(days=1)
+ALARM_TYPES: Final = tuple(sorted(EVENT_ALARM_TYPES))
+MAX_ACTIONS_CHECKED: Final = 1000
+RUN_LISTENER: Final = "start eventalarm-listener, or see its log"
 SYNCHRONISE: Final = "synchronise the clocks of all hosts, for example with chrony"
 
 
@@ -51,12 +55,6 @@ def clocks_finding(
         text = f"clocks differ from the database's: {', '.join(wrong)}"
         return Finding(Level.WARNING, text, SYNCHRONISE, figures)
     return Finding(Level.OK, f"the clocks of {len(figures)} hosts agree with the database's", figures=figures)
-
-
-DAY: Final = datetime.timedelta(days=1)
-ALARM_TYPES: Final = tuple(sorted(EVENT_ALARM_TYPES))
-MAX_ACTIONS_CHECKED: Final = 1000
-RUN_LISTENER: Final = "start eventalarm-listener, or see its log"
 
 
 def check_schema(database: Database) -> Finding:
