@@ -37,7 +37,7 @@ def least(req: falcon.Request) -> int | None:
 def read_query(req: falcon.Request) -> IfaQuery:
     """Return the filters of a request.
 
-    :raises BadFilter: when one of them is invalid.
+    :raises BadFilter, BadParameter: when one of them is invalid.
     """
     order = req.get_param("order") or "newest"
     if order not in ("newest", "oldest"):
@@ -60,7 +60,7 @@ def read_query(req: falcon.Request) -> IfaQuery:
 def read_history_query(req: falcon.Request) -> HistoryQuery:
     """Return the filters of a request for a history.
 
-    :raises BadFilter: when one of them is invalid.
+    :raises BadFilter, BadParameter: when one of them is invalid.
     """
     alarms = dataclasses.replace(read_query(req), states=words(req, "state", State) or frozenset(State))
     return HistoryQuery(alarms, words(req, "kind", EntryKind))
@@ -69,7 +69,7 @@ def read_history_query(req: falcon.Request) -> HistoryQuery:
 def read_resource_query(req: falcon.Request, project_id: str | None, settings: Settings) -> ResourceQuery:
     """Return the filters of a request for the resources of a project (None: of all).
 
-    :raises BadFilter: when one of them is invalid.
+    :raises BadFilter, BadParameter: when one of them is invalid.
     """
     alarms = IfaQuery(
         severities=words(req, "severity", Severity),
