@@ -53,9 +53,9 @@ DATABASE_OPTS: list[Any] = [
         "mysqlclient",
         default=False,
         help="Whether a [database] connection of mysql:// or mysql+pymysql:// uses mysqlclient where that is "
-        "installed (pip install eventalarm[mysqlclient]), which takes less processor time than PyMySQL. A "
-        "URL with parameters other than charset, unix_socket and timeouts, those of TLS for example, keeps "
-        "PyMySQL.",
+        "installed (pip install eventalarm[mysqlclient]). It takes less processor time than PyMySQL, but "
+        "events fire later after the server was killed. A URL with parameters other than charset, "
+        "unix_socket and timeouts, those of TLS for example, keeps PyMySQL.",
     ),
     cfg.FloatOpt(
         "max_clock_skew",
