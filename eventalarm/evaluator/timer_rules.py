@@ -22,6 +22,7 @@ from eventalarm.model import (
     Event,
     Timer,
     TimerKind,
+    format_time,
 )
 
 REASONS = {
@@ -75,13 +76,13 @@ def timer_event(timer: Timer, definition: AlarmDefinition) -> Event:
     traits: list[list[object]] = [["project_id", STRING, definition.project_id]]
     if timer.managed_object:
         traits.append(["resource_id", STRING, timer.managed_object])
-    traits.append(["since", DATETIME, _iso(timer.armed_at)])
+    traits.append(["since", DATETIME, format_time(timer.armed_at)])
     traits.append(["seconds", FLOAT, (due_at - timer.armed_at).total_seconds()])
     return Event(
         {
-            "message_id": f"timer:{timer.kind.value}:{timer.timer_id}:{_iso(due_at)}",
+            "message_id": f"timer:{timer.kind.value}:{timer.timer_id}:{format_time(due_at)}",
             "event_type": f"{TIMER_EVENT_TYPE}{timer.kind.value}",
-            "generated": _iso(due_at),
+            "generated": format_time(due_at),
             "traits": traits,
             "raw": {},
         }
@@ -165,7 +166,3 @@ def _new(alarm: Alarm, place: str, kind: TimerKind, pause: float, now: datetime.
 
 def _later(now: datetime.datetime, pause: float) -> datetime.datetime:
     return now + datetime.timedelta(seconds=pause)
-
-
-def _iso(moment: datetime.datetime) -> str:
-    return moment.replace(tzinfo=None).isoformat()

@@ -91,7 +91,7 @@ class Stores:
     latest: Callable[[], datetime.datetime]
 
     def forget(self, before: datetime.datetime, now: datetime.datetime) -> None:
-        """Remove deleted resources, silent faults and ended maintenance of before *before*, and old matches.
+        """Remove resources, faults, maintenance and sessions that ended before *before*, and old matches.
 
         :raises Retryable: when the database failed.
         """

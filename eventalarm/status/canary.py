@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from eventalarm.exceptions import PublishError
-from eventalarm.model import UNKNOWN, UTC, DeliveryState, JSONDict
+from eventalarm.model import UNKNOWN, UTC, DeliveryState, JSONDict, format_time
 from eventalarm.standalone.consumer import Consumer
 from eventalarm.status.checks import Finding, Level
 from eventalarm.storage.database import Database
@@ -97,7 +97,7 @@ def event(alarm_id: str, options: CanaryOptions, now: datetime.datetime) -> JSON
     return {
         "message_id": str(uuid.uuid4()),
         "event_type": CANARY,
-        "generated": now.replace(tzinfo=None).isoformat(),
+        "generated": format_time(now),
         "traits": [[name, 1, value] for name, value in traits.items()],
         "raw": {},
     }
