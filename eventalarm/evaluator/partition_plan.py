@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -83,9 +84,10 @@ class Gate:
             return self.clear()
         if settled is None:
             return []
-        ready = [message for moment, message in self._held if moment <= settled]
+        # Between two nodes of the database the clock may go back; then a later message has an earlier time.
+        ready = list(itertools.takewhile(lambda held: held[0] <= settled, self._held))
         del self._held[: len(ready)]
-        return ready
+        return [message for _, message in ready]
 
     def clear(self) -> list[Any]:
         """Remove and return all messages that are held."""

@@ -78,6 +78,18 @@ def test_a_message_waits_until_everything_before_it_is_evaluated() -> None:
     assert gate.advance(at(3), at(2), idle=False) == ["two"]
 
 
+def test_a_clock_that_goes_back_neither_loses_nor_reorders_messages() -> None:
+    """Red when a later message with an earlier time is passed on, and the one before it is forgotten."""
+    gate = Gate()
+    gate.admit(["one"])
+    gate.mark()
+    assert gate.advance(at(5), at(0), idle=False) == []
+    gate.admit(["two"])
+    gate.mark()
+    assert gate.advance(at(1), at(2), idle=False) == []
+    assert gate.advance(at(6), at(5), idle=False) == ["one", "two"]
+
+
 def test_nothing_waits_for_topics_that_are_idle() -> None:
     gate = Gate()
     gate.admit(["one"])
