@@ -45,21 +45,14 @@ class StoredAttempt:
 
 
 @functools.cache
-def _copy() -> sa.Insert:
+def _copy(*, held: bool) -> sa.Insert:
+    """Return the copy of the last attempts of *ids*; *held*: only of those that one of *workers* holds."""
     last = sa.select(*_COPIED.values()).where(
         delivery.c.delivery_id.in_(_NAMED), delivery.c.latency.is_not(None)
     )
+    if held:
+        last = last.where(delivery.c.owner.in_(sa.bindparam("workers", expanding=True)))
     return sa.insert(delivery_attempt).from_select(list(_COPIED), last)
-
-
-@functools.cache
-def _copy_held() -> sa.Insert:
-    held = sa.and_(
-        delivery.c.owner.in_(sa.bindparam("workers", expanding=True)),
-        delivery.c.delivery_id.in_(_NAMED),
-        delivery.c.latency.is_not(None),
-    )
-    return sa.insert(delivery_attempt).from_select(list(_COPIED), sa.select(*_COPIED.values()).where(held))
 
 
 @functools.cache
@@ -82,7 +75,7 @@ def copy_before(
     again = [one for one in results if one.attempts > (0 if one.latency is None else 1)]
     if again:
         ids = [one.delivery_id for one in again]
-        connection.execute(_copy_held(), {"workers": list(worker_ids), "ids": ids})
+        connection.execute(_copy(held=True), {"workers": list(worker_ids), "ids": ids})
     if many := [one.delivery_id for one in again if one.attempts > kept]:
         connection.execute(_remove_oldest(), {"ids": many, "kept": kept})
 
@@ -90,7 +83,7 @@ def copy_before(
 def copy_last(connection: sa.Connection, delivery_ids: Collection[str], kept: int) -> None:
     """Copy the last attempts of deliveries that are about to be retried by hand; *kept* of each remain."""
     named = {"ids": sorted(delivery_ids)}
-    connection.execute(_copy(), named)
+    connection.execute(_copy(held=False), named)
     connection.execute(_remove_oldest(), {**named, "kept": kept})
 
 
