@@ -10,7 +10,7 @@ import datetime
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -97,12 +97,8 @@ class DatabaseClock:
         For reads of a range of timestamps that other clocks wrote: one of the two clocks, before or after
         the step, was right. None before the first reading.
         """
-        present = self._monotonic()
-        with self._lock:
-            if self._offset is None:
-                return None
-            left = [offset for at, offset in self._left if present - at < within]
-            return _moment(present + min([self._offset[0], *left]))
+        offsets = self._offsets(within)
+        return _moment(self._monotonic() + min(offsets)) if offsets else None
 
     def set_back(self, within: float) -> float:
         """Return by how many seconds the clock would be ahead without its steps of the last *within* seconds.
@@ -110,12 +106,16 @@ class DatabaseClock:
         0 if it was not set back. For times that other clocks wrote: what they say may be right, although it
         is in the future.
         """
-        if not self._left:
-            return 0.0
+        # Asked for every event, and most clocks are never stepped.
+        offsets = self._offsets(within) if self._left else []
+        return max(offsets) - offsets[0] if offsets else 0.0
+
+    def _offsets(self, within: float) -> Sequence[float]:
+        """Return what is added to the monotonic clock, first now, then before each of the recent steps."""
         present = self._monotonic()
         with self._lock:
             left = [offset for at, offset in self._left if present - at < within]
-            return 0.0 if self._offset is None else max([self._offset[0], *left]) - self._offset[0]
+            return [] if self._offset is None else [self._offset[0], *left]
 
     def host_offset(self) -> float | None:
         """Return by how many seconds the clock of this host is ahead of the database's; None if unknown."""
