@@ -82,9 +82,11 @@ class DeliveryPages:
 
     def _few(self, connection: sa.Connection, wanted: Selection) -> sa.Select[Any] | None:
         """Return the deliveries with the wanted alarm or state from their index, or None if they are many."""
-        named = Selection(project_id=wanted.project_id, alarm_id=wanted.alarm_id, states=wanted.states)
         if not wanted.alarm_id and not (wanted.states and wanted.project_id):
             return None
+        # The index of alarms has no project: all rows of another project's alarm would be read in vain.
+        project_id = "" if wanted.alarm_id else wanted.project_id
+        named = Selection(project_id=project_id, alarm_id=wanted.alarm_id, states=wanted.states)
         looked = sa.select(delivery.c.seq).where(*conditions(named))
         number = sa.select(sa.func.count()).select_from(looked.limit(self._scan + 1).subquery())
         return looked if connection.execute(number).scalar_one() <= self._scan else None
