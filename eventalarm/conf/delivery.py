@@ -43,7 +43,7 @@ ATTEMPT_OPTS: list[Any] = [
         min=1,
         help="Number of failed attempts that are kept of each delivery beside its last attempt, so that its "
         "project can ask the ingest API why it failed. The newest ones are kept, until the delivery is "
-        "removed.",
+        "removed; after a retry by hand, up to as many of the attempts before it are kept as well.",
     ),
     cfg.FloatOpt(
         "retry_initial",

@@ -69,7 +69,8 @@ def copy_before(
 ) -> None:
     """Copy the attempts before those of *results*, which are then written in the same transaction.
 
-    No statement if all are first attempts, otherwise one, and one more if one of them has over *kept*.
+    No statement if all are first attempts, otherwise one, and one more if a delivery has had more than *kept*
+    since it was last retried by hand.
     """
     # Without a latency no attempt was made, and ``attempts`` counts only earlier ones.
     again = [one for one in results if one.attempts > (0 if one.latency is None else 1)]

@@ -193,8 +193,8 @@ def write(
     """Write *results* in the caller's transaction; rows that none of *worker_ids* holds are not changed.
 
     At most two statements, one more if actions had credentials, and two more if deliveries had attempts
-    before, of which the newest *kept* remain. A delivery to be retried goes back to the outbox, due after
-    its ``retry_in`` (seconds).
+    before, of which :func:`attempts.copy_before` keeps the newest. A delivery to be retried goes back to the
+    outbox, due after its ``retry_in`` (seconds).
     """
     attempts.copy_before(connection, worker_ids, results, kept)
     retries = [result for result in results if result.state == DeliveryState.PENDING]
