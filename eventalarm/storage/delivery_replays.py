@@ -56,7 +56,7 @@ def replayed_id(replay_id: str, delivery_id: str) -> str:
 class DeliveryReplays:
     """Replays on one database.
 
-    :param limit: the most deliveries of a replay, and that an action may be owed together with them.
+    :param limit: the most deliveries of a replay, also together with what the same actions are still owed.
     """
 
     def __init__(self, database: Database, limit: int) -> None:

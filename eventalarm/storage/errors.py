@@ -1,6 +1,6 @@
 """Classes of database errors: caused by the values, by another transaction, or by the database itself.
 
-And the repetition of what another transaction has won.
+:data:`retry_conflicts` repeats a transaction after an error of the second class.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ MYSQL_CODES: Final = frozenset({2006, 2013, 1118, 1153, 1301})
 # PostgreSQL: out of memory, and every kind of exceeded limit.
 POSTGRESQL_CODES: Final = ("53200", "54")
 
-# Attempts of a short transaction that other transactions win, and the longest pause between two in seconds.
+# Attempts of a short transaction that conflicts with others, and the longest pause between two in seconds.
 ATTEMPTS: Final = 5
 PAUSE: Final = 0.05
 
-# A decorator: repeats a transaction that another one won, also by inserting the same row meanwhile. When that
-# goes on, the last error is raised: of a row, a content error, since the database takes two keys for one.
+# A decorator: repeats a transaction that lost a conflict, or whose row another transaction has just inserted.
+# After the last attempt its error is raised: that of a row that exists is a content error, since the database
+# then takes two different keys for the same.
 retry_conflicts: Final = tenacity.retry(
     retry=tenacity.retry_if_exception_type((Conflict, db_exception.DBDuplicateEntry)),
     wait=tenacity.wait_random(max=PAUSE),
