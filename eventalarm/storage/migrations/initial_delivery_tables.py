@@ -16,7 +16,7 @@ def create_delivery_tables() -> None:
 
 
 def _indexes() -> list[sa.Index]:
-    return [
+    found = [
         sa.Index("ix_eventalarm_delivery_due", "state", "project_id", "next_attempt_at", "seq"),
         sa.Index("ix_eventalarm_delivery_order", "order_key", "state"),
         sa.Index("ix_eventalarm_delivery_alarm", "alarm_id", "state", "order_key"),
@@ -26,6 +26,10 @@ def _indexes() -> list[sa.Index]:
         sa.Index("ix_eventalarm_delivery_subscription", "subscription_id", "state"),
         sa.Index("ix_eventalarm_delivery_project", "project_id", "created_at", "seq"),
     ]
+    if op.get_bind().dialect.name == "postgresql":
+        ready = operations.where("state = 'pending' AND next_attempt_at < '9000-01-01'")
+        found.append(sa.Index("ix_eventalarm_delivery_ready", "project_id", "next_attempt_at", **ready))
+    return found
 
 
 def _create_deliveries() -> None:
@@ -60,14 +64,6 @@ def _create_deliveries() -> None:
         sa.Column("replay_of", ID),
         *_indexes(),
     )
-    if op.get_bind().dialect.name == "postgresql":
-        operations.create_index(
-            "ix_eventalarm_delivery_ready",
-            "eventalarm_delivery",
-            "project_id",
-            "next_attempt_at",
-            **operations.where("state = 'pending' AND next_attempt_at < '9000-01-01'"),
-        )
 
 
 def _create_attempts() -> None:
