@@ -10,8 +10,8 @@ Both are done by closing the channel, the only way to return unacknowledged mess
 oslo.messaging prepares for a lost connection anew for every message that it reads, which takes as long as
 reading it. Here one poll reads all messages that have arrived, and one frame acknowledges a batch.
 
-All use of the connection happens on the thread that polls it, between two polls. With other drivers the
-control does nothing.
+All use of the connection happens on the thread that polls it, between two polls. With other drivers messages
+are acknowledged and returned one by one, and a listener is not paused.
 """
 
 from __future__ import annotations

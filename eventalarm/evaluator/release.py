@@ -32,7 +32,7 @@ LOG = logging.getLogger(__name__)
 # Seconds between two queries for occurrences to release, and the maximum number that is released at a time.
 INTERVAL: Final = 1.0
 MOST: Final = 500
-# Seconds until an alarm is retried that its time constraints or an error prevented from being notified of.
+# Seconds after which an alarm is retried whose notification its time constraints or an error prevented.
 POSTPONED: Final = 60.0
 
 # Called after each commit with the number of occurrences by outcome.
@@ -112,7 +112,7 @@ class InhibitionRelease:
                 self._release_or_postpone(ready[half:])
                 return
             LOG.exception(
-                "Alarm %s cannot be notified of after the maintenance and will be retried in a minute: %s",
+                "The notification of alarm %s after a maintenance failed and is retried in a minute: %s",
                 ready[0].alarm_id,
                 type(exc).__name__,
             )
