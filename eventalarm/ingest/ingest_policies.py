@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from oslo_policy import policy
+from eventalarm.http.policies import ADMIN, MEMBER, READER, rule
 
 INGEST: Final = "eventalarm:ingest"
 TEST_RULE: Final = "eventalarm:rules:test"
@@ -35,89 +35,75 @@ RETRY_PATH: Final = "/v1/deliveries/{delivery_id}/retry"
 REPLAY_PATH: Final = "/v1/deliveries/replay"
 DESTINATIONS_PATH: Final = "/v1/destinations"
 
+RULES: Final = (
+    rule(
+        INGEST,
+        "role:service or role:admin",
+        "Report events. Callers can thereby raise and clear the alarms of every project.",
+        POST=(EVENTS_PATH, ALERTMANAGER_PATH, ZABBIX_PATH, COLLECTD_PATH),
+    ),
+    rule(
+        TEST_RULE,
+        READER,
+        "Test what an event would do to a rule, or to an alarm of the caller's project.",
+        POST=(TEST_PATH,),
+    ),
+    rule(
+        MAINTENANCE_READ,
+        READER,
+        "Read the maintenance sessions that affect the caller's project.",
+        GET=(SESSIONS_PATH, SESSION_PATH),
+    ),
+    rule(
+        MAINTENANCE_ANSWER,
+        MEMBER,
+        "Answer a maintenance session for the caller's project.",
+        PUT=(ANSWER_PATH,),
+    ),
+    rule(
+        MAINTENANCE_ALL,
+        ADMIN,
+        "Read and answer maintenance sessions of other projects (all_projects, project_id).",
+        GET=(SESSIONS_PATH, SESSION_PATH),
+        PUT=(ANSWER_PATH,),
+    ),
+    rule(
+        HOST_MAINTENANCE,
+        ADMIN,
+        "Plan, begin, end and show the maintenance of a host. It inhibits alarms of every project.",
+        GET=(HOST_PATH,),
+        PUT=(HOST_PATH,),
+        DELETE=(HOST_PATH,),
+    ),
+    rule(
+        SIGNING,
+        "(role:admin or role:member) and project_id:%(project_id)s",
+        "Create, rotate and show the secret that signs the webhooks of the caller's project.",
+        GET=(SIGNING_PATH,),
+        POST=(SIGNING_PATH, ROTATION_PATH),
+    ),
+    rule(
+        DELIVERY_READ,
+        READER,
+        "Read the deliveries of the caller's project, their attempts and their destinations.",
+        GET=(DELIVERIES_PATH, DELIVERY_PATH, DESTINATIONS_PATH),
+    ),
+    rule(
+        DELIVERY_SEND,
+        MEMBER,
+        "Retry and replay deliveries of the caller's project.",
+        POST=(RETRY_PATH, REPLAY_PATH),
+    ),
+    rule(
+        DELIVERY_ALL,
+        ADMIN,
+        "Read, retry and replay deliveries of other projects (all_projects, project_id).",
+        GET=(DELIVERIES_PATH, DELIVERY_PATH, DESTINATIONS_PATH),
+        POST=(RETRY_PATH, REPLAY_PATH),
+    ),
+)
+
 
 def list_rules() -> list[Any]:
     """Return the rules, for oslopolicy-sample-generator and for our enforcer."""
-    return [
-        policy.DocumentedRuleDefault(
-            name=INGEST,
-            check_str="role:service or role:admin",
-            description="Report events. Callers can thereby raise and clear the alarms of every project.",
-            operations=[
-                {"method": "POST", "path": path}
-                for path in (EVENTS_PATH, ALERTMANAGER_PATH, ZABBIX_PATH, COLLECTD_PATH)
-            ],
-        ),
-        policy.DocumentedRuleDefault(
-            name=TEST_RULE,
-            check_str="role:admin or (role:reader and project_id:%(project_id)s)",
-            description="Test what an event would do to a rule, or to an alarm of the caller's project.",
-            operations=[{"method": "POST", "path": TEST_PATH}],
-        ),
-        policy.DocumentedRuleDefault(
-            name=MAINTENANCE_READ,
-            check_str="role:admin or (role:reader and project_id:%(project_id)s)",
-            description="Read the maintenance sessions that affect the caller's project.",
-            operations=[{"method": "GET", "path": path} for path in (SESSIONS_PATH, SESSION_PATH)],
-        ),
-        policy.DocumentedRuleDefault(
-            name=MAINTENANCE_ANSWER,
-            check_str="role:admin or (role:member and project_id:%(project_id)s)",
-            description="Answer a maintenance session for the caller's project.",
-            operations=[{"method": "PUT", "path": ANSWER_PATH}],
-        ),
-        policy.DocumentedRuleDefault(
-            name=MAINTENANCE_ALL,
-            check_str="role:admin",
-            description="Read and answer maintenance sessions of other projects (all_projects, project_id).",
-            operations=[
-                {"method": "GET", "path": SESSIONS_PATH},
-                {"method": "GET", "path": SESSION_PATH},
-                {"method": "PUT", "path": ANSWER_PATH},
-            ],
-        ),
-        policy.DocumentedRuleDefault(
-            name=HOST_MAINTENANCE,
-            check_str="role:admin",
-            description="Plan, begin, end and show the maintenance of a host. It inhibits alarms of every "
-            "project.",
-            operations=[{"method": method, "path": HOST_PATH} for method in ("GET", "PUT", "DELETE")],
-        ),
-        policy.DocumentedRuleDefault(
-            name=SIGNING,
-            check_str="(role:admin or role:member) and project_id:%(project_id)s",
-            description="Create, rotate and show the secret that signs the webhooks of the caller's project.",
-            operations=[
-                {"method": "GET", "path": SIGNING_PATH},
-                {"method": "POST", "path": SIGNING_PATH},
-                {"method": "POST", "path": ROTATION_PATH},
-            ],
-        ),
-        policy.DocumentedRuleDefault(
-            name=DELIVERY_READ,
-            check_str="role:admin or (role:reader and project_id:%(project_id)s)",
-            description="Read the deliveries of the caller's project, their attempts and their destinations.",
-            operations=[
-                {"method": "GET", "path": path}
-                for path in (DELIVERIES_PATH, DELIVERY_PATH, DESTINATIONS_PATH)
-            ],
-        ),
-        policy.DocumentedRuleDefault(
-            name=DELIVERY_SEND,
-            check_str="role:admin or (role:member and project_id:%(project_id)s)",
-            description="Retry and replay deliveries of the caller's project.",
-            operations=[{"method": "POST", "path": path} for path in (RETRY_PATH, REPLAY_PATH)],
-        ),
-        policy.DocumentedRuleDefault(
-            name=DELIVERY_ALL,
-            check_str="role:admin",
-            description="Read, retry and replay deliveries of other projects (all_projects, project_id).",
-            operations=[
-                {"method": "GET", "path": DELIVERIES_PATH},
-                {"method": "GET", "path": DELIVERY_PATH},
-                {"method": "GET", "path": DESTINATIONS_PATH},
-                {"method": "POST", "path": RETRY_PATH},
-                {"method": "POST", "path": REPLAY_PATH},
-            ],
-        ),
-    ]
+    return list(RULES)
