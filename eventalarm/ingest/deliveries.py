@@ -256,28 +256,27 @@ def _after(req: falcon.Request) -> Position | None:
 
 def shown(delivery: StoredDelivery) -> JSONDict:
     """Return a delivery as clients see it: its action without secrets."""
-    fields = dataclasses.asdict(delivery)
+    fields = _plain(delivery)
     del fields["seq"]
-    reached = action.destination(delivery.action)
-    fields |= {
-        "action": action.masked(delivery.action),
-        "destination": reached,
-        "error": _reason(delivery.error),
-    }
-    return {
-        name: time_or_none(value) if isinstance(value, datetime.datetime) else None if value == "" else value
-        for name, value in fields.items()
-    }
-
-
-def _reason(error: str) -> str:
-    reason = error.partition(":")[0]
-    return f"{reason}: see the log of the listener" if reason in INTERNAL else error
+    return fields | {"action": action.masked(delivery.action) or None, "error": _reason(delivery.error)}
 
 
 def _shown_attempt(one: StoredAttempt) -> JSONDict:
-    fields = dataclasses.asdict(one)
-    return fields | {"ended_at": one.ended_at.isoformat(), "error": _reason(one.error) or None}
+    return _plain(one) | {"error": _reason(one.error)}
+
+
+def _plain(one: StoredDelivery | StoredAttempt) -> JSONDict:
+    """Return the fields as JSON has them: times as ISO 8601 text, empty texts as null."""
+    values = ((field.name, getattr(one, field.name)) for field in dataclasses.fields(one))
+    return {
+        name: value.isoformat() if isinstance(value, datetime.datetime) else None if value == "" else value
+        for name, value in values
+    }
+
+
+def _reason(error: str) -> str | None:
+    reason = error.partition(":")[0]
+    return f"{reason}: see the log of the listener" if reason in INTERNAL else error or None
 
 
 def _shown_destination(one: DestinationFigures) -> JSONDict:

@@ -19,7 +19,7 @@ SHOWN: Final = (
     *(delivery.c[name] for name in ("seq", "delivery_id", "alarm_id", "project_id", "action", "state")),
     *(delivery.c[name] for name in ("attempts", "earlier_attempts", "status", "error", "next_attempt_at")),
     *(delivery.c[name] for name in ("created_at", "finished_at", "retried_at")),
-    *(delivery.c[name] for name in ("subscription_id", "replay_id", "replay_of")),
+    *(delivery.c[name] for name in ("subscription_id", "replay_id", "replay_of", "destination")),
     *(transition.c[name] for name in (*_OF_TRANSITION, "message_id")),
 )
 
@@ -50,6 +50,7 @@ class StoredDelivery:
     """A delivery as it is shown to operators; the fields of its transition are empty if that was removed.
 
     ``attempts`` counts all attempts. ``next_attempt_at`` is None unless the next attempt has a fixed time.
+    ``destination`` is ``scheme://host:port``, empty if the action is not a URL.
     """
 
     seq: int
@@ -75,6 +76,7 @@ class StoredDelivery:
     subscription_id: str
     replay_id: str
     replay_of: str
+    destination: str
 
 
 def conditions(selection: Selection) -> list[sa.ColumnElement[bool]]:
@@ -107,6 +109,6 @@ def to_stored(row: sa.Row[Any]) -> StoredDelivery:
     due = known.pop("next_attempt_at")
     waits = known["state"] == DeliveryState.PENDING.value and due not in (AT_ONCE, IN_TURN)
     attempts = known.pop("attempts") + known.pop("earlier_attempts")
-    named = ("error", "message_id", "subscription_id", "replay_id", "replay_of", *_OF_TRANSITION)
-    texts: dict[str, Any] = {name: known.pop(name) or "" for name in named}
+    named = ("error", "message_id", "subscription_id", "replay_id", "replay_of", "destination")
+    texts: dict[str, Any] = {name: known.pop(name) or "" for name in (*named, *_OF_TRANSITION)}
     return StoredDelivery(**known, **texts, attempts=attempts, next_attempt_at=due if waits else None)
