@@ -72,7 +72,6 @@ class DocumentResource:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Return the document."""
-        resp.content_type = falcon.MEDIA_JSON
         resp.text = self._text
 
 

@@ -8,7 +8,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import falcon
 
@@ -116,7 +116,7 @@ class DeliveryList:
             created_at, seq = page.reached
             following = encode_marker([created_at.isoformat(), seq])
         self._links.add_next(req, resp, following)
-        _answer(resp, [shown(one) for one in page.deliveries])
+        resp.text = json.dumps([shown(one) for one in page.deliveries])
 
 
 class OneDelivery:
@@ -128,7 +128,7 @@ class OneDelivery:
     def on_get(self, req: falcon.Request, resp: falcon.Response, delivery_id: str) -> None:
         """Return the delivery with its attempts."""
         found, made = self._context.find(delivery_id, self._context.visible_project(req, READ))
-        _answer(resp, shown(found) | {"attempt_details": [_shown_attempt(one) for one in made]})
+        resp.text = json.dumps(shown(found) | {"attempt_details": [_shown_attempt(one) for one in made]})
 
 
 class DeliveryRetry:
@@ -148,7 +148,7 @@ class DeliveryRetry:
             )
         LOG.info("Delivery %s is retried for user %s", found.delivery_id, caller_of(req).user_id)
         resp.status = falcon.HTTP_202
-        _answer(resp, shown(context.find(found.delivery_id, found.project_id)[0]))
+        resp.text = json.dumps(shown(context.find(found.delivery_id, found.project_id)[0]))
 
 
 class DeliveryReplay:
@@ -180,7 +180,7 @@ class DeliveryReplay:
             caller_of(req).user_id,
         )
         resp.status = falcon.HTTP_202
-        _answer(resp, {"replay_id": replay_id, **dataclasses.asdict(done)})
+        resp.text = json.dumps({"replay_id": replay_id, **dataclasses.asdict(done)})
 
 
 class DestinationList:
@@ -192,7 +192,7 @@ class DestinationList:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Return the destinations, by name."""
         found = self._context.pages().destinations(self._context.project(req, READ))
-        _answer(resp, [_shown_destination(one) for one in found])
+        resp.text = json.dumps([_shown_destination(one) for one in found])
 
 
 def _selection(req: falcon.Request, project_id: str) -> Selection:
@@ -292,8 +292,3 @@ def _shown_destination(one: DestinationFigures) -> JSONDict:
         "last_success_at": time_or_none(one.last_success_at),
         "last_failure_at": time_or_none(one.last_failure_at),
     }
-
-
-def _answer(resp: falcon.Response, body: Any) -> None:
-    resp.content_type = falcon.MEDIA_JSON
-    resp.text = json.dumps(body)

@@ -105,7 +105,6 @@ class RuleTest:
             )
         except InvalidRule as exc:
             raise _bad_rule(exc) from exc
-        resp.content_type = falcon.MEDIA_JSON
         resp.text = json.dumps(self._answer(found, definition, event, alarm))
 
     def _objects_of(self, alarm: Alarm) -> ObjectsOf:

@@ -121,5 +121,4 @@ class Events:
                 retry_after=self._retry_after,
             ) from exc
         resp.status = falcon.HTTP_202
-        resp.content_type = falcon.MEDIA_JSON
         resp.text = json.dumps({"accepted": len(events), "message_ids": [one.message_id for one in events]})

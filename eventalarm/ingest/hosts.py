@@ -135,7 +135,6 @@ class HostMaintenanceResource:
             "projects": len({one.project_id for one in servers}),
             "warnings": [] if servers else [_unknown(part.host, resources.hosts())],
         }
-        resp.content_type = falcon.MEDIA_JSON
         resp.text = json.dumps(body)
 
 

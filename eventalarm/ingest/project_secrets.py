@@ -124,7 +124,6 @@ class PublicKeys:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Return the keys; anybody may read them."""
-        resp.content_type = falcon.MEDIA_JSON
         resp.text = self._text
 
 
@@ -134,6 +133,5 @@ def _answer(resp: falcon.Response, found: ProjectSecret, secret: str = "") -> No
         "created_at": found.created_at.isoformat(),
         "previous_expires_at": time_or_none(found.previous_expires_at),
     }
-    resp.content_type = falcon.MEDIA_JSON
     resp.cache_control = ["no-store"]
     resp.text = json.dumps(body | ({"secret": secret} if secret else {}))

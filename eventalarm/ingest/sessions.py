@@ -7,7 +7,7 @@ import datetime
 import json
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import falcon
 
@@ -84,7 +84,7 @@ class SessionList:
             found = found[:PAGE]
             following = encode_marker([found[-1].session_id, found[-1].project_id])
         self._links.add_next(req, resp, following)
-        _answer(resp, [shown(one) for one in found])
+        resp.text = json.dumps([shown(one) for one in found])
 
 
 class Session:
@@ -95,7 +95,7 @@ class Session:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, session_id: str) -> None:
         """Return the session."""
-        _answer(resp, shown(self._context.find(req, session_id, ingest_policies.MAINTENANCE_READ)))
+        resp.text = json.dumps(shown(self._context.find(req, session_id, ingest_policies.MAINTENANCE_READ)))
 
 
 class SessionAnswer:
@@ -126,7 +126,7 @@ class SessionAnswer:
             session.project_id,
         )
         found = self._context.sessions().get(session.session_id, session.project_id)
-        _answer(resp, shown(found or session))
+        resp.text = json.dumps(shown(found or session))
 
     def _send(self, session: MaintenanceSession, body: JSONDict, req: falcon.Request) -> int:
         token = req.get_header("X-Auth-Token") or ""
@@ -202,8 +202,3 @@ def shown(session: MaintenanceSession) -> JSONDict:
 def time_or_none(moment: datetime.datetime | None) -> str | None:
     """Return an aware time as ISO 8601, or None."""
     return None if moment is None else moment.isoformat()
-
-
-def _answer(resp: falcon.Response, body: Any) -> None:
-    resp.content_type = falcon.MEDIA_JSON
-    resp.text = json.dumps(body)
