@@ -221,7 +221,9 @@ def _replayed(body: JSONDict, project_id: str) -> Selection:
     """
     errors: list[FieldError] = []
     times: dict[str, datetime.datetime] = {}
-    for name in {"since", "until"} & body.keys():
+    for name in ("since", "until"):
+        if name not in body:
+            continue
         try:
             times[name] = parse_time(body[name].strip())
         except ValueError as exc:

@@ -189,6 +189,8 @@ def test_a_replay_asks_the_alarm_for_a_url_whose_secrets_were_removed(api: Deliv
         ({"since": SINCE, "until": "later", "alarm_id": "x"}, "/until"),
         ({"since": SINCE, "destination": "hooks"}, "/destination"),
         ({"since": SINCE, "alarm_id": "x", "replay_id": "1"}, "/replay_id"),
+        ({"since": SINCE, "alarm_id": "x", "replay_id": f"{uuid.UUID(int=1)}\n"}, "/replay_id"),
+        ({"since": "soon", "until": "later", "alarm_id": "x"}, "/since"),
         ({"since": SINCE, "alarm_id": "x", "state": "pending"}, "/state"),
         ({"since": SINCE, "alarm_id": "a-alarm"}, "/since"),
     ],
