@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import uuid
 from typing import Any, Final
 
 from osc_lib import exceptions
 from osc_lib.command import command
 
-from eventalarm.client.ifa import Lines
+from eventalarm.client.ifa import Lines, checked_limit
 from eventalarm.client.maintenance import ENDPOINT
-from eventalarm.client.service import Document, ServiceClient, quoted
+from eventalarm.client.service import Document, ServiceClient, add_project, in_project, quoted
 
 DELIVERIES: Final = "/v1/deliveries"
 DESTINATIONS: Final = "/v1/destinations"
+DEFAULT_LIMIT: Final = 100
 STATES: Final = ("pending", "leased", "delivered", "failed")
 SHORT: Final = {
     "delivery_id": "Delivery",
@@ -46,43 +46,29 @@ class DeliveryClient(ServiceClient):
 
     def deliveries(self, filters: Document, limit: int) -> list[Document]:
         """Return up to *limit* deliveries, the newest first."""
-        found = (one for page in self._pages(DELIVERIES, filters) for one in page.json())
-        return list(itertools.islice(found, limit))
+        return self._listed(DELIVERIES, filters, limit)
 
     def delivery(self, delivery_id: str, project_id: str) -> Document:
         """Return a delivery with its attempts."""
-        found: Document = self._get(_path(quoted(delivery_id), project_id)).json()
+        found: Document = self._get(in_project(f"{DELIVERIES}/{quoted(delivery_id)}", project_id)).json()
         return found
 
     def retry(self, delivery_id: str, project_id: str) -> Document:
         """Make a failed delivery due again, and return it."""
-        found: Document = self._request("POST", _path(f"{quoted(delivery_id)}/retry", project_id)).json()
+        path = in_project(f"{DELIVERIES}/{quoted(delivery_id)}/retry", project_id)
+        found: Document = self._request("POST", path).json()
         return found
 
     def replay(self, body: Document, project_id: str) -> Document:
         """Send the deliveries of a time again; repeating it with the same ``replay_id`` adds nothing."""
-        found: Document = self._request("POST", _path("replay", project_id), json=body).json()
+        path = in_project(f"{DELIVERIES}/replay", project_id)
+        found: Document = self._request("POST", path, json=body).json()
         return found
 
     def destinations(self, project_id: str) -> list[Document]:
         """Return the destinations of a project."""
-        found: list[Document] = self._get(_of_project(DESTINATIONS, project_id)).json()
+        found: list[Document] = self._get(in_project(DESTINATIONS, project_id)).json()
         return found
-
-
-def _path(rest: str, project_id: str) -> str:
-    return _of_project(f"{DELIVERIES}/{rest}", project_id)
-
-
-def _of_project(path: str, project_id: str) -> str:
-    return f"{path}?project_id={quoted(project_id)}" if project_id else path
-
-
-def _add_project(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument(
-        "--of-project", metavar="<project-id>", default="", help="act as this project (administrators only)"
-    )
-    return parser
 
 
 def _add_filters(parser: argparse.ArgumentParser, *, since_required: bool) -> None:
@@ -113,14 +99,18 @@ class ListDeliveries(command.Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's arguments."""
-        parser: argparse.ArgumentParser = _add_project(super().get_parser(prog_name))
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        add_project(parser)
         _add_filters(parser, since_required=False)
         parser.add_argument(
             "--state", action="append", choices=STATES, help="only deliveries in this state (repeat for more)"
         )
         parser.add_argument("--replay", metavar="<id>", default="", help="only deliveries of this replay")
         parser.add_argument(
-            "--limit", type=int, default=100, metavar="<number>", help="show at most this many (default: 100)"
+            "--limit",
+            type=int,
+            metavar="<number>",
+            help=f"maximum number of deliveries (default: {DEFAULT_LIMIT})",
         )
         parser.add_argument(
             "--all-projects", action="store_true", help="include all projects (administrators only)"
@@ -129,9 +119,7 @@ class ListDeliveries(command.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
         """Fetch pages until there are enough."""
-        limit = parsed_args.limit
-        if limit < 1:
-            raise exceptions.CommandError("--limit must be an integer ≥ 1")
+        limit = checked_limit(parsed_args) or DEFAULT_LIMIT
         filters = _filters(parsed_args) | {
             "state": ",".join(parsed_args.state or ()),
             "replay_id": parsed_args.replay,
@@ -149,7 +137,8 @@ class OfOneDelivery(command.Command):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's arguments."""
-        parser: argparse.ArgumentParser = _add_project(super().get_parser(prog_name))
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        add_project(parser)
         parser.add_argument("delivery", metavar="<delivery>", help="ID of the delivery")
         return parser
 
@@ -178,7 +167,8 @@ class ReplayDeliveries(command.ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's arguments."""
-        parser: argparse.ArgumentParser = _add_project(super().get_parser(prog_name))
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        add_project(parser)
         _add_filters(parser, since_required=True)
         parser.add_argument(
             "--state", choices=STATES[2:], default="", help="only deliveries in this state; both by default"
@@ -207,7 +197,8 @@ class ListDestinations(command.Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's arguments."""
-        parser: argparse.ArgumentParser = _add_project(super().get_parser(prog_name))
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        add_project(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
@@ -221,5 +212,5 @@ def _column(value: Any) -> Any:
 
 
 def _attempt(one: Document) -> str:
-    result = one["error"] or f"HTTP {one['status']}" if one["status"] else one["error"] or "accepted"
+    result = one["error"] or (f"HTTP {one['status']}" if one["status"] else "accepted")
     return f"{one['number']}. {one['ended_at']}: {result} after {one['latency']:.3f} s"

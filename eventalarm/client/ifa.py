@@ -110,6 +110,17 @@ def filters(parsed: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
+def checked_limit(parsed: argparse.Namespace) -> int | None:
+    """Return ``--limit``.
+
+    :raises CommandError: unless it is positive.
+    """
+    limit: int | None = parsed.limit
+    if limit is not None and limit < 1:
+        raise exceptions.CommandError("--limit must be an integer ≥ 1")
+    return limit
+
+
 def shown(value: Any) -> Any:
     """Return a value of an alarm in the form for a column."""
     return Lines(value) if isinstance(value, list) else value
@@ -141,12 +152,11 @@ class ListAlarms(command.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
         """Fetch the pages."""
-        if parsed_args.limit is not None and parsed_args.limit < 1:
-            raise exceptions.CommandError("--limit must be an integer ≥ 1")
+        limit = checked_limit(parsed_args)
         asked = filters(parsed_args)
-        if parsed_args.limit is not None:
-            asked["limit"] = parsed_args.limit
-        alarms = IfaClient.of(self.app).alarms(asked, parsed_args.limit)
+        if limit is not None:
+            asked["limit"] = limit
+        alarms = IfaClient.of(self.app).alarms(asked, limit)
         fields = LONG if parsed_args.long else SHORT | (PROJECT if parsed_args.all_projects else {})
         return tuple(fields.values()), [[_column(alarm, name) for name in fields] for alarm in alarms]
 

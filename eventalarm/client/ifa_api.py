@@ -41,8 +41,7 @@ class IfaClient(ServiceClient):
 
     def history(self, alarm_id: str) -> list[Document]:
         """Return the history of an alarm, the oldest entry first."""
-        pages = self._pages(f"{ALARMS}/{quoted(alarm_id)}/history", {})
-        return [entry for page in pages for entry in page.json()]
+        return self._listed(f"{ALARMS}/{quoted(alarm_id)}/history", {})
 
     def transitions(
         self, filters: Mapping[str, Any], marker: str | None = None
@@ -75,14 +74,6 @@ class IfaClient(ServiceClient):
         """Return the state of one host; for administrators."""
         found: Document = self._get(f"{HOSTS}/{quoted(host)}").json()
         return found
-
-    def _listed(self, path: str, filters: Mapping[str, Any], limit: int | None) -> list[Document]:
-        found: list[Document] = []
-        for page in self._pages(path, filters):
-            found += page.json()
-            if limit is not None and len(found) >= limit:
-                break
-        return found[:limit]
 
     def acknowledge(self, alarm_id: str, state: str) -> bool:
         """Set the acknowledgement state; return False if it was already set."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
-from osc_lib import exceptions
 from osc_lib.command import command
 
-from eventalarm.client.ifa import add_filters, filters, shown
+from eventalarm.client.ifa import add_filters, checked_limit, filters, shown
 from eventalarm.client.ifa_api import IfaClient
 from eventalarm.client.service import Document
 
@@ -36,17 +35,6 @@ def add_paging(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the filter by state and the limit of a list of *what*."""
     parser.add_argument("--state", action="append", choices=STATES, help="only this state (repeat for more)")
     parser.add_argument("--limit", type=int, metavar="<number>", help=f"maximum number of {what}")
-
-
-def checked_limit(parsed_args: argparse.Namespace) -> int | None:
-    """Return ``--limit``.
-
-    :raises CommandError: unless it is positive.
-    """
-    limit: int | None = parsed_args.limit
-    if limit is not None and limit < 1:
-        raise exceptions.CommandError("--limit must be an integer ≥ 1")
-    return limit
 
 
 class ListResources(command.Lister):

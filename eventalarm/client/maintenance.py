@@ -10,7 +10,7 @@ from osc_lib import exceptions
 from osc_lib.command import command
 
 from eventalarm.client.ifa import Lines
-from eventalarm.client.service import Document, Endpoint, ServiceClient, quoted
+from eventalarm.client.service import Document, Endpoint, ServiceClient, add_project, in_project, quoted
 from eventalarm.model.maintenance import ACKNOWLEDGE
 
 ENDPOINT: Final = Endpoint(
@@ -36,23 +36,18 @@ class MaintenanceClient(ServiceClient):
     def sessions(self, all_projects: bool) -> list[Document]:
         """Return the sessions of the project, or of all projects."""
         asked = {"all_projects": "true"} if all_projects else {}
-        return [session for page in self._pages(SESSIONS, asked) for session in page.json()]
+        return self._listed(SESSIONS, asked)
 
     def session(self, session_id: str, project_id: str) -> Document:
         """Return a session as a project sees it; without a project, the caller's."""
-        found: Document = self._get(_path(session_id, "", project_id)).json()
+        found: Document = self._get(in_project(f"{SESSIONS}/{quoted(session_id)}", project_id)).json()
         return found
 
     def answer(self, session_id: str, project_id: str, body: Document) -> Document:
         """Answer the present state of a session, and return the session."""
-        path = _path(session_id, "/answer", project_id)
+        path = in_project(f"{SESSIONS}/{quoted(session_id)}/answer", project_id)
         found: Document = self._request("PUT", path, json=body).json()
         return found
-
-
-def _path(session_id: str, rest: str, project_id: str) -> str:
-    query = f"?project_id={quoted(project_id)}" if project_id else ""
-    return f"{SESSIONS}/{quoted(session_id)}{rest}{query}"
 
 
 class ListSessions(command.Lister):
@@ -85,12 +80,7 @@ class OfOneSession(command.Command):
         """Return the parser of the command's arguments."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("session", metavar="<session>", help="ID of the session")
-        parser.add_argument(
-            "--of-project",
-            metavar="<project-id>",
-            default="",
-            help="act as this project (administrators only)",
-        )
+        add_project(parser)
         return parser
 
 

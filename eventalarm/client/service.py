@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import os
 import urllib.parse
 from collections.abc import Iterator, Mapping
@@ -84,6 +85,11 @@ class ServiceClient:
             if marker is None:
                 return
 
+    def _listed(self, path: str, filters: Mapping[str, Any], limit: int | None = None) -> list[Document]:
+        """Return what is on all pages of a listing, or the first *limit*."""
+        found = (one for page in self._pages(path, filters) for one in page.json())
+        return list(itertools.islice(found, limit))
+
     def _get(self, path: str, **how: Any) -> Any:
         return self._request("GET", path, **how)
 
@@ -116,3 +122,15 @@ class ServiceClient:
 def quoted(name: str) -> str:
     """Return a name as part of a path."""
     return urllib.parse.quote(name, safe="")
+
+
+def add_project(parser: argparse.ArgumentParser) -> None:
+    """Add the option with which administrators act as another project."""
+    parser.add_argument(
+        "--of-project", metavar="<project-id>", default="", help="act as this project (administrators only)"
+    )
+
+
+def in_project(path: str, project_id: str) -> str:
+    """Return *path* with the project of the request; without one it is the caller's."""
+    return f"{path}?project_id={quoted(project_id)}" if project_id else path
