@@ -23,6 +23,11 @@ confirmed its events, and with 503 while the broker is unavailable.
   PUT  /v1/hosts/HOST/maintenance
                          plan, begin or end the maintenance of a host
   POST /v1/rules/test    evaluate a rule or an alarm on an event, without effect
+  GET  /v1/deliveries    the webhooks and notifications of a project, with their
+                         attempts
+  POST /v1/deliveries/ID/retry, /v1/deliveries/replay
+                         send failed ones, or those of a period, again
+  GET  /v1/destinations  success rates and latencies of a project's destinations
   POST /v1/secret        create the secret that signs the webhooks of a project
   GET  /v1/keys          the public keys that verify signatures of webhooks
   GET  /v1/openapi.json  the OpenAPI document
