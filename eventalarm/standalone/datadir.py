@@ -203,9 +203,13 @@ def _aodh_sections(data: DataDir, paste: str) -> Sections:
 
 def _credentials_key(data: DataDir) -> str:
     """Return the key, which must outlast the process, as what it encrypts does."""
-    if not data.credentials_key.exists():
-        data.credentials_key.write_text(base64.urlsafe_b64encode(os.urandom(32)).decode())
-    return data.credentials_key.read_text().strip()
+    path = data.credentials_key
+    if not path.exists():
+        # A process that is killed here must not leave half a key.
+        made = path.with_suffix(".new")
+        made.write_text(base64.urlsafe_b64encode(os.urandom(32)).decode())
+        made.replace(path)
+    return path.read_text().strip()
 
 
 def _ceilometer_sections(data: DataDir) -> Sections:

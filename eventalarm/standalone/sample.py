@@ -88,7 +88,7 @@ def create_alarm(action: str) -> str:
 
 
 def host() -> str:
-    """Return the host of that server."""
+    """Return the host of the server in the sample notification."""
     return str(fault()["payload"]["host"])
 
 
@@ -129,7 +129,7 @@ Create an alarm on a server, with your own web server as the consumer:
 
 
 def report_as_monitor(endpoint: str, action: str) -> str:
-    """Return commands that report a fault of the host, of which the server's owner learns by *action*."""
+    """Return commands that report a fault of the host; *action* notifies the owner of the server."""
     return f"""\
 Report as a monitor that the server's host is down; the inspector publishes it to the owners of its servers:
     openstack alarm create --name host-down --type event --event-type 'compute.host.*' \\
