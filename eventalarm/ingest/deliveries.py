@@ -106,16 +106,14 @@ class DeliveryList:
         """Return a page of deliveries, the newest first."""
         context = self._context
         if flag(req, "all_projects"):
-            project_id = context.guard.listed_project(req, READ, ALL) or ""
+            context.guard.require(caller_of(req), ALL)
+            wanted = _selection(req, "")
         else:
-            project_id = context.project(req, READ)
-        size = page_size(req, context.page_size)
-        page = context.pages().page(_selection(req, project_id), _after(req), size)
-        following = None
+            wanted = _selection(req, context.project(req, READ))
+        page = context.pages().page(wanted, _after(req), page_size(req, context.page_size))
         if page.reached is not None:
             created_at, seq = page.reached
-            following = encode_marker([created_at.isoformat(), seq])
-        self._links.add_next(req, resp, following)
+            self._links.add_next(req, resp, encode_marker([created_at.isoformat(), seq]))
         resp.text = json.dumps([shown(one) for one in page.deliveries])
 
 
