@@ -9,13 +9,13 @@ from tests.support.builders import rule
 from tests.support.engine_harness import TYPES, alarm_row, insert_alarms, open_database
 
 
-def test_crowded_projects_are_counted(aodh_database_url: str) -> None:
+def test_crowded_projects_are_counted(our_database_url: str) -> None:
     """Only enabled alarms of our types count; NULL is no project."""
     owners = {"many": 3, "some": 2, "one": 1, None: 4}
     rows = [alarm_row(rule=rule("*"), project_id=p) for p, number in owners.items() for _ in range(number)]
     rows += [alarm_row(rule=rule("*"), project_id="one", enabled=False) for _ in range(5)]
     rows += [alarm_row(rule={}, project_id="one", type="composite") for _ in range(5)]
-    with open_database(aodh_database_url) as database:
+    with open_database(our_database_url) as database:
         insert_alarms(database, *rows)
         reader = AlarmReader(database, TYPES)
         assert reader.crowded_projects(1) == [("", 4), ("many", 3), ("some", 2)]
@@ -27,13 +27,13 @@ def test_crowded_projects_are_counted(aodh_database_url: str) -> None:
         ]
 
 
-def test_several_projects_are_read_with_few_statements(aodh_database_url: str) -> None:
+def test_several_projects_are_read_with_few_statements(our_database_url: str) -> None:
     """Whole projects only, whatever the order in which a database sorts them; large ones are left out."""
     owners = {"one": 1, "ONE": 2, "two": 2, "Two": 2, "many": 5, "some": 3, "disabled": 0}
     rows = [alarm_row(rule=rule("*"), project_id=p) for p, number in owners.items() for _ in range(number)]
     rows += [alarm_row(rule=rule("*"), project_id="disabled", enabled=False)]
     wanted = [*owners, "unknown"]
-    with open_database(aodh_database_url) as database:
+    with open_database(our_database_url) as database:
         insert_alarms(database, *rows)
         statements: list[str] = []
         sa.event.listen(

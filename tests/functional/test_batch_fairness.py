@@ -39,8 +39,8 @@ TIMEOUT = 60.0
 
 
 @pytest.fixture
-def database(aodh_database_url: str) -> Iterator[Database]:
-    with open_database(aodh_database_url) as opened:
+def database(our_database_url: str) -> Iterator[Database]:
+    with open_database(our_database_url) as opened:
         alarms = dict.fromkeys(FLOOD, "greedy") | {"other": "modest"}
         rows = (
             alarm_row(

@@ -23,8 +23,8 @@ WINDOW = 0.4
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    with open_database(database_url) as opened:
+def database(our_database_url: str) -> Iterator[Database]:
+    with open_database(our_database_url) as opened:
         yield opened
 
 

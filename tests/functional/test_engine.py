@@ -33,16 +33,14 @@ OWNED_BY_US = {"state", "state_reason", "state_timestamp"}
 
 
 @pytest.fixture
-def database(aodh_database_url: str) -> Iterator[Database]:
-    with open_database(aodh_database_url) as opened:
+def database(our_database_url: str) -> Iterator[Database]:
+    with open_database(our_database_url) as opened:
         yield opened
 
 
 @pytest.fixture
-def aodh(
-    aodh_database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[AodhStorage]:
-    storage = AodhStorage(aodh_database_url, monkeypatch)
+def aodh(our_database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[AodhStorage]:
+    storage = AodhStorage(our_database_url, monkeypatch)
     yield storage
     storage.close()
 
@@ -137,7 +135,7 @@ def listen_at_once(url: str, batches_of: Callable[[int], list[list[dict[str, Any
 
 @pytest.mark.parametrize("repeat_actions", [False, True])
 def test_g2_the_same_events_at_the_same_time(
-    aodh_database_url: str, database: Database, repeat_actions: bool
+    our_database_url: str, database: Database, repeat_actions: bool
 ) -> None:
     """Four listeners get the same messages, in different orders and batches."""
     alarms = [f"alarm-{n}" for n in range(20)]
@@ -150,14 +148,14 @@ def test_g2_the_same_events_at_the_same_time(
         order, size = events[turn * 5 :] + events[: turn * 5], 5 + turn
         return [order[start : start + size] for start in range(0, 20, size)]
 
-    sent = listen_at_once(aodh_database_url, batches_of)
+    sent = listen_at_once(our_database_url, batches_of)
     assert sorted(t["alarm_id"] for t in transitions(database)) == sorted(alarms)
     assert sorted(sent) == sorted(alarms), "each alarm's actions are called once"
     assert len(occurrences(database)) == 20
     assert all(len(history(database, a)) == 1 for a in alarms)
 
 
-def test_g2_events_of_several_objects_at_the_same_time(aodh_database_url: str, database: Database) -> None:
+def test_g2_events_of_several_objects_at_the_same_time(our_database_url: str, database: Database) -> None:
     """Four listeners see four resources of one alarm fail: it goes into alarm once."""
     alarms = [f"alarm-{n}" for n in range(20)]
     rows = [alarm_row(a, rule=rule("*", state="error", host=f"host-{n}")) for n, a in enumerate(alarms)]
@@ -166,7 +164,7 @@ def test_g2_events_of_several_objects_at_the_same_time(aodh_database_url: str, d
     def batches_of(turn: int) -> list[list[dict[str, Any]]]:
         return [[fault(host=f"host-{n}", resource_id=f"vm-{n}-{turn}")] for n in range(20)]
 
-    sent = listen_at_once(aodh_database_url, batches_of)
+    sent = listen_at_once(our_database_url, batches_of)
     assert sorted(sent) == sorted(alarms), "each alarm's actions are called once"
     assert len(occurrences(database, raised=True)) == 80
     assert all(len(history(database, a)) == 1 for a in alarms)

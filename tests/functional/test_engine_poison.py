@@ -43,8 +43,8 @@ ERROR = rule("*", state="error")
 
 
 @pytest.fixture
-def database(aodh_database_url: str) -> Iterator[Database]:
-    with open_database(aodh_database_url) as opened:
+def database(our_database_url: str) -> Iterator[Database]:
+    with open_database(our_database_url) as opened:
         yield opened
 
 
@@ -82,7 +82,7 @@ POISON = {
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
 def test_g6_an_event_with_poison_and_its_neighbours_fire(
-    aodh_database_url: str, database: Database, poison: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    our_database_url: str, database: Database, poison: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With real deliveries, which carry the event too."""
     alarm_ids = ["watches-all", "watches-good"]
@@ -101,7 +101,7 @@ def test_g6_an_event_with_poison_and_its_neighbours_fire(
     assert len(transitions(database, alarm_id="watches-all")) == 3
     assert len(read_table(database, tables.delivery, alarm_id="watches-all")) == 3
     # Aodh can read what was written for it.
-    aodh = AodhStorage(aodh_database_url, monkeypatch)
+    aodh = AodhStorage(our_database_url, monkeypatch)
     assert aodh.get("watches-all").state == "alarm"
     assert len(aodh.changes("watches-all", PROJECT)) == 3
     aodh.close()
@@ -290,11 +290,11 @@ def test_g6_only_the_event_that_cannot_be_written_is_left_out(
 
 
 def test_aodh_does_not_fire_for_a_reason_with_an_emoji(
-    aodh_database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+    our_database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Why the reason is sanitised: MySQL refuses the emoji, so that in Aodh the alarm does not fire."""
     insert_alarms(database, alarm_row("a", rule=ERROR))
-    aodh = AodhStorage(aodh_database_url, monkeypatch)
+    aodh = AodhStorage(our_database_url, monkeypatch)
     if database.dialect == "mysql":
         with pytest.raises(Exception, match="Incorrect string value"):
             aodh.edit("a", state_reason="💥")

@@ -29,8 +29,8 @@ RULE = {
 
 
 @pytest.fixture
-def engine(aodh_mariadb_url: str) -> Iterator[EngineHarness]:
-    with open_database(aodh_mariadb_url) as database:
+def engine(our_mariadb_url: str) -> Iterator[EngineHarness]:
+    with open_database(our_mariadb_url) as database:
         row = alarm_row("all-servers", rule=RULE, type="notification", ok_actions=["http://ok"])
         insert_alarms(database, row)
         yield EngineHarness(database)

@@ -33,8 +33,8 @@ class Nobody:
 
 
 @pytest.fixture
-def database(aodh_database_url: str) -> Iterator[Database]:
-    with open_database(aodh_database_url) as opened:
+def database(our_database_url: str) -> Iterator[Database]:
+    with open_database(our_database_url) as opened:
         rows = (alarm_row(f"alarm-{n}", rule=rule("*", state="error")) for n in range(ALARMS))
         insert_alarms(opened, *rows)
         yield opened

@@ -27,9 +27,9 @@ LARGE = '"' * (PACKET // 4 + 10_000)
 
 
 @pytest.fixture
-def database(aodh_mariadb_url: str) -> Iterator[Database]:
+def database(our_mariadb_url: str) -> Iterator[Database]:
     """A server whose packet limit is hardly larger than the maximum of an event."""
-    with open_database(aodh_mariadb_url) as opened:
+    with open_database(our_mariadb_url) as opened:
         with opened.engine.connect() as connection:
             before = connection.exec_driver_sql("SELECT @@GLOBAL.max_allowed_packet").scalar_one()
             connection.exec_driver_sql(f"SET GLOBAL max_allowed_packet = {PACKET}")

@@ -31,8 +31,8 @@ RULE: dict[str, Any] = {**BY_HOST, "objects": "resource_id", "at_least": 3}
 
 
 @pytest.fixture
-def database(aodh_database_url: str) -> Iterator[Database]:
-    with open_database(aodh_database_url) as opened:
+def database(our_database_url: str) -> Iterator[Database]:
+    with open_database(our_database_url) as opened:
         yield opened
 
 
@@ -90,9 +90,9 @@ def test_late_and_redelivered_events_change_nothing(database: Database) -> None:
     assert [row["kind"] for row in transitions(database, alarm_id=alarm)] == ["raised", "cleared"]
 
 
-def test_listeners_at_the_same_time_do_not_miss_the_last_object(aodh_database_url: str) -> None:
+def test_listeners_at_the_same_time_do_not_miss_the_last_object(our_database_url: str) -> None:
     """Fails when the objects are read before the alarm is locked."""
-    with open_database(aodh_database_url) as database:
+    with open_database(our_database_url) as database:
         alarm = notification_alarm(database, {**RULE, "at_least": 40})
         batches = [[at(number, f"vm-{20 * half + number}") for number in range(20)] for half in range(2)]
 

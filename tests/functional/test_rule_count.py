@@ -26,8 +26,8 @@ RULE: dict[str, Any] = {**BY_HOST, "count": {"at_least": 3, "within": 600}}
 
 
 @pytest.fixture
-def database(aodh_database_url: str) -> Iterator[Database]:
-    with open_database(aodh_database_url) as opened:
+def database(our_database_url: str) -> Iterator[Database]:
+    with open_database(our_database_url) as opened:
         yield opened
 
 
@@ -104,9 +104,9 @@ def test_an_edit_starts_the_count_again(database: Database) -> None:
     assert state_of(database, alarm) == "alarm"
 
 
-def test_listeners_that_count_at_the_same_time_lose_nothing(aodh_database_url: str) -> None:
+def test_listeners_that_count_at_the_same_time_lose_nothing(our_database_url: str) -> None:
     """Fails when the count is read before the alarm is locked."""
-    with open_database(aodh_database_url) as database:
+    with open_database(our_database_url) as database:
         rule = {**RULE, "count": {"at_least": 40, "within": 600}}
         alarm = notification_alarm(database, rule)
         batches = [[at(20 * half + number) for number in range(20)] for half in range(2)]

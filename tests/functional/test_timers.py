@@ -36,8 +36,8 @@ HEARTBEAT: dict[str, Any] = {"event_type": "*", "query": [{"field": "traits.stat
 
 
 @pytest.fixture
-def database(aodh_database_url: str) -> Iterator[Database]:
-    with open_database(aodh_database_url) as opened:
+def database(our_database_url: str) -> Iterator[Database]:
+    with open_database(our_database_url) as opened:
         yield opened
 
 
@@ -47,10 +47,8 @@ def listener(database: Database) -> Listener:
 
 
 @pytest.fixture
-def aodh(
-    aodh_database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[AodhStorage]:
-    storage = AodhStorage(aodh_database_url, monkeypatch)
+def aodh(our_database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[AodhStorage]:
+    storage = AodhStorage(our_database_url, monkeypatch)
     yield storage
     storage.close()
 

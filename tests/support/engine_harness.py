@@ -202,9 +202,8 @@ def create_schemas(database: Database) -> None:
 
 @contextlib.contextmanager
 def open_database(url: str) -> Iterator[Database]:
-    """Open a database that holds Aodh's tables and create ours."""
+    """Open a database that holds Aodh's tables and ours."""
     database = connect(with_driver(url), pipelines=True)
-    metadata.create_all(database.engine)
     yield database
     database.dispose()
 

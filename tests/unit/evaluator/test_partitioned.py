@@ -23,7 +23,7 @@ from eventalarm.publisher.partitions import Partition, all_of
 from eventalarm.storage.database import Database
 from eventalarm.storage.partition_leases import IDLE, Lease, Leases, PartitionLeases
 from eventalarm.storage.tables import leader_lease
-from tests.support.engine_harness import open_database
+from tests.support.engine_harness import create_schemas, open_database
 from tests.support.helpers import wait_until
 
 LEASE = 0.3
@@ -127,6 +127,7 @@ class Process:
 @pytest.fixture
 def database(tmp_path: pathlib.Path) -> Iterator[Database]:
     with open_database(f"sqlite:///{tmp_path}/db") as opened:
+        create_schemas(opened)
         yield opened
 
 

@@ -12,7 +12,7 @@ import pytest
 from eventalarm.evaluator.redelivery import Interruptions
 from eventalarm.metrics import Metrics
 from eventalarm.storage.events import Suspects
-from tests.support.engine_harness import open_database
+from tests.support.engine_harness import create_schemas, open_database
 
 MOST = 3
 
@@ -52,6 +52,7 @@ class Restarts:
 @pytest.fixture
 def restarts(tmp_path: pathlib.Path) -> Iterator[Restarts]:
     with open_database(f"sqlite:///{tmp_path}/db") as database:
+        create_schemas(database)
         yield Restarts(Suspects(database))
 
 
