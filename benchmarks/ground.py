@@ -71,11 +71,11 @@ class Ground:
             postgresql = PostgreSQL(self._directory)
             self._services.append(postgresql)
             execute(with_driver(postgresql.url("postgres")), *DURABLE[self._kind])
-            return PostgresqlDatabases(postgresql, self._directory)
+            return PostgresqlDatabases(postgresql.url, self._directory)
         mariadb = MariaDB(self._directory)
         self._services.append(mariadb)
         execute(mariadb.url("mysql"), *DURABLE[self._kind])
-        return MariadbDatabases(mariadb, self._directory)
+        return MariadbDatabases(mariadb.url, self._directory)
 
     def facts(self) -> dict[str, Any]:
         """Return measured properties of the services: so far, the time that a durable commit takes."""

@@ -78,10 +78,17 @@ def stepped_mariadb(_stepped_mariadb: SteppedMariaDB) -> Iterator[SteppedMariaDB
     _stepped_mariadb.set_ahead(0.0)
 
 
+@pytest.fixture(scope="session")
+def _stepped_databases(
+    _stepped_mariadb: SteppedMariaDB, tmp_path_factory: pytest.TempPathFactory
+) -> MariadbDatabases:
+    return MariadbDatabases(_stepped_mariadb.url, tmp_path_factory.mktemp("stepped"))
+
+
 @pytest.fixture
-def our_stepped_url(stepped_mariadb: SteppedMariaDB, tmp_path_factory: pytest.TempPathFactory) -> str:
+def our_stepped_url(stepped_mariadb: SteppedMariaDB, _stepped_databases: MariadbDatabases) -> str:
     """A fresh database with Aodh's tables and ours, on ``stepped_mariadb``."""
-    return MariadbDatabases(stepped_mariadb, tmp_path_factory.mktemp("stepped")).with_ours()
+    return _stepped_databases.with_ours()
 
 
 @pytest.fixture(scope="session")
@@ -90,10 +97,15 @@ def galera(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Galera]:
     yield from _serve(Galera, tmp_path_factory)
 
 
+@pytest.fixture(scope="session")
+def _galera_databases(galera: Galera, tmp_path_factory: pytest.TempPathFactory) -> GaleraDatabases:
+    return GaleraDatabases(galera, tmp_path_factory.mktemp("galera-aodh"))
+
+
 @pytest.fixture
-def our_galera_urls(galera: Galera, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+def our_galera_urls(_galera_databases: GaleraDatabases) -> tuple[str, str]:
     """A fresh database with Aodh's tables and ours, by two nodes of a cluster."""
-    return GaleraDatabases(galera, tmp_path_factory.mktemp("galera-aodh")).with_ours()
+    return _galera_databases.with_ours()
 
 
 @pytest.fixture(scope="session")
@@ -109,14 +121,14 @@ def _sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabas
 
 @pytest.fixture(scope="session")
 def _mariadb_databases(mariadb: MariaDB, tmp_path_factory: pytest.TempPathFactory) -> MariadbDatabases:
-    return MariadbDatabases(mariadb, tmp_path_factory.mktemp("mariadb-aodh"))
+    return MariadbDatabases(mariadb.url, tmp_path_factory.mktemp("mariadb-aodh"))
 
 
 @pytest.fixture(scope="session")
 def _postgresql_databases(
     postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory
 ) -> PostgresqlDatabases:
-    return PostgresqlDatabases(postgresql, tmp_path_factory.mktemp("postgresql-aodh"))
+    return PostgresqlDatabases(postgresql.url, tmp_path_factory.mktemp("postgresql-aodh"))
 
 
 def _supply(engine: str, request: pytest.FixtureRequest) -> Databases:

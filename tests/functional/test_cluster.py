@@ -13,18 +13,20 @@ from tests.functional.disruption.cluster import broker_cluster
 from tests.functional.disruption.cluster_disruptors import PAUSE_MINORITY, Cluster, Partition
 from tests.functional.disruption.history.availability import cells
 from tests.functional.disruption.stage import Ground
-from tests.support.databases import MariadbDatabases
 from tests.support.services import MariaDB, RabbitMQ
 
 
 # Three nodes start, which takes ten seconds on two idle cores, and minutes on busy ones.
 @pytest.mark.timeout(900)
 def test_a_cluster_without_its_leader_loses_nothing(
-    rabbitmq: RabbitMQ, mariadb: MariaDB, tmp_path: pathlib.Path, figure: Callable[[str], None]
+    rabbitmq: RabbitMQ,
+    mariadb: MariaDB,
+    our_mariadb_url: str,
+    tmp_path: pathlib.Path,
+    figure: Callable[[str], None],
 ) -> None:
     """The leader of the queue is cut off together with a listener and the publisher; then it is killed."""
-    mariadb.start()
-    ground = Ground(rabbitmq, mariadb, MariadbDatabases(mariadb, tmp_path).with_ours)
+    ground = Ground(rabbitmq, mariadb, lambda: our_mariadb_url)
     partition = Partition(PAUSE_MINORITY, 5.0, leads=True)
     kill = partial(Cluster.kill_leader, away=0.0)
     finding = broker_cluster(ground, tmp_path, Progress(), rounds=1, kills=[kill], partitions=[partition])

@@ -21,7 +21,6 @@ from tests.functional.disruption.history.verdict import Verdict
 from tests.functional.disruption.host_down import host_down
 from tests.functional.disruption.stage import Ground
 from tests.functional.disruption.stories import Plan, Story, Writer
-from tests.support.databases import MariadbDatabases, PostgresqlDatabases
 from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
 
 Figure = Callable[[str], None]
@@ -52,11 +51,9 @@ def test_stories_are_determined_by_their_seed() -> None:
 
 
 @pytest.fixture
-def ground(rabbitmq: RabbitMQ, mariadb: MariaDB, tmp_path: pathlib.Path) -> Ground:
+def ground(rabbitmq: RabbitMQ, mariadb: MariaDB, our_mariadb_url: str) -> Ground:
     rabbitmq.start()
-    mariadb.start()
-    databases = MariadbDatabases(mariadb, tmp_path)
-    return Ground(rabbitmq, mariadb, databases.with_ours)
+    return Ground(rabbitmq, mariadb, lambda: our_mariadb_url)
 
 
 def test_everything_breaks_once_and_nothing_is_lost(
@@ -114,12 +111,15 @@ def test_a_backlog_is_processed_in_bounded_memory(
 
 
 def test_every_owner_on_a_dead_host_is_notified_once(
-    rabbitmq: RabbitMQ, postgresql: PostgreSQL, tmp_path: pathlib.Path, figure: Figure
+    rabbitmq: RabbitMQ,
+    postgresql: PostgreSQL,
+    our_postgresql_url: str,
+    tmp_path: pathlib.Path,
+    figure: Figure,
 ) -> None:
     """The whole way on PostgreSQL. Fails if the inspector acknowledges a message before it has published."""
     rabbitmq.start()
-    postgresql.start()
-    ground = Ground(rabbitmq, postgresql, PostgresqlDatabases(postgresql, tmp_path).with_ours)
+    ground = Ground(rabbitmq, postgresql, lambda: our_postgresql_url)
     finding = host_down(ground, tmp_path, Progress(), servers=50, kills=1, listeners=1)
     for name, number in finding.figures.items():
         figure(f"host-down: {name}: {number:.2f}")

@@ -33,13 +33,10 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def new_database(pair: Pair, directory: pathlib.Path) -> str:
     """Return the name of a database with Aodh's tables and ours, on both servers."""
-    supply: Databases
-    if isinstance(pair, MariadbPair):
-        supply = MariadbDatabases(pair, directory)
-    else:
-        assert isinstance(pair, PostgresqlPair)
-        supply = PostgresqlDatabases(pair, directory)
-    return supply.with_ours().rpartition("/")[2]
+    made_by: Callable[..., Databases] = (
+        MariadbDatabases if isinstance(pair, MariadbPair) else PostgresqlDatabases
+    )
+    return made_by(pair.url, directory).with_ours().rpartition("/")[2]
 
 
 def test_a_listener_leaves_a_server_that_became_read_only(

@@ -201,11 +201,15 @@ def test_the_health_check_refuses_several_writers_that_do_not_wait(
 
 
 def test_nothing_is_lost_when_the_writer_behind_haproxy_is_killed_and_isolated(
-    galera: Galera, rabbitmq: RabbitMQ, tmp_path: pathlib.Path, figure: Callable[[str], None]
+    galera: Galera,
+    our_galera_urls: tuple[str, str],
+    rabbitmq: RabbitMQ,
+    tmp_path: pathlib.Path,
+    figure: Callable[[str], None],
 ) -> None:
     """G1, G2, G4, G5, G9 and order with real nodes; ``tox -e disrupt -- galera`` is the long form."""
     rabbitmq.start()
-    ground = Ground(rabbitmq, galera, lambda: "")
+    ground = Ground(rabbitmq, galera, lambda: our_galera_urls[0])
     finding = behind_haproxy(
         ground,
         galera,

@@ -13,6 +13,7 @@ from eventalarm.status.database_server import check_server
 from eventalarm.storage.database import connect
 from tests.functional.disruption.promotion import fail_over, freeze, jump_back
 from tests.functional.disruption.stage import Ground
+from tests.support.databases import PostgresqlDatabases
 from tests.support.postgresql_cluster import PostgresqlCluster
 from tests.support.services import RabbitMQ
 
@@ -50,7 +51,7 @@ def test_a_promotion_and_a_clock_set_back_lose_and_double_nothing(
     not in recovery; and if an event is dated by the clock of the database.
     """
     rabbitmq.start()
-    ground = Ground(rabbitmq, cluster, str)
+    ground = Ground(rabbitmq, cluster, PostgresqlDatabases(cluster.url, tmp_path).with_ours)
     finding = fail_over(ground, cluster, tmp_path, Progress(), strikes=(jump_back, freeze), rounds=1)
     for name, number in finding.figures.items():
         figure(f"promotion: {name}: {number:,.0f}")

@@ -6,6 +6,8 @@ import itertools
 import os
 import pathlib
 import shutil
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -15,8 +17,6 @@ from eventalarm.storage.migrations import VERSION_TABLE
 from eventalarm.storage.upgrade import upgrade
 from tests.support.galera import Galera
 from tests.support.helpers import create_aodh_schema
-from tests.support.replicas import MariadbPair, PostgresqlPair
-from tests.support.services import MariaDB, PostgreSQL
 
 VERSION_TABLES = ("alembic_version", VERSION_TABLE)
 _NUMBERS = itertools.count()
@@ -85,10 +85,13 @@ class SqliteDatabases:
 
 
 class PostgresqlDatabases:
-    """Databases of one server; PostgreSQL copies a template by itself."""
+    """Databases of one server; PostgreSQL copies a template by itself.
 
-    def __init__(self, server: PostgreSQL | PostgresqlPair, directory: pathlib.Path) -> None:
-        self._server = server
+    :param url: returns the URL of a database by its name.
+    """
+
+    def __init__(self, url: Callable[[str], str], directory: pathlib.Path) -> None:
+        self._url = url
         self._directory = directory
         self._aodh = ""
         self._ours = ""
@@ -112,33 +115,18 @@ class PostgresqlDatabases:
 
     def _create(self, template: str = "template1") -> str:
         name = _new_name()
-        _execute(self._server.url("postgres"), f"CREATE DATABASE {name} TEMPLATE {template}")
-        return self._server.url(name)
-
-
-class GaleraDatabases:
-    """Databases of a cluster, by two of its nodes."""
-
-    def __init__(self, cluster: Galera, directory: pathlib.Path) -> None:
-        self._cluster = cluster
-        self._directory = directory
-
-    def with_ours(self) -> tuple[str, str]:
-        """Return the URLs, one for each node, of a new database with Aodh's tables and ours."""
-        name = _new_name()
-        _execute(self._cluster.url("a", "mysql"), f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-        one, other = (self._cluster.url(node, name) for node in ("a", "b"))
-        create_aodh_schema(self._directory, one)
-        _upgrade(one)
-        _execute(other, "SET SESSION wsrep_sync_wait = 15", "SELECT count(*) FROM eventalarm_leader_lease")
-        return one, other
+        _execute(self._url("postgres"), f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self._url(name)
 
 
 class MariadbDatabases:
-    """Databases of one server; tables are recreated from the output of SHOW CREATE TABLE."""
+    """Databases of one server; tables are recreated from the output of SHOW CREATE TABLE.
 
-    def __init__(self, server: MariaDB | MariadbPair, directory: pathlib.Path) -> None:
-        self._server = server
+    :param url: returns the URL of a database by its name.
+    """
+
+    def __init__(self, url: Callable[[str], str], directory: pathlib.Path) -> None:
+        self._url = url
         self._directory = directory
         self._aodh: list[str] = []
         self._ours: list[str] = []
@@ -146,8 +134,8 @@ class MariadbDatabases:
     def empty(self) -> str:
         """Return the URL of a new database."""
         name = _new_name()
-        _execute(self._server.url("mysql"), f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-        return self._server.url(name)
+        _execute(self._url("mysql"), f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        return self._url(name)
 
     def with_aodh(self) -> str:
         """Return the URL of a new database with Aodh's tables."""
@@ -181,3 +169,18 @@ class MariadbDatabases:
                     version = connection.exec_driver_sql(f"SELECT version_num FROM {table}").scalar_one()
                     noted.append(f"INSERT INTO {table} (version_num) VALUES ('{version}')")
         return ["SET foreign_key_checks = 0", *made, *noted]
+
+
+class GaleraDatabases:
+    """Databases of a cluster, by two of its nodes."""
+
+    def __init__(self, cluster: Galera, directory: pathlib.Path) -> None:
+        self._cluster = cluster
+        self._databases = MariadbDatabases(partial(cluster.url, "a"), directory)
+
+    def with_ours(self) -> tuple[str, str]:
+        """Return the URLs, one for each node, of a new database with Aodh's tables and ours."""
+        one = self._databases.with_ours()
+        other = self._cluster.url("b", one.rpartition("/")[2])
+        _execute(other, "SET SESSION wsrep_sync_wait = 15", "SELECT count(*) FROM eventalarm_leader_lease")
+        return one, other

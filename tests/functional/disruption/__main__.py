@@ -143,9 +143,9 @@ def services(directory: pathlib.Path, kind: str, progress: Progress) -> Iterator
         database: MariaDB | PostgreSQL = server(directory, places.get("database"))
         stack.callback(database.stop)
         supply: Databases = (
-            MariadbDatabases(database, directory)
+            MariadbDatabases(database.url, directory)
             if isinstance(database, MariaDB)
-            else PostgresqlDatabases(database, directory)
+            else PostgresqlDatabases(database.url, directory)
         )
         yield Ground(rabbitmq, database, supply.with_ours, disks)
 

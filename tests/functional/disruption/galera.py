@@ -85,6 +85,8 @@ def galera(
     """Disrupt nodes of a cluster in each mode of HAProxy; nothing may be lost or fire twice."""
     progress.say("starting three Galera nodes")
     cluster = Galera(directory)
+    supply = GaleraDatabases(cluster, directory)
+    ground = dataclasses.replace(ground, database=cluster, new_url=lambda: supply.with_ours()[0])
     figures: dict[str, float] = {}
     wrong: list[str] = []
     rows: list[Availability] = []
@@ -116,16 +118,16 @@ def behind_haproxy(
 ) -> Finding:
     """Disrupt the writer, or each node in turn in *mode* MULTI, in *rounds* of *disruptors*.
 
-    Meanwhile events are fired, and users create and edit alarms through the Aodh API.
+    *ground* has the *cluster* and makes databases on one node. Meanwhile events are fired, and users create
+    and edit alarms through the Aodh API.
     """
     for node in NODES:
         times = {"evs__suspect_timeout": f"PT{suspect}S", "evs__inactive_timeout": f"PT{INACTIVE}S"}
         cluster.set_provider(node, **times)
-    of_node = GaleraDatabases(cluster, directory).with_ours()[0]
     front = Front(cluster, directory, mode)
     try:
-        url = front.url(of_node)
-        ground = dataclasses.replace(ground, database=cluster, new_url=lambda: url)
+        url = front.url(ground.new_url())
+        ground = dataclasses.replace(ground, new_url=lambda: url)
         play = Play(ground, directory, ["healthy"], progress, seed, listeners=2)
         try:
             trial = _Trial(play, cluster, front, mode, seed)

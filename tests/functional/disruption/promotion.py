@@ -46,6 +46,8 @@ def postgresql_failover(
     """
     progress.say("starting a PostgreSQL primary, its standby and HAProxy")
     cluster = PostgresqlCluster(directory)
+    supply = PostgresqlDatabases(cluster.url, directory)
+    ground = dataclasses.replace(ground, database=cluster, new_url=supply.with_ours)
     try:
         trial = (kill, kill_behind, freeze, jump_ahead, jump_back)
         return fail_over(ground, cluster, directory, progress, strikes=trial, rounds=rounds, seed=seed)
@@ -63,10 +65,8 @@ def fail_over(
     rounds: int,
     seed: int = 1,
 ) -> Finding:
-    """Do *strikes* to a *cluster* under load, in *rounds*; the finding says what was lost or doubled."""
+    """Do *strikes* to the *cluster* of *ground* under load, in *rounds*; find what was lost or doubled."""
     cluster.set_ahead("b", SKEW)
-    supply = PostgresqlDatabases(cluster, directory)
-    ground = dataclasses.replace(ground, database=cluster, new_url=supply.with_ours, disks={})
     play = Play(ground, directory, ["healthy"], progress, seed, listeners=2)
     try:
         return _Trial(play, cluster).run(rounds, strikes)
