@@ -52,12 +52,11 @@ def stepped(our_stepped_url: str) -> Iterator[Database]:
 def test_a_listener_that_is_30_s_slow_loses_no_recovery(
     spawn: Spawn,
     tmp_path: pathlib.Path,
-    aodh_mariadb_url: str,
+    our_mariadb_url: str,
     rabbit_url: str,
     figure: Callable[[str], None],
 ) -> None:
-    cloud = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url)
-    cloud.dbsync()
+    cloud = Cloud(spawn, tmp_path, our_mariadb_url, rabbit_url)
     names = [f"vm-{n}" for n in range(MANY)]
     alarms = [cloud.create_alarm(instance=name, ok_actions=["log://"]) for name in names]
     right = cloud.start_listener()

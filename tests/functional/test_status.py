@@ -141,7 +141,7 @@ def test_an_inspector_queue_that_nobody_consumes_is_reported(
     options = {"eventalarm_inspector": {"snapshot_interval": 0}}
     cloud = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url, **options)
     assert look(cloud)["inspector queue"].message.endswith("no eventalarm-inspector has been used")
-    cloud.dbsync()
+    upgrade(cloud.database)
     inspector = spawn([console_script("eventalarm-inspector"), "--config-file", cloud.conf_path])
     wait_until(lambda: look(cloud)["inspector queue"].figures.get("consumers") == 1, 30.0, "the inspector")
     assert look(cloud)["inspector queue"].level is Level.OK
@@ -318,7 +318,7 @@ def test_an_agent_on_another_vhost_is_named(
 ) -> None:
     """Telemetry and alarming on two virtual hosts: the canary arrives, but no event of Ceilometer."""
     telemetry_url = rabbitmq.new_url()
-    cloud.dbsync()
+    upgrade(cloud.database)
     fault = load_notification(UPDATE)
     instance, project = fault["payload"]["instance_id"], fault["payload"]["tenant_id"]
     cloud.create_alarm([webhook_sink.url("/hook")], instance=instance, project=project)

@@ -82,11 +82,10 @@ class Switch:
 
 @pytest.fixture
 def switch(
-    spawn: Spawn, tmp_path: pathlib.Path, aodh_mariadb_url: str, rabbit_url: str, rabbitmq: RabbitMQ
+    spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str, rabbitmq: RabbitMQ
 ) -> Iterator[Switch]:
     """Both topics fed, Aodh's notifier running, no evaluator yet."""
-    cloud = Cloud(spawn, tmp_path, aodh_mariadb_url, rabbit_url, eventalarm={"beside_aodh_listener": True})
-    cloud.dbsync()
+    cloud = Cloud(spawn, tmp_path, our_mariadb_url, rabbit_url, eventalarm={"beside_aodh_listener": True})
     one = Switch(cloud, spawn, rabbitmq, rabbit_url)
     spawn([console_script("aodh-notifier"), "--config-file", cloud.conf_path])
     agent = spawn(agent_command(tmp_path, rabbit_url, BOTH))
