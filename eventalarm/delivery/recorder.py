@@ -110,8 +110,13 @@ class Recorder:
         keys = set(sorted(self._writes.order_keys)[:BATCH])
         if keys:
             free_bytes = self._scheduler.held.free_bytes()
-            claimed = await self._threads.run(self._outbox.claim_next, owner, keys, free_bytes)
+            # Before the claim, which does not see what is committed, and submitted here, while it runs.
             self._writes.order_keys -= keys
+            try:
+                claimed = await self._threads.run(self._outbox.claim_next, owner, keys, free_bytes)
+            except BaseException:
+                self._writes.order_keys |= keys
+                raise
             for item in claimed:
                 self._writes.claimed(item.order_key)
             self._intake.accept(owner, claimed)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
+import threading
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.database_url import with_driver
+from eventalarm.model import Delivery
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from eventalarm.storage.outbox import Outbox
-from eventalarm.storage.tables import metadata
 from tests.support.deliveries import make_delivery
 from tests.support.delivery_worker import (
     NEVER,
@@ -53,12 +53,23 @@ def test_a_successor_does_not_wait_for_the_poller(
 
 
 def test_a_delivery_committed_behind_one_that_just_ended_is_not_overlooked(
-    postgresql_url: str, webhook_sink: WebhookSink, request: pytest.FixtureRequest
+    our_postgresql_url: str, webhook_sink: WebhookSink, request: pytest.FixtureRequest
 ) -> None:
-    database = storage.connect(with_driver(postgresql_url))
-    metadata.create_all(database.engine)
+    """Fails if a key that is submitted while the worker claims its next delivery is then forgotten."""
+    database = storage.connect(our_postgresql_url)
     request.addfinalizer(database.dispose)
-    worker = make_worker(Outbox(database), poll_interval=NEVER, lease=60.0)
+    outbox = Outbox(database)
+    claim_next = outbox.claim_next
+    looked, submitted = threading.Event(), threading.Event()
+
+    def claim_slowly(*given: Any) -> list[Delivery]:
+        found = claim_next(*given)
+        looked.set()
+        submitted.wait(30)
+        return found
+
+    outbox.claim_next = claim_slowly  # type: ignore[method-assign]
+    worker = make_worker(outbox, poll_interval=NEVER, lease=60.0)
     request.addfinalizer(lambda: worker.stop(1.0))
     worker.start()
     owner = wait_until(lambda: worker.owner)
@@ -71,9 +82,10 @@ def test_a_delivery_committed_behind_one_that_just_ended_is_not_overlooked(
         connection.execute(sa.insert(tables.transition), row)
         assert Outbox(database).enqueue(connection, [second], [row["transition_id"]], owner) == []
         release()
-        wait_until(lambda: states(database)[first.delivery_id] == "delivered")
-        time.sleep(0.1)  # the worker now looks for successors and cannot see this one
+        # The worker looks for successors, and cannot see this one yet.
+        assert looked.wait(30)
     worker.submit(owner, [], {second.order_key})
+    worker.call_soon(submitted.set)
     wait_until(lambda: all_are(database, "delivered"))
 
 
