@@ -6,18 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from eventalarm.database_url import with_driver
 from eventalarm.storage import database as storage
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
-from eventalarm.storage.tables import metadata
 from tests.support.outbox import LONG
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    database = storage.connect(with_driver(database_url))
-    metadata.create_all(database.engine)
+def database(our_database_url: str) -> Iterator[Database]:
+    database = storage.connect(our_database_url)
     yield database
     database.dispose()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,21 +11,14 @@ import pytest
 from eventalarm.delivery.worker import DeliveryWorker
 from eventalarm.storage import database as storage
 from eventalarm.storage.outbox import Outbox
-from eventalarm.storage.tables import metadata
 from tests.functional.conftest import Spawn
 from tests.support.delivery_worker import WORKER_COMMAND, StartProcess, StartWorker, make_worker, workers
 from tests.support.helpers import Process, wait_until
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'outbox.sqlite'}"
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[storage.Database]:
-    database = storage.connect(url)
-    metadata.create_all(database.engine)
+def database(our_sqlite_url: str) -> Iterator[storage.Database]:
+    database = storage.connect(our_sqlite_url)
     yield database
     database.dispose()
 
@@ -48,12 +40,12 @@ def start(database: storage.Database) -> Iterator[StartWorker]:
 
 
 @pytest.fixture
-def worker_process(spawn: Spawn, database: storage.Database, url: str) -> StartProcess:
+def worker_process(spawn: Spawn, database: storage.Database, our_sqlite_url: str) -> StartProcess:
     """Start a worker process; ``(process, its worker id)``."""
 
     def begin(**fields: Any) -> tuple[Process, str]:
         before = workers(database)
-        command = [*WORKER_COMMAND, url, repr(fields)]
+        command = [*WORKER_COMMAND, our_sqlite_url, repr(fields)]
         process = spawn(command, env={"PYTHONPATH": os.getcwd()})
         (name,) = wait_until(lambda: workers(database) - before)
         return process, name
