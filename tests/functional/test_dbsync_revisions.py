@@ -84,10 +84,9 @@ def later(tmp_path_factory: pytest.TempPathFactory) -> LaterRelease:
 
 
 @pytest.fixture
-def old(aodh_database_url: str) -> Iterator[database.Database]:
+def old(our_database_url: str) -> Iterator[database.Database]:
     """A database that this release has upgraded and used, once on each engine."""
-    opened = database.connect(aodh_database_url)
-    upgrade(opened)
+    opened = database.connect(our_database_url)
     with opened.begin() as connection:
         insert = (
             f"INSERT INTO {TABLE} (worker_id, host, expires_at) VALUES ('w', 'h1', '2026-01-01 00:00:00')"
@@ -98,20 +97,20 @@ def old(aodh_database_url: str) -> Iterator[database.Database]:
 
 
 def test_an_older_schema_is_upgraded(
-    old: database.Database, aodh_database_url: str, later: LaterRelease
+    old: database.Database, our_database_url: str, later: LaterRelease
 ) -> None:
-    before = later.dbsync(aodh_database_url, "--check")
+    before = later.dbsync(our_database_url, "--check")
     assert (before.returncode, before.stdout) == (1, "")
     assert f"at revision {REVISIONS[0]}, this release needs {NEXT}; run eventalarm-dbsync" in before.stderr
 
-    done = later.dbsync(aodh_database_url)
+    done = later.dbsync(our_database_url)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"eventalarm's schema was upgraded from revision {REVISIONS[0]} to {NEXT}\n"
     with old.read() as connection:
         assert connection.exec_driver_sql(f"SELECT zone FROM {TABLE}").scalars().all() == ["h1"]
     assert "eventalarm_zone" in sa.inspect(old.engine).get_table_names()
 
-    after = later.dbsync(aodh_database_url, "--check")
+    after = later.dbsync(our_database_url, "--check")
     assert (after.returncode, after.stderr) == (0, "")
     assert f"current (revision {NEXT})" in after.stdout
 
@@ -121,12 +120,12 @@ def test_an_older_schema_is_upgraded(
 
 
 def test_an_interrupted_upgrade_goes_on(
-    old: database.Database, aodh_database_url: str, later: LaterRelease
+    old: database.Database, our_database_url: str, later: LaterRelease
 ) -> None:
     with old.engine.begin() as connection:
         connection.exec_driver_sql(f"ALTER TABLE {TABLE} ADD COLUMN zone VARCHAR(36)")
         connection.exec_driver_sql(f"CREATE INDEX ix_{TABLE}_zone ON {TABLE} (zone)")
-    done = later.dbsync(aodh_database_url)
+    done = later.dbsync(our_database_url)
     assert (done.returncode, done.stderr) == (0, "")
     with old.read() as connection:
         assert connection.exec_driver_sql(f"SELECT zone FROM {TABLE}").scalars().all() == ["h1"]
