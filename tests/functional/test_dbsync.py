@@ -13,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from eventalarm.cmd import dbsync as command
 from eventalarm.exceptions import Retryable, SchemaError
 from eventalarm.status.checks import Level
 from eventalarm.status.database_server import check_server
@@ -21,7 +22,7 @@ from eventalarm.storage.migrations import REVISIONS, VERSION_TABLE
 from eventalarm.storage.schema import SchemaState
 from eventalarm.storage.tables import metadata
 from eventalarm.storage.upgrade import _only_one, alembic_config, upgrade
-from tests.support.helpers import console_script
+from tests.support import inprocess
 
 TIMESTAMP_INDEX = "eventalarm_ix_alarm_timestamp"
 
@@ -195,8 +196,7 @@ def test_a_schema_newer_than_this_release_is_refused(aodh_database: database.Dat
 def dbsync(tmp_path: pathlib.Path, url: str, *flags: str) -> subprocess.CompletedProcess[str]:
     config = tmp_path / "aodh.conf"
     config.write_text(f"[database]\nconnection = {url}\n")
-    command = [console_script("eventalarm-dbsync"), "--config-file", str(config), *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return inprocess.run(command.main, "--config-file", str(config), *flags)
 
 
 def test_the_command(aodh_sqlite_url: str, tmp_path: pathlib.Path) -> None:

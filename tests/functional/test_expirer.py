@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from eventalarm.cmd import expirer as command
 from eventalarm.model import UTC
 from eventalarm.storage import database, expire, ifa_tables, tables
 from eventalarm.storage.column_types import UtcDateTime
 from eventalarm.storage.upgrade import upgrade
-from tests.support.helpers import console_script
+from tests.support import inprocess
 
 DAY = datetime.timedelta(days=1)
 KEEP = 30 * DAY
@@ -194,8 +195,7 @@ def test_a_batch_is_tried_again_when_the_database_is_busy(aodh_sqlite_url: str) 
 def expirer(tmp_path: pathlib.Path, url: str, keep: int) -> subprocess.CompletedProcess[str]:
     config = tmp_path / "aodh.conf"
     config.write_text(f"[database]\nconnection = {url}\n[eventalarm]\nhistory_time_to_live = {keep}\n")
-    command = [console_script("eventalarm-expirer"), "--config-file", str(config)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return inprocess.run(command.main, "--config-file", str(config))
 
 
 def test_the_command(aodh_sqlite_url: str, tmp_path: pathlib.Path) -> None:

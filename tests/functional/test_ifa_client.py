@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import datetime
 import io
 import json
-import logging
 import os
 import pathlib
 import signal
@@ -15,13 +13,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from openstackclient.shell import OpenStackShell
 
 from eventalarm.model import UTC, Resource, ResourceKind
 from eventalarm.storage import database as storage
 from eventalarm.storage.resource_map import ResourceMap
 from tests.functional.conftest import Spawn
 from tests.functional.test_ifa_service import TOKEN, keystone
+from tests.support import openstack_client
 from tests.support.builders import PROJECT, event_body, rule
 from tests.support.helpers import WebhookSink, console_script, wait_until
 from tests.support.ifa_api import IfaApi
@@ -74,34 +72,15 @@ def cloud(our_sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clou
     opened.dispose()
 
 
-@contextlib.contextmanager
-def separate_logging() -> Iterator[None]:
-    """Give the shell a root logger without handlers, as in a process of its own, and drop what it adds.
-
-    A handler that an earlier test left behind writes to a closed stream, which logging reports on stderr.
-    """
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    root.handlers = []
-    try:
-        yield
-    finally:
-        root.handlers = before
-        root.setLevel(level)
-
-
 # "history list" is a command of its own, "history ALARM" one of alarms.
 OTHERS = ("history list", "resource", "physical")
 
 
 def openstack(*words: str) -> tuple[int, str, str]:
-    """Run ``openstack ifa``, by default ``alarm``, in this process; return exit code and what it printed."""
-    output, errors = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), separate_logging():
-        code = OpenStackShell().run(
-            ["ifa", *([] if " ".join(words).startswith(OTHERS) else ["alarm"]), *words]
-        )
-    return code, output.getvalue(), errors.getvalue()
+    """Run ``openstack ifa``, by default ``alarm``; return exit code and what it printed."""
+    group = ["ifa", *([] if " ".join(words).startswith(OTHERS) else ["alarm"])]
+    done = openstack_client.openstack(*group, *words)
+    return done.returncode, done.stdout, done.stderr
 
 
 def answer(*words: str) -> Any:
@@ -201,13 +180,11 @@ def test_resources_and_hosts_are_listed_and_shown(cloud: Cloud) -> None:
     ],
 )
 def test_errors_are_described(cloud: Cloud, words: list[str], said: str) -> None:
-    output, errors = io.StringIO(), io.StringIO()
     # Global options precede the words of the command.
     options = words[:2] if words[0].startswith("--") else []
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), separate_logging():
-        code = OpenStackShell().run([*options, "ifa", "alarm", *words[len(options) :]])
-    assert code == 1
-    assert said in errors.getvalue()
+    done = openstack_client.openstack(*options, "ifa", "alarm", *words[len(options) :])
+    assert done.returncode == 1
+    assert said in done.stderr
 
 
 def test_the_service_is_found_in_the_catalog(

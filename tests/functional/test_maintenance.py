@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import pathlib
 import shlex
-import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,10 +13,11 @@ from typing import Any
 import pytest
 
 from tests.functional.conftest import _supply
+from tests.support import openstack_client
 from tests.support.cloud import PROJECT, USER, Cloud
 from tests.support.doctor import ADMINS, SERVER_RULE, Doctor
 from tests.support.engine_harness import alarm_row, insert_alarms
-from tests.support.helpers import Process, WebhookSink, console_script, wait_until
+from tests.support.helpers import Process, WebhookSink, wait_until
 from tests.support.ingest_api import report
 from tests.support.inspector import Inspectors
 from tests.support.scenarios import PAGES, blocks
@@ -119,7 +118,7 @@ def test_a_session_is_one_occurrence_for_each_server_of_each_project(
 
 def openstack(doctor: Doctor, project: str, *words: str) -> Any:
     """Run ``openstack eventalarm maintenance`` as a member of a project, and return what it prints."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")} | {
+    identity = {
         "OS_AUTH_TYPE": "aodh-noauth",
         "OS_AODH_ENDPOINT": doctor.ingest_url,
         "OS_EVENTALARM_INGEST_ENDPOINT": doctor.ingest_url,
@@ -127,8 +126,7 @@ def openstack(doctor: Doctor, project: str, *words: str) -> Any:
         "OS_USER_ID": "operator",
         "OS_ROLES": "member,reader",
     }
-    command = [console_script("openstack"), "eventalarm", "maintenance", *words, "-f", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    done = openstack_client.openstack("eventalarm", "maintenance", *words, "-f", "json", env=identity)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -256,7 +254,7 @@ def test_admin_tools_find_the_alarms_of_the_page(aodh: Cloud) -> None:
         if one.strip()
     ]
     assert len(commands) == 3
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")} | {
+    identity = {
         "OS_AUTH_TYPE": "aodh-noauth",
         "OS_AODH_ENDPOINT": aodh.api_url,
         "OS_PROJECT_ID": PROJECT,
@@ -264,10 +262,7 @@ def test_admin_tools_find_the_alarms_of_the_page(aodh: Cloud) -> None:
         "OS_ROLES": "member,reader",
     }
     for _, *words in commands:
-        command = [console_script("openstack"), *words]
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=environment, timeout=120, check=False
-        )
+        done = openstack_client.openstack(*words, env=identity)
         assert done.returncode == 0, done.stderr
     client = aodh.client()
     assert projects_listen_alarm(client, "maintenance.scheduled") == [PROJECT]

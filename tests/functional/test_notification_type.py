@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from aodhclient import exceptions
 
 from eventalarm.status.checks import Level
 from eventalarm.status.database import check_alarms
+from tests.support import openstack_client
 from tests.support.cloud import PROJECT, USER, Cloud, Spawn, make_event
 from tests.support.engine_harness import EngineHarness, occurrences, transitions
 from tests.support.helpers import console_script
@@ -60,10 +60,7 @@ def openstack(cloud: Cloud, *words: str) -> subprocess.CompletedProcess[str]:
         "OS_USER_ID": USER,
         "OS_ROLES": "member,reader",
     }
-    command = [console_script("openstack"), *words]
-    return subprocess.run(
-        command, env={**os.environ, **identity}, capture_output=True, text=True, timeout=120, check=False
-    )
+    return openstack_client.openstack(*words, env=identity)
 
 
 def run(cloud: Cloud, *words: str) -> Any:
@@ -133,10 +130,8 @@ def test_a_dry_run_refuses_the_same_rules_as_aodh(tmp_path: pathlib.Path, place:
     alarm, event = tmp_path / "alarm.json", tmp_path / "event.json"
     alarm.write_text(json.dumps(body))
     event.write_text(json.dumps(make_event(instance_id="vm-2")))
-    command = [console_script("openstack"), "eventalarm", "rule", "test", "--rule", str(alarm)]
-    done = subprocess.run(
-        [*command, "--event", str(event)], capture_output=True, text=True, timeout=60, check=False
-    )
+    words = ("eventalarm", "rule", "test", "--rule", str(alarm), "--event", str(event))
+    done = openstack_client.openstack(*words, env={})
     assert done.returncode == 1
     assert "traits.resource_id" in done.stderr
 

@@ -7,43 +7,46 @@ import pathlib
 import subprocess
 import sys
 import types
+from collections.abc import Sequence
 
 import pytest
 
 from eventalarm import service
 from eventalarm.database_url import with_driver, with_mysqlclient
 from eventalarm.storage.session import SessionLimits
+from tests.support import inprocess
 
 PROGRAM = """
 import sys
 import eventalarm.cmd
 from eventalarm import service
 from oslo_service import backend
-conf = service.prepare(
-    sys.argv[1:], prog="eventalarm-test", description="First line.\\n  second line", epilog="the end"
-)
-with service.errors_on_stderr("eventalarm-test"):
-    print(conf.eventalarm.workers, service.database(conf).engine.url)
+conf = service.prepare(sys.argv[1:], prog="eventalarm-test", description="", epilog="")
+service.database(conf).dispose()
 print(backend.get_backend_type())
 """
 
 
 @pytest.fixture
-def home(tmp_path: pathlib.Path) -> pathlib.Path:
+def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
     """The home directory of :func:`run`."""
+    for name in [name for name in os.environ if name.startswith("OS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
 
 
-def run(home: pathlib.Path, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *argv],
-        env={**environment, "HOME": str(home), **env},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+def start(argv: Sequence[str]) -> int:
+    conf = service.prepare(
+        argv, prog="eventalarm-test", description="First line.\n  second line", epilog="the end"
     )
+    with service.errors_on_stderr("eventalarm-test"):
+        print(conf.eventalarm.workers, service.database(conf).engine.url)
+    return 0
+
+
+def run(*argv: str) -> subprocess.CompletedProcess[str]:
+    return inprocess.run(start, *argv)
 
 
 def write(path: pathlib.Path, text: str) -> str:
@@ -62,33 +65,33 @@ def error(result: subprocess.CompletedProcess[str]) -> str:
 def test_our_file_is_read_after_that_of_aodh(home: pathlib.Path) -> None:
     write(home / ".aodh/aodh.conf", "[database]\nconnection = sqlite:///a\n[eventalarm]\nworkers = 2\n")
     write(home / ".eventalarm/eventalarm.conf", "[eventalarm]\nworkers = 3\n")
-    assert run(home).stdout.startswith("3 sqlite:///a\n")
+    assert run().stdout.startswith("3 sqlite:///a\n")
 
 
 def test_config_file_replaces_the_default_ones(home: pathlib.Path) -> None:
     write(home / ".aodh/aodh.conf", "[eventalarm]\nworkers = 5\n")
     text = "[eventalarm]\nmysqlclient = false\n[database]\nconnection = mysql://u:p@h/aodh?charset=utf8\n"
     mine = write(home / "mine.conf", text)
-    assert run(home, "--config-file", mine).stdout.startswith(
-        "2 mysql+pymysql://u:***@h/aodh?charset=utf8mb4\n"
-    )
+    assert run("--config-file", mine).stdout.startswith("2 mysql+pymysql://u:***@h/aodh?charset=utf8mb4\n")
 
 
 def test_commands_do_not_ask_keystone(home: pathlib.Path) -> None:
     text = "[database]\nconnection = sqlite://\n[service_credentials]\nauth_type = password\n"
-    result = run(home, "--config-file", write(home / "a.conf", text))
+    result = run("--config-file", write(home / "a.conf", text))
     assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_commands_run_on_threads(home: pathlib.Path) -> None:
+    """In a process of its own: this one keeps the backend that it selected first."""
     write(home / ".aodh/aodh.conf", "[database]\nconnection = sqlite://\n")
-    result = run(home)
-    assert result.stderr == ""
-    assert result.stdout.endswith("BackendType.THREADING\n")
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (result.stdout, result.stderr) == ("BackendType.THREADING\n", "")
 
 
 def test_an_invalid_connection_is_named(home: pathlib.Path) -> None:
-    message = error(run(home))
+    message = error(run())
     assert "[database] connection: is not set (no configuration file was found)" in message
 
 
@@ -106,26 +109,27 @@ def test_an_invalid_connection_is_named(home: pathlib.Path) -> None:
 )
 def test_an_invalid_option_is_named(home: pathlib.Path, text: str, expected: str) -> None:
     path = write(home / "a.conf", text)
-    message = error(run(home, "--config-file", path))
+    message = error(run("--config-file", path))
     assert expected in message
     assert "s3cret" not in message
 
 
-def test_a_wrong_variable_is_named(home: pathlib.Path) -> None:
-    assert "OS_EVENTALARM__WORKERS" in error(run(home, OS_EVENTALARM__WORKERS="none"))
+def test_a_wrong_variable_is_named(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OS_EVENTALARM__WORKERS", "none")
+    assert "OS_EVENTALARM__WORKERS" in error(run())
 
 
 def test_a_log_file_that_cannot_be_written(home: pathlib.Path) -> None:
     path = write(home / "a.conf", f"[DEFAULT]\nlog_file = {home}/none/x.log\n")
-    assert "log_file" in error(run(home, "--config-file", path))
+    assert "log_file" in error(run("--config-file", path))
 
 
 def test_help_keeps_its_lines(home: pathlib.Path) -> None:
-    result = run(home, "--help")
+    result = run("--help")
     assert result.returncode == 0
     assert "First line.\n  second line\n" in result.stdout
     assert result.stdout.endswith("the end\n")
-    assert run(home, "--version").stdout == f"eventalarm-test {service.package_version()}\n"
+    assert run("--version").stdout == f"eventalarm-test {service.package_version()}\n"
 
 
 @pytest.mark.parametrize(
