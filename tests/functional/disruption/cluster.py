@@ -96,9 +96,7 @@ def _strike(play: Play, alarms: Sequence[AlarmSpec], act: Act) -> None:
 def _found(play: Play) -> Finding:
     play.idle("the queue")
     verdict = play.verdict("cluster")
-    numbers = ("events", "transitions", "deliveries")
-    figures = {name: float(verdict.numbers[name]) for name in numbers}
-    return Finding("cluster", figures, verdict.problems, play.rows(verdict))
+    return Finding("cluster", verdict.counts, verdict.problems, play.rows(verdict))
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from benchmarks.workload import AlarmSpec
 from tests.functional.disruption.cluster import load
 from tests.functional.disruption.galera_disruptors import CONTENTION, DISRUPTORS
 from tests.functional.disruption.history.availability import Availability, recovery
-from tests.functional.disruption.history.records import Delivery, Edit, Strike, Transition
+from tests.functional.disruption.history.records import Edit, Strike
 from tests.functional.disruption.play import SETTLE, Play
 from tests.functional.disruption.scenarios import Finding
 from tests.functional.disruption.stage import Ground, epoch
@@ -256,13 +256,10 @@ class _Trial:
         self._play.arrived(set(self._play.published), 4 * SETTLE)
         self._play.idle("the queue")
         verdict = self._play.verdict(f"galera, {self._mode}")
-        history = self._play.stage.history
         figures = {
-            "events": float(len(self._play.published)),
-            "edits": float(len(history.of(Edit))),
+            **verdict.counts,
+            "edits": float(len(self._play.stage.history.of(Edit))),
             "edits refused by the API": float(self._refused),
-            "transitions": float(len(history.of(Transition))),
-            "deliveries": float(len(history.of(Delivery))),
             **{name.removeprefix("wsrep_local_"): float(value) for name, value in self._conflicts.items()},
             **self._pauses(sorted(self._play.accepted().values())),
         }

@@ -84,10 +84,8 @@ def half_open(
             _make(cut, network, ports, play, alarms)
         play.idle("the queue")
         verdict = play.verdict("half-open")
-        numbers = ("events", "transitions", "deliveries")
-        figures = {name: float(verdict.numbers[name]) for name in numbers}
         name = f"half-open on {play.stage.cloud.database.dialect}"
-        return Finding(name, figures, verdict.problems, play.rows(verdict))
+        return Finding(name, verdict.counts, verdict.problems, play.rows(verdict))
 
 
 @contextlib.contextmanager

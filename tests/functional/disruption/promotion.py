@@ -101,12 +101,9 @@ class _Trial:
         # The history does not know when which clock was wrong: with this it believes any of its times.
         verdict = play.verdict("postgresql-failover", skew=HOUR)
         self._check_event_times()
-        numbers = verdict.numbers
         figures = {
-            "events": float(len(play.published)),
-            "transitions": float(numbers["transitions"]),
-            "deliveries": float(numbers["deliveries"]),
-            "late": float(numbers["late transitions"]),
+            **verdict.counts,
+            "late": float(verdict.numbers["late transitions"]),
             "promotions": float(self.cluster.promotions),
         }
         wrong = [*verdict.problems, *self.wrong]

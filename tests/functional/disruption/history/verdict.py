@@ -57,6 +57,11 @@ class Verdict:
         """True if nothing was lost, duplicated, invented, overwritten or out of order."""
         return not self.errors
 
+    @property
+    def counts(self) -> dict[str, float]:
+        """The numbers of events, transitions and deliveries, as figures of a report."""
+        return {name: float(self.numbers[name]) for name in ("events", "transitions", "deliveries")}
+
     def error(self, kind: str, text: str, message_id: str = "") -> None:
         """Count an error, of the event *message_id* if given; the first twenty of a kind are described."""
         self.errors[kind] += 1
