@@ -130,4 +130,5 @@ def test_the_events_of_a_listener_without_the_broker_are_taken_over(hosts: TwoHo
 def test_the_events_of_a_listener_without_the_database_are_taken_over(hosts: TwoHosts) -> None:
     """Fails unless the kernel gives up unacknowledged data: the listener waits for an answer."""
     hosts.fire_while_cut("database")
-    hosts.far.wait_for_log("go back to the broker")
+    returned = hosts.far.wait_for_log("go back to the broker")
+    assert returned, "the listener without the database had messages, and returned them"

@@ -154,6 +154,7 @@ def freeze(trial: _Trial) -> Strike:
     cluster.freeze(former)
     cluster.promote()
     cluster.thaw(former)
+    # Long enough for the former primary to get sessions, if HAProxy sends it any.
     time.sleep(AFTERWARDS)
     if left := cluster.proxy.sessions()[former]:
         trial.wrong.append(SESSIONS_LEFT.format(left, former))
