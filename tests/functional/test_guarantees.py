@@ -192,7 +192,7 @@ def test_g3_alarm_created_just_before_its_event_fires(cloud: Cloud, webhook_sink
 def test_g4_edits_win(cloud: Cloud, webhook_sink: WebhookSink) -> None:
     """Fails when cached definitions are evaluated instead of the locked rows.
 
-    Edits between look and lock are made in ``test_engine.py``, ``test_g4_*``.
+    Edits between look and lock are made in ``engine/test_edits.py``.
     """
     cloud.start_api()
     client = cloud.client()

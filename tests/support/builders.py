@@ -68,6 +68,12 @@ def event_body(
     }
 
 
+def fault(**fields: Any) -> dict[str, Any]:
+    """Return an event about an error of vm-1, generated now."""
+    moment = datetime.datetime.now(UTC)
+    return event_body(**{"state": "error", "resource_id": "vm-1", "generated": moment, **fields})
+
+
 def event(event_type: str = UPDATE, **fields: Any) -> Event:
     """Return :func:`event_body` as an event."""
     return Event.parse(event_body(event_type, **fields))

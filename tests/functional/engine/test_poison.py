@@ -6,7 +6,7 @@ import datetime
 import json
 import logging
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ from eventalarm.storage import tables
 from eventalarm.storage.database import Database
 from eventalarm.storage.errors import is_content_error
 from eventalarm.storage.outbox import Outbox
-from tests.support.builders import PROJECT, event_body, rule
+from tests.support.builders import PROJECT, fault, rule
 from tests.support.engine_harness import (
     ALARM_TABLE,
     AodhStorage,
@@ -33,26 +33,12 @@ from tests.support.engine_harness import (
     history,
     insert_alarms,
     occurrences,
-    open_database,
     read_alarm,
     read_table,
     transitions,
 )
 
 ERROR = rule("*", state="error")
-
-
-@pytest.fixture
-def database(our_database_url: str) -> Iterator[Database]:
-    with open_database(our_database_url) as opened:
-        yield opened
-
-
-def fault(**fields: Any) -> dict[str, Any]:
-    moment = datetime.datetime.now(UTC)
-    return event_body(**{"state": "error", "resource_id": "vm-1", "generated": moment, **fields})
-
-
 POISON = {
     "NUL in the event type": fault(event_type="a\x00b"),
     "NUL in a trait": fault(resource_id="a\x00b"),
