@@ -215,6 +215,13 @@ class KeptRabbitMQCluster(Driver):
                     failed = exc
         raise failed
 
+    def list_queues(self, vhost: str, *columns: str) -> list[dict[str, Any]]:
+        """Return *columns* of the queues of a vhost."""
+        rows: list[dict[str, Any]] = json.loads(
+            self.ctl("list_queues", "-p", vhost, *columns, "--formatter", "json")
+        )
+        return rows
+
     def run_on(self, number: str, program: str, *arguments: str) -> str:
         """Run one of RabbitMQ's commands on a node."""
         return self._nodes[number].run(program, *arguments)
@@ -297,7 +304,7 @@ class RabbitMQCluster(RabbitMQ):
         return str(self.ask("run_on", node, program, *arguments))
 
     def _queue(self, vhost: str, queue: str, column: str) -> Any:
-        rows = json.loads(self.ctl("list_queues", "-p", vhost, "name", column, "--formatter", "json"))
+        rows = self.ask("list_queues", vhost, "name", column)
         return next(row[column] for row in rows if row["name"] == queue)
 
     def leader(self, vhost: str, queue: str) -> str:

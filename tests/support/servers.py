@@ -29,6 +29,12 @@ from tests.support.keeper import LOCALHOST, free_ports, keep, kill_all
 
 # An idle node must not spin: the machine may have two cores.
 QUIET_ERLANG = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
+# Prints what ``rabbitmqctl list_queues --formatter json`` does.
+LIST_QUEUES = (
+    "Plain = fun({{resource, _, queue, Name}}) -> Name; (Value) -> Value end, "
+    "io:put_chars(rabbit_json:encode([maps:from_list([{{Key, Plain(Value)}} || {{Key, Value}} <- Queue]) "
+    '|| Queue <- rabbit_amqqueue:info_all(<<"{vhost}">>, [{columns}])])).'
+)
 
 
 def _is_erlang(name: str) -> bool:
@@ -39,14 +45,14 @@ class KeptRabbitMQ(RabbitMQDriver):
     """A node with its own name server, so that nodes of parallel runs do not see each other."""
 
     def __init__(self) -> None:
-        port, self.epmd_port, dist, ctl = free_ports(4)
+        port, self.epmd_port, self.dist_port, ctl = free_ports(4)
         super().__init__(port=port)
         self.node = f"{self.nodename}@localhost"
         self.vhosts = 0
         os.environ.update(
             ERL_EPMD_PORT=str(self.epmd_port),
             ERL_EPMD_ADDRESS=LOCALHOST,
-            RABBITMQ_DIST_PORT=str(dist),
+            RABBITMQ_DIST_PORT=str(self.dist_port),
             RABBITMQ_CTL_DIST_PORT_MIN=str(ctl),
             RABBITMQ_CTL_DIST_PORT_MAX="65535",
             RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=QUIET_ERLANG,
@@ -98,6 +104,35 @@ class KeptRabbitMQ(RabbitMQDriver):
         if done.returncode:
             raise RuntimeError(f"rabbitmqctl {arguments[0]}: {done.stdout} {done.stderr}")
         return done.stdout
+
+    def list_queues(self, vhost: str, *columns: str) -> list[dict[str, Any]]:
+        """Return *columns* of the queues of a vhost.
+
+        By erl_call where there is one: unlike rabbitmqctl it starts no Erlang VM, which takes a second.
+        """
+        if not shutil.which("erl_call"):
+            listed = self.ctl("list_queues", "-p", vhost, *columns, "--formatter", "json")
+        else:
+            done = subprocess.run(
+                [
+                    "erl_call",
+                    "-address",
+                    f"{LOCALHOST}:{self.dist_port}",
+                    "-fetch_stdout",
+                    "-no_result_term",
+                    "-e",
+                ],
+                input=LIST_QUEUES.format(vhost=vhost, columns=", ".join(columns)),
+                env={**os.environ, **self.env},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise RuntimeError(f"erl_call: {done.stdout} {done.stderr}")
+            listed = done.stdout
+        rows: list[dict[str, Any]] = json.loads(listed)
+        return rows
 
     def new_vhosts(self, count: int) -> list[str]:
         """Create *count* vhosts in one call, since each call starts an Erlang VM."""

@@ -102,8 +102,7 @@ class RabbitMQ(Service):
         """Return the queues of the vhost of *url* by name: durable, type, messages, consumers."""
         vhost = url.partition("?")[0].rpartition("/")[2]
         columns = ["name", "durable", "type", "messages", "consumers"]
-        rows = json.loads(self.ctl("list_queues", "-p", vhost, *columns, "--formatter", "json"))
-        return {row["name"]: row for row in rows}
+        return {row["name"]: row for row in self.ask("list_queues", vhost, *columns)}
 
     def unacknowledged(self, url: str) -> int:
         """Return the number of unacknowledged messages of the vhost."""
@@ -115,8 +114,7 @@ class RabbitMQ(Service):
 
     def _total(self, url: str, column: str) -> int:
         vhost = url.partition("?")[0].rpartition("/")[2]
-        rows = json.loads(self.ctl("list_queues", "-p", vhost, column, "--formatter", "json"))
-        return sum(int(row[column]) for row in rows)
+        return sum(int(row[column]) for row in self.ask("list_queues", vhost, column))
 
 
 class MariaDB(Service):
