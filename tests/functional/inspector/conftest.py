@@ -1,0 +1,61 @@
+"""The cloud and the inspectors that the tests of this folder share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.functional.conftest import _supply
+from tests.support.helpers import Process, WebhookSink
+from tests.support.house import House
+from tests.support.inspector import Inspectors
+from tests.support.services import RabbitMQ
+
+# More than two faults that are not critical on one host within 10 minutes: the host is unavailable.
+POLICY: dict[str, Any] = {
+    "name": "unavailable",
+    "event": "compute.host.*",
+    "traits": {"severity": ["minor", "warning"]},
+    "by": "hostname",
+    "at_least": 3,
+    "within": 600,
+    "emit": {"event": "compute.host.down", "traits": {"status": "down", "severity": "critical"}},
+}
+
+
+@pytest.fixture(scope="package")
+def house(
+    rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[House]:
+    rabbitmq.start()
+    folder, sink = tmp_path_factory.mktemp("inspector"), WebhookSink()
+    started: list[Process] = []
+
+    def spawn(command: list[str], env: dict[str, str] | None = None) -> Process:
+        started.append(Process(command, folder / f"{len(started)}.log", env))
+        return started[-1]
+
+    one = House(spawn, folder, _supply("mariadb", request).with_ours(), rabbitmq.new_url(), sink)
+    one.spawn = spawn
+    yield one
+    one.close()
+    for process in reversed(started):
+        process.close()
+    sink.close()
+
+
+@pytest.fixture(scope="package")
+def crew(house: House, tmp_path_factory: pytest.TempPathFactory) -> Inspectors:
+    """The inspectors of all tests here: most need one that runs, whichever test has started it."""
+    return Inspectors(house.spawn, tmp_path_factory.mktemp("crew"), house.cloud)
+
+
+@pytest.fixture
+def inspectors(crew: Inspectors, tmp_path_factory: pytest.TempPathFactory) -> Inspectors:
+    """Inspectors that know only what events say; with a policy."""
+    path = tmp_path_factory.getbasetemp() / "policies.yaml"
+    path.write_text(yaml.safe_dump([POLICY]))
+    return crew.use(policies=path)
