@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import logging
 import os
@@ -16,13 +14,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from openstackclient.shell import OpenStackShell
 
 from eventalarm.model import Delivery
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
 from tests.functional.test_delivery_plugins import keystone
-from tests.functional.test_ifa_client import identity, separate_logging
+from tests.functional.test_ifa_client import identity
+from tests.support import openstack_client
 from tests.support.builders import PROJECT
 from tests.support.deliveries import make_delivery
 from tests.support.delivery_worker import ID, all_are, rows, send, states
@@ -249,10 +247,8 @@ def test_without_a_key_no_secret_is_stored(deploy: Deploy) -> None:
 
 def test_the_commands_create_rotate_and_show(signing: Signing, monkeypatch: pytest.MonkeyPatch) -> None:
     def openstack(*words: str) -> tuple[int, Any]:
-        output, errors = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), separate_logging():
-            code = OpenStackShell().run(["eventalarm", "secret", *words, "-f", "json"])
-        return code, json.loads(output.getvalue()) if code == 0 else errors.getvalue()
+        done = openstack_client.openstack("eventalarm", "secret", *words, "-f", "json")
+        return done.returncode, json.loads(done.stdout) if done.returncode == 0 else done.stderr
 
     for name in [name for name in os.environ if name.startswith("OS_")]:
         monkeypatch.delenv(name)

@@ -68,7 +68,7 @@ def test_a_delivery_committed_behind_one_that_just_ended_is_not_overlooked(
         submitted.wait(30)
         return found
 
-    outbox.claim_next = claim_slowly  # type: ignore[method-assign]
+    outbox.claim_next = claim_slowly  # type: ignore[method-assign,assignment]
     worker = make_worker(outbox, poll_interval=NEVER, lease=60.0)
     request.addfinalizer(lambda: worker.stop(1.0))
     worker.start()

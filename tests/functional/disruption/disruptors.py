@@ -23,6 +23,8 @@ from tests.functional.disruption.stage import MOODY, SECURE, Listener, Stage, ep
 # Seconds until a supervisor restarts what died, and between two looks at an awaited condition.
 SUPERVISOR_PAUSE = 1.0
 LOOK = 0.1
+# Seconds that the next strike waits at most for a webhook of an event that came after the one before.
+WEBHOOK_WITHIN = 10.0
 CONSUMER: Final = "consumer: "
 
 
@@ -226,6 +228,17 @@ class Striker(threading.Thread):
         alone = len(strikes) == 1
         self.used += [Used(**{**vars(one), "alone": alone}) for one in done]
         self.now = ""
+        if alone and done:
+            self._await_webhook(done[0].back)
+
+    def _await_webhook(self, since: float) -> None:
+        """Wait until firing resumed, so that the next strike does not count as a part of this recovery."""
+        deadline = time.monotonic() + WEBHOOK_WITHIN
+        while time.monotonic() < deadline and not self._over.is_set():
+            with contextlib.suppress(Retryable):
+                if self._stage.delivered_since(since):
+                    return
+            time.sleep(LOOK)
 
 
 def _persistently(strike: Strike, stage: Stage, chance: random.Random) -> Used:

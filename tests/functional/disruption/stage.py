@@ -283,6 +283,15 @@ class Stage:
             rows = connection.execute(sa.select(worker.c.worker_id, worker.c.expires_at))
             return {row[0]: row[1] for row in rows}
 
+    def delivered_since(self, moment: float) -> bool:
+        """Return whether a delivery that was created after *moment* (epoch seconds) was accepted."""
+        since = datetime.datetime.fromtimestamp(moment, datetime.UTC)
+        query = sa.select(delivery.c.seq).where(
+            delivery.c.created_at >= since, delivery.c.state == "delivered"
+        )
+        with self.cloud.database.read() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
     def unfinished(self) -> int:
         """Return how many deliveries are neither delivered nor given up."""
         query = sa.select(sa.func.count()).where(delivery.c.state.in_(UNFINISHED))

@@ -23,9 +23,10 @@ def test_a_process_that_is_killed_leaves_no_empty_key(
         path.touch()
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(pathlib.Path, "write_text", killed)
-        datadir.fill(data, "/api-paste.ini")
+        with pytest.raises(KeyboardInterrupt):
+            datadir.fill(data, "/api-paste.ini")
     datadir.fill(data, "/api-paste.ini")
     key = data.credentials_key.read_text()
     assert Vault(key).usable
