@@ -32,7 +32,14 @@ ALARM = models.Alarm.__table__
 CHUNK = 5000
 # Alarms are older than the look-back of any listener: except in "churn", alarms do not change.
 AGE = datetime.timedelta(hours=1)
-OWN_TABLES = ("eventalarm_delivery", "eventalarm_transition", "eventalarm_occurrence", "alarm_history")
+OWN_TABLES = (
+    "eventalarm_delivery",
+    "eventalarm_transition",
+    "eventalarm_occurrence",
+    "eventalarm_recorded_event",
+    "eventalarm_recorded_decision",
+    "alarm_history",
+)
 # A paused listener must not be taken for a dead one.
 LEASE = 300
 # Seconds without a webhook after which the database is asked whether the missing ones are expected at all.
@@ -93,7 +100,11 @@ class Arena:
             ours,
             self._contenders_url,
             self.url,
-            eventalarm={"workers": self._options.workers, **self._settings},
+            eventalarm={
+                "workers": self._options.workers,
+                "record_events": self._options.record_events,
+                **self._settings,
+            },
             eventalarm_delivery={"lease": LEASE},
         )
         # To record history, stock Aodh needs Keystone, which is not running; eventalarm records it anyway.

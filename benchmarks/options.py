@@ -54,6 +54,7 @@ class Options:
     db_rtt: tuple[float, ...] = ()
     seed: int = 1
     only: str = ""
+    record_events: str = "off"
     output: pathlib.Path = pathlib.Path("benchmark-results")
 
     def size(self, full: int, quick: int) -> int:
@@ -118,6 +119,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="measure latency, storm and churn with the database so many milliseconds (round trip) away, "
         "each distance by itself; 0 is without a relay",
     )
+    parser.add_argument(
+        "--record-events",
+        choices=["off", "matched", "project", "all"],
+        default="off",
+        help="the option record_events of eventalarm (off)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="of everything random (1)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose name contains TEXT")
     parser.add_argument(
@@ -149,5 +156,6 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         db_rtt=given.db_rtt,
         seed=given.seed,
         only=given.only,
+        record_events=given.record_events,
         output=given.output,
     )

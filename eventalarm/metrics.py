@@ -29,6 +29,7 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "crowded_projects": ("Projects reported for too many rules without an equality", ()),
     "stalls": ("Times that a thread was found stalled, by thread", ("thread",)),
     "batches": ("Batches handled, by outcome", ("outcome",)),
+    "recorded_events": ("Events that concern no alarm and are recorded, by outcome", ("outcome",)),
     "deliveries": ("Attempts to call an action, by result", ("result",)),
     "inspector_events": ("Events that the inspector read or published, by outcome", ("outcome",)),
     "inspector_reactions": ("Requests of the inspector to Nova and Neutron, by result", ("result",)),

@@ -22,6 +22,7 @@ from eventalarm.delivery.senders.http import HttpSender
 from eventalarm.delivery.senders.signer import Signer
 from eventalarm.delivery.senders.trust import TrustSender
 from eventalarm.evaluator import decide
+from eventalarm.evaluator.background_recorder import BackgroundRecorder, RecorderOptions
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.engine import Engine
 from eventalarm.evaluator.options import CacheOptions, EngineOptions, NeverInhibited, ResourceOf
@@ -101,6 +102,7 @@ def build_engine(
     trace: Trace | None = None,
     *,
     progress: Progress | None = None,
+    recorder: BackgroundRecorder | None = None,
 ) -> Engine:
     """Return the evaluator."""
     group = conf[options.GROUP]
@@ -121,8 +123,25 @@ def build_engine(
         max_clock_skew=group.max_clock_skew,
         resource_of=resource_naming(conf),
         never_inhibited=never_inhibited(conf),
+        record_matched=group.record_events != "off",
     )
-    return Engine(database, cache, enqueuer, engine_options, trace=trace, progress=progress)
+    return Engine(
+        database, cache, enqueuer, engine_options, trace=trace, progress=progress, recorder=recorder
+    )
+
+
+def build_recorder(conf: cfg.ConfigOpts, database: Database, metrics: Metrics) -> BackgroundRecorder | None:
+    """Return what records events that concern no alarm, or None if they are not recorded."""
+    group = conf[options.GROUP]
+    if group.record_events not in ("project", "all"):
+        return None
+    recorder_options = RecorderOptions(
+        resource_traits=tuple(group.resource_traits),
+        everything=group.record_events == "all",
+        backlog=group.recorded_events_backlog,
+        max_event_size=group.max_event_size,
+    )
+    return BackgroundRecorder(database, recorder_options, metrics)
 
 
 def build_timers(

@@ -11,7 +11,7 @@ from oslo_config import cfg
 
 from eventalarm import conf as options
 from eventalarm.app import waiting
-from eventalarm.app.build import build_cache, build_engine, build_sender, build_timers
+from eventalarm.app.build import build_cache, build_engine, build_recorder, build_sender, build_timers
 from eventalarm.app.consumer import ConsumerAssembly, ProcessSignals
 from eventalarm.app.partitions import Consumer
 from eventalarm.delivery import enqueue
@@ -99,8 +99,18 @@ class ListenerProcess:
             stack=self._stack,
             prepare=lambda: self._rehearse(database),
         )
+        recorder = build_recorder(self._conf, database, self.metrics)
+        if recorder is not None:
+            recorder.start()
+            self._stack.callback(recorder.stop)
         engine = build_engine(
-            self._conf, database, cache, enqueuer, self._signals.trace, progress=self._signals.progress
+            self._conf,
+            database,
+            cache,
+            enqueuer,
+            self._signals.trace,
+            progress=self._signals.progress,
+            recorder=recorder,
         )
         server, loader = assembly.build(engine, cache)
         LOG.info("Waiting for the broker")

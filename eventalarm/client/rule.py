@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from osc_lib import exceptions
 from osc_lib.command import command
 
+from eventalarm.client import past_test
 from eventalarm.conf import LISTENER_OPTS
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.event_rule import Verdict
@@ -181,10 +182,24 @@ class ShowRule(command.ShowOne):
         return _shown(_alarms(self.app).get(parsed_args.alarm))
 
 
+def _read_rule(parsed_args: argparse.Namespace) -> tuple[str, Any]:
+    """Return the type of the rule in a file, and the rule."""
+    rule, kind = _load(parsed_args.rule), parsed_args.type or decide.NOTIFICATION_TYPE
+    # A complete alarm, as aodhclient prints or accepts it.
+    for name in TYPES:
+        if isinstance(rule, dict) and f"{name}_rule" in rule:
+            _refuse_resource_id(rule, "an alarm")
+            kind, rule = name, rule[f"{name}_rule"]
+    if kind == decide.EVENT_TYPE:
+        _refuse_resource_id(rule, "an event_rule")
+    return kind, rule
+
+
 class TestRule(command.Command):
     """Explain what an event would do to an alarm, condition by condition. Nothing is written.
 
-    Exit code 0 when the event raises or clears the alarm, 1 when it does nothing.
+    Exit code 0 when the event raises or clears the alarm, 1 when it does nothing. With --since the rule is
+    tested over the recorded events of the project instead, and compared with what its alarm did.
     """
 
     # With --rule only two files are needed: no cloud, no credentials.
@@ -193,18 +208,16 @@ class TestRule(command.Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's arguments."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        which = parser.add_mutually_exclusive_group(required=True)
-        which.add_argument(
+        parser.add_argument(
             "--rule",
             metavar="<file>",
             help="notification rule, event rule or complete alarm as JSON; - for standard input",
         )
-        which.add_argument(
+        parser.add_argument(
             "--alarm", metavar="<alarm>", help="ID of an alarm in the cloud, whose rule is tested"
         )
-        parser.add_argument(
-            "--event", required=True, metavar="<file>", help=f"{EVENT_FORMS}; - for standard input"
-        )
+        parser.add_argument("--event", metavar="<file>", help=f"{EVENT_FORMS}; - for standard input")
+        past_test.add_arguments(parser)
         parser.add_argument(
             "--type",
             choices=(decide.NOTIFICATION_TYPE, decide.EVENT_TYPE),
@@ -221,6 +234,14 @@ class TestRule(command.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Read the rule and the events, and print an explanation for each event."""
+        if bool(parsed_args.event) == bool(parsed_args.since):
+            raise exceptions.CommandError("give either --event or --since")
+        if not parsed_args.rule and not parsed_args.alarm:
+            raise exceptions.CommandError("give --rule or --alarm")
+        if parsed_args.since:
+            return self._test_past(parsed_args)
+        if parsed_args.rule and parsed_args.alarm:
+            raise exceptions.CommandError("give either --rule or --alarm; both are for --since")
         bodies = _load(parsed_args.event, read_events)
         code = 1
         try:
@@ -240,6 +261,15 @@ class TestRule(command.Command):
             raise exceptions.CommandError(str(exc)) from exc
         return code
 
+    def _test_past(self, parsed_args: argparse.Namespace) -> int:
+        tested: dict[str, Any] = {"alarm_id": parsed_args.alarm} if parsed_args.alarm else {}
+        if parsed_args.rule:
+            kind, rule = _read_rule(parsed_args)
+            tested |= {"type": kind, "rule": rule}
+        self._authenticate()
+        self.app.stdout.write("\n".join(past_test.run(self.app, parsed_args, tested)) + "\n")
+        return 0
+
     def _authenticate(self) -> None:
         """Set up authentication, which the shell skips for commands that work without a cloud."""
         options = self.app.options
@@ -258,15 +288,8 @@ class TestRule(command.Command):
                 )
             ok_actions = bool(alarm.get("ok_actions"))
         else:
-            rule, ok_actions = _load(parsed_args.rule), True
-            kind = parsed_args.type or decide.NOTIFICATION_TYPE
-            # A complete alarm, as aodhclient prints or accepts it.
-            for name in TYPES:
-                if isinstance(rule, dict) and f"{name}_rule" in rule:
-                    _refuse_resource_id(rule, "an alarm")
-                    kind, rule = name, rule[f"{name}_rule"]
-            if kind == decide.EVENT_TYPE:
-                _refuse_resource_id(rule, "an event_rule")
+            kind, rule = _read_rule(parsed_args)
+            ok_actions = True
         body = rule if isinstance(rule, dict) else {}
         definition = AlarmDefinition(parsed_args.alarm or "", "", kind, NEVER, body, ok_actions)
         return _Case(definition, decide.clears(decide.WITH_OK_ACTIONS, definition))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from oslo_config import cfg
 
 from eventalarm.cmd.command import Command
 from eventalarm.conf import GROUP
 from eventalarm.storage.expire import expire
+from eventalarm.storage.expire_recorded import expire_recorded
 
 FOREVER = -1
 
@@ -23,15 +25,21 @@ occurrence is cleared, and cleared occurrences, as well as the rows of dead
 processes. Raised occurrences and pending deliveries are kept. Aodh's history
 is removed by aodh-expirer.
 
+It also removes recorded events after [eventalarm] recorded_events_time_to_live
+seconds, and the oldest of a project that has more than recorded_events_size.
+
 Run it from cron or a timer, for example daily. Listeners may run at the same
 time; it works in small transactions and may be interrupted at any time.
 """
 
 EPILOG = """\
 reads:
-  [eventalarm] history_time_to_live  seconds; -1 keeps everything forever
-  [eventalarm] expire_batch_size     rows removed in one transaction
-  [database] connection              as in aodh.conf
+  [eventalarm] history_time_to_live          seconds; -1 keeps everything but
+                                             recorded events forever
+  [eventalarm] recorded_events_time_to_live  seconds
+  [eventalarm] recorded_events_size          bytes of one project
+  [eventalarm] expire_batch_size             rows removed in one transaction
+  [database] connection                      as in aodh.conf
 
 examples:
   eventalarm-expirer
@@ -48,25 +56,26 @@ COMMAND = Command("eventalarm-expirer", DESCRIPTION, EPILOG)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit codes are those of the help text."""
     conf = COMMAND.configure(argv)
-    keep = conf[GROUP].history_time_to_live
-    if keep == FOREVER:
-        print(f"nothing removed: [{GROUP}] history_time_to_live is -1, which keeps everything forever")
-        return 0
     with COMMAND.errors():
-        _run(conf, datetime.timedelta(seconds=keep))
+        _run(conf)
     return 0
 
 
-def _run(conf: cfg.ConfigOpts, keep: datetime.timedelta) -> None:
-    report = COMMAND.progress()
+def _run(conf: cfg.ConfigOpts) -> None:
+    group, report = conf[GROUP], COMMAND.progress()
+    how: dict[str, Any] = {
+        "batch_size": group.expire_batch_size,
+        "progress": lambda name, rows: report.tick(f"{name}: {rows} removed so far"),
+    }
+    removed: dict[str, int] = {}
     with COMMAND.database(conf) as database:
-        removed = expire(
-            database,
-            keep,
-            batch_size=conf[GROUP].expire_batch_size,
-            progress=lambda name, rows: report.tick(f"{name}: {rows} removed so far"),
-        )
-    print(f"removed what ended more than {str(keep).removesuffix(', 0:00:00')} ago:")
+        if group.history_time_to_live != FOREVER:
+            removed |= expire(database, datetime.timedelta(seconds=group.history_time_to_live), **how)
+        keep = datetime.timedelta(seconds=group.recorded_events_time_to_live)
+        removed |= expire_recorded(database, keep, group.recorded_events_size, **how)
+    if group.history_time_to_live == FOREVER:
+        print(f"[{GROUP}] history_time_to_live is -1, which keeps everything but recorded events forever")
+    print("removed:")
     print(table(removed))
 
 

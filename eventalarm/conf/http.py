@@ -81,6 +81,13 @@ INGEST_OPTS: list[Any] = [
         help="Maximum size of a message to the broker, in bytes. The events of a larger request are split "
         "over several messages.",
     ),
+    cfg.IntOpt(
+        "max_tested_events",
+        default=5000,
+        min=1,
+        help="Maximum number of recorded events over which one request tests a rule. 1,000 take about 0.2 "
+        "seconds of a processor.",
+    ),
     cfg.DictOpt(
         "alert_event_types",
         default={},

@@ -32,7 +32,7 @@ def new_id() -> str:
 
 
 class BatchState:
-    """Alarms, their latest occurrences and seen events; each decision sees the results of earlier ones."""
+    """Alarms, occurrences and seen events; each decision sees earlier ones. ``now``: the time of changes."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class BatchState:
         self._raised = raised_counts
         self._seen = seen
         self._elsewhere = handled_elsewhere
-        self._now = now
+        self.now = now
         self._make_id = make_id
         self._dirty: dict[str, Occurrence] = {}
         self._superseded: list[str] = []
@@ -82,8 +82,8 @@ class BatchState:
                 self._occurrences[key] = dataclasses.replace(
                     occurrence,
                     raised=False,
-                    changed_at=self._now,
-                    cleared_at=self._now,
+                    changed_at=self.now,
+                    cleared_at=self.now,
                     inhibited_by=None,
                     raise_inhibited=False,
                 )
@@ -114,9 +114,13 @@ class BatchState:
         """Return True if the alarm is raised on the maximum number of managed objects."""
         return self._raised.get(alarm_id, 0) >= self._limit
 
+    def handled_elsewhere(self, alarm_id: str, subject: Subject) -> bool:
+        """Return True if another evaluator has changed the alarm because of the event."""
+        return (alarm_id, subject.message_key) in self._elsewhere
+
     def seen(self, alarm_id: str, subject: Subject) -> bool:
         """Return True if the event already caused a transition of the alarm, here or in another evaluator."""
-        if (alarm_id, subject.message_key) in self._elsewhere:
+        if self.handled_elsewhere(alarm_id, subject):
             return True
         return (alarm_id, subject.managed_object, subject.message_key) in self._seen
 
@@ -185,7 +189,7 @@ class BatchState:
             reason=reason,
             event=subject.event,
             event_time=subject.event_time,
-            recorded_at=self._now,
+            recorded_at=self.now,
             actions=alarm.actions.get(decision.state, ()) if decision.fire else (),
             raised_count=self._raised.get(alarm.alarm_id, 0) if rich else None,
             fault_id=subject.event.first_trait(("fault_id",)) or None,
@@ -215,8 +219,8 @@ class BatchState:
                 before,
                 raised=not cleared,
                 event_time=subject.event_time,
-                changed_at=self._now,
-                cleared_at=self._now if cleared else None,
+                changed_at=self.now,
+                cleared_at=self.now if cleared else None,
                 hits=before.hits + (0 if cleared else 1),
                 severity=severity or before.severity,
                 inhibited_by=None if cleared else before.inhibited_by or decision.inhibited_by,
@@ -271,9 +275,9 @@ class BatchState:
             managed_object=subject.managed_object,
             raised=raised,
             event_time=subject.event_time,
-            raised_at=self._now,
-            changed_at=None if raised else self._now,
-            cleared_at=None if raised else self._now,
+            raised_at=self.now,
+            changed_at=None if raised else self.now,
+            cleared_at=None if raised else self.now,
             severity=severity or fault_severity(subject.event),
             resource_id=self._resource_of(alarm.definition.rule, subject.managed_object, subject.event),
         )

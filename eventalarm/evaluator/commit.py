@@ -14,6 +14,7 @@ from eventalarm.delivery.enqueue import Enqueued, OutboxEnqueuer
 from eventalarm.evaluator.batch import BatchReport
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.evaluation import Evaluation, EvaluationContext, Match
+from eventalarm.evaluator.event_recorder import MatchedEvents
 from eventalarm.evaluator.inhibitions import resources_of
 from eventalarm.evaluator.matcher import EventMatcher, at_time
 from eventalarm.evaluator.options import EngineOptions
@@ -124,18 +125,30 @@ class Committer:
             rows = self._read(transaction, matches, refreshed)
             context = EvaluationContext(rows.state, rows.timers, rows.now, reasons)
             ordered = self._timed(matches, rows.now)
+            events = self._recorded(texts, rows.now)
             for match in ordered:
-                reasons[self._evaluation(context, match)] += 1
+                reason = self._evaluation(context, match)
+                reasons[reason] += 1
                 done += 1
-                if news := rows.state.transitions_since(recorded):
-                    recorded += len(news)
-                    weight.add(news)
-                    if weight.bytes >= self._options.max_transaction_size:
-                        break
+                news = rows.state.transitions_since(recorded)
+                recorded += len(news)
+                weight.add(news)
+                if events is not None:
+                    weight.bytes += events.add(match, reason, rows.state, changed=bool(news))
+                if weight.bytes >= self._options.max_transaction_size:
+                    break
             enqueued, transitions = self._unit_of_work.write(rows, texts)
+            if events is not None:
+                events.write(connection)
         report.reasons.update(reasons)
         report.transitions.extend(transitions)
         return Committed(enqueued, ordered[:done], ordered[done:])
+
+    def _recorded(self, texts: EventTexts, now: datetime.datetime) -> MatchedEvents | None:
+        """Return what collects the events to record, or None if none are."""
+        if not self._options.record_matched:
+            return None
+        return MatchedEvents(texts, self._options.resource_traits, now)
 
     def _timed(self, matches: list[Match], now: datetime.datetime) -> list[Match]:
         """Return the matches with new event times if the clock has jumped since they were found."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import urllib.parse
 from collections.abc import Iterator
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol
 
 from eventalarm.evaluator.conditions import Test
-from eventalarm.evaluator.event_rule import Anchor, Anchors, Moment, Part, Verdict, watches
+from eventalarm.evaluator.event_rule import Anchor, Anchors, Moment, Part, Verdict, Watch, watches
 from eventalarm.evaluator.match_count import Threshold
 from eventalarm.evaluator.objects_in_fault import AtLeast
-from eventalarm.model import Event, severity_word
+from eventalarm.model import AlarmDefinition, Event, severity_word
 
 EVENT_TYPE: Final = "event_type"
 
@@ -162,6 +162,19 @@ class CompiledRule:
         """Return the object of the group that an event is about; empty if it has none of the traits."""
         traits = self.at_least.objects if self.at_least is not None else ()
         return _joined(event, traits) if any(_value(event, name) for name in traits) else ""
+
+
+class Definitions(Protocol):
+    """The rules of alarms: the cache of definitions, or what stands for it in a simulation."""
+
+    def rule(self, definition: AlarmDefinition) -> Watch:
+        """Return the compiled rule of a definition.
+
+        :raises InvalidRule: when the rule cannot be compiled.
+        """
+
+    def forget(self, project_id: str, alarm_id: str) -> None:
+        """Note that an alarm was found to be deleted, disabled or moved to another project."""
 
 
 def _joined(event: Event, traits: tuple[str, ...]) -> str:

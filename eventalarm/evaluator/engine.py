@@ -5,6 +5,7 @@ Nothing here depends on the message bus or on HTTP.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import logging
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from eventalarm.delivery.enqueue import OutboxEnqueuer
+from eventalarm.evaluator.background_recorder import BackgroundRecorder
 from eventalarm.evaluator.batch import BatchReport, Unfinished, divide
 from eventalarm.evaluator.commit import Committed, Committer, Outdated
 from eventalarm.evaluator.definitions_cache import AlarmCache
@@ -50,6 +52,7 @@ class Engine:
     :param clock: returns the current time as an aware UTC datetime; by default the clock of the database, so
         that all hosts use one clock to decide which events are late.
     :param progress: shows a watchdog, between transactions, that the work advances.
+    :param recorder: records the events that concern no alarm.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Engine:
         *,
         trace: Trace | None = None,
         progress: Progress | None = None,
+        recorder: BackgroundRecorder | None = None,
     ) -> None:
         self._database = database
         self._cache = cache
@@ -69,11 +73,12 @@ class Engine:
         self._options = options
         self._locked = LockedAlarms(database)
         self._unfinished = Unfinished()
-        clock = clock or database.about_now
+        self._clock = clock = clock or database.about_now
         self._matcher = EventMatcher(database, cache, options, self._unfinished, clock)
         self._committer = Committer(database, cache, enqueuer, options, matcher=self._matcher, clock=clock)
         self._trace = trace
         self._progress = progress or Progress()
+        self._recorder = recorder
         # Whether the last look found that definitions were edited: then the next one probably does too.
         self._edited = False
         # The encoded events of the current batch.
@@ -103,6 +108,7 @@ class Engine:
                 ahead = Ahead(BatchReport())
                 ahead.matches = self._matches(events, ahead.report)
             rest = divide(ahead.matches, self._options.max_candidates)
+        self._record(events, ahead.matches)
         report.add(ahead.report)
         matched = time.monotonic()
         first, turns = rest
@@ -114,6 +120,18 @@ class Engine:
         report.match_seconds += matched - started - ahead.commit_seconds
         report.commit_seconds += time.monotonic() - matched + ahead.commit_seconds
         return report
+
+    def _record(self, events: Sequence[Event], matches: Sequence[Match]) -> None:
+        """Have the events recorded that concern no alarm."""
+        if self._recorder is None:
+            return
+        now = self._clock()
+        found: list[tuple[Event, tuple[str, ...], datetime.datetime]] = []
+        for one in events:
+            # An event that cannot be matched cannot be recorded either, and is logged there.
+            with contextlib.suppress(Exception):
+                found.append((one, self.projects(one), self._matcher.time_of(one, now)))
+        self._recorder.note(found, matches, now)
 
     def _match_ahead(self, events: Sequence[Event]) -> Ahead | None:
         """Match events with the cached definitions; None if these are probably outdated."""

@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Collection
 
 from eventalarm.evaluator.batch_state import BatchState
-from eventalarm.evaluator.compiled_rule import CompiledRule
+from eventalarm.evaluator.compiled_rule import CompiledRule, Definitions
 from eventalarm.evaluator.decide import Decision, Reason, Situation, clears, decide
-from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.event_rule import Verdict, Watch
 from eventalarm.evaluator.match_count import Counting, count_match
 from eventalarm.evaluator.objects_in_fault import AtLeast, decide_for_group
@@ -54,13 +53,13 @@ class Evaluation:
 
     def __init__(
         self,
-        cache: AlarmCache,
+        definitions: Definitions,
         *,
         types: Collection[str],
         clear_mode: str,
         max_tracked: int = MOST_TRACKED,
     ) -> None:
-        self._cache = cache
+        self._definitions = definitions
         self._types = types
         self._clear_mode = clear_mode
         self._max_tracked = max_tracked
@@ -76,10 +75,10 @@ class Evaluation:
         elif alarm.definition.project_id != match.project_id:
             gone = Reason.MOVED
         if alarm is None or gone is not None:
-            self._cache.forget(match.project_id, match.alarm_id)
+            self._definitions.forget(match.project_id, match.alarm_id)
             return gone or Reason.DELETED
         try:
-            rule = self._cache.rule(alarm.definition)
+            rule = self._definitions.rule(alarm.definition)
         except InvalidRule:
             return Reason.BAD_RULE
         event = match.subject.event

@@ -7,12 +7,13 @@ import datetime
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from eventalarm.evaluator.batch import BatchReport, Unfinished
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.evaluation import Match, on_object
+from eventalarm.evaluator.index import Candidate
 from eventalarm.evaluator.options import EngineOptions
 from eventalarm.evaluator.outcome import Subject
 from eventalarm.exceptions import Retryable
@@ -165,10 +166,9 @@ class EventMatcher:
         for project_id in projects:
             candidates = self._cache.project(project_id).candidates(event, now)
             if candidates:
-                about = self._subject(event, now)
-                for c in candidates:
-                    subject = about if c.managed_object is None else on_object(about, c.managed_object)
-                    matches.append(Match(c.alarm_id, project_id, c.verdict, subject, c.timed))
+                event_time = self.time_of(event, now)
+                about = subject_of(event, event_time, self._options.resource_traits)
+                matches += to_matches(candidates, project_id, about)
         return matches
 
     def projects(self, event: Event) -> tuple[str, ...]:
@@ -182,9 +182,20 @@ class EventMatcher:
             return ()
         return (owner,) if owner else ("", *self._options.infrastructure_projects)
 
-    def _subject(self, event: Event, now: datetime.datetime) -> Subject:
-        managed_object = to_key(event.first_trait(self._options.resource_traits))
-        return Subject(event, managed_object, to_key(event.message_id), self.time_of(event, now))
+
+def subject_of(event: Event, event_time: datetime.datetime, resource_traits: Collection[str]) -> Subject:
+    """Return what a rule evaluates that does not determine the managed object itself."""
+    managed_object = to_key(event.first_trait(resource_traits))
+    return Subject(event, managed_object, to_key(event.message_id), event_time)
+
+
+def to_matches(candidates: Iterable[Candidate], project_id: str, about: Subject) -> list[Match]:
+    """Return the matches of an event from the alarms that the index of a project has found."""
+    found = []
+    for c in candidates:
+        subject = about if c.managed_object is None else on_object(about, c.managed_object)
+        found.append(Match(c.alarm_id, project_id, c.verdict, subject, c.timed))
+    return found
 
 
 def at_time(match: Match, event_time: datetime.datetime) -> Match:

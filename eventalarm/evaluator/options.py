@@ -104,6 +104,7 @@ class EngineOptions:
     max_clock_skew: float = 0.0
     resource_of: ResourceOf = no_resource
     never_inhibited: NeverInhibited = none_of_them
+    record_matched: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

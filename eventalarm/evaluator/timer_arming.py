@@ -13,7 +13,7 @@ import cachetools
 from eventalarm.evaluator.decide import NOTIFICATION_TYPE
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.outage import RETRY_AFTER, LockedAlarms
-from eventalarm.evaluator.timer_firing import compiled_rule
+from eventalarm.evaluator.timer_decisions import compiled_rule
 from eventalarm.evaluator.timer_rules import required_timers
 from eventalarm.evaluator.timers import waits
 from eventalarm.exceptions import Locked

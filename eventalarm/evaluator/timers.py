@@ -182,6 +182,12 @@ class TimerState:
         if whole is not None and whole.due_at is not None:
             self.rest(definition, "", TimerKind.ABSENCE)
 
+    def due(self, moment: datetime.datetime) -> list[Timer]:
+        """Return the timers that are due at *moment*, in the order of their times."""
+        current = self._timers.values()
+        found = [(t.due_at, t.timer_id, t) for t in current if t.due_at is not None and t.due_at <= moment]
+        return [timer for _, _, timer in sorted(found, key=lambda one: one[:2])]
+
     def still_due(self, timers: Iterable[Timer]) -> list[Timer]:
         """Return the current form of the *timers* that are still due; others may have changed them."""
         current = (self.get(t.alarm_id, t.managed_object, t.kind) for t in timers)

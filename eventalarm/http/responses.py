@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import datetime
 import json
 import logging
 import urllib.parse
@@ -101,6 +102,15 @@ def _on_defect(request: falcon.Request, _resp: falcon.Response, _error: Exceptio
 
 def _raise(error: Exception) -> None:
     raise error
+
+
+def plain(one: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass as JSON has them: times as ISO 8601 text, empty texts as null."""
+    values = ((field.name, getattr(one, field.name)) for field in dataclasses.fields(one))
+    return {
+        name: value.isoformat() if isinstance(value, datetime.datetime) else None if value == "" else value
+        for name, value in values
+    }
 
 
 MARKER: Final = "nextpage_opaque_marker"

@@ -19,6 +19,7 @@ from eventalarm.conf import DELIVERY_GROUP, GROUP, IFA_GROUP, INGEST_GROUP, INSP
 from eventalarm.delivery import options as delivery_options
 from eventalarm.delivery.signatures import SigningKeys
 from eventalarm.evaluator.options import event_limits, rule_limits
+from eventalarm.evaluator.simulation import SimulationOptions
 from eventalarm.exceptions import InvalidOption
 from eventalarm.http import application as http_application
 from eventalarm.http import openapi
@@ -38,9 +39,11 @@ from eventalarm.ingest.deliveries import (
     OneDelivery,
 )
 from eventalarm.ingest.dryrun import DryRunOptions, RuleTest
+from eventalarm.ingest.event_explanation import EventExplanation
 from eventalarm.ingest.events import Events, Gateway
 from eventalarm.ingest.hosts import HostContext, HostMaintenanceResource
 from eventalarm.ingest.monitors import MonitorReader, read_alertmanager, read_collectd, read_zabbix
+from eventalarm.ingest.past_test import PastTest
 from eventalarm.ingest.project_secrets import (
     ProjectSecretResource,
     PublicKeys,
@@ -48,6 +51,7 @@ from eventalarm.ingest.project_secrets import (
     SecretRotation,
 )
 from eventalarm.ingest.reading import Bounds, EventReader
+from eventalarm.ingest.recorded_events import AllEvents, EventContext, OneEvent
 from eventalarm.ingest.reports import Report, ReportConverter
 from eventalarm.ingest.sessions import Session, SessionAnswer, SessionContext, SessionList
 from eventalarm.publisher.codec import Encoded
@@ -116,10 +120,16 @@ def build(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]
     }
     routes |= {
         ingest_policies.TEST_PATH: RuleTest(
-            guard, schemas, reader, database=database, options=_dry_run_options(group, ingest)
+            guard,
+            schemas,
+            reader,
+            database=database,
+            options=_dry_run_options(group, ingest),
+            past=PastTest(_simulation_options(group), group.record_events, ingest.max_tested_events),
         ),
     }
     routes |= _deliveries(conf, guard, schemas, database)
+    routes |= _recorded_events(conf, guard, routes[ingest_policies.EVENTS_PATH], database)
     routes |= _maintenance(conf, guard, schemas, gateway, database)
     routes |= _signatures(conf, guard, schemas, database)
     api = Api(document, DOCUMENT, ingest.auth_mode, public=frozenset({ingest_policies.KEYS_PATH}))
@@ -180,6 +190,7 @@ def _deliveries(
     ingest = conf[INGEST_GROUP]
     context = DeliveryContext(
         guard,
+        ingest_policies.DELIVERY_ALL,
         schemas,
         database,
         page_size=ingest.page_size,
@@ -193,6 +204,21 @@ def _deliveries(
         ingest_policies.RETRY_PATH: DeliveryRetry(context),
         ingest_policies.REPLAY_PATH: DeliveryReplay(context),
         ingest_policies.DESTINATIONS_PATH: DestinationList(context),
+    }
+
+
+def _recorded_events(
+    conf: cfg.ConfigOpts, guard: Guard, reports: Events, database: Callable[[], Database]
+) -> dict[str, Any]:
+    """Return the resources of recorded events by their paths; *reports* accepts new events."""
+    group = conf[GROUP]
+    context = EventContext(guard, ingest_policies.EVENT_ALL, database, conf[INGEST_GROUP].page_size)
+    return {
+        ingest_policies.EVENTS_PATH: AllEvents(reports, context),
+        ingest_policies.EVENT_PATH: OneEvent(context),
+        ingest_policies.EXPLAIN_PATH: EventExplanation(
+            context, tuple(group.resource_traits), group.clear_event_alarms
+        ),
     }
 
 
@@ -222,6 +248,16 @@ def _forms(conf: cfg.ConfigOpts, schemas: Schemas, bounds: Bounds, reader: Event
         ingest_policies.ZABBIX_PATH: monitor("ZabbixProblem", read_zabbix),
         ingest_policies.COLLECTD_PATH: monitor("CollectdNotifications", read_collectd),
     }
+
+
+def _simulation_options(group: Any) -> SimulationOptions:
+    return SimulationOptions(
+        resource_traits=tuple(group.resource_traits),
+        clear_mode=group.clear_event_alarms,
+        max_occurrences=group.max_occurrences_per_alarm,
+        max_objects=group.max_objects_per_group,
+        max_clock_skew=group.max_clock_skew,
+    )
 
 
 def _dry_run_options(group: Any, ingest: Any) -> DryRunOptions:

@@ -13,7 +13,7 @@ from typing import Final
 import falcon
 
 from eventalarm.delivery import action
-from eventalarm.http.auth import Guard, caller_of, flag
+from eventalarm.http.auth import caller_of
 from eventalarm.http.openapi import Schemas
 from eventalarm.http.parameters import BadParameter, moment, page_size, words
 from eventalarm.http.requests import read_json
@@ -25,8 +25,10 @@ from eventalarm.http.responses import (
     Links,
     decode_marker,
     encode_marker,
+    plain,
 )
 from eventalarm.ingest import ingest_policies
+from eventalarm.ingest.project_scope import ProjectScope
 from eventalarm.ingest.reading import A_TIME
 from eventalarm.ingest.sessions import time_or_none
 from eventalarm.model import DeliveryState, JSONDict, parse_time
@@ -46,14 +48,12 @@ NO_PLACE: Final = "write scheme://host:port"
 INTERNAL: Final = frozenset({"plugin_error", "plugin_unusable"})
 READ: Final = ingest_policies.DELIVERY_READ
 SEND: Final = ingest_policies.DELIVERY_SEND
-ALL: Final = ingest_policies.DELIVERY_ALL
 
 
 @dataclasses.dataclass(frozen=True)
-class DeliveryContext:
+class DeliveryContext(ProjectScope):
     """What the resources use; *database* is opened on first use, ``max_body`` is in bytes."""
 
-    guard: Guard
     schemas: Schemas
     database: Callable[[], Database]
     page_size: int
@@ -64,25 +64,6 @@ class DeliveryContext:
     def pages(self) -> DeliveryPages:
         """Return the deliveries of the database."""
         return DeliveryPages(self.database())
-
-    def project(self, req: falcon.Request, rule: str) -> str:
-        """Return the project that a request names, by default the caller's.
-
-        :raises falcon.HTTPForbidden: when the policy does not allow it, or there is no project.
-        """
-        project_id = clean(self.guard.named_project(req, rule, ALL))
-        if not project_id:
-            raise falcon.HTTPForbidden(description="the token is not scoped to a project; use project_id")
-        return project_id
-
-    def visible_project(self, req: falcon.Request, rule: str) -> str | None:
-        """Return the project in which a request may look up an id, or None for all.
-
-        :raises falcon.HTTPForbidden: when the policy allows neither.
-        """
-        if req.get_param("project_id"):
-            return self.project(req, rule)
-        return self.guard.visible_project(req, rule, ALL)
 
     def find(self, delivery_id: str, project_id: str | None) -> tuple[StoredDelivery, list[StoredAttempt]]:
         """Return a delivery of a project, or of any if None, with its attempts.
@@ -105,11 +86,7 @@ class DeliveryList:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Return a page of deliveries, the newest first."""
         context = self._context
-        if flag(req, "all_projects"):
-            context.guard.require(caller_of(req), ALL)
-            wanted = _selection(req, "")
-        else:
-            wanted = _selection(req, context.project(req, READ))
+        wanted = _selection(req, context.listed_project(req, READ))
         page = context.pages().page(wanted, _after(req), page_size(req, context.page_size))
         if page.reached is not None:
             created_at, seq = page.reached
@@ -256,22 +233,13 @@ def _after(req: falcon.Request) -> Position | None:
 
 def shown(delivery: StoredDelivery) -> JSONDict:
     """Return a delivery as clients see it: its action without secrets."""
-    fields = _plain(delivery)
+    fields = plain(delivery)
     del fields["seq"]
     return fields | {"action": action.masked(delivery.action) or None, "error": _reason(delivery.error)}
 
 
 def _shown_attempt(one: StoredAttempt) -> JSONDict:
-    return _plain(one) | {"error": _reason(one.error)}
-
-
-def _plain(one: StoredDelivery | StoredAttempt) -> JSONDict:
-    """Return the fields as JSON has them: times as ISO 8601 text, empty texts as null."""
-    values = ((field.name, getattr(one, field.name)) for field in dataclasses.fields(one))
-    return {
-        name: value.isoformat() if isinstance(value, datetime.datetime) else None if value == "" else value
-        for name, value in values
-    }
+    return plain(one) | {"error": _reason(one.error)}
 
 
 def _reason(error: str) -> str | None:

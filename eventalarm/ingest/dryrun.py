@@ -23,7 +23,8 @@ from eventalarm.http.auth import Caller, Guard, caller_of
 from eventalarm.http.openapi import Schemas
 from eventalarm.http.requests import read_json
 from eventalarm.http.responses import BadBody, FieldError, pointer
-from eventalarm.ingest import ingest_policies
+from eventalarm.ingest import ingest_policies, past_test
+from eventalarm.ingest.past_test import PastTest
 from eventalarm.ingest.reading import A_TIME, SIZE_HINT, EventReader
 from eventalarm.model import (
     UTC,
@@ -72,12 +73,14 @@ class RuleTest:
         *,
         database: Callable[[], Database],
         options: DryRunOptions,
+        past: PastTest,
     ) -> None:
         self._guard = guard
         self._schemas = schemas
         self._reader = reader
         self._database = database
         self._options = options
+        self._past = past
         self._owners = Owners(options.owner_traits)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -85,6 +88,9 @@ class RuleTest:
         caller = caller_of(req)
         self._guard.require(caller, ingest_policies.TEST_RULE)
         body = read_json(req, self._options.max_body, size_hint=SIZE_HINT)
+        if isinstance(body, dict) and "since" in body:
+            resp.text = json.dumps(self._over_past_events(caller, body))
+            return
         errors = self._schemas.errors("RuleTest", body)
         # The event reader reports errors of the event more precisely.
         if errors := [one for one in errors if not one.field.startswith("/event")]:
@@ -106,6 +112,36 @@ class RuleTest:
         except InvalidRule as exc:
             raise _bad_rule(exc) from exc
         resp.text = json.dumps(self._answer(found, definition, event, alarm))
+
+    def _over_past_events(self, caller: Caller, body: JSONDict) -> JSONDict:
+        """Return what a rule would have done, beside what its alarm did.
+
+        :raises BadBody: when the body is invalid.
+        """
+        if errors := self._schemas.errors(past_test.SCHEMA, body):
+            raise BadBody(errors)
+        if not caller.project_id:
+            raise falcon.HTTPForbidden(description="the token is not scoped to a project")
+        database = self._database()
+        span = past_test.span_of(body, database.now())
+        alarm = self._alarm(caller, body["alarm_id"]) if "alarm_id" in body else None
+        if alarm is None:
+            tested = past_test.draft_of(self._definition(caller, body))
+        elif "rule" in body:
+            draft = self._definition(caller, {"type": alarm.definition.type} | body)
+            definition = dataclasses.replace(
+                alarm.definition,
+                type=draft.type,
+                rule=draft.rule,
+                has_ok_actions=body.get("ok_actions", alarm.definition.has_ok_actions),
+            )
+            tested = dataclasses.replace(alarm, definition=definition)
+        else:
+            tested = alarm
+        try:
+            return self._past.answer(database, tested, span, compared=alarm is not None)
+        except InvalidRule as exc:
+            raise _bad_rule(exc) from exc
 
     def _objects_of(self, alarm: Alarm) -> ObjectsOf:
         """Return what finds the objects that the alarm tracks."""
@@ -153,10 +189,7 @@ class RuleTest:
         return AlarmDefinition("", caller.project_id, kind, NEVER, body["rule"], ok_actions)
 
     def _alarm(self, caller: Caller, alarm_id: str) -> Alarm:
-        found = read_alarm(self._database(), alarm_id)
-        # Compared here as well: databases may compare strings without regard to case.
-        if found is None or found.definition.project_id != caller.project_id:
-            raise falcon.HTTPNotFound(description="alarm not found in your project")
+        found = find_alarm(self._database(), caller.project_id, alarm_id)
         if found.definition.type not in TYPES:
             kind = found.definition.type
             raise BadBody(
@@ -177,13 +210,9 @@ class RuleTest:
         project = definition.project_id
         seen = project == owner if owner else project in ("", *self._options.infrastructure_projects)
         answer: JSONDict = {
-            "verdict": WORDS[found.verdict],
-            "managed_object": found.managed_object,
+            **shown_explanation(found),
             "owner": owner or None,
             "seen": seen,
-            "raises": dataclasses.asdict(found.raises),
-            "clears": None if found.clears is None else dataclasses.asdict(found.clears),
-            "bad_traits": list(found.bad_traits),
             "text": found.lines(),
         }
         if not seen:
@@ -195,6 +224,29 @@ class RuleTest:
         if alarm is not None:
             answer["alarm"] = {"enabled": alarm.enabled, "state": alarm.state}
         return answer
+
+
+def find_alarm(database: Database, project_id: str, alarm_id: str) -> Alarm:
+    """Return an alarm of a project.
+
+    :raises falcon.HTTPNotFound: when the project has none of that id.
+    """
+    found = read_alarm(database, alarm_id)
+    # Compared here as well: databases may compare strings without regard to case.
+    if found is None or found.definition.project_id != project_id:
+        raise falcon.HTTPNotFound(description="alarm not found in your project")
+    return found
+
+
+def shown_explanation(found: Explanation) -> JSONDict:
+    """Return an explanation as clients see it, without its text."""
+    return {
+        "verdict": WORDS[found.verdict],
+        "managed_object": found.managed_object,
+        "raises": dataclasses.asdict(found.raises),
+        "clears": None if found.clears is None else dataclasses.asdict(found.clears),
+        "bad_traits": list(found.bad_traits),
+    }
 
 
 def _bad_rule(error: InvalidRule) -> BadBody:

@@ -16,8 +16,12 @@ SIGNING: Final = "eventalarm:secret"
 DELIVERY_READ: Final = "eventalarm:deliveries:read"
 DELIVERY_SEND: Final = "eventalarm:deliveries:send"
 DELIVERY_ALL: Final = "eventalarm:deliveries:all_projects"
+EVENT_READ: Final = "eventalarm:events:read"
+EVENT_ALL: Final = "eventalarm:events:all_projects"
 
 EVENTS_PATH: Final = "/v1/events"
+EVENT_PATH: Final = "/v1/events/{event_id}"
+EXPLAIN_PATH: Final = "/v1/events/{event_id}/explain"
 ALERTMANAGER_PATH: Final = "/v1/alertmanager"
 ZABBIX_PATH: Final = "/v1/zabbix"
 COLLECTD_PATH: Final = "/v1/collectd"
@@ -100,6 +104,18 @@ RULES: Final = (
         "Read, retry and replay deliveries of other projects (all_projects, project_id).",
         GET=(DELIVERIES_PATH, DELIVERY_PATH, DESTINATIONS_PATH),
         POST=(RETRY_PATH, REPLAY_PATH),
+    ),
+    rule(
+        EVENT_READ,
+        READER,
+        "Read the recorded events of the caller's project, and what they did to its alarms.",
+        GET=(EVENTS_PATH, EVENT_PATH, EXPLAIN_PATH),
+    ),
+    rule(
+        EVENT_ALL,
+        ADMIN,
+        "Read recorded events of other projects (all_projects, project_id).",
+        GET=(EVENTS_PATH, EVENT_PATH, EXPLAIN_PATH),
     ),
 )
 

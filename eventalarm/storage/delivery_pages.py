@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -103,6 +103,17 @@ class DeliveryPages:
             if row is None or row.delivery_id != delivery_id or project_id not in (None, row.project_id):
                 return None
             return to_stored(row), attempts.of_delivery(connection, delivery_id)
+
+    def of_transitions(self, transition_ids: Collection[str]) -> dict[str, list[StoredDelivery]]:
+        """Return the deliveries of transitions by transition, the oldest first, at most ``scan``."""
+        query = sa.select(*SHOWN, delivery.c.transition_id).select_from(_with_transition(delivery))
+        query = query.where(delivery.c.transition_id.in_(sorted(transition_ids))).order_by(delivery.c.seq)
+        found: dict[str, list[StoredDelivery]] = {}
+        with self._database.read() as connection:
+            rows: Any = connection.execute(query.limit(self._scan))
+            for row in rows:
+                found.setdefault(row.transition_id, []).append(to_stored(row))
+        return found
 
     def destinations(self, project_id: str) -> list[DestinationFigures]:
         """Return the destinations of the newest deliveries of a project and of those owed, by name."""

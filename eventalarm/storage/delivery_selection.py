@@ -104,8 +104,9 @@ def conditions(selection: Selection) -> list[sa.ColumnElement[bool]]:
 
 
 def to_stored(row: sa.Row[Any]) -> StoredDelivery:
-    """Return the delivery in a row of :data:`SHOWN`."""
+    """Return the delivery in a row of :data:`SHOWN`, which may also have the id of its transition."""
     known: dict[str, Any] = dict(row._mapping)
+    known.pop("transition_id", None)
     due = known.pop("next_attempt_at")
     waits = known["state"] == DeliveryState.PENDING.value and due not in (AT_ONCE, IN_TURN)
     attempts = known.pop("attempts") + known.pop("earlier_attempts")

@@ -53,18 +53,19 @@ class Sweep:
     others: sa.ColumnElement[bool] = dataclasses.field(default_factory=sa.true)
 
 
-def _none(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+def none(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """Return the condition that no row of other tables fulfils *conditions*."""
     return ~sa.exists().where(*conditions)
 
 
-_NO_ALARM: Final = _none(alarm.c.alarm_id == occurrence.c.alarm_id)
-_NO_TRANSITION: Final = _none(transition.c.occurrence_id == occurrence.c.occurrence_id)
-_NO_DELIVERY: Final = _none(delivery.c.transition_id == transition.c.transition_id)
+_NO_ALARM: Final = none(alarm.c.alarm_id == occurrence.c.alarm_id)
+_NO_TRANSITION: Final = none(transition.c.occurrence_id == occurrence.c.occurrence_id)
+_NO_DELIVERY: Final = none(delivery.c.transition_id == transition.c.transition_id)
 # By the existing index of transitions; another transaction may have stored the same message again.
-_NOT_NAMED: Final = _none(
+_NOT_NAMED: Final = none(
     transition.c.message_id == event.c.message_id, transition.c.event_id == event.c.event_id
 )
-_NOT_RAISED_NOW: Final = _none(
+_NOT_RAISED_NOW: Final = none(
     occurrence.c.occurrence_id == transition.c.occurrence_id,
     occurrence.c.raised,
     occurrence.c.latest,
@@ -79,7 +80,7 @@ SWEEPS: Final = (
         "attempts of removed deliveries",
         delivery_attempt.c.attempt_id,
         delivery_attempt.c.ended_at,
-        others=_none(delivery.c.delivery_id == delivery_attempt.c.delivery_id),
+        others=none(delivery.c.delivery_id == delivery_attempt.c.delivery_id),
     ),
     Sweep(
         "transitions",
@@ -106,21 +107,21 @@ SWEEPS: Final = (
         "acknowledgements of deleted alarms",
         acknowledgement.c.object_id,
         acknowledgement.c.acknowledged_at,
-        others=_none(alarm.c.alarm_id == acknowledgement.c.alarm_id),
+        others=none(alarm.c.alarm_id == acknowledgement.c.alarm_id),
     ),
     Sweep("suspected messages", suspect.c.message_id, suspect.c.tried_at),
     Sweep(
         "counts of deleted alarms",
         alarm_count.c.alarm_id,
         alarm_count.c.changed_at,
-        others=_none(alarm.c.alarm_id == alarm_count.c.alarm_id),
+        others=none(alarm.c.alarm_id == alarm_count.c.alarm_id),
     ),
     Sweep(
         "timers of deleted alarms",
         timer.c.timer_id,
         timer.c.armed_at,
         timer.c.due_at.is_(None),
-        _none(alarm.c.alarm_id == timer.c.alarm_id),
+        none(alarm.c.alarm_id == timer.c.alarm_id),
     ),
 )
 # Listeners remove each other's rows when a lease is not renewed; these rows are of the last listeners, which
@@ -149,13 +150,24 @@ def expire(
     for sweep in (*SWEEPS, WORKERS):
         before = now - (max(keep, WORKERS_KEPT) if sweep is WORKERS else keep)
         removed[sweep.name] = 0
-        for count in _batches(database, sweep, before, batch_size, sleep):
+        for count in batches(database, sweep, before, batch_size, sleep):
             removed[sweep.name] += count
             progress(sweep.name, removed[sweep.name])
     return removed
 
 
-def _batches(
+def retrying(sleep: Callable[[float], None]) -> tenacity.Retrying:
+    """Return what repeats a batch that failed because of the database or a lock."""
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(Retryable),
+        wait=tenacity.wait_random_exponential(multiplier=0.1, max=5.0),
+        stop=tenacity.stop_after_attempt(TRIES),
+        sleep=sleep,
+        reraise=True,
+    )
+
+
+def batches(
     database: Database,
     sweep: Sweep,
     before: datetime.datetime,
@@ -163,13 +175,7 @@ def _batches(
     sleep: Callable[[float], None],
 ) -> Iterator[int]:
     """Remove batch after batch, the oldest first, and yield the size of each."""
-    retry = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(Retryable),
-        wait=tenacity.wait_random_exponential(multiplier=0.1, max=5.0),
-        stop=tenacity.stop_after_attempt(TRIES),
-        sleep=sleep,
-        reraise=True,
-    )
+    retry = retrying(sleep)
     reached = None
     while True:
         found, count, reached = retry(_remove_batch, database, sweep, before, reached, size)

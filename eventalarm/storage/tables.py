@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from eventalarm.model import object_alarm_id
-from eventalarm.storage import ifa_tables, inspector_tables  # noqa: F401 - declares tables in metadata
+from eventalarm.storage import event_tables, ifa_tables, inspector_tables  # noqa: F401 - declares tables in metadata
 from eventalarm.storage.column_types import (
     ALARM_ID,
     ID,

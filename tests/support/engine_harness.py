@@ -20,6 +20,7 @@ from oslo_db.sqlalchemy import enginefacade
 from eventalarm.database_url import with_driver
 from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.evaluator import decide
+from eventalarm.evaluator.background_recorder import BackgroundRecorder
 from eventalarm.evaluator.batch import BatchReport
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.engine import Engine
@@ -90,6 +91,7 @@ class EngineHarness:
         enqueuer: Any = None,
         beside_aodh_listener: bool = False,
         max_occurrences: int = 10000,
+        recorder: BackgroundRecorder | None = None,
         **more: Any,
     ) -> None:
         self.database = database
@@ -115,8 +117,9 @@ class EngineHarness:
             resource_of=resource_naming,
             **{"max_event_size": EVENT_LENGTH, **more},
         )
-        clocks: dict[str, Any] = {"clock": clock} if clock is not None else {}
-        self.engine = Engine(database, self.cache, cast(OutboxEnqueuer, self.enqueuer), options, **clocks)
+        parts: dict[str, Any] = {"clock": clock} if clock is not None else {}
+        parts["recorder"] = recorder
+        self.engine = Engine(database, self.cache, cast(OutboxEnqueuer, self.enqueuer), options, **parts)
 
     def _bad_rule(self, definition: AlarmDefinition, error: InvalidRule) -> None:
         self.bad_rules.append((definition.alarm_id, error.field))

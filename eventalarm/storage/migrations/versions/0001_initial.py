@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from eventalarm.storage.migrations import operations
 from eventalarm.storage.migrations.initial_delivery_tables import create_delivery_tables
+from eventalarm.storage.migrations.initial_event_tables import create_event_tables
 from eventalarm.storage.migrations.initial_inspector_tables import create_inspector_tables
 from eventalarm.storage.migrations.operations import ALARM_ID, ID, KEY, LONG_TEXT, MOMENT
 
@@ -30,6 +31,7 @@ def upgrade() -> None:
     _create_counts_and_events()
     _create_transition()
     create_delivery_tables()
+    create_event_tables()
     _create_leases()
     _create_timer()
     _create_acknowledgement()
