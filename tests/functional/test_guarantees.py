@@ -147,7 +147,8 @@ def test_g1_killed_database_loses_nothing(cloud: Cloud, webhook_sink: WebhookSin
     mariadb.kill()
     for number in range(len(alarms)):
         cloud.publish(make_event(f"vm-{number}"))
-    listener.wait_for_log("Holding")
+    # Or its delivery worker noticed first.
+    listener.wait_for_log("Holding|Receiving no events")
     mariadb.start()
     assert_each_fired_once(cloud, webhook_sink, alarms)
 
@@ -334,26 +335,22 @@ def test_g9_late_event_changes_nothing(cloud: Cloud, webhook_sink: WebhookSink) 
     assert [r.json["current"] for r in webhook_sink.at("/life")] == ["alarm", "ok"]
 
 
-def test_g10_backlog_stays_on_the_broker(
-    cloud: Cloud, rabbitmq: RabbitMQ, mariadb: MariaDB, rabbit_url: str
-) -> None:
+def test_g10_backlog_stays_on_the_broker(cloud: Cloud, rabbitmq: RabbitMQ, rabbit_url: str) -> None:
     """Fails when no prefetch limit is set: the listener then takes the whole queue into memory."""
     prefetch = cloud.conf.eventalarm.prefetch
-    listener = cloud.start_listener()
-    mariadb.kill()
-    for _ in range(30):
-        cloud.publish(make_event("nobody"))
-    listener.wait_for_log("Holding")
-    for _ in range(2 * prefetch):
-        cloud.publish(make_event("nobody"))
+    cloud.start_listener()
+    somebody = sa.create_engine(cloud.database_url, poolclass=sa.NullPool)
 
     def enough_waiting() -> bool:
         taken = rabbitmq.unacknowledged(rabbit_url)
         assert taken <= prefetch
-        return bool(rabbitmq.ready(rabbit_url) >= prefetch)
+        return bool(taken and rabbitmq.ready(rabbit_url) >= prefetch)
 
-    wait_until(enough_waiting, what="messages that the listener leaves on the broker")
-    mariadb.start()
+    with somebody.connect() as connection:
+        connection.exec_driver_sql("LOCK TABLES alarm WRITE")
+        for _ in range(2 * prefetch + 1):
+            cloud.publish(make_event("nobody"))
+        wait_until(enough_waiting, what="messages that the listener leaves on the broker")
     wait_until(lambda: rabbitmq.queues(rabbit_url)["event_eval.sample"]["messages"] == 0, 60, "drained")
 
 

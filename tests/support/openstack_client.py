@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from unittest import mock
 
 from openstackclient.shell import OpenStackShell
+from osc_lib.clientmanager import ClientCache, ClientManager
 
 from tests.support import inprocess
 
@@ -21,10 +22,18 @@ def openstack(*words: str, env: Mapping[str, str] | None = None) -> subprocess.C
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(_separate_logging())
+        _forget_clients()
         if env is not None:
             others = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
             stack.enter_context(mock.patch.dict(os.environ, {**others, **env}, clear=True))
         return inprocess.run(lambda given: OpenStackShell().run(list(given)), *words)
+
+
+def _forget_clients() -> None:
+    """Drop the API clients, with their endpoints, that an earlier call left in the class."""
+    for cache in vars(ClientManager).values():
+        if isinstance(cache, ClientCache):
+            cache._handle = None
 
 
 @contextlib.contextmanager

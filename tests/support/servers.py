@@ -33,7 +33,7 @@ QUIET_ERLANG = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
 LIST_QUEUES = (
     "Plain = fun({{resource, _, queue, Name}}) -> Name; (Value) -> Value end, "
     "io:put_chars(rabbit_json:encode([maps:from_list([{{Key, Plain(Value)}} || {{Key, Value}} <- Queue]) "
-    '|| Queue <- rabbit_amqqueue:info_all(<<"{vhost}">>, [{columns}])])).'
+    '|| Queue <- rabbit_amqqueue:info_all(<<"{vhost}">>, [{columns}])])).\n'
 )
 
 

@@ -73,12 +73,12 @@ def test_a_suspended_process_does_not_send_deliveries_taken_over_by_others(
 
 
 def test_a_delivery_that_ends_its_process_is_given_up_alone(
-    database: storage.Database, spawn: Spawn, url: str, webhook_sink: WebhookSink
+    database: storage.Database, spawn: Spawn, our_sqlite_url: str, webhook_sink: WebhookSink
 ) -> None:
     items = [make_delivery(webhook_sink.url(f"/{n}"), project_id=f"p{n % 3}") for n in range(30)]
     items.insert(7, make_delivery(webhook_sink.url(POISON)))
     enqueue(database, items, None)
-    command = [*WORKER_COMMAND, url, "{}"]
+    command = [*WORKER_COMMAND, our_sqlite_url, "{}"]
     ended = 0
     process = spawn(command, env={"PYTHONPATH": os.getcwd()})
 
