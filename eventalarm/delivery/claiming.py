@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
-import time
 import uuid
-from collections.abc import Sequence
 from typing import Final
 
 from oslo_log import log
@@ -18,7 +17,7 @@ from eventalarm.delivery.intake import Intake
 from eventalarm.delivery.lease import SPREAD, between_polls
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.worker_state import WorkerState
-from eventalarm.storage.leases import RenewalWatch
+from eventalarm.storage.leases import RenewalWatch, SeenLeases
 from eventalarm.trace import LastEvent
 
 LOG = log.getLogger(__name__)
@@ -107,6 +106,8 @@ class Claimer:
         between = max(between_polls(options.poll_interval), state.lease.seconds / 3)
         self._watch = RenewalWatch(state.lease.seconds_for_others, between)
         self._next_sweep = state.lease.now()
+        # The workers whose lease has ended, with the number of their last renewal.
+        self._ended: dict[str, int] = {}
 
     async def run_once(self) -> float:
         """Claim what there is room for; return the seconds until the next poll.
@@ -120,15 +121,16 @@ class Claimer:
         if owner is None or limit < 1:
             return min(pause, BLOCKED_PAUSE)
         orphans = self._state.lease.may_take_over()
-        ended, registered = await self._workers(owner) if orphans else ({}, ())
+        if not orphans:
+            self._ended = {}
         began = self._state.lease.now()
         found = await self._state.threads.run(
             self._state.outbox.claim,
             owner,
             limit,
             orphans=orphans,
-            ended=ended,
-            registered=registered,
+            ended=self._ended,
+            seen=functools.partial(self._see, owner) if orphans else None,
             overlooked=now >= self._next_sweep,
             longest_wait=retry.longest_wait(self._options),
             avoid=self._intake.overflow.places(),
@@ -137,19 +139,15 @@ class Claimer:
         )
         if now >= self._next_sweep and len(found) < limit:
             self._next_sweep = now + seldom(self._options.lease, self._state.lease.now() - began)
-        more = self._intake.accept(owner, found) == limit
+        more = self._intake.accept(owner, found) == limit or bool(self._ended)
         return 0.0 if more else random.uniform((1 - SPREAD) * pause, (1 + SPREAD) * pause)  # noqa: S311
 
-    async def _workers(self, owner: str) -> tuple[dict[str, int], Sequence[str]]:
-        """Return the other workers whose lease has ended, with their last renewal, and all that have not."""
-        now = time.monotonic()
-        leases = await self._state.threads.run(self._state.outbox.leases)
-        answered_at = time.monotonic()
-        renewals = {name: one.renewals for name, one in leases.items() if name != owner}
+    def _see(self, owner: str, seen: SeenLeases) -> None:
+        """Note the other workers whose lease has ended; the next claim takes over their deliveries."""
+        renewals = {name: one.renewals for name, one in seen.leases.items() if name != owner}
         # Each by its own length: hosts may differ in their options.
-        lasting = {name: one.seconds for name, one in leases.items()}
-        ended = self._watch.look(renewals, now, lasting, answered_at=answered_at)
-        return ended, [name for name in leases if name not in ended]
+        lasting = {name: one.seconds for name, one in seen.leases.items()}
+        self._ended = self._watch.look(renewals, seen.asked_at, lasting, answered_at=seen.answered_at)
 
 
 class StrayFinder:

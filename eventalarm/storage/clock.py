@@ -14,8 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
 
 from eventalarm.model import UTC
+from eventalarm.storage.column_types import UtcDateTime
 
 # Each returns naive UTC with microseconds, regardless of the time zones of the server and the session: local
 # time repeats an hour in autumn.
@@ -40,6 +42,23 @@ STEPS: Final = 100
 def utc_now(dialect: str) -> str:
     """Return the SQL expression of the current time as naive UTC with microseconds."""
     return _UTC_NOW[dialect]
+
+
+class Present(sa.sql.functions.FunctionElement[datetime.datetime]):
+    """The database's clock as an expression; within a statement it stands still, so an index can be used."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(Present)
+def _present(_element: Present, compiler: Any, **_options: Any) -> str:
+    return utc_now(compiler.dialect.name)
+
+
+@compiles(Present, "postgresql")
+def _present_of_a_statement(_element: Present, _compiler: Any, **_options: Any) -> str:
+    return "(statement_timestamp() AT TIME ZONE 'UTC')"
 
 
 def ask(connection: sa.Connection) -> datetime.datetime:

@@ -5,27 +5,16 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from eventalarm.model import UNFINISHED, Delivery, DeliveryResult, DeliveryState, JSONDict, Notification
-from eventalarm.storage import attempts, events
+from eventalarm.model import UNFINISHED, Delivery, DeliveryResult, DeliveryState, JSONDict
+from eventalarm.storage import attempts
 from eventalarm.storage.column_types import clean, to_key
-from eventalarm.storage.tables import delivery, transition
-
-_SENT: Final = (
-    *("delivery_id", "order_key", "alarm_id", "project_id", "action", "created_at", "attempts", "seq"),
-    *("subscription_id", "body", "losses", "destination", "replay_id", "replay_of"),
-)
-_NOTIFIED: Final = (
-    *("alarm_name", "severity", "previous", "current", "reason", "event", "event_id"),
-    *("kind", "occurrence_id", "managed_object", "raised_count", "objects", "inhibited_by"),
-)
-
+from eventalarm.storage.tables import delivery
 
 # One statement names at most this many rows: psycopg 3 takes 65,535 parameters, SQLite 32,766.
 CHUNK: Final = 5000
@@ -39,16 +28,6 @@ UNFINISHED_KEYS: Final = (
 def order_key(alarm_id: str, action: str) -> str:
     """Return the order key of the deliveries of one alarm to one action: 64 hexadecimal characters."""
     return hashlib.sha256(f"{alarm_id}\n{action}".encode("utf-8", "surrogatepass")).hexdigest()
-
-
-class _Event(NamedTuple):
-    """A stored event and its JSON; ``text`` is empty if there is no event or it cannot be read."""
-
-    body: Any
-    text: str
-
-
-NO_EVENT: Final = _Event({}, "")
 
 
 def notified_reason(reason: str, inhibited_by: str | None) -> str:
@@ -108,68 +87,6 @@ def to_row(item: Delivery, transition_id: str, owner: str | None, due: datetime.
         "size": item.size,
         "destination": to_key(item.destination),
     }
-
-
-def read(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Delivery]:
-    """Return the deliveries that fulfil the condition *which*, oldest first, as they were enqueued."""
-    query = (
-        sa.select(*(delivery.c[name] for name in _SENT), *(transition.c[name] for name in _NOTIFIED))
-        .outerjoin(transition, transition.c.transition_id == delivery.c.transition_id)
-        .where(which)
-        .order_by(delivery.c.seq)
-    )
-    rows = [row._mapping for row in connection.execute(query)]
-    # Deliveries of one event share its parsed body: it may be large, and they may be many.
-    stored = events.bodies(connection, [row["event_id"] for row in rows])
-    shared = {name: _read(text) for name, text in stored.items()}
-    return [_delivery(row, shared) for row in rows]
-
-
-def _delivery(row: sa.RowMapping, shared: Mapping[str, _Event]) -> Delivery:
-    event = shared.get(row["event_id"], NO_EVENT) if row["event_id"] else _read(row["event"])
-    notification = Notification(
-        alarm_name=row["alarm_name"] or "",
-        alarm_id=row["alarm_id"],
-        severity=row["severity"],
-        previous=row["previous"] or "",
-        current=row["current"] or "",
-        reason=notified_reason(row["reason"] or "", row["inhibited_by"]),
-        reason_data=reason_data(
-            event.body,
-            kind=row["kind"],
-            occurrence_id=row["occurrence_id"],
-            managed_object=row["managed_object"],
-            raised=row["raised_count"],
-            objects=row["objects"],
-            inhibited_by=row["inhibited_by"],
-        ),
-        event_json=event.text,
-    )
-    return Delivery(
-        delivery_id=row["delivery_id"],
-        order_key=row["order_key"],
-        alarm_id=row["alarm_id"],
-        project_id=row["project_id"],
-        # Without its transition nothing can be sent: an empty action, which no sender accepts.
-        action=row["action"] if row["current"] is not None or row["body"] else "",
-        notification=notification,
-        created_at=row["created_at"],
-        attempts=row["attempts"],
-        seq=row["seq"],
-        subscription_id=row["subscription_id"] or "",
-        body=row["body"] or "",
-        losses=row["losses"],
-        destination=row["destination"] or "",
-        replay_id=row["replay_id"] or "",
-        replay_of=row["replay_of"] or "",
-    )
-
-
-def _read(text: str | None) -> _Event:
-    try:
-        return _Event(json.loads(text), text) if text else NO_EVENT
-    except (ValueError, RecursionError):
-        return NO_EVENT
 
 
 ERROR_LENGTH: Final = 500

@@ -22,9 +22,6 @@ REST_OF_ROW: Final = 600
 # The event of a transition, in whichever table it is; for statements that join STORED.
 EVENT_TEXT: Final = sa.func.coalesce(transition.c.event, event.c.body).label("event")
 STORED: Final = transition.outerjoin(event, event.c.event_id == transition.c.event_id)
-_BODIES: Final = sa.select(event.c.event_id, event.c.body).where(
-    event.c.event_id.in_(sa.bindparam("ids", expanding=True))
-)
 _IDS: Final[Any] = sa.bindparam("ids", expanding=True)
 TRIES: Final = sa.select(suspect.c.message_id, suspect.c.tries).where(suspect.c.message_id.in_(_IDS))
 AGAIN: Final = (
@@ -132,15 +129,6 @@ def to_rows(transitions: Sequence[Transition], texts: EventTexts) -> StoredEvent
             }
         columns.append({"event": None, "event_id": row["event_id"]})
     return StoredEvents(list(rows.values()), columns)
-
-
-def bodies(connection: sa.Connection, event_ids: Collection[str | None]) -> dict[str, str]:
-    """Return the JSON of stored events by id; one statement, none when no id is given."""
-    ids = sorted({name for name in event_ids if name})
-    if not ids:
-        return {}
-    found: Any = connection.execute(_BODIES, {"ids": ids})
-    return {row.event_id: row.body for row in found}
 
 
 class Suspects:

@@ -7,10 +7,11 @@ nor one of a host's clock makes a running process look dead, or keeps a dead one
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
@@ -27,6 +28,24 @@ class WorkerLease(NamedTuple):
 
     renewals: int
     seconds: float | None
+
+
+# In the order in which the database compares the names.
+LEASES: Final = sa.select(worker.c.worker_id, worker.c.renewals, worker.c.lease).order_by(worker.c.worker_id)
+
+
+def read_leases(rows: sa.Result[Any]) -> dict[str, WorkerLease]:
+    """Return the lease of each worker in the rows of :data:`LEASES`."""
+    return {row.worker_id: WorkerLease(row.renewals, row.lease) for row in rows}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SeenLeases:
+    """The lease of each worker, and when it was asked for and known, in seconds of the monotonic clock."""
+
+    leases: Mapping[str, WorkerLease]
+    asked_at: float
+    answered_at: float
 
 
 def remove_workers(connection: sa.Connection, ended: Mapping[str, int]) -> None:

@@ -13,23 +13,26 @@ from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventalarm.model import Delivery, DeliveryResult, DeliveryState, JSONDict
+from eventalarm.model import Delivery, DeliveryResult, JSONDict
 from eventalarm.storage import claims
 from eventalarm.storage import deliveries as deliveries_module
 from eventalarm.storage.attempts import KEPT
+from eventalarm.storage.candidates import Looks, Wanted
+from eventalarm.storage.claimed_deliveries import AskedDeliveries
 from eventalarm.storage.claims import AT_ONCE, IN_TURN
 from eventalarm.storage.column_types import clean
 from eventalarm.storage.database import Database
-from eventalarm.storage.deliveries import held_by, put_back, read, to_row, unfinished_keys
-from eventalarm.storage.leases import WorkerLease, remove_workers
+from eventalarm.storage.deliveries import held_by, put_back, to_row, unfinished_keys
+from eventalarm.storage.leases import SeenLeases
+from eventalarm.storage.one_trip import read_in_one_trip, write_in_one_trip
 from eventalarm.storage.tables import delivery, worker
-from eventalarm.storage.turns import Candidate, pick
+from eventalarm.storage.turns import pick
 
 NO_BOUND: Final = sys.maxsize
 A_YEAR: Final = datetime.timedelta(days=365)
@@ -49,8 +52,7 @@ class Outbox:
     def __init__(self, database: Database, attempts_kept: int = KEPT) -> None:
         self._database = database
         self._attempts_kept = attempts_kept
-        # The project after which the next look begins.
-        self._after: str | None = None
+        self._looks = Looks(database)
 
     def register(self, worker_id: str, host: str, lease: float) -> None:
         """Register *worker_id* with a lease of *lease* seconds; an id is never used twice."""
@@ -80,13 +82,6 @@ class Outbox:
         """Return the columns that others read: the lease, and by the database's clock its end."""
         expires_at = self._database.now() + datetime.timedelta(seconds=lease)
         return {"lease": lease, "expires_at": expires_at, "clock_offset": self._database.clock.host_offset()}
-
-    def leases(self) -> dict[str, WorkerLease]:
-        """Return the lease of each worker, for a :class:`RenewalWatch`, in the database's order of names."""
-        query = sa.select(worker.c.worker_id, worker.c.renewals, worker.c.lease)
-        with self._database.read() as connection:
-            found = connection.execute(query.order_by(worker.c.worker_id))
-            return {row.worker_id: WorkerLease(row.renewals, row.lease) for row in found}
 
     def release(self, worker_id: str) -> None:
         """Unregister *worker_id*: the deliveries that it still holds are due at once, for any process."""
@@ -136,38 +131,36 @@ class Outbox:
         *,
         orphans: bool = True,
         ended: Mapping[str, int] = NO_PARAMETERS,
-        registered: Sequence[str] = (),
         overlooked: bool = False,
         longest_wait: datetime.timedelta = A_YEAR,
         avoid: Collection[claims.Place] = (),
         avoid_projects: Collection[str] = (),
         max_bytes: int = NO_BOUND,
+        seen: Callable[[SeenLeases], None] | None = None,
     ) -> list[Delivery]:
         """Lease to *worker_id* up to *limit* heads that are due, of each project in turn, its oldest first.
 
         Together they take about *max_bytes* at most, but one is leased in any case. With *orphans* also
         those that processes held which have ended; *ended* are the workers whose lease has ended, with their
-        last number of renewals, and *registered* those that have not, as :meth:`leases` has ordered them.
-        Those of workers that are neither are always found. With *overlooked* also those whose predecessor
-        finished without a claim of its successors, and those due later than *longest_wait* from now, by a
-        clock that was set back since; this reads every delivery that waits. Nothing that *avoid* and
-        *avoid_projects* name is leased. A worker without a row gets nothing.
+        last number of renewals. With *overlooked* also those whose predecessor finished without a claim of
+        its successors, and those due later than *longest_wait* from now, by a clock that was set back since;
+        this reads every delivery that waits. Nothing that *avoid* and *avoid_projects* name is leased. A
+        worker without a row gets nothing. *seen* is called with the leases of all workers.
+
+        Two trips to the database: to look, and to lease; one if there is nothing.
         """
         if limit < 1:
             return []
-        now = self._database.now()
-        latest = now + longest_wait if overlooked else None
-        if orphans:
-            self._end(ended)
-        how: JSONDict = {"orphans": orphans, "registered": registered, "latest": latest}
-        how |= {"avoid": avoid, "avoid_projects": avoid_projects}
+        latest = self._database.about_now() + longest_wait if overlooked else None
         # Usually there are none, and then nothing is locked: reading a long backlog blocks no process.
-        with self._database.read() as connection:
-            found, self._after = claims.read(connection, now, limit, after=self._after, **how)
+        wanted = Wanted(limit, orphans, latest, avoid, avoid_projects)
+        found, leases = self._looks.look(wanted, ended if orphans else {})
+        if seen is not None:
+            seen(leases)
         picked = pick(found, limit, max_bytes)
         still = claims.still_claimable(orphans=orphans, overlooked=overlooked)
-        asked = {"now": now} if latest is None else {"now": now, "latest": latest}
-        return self._lease(worker_id, still, picked, asked)
+        asked = {"latest": latest} if overlooked else {}
+        return self._lease(worker_id, claims.leasing(still), picked, asked)
 
     def claim_next(
         self, worker_id: str, order_keys: Collection[str], max_bytes: int = NO_BOUND
@@ -178,18 +171,11 @@ class Outbox:
         """
         if not order_keys:
             return []
-        asked = {"now": self._database.about_now(), "keys": sorted(order_keys)}
-        with self._database.read() as connection:
-            rows = connection.execute(claims.next_heads(), asked)
-            found = [Candidate(*row) for row in rows]
+        asked = {"keys": sorted(order_keys)}
+        found = claims.candidates(self._find(claims.next_heads(), asked))
         picked = pick(found, len(order_keys), max_bytes)
-        claimed = self._lease(worker_id, claims.still_next(), picked, asked)
         left = {one.seq for one in found}.difference(picked)
-        if left:
-            with self._database.begin() as connection:
-                due = sa.update(delivery).where(delivery.c.seq.in_(sorted(left)), claims.is_waiting())
-                connection.execute(due.values(next_attempt_at=AT_ONCE))
-        return claimed
+        return self._lease(worker_id, claims.leasing(claims.still_next()), picked, asked, left)
 
     def claim_behind(self, worker_id: str, order_keys: Collection[str], limit: int) -> list[Delivery]:
         """Lease to *worker_id* up to *limit* deliveries behind those that it holds of *order_keys*.
@@ -199,19 +185,11 @@ class Outbox:
         """
         if not order_keys or limit < 1:
             return []
-        held = delivery.alias("held")
-        holds = claims.with_same_key(
-            held,
-            held.c.owner == worker_id,
-            held.c.state == DeliveryState.LEASED.value,
-            held.c.seq < delivery.c.seq,
-        )
-        wanted = sa.and_(
-            delivery.c.order_key.in_(sorted(order_keys)),
-            sa.or_(delivery.c.state == DeliveryState.PENDING.value, claims.is_orphaned()),
-        )
-        behind = sa.select(delivery.c.seq).where(wanted, holds).order_by(delivery.c.seq).limit(limit)
-        return self._sign(worker_id, behind)
+        asked: JSONDict = {"keys": sorted(order_keys), "holder": worker_id}
+        found = self._find(claims.behind().order_by(delivery.c.seq).limit(limit), asked)
+        # What is locked is waited for: nothing behind it may be sent before it.
+        statements = claims.leasing(claims.behind(), waits=True)
+        return self._lease(worker_id, statements, [seq for (seq,) in found], asked)
 
     def begin(self, worker_id: str, delivery_ids: Collection[str]) -> bool:
         """Mark suspect deliveries of *worker_id* before they are sent; return False if it lost one of them.
@@ -250,33 +228,37 @@ class Outbox:
         with self._database.pipeline() as connection:
             deliveries_module.write(connection, ids, results, now, self._attempts_kept)
 
+    def _find(self, query: sa.Select[Any], values: Mapping[str, Any]) -> Sequence[sa.Row[Any]]:
+        def ask(connection: sa.Connection) -> Callable[[], Sequence[sa.Row[Any]]]:
+            return connection.execute(query, values).all
+
+        return read_in_one_trip(self._database, ask)
+
     def _lease(
-        self, worker_id: str, heads: sa.Select[Any], picked: Sequence[int], asked: Mapping[str, Any]
+        self,
+        worker_id: str,
+        statements: claims.LeaseStatements,
+        picked: Sequence[int],
+        asked: Mapping[str, Any],
+        left: Collection[int] = (),
     ) -> list[Delivery]:
-        """Lease those of *picked* that are still among *heads*, a query with the parameters *asked*."""
-        if not picked:
+        """Lease those of *picked* that *statements* still find with the parameters *asked*.
+
+        Make those of *left* due that wait. A worker without a row gets nothing.
+        """
+        if not picked and not left:
             return []
-        still = heads.where(delivery.c.seq.in_(picked))
-        if self._database.dialect != "sqlite":
-            still = still.with_for_update(skip_locked=True)
-        return self._sign(worker_id, still, asked)
+        values = {**asked, "seqs": sorted(picked), "number": len(picked), "new_owner": worker_id}
 
-    def _sign(
-        self, worker_id: str, wanted: sa.Select[Any], asked: Mapping[str, Any] = NO_PARAMETERS
-    ) -> list[Delivery]:
-        """Lease the deliveries with the numbers that *wanted* selects; a worker without a row gets none."""
-        known = sa.select(worker.c.worker_id).where(worker.c.worker_id == worker_id)
-        with self._database.pipeline() as connection:
-            # Both are asked in one trip: the lease of this process is known to be valid, except in a race.
-            registered, found = connection.execute(known), connection.execute(wanted, asked)
-            seqs = list(found.scalars())
-            if registered.first() is None or not seqs:
-                return []
-            connection.execute(claims.leasing(), {"seqs": seqs, "new_owner": worker_id})
-            return read(connection, delivery.c.seq.in_(seqs))
+        def ask(connection: sa.Connection) -> Callable[[], list[Delivery]]:
+            if left:
+                connection.execute(claims.make_due(), {"left": sorted(left)})
+            locked: sa.Result[Any] = connection.execute(statements.lock, values)
+            if not self._database.has_pipelines:
+                # SQLite would read on while the update changes what is read.
+                locked = locked.freeze()()
+            connection.execute(statements.update, values)
+            rows = AskedDeliveries(connection, values["seqs"])
+            return lambda: rows.read(worker_id, claims.not_held(locked, worker_id))
 
-    def _end(self, workers: Mapping[str, int]) -> None:
-        """Remove workers unless they have renewed their lease since."""
-        if workers:
-            with self._database.begin() as connection:
-                remove_workers(connection, workers)
+        return write_in_one_trip(self._database, ask)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 
@@ -38,3 +39,17 @@ def pick(candidates: Iterable[Candidate], limit: int, max_bytes: int) -> list[in
         if queue:
             turns.append(queue)
     return picked
+
+
+def share(counts: Sequence[float], wanted: int) -> int:
+    """Return how many of each project to take at most, so that *wanted* are taken from all together.
+
+    *counts* are how many each project has. With less than *wanted* in all, this is *wanted*.
+    """
+    rest: float = wanted
+    for position, count in enumerate(sorted(counts)):
+        even = max(1, math.ceil(rest / (len(counts) - position)))
+        if count >= even:
+            return even
+        rest -= count
+    return wanted

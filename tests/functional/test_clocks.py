@@ -31,6 +31,7 @@ from tests.support.delivery_worker import enqueue
 from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database, read_table
 from tests.support.faketime import faked_python
 from tests.support.helpers import WebhookSink, wait_until
+from tests.support.outbox import leases
 from tests.support.services import SteppedMariaDB
 
 QUICK = DeliveryOptions(
@@ -96,11 +97,10 @@ def start(stepped: Database) -> Iterator[Callable[[], DeliveryWorker]]:
 
 def _renewed(database: Database, times: int) -> None:
     """Wait until every worker has renewed its lease that many times."""
-    outbox = Outbox(database)
-    before = outbox.leases()
+    before = leases(database)
 
     def enough() -> bool:
-        now = outbox.leases()
+        now = leases(database)
         missing = WorkerLease(0, None)
         return bool(now) and all(
             lease.renewals - before.get(name, missing).renewals >= times for name, lease in now.items()

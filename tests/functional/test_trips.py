@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -15,11 +15,14 @@ from eventalarm.exceptions import Locked
 from eventalarm.model import Delivery, DeliveryResult, DeliveryState
 from eventalarm.storage import connections
 from eventalarm.storage.database import connect
+from eventalarm.storage.leases import SeenLeases
 from eventalarm.storage.outbox import Outbox
 from eventalarm.storage.session import SessionLimits
 from eventalarm.storage.transitions import Transaction
 from tests.support.builders import event, rule
+from tests.support.deliveries import make_delivery
 from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms
+from tests.support.outbox import enqueue
 from tests.support.relay import TripCounter
 
 OWNER = "5a0b2f3c-0000-4000-8000-000000000001"
@@ -157,3 +160,91 @@ def test_results_are_recorded_in_one_trip(far: FarEngine) -> None:
         far.outbox.record(OWNER, results[1:])
     assert trips == [1]
     assert far.outbox.leased_to(OWNER) == set()
+
+
+def _enqueue(far: FarEngine, number: int, owner: str | None, prefix: str = "p") -> list[str]:
+    """Write so many deliveries of as many alarms of three projects; return their order keys."""
+    made = [
+        make_delivery(alarm_id=f"{prefix}{one}", project_id=f"{prefix}{one % 3}") for one in range(number)
+    ]
+    enqueue(far.database, far.outbox, made, owner)
+    return [one.order_key for one in made]
+
+
+@pytest.mark.parametrize("number", [1, 100, 500])
+def test_a_claim_takes_two_trips(far: FarEngine, number: int) -> None:
+    """One to look, also at the clock and the leases; one to lease, read and commit."""
+    seen: list[SeenLeases] = []
+    far.outbox.claim(OWNER, 500)
+    _enqueue(far, number, None)
+    with far.relay.counting() as trips:
+        found = far.outbox.claim(OWNER, 500, overlooked=True, seen=seen.append)
+    assert len(found) == number
+    assert list(seen[0].leases) == [OWNER]
+    assert trips == [2]
+
+
+def test_a_claim_that_finds_nothing_takes_one_trip(far: FarEngine) -> None:
+    keys = _enqueue(far, 3, OWNER)
+    far.outbox.claim(OWNER, 500)
+    attempts: list[Callable[[], list[Delivery]]] = [
+        lambda: far.outbox.claim(OWNER, 500, overlooked=True),
+        lambda: far.outbox.claim(OWNER, 500, ended={"dead": 1}),
+        lambda: far.outbox.claim_next(OWNER, keys),
+        lambda: far.outbox.claim_behind(OWNER, keys, 10),
+    ]
+    for claim in attempts:
+        with far.relay.counting() as trips:
+            assert claim() == []
+        assert trips == [1]
+
+
+def test_successors_take_two_trips(far: FarEngine) -> None:
+    """Those of finished deliveries, and those that join the batch of a held one."""
+    far.outbox.claim(OWNER, 500)
+    keys = _enqueue(far, 100, None)
+    held = _enqueue(far, 100, OWNER, "held")
+    _enqueue(far, 100, OWNER, "held")
+    attempts: list[Callable[[], list[Delivery]]] = [
+        lambda: far.outbox.claim_next(OWNER, keys),
+        lambda: far.outbox.claim_behind(OWNER, held, 100),
+    ]
+    for claim in attempts:
+        with far.relay.counting() as trips:
+            assert len(claim()) == 100
+        assert trips == [2]
+
+
+def test_a_claim_of_many_projects_takes_more_trips_once(far: FarEngine) -> None:
+    """While it does not know yet that they are so many."""
+    for number in range(10):
+        _enqueue(far, 3, None, f"project-{number}-")
+    trips = []
+    for _ in range(3):
+        with far.relay.counting() as found:
+            assert len(far.outbox.claim(OWNER, 10)) == 10
+        trips += found
+    assert trips[1:] == [2, 2]
+
+
+def test_a_takeover_takes_two_trips(far: FarEngine) -> None:
+    """One to remove the worker and find what it held; fails if all owners are asked for first."""
+    far.outbox.claim(OWNER, 500)
+    far.outbox.register("dead", "there", 60.0)
+    _enqueue(far, 10, "dead")
+    with far.relay.counting() as trips:
+        assert len(far.outbox.claim(OWNER, 500, ended={"dead": 0})) == 10
+    assert trips == [2]
+
+
+def test_an_unknown_owner_costs_a_trip_once(far: FarEngine) -> None:
+    """Another worker was started: it is asked again if others than the registered ones hold deliveries."""
+    far.outbox.claim(OWNER, 500)
+    far.outbox.register("another", "there", 60.0)
+    _enqueue(far, 10, "another")
+    counted = []
+    for _ in range(2):
+        with far.relay.counting() as trips:
+            assert far.outbox.claim(OWNER, 500) == []
+        counted += trips
+    assert counted == [2, 1]

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from eventalarm.model import Delivery, DeliveryResult, DeliveryState
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
+from eventalarm.storage.leases import LEASES, WorkerLease, read_leases
 from eventalarm.storage.outbox import Outbox
 from tests.support.deliveries import EVENT, NOW
 
@@ -55,6 +56,12 @@ def lose(outbox: Outbox, item: Delivery, taker: str) -> Delivery:
         name = connection.execute(owner).scalar_one()
         connection.execute(sa.delete(tables.worker).where(tables.worker.c.worker_id == name))
     return next(one for one in outbox.claim(taker, 100) if one.delivery_id == item.delivery_id)
+
+
+def leases(database: Database) -> dict[str, WorkerLease]:
+    """Return the lease of each worker, in the database's order of names."""
+    with database.read() as connection:
+        return read_leases(connection.execute(LEASES))
 
 
 def rows(database: Database) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from tests.support.outbox import LONG
 
 @pytest.fixture
 def database(our_database_url: str) -> Iterator[Database]:
-    database = storage.connect(our_database_url)
+    database = storage.connect(our_database_url, pipelines=True)
     yield database
     database.dispose()
 

@@ -13,7 +13,7 @@ from eventalarm.storage import tables
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
 from tests.support.deliveries import make_delivery
-from tests.support.outbox import LONG, again, done, enqueue, ids, lose, rows, states
+from tests.support.outbox import LONG, again, done, enqueue, ids, leases, lose, rows, states
 
 
 def test_deliveries_of_a_live_worker_are_not_taken_over(database: Database, outbox: Outbox) -> None:
@@ -27,7 +27,7 @@ def test_deliveries_of_a_dead_worker_are_taken_over(database: Database, outbox: 
     outbox.register("dead", "host-b", LONG)
     items = [make_delivery(alarm_id="a"), make_delivery(alarm_id="a"), make_delivery(alarm_id="b")]
     enqueue(database, outbox, items, "dead")
-    ended = {"dead": outbox.leases()["dead"].renewals}
+    ended = {"dead": leases(database)["dead"].renewals}
     assert outbox.claim("me", 10, orphans=False, ended=ended) == []
     assert ids(outbox.claim("me", 10, ended=ended)) == ids([items[0], items[2]])
     # The other worker notices when it comes back, and its results no longer count.

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
-from eventalarm.storage.turns import Candidate, pick
+import pytest
+
+from eventalarm.storage.turns import Candidate, pick, share
 
 PLENTY = 1 << 40
 
@@ -25,3 +28,22 @@ def test_bytes_are_a_limit_too_but_one_is_always_picked() -> None:
     assert pick(backlog("a", range(9), 100), 9, 0) == [0]
     assert pick(backlog("a", range(9), 100) + backlog("b", [50]), 9, 250) == [0, 50, 1]
     assert pick([], 9, 0) == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "wanted", "expected"),
+    [
+        ([], 10, 10),
+        ([3], 10, 10),
+        ([math.inf], 10, 10),
+        ([math.inf] * 3, 10, 4),
+        ([1, math.inf, 2], 10, 7),
+        ([1, 2, 3], 10, 10),
+        ([400] * 64, 1000, 16),
+        ([1] * 100, 10, 1),
+    ],
+)
+def test_what_few_leave_is_shared_among_the_others(
+    counts: Sequence[float], wanted: int, expected: int
+) -> None:
+    assert share(counts, wanted) == expected

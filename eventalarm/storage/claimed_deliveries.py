@@ -1,0 +1,108 @@
+"""Reads deliveries that were claimed, with what their notifications say of the transition and its event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from eventalarm.model import Delivery, DeliveryState, Notification
+from eventalarm.storage.deliveries import notified_reason, reason_data
+from eventalarm.storage.tables import delivery, event, transition
+
+_SENT: Final = (
+    *("delivery_id", "order_key", "alarm_id", "project_id", "action", "created_at", "attempts", "seq"),
+    *("subscription_id", "body", "losses", "destination", "replay_id", "replay_of", "state", "owner"),
+)
+_NOTIFIED: Final = (
+    *("alarm_name", "severity", "previous", "current", "reason", "event", "event_id"),
+    *("kind", "occurrence_id", "managed_object", "raised_count", "objects", "inhibited_by"),
+)
+_SEQS: Final[Any] = sa.bindparam("seqs", expanding=True)
+READ: Final = (
+    sa.select(*(delivery.c[name] for name in _SENT), *(transition.c[name] for name in _NOTIFIED))
+    .outerjoin(transition, transition.c.transition_id == delivery.c.transition_id)
+    .where(delivery.c.seq.in_(_SEQS))
+    .order_by(delivery.c.seq)
+)
+# Deliveries of one event share its parsed body: it may be large, and they may be many.
+READ_EVENTS: Final = sa.select(event.c.event_id, event.c.body).where(
+    event.c.event_id.in_(
+        sa.select(transition.c.event_id)
+        .join(delivery, delivery.c.transition_id == transition.c.transition_id)
+        .where(delivery.c.seq.in_(_SEQS))
+    )
+)
+
+
+class _Event(NamedTuple):
+    """A stored event and its JSON; ``text`` is empty if there is no event or it cannot be read."""
+
+    body: Any
+    text: str
+
+
+NO_EVENT: Final = _Event({}, "")
+
+
+class AskedDeliveries:
+    """Deliveries that are asked for now and read later: in a pipeline, with what else is done meanwhile."""
+
+    def __init__(self, connection: sa.Connection, seqs: Sequence[int]) -> None:
+        self._rows = connection.execute(READ, {"seqs": seqs})
+        self._events = connection.execute(READ_EVENTS, {"seqs": seqs})
+
+    def read(self, worker_id: str, which: Collection[int]) -> list[Delivery]:
+        """Return those of the numbers *which* that *worker_id* holds, oldest first, as they were enqueued."""
+        rows = [row._mapping for row in self._rows if row.seq in which and row.owner == worker_id]
+        shared = {row.event_id: _read(row.body) for row in self._events}
+        return [_delivery(row, shared) for row in rows if row["state"] == DeliveryState.LEASED.value]
+
+
+def _delivery(row: sa.RowMapping, shared: Mapping[str, _Event]) -> Delivery:
+    known = shared.get(row["event_id"], NO_EVENT) if row["event_id"] else _read(row["event"])
+    notification = Notification(
+        alarm_name=row["alarm_name"] or "",
+        alarm_id=row["alarm_id"],
+        severity=row["severity"],
+        previous=row["previous"] or "",
+        current=row["current"] or "",
+        reason=notified_reason(row["reason"] or "", row["inhibited_by"]),
+        reason_data=reason_data(
+            known.body,
+            kind=row["kind"],
+            occurrence_id=row["occurrence_id"],
+            managed_object=row["managed_object"],
+            raised=row["raised_count"],
+            objects=row["objects"],
+            inhibited_by=row["inhibited_by"],
+        ),
+        event_json=known.text,
+    )
+    return Delivery(
+        delivery_id=row["delivery_id"],
+        order_key=row["order_key"],
+        alarm_id=row["alarm_id"],
+        project_id=row["project_id"],
+        # Without its transition nothing can be sent: an empty action, which no sender accepts.
+        action=row["action"] if row["current"] is not None or row["body"] else "",
+        notification=notification,
+        created_at=row["created_at"],
+        attempts=row["attempts"],
+        seq=row["seq"],
+        subscription_id=row["subscription_id"] or "",
+        body=row["body"] or "",
+        losses=row["losses"],
+        destination=row["destination"] or "",
+        replay_id=row["replay_id"] or "",
+        replay_of=row["replay_of"] or "",
+    )
+
+
+def _read(text: str | None) -> _Event:
+    try:
+        return _Event(json.loads(text), text) if text else NO_EVENT
+    except (ValueError, RecursionError):
+        return NO_EVENT
