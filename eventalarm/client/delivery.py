@@ -1,4 +1,4 @@
-"""``openstack eventalarm delivery list|show|retry|replay`` and ``openstack eventalarm destination list``."""
+"""``openstack eventalarm delivery list|show|retry|replay``."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from eventalarm.client.maintenance import ENDPOINT
 from eventalarm.client.service import Document, ServiceClient, add_project, in_project, quoted
 
 DELIVERIES: Final = "/v1/deliveries"
-DESTINATIONS: Final = "/v1/destinations"
 DEFAULT_LIMIT: Final = 100
-STATES: Final = ("pending", "leased", "delivered", "failed")
+STATES: Final = ("pending", "leased", "deferred", "delivered", "failed")
+FINISHED: Final = ("delivered", "failed")
 SHORT: Final = {
     "delivery_id": "Delivery",
     "created_at": "Created At",
@@ -28,15 +28,6 @@ SHORT: Final = {
     "error": "Error",
 }
 PROJECT: Final = {"project_id": "Project"}
-FIGURES: Final = {
-    "destination": "Destination",
-    "success_rate": "Success Rate",
-    "latency_p50": "p50 (s)",
-    "latency_p99": "p99 (s)",
-    "owed": "Owed",
-    "last_success_at": "Last Success",
-    "last_failure_at": "Last Failure",
-}
 
 
 class DeliveryClient(ServiceClient):
@@ -63,11 +54,6 @@ class DeliveryClient(ServiceClient):
         """Send the deliveries of a time again; repeating it with the same ``replay_id`` adds nothing."""
         path = in_project(f"{DELIVERIES}/replay", project_id)
         found: Document = self._request("POST", path, json=body).json()
-        return found
-
-    def destinations(self, project_id: str) -> list[Document]:
-        """Return the destinations of a project."""
-        found: list[Document] = self._get(in_project(DESTINATIONS, project_id)).json()
         return found
 
 
@@ -129,7 +115,7 @@ class ListDeliveries(command.Lister):
         asked = {name: value for name, value in filters.items() if value} | {"limit": min(limit, 1000)}
         found = DeliveryClient.of(self.app).deliveries(asked, limit)
         fields = SHORT | (PROJECT if parsed_args.all_projects else {})
-        return tuple(fields.values()), [[_column(one[name]) for name in fields] for one in found]
+        return tuple(fields.values()), [[column(one[name]) for name in fields] for one in found]
 
 
 class OfOneDelivery(command.Command):
@@ -150,7 +136,7 @@ class ShowDelivery(OfOneDelivery, command.ShowOne):
         """Fetch the delivery."""
         found = DeliveryClient.of(self.app).delivery(parsed_args.delivery, parsed_args.of_project)
         found["attempt_details"] = Lines([_attempt(one) for one in found["attempt_details"]])
-        return tuple(found), tuple(map(_column, found.values()))
+        return tuple(found), tuple(map(column, found.values()))
 
 
 class RetryDelivery(OfOneDelivery, command.ShowOne):
@@ -159,7 +145,7 @@ class RetryDelivery(OfOneDelivery, command.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
         """Retry the delivery."""
         found = DeliveryClient.of(self.app).retry(parsed_args.delivery, parsed_args.of_project)
-        return tuple(found), tuple(map(_column, found.values()))
+        return tuple(found), tuple(map(column, found.values()))
 
 
 class ReplayDeliveries(command.ShowOne):
@@ -171,7 +157,7 @@ class ReplayDeliveries(command.ShowOne):
         add_project(parser)
         _add_filters(parser, since_required=True)
         parser.add_argument(
-            "--state", choices=STATES[2:], default="", help="only deliveries in this state; both by default"
+            "--state", choices=FINISHED, default="", help="only deliveries in this state; both by default"
         )
         parser.add_argument(
             "--replay",
@@ -192,22 +178,8 @@ class ReplayDeliveries(command.ShowOne):
         return tuple(found), tuple(found.values())
 
 
-class ListDestinations(command.Lister):
-    """List the destinations of the project: how often they accept deliveries, how fast, and what is owed."""
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Return the parser of the command's arguments."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        add_project(parser)
-        return parser
-
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
-        """Fetch the destinations."""
-        found = DeliveryClient.of(self.app).destinations(parsed_args.of_project)
-        return tuple(FIGURES.values()), [[_column(one[name]) for name in FIGURES] for one in found]
-
-
-def _column(value: Any) -> Any:
+def column(value: Any) -> Any:
+    """Return a value as the column of a table shows it."""
     return "" if value is None else round(value, 3) if isinstance(value, float) else value
 
 

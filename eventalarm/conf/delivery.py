@@ -31,11 +31,20 @@ ATTEMPT_OPTS: list[Any] = [
         min=0.01,
         help="Timeout for one attempt from connecting to the end of the response, in seconds.",
     ),
+    cfg.FloatOpt(
+        "give_up_after",
+        default=86400.0,
+        min=1.0,
+        help="Seconds after which a delivery that fails is given up and kept as failed: a day by default. "
+        "They count from when it was created or last retried by hand.",
+    ),
     cfg.IntOpt(
         "max_attempts",
-        default=10,
-        min=1,
-        help="Number of attempts after which a delivery is given up and kept as failed.",
+        default=0,
+        min=0,
+        help="Number of attempts after which a delivery is given up and kept as failed, even before "
+        "give_up_after; 0: any number. While the circuit of a destination is open, attempts do not end a "
+        "delivery.",
     ),
     cfg.IntOpt(
         "attempts_kept",
@@ -52,7 +61,9 @@ ATTEMPT_OPTS: list[Any] = [
         help="Seconds before the second attempt. The delay doubles with each attempt, with jitter, up to "
         "retry_max.",
     ),
-    cfg.FloatOpt("retry_max", default=60.0, min=0.01, help="Maximum delay between two attempts, in seconds."),
+    cfg.FloatOpt(
+        "retry_max", default=120.0, min=0.01, help="Maximum delay between two attempts, in seconds."
+    ),
     cfg.FloatOpt(
         "retry_after_max",
         default=300.0,
@@ -99,6 +110,42 @@ FAIRNESS_OPTS: list[Any] = [
         help="Approximate memory for the events and notifications of these deliveries, in bytes; the "
         "deliveries being sent may use the same amount again. An event counts once, however many "
         "deliveries refer to it. A project may use as many bytes as are still free.",
+    ),
+]
+
+CIRCUIT_OPTS: list[Any] = [
+    cfg.IntOpt(
+        "circuit_failures",
+        default=20,
+        min=0,
+        help="Number of failed attempts in a row that open the circuit of a destination (scheme, host and "
+        "port) for a project. While it is open, deliveries to it are deferred, and one at a time is sent as "
+        "a probe; the first answer that does not ask for a retry closes it. 0 opens no circuits: each "
+        "delivery is retried by itself.",
+    ),
+    cfg.FloatOpt(
+        "circuit_probe_initial",
+        default=1.0,
+        min=0.01,
+        help="Seconds between the opening of a circuit and its first probe. The delay doubles with each "
+        "further probe, with jitter, up to circuit_probe_max. The header Retry-After lengthens it.",
+    ),
+    cfg.FloatOpt(
+        "circuit_probe_max", default=120.0, min=0.01, help="Maximum delay between two probes, in seconds."
+    ),
+    cfg.FloatOpt(
+        "circuit_disable_after",
+        default=432000.0,
+        min=1.0,
+        help="Seconds of failure, without a single success, after which a destination is disabled for a "
+        "project: five days by default. Deliveries to it are then given up at once, until the project "
+        "enables it (openstack eventalarm destination enable).",
+    ),
+    cfg.BoolOpt(
+        "circuit_disable_gone",
+        default=True,
+        help="Whether an answer 410 (Gone) disables the destination at once. Set it to false where projects "
+        "call many independent consumers behind one host and port: then 410 only ends the delivery.",
     ),
 ]
 
@@ -255,6 +302,7 @@ SIGNING_OPTS: list[Any] = [
 DELIVERY_OPTS: list[Any] = [
     *ATTEMPT_OPTS,
     *FAIRNESS_OPTS,
+    *CIRCUIT_OPTS,
     *LEASE_OPTS,
     *BATCHING_OPTS,
     *NETWORK_OPTS,

@@ -194,7 +194,7 @@ SUBSCRIPTION_OPTS: list[Any] = [
         default=300.0,
         min=1.0,
         help="Seconds after which a subscription with an undeliverable notification is suspended. It is "
-        "suspended at once when a notification is given up ([eventalarm_delivery] max_attempts). A "
+        "suspended at once when a notification is given up ([eventalarm_delivery] give_up_after). A "
         "suspended subscription is sent nothing until its consumer answers again; then it is sent "
         "AlarmListRebuiltNotification.",
     ),

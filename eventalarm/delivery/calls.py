@@ -17,11 +17,12 @@ from oslo_log import log
 from eventalarm.backoff import Uniform
 from eventalarm.delivery import action, retry
 from eventalarm.delivery.batches import first_of_each, make_batch
+from eventalarm.delivery.circuit_board import CircuitBoard
 from eventalarm.delivery.names import PROJECT
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.delivery.queues import Call
 from eventalarm.delivery.senders.base import Sender
-from eventalarm.delivery.worker_state import WorkerState
+from eventalarm.delivery.worker_state import Due, WorkerState
 from eventalarm.exceptions import DeliveryError, Retryable
 from eventalarm.metrics import Metrics, age
 from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState, parse_time
@@ -35,8 +36,9 @@ PROMPT: Final = 1.0
 LINES: Final = 10
 SECONDS: Final = 60.0
 PROJECTS: Final = 1000
-# Reasons that are not failures: the subscriber ended these deliveries itself.
-EXPECTED: Final = frozenset({"unsubscribed", "suspended"})
+# Reasons that are not logged for each delivery: the subscriber ended these deliveries itself, or the log says
+# once that the destination is disabled.
+EXPECTED: Final = frozenset({"unsubscribed", "suspended", retry.DISABLED})
 
 
 class DeadLetterLog:
@@ -78,19 +80,25 @@ class DeadLetterLog:
 
 
 class Attempt:
-    """Makes attempts; counts each by its result: ``delivered``, ``given_up``, or the reason for a retry."""
+    """Makes attempts; counts each by its result: ``delivered``, ``given_up``, or the reason for a retry.
+
+    :param circuits: are told what each attempt says of its destination.
+    """
 
     def __init__(
         self,
         sender: Sender,
         options: DeliveryOptions,
         metrics: Metrics,
+        circuits: CircuitBoard,
+        *,
         uniform: Uniform = random.uniform,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(UTC),
     ) -> None:
         self._sender = sender
         self._options = options
         self._metrics = metrics
+        self._circuits = circuits
         self._uniform = uniform
         self._now = now
         self._dead_letters = DeadLetterLog()
@@ -102,6 +110,10 @@ class Attempt:
         each delivery, and all are due again at the same time. None means that the consumer will never accept
         this batch, but perhaps its deliveries one by one.
         """
+        circuit = self._circuits.disabled(deliveries[0])
+        if circuit is not None:
+            self._metrics.count("deliveries", len(deliveries), result="given_up")
+            return [retry.disabled(one, circuit) for one in deliveries]
         if len(deliveries) > 1:
             return await self._send_batch(deliveries)
         return [await self._send_one(deliveries[0])]
@@ -115,10 +127,14 @@ class Attempt:
         try:
             status = await self._sender.send(delivery)
         except DeliveryError as exc:
+            self._circuits.note((delivery,), exc)
             return self._failed(delivery, exc)
         except Exception as exc:
             LOG.debug("Delivery %s failed unexpectedly", delivery.delivery_id, exc_info=True)
-            return self._failed(delivery, DeliveryError("internal", type(exc).__name__))
+            error = DeliveryError("internal", type(exc).__name__)
+            self._circuits.note((delivery,), error)
+            return self._failed(delivery, error)
+        self._circuits.note((delivery,))
         self._metrics.count("deliveries", result="delivered")
         self._observe_age(delivery)
         return retry.delivered(delivery, status)
@@ -127,10 +143,14 @@ class Attempt:
         try:
             status = await self._sender.send(make_batch(deliveries))
         except DeliveryError as exc:
+            self._circuits.note(deliveries, exc)
             return None if exc.permanent else self._batch_failed(deliveries, exc)
         except Exception as exc:
             LOG.debug("A batch of %d deliveries failed unexpectedly", len(deliveries), exc_info=True)
-            return self._batch_failed(deliveries, DeliveryError("internal", type(exc).__name__))
+            error = DeliveryError("internal", type(exc).__name__)
+            self._circuits.note(deliveries, error)
+            return self._batch_failed(deliveries, error)
+        self._circuits.note(deliveries)
         self._metrics.count("deliveries", len(deliveries), result="delivered")
         for delivery in deliveries:
             self._observe_age(delivery)
@@ -143,7 +163,14 @@ class Attempt:
     def _failed(
         self, delivery: Delivery, error: DeliveryError, uniform: Uniform | None = None
     ) -> DeliveryResult:
-        result = retry.failed(delivery, error, self._options, uniform or self._uniform)
+        result = retry.failed(
+            delivery,
+            error,
+            self._options,
+            uniform or self._uniform,
+            age=(self._circuits.now() - delivery.owed_since).total_seconds(),
+            deferred=self._circuits.defers((delivery,)),
+        )
         given_up = result.state == DeliveryState.FAILED
         self._metrics.count("deliveries", result="given_up" if given_up else error.reason)
         if given_up:
@@ -183,6 +210,7 @@ class Calls:
         self._writes = state.writes
         self._outbox = state.outbox
         self._threads = state.threads
+        self._circuits = state.circuits
         self._metrics = metrics
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -193,8 +221,10 @@ class Calls:
         """Queue a call; without a valid lease or room in memory it is returned to the outbox."""
         if not self._lease.accepts(call.owner):
             self._writes.give_back(call.owner, call.ids)
+        elif self._circuits.defers(call.deliveries):
+            self._writes.give_back(call.owner, call.ids, Due.DEFERRED)
         elif not self._scheduler.put(call):
-            self._writes.give_back(call.owner, call.ids, later=True)
+            self._writes.give_back(call.owner, call.ids, Due.LATER)
         self.start_ready()
 
     def start_ready(self) -> None:
@@ -221,6 +251,9 @@ class Calls:
 
     async def _make(self, call: Call) -> None:
         PROJECT.set(call.delivery.project_id)
+        if self._circuits.defers(call.deliveries):
+            self._defer(call)
+            return
         started = self._lease.now()
         overdue = asyncio.get_running_loop().call_later(PROMPT, self._overdue, call)
         results: list[DeliveryResult] | None = []
@@ -242,6 +275,13 @@ class Calls:
                 made = result.attempts > delivery.attempts
                 timed = dataclasses.replace(result, latency=took) if made else result
                 self._writes.add(Call(call.owner, delivery, call.destination), timed)
+        self.start_ready()
+
+    def _defer(self, call: Call) -> None:
+        """Return the deliveries of a call whose circuit opened while it was queued."""
+        self._scheduler.finished(call, prompt=False)
+        self._scheduler.forget(call)
+        self._writes.give_back(call.owner, call.ids, Due.DEFERRED)
         self.start_ready()
 
     def _overdue(self, call: Call) -> None:

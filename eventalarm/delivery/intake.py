@@ -12,7 +12,7 @@ from eventalarm.delivery.calls import Calls
 from eventalarm.delivery.queues import Call
 from eventalarm.delivery.scheduler import Scheduler
 from eventalarm.delivery.senders.base import Destination, Sender
-from eventalarm.delivery.worker_state import WorkerState
+from eventalarm.delivery.worker_state import Due, WorkerState
 from eventalarm.model import Delivery
 from eventalarm.storage.claims import Place
 
@@ -148,6 +148,7 @@ class Intake:
         self._batching = batching
         self._calls = calls
         self._writes = state.writes
+        self._circuits = state.circuits
         self.overflow = Overflow(state.scheduler)
 
     def submitted(self, owner: str, deliveries: Sequence[Delivery], waiting: Collection[str]) -> None:
@@ -156,16 +157,22 @@ class Intake:
         self._writes.look_after(waiting)
 
     def accept(self, owner: str, deliveries: Sequence[Delivery]) -> int:
-        """Accept deliveries leased to *owner* as far as there is room; return how many were accepted."""
+        """Accept deliveries leased to *owner* as far as there is room; return how many were accepted.
+
+        Those of an open circuit count as accepted: they are deferred.
+        """
         taken = 0
         for item in deliveries:
             call = Call(owner, item, self._sender.destination(item))
             if not self._lease.accepts(owner):
                 self._writes.give_back(owner, [item.delivery_id])
+            elif self._circuits.defers((item,)):
+                self._writes.give_back(owner, [item.delivery_id], Due.DEFERRED)
+                taken += 1
             elif self._takes(call):
                 taken += 1
             else:
-                self._writes.give_back(owner, [item.delivery_id], later=True)
+                self._writes.give_back(owner, [item.delivery_id], Due.LATER)
                 self.overflow.note(call)
         self._calls.start_ready()
         return taken

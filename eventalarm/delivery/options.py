@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from eventalarm.conf import DELIVERY_GROUP, GROUP
+from eventalarm.delivery.circuit import CircuitRules
 from eventalarm.exceptions import InvalidOption
+
+# A probe is lost after this many times as long as an attempt may take, and the length of a lease.
+PROBE_TIMEOUTS: Final = 2
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -43,10 +47,11 @@ class DeliveryOptions:
     mode: str = "direct"
     connect_timeout: float = 3.0
     total_timeout: float = 10.0
-    max_attempts: int = 10
+    max_attempts: int = 0
+    give_up_after: float = 86400.0
     attempts_kept: int = 20
     retry_initial: float = 0.5
-    retry_max: float = 60.0
+    retry_max: float = 120.0
     retry_after_max: float = 300.0
     concurrency: int = 400
     concurrency_per_destination: int = 16
@@ -58,6 +63,11 @@ class DeliveryOptions:
     max_clock_skew: float = 0.5
     plugin_threads: int = 16
     max_response_size: int = 65536
+    circuit_failures: int = 20
+    circuit_probe_initial: float = 1.0
+    circuit_probe_max: float = 120.0
+    circuit_disable_after: float = 432000.0
+    circuit_disable_gone: bool = True
     pack_window: float = 0.0
     pack_limit: int = 100
     deny_networks: tuple[Network, ...] = ()
@@ -65,6 +75,18 @@ class DeliveryOptions:
     action_schemes: frozenset[str] | None = None
     tls: TlsOptions = TlsOptions()
     names: NameOptions = NameOptions()
+
+    def circuit_rules(self) -> CircuitRules:
+        """Return the rules of the circuits of destinations; in mode aodh the broker takes every delivery."""
+        return CircuitRules(
+            failures=self.circuit_failures if self.mode == "direct" else 0,
+            probe_initial=self.circuit_probe_initial,
+            probe_max=self.circuit_probe_max,
+            probe_timeout=PROBE_TIMEOUTS * (self.connect_timeout + self.total_timeout) + self.lease,
+            retry_after_max=self.retry_after_max,
+            disable_after=self.circuit_disable_after,
+            disable_gone=self.circuit_disable_gone,
+        )
 
 
 def from_conf(conf: Any) -> DeliveryOptions:

@@ -10,9 +10,9 @@ from oslo_log import log
 from eventalarm.delivery.calls import Calls
 from eventalarm.delivery.intake import Intake
 from eventalarm.delivery.queues import Call
-from eventalarm.delivery.worker_state import BATCH, WorkerState
+from eventalarm.delivery.worker_state import BATCH, Due, WorkerState
 from eventalarm.exceptions import Retryable
-from eventalarm.model import DeliveryResult, DeliveryState
+from eventalarm.model import UNFINISHED, DeliveryResult
 
 LOG = log.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Recorder:
         # Results that were added meanwhile are behind the batch.
         del self._writes.results[: len(batch)]
         self._calls.forget(call for call, _ in batch)
-        finished = (call for call, result in batch if result.state != DeliveryState.PENDING)
+        finished = (call for call, result in batch if result.state not in UNFINISHED)
         self._writes.order_keys.update(call.delivery.order_key for call in finished)
 
     async def _write_owned(self, owner: str, items: Sequence[tuple[Call, DeliveryResult]]) -> None:
@@ -92,14 +92,15 @@ class Recorder:
 
     async def _write_returns(self) -> None:
         returns = self._writes.returns
-        for owner, later in list(returns):
-            ids = returns[owner, later]
+        for owner, due in list(returns):
+            ids = returns[owner, due]
             some = set(sorted(ids)[:BATCH])
-            delay = self._overflow_delay if later else 0.0
-            await self._threads.run(self._outbox.hand_back, owner, some, delay)
+            delay = self._overflow_delay if due is Due.LATER else 0.0
+            deferred = due is Due.DEFERRED
+            await self._threads.run(self._outbox.hand_back, owner, some, delay, deferred=deferred)
             ids -= some
             if not ids:
-                del returns[owner, later]
+                del returns[owner, due]
 
     async def _claim_successors(self) -> None:
         owner = self._lease.current()

@@ -1,8 +1,9 @@
 """The retry policy: the result of an attempt, and the time of the next one. Pure.
 
 Consumers come and go: a service that restarts behind a proxy answers 404 or 502 for a while, and one whose
-credentials are being renewed 401 or 403. Losing an alarm is worse than a few more POSTs, and attempts are
-limited anyway; so a delivery is given up at once only if the consumer can never accept *this request*.
+credentials are being renewed 401 or 403. Losing an alarm is worse than a few more POSTs, and the time for
+them is limited anyway; so a delivery is given up at once only if the consumer can never accept *this
+request*.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from eventalarm.backoff import FULL_JITTER, Backoff, Uniform
 from eventalarm.delivery.action import MASK, masked
 from eventalarm.delivery.options import DeliveryOptions
 from eventalarm.exceptions import DeliveryError
-from eventalarm.model import UTC, Delivery, DeliveryResult, DeliveryState
+from eventalarm.model import UTC, Circuit, Delivery, DeliveryResult, DeliveryState
 
 # Moved permanently (redirects are not followed), malformed, method not allowed, gone, length required, too
 # large, URI too long, unsupported type, unprocessable, headers too large, not implemented.
@@ -23,6 +24,8 @@ PERMANENT_STATUSES: Final = frozenset({301, 308, 400, 405, 410, 411, 413, 414, 4
 LONGEST_ERROR: Final = 300
 # Seconds to wait when this process was too busy to make the attempt.
 BUSY_PAUSE: Final = 1.0
+# Why a delivery to a disabled destination is given up.
+DISABLED: Final = "destination_disabled"
 
 
 def delivered(delivery: Delivery, status: int | None) -> DeliveryResult:
@@ -41,11 +44,18 @@ def delivered(delivery: Delivery, status: int | None) -> DeliveryResult:
 
 
 def failed(
-    delivery: Delivery, error: DeliveryError, options: DeliveryOptions, uniform: Uniform
+    delivery: Delivery,
+    error: DeliveryError,
+    options: DeliveryOptions,
+    uniform: Uniform,
+    *,
+    age: float = 0.0,
+    deferred: bool = False,
 ) -> DeliveryResult:
-    """Return the result of a failed attempt: a retry after a wait, or a dead letter.
+    """Return the result of a failed attempt: a retry after a wait, a deferred delivery, or a dead letter.
 
     The wait is exponential with full jitter; a consumer's Retry-After lengthens it up to ``retry_after_max``.
+    *age*: for how many seconds it has been owed. *deferred*: the circuit of its destination is open.
     """
     text = str(error)[:LONGEST_ERROR]
     if not error.attempted:
@@ -54,8 +64,11 @@ def failed(
             delivery.delivery_id, DeliveryState.PENDING, delivery.attempts, error=text, retry_in=wait
         )
     attempts = delivery.attempts + 1
-    if error.permanent or attempts >= options.max_attempts:
+    spent = 0 < options.max_attempts <= attempts and not deferred
+    if error.permanent or spent or age >= options.give_up_after:
         return DeliveryResult(delivery.delivery_id, DeliveryState.FAILED, attempts, error.status, text)
+    if deferred:
+        return DeliveryResult(delivery.delivery_id, DeliveryState.DEFERRED, attempts, error.status, text)
     wait = Backoff(options.retry_initial, options.retry_max, uniform, jitter=FULL_JITTER)(attempts)
     if error.retry_after is not None:
         wait = max(wait, min(error.retry_after, options.retry_after_max))
@@ -66,9 +79,16 @@ def failed(
 
 def lost(delivery: Delivery, options: DeliveryOptions) -> DeliveryResult | None:
     """Return the final result of a delivery during which too many processes ended, otherwise None."""
-    if delivery.losses < options.max_losses and delivery.attempts < options.max_attempts:
+    spent = delivery.losses > 0 and 0 < options.max_attempts <= delivery.attempts
+    if delivery.losses < options.max_losses and not spent:
         return None
     text = f"lost: {delivery.losses} processes ended, or lost their lease, while they held it"
+    return DeliveryResult(delivery.delivery_id, DeliveryState.FAILED, delivery.attempts, None, text)
+
+
+def disabled(delivery: Delivery, circuit: Circuit) -> DeliveryResult:
+    """Return the final result of a delivery to a disabled destination, to which no attempt is made."""
+    text = f"{DISABLED}: {circuit.error}" if circuit.error else DISABLED
     return DeliveryResult(delivery.delivery_id, DeliveryState.FAILED, delivery.attempts, None, text)
 
 

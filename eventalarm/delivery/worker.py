@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
@@ -12,6 +13,8 @@ from oslo_log import log
 from eventalarm.backoff import Backoff
 from eventalarm.delivery.batches import BatchWindows
 from eventalarm.delivery.calls import Attempt, Calls, cancel
+from eventalarm.delivery.circuit_board import CircuitBoard
+from eventalarm.delivery.circuit_keeper import CircuitKeeper
 from eventalarm.delivery.claiming import Claimer, LeaseKeeper, StrayFinder
 from eventalarm.delivery.intake import Batching, Intake
 from eventalarm.delivery.lease import Lease, term
@@ -41,7 +44,9 @@ CONFLICTS: Final = 5
 Round = Callable[[], Awaitable[float]]
 
 
-def _make_state(outbox: Outbox, options: DeliveryOptions) -> WorkerState:
+def _make_state(
+    outbox: Outbox, options: DeliveryOptions, now: Callable[[], datetime.datetime]
+) -> WorkerState:
     return WorkerState(
         outbox=outbox,
         threads=Threads("outbox", DATABASE_THREADS),
@@ -50,6 +55,7 @@ def _make_state(outbox: Outbox, options: DeliveryOptions) -> WorkerState:
         # In mode aodh the broker takes each delivery by itself.
         windows=BatchWindows(options.pack_window if options.mode == "direct" else 0.0, options.pack_limit),
         writes=PendingWrites(),
+        circuits=CircuitBoard(options.circuit_rules(), now),
     )
 
 
@@ -110,6 +116,7 @@ class DeliveryWorker:
     :param last_event: when the last event was received, for the health check.
     :param on_database_failure: called in the event loop each time the database failed.
     :param rounds: further work that is repeated in the event loop.
+    :param now: the clock by which circuits are probed and deliveries are given up; the database's by default.
     """
 
     def __init__(
@@ -123,10 +130,11 @@ class DeliveryWorker:
         last_event: LastEvent | None = None,
         on_database_failure: Callable[[], None] = lambda: None,
         rounds: Sequence[Round] = (),
+        now: Callable[[], datetime.datetime] | None = None,
     ) -> None:
-        state = self._state = _make_state(outbox, options)
+        state = self._state = _make_state(outbox, options, now or outbox.circuits.now)
         metrics = metrics or Metrics()
-        attempt = Attempt(sender, options, metrics)
+        attempt = Attempt(sender, options, metrics, state.circuits)
         self._sender = sender
         self._calls = Calls(state, attempt, metrics)
         batching = Batching(state, self._calls)
@@ -135,7 +143,11 @@ class DeliveryWorker:
         self._recorder = Recorder(state, self._calls, self._intake, 2 * options.poll_interval)
         strays = StrayFinder(state, options)
         claimer = Claimer(state, self._intake, options)
-        own_rounds = (claimer.run_once, self._recorder.run_once, strays.run_once, batching.run_once)
+        circuits = CircuitKeeper(state, self._intake, options, metrics)
+        own_rounds = (
+            *(claimer.run_once, self._recorder.run_once, strays.run_once, batching.run_once),
+            circuits.run_once,
+        )
         self._rounds: tuple[Round, ...] = (*own_rounds, *rounds)
         backoff = Backoff(FIRST_RETRY, min(SLOWEST_RETRY, state.lease.seconds / 3))
         self._repeater = Repeater(backoff, state.lease, strays, on_database_failure)

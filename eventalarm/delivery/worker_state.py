@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import enum
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
@@ -12,6 +13,7 @@ from typing import Final
 import cachetools
 
 from eventalarm.delivery.batches import BatchWindows
+from eventalarm.delivery.circuit_board import CircuitBoard
 from eventalarm.delivery.lease import Lease
 from eventalarm.delivery.queues import Call
 from eventalarm.delivery.scheduler import Scheduler
@@ -27,6 +29,14 @@ GATHER: Final = 0.05
 AWAITED: Final = 10000
 
 
+class Due(enum.Enum):
+    """When a returned delivery is due: now, after a while for lack of room, or when its circuit closes."""
+
+    NOW = "now"
+    LATER = "later"
+    DEFERRED = "deferred"
+
+
 class PendingWrites:
     """Results of attempts, deliveries to return and order keys to look after, until the recorder writes them.
 
@@ -36,8 +46,8 @@ class PendingWrites:
 
     def __init__(self) -> None:
         self.results: list[tuple[Call, DeliveryResult]] = []
-        # The ids of unsent deliveries, by their owner and whether they are due only after a while.
-        self.returns: dict[tuple[str, bool], set[str]] = defaultdict(set)
+        # The ids of unsent deliveries, by their owner and when they are due.
+        self.returns: dict[tuple[str, Due], set[str]] = defaultdict(set)
         # Order keys whose next delivery may be due.
         self.order_keys: set[str] = set()
         self._awaited: cachetools.LRUCache[str, None] = cachetools.LRUCache(AWAITED)
@@ -52,11 +62,11 @@ class PendingWrites:
         if call.delivery.losses or len(self.results) >= BATCH or call.delivery.order_key in self._awaited:
             self._urgent.set()
 
-    def give_back(self, owner: str, delivery_ids: Iterable[str], *, later: bool = False) -> None:
-        """Return unsent deliveries of *owner*; *later*: they are due after a while, for lack of room."""
+    def give_back(self, owner: str, delivery_ids: Iterable[str], due: Due = Due.NOW) -> None:
+        """Return unsent deliveries of *owner*."""
         ids = set(delivery_ids)
         if ids:
-            self.returns[owner, later] |= ids
+            self.returns[owner, due] |= ids
             self._work.set()
 
     def look_after(self, order_keys: Iterable[str]) -> None:
@@ -103,3 +113,4 @@ class WorkerState:
     scheduler: Scheduler
     windows: BatchWindows
     writes: PendingWrites
+    circuits: CircuitBoard

@@ -35,9 +35,9 @@ from eventalarm.ingest.deliveries import (
     DeliveryList,
     DeliveryReplay,
     DeliveryRetry,
-    DestinationList,
     OneDelivery,
 )
+from eventalarm.ingest.destinations import DestinationEnabling, DestinationList
 from eventalarm.ingest.dryrun import DryRunOptions, RuleTest
 from eventalarm.ingest.event_explanation import EventExplanation
 from eventalarm.ingest.events import Events, Gateway
@@ -204,6 +204,7 @@ def _deliveries(
         ingest_policies.RETRY_PATH: DeliveryRetry(context),
         ingest_policies.REPLAY_PATH: DeliveryReplay(context),
         ingest_policies.DESTINATIONS_PATH: DestinationList(context),
+        ingest_policies.ENABLING_PATH: DestinationEnabling(context),
     }
 
 

@@ -1,4 +1,4 @@
-"""``/v1/deliveries`` and ``/v1/destinations``: what was sent for a project, and sending it again."""
+"""``/v1/deliveries``: what was sent for a project, and sending it again."""
 
 from __future__ import annotations
 
@@ -30,12 +30,11 @@ from eventalarm.http.responses import (
 from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.project_scope import ProjectScope
 from eventalarm.ingest.reading import A_TIME
-from eventalarm.ingest.sessions import time_or_none
 from eventalarm.model import DeliveryState, JSONDict, parse_time
 from eventalarm.storage.attempts import StoredAttempt
 from eventalarm.storage.column_types import clean
 from eventalarm.storage.database import Database
-from eventalarm.storage.delivery_pages import DeliveryPages, DestinationFigures, Position
+from eventalarm.storage.delivery_pages import DeliveryPages, Position
 from eventalarm.storage.delivery_queries import DeliveryQueries
 from eventalarm.storage.delivery_replays import DeliveryReplays, StillOwed, TooMany
 from eventalarm.storage.delivery_selection import Selection, StoredDelivery
@@ -158,18 +157,6 @@ class DeliveryReplay:
         resp.text = json.dumps({"replay_id": replay_id, **dataclasses.asdict(done)})
 
 
-class DestinationList:
-    """The resource of the destinations of a project."""
-
-    def __init__(self, context: DeliveryContext) -> None:
-        self._context = context
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Return the destinations, by name."""
-        found = self._context.pages().destinations(self._context.project(req, READ))
-        resp.text = json.dumps([_shown_destination(one) for one in found])
-
-
 def _selection(req: falcon.Request, project_id: str) -> Selection:
     """Return the filters of a request for a page.
 
@@ -235,28 +222,14 @@ def shown(delivery: StoredDelivery) -> JSONDict:
     """Return a delivery as clients see it: its action without secrets."""
     fields = plain(delivery)
     del fields["seq"]
-    return fields | {"action": action.masked(delivery.action) or None, "error": _reason(delivery.error)}
+    return fields | {"action": action.masked(delivery.action) or None, "error": shown_reason(delivery.error)}
 
 
 def _shown_attempt(one: StoredAttempt) -> JSONDict:
-    return plain(one) | {"error": _reason(one.error)}
+    return plain(one) | {"error": shown_reason(one.error)}
 
 
-def _reason(error: str) -> str | None:
+def shown_reason(error: str) -> str | None:
+    """Return an error as clients see it, None if there is none."""
     reason = error.partition(":")[0]
     return f"{reason}: see the log of the listener" if reason in INTERNAL else error or None
-
-
-def _shown_destination(one: DestinationFigures) -> JSONDict:
-    finished = one.delivered + one.failed
-    return {
-        "destination": one.destination or None,
-        "delivered": one.delivered,
-        "failed": one.failed,
-        "success_rate": one.delivered / finished if finished else None,
-        "latency_p50": one.percentile(0.5),
-        "latency_p99": one.percentile(0.99),
-        "owed": one.owed,
-        "last_success_at": time_or_none(one.last_success_at),
-        "last_failure_at": time_or_none(one.last_failure_at),
-    }

@@ -38,6 +38,7 @@ DELIVERY_PATH: Final = "/v1/deliveries/{delivery_id}"
 RETRY_PATH: Final = "/v1/deliveries/{delivery_id}/retry"
 REPLAY_PATH: Final = "/v1/deliveries/replay"
 DESTINATIONS_PATH: Final = "/v1/destinations"
+ENABLING_PATH: Final = "/v1/destinations/enable"
 
 RULES: Final = (
     rule(
@@ -95,15 +96,16 @@ RULES: Final = (
     rule(
         DELIVERY_SEND,
         MEMBER,
-        "Retry and replay deliveries of the caller's project.",
-        POST=(RETRY_PATH, REPLAY_PATH),
+        "Retry and replay deliveries of the caller's project, and enable its destinations.",
+        POST=(RETRY_PATH, REPLAY_PATH, ENABLING_PATH),
     ),
     rule(
         DELIVERY_ALL,
         ADMIN,
-        "Read, retry and replay deliveries of other projects (all_projects, project_id).",
+        "Read, retry and replay deliveries of other projects, and enable their destinations (all_projects, "
+        "project_id).",
         GET=(DELIVERIES_PATH, DELIVERY_PATH, DESTINATIONS_PATH),
-        POST=(RETRY_PATH, REPLAY_PATH),
+        POST=(RETRY_PATH, REPLAY_PATH, ENABLING_PATH),
     ),
     rule(
         EVENT_READ,

@@ -27,6 +27,7 @@ from eventalarm.model.alarms import (
     states_severity,
     timer_id,
 )
+from eventalarm.model.circuits import Circuit, CircuitState
 from eventalarm.model.deliveries import (
     FINISHED,
     UNFINISHED,
@@ -97,6 +98,8 @@ __all__ = [
     "Affected",
     "Alarm",
     "AlarmDefinition",
+    "Circuit",
+    "CircuitState",
     "DefinitionChange",
     "Delivery",
     "DeliveryResult",

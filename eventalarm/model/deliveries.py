@@ -61,7 +61,8 @@ class Delivery:
     ``seq``. ``attempts`` counts finished attempts. A delivery to a subscriber of the IFA API has a
     ``subscription_id``, and a ``body`` that is sent instead of the notification's. ``losses`` counts
     how often a process ended, or lost its lease, while it may have been sending the delivery. A delivery that
-    repeats the one named ``replay_of`` has the ``replay_id`` of its replay. ``destination`` is for searches.
+    repeats the one named ``replay_of`` has the ``replay_id`` of its replay. ``destination`` is what receives
+    the action, for searches and for its circuit. ``retried_at`` is when it was last retried by hand.
     """
 
     delivery_id: str
@@ -79,6 +80,12 @@ class Delivery:
     destination: str = ""
     replay_id: str = ""
     replay_of: str = ""
+    retried_at: datetime.datetime | None = None
+
+    @property
+    def owed_since(self) -> datetime.datetime:
+        """When it was created, or last retried by hand; its age counts from then."""
+        return self.retried_at or self.created_at
 
     @property
     def size(self) -> int:
@@ -87,22 +94,27 @@ class Delivery:
 
 
 class DeliveryState(enum.StrEnum):
-    """State of a delivery."""
+    """State of a delivery; a deferred one waits until the circuit of its destination closes."""
 
     PENDING = "pending"
     LEASED = "leased"
+    DEFERRED = "deferred"
     DELIVERED = "delivered"
     FAILED = "failed"
 
 
 # The states as the database stores them.
-UNFINISHED: Final = (DeliveryState.PENDING.value, DeliveryState.LEASED.value)
+UNFINISHED: Final = (
+    DeliveryState.PENDING.value,
+    DeliveryState.LEASED.value,
+    DeliveryState.DEFERRED.value,
+)
 FINISHED: Final = (DeliveryState.FAILED.value, DeliveryState.DELIVERED.value)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """Result of one attempt: delivered, to be retried after ``retry_in`` seconds, or failed.
+    """Result of one attempt: delivered, to be retried after ``retry_in`` seconds, deferred, or failed.
 
     A non-empty ``action`` replaces that of the delivery in the database. ``latency`` is how long the attempt
     took, in seconds, and None if none was made.

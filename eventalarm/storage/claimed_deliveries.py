@@ -15,6 +15,7 @@ from eventalarm.storage.tables import delivery, event, transition
 _SENT: Final = (
     *("delivery_id", "order_key", "alarm_id", "project_id", "action", "created_at", "attempts", "seq"),
     *("subscription_id", "body", "losses", "destination", "replay_id", "replay_of", "state", "owner"),
+    "retried_at",
 )
 _NOTIFIED: Final = (
     *("alarm_name", "severity", "previous", "current", "reason", "event", "event_id"),
@@ -98,6 +99,7 @@ def _delivery(row: sa.RowMapping, shared: Mapping[str, _Event]) -> Delivery:
         destination=row["destination"] or "",
         replay_id=row["replay_id"] or "",
         replay_of=row["replay_of"] or "",
+        retried_at=row["retried_at"],
     )
 
 

@@ -24,10 +24,9 @@ from eventalarm.storage.turns import Candidate
 # Values of next_attempt_at that depend on no clock: due now, or when the predecessor is finished.
 AT_ONCE: Final = EPOCH
 IN_TURN: Final = datetime.datetime(9999, 1, 1, tzinfo=UTC)
-# The name of the index of the primary key.
-PRIMARY: Final = "PRIMARY"
 PENDING: Final = DeliveryState.PENDING.value
 LEASED: Final = DeliveryState.LEASED.value
+DEFERRED: Final = DeliveryState.DEFERRED.value
 MOMENT: Final = delivery.c.next_attempt_at.type
 NOW: Final = Present()
 # No retry is due later than this, unless the database's clock has been set back since it was put off.
@@ -67,19 +66,6 @@ def is_orphaned() -> sa.ColumnElement[bool]:
     return sa.and_(delivery.c.state == LEASED, ~registered)
 
 
-def is_unfinished(table: sa.FromClause = delivery) -> sa.ColumnElement[bool]:
-    """Return the condition for deliveries that are pending or leased.
-
-    Its values are written out: PostgreSQL does not use a partial index for what is a parameter.
-    """
-    return table.c.state.in_([sa.literal_column(f"'{name}'", table.c.state.type) for name in UNFINISHED])
-
-
-def is_leased(table: sa.FromClause = delivery) -> sa.ColumnElement[bool]:
-    """Return the condition for deliveries that are leased, for the same index as :func:`is_unfinished`."""
-    return table.c.state == sa.literal_column(f"'{LEASED}'", table.c.state.type)
-
-
 def is_overlooked() -> sa.ColumnElement[bool]:
     """Return the condition for deliveries that wait, or are due after LATEST.
 
@@ -89,7 +75,7 @@ def is_overlooked() -> sa.ColumnElement[bool]:
     later = delivery.alias("later")
     overtaken = with_same_key(
         later,
-        is_leased(later),
+        later.c.state == LEASED,
         later.c.seq > delivery.c.seq,
         sa.exists().where(worker.c.worker_id == later.c.owner),
     )
@@ -99,20 +85,16 @@ def is_overlooked() -> sa.ColumnElement[bool]:
 def is_head() -> sa.ColumnElement[bool]:
     """Return the condition for the oldest unfinished delivery of each order key."""
     before = delivery.alias("before")
-    return ~with_same_key(before, is_unfinished(before), before.c.seq < delivery.c.seq)
+    return ~with_same_key(before, before.c.state.in_(UNFINISHED), before.c.seq < delivery.c.seq)
 
 
 @functools.lru_cache
 def still_claimable(*, orphans: bool, overlooked: bool) -> sa.Select[Any]:
-    """Return what finds those of the heads of a look that may still be leased.
-
-    A head remains one: only the retry of an older delivery by hand changes that, and it may as well come
-    after the lease.
-    """
+    """Return what finds the heads that may still be leased."""
     allowed = [is_due()]
     allowed += [is_orphaned()] if orphans else []
     allowed += [is_overlooked()] if overlooked else []
-    return sa.select(delivery.c.seq).where(sa.or_(*allowed))
+    return sa.select(delivery.c.seq).where(sa.or_(*allowed), is_head())
 
 
 def with_same_key(other: sa.FromClause, *which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
@@ -127,10 +109,34 @@ def with_same_key(other: sa.FromClause, *which: sa.ColumnElement[bool]) -> sa.Co
 
 def by_index(query: sa.Select[Any], table: sa.FromClause, index: str) -> sa.Select[Any]:
     """Return *query* with the index of deliveries that MySQL and MariaDB must use for *table*."""
-    name = index if index == PRIMARY else f"ix_eventalarm_delivery_{index}"
     for dialect in ("mysql", "mariadb"):
-        query = query.with_hint(table, f"FORCE INDEX ({name})", dialect)
+        query = query.with_hint(table, f"FORCE INDEX (ix_eventalarm_delivery_{index})", dialect)
     return query
+
+
+def _is_next() -> sa.ColumnElement[bool]:
+    due = sa.or_(is_due(), is_waiting())
+    return sa.and_(due, delivery.c.order_key.in_(sa.bindparam("keys", expanding=True)))
+
+
+@functools.cache
+def next_heads() -> sa.Select[Any]:
+    """Return the query of the heads of *keys* that wait or are due; built once, sent with every batch."""
+    return (
+        sa.select(*COLUMNS).where(_is_next(), is_head()).order_by(delivery.c.next_attempt_at, delivery.c.seq)
+    )
+
+
+@functools.cache
+def still_deferred() -> sa.Select[Any]:
+    """Return the query of the heads that wait for a circuit to close."""
+    return sa.select(delivery.c.seq).where(delivery.c.state == DEFERRED, is_head())
+
+
+@functools.cache
+def still_next() -> sa.Select[Any]:
+    """Return the query of the heads of *keys* that may still be leased."""
+    return sa.select(delivery.c.seq).where(_is_next(), is_head())
 
 
 @functools.cache
@@ -140,10 +146,10 @@ def behind() -> sa.Select[Any]:
     holds = with_same_key(
         held,
         held.c.owner == sa.bindparam("holder"),
-        is_leased(held),
+        held.c.state == LEASED,
         held.c.seq < delivery.c.seq,
     )
-    wanted = sa.or_(delivery.c.state == PENDING, is_orphaned())
+    wanted = sa.or_(delivery.c.state.in_((PENDING, DEFERRED)), is_orphaned())
     keys = delivery.c.order_key.in_(sa.bindparam("keys", expanding=True))
     return sa.select(delivery.c.seq).where(keys, wanted, holds)
 

@@ -11,9 +11,8 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from eventalarm.model import Delivery, DeliveryResult, DeliveryState, JSONDict
+from eventalarm.model import UNFINISHED, Delivery, DeliveryResult, DeliveryState, JSONDict
 from eventalarm.storage import attempts
-from eventalarm.storage.claims import is_unfinished
 from eventalarm.storage.column_types import clean, to_key
 from eventalarm.storage.tables import delivery
 
@@ -21,7 +20,7 @@ from eventalarm.storage.tables import delivery
 CHUNK: Final = 5000
 UNFINISHED_KEYS: Final = (
     sa.select(delivery.c.order_key)
-    .where(delivery.c.order_key.in_(sa.bindparam("keys", expanding=True)), is_unfinished())
+    .where(delivery.c.order_key.in_(sa.bindparam("keys", expanding=True)), delivery.c.state.in_(UNFINISHED))
     .distinct()
 )
 
@@ -111,12 +110,12 @@ def write(
     """Write *results* in the caller's transaction; rows that none of *worker_ids* holds are not changed.
 
     At most two statements, one more if actions had credentials, and two more if deliveries had attempts
-    before, of which :func:`attempts.copy_before` keeps the newest. A delivery to be retried goes back to the
-    outbox, due after its ``retry_in`` (seconds).
+    before, of which :func:`attempts.copy_before` keeps the newest. A delivery to be retried or deferred goes
+    back to the outbox; the former is due after its ``retry_in`` (seconds).
     """
     attempts.copy_before(connection, worker_ids, results, kept)
-    retries = [result for result in results if result.state == DeliveryState.PENDING]
-    finished = [result for result in results if result.state != DeliveryState.PENDING]
+    retries = [result for result in results if result.state in UNFINISHED]
+    finished = [result for result in results if result.state not in UNFINISHED]
     bare = {result.delivery_id: result.action for result in finished if result.action}
     if bare:
         # The text column is not compared: every row gets its own value.
@@ -197,10 +196,12 @@ def unfinished_keys(connection: sa.Connection, keys: Iterable[str]) -> set[str]:
     return found
 
 
-def put_back(worker_id: str, due: datetime.datetime) -> sa.Update:
-    """Return the update that makes the deliveries of *worker_id* pending again, due at *due*."""
+def put_back(
+    worker_id: str, due: datetime.datetime, state: DeliveryState = DeliveryState.PENDING
+) -> sa.Update:
+    """Return the update that makes the deliveries of *worker_id* pending again, due at *due*, or deferred."""
     pending = {
-        "state": DeliveryState.PENDING.value,
+        "state": state.value,
         "owner": None,
         "next_attempt_at": due,
         "started": None,

@@ -19,11 +19,12 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventalarm.model import Delivery, DeliveryResult, JSONDict
-from eventalarm.storage import claims, successors
+from eventalarm.model import Delivery, DeliveryResult, DeliveryState, JSONDict
+from eventalarm.storage import claims
 from eventalarm.storage import deliveries as deliveries_module
 from eventalarm.storage.attempts import KEPT
 from eventalarm.storage.candidates import Looks, Wanted
+from eventalarm.storage.circuits import CircuitStore
 from eventalarm.storage.claimed_deliveries import AskedDeliveries
 from eventalarm.storage.claims import AT_ONCE, IN_TURN
 from eventalarm.storage.column_types import clean
@@ -53,6 +54,7 @@ class Outbox:
         self._database = database
         self._attempts_kept = attempts_kept
         self._looks = Looks(database)
+        self.circuits = CircuitStore(database)
 
     def register(self, worker_id: str, host: str, lease: float) -> None:
         """Register *worker_id* with a lease of *lease* seconds; an id is never used twice."""
@@ -172,10 +174,10 @@ class Outbox:
         if not order_keys:
             return []
         asked = {"keys": sorted(order_keys)}
-        found = claims.candidates(self._find(successors.next_heads(self._database.dialect), asked))
+        found = claims.candidates(self._find(claims.next_heads(), asked))
         picked = pick(found, len(order_keys), max_bytes)
         left = {one.seq for one in found}.difference(picked)
-        return self._lease(worker_id, claims.leasing(successors.still_next()), picked, {}, left)
+        return self._lease(worker_id, claims.leasing(claims.still_next()), picked, asked, left)
 
     def claim_behind(self, worker_id: str, order_keys: Collection[str], limit: int) -> list[Delivery]:
         """Lease to *worker_id* up to *limit* deliveries behind those that it holds of *order_keys*.
@@ -191,6 +193,10 @@ class Outbox:
         statements = claims.leasing(claims.behind(), waits=True)
         return self._lease(worker_id, statements, [seq for (seq,) in found], asked)
 
+    def claim_deferred(self, worker_id: str, seq: int) -> list[Delivery]:
+        """Lease to *worker_id* the deferred delivery with the number *seq*, if it still waits."""
+        return self._lease(worker_id, claims.leasing(claims.still_deferred()), [seq], {})
+
     def begin(self, worker_id: str, delivery_ids: Collection[str]) -> bool:
         """Mark suspect deliveries of *worker_id* before they are sent; return False if it lost one of them.
 
@@ -201,13 +207,18 @@ class Outbox:
             marked = connection.execute(sa.update(delivery).where(ours).values(started=sa.true()))
             return marked.rowcount == len(delivery_ids)
 
-    def hand_back(self, worker_id: str, delivery_ids: Collection[str], delay: float = 0.0) -> None:
-        """Release unsent deliveries of *worker_id*; they are due for any process in *delay* seconds."""
+    def hand_back(
+        self, worker_id: str, delivery_ids: Collection[str], delay: float = 0.0, *, deferred: bool = False
+    ) -> None:
+        """Release unsent deliveries of *worker_id*; they are due for any process in *delay* seconds.
+
+        Or *deferred* until the circuit of their destination closes.
+        """
         due = self._database.now() + datetime.timedelta(seconds=delay) if delay else AT_ONCE
+        state = DeliveryState.DEFERRED if deferred else DeliveryState.PENDING
         with self._database.pipeline() as connection:
-            connection.execute(
-                put_back(worker_id, due).where(delivery.c.delivery_id.in_(sorted(delivery_ids)))
-            )
+            returned = put_back(worker_id, due, state)
+            connection.execute(returned.where(delivery.c.delivery_id.in_(sorted(delivery_ids))))
 
     def leased_to(self, worker_id: str) -> set[str]:
         """Return the ids of the unfinished deliveries that *worker_id* holds."""

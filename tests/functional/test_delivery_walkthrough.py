@@ -66,6 +66,17 @@ def test_a_tenant_finds_retries_and_replays_deliveries(
         ((listed,),) = run(commands["See what a replay sent"], tmp_path, env)
         assert again.headers[ID] == listed["Delivery"] != env["DELIVERY"]
 
+        webhook_sink.behave("/hook", statuses=[410])
+        assert replay()["deliveries"]
+
+        def circuit() -> str:
+            ((found,),) = run(commands["See how the destination does"], tmp_path, env)
+            return str(found["Circuit"])
+
+        wait_until(lambda: circuit() == "disabled")
+        (enabled,) = run(commands["Enable a destination"], tmp_path, env)
+        assert enabled["circuit"] == circuit() == "closed"
+
 
 def _nonempty(found: list[Any]) -> list[Any]:
     return found if found[0] else []

@@ -46,7 +46,7 @@ def make_delivery(action: str = "http://127.0.0.1:1/", alarm_id: str = "", **fie
         "project_id": "p",
         "action": action,
         "notification": notification,
-        "created_at": NOW,
+        "created_at": datetime.datetime.now(UTC),
     }
     return Delivery(**{**known, **fields})
 

@@ -5,6 +5,7 @@ When run as a program, this file is a worker process, for the tests that kill or
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
@@ -41,16 +42,23 @@ def options(**fields: Any) -> DeliveryOptions:
         "poll_interval": 0.05,
         "retry_initial": 0.02,
         "retry_max": 0.05,
+        "circuit_probe_initial": 0.02,
+        "circuit_probe_max": 0.05,
         "total_timeout": 20.0,
     }
     return DeliveryOptions(**{**quick, **fields})
 
 
 def make_worker(
-    outbox: Outbox, sender: Sender | None = None, rounds: Sequence[Round] = (), **fields: Any
+    outbox: Outbox,
+    sender: Sender | None = None,
+    rounds: Sequence[Round] = (),
+    now: Callable[[], datetime.datetime] | None = None,
+    **fields: Any,
 ) -> DeliveryWorker:
     settings = options(**fields)
-    return DeliveryWorker(outbox, sender or HttpSender(settings), settings, host="test", rounds=rounds)
+    sender = sender or HttpSender(settings)
+    return DeliveryWorker(outbox, sender, settings, host="test", rounds=rounds, now=now)
 
 
 def enqueue(database: storage.Database, items: Sequence[Delivery], owner: str | None) -> list[Delivery]:

@@ -1,4 +1,4 @@
-"""Initial schema: the tables of deliveries and of their attempts."""
+"""Initial schema: the tables of deliveries, of their attempts and of their destinations."""
 
 from __future__ import annotations
 
@@ -13,29 +13,22 @@ def create_delivery_tables() -> None:
     """Create what does not exist yet."""
     _create_deliveries()
     _create_attempts()
+    _create_destinations()
 
 
 def _indexes() -> list[sa.Index]:
-    # With the conditions most versions of a row are not in the index: see the module of the tables.
-    only = operations.where_postgresql
-    unfinished = only("state IN ('pending', 'leased')")
     found = [
         sa.Index("ix_eventalarm_delivery_due", "state", "project_id", "next_attempt_at", "seq"),
-        sa.Index("ix_eventalarm_delivery_order", "order_key", "state", **unfinished),
+        sa.Index("ix_eventalarm_delivery_order", "order_key", "state"),
         sa.Index("ix_eventalarm_delivery_alarm", "alarm_id", "state", "order_key"),
-        sa.Index("ix_eventalarm_delivery_owner", "owner", **only("owner IS NOT NULL")),
+        sa.Index("ix_eventalarm_delivery_owner", "owner"),
         sa.Index("ix_eventalarm_delivery_transition", "transition_id"),
-        sa.Index("ix_eventalarm_delivery_finished", "finished_at", **only("finished_at IS NOT NULL")),
-        sa.Index(
-            "ix_eventalarm_delivery_subscription",
-            "subscription_id",
-            "state",
-            **only("subscription_id IS NOT NULL"),
-        ),
+        sa.Index("ix_eventalarm_delivery_finished", "finished_at"),
+        sa.Index("ix_eventalarm_delivery_subscription", "subscription_id", "state"),
         sa.Index("ix_eventalarm_delivery_project", "project_id", "created_at", "seq"),
     ]
     if op.get_bind().dialect.name == "postgresql":
-        ready = only("state = 'pending' AND next_attempt_at < '9000-01-01'")
+        ready = operations.where("state = 'pending' AND next_attempt_at < '9000-01-01'")
         found.append(sa.Index("ix_eventalarm_delivery_ready", "project_id", "next_attempt_at", **ready))
     return found
 
@@ -86,4 +79,23 @@ def _create_attempts() -> None:
         sa.Column("error", sa.Text),
         sa.Index("ix_eventalarm_delivery_attempt_delivery", "delivery_id", "number"),
         sa.Index("ix_eventalarm_delivery_attempt_ended", "ended_at"),
+    )
+
+
+def _create_destinations() -> None:
+    operations.create_table(
+        "eventalarm_destination",
+        sa.Column("project_id", sa.String(128), primary_key=True),
+        sa.Column("destination", KEY, primary_key=True),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("failures", sa.Integer, nullable=False),
+        sa.Column("failing_since", MOMENT),
+        sa.Column("failed_at", MOMENT),
+        sa.Column("next_probe_at", MOMENT),
+        sa.Column("probes", sa.Integer, nullable=False),
+        sa.Column("status", sa.Integer),
+        sa.Column("error", sa.Text),
+        sa.Column("version", sa.BigInteger, nullable=False),
+        sa.Column("changed_at", MOMENT, nullable=False),
+        sa.Index("ix_eventalarm_destination_changed", "changed_at"),
     )

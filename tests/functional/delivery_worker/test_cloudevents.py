@@ -24,7 +24,7 @@ from tests.support.helpers import Received, WebhookSink, wait_until
 
 
 def to(action: str, managed_object: str = "", **fields: Any) -> Delivery:
-    one = make_delivery(action)
+    one = make_delivery(action, created_at=NOW)
     data = dict(one.notification.reason_data)
     if managed_object:
         changed = {"id": "o", "managed_object": managed_object, "transition": "raised", "raised": 1}
@@ -49,7 +49,7 @@ def test_a_worker_sends_cloud_events(
     webhook_sink.behave("/hook?a=b", statuses=[503, 204])
     action = f"cloudevents+{webhook_sink.url('/hook?a=b')}"
     raised, cleared = to(action, 'vm "1" 100% café\n'), to(action, current="insufficient data")
-    worker = start(sender=build_sender(conf, options()))
+    worker = start(sender=build_sender(conf, options()), give_up_after=1e9)
     send(worker, database, [raised])
     wait_until(lambda: all_are(database, "delivered"))
     send(worker, database, [cleared])
