@@ -24,6 +24,8 @@ from eventalarm.storage.turns import Candidate
 # Values of next_attempt_at that depend on no clock: due now, or when the predecessor is finished.
 AT_ONCE: Final = EPOCH
 IN_TURN: Final = datetime.datetime(9999, 1, 1, tzinfo=UTC)
+# The name of the index of the primary key.
+PRIMARY: Final = "PRIMARY"
 PENDING: Final = DeliveryState.PENDING.value
 LEASED: Final = DeliveryState.LEASED.value
 DEFERRED: Final = DeliveryState.DEFERRED.value
@@ -66,6 +68,19 @@ def is_orphaned() -> sa.ColumnElement[bool]:
     return sa.and_(delivery.c.state == LEASED, ~registered)
 
 
+def is_unfinished(table: sa.FromClause = delivery) -> sa.ColumnElement[bool]:
+    """Return the condition for deliveries that are pending or leased.
+
+    Its values are written out: PostgreSQL does not use a partial index for what is a parameter.
+    """
+    return table.c.state.in_([sa.literal_column(f"'{name}'", table.c.state.type) for name in UNFINISHED])
+
+
+def is_leased(table: sa.FromClause = delivery) -> sa.ColumnElement[bool]:
+    """Return the condition for deliveries that are leased, for the same index as :func:`is_unfinished`."""
+    return table.c.state == sa.literal_column(f"'{LEASED}'", table.c.state.type)
+
+
 def is_overlooked() -> sa.ColumnElement[bool]:
     """Return the condition for deliveries that wait, or are due after LATEST.
 
@@ -75,7 +90,7 @@ def is_overlooked() -> sa.ColumnElement[bool]:
     later = delivery.alias("later")
     overtaken = with_same_key(
         later,
-        later.c.state == LEASED,
+        is_leased(later),
         later.c.seq > delivery.c.seq,
         sa.exists().where(worker.c.worker_id == later.c.owner),
     )
@@ -85,16 +100,20 @@ def is_overlooked() -> sa.ColumnElement[bool]:
 def is_head() -> sa.ColumnElement[bool]:
     """Return the condition for the oldest unfinished delivery of each order key."""
     before = delivery.alias("before")
-    return ~with_same_key(before, before.c.state.in_(UNFINISHED), before.c.seq < delivery.c.seq)
+    return ~with_same_key(before, is_unfinished(before), before.c.seq < delivery.c.seq)
 
 
 @functools.lru_cache
 def still_claimable(*, orphans: bool, overlooked: bool) -> sa.Select[Any]:
-    """Return what finds the heads that may still be leased."""
+    """Return what finds those of the heads of a look that may still be leased.
+
+    A head remains one: only the retry of an older delivery by hand changes that, and it may as well come
+    after the lease.
+    """
     allowed = [is_due()]
     allowed += [is_orphaned()] if orphans else []
     allowed += [is_overlooked()] if overlooked else []
-    return sa.select(delivery.c.seq).where(sa.or_(*allowed), is_head())
+    return sa.select(delivery.c.seq).where(sa.or_(*allowed))
 
 
 def with_same_key(other: sa.FromClause, *which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
@@ -109,22 +128,10 @@ def with_same_key(other: sa.FromClause, *which: sa.ColumnElement[bool]) -> sa.Co
 
 def by_index(query: sa.Select[Any], table: sa.FromClause, index: str) -> sa.Select[Any]:
     """Return *query* with the index of deliveries that MySQL and MariaDB must use for *table*."""
+    name = index if index == PRIMARY else f"ix_eventalarm_delivery_{index}"
     for dialect in ("mysql", "mariadb"):
-        query = query.with_hint(table, f"FORCE INDEX (ix_eventalarm_delivery_{index})", dialect)
+        query = query.with_hint(table, f"FORCE INDEX ({name})", dialect)
     return query
-
-
-def _is_next() -> sa.ColumnElement[bool]:
-    due = sa.or_(is_due(), is_waiting())
-    return sa.and_(due, delivery.c.order_key.in_(sa.bindparam("keys", expanding=True)))
-
-
-@functools.cache
-def next_heads() -> sa.Select[Any]:
-    """Return the query of the heads of *keys* that wait or are due; built once, sent with every batch."""
-    return (
-        sa.select(*COLUMNS).where(_is_next(), is_head()).order_by(delivery.c.next_attempt_at, delivery.c.seq)
-    )
 
 
 @functools.cache
@@ -134,19 +141,13 @@ def still_deferred() -> sa.Select[Any]:
 
 
 @functools.cache
-def still_next() -> sa.Select[Any]:
-    """Return the query of the heads of *keys* that may still be leased."""
-    return sa.select(delivery.c.seq).where(_is_next(), is_head())
-
-
-@functools.cache
 def behind() -> sa.Select[Any]:
     """Return the query of what waits behind what *holder* holds of *keys*, or was held by ended processes."""
     held = delivery.alias("held")
     holds = with_same_key(
         held,
         held.c.owner == sa.bindparam("holder"),
-        held.c.state == LEASED,
+        is_leased(held),
         held.c.seq < delivery.c.seq,
     )
     wanted = sa.or_(delivery.c.state.in_((PENDING, DEFERRED)), is_orphaned())

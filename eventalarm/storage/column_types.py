@@ -129,6 +129,20 @@ def in_chunks(items: Collection[str], size: int = CHUNK) -> Iterator[list[str]]:
         yield ordered[start : start + size]
 
 
+# The condition of a partial index of deliveries.
+IS_UNFINISHED: Final = "state IN ('pending', 'leased', 'deferred')"
+
+
+def partial(condition: str) -> dict[str, Any]:
+    """Return the arguments of a partial index; MySQL, which has none, indexes all rows."""
+    return {"sqlite_where": sa.text(condition), **of_postgresql(condition)}
+
+
+def of_postgresql(condition: str) -> dict[str, Any]:
+    """Return the arguments of an index that is partial on PostgreSQL only."""
+    return {"postgresql_where": sa.text(condition)}
+
+
 def insert_new(table: sa.Table) -> Mapping[str, sa.Insert]:
     """Return, by dialect, a statement that inserts rows and ignores those whose primary key is there."""
     lite, post, my = sqlite.insert(table), postgresql.insert(table), mysql.insert(table)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from eventalarm.model import UNFINISHED, Delivery, DeliveryResult, DeliveryState, JSONDict
 from eventalarm.storage import attempts
+from eventalarm.storage.claims import is_unfinished
 from eventalarm.storage.column_types import clean, to_key
 from eventalarm.storage.tables import delivery
 
@@ -20,7 +21,7 @@ from eventalarm.storage.tables import delivery
 CHUNK: Final = 5000
 UNFINISHED_KEYS: Final = (
     sa.select(delivery.c.order_key)
-    .where(delivery.c.order_key.in_(sa.bindparam("keys", expanding=True)), delivery.c.state.in_(UNFINISHED))
+    .where(delivery.c.order_key.in_(sa.bindparam("keys", expanding=True)), is_unfinished())
     .distinct()
 )
 

@@ -16,9 +16,9 @@ import sqlalchemy as sa
 import tenacity
 
 from eventalarm.exceptions import Retryable
-from eventalarm.model import FINISHED, UNFINISHED, DeliveryState
+from eventalarm.model import FINISHED, DeliveryState
 from eventalarm.storage import attempts
-from eventalarm.storage.claims import AT_ONCE, IN_TURN
+from eventalarm.storage.claims import AT_ONCE, IN_TURN, is_unfinished
 from eventalarm.storage.database import Database
 from eventalarm.storage.delivery_selection import SHOWN, Selection, StoredDelivery, conditions, to_stored
 from eventalarm.storage.tables import alarm, delivery, transition, worker
@@ -145,7 +145,7 @@ class DeliveryQueries:
         with self._database.begin() as connection:
             order_keys = set(connection.execute(keys).scalars())
             lock_alarms(connection, {row.alarm_id for row in chosen})
-            others = columns.where(delivery.c.order_key.in_(order_keys), delivery.c.state.in_(UNFINISHED))
+            others = columns.where(delivery.c.order_key.in_(order_keys), is_unfinished())
             unfinished = connection.execute(others.order_by(delivery.c.seq).with_for_update()).all()
             still = columns.where(
                 delivery.c.seq.in_([row.seq for row in chosen]),

@@ -15,8 +15,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventalarm.exceptions import EventAlarmError
-from eventalarm.model import FINISHED, OBJECT_NAMESPACE, UNFINISHED, DeliveryState, JSONDict
-from eventalarm.storage.claims import AT_ONCE, IN_TURN
+from eventalarm.model import FINISHED, OBJECT_NAMESPACE, DeliveryState, JSONDict
+from eventalarm.storage.claims import AT_ONCE, IN_TURN, is_unfinished
 from eventalarm.storage.column_types import in_chunks
 from eventalarm.storage.database import Database
 from eventalarm.storage.deliveries import order_key
@@ -123,9 +123,7 @@ class DeliveryReplays:
         """Return those of the order keys *keys* that are owed deliveries."""
         owed: list[str] = []
         for some in in_chunks(keys):
-            query = sa.select(delivery.c.order_key).where(
-                delivery.c.order_key.in_(some), delivery.c.state.in_(UNFINISHED)
-            )
+            query = sa.select(delivery.c.order_key).where(delivery.c.order_key.in_(some), is_unfinished())
             owed.extend(connection.execute(query.limit(self._limit + 1)).scalars())
         if owed and len(owed) + number > self._limit:
             raise StillOwed(f"these actions are still owed {len(owed)} deliveries")

@@ -20,7 +20,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventalarm.model import Delivery, DeliveryResult, DeliveryState, JSONDict
-from eventalarm.storage import claims
+from eventalarm.storage import claims, successors
 from eventalarm.storage import deliveries as deliveries_module
 from eventalarm.storage.attempts import KEPT
 from eventalarm.storage.candidates import Looks, Wanted
@@ -174,10 +174,10 @@ class Outbox:
         if not order_keys:
             return []
         asked = {"keys": sorted(order_keys)}
-        found = claims.candidates(self._find(claims.next_heads(), asked))
+        found = claims.candidates(self._find(successors.next_heads(self._database.dialect), asked))
         picked = pick(found, len(order_keys), max_bytes)
         left = {one.seq for one in found}.difference(picked)
-        return self._lease(worker_id, claims.leasing(claims.still_next()), picked, asked, left)
+        return self._lease(worker_id, claims.leasing(successors.still_next()), picked, {}, left)
 
     def claim_behind(self, worker_id: str, order_keys: Collection[str], limit: int) -> list[Delivery]:
         """Lease to *worker_id* up to *limit* deliveries behind those that it holds of *order_keys*.

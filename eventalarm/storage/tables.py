@@ -11,6 +11,7 @@ from eventalarm.storage import event_tables, ifa_tables, inspector_tables  # noq
 from eventalarm.storage.column_types import (
     ALARM_ID,
     ID,
+    IS_UNFINISHED,
     KEY,
     LONG_TEXT,
     SEQUENCE,
@@ -18,6 +19,8 @@ from eventalarm.storage.column_types import (
     LongJsonText,
     UtcDateTime,
     eventalarm_table,
+    of_postgresql,
+    partial,
 )
 
 metadata = ifa_tables.subscription.metadata
@@ -92,12 +95,7 @@ occurrence = eventalarm_table(
     sa.Index("ix_eventalarm_occurrence_object_id", "object_id"),
     sa.Index("ix_eventalarm_occurrence_object", "managed_object"),
     sa.Index("ix_eventalarm_occurrence_resource", "resource_id"),
-    sa.Index(
-        "ix_eventalarm_occurrence_inhibited",
-        "inhibited_by",
-        sqlite_where=sa.text("inhibited_by IS NOT NULL"),
-        postgresql_where=sa.text("inhibited_by IS NOT NULL"),
-    ),
+    sa.Index("ix_eventalarm_occurrence_inhibited", "inhibited_by", **partial("inhibited_by IS NOT NULL")),
     sa.Index("ix_eventalarm_occurrence_project", "project_id", "raised", "raised_at"),
     sa.Index("ix_eventalarm_occurrence_all", "raised", "raised_at"),
 )
@@ -165,12 +163,7 @@ transition = eventalarm_table(
     sa.Column("inhibited_by", KEY),
     sa.UniqueConstraint("alarm_id", "managed_object", "message_id", name="uq_eventalarm_transition_once"),
     sa.Index("ix_eventalarm_transition_message", "message_id", "alarm_id"),
-    sa.Index(
-        "ix_eventalarm_transition_fault",
-        "fault_id",
-        sqlite_where=sa.text("fault_id IS NOT NULL"),
-        postgresql_where=sa.text("fault_id IS NOT NULL"),
-    ),
+    sa.Index("ix_eventalarm_transition_fault", "fault_id", **partial("fault_id IS NOT NULL")),
     sa.Index("ix_eventalarm_transition_occurrence", "occurrence_id"),
     sa.Index("ix_eventalarm_transition_recorded", "recorded_at"),
     sa.Index("ix_eventalarm_transition_project", "project_id", "recorded_at", "transition_id"),
@@ -212,20 +205,24 @@ delivery = eventalarm_table(
     sa.Column("replay_id", ID),
     sa.Column("replay_of", ID),
     sa.Index("ix_eventalarm_delivery_due", "state", "project_id", "next_attempt_at", "seq"),
-    sa.Index("ix_eventalarm_delivery_order", "order_key", "state"),
+    sa.Index("ix_eventalarm_delivery_order", "order_key", "state", **of_postgresql(IS_UNFINISHED)),
     sa.Index("ix_eventalarm_delivery_alarm", "alarm_id", "state", "order_key"),
-    sa.Index("ix_eventalarm_delivery_owner", "owner"),
+    sa.Index("ix_eventalarm_delivery_owner", "owner", **of_postgresql("owner IS NOT NULL")),
     sa.Index("ix_eventalarm_delivery_transition", "transition_id"),
-    sa.Index("ix_eventalarm_delivery_finished", "finished_at"),
-    # Deliveries that do not wait for their predecessor. PostgreSQL cannot remove old versions of rows from an
-    # index while a transaction holds a snapshot; most deliveries are never in this one.
+    sa.Index("ix_eventalarm_delivery_finished", "finished_at", **of_postgresql("finished_at IS NOT NULL")),
+    # Deliveries that do not wait for their predecessor; most are never in this index.
     sa.Index(
         "ix_eventalarm_delivery_ready",
         "project_id",
         "next_attempt_at",
-        postgresql_where=sa.text("state = 'pending' AND next_attempt_at < '9000-01-01'"),
+        **of_postgresql("state = 'pending' AND next_attempt_at < '9000-01-01'"),
     ).ddl_if(dialect="postgresql"),
-    sa.Index("ix_eventalarm_delivery_subscription", "subscription_id", "state"),
+    sa.Index(
+        "ix_eventalarm_delivery_subscription",
+        "subscription_id",
+        "state",
+        **of_postgresql("subscription_id IS NOT NULL"),
+    ),
     sa.Index("ix_eventalarm_delivery_project", "project_id", "created_at", "seq"),
 )
 

@@ -18,6 +18,12 @@ from tests.functional.test_outbox_backlog import row
 DONE = 2000
 # Pages that a look at an outbox without a due delivery may read.
 PAGES = 150
+# What happens to a delivery that waited.
+CHANGES: tuple[dict[str, Any], ...] = (
+    {"state": "leased", "owner": "me", "next_attempt_at": AT_ONCE},
+    {"state": "delivered", "owner": None},
+)
+FINISHED, WAITING = 200, 200
 
 
 @pytest.fixture
@@ -29,13 +35,9 @@ def database(postgresql_url: str) -> Iterator[storage.Database]:
     with engine.connect() as holder:
         holder.execute(sa.select(sa.func.count()).select_from(delivery))
         rows = [row(key, 1) | {"next_attempt_at": IN_TURN} for key in range(DONE)]
-        changes = (
-            {"state": "leased", "owner": "me", "next_attempt_at": AT_ONCE},
-            {"state": "delivered", "owner": None},
-        )
         with database.begin() as connection:
             connection.execute(delivery.insert(), rows)
-        for change in changes:
+        for change in CHANGES:
             with database.begin() as connection:
                 connection.execute(sa.update(delivery).values(change))
         with database.begin() as connection:
@@ -80,6 +82,29 @@ def test_claims_do_not_read_what_a_held_snapshot_keeps(database: storage.Databas
     read = pages.read()
     assert len(read) >= 2
     assert sum(read.values()) < PAGES, read
+
+
+def test_what_a_held_snapshot_keeps_of_an_order_key_is_read_once(database: storage.Database) -> None:
+    """Fails if it is read again for each delivery that waits behind the first one."""
+    rows = [row(4 * DONE, 1) for _ in range(FINISHED + WAITING)]
+    key = str(rows[0]["order_key"])
+    finished = delivery.c.delivery_id.in_([one["delivery_id"] for one in rows[:FINISHED]])
+    with database.begin() as connection:
+        # As the server does by itself, at times when nothing waits.
+        connection.exec_driver_sql("ANALYZE eventalarm_delivery")
+    with database.begin() as connection:
+        connection.execute(delivery.insert(), rows)
+    for change in CHANGES:
+        with database.begin() as connection:
+            connection.execute(sa.update(delivery).where(finished).values(change))
+    outbox = Outbox(database)
+    outbox.register("me", "host", 1000.0)
+    pages = Pages(database)
+    claimed = outbox.claim_next("me", [key])
+    assert [one.delivery_id for one in claimed] == [rows[FINISHED]["delivery_id"]]
+    read = pages.read()
+    assert len(read) >= 2
+    assert sum(read.values()) < 3 * PAGES, read
 
 
 def test_orphans_are_found_beside_any_registered_workers(database: storage.Database) -> None:

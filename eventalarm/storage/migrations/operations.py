@@ -39,6 +39,11 @@ def where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
 
 
+def where_postgresql(condition: str) -> dict[str, Any]:
+    """Return the arguments of an index that is partial on PostgreSQL only."""
+    return {"postgresql_where": sa.text(condition)}
+
+
 def create_table(name: str, *elements: sa.Column[Any] | sa.UniqueConstraint | sa.Index) -> None:
     """Create the table *name* unless it exists, and each of its indexes that does not exist."""
     indexes = [one for one in elements if isinstance(one, sa.Index)]
