@@ -19,6 +19,7 @@ from tests.functional.disruption.disruptors import STRIKES, Used
 from tests.functional.disruption.history.availability import cells
 from tests.functional.disruption.history.verdict import Verdict
 from tests.functional.disruption.host_down import host_down
+from tests.functional.disruption.outbox_scenarios import beside_the_expirer
 from tests.functional.disruption.stage import Ground
 from tests.functional.disruption.stories import Plan, Story, Writer
 from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
@@ -107,6 +108,16 @@ def test_a_backlog_is_processed_in_bounded_memory(
     finding = scenarios.backlog(ground, tmp_path, Progress(), events=5_000)
     for name, number in finding.figures.items():
         figure(f"backlog: {name}: {number:,.0f}")
+    assert finding.wrong == []
+
+
+def test_alarms_fire_while_the_expirer_removes_old_rows(
+    ground: Ground, tmp_path: pathlib.Path, figure: Figure
+) -> None:
+    """Fails if what is new is removed too, or if a transaction of the expirer locks what listeners need."""
+    finding = beside_the_expirer(ground, tmp_path, Progress(), rows=8_000, seconds=0.8, batch_size=50)
+    for name, number in finding.figures.items():
+        figure(f"expirer: {name}: {number:,.2f}")
     assert finding.wrong == []
 
 

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import itertools
 import pathlib
+import signal
 import statistics
 import subprocess
 import time
@@ -115,11 +116,13 @@ def beside_the_expirer(
     rows: int = 1_000_000,
     rate: float = 40.0,
     seconds: float = 20.0,
+    batch_size: int = 1000,
     seed: int = 1,
 ) -> Finding:
     """Measure a tenant while the expirer removes *rows* old rows, and for *seconds* before and after.
 
-    All of them must be gone, and nothing of the tenant may be lost.
+    All of them must be gone, and nothing of the tenant may be lost. The expirer, which removes *batch_size*
+    rows in a transaction, is also stopped once in the middle: the tenant's alarms must fire meanwhile.
     """
     play = Play(ground, directory, ["healthy"], progress, seed)
     try:
@@ -130,7 +133,14 @@ def beside_the_expirer(
         alone = play.latencies(play.fire([(rate, alarms)], seconds))
         began = time.monotonic()
         beside: list[float] = []
-        with _expirer(play, directory) as process:
+        with _expirer(play, directory, batch_size) as process:
+            wait(
+                lambda: _old_rows(play) < rows, SETTLE, play.progress, lambda: "the first removal", pause=0.05
+            )
+            process.send_signal(signal.SIGSTOP)
+            halfway = _old_rows(play)
+            meanwhile = play.latencies(play.fire([(rate, alarms)], seconds / 4))
+            process.send_signal(signal.SIGCONT)
             while process.poll() is None:
                 beside += play.latencies(play.fire([(rate, alarms)], seconds / 4))
             took = time.monotonic() - began
@@ -141,6 +151,8 @@ def beside_the_expirer(
         left = _old_rows(play)
     finally:
         play.close()
+    if not (halfway and meanwhile):
+        wrong.append(f"nothing fired in the middle of the removal, with {halfway:,} old rows left")
     if process.returncode or left:
         wrong.append(
             f"the expirer ended with {process.returncode}, {left:,} old rows are left: {output[-500:]}"
@@ -155,13 +167,15 @@ def beside_the_expirer(
         "p99 alone (ms)": stats.percentile(alone, 99) * 1000,
         "p99 beside (ms)": stats.percentile(beside, 99) * 1000,
         "ratio of p99": ratio,
+        "events fired while the expirer was stopped": float(len(meanwhile)),
     }
     return Finding(f"expirer on {play.stage.cloud.database.dialect}", figures, wrong)
 
 
 @contextlib.contextmanager
-def _expirer(play: Play, directory: pathlib.Path) -> Iterator[subprocess.Popen[str]]:
-    keeping = write_config(directory / "expirer.conf", {"eventalarm": {"history_time_to_live": 30 * 86400}})
+def _expirer(play: Play, directory: pathlib.Path, batch_size: int) -> Iterator[subprocess.Popen[str]]:
+    options = {"history_time_to_live": 30 * 86400, "expire_batch_size": batch_size}
+    keeping = write_config(directory / "expirer.conf", {"eventalarm": options})
     command = [console_script("eventalarm-expirer"), "--config-file", str(play.stage.cloud.conf_path)]
     process = subprocess.Popen(
         [*command, "--config-file", str(keeping)],
