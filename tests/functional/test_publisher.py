@@ -107,7 +107,7 @@ def test_killing_the_broker_while_publishing_loses_nothing(
     try:
         # A RabbitMQ 3.10 that dies in the first second of a quorum queue's life never has that queue again;
         # the node counts a queue's messages, every few seconds, once it is there to stay.
-        wait_until(lambda: rabbitmq.queues(rabbit_url)[QUEUE]["messages"] > 300)
+        wait_until(lambda: rabbitmq.queues(rabbit_url).get(QUEUE, {}).get("messages", 0) > 300)
         rabbitmq.kill()
         wait_until(lambda: "does not accept events" in caplog.text)
         before = len(published)
