@@ -12,6 +12,7 @@ import importlib.metadata
 import importlib.util
 import re
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -46,7 +47,8 @@ QUIET = (
 )
 # In the text of an error of oslo.config: the file or the environment variable that sets the option.
 SOURCE = re.compile(r"detail='(.*)'")
-HELP_FLAGS = frozenset({"-h", "--help", "--version"})
+# The group of Aodh's options for Keystone.
+CREDENTIALS = "service_credentials"
 
 # The options of oslo.db's [database] that are passed to the engine.
 ENGINE_OPTIONS = (
@@ -64,7 +66,25 @@ ENGINE_OPTIONS = (
 
 
 class _Options(cfg.ConfigOpts):
-    """A ConfigOpts whose ``--help`` keeps the line breaks of description and epilog."""
+    """A ConfigOpts that has Aodh's options too, registered when the first of them is read.
+
+    Its ``--help`` keeps the line breaks of description and epilog.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._registering = threading.RLock()
+        self._has_aodh = False
+
+    def _get(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._get(*args, **kwargs)
+        except (cfg.NoSuchOptError, cfg.NoSuchGroupError):
+            with self._registering:
+                if not self._has_aodh:
+                    _register_aodh(self)
+                    self._has_aodh = True
+            return super()._get(*args, **kwargs)
 
     def _pre_setup(self, *args: Any, **kwargs: Any) -> Any:
         result = super()._pre_setup(*args, **kwargs)
@@ -100,8 +120,6 @@ def prepare(
     with errors_on_stderr(prog):
         conf = _Options()
         _register(conf, extra_cli)
-        if HELP_FLAGS.isdisjoint(argv):
-            _register_aodh(conf)
         _parse(
             conf,
             argv,
@@ -111,6 +129,7 @@ def prepare(
             version=f"{prog} {package_version()}{version}",
         )
         _check_values(conf)
+        _register_actions(conf)
         _register_credentials(conf)
         _set_up_logging(conf)
     return conf
@@ -190,13 +209,19 @@ def _register(conf: cfg.ConfigOpts, extra_cli: Iterable[Any]) -> None:
 
 
 def _register_aodh(conf: cfg.ConfigOpts) -> None:
-    # Imported here: it loads all of Aodh's API, which takes seconds, and --help does not need it.
-    from aodh import keystone_client  # noqa: PLC0415
+    # Imported here: it loads all of Aodh's API, which takes seconds, and few processes read these options.
     from aodh import opts as aodh_opts  # noqa: PLC0415
 
     for group, opts in aodh_opts.list_opts():
         conf.register_opts(list(opts), group=None if group == "DEFAULT" else group)
-    keystone_client.register_keystoneauth_opts(conf)
+
+
+def _register_actions(conf: cfg.ConfigOpts) -> None:
+    """Register Aodh's options of HTTP actions, which every listener reads."""
+    # Imported here, since --help does not need it.
+    from aodh.notifier import rest  # noqa: PLC0415
+
+    conf.register_opts(rest.OPTS)
 
 
 def _register_credentials(conf: cfg.ConfigOpts) -> None:
@@ -204,14 +229,17 @@ def _register_credentials(conf: cfg.ConfigOpts) -> None:
 
     Aodh loads the plugin instead, and then refuses to start when an option is missing.
     """
+    # Imported here, since --help does not need it.
     from keystoneauth1 import exceptions as auth_exceptions  # noqa: PLC0415
     from keystoneauth1 import loading  # noqa: PLC0415
 
-    auth_type = conf.service_credentials.auth_type
+    loading.register_auth_conf_options(conf, CREDENTIALS)
+    loading.register_session_conf_options(conf, CREDENTIALS)
+    auth_type = conf[CREDENTIALS].auth_type
     if not auth_type:
         return
     try:
-        conf.register_opts(loading.get_auth_plugin_conf_options(auth_type), group="service_credentials")
+        conf.register_opts(loading.get_auth_plugin_conf_options(auth_type), group=CREDENTIALS)
     except (auth_exceptions.NoMatchingPlugin, cfg.DuplicateOptError) as exc:
         LOG.warning("[service_credentials] auth_type: %s; actions that need Keystone will fail", exc)
 

@@ -191,11 +191,12 @@ def build_sender(
     if settings.mode == "aodh":
         # The queue belongs to aodh-notifier, so it is declared as Aodh declares it.
         transport = oslo_messaging.get_notification_transport(conf)
+        topic = conf.notifier_topic
 
         def publish(payload: JSONDict) -> None:
             bus.send(
                 transport,
-                topic=conf.notifier_topic,
+                topic=topic,
                 exchange=conf.control_exchange,
                 event_type="alarm.update",
                 payload=payload,
