@@ -25,6 +25,15 @@ conf = service.prepare(sys.argv[1:], prog="eventalarm-test", description="", epi
 service.database(conf).dispose()
 print(backend.get_backend_type())
 """
+STARTED = """
+import sys
+from eventalarm.cmd.listener import COMMAND
+conf = COMMAND.configure(sys.argv[1:])
+from eventalarm.app import services
+services.check_options(conf)
+slow = ("aodh.api", "oslo_policy")
+print([name for name in slow if name in sys.modules], conf.api.paste_config)
+"""
 
 
 @pytest.fixture
@@ -88,6 +97,18 @@ def test_commands_run_on_threads(home: pathlib.Path) -> None:
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, timeout=60
     )
     assert (result.stdout, result.stderr) == ("BackendType.THREADING\n", "")
+
+
+def test_a_listener_starts_without_the_api_of_aodh_and_has_its_options(home: pathlib.Path) -> None:
+    path = write(home / "a.conf", "[database]\nconnection = sqlite://\n[api]\npaste_config = mine.ini\n")
+    result = subprocess.run(
+        [sys.executable, "-c", STARTED, "--config-file", path],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (result.stdout, result.stderr) == ("[] mine.ini\n", "")
 
 
 def test_an_invalid_connection_is_named(home: pathlib.Path) -> None:
