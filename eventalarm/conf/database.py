@@ -51,11 +51,11 @@ DATABASE_OPTS: list[Any] = [
     ),
     cfg.BoolOpt(
         "mysqlclient",
-        default=False,
+        default=True,
         help="Whether a [database] connection of mysql:// or mysql+pymysql:// uses mysqlclient where that is "
-        "installed (pip install eventalarm[mysqlclient]). It takes less processor time than PyMySQL, but "
-        "events fire later after the server was killed. A URL with parameters other than charset, "
-        "unix_socket and timeouts, those of TLS for example, keeps PyMySQL.",
+        "installed (pip install eventalarm[mysqlclient]), which takes less processor time than PyMySQL. A "
+        "URL with parameters other than charset, unix_socket and timeouts, those of TLS for example, keeps "
+        "PyMySQL; so does turning this off.",
     ),
     cfg.FloatOpt(
         "max_clock_skew",
