@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from eventalarm.delivery import calls
-from eventalarm.delivery.calls import DeadLetterLog
+from eventalarm.delivery import dead_letters
+from eventalarm.delivery.dead_letters import DeadLetterLog
 from tests.support.deliveries import make_delivery
 
 SECRET = "s3cret"
@@ -39,12 +39,12 @@ def test_a_line_names_everything_but_the_secrets(
 def test_one_project_cannot_fill_the_log(
     report: Callable[..., None], clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    for _ in range(calls.LINES + 90):
+    for _ in range(dead_letters.LINES + 90):
         report(make_delivery(), 1, "dns")
-    assert len(caplog.records) == calls.LINES
+    assert len(caplog.records) == dead_letters.LINES
     report(make_delivery(project_id="other"), 1, "dns")
-    assert len(caplog.records) == calls.LINES + 1
-    clock[0] = calls.SECONDS
+    assert len(caplog.records) == dead_letters.LINES + 1
+    clock[0] = dead_letters.SECONDS
     report(make_delivery(), 1, "dns")
     assert "90 more of this project" in caplog.records[-1].getMessage()
 
