@@ -14,8 +14,6 @@ import tempfile
 import urllib.parse
 import urllib.request
 
-import pytest
-
 from eventalarm.trace import Stage
 from tests.functional.conftest import Spawn
 from tests.support.browser import Browser, keep_screenshot
@@ -66,14 +64,15 @@ def test_the_figures_are_consistent_and_no_process_is_left(tmp_path: pathlib.Pat
     assert not list(tmp_path.iterdir())
 
 
-def test_the_output_shows_what_happened(tmp_path: pathlib.Path, chromium: Browser) -> None:
+def test_the_output_shows_what_happened(tmp_path: pathlib.Path, spawn: Spawn, chromium: Browser) -> None:
     data = tmp_path / "data"
+    process = spawn([PROGRAM, "--keep", "--data-dir", data], env={"COLUMNS": "80"})
+    process.wait_for_log("Still running on http://")
 
-    done = run(tmp_path, "--data-dir", str(data))
+    process.popen.send_signal(signal.SIGINT)
 
-    assert done.returncode == 0, done.stderr
-    text = done.stdout
-    assert done.stderr == ""
+    assert process.wait(30) == 0
+    text = process.text().partition("\nStill running")[0]
     assert text.isascii()
     assert re.search(r"\| state +\| alarm +", text)
     assert re.search(r"\| state transition \| \{\"state\": \"ok\"", text)
@@ -89,8 +88,7 @@ def test_the_output_shows_what_happened(tmp_path: pathlib.Path, chromium: Browse
     photograph(chromium, text)
 
 
-@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
-def test_keep_runs_until_a_signal(tmp_path: pathlib.Path, spawn: Spawn, word: signal.Signals) -> None:
+def test_keep_accepts_notifications_until_a_signal(tmp_path: pathlib.Path, spawn: Spawn) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     process = spawn([PROGRAM, "--keep"], env={"TMPDIR": str(temporary)})
@@ -106,7 +104,7 @@ def test_keep_runs_until_a_signal(tmp_path: pathlib.Path, spawn: Spawn, word: si
         )
         urllib.request.urlopen(request, timeout=10).close()
         process.wait_for_log(f"webhook: server-failed: {states}")
-    process.popen.send_signal(word)
+    process.popen.send_signal(signal.SIGTERM)
 
     assert process.wait(30) == 0
     assert not folder.exists()
