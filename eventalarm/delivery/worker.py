@@ -11,8 +11,9 @@ from typing import Final
 from oslo_log import log
 
 from eventalarm.backoff import Backoff
+from eventalarm.delivery.attempt import Attempt
 from eventalarm.delivery.batches import BatchWindows
-from eventalarm.delivery.calls import Attempt, Calls, cancel
+from eventalarm.delivery.calls import Calls, cancel
 from eventalarm.delivery.circuit_board import CircuitBoard
 from eventalarm.delivery.circuit_keeper import CircuitKeeper
 from eventalarm.delivery.claiming import Claimer, LeaseKeeper, StrayFinder

@@ -16,11 +16,11 @@ from oslo_db import exception as db_exception
 
 from eventalarm.model import UTC, Circuit, CircuitState, DeliveryState
 from eventalarm.storage import claims
+from eventalarm.storage.circuit_tables import destination as table
 from eventalarm.storage.claims import DEFERRED
 from eventalarm.storage.column_types import clean, to_key
 from eventalarm.storage.database import Database
 from eventalarm.storage.tables import delivery
-from eventalarm.storage.tables import destination as table
 
 # The most deliveries that one transaction releases or gives up.
 CHUNK: Final = 500

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 import tenacity
 
 from eventalarm.exceptions import Retryable
-from eventalarm.model import FINISHED
+from eventalarm.model import FINISHED, CircuitState
+from eventalarm.storage.circuit_tables import destination
 from eventalarm.storage.database import Database
 from eventalarm.storage.ifa_tables import acknowledgement
 from eventalarm.storage.tables import (
@@ -110,6 +111,13 @@ SWEEPS: Final = (
         others=none(alarm.c.alarm_id == acknowledgement.c.alarm_id),
     ),
     Sweep("suspected messages", suspect.c.message_id, suspect.c.tried_at),
+    # Of all projects with the destination: its closed rows that are old enough.
+    Sweep(
+        "closed circuits",
+        destination.c.destination,
+        destination.c.changed_at,
+        destination.c.state == CircuitState.CLOSED.value,
+    ),
     Sweep(
         "counts of deleted alarms",
         alarm_count.c.alarm_id,

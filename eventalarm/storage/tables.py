@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from eventalarm.model import object_alarm_id
-from eventalarm.storage import event_tables, ifa_tables, inspector_tables  # noqa: F401 - declares tables in metadata
+from eventalarm.storage import circuit_tables, event_tables, ifa_tables, inspector_tables  # noqa: F401
 from eventalarm.storage.column_types import (
     ALARM_ID,
     ID,
@@ -239,25 +239,6 @@ delivery_attempt = eventalarm_table(
     sa.Column("error", sa.Text),
     sa.Index("ix_eventalarm_delivery_attempt_delivery", "delivery_id", "number"),
     sa.Index("ix_eventalarm_delivery_attempt_ended", "ended_at"),
-)
-
-# The circuits of destinations that failed (see model/circuits.py), one of each project and destination.
-# ``changed_at`` is when the row was last written, by the database's clock; ``version`` rises with each write.
-destination = eventalarm_table(
-    "eventalarm_destination",
-    sa.Column("project_id", sa.String(128), primary_key=True),
-    sa.Column("destination", KEY, primary_key=True),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("failures", sa.Integer, nullable=False),
-    sa.Column("failing_since", UtcDateTime),
-    sa.Column("failed_at", UtcDateTime),
-    sa.Column("next_probe_at", UtcDateTime),
-    sa.Column("probes", sa.Integer, nullable=False),
-    sa.Column("status", sa.Integer),
-    sa.Column("error", sa.Text),
-    sa.Column("version", sa.BigInteger, nullable=False),
-    sa.Column("changed_at", UtcDateTime, nullable=False),
-    sa.Index("ix_eventalarm_destination_changed", "changed_at"),
 )
 
 # One row for each live process; a delivery whose owner has no row is orphaned. ``renewals`` counts how often
