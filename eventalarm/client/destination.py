@@ -66,7 +66,7 @@ class EnableDestination(command.ShowOne):
         """Return the parser of the command's arguments."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         add_project(parser)
-        parser.add_argument("destination", metavar="<url>", help="scheme, host and port of the destination")
+        parser.add_argument("destination", metavar="<url>", help="the destination as it is listed")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:

@@ -37,7 +37,7 @@ CIRCUIT_OPTS: list[Any] = [
     cfg.BoolOpt(
         "circuit_disable_gone",
         default=True,
-        help="Whether an answer 410 (Gone) disables the destination at once. Set it to false where projects "
-        "call many independent consumers behind one host and port: then 410 only ends the delivery.",
+        help="Whether an answer 410 (Gone) disables the URL that was called for the project at once, as "
+        "circuit_disable_after does a destination. If false, 410 only ends the delivery.",
     ),
 ]

@@ -1,8 +1,8 @@
 """What the results of attempts do to the circuit of a destination, and when it is probed. Pure.
 
 A circuit opens after a number of failures in a row. While it is open, one delivery at a time is sent as a
-probe, at growing intervals; the others wait. Any sign of life closes it. One that failed for long, or answers
-that it is gone, is disabled until somebody enables it.
+probe, at growing intervals; the others wait. Any sign of life closes it. One that failed for long is disabled
+until somebody enables it; so is a single URL that answers that it is gone.
 """
 
 from __future__ import annotations
@@ -90,8 +90,7 @@ def failed(
     Failures of calls that were under way when it opened change nothing.
     """
     since = circuit.failing_since or now
-    gone = effect_of(error, rules) == Effect.GONE
-    if circuit.state == CircuitState.DISABLED or (circuit.defers and not is_probe and not gone):
+    if circuit.state == CircuitState.DISABLED or (circuit.defers and not is_probe):
         return circuit
     failures = circuit.failures + (not circuit.defers)
     failing = dataclasses.replace(
@@ -103,13 +102,29 @@ def failed(
         error=str(error)[:LONGEST_ERROR],
     )
     opens = 0 < rules.failures <= failures
-    if gone or (opens and (now - since).total_seconds() >= rules.disable_after):
+    if opens and (now - since).total_seconds() >= rules.disable_after:
         return dataclasses.replace(failing, state=CircuitState.DISABLED, next_probe_at=None)
     if not opens:
         return failing
     wait = Backoff(rules.probe_initial, rules.probe_max, uniform, jitter=JITTER)(circuit.probes + 1)
     wait = max(wait, min(error.retry_after or 0.0, rules.retry_after_max))
     return dataclasses.replace(failing, state=CircuitState.OPEN, next_probe_at=_after(now, wait))
+
+
+def gone(circuit: Circuit, error: DeliveryError, now: datetime.datetime) -> Circuit:
+    """Return the disabled circuit of a URL that answered at *now* that it is gone."""
+    if circuit.state == CircuitState.DISABLED:
+        return circuit
+    return dataclasses.replace(
+        circuit,
+        state=CircuitState.DISABLED,
+        failures=circuit.failures + 1,
+        failing_since=circuit.failing_since or now,
+        failed_at=now,
+        next_probe_at=None,
+        status=error.status,
+        error=str(error)[:LONGEST_ERROR],
+    )
 
 
 def probe_is_due(circuit: Circuit, now: datetime.datetime) -> bool:

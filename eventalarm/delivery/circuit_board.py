@@ -14,6 +14,7 @@ from oslo_log import log
 
 from eventalarm.backoff import Uniform
 from eventalarm.delivery import circuit as rules_of
+from eventalarm.delivery.action import masked
 from eventalarm.delivery.circuit import CircuitRules, Effect
 from eventalarm.exceptions import DeliveryError
 from eventalarm.model import Circuit, CircuitState, Delivery
@@ -35,6 +36,11 @@ Key = tuple[str, str]
 def key_of(item: Delivery | Circuit) -> Key:
     """Return the key of a circuit, or of that to whose destination a delivery goes."""
     return item.project_id, to_key(item.destination)
+
+
+def url_key(delivery: Delivery) -> Key:
+    """Return the key of the circuit of the URL of a delivery alone, which is disabled if it is gone."""
+    return delivery.project_id, to_key(masked(delivery.action))
 
 
 class CircuitBoard:
@@ -79,11 +85,14 @@ class CircuitBoard:
         return not any(one.delivery_id in self._probes for one in deliveries)
 
     def disabled(self, delivery: Delivery) -> Circuit | None:
-        """Return the circuit of a disabled destination, to which nothing is sent; None for any other."""
-        if not self._known or delivery.subscription_id:
+        """Return the circuit if the destination or the URL is disabled: nothing is sent to it."""
+        if delivery.project_id not in self._of_project or delivery.subscription_id:
             return None
-        known = self._known.get(key_of(delivery))
-        return known if known is not None and known.state == CircuitState.DISABLED else None
+        for key in (key_of(delivery), url_key(delivery)):
+            known = self._known.get(key)
+            if known is not None and known.state == CircuitState.DISABLED:
+                return known
+        return None
 
     def note(self, deliveries: Sequence[Delivery], error: DeliveryError | None = None) -> None:
         """Note the result of one attempt of *deliveries*, sent together: *error*, or None if accepted."""
@@ -92,6 +101,10 @@ class CircuitBoard:
             return
         is_probe = self._ends_probe(deliveries)
         effect = rules_of.effect_of(error, self._rules)
+        if effect == Effect.GONE and error is not None:
+            # The destination itself is alive: other URLs of it are called as before.
+            self._disable(url_key(first), error)
+            effect = Effect.ANSWERED
         key = key_of(first)
         known = self._known.get(key) or self._counted.get(key)
         if known is None and effect in {Effect.ANSWERED, Effect.NOTHING}:
@@ -105,6 +118,10 @@ class CircuitBoard:
         else:
             after = rules_of.failed(known, error, self.now(), self._rules, self._uniform, is_probe=is_probe)
             self._change(known, after)
+
+    def _disable(self, key: Key, error: DeliveryError) -> None:
+        known = self._known.get(key) or Circuit(*key)
+        self._change(known, rules_of.gone(known, error, self.now()))
 
     def _ends_probe(self, deliveries: Sequence[Delivery]) -> bool:
         ended = [one.delivery_id for one in deliveries if one.delivery_id in self._probes]

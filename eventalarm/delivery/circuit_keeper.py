@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import random
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from eventalarm.delivery import retry
@@ -91,8 +91,11 @@ class CircuitKeeper:
             if stored is not None and stored.state == CircuitState.DISABLED:
                 self._ending[key_of(stored)] = stored
 
-    def _closed(self, circuits: Iterable[Circuit]) -> None:
+    def _closed(self, circuits: Sequence[Circuit]) -> None:
         until = self._lease.now() + RELEASED_FOR
+        for circuit in circuits:
+            # Enabled before everything that waited was given up.
+            self._ending.pop(key_of(circuit), None)
         self._releasing |= {key_of(circuit): (circuit, until) for circuit in circuits}
 
     async def _probe(self) -> None:

@@ -14,7 +14,7 @@ from eventalarm.http.requests import read_json
 from eventalarm.http.responses import BadBody, FieldError
 from eventalarm.ingest.deliveries import NO_PLACE, READ, SEND, DeliveryContext, shown_reason
 from eventalarm.ingest.sessions import time_or_none
-from eventalarm.model import Circuit, JSONDict
+from eventalarm.model import Circuit, CircuitState, JSONDict
 from eventalarm.storage.circuits import CircuitStore
 from eventalarm.storage.delivery_pages import DestinationFigures
 
@@ -30,15 +30,16 @@ class DestinationList:
         self._context = context
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Return the destinations, by name."""
+        """Return the destinations, by name, and the URLs that are disabled."""
         project_id = self._context.project(req, READ)
         figures = {one.destination: one for one in self._context.pages().destinations(project_id)}
         circuits = CircuitStore(self._context.database()).of_project(project_id)
+        held_back = {name for name, circuit in circuits.items() if circuit.state != CircuitState.CLOSED}
         resp.text = json.dumps(
             [
                 _shown(figures.get(name, DestinationFigures(name)))
                 | shown_circuit(circuits.get(name, Circuit(project_id, name)))
-                for name in sorted({*figures, *circuits})
+                for name in sorted({*figures, *held_back})
             ]
         )
 
@@ -56,12 +57,16 @@ class DestinationEnabling:
         body = read_json(req, context.max_body)
         if errors := context.schemas.errors("DestinationName", body):
             raise BadBody(errors)
-        name = action.destination(body["destination"])
+        url = body["destination"]
+        name = action.destination(url)
         if not name:
             raise BadBody([FieldError("/destination", "not a URL", NO_PLACE)])
-        enabled = CircuitStore(context.database()).enable(project_id, name)
+        store = CircuitStore(context.database())
+        # A URL that is gone, or else where it leads.
+        enabled = store.enable(project_id, action.masked(url)) or store.enable(project_id, name)
         if enabled is None:
             raise falcon.HTTPNotFound(description=NOT_FOUND)
+        name = enabled.destination
         LOG.info(
             "Destination %s of project %s is enabled by user %s", name, project_id, caller_of(req).user_id
         )

@@ -22,7 +22,9 @@ class CircuitState(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Circuit:
-    """The circuit of one destination (``scheme://host:port``) of one project; times are aware UTC.
+    """The circuit of one destination of one project; times are aware UTC.
+
+    A destination is ``scheme://host:port``; one that is only ever disabled may be a URL without its secrets.
 
     ``failures`` counts attempts that failed in a row, without the probes, of which ``probes`` were made since
     it opened. ``failing_since`` and ``failed_at`` are of the first and the last of them, ``status`` and

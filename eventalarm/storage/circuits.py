@@ -102,9 +102,10 @@ class CircuitStore:
             return _one(connection, circuit)
 
     def take_probe(self, before: Circuit, probing: Circuit) -> Probe:
-        """Store *probing* in place of *before*, and find the delivery to send, which waits longest.
+        """Store *probing* in place of *before*, and find the delivery to send.
 
-        Nothing is found if another process was first.
+        That is the one that waits longest or, with every other probe, shortest: of several URLs of the
+        destination one may fail for good. Nothing is found if another process was first.
         """
         now = self._database.about_now()
         asked = {"project": before.project_id, "destination": before.destination}
@@ -112,7 +113,8 @@ class CircuitStore:
             if not _replace(connection, dataclasses.replace(probing, version=before.version), now):
                 return Probe(_one(connection, before))
             stored = dataclasses.replace(probing, version=before.version + 1)
-            return Probe(stored, taken=True, seq=connection.execute(_longest_waiting(), asked).scalar())
+            query = _waiting(newest=probing.probes % 2 == 0)
+            return Probe(stored, taken=True, seq=connection.execute(query, asked).scalar())
 
     def release(self, circuit: Circuit) -> int:
         """Make up to CHUNK deliveries due that waited for *circuit*; return how many."""
@@ -227,7 +229,8 @@ def _to(circuit: Circuit, *states: str) -> sa.ColumnElement[bool]:
 
 
 @functools.cache
-def _longest_waiting() -> sa.Select[Any]:
+def _waiting(*, newest: bool) -> sa.Select[Any]:
+    order = (delivery.c.next_attempt_at, delivery.c.seq)
     query = (
         sa.select(delivery.c.seq)
         .where(
@@ -236,7 +239,7 @@ def _longest_waiting() -> sa.Select[Any]:
             delivery.c.destination == sa.bindparam("destination"),
             claims.is_head(),
         )
-        .order_by(delivery.c.next_attempt_at, delivery.c.seq)
+        .order_by(*((column.desc() for column in order) if newest else order))
         .limit(1)
     )
     return claims.by_index(query, delivery, "due")

@@ -69,13 +69,15 @@ def test_a_tenant_finds_retries_and_replays_deliveries(
         webhook_sink.behave("/hook", statuses=[410])
         assert replay()["deliveries"]
 
-        def circuit() -> str:
-            ((found,),) = run(commands["See how the destination does"], tmp_path, env)
-            return str(found["Circuit"])
+        def circuits() -> list[str]:
+            (found,) = run(commands["See how the destination does"], tmp_path, env)
+            return [one["Circuit"] for one in found]
 
-        wait_until(lambda: circuit() == "disabled")
+        wait_until(lambda: sorted(circuits()) == ["closed", "disabled"])
         (enabled,) = run(commands["Enable a destination"], tmp_path, env)
-        assert enabled["circuit"] == circuit() == "closed"
+        assert enabled["destination"] == hook.replace("user:s3cr3t", "***")
+        assert enabled["circuit"] == "closed"
+        assert circuits() == ["closed"]
 
 
 def _nonempty(found: list[Any]) -> list[Any]:

@@ -17,8 +17,11 @@ from eventalarm.ingest import application as ingest_application
 from eventalarm.model import UTC, Resource, ResourceKind
 from eventalarm.storage import database as storage
 from eventalarm.storage.resource_map import ResourceMap
-from tests.support.builders import PROJECT
+from tests.functional.test_recorded_events import event_row
+from tests.functional.test_recorded_events import put as put_events
+from tests.support.builders import PROJECT, rule
 from tests.support.delivery_rows import delivery_row, put
+from tests.support.engine_harness import alarm_row, insert_alarms
 from tests.support.helpers import WebhookSink
 from tests.support.ifa_api import ADMIN, DOCUMENT
 from tests.support.ingest_api import SessionsApi
@@ -89,11 +92,19 @@ def test_no_get_of_the_ingest_api_writes(our_sqlite_url: str) -> None:
     assert api.call("POST", "/v1/secret", roles="admin").status_code == 201
     assert api.call("PUT", "/v1/hosts/compute-1/maintenance", begin, roles="admin").status_code == 200
     (delivery_id,) = put(api.database, [delivery_row("p", 1)])
-    names = {"{session_id}": "s-1", "{host}": "compute-1", "{delivery_id}": delivery_id}
+    (event_id,) = put_events(api.database, [event_row("p", 1)])
+    insert_alarms(api.database, alarm_row("a", project_id="p", rule=rule("e")))
+    names = {
+        "{session_id}": "s-1",
+        "{host}": "compute-1",
+        "{delivery_id}": delivery_id,
+        "{event_id}": event_id,
+        "/explain": "/explain?alarm_id=a",
+    }
     try:
         with only_reads():
             for path in paths(openapi.load(ingest_application.DOCUMENT_FILE)):
-                url = re.sub(r"\{\w+\}", lambda found: names[found[0]], path)
+                url = re.sub(r"\{\w+\}|/explain$", lambda found: names[found[0]], path)
                 assert api.call("GET", url, roles="admin").status_code == 200, url
     finally:
         api.close()

@@ -200,7 +200,7 @@ def test_a_row_copied_from_another_project_is_not_used(signing: Signing, webhook
     with signing.database.begin() as connection:
         connection.execute(sa.update(tables.project_secret).values(project_id="p"))
     one: Delivery = make_delivery(webhook_sink.url("/hook"))
-    with signing.worker() as worker:
+    with signing.worker(max_attempts=2) as worker:
         send(worker, signing.database, [one])
         wait_until(lambda: all_are(signing.database, "failed"))
     assert webhook_sink.requests == []

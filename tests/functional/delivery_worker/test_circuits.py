@@ -153,32 +153,32 @@ def test_deliveries_that_come_while_a_circuit_is_open_cost_no_attempt(away: Away
     assert list(states(away.database).values()).count("deferred") == 31
 
 
-def test_gone_disables_the_destination_of_that_project_until_it_is_enabled(away: Away) -> None:
+def test_gone_disables_the_url_for_that_project_until_it_is_enabled(away: Away) -> None:
+    """Red without the option; red when other URLs of the destination, or other projects, are disabled too."""
     away.sink.behave("/a", statuses=[410])
     gone = away.to("/a")
     enqueue(away.database, [gone], None)
     away.start()
-    known = away.wait_for(CircuitState.DISABLED)
-    assert (known.status, known.failures) == (410, 1)
-    later, other = away.to("/b"), away.to("/b", project_id="other", alarm_id="other")
-    enqueue(away.database, [later, other], None)
-    wait_until(lambda: {*states(away.database).values()} == {"failed", "delivered"})
-    assert received(away.sink) == [gone.delivery_id, other.delivery_id]
-    (row,) = [
-        row for row in rows(away.database, "delivery_id", "error", "attempts") if row[0] == later.delivery_id
-    ]
-    assert (row.error, row.attempts) == ("destination_disabled: http_4xx: HTTP 410", 0)
-
+    circuits, url = Outbox(away.database).circuits, away.sink.url("/a")
+    known = wait_until(lambda: circuits.of_project("p").get(url))
+    assert (known.state, known.status, known.failures) == (CircuitState.DISABLED, 410, 1)
     away.sink.behave("/a")
-    assert Outbox(away.database).circuits.enable("other", known.destination) is None
-    assert Outbox(away.database).circuits.enable("p", known.destination) is not None
+    later, sibling = away.to("/a"), away.to("/b")
+    other = away.to("/a", project_id="other", alarm_id="other")
+    enqueue(away.database, [later, sibling, other], None)
+    wait_until(lambda: {*states(away.database).values()} == {"failed", "delivered"})
+    assert sorted(received(away.sink)) == sorted(one.delivery_id for one in (gone, sibling, other))
+    errors = {row.delivery_id: row for row in rows(away.database, "delivery_id", "error", "attempts")}
+    assert errors[later.delivery_id][1:] == ("destination_disabled: http_4xx: HTTP 410", 0)
+
+    assert circuits.enable("other", url) is None
+    assert circuits.enable("p", url) is not None
 
     def retried() -> bool:
         DeliveryQueries(away.database).retry(Selection(project_id="p"))
         return all_are(away.database, "delivered")
 
     wait_until(retried)
-    assert away.wait_for(CircuitState.CLOSED)
 
 
 def test_five_days_of_failure_disable_and_end_what_waits(

@@ -28,8 +28,13 @@ from tests.functional.disruption.users import Users
 
 FIRING_RESUMES = 5.0
 DEFAULT_LEASE = 6.0
-# The longest pauses of the delivery to a consumer that misbehaves.
-PAUSES = {"retry_max": 2.0, "retry_after_max": 2.0, "circuit_probe_max": 2.0}
+# A consumer that misbehaves soon works again, also at a URL that it said is gone.
+PATIENT = {
+    "retry_max": 2.0,
+    "retry_after_max": 2.0,
+    "circuit_probe_max": 2.0,
+    "circuit_disable_gone": False,
+}
 # Seconds between two looks whether all work is done.
 IDLE_LOOK = 0.5
 DATABASE_AWAY = (
@@ -69,7 +74,7 @@ class Setup:
     def delivery_options(self) -> dict[str, float]:
         """Return ``[eventalarm_delivery]``: enough attempts to outlast every misbehaviour of a consumer."""
         options = {"poll_interval": 0.2} if self.lease < DEFAULT_LEASE else {}
-        return options | {"lease": self.lease, "max_attempts": 60, **PAUSES}
+        return options | {"lease": self.lease, "max_attempts": 60, **PATIENT}
 
 
 @dataclasses.dataclass

@@ -22,7 +22,8 @@ REFUSED = DeliveryError("connect", "refused")
 
 
 def item(**fields: Any) -> Delivery:
-    return make_delivery("http://hooks.example.org/a?token=s3cret", **{"destination": HOST, **fields})
+    action = fields.pop("action", "http://hooks.example.org/a?token=s3cret")
+    return make_delivery(action, **{"destination": HOST, **fields})
 
 
 @pytest.fixture
@@ -150,7 +151,22 @@ def test_a_project_cannot_open_any_number(board: CircuitBoard, monkeypatch: pyte
     assert board.defers((item(project_id="other"),))
 
 
-def test_a_disabled_destination_is_logged_once_without_secrets(
+def test_a_url_that_is_gone_is_disabled_alone(board: CircuitBoard) -> None:
+    """Red when 410 disables the destination: other URLs of the host are those of other consumers."""
+    board.note((item(),), of_status(410))
+    assert board.disabled(item()) is not None
+    assert board.disabled(item(action="http://hooks.example.org/other")) is None
+    assert not board.defers((item(),))
+
+
+def test_a_url_that_is_gone_closes_the_circuit_of_its_destination(board: CircuitBoard) -> None:
+    fail(board, item())
+    board.note((item(action="http://hooks.example.org/other"),), of_status(410))
+    assert not board.defers((item(),))
+    assert board.disabled(item()) is None
+
+
+def test_a_disabled_url_is_logged_once_without_secrets(
     board: CircuitBoard, caplog: pytest.LogCaptureFixture
 ) -> None:
     fail(board, item(), of_status(410), times=3)
