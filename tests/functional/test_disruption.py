@@ -84,7 +84,7 @@ def test_hung_destinations_do_not_delay_a_healthy_one(
     ground: Ground, tmp_path: pathlib.Path, figure: Figure
 ) -> None:
     """Fails when any project may use all calls: the healthy one takes 80 times as long."""
-    finding = scenarios.isolation(ground, tmp_path, Progress(), seconds=4.0, rate=40.0, rounds=(1, 4))
+    finding = scenarios.isolation(ground, tmp_path, Progress(), seconds=4.0, rate=40.0, rounds=(1, 10))
     for name, number in finding.figures.items():
         figure(f"isolation: {name}: {number:.2f}")
     assert finding.wrong == []
