@@ -157,19 +157,20 @@ def beside_the_expirer(
         wrong.append(
             f"the expirer ended with {process.returncode}, {left:,} old rows are left: {output[-500:]}"
         )
-    ratio = stats.percentile(beside, 99) / stats.percentile(alone, 99)
-    figures = {
-        "old rows": float(rows),
-        "seconds": took,
-        "rows a second": rows / took,
-        "p50 alone (ms)": stats.percentile(alone, 50) * 1000,
-        "p50 beside (ms)": stats.percentile(beside, 50) * 1000,
-        "p99 alone (ms)": stats.percentile(alone, 99) * 1000,
-        "p99 beside (ms)": stats.percentile(beside, 99) * 1000,
-        "ratio of p99": ratio,
-        "events fired while the expirer was stopped": float(len(meanwhile)),
-    }
+    figures = {"old rows": float(rows), "seconds": took, "rows a second": rows / took}
+    figures |= _latencies(alone, beside)
+    figures["events fired while the expirer was stopped"] = float(len(meanwhile))
     return Finding(f"expirer on {play.stage.cloud.database.dialect}", figures, wrong)
+
+
+def _latencies(alone: Sequence[float], beside: Sequence[float]) -> dict[str, float]:
+    """Return the percentiles of latencies in seconds, alone and beside something, and the ratio of p99."""
+    figures = {
+        f"p{percent} {name} (ms)": stats.percentile(values, percent) * 1000
+        for percent in (50, 99)
+        for name, values in (("alone", alone), ("beside", beside))
+    }
+    return figures | {"ratio of p99": stats.percentile(beside, 99) / stats.percentile(alone, 99)}
 
 
 @contextlib.contextmanager
