@@ -6,10 +6,9 @@ import json
 import pathlib
 from typing import Any
 
-from eventalarm.standalone import sample
 from tests.functional.test_standalone import notification, running
-from tests.support.helpers import WebhookSink, console_script, wait_until
-from tests.support.walkthrough import blocks, run
+from tests.support.helpers import WebhookSink, wait_until
+from tests.support.walkthrough import blocks, run_here, tenant
 
 PAGE = pathlib.Path(__file__).parents[2] / "doc" / "source" / "user" / "deliveries.rst"
 OPTIONS = "[eventalarm_delivery]\nmax_attempts = 2\nretry_initial = 0.05\nretry_max = 0.1\n"
@@ -27,35 +26,26 @@ def test_a_tenant_finds_retries_and_replays_deliveries(
     commands = blocks(PAGE)
     hook = webhook_sink.url("/hook").replace("://", "://user:s3cr3t@")
     with running(tmp_path / "data", tmp_path / "log") as cloud:
-        env = {
-            "PATH": str(pathlib.Path(console_script("openstack")).parent) + ":/usr/bin:/bin",
-            "OS_AUTH_TYPE": "aodh-noauth",
-            "OS_AODH_ENDPOINT": cloud.endpoint,
-            "OS_EVENTALARM_INGEST_ENDPOINT": cloud.endpoint,
-            "OS_PROJECT_ID": sample.project(),
-            "OS_USER_ID": "tenant",
-            "OS_ROLES": "member,reader",
-            "HOOK": hook,
-        }
+        env = tenant(cloud.endpoint, "member,reader", HOOK=hook)
         cloud.watch(hook, "vm-1")
         cloud.post(notification("vm-1", "error"))
         webhook_sink.wait(2, "/hook")
 
-        ((failed,),) = wait_until(lambda: _nonempty(run(commands["See what failed"], tmp_path, env)))
+        ((failed,),) = wait_until(lambda: _nonempty(run_here(commands["See what failed"], tmp_path, env)))
         env["DELIVERY"] = failed["Delivery"]
-        (shown,) = run(commands["See why"], tmp_path, env)
+        (shown,) = run_here(commands["See why"], tmp_path, env)
         assert [line.count("HTTP 503 after") for line in shown["attempt_details"]] == [1, 1]
         assert "s3cr3t" not in json.dumps(shown)
-        ((destination,),) = run(commands["See how the destination does"], tmp_path, env)
+        ((destination,),) = run_here(commands["See how the destination does"], tmp_path, env)
         assert (destination["Success Rate"], destination["Owed"]) == (0.0, 0)
 
-        run(commands["Send a failed delivery"], tmp_path, env)
+        run_here(commands["Send a failed delivery"], tmp_path, env)
         *_, sent = webhook_sink.wait(3, "/hook")
         assert sent.headers[ID] == env["DELIVERY"]
         assert REPLAY_ID not in sent.headers
 
         def replay() -> dict[str, Any]:
-            (found,) = run(commands["Send everything again"], tmp_path, env)
+            (found,) = run_here(commands["Send everything again"], tmp_path, env)
             return dict(found)
 
         done = wait_until(lambda: (found := replay())["deliveries"] and found)
@@ -63,18 +53,18 @@ def test_a_tenant_finds_retries_and_replays_deliveries(
         assert (again.headers[REPLAY_ID], again.headers[REPLAY_OF]) == (done["replay_id"], env["DELIVERY"])
         assert again.json == sent.json
         env["REPLAY"] = again.headers[REPLAY_ID]
-        ((listed,),) = run(commands["See what a replay sent"], tmp_path, env)
+        ((listed,),) = run_here(commands["See what a replay sent"], tmp_path, env)
         assert again.headers[ID] == listed["Delivery"] != env["DELIVERY"]
 
         webhook_sink.behave("/hook", statuses=[410])
         assert replay()["deliveries"]
 
         def circuits() -> list[str]:
-            (found,) = run(commands["See how the destination does"], tmp_path, env)
+            (found,) = run_here(commands["See how the destination does"], tmp_path, env)
             return [one["Circuit"] for one in found]
 
         wait_until(lambda: sorted(circuits()) == ["closed", "disabled"])
-        (enabled,) = run(commands["Enable a destination"], tmp_path, env)
+        (enabled,) = run_here(commands["Enable a destination"], tmp_path, env)
         assert enabled["destination"] == hook.replace("user:s3cr3t", "***")
         assert enabled["circuit"] == "closed"
         assert circuits() == ["closed"]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pathlib
 
-from eventalarm.standalone import sample
 from tests.functional.test_standalone import notification, running
 from tests.support.helpers import WebhookSink, wait_until
-from tests.support.walkthrough import blocks, run_here
+from tests.support.walkthrough import blocks, run_here, tenant
 
 PAGE = pathlib.Path(__file__).parents[2] / "doc" / "source" / "user" / "recorded-events.rst"
 
@@ -18,15 +17,7 @@ def test_a_tenant_learns_why_an_alarm_did_not_fire(tmp_path: pathlib.Path, webho
     (overrides / "recorder.conf").write_text("[eventalarm]\nrecord_events = matched\n")
     commands = blocks(PAGE)
     with running(tmp_path / "data", tmp_path / "log") as cloud:
-        env = {
-            "OS_AUTH_TYPE": "aodh-noauth",
-            "OS_AODH_ENDPOINT": cloud.endpoint,
-            "OS_EVENTALARM_INGEST_ENDPOINT": cloud.endpoint,
-            "OS_PROJECT_ID": sample.project(),
-            "OS_USER_ID": "tenant",
-            "OS_ROLES": "reader",
-            "SERVER": "vm-1",
-        }
+        env = tenant(cloud.endpoint, "reader", SERVER="vm-1")
         env["ALARM"] = cloud.watch(webhook_sink.url("/hook"), "vm-1")
         for _ in range(2):
             cloud.post(notification("vm-1", "error", message_id=f"m-{_}"))

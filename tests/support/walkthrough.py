@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any, Final
 
+from eventalarm.standalone import sample
 from tests.support.openstack_client import openstack
 
 CLIENT: Final = "openstack "
@@ -30,6 +31,19 @@ def blocks(page: pathlib.Path) -> dict[str, str]:
         elif not line and heading in found:
             found[heading] += "\n"
     return found
+
+
+def tenant(endpoint: str, roles: str, **names: str) -> dict[str, str]:
+    """Return the environment of a tenant of a standalone cloud, with the *names* that a page uses."""
+    return {
+        "OS_AUTH_TYPE": "aodh-noauth",
+        "OS_AODH_ENDPOINT": endpoint,
+        "OS_EVENTALARM_INGEST_ENDPOINT": endpoint,
+        "OS_PROJECT_ID": sample.project(),
+        "OS_USER_ID": "tenant",
+        "OS_ROLES": roles,
+        **names,
+    }
 
 
 def run_here(commands: str, folder: pathlib.Path, env: Mapping[str, str]) -> list[Any]:
