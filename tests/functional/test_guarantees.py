@@ -338,7 +338,11 @@ def test_g9_late_event_changes_nothing(cloud: Cloud, webhook_sink: WebhookSink) 
 def test_g10_backlog_stays_on_the_broker(cloud: Cloud, rabbitmq: RabbitMQ, rabbit_url: str) -> None:
     """Fails when no prefetch limit is set: the listener then takes the whole queue into memory."""
     prefetch = cloud.conf.eventalarm.prefetch
+    # After its first batch it takes as many as it may.
+    first = cloud.create_alarm(instance="vm-1")
     cloud.start_listener()
+    cloud.publish(make_event("vm-1"))
+    cloud.wait_for_state(first, "alarm")
     somebody = sa.create_engine(cloud.database_url, poolclass=sa.NullPool)
 
     def enough_waiting() -> bool:
