@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import yaml
 
 from tests.functional.conftest import _supply
 from tests.support.helpers import Process, WebhookSink
+from tests.support.host_policy import POLICY
 from tests.support.house import House
 from tests.support.inspector import Inspectors
 from tests.support.services import RabbitMQ
-
-# More than two faults that are not critical on one host within 10 minutes: the host is unavailable.
-POLICY: dict[str, Any] = {
-    "name": "unavailable",
-    "event": "compute.host.*",
-    "traits": {"severity": ["minor", "warning"]},
-    "by": "hostname",
-    "at_least": 3,
-    "within": 600,
-    "emit": {"event": "compute.host.down", "traits": {"status": "down", "severity": "critical"}},
-}
 
 
 @pytest.fixture(scope="package")

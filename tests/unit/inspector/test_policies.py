@@ -11,16 +11,7 @@ import yaml
 from eventalarm.catalogue.entries import BadFile
 from eventalarm.inspector.policies import Policy, load
 from eventalarm.model import Event
-
-GIVEN: dict[str, Any] = {
-    "name": "unavailable",
-    "event": "compute.host.*",
-    "traits": {"severity": ["minor", "warning"]},
-    "by": "hostname",
-    "at_least": 3,
-    "within": 600,
-    "emit": {"event": "compute.host.down", "traits": {"status": "down", "severity": "critical"}},
-}
+from tests.support.host_policy import POLICY as GIVEN
 
 
 def write(folder: pathlib.Path, *policies: Any) -> str:
