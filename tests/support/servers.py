@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from typing import Any
 
 import psutil
@@ -118,6 +119,9 @@ class KeptRabbitMQ(RabbitMQDriver):
                     "erl_call",
                     "-address",
                     f"{LOCALHOST}:{self.dist_port}",
+                    # A node refuses a second connection of one name, also while it still closes the first.
+                    "-h",
+                    f"tests{uuid.uuid4().hex}",
                     "-fetch_stdout",
                     "-no_result_term",
                     "-e",
