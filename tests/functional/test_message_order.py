@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import threading
@@ -71,7 +72,7 @@ class Line(FakeHandler):
         return True
 
     def fill(self, numbers: range) -> None:
-        """Put messages on the queue, which a listener has declared."""
+        """Put messages on the queue, which a listener has declared and emptied."""
         with Connection(self.url.replace("rabbit://", "amqp://")) as connection:
             producer = connection.Producer()
             for number in numbers:
@@ -88,6 +89,11 @@ class Line(FakeHandler):
                     content_type="application/json",
                     content_encoding="utf-8",
                 )
+            # A channel that is closed too early takes the last messages to a quorum queue with it.
+            queue = functools.partial(
+                connection.default_channel.queue_declare, f"{self.topic}.sample", passive=True
+            )
+            wait_until(lambda: queue().message_count == len(numbers), what="the backlog")
 
     def handle(self, messages: Sequence[dict[str, Any]]) -> dict[int, str] | None:
         """Record the numbers, or refuse them."""
