@@ -56,6 +56,7 @@ class Attempt:
         """
         circuit = self._circuits.disabled(deliveries[0])
         if circuit is not None:
+            self._circuits.gave_up(deliveries)
             self._metrics.count("deliveries", len(deliveries), result="given_up")
             return [retry.disabled(one, circuit) for one in deliveries]
         if len(deliveries) > 1:
@@ -65,6 +66,7 @@ class Attempt:
     async def _send_one(self, delivery: Delivery) -> DeliveryResult:
         lost = retry.lost(delivery, self._options)
         if lost is not None:
+            self._circuits.gave_up((delivery,))
             self._metrics.count("deliveries", result="given_up")
             self._dead_letters.report(delivery, lost.attempts, lost.error)
             return lost

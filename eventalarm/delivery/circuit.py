@@ -153,5 +153,15 @@ def without_probe(circuit: Circuit, now: datetime.datetime, rules: CircuitRules)
     return dataclasses.replace(circuit, state=CircuitState.OPEN, next_probe_at=_after(now, rules.probe_max))
 
 
+def probe_again(circuit: Circuit, now: datetime.datetime) -> Circuit:
+    """Return the circuit if its probe was given up without an attempt: another one is due at once.
+
+    The probe counts, so that the next one is taken from the other end of what waits.
+    """
+    if circuit.state != CircuitState.HALF_OPEN:
+        return circuit
+    return dataclasses.replace(circuit, state=CircuitState.OPEN, next_probe_at=now)
+
+
 def _after(now: datetime.datetime, seconds: float) -> datetime.datetime:
     return now + datetime.timedelta(seconds=seconds)

@@ -76,11 +76,14 @@ class CircuitBoard:
         return self._rules.failures > 0
 
     def defers(self, deliveries: Sequence[Delivery]) -> bool:
-        """Return True if *deliveries*, all to one destination, must wait for its circuit to close."""
+        """Return True if *deliveries*, all to one destination, must wait for its circuit to close.
+
+        Those to a disabled URL of it do not wait, since they are given up.
+        """
         if not self._known or deliveries[0].subscription_id:
             return False
         known = self._known.get(key_of(deliveries[0]))
-        if known is None or not known.defers:
+        if known is None or not known.defers or self.disabled(deliveries[0]) is not None:
             return False
         return not any(one.delivery_id in self._probes for one in deliveries)
 
@@ -118,6 +121,12 @@ class CircuitBoard:
         else:
             after = rules_of.failed(known, error, self.now(), self._rules, self._uniform, is_probe=is_probe)
             self._change(known, after)
+
+    def gave_up(self, deliveries: Sequence[Delivery]) -> None:
+        """Note that *deliveries* were given up without an attempt; a probe among them must be replaced."""
+        known = self._known.get(key_of(deliveries[0]))
+        if self._ends_probe(deliveries) and known is not None:
+            self._change(known, rules_of.probe_again(known, self.now()))
 
     def _disable(self, key: Key, error: DeliveryError) -> None:
         known = self._known.get(key) or Circuit(*key)

@@ -153,6 +153,24 @@ def test_deliveries_that_come_while_a_circuit_is_open_cost_no_attempt(away: Away
     assert list(states(away.database).values()).count("deferred") == 31
 
 
+def test_a_probe_to_a_disabled_url_is_replaced_at_once(away: Away) -> None:
+    """Red when the circuit waits for the result of a probe that was given up without an attempt."""
+    # Deferred before both ends of what waits were disabled.
+    for path in ("/first", "/live", "/last"):
+        enqueue(away.database, [away.to(path)], None)
+    with away.database.begin() as connection:
+        connection.execute(sa.update(tables.delivery).values(state="deferred"))
+    circuits, host = Outbox(away.database).circuits, destination(away.sink.url())
+    for path in ("/first", "/last"):
+        circuits.write(Circuit("p", away.sink.url(path), CircuitState.DISABLED, error="HTTP 410"))
+    now = away.clock.at
+    circuits.write(Circuit("p", host, CircuitState.OPEN, failures=5, failed_at=now, next_probe_at=now))
+    away.start()
+    away.wait_for(CircuitState.CLOSED)
+    wait_until(lambda: sorted(states(away.database).values()) == ["delivered", "failed", "failed"])
+    assert [request.path for request in away.sink.requests] == ["/live"]
+
+
 def test_gone_disables_the_url_for_that_project_until_it_is_enabled(away: Away) -> None:
     """Red without the option; red when other URLs of the destination, or other projects, are disabled too."""
     away.sink.behave("/a", statuses=[410])

@@ -114,6 +114,29 @@ def test_a_probe_that_says_nothing_is_followed_by_another(
     assert due.state == CircuitState.OPEN
 
 
+def test_a_probe_given_up_without_an_attempt_is_followed_by_another_at_once(board: CircuitBoard) -> None:
+    fail(board, item())
+    (known,) = store(board)
+    half_open = dataclasses.replace(board.probing(known), version=2)
+    board.saved(known, half_open)
+    probe = item()
+    board.send_as_probe(probe)
+    board.gave_up((item(),))
+    assert board.due() == []
+    board.gave_up((probe,))
+    (due,) = board.due()
+    assert (due.state, due.probes) == (CircuitState.OPEN, half_open.probes)
+    assert board.defers((probe,))
+
+
+def test_nothing_waits_for_the_destination_of_a_disabled_url(board: CircuitBoard) -> None:
+    """Red when the circuit of the destination is asked alone: it would become a probe that is never sent."""
+    fail(board, item(), of_status(410), times=1)
+    fail(board, item(action=f"{HOST}/b"))
+    assert board.defers((item(action=f"{HOST}/b"),))
+    assert not board.defers((item(),))
+
+
 def test_the_database_wins_over_what_is_older(board: CircuitBoard) -> None:
     fail(board, item())
     (known,) = store(board)
