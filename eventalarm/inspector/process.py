@@ -23,7 +23,6 @@ from eventalarm.inspector import cloud, consumer, policies
 from eventalarm.inspector.engine import Inspector, Publish, React
 from eventalarm.inspector.reactions import ReactionOptions, Reactions
 from eventalarm.inspector.reports import ReportReader
-from eventalarm.inspector.rounds import Rounds
 from eventalarm.inspector.sessions import SessionTracker
 from eventalarm.inspector.snapshot import LEASE_SECONDS, Snapshot, SnapshotLoop
 from eventalarm.metrics import Metrics
@@ -31,6 +30,7 @@ from eventalarm.metrics_server import check_free
 from eventalarm.model import EventLimits
 from eventalarm.owner import Owners
 from eventalarm.publisher import partitions
+from eventalarm.rounds import Rounds
 from eventalarm.storage.infrastructure_faults import InfrastructureFaults
 from eventalarm.storage.leases import LeaderLease
 from eventalarm.storage.maintenance import MaintenanceStore

@@ -11,9 +11,9 @@ from typing import Final
 from eventalarm.exceptions import Retryable
 from eventalarm.inspector.cloud import Cloud, CloudUnavailable
 from eventalarm.inspector.engine import Inspector
-from eventalarm.inspector.rounds import Rounds
 from eventalarm.metrics import Metrics
 from eventalarm.model import EPOCH, Resource, ResourceKind
+from eventalarm.rounds import Rounds
 from eventalarm.storage.leases import LeaderLease
 from eventalarm.storage.resource_map import ResourceMap
 

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from eventalarm.exceptions import Retryable
-from eventalarm.inspector.rounds import Rounds
+from eventalarm.rounds import Rounds
 
 
 def test_no_failure_ends_the_rounds(caplog: pytest.LogCaptureFixture) -> None:
