@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import enum
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from eventalarm.model import UTC, Event
+from eventalarm.model import UTC, Event, Stage
 
 # The event type of ``eventalarm-status check --canary``.
 CANARY: Final = "eventalarm.canary"
-
-
-class Stage(enum.StrEnum):
-    """The stages of an event, in their order; each names what has just been done with the event."""
-
-    GENERATED = "generated"
-    PUBLISHED = "published"
-    RECEIVED = "received"
-    MATCHED = "matched"
-    COMMITTED = "committed"
-    SENT = "sent"
-    ANSWERED = "answered"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -22,10 +22,10 @@ from eventalarm.evaluator.matcher import EventMatcher
 from eventalarm.evaluator.options import EngineOptions
 from eventalarm.evaluator.outage import LockedAlarms
 from eventalarm.exceptions import Locked, Retryable
-from eventalarm.model import Event
+from eventalarm.model import Event, Stage
 from eventalarm.storage.database import Database
 from eventalarm.storage.events import EventTexts
-from eventalarm.trace import Stage, Trace, mark_all
+from eventalarm.trace import Trace, mark_all
 from eventalarm.watchdog import Progress
 
 LOG = logging.getLogger(__name__)

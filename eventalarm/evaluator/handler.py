@@ -16,10 +16,10 @@ from eventalarm.evaluator.engine import Engine
 from eventalarm.evaluator.outage import LOCKED, Blamed, DatabaseOutage, LockedRetry
 from eventalarm.evaluator.project_loader import ProjectLoader
 from eventalarm.metrics import Metrics, age
-from eventalarm.model import DEFAULT_LIMITS, UTC, Event, EventLimits
+from eventalarm.model import DEFAULT_LIMITS, UTC, Event, EventLimits, Stage
 from eventalarm.publisher.codec import decode
 from eventalarm.storage.errors import may_be_content
-from eventalarm.trace import LastEvent, Stage, Trace, mark_all
+from eventalarm.trace import LastEvent, Trace, mark_all
 from eventalarm.watchdog import Progress
 
 LOG = logging.getLogger(__name__)

@@ -7,11 +7,14 @@ import dataclasses
 import datetime
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dateutil import parser as date_parser
 
 from eventalarm.exceptions import InvalidEvent
+
+if TYPE_CHECKING:
+    from eventalarm.model.profiles import Arrival, Profile
 
 UTC: Final = datetime.UTC
 
@@ -120,7 +123,8 @@ class Event:
     ``body`` is the event exactly as received and must not be changed. A trait that cannot be converted is
     treated as absent and listed in ``bad_traits``; the other traits are used (guarantee G6). If a trait name
     is repeated, the last one is used, as in Aodh. ``owner_trait`` is the publisher's hint: which of
-    ``project_id`` and ``tenant_id`` names the owner if they differ; empty without a hint.
+    ``project_id`` and ``tenant_id`` names the owner if they differ; empty without a hint. ``arrival`` is set
+    where the event was taken from the bus, ``profile`` while it is profiled.
     """
 
     __slots__ = (
@@ -128,11 +132,13 @@ class Event:
         "_longest",
         "_raw",
         "_values",
+        "arrival",
         "bad_traits",
         "body",
         "event_type",
         "message_id",
         "owner_trait",
+        "profile",
     )
 
     def __init__(self, body: JSONDict, longest: int = DEFAULT_LIMITS.text) -> None:
@@ -142,6 +148,8 @@ class Event:
         self.message_id: str = body["message_id"]
         self.event_type: str = body["event_type"]
         self.owner_trait = ""
+        self.arrival: Arrival | None = None
+        self.profile: Profile | None = None
         self.bad_traits: list[str] = []
         self._values: dict[str, TraitValue | None] = {}
         self._raw = self._read_traits(body.get("traits"))
@@ -189,6 +197,10 @@ class Event:
             else:
                 self.bad_traits.append(repr(trait)[:80])
         return good
+
+    def has_trait(self, name: str) -> bool:
+        """Return True if the event has a trait of that name, which need not be readable."""
+        return name in self._raw
 
     def trait(self, name: str) -> TraitValue | None:
         """Return the converted value of a trait, or None if it is absent or cannot be converted."""

@@ -23,12 +23,13 @@ from eventalarm.http.requests import KnownHosts
 from eventalarm.ifa_shim.api import application as ifa_api
 from eventalarm.ingest import application as ingest_api
 from eventalarm.inspector.process import InspectorProcess
+from eventalarm.model import Stage
 from eventalarm.standalone import datadir, launch
 from eventalarm.standalone.datadir import DataDir
 from eventalarm.standalone.sample import PATH
 from eventalarm.standalone.web import Intake, Notification, WebServer, dispatch
 from eventalarm.storage.upgrade import upgrade
-from eventalarm.trace import Stage, Trace
+from eventalarm.trace import Trace
 
 
 class TracedPublisher:

@@ -10,10 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eventalarm.trace import Stage, Timeline
-
-BAR_WIDTH: Final = 24
-EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+from eventalarm.model import Stage
+from eventalarm.profile.picture import BAR_WIDTH, bar
+from eventalarm.trace import Timeline
 
 # What happens between the previous stage and this one.
 MEANING: Final = {
@@ -25,21 +24,6 @@ MEANING: Final = {
     Stage.SENT: "request sent",
     Stage.ANSWERED: "consumer answered 200",
 }
-
-
-def bar(start: float, end: float, total: float, *, fine: bool) -> str:
-    """Return a bar from *start* to *end* on a scale of *total*, as text of at most BAR_WIDTH characters.
-
-    *fine* draws eighths of a character; otherwise ``#`` is used. A stage that took any time is visible.
-    """
-    scale = BAR_WIDTH / total if total > 0 else 0.0
-    first = min(int(start * scale), BAR_WIDTH - 1)
-    length = (end - start) * scale
-    if not fine:
-        return " " * first + "#" * max(round(length), 1 if end > start else 0)
-    eighths = max(round(length * 8), 1 if end > start else 0)
-    whole, rest = divmod(eighths, 8)
-    return " " * first + "█" * whole + EIGHTHS[rest].strip()
 
 
 class Screen:

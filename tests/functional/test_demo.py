@@ -14,7 +14,7 @@ import tempfile
 import urllib.parse
 import urllib.request
 
-from eventalarm.trace import Stage
+from eventalarm.model import Stage
 from tests.functional.conftest import Spawn
 from tests.support.browser import Browser, keep_screenshot
 from tests.support.helpers import console_script

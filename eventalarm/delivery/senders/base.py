@@ -8,8 +8,8 @@ from typing import Final, Protocol
 
 from eventalarm.delivery import action
 from eventalarm.exceptions import DeliveryError
-from eventalarm.model import Delivery
-from eventalarm.trace import Stage, Trace
+from eventalarm.model import Delivery, Stage
+from eventalarm.trace import Trace
 
 # The default limit of all projects together, as a multiple of the limit of one project.
 TOGETHER: Final = 4

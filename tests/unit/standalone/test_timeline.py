@@ -9,9 +9,10 @@ import itertools
 import pytest
 from rich.console import Console
 
+from eventalarm.model import Stage
 from eventalarm.standalone import console
 from eventalarm.standalone.timeline import Result
-from eventalarm.trace import Stage, Timeline, Trace
+from eventalarm.trace import Timeline, Trace
 
 
 def trace_at(*ticks: float) -> Trace:
@@ -66,28 +67,6 @@ def test_the_typical_fault_is_the_median_one_and_no_recovery() -> None:
 
     assert result.typical.total == 10.0
     assert (result.median, result.slowest) == (6.0, 30.0)
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "fine", "drawn"),
-    [
-        (0, 0, True, ""),
-        (0, 100, True, "█" * 24),
-        (50, 100, True, " " * 12 + "█" * 12),
-        (0, 50, False, "#" * 12),
-        (99.9, 100, True, " " * 23 + "▏"),
-        (100, 100.0, False, " " * 23),
-        (99.9, 100, False, " " * 23 + "#"),
-    ],
-)
-def test_bars(start: float, end: float, fine: bool, drawn: str) -> None:
-    assert console.bar(start, end, 100, fine=fine) == drawn
-
-
-def test_bars_are_contiguous_and_end_together() -> None:
-    drawn = [console.bar(a, b, 60, fine=False) for a, b in itertools.pairwise([0, 10, 20, 30, 40, 50, 60])]
-
-    assert [text.rindex("#") + 1 for text in drawn] == [4, 8, 12, 16, 20, 24]
 
 
 def test_plain_text_where_there_is_no_terminal() -> None:

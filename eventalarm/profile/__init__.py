@@ -1,0 +1,1 @@
+"""Where the time of an alarm goes: stages from checkpoints, and how they are shown."""
