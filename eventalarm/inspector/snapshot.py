@@ -145,7 +145,7 @@ class SnapshotLoop:
                 self._take(self._snapshot, began)
         finally:
             # Nova or Neutron may be unavailable for days.
-            if began - self._forgot_at >= FORGET_EVERY:
+            if not _is_within(FORGET_EVERY, self._forgot_at, began):
                 self._forgot_at = began
                 self._forget(began)
             self._report()
@@ -161,7 +161,7 @@ class SnapshotLoop:
 
     def _is_due(self, now: datetime.datetime) -> bool:
         done = self._lease.done_at()
-        return done is None or now - done >= self._interval
+        return done is None or not _is_within(self._interval, done, now)
 
     def _report(self) -> None:
         done, stats = self._lease.done_at(), self._resources.stats()
@@ -169,3 +169,8 @@ class SnapshotLoop:
             self._metrics.set("resource_map_timestamp_seconds", done.timestamp())
         self._metrics.set("resource_map_resources", sum(stats.resources.values()))
         self._metrics.set("infrastructure_faults", stats.raised)
+
+
+def _is_within(interval: datetime.timedelta, done: datetime.datetime, now: datetime.datetime) -> bool:
+    """Return True if *done* is less than *interval* ago; a future time is that of a clock set back."""
+    return datetime.timedelta(0) <= now - done < interval

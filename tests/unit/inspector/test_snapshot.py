@@ -27,6 +27,7 @@ from eventalarm.storage.maintenance_sessions import MaintenanceSessions
 from eventalarm.storage.policy_matches import PolicyMatches
 from eventalarm.storage.resource_map import SNAPSHOT_LEASE, ResourceMap
 from eventalarm.storage.tables import metadata
+from tests.support.helpers import wait_until
 
 START = datetime.datetime(2026, 11, 27, 9, tzinfo=UTC)
 
@@ -199,3 +200,23 @@ def test_the_rest_of_a_round_is_done_while_nova_is_unavailable(database: Databas
     assert forgot.wait(30)
     loop.stop()
     assert metrics.registry.get_sample_value("eventalarm_resource_map_resources") == 1
+
+
+def test_a_snapshot_is_due_again_after_the_clock_was_set_back(database: Database) -> None:
+    """Fails if the time of the last one must pass again first: the map would be old for as long."""
+    site = Site(database, Nova({"vm": "c0"}))
+    lease = LeaderLease(database, SNAPSHOT_LEASE, "this inspector", LEASE_SECONDS)
+    assert lease.take()
+    lease.done(site.now + datetime.timedelta(hours=1))
+    loop = SnapshotLoop(
+        site.snapshot,
+        lease,
+        site.resources,
+        forget=lambda now: None,
+        interval=60.0,
+        metrics=Metrics(),
+        now=lambda: site.now,
+    )
+    loop.start()
+    wait_until(lambda: site.where("vm") == {"vm": "c0"}, what="a snapshot")
+    loop.stop()
