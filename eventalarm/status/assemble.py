@@ -27,6 +27,7 @@ from eventalarm.status.database import (
     check_outbox,
     check_resource_map,
     check_schema,
+    check_secrets,
     check_subscriptions,
 )
 from eventalarm.status.database_server import check_server
@@ -93,6 +94,7 @@ class HealthChecks:
             Check("outbox", self._of_database(self._outbox), schema),
             Check("failed deliveries", self._of_database(check_failed), schema),
             Check("subscriptions", self._of_database(self._subscriptions), schema),
+            Check("secrets", self._of_database(self._secrets), schema),
             Check("resource map", self._of_database(self._resource_map), schema),
         ]
         if (path := definitions.definitions_file(options.event_definitions)) is not None:
@@ -153,6 +155,9 @@ class HealthChecks:
 
     def _subscriptions(self, database: Database) -> Finding:
         return check_subscriptions(database, self._conf.eventalarm_ifa.subscription_lifetime)
+
+    def _secrets(self, database: Database) -> Finding:
+        return check_secrets(database, self._conf.eventalarm_ifa.credentials_key)
 
     def _resource_map(self, database: Database) -> Finding:
         group = self._conf[INSPECTOR_GROUP]

@@ -8,16 +8,19 @@ from collections.abc import Mapping
 from typing import Final
 
 from eventalarm import tacker_action
+from eventalarm.exceptions import InvalidOption
 from eventalarm.model import EVENT_ALARM_TYPES
 from eventalarm.status.checks import SHOWN, Finding, Level, named
 from eventalarm.storage import schema, stats
 from eventalarm.storage.database import Database
 from eventalarm.storage.hosts import Hosts
 from eventalarm.storage.resource_map import ResourceMap
+from eventalarm.vault import Vault
 
 DAY: Final = datetime.timedelta(days=1)
 ALARM_TYPES: Final = tuple(sorted(EVENT_ALARM_TYPES))
 MAX_ACTIONS_CHECKED: Final = 1000
+MAX_SECRETS_CHECKED: Final = 1000
 RUN_LISTENER: Final = "start eventalarm-listener, or see its log"
 SYNCHRONISE: Final = "synchronise the clocks of all hosts, for example with chrony"
 
@@ -166,6 +169,34 @@ def check_subscriptions(database: Database, lifetime: float) -> Finding:
         remedy = "see the log of the listeners for the callbacks that do not answer"
         return Finding(Level.WARNING, text, remedy, figures)
     return Finding(Level.OK, text, figures=figures)
+
+
+def check_secrets(database: Database, keys: str) -> Finding:
+    """Decrypt the stored secrets; a secret that no key decrypts signs and authenticates nothing.
+
+    :param keys: [eventalarm_ifa] credentials_key of this host.
+    """
+    found = stats.encrypted_secrets(database, MAX_SECRETS_CHECKED)
+    if not found:
+        return Finding(Level.OK, "no secrets are stored", figures={"secrets": 0})
+    try:
+        vault = Vault(keys)
+    except InvalidOption as exc:
+        return Finding(Level.FAILED, str(exc), figures={"secrets": len(found)})
+    closed: list[str] = []
+    for owner, text in found:
+        try:
+            vault.open(text)
+        except InvalidOption:
+            closed.append(owner)
+    figures = {"secrets": len(found), "undecryptable": len(closed)}
+    if not closed:
+        return Finding(Level.OK, f"{len(found)} secrets can be decrypted", figures=figures)
+    remedy = "add the earlier key after a comma on every host, or have the owners set new secrets"
+    if not vault.usable:
+        remedy = "set it to the value that the APIs have"
+    text = f"[eventalarm_ifa] credentials_key decrypts {len(found) - len(closed)} of {len(found)} secrets"
+    return Finding(Level.FAILED, f"{text}, not those of {named(closed)}", remedy, figures)
 
 
 def check_resource_map(database: Database, stale_after: float | None) -> Finding:

@@ -19,7 +19,7 @@ from eventalarm.storage.database import Database
 from eventalarm.storage.ifa_tables import subscription
 from eventalarm.storage.schema import version_of
 from eventalarm.storage.subscriptions import SubscriptionState
-from eventalarm.storage.tables import alarm, alarm_count, delivery, worker
+from eventalarm.storage.tables import alarm, alarm_count, delivery, project_secret, worker
 
 # How many connections are opened at once to see to which nodes of a Galera cluster they lead.
 PROBES: Final = 3
@@ -195,6 +195,25 @@ def subscription_figures(database: Database) -> SubscriptionFigures:
     with database.read() as connection:
         total = int(connection.execute(count).scalar_one())
         return SubscriptionFigures(total, int(connection.execute(suspended).scalar_one()))
+
+
+def encrypted_secrets(database: Database, limit: int) -> list[tuple[str, str]]:
+    """Return up to *limit* of each kind of encrypted secret, each with the name of its owner.
+
+    The secrets that sign webhooks, and the credentials of the subscriptions that are notified.
+    """
+    signing = sa.select(project_secret.c.project_id, project_secret.c.secret)
+    credentials = sa.select(subscription.c.subscription_id, subscription.c.authentication).where(
+        subscription.c.authentication.is_not(None)
+    )
+    with database.read() as connection:
+        return [
+            *((f"project {owner}", text) for owner, text in connection.execute(signing.limit(limit))),
+            *(
+                (f"subscription {owner}", text)
+                for owner, text in connection.execute(credentials.limit(limit))
+            ),
+        ]
 
 
 def read_server(database: Database) -> Server:

@@ -13,18 +13,22 @@ from typing import Any
 import oslo_messaging
 import pytest
 import sqlalchemy as sa
+from cryptography import fernet
 
 from eventalarm import bus
 from eventalarm.cmd import status
+from eventalarm.delivery.senders.signer import close_secret
 from eventalarm.model import Resource, ResourceKind
 from eventalarm.status import canary
 from eventalarm.status.assemble import CheckOptions, HealthChecks
 from eventalarm.status.checks import Finding, Level, Runner
 from eventalarm.storage import ifa_tables, tables
 from eventalarm.storage.leases import LeaderLease
+from eventalarm.storage.project_secrets import ProjectSecrets
 from eventalarm.storage.resource_map import SNAPSHOT_LEASE, ResourceMap
 from eventalarm.storage.synthetic_alarms import insert_alarm
 from eventalarm.storage.upgrade import upgrade
+from eventalarm.vault import Vault
 from tests.functional.conftest import Spawn
 from tests.support import inprocess
 from tests.support.cloud import Cloud, load_notification, make_event
@@ -262,6 +266,28 @@ def test_an_old_resource_map_is_reported(spawn: Spawn, tmp_path: pathlib.Path, o
     for age, level in ((3600, Level.WARNING), (0, Level.OK)):
         lease.done(cloud.database.now() - datetime.timedelta(seconds=age))
         assert look(cloud)["resource map"].level is level
+    cloud.close()
+
+
+def test_secrets_that_no_key_decrypts_are_reported(
+    spawn: Spawn, tmp_path: pathlib.Path, our_sqlite_url: str
+) -> None:
+    """Fails if it is found only when webhooks arrive unsigned."""
+    cloud = Cloud(spawn, tmp_path, our_sqlite_url, "fake://")
+    assert look(cloud)["secrets"].message == "no secrets are stored"
+    first, second = (fernet.Fernet.generate_key().decode() for _ in range(2))
+    secrets = ProjectSecrets(cloud.database)
+    for project, key in (("p1", first), ("p2", second)):
+        secrets.add(project, close_secret(Vault(key), project, "whsec_" + "A" * 32))
+    said = "[eventalarm_ifa] credentials_key decrypts {} of 2 secrets, not those of {}"
+    for keys, level, message in (
+        ("", Level.FAILED, said.format(0, "project p1, project p2")),
+        (second, Level.FAILED, said.format(1, "project p1")),
+        (f"{second},{first}", Level.OK, "2 secrets can be decrypted"),
+    ):
+        cloud.conf.set_override("credentials_key", keys, group="eventalarm_ifa")
+        found = look(cloud)["secrets"]
+        assert (found.level, found.message) == (level, message)
     cloud.close()
 
 
