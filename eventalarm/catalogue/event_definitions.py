@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import yaml
 
+from eventalarm import etc
 from eventalarm.exceptions import EventAlarmError
 
 Definition = dict[str, Any]
@@ -22,7 +22,6 @@ Definition = dict[str, Any]
 ORIGIN: Final = "origin"
 CEILOMETER: Final = "ceilometer"
 OURS: Final = "eventalarm"
-FRAGMENTS: Final = pathlib.Path("etc", "eventalarm", "event_definitions.d")
 WIDTH: Final = 110
 
 
@@ -59,12 +58,12 @@ def _are_types(said: object) -> bool:
 
 
 def fragments(places: Sequence[pathlib.Path], only: Iterable[str] = ()) -> list[pathlib.Path]:
-    """Return our files in *places* (directories or files), by default where the package installs them.
+    """Return our files in *places* (directories or files), by default those of the package.
 
     :param only: names such as ``20-neutron``; empty for all.
     :raises BadDefinitions: when no file is found, or a name is unknown.
     """
-    folders = list(places) or [pathlib.Path(root) / FRAGMENTS for root in _roots()]
+    folders = list(places) or [etc.EVENT_DEFINITIONS]
     found: dict[str, pathlib.Path] = {}
     for place in folders:
         for path in sorted(place.glob("*.yaml")) if place.is_dir() else [place]:
@@ -78,11 +77,6 @@ def fragments(places: Sequence[pathlib.Path], only: Iterable[str] = ()) -> list[
     if unknown := wanted - set(found):
         raise BadDefinitions(f"unknown file {min(unknown)}; there are {', '.join(sorted(found))}")
     return [path for name, path in sorted(found.items()) if not wanted or name in wanted]
-
-
-def _roots() -> list[pathlib.Path]:
-    # The environment that the package is installed in, or the source tree.
-    return [pathlib.Path(sys.prefix), pathlib.Path(__file__).parents[2], pathlib.Path("/")]
 
 
 def marked(definition: Definition, origin: str) -> Definition:

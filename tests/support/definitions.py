@@ -12,11 +12,11 @@ from ceilometer.event import converter
 from oslo_serialization import jsonutils
 from stevedore import extension
 
-from tests.support.cloud import ROOT
+from eventalarm import etc
 from tests.support.helpers import console_script
 from tests.support.telemetry import ceilometer_options
 
-FRAGMENTS = ROOT / "etc" / "eventalarm" / "event_definitions.d"
+FRAGMENTS = etc.EVENT_DEFINITIONS
 SHIPPED = pathlib.Path(ceilometer.pipeline.__path__[0]) / "data" / "event_definitions.yaml"
 
 

@@ -12,7 +12,7 @@ from oslo_config import cfg
 from eventalarm import conf
 
 ROOT = pathlib.Path(__file__).parents[2]
-SAMPLE = ROOT / "etc/eventalarm/eventalarm.conf.sample"
+SAMPLE = ROOT / "eventalarm/etc/eventalarm.conf.sample"
 
 
 def test_the_sample_is_fresh(tmp_path: pathlib.Path) -> None:

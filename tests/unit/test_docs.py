@@ -14,7 +14,7 @@ from eventalarm.storage.tables import metadata
 ROOT = pathlib.Path(__file__).parents[2]
 README = ROOT / "README.rst"
 CONTRIBUTING = ROOT / "CONTRIBUTING.rst"
-PAGES = [README, CONTRIBUTING, ROOT / "etc/eventalarm/README.rst", *sorted(ROOT.glob("doc/source/**/*.rst"))]
+PAGES = [README, CONTRIBUTING, ROOT / "eventalarm/etc/README.rst", *sorted(ROOT.glob("doc/source/**/*.rst"))]
 NOTES = sorted(ROOT.glob("releasenotes/notes/*.yaml"))
 TOP = ("benchmarks", "doc", "etc", "eventalarm", "releasenotes", "tests")
 

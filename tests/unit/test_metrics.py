@@ -18,7 +18,7 @@ from eventalarm.model import UTC
 
 ROOT = pathlib.Path(__file__).parents[2]
 NAME = re.compile(r"\beventalarm_[a-z_]+")
-DASHBOARD = json.loads((ROOT / "etc/eventalarm/grafana-eventalarm.json").read_text())
+DASHBOARD = json.loads((ROOT / "eventalarm/etc/grafana-eventalarm.json").read_text())
 NOW = datetime.datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 

@@ -63,7 +63,7 @@ def test_no_file_contains_paths_of_a_developer_machine() -> None:
 
 
 def test_the_pipeline_fragment_keeps_what_ceilometer_ships() -> None:
-    fragment = yaml.safe_load((ROOT / "etc/eventalarm/event_pipeline.yaml").read_text())
+    fragment = yaml.safe_load((ROOT / "eventalarm/etc/event_pipeline.yaml").read_text())
     publishers = [publisher for sink in fragment["sinks"] for publisher in sink["publishers"]]
     assert publishers == ["notifier://", "eventalarm://"]
     assert {sink for source in fragment["sources"] for sink in source["sinks"]} == {

@@ -13,7 +13,7 @@ import yaml
 
 from tests.unit.test_metrics import NAME, ROOT, samples
 
-RULES = ROOT / "etc/eventalarm/prometheus-rules.yaml"
+RULES = ROOT / "eventalarm/etc/prometheus-rules.yaml"
 TESTS = ROOT / "tests/data/prometheus-rules-test.yaml"
 GROUPS: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"]
 # Labels that Prometheus or a histogram adds.

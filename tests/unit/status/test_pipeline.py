@@ -29,7 +29,7 @@ def pipeline_at(tmp_path: pathlib.Path, text: str) -> pathlib.Path:
 
 
 def test_our_example_feeds_the_topic() -> None:
-    feed = pipeline.read(ROOT / "etc/eventalarm/event_pipeline.yaml", TARGET)
+    feed = pipeline.read(ROOT / "eventalarm/etc/event_pipeline.yaml", TARGET)
     assert (feed.problem, feed.patterns) == ("", ("*",))
 
 
