@@ -160,7 +160,7 @@ class ListenerProcess:
         subscribers = notifications.sender(settings, signer)
         sender = self._watched(build_sender(self._conf, settings, subscribers, signer))
         worker = worker_module.DeliveryWorker(
-            Outbox(database, settings.attempts_kept),
+            Outbox(database, settings.attempts_kept, find_superseded=settings.skip_superseded),
             sender,
             settings,
             host=socket.gethostname(),

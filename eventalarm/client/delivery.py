@@ -15,8 +15,8 @@ from eventalarm.client.service import Document, ServiceClient, add_project, in_p
 
 DELIVERIES: Final = "/v1/deliveries"
 DEFAULT_LIMIT: Final = 100
-STATES: Final = ("pending", "leased", "deferred", "delivered", "failed")
-FINISHED: Final = ("delivered", "failed")
+STATES: Final = ("pending", "leased", "deferred", "delivered", "failed", "superseded")
+FINISHED: Final = ("delivered", "failed", "superseded")
 SHORT: Final = {
     "delivery_id": "Delivery",
     "created_at": "Created At",
@@ -157,7 +157,10 @@ class ReplayDeliveries(command.ShowOne):
         add_project(parser)
         _add_filters(parser, since_required=True)
         parser.add_argument(
-            "--state", choices=FINISHED, default="", help="only deliveries in this state; both by default"
+            "--state",
+            choices=FINISHED,
+            default="",
+            help="only deliveries in this state; all three by default",
         )
         parser.add_argument(
             "--replay",

@@ -56,6 +56,15 @@ ATTEMPT_OPTS: list[Any] = [
         "project can ask the ingest API why it failed. The newest ones are kept, until the delivery is "
         "removed; after a retry by hand, up to as many of the attempts before it are kept as well.",
     ),
+    cfg.BoolOpt(
+        "skip_superseded",
+        default=False,
+        help="Whether deliveries are skipped that waited, for a retry, for their destination or for their "
+        "turn, if a later one to the same URL about the same alarm and managed object is owed too. A "
+        "consumer that was away then receives the last state of each managed object once, but never learns "
+        "of a fault that came and went meanwhile. Skipped deliveries are kept as superseded. Those of event "
+        "alarms, to subscribers, and of retries and replays by hand are always sent.",
+    ),
     cfg.FloatOpt(
         "retry_initial",
         default=0.5,

@@ -24,7 +24,9 @@ LOG = log.getLogger(__name__)
 
 
 class Attempt:
-    """Makes attempts; counts each by its result: ``delivered``, ``given_up``, or the reason for a retry.
+    """Makes attempts, and counts deliveries by their results.
+
+    These are ``delivered``, ``given_up``, ``superseded``, or the reason for a retry.
 
     :param circuits: are told what each attempt says of its destination.
     """
@@ -62,6 +64,13 @@ class Attempt:
         if len(deliveries) > 1:
             return await self._send_batch(deliveries)
         return [await self._send_one(deliveries[0])]
+
+    def skip(self, delivery: Delivery) -> DeliveryResult:
+        """Return the result of a superseded delivery, which is not sent."""
+        self._circuits.pass_on_probe(delivery)
+        self._metrics.count("deliveries", result=retry.SUPERSEDED)
+        LOG.debug("Delivery %s is not sent: superseded by %s", delivery.delivery_id, delivery.superseded_by)
+        return retry.superseded(delivery)
 
     async def _send_one(self, delivery: Delivery) -> DeliveryResult:
         lost = retry.lost(delivery, self._options)

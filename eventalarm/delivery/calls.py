@@ -56,6 +56,12 @@ class Calls:
             self._writes.give_back(call.owner, call.ids, Due.LATER)
         self.start_ready()
 
+    def skip(self, call: Call) -> None:
+        """Finish a superseded delivery without a call, unless it is held here already."""
+        if not self._scheduler.holds(call.delivery.delivery_id):
+            self._scheduler.reserve(call)
+            self._writes.add(call, self._attempt.skip(call.delivery))
+
     def start_ready(self) -> None:
         """Start every call that may start now."""
         while self._lease.usable() is not None:

@@ -69,6 +69,8 @@ class CircuitBoard:
         self._unsaved: dict[Key, None] = {}
         # The ids of the deliveries that are sent as probes.
         self._probes: cachetools.LRUCache[str, None] = cachetools.LRUCache(PROBES)
+        # The half-open circuits whose probe was not sent.
+        self._vacant: set[Key] = set()
 
     @property
     def enabled(self) -> bool:
@@ -128,6 +130,22 @@ class CircuitBoard:
         if self._ends_probe(deliveries) and known is not None:
             self._change(known, rules_of.probe_again(known, self.now()))
 
+    def pass_on_probe(self, delivery: Delivery) -> None:
+        """Note that *delivery* is not sent: if it was the probe, the next one to its destination replaces it.
+
+        That is usually the one behind it, which is not found as a probe since it was never deferred.
+        """
+        if self._ends_probe((delivery,)) and key_of(delivery) in self._known:
+            self._vacant.add(key_of(delivery))
+
+    def takes_probe(self, delivery: Delivery) -> bool:
+        """Return True if *delivery* is sent as a probe from now on, in the place of one that was not sent."""
+        if key_of(delivery) not in self._vacant:
+            return False
+        self._vacant.discard(key_of(delivery))
+        self.send_as_probe(delivery)
+        return True
+
     def _disable(self, key: Key, error: DeliveryError) -> None:
         known = self._known.get(key) or Circuit(*key)
         self._change(known, rules_of.gone(known, error, self.now()))
@@ -166,6 +184,7 @@ class CircuitBoard:
 
     def _forget(self, key: Key) -> None:
         self._counted.pop(key, None)
+        self._vacant.discard(key)
         if self._known.pop(key, None) is None:
             return
         self._of_project[key[0]] -= 1

@@ -78,7 +78,10 @@ class Batching:
         try:
             if room > 0 and self._lease.holds(owner):
                 keys = {delivery.order_key for delivery in deliveries}
-                deliveries += await self._threads.run(self._outbox.claim_behind, owner, keys, room)
+                behind = await self._threads.run(self._outbox.claim_behind, owner, keys, room)
+                for one in (one for one in behind if one.superseded_by):
+                    self._calls.skip(Call(owner, one, calls[0].destination))
+                deliveries += [one for one in behind if not one.superseded_by]
         finally:
             # Even if the database failed: these are leased already, and it is needed only to record results.
             for call in calls:
@@ -159,14 +162,17 @@ class Intake:
     def accept(self, owner: str, deliveries: Sequence[Delivery]) -> int:
         """Accept deliveries leased to *owner* as far as there is room; return how many were accepted.
 
-        Those of an open circuit count as accepted: they are deferred.
+        Those of an open circuit count as accepted: they are deferred. So do those that need not be sent.
         """
         taken = 0
         for item in deliveries:
             call = Call(owner, item, self._sender.destination(item))
             if not self._lease.accepts(owner):
                 self._writes.give_back(owner, [item.delivery_id])
-            elif self._circuits.defers((item,)):
+            elif item.superseded_by:
+                self._calls.skip(call)
+                taken += 1
+            elif self._circuits.defers((item,)) and not self._circuits.takes_probe(item):
                 self._writes.give_back(owner, [item.delivery_id], Due.DEFERRED)
                 taken += 1
             elif self._takes(call):

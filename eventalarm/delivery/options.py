@@ -50,6 +50,7 @@ class DeliveryOptions:
     max_attempts: int = 0
     give_up_after: float = 86400.0
     attempts_kept: int = 20
+    skip_superseded: bool = False
     retry_initial: float = 0.5
     retry_max: float = 120.0
     retry_after_max: float = 300.0

@@ -24,7 +24,8 @@ PERMANENT_STATUSES: Final = frozenset({301, 308, 400, 405, 410, 411, 413, 414, 4
 LONGEST_ERROR: Final = 300
 # Seconds to wait when this process was too busy to make the attempt.
 BUSY_PAUSE: Final = 1.0
-# Why a delivery to a disabled destination is given up.
+# Why a delivery is not sent, and why one to a disabled destination is given up.
+SUPERSEDED: Final = "superseded"
 DISABLED: Final = "destination_disabled"
 
 
@@ -33,13 +34,12 @@ def delivered(delivery: Delivery, status: int | None) -> DeliveryResult:
 
     It is never sent again, so it need not keep them.
     """
-    shown = masked(delivery.action)
     return DeliveryResult(
         delivery.delivery_id,
         DeliveryState.DELIVERED,
         attempts=delivery.attempts + 1,
         status=status,
-        action=shown if MASK in shown else "",
+        action=_bare(delivery),
     )
 
 
@@ -90,6 +90,20 @@ def disabled(delivery: Delivery, circuit: Circuit) -> DeliveryResult:
     """Return the final result of a delivery to a disabled destination, to which no attempt is made."""
     text = f"{DISABLED}: {circuit.error}" if circuit.error else DISABLED
     return DeliveryResult(delivery.delivery_id, DeliveryState.FAILED, delivery.attempts, None, text)
+
+
+def superseded(delivery: Delivery) -> DeliveryResult:
+    """Return the final result of a delivery that is not sent, since a later one makes it unnecessary."""
+    text = f"{SUPERSEDED}: {delivery.superseded_by} about the same managed object was owed too"
+    return DeliveryResult(
+        delivery.delivery_id, DeliveryState.SUPERSEDED, delivery.attempts, error=text, action=_bare(delivery)
+    )
+
+
+def _bare(delivery: Delivery) -> str:
+    """Return the action without its secrets, empty if it has none."""
+    shown = masked(delivery.action)
+    return shown if MASK in shown else ""
 
 
 def longest_wait(options: DeliveryOptions) -> datetime.timedelta:

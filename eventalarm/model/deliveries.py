@@ -63,6 +63,8 @@ class Delivery:
     how often a process ended, or lost its lease, while it may have been sending the delivery. A delivery that
     repeats the one named ``replay_of`` has the ``replay_id`` of its replay. ``destination`` is what receives
     the action, for searches and for its circuit. ``retried_at`` is when it was last retried by hand.
+    ``superseded_by`` is a later unfinished delivery of the same order key and managed object, because of
+    which this one need not be sent; empty unless the outbox was asked for it.
     """
 
     delivery_id: str
@@ -81,6 +83,7 @@ class Delivery:
     replay_id: str = ""
     replay_of: str = ""
     retried_at: datetime.datetime | None = None
+    superseded_by: str = ""
 
     @property
     def owed_since(self) -> datetime.datetime:
@@ -94,13 +97,18 @@ class Delivery:
 
 
 class DeliveryState(enum.StrEnum):
-    """State of a delivery; a deferred one waits until the circuit of its destination closes."""
+    """State of a delivery.
+
+    A deferred one waits until the circuit of its destination closes. A superseded one was not sent, because
+    a later one with a newer state of the same managed object was owed already.
+    """
 
     PENDING = "pending"
     LEASED = "leased"
     DEFERRED = "deferred"
     DELIVERED = "delivered"
     FAILED = "failed"
+    SUPERSEDED = "superseded"
 
 
 # The states as the database stores them.
@@ -109,12 +117,18 @@ UNFINISHED: Final = (
     DeliveryState.LEASED.value,
     DeliveryState.DEFERRED.value,
 )
-FINISHED: Final = (DeliveryState.FAILED.value, DeliveryState.DELIVERED.value)
+FINISHED: Final = (
+    DeliveryState.FAILED.value,
+    DeliveryState.DELIVERED.value,
+    DeliveryState.SUPERSEDED.value,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DeliveryResult:
     """Result of one attempt: delivered, to be retried after ``retry_in`` seconds, deferred, or failed.
+
+    Or superseded, without an attempt.
 
     A non-empty ``action`` replaces that of the delivery in the database. ``latency`` is how long the attempt
     took, in seconds, and None if none was made.

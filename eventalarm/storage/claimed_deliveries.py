@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from eventalarm.model import Delivery, DeliveryState, Notification
+from eventalarm.model import Delivery, DeliveryState, Kind, Notification
+from eventalarm.storage.claims import by_index, is_unfinished
 from eventalarm.storage.deliveries import notified_reason, reason_data
 from eventalarm.storage.tables import delivery, event, transition
 
@@ -28,6 +29,52 @@ READ: Final = (
     .where(delivery.c.seq.in_(_SEQS))
     .order_by(delivery.c.seq)
 )
+
+
+def _later() -> sa.ColumnElement[Any]:
+    """Return the id of an unfinished delivery that makes one unnecessary, or NULL.
+
+    It has the same order key and managed object, and is later. What somebody asked to be sent, by a retry or
+    a replay, is never unnecessary, and a replay makes nothing unnecessary, since it repeats old states. The
+    databases are made to begin with the transitions of the managed object, which are few: the deliveries
+    that wait under one order key can be many.
+    """
+    later, after = delivery.alias("later"), transition.alias("after")
+    column = later.c.order_key.type
+    query = (
+        sa.select(later.c.delivery_id)
+        .join_from(after, later, later.c.transition_id == after.c.transition_id)
+        .where(
+            after.c.alarm_id == transition.c.alarm_id,
+            after.c.managed_object == transition.c.managed_object,
+            _is_state(after),
+            # By expressions, else PostgreSQL may begin with what waits.
+            later.c.order_key.concat(sa.literal_column("''", column)) == delivery.c.order_key,
+            later.c.seq + 0 > delivery.c.seq,
+            is_unfinished(later),
+            later.c.replay_id.is_(None),
+            later.c.subscription_id.is_(None),
+        )
+    )
+    query = by_index(query, later, "transition")
+    for dialect in ("mysql", "mariadb"):
+        query = query.with_hint(after, "FORCE INDEX (uq_eventalarm_transition_once)", dialect)
+    may_be = sa.and_(
+        _is_state(transition),
+        *(delivery.c[name].is_(None) for name in ("replay_id", "retried_at", "subscription_id")),
+    )
+    return sa.case((may_be, query.limit(1).correlate(delivery, transition).scalar_subquery()))
+
+
+def _is_state(table: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Return the condition for transitions of ``notification`` alarms that set the state of an object.
+
+    One of an ``event`` alarm has no number of raised objects: each of its events is an incident by itself.
+    """
+    return sa.and_(table.c.raised_count.is_not(None), table.c.kind != Kind.LATE.value)
+
+
+READ_SUPERSEDED: Final = READ.add_columns(_later().label("superseded_by"))
 # Deliveries of one event share its parsed body: it may be large, and they may be many.
 READ_EVENTS: Final = sa.select(event.c.event_id, event.c.body).where(
     event.c.event_id.in_(
@@ -49,10 +96,13 @@ NO_EVENT: Final = _Event({}, "")
 
 
 class AskedDeliveries:
-    """Deliveries that are asked for now and read later: in a pipeline, with what else is done meanwhile."""
+    """Deliveries that are asked for now and read later: in a pipeline, with what else is done meanwhile.
 
-    def __init__(self, connection: sa.Connection, seqs: Sequence[int]) -> None:
-        self._rows = connection.execute(READ, {"seqs": seqs})
+    :param superseded: whether to find out which of them need not be sent.
+    """
+
+    def __init__(self, connection: sa.Connection, seqs: Sequence[int], *, superseded: bool = False) -> None:
+        self._rows = connection.execute(READ_SUPERSEDED if superseded else READ, {"seqs": seqs})
         self._events = connection.execute(READ_EVENTS, {"seqs": seqs})
 
     def read(self, worker_id: str, which: Collection[int]) -> list[Delivery]:
@@ -100,6 +150,7 @@ def _delivery(row: sa.RowMapping, shared: Mapping[str, _Event]) -> Delivery:
         replay_id=row["replay_id"] or "",
         replay_of=row["replay_of"] or "",
         retried_at=row["retried_at"],
+        superseded_by=row.get("superseded_by") or "",
     )
 
 

@@ -48,11 +48,17 @@ class Outbox:
     Every method is one transaction (``enqueue`` takes part in its caller's) of a constant number of
     statements, and raises :class:`eventalarm.exceptions.Retryable` when the database failed. Safe to share
     between threads.
+
+    :param attempts_kept: the most attempts before its last one that are kept of a delivery.
+    :param find_superseded: whether a claim notes which deliveries need not be sent.
     """
 
-    def __init__(self, database: Database, attempts_kept: int = KEPT) -> None:
+    def __init__(
+        self, database: Database, attempts_kept: int = KEPT, *, find_superseded: bool = False
+    ) -> None:
         self._database = database
         self._attempts_kept = attempts_kept
+        self._find_superseded = find_superseded
         self._looks = Looks(database)
         self.circuits = CircuitStore(database)
 
@@ -269,7 +275,7 @@ class Outbox:
                 # SQLite would read on while the update changes what is read.
                 locked = locked.freeze()()
             connection.execute(statements.update, values)
-            rows = AskedDeliveries(connection, values["seqs"])
+            rows = AskedDeliveries(connection, values["seqs"], superseded=self._find_superseded)
             return lambda: rows.read(worker_id, claims.not_held(locked, worker_id))
 
         return write_in_one_trip(self._database, ask)

@@ -114,6 +114,18 @@ def test_one_delivery_is_shown_with_its_attempts_and_without_secrets(api: Delive
     assert api.call("GET", f"{LIST}/{name}", project="b", roles="admin").status_code == 200
 
 
+def test_a_skipped_delivery_is_listed_and_shown_as_such(lite: DeliveriesApi) -> None:
+    error = "superseded: later about the same managed object was owed too"
+    skipped = delivery_row("a", 0, "superseded", error=error, attempts=0, latency=None)
+    (name, _) = put(lite.database, [skipped, delivery_row("a", 1)])
+    assert lite.listed(f"{LIST}?state=superseded") == [name]
+    shown = lite.call("GET", f"{LIST}/{name}").json
+    assert (shown["state"], shown["error"], shown["attempt_details"]) == ("superseded", error, [])
+    assert lite.call("POST", f"{LIST}/{name}/retry").status_code == 409
+    (place,) = lite.call("GET", "/v1/destinations").json
+    assert (place["delivered"], place["failed"], place["success_rate"]) == (1, 0, 1.0)
+
+
 def test_only_members_retry_and_only_failed_deliveries(lite: DeliveriesApi) -> None:
     failed, sent = put(lite.database, [delivery_row("a", 0, "failed"), delivery_row("a", 1)])
     path = f"{LIST}/{failed}/retry"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import itertools
 import uuid
@@ -49,6 +50,16 @@ def make_delivery(action: str = "http://127.0.0.1:1/", alarm_id: str = "", **fie
         "created_at": datetime.datetime.now(UTC),
     }
     return Delivery(**{**known, **fields})
+
+
+def make_change(
+    action: str, managed_object: str, transition: str = "raised", alarm_id: str = "a", **fields: Any
+) -> Delivery:
+    """Return a delivery of a ``notification`` alarm about *managed_object*."""
+    made = make_delivery(action, alarm_id, **fields)
+    occurrence = {"id": "o", "managed_object": managed_object, "transition": transition, "raised": 1}
+    data = {**made.notification.reason_data, "occurrence": occurrence}
+    return dataclasses.replace(made, notification=dataclasses.replace(made.notification, reason_data=data))
 
 
 def make_call(host: str, limit: int = 16, total: int = 0, **fields: Any) -> Call:

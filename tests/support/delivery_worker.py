@@ -82,7 +82,7 @@ def transition_row(item: Delivery) -> dict[str, Any]:
         **same,
         "transition_id": item.delivery_id,
         "message_id": item.delivery_id,
-        "kind": "raised",
+        "kind": occurrence.get("transition", "raised"),
         "occurrence_id": "o",
         "alarm_id": item.alarm_id,
         "project_id": "p",

@@ -20,7 +20,7 @@ from eventalarm.storage import tables
 from eventalarm.storage.delivery_queries import DeliveryQueries
 from eventalarm.storage.delivery_selection import Selection
 from eventalarm.storage.outbox import Outbox
-from tests.support.deliveries import make_delivery
+from tests.support.deliveries import make_change, make_delivery
 from tests.support.delivery_worker import ID, all_are, enqueue, make_worker, received, rows, states
 from tests.support.helpers import WebhookSink, wait_until
 
@@ -47,11 +47,12 @@ class Away:
         self.clock = Clock()
         self.workers: list[DeliveryWorker] = []
 
-    def start(self, number: int = 1, **fields: Any) -> None:
+    def start(self, number: int = 1, *, skips: bool = False, **fields: Any) -> None:
         probes = {"circuit_probe_initial": 1.0, "circuit_probe_max": 120.0}
         quick = {"circuit_failures": 5, "poll_interval": 0.02, "lease": 10.0, **probes, **fields}
         for _ in range(number):
-            worker = make_worker(Outbox(self.database), now=self.clock, **quick)
+            outbox = Outbox(self.database, find_superseded=skips)
+            worker = make_worker(outbox, now=self.clock, **quick)
             worker.start()
             self.workers.append(worker)
         wait_until(lambda: all(worker.owner for worker in self.workers))
@@ -130,6 +131,39 @@ def test_a_consumer_away_for_two_hours_gets_everything_once_and_in_order(away: A
         by_path[request.path].append(request.headers[ID])
     assert by_path == {path: [item.delivery_id for item in items if item.alarm_id == path] for path in paths}
     assert away.wait_for(CircuitState.CLOSED).failures == 0
+
+
+def test_a_consumer_that_was_away_gets_the_last_state_of_each_object_once(away: Away) -> None:
+    """Red when what is superseded is sent, when a probe waits for one, and when a last state is skipped."""
+    paths = [f"/{number}" for number in range(3)]
+    for path in paths:
+        away.sink.behave(path, statuses=[503])
+
+    def about(name: str, kind: str = "raised") -> list[Delivery]:
+        places = {path: away.sink.url(path) for path in paths}
+        return [
+            make_change(url, name, kind, path, destination=destination(url), created_at=away.clock.at)
+            for path, url in places.items()
+        ]
+
+    first = about("c")
+    enqueue(away.database, first, None)
+    away.start(skips=True, circuit_failures=3, circuit_probe_initial=3600.0)
+    away.wait_for(CircuitState.OPEN)
+    wait_until(lambda: all_are(away.database, "deferred"))
+    kept = [about("c", "cleared"), about("a"), about("b", "cleared")]
+    enqueue(away.database, [*about("a"), *about("b"), *kept[0], *about("a", "cleared")], None)
+    enqueue(away.database, [*kept[1], *kept[2]], None)
+    for path in paths:
+        away.sink.behave(path)
+    before = len(away.sink.requests)
+    away.let_probe()
+    wait_until(lambda: set(states(away.database).values()) == {"delivered", "superseded"})
+    accepted = away.sink.requests[before:]
+    assert len(accepted) == 9
+    for number, path in enumerate(paths):
+        ids = [request.headers[ID] for request in accepted if request.path == path]
+        assert ids == [some[number].delivery_id for some in kept]
 
 
 def test_deliveries_that_come_while_a_circuit_is_open_cost_no_attempt(away: Away) -> None:
