@@ -98,6 +98,7 @@ class Watchdog:
     :param warn: seconds without progress after which a stalled thread is reported, once.
     :param exit_after: seconds without progress after which the process ends; 0: never.
     :param stalled: called with the name of a thread that is reported.
+    :param progressing: called after each check that found no stalled thread.
     :param end: ends the process.
     :param own_process: True if the process runs nothing else, so that a signal may end it too.
     """
@@ -108,12 +109,14 @@ class Watchdog:
         warn: float,
         exit_after: float,
         stalled: Callable[[str], None] = lambda name: None,
+        progressing: Callable[[], None] = lambda: None,
         end: Callable[[], None] = lambda: os._exit(EXIT_CODE),
         own_process: bool = False,
     ) -> None:
         self._warn = warn
         self._exit_after = exit_after
         self._stalled = stalled
+        self._progressing = progressing
         self._end = end
         self._uses_signal = own_process and exit_after > 0
         self._interval = warn / CHECKS_IN_WARN
@@ -154,6 +157,8 @@ class Watchdog:
             before = now
             for name, watched in list(self._watched.items()):
                 self._check(name, watched, passed)
+            if max(self._still.values(), default=0.0) < self._warn:
+                self._progressing()
 
     def _check(self, name: str, watched: Watched, passed: float) -> None:
         seen = watched.poll()

@@ -42,6 +42,8 @@ class ListenerProcess:
 
     :param trace: observer of single events, used by the demo.
     :param own_process: True if nothing else runs in the process, so that the watchdog may end it.
+    :param ready: called once messages are being consumed.
+    :param progressing: called every few seconds while no thread is stalled, also before *ready*.
     """
 
     def __init__(
@@ -51,11 +53,15 @@ class ListenerProcess:
         trace: Trace | None = None,
         *,
         own_process: bool = False,
+        ready: Callable[[], None] = lambda: None,
+        progressing: Callable[[], None] = lambda: None,
     ) -> None:
         self._conf = conf
         self.metrics = metrics or Metrics()
         self._signals = ProcessSignals(trace)
         self._own_process = own_process
+        self._ready = ready
+        self._watchdog = self._build_watchdog(progressing)
         self._stack = contextlib.ExitStack()
         self._server: Consumer | None = None
 
@@ -67,6 +73,7 @@ class ListenerProcess:
         :raises InvalidOption: when an option can never work.
         :raises Retryable: when the database failed after it had answered.
         """
+        self._watchdog.start()
         database = waiting.wait_for_database(self._conf, self._signals.stopping)
         if database is None:
             return
@@ -84,8 +91,9 @@ class ListenerProcess:
         notifier = notifications.notifier(worker)
         notifier.start()
         self._stack.callback(notifier.stop)
-        self._watch(worker)
+        self._watchdog.watch("delivery loop", Loop(worker.call_soon))
         LOG.info("Listening on topic %s", self._conf[options.GROUP].topic)
+        self._ready()
 
     def _start_consumer(
         self, database: Database, cache: AlarmCache, enqueuer: enqueue.OutboxEnqueuer
@@ -124,18 +132,17 @@ class ListenerProcess:
             loader.preload()
         return True
 
-    def _watch(self, worker: worker_module.DeliveryWorker) -> None:
+    def _build_watchdog(self, progressing: Callable[[], None]) -> Watchdog:
         group = self._conf[options.GROUP]
         watchdog = Watchdog(
             warn=group.watchdog_warn,
             exit_after=group.watchdog_exit if self._own_process else 0.0,
             stalled=lambda name: self.metrics.count("stalls", thread=name),
+            progressing=progressing,
             own_process=self._own_process,
         )
         watchdog.watch("evaluator", self._signals.progress)
-        watchdog.watch("delivery loop", Loop(worker.call_soon))
-        watchdog.start()
-        self._stack.callback(watchdog.stop)
+        return watchdog
 
     def _rehearse(self, database: Database) -> None:
         """Evaluate a synthetic event, so that the first real one finds full caches and open connections."""
@@ -185,4 +192,5 @@ class ListenerProcess:
         self._signals.stopping.set()
         if self._server is not None:
             self._server.end()
+        self._watchdog.stop()
         self._stack.close()

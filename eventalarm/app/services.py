@@ -12,7 +12,7 @@ import cotyledon
 import cotyledon.types
 from oslo_config import cfg
 
-from eventalarm import bus, service
+from eventalarm import bus, service, systemd
 from eventalarm import conf as options
 from eventalarm.app import partitions
 from eventalarm.app.process import ListenerProcess
@@ -37,13 +37,25 @@ def check_options(conf: cfg.ConfigOpts) -> None:
 
 
 class ListenerService(cotyledon.Service):
-    """One listener process under cotyledon."""
+    """One listener process under cotyledon, which reports to systemd."""
 
     name = "eventalarm-listener"
 
-    def __init__(self, worker_id: cotyledon.types.WorkerId, conf: cfg.ConfigOpts) -> None:
+    def __init__(
+        self,
+        worker_id: cotyledon.types.WorkerId,
+        conf: cfg.ConfigOpts,
+        notifier: systemd.Notifier,
+        heartbeats: systemd.Heartbeats,
+    ) -> None:
         super().__init__(worker_id)
-        self._process = ListenerProcess(conf, own_process=True)
+        heartbeats.begin(worker_id)
+        self._process = ListenerProcess(
+            conf,
+            own_process=True,
+            ready=lambda: notifier.send(systemd.READY),
+            progressing=lambda: heartbeats.beat(worker_id),
+        )
 
     def run(self) -> None:
         """Start the listener; called by cotyledon in the new process."""
@@ -90,16 +102,21 @@ class EndpointService(cotyledon.Service):
 def run_listener(conf: cfg.ConfigOpts) -> None:
     """Run ``[eventalarm] workers`` listener processes and their metrics endpoint until SIGTERM.
 
+    systemd is notified when the first process consumes, then while none is stalled, and when all stop.
+
     :raises InvalidOption: when the port of the endpoint cannot be bound.
     """
     group = conf[options.GROUP]
+    notifier = systemd.Notifier.from_environment()
+    heartbeats = systemd.Heartbeats(notifier, group.workers, group.watchdog_warn)
     with contextlib.ExitStack() as stack:
         folder = None
         if group.metrics_port:
             check_free(group.metrics_host, group.metrics_port, options.GROUP)
             folder = stack.enter_context(shared_folder())
         manager = cotyledon.ServiceManager()
-        manager.add(ListenerService, workers=group.workers, args=(conf,))
+        manager.add(ListenerService, workers=group.workers, args=(conf, notifier, heartbeats))
+        manager.register_hooks(on_terminate=lambda: notifier.send(systemd.STOPPING))
         if folder is not None:
             manager.add(EndpointService, workers=1, args=(conf, folder))
         manager.run()

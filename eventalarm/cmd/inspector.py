@@ -56,15 +56,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(conf: cfg.ConfigOpts) -> None:
+    from eventalarm import systemd  # noqa: PLC0415 - not needed for --help
     from eventalarm.inspector.process import InspectorProcess  # noqa: PLC0415 - slow to import
 
+    notifier = systemd.Notifier.from_environment()
     process = InspectorProcess(conf)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: process.end())
     try:
         process.start()
+        notifier.send(systemd.READY)
         process.wait()
     finally:
+        notifier.send(systemd.STOPPING)
         process.stop()
 
 

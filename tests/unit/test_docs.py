@@ -16,7 +16,7 @@ README = ROOT / "README.rst"
 CONTRIBUTING = ROOT / "CONTRIBUTING.rst"
 PAGES = [README, CONTRIBUTING, ROOT / "eventalarm/etc/README.rst", *sorted(ROOT.glob("doc/source/**/*.rst"))]
 NOTES = sorted(ROOT.glob("releasenotes/notes/*.yaml"))
-TOP = ("benchmarks", "doc", "etc", "eventalarm", "releasenotes", "tests")
+TOP = ("benchmarks", "deploy", "doc", "etc", "eventalarm", "releasenotes", "tests")
 
 PATH = re.compile(rf"(?<![\w./~-])(?:{'|'.join(TOP)})/[\w./*-]*\w(?:\*|/)?")
 LITERAL = re.compile(r"``([^`\n]+)``")
