@@ -15,6 +15,7 @@ from typing import Any, Final
 import yaml
 
 from eventalarm import etc
+from eventalarm.catalogue.entries import LOADER
 from eventalarm.exceptions import EventAlarmError
 
 Definition = dict[str, Any]
@@ -35,7 +36,7 @@ def read(path: pathlib.Path) -> list[Definition]:
     :raises BadDefinitions: naming the file, and the line if the YAML is invalid.
     """
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506 (a safe loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
         raise BadDefinitions(f"{path}: {' '.join(str(exc).split())[:300]}") from exc
     if found is None:

@@ -11,6 +11,7 @@ from ceilometer.event import converter
 from oslo_config import cfg
 from stevedore import extension
 
+from eventalarm.catalogue import jsonpath
 from eventalarm.catalogue.event_definitions import OURS, BadDefinitions, Definition, origin_of
 from eventalarm.owner import event_types
 
@@ -31,6 +32,7 @@ def load(path: pathlib.Path) -> Any:
     conf.register_opts(converter.OPTS, group="event")
     conf([], default_config_files=[])
     conf.set_override("definitions_cfg_file", str(path), group="event")
+    jsonpath.use()
     try:
         return converter.setup_events(conf, extension.ExtensionManager(namespace=PLUGINS))
     except Exception as exc:

@@ -13,6 +13,7 @@ from oslo_serialization import jsonutils
 from stevedore import extension
 
 from eventalarm import etc
+from eventalarm.catalogue import jsonpath
 from tests.support.helpers import console_script
 from tests.support.telemetry import ceilometer_options
 
@@ -34,6 +35,7 @@ class Converter:
     def __init__(self, path: pathlib.Path) -> None:
         conf = ceilometer_options("fake://")
         conf.set_override("definitions_cfg_file", str(path), group="event")
+        jsonpath.use()
         self._converter = converter.setup_events(
             conf, extension.ExtensionManager(namespace="ceilometer.event.trait_plugin")
         )
