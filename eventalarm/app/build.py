@@ -32,6 +32,7 @@ from eventalarm.exceptions import InvalidRule
 from eventalarm.ifa_shim import options as ifa_options
 from eventalarm.ifa_shim.resource import recorded_resource
 from eventalarm.ifa_shim.subscriptions import build as build_module
+from eventalarm.log_fields import fields
 from eventalarm.metrics import Metrics
 from eventalarm.model import AlarmDefinition, Event, JSONDict, Transition
 from eventalarm.storage.alarms import AlarmReader
@@ -51,7 +52,8 @@ def build_cache(conf: cfg.ConfigOpts, database: Database, metrics: Metrics) -> A
 
     def bad_rule(definition: AlarmDefinition, error: InvalidRule) -> None:
         metrics.count("bad_rules", field=error.field.partition("[")[0])
-        LOG.warning("Alarm %s cannot be evaluated: %s", definition.alarm_id, error)
+        about = fields(alarm_id=definition.alarm_id, project_id=definition.project_id)
+        LOG.warning("Alarm %s cannot be evaluated: %s", definition.alarm_id, error, extra=about)
 
     def crowded(project_id: str, scanned: int) -> None:
         metrics.count("crowded_projects")
@@ -60,6 +62,7 @@ def build_cache(conf: cfg.ConfigOpts, database: Database, metrics: Metrics) -> A
             "condition eq or in on a trait, or a resource_id (option max_scan_groups)",
             project_id or "(none)",
             scanned,
+            extra=fields(project_id=project_id),
         )
 
     return AlarmCache(

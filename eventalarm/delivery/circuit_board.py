@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import cachetools
-from oslo_log import log
 
 from eventalarm.backoff import Uniform
 from eventalarm.delivery import circuit as rules_of
 from eventalarm.delivery.action import masked
 from eventalarm.delivery.circuit import CircuitRules, Effect
 from eventalarm.exceptions import DeliveryError
+from eventalarm.log_fields import fields
 from eventalarm.model import Circuit, CircuitState, Delivery
 from eventalarm.storage.column_types import to_key
 
-LOG = log.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 # How many closed circuits with failures are remembered, and how many of a project may be open: the deliveries
 # to a destination beyond that are retried each by itself.
@@ -246,6 +247,7 @@ class CircuitBoard:
 
 def _report(before: Circuit, after: Circuit) -> None:
     place = after.destination, after.project_id or "(none)"
+    extra = fields(destination=after.destination, project_id=after.project_id)
     if after.state == CircuitState.DISABLED:
         LOG.warning(
             "Destination %s of project %s is disabled (%s), failing since %s. Enable it with: "
@@ -253,8 +255,11 @@ def _report(before: Circuit, after: Circuit) -> None:
             *place,
             after.error,
             after.failing_since,
+            extra=extra,
         )
     elif before.state == CircuitState.CLOSED:
-        LOG.warning("Destination %s of project %s fails (%s); its deliveries wait", *place, after.error)
+        LOG.warning(
+            "Destination %s of project %s fails (%s); its deliveries wait", *place, after.error, extra=extra
+        )
     elif after.state == CircuitState.CLOSED:
-        LOG.info("Destination %s of project %s answers again", *place)
+        LOG.info("Destination %s of project %s answers again", *place, extra=extra)

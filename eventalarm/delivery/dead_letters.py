@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
 import cachetools
-from oslo_log import log
 
 from eventalarm.delivery import action, retry
+from eventalarm.log_fields import fields
 from eventalarm.model import Delivery
 
-LOG = log.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 # A tenant can make thousands of deliveries fail; eventalarm-delivery lists those that are not logged too.
 LINES: Final = 10
@@ -58,4 +59,7 @@ class DeadLetterLog:
             why,
             delivery.delivery_id,
             f" ({omitted} more of this project were not logged)" if omitted else "",
+            extra=fields(
+                delivery_id=delivery.delivery_id, alarm_id=delivery.alarm_id, project_id=delivery.project_id
+            ),
         )

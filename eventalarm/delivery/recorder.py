@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
-
-from oslo_log import log
 
 from eventalarm.delivery.calls import Calls
 from eventalarm.delivery.intake import Intake
 from eventalarm.delivery.queues import Call
 from eventalarm.delivery.worker_state import BATCH, Due, WorkerState
 from eventalarm.exceptions import Retryable
+from eventalarm.log_fields import fields
 from eventalarm.model import UNFINISHED, DeliveryResult
 
-LOG = log.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -85,7 +85,10 @@ class Recorder:
         except Exception:
             if len(items) == 1:
                 # Another process sends it again after this one has ended, which is better than to stop here.
-                LOG.exception("The result of delivery %s cannot be recorded", items[0][1].delivery_id)
+                name = items[0][1].delivery_id
+                LOG.exception(
+                    "The result of delivery %s cannot be recorded", name, extra=fields(delivery_id=name)
+                )
                 return
             for item in items:
                 await self._write_owned(owner, [item])

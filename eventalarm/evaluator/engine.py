@@ -22,6 +22,7 @@ from eventalarm.evaluator.matcher import EventMatcher
 from eventalarm.evaluator.options import EngineOptions
 from eventalarm.evaluator.outage import LockedAlarms
 from eventalarm.exceptions import Locked, Retryable
+from eventalarm.log_fields import fields
 from eventalarm.model import Event, Stage
 from eventalarm.storage.database import Database
 from eventalarm.storage.events import EventTexts
@@ -276,4 +277,5 @@ class Engine:
             type(error).__name__,
             str(error).splitlines()[0][:300] if str(error) else "",
             exc_info=LOG.isEnabledFor(logging.DEBUG),
+            extra=fields(event_id=matches[0].subject.message_key, alarm_id=matches[0].alarm_id),
         )

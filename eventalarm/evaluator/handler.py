@@ -15,6 +15,7 @@ from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.engine import Engine
 from eventalarm.evaluator.outage import LOCKED, Blamed, DatabaseOutage, LockedRetry
 from eventalarm.evaluator.project_loader import ProjectLoader
+from eventalarm.log_fields import fields
 from eventalarm.metrics import Metrics, age
 from eventalarm.model import DEFAULT_LIMITS, UTC, Event, EventLimits, Stage
 from eventalarm.publisher.codec import decode
@@ -177,6 +178,7 @@ class BatchHandler:
                 error.event_id or "(no id)",
                 message.get("message_id"),
                 error,
+                extra=fields(event_id=error.event_id, message_id=str(message.get("message_id") or "")),
             )
         return good
 
@@ -223,6 +225,7 @@ class BatchHandler:
             "Event %s is given up: the database answers, but fails with this event alone: %s",
             events[0].message_id,
             error,
+            extra=fields(event_id=events[0].message_id),
         )
         return BatchReport()
 

@@ -17,6 +17,7 @@ from eventalarm.evaluator.index import Candidate
 from eventalarm.evaluator.options import EngineOptions
 from eventalarm.evaluator.outcome import Subject
 from eventalarm.exceptions import Retryable
+from eventalarm.log_fields import fields
 from eventalarm.model import Event
 from eventalarm.owner import Owners
 from eventalarm.storage.clock import SET_BACK_WITHIN
@@ -105,13 +106,17 @@ class EventMatcher:
             draft = self._draft(sorted(arrived, key=lambda event: self.time_of(event, now)), now, leave=True)
         for event, exc in draft.failures:
             report.reasons["unmatchable"] += 1
-            LOG.error("Event %s cannot be matched and is skipped", event.message_id[:255], exc_info=exc)
+            name = event.message_id[:255]
+            LOG.error(
+                "Event %s cannot be matched and is skipped", name, exc_info=exc, extra=fields(event_id=name)
+            )
         left = set(map(id, draft.left))
         for event in arrived:
             if event.bad_traits and id(event) not in left:
                 report.bad_traits += len(event.bad_traits)
                 bad = ", ".join(event.bad_traits[:5])[:300]
-                LOG.warning("Event %s: ignored unreadable traits: %s", event.message_id[:255], bad)
+                name = event.message_id[:255]
+                LOG.warning("Event %s: ignored unreadable traits: %s", name, bad, extra=fields(event_id=name))
         report.matches += draft.new
         report.left.extend(draft.left)
         if len(draft.matches) > 1:

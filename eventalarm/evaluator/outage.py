@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from eventalarm.backoff import Backoff
 from eventalarm.exceptions import Locked, Retryable
+from eventalarm.log_fields import fields
 from eventalarm.metrics import Metrics
 from eventalarm.storage.database import Database
 from eventalarm.storage.transitions import Transaction
@@ -179,7 +180,12 @@ class LockedAlarms:
         """Skip *alarm_ids* from now on."""
         self._locked.update(alarm_ids)
         for alarm_id in sorted(alarm_ids)[:10]:
-            LOG.error("Alarm %s is locked by another session; its events are deferred: %s", alarm_id, error)
+            LOG.error(
+                "Alarm %s is locked by another session; its events are deferred: %s",
+                alarm_id,
+                error,
+                extra=fields(alarm_id=alarm_id),
+            )
 
     def retry(self) -> None:
         """Query the database for each skipped alarm again when an event concerns it."""

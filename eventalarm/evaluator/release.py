@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from eventalarm.delivery.enqueue import OutboxEnqueuer
 from eventalarm.evaluator.time_constraints import within_time_constraints
 from eventalarm.exceptions import Retryable
+from eventalarm.log_fields import fields
 from eventalarm.model import ALARM, Alarm, Transition
 from eventalarm.storage import inhibitions
 from eventalarm.storage.alarm_counts import AlarmCount
@@ -115,6 +116,7 @@ class InhibitionRelease:
                 "The notification of alarm %s after a maintenance failed and is retried in a minute: %s",
                 ready[0].alarm_id,
                 type(exc).__name__,
+                extra=fields(alarm_id=ready[0].alarm_id),
             )
             self._postpone(ready[0].alarm_id)
 

@@ -24,6 +24,7 @@ from eventalarm.evaluator.timers import TimerState
 from eventalarm.evaluator.timers import ids as timer_ids
 from eventalarm.evaluator.unit_of_work import UnitOfWork
 from eventalarm.exceptions import Locked, Retryable
+from eventalarm.log_fields import fields
 from eventalarm.model import Timer, TimerKind, Transition
 from eventalarm.storage import timers
 from eventalarm.storage.alarm_counts import CloseFirst, close_in_chunks
@@ -98,6 +99,7 @@ class TimerFiring:
                 due[0].kind.value,
                 due[0].alarm_id,
                 type(exc).__name__,
+                extra=fields(alarm_id=due[0].alarm_id),
             )
             self._postpone(due[0])
         return len(due)

@@ -13,6 +13,7 @@ from eventalarm.evaluator.inhibitions import Inhibitions
 from eventalarm.evaluator.options import NeverInhibited, ResourceOf, no_resource, none_of_them
 from eventalarm.evaluator.outcome import Outcome, ReasonUpdate
 from eventalarm.evaluator.timers import TimerState
+from eventalarm.log_fields import fields
 from eventalarm.model import Alarm, Transition
 from eventalarm.storage import alarm_counts, timers
 from eventalarm.storage.alarm_counts import CloseFirst
@@ -151,8 +152,13 @@ class UnitOfWork:
         ]
         for update in (*outcome.reason_updates, *_limits_reached(rows)):
             alarm = update.alarm
-            LOG.warning("Alarm %s: %s", alarm.alarm_id, update.reason)
             project_id = alarm.definition.project_id
+            LOG.warning(
+                "Alarm %s: %s",
+                alarm.alarm_id,
+                update.reason,
+                extra=fields(alarm_id=alarm.alarm_id, project_id=project_id),
+            )
             changes.append(
                 StateChange(alarm.alarm_id, project_id, alarm.severity, alarm.state, update.reason)
             )

@@ -30,6 +30,7 @@ from eventalarm.http.responses import (
 from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.project_scope import ProjectScope
 from eventalarm.ingest.reading import A_TIME
+from eventalarm.log_fields import fields
 from eventalarm.model import DeliveryState, JSONDict, parse_time
 from eventalarm.storage.attempts import StoredAttempt
 from eventalarm.storage.column_types import clean
@@ -120,7 +121,9 @@ class DeliveryRetry:
             raise falcon.HTTPConflict(
                 description=f"the delivery is {found.state}: failed ones are retried, delivered ones replayed"
             )
-        LOG.info("Delivery %s is retried for user %s", found.delivery_id, caller_of(req).user_id)
+        user_id = caller_of(req).user_id
+        about = fields(delivery_id=found.delivery_id, project_id=found.project_id, user_id=user_id)
+        LOG.info("Delivery %s is retried for user %s", found.delivery_id, user_id, extra=about)
         resp.status = falcon.HTTP_202
         resp.text = json.dumps(shown(context.find(found.delivery_id, found.project_id)[0]))
 
@@ -152,6 +155,7 @@ class DeliveryReplay:
             done.deliveries,
             project_id,
             caller_of(req).user_id,
+            extra=fields(project_id=project_id, user_id=caller_of(req).user_id),
         )
         resp.status = falcon.HTTP_202
         resp.text = json.dumps({"replay_id": replay_id, **dataclasses.asdict(done)})

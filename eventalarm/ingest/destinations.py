@@ -14,6 +14,7 @@ from eventalarm.http.requests import read_json
 from eventalarm.http.responses import BadBody, FieldError
 from eventalarm.ingest.deliveries import NO_PLACE, READ, SEND, DeliveryContext, shown_reason
 from eventalarm.ingest.sessions import time_or_none
+from eventalarm.log_fields import fields
 from eventalarm.model import Circuit, CircuitState, JSONDict
 from eventalarm.storage.circuits import CircuitStore
 from eventalarm.storage.delivery_pages import DestinationFigures
@@ -67,9 +68,9 @@ class DestinationEnabling:
         if enabled is None:
             raise falcon.HTTPNotFound(description=NOT_FOUND)
         name = enabled.destination
-        LOG.info(
-            "Destination %s of project %s is enabled by user %s", name, project_id, caller_of(req).user_id
-        )
+        user_id = caller_of(req).user_id
+        about = fields(destination=name, project_id=project_id, user_id=user_id)
+        LOG.info("Destination %s of project %s is enabled by user %s", name, project_id, user_id, extra=about)
         resp.text = json.dumps({"destination": name} | shown_circuit(enabled))
 
 

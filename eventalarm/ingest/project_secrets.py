@@ -19,6 +19,7 @@ from eventalarm.http.requests import read_json
 from eventalarm.http.responses import BadBody
 from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.sessions import time_or_none
+from eventalarm.log_fields import fields
 from eventalarm.storage.database import Database
 from eventalarm.storage.project_secrets import ProjectSecret, ProjectSecrets
 from eventalarm.vault import OPTION, Vault
@@ -90,7 +91,7 @@ class ProjectSecretResource:
         made = self._context.secrets().add(project_id, closed)
         if made is None:
             raise falcon.HTTPConflict(description=EXISTS)
-        LOG.info("User %s created the signing secret of project %s", caller_of(req).user_id, project_id)
+        _report("created", caller_of(req).user_id, project_id)
         resp.status = falcon.HTTP_201
         _answer(resp, made, secret)
 
@@ -112,8 +113,13 @@ class SecretRotation:
         made = self._context.secrets().rotate(project_id, closed, overlap)
         if made is None:
             raise falcon.HTTPNotFound(description=NOT_FOUND)
-        LOG.info("User %s rotated the signing secret of project %s", caller_of(req).user_id, project_id)
+        _report("rotated", caller_of(req).user_id, project_id)
         _answer(resp, made, secret)
+
+
+def _report(what: str, user_id: str, project_id: str) -> None:
+    about = fields(user_id=user_id, project_id=project_id)
+    LOG.info("User %s %s the signing secret of project %s", user_id, what, project_id, extra=about)
 
 
 class PublicKeys:

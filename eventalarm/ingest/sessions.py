@@ -27,6 +27,7 @@ from eventalarm.http.responses import (
 )
 from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.answers import AnswerSender
+from eventalarm.log_fields import fields
 from eventalarm.model import JSONDict, MaintenanceAnswer, MaintenanceSession
 from eventalarm.model.maintenance import ACKNOWLEDGE
 from eventalarm.storage.column_types import clean
@@ -124,6 +125,7 @@ class SessionAnswer:
             answer.user_id,
             answer.state,
             session.project_id,
+            extra=fields(project_id=session.project_id, user_id=answer.user_id),
         )
         found = self._context.sessions().get(session.session_id, session.project_id)
         resp.text = json.dumps(shown(found or session))

@@ -14,6 +14,7 @@ from eventalarm import bus
 from eventalarm.backoff import Backoff
 from eventalarm.exceptions import Retryable
 from eventalarm.inspector.engine import Inspector
+from eventalarm.log_fields import fields
 from eventalarm.metrics import Metrics
 from eventalarm.model import Event, EventLimits, JSONDict
 from eventalarm.publisher.codec import decode, encode
@@ -97,7 +98,8 @@ class Endpoint:
         if len(events) > 1:
             return all(self._handle([event]) for event in events)
         self._metrics.count("inspector_events", outcome="given_up")
-        LOG.exception("Event %s is given up", events[0].message_id if events else "(none)")
+        name = events[0].message_id if events else ""
+        LOG.exception("Event %s is given up", name or "(none)", extra=fields(event_id=name))
         return True
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
+import logging
 import queue
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
-from oslo_log import log
 from oslo_utils import uuidutils
 
 from eventalarm.delivery.enqueue import OutboxEnqueuer
@@ -23,11 +23,12 @@ from eventalarm.ifa_shim.subscriptions.callbacks import BadCallback, Callbacks, 
 from eventalarm.ifa_shim.subscriptions.notifications import AlarmNotification, Snapshot, Style, Subscribers
 from eventalarm.ifa_shim.subscriptions.publish import announced
 from eventalarm.ifa_shim.subscriptions.rights import RightsCheck
+from eventalarm.log_fields import fields
 from eventalarm.storage import subscriptions
 from eventalarm.storage.database import Database
 from eventalarm.storage.subscriptions import Subscription, SubscriptionState
 
-LOG = log.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -135,6 +136,7 @@ class Suspension:
                 "Subscription %s of user %s expired: it was not confirmed within subscription_lifetime",
                 one.subscription_id,
                 one.user_id,
+                extra=_about(one),
             )
         return ended
 
@@ -147,6 +149,7 @@ class Suspension:
                     one.subscription_id,
                     one.user_id,
                     one.project_id,
+                    extra=_about(one),
                 )
 
     def _suspend(self, one: Subscription) -> None:
@@ -156,7 +159,11 @@ class Suspension:
                 subscriptions.give_up(connection, one.subscription_id, self._database.about_now())
         if turned:
             self._probed[one.subscription_id] = self._monotonic()
-            LOG.warning("Subscription %s is suspended: its consumer does not answer", one.subscription_id)
+            LOG.warning(
+                "Subscription %s is suspended: its consumer does not answer",
+                one.subscription_id,
+                extra=_about(one),
+            )
 
     def _due(self, snapshot: Snapshot) -> list[Subscription]:
         now = self._monotonic()
@@ -219,7 +226,7 @@ class Suspension:
             )
         self._enqueuer.submit(enqueued)
         self._probed.pop(one.subscription_id, None)
-        LOG.warning("Subscription %s is active again", one.subscription_id)
+        LOG.warning("Subscription %s is active again", one.subscription_id, extra=_about(one))
 
     def _turn(self, one: Subscription, after: SubscriptionState, connection: sa.Connection) -> bool:
         return self._subscribers.store.turn(one.subscription_id, one.state, after, connection)
@@ -252,3 +259,7 @@ def in_turn(items: Iterable[T], project: Callable[[T], str]) -> list[T]:
         placed.append((turns[project(item)], item))
         turns[project(item)] += 1
     return [item for _, item in sorted(placed, key=lambda one: one[0])]
+
+
+def _about(one: Subscription) -> dict[str, Any]:
+    return fields(subscription_id=one.subscription_id, project_id=one.project_id, user_id=one.user_id)
