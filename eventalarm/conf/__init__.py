@@ -8,6 +8,7 @@ from oslo_config import cfg
 
 from eventalarm.conf.database import DATABASE_OPTS
 from eventalarm.conf.delivery import DELIVERY_GROUP, DELIVERY_OPTS
+from eventalarm.conf.health import HEALTH_OPTS
 from eventalarm.conf.http import INGEST_GROUP, INGEST_OPTS
 from eventalarm.conf.ifa import IFA_GROUP, IFA_OPTS
 from eventalarm.conf.inspector import INSPECTOR_GROUP, INSPECTOR_OPTS
@@ -31,7 +32,7 @@ __all__ = [
 def list_opts() -> list[tuple[str, list[Any]]]:
     """Return the options by group, for oslo-config-generator."""
     return [
-        (GROUP, LISTENER_OPTS + DATABASE_OPTS + METRICS_OPTS + RULE_OPTS + RECORDER_OPTS),
+        (GROUP, LISTENER_OPTS + DATABASE_OPTS + METRICS_OPTS + HEALTH_OPTS + RULE_OPTS + RECORDER_OPTS),
         (DELIVERY_GROUP, DELIVERY_OPTS),
         (IFA_GROUP, IFA_OPTS),
         (INGEST_GROUP, INGEST_OPTS),

@@ -1,4 +1,4 @@
-"""Assembles an API from its resources: middleware, errors, OpenAPI document, proxy headers and tokens."""
+"""Assembles an API from its resources: Falcon middleware, errors and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import falcon
-from oslo_middleware import http_proxy_to_wsgi
 
-from eventalarm.http.auth import KEYSTONE, Identity
+from eventalarm.http.auth import Identity
 from eventalarm.http.openapi import Document, DocumentResource, KnownParameters
 from eventalarm.http.requests import Conformance, Request
 from eventalarm.http.responses import install_problems
@@ -65,13 +64,3 @@ def create(
             resource.on_head = resource.on_get
         app.add_route(path, resource)
     return app
-
-
-def with_proxies(app: Any, conf: Any, auth_mode: str) -> Any:
-    """Return *app* behind the middleware for proxy headers and, with *auth_mode* keystone, for tokens."""
-    if auth_mode == KEYSTONE:
-        # Imported only when needed: deployments without Keystone do not need its client.
-        from keystonemiddleware import auth_token  # noqa: PLC0415
-
-        app = auth_token.filter_factory({"oslo_config_config": conf, "delay_auth_decision": True})(app)
-    return http_proxy_to_wsgi.HTTPProxyToWSGI(app, conf)

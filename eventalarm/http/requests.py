@@ -65,7 +65,7 @@ class KnownHosts:
         """Answer one request."""
         wrong = host_problem(environ)
         if wrong:
-            return _refuse(start_response, "400 Bad Request", wrong)
+            return refuse(start_response, "400 Bad Request", wrong)
         host, origin = environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN")
         if host is not None and not self._known(host, self._any_address):
             return self._misdirected(start_response, "Host", host)
@@ -85,7 +85,7 @@ class KnownHosts:
     def _misdirected(self, start_response: Callable[..., Any], header: str, value: str) -> Iterable[bytes]:
         remedy = f"use 127.0.0.1 or localhost, or start with {self._option}"
         detail = f"unknown host in the header {header}: {value[:200]!r}; {remedy}"
-        return _refuse(start_response, "421 Misdirected Request", detail)
+        return refuse(start_response, "421 Misdirected Request", detail)
 
 
 def _is_address(name: str) -> bool:
@@ -100,9 +100,11 @@ def _is_unspecified(name: str) -> bool:
     return _is_address(name) and ipaddress.ip_address(name).is_unspecified
 
 
-def _refuse(start_response: Callable[..., Any], status: str, detail: str) -> Iterable[bytes]:
+def refuse(start_response: Callable[..., Any], status: str, detail: str, **members: Any) -> Iterable[bytes]:
+    """Answer a WSGI request with problem details; *members* are further ones."""
     code, _, title = status.partition(" ")
-    body = json.dumps({"type": "about:blank", "title": title, "status": int(code), "detail": detail}).encode()
+    fields = {"type": "about:blank", "title": title, "status": int(code), "detail": detail, **members}
+    body = json.dumps(fields).encode()
     headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
     start_response(status, headers)
     return [body]

@@ -19,6 +19,8 @@ from eventalarm.exceptions import EventAlarmError, Retryable
 LOG = logging.getLogger(__name__)
 
 PROBLEM: Final = "application/problem+json"
+# Where oslo.middleware puts the id of a request in its WSGI environment.
+REQUEST_ID: Final = "openstack.request_id"
 # Seconds in the header Retry-After while the database is unavailable.
 RETRY_AFTER: Final = 5
 MAX_ERRORS: Final = 20
@@ -69,6 +71,8 @@ def _serialize(request: falcon.Request, response: falcon.Response, error: falcon
         "detail": error.description or _default_detail(error, title),
         "instance": f"{request.root_path}{request.path}",
     }
+    if REQUEST_ID in request.env:
+        body["request_id"] = request.env[REQUEST_ID]
     if isinstance(error, BadBody):
         body["errors"] = [dataclasses.asdict(one) for one in error.errors]
     response.text = json.dumps(body)

@@ -131,6 +131,8 @@ class WebServer:
             max_request_header_size=HEADER_BYTES,
             max_request_body_size=limits.body + 1,
             asyncore_use_poll=True,
+            # oslo.middleware reads them, if [oslo_middleware] enable_proxy_headers_parsing says so.
+            clear_untrusted_proxy_headers=False,
         )
         self._dispatcher = task.ThreadedTaskDispatcher()
         self._dispatcher.set_thread_count(limits.threads)

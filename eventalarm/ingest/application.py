@@ -25,6 +25,7 @@ from eventalarm.http import application as http_application
 from eventalarm.http import openapi
 from eventalarm.http.application import Api
 from eventalarm.http.auth import Guard
+from eventalarm.http.deploy import deploy
 from eventalarm.http.openapi import Schemas
 from eventalarm.http.parameters import BadParameter
 from eventalarm.http.responses import BadMarker
@@ -63,6 +64,8 @@ from eventalarm.vault import Vault
 DOCUMENT: Final = "/v1/openapi.json"
 DOCUMENT_FILE: Final = pathlib.Path(__file__).with_name("openapi.yaml")
 PREFIXES: Final = ("/v1",)
+# What it cannot accept events without: while the database is down, it still accepts them.
+HEALTH_BACKENDS: Final = ("eventalarm_broker",)
 
 # What reads the body of a request.
 Reading = Callable[[Any], list[Encoded]]
@@ -93,7 +96,7 @@ class Once:
 def application(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]) -> Any:
     """Return the WSGI application behind the middleware that *conf* asks for; see :func:`build`."""
     app = build(conf, transport, database)
-    return http_application.with_proxies(app, conf, conf[INGEST_GROUP].auth_mode)
+    return deploy(app, conf, auth_mode=conf[INGEST_GROUP].auth_mode, backends=HEALTH_BACKENDS)
 
 
 def build(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]) -> falcon.App[Any, Any]:

@@ -165,7 +165,10 @@ def test_an_unsupported_media_type_gets_406(lite: IfaApi, accept: str) -> None:
 def test_every_get_resource_answers_head(lite: IfaApi, path: str) -> None:
     got, head = (lite.client.simulate_request(method, path, headers=WHO) for method in ("GET", "HEAD"))
     assert (got.status_code, head.status_code, head.content) == (200, 200, b"")
-    assert head.headers == got.headers
+    of_request = {"x-openstack-request-id"}
+    assert {k: v for k, v in head.headers.items() if k not in of_request} == {
+        k: v for k, v in got.headers.items() if k not in of_request
+    }
     options = lite.client.simulate_options(path, headers=WHO)
     assert {"GET", "HEAD"} <= set(options.headers["allow"].replace(" ", "").split(","))
 

@@ -93,6 +93,8 @@ def test_the_service_asks_keystone(
     assert (status, problem["status"]) == (401, 401)
     assert headers["WWW-Authenticate"] == f'Keystone uri="{webhook_sink.url("/")}"'
     assert headers["Content-Type"] == "application/problem+json"
+    assert problem["request_id"] == headers["x-openstack-request-id"]
+    assert urllib.request.urlopen(f"{root}/healthcheck", timeout=30).read() == b"the database answers"
     spoofed = {"X-Identity-Status": "Confirmed", "X-Project-Id": "project-b", "X-Roles": "admin"}
     assert ask(f"{root}/ifa/v1/alarms", **spoofed)[0] == 401
     assert ask(f"{root}/ifa/v1/alarms", **{"X-Auth-Token": TOKEN})[:2] == (200, [])

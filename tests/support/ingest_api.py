@@ -62,6 +62,7 @@ class IngestApi:
             conf.set_override(name, value, group="eventalarm_ingest")
         for name, value in (group or {}).items():
             conf.set_override(name, value, group="eventalarm")
+        self.conf = conf
         self.transport = bus.get_transport(conf)
         self.app = application.build(conf, self.transport, database)
         self.client = testing.TestClient(self.app)

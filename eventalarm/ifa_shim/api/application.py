@@ -14,6 +14,7 @@ from eventalarm.http import application as http_application
 from eventalarm.http import openapi
 from eventalarm.http.application import Api
 from eventalarm.http.auth import Guard
+from eventalarm.http.deploy import deploy
 from eventalarm.http.openapi import Schemas
 from eventalarm.http.parameters import BadParameter
 from eventalarm.http.responses import BadMarker, Links
@@ -53,6 +54,8 @@ DASHBOARD_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+# What it cannot answer without.
+HEALTH_BACKENDS: Final = ("eventalarm_database",)
 PUBLIC: Final = frozenset({*API_VERSIONS, *DASHBOARD_PATHS})
 PREFIXES: Final = ("/ifa", "/vnffm", DOCUMENT, DASHBOARD)
 
@@ -62,7 +65,8 @@ def application(conf: Any, database: Database) -> Any:
 
     :raises InvalidOption: when an option is invalid.
     """
-    return http_application.with_proxies(build(conf, database), conf, conf[IFA_GROUP].auth_mode)
+    auth_mode = conf[IFA_GROUP].auth_mode
+    return deploy(build(conf, database), conf, auth_mode=auth_mode, backends=HEALTH_BACKENDS)
 
 
 def build(conf: Any, database: Database) -> falcon.App[Any, Any]:
