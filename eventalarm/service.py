@@ -47,6 +47,8 @@ QUIET = (
 )
 # In the text of an error of oslo.config: the file or the environment variable that sets the option.
 SOURCE = re.compile(r"detail='(.*)'")
+# Aodh's own, declared here because the module that declares it takes half a second to import.
+RECORD_HISTORY = cfg.BoolOpt("record_history", default=True, help="Record alarm change events.")
 # The group of Aodh's options for Keystone.
 CREDENTIALS = "service_credentials"
 
@@ -213,15 +215,18 @@ def _register_aodh(conf: cfg.ConfigOpts) -> None:
     from aodh import opts as aodh_opts  # noqa: PLC0415
 
     for group, opts in aodh_opts.list_opts():
-        conf.register_opts(list(opts), group=None if group == "DEFAULT" else group)
+        for opt in opts:
+            if opt.dest != RECORD_HISTORY.dest:
+                conf.register_opt(opt, group=None if group == "DEFAULT" else group)
 
 
 def _register_actions(conf: cfg.ConfigOpts) -> None:
-    """Register Aodh's options of HTTP actions, which every listener reads."""
+    """Register Aodh's options that every listener reads: of HTTP actions, and of the history."""
     # Imported here, since --help does not need it.
     from aodh.notifier import rest  # noqa: PLC0415
 
     conf.register_opts(rest.OPTS)
+    conf.register_opt(RECORD_HISTORY)
 
 
 def _register_credentials(conf: cfg.ConfigOpts) -> None:

@@ -9,6 +9,7 @@ import sys
 import types
 from collections.abc import Sequence
 
+import aodh.evaluator
 import pytest
 
 from eventalarm import service
@@ -31,8 +32,9 @@ from eventalarm.cmd.listener import COMMAND
 conf = COMMAND.configure(sys.argv[1:])
 from eventalarm.app import services
 services.check_options(conf)
+history = conf.record_history
 slow = ("aodh.api", "oslo_policy")
-print([name for name in slow if name in sys.modules], conf.api.paste_config)
+print([name for name in slow if name in sys.modules], conf.api.paste_config, history)
 """
 
 
@@ -100,7 +102,8 @@ def test_commands_run_on_threads(home: pathlib.Path) -> None:
 
 
 def test_a_listener_starts_without_the_api_of_aodh_and_has_its_options(home: pathlib.Path) -> None:
-    path = write(home / "a.conf", "[database]\nconnection = sqlite://\n[api]\npaste_config = mine.ini\n")
+    text = "[DEFAULT]\nrecord_history = false\n[database]\nconnection = sqlite://\n"
+    path = write(home / "a.conf", f"{text}[api]\npaste_config = mine.ini\n")
     result = subprocess.run(
         [sys.executable, "-c", STARTED, "--config-file", path],
         capture_output=True,
@@ -108,7 +111,12 @@ def test_a_listener_starts_without_the_api_of_aodh_and_has_its_options(home: pat
         check=False,
         timeout=60,
     )
-    assert (result.stdout, result.stderr) == ("[] mine.ini\n", "")
+    assert (result.stdout, result.stderr) == ("[] mine.ini False\n", "")
+
+
+def test_the_option_of_the_history_is_that_of_aodh() -> None:
+    (theirs,) = [opt for opt in aodh.evaluator.OPTS if opt.dest == service.RECORD_HISTORY.dest]
+    assert vars(service.RECORD_HISTORY) == vars(theirs)
 
 
 def test_an_invalid_connection_is_named(home: pathlib.Path) -> None:
