@@ -158,7 +158,7 @@ def ask_stored_state(
     def read() -> StoredState:
         rows: defaultdict[str, list[Any]] = defaultdict(list)
         for result in results:
-            for row in result:
+            for row in result.all():
                 rows[row.part].append(row)
         return _stored_state(rows, asked_at)
 

@@ -139,7 +139,7 @@ class Transaction:
         """Lock and return the alarms that still exist, in one order for all processes."""
         asked = self._asked
         results = asked.locked if asked and asked.asked[0] == alarm_ids else self._lock(alarm_ids)
-        return {row.alarm_id: to_alarm(row) for rows in results for row in rows}
+        return {row.alarm_id: to_alarm(row) for rows in results for row in rows.all()}
 
     def _lock(self, alarm_ids: Collection[str]) -> list[sa.Result[Any]]:
         statement = LOCK[self.connection.dialect.name]
