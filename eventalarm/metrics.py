@@ -42,6 +42,7 @@ HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]]] = {
     "match_seconds": ("Time of a batch for refreshing definitions and matching", (), LATENCY_BUCKETS),
     "commit_seconds": ("Time of a batch for deciding and committing", (), LATENCY_BUCKETS),
     "delivery_seconds": ("Time of one attempt to call an action", (), LATENCY_BUCKETS),
+    "stage_seconds": ("Time of each stage of profiled alarms", ("stage",), AGE_BUCKETS),
     "event_age_seconds": (
         "Age of the first event of a batch when received and committed, of each when answered",
         ("stage",),

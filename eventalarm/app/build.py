@@ -27,6 +27,7 @@ from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.engine import Engine
 from eventalarm.evaluator.options import CacheOptions, EngineOptions, NeverInhibited, ResourceOf
 from eventalarm.evaluator.release import InhibitionRelease
+from eventalarm.evaluator.sampling import Sampler
 from eventalarm.evaluator.timer_service import TimerLoop, TimerRunner
 from eventalarm.exceptions import InvalidRule
 from eventalarm.ifa_shim import options as ifa_options
@@ -129,7 +130,14 @@ def build_engine(
         record_matched=group.record_events != "off",
     )
     return Engine(
-        database, cache, enqueuer, engine_options, trace=trace, progress=progress, recorder=recorder
+        database,
+        cache,
+        enqueuer,
+        engine_options,
+        trace=trace,
+        progress=progress,
+        recorder=recorder,
+        sampler=Sampler(group.profile_sampling, group.profile_interval),
     )
 
 

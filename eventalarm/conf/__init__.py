@@ -13,6 +13,7 @@ from eventalarm.conf.http import INGEST_GROUP, INGEST_OPTS
 from eventalarm.conf.ifa import IFA_GROUP, IFA_OPTS
 from eventalarm.conf.inspector import INSPECTOR_GROUP, INSPECTOR_OPTS
 from eventalarm.conf.listener import GROUP, LISTENER_OPTS, METRICS_OPTS
+from eventalarm.conf.profile import PROFILE_OPTS
 from eventalarm.conf.recorder import RECORDER_OPTS
 from eventalarm.conf.rules import RULE_OPTS
 
@@ -32,7 +33,16 @@ __all__ = [
 def list_opts() -> list[tuple[str, list[Any]]]:
     """Return the options by group, for oslo-config-generator."""
     return [
-        (GROUP, LISTENER_OPTS + DATABASE_OPTS + METRICS_OPTS + HEALTH_OPTS + RULE_OPTS + RECORDER_OPTS),
+        (
+            GROUP,
+            LISTENER_OPTS
+            + DATABASE_OPTS
+            + METRICS_OPTS
+            + HEALTH_OPTS
+            + RULE_OPTS
+            + RECORDER_OPTS
+            + PROFILE_OPTS,
+        ),
         (DELIVERY_GROUP, DELIVERY_OPTS),
         (IFA_GROUP, IFA_OPTS),
         (INGEST_GROUP, INGEST_OPTS),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import random
+import time
 from collections.abc import Callable, Sequence
 
 from oslo_log import log
@@ -15,6 +17,7 @@ from eventalarm.delivery.batches import make_batch
 from eventalarm.delivery.circuit_board import CircuitBoard
 from eventalarm.delivery.dead_letters import DeadLetterLog
 from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.profiling import ProfileObserver
 from eventalarm.delivery.senders.base import Sender
 from eventalarm.exceptions import DeliveryError
 from eventalarm.metrics import Metrics, age
@@ -29,6 +32,8 @@ class Attempt:
     These are ``delivered``, ``given_up``, ``superseded``, or the reason for a retry.
 
     :param circuits: are told what each attempt says of its destination.
+    :param profiles: is told the times of profiled deliveries that were accepted.
+    :param clock: the time of day in seconds since 1970, for profiles.
     """
 
     def __init__(
@@ -38,6 +43,8 @@ class Attempt:
         metrics: Metrics,
         circuits: CircuitBoard,
         *,
+        profiles: ProfileObserver | None = None,
+        clock: Callable[[], float] = time.time,
         uniform: Uniform = random.uniform,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(UTC),
     ) -> None:
@@ -45,6 +52,8 @@ class Attempt:
         self._options = options
         self._metrics = metrics
         self._circuits = circuits
+        self._profiles = profiles or ProfileObserver(metrics)
+        self._clock = clock
         self._uniform = uniform
         self._now = now
         self._dead_letters = DeadLetterLog()
@@ -79,6 +88,7 @@ class Attempt:
             self._metrics.count("deliveries", result="given_up")
             self._dead_letters.report(delivery, lost.attempts, lost.error)
             return lost
+        sent = self._clock()
         try:
             status = await self._sender.send(delivery)
         except DeliveryError as exc:
@@ -92,9 +102,10 @@ class Attempt:
         self._circuits.note((delivery,))
         self._metrics.count("deliveries", result="delivered")
         self._observe_age(delivery)
-        return retry.delivered(delivery, status)
+        return self._delivered(delivery, status, sent)
 
     async def _send_batch(self, deliveries: Sequence[Delivery]) -> list[DeliveryResult] | None:
+        sent = self._clock()
         try:
             status = await self._sender.send(make_batch(deliveries))
         except DeliveryError as exc:
@@ -109,7 +120,15 @@ class Attempt:
         self._metrics.count("deliveries", len(deliveries), result="delivered")
         for delivery in deliveries:
             self._observe_age(delivery)
-        return [retry.delivered(delivery, status) for delivery in deliveries]
+        return [self._delivered(delivery, status, sent) for delivery in deliveries]
+
+    def _delivered(self, delivery: Delivery, status: int | None, sent: float) -> DeliveryResult:
+        result = retry.delivered(delivery, status)
+        if delivery.profile is None:
+            return result
+        found = delivery.profile.sent(sent, self._clock())
+        self._profiles.answered(delivery, found)
+        return dataclasses.replace(result, profile=found.text())
 
     def _batch_failed(self, deliveries: Sequence[Delivery], error: DeliveryError) -> list[DeliveryResult]:
         share = self._uniform(0.0, 1.0)

@@ -83,6 +83,7 @@ def to_deliveries(transition: Transition, make_id: Callable[[], str]) -> list[De
             notification=notification,
             created_at=transition.recorded_at,
             destination=destination(action),
+            profile=transition.event.profile,
         )
         for action in dict.fromkeys(transition.actions)
     ]

@@ -21,9 +21,10 @@ from eventalarm.evaluator.evaluation import Match
 from eventalarm.evaluator.matcher import EventMatcher
 from eventalarm.evaluator.options import EngineOptions
 from eventalarm.evaluator.outage import LockedAlarms
+from eventalarm.evaluator.sampling import Sampler
 from eventalarm.exceptions import Locked, Retryable
 from eventalarm.log_fields import fields
-from eventalarm.model import Event, Stage
+from eventalarm.model import Event, Stage, mark_profiles
 from eventalarm.storage.database import Database
 from eventalarm.storage.events import EventTexts
 from eventalarm.trace import Trace, mark_all
@@ -54,6 +55,7 @@ class Engine:
         that all hosts use one clock to decide which events are late.
     :param progress: shows a watchdog, between transactions, that the work advances.
     :param recorder: records the events that concern no alarm.
+    :param sampler: chooses the events that are profiled; without one none is.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Engine:
         trace: Trace | None = None,
         progress: Progress | None = None,
         recorder: BackgroundRecorder | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
         self._database = database
         self._cache = cache
@@ -80,6 +83,7 @@ class Engine:
         self._trace = trace
         self._progress = progress or Progress()
         self._recorder = recorder
+        self._sampler = sampler
         # Whether the last look found that definitions were edited: then the next one probably does too.
         self._edited = False
         # The encoded events of the current batch.
@@ -176,10 +180,14 @@ class Engine:
     def _matches(self, events: Sequence[Event], report: BatchReport) -> list[Match]:
         matches = self.match(events, report)
         mark_all(self._trace, Stage.MATCHED, (m.subject.event for m in matches))
+        if self._sampler is not None:
+            self._sampler.matched(m.subject.event for m in matches)
         return matches
 
     def _committed(self, committed: Committed) -> None:
         mark_all(self._trace, Stage.COMMITTED, (m.subject.event for m in committed.done))
+        if self._sampler is not None:
+            mark_profiles(Stage.COMMITTED, (m.subject.event for m in committed.done), time.time())
         self._enqueuer.submit(committed.enqueued)
 
     def forget_unfinished(self) -> None:

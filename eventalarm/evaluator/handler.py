@@ -17,7 +17,7 @@ from eventalarm.evaluator.outage import LOCKED, Blamed, DatabaseOutage, LockedRe
 from eventalarm.evaluator.project_loader import ProjectLoader
 from eventalarm.log_fields import fields
 from eventalarm.metrics import Metrics, age
-from eventalarm.model import DEFAULT_LIMITS, UTC, Event, EventLimits, Stage
+from eventalarm.model import DEFAULT_LIMITS, UTC, Arrival, Event, EventLimits, Stage
 from eventalarm.publisher.codec import decode
 from eventalarm.storage.errors import may_be_content
 from eventalarm.trace import LastEvent, Trace, mark_all
@@ -180,6 +180,9 @@ class BatchHandler:
                 error,
                 extra=fields(event_id=error.event_id, message_id=str(message.get("message_id") or "")),
             )
+        arrival = Arrival(time.time(), message)
+        for event in good:
+            event.arrival = arrival
         return good
 
     def _deferred(self, decoded: Sequence[Sequence[Event]]) -> dict[int, str]:

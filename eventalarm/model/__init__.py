@@ -65,6 +65,7 @@ from eventalarm.model.maintenance import (
 )
 from eventalarm.model.occurrences import Kind, Occurrence, Transition
 from eventalarm.model.profiles import (
+    MAX_CHECKPOINTS,
     Arrival,
     Checkpoint,
     Profile,
@@ -97,6 +98,7 @@ __all__ = [
     "FINISHED",
     "FLOAT",
     "INTEGER",
+    "MAX_CHECKPOINTS",
     "NOTIFICATION_ALARM",
     "OBJECT_NAMESPACE",
     "OK",

@@ -9,6 +9,7 @@ import json
 from typing import Final
 
 from eventalarm.model.events import JSONDict
+from eventalarm.model.profiles import Profile
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Delivery:
     the action, for searches and for its circuit. ``retried_at`` is when it was last retried by hand.
     ``superseded_by`` is a later unfinished delivery of the same order key and managed object, because of
     which this one need not be sent; empty unless the outbox was asked for it.
+    ``profile`` is that of its event, if that is profiled.
     """
 
     delivery_id: str
@@ -84,6 +86,7 @@ class Delivery:
     replay_of: str = ""
     retried_at: datetime.datetime | None = None
     superseded_by: str = ""
+    profile: Profile | None = dataclasses.field(default=None, compare=False)
 
     @property
     def owed_since(self) -> datetime.datetime:
@@ -131,7 +134,7 @@ class DeliveryResult:
     Or superseded, without an attempt.
 
     A non-empty ``action`` replaces that of the delivery in the database. ``latency`` is how long the attempt
-    took, in seconds, and None if none was made.
+    took, in seconds, and None if none was made. A non-empty ``profile`` is stored with the delivery.
     """
 
     delivery_id: str
@@ -142,3 +145,4 @@ class DeliveryResult:
     retry_in: float = 0.0
     action: str = ""
     latency: float | None = None
+    profile: str = ""

@@ -6,7 +6,7 @@ import dataclasses
 import enum
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from eventalarm.model.events import Event, parse_time
 
@@ -39,13 +39,11 @@ class Checkpoint:
     time: float
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Arrival:
-    """When a message arrived here (seconds since 1970), when it was published, and who published it."""
+class Arrival(NamedTuple):
+    """When a message was taken from the bus (seconds since 1970), and the message. Made for every message."""
 
     received: float
-    published: str
-    publisher: str
+    message: Mapping[str, Any]
 
 
 class Profile:
@@ -147,12 +145,12 @@ def is_forced(event: Event) -> bool:
 def begin_profile(event: Event, matched: float) -> Profile:
     """Return a new profile of an event that was matched at a time, in seconds since 1970."""
     times = {Stage.MATCHED: matched}
-    arrival = event.arrival
-    if arrival is not None:
-        times[Stage.RECEIVED] = arrival.received
+    message: Mapping[str, Any] = {}
+    if event.arrival is not None:
+        times[Stage.RECEIVED], message = event.arrival
     for stage, text in (
         (Stage.GENERATED, event.body.get("generated")),
-        (Stage.PUBLISHED, arrival.published if arrival is not None else ""),
+        (Stage.PUBLISHED, message.get("timestamp")),
     ):
         moment = _seconds(text)
         if moment is not None:
@@ -164,7 +162,7 @@ def begin_profile(event: Event, matched: float) -> Profile:
         except ValueError:
             # Whoever sends events past the ingest API is not told; the trait of the event shows it.
             reporter = ()
-    return Profile(times, reporter, arrival.publisher if arrival is not None else "")
+    return Profile(times, reporter, str(message.get("publisher_id") or "")[:NAME_LENGTH])
 
 
 def _seconds(text: object) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from eventalarm.model import Delivery, DeliveryState, Kind, Notification
+from eventalarm.model import Delivery, DeliveryState, Kind, Notification, Profile
 from eventalarm.storage.claims import by_index, is_unfinished
 from eventalarm.storage.deliveries import notified_reason, reason_data
 from eventalarm.storage.tables import delivery, event, transition
@@ -16,7 +16,7 @@ from eventalarm.storage.tables import delivery, event, transition
 _SENT: Final = (
     *("delivery_id", "order_key", "alarm_id", "project_id", "action", "created_at", "attempts", "seq"),
     *("subscription_id", "body", "losses", "destination", "replay_id", "replay_of", "state", "owner"),
-    "retried_at",
+    *("retried_at", "profile"),
 )
 _NOTIFIED: Final = (
     *("alarm_name", "severity", "previous", "current", "reason", "event", "event_id"),
@@ -151,6 +151,7 @@ def _delivery(row: sa.RowMapping, shared: Mapping[str, _Event]) -> Delivery:
         replay_of=row["replay_of"] or "",
         retried_at=row["retried_at"],
         superseded_by=row.get("superseded_by") or "",
+        profile=Profile.parse(row["profile"]),
     )
 
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from eventalarm.model import UNFINISHED, Delivery, DeliveryResult, DeliveryState, JSONDict
 from eventalarm.storage import attempts
 from eventalarm.storage.claims import is_unfinished
-from eventalarm.storage.column_types import clean, to_key
+from eventalarm.storage.column_types import ID, clean, to_key
 from eventalarm.storage.tables import delivery
 
 # One statement names at most this many rows: psycopg 3 takes 65,535 parameters, SQLite 32,766.
@@ -128,7 +128,10 @@ def write(
         ids = [result.delivery_id for result in finished]
         outcome = {f"new_{name}": value for name, value in _outcome(finished[0])._asdict().items()}
         outcome |= {**attempts.latency_values(finished), "now": now, "workers": worker_ids, "ids": ids}
-        connection.execute(_finish_alike(attempts.size_for(len(finished))), outcome)
+        profiled = [result for result in finished if result.profile]
+        outcome |= _profile_values(profiled)
+        sizes = attempts.size_for(len(finished)), attempts.size_for(len(profiled)) if profiled else 0
+        connection.execute(_finish_alike(*sizes), outcome)
     elif finished:
         done = _update(worker_ids, finished).values(owner=None, finished_at=now, attempted_at=now)
         connection.execute(done, execution_options=NOT_CACHED)
@@ -156,13 +159,34 @@ def _outcome(result: DeliveryResult) -> _Outcome:
 
 
 @functools.cache
-def _finish_alike(size: int) -> sa.Update:
-    """Return the update that finishes up to *size* deliveries *ids* of *workers* alike, the usual case."""
+def _finish_alike(size: int, profiled: int) -> sa.Update:
+    """Return the update that finishes up to *size* deliveries *ids* of *workers* alike, the usual case.
+
+    Up to *profiled* of them get their profile (:func:`_profile_values`).
+    """
     named = delivery.c.delivery_id.in_(sa.bindparam("ids", expanding=True))
     outcome: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in _Outcome._fields}
     done = sa.update(delivery).where(held_by(sa.bindparam("workers", expanding=True)), named)
     times: dict[str, Any] = {"finished_at": sa.bindparam("now"), "attempted_at": sa.bindparam("now")}
+    if profiled:
+        outcome["profile"] = _profiles(profiled)
     return done.values(**outcome, **times, owner=None, latency=attempts.latencies(size))
+
+
+def _profiles(size: int) -> sa.ColumnElement[Any]:
+    whens: list[Any] = [
+        (sa.bindparam(f"profiled_{number}", type_=ID), sa.bindparam(f"profile_{number}", type_=sa.Text()))
+        for number in range(size)
+    ]
+    return sa.case(*whens, value=delivery.c.delivery_id, else_=delivery.c.profile)
+
+
+def _profile_values(profiled: Sequence[DeliveryResult]) -> JSONDict:
+    """Return the parameters of :func:`_profiles`; the last one is repeated up to a power of two."""
+    size = attempts.size_for(len(profiled)) if profiled else 0
+    padded = [profiled[min(number, len(profiled) - 1)] for number in range(size)]
+    values: JSONDict = {f"profiled_{number}": one.delivery_id for number, one in enumerate(padded)}
+    return values | {f"profile_{number}": one.profile for number, one in enumerate(padded)}
 
 
 def _update(worker_ids: Sequence[str], results: Sequence[DeliveryResult]) -> sa.Update:
@@ -173,6 +197,8 @@ def _update(worker_ids: Sequence[str], results: Sequence[DeliveryResult]) -> sa.
         for name in _Outcome._fields
     }
     columns["latency"] = _each(delivery.c.latency, {one.delivery_id: one.latency for one in results})
+    if profiles := {one.delivery_id: one.profile for one in results if one.profile}:
+        columns["profile"] = sa.case(profiles, value=delivery.c.delivery_id, else_=delivery.c.profile)
     return sa.update(delivery).where(held_by(worker_ids), named).values(columns)
 
 

@@ -30,7 +30,7 @@ class Selection:
 
     ``destination`` is a stored one (``scheme://host:port``). ``since`` and ``until`` (aware UTC) bound the
     time of creation. ``goes_to`` returns True for the actions that match; ``hint`` is a lower-case text that
-    each of these actions contains.
+    each of these actions contains. ``profiled``: only those with a profile.
     """
 
     states: tuple[str, ...] = ()
@@ -43,6 +43,7 @@ class Selection:
     until: datetime.datetime | None = None
     goes_to: Callable[[str], bool] | None = None
     hint: str = ""
+    profiled: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,18 +87,17 @@ def conditions(selection: Selection) -> list[sa.ColumnElement[bool]]:
         found.append(delivery.c.state.in_(selection.states))
     if selection.delivery_ids:
         found.append(delivery.c.delivery_id.in_(selection.delivery_ids))
-    if selection.project_id:
-        found.append(delivery.c.project_id == selection.project_id)
-    if selection.alarm_id:
-        found.append(delivery.c.alarm_id == selection.alarm_id)
     if selection.destination:
         found.append(delivery.c.destination == to_key(selection.destination))
-    if selection.replay_id:
-        found.append(delivery.c.replay_id == selection.replay_id)
+    for name in ("project_id", "alarm_id", "replay_id"):
+        if value := getattr(selection, name):
+            found.append(delivery.c[name] == value)
     if selection.since is not None:
         found.append(delivery.c.created_at >= selection.since)
     if selection.until is not None:
         found.append(delivery.c.created_at <= selection.until)
+    if selection.profiled:
+        found.append(delivery.c.profile.is_not(None))
     if selection.hint:
         found.append(sa.func.lower(delivery.c.action).contains(selection.hint, autoescape=True))
     return found

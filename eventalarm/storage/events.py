@@ -70,7 +70,8 @@ class EventTexts:
         if known is None:
             said, whole = bounded_event(of.body, self._limit, of.json())
             if not whole:
-                self._cut[id(of)] = Event(json.loads(said))
+                cut = self._cut[id(of)] = Event(json.loads(said))
+                cut.profile = of.profile
             known = self._texts[id(of)] = (of, said)
         return known[1]
 

@@ -124,6 +124,10 @@ class Outbox:
             rows.append(to_row(item, transition_id, owner if head else None, AT_ONCE if head else IN_TURN))
             if head and owner is not None:
                 leased.append(item)
+        if any(item.profile is not None for item in deliveries):
+            # All rows of a statement have the same columns; usually none is profiled.
+            for item, row in zip(deliveries, rows, strict=True):
+                row["profile"] = None if item.profile is None else item.profile.text()
         if rows:
             connection.execute(ADD, rows)
         return leased

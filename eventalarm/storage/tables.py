@@ -174,7 +174,8 @@ transition = eventalarm_table(
 # has its ``subscription_id`` and the ``body`` to send. ``size`` is in bytes. ``losses`` counts the processes
 # that were lost while they may have been sending it; then ``started`` is true while an attempt is under way.
 # ``status``, ``error``, ``latency`` (seconds) and ``attempted_at`` are of the last attempt; those before are
-# in ``eventalarm_delivery_attempt``. ``replay_of`` is the delivery that this one repeats in ``replay_id``.
+# in ``eventalarm_delivery_attempt``. ``profile`` has its checkpoints if it is profiled, ``handled`` those
+# of its consumer (JSON). ``replay_of`` is the delivery that this one repeats in ``replay_id``.
 delivery = eventalarm_table(
     "eventalarm_delivery",
     sa.Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
@@ -204,6 +205,8 @@ delivery = eventalarm_table(
     sa.Column("attempted_at", UtcDateTime),
     sa.Column("replay_id", ID),
     sa.Column("replay_of", ID),
+    sa.Column("profile", sa.Text),
+    sa.Column("handled", sa.Text),
     sa.Index("ix_eventalarm_delivery_due", "state", "project_id", "next_attempt_at", "seq"),
     sa.Index("ix_eventalarm_delivery_order", "order_key", "state", **of_postgresql(IS_UNFINISHED)),
     sa.Index("ix_eventalarm_delivery_alarm", "alarm_id", "state", "order_key"),

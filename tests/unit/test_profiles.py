@@ -74,7 +74,9 @@ def test_what_is_not_a_profile_is_none(text: str | None) -> None:
 
 def test_a_profile_begins_with_what_the_message_and_the_event_say() -> None:
     one = event(("checkpoints", 1, f'{{"link down": "{ISO}"}}'))
-    one.arrival = Arrival(ZERO + 2, "2026-05-01 12:00:01.5", "eventalarm.ingest")
+    one.arrival = Arrival(
+        ZERO + 2, {"timestamp": "2026-05-01 12:00:01.5", "publisher_id": "eventalarm.ingest"}
+    )
     found = begin_profile(one, ZERO + 3)
 
     assert found.times == {

@@ -71,6 +71,8 @@ def _create_deliveries() -> None:
         sa.Column("attempted_at", MOMENT),
         sa.Column("replay_id", ID),
         sa.Column("replay_of", ID),
+        sa.Column("profile", sa.Text),
+        sa.Column("handled", sa.Text),
         *_indexes(),
     )
 
