@@ -23,6 +23,7 @@ from tests.support.databases import (
     SqliteDatabases,
 )
 from tests.support.definitions import SHIPPED, Converter, merged
+from tests.support.distribution import Distribution, shared_distribution
 from tests.support.galera import Galera
 from tests.support.helpers import Process, WebhookSink
 from tests.support.ifa_api import IfaApi
@@ -285,3 +286,10 @@ def converter(tmp_path_factory: pytest.TempPathFactory) -> Converter:
 def stock() -> Converter:
     """Ceilometer's converter with its own event definitions."""
     return Converter(SHIPPED)
+
+
+@pytest.fixture(scope="session")
+def distribution(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Distribution:
+    """The sdist and the wheel of the working tree, built by the first worker that needs them."""
+    base = tmp_path_factory.getbasetemp()
+    return shared_distribution((base if worker_id == "master" else base.parent) / "distribution")
