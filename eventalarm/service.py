@@ -130,10 +130,11 @@ def prepare(
             epilog=epilog,
             version=f"{prog} {package_version()}{version}",
         )
+        # Before the values are read: oslo.config then warns of deprecated names, once.
+        _set_up_logging(conf)
         _check_values(conf)
         _register_actions(conf)
         _register_credentials(conf)
-        _set_up_logging(conf)
     return conf
 
 

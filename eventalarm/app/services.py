@@ -7,9 +7,9 @@ import gc
 import logging
 import pathlib
 import sys
+from typing import TYPE_CHECKING
 
 import cotyledon
-import cotyledon.types
 from oslo_config import cfg
 
 from eventalarm import bus, service, systemd
@@ -19,6 +19,9 @@ from eventalarm.app.process import ListenerProcess
 from eventalarm.database_url import database_url
 from eventalarm.delivery import options as delivery_options
 from eventalarm.metrics_server import Endpoint, check_free, shared_folder
+
+if TYPE_CHECKING:
+    import cotyledon.types
 
 LOG = logging.getLogger(__name__)
 

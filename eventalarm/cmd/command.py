@@ -208,12 +208,14 @@ class ApiCommand(Command):
 def wsgi_application(prog: str, build: Callable[[cfg.ConfigOpts], Any]) -> Any:
     """Return the WSGI application that *build* makes from the configuration of the command *prog*.
 
-    The environment variable ``EVENTALARM_CONFIG`` may name other configuration files, separated by colons.
+    The environment variable ``EVENTALARM_CONFIG`` may name other configuration files, and directories of
+    ``*.conf`` files, separated by colons.
 
     :raises SystemExit: code 2 after a configuration error.
     """
     names = [name for name in os.environ.get(VARIABLE, "").split(":") if name]
-    return build(Command(prog).configure([f"--config-file={name}" for name in names]))
+    options = (f"--config-{'dir' if os.path.isdir(name) else 'file'}={name}" for name in names)
+    return build(Command(prog).configure(list(options)))
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:

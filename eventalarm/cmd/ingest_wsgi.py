@@ -1,6 +1,7 @@
 """The ingest API as a WSGI application, for example ``uwsgi --module eventalarm.cmd.ingest_wsgi``.
 
-The configuration is read as by the command; ``EVENTALARM_CONFIG`` may name other files, separated by colons.
+The configuration is read as by the command; ``EVENTALARM_CONFIG`` may name other files and
+directories, separated by colons.
 """
 
 from __future__ import annotations
