@@ -13,6 +13,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.support.order import in_order
+
 FIGURE = "figure"
 
 hypothesis.settings.register_profile(
@@ -30,6 +32,13 @@ def pytest_configure() -> None:
     os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each worker of a run begin with long tests, so that none runs alone at the end."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        items[:] = in_order(items, lambda item: item.nodeid.partition("::")[0], workers)
 
 
 @pytest.fixture
