@@ -18,7 +18,8 @@ SCENARIOS = (
     "fanout",
     "partitions",
     "ifa",
-    "deliveries",
+    "pages",
+    "owed",
 )
 ALL = "all"
 WHAT = """\
@@ -34,7 +35,8 @@ scenarios:
   partitions  events per second and memory of 1, 2 and 4 listeners on 1,000 projects with 100 alarms each,
               on one topic and divided among as many partitions
   ifa         pages of the IFA API from 100,000 alarms with 1,000,000 transitions
-  deliveries  pages of the deliveries of a project from 1,000,000, by HTTP from the ingest API
+  pages       pages of 1,000,000 deliveries and of 1,000,000 recorded events, by HTTP from the ingest API
+  owed        webhooks alone and beside 10,000 deliveries that are owed to a dead destination, in turn
   all         all of these
 """
 

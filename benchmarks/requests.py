@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import psutil
+
 from benchmarks import stats
 from benchmarks.measurement import Contender, Measurement
 from benchmarks.scenarios.context import Context
@@ -27,11 +29,25 @@ class Ask:
     least: int = 0
 
 
+@dataclass(frozen=True)
+class Api:
+    """A running API: its port, and the id of its process."""
+
+    port: int
+    pid: int
+
+    def processor_seconds(self) -> float:
+        """Return the processor time that it has used so far."""
+        used = psutil.Process(self.pid).cpu_times()
+        return float(used.user + used.system)
+
+
 class Consumer:
     """A client that reuses one connection."""
 
-    def __init__(self, port: int, project: str) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    def __init__(self, api: Api, project: str) -> None:
+        self.api = api
+        self._connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)
         roles = "admin,member,reader"
         self._headers = {"X-Project-Id": project, "X-User-Id": "benchmark", "X-Roles": roles}
 
@@ -51,13 +67,14 @@ class Consumer:
 
 
 @contextlib.contextmanager
-def serving(command: str, group: str, url: str, directory: pathlib.Path) -> Iterator[int]:
-    """Run the API *command*, whose options are in *group*, on the database at *url*; yields its port."""
+def serving(command: str, group: str, url: str, directory: pathlib.Path) -> Iterator[Api]:
+    """Run the API *command*, whose options are in *group*, on the database at *url*."""
     directory.mkdir()
     conf = aodh_config(directory, url, "fake://", **{group: {"port": 0, "auth_mode": "noauth"}})
     process = Process([console_script(command), "--config-file", str(conf)], directory / f"{command}.log")
     try:
-        yield int(process.wait_for_log(r"Serving on http://\S+:(\d+)")[1])
+        port = int(process.wait_for_log(r"Serving on http://\S+:(\d+)")[1])
+        yield Api(port, process.pid)
     finally:
         process.close()
 
@@ -65,17 +82,20 @@ def serving(command: str, group: str, url: str, directory: pathlib.Path) -> Iter
 def measure(
     name: str, context: Context, consumer: Consumer, ask: Ask, contender: Contender
 ) -> Iterator[Measurement]:
-    """Repeat a request in the scenario *name*; yield p50 and p99 in milliseconds."""
+    """Repeat a request in the scenario *name*; yield p50, p99 and processor time of the API, in ms."""
     count = context.options.size(200, 20)
     found: dict[str, list[float]] = {"p50": [], "p99": []}
+    processor: list[float] = []
     for _ in range(WARM_UP):
         consumer.ask(ask.path, ask.least)
     for _ in range(context.options.repeats):
         times = []
+        began = consumer.api.processor_seconds()
         for done in range(count):
             times.append(consumer.ask(ask.path, ask.least) * 1000)
             context.progress.tick(f"{ask.case}: {done + 1} of {count}")
+        processor.append((consumer.api.processor_seconds() - began) * 1000 / count)
         for metric, samples in found.items():
             samples.append(stats.percentile(times, float(metric[1:])))
-    for metric, samples in found.items():
+    for metric, samples in (found | {"processor time": processor}).items():
         yield Measurement(name, ask.case, metric, "ms", contender, tuple(samples))

@@ -64,8 +64,8 @@ def run(context: Context) -> Iterator[Measurement]:
     finally:
         database.dispose()
     context.progress.say(f"{store.alarms:,} alarms with {store.transitions:,} transitions")
-    with serving("eventalarm-ifa-api", "eventalarm_ifa", url, context.directory / "ifa") as port:
-        consumer = Consumer(port, store.project)
+    with serving("eventalarm-ifa-api", "eventalarm_ifa", url, context.directory / "ifa") as api:
+        consumer = Consumer(api, store.project)
         yield from measure(NAME, context, consumer, Ask("a page without alarms", FLOOR), Contender.FLOOR)
         for ask in asks(store, now):
             if context.wants(ask.case):

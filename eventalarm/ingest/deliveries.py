@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import json
 import logging
 import uuid
@@ -15,19 +16,11 @@ import falcon
 from eventalarm.delivery import action
 from eventalarm.http.auth import caller_of
 from eventalarm.http.openapi import Schemas
-from eventalarm.http.parameters import BadParameter, moment, page_size, words
+from eventalarm.http.parameters import BadParameter, moment, words
 from eventalarm.http.requests import read_json
-from eventalarm.http.responses import (
-    MARKER,
-    BadBody,
-    BadMarker,
-    FieldError,
-    Links,
-    decode_marker,
-    encode_marker,
-    plain,
-)
+from eventalarm.http.responses import BadBody, FieldError, plain
 from eventalarm.ingest import ingest_policies
+from eventalarm.ingest.listing import Listing
 from eventalarm.ingest.project_scope import ProjectScope
 from eventalarm.ingest.reading import A_TIME
 from eventalarm.log_fields import fields
@@ -35,7 +28,7 @@ from eventalarm.model import DeliveryState, JSONDict, parse_time
 from eventalarm.storage.attempts import StoredAttempt
 from eventalarm.storage.column_types import clean
 from eventalarm.storage.database import Database
-from eventalarm.storage.delivery_pages import DeliveryPages, Position
+from eventalarm.storage.delivery_pages import DeliveryPages
 from eventalarm.storage.delivery_queries import DeliveryQueries
 from eventalarm.storage.delivery_replays import DeliveryReplays, StillOwed, TooMany
 from eventalarm.storage.delivery_selection import Selection, StoredDelivery
@@ -81,17 +74,13 @@ class DeliveryList:
 
     def __init__(self, context: DeliveryContext) -> None:
         self._context = context
-        self._links = Links("")
+        self._listing = Listing(context.page_size, int, shown)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Return a page of deliveries, the newest first."""
         context = self._context
         wanted = _selection(req, context.listed_project(req, READ))
-        page = context.pages().page(wanted, _after(req), page_size(req, context.page_size))
-        if page.reached is not None:
-            created_at, seq = page.reached
-            self._links.add_next(req, resp, encode_marker([created_at.isoformat(), seq]))
-        resp.text = json.dumps([shown(one) for one in page.deliveries])
+        self._listing.respond(req, resp, functools.partial(context.pages().page, wanted))
 
 
 class OneDelivery:
@@ -207,19 +196,6 @@ def _replayed(body: JSONDict, project_id: str) -> Selection:
         since=times["since"],
         until=times.get("until"),
     )
-
-
-def _after(req: falcon.Request) -> Position | None:
-    text = req.get_param(MARKER)
-    if not text:
-        return None
-    match decode_marker(text):
-        case [str(moment_text), int(seq)] if not isinstance(seq, bool) and abs(seq) < 2**63:
-            try:
-                return parse_time(moment_text), seq
-            except ValueError as exc:
-                raise BadMarker from exc
-    raise BadMarker
 
 
 def shown(delivery: StoredDelivery) -> JSONDict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,17 +12,17 @@ import falcon
 
 from eventalarm.evaluator.decide import Reason
 from eventalarm.evaluator.reason_texts import SENTENCES
-from eventalarm.http.parameters import moment, page_size
-from eventalarm.http.responses import MARKER, BadMarker, Links, decode_marker, encode_marker, plain
+from eventalarm.http.parameters import moment
+from eventalarm.http.responses import plain
 from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.events import Events
+from eventalarm.ingest.listing import Listing
 from eventalarm.ingest.project_scope import ProjectScope
-from eventalarm.model import JSONDict, parse_time
+from eventalarm.model import JSONDict
 from eventalarm.storage.column_types import clean
 from eventalarm.storage.database import Database
 from eventalarm.storage.recorded_event_pages import (
     EventSelection,
-    Position,
     RecordedEvent,
     RecordedEventPages,
     StoredTransition,
@@ -61,7 +62,7 @@ class AllEvents:
     def __init__(self, reports: Events, context: EventContext) -> None:
         self._reports = reports
         self._context = context
-        self._links = Links("")
+        self._listing = Listing(context.page_size, str, shown)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Accept events."""
@@ -77,11 +78,7 @@ class AllEvents:
             since=moment(req, "since"),
             until=moment(req, "until"),
         )
-        page = context.pages().page(wanted, _after(req), page_size(req, context.page_size))
-        if page.reached is not None:
-            recorded_at, name = page.reached
-            self._links.add_next(req, resp, encode_marker([recorded_at.isoformat(), name]))
-        resp.text = json.dumps([shown(one) for one in page.events])
+        self._listing.respond(req, resp, functools.partial(context.pages().page, wanted))
 
 
 class OneEvent:
@@ -106,19 +103,6 @@ class OneEvent:
                 ],
             }
         )
-
-
-def _after(req: falcon.Request) -> Position | None:
-    text = req.get_param(MARKER)
-    if not text:
-        return None
-    match decode_marker(text):
-        case [str(moment_text), str(name)]:
-            try:
-                return parse_time(moment_text), name
-            except ValueError as exc:
-                raise BadMarker from exc
-    raise BadMarker
 
 
 def shown(event: RecordedEvent) -> JSONDict:

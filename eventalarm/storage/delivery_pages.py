@@ -19,6 +19,7 @@ from eventalarm.storage import attempts
 from eventalarm.storage.attempts import StoredAttempt
 from eventalarm.storage.database import Database
 from eventalarm.storage.delivery_selection import SHOWN, Selection, StoredDelivery, conditions, to_stored
+from eventalarm.storage.pages import Page
 from eventalarm.storage.tables import delivery, transition
 
 SCAN: Final = 2000
@@ -27,14 +28,6 @@ SAMPLE: Final = 5000
 
 # When the delivery was created, and its ``seq``.
 Position = tuple[datetime.datetime, int]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Page:
-    """Deliveries, the newest first; the next page begins after ``reached``, which is None at the end."""
-
-    deliveries: list[StoredDelivery]
-    reached: Position | None
 
 
 @dataclasses.dataclass(slots=True)
@@ -63,7 +56,7 @@ class DeliveryPages:
         self._scan = scan
         self._sample = sample
 
-    def page(self, wanted: Selection, after: Position | None, limit: int) -> Page:
+    def page(self, wanted: Selection, after: Position | None, limit: int) -> Page[StoredDelivery, int]:
         """Return up to *limit* deliveries older than *after*, in at most three statements."""
         with self._database.read() as connection:
             looked = self._few(connection, wanted)

@@ -22,6 +22,11 @@ recorded_event = eventalarm_table(
     sa.Column("body", LONG_TEXT, nullable=False),
     # With the size, so that the sizes of projects are summed without reading the bodies.
     sa.Index("ix_eventalarm_recorded_event_project", "project_id", "recorded_at", "record_id", "size"),
+    # For the filters of a project: without them a page reads thousands of rows with their bodies.
+    sa.Index(
+        "ix_eventalarm_recorded_event_object", "project_id", "managed_object", "recorded_at", "record_id"
+    ),
+    sa.Index("ix_eventalarm_recorded_event_type", "project_id", "event_type", "recorded_at", "record_id"),
     sa.Index("ix_eventalarm_recorded_event_recorded", "recorded_at"),
 )
 

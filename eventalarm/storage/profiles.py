@@ -44,7 +44,7 @@ class ProfileStore:
         after: Position | None = None
         for _ in range(self._pages):
             page = pages.page(wanted, after, limit - len(found))
-            found += page.deliveries
+            found += page.entries
             after = page.reached
             if after is None or len(found) >= limit:
                 break

@@ -15,6 +15,7 @@ from eventalarm.model import JSONDict
 from eventalarm.storage.column_types import to_key
 from eventalarm.storage.database import Database
 from eventalarm.storage.event_tables import recorded_decision, recorded_event
+from eventalarm.storage.pages import Page
 from eventalarm.storage.recorded_events import RecordedDecision, record_id
 from eventalarm.storage.tables import alarm, transition
 
@@ -96,14 +97,6 @@ class LedTo:
     decisions: list[RecordedDecision]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Page:
-    """Events, the newest first; the next page begins after ``reached``, which is None at the end."""
-
-    events: list[RecordedEvent]
-    reached: Position | None
-
-
 class RecordedEventPages:
     """Reads on one database; every method raises Retryable when it failed."""
 
@@ -111,23 +104,22 @@ class RecordedEventPages:
         self._database = database
         self._scan = scan
 
-    def page(self, wanted: EventSelection, after: Position | None, limit: int) -> Page:
+    def page(self, wanted: EventSelection, after: Position | None, limit: int) -> Page[RecordedEvent, str]:
         """Return up to *limit* events older than *after*, in at most four statements.
 
-        With a filter on the type or the object a page can be short, or empty, while there is a next one.
+        With a filter that no index bounds, a page can be short, or empty, while there is a next one.
         """
-        filtered = bool(wanted.event_type or wanted.managed_object)
+        ranged = _range_of(wanted)
+        filtered = ranged != wanted
         columns = recorded_event.c
-        looked = sa.select(columns.record_id, columns.recorded_at).where(*_range(wanted, after))
+        looked = _by_index(sa.select(columns.record_id, columns.recorded_at), ranged)
+        looked = looked.where(*_conditions(ranged), *_older_than(after))
         looked = looked.order_by(columns.recorded_at.desc(), columns.record_id.desc())
         inner = looked.limit(self._scan if filtered else limit + 1).subquery()
         query = sa.select(*_FIELDS).select_from(
             recorded_event.join(inner, inner.c.record_id == columns.record_id)
         )
-        if wanted.event_type:
-            query = query.where(columns.event_type == to_key(wanted.event_type))
-        if wanted.managed_object:
-            query = query.where(columns.managed_object == to_key(wanted.managed_object))
+        query = query.where(*_conditions(wanted))
         query = query.order_by(columns.recorded_at.desc(), columns.record_id.desc()).limit(limit + 1)
         with self._database.read() as connection:
             events = [RecordedEvent(**row._mapping) for row in connection.execute(query)]
@@ -186,22 +178,50 @@ class RecordedEventPages:
             return {row.alarm_id: row.name or "" for row in connection.execute(query)}
 
 
-def _range(wanted: EventSelection, after: Position | None) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions that bound a range of an index."""
+def _range_of(wanted: EventSelection) -> EventSelection:
+    """Return the part of a filter that bounds a range of one index."""
+    if wanted.project_id and wanted.managed_object:
+        return dataclasses.replace(wanted, event_type="")
+    if wanted.project_id:
+        return wanted
+    return dataclasses.replace(wanted, event_type="", managed_object="")
+
+
+def _by_index(query: sa.Select[Any], ranged: EventSelection) -> sa.Select[Any]:
+    """Return *query* with the index that MySQL and MariaDB must use: they may prefer a longer range."""
+    if not (ranged.managed_object or ranged.event_type):
+        return query
+    name = "object" if ranged.managed_object else "type"
+    for dialect in ("mysql", "mariadb"):
+        hint = f"FORCE INDEX (ix_eventalarm_recorded_event_{name})"
+        query = query.with_hint(recorded_event, hint, dialect)
+    return query
+
+
+def _conditions(wanted: EventSelection) -> list[sa.ColumnElement[bool]]:
     columns = recorded_event.c
     found: list[sa.ColumnElement[bool]] = []
     if wanted.project_id:
         found.append(columns.project_id == wanted.project_id)
+    if wanted.event_type:
+        found.append(columns.event_type == to_key(wanted.event_type))
+    if wanted.managed_object:
+        found.append(columns.managed_object == to_key(wanted.managed_object))
     if wanted.since is not None:
         found.append(columns.recorded_at >= wanted.since)
     if wanted.until is not None:
         found.append(columns.recorded_at <= wanted.until)
-    if after is not None:
-        moment, name = after
-        earlier = sa.or_(columns.recorded_at < moment, columns.record_id < name)
-        # The first condition alone bounds the range of the index: not every optimizer understands the second.
-        found += [columns.recorded_at <= moment, earlier]
     return found
+
+
+def _older_than(after: Position | None) -> list[sa.ColumnElement[bool]]:
+    if after is None:
+        return []
+    moment, name = after
+    columns = recorded_event.c
+    earlier = sa.or_(columns.recorded_at < moment, columns.record_id < name)
+    # The first condition alone bounds the range of the index: not every optimizer understands the second.
+    return [columns.recorded_at <= moment, earlier]
 
 
 def _with_results(connection: sa.Connection, events: Sequence[RecordedEvent]) -> list[RecordedEvent]:

@@ -85,9 +85,9 @@ def test_a_page_looks_at_a_bounded_number_of_rows(opened: storage.Database) -> N
     made = put(opened, few + [delivery_row("a", 1 + n, "failed") for n in range(30)])
     pages = DeliveryPages(opened, scan=8)
     rare = Selection(project_id="a", destination="https://none.example.org:443")
-    assert pages.page(rare, None, 5).deliveries == []
+    assert pages.page(rare, None, 5).entries == []
     assert pages.page(rare, None, 5).reached == (START + 23 * SECOND, pages.page(rare, None, 5).reached[1])  # type: ignore[index]
-    (oldest, next_oldest) = pages.page(Selection(project_id="a", alarm_id="rare"), None, 5).deliveries
+    (oldest, next_oldest) = pages.page(Selection(project_id="a", alarm_id="rare"), None, 5).entries
     assert [oldest.delivery_id, next_oldest.delivery_id] == made[1::-1]
     for wanted in (rare, Selection(project_id="a"), Selection(project_id="a", states=("failed",))):
         numbers = {

@@ -22,6 +22,10 @@ def create_event_tables() -> None:
         sa.Column("size", sa.Integer, nullable=False),
         sa.Column("body", LONG_TEXT, nullable=False),
         sa.Index("ix_eventalarm_recorded_event_project", "project_id", "recorded_at", "record_id", "size"),
+        sa.Index(
+            "ix_eventalarm_recorded_event_object", "project_id", "managed_object", "recorded_at", "record_id"
+        ),
+        sa.Index("ix_eventalarm_recorded_event_type", "project_id", "event_type", "recorded_at", "record_id"),
         sa.Index("ix_eventalarm_recorded_event_recorded", "recorded_at"),
     )
     operations.create_table(
