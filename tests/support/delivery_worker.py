@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -96,13 +97,18 @@ def transition_row(item: Delivery) -> dict[str, Any]:
     }
 
 
-def send(worker: DeliveryWorker, database: storage.Database, items: Sequence[Delivery]) -> None:
-    """Do what the evaluator does: enqueue in a transaction, submit after the commit."""
+def send(worker: DeliveryWorker, database: storage.Database, items: Sequence[Delivery]) -> float:
+    """Do what the evaluator does: enqueue in a transaction, submit after the commit.
+
+    Return when it was committed, on the monotonic clock.
+    """
     owner = worker.owner
     leased = enqueue(database, items, owner)
+    committed = time.monotonic()
     keys = {item.order_key for item in items} - {item.order_key for item in leased}
     if owner is not None:
         worker.submit(owner, leased, keys)
+    return committed
 
 
 def states(database: storage.Database) -> dict[str, str]:
