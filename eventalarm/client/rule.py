@@ -5,20 +5,17 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import pathlib
-import sys
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from osc_lib import exceptions
 from osc_lib.command import command
 
 from eventalarm.client import past_test
+from eventalarm.client.alarms import SEVERITIES, add_actions, alarms, given_actions, load, load_rule, shown
 from eventalarm.conf import LISTENER_OPTS
 from eventalarm.evaluator import decide
 from eventalarm.evaluator.event_rule import Verdict
 from eventalarm.evaluator.explain import explain
-from eventalarm.evaluator.notification_rule import parse
 from eventalarm.exceptions import EventAlarmError
 from eventalarm.model import EPOCH, UTC, AlarmDefinition, Event, parse_time
 
@@ -78,8 +75,6 @@ def _trait(trait: Any) -> Any:
 
 
 DEFAULTS = {option.dest: option.default for option in LISTENER_OPTS}
-SHOWN = ("alarm_id", "name", "type", "enabled", "state", "state_reason", "severity", "project_id")
-ACTIONS = ("alarm_actions", "ok_actions", "insufficient_data_actions")
 TYPES = (decide.NOTIFICATION_TYPE, decide.EVENT_TYPE)
 NEVER = EPOCH
 
@@ -87,13 +82,6 @@ NEVER = EPOCH
 class _Case(NamedTuple):
     definition: AlarmDefinition
     clears: bool
-
-
-def _load(path: str, read: Callable[[str], Any] = json.loads) -> Any:
-    try:
-        return read(sys.stdin.read() if path == "-" else pathlib.Path(path).read_text())
-    except (OSError, ValueError, RecursionError) as exc:
-        raise exceptions.CommandError(f"{path}: {exc}") from exc
 
 
 def _refuse_resource_id(document: Any, where: str) -> None:
@@ -104,19 +92,6 @@ def _refuse_resource_id(document: Any, where: str) -> None:
             '{"field": "traits.resource_id", "value": "ID"} to query, or put resource_id into a '
             "notification_rule"
         )
-
-
-def _shown(alarm: dict[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-    rows = [(name, alarm.get(name)) for name in SHOWN]
-    rows += [(name, "\n".join(alarm.get(name) or [])) for name in ACTIONS]
-    rule = alarm.get(f"{alarm.get('type')}_rule")
-    rows.append(("rule", json.dumps(rule, indent=2, sort_keys=True)))
-    names, values = zip(*rows, strict=True)
-    return names, values
-
-
-def _alarms(app: Any) -> Any:
-    return app.client_manager.eventalarm.alarm
 
 
 class CreateRule(command.ShowOne):
@@ -131,41 +106,26 @@ class CreateRule(command.ShowOne):
         )
         parser.add_argument(
             "--severity",
-            choices=("low", "moderate", "critical"),
+            choices=SEVERITIES,
             default="low",
             help="severity of the alarm (default: %(default)s)",
         )
         parser.add_argument(
             "--repeat-actions", action="store_true", help="call the actions for every matching event"
         )
-        for state in ("alarm", "ok", "insufficient-data"):
-            parser.add_argument(
-                f"--{state}-action",
-                action="append",
-                default=[],
-                metavar="<url>",
-                help=f"URL to call when the state becomes {state} (repeat for more)",
-            )
+        add_actions(parser, removable=False)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
         """Check the rule here, where errors are cheap, then create the alarm."""
-        document = _load(parsed_args.rule)
-        try:
-            parse(document)
-        except EventAlarmError as exc:
-            raise exceptions.CommandError(f"{parsed_args.rule}: {exc}") from exc
         alarm = {
             "name": parsed_args.name,
             "type": decide.NOTIFICATION_TYPE,
             "severity": parsed_args.severity,
             "repeat_actions": parsed_args.repeat_actions,
-            "notification_rule": document,
-            "alarm_actions": parsed_args.alarm_action,
-            "ok_actions": parsed_args.ok_action,
-            "insufficient_data_actions": parsed_args.insufficient_data_action,
-        }
-        return _shown(_alarms(self.app).create(alarm))
+            "notification_rule": load_rule(parsed_args.rule),
+        } | given_actions(parsed_args)
+        return shown(alarms(self.app).create(alarm))
 
 
 class ShowRule(command.ShowOne):
@@ -179,12 +139,12 @@ class ShowRule(command.ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
         """Fetch the alarm."""
-        return _shown(_alarms(self.app).get(parsed_args.alarm))
+        return shown(alarms(self.app).get(parsed_args.alarm))
 
 
 def _read_rule(parsed_args: argparse.Namespace) -> tuple[str, Any]:
     """Return the type of the rule in a file, and the rule."""
-    rule, kind = _load(parsed_args.rule), parsed_args.type or decide.NOTIFICATION_TYPE
+    rule, kind = load(parsed_args.rule), parsed_args.type or decide.NOTIFICATION_TYPE
     # A complete alarm, as aodhclient prints or accepts it.
     for name in TYPES:
         if isinstance(rule, dict) and f"{name}_rule" in rule:
@@ -242,7 +202,7 @@ class TestRule(command.Command):
             return self._test_past(parsed_args)
         if parsed_args.rule and parsed_args.alarm:
             raise exceptions.CommandError("give either --rule or --alarm; both are for --since")
-        bodies = _load(parsed_args.event, read_events)
+        bodies = load(parsed_args.event, read_events)
         code = 1
         try:
             now = parse_time(parsed_args.now) if parsed_args.now else datetime.datetime.now(UTC)
@@ -280,7 +240,7 @@ class TestRule(command.Command):
     def _definition(self, parsed_args: argparse.Namespace) -> _Case:
         if parsed_args.alarm:
             self._authenticate()
-            alarm = _alarms(self.app).get(parsed_args.alarm)
+            alarm = alarms(self.app).get(parsed_args.alarm)
             kind, rule = alarm["type"], alarm.get(f"{alarm['type']}_rule")
             if kind not in TYPES:
                 raise exceptions.CommandError(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aodhclient import exceptions
 
+from eventalarm.client import rule_manage
 from eventalarm.status.checks import Level
 from eventalarm.status.database import check_alarms
 from tests.support import openstack_client
@@ -184,6 +185,51 @@ def test_an_alarm_is_raised_changed_and_cleared(cloud: Cloud, spawn: Spawn, tmp_
 
 def of(alarm: str, rows: Any) -> list[Mapping[str, Any]]:
     return [row for row in rows if row["alarm_id"] == alarm]
+
+
+def test_alarms_are_listed_changed_and_deleted_by_the_command_line(
+    cloud: Cloud, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails when a page is skipped, an omitted option changes something, or one error stops the rest."""
+    monkeypatch.setattr(rule_manage, "PAGE", 2)
+    client = cloud.client()
+    made = {
+        name: client.alarm.create(alarm_of(RULE, name=name, ok_actions=["http://ok/"]))["alarm_id"]
+        for name in ("c", "a", "b", "e", "d")
+    }
+    event = client.alarm.create({"name": "event", "type": "event", "event_rule": {"event_type": "x"}})[
+        "alarm_id"
+    ]
+
+    def names(*words: str) -> list[str]:
+        return [one["Name"] for one in run(cloud, "eventalarm", "rule", "list", *words)]
+
+    assert names() == ["a", "b", "c", "d", "e"]
+    assert names("--limit", "3") == ["a", "b", "c"]
+    assert names("--name", "b") == ["b"]
+
+    (tmp_path / "rule.json").write_text(json.dumps({**RULE, "resource_id": "application-2"}))
+    (tmp_path / "bad.json").write_text(json.dumps({**RULE, "evnt": 1}))
+    update = ("eventalarm", "rule", "update")
+    words = ("--rule", str(tmp_path / "rule.json"), "--severity", "critical", "--disable", "--no-ok-action")
+    shown = run(cloud, *update, made["a"], *words)
+    assert (shown["severity"], shown["enabled"], shown["ok_actions"]) == ("critical", False, "")
+    assert (shown["name"], shown["alarm_actions"]) == ("a", "http://a/")
+    assert client.alarm.get(made["a"])["notification_rule"]["resource_id"] == "application-2"
+    assert names("--severity", "critical") == ["a"]
+    for arguments, problem in (
+        ((made["a"],), "nothing to change: give at least one option"),
+        ((made["a"], "--rule", str(tmp_path / "bad.json")), "evnt: unknown field"),
+        ((event, "--name", "n"), "is of type event and has no notification rule"),
+    ):
+        done = openstack(cloud, *update, *arguments)
+        assert done.returncode == 1
+        assert problem in done.stderr
+
+    done = openstack(cloud, "eventalarm", "rule", "delete", made["a"], "missing", made["b"])
+    assert done.returncode == 1
+    assert "1 of 3 alarms were not deleted: missing: " in done.stderr
+    assert names() == ["c", "d", "e"]
 
 
 def test_dry_run_of_an_alarm_in_the_cloud(cloud: Cloud, tmp_path: pathlib.Path) -> None:
