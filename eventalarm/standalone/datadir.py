@@ -96,6 +96,16 @@ class DataDir:
         """A notification to post: that server is active again."""
         return self.path / "recovery.json"
 
+    @property
+    def rule(self) -> pathlib.Path:
+        """A notification rule to try and change."""
+        return self.path / "rule.json"
+
+    @property
+    def webhook(self) -> pathlib.Path:
+        """A webhook that the demo's consumer received."""
+        return self.path / "webhook.json"
+
 
 @contextlib.contextmanager
 def claim(path: str) -> Iterator[DataDir]:
@@ -170,6 +180,8 @@ def fill(data: DataDir, aodh_paste: str) -> None:
     _write(data.ceilometer_conf, _ceilometer_sections(data))
     for path, notification in ((data.fault, sample.fault()), (data.recovery, sample.recovery())):
         path.write_text(json.dumps(notification, indent=1) + "\n")
+    if not data.rule.exists():
+        data.rule.write_text(json.dumps(sample.notification_rule(), indent=1) + "\n")
     with contextlib.closing(sqlite3.connect(data.database)) as database:
         # Readers and the one writer do not block each other.
         database.execute("PRAGMA journal_mode = WAL")

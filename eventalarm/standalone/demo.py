@@ -82,7 +82,12 @@ class Demo:
         """Return commands to try while the demo keeps running."""
         if self._data is None:
             raise RuntimeError("the demo was not started")
-        commands = (sample.as_tenant(self.endpoint), sample.send_as_nova(self.endpoint, self._data))
+        commands = (
+            sample.as_tenant(self.endpoint),
+            sample.send_as_nova(self.endpoint, self._data),
+            sample.see_alarms(self.endpoint),
+            sample.try_a_rule(self._data),
+        )
         return "\n".join((*commands, sample.paths(self._data)))
 
     def stop(self, *, keep_data: bool = False) -> None:
@@ -140,6 +145,8 @@ class Demo:
         with self._step("the server fails", "Nova reports that the server failed ..."):
             before = self._trace.now()
             timeline = self._notify_and_wait(sample.fault(), UNKNOWN, ALARM)
+            if self._data is not None:
+                self._data.webhook.write_text(json.dumps(self._consumer.wait(1, self._patience)[0]) + "\n")
             alarm = self._aodh.alarm.get(self._alarm_id)
             _expect("the alarm's state", alarm["state"], ALARM)
             fresh = before <= parse_time(alarm["state_timestamp"]) <= self._trace.now()

@@ -150,6 +150,39 @@ Send Nova's notifications that the server failed and recovered:
 """
 
 
+def see_alarms(endpoint: str) -> str:
+    """Return the address of the NOC dashboard, and commands that read alarms as an NFVO does."""
+    return f"""\
+Watch the alarms on the NOC dashboard, where you are signed in:
+    {endpoint}/ui#project={project()}
+Read them as an NFVO does:
+    export OS_IFA_ENDPOINT={endpoint} OS_EVENTALARM_INGEST_ENDPOINT={endpoint}
+    openstack ifa alarm list
+"""
+
+
+def notification_rule() -> JSONDict:
+    """Return a rule that has an occurrence for each server in error, until that server is active again."""
+    return {
+        "event_type": "compute.instance.update",
+        "query": [{"field": "traits.state", "value": "error"}],
+        "clear": {"query": [{"field": "traits.state", "value": "active"}]},
+        "group_by": ["instance_id"],
+    }
+
+
+def try_a_rule(data: DataDir) -> str:
+    """Return commands that test a rule on a webhook that was received, and create an alarm with it."""
+    path, webhook = shlex.quote(str(data.rule)), shlex.quote(str(data.webhook))
+    return f"""\
+Test a rule for all servers on the event of a webhook, and create an alarm with it:
+    cat {path}
+    openstack eventalarm rule test --rule {path} --event {webhook}
+    openstack eventalarm rule create --name any-server-failed --rule {path}
+    openstack eventalarm rule list
+"""
+
+
 def paths(data: DataDir) -> str:
     """Return the line that names the files of the data directory."""
     return f"Options: {data.overrides}/*.conf   Pipeline: {data.event_pipeline}   Log: {data.log}\n"

@@ -15,7 +15,9 @@ import urllib.parse
 import urllib.request
 
 from eventalarm.model import Stage
+from eventalarm.standalone import sample
 from tests.functional.conftest import Spawn
+from tests.support import openstack_client
 from tests.support.browser import Browser, keep_screenshot
 from tests.support.helpers import console_script
 
@@ -88,6 +90,23 @@ def test_the_output_shows_what_happened(tmp_path: pathlib.Path, spawn: Spawn, ch
     photograph(chromium, text)
 
 
+def try_next_steps(text: str, rule: pathlib.Path, endpoint: str) -> None:
+    """Run the commands that the demo prints for reading alarms and trying a rule."""
+    assert f"{endpoint}/ui#project={sample.project()}\n" in text
+    words = re.findall(r"\bOS_\w+=\S+", text)
+    env = dict(word.split("=", 1) for word in words)
+    for command, shown in (
+        ("ifa alarm list", sample.instance()),
+        (f"eventalarm rule test --rule {rule} --event {rule.with_name('webhook.json')}", "raises the alarm"),
+        (f"eventalarm rule create --name any-server-failed --rule {rule}", "insufficient data"),
+        ("eventalarm rule list", "any-server-failed"),
+    ):
+        assert f"openstack {command}\n" in text
+        done = openstack_client.openstack(*command.split(), env=env)
+        assert done.returncode == 0, done.stderr
+        assert shown in done.stdout
+
+
 def test_keep_accepts_notifications_until_a_signal(tmp_path: pathlib.Path, spawn: Spawn) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -104,6 +123,8 @@ def test_keep_accepts_notifications_until_a_signal(tmp_path: pathlib.Path, spawn
         )
         urllib.request.urlopen(request, timeout=10).close()
         process.wait_for_log(f"webhook: server-failed: {states}")
+        if name == "fault":
+            try_next_steps(process.text(), folder / "rule.json", endpoint)
     process.popen.send_signal(signal.SIGTERM)
 
     assert process.wait(30) == 0
