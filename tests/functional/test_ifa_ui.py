@@ -144,6 +144,15 @@ def test_the_dashboard_is_live_and_works_by_keyboard(dashboard: Dashboard) -> No
     assert dashboard.complaints() == []
 
 
+def test_a_link_signs_in_where_there_is_no_authentication(dashboard: Dashboard) -> None:
+    dashboard.alarm("vm-1", "critical")
+    dashboard.fault("vm-1")
+    dashboard.browser.get("about:blank")
+    dashboard.browser.get(f"{dashboard.url}/ui#project={PROJECT}")
+    dashboard.until(lambda: dashboard.servers() == ["vm-1"])
+    assert dashboard.browser.current_url == f"{dashboard.url}/ui"
+
+
 def test_names_are_text_and_nothing_else_is_loaded(dashboard: Dashboard) -> None:
     dashboard.alarm("vm-1", "critical", HOSTILE)
     dashboard.fault("vm-1", event_type="compute.instance.update")

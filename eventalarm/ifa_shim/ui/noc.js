@@ -295,6 +295,12 @@ function move(event, step) {
   picks[Math.min(Math.max(place + step, 0), picks.length - 1)].focus();
 }
 
+// The demo's link names the project: /ui#project=ID.
+const linked = new URLSearchParams(location.hash.slice(1)).get("project");
+if (linked && !keystone) {
+  setCaller({ project: linked, everywhere: false });
+  window.history.replaceState(null, "", location.pathname);
+}
 setInterval(ages, 1000);
 if (caller()) refresh();
 else signIn("");
