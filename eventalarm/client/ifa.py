@@ -221,7 +221,9 @@ class AcknowledgeAlarm(command.Command):
         """Return the parser of the command's arguments."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("alarms", metavar="<alarm>", nargs="+", help="ID of an alarm")
-        parser.add_argument("--undo", action="store_true", help="remove the acknowledgement")
+        given = parser.add_mutually_exclusive_group()
+        given.add_argument("--undo", action="store_true", help="remove the acknowledgement")
+        given.add_argument("--comment", metavar="<text>", default="", help="why; the history shows it")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
@@ -231,7 +233,7 @@ class AcknowledgeAlarm(command.Command):
         failed = []
         for alarm_id in parsed_args.alarms:
             try:
-                client.acknowledge(alarm_id, state)
+                client.acknowledge(alarm_id, state, parsed_args.comment)
             except exceptions.CommandError as exc:
                 failed.append(f"{json.dumps(alarm_id)}: {exc}")
         if failed:

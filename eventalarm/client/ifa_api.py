@@ -75,12 +75,12 @@ class IfaClient(ServiceClient):
         found: Document = self._get(f"{HOSTS}/{quoted(host)}").json()
         return found
 
-    def acknowledge(self, alarm_id: str, state: str) -> bool:
+    def acknowledge(self, alarm_id: str, state: str, comment: str = "") -> bool:
         """Set the acknowledgement state; return False if it was already set."""
         answer = self._request(
             "PATCH",
             f"{FAULTS}/{quoted(alarm_id)}",
-            json={"ackState": state},
+            json={"ackState": state} | ({"comment": comment} if comment else {}),
             headers={"Content-Type": MERGE_PATCH},
             conflict=True,
         )

@@ -109,6 +109,14 @@ API_OPTS: list[Any] = [
         "entries of this period again after a late commit. Must exceed lock_timeout plus "
         "idle_transaction_timeout.",
     ),
+    cfg.IntOpt(
+        "sign_ins_at_once",
+        default=4,
+        min=0,
+        help="How many users may sign in on the NOC dashboard by password at the same time, each of whom "
+        "makes this service wait for Keystone ([keystone_authtoken] www_authenticate_uri); more are refused "
+        "with 503. 0 disables passwords, so that the dashboard asks for a token.",
+    ),
     cfg.BoolOpt(
         "require_version",
         default=False,

@@ -82,7 +82,11 @@ class HistoryReader:
         if found is None:
             return []
         at = found.acknowledged_at
-        document = identity(alarm) | {"kind": "acknowledged", "time": rfc3339(at), "reason": ""}
+        document = identity(alarm) | {
+            "kind": "acknowledged",
+            "time": rfc3339(at),
+            "reason": found.comment or "",
+        }
         document |= {"ackState": AckState.ACKNOWLEDGED.value, "alarmAcknowledgedTime": rfc3339(at)}
         document |= {"manual": True} | ({"userId": found.user_id} if found.user_id else {})
         return [((at, found.object_id), Entry(alarm, document))]

@@ -237,7 +237,7 @@ def _event_body(text: str | None) -> Document:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """When and by whom an occurrence of an alarm on a managed object was acknowledged."""
+    """When, by whom and with which comment an occurrence of an alarm on a managed object was acknowledged."""
 
     object_id: str
     alarm_id: str
@@ -245,6 +245,7 @@ class Acknowledgement:
     occurrence_id: str
     acknowledged_at: datetime.datetime
     user_id: str
+    comment: str | None = None
 
 
 class Acknowledgements:

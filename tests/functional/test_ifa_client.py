@@ -102,13 +102,13 @@ def test_a_tenant_lists_shows_and_acknowledges(cloud: Cloud) -> None:
     assert answer("list", "--raised-before", "2020-01-01T00:00:00Z") == []
     rows = list(csv.reader(io.StringIO(openstack("list", "-f", "csv", "-c", "ID", "--order", "oldest")[1])))
     assert rows == [["ID"], ["a-1"], ["a-2"]]
-    assert openstack("ack", "a-1") == (0, "", "")
+    assert openstack("ack", "a-1", "--comment", "replacing the disk") == (0, "", "")
     acknowledged = {row["ID"]: (row["Name"], row["Acknowledgement"]) for row in answer("list")}
     assert acknowledged == {"a-1": ("an alarm", "ACKNOWLEDGED"), "a-2": ("an alarm", "UNACKNOWLEDGED")}
     assert "Project" not in answer("list")[0]
     assert {row["Project"] for row in answer("list", "--all-projects")} == {PROJECT}
     (noted,) = [row for row in answer("history", "a-1") if row["Kind"] == "acknowledged"]
-    assert noted["By"] == "noc"
+    assert (noted["By"], noted["Reason"]) == ("noc", "replacing the disk")
     found = answer("show", "a-1")
     assert (found["perceivedSeverity"], found["ackState"]) == ("CRITICAL", "ACKNOWLEDGED")
     assert "trait.state=error" in found["faultDetails"]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime
+import json
 import pathlib
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import falcon
 import pytest
 import sqlalchemy as sa
+from falcon import testing
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from eventalarm.ifa_shim.api.sign_in import SignIn
 from eventalarm.model import UTC
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
@@ -144,7 +148,60 @@ def test_the_dashboard_is_live_and_works_by_keyboard(dashboard: Dashboard) -> No
     assert dashboard.complaints() == []
 
 
-def test_a_link_signs_in_where_there_is_no_authentication(dashboard: Dashboard) -> None:
+def test_an_alarm_is_acknowledged_by_keyboard_with_a_comment(dashboard: Dashboard) -> None:
+    for server in ("vm-1", "vm-2"):
+        dashboard.alarm(server, "critical", f"alarm of {server}")
+        dashboard.fault(server)
+    dashboard.enter()
+    dashboard.until(lambda: dashboard.servers() == ["vm-2", "vm-1"])
+    dashboard.press(Keys.ARROW_DOWN, "a")
+    dashboard.until(lambda: dashboard.browser.switch_to.active_element.get_attribute("id") == "comment")
+    dashboard.press("adds a disk", Keys.ENTER)
+    dashboard.until(lambda: dashboard.texts("#rows .name")[0] == "✓ acknowledged · alarm of vm-2")
+    assert dashboard.texts("#rows .name")[1] == "alarm of vm-1"
+    dashboard.until(lambda: dashboard.texts("#timeline b") == ["acknowledged", "raised"])
+    assert dashboard.texts("#timeline p")[0] == "adds a disk"
+    assert "by noc" in dashboard.texts("#timeline p")
+    keep_screenshot(dashboard.browser, "noc-dashboard-acknowledged.png")
+    # Again by keyboard: the acknowledgement is removed.
+    dashboard.find("#detail-title").send_keys("a")
+    dashboard.until(lambda: dashboard.focused() == "Remove the acknowledgement")
+    dashboard.press(Keys.ENTER)
+    dashboard.until(lambda: dashboard.texts("#rows .name")[0] == "alarm of vm-2")
+    dashboard.until(lambda: dashboard.texts("#timeline b") == ["raised"])
+    assert dashboard.complaints() == []
+
+
+def test_the_sound_is_off_and_the_colours_are_those_of_the_browser_until_a_key_is_pressed(
+    dashboard: Dashboard,
+) -> None:
+    def ground() -> str:
+        return str(dashboard.find("body").value_of_css_property("background-color"))
+
+    dashboard.enter()
+    dashboard.until(lambda: dashboard.find("#none").is_displayed())
+    for server in ("vm-1", "vm-2"):
+        dashboard.alarm(server, "critical")
+    dashboard.fault("vm-1")
+    dashboard.until(lambda: dashboard.servers() == ["vm-1"])
+    assert dashboard.find("#sound").get_attribute("aria-pressed") == "false"
+    assert dashboard.find("#sound").get_attribute("data-played") is None
+    dashboard.press("s")
+    assert dashboard.find("#sound").get_attribute("aria-pressed") == "true"
+    dashboard.fault("vm-2")
+    dashboard.until(lambda: dashboard.find("#sound").get_attribute("data-played") == "1")
+    before = ground()
+    dashboard.press("d")
+    assert ground() != before
+    dashboard.browser.refresh()
+    dashboard.until(lambda: dashboard.servers() == ["vm-2", "vm-1"])
+    assert ground() != before
+    assert dashboard.find("#sound").get_attribute("aria-pressed") == "false"
+    dashboard.press("d")
+    assert ground() == before
+
+
+def test_a_link_names_the_project_where_authentication_is_disabled(dashboard: Dashboard) -> None:
     dashboard.alarm("vm-1", "critical")
     dashboard.fault("vm-1")
     dashboard.browser.get("about:blank")
@@ -204,6 +261,62 @@ def test_a_token_is_asked_for_kept_in_the_tab_and_forgotten(
     assert dashboard.find("#token").is_displayed()
     assert dashboard.browser.execute_script("return sessionStorage.length") == 0
     chromium.get("about:blank")
+
+
+def test_a_password_is_exchanged_for_a_token_that_is_kept_in_memory_only(
+    chromium: Browser,
+    api: IfaApi,
+    our_sqlite_url: str,
+    tmp_path: pathlib.Path,
+    spawn: Spawn,
+    webhook_sink: WebhookSink,
+) -> None:
+    keystone(webhook_sink)
+    process, url = start(our_sqlite_url, tmp_path, spawn, webhook_sink)
+    dashboard = Dashboard(chromium, api, url)
+    chromium.get(f"{url}/ui")
+    for name, text in (("user", "noc"), ("password", "s3cret"), ("project-name", "p")):
+        dashboard.find(f"#{name}").send_keys(text)
+    dashboard.press(Keys.ENTER)
+    dashboard.until(lambda: dashboard.find("#none").is_displayed())
+    asked = [json.loads(one.body) for one in webhook_sink.requests if one.method == "POST"]
+    assert [
+        one["auth"]["identity"]["password"]["user"] for one in asked if "password" in one["auth"]["identity"]
+    ] == [{"name": "noc", "domain": {"name": "Default"}, "password": "s3cret"}]
+    assert asked[-1]["auth"]["scope"] == {"project": {"name": "p", "domain": {"name": "Default"}}}
+    stored = "return JSON.stringify([{...sessionStorage}, {...localStorage}, document.cookie])"
+    assert TOKEN not in chromium.execute_script(stored)
+    assert dashboard.find("#password").get_attribute("value") == ""
+    chromium.refresh()
+    assert dashboard.find("#user").is_displayed()
+    assert "s3cret" not in process.text()
+    chromium.get("about:blank")
+
+
+@pytest.mark.parametrize(
+    ("status", "answered", "words"),
+    [(401, 401, "refuses this user, password or project"), (500, 503, "does not answer")],
+)
+def test_a_refused_password_is_answered_with_the_reason(
+    api: IfaApi, webhook_sink: WebhookSink, status: int, answered: int, words: str
+) -> None:
+    webhook_sink.behave("/v3/auth/tokens", statuses=[status])
+    app = falcon.App()
+    app.add_route("/ui/token", SignIn(lambda: webhook_sink.url("/"), at_once=1))
+    client = testing.TestClient(app)
+    body = {"user": "noc", "password": "wrong", "project": "p"}
+    found = client.simulate_post("/ui/token", json=body)
+    assert (found.status_code, words in found.text) == (answered, True)
+    assert "wrong" not in found.text
+    for bad, field in (
+        ({**body, "user": ""}, "/user"),
+        ({**body, "x": 1}, "/x"),
+        ({**body, "password": 1}, "/password"),
+    ):
+        assert client.simulate_post("/ui/token", json=bad).status_code == 400, field
+    busy = testing.TestClient(falcon.App())
+    busy.app.add_route("/ui/token", SignIn(lambda: webhook_sink.url("/"), at_once=0))
+    assert busy.simulate_post("/ui/token", json=body).status_code == 503
 
 
 def test_the_headers_confine_the_page(api: IfaApi) -> None:

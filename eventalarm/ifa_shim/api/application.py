@@ -13,7 +13,7 @@ from eventalarm.conf import IFA_GROUP
 from eventalarm.http import application as http_application
 from eventalarm.http import openapi
 from eventalarm.http.application import Api
-from eventalarm.http.auth import Guard
+from eventalarm.http.auth import KEYSTONE, Guard
 from eventalarm.http.deploy import deploy
 from eventalarm.http.openapi import Schemas
 from eventalarm.http.parameters import BadParameter
@@ -28,6 +28,7 @@ from eventalarm.ifa_shim.api.resources import (
     PhysicalResources,
     Resources,
 )
+from eventalarm.ifa_shim.api.sign_in import SignIn
 from eventalarm.ifa_shim.api.subscriptions import FaultSubscription, FaultSubscriptions
 from eventalarm.ifa_shim.api.vnffm import MAX_BODY, ApiVersions, FaultAlarm, FaultAlarms, Versions
 from eventalarm.ifa_shim.filters import BadFilter
@@ -44,8 +45,12 @@ DASHBOARD_FILES: Final = {
     "noc.css": "text/css; charset=utf-8",
     "noc.js": SCRIPT,
     "service.js": SCRIPT,
+    "acknowledge.js": SCRIPT,
+    "controls.js": SCRIPT,
+    "sign_in.js": SCRIPT,
 }
-DASHBOARD_PATHS: Final = (DASHBOARD, *(f"{DASHBOARD}/{name}" for name in DASHBOARD_FILES))
+TOKEN: Final = f"{DASHBOARD}/token"
+DASHBOARD_PATHS: Final = (DASHBOARD, TOKEN, *(f"{DASHBOARD}/{name}" for name in DASHBOARD_FILES))
 DASHBOARD_HEADERS: Final = {
     # Neither external nor inline code runs, so a name that looks like markup is not executed.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -88,8 +93,7 @@ def build(conf: Any, database: Database) -> falcon.App[Any, Any]:
     )
     routes = {
         **_routes(context, FaultSubscriptions(Subscriptions(database), context)),
-        DASHBOARD: DashboardPage(api.public_url, auth_mode),
-        **{f"{DASHBOARD}/{name}": DashboardFile(name) for name in DASHBOARD_FILES},
+        **_dashboard(conf, api.public_url, auth_mode),
     }
     return http_application.create(
         conf,
@@ -98,6 +102,18 @@ def build(conf: Any, database: Database) -> falcon.App[Any, Any]:
         middleware=[Versions(api.require_version)],
         bad_requests=[BadFilter, BadMarker, BadParameter],
     )
+
+
+def _dashboard(conf: Any, public_url: str, auth_mode: str) -> dict[str, object]:
+    """Return the routes of the dashboard; with Keystone users sign in by password unless it is disabled."""
+    at_once = conf[IFA_GROUP].sign_ins_at_once if auth_mode == KEYSTONE else 0
+    routes: dict[str, object] = {
+        DASHBOARD: DashboardPage(public_url, auth_mode, password=at_once > 0),
+        **{f"{DASHBOARD}/{name}": DashboardFile(name) for name in DASHBOARD_FILES},
+    }
+    if at_once:
+        routes[TOKEN] = SignIn(lambda: conf.keystone_authtoken.www_authenticate_uri, at_once)
+    return routes
 
 
 def _routes(context: ApiContext, subscriptions: FaultSubscriptions) -> dict[str, object]:
@@ -124,10 +140,11 @@ class DashboardPage:
 
     media_types = ("text/html",)
 
-    def __init__(self, public_url: str, auth_mode: str) -> None:
+    def __init__(self, public_url: str, auth_mode: str, *, password: bool) -> None:
         self._path = urllib.parse.urlsplit(public_url).path.rstrip("/") if public_url else None
         self._auth_mode = auth_mode
-        self._text = (DASHBOARD_DIRECTORY / "index.html").read_text(encoding="utf-8")
+        text = (DASHBOARD_DIRECTORY / "index.html").read_text(encoding="utf-8")
+        self._text = text.replace("__PASSWORD__", "yes" if password else "no")
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Return the page. Its links stay on the host of the request, whatever the public URL is."""

@@ -105,7 +105,7 @@ class AlarmService:
         with self._database.snapshot() as connection:
             yield Within(connection)
 
-    def acknowledge(self, alarm: IfaAlarm, user_id: str) -> bool:
+    def acknowledge(self, alarm: IfaAlarm, user_id: str, comment: str | None = None) -> bool:
         """Record that *user_id* acknowledged this occurrence; False if it was acknowledged meanwhile."""
         acknowledgement = Acknowledgement(
             object_id_of(alarm),
@@ -114,6 +114,7 @@ class AlarmService:
             alarm.occurrence_id,
             self._now(),
             user_id,
+            comment,
         )
         return Acknowledgements(self._database).add(acknowledgement)
 

@@ -152,16 +152,20 @@ class FaultAlarm:
         body = read_body(context, req, "AlarmModifications", (MERGE_PATCH, JSON))
         check_preconditions(req, resp, etag(alarm))
         wanted = AckState(body["ackState"])
-        if not self._set(alarm, wanted, caller_of(req).user_id):
+        if not self._set(alarm, wanted, caller_of(req).user_id, body.get("comment")):
             raise falcon.HTTPConflict(description=f"the alarm is already {wanted}")
         resp.set_header("ETag", etag(context.find(req, alarm_id, ifa_policies.ACKNOWLEDGE)))
-        resp.text = json.dumps({"ackState": wanted.value})
+        resp.text = json.dumps(body)
 
-    def _set(self, alarm: IfaAlarm, wanted: AckState, user_id: str) -> bool:
+    def _set(self, alarm: IfaAlarm, wanted: AckState, user_id: str, comment: str | None) -> bool:
+        if wanted is AckState.UNACKNOWLEDGED and comment:
+            raise falcon.HTTPUnprocessableEntity(
+                description="comment: only with ackState ACKNOWLEDGED; remove it"
+            )
         if alarm.ack_state is wanted:
             return False
         if wanted is AckState.ACKNOWLEDGED:
-            return self._context.alarms.acknowledge(alarm, user_id)
+            return self._context.alarms.acknowledge(alarm, user_id, comment)
         return self._context.alarms.unacknowledge(alarm)
 
 

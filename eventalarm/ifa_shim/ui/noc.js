@@ -1,6 +1,9 @@
 // The NOC dashboard: active alarms and the history of one alarm, live. Data is inserted as text, never as markup.
 
+import { focusForm, showForm, whenChanged } from "./acknowledge.js";
+import { play, switchSound, switchTheme } from "./controls.js";
 import { Refused, active, caller, setCaller, fault, history, keystone, serviceTime } from "./service.js";
+import { showSignIn, whenSignedIn } from "./sign_in.js";
 
 const SEVERITIES = ["CRITICAL", "MAJOR", "MINOR", "WARNING", "INDETERMINATE"];
 const EVERY = 2000;
@@ -51,8 +54,10 @@ function announce(found) {
   if (loaded) {
     for (const alarm of found.values()) {
       const old = alarms.get(alarm.alarmId);
-      if (!old || old.alarmRaisedTime !== alarm.alarmRaisedTime) report("raised", alarm, alarm.perceivedSeverity);
-      else if (old.perceivedSeverity !== alarm.perceivedSeverity) report("now", alarm, alarm.perceivedSeverity);
+      if (!old || old.alarmRaisedTime !== alarm.alarmRaisedTime) {
+        report("raised", alarm, alarm.perceivedSeverity);
+        play(alarm.perceivedSeverity);
+      } else if (old.perceivedSeverity !== alarm.perceivedSeverity) report("now", alarm, alarm.perceivedSeverity);
     }
     for (const alarm of alarms.values()) if (!found.has(alarm.alarmId)) report("cleared", alarm, "");
   }
@@ -84,6 +89,8 @@ function age(since) {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
+const acknowledged = (alarm) => alarm.ackState === "ACKNOWLEDGED";
+
 const matches = (alarm) => {
   const word = $("find").value.trim().toLowerCase();
   const texts = [alarm.managedObjectId, alarm.faultType, fact(alarm, "aodh.alarm_name"), alarm.alarmId];
@@ -107,13 +114,14 @@ function row(alarm) {
     rows.set(alarm.alarmId, made);
   }
   const [severity, resource, kind, name] = made.cells;
-  made.className = `${alarm.perceivedSeverity}${made.classList.contains("fresh") ? " fresh" : ""}${alarm.alarmId === chosen ? " chosen" : ""}`;
+  made.className = `${alarm.perceivedSeverity}${made.classList.contains("fresh") ? " fresh" : ""}${alarm.alarmId === chosen ? " chosen" : ""}${acknowledged(alarm) ? " acknowledged" : ""}`;
   severity.firstChild.textContent = alarm.perceivedSeverity;
   made.pick.textContent = alarm.managedObjectId;
   made.pick.setAttribute("aria-expanded", String(alarm.alarmId === chosen));
   resource.title = alarm.managedObjectId;
   kind.textContent = kind.title = alarm.faultType;
-  name.textContent = name.title = fact(alarm, "aodh.alarm_name");
+  name.title = fact(alarm, "aodh.alarm_name");
+  name.textContent = acknowledged(alarm) ? `✓ acknowledged · ${name.title}` : name.title;
   made.since = alarm.alarmRaisedTime;
   return made;
 }
@@ -173,10 +181,19 @@ function ages() {
   }
 }
 
-function choose(id) {
+async function choose(id) {
   chosen = id;
   draw();
-  detail(id).then(() => $("detail-title").focus({ preventScroll: true }));
+  await detail(id);
+  $("detail-title").focus({ preventScroll: true });
+}
+
+// Open the form for the selected alarm, or for the one in the list that has the focus.
+async function askForAcknowledgement() {
+  const [focused] = [...rows].find(([, one]) => one.pick === document.activeElement) || [];
+  if (!chosen && !focused) return;
+  if (focused && focused !== chosen) await choose(focused);
+  focusForm();
 }
 
 function close() {
@@ -201,6 +218,7 @@ async function detail(id) {
   }
   if (chosen !== id) return;
   $("detail").hidden = false;
+  showForm(alarm);
   $("detail-title").textContent = alarm.managedObjectId;
   $("facts").replaceChildren(...facts(alarm).flatMap(([name, text]) => {
     const value = element("dd", "", text);
@@ -250,22 +268,15 @@ function signIn(problem) {
   chosen = null;
   alarms = new Map();
   $("board").hidden = $("detail").hidden = $("leave").hidden = true;
-  $("enter").hidden = false;
   $("latest").textContent = "";
-  $("refused").textContent = problem || "";
   state("", "Not connected");
-  (keystone ? $("token") : $("project")).focus();
+  showSignIn(problem || "");
 }
 
-$("enter").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const name = (keystone ? $("token") : $("project")).value.trim();
-  if (!name && !keystone) return;
-  setCaller({ [keystone ? "token" : "project"]: name, everywhere: $("everywhere").checked });
-  $("token").value = "";
-  $("refused").textContent = "";
-  refresh();
-});
+const KEYS = { a: askForAcknowledgement, d: switchTheme, s: switchSound };
+
+whenSignedIn(refresh);
+whenChanged(refresh);
 $("leave").addEventListener("click", () => signIn(""));
 $("close").addEventListener("click", close);
 $("find").addEventListener("input", draw);
@@ -281,6 +292,9 @@ document.addEventListener("keydown", (event) => {
   } else if (event.key === "/" && !typing && !$("board").hidden) {
     event.preventDefault();
     $("find").focus();
+  } else if (Object.hasOwn(KEYS, event.key) && !typing && !$("board").hidden) {
+    event.preventDefault();
+    KEYS[event.key]();
   } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
     move(event, event.key === "ArrowDown" ? 1 : -1);
   }

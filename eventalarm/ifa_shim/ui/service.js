@@ -1,4 +1,4 @@
-// Requests to the API, and the identity that they carry. They only read.
+// Requests to the API, and the identity that they carry.
 
 const PAGE = 100;
 const MOST = 500;
@@ -21,9 +21,10 @@ function read() {
 // The caller: {token} or {project}, and `everywhere` for all projects; null when signed out.
 export const caller = () => who;
 
-export function setCaller(value) {
+// With `memory` the caller is forgotten when the page is closed or reloaded.
+export function setCaller(value, memory = false) {
   who = value;
-  if (value) sessionStorage.setItem(KEPT, JSON.stringify(value));
+  if (value && !memory) sessionStorage.setItem(KEPT, JSON.stringify(value));
   else sessionStorage.removeItem(KEPT);
 }
 
@@ -35,12 +36,19 @@ export class Refused extends Error {}
 function identity() {
   // Without a token, a proxy in front adds one.
   if (keystone) return who.token ? { "X-Auth-Token": who.token } : {};
-  return { "X-Project-Id": who.project, "X-User-Id": "noc", "X-Roles": who.everywhere ? "admin,reader" : "reader" };
+  return { "X-Project-Id": who.project, "X-User-Id": "noc", "X-Roles": who.everywhere ? "admin,member,reader" : "member,reader" };
 }
 
-async function get(path) {
-  const headers = { Accept: "application/json", ...identity() };
-  const answer = await fetch(root + path, { headers, cache: "no-store", credentials: "omit" });
+const get = (path) => request(path, { headers: identity() });
+
+async function request(path, { method = "GET", headers, type, body }) {
+  const answer = await fetch(root + path, {
+    method,
+    headers: { Accept: "application/json", ...headers, ...(type && { "Content-Type": type }) },
+    body: body && JSON.stringify(body),
+    cache: "no-store",
+    credentials: "omit",
+  });
   const date = answer.headers.get("Date");
   if (date) skew = Date.parse(date) + 500 - Date.now();
   if (answer.ok) return answer;
@@ -67,6 +75,22 @@ async function pages(path) {
 export async function active() {
   const { found, cut } = await pages(`/ifa/v1/alarms?limit=${PAGE}${who.everywhere ? "&all_projects=true" : ""}`);
   return { found: new Map(found.map((alarm) => [alarm.alarmId, alarm])), cut };
+}
+
+// Return a token for the password of a user.
+export async function requestToken(body) {
+  return (await (await request("/ui/token", { method: "POST", type: "application/json", body })).json()).token;
+}
+
+// Set whether an alarm is acknowledged; it may be in that state already.
+export async function acknowledge(id, ackState, comment) {
+  const body = comment ? { ackState, comment } : { ackState };
+  const path = `/vnffm/v1/alarms/${encodeURIComponent(id)}`;
+  try {
+    await request(path, { method: "PATCH", headers: identity(), type: "application/merge-patch+json", body });
+  } catch (error) {
+    if (error.status !== 409) throw error;
+  }
 }
 
 export const fault = async (id) => (await get(`/vnffm/v1/alarms/${encodeURIComponent(id)}`)).json();

@@ -183,6 +183,7 @@ def _create_acknowledgement() -> None:
         sa.Column("occurrence_id", sa.String(64), nullable=False),
         sa.Column("acknowledged_at", MOMENT, nullable=False),
         sa.Column("user_id", sa.String(128)),
+        sa.Column("comment", sa.String(1000)),
         sa.Index("ix_eventalarm_acknowledgement_at", "acknowledged_at"),
         sa.Index("ix_eventalarm_acknowledgement_alarm", "alarm_id"),
     )
