@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import oslo_messaging
@@ -47,14 +47,21 @@ LOG = logging.getLogger(__name__)
 ALARM_TYPES = (decide.EVENT_TYPE, decide.NOTIFICATION_TYPE)
 
 
-def build_cache(conf: cfg.ConfigOpts, database: Database, metrics: Metrics) -> AlarmCache:
-    """Return the cache of alarm definitions."""
+def build_cache(
+    conf: cfg.ConfigOpts,
+    database: Database,
+    metrics: Metrics,
+    invalid_rule: Callable[[AlarmDefinition, InvalidRule], None] | None = None,
+) -> AlarmCache:
+    """Return the cache of alarm definitions; *invalid_rule* is called with each that is not valid."""
     group = conf[options.GROUP]
 
     def bad_rule(definition: AlarmDefinition, error: InvalidRule) -> None:
         metrics.count("bad_rules", field=error.field.partition("[")[0])
         about = fields(alarm_id=definition.alarm_id, project_id=definition.project_id)
         LOG.warning("Alarm %s cannot be evaluated: %s", definition.alarm_id, error, extra=about)
+        if invalid_rule is not None:
+            invalid_rule(definition, error)
 
     def crowded(project_id: str, scanned: int) -> None:
         metrics.count("crowded_projects")

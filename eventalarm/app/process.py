@@ -23,10 +23,11 @@ from eventalarm.evaluator.batch import BatchReport
 from eventalarm.evaluator.definitions_cache import AlarmCache
 from eventalarm.evaluator.listener import BatchServer
 from eventalarm.evaluator.rehearsal import rehearse
-from eventalarm.exceptions import Retryable
+from eventalarm.exceptions import InvalidRule, Retryable
 from eventalarm.ifa_shim.subscriptions import build as build_module
 from eventalarm.metrics import Metrics
-from eventalarm.model import Event
+from eventalarm.model import AlarmDefinition, Event, OperationalType
+from eventalarm.operational import build as operational
 from eventalarm.storage.database import Database
 from eventalarm.storage.outbox import Outbox
 from eventalarm.trace import Trace
@@ -35,6 +36,8 @@ from eventalarm.watchdog import Loop, Watchdog
 LOG = logging.getLogger(__name__)
 
 STOP_GRACE = 10.0
+
+InvalidRuleHook = Callable[[AlarmDefinition, InvalidRule], None]
 
 
 class ListenerProcess:
@@ -82,7 +85,7 @@ class ListenerProcess:
         worker = self._start_delivery(database, notifications)
         self._stack.callback(worker.stop, STOP_GRACE)
         enqueuer = enqueue.OutboxEnqueuer(Outbox(database), worker, announce=notifications.publisher.announce)
-        cache = build_cache(self._conf, database, self.metrics)
+        cache = build_cache(self._conf, database, self.metrics, self._start_reporter(database))
         if not self._start_consumer(database, cache, enqueuer):
             return
         timers = build_timers(self._conf, database, cache, enqueuer, self.metrics)
@@ -159,6 +162,18 @@ class ListenerProcess:
             with database.begin():
                 pass
 
+    def _start_reporter(self, database: Database) -> InvalidRuleHook | None:
+        """Start to publish operational events, unless there are none; return what takes invalid rules."""
+        reported = self._conf[options.GROUP].operational_events
+        if not reported:
+            return None
+        sender = operational.EventSender(self._conf)
+        self._stack.callback(sender.close)
+        reporter = operational.build_reporter(self._conf, database, sender)
+        reporter.start()
+        self._stack.callback(reporter.stop)
+        return reporter.invalid_rule if OperationalType.RULE_INVALID.subject in reported else None
+
     def _start_delivery(
         self, database: Database, notifications: build_module.Notifications
     ) -> worker_module.DeliveryWorker:
@@ -167,7 +182,12 @@ class ListenerProcess:
         subscribers = notifications.sender(settings, signer)
         sender = self._watched(build_sender(self._conf, settings, subscribers, signer))
         worker = worker_module.DeliveryWorker(
-            Outbox(database, settings.attempts_kept, find_superseded=settings.skip_superseded),
+            Outbox(
+                database,
+                settings.attempts_kept,
+                self._conf[options.GROUP].operational_events,
+                find_superseded=settings.skip_superseded,
+            ),
             sender,
             settings,
             host=socket.gethostname(),

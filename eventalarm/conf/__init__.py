@@ -13,6 +13,7 @@ from eventalarm.conf.http import INGEST_GROUP, INGEST_OPTS
 from eventalarm.conf.ifa import IFA_GROUP, IFA_OPTS
 from eventalarm.conf.inspector import INSPECTOR_GROUP, INSPECTOR_OPTS
 from eventalarm.conf.listener import GROUP, LISTENER_OPTS, METRICS_OPTS
+from eventalarm.conf.operational import OPERATIONAL_OPTS
 from eventalarm.conf.profile import PROFILE_OPTS
 from eventalarm.conf.recorder import RECORDER_OPTS
 from eventalarm.conf.rules import RULE_OPTS
@@ -41,6 +42,7 @@ def list_opts() -> list[tuple[str, list[Any]]]:
             + HEALTH_OPTS
             + RULE_OPTS
             + RECORDER_OPTS
+            + OPERATIONAL_OPTS
             + PROFILE_OPTS,
         ),
         (DELIVERY_GROUP, DELIVERY_OPTS),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from oslo_log import log
 
 from eventalarm.backoff import Uniform
-from eventalarm.delivery import retry
+from eventalarm.delivery import loops, retry
 from eventalarm.delivery.batches import make_batch
 from eventalarm.delivery.circuit_board import CircuitBoard
 from eventalarm.delivery.dead_letters import DeadLetterLog
@@ -70,9 +70,17 @@ class Attempt:
             self._circuits.gave_up(deliveries)
             self._metrics.count("deliveries", len(deliveries), result="given_up")
             return [retry.disabled(one, circuit) for one in deliveries]
+        if any(_goes_back(one) for one in deliveries):
+            return [self._refused(deliveries[0])] if len(deliveries) == 1 else None
         if len(deliveries) > 1:
             return await self._send_batch(deliveries)
         return [await self._send_one(deliveries[0])]
+
+    def _refused(self, delivery: Delivery) -> DeliveryResult:
+        """Give up a delivery that was retried or replayed, and goes to the destination that it is about."""
+        self._circuits.gave_up((delivery,))
+        self._metrics.count("deliveries", result="given_up")
+        return retry.refused(delivery, loops.OWN_DESTINATION)
 
     def skip(self, delivery: Delivery) -> DeliveryResult:
         """Return the result of a superseded delivery, which is not sent."""
@@ -163,3 +171,8 @@ class Attempt:
         with contextlib.suppress(ValueError, AttributeError):
             waited = age(parse_time(event.get("generated")), self._now())  # type: ignore[union-attr]
             self._metrics.observe("event_age_seconds", waited, stage="answered")
+
+
+def _goes_back(delivery: Delivery) -> bool:
+    event = delivery.notification.reason_data.get("event")
+    return not delivery.subscription_id and loops.goes_back(event, delivery.action)

@@ -10,8 +10,9 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
+from eventalarm.delivery import loops
 from eventalarm.delivery.action import destination
-from eventalarm.model import Delivery, Notification, Transition
+from eventalarm.model import Delivery, Notification, Transition, destination_of
 from eventalarm.storage.deliveries import notified_reason, order_key, reason_data
 from eventalarm.storage.outbox import Outbox
 
@@ -131,7 +132,7 @@ class OutboxEnqueuer:
         deliveries: list[Delivery] = []
         transition_ids: list[str] = []
         for transition in transitions:
-            made = to_deliveries(transition, self._make_id)
+            made = self._refuse_loops(connection, transition, to_deliveries(transition, self._make_id))
             deliveries.extend(made)
             transition_ids.extend(transition.transition_id for _ in made)
         if self._announce is not None and transitions:
@@ -142,6 +143,18 @@ class OutboxEnqueuer:
             deliveries.extend(item.delivery for item in announced)
             transition_ids.extend(item.about for item in announced)
         return self.enqueue_deliveries(connection, deliveries, transition_ids, unfinished)
+
+    def _refuse_loops(
+        self, connection: sa.Connection, transition: Transition, made: list[Delivery]
+    ) -> list[Delivery]:
+        """Write those of *made* that go to the destination that they are about; return the others."""
+        if not destination_of(transition.event.body):
+            return made
+        refused = [one for one in made if loops.goes_back(transition.event.body, one.action)]
+        if refused:
+            ids = [transition.transition_id] * len(refused)
+            self._outbox.enqueue_refused(connection, refused, ids, loops.OWN_DESTINATION)
+        return [one for one in made if one not in refused]
 
     def enqueue_deliveries(
         self,

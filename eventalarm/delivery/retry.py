@@ -92,6 +92,11 @@ def disabled(delivery: Delivery, circuit: Circuit) -> DeliveryResult:
     return DeliveryResult(delivery.delivery_id, DeliveryState.FAILED, delivery.attempts, None, text)
 
 
+def refused(delivery: Delivery, why: str) -> DeliveryResult:
+    """Return the final result of a delivery that must not be sent, of which no attempt is made."""
+    return DeliveryResult(delivery.delivery_id, DeliveryState.FAILED, delivery.attempts, None, why)
+
+
 def superseded(delivery: Delivery) -> DeliveryResult:
     """Return the final result of a delivery that is not sent, since a later one makes it unnecessary."""
     text = f"{SUPERSEDED}: {delivery.superseded_by} about the same managed object was owed too"

@@ -200,6 +200,7 @@ def _deliveries(
         max_replay=ingest.max_replay,
         attempts_kept=conf[DELIVERY_GROUP].attempts_kept,
         max_body=ingest.max_body_size,
+        operational_events=conf[GROUP].operational_events,
     )
     return {
         ingest_policies.DELIVERIES_PATH: DeliveryList(context),

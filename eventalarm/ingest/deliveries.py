@@ -8,7 +8,7 @@ import functools
 import json
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import falcon
@@ -53,6 +53,7 @@ class DeliveryContext(ProjectScope):
     max_replay: int
     attempts_kept: int
     max_body: int
+    operational_events: Collection[str]
 
     def pages(self) -> DeliveryPages:
         """Return the deliveries of the database."""

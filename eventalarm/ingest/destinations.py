@@ -62,7 +62,7 @@ class DestinationEnabling:
         name = action.destination(url)
         if not name:
             raise BadBody([FieldError("/destination", "not a URL", NO_PLACE)])
-        store = CircuitStore(context.database())
+        store = CircuitStore(context.database(), context.operational_events)
         # A URL that is gone, or else where it leads.
         enabled = store.enable(project_id, action.masked(url)) or store.enable(project_id, name)
         if enabled is None:

@@ -64,6 +64,7 @@ from eventalarm.model.maintenance import (
     MaintenanceSession,
 )
 from eventalarm.model.occurrences import Kind, Occurrence, Transition
+from eventalarm.model.operational import OperationalEvent, OperationalType, destination_of, event_of_circuit
 from eventalarm.model.profiles import (
     MAX_CHECKPOINTS,
     Arrival,
@@ -133,6 +134,8 @@ __all__ = [
     "MaintenanceSession",
     "Notification",
     "Occurrence",
+    "OperationalEvent",
+    "OperationalType",
     "Profile",
     "Resource",
     "ResourceKind",
@@ -144,6 +147,8 @@ __all__ = [
     "as_pairs",
     "begin_profile",
     "convert",
+    "destination_of",
+    "event_of_circuit",
     "fault_severity",
     "format_time",
     "from_pairs",

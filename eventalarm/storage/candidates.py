@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import math
 import time
 from collections import Counter
@@ -19,6 +20,7 @@ from eventalarm.storage.claims import NOW, Place
 from eventalarm.storage.database import Database
 from eventalarm.storage.leases import LEASES, SeenLeases, read_leases, remove_workers
 from eventalarm.storage.one_trip import read_in_one_trip
+from eventalarm.storage.operational_events import add_lost
 from eventalarm.storage.project_heads import MYSQL, Part
 from eventalarm.storage.turns import Candidate, share
 
@@ -27,6 +29,7 @@ FIRST: Final = 4
 
 CLOCK: Final = sa.select(NOW.label("now"))
 NOBODY: Final[Mapping[str, int]] = MappingProxyType({})
+Remove = Callable[[sa.Connection], None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,16 +67,24 @@ class Found:
     seen: SeenLeases
 
 
+def _report_and_remove(connection: sa.Connection, ended: Mapping[str, int], now: datetime.datetime) -> None:
+    add_lost(connection, ended, now)
+    remove_workers(connection, ended)
+
+
 class Looks:
     """The looks of one process.
 
     A look adapts to what the look before has found: which workers are registered, how many projects have
     pending deliveries, and how many of them more than were asked for. Only where one of these has grown, or
     when it has come to the last of more than PROJECTS projects, a look takes another trip.
+
+    :param reports_lost: whether there is an operational event about each worker that is removed.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, reports_lost: bool = False) -> None:
         self._database = database
+        self._reports_lost = reports_lost
         # The project after which the next look begins.
         self._after: str | None = None
         self._slots = FIRST
@@ -89,9 +100,11 @@ class Looks:
 
         :raises Retryable: when the database failed.
         """
-        if ended and not self._database.has_pipelines:
+        remove = self._removal(ended) if ended else None
+        if remove is not None and not self._database.has_pipelines:
             with self._database.begin() as connection:
-                remove_workers(connection, ended)
+                remove(connection)
+            remove = None
         known: dict[Candidate, None] = {}
         # They have probably left some.
         orphaned = wanted.orphans and bool(ended)
@@ -99,7 +112,7 @@ class Looks:
             slots = min(self._slots, pending_projects.PROJECTS)
             part = Part(self._after, slots, self._each(wanted.limit))
             question = Question(part, self._registered, orphaned)
-            found = self._read(wanted, ended if self._database.has_pipelines else NOBODY, question)
+            found = self._read(wanted, remove, question)
             known |= dict.fromkeys([*found.others, *found.of_projects])
             more = self._adapt(wanted.limit, found, part)
             if wanted.orphans and self._must_search(question, found):
@@ -108,6 +121,11 @@ class Looks:
                 orphaned = question.registered == self._registered
             if not more and (part.after is None or len(found.projects) == pending_projects.PROJECTS):
                 return list(known), found.seen
+
+    def _removal(self, ended: Mapping[str, int]) -> Remove:
+        if self._reports_lost:
+            return functools.partial(_report_and_remove, ended=ended, now=self._database.about_now())
+        return functools.partial(remove_workers, ended=ended)
 
     def _each(self, limit: int) -> int:
         """Return how many deliveries of one project a look asks for."""
@@ -136,12 +154,12 @@ class Looks:
         few = len(found.of_projects) < limit and math.inf in self._counts
         return few and self._each(limit) > part.each
 
-    def _read(self, wanted: Wanted, ended: Mapping[str, int], question: Question) -> Found:
+    def _read(self, wanted: Wanted, remove: Remove | None, question: Question) -> Found:
         asked_at = time.monotonic()
 
         def ask(connection: sa.Connection) -> Callable[[], Found]:
-            if ended:
-                remove_workers(connection, ended)
+            if remove is not None:
+                remove(connection)
             present = connection.execute(CLOCK)
             leases = connection.execute(LEASES)
             has_others, others = _ask_others(connection, wanted, question)

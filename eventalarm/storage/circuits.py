@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
+from collections.abc import Collection
 from typing import Any, Final
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
-from eventalarm.model import UTC, Circuit, CircuitState, DeliveryState
-from eventalarm.storage import claims
+from eventalarm.model import UTC, Circuit, CircuitState, DeliveryState, OperationalType, event_of_circuit
+from eventalarm.storage import claims, operational_events
 from eventalarm.storage.circuit_tables import destination as table
 from eventalarm.storage.claims import DEFERRED
 from eventalarm.storage.column_types import clean, to_key
@@ -28,6 +29,7 @@ _FIELDS: Final = tuple(field.name for field in dataclasses.fields(Circuit))
 _OPEN: Final = (CircuitState.OPEN.value, CircuitState.HALF_OPEN.value)
 # A commit is seen this long after its time at the latest, else with the next read of all.
 LATEST_COMMIT: Final = datetime.timedelta(seconds=10)
+ENABLED: Final = "it was enabled by hand"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,10 +57,14 @@ class CircuitStore:
     """Reads and writes on one database; safe to share between threads.
 
     Every method is one transaction and raises Retryable when the database failed.
+
+    :param reported: the subjects of operational events, ``destination`` or ``delivery``, to write.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, reported: Collection[str] = ()) -> None:
         self._database = database
+        self._reports = OperationalType.DESTINATION_FAILING.subject in reported
+        self._reports_dead = OperationalType.DELIVERY_DEAD.subject in reported
 
     def now(self) -> datetime.datetime:
         """Return an estimate of the database's clock without a query; this host's until it is known."""
@@ -91,15 +97,33 @@ class CircuitStore:
         now = self._database.about_now()
         try:
             with self._database.begin() as connection:
+                before = _one(connection, circuit, lock=True) if self._reports else None
                 if _replace(connection, circuit, now):
-                    return dataclasses.replace(circuit, version=_next_version(connection, circuit))
+                    stored = dataclasses.replace(circuit, version=_next_version(connection, circuit))
+                    self._report(connection, before, stored, now)
+                    return stored
                 if not circuit.version and _one(connection, circuit) is None:
                     connection.execute(sa.insert(table), [_values(circuit, now) | {"version": 1}])
-                    return dataclasses.replace(circuit, version=1)
+                    stored = dataclasses.replace(circuit, version=1)
+                    self._report(connection, None, stored, now)
+                    return stored
         except db_exception.DBDuplicateEntry:
             pass
         with self._database.read() as connection:
             return _one(connection, circuit)
+
+    def _report(
+        self,
+        connection: sa.Connection,
+        before: Circuit | None,
+        after: Circuit,
+        now: datetime.datetime,
+        why: str = "",
+    ) -> None:
+        """Write the operational event of a change, if there is one for it."""
+        event = event_of_circuit(before, after, now, why) if self._reports else None
+        if event is not None:
+            operational_events.add(connection, [event])
 
     def take_probe(self, before: Circuit, probing: Circuit) -> Probe:
         """Store *probing* in place of *before*, and find the delivery to send.
@@ -160,7 +184,10 @@ class CircuitStore:
             if not seqs:
                 return 0
             still = sa.and_(delivery.c.seq.in_(seqs), delivery.c.state.in_(states))
-            return connection.execute(sa.update(delivery).where(still).values(values)).rowcount
+            changed = connection.execute(sa.update(delivery).where(still).values(values)).rowcount
+            if self._reports_dead and values["state"] == DeliveryState.FAILED.value:
+                operational_events.add_dead(connection, delivery.c.seq.in_(seqs), values["finished_at"])
+            return changed
 
     def enable(self, project_id: str, destination: str) -> Circuit | None:
         """Close the circuit of a destination and return it; None if the project has none of it.
@@ -172,9 +199,12 @@ class CircuitStore:
             known = _one(connection, wanted, lock=True)
             if known is None:
                 return None
+            now = self._database.about_now()
             closed = dataclasses.replace(wanted, version=known.version)
-            _replace(connection, closed, self._database.about_now())
-            return dataclasses.replace(closed, version=known.version + 1)
+            _replace(connection, closed, now)
+            stored = dataclasses.replace(closed, version=known.version + 1)
+            self._report(connection, known, stored, now, ENABLED)
+            return stored
 
 
 def _circuit(row: Any) -> Circuit:

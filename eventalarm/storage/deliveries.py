@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from eventalarm.model import UNFINISHED, Delivery, DeliveryResult, DeliveryState, JSONDict
-from eventalarm.storage import attempts
+from eventalarm.storage import attempts, operational_events
 from eventalarm.storage.claims import is_unfinished
 from eventalarm.storage.column_types import ID, clean, to_key
 from eventalarm.storage.tables import delivery
@@ -107,12 +107,15 @@ def write(
     results: Sequence[DeliveryResult],
     now: datetime.datetime,
     kept: int = attempts.KEPT,
+    *,
+    reports_dead: bool = False,
 ) -> None:
     """Write *results* in the caller's transaction; rows that none of *worker_ids* holds are not changed.
 
-    At most two statements, one more if actions had credentials, and two more if deliveries had attempts
-    before, of which :func:`attempts.copy_before` keeps the newest. A delivery to be retried or deferred goes
-    back to the outbox; the former is due after its ``retry_in`` (seconds).
+    At most two statements, one more if actions had credentials, one more if some are given up and
+    *reports_dead*, and two more if deliveries had attempts before, of which :func:`attempts.copy_before`
+    keeps the newest. A delivery to be retried or deferred goes back to the outbox; the former is due after
+    its ``retry_in`` (seconds).
     """
     attempts.copy_before(connection, worker_ids, results, kept)
     retries = [result for result in results if result.state in UNFINISHED]
@@ -135,6 +138,9 @@ def write(
     elif finished:
         done = _update(worker_ids, finished).values(owner=None, finished_at=now, attempted_at=now)
         connection.execute(done, execution_options=NOT_CACHED)
+    dead = [result.delivery_id for result in finished if result.state == DeliveryState.FAILED]
+    if dead and reports_dead:
+        operational_events.add_dead(connection, delivery.c.delivery_id.in_(dead), now)
     if retries:
         due = {r.delivery_id: now + datetime.timedelta(seconds=r.retry_in) for r in retries}
         columns: dict[str, Any] = {"owner": None, "next_attempt_at": _each(delivery.c.next_attempt_at, due)}

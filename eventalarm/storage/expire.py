@@ -21,6 +21,8 @@ from eventalarm.model import FINISHED, CircuitState
 from eventalarm.storage.circuit_tables import destination
 from eventalarm.storage.database import Database
 from eventalarm.storage.ifa_tables import acknowledgement
+from eventalarm.storage.operational_events import PUBLISHED
+from eventalarm.storage.operational_tables import operational_event
 from eventalarm.storage.tables import (
     alarm,
     alarm_count,
@@ -117,6 +119,12 @@ SWEEPS: Final = (
         destination.c.destination,
         destination.c.changed_at,
         destination.c.state == CircuitState.CLOSED.value,
+    ),
+    Sweep(
+        "published operational events",
+        operational_event.c.seq,
+        operational_event.c.at,
+        operational_event.c.state == PUBLISHED,
     ),
     Sweep(
         "counts of deleted alarms",

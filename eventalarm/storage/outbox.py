@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventalarm.model import Delivery, DeliveryResult, DeliveryState, JSONDict
+from eventalarm.model import Delivery, DeliveryResult, DeliveryState, JSONDict, OperationalType
 from eventalarm.storage import claims, successors
 from eventalarm.storage import deliveries as deliveries_module
 from eventalarm.storage.attempts import KEPT
@@ -50,17 +50,24 @@ class Outbox:
     between threads.
 
     :param attempts_kept: the most attempts before its last one that are kept of a delivery.
+    :param reported: the subjects of operational events, such as ``delivery``, that are written with changes.
     :param find_superseded: whether a claim notes which deliveries need not be sent.
     """
 
     def __init__(
-        self, database: Database, attempts_kept: int = KEPT, *, find_superseded: bool = False
+        self,
+        database: Database,
+        attempts_kept: int = KEPT,
+        reported: Collection[str] = (),
+        *,
+        find_superseded: bool = False,
     ) -> None:
         self._database = database
         self._attempts_kept = attempts_kept
+        self._reports_dead = OperationalType.DELIVERY_DEAD.subject in reported
         self._find_superseded = find_superseded
-        self._looks = Looks(database)
-        self.circuits = CircuitStore(database)
+        self._looks = Looks(database, reports_lost=OperationalType.LISTENER_LOST.subject in reported)
+        self.circuits = CircuitStore(database, reported)
 
     def register(self, worker_id: str, host: str, lease: float) -> None:
         """Register *worker_id* with a lease of *lease* seconds; an id is never used twice."""
@@ -131,6 +138,21 @@ class Outbox:
         if rows:
             connection.execute(ADD, rows)
         return leased
+
+    def enqueue_refused(
+        self,
+        connection: sa.Connection,
+        deliveries: Sequence[Delivery],
+        transition_ids: Sequence[str],
+        error: str,
+    ) -> None:
+        """Insert *deliveries* that are never sent, given up at once with *error*, in the caller's transaction."""
+        state = {"state": DeliveryState.FAILED.value, "error": error, "next_attempt_at": AT_ONCE}
+        rows = [
+            to_row(item, transition_id, None, AT_ONCE) | state | {"finished_at": item.created_at}
+            for item, transition_id in zip(deliveries, transition_ids, strict=True)
+        ]
+        connection.execute(ADD, rows)
 
     def unfinished(self, connection: sa.Connection, keys: Iterable[str]) -> set[str]:
         """Return which of the order keys *keys* have unfinished deliveries, in the caller's transaction."""
@@ -247,7 +269,9 @@ class Outbox:
         ids = [worker_id] if now_known_as in {None, worker_id} else [worker_id, now_known_as]
         now = self._database.about_now()
         with self._database.pipeline() as connection:
-            deliveries_module.write(connection, ids, results, now, self._attempts_kept)
+            deliveries_module.write(
+                connection, ids, results, now, self._attempts_kept, reports_dead=self._reports_dead
+            )
 
     def _find(self, query: sa.Select[Any], values: Mapping[str, Any]) -> Sequence[sa.Row[Any]]:
         def ask(connection: sa.Connection) -> Callable[[], Sequence[sa.Row[Any]]]:

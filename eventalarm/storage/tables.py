@@ -7,7 +7,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from eventalarm.model import object_alarm_id
-from eventalarm.storage import circuit_tables, event_tables, ifa_tables, inspector_tables  # noqa: F401
+from eventalarm.storage import (  # noqa: F401
+    circuit_tables,
+    event_tables,
+    ifa_tables,
+    inspector_tables,
+    operational_tables,
+)
 from eventalarm.storage.column_types import (
     ALARM_ID,
     ID,

@@ -1,4 +1,4 @@
-"""Initial schema: the tables of deliveries, of their attempts and of their destinations."""
+"""Initial schema: the tables of deliveries, attempts and destinations, and of operational events."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ def create_delivery_tables() -> None:
     _create_deliveries()
     _create_attempts()
     _create_destinations()
+    _create_operational_events()
 
 
 def _indexes() -> list[sa.Index]:
@@ -108,4 +109,24 @@ def _create_destinations() -> None:
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("changed_at", MOMENT, nullable=False),
         sa.Index("ix_eventalarm_destination_changed", "changed_at"),
+    )
+
+
+def _create_operational_events() -> None:
+    operations.create_table(
+        "eventalarm_operational_event",
+        sa.Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
+        sa.Column("once", KEY, unique=True),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("event_type", sa.String(64), nullable=False),
+        sa.Column("project_id", sa.String(128), nullable=False),
+        sa.Column("resource_id", KEY, nullable=False),
+        sa.Column("alarm_id", ALARM_ID, nullable=False),
+        sa.Column("delivery_id", ID, nullable=False),
+        sa.Column("reason", sa.Text),
+        sa.Column("status", sa.Integer),
+        sa.Column("since", MOMENT),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Index("ix_eventalarm_operational_event_state", "state", "at"),
     )

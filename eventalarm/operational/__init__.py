@@ -1,0 +1,1 @@
+"""Operational events: what eventalarm reports of itself, published like the events of any other service."""
