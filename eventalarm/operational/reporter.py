@@ -16,7 +16,7 @@ from eventalarm.storage.leases import LeaderLease
 from eventalarm.storage.operational_events import PAGE, OperationalEvents
 
 # Seconds between two rounds, and of the leader lease, which is renewed with every page.
-PAUSE: Final = 2.0
+PAUSE: Final = 1.0
 LEASE: Final = 30.0
 LEASE_NAME: Final = "operational-events"
 # The most invalid rules that wait to be written, and that one transaction writes.

@@ -146,7 +146,7 @@ class Outbox:
         transition_ids: Sequence[str],
         error: str,
     ) -> None:
-        """Insert *deliveries* that are never sent, given up at once with *error*, in the caller's transaction."""
+        """Insert *deliveries* that are never sent, given up with *error*, in the caller's transaction."""
         state = {"state": DeliveryState.FAILED.value, "error": error, "next_attempt_at": AT_ONCE}
         rows = [
             to_row(item, transition_id, None, AT_ONCE) | state | {"finished_at": item.created_at}
