@@ -21,9 +21,9 @@ Remove rows from eventalarm's tables (eventalarm_*) that are no longer needed.
 
 It removes what ended more than [eventalarm] history_time_to_live seconds ago:
 finished deliveries, transitions whose deliveries are removed and whose
-occurrence is cleared, and cleared occurrences, as well as the rows of dead
-processes. Raised occurrences and pending deliveries are kept. Aodh's history
-is removed by aodh-expirer.
+occurrence is cleared, cleared occurrences, and published operational events,
+as well as the rows of dead processes. Raised occurrences and pending
+deliveries are kept. Aodh's history is removed by aodh-expirer.
 
 It also removes recorded events after [eventalarm] recorded_events_time_to_live
 seconds, and the oldest of a project that has more than recorded_events_size.

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from eventalarm.delivery import loops
 from eventalarm.delivery.action import destination
 from eventalarm.model import Delivery, Notification, Transition, destination_of
-from eventalarm.storage.deliveries import notified_reason, order_key, reason_data
+from eventalarm.storage.deliveries import insert_refused, notified_reason, order_key, reason_data
 from eventalarm.storage.outbox import Outbox
 
 
@@ -144,16 +144,16 @@ class OutboxEnqueuer:
             transition_ids.extend(item.about for item in announced)
         return self.enqueue_deliveries(connection, deliveries, transition_ids, unfinished)
 
+    @staticmethod
     def _refuse_loops(
-        self, connection: sa.Connection, transition: Transition, made: list[Delivery]
+        connection: sa.Connection, transition: Transition, made: list[Delivery]
     ) -> list[Delivery]:
         """Write those of *made* that go to the destination that they are about; return the others."""
         if not destination_of(transition.event.body):
             return made
         refused = [one for one in made if loops.goes_back(transition.event.body, one.action)]
         if refused:
-            ids = [transition.transition_id] * len(refused)
-            self._outbox.enqueue_refused(connection, refused, ids, loops.OWN_DESTINATION)
+            insert_refused(connection, refused, transition.transition_id, loops.OWN_DESTINATION)
         return [one for one in made if one not in refused]
 
     def enqueue_deliveries(

@@ -90,6 +90,15 @@ def to_row(item: Delivery, transition_id: str, owner: str | None, due: datetime.
     }
 
 
+def insert_refused(
+    connection: sa.Connection, items: Sequence[Delivery], transition_id: str, error: str
+) -> None:
+    """Insert *items* that are never sent, given up with *error*, in the caller's transaction."""
+    given_up = {"state": DeliveryState.FAILED.value, "error": error}
+    rows = [to_row(one, transition_id, None, one.created_at) | given_up for one in items]
+    connection.execute(sa.insert(delivery), [row | {"finished_at": row["created_at"]} for row in rows])
+
+
 ERROR_LENGTH: Final = 500
 
 # Hardly two batches of results make the same statement: SQLAlchemy would cache hundreds in vain.

@@ -139,21 +139,6 @@ class Outbox:
             connection.execute(ADD, rows)
         return leased
 
-    def enqueue_refused(
-        self,
-        connection: sa.Connection,
-        deliveries: Sequence[Delivery],
-        transition_ids: Sequence[str],
-        error: str,
-    ) -> None:
-        """Insert *deliveries* that are never sent, given up with *error*, in the caller's transaction."""
-        state = {"state": DeliveryState.FAILED.value, "error": error, "next_attempt_at": AT_ONCE}
-        rows = [
-            to_row(item, transition_id, None, AT_ONCE) | state | {"finished_at": item.created_at}
-            for item, transition_id in zip(deliveries, transition_ids, strict=True)
-        ]
-        connection.execute(ADD, rows)
-
     def unfinished(self, connection: sa.Connection, keys: Iterable[str]) -> set[str]:
         """Return which of the order keys *keys* have unfinished deliveries, in the caller's transaction."""
         return unfinished_keys(connection, keys)

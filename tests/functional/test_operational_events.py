@@ -39,7 +39,7 @@ poll_interval = 0.1
 """
 
 
-def test_a_tenant_is_told_by_another_webhook_that_one_fails_and_that_it_recovers(
+def test_another_webhook_of_the_tenant_receives_that_one_fails_and_recovers(
     tmp_path: pathlib.Path, webhook_sink: WebhookSink
 ) -> None:
     """Red without the event, if the failing webhook is called too, or if another project's alarm fires."""

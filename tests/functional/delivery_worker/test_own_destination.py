@@ -26,17 +26,14 @@ def test_what_is_retried_or_replayed_is_not_sent_to_its_own_destination(
 ) -> None:
     """Red if only the evaluator refuses it; in a batch, if the others are not sent."""
     place = destination(webhook_sink.url())
-    own = [about(place, webhook_sink.url("/own")) for _ in range(2)]
-    other = about("https://other.example.org:443", webhook_sink.url("/own"))
-    items = [own[0], other, own[1]]
-    enqueue(database, items, None)
-    for fields in ({}, {"pack_window": 0.2, "pack_limit": 10}):
-        start(**fields)
-    found = {own[0].delivery_id: "failed", own[1].delivery_id: "failed", other.delivery_id: "delivered"}
-    wait_until(lambda: states(database) == found)
+    first, last = (about(place, webhook_sink.url("/hook")) for _ in range(2))
+    other = about("https://other.example.org:443", webhook_sink.url("/hook"))
+    enqueue(database, [first, other, last], None)
+    start(pack_window=0.2, pack_limit=10)
+    known = {first.delivery_id: "failed", last.delivery_id: "failed", other.delivery_id: "delivered"}
+    wait_until(lambda: states(database) == known)
     assert [request.headers[ID] for request in webhook_sink.requests] == [other.delivery_id]
-    refused = {
-        row.delivery_id: (row.error, row.attempts)
-        for row in rows(database, "delivery_id", "error", "attempts")
-    }
-    assert refused[own[0].delivery_id] == refused[own[1].delivery_id] == (OWN_DESTINATION, 0)
+    recorded = {row.delivery_id: row for row in rows(database, "delivery_id", "error", "attempts")}
+    for item in (first, last):
+        row = recorded[item.delivery_id]
+        assert (row.error, row.attempts) == (OWN_DESTINATION, 0)
