@@ -24,7 +24,7 @@ from eventalarm.ingest.listing import Listing
 from eventalarm.ingest.project_scope import ProjectScope
 from eventalarm.ingest.reading import A_TIME
 from eventalarm.log_fields import fields
-from eventalarm.model import DeliveryState, JSONDict, parse_time
+from eventalarm.model import DeliveryState, JSONDict, parse_time, shown_reason
 from eventalarm.storage.attempts import StoredAttempt
 from eventalarm.storage.column_types import clean
 from eventalarm.storage.database import Database
@@ -37,8 +37,6 @@ LOG = logging.getLogger(__name__)
 
 NOT_FOUND: Final = "the project has no delivery of that id"
 NO_PLACE: Final = "write scheme://host:port"
-# The text behind these reasons comes from plugins of Aodh, which may name servers of the operator.
-INTERNAL: Final = frozenset({"plugin_error", "plugin_unusable"})
 READ: Final = ingest_policies.DELIVERY_READ
 SEND: Final = ingest_policies.DELIVERY_SEND
 
@@ -203,14 +201,11 @@ def shown(delivery: StoredDelivery) -> JSONDict:
     """Return a delivery as clients see it: its action without secrets."""
     fields = plain(delivery)
     del fields["seq"]
-    return fields | {"action": action.masked(delivery.action) or None, "error": shown_reason(delivery.error)}
+    return fields | {
+        "action": action.masked(delivery.action) or None,
+        "error": shown_reason(delivery.error) or None,
+    }
 
 
 def _shown_attempt(one: StoredAttempt) -> JSONDict:
-    return plain(one) | {"error": shown_reason(one.error)}
-
-
-def shown_reason(error: str) -> str | None:
-    """Return an error as clients see it, None if there is none."""
-    reason = error.partition(":")[0]
-    return f"{reason}: see the log of the listener" if reason in INTERNAL else error or None
+    return plain(one) | {"error": shown_reason(one.error) or None}

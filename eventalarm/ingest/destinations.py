@@ -12,10 +12,10 @@ from eventalarm.delivery import action
 from eventalarm.http.auth import caller_of
 from eventalarm.http.requests import read_json
 from eventalarm.http.responses import BadBody, FieldError
-from eventalarm.ingest.deliveries import NO_PLACE, READ, SEND, DeliveryContext, shown_reason
+from eventalarm.ingest.deliveries import NO_PLACE, READ, SEND, DeliveryContext
 from eventalarm.ingest.sessions import time_or_none
 from eventalarm.log_fields import fields
-from eventalarm.model import Circuit, CircuitState, JSONDict
+from eventalarm.model import Circuit, CircuitState, JSONDict, shown_reason
 from eventalarm.storage.circuits import CircuitStore
 from eventalarm.storage.delivery_pages import DestinationFigures
 
@@ -82,7 +82,7 @@ def shown_circuit(circuit: Circuit) -> JSONDict:
         "next_probe_at": time_or_none(circuit.next_probe_at),
         "probes": circuit.probes,
         "status": circuit.status,
-        "error": shown_reason(circuit.error),
+        "error": shown_reason(circuit.error) or None,
     }
 
 

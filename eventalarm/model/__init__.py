@@ -35,6 +35,7 @@ from eventalarm.model.deliveries import (
     DeliveryResult,
     DeliveryState,
     Notification,
+    shown_reason,
 )
 from eventalarm.model.events import (
     DATETIME,
@@ -161,6 +162,7 @@ __all__ = [
     "parse_time",
     "read_checkpoints",
     "severity_word",
+    "shown_reason",
     "states_severity",
     "timer_id",
 ]

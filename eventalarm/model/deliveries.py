@@ -146,3 +146,13 @@ class DeliveryResult:
     action: str = ""
     latency: float | None = None
     profile: str = ""
+
+
+# The text behind these reasons comes from plugins of Aodh, which may name servers of the operator.
+_INTERNAL: Final = frozenset({"plugin_error", "plugin_unusable"})
+
+
+def shown_reason(error: str) -> str:
+    """Return the error of an attempt as its project sees it."""
+    reason = error.partition(":")[0]
+    return f"{reason}: see the log of the listener" if reason in _INTERNAL else error

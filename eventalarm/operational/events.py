@@ -15,6 +15,7 @@ from eventalarm.model import (
     OperationalType,
     format_time,
     make_body,
+    shown_reason,
 )
 
 # Namespace of the ids of operational events. Never change it: processes publish the same event again.
@@ -39,7 +40,7 @@ def body_of(event: OperationalEvent) -> JSONDict:
         "resource_id": (STRING, event.resource_id),
         "alarm_id": (STRING, event.alarm_id),
         "delivery_id": (STRING, event.delivery_id),
-        "reason": (STRING, event.reason),
+        "reason": (STRING, shown_reason(event.reason)),
         "severity": (STRING, SEVERITIES.get(event.event_type, "")),
     }
     if (name := NAMES.get(event.event_type.subject)) is not None:

@@ -33,6 +33,11 @@ def test_an_event_about_a_destination_names_it_and_its_owner() -> None:
     assert (traits(DEAD)["deliveries"], traits(DEAD)["delivery_id"]) == (12, "d")
 
 
+def test_a_reason_does_not_say_what_a_plugin_says_to_operators() -> None:
+    hidden = dataclasses.replace(DEAD, reason="plugin_error: cannot reach 10.0.0.1", status=None)
+    assert traits(hidden)["reason"] == "plugin_error: see the log of the listener"
+
+
 def test_an_event_of_the_infrastructure_names_no_project() -> None:
     found = traits(OperationalEvent(OperationalType.LISTENER_LOST, "", "compute-1", NOW, once="w"))
     assert found["host"] == found["resource_id"] == "compute-1"
