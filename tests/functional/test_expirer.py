@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from eventalarm.cmd import expirer as command
 from eventalarm.model import UTC
-from eventalarm.storage import circuit_tables, database, expire, ifa_tables, tables
+from eventalarm.storage import circuit_tables, database, expire, ifa_tables, operational_tables, tables
 from eventalarm.storage.column_types import UtcDateTime
 from eventalarm.storage.upgrade import upgrade
 from tests.support import inprocess
@@ -96,6 +96,9 @@ def test_expired_rows_are_removed_and_current_ones_stay(opened: database.Databas
     for name, state, at in (("a", "closed", OLD), ("b", "closed", NEW), ("b", "disabled", OLD)):
         values = {"project_id": f"{name}-{state}", "destination": name, "state": state, "changed_at": at}
         insert(opened, circuit_tables.destination, **values)
+    for state, at in (("published", OLD), ("published", NEW), ("ready", OLD)):
+        values = {"state": state, "at": at, "once": f"{state}-{at.isoformat()}"}
+        insert(opened, operational_tables.operational_event, **values)
     insert(opened, tables.worker, worker_id="dead", expires_at=OLD)
     insert(opened, tables.worker, worker_id="quiet", expires_at=NEW)
     insert(opened, tables.worker, worker_id="alive", expires_at=NOW + DAY)
@@ -113,6 +116,8 @@ def test_expired_rows_are_removed_and_current_ones_stay(opened: database.Databas
     assert names(opened, ifa_tables.acknowledgement.c.object_id) == {"alarm", "gone-new"}
     assert names(opened, tables.timer.c.timer_id) == {"alarm", "gone-new", "awaited"}
     assert names(opened, circuit_tables.destination.c.project_id) == {"b-closed", "b-disabled"}
+    left = {f"published-{NEW.isoformat()}", f"ready-{OLD.isoformat()}"}
+    assert names(opened, operational_tables.operational_event.c.once) == left
     assert names(opened, tables.worker.c.worker_id) == {"alive", "quiet"}
     assert removed == {
         "deliveries": 2,
@@ -124,6 +129,7 @@ def test_expired_rows_are_removed_and_current_ones_stay(opened: database.Databas
         "acknowledgements of deleted alarms": 1,
         "suspected messages": 0,
         "closed circuits": 1,
+        "published operational events": 1,
         "counts of deleted alarms": 0,
         "timers of deleted alarms": 1,
         "workers": 1,
@@ -233,6 +239,7 @@ def test_the_command(aodh_sqlite_url: str, tmp_path: pathlib.Path) -> None:
         "  acknowledgements of deleted alarms": "0",
         "  suspected messages": "0",
         "  closed circuits": "0",
+        "  published operational events": "0",
         "  counts of deleted alarms": "0",
         "  timers of deleted alarms": "0",
         "  workers": "0",

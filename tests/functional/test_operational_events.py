@@ -8,14 +8,20 @@ from collections.abc import Iterator
 
 import pytest
 
+from eventalarm.app.build import build_cache
 from eventalarm.delivery.enqueue import NoWorker, OutboxEnqueuer
 from eventalarm.delivery.loops import OWN_DESTINATION
-from eventalarm.model import OperationalEvent, OperationalType
+from eventalarm.metrics import Metrics
+from eventalarm.model import JSONDict, OperationalEvent, OperationalType
 from eventalarm.operational.events import body_of
+from eventalarm.operational.reporter import LEASE, LEASE_NAME, OperationalReporter
 from eventalarm.storage import tables
 from eventalarm.storage.database import Database
+from eventalarm.storage.leases import LeaderLease
+from eventalarm.storage.operational_events import OperationalEvents
 from eventalarm.storage.outbox import Outbox
 from tests.functional.test_standalone import Standalone, notification, running
+from tests.support.deliveries import sender_options
 from tests.support.engine_harness import (
     EngineHarness,
     alarm_row,
@@ -119,3 +125,22 @@ def test_the_evaluator_refuses_what_would_go_back(database: Database) -> None:
     found = {one["action"]: (one["state"], one["error"]) for one in read_table(database, tables.delivery)}
     refused = ("failed", OWN_DESTINATION)
     assert found == {to[0]: refused, to[1]: refused, to[2]: ("pending", None)}
+
+
+def test_a_rule_that_cannot_be_evaluated_is_an_event_of_its_project(database: Database) -> None:
+    """Red if the cache of a listener only logs it."""
+    bad = {"event_type": "x", "query": [{"field": "traits.a", "op": "like", "type": "string", "value": "b"}]}
+    insert_alarms(database, alarm_row("bad", rule=bad, project_id="tenant"))
+    sent: list[JSONDict] = []
+    lease = LeaderLease(database, LEASE_NAME, "me", LEASE)
+    reporter = OperationalReporter(OperationalEvents(database), lease, sent.extend, database.about_now)
+    build_cache(sender_options(), database, Metrics(), reporter.invalid_rule).load("tenant")
+    reporter.run_once()
+    (event,) = sent
+    traits = {name: value for name, _, value in event["traits"]}
+    assert (event["event_type"], traits["project_id"], traits["alarm_id"]) == (
+        OperationalType.RULE_INVALID.value,
+        "tenant",
+        "bad",
+    )
+    assert "like" in traits["reason"]
