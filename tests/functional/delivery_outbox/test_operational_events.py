@@ -126,7 +126,7 @@ def test_a_delivery_that_dies_again_is_reported_again(
 ) -> None:
     (item,) = [make_delivery(f"{DEAD}/a", alarm_id="a", destination=DEAD)]
     enqueue(database, reporting, [item], "me")
-    bodies = []
+    bodies: list[JSONDict] = []
     for _ in range(2):
         reporting.record("me", [DeliveryResult(item.delivery_id, DeliveryState.FAILED, 1)])
         reporter(database, bodies.extend).run_once()
