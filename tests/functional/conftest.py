@@ -7,7 +7,7 @@ the fixtures that return URLs restart what an earlier test has killed.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import pytest
@@ -28,6 +28,7 @@ from tests.support.galera import Galera
 from tests.support.helpers import Process, WebhookSink
 from tests.support.ifa_api import IfaApi
 from tests.support.listening import listening
+from tests.support.programs import Programs
 from tests.support.services import MariaDB, PostgreSQL, RabbitMQ, Service, SteppedMariaDB
 from tests.support.subscribers import World
 
@@ -221,16 +222,9 @@ def our_postgresql_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def spawn(tmp_path: pathlib.Path) -> Iterator[Spawn]:
     """Start programs that end with the test: ``spawn([command, ...], env={}) -> Process``."""
-    started: list[Process] = []
-
-    def start(command: Sequence[str], env: Mapping[str, str] | None = None) -> Process:
-        name = f"{pathlib.Path(command[0]).name}-{len(started)}.log"
-        started.append(Process(command, tmp_path / name, env))
-        return started[-1]
-
-    yield start
-    for process in reversed(started):
-        process.close()
+    programs = Programs(tmp_path)
+    yield programs
+    programs.close()
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ from tests.support.doctor import (
     Doctor,
     described,
 )
-from tests.support.helpers import Process, WebhookSink, wait_until
+from tests.support.helpers import WebhookSink, wait_until
 from tests.support.ingest_api import report
+from tests.support.programs import Programs
 from tests.support.services import RabbitMQ
 
 WITHIN = 1000.0
@@ -39,12 +40,7 @@ def doctor(
 ) -> Iterator[Doctor]:
     rabbitmq.start()
     folder, sink = tmp_path_factory.mktemp("doctor"), WebhookSink()
-    started: list[Process] = []
-
-    def spawn(command: list[str], env: dict[str, str] | None = None) -> Process:
-        started.append(Process(command, folder / f"{len(started)}.log", env))
-        return started[-1]
-
+    spawn = Programs(folder)
     one = Doctor(spawn, folder, _supply("mariadb", request).with_ours(), rabbitmq.new_url(), sink)
     # The first notification waits until Ceilometer's agent has all its queues.
     one.watch(SERVER_RULE, {"warm": "bystander"})
@@ -55,8 +51,7 @@ def doctor(
     sink.wait(1, "/warm-admin", timeout=60)
     yield one
     one.close()
-    for process in reversed(started):
-        process.close()
+    spawn.close()
     sink.close()
 
 

@@ -20,6 +20,7 @@ from tests.support.engine_harness import alarm_row, insert_alarms
 from tests.support.helpers import Process, WebhookSink, wait_until
 from tests.support.ingest_api import report
 from tests.support.inspector import Inspectors
+from tests.support.programs import Programs
 from tests.support.scenarios import PAGES, blocks
 from tests.support.services import RabbitMQ
 
@@ -34,17 +35,11 @@ def doctor(
 ) -> Iterator[Doctor]:
     rabbitmq.start()
     folder, sink = tmp_path_factory.mktemp("maintenance"), WebhookSink()
-    started: list[Process] = []
-
-    def spawn(command: list[str], env: dict[str, str] | None = None) -> Process:
-        started.append(Process(command, folder / f"{len(started)}.log", env))
-        return started[-1]
-
+    spawn = Programs(folder)
     one = Doctor(spawn, folder, _supply("mariadb", request).with_ours(), rabbitmq.new_url(), sink)
     yield one
     one.close()
-    for process in reversed(started):
-        process.close()
+    spawn.close()
     sink.close()
 
 

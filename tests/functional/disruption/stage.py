@@ -29,6 +29,7 @@ from tests.support.cloud import Cloud
 from tests.support.disks import Disk
 from tests.support.faketime import faked_python, set_clock
 from tests.support.helpers import Process, write_config
+from tests.support.programs import Programs
 from tests.support.services import RabbitMQ, Service
 
 QUORUM = "?rabbit_quorum_queue=true"
@@ -52,30 +53,6 @@ class Ground:
     database: Service
     new_url: Callable[[], str]
     disks: Mapping[str, Disk] = dataclasses.field(default_factory=dict)
-
-
-class Programs:
-    """Starts programs that end with it; what :class:`Cloud` calls ``spawn``."""
-
-    def __init__(self, directory: pathlib.Path) -> None:
-        self._directory = directory
-        self._started: list[Process] = []
-
-    def __call__(self, command: Sequence[Any], env: Mapping[str, str] | None = None) -> Process:
-        """Start a program whose log is in the directory."""
-        name = f"{pathlib.Path(command[0]).name}-{len(self._started)}.log"
-        self._started.append(Process(command, self._directory / name, env))
-        return self._started[-1]
-
-    def texts(self) -> Iterator[str]:
-        """Yield the output of each program."""
-        for process in self._started:
-            yield process.text()
-
-    def close(self) -> None:
-        """End every program, suspended ones too."""
-        for process in reversed(self._started):
-            process.kill()
 
 
 class Listener:

@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from tests.functional.conftest import _supply
-from tests.support.helpers import Process, WebhookSink
+from tests.support.helpers import WebhookSink
 from tests.support.host_policy import POLICY
 from tests.support.house import House
 from tests.support.inspector import Inspectors
+from tests.support.programs import Programs
 from tests.support.services import RabbitMQ
 
 
@@ -21,18 +22,12 @@ def house(
 ) -> Iterator[House]:
     rabbitmq.start()
     folder, sink = tmp_path_factory.mktemp("inspector"), WebhookSink()
-    started: list[Process] = []
-
-    def spawn(command: list[str], env: dict[str, str] | None = None) -> Process:
-        started.append(Process(command, folder / f"{len(started)}.log", env))
-        return started[-1]
-
+    spawn = Programs(folder)
     one = House(spawn, folder, _supply("mariadb", request).with_ours(), rabbitmq.new_url(), sink)
     one.spawn = spawn
     yield one
     one.close()
-    for process in reversed(started):
-        process.close()
+    spawn.close()
     sink.close()
 
 
