@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import hmac
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from eventalarm.exceptions import InvalidOption
@@ -25,6 +25,10 @@ PUBLIC_PREFIX: Final = "whpk_"
 # Bytes; the specification allows secrets of 24 to 64.
 SECRET_LENGTH: Final = 32
 KEY_LENGTH: Final = 32
+# Seconds by which the time of a signature may differ from ours, as the specification suggests.
+TOLERANCE: Final = 300
+TIMESTAMP_DIGITS: Final = 12
+MAX_SIGNATURES: Final = 8
 
 OPTION: Final = "[eventalarm_delivery] signing_key"
 REMEDY: Final = "its help says how to generate one"
@@ -82,6 +86,24 @@ def signed_headers(
         TIMESTAMP_HEADER: str(timestamp),
         SIGNATURE_HEADER: " ".join(found),
     }
+
+
+def is_signed(headers: Mapping[str, str], content: bytes, secrets: Iterable[bytes], now: float) -> bool:
+    """Return True if one of *secrets* signed *content* at about *now*, by the headers of the specification.
+
+    Compares in constant time. Only ``v1`` counts, since ``v1a`` is made with keys of the deployment.
+
+    :param now: seconds since 1970.
+    """
+    message_id, timestamp = headers.get(ID_HEADER, ""), headers.get(TIMESTAMP_HEADER, "")
+    if not (timestamp.isascii() and timestamp.isdigit()) or len(timestamp) > TIMESTAMP_DIGITS:
+        return False
+    if abs(now - int(timestamp)) > TOLERANCE:
+        return False
+    signed = f"{message_id}.{timestamp}.".encode() + content
+    valid = [f"v1,{_base64(hmac.digest(secret, signed, hashlib.sha256))}".encode() for secret in secrets]
+    given = headers.get(SIGNATURE_HEADER, "").encode().split()[:MAX_SIGNATURES]
+    return any(hmac.compare_digest(one, other) for one in valid for other in given)
 
 
 def _private(key: str) -> Any:

@@ -22,7 +22,8 @@ class Api:
     """The properties in which one API differs from another.
 
     ``public`` are the paths that need no authentication; that of the OpenAPI document is always public.
-    ``max_body`` is in bytes; with None each resource limits the body itself.
+    Requests of the paths ``signed`` may have a signature instead of a caller. ``max_body`` is in bytes; with
+    None each resource limits the body itself.
     """
 
     document: Document
@@ -30,6 +31,7 @@ class Api:
     auth_mode: str
     public: frozenset[str] = frozenset()
     max_body: int | None = None
+    signed: frozenset[str] = frozenset()
 
 
 def create(
@@ -50,7 +52,12 @@ def create(
     """
     found = [
         Conformance(MAX_QUERY, api.max_body),
-        Identity(conf, auth_mode=api.auth_mode, public=api.public | {api.document_path}),
+        Identity(
+            conf,
+            auth_mode=api.auth_mode,
+            public=api.public | {api.document_path},
+            signed=api.signed,
+        ),
         *middleware,
         KnownParameters(api.document),
     ]

@@ -11,6 +11,8 @@ from oslo_context import context as oslo_context
 from oslo_policy import policy
 
 KEYSTONE: Final = "keystone"
+# By Standard Webhooks; the resource verifies it.
+SIGNATURE: Final = "webhook-signature"
 CONFIRMED: Final = "Confirmed"
 TRUE: Final = frozenset({"", "1", "true", "yes"})
 FALSE: Final = frozenset({"0", "false", "no"})
@@ -30,18 +32,23 @@ class Identity:
 
     With *auth_mode* ``keystone``, keystonemiddleware runs first and leaves the rejection of invalid tokens to
     this class (``delay_auth_decision``), so that it becomes problem details too; with any other mode the
-    identity headers are trusted. *public* are the paths that need no authentication.
+    identity headers are trusted. *public* are the paths that need no authentication. Requests of the
+    paths *signed* may have a signature instead, which their resource verifies: then there is no caller.
     """
 
-    def __init__(self, conf: Any, *, auth_mode: str, public: frozenset[str]) -> None:
+    def __init__(
+        self, conf: Any, *, auth_mode: str, public: frozenset[str], signed: frozenset[str] = frozenset()
+    ) -> None:
         self._conf = conf
+        self._signed = signed
         self._keystone = auth_mode == KEYSTONE
         self._public = public
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Identify the caller."""
         req.context.caller = None
-        if req.path.rstrip("/") in self._public:
+        path = req.path.rstrip("/")
+        if path in self._public or (path in self._signed and req.get_header(SIGNATURE)):
             return
         if self._keystone and req.env.get("HTTP_X_IDENTITY_STATUS") != CONFIRMED:
             uri = self._conf.keystone_authtoken.www_authenticate_uri or ""

@@ -207,6 +207,13 @@ def read_json(
     :raises falcon.HTTPError: 415 for another media type, 413 for more than *max_bytes*.
     :raises BadBody: when it is not JSON, or has NaN, Infinity or a number beyond the range of a double.
     """
+    return parse_json(read_body(req, max_bytes, media_types, size_hint=size_hint))
+
+
+def read_body(
+    req: falcon.Request, max_bytes: int, media_types: tuple[str, ...] = (JSON,), *, size_hint: str = ""
+) -> bytes:
+    """Return the body of *req* as it is; errors as of :func:`read_json`, except those of its content."""
     if (req.content_type or "").partition(";")[0].strip().lower() not in media_types:
         hint = " (curl: --json @file)" if media_types == (JSON,) else ""
         description = f"the body must be {' or '.join(media_types)}{hint}"
@@ -215,6 +222,11 @@ def read_json(
     raw = b"" if oversized else req.bounded_stream.read(max_bytes + 1)
     if oversized or len(raw) > max_bytes:
         raise falcon.HTTPContentTooLarge(description=f"the body must be at most {max_bytes} bytes{size_hint}")
+    return bytes(raw)
+
+
+def parse_json(raw: bytes) -> Any:
+    """Return the JSON in a body; errors as of :func:`read_json`."""
     try:
         return json.loads(raw, parse_constant=_not_a_number, parse_float=_finite)
     except (ValueError, RecursionError) as exc:

@@ -45,6 +45,7 @@ from eventalarm.ingest.events import Events, Gateway
 from eventalarm.ingest.hosts import HostContext, HostMaintenanceResource
 from eventalarm.ingest.monitors import MonitorReader, read_alertmanager, read_collectd, read_zabbix
 from eventalarm.ingest.past_test import PastTest
+from eventalarm.ingest.profiles import Handled, HandledContext, ProfileList
 from eventalarm.ingest.project_secrets import (
     ProjectSecretResource,
     PublicKeys,
@@ -135,7 +136,13 @@ def build(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]
     routes |= _recorded_events(conf, guard, routes[ingest_policies.EVENTS_PATH], database)
     routes |= _maintenance(conf, guard, schemas, gateway, database)
     routes |= _signatures(conf, guard, schemas, database)
-    api = Api(document, DOCUMENT, ingest.auth_mode, public=frozenset({ingest_policies.KEYS_PATH}))
+    api = Api(
+        document,
+        DOCUMENT,
+        ingest.auth_mode,
+        public=frozenset({ingest_policies.KEYS_PATH}),
+        signed=frozenset({ingest_policies.HANDLED_PATH}),
+    )
     return http_application.create(conf, api, routes, bad_requests=[BadMarker, BadParameter])
 
 
@@ -209,6 +216,12 @@ def _deliveries(
         ingest_policies.REPLAY_PATH: DeliveryReplay(context),
         ingest_policies.DESTINATIONS_PATH: DestinationList(context),
         ingest_policies.ENABLING_PATH: DestinationEnabling(context),
+        ingest_policies.PROFILES_PATH: ProfileList(context),
+        ingest_policies.HANDLED_PATH: Handled(
+            HandledContext(
+                guard, schemas, database, Vault(conf[IFA_GROUP].credentials_key), ingest.max_body_size
+            )
+        ),
     }
 
 

@@ -18,6 +18,7 @@ DELIVERY_SEND: Final = "eventalarm:deliveries:send"
 DELIVERY_ALL: Final = "eventalarm:deliveries:all_projects"
 EVENT_READ: Final = "eventalarm:events:read"
 EVENT_ALL: Final = "eventalarm:events:all_projects"
+HANDLED: Final = "eventalarm:handled"
 
 EVENTS_PATH: Final = "/v1/events"
 EVENT_PATH: Final = "/v1/events/{event_id}"
@@ -39,6 +40,8 @@ RETRY_PATH: Final = "/v1/deliveries/{delivery_id}/retry"
 REPLAY_PATH: Final = "/v1/deliveries/replay"
 DESTINATIONS_PATH: Final = "/v1/destinations"
 ENABLING_PATH: Final = "/v1/destinations/enable"
+PROFILES_PATH: Final = "/v1/profiles"
+HANDLED_PATH: Final = "/v1/handled"
 
 RULES: Final = (
     rule(
@@ -90,8 +93,8 @@ RULES: Final = (
     rule(
         DELIVERY_READ,
         READER,
-        "Read the deliveries of the caller's project, their attempts and their destinations.",
-        GET=(DELIVERIES_PATH, DELIVERY_PATH, DESTINATIONS_PATH),
+        "Read the deliveries of the caller's project, their attempts, profiles and destinations.",
+        GET=(DELIVERIES_PATH, DELIVERY_PATH, DESTINATIONS_PATH, PROFILES_PATH),
     ),
     rule(
         DELIVERY_SEND,
@@ -104,8 +107,15 @@ RULES: Final = (
         ADMIN,
         "Read, retry and replay deliveries of other projects, and enable their destinations (all_projects, "
         "project_id).",
-        GET=(DELIVERIES_PATH, DELIVERY_PATH, DESTINATIONS_PATH),
+        GET=(DELIVERIES_PATH, DELIVERY_PATH, DESTINATIONS_PATH, PROFILES_PATH),
         POST=(RETRY_PATH, REPLAY_PATH, ENABLING_PATH),
+    ),
+    rule(
+        HANDLED,
+        MEMBER,
+        "Add what a consumer did to the profile of a delivery of the caller's project. A request that is "
+        "signed with the secret of the project needs no token.",
+        POST=(HANDLED_PATH,),
     ),
     rule(
         EVENT_READ,

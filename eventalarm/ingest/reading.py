@@ -12,6 +12,7 @@ from eventalarm.exceptions import InvalidEvent
 from eventalarm.http.openapi import Schemas
 from eventalarm.http.responses import BadBody, FieldError, pointer
 from eventalarm.model import (
+    CHECKPOINTS_TRAIT,
     FLOAT,
     INTEGER,
     STRING,
@@ -21,6 +22,7 @@ from eventalarm.model import (
     format_time,
     make_body,
     parse_time,
+    read_checkpoints,
 )
 from eventalarm.publisher import codec
 
@@ -51,7 +53,11 @@ def to_event(
     """
     moment = parse_time(report["time"])
     details: Mapping[str, Any] = report.get("details") or {}
-    values = dict(_flatten(details))
+    # Kept as JSON, since what reads them is a profile and not a rule.
+    checkpoints = details.get(CHECKPOINTS_TRAIT)
+    values = dict(_flatten({name: one for name, one in details.items() if name != CHECKPOINTS_TRAIT}))
+    if checkpoints is not None:
+        values[CHECKPOINTS_TRAIT] = checkpoints if isinstance(checkpoints, str) else json.dumps(checkpoints)
     for name, sources in (("project_id", owners), ("resource_id", resource_traits)):
         found = next((values[source] for source in sources if values.get(source) not in (None, "")), None)
         if found is not None and values.get(name) in (None, ""):
@@ -177,12 +183,15 @@ class EventReader:
         if kind == "CeilometerEvent":
             errors = list(_unreadable(field, body))
         else:
+            details = body.get("details") or {}
             try:
                 body = to_event(body, self._resource_traits)
             except TooDeep as exc:
                 errors = [FieldError(f"{field}/details", str(exc), "flatten them")]
             except ValueError as exc:
                 errors = [FieldError(f"{field}/time", str(exc), A_TIME)]
+            else:
+                errors = list(_bad_checkpoints(field, details))
         return (None, errors) if errors else check_event(field, body, self._bounds.event)
 
 
@@ -200,6 +209,15 @@ def check_event(
         except InvalidEvent as exc:
             invalid = [exc]
     return None, [FieldError(field, str(one)[:200], "correct or shorten the event") for one in invalid]
+
+
+def _bad_checkpoints(field: str, details: Mapping[str, Any]) -> Iterator[FieldError]:
+    if CHECKPOINTS_TRAIT in details:
+        try:
+            read_checkpoints(details[CHECKPOINTS_TRAIT])
+        except ValueError as exc:
+            place = f"{field}/details/{CHECKPOINTS_TRAIT}"
+            yield FieldError(place, str(exc)[:200], "give [{name, time}] or {name: time}, at most 16")
 
 
 def _unreadable(field: str, body: JSONDict) -> Iterator[FieldError]:

@@ -67,6 +67,7 @@ from eventalarm.model.maintenance import (
 from eventalarm.model.occurrences import Kind, Occurrence, Transition
 from eventalarm.model.operational import OperationalEvent, OperationalType, destination_of, event_of_circuit
 from eventalarm.model.profiles import (
+    CHECKPOINTS_TRAIT,
     MAX_CHECKPOINTS,
     Arrival,
     Checkpoint,
@@ -90,6 +91,7 @@ from eventalarm.model.resources import (
 
 __all__ = [
     "ALARM",
+    "CHECKPOINTS_TRAIT",
     "DATETIME",
     "DEFAULT_LIMITS",
     "DEFAULT_SEVERITIES",

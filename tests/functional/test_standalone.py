@@ -23,9 +23,12 @@ import aodhclient.noauth
 import pytest
 from keystoneauth1 import session
 
+from eventalarm.cmd import profile as profile_command
 from eventalarm.exceptions import InvalidOption
 from eventalarm.standalone import datadir, sample
 from tests.support.helpers import Process, WebhookSink, console_script, wait_until
+from tests.support.openstack_client import openstack
+from tests.support.walkthrough import tenant
 
 PROGRAM = console_script("eventalarm-standalone")
 
@@ -416,3 +419,51 @@ def test_accepted_messages_are_evaluated_before_a_clean_stop(
     with running(data, tmp_path / "second") as again:
         wait_until(lambda: again.client().alarm.get(alarm_id)["state"] == "alarm", 5, "the alarm")
         webhook_sink.wait(1, "/hook")
+
+
+def test_a_fault_is_profiled_from_its_reporter_to_what_its_consumer_did(
+    standalone: Standalone, webhook_sink: WebhookSink, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Red when a stage is not stamped, or the result of the attempt erases what the consumer added."""
+    server, began = str(uuid.uuid4()), datetime.datetime.now(datetime.UTC)
+    alarm_id = standalone.watch(webhook_sink.url("/profiled"), server)
+
+    def ask(path: str, body: object = None, roles: str = "member,reader") -> Any:
+        headers = {"X-Project-Id": sample.project(), "X-User-Id": "u", "X-Roles": roles}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            standalone.endpoint + path, data, {**headers, "Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    seen = {"name": "link down", "time": (began - datetime.timedelta(seconds=1)).isoformat()}
+    details: dict[str, Any] = {"project_id": sample.project(), "instance_id": server, "state": "error"}
+    event: dict[str, Any] = {"time": began.isoformat(), "type": "compute.instance.update"}
+    event |= {"details": {**details, "profile": "true", "checkpoints": [seen]}}
+    ask("/v1/events", {"event": event}, roles="service")
+    (hook,) = webhook_sink.wait(1, "/profiled")
+    done = {"name": "switched over", "time": datetime.datetime.now(datetime.UTC).isoformat()}
+    name = hook.headers["X-Eventalarm-Delivery-Id"]
+    assert ask("/v1/handled", {"delivery_id": name, "checkpoints": [done]}) == {"recorded": True}
+
+    def found() -> Any:
+        (one,) = ask(f"/v1/profiles?alarm_id={alarm_id}")
+        return one if one["state"] == "delivered" else None
+
+    shown = wait_until(found)
+    assert (shown["first_checkpoint"], shown["delivery_id"]) == ("link down", name)
+    stages = {one["checkpoint"]: one for one in shown["stages"]}
+    assert list(stages) == [
+        *("generated", "published", "received", "matched", "committed", "sent", "answered", "switched over")
+    ]
+    assert stages["published"]["component"] == "ingest API"
+    assert stages["generated"]["seconds"] == pytest.approx(1.0)
+    assert sum(one["percent"] for one in shown["stages"]) == pytest.approx(100.0)
+    arguments = ["--alarm", alarm_id, f"--config-file={standalone.data_dir / 'aodh.conf'}"]
+    assert profile_command.main(arguments) == 0
+    assert "switched over" in capsys.readouterr().out
+    env = tenant(standalone.endpoint, "member,reader")
+    rows = json.loads(openstack("eventalarm", "profile", alarm_id, "-f", "json", env=env).stdout)
+    assert {row["Checkpoint"] for row in rows} == set(stages)
+    assert [row["ms"] for row in rows] == sorted((row["ms"] for row in rows), reverse=True)

@@ -37,7 +37,11 @@ def close_secret(vault: Vault, project_id: str, secret: str) -> str:
     return vault.close({"project_id": project_id, "secret": secret})
 
 
-def _open_secret(vault: Vault, project_id: str, text: str) -> bytes:
+def open_secret(vault: Vault, project_id: str, text: str) -> bytes:
+    """Return the secret that :func:`close_secret` encrypted for *project_id*.
+
+    :raises InvalidOption: when none of the keys decrypts it.
+    """
     opened = vault.open(text)
     if opened.get("project_id") != project_id:
         raise InvalidOption(OPTION, "decrypts a secret of another project", "rotate the secret")
@@ -154,7 +158,7 @@ class Signer:
         found = self._opened.get((project_id, text))
         if found is None:
             try:
-                found = _open_secret(self._vault, project_id, text)
+                found = open_secret(self._vault, project_id, text)
             except InvalidOption as exc:
                 raise DeliveryError("credentials", f"the signing secret: {exc}") from exc
             self._opened[project_id, text] = found

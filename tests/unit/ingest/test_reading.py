@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
+from eventalarm.http import openapi
+from eventalarm.http.openapi import Schemas
+from eventalarm.http.responses import BadBody
 from eventalarm.ingest import reading
+from eventalarm.ingest.application import DOCUMENT_FILE
+from eventalarm.model import DEFAULT_LIMITS
 
 TRAITS = ("resource_id", "instance_id", "hostname", "host")
 REPORT = {
@@ -93,3 +98,23 @@ def test_details_are_optional() -> None:
     event = reading.to_event(bare, TRAITS)
     assert (event["event_type"], event["traits"]) == ("compute.host.down", [])
     assert event["message_id"] == reading.to_event({**bare, "details": {}}, TRAITS)["message_id"]
+
+
+def test_checkpoints_become_one_trait_of_json() -> None:
+    """Red when they are written as the text of a Python object, as other lists are."""
+    listed = [{"name": "link down", "time": "2026-05-01T12:00:00Z"}]
+
+    assert traits({"checkpoints": listed}) == {
+        "checkpoints": (1, '[{"name": "link down", "time": "2026-05-01T12:00:00Z"}]')
+    }
+
+
+@pytest.mark.parametrize("wrong", [7, [{"name": "a"}], {"a": "soon"}, "text"])
+def test_bad_checkpoints_of_a_report_are_named(wrong: Any) -> None:
+    schemas = Schemas(openapi.load(DOCUMENT_FILE))
+    reader = reading.EventReader(schemas, reading.Bounds(10_000, 10, DEFAULT_LIMITS), ())
+    body = {"time": "2026-05-01T12:00:00Z", "type": "t", "details": {"checkpoints": wrong}}
+    with pytest.raises(BadBody) as refused:
+        reader.events({"events": [body]})
+
+    assert [one.field for one in refused.value.errors] == ["/events/0/details/checkpoints"]
