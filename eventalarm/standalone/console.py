@@ -35,6 +35,11 @@ class Screen:
         self._tick = "✔" if self._fancy else "ok"
 
     @property
+    def fancy(self) -> bool:
+        """Return True if symbols and colours can be shown."""
+        return self._fancy
+
+    @property
     def width(self) -> int:
         """Characters in a line."""
         return min(self._console.width, 110)

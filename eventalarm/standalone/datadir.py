@@ -199,6 +199,8 @@ def _aodh_sections(data: DataDir, paste: str) -> Sections:
         },
         "database": {"connection": f"sqlite:///{data.database}", "max_retries": "1"},
         "api": {"auth_mode": "noauth", "paste_config": paste},
+        # On one machine every alarm may be profiled.
+        "eventalarm": {"profile_sampling": "1"},
         # Consumers of webhooks and notifications are on this machine.
         "eventalarm_delivery": {"allow_networks": "127.0.0.0/8,::1/128"},
         "eventalarm_ifa": {

@@ -12,12 +12,17 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from eventalarm.exceptions import EventAlarmError
-from eventalarm.model import ALARM, OK, UNKNOWN, JSONDict, parse_time
+from eventalarm.model import ALARM, FINISHED, OK, UNKNOWN, JSONDict, parse_time
+from eventalarm.profile.picture import Style, one_profile
+from eventalarm.profile.summary import AlarmProfile
 from eventalarm.standalone import datadir, launch, sample, tenant
 from eventalarm.standalone.console import Screen
 from eventalarm.standalone.consumer import Consumer, Hook
 from eventalarm.standalone.datadir import DataDir
 from eventalarm.standalone.timeline import Result
+from eventalarm.storage.database import connect
+from eventalarm.storage.delivery_selection import Selection
+from eventalarm.storage.profiles import ProfileStore
 from eventalarm.trace import Timeline, Trace
 
 MORE: Final = 10
@@ -76,6 +81,7 @@ class Demo:
         self._screen.timeline(
             "From Nova's notification to the consumer's answer, median of these faults", result.typical
         )
+        self._show_profile()
         return result
 
     def next_steps(self) -> str:
@@ -190,6 +196,34 @@ class Demo:
             _expect("the states in the history", states, [OK, ALARM] * (MORE + 1))
             shown = self._printed("alarm-history show", HISTORY_COLUMNS, "--limit", "4")
         self._screen.command(*shown)
+
+    def _show_profile(self) -> None:
+        """Print the profile of the last fault, which precedes a recovery, as its command shows it."""
+        with self._step("show the profile", "Reading the profile ..."):
+            fault = self._profile_of_fault()
+            shown = one_profile(fault, Style(fine=self._screen.fancy))
+        options = f"--config-file {self._data.aodh_conf if self._data else ''}"
+        self._screen.command(
+            f"eventalarm-profile {options} \\\n      --delivery {fault.names['delivery_id']}", shown
+        )
+
+    def _profile_of_fault(self) -> AlarmProfile:
+        """Return the newest profile but one, once the answers to both deliveries are recorded."""
+        if self._data is None:
+            raise RuntimeError("the demo was not started")
+        database = connect(f"sqlite:///{self._data.database}")
+        until = time.monotonic() + self._patience
+        try:
+            while True:
+                wanted = Selection(alarm_id=self._alarm_id, profiled=True)
+                found = ProfileStore(database).newest(wanted, 2)
+                if len(found) == 2 and all(one.names["state"] in FINISHED for one in found):
+                    return found[1]
+                if time.monotonic() > until:
+                    raise EventAlarmError(f"no profile within {self._patience:g} seconds")
+                self._sleep(PAUSE)
+        finally:
+            database.dispose()
 
     # -- helpers ----------------------------------------------------------------------------------------
 

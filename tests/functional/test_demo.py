@@ -14,6 +14,8 @@ import tempfile
 import urllib.parse
 import urllib.request
 
+import pytest
+
 from eventalarm.model import Stage
 from eventalarm.standalone import sample
 from tests.functional.conftest import Spawn
@@ -85,7 +87,16 @@ def test_the_output_shows_what_happened(tmp_path: pathlib.Path, spawn: Spawn, ch
     tables = [line for line in text.splitlines() if line.startswith(("|", "+"))]
     assert len(tables) > 12
     assert max(map(len, tables)) <= 80
-    assert len(text.splitlines()) < 60
+    assert len(text.splitlines()) < 70
+    command, _, shown_profile = text.partition("$ eventalarm-profile ")[2].partition("server-failed on ")
+    assert re.search(r"--config-file \S+/aodh.conf \\\n +--delivery \S+\n$", command)
+    assert re.match(r"\S+: [\d.]+ ms from 'generated' to 'answered'\n", shown_profile)
+    costs = re.findall(r"^(\w+) +(\w+) +([\d.]+) +([\d.]+) %$", shown_profile, re.M)
+    assert {row[1] for row in costs} == set(Stage) - {Stage.GENERATED}
+    assert [float(row[2]) for row in costs] == sorted((float(row[2]) for row in costs), reverse=True)
+    assert sum(float(row[3]) for row in costs) == pytest.approx(100.0)
+    bars = re.findall(r"^(\w+) +#+ +[\d.]+ ms$", shown_profile, re.M)
+    assert bars == ["Ceilometer", "broker", "match", "commit", "send", "answer"]
     assert (data / "standalone.log").exists()
     photograph(chromium, text)
 
