@@ -14,9 +14,10 @@ from eventalarm.app import waiting
 from eventalarm.app.build import build_cache, build_engine, build_recorder, build_sender, build_timers
 from eventalarm.app.consumer import ConsumerAssembly, ProcessSignals
 from eventalarm.app.partitions import Consumer
-from eventalarm.delivery import enqueue
+from eventalarm.delivery import enqueue, spans
 from eventalarm.delivery import options as delivery_options
 from eventalarm.delivery import worker as worker_module
+from eventalarm.delivery.profiling import ProfileObserver
 from eventalarm.delivery.senders import signer as signer_module
 from eventalarm.delivery.senders.base import Sender, TracedSender
 from eventalarm.evaluator.batch import BatchReport
@@ -181,6 +182,9 @@ class ListenerProcess:
         signer = signer_module.from_conf(self._conf, database)
         subscribers = notifications.sender(settings, signer)
         sender = self._watched(build_sender(self._conf, settings, subscribers, signer))
+        span_sender = spans.configured(self._conf[options.GROUP].profile_spans)
+        if span_sender is not None:
+            self._stack.callback(span_sender.close)
         worker = worker_module.DeliveryWorker(
             Outbox(
                 database,
@@ -195,6 +199,7 @@ class ListenerProcess:
             last_event=self._signals.last_event,
             on_database_failure=self._suspect,
             rounds=[signer.run_once],
+            profiles=ProfileObserver(self.metrics, span_sender),
         )
         worker.start()
         return worker

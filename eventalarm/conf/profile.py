@@ -23,4 +23,11 @@ PROFILE_OPTS: list[Any] = [
         help="After this many seconds the next event that concerns an alarm is profiled, whatever "
         "profile_sampling says, so that a cloud with few faults has profiles too. 0: none.",
     ),
+    cfg.StrOpt(
+        "profile_spans",
+        default="",
+        help="Exporter of OpenTelemetry by which profiles leave as spans, for example otlp_proto_http or "
+        "console; empty: none. It is configured by its variables, such as OTEL_EXPORTER_OTLP_ENDPOINT, and "
+        "installed with eventalarm[otel].",
+    ),
 ]

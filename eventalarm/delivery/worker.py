@@ -20,6 +20,7 @@ from eventalarm.delivery.claiming import Claimer, LeaseKeeper, StrayFinder
 from eventalarm.delivery.intake import Batching, Intake
 from eventalarm.delivery.lease import Lease, term
 from eventalarm.delivery.options import DeliveryOptions
+from eventalarm.delivery.profiling import ProfileObserver
 from eventalarm.delivery.recorder import Recorder
 from eventalarm.delivery.scheduler import Scheduler
 from eventalarm.delivery.senders.base import Sender
@@ -116,6 +117,7 @@ class DeliveryWorker:
     :param host: the name of this host, which is shown to operators.
     :param last_event: when the last event was received, for the health check.
     :param on_database_failure: called in the event loop each time the database failed.
+    :param profiles: is told the times of profiled deliveries that were accepted.
     :param rounds: further work that is repeated in the event loop.
     :param now: the clock by which circuits are probed and deliveries are given up; the database's by default.
     """
@@ -131,11 +133,12 @@ class DeliveryWorker:
         last_event: LastEvent | None = None,
         on_database_failure: Callable[[], None] = lambda: None,
         rounds: Sequence[Round] = (),
+        profiles: ProfileObserver | None = None,
         now: Callable[[], datetime.datetime] | None = None,
     ) -> None:
         state = self._state = _make_state(outbox, options, now or outbox.circuits.now)
         metrics = metrics or Metrics()
-        attempt = Attempt(sender, options, metrics, state.circuits)
+        attempt = Attempt(sender, options, metrics, state.circuits, profiles=profiles)
         self._sender = sender
         self._calls = Calls(state, attempt, metrics)
         batching = Batching(state, self._calls)
