@@ -54,7 +54,8 @@ def test_the_image_runs_as_a_numbered_user_under_an_init() -> None:
     assert json.loads(found["CMD"]) == ["eventalarm-listener"]
     assert "org.opencontainers.image.version" in found["LABEL"]
     health = json.loads(found["HEALTHCHECK"].partition("CMD ")[2])
-    assert health[0] == "eventalarm-status"
+    assert health[:2] == ["sh", "-c"]
+    assert health[2].startswith("eventalarm-status check;")
 
 
 def test_the_image_has_every_service() -> None:
