@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import shutil
 import sys
@@ -62,7 +63,7 @@ def test_the_version_is_that_of_the_tag(distribution: Distribution, tmp_path: pa
     assert version_of(shallow) == "0.1.dev0"
 
 
-def test_nothing_is_left_after_the_package_is_uninstalled(
+def test_an_installed_wheel_is_listed_and_leaves_nothing_behind(
     distribution: Distribution, tmp_path: pathlib.Path
 ) -> None:
     prefix = tmp_path / "prefix"
@@ -73,5 +74,14 @@ def test_nothing_is_left_after_the_package_is_uninstalled(
     assert "event_definitions.d/10-nova.yaml" in listed
     version = run(prefix / "bin/eventalarm-config", "--version", cwd=tmp_path)
     assert version == f"eventalarm-config {distribution.version}\n"
+    bom = tmp_path / "bom.json"
+    tool = (sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible")
+    run(*tool, "--output-file", bom, prefix, cwd=tmp_path)
+    found = json.loads(bom.read_text())
+    # The environment of the test run, which stands behind, has the package as well.
+    said = {one["version"]: one for one in found["components"] if one["name"] == "eventalarm"}
+    ours = said[distribution.version]
+    assert found["bomFormat"] == "CycloneDX"
+    assert [one["license"]["id"] for one in ours["licenses"]] == ["Apache-2.0"]
     run(*python_of(prefix), "-m", "pip", "uninstall", "--yes", "eventalarm", cwd=tmp_path)
     assert set(prefix.rglob("*")) - before == set()
