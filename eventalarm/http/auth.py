@@ -10,6 +10,8 @@ import falcon
 from oslo_context import context as oslo_context
 from oslo_policy import policy
 
+from eventalarm.http.policies import PERSONAS
+
 KEYSTONE: Final = "keystone"
 # By Standard Webhooks; the resource verifies it.
 SIGNATURE: Final = "webhook-signature"
@@ -72,11 +74,14 @@ def caller_of(req: falcon.Request) -> Caller:
 
 
 class Guard:
-    """Enforces the policy *rules* of an API; the policy file that *conf* names overrides them."""
+    """Enforces the policy *rules* of an API, and those of the personas, to which they refer.
+
+    The policy file that *conf* names overrides them. Tokens of a system or a domain are refused.
+    """
 
     def __init__(self, conf: Any, rules: Sequence[Any]) -> None:
         self._enforcer = policy.Enforcer(conf)
-        self._enforcer.register_defaults(rules)
+        self._enforcer.register_defaults([*PERSONAS, *rules])
 
     def allows(self, caller: Caller, rule: str, project_id: str) -> bool:
         """Return True if *rule* allows the request of *caller* in a project."""
@@ -88,7 +93,8 @@ class Guard:
         :raises falcon.HTTPForbidden: when it does not.
         """
         if not self.allows(caller, rule, caller.project_id if project_id is None else project_id):
-            raise falcon.HTTPForbidden(description=f"policy {rule} does not allow this request")
+            remedy = "" if caller.project_id else "; use a token that is scoped to a project"
+            raise falcon.HTTPForbidden(description=f"policy {rule} does not allow this request{remedy}")
 
     def listed_project(self, req: falcon.Request, rule: str, all_projects_rule: str) -> str | None:
         """Return the project whose resources are listed, or None for all projects (``all_projects=true``).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from eventalarm.http.policies import ADMIN, MEMBER, READER, rule
+from eventalarm.http.policies import ADMIN, MEMBER, PERSONAS, READER, rule
 
 LIST: Final = "ifa:alarms:list"
 SHOW: Final = "ifa:alarms:show"
@@ -74,5 +74,5 @@ RULES: Final = (
 
 
 def list_rules() -> list[Any]:
-    """Return the rules, for oslopolicy-sample-generator and for our enforcer."""
-    return list(RULES)
+    """Return the rules and those of the personas, which both APIs have, for oslopolicy-sample-generator."""
+    return [*PERSONAS, *RULES]

@@ -117,7 +117,7 @@ def build(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]
         transport, split=split, exchange=group.exchange, publisher_id="eventalarm.ingest"
     )
     gateway = Gateway(send, ingest.max_message_size, status)
-    guard = Guard(conf, ingest_policies.list_rules())
+    guard = Guard(conf, ingest_policies.RULES)
     routes: dict[str, Any] = {
         path: Events(guard, read, gateway, max_body=ingest.max_body_size, retry_after=ingest.retry_after)
         for path, read in _forms(conf, schemas, bounds, reader).items()

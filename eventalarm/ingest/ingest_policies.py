@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from eventalarm.http.policies import ADMIN, MEMBER, READER, rule
+from eventalarm.http.policies import ADMIN, MEMBER, MEMBER_OF_PROJECT, READER, SERVICE, rule
 
 INGEST: Final = "eventalarm:ingest"
 TEST_RULE: Final = "eventalarm:rules:test"
@@ -46,7 +46,7 @@ HANDLED_PATH: Final = "/v1/handled"
 RULES: Final = (
     rule(
         INGEST,
-        "role:service or role:admin",
+        SERVICE,
         "Report events. Callers can thereby raise and clear the alarms of every project.",
         POST=(EVENTS_PATH, ALERTMANAGER_PATH, ZABBIX_PATH, COLLECTD_PATH),
     ),
@@ -85,7 +85,7 @@ RULES: Final = (
     ),
     rule(
         SIGNING,
-        "(role:admin or role:member) and project_id:%(project_id)s",
+        MEMBER_OF_PROJECT,
         "Create, rotate and show the secret that signs the webhooks of the caller's project.",
         GET=(SIGNING_PATH,),
         POST=(SIGNING_PATH, ROTATION_PATH),
@@ -133,5 +133,5 @@ RULES: Final = (
 
 
 def list_rules() -> list[Any]:
-    """Return the rules, for oslopolicy-sample-generator and for our enforcer."""
+    """Return the rules, for oslopolicy-sample-generator; those of the personas are with the IFA API's."""
     return list(RULES)

@@ -85,7 +85,7 @@ def build(conf: Any, database: Database) -> falcon.App[Any, Any]:
     document = openapi.load(DOCUMENT_FILE)
     context = ApiContext(
         alarms=AlarmService(database, settings, database.about_now),
-        guard=Guard(conf, ifa_policies.list_rules()),
+        guard=Guard(conf, ifa_policies.RULES),
         links=Links(api.public_url),
         schemas=Schemas(document),
         options=api,
