@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import math
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,12 +18,21 @@ from eventalarm.exceptions import Retryable
 
 PROG: Final = "eventalarm-status"
 UNKNOWN: Final = 3
+# Exit codes of OK and WARNING: a warning is no reason to restart a service.
+HEALTHY: Final = (0, 1)
+# Seconds: for each check, and with --quick for all of them.
+TIMEOUT: Final = 10.0
+QUICK_TIMEOUT: Final = 1.0
 
 DESCRIPTION = """\
 Check every stage on the path of an event: Ceilometer's pipeline, the broker,
 the queue, the database, the listeners and the outbox. Each check reports OK,
 WARNING, FAILED, UNKNOWN (the check itself failed) or SKIPPED (there was nothing
 to check), with a remedy.
+
+With --quick only what a service cannot work without is checked, within about a
+second: configuration, broker, database, schema and listeners. It is a probe: the
+exit code is 0 (OK, WARNING) or 1.
 
 With --canary a synthetic event is sent through the real topic to a webhook of
 this command, by a temporary alarm in a separate project.
@@ -32,6 +42,7 @@ EPILOG = """\
 examples:
   eventalarm-status check
   eventalarm-status check --canary --json
+  eventalarm-status check --quick         as the probe of a container
   eventalarm-status check --event-pipeline /etc/ceilometer/event_pipeline.yaml
   eventalarm-status upgrade check         before restarting services
 
@@ -40,6 +51,7 @@ exit codes, as monitoring plugins use them:
   1  WARNING
   2  FAILED
   3  UNKNOWN: invalid usage, or a check itself failed
+With --quick: 0 or 1, as container engines expect; 3 for invalid usage.
 """
 
 COMMAND: Final = Command(PROG, DESCRIPTION, EPILOG)
@@ -96,8 +108,12 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_places(check: argparse.ArgumentParser) -> None:
     """Add the options that name what is checked."""
-    check.add_argument(
+    depth = check.add_mutually_exclusive_group()
+    depth.add_argument(
         "--canary", action="store_true", help="send a synthetic event and wait for its webhook"
+    )
+    depth.add_argument(
+        "--quick", action="store_true", help="check only what a service cannot work without, within a second"
     )
     check.add_argument(
         "--canary-address",
@@ -121,8 +137,12 @@ def _add_places(check: argparse.ArgumentParser) -> None:
 
 def _add_limits(check: argparse.ArgumentParser) -> None:
     """Add the options that are numbers of seconds."""
+    check.add_argument(
+        "--timeout",
+        type=_seconds,
+        help="timeout of each check, in seconds (default: 10); with --quick of all together (default: 1)",
+    )
     for option, default, text in (
-        ("--timeout", 10, "timeout of each check, in seconds"),
         ("--warn-after", 30, "warn if a due delivery is older, in seconds"),
         ("--fail-after", 300, "fail if a due delivery is older, in seconds"),
         ("--longest-silence", 86400, "warn if there was no event for so many seconds"),
@@ -162,28 +182,32 @@ def _check(args: argparse.Namespace) -> int:
     else:
         results = _look(conf, args)
     print(checks.as_json(results) if args.json else checks.as_text(results))
-    return checks.exit_code(results)
+    code = checks.exit_code(results)
+    return int(code not in HEALTHY) if args.quick else code
 
 
 def _look(conf: cfg.ConfigOpts, args: argparse.Namespace) -> Any:
     from eventalarm.status.assemble import CheckOptions, HealthChecks  # noqa: PLC0415
     from eventalarm.status.checks import Runner  # noqa: PLC0415
 
+    timeout = args.timeout or (QUICK_TIMEOUT if args.quick else TIMEOUT)
     options = CheckOptions(
         event_pipeline=args.event_pipeline,
         event_definitions=args.event_definitions,
         ceilometer_conf=args.ceilometer_conf,
         rabbitmqctl=args.rabbitmqctl,
         canary=args.canary,
+        quick=args.quick,
         canary_address=args.canary_address or "",
-        timeout=args.timeout,
+        timeout=timeout,
         warn_after=args.warn_after,
         fail_after=args.fail_after,
         longest_silence=args.longest_silence,
     )
     health = HealthChecks(conf, options)
     try:
-        return Runner(health.checks(), args.timeout, COMMAND.say).run()
+        within = timeout if args.quick else math.inf
+        return Runner(health.checks(), timeout, COMMAND.say, within=within).run()
     finally:
         with contextlib.suppress(Retryable):
             health.close()

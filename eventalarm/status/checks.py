@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import math
 import textwrap
 import threading
 import time
@@ -77,12 +78,16 @@ class Runner:
 
     :param timeout: seconds that each check may take.
     :param progress: called with a line of text for every check that takes more than two seconds.
+    :param within: seconds that all checks together may take.
     """
 
-    def __init__(self, checks: Sequence[Check], timeout: float, progress: Progress) -> None:
+    def __init__(
+        self, checks: Sequence[Check], timeout: float, progress: Progress, *, within: float = math.inf
+    ) -> None:
         self._checks = {check.name: check for check in checks}
         self._timeout = timeout
         self._progress = progress
+        self._until = time.monotonic() + within
         self._results: dict[str, Result] = {}
 
     def run(self) -> list[Result]:
@@ -105,16 +110,17 @@ class Runner:
     def _bounded(self, check: Check) -> Result:
         found: list[Finding] = []
         started = time.monotonic()
-        limit = self._timeout + check.extra
+        limit = max(0.0, min(self._timeout + check.extra, self._until - started))
         thread = threading.Thread(target=lambda: found.append(_guarded(check.run)), daemon=True)
         thread.start()
         thread.join(min(REPORT_AFTER, limit))
         if thread.is_alive():
-            self._progress(f"{check.name}: still waiting (up to {limit:g} s)")
-            thread.join(limit - REPORT_AFTER)
+            if limit > REPORT_AFTER:
+                self._progress(f"{check.name}: still waiting (up to {limit:g} s)")
+            thread.join(max(0.0, limit - REPORT_AFTER))
         late = Finding(
             Level.FAILED,
-            f"no answer within {limit:g} s",
+            f"no answer within {limit:.3g} s",
             "check whether the service is overloaded or a firewall drops packets; --timeout extends it",
         )
         return Result(check.name, found[0] if found else late, time.monotonic() - started)

@@ -97,3 +97,18 @@ def test_text_names_what_is_wrong_first_and_the_remedy_below() -> None:
         "  FAILED   broker  away",
         "                   → start it",
     ]
+
+
+def test_all_checks_together_take_no_longer_than_allowed() -> None:
+    gate = threading.Event()
+
+    def hang() -> Finding:
+        gate.wait()
+        return Finding(Level.OK, "late")
+
+    try:
+        found = Runner([Check(name, hang) for name in "abc"], 60.0, lambda text: None, within=0.05).run()
+    finally:
+        gate.set()
+    assert [one.finding.level for one in found] == [Level.FAILED] * 3
+    assert sum(one.seconds for one in found) < 60
