@@ -159,10 +159,12 @@ def test_only_what_is_owed_for_too_long_is_given_up(
 def test_enabling_closes_only_the_named_circuit_of_the_project(store: CircuitStore) -> None:
     disabled = dataclasses.replace(OPEN, state=CircuitState.DISABLED, next_probe_at=None)
     store.write(disabled)
+    theirs = dataclasses.replace(disabled, project_id="theirs")
+    store.write(theirs)
     assert store.enable("other", DEAD) is None
     assert store.enable("p", DEAD.upper()) is None
     assert store.enable("p", DEAD) == Circuit("p", DEAD, version=2)
-    assert store.read().circuits == ()
+    assert store.read().circuits == (dataclasses.replace(theirs, version=1),)
 
 
 def test_ten_thousand_deferred_deliveries_cost_other_claims_nothing(

@@ -113,7 +113,9 @@ def test_a_url_that_is_gone_is_disabled_in_every_state_and_only_enabling_ends_th
 
 
 def test_five_days_of_failure_disable() -> None:
-    half = circuits.probing(opened(), later(5 * DAY - 2), RULES)
+    """Red when they count from the last failure: every probe would begin them again."""
+    probed = fail(circuits.probing(opened(), later(3 * DAY), RULES), 3 * DAY, is_probe=True)
+    half = circuits.probing(probed, later(5 * DAY - 2), RULES)
     assert fail(half, 5 * DAY - 1, is_probe=True).state == CircuitState.OPEN
     assert fail(half, 5 * DAY, is_probe=True).state == CircuitState.DISABLED
 
