@@ -51,6 +51,11 @@ class BrokerReport:
         self._where = where
         self._reported = ""
 
+    @property
+    def failing(self) -> bool:
+        """True while the broker refuses the consumer."""
+        return bool(self._reported)
+
     def __call__(self, error: Exception | None) -> None:
         """Log *error* of the consumer; None means that it consumes again."""
         if error is None:
@@ -124,6 +129,7 @@ class ConsumerAssembly:
         self._stack = stack
         self._prepare = prepare
         self._resender = Resender(conf)
+        self.report = BrokerReport(bus.describe(conf))
         stack.callback(self._resender.close)
 
     def build(self, engine: Engine, cache: AlarmCache) -> tuple[partitions.Consumer, ProjectLoader]:
@@ -162,7 +168,6 @@ class ConsumerAssembly:
         transport = bus.get_transport(self._conf, prefetch=group.prefetch)
         listener_options = ListenerOptions(group.topic, group.exchange, group.batch_size)
         redelivery, interruptions = self._build_redelivery(), self._build_interruptions()
-        report = BrokerReport(bus.describe(self._conf))
 
         def build(topics: Collection[str], gated: Collection[str]) -> BatchServer:
             # Raising the prefetch count returns what was taken: a queue whose messages were returned before
@@ -174,7 +179,7 @@ class ConsumerAssembly:
                 handler,
                 redelivery=redelivery,
                 interruptions=interruptions,
-                report=report,
+                report=self.report,
                 topics=list(topics),
                 gated=gated,
             )

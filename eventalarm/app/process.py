@@ -68,6 +68,12 @@ class ListenerProcess:
         self._watchdog = self._build_watchdog(progressing)
         self._stack = contextlib.ExitStack()
         self._server: Consumer | None = None
+        # What must hold besides, so that events are handled.
+        self._conditions: list[Callable[[], bool]] = []
+
+    def able(self) -> bool:
+        """Return True if messages are consumed now and the lease of the deliveries is valid."""
+        return self._server is not None and all(holds() for holds in self._conditions)
 
     def start(self) -> None:
         """Wait for the database and the broker, then start; returns once messages are being consumed.
@@ -85,6 +91,7 @@ class ListenerProcess:
         notifications = build_module.Notifications(self._conf, database)
         worker = self._start_delivery(database, notifications)
         self._stack.callback(worker.stop, STOP_GRACE)
+        self._conditions.append(lambda: worker.owner is not None)
         enqueuer = enqueue.OutboxEnqueuer(Outbox(database), worker, announce=notifications.publisher.announce)
         cache = build_cache(self._conf, database, self.metrics, self._start_reporter(database))
         if not self._start_consumer(database, cache, enqueuer):
@@ -129,6 +136,7 @@ class ListenerProcess:
         if not waiting.wait_for_broker(self._conf, self._signals.stopping):
             return False
         server.begin()
+        self._conditions.append(lambda: not assembly.report.failing)
         self._server = server
         for stop in (server.wait, server.stop, loader.stop):
             self._stack.callback(stop)
