@@ -17,7 +17,8 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import prometheus_client
@@ -118,6 +119,26 @@ def check_free(host: str, port: int, group: str) -> None:
         ) from exc
 
 
+class HealthPages:
+    """WSGI middleware: answers the paths of *pages* with 200, or 503 and the text of their function."""
+
+    def __init__(self, app: Any, pages: Mapping[str, Callable[[], str]]) -> None:
+        self._app = app
+        self._pages = pages
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        page = self._pages.get(environ.get("PATH_INFO", ""))
+        if page is None:
+            answer: Iterable[bytes] = self._app(environ, start_response)
+            return answer
+        problem = page()
+        body = f"{problem or 'ok'}\n".encode()
+        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+        start_response("503 Service Unavailable" if problem else "200 OK", headers)
+        return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
+
+
 class Endpoint:
     """Serves the metrics in *folder* on *host*:*port*, and gauges of the outbox.
 
@@ -125,14 +146,23 @@ class Endpoint:
 
     :param opened: opens the database; called again until it succeeds.
     :param interval: seconds between two readings of the outbox.
+    :param pages: health checks by path, see :class:`HealthPages`.
     """
 
     def __init__(
-        self, folder: pathlib.Path, host: str, port: int, opened: Callable[[], Database], interval: float
+        self,
+        folder: pathlib.Path,
+        host: str,
+        port: int,
+        opened: Callable[[], Database],
+        interval: float,
+        *,
+        pages: Mapping[str, Callable[[], str]] = MappingProxyType({}),
     ) -> None:
         self._folder, self._host, self._port = folder, host, port
         self._opened = opened
         self._interval = interval
+        self._pages = pages
         self._metrics = Metrics()
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="outbox-metrics", daemon=True)
@@ -146,6 +176,7 @@ class Endpoint:
         shared = prometheus_client.CollectorRegistry()
         shared.register(SharedCollector(self._folder))
         self._server, _ = prometheus_client.start_http_server(self._port, self._host, shared)
+        self._server.set_app(HealthPages(self._server.get_app(), self._pages))
         self._watcher.start()
         LOG.info("Metrics on http://%s:%d/metrics", self._host, self._port)
 

@@ -7,6 +7,7 @@ import gc
 import logging
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import cotyledon
@@ -16,8 +17,11 @@ from eventalarm import bus, service, systemd
 from eventalarm import conf as options
 from eventalarm.app import partitions
 from eventalarm.app.process import ListenerProcess
+from eventalarm.app.worker_states import WorkerStates
 from eventalarm.database_url import database_url
 from eventalarm.delivery import options as delivery_options
+from eventalarm.health import BoundedCheck
+from eventalarm.health_checks import DatabaseCheck
 from eventalarm.metrics_server import Endpoint, check_free, shared_folder
 
 if TYPE_CHECKING:
@@ -50,14 +54,21 @@ class ListenerService(cotyledon.Service):
         conf: cfg.ConfigOpts,
         notifier: systemd.Notifier,
         heartbeats: systemd.Heartbeats,
+        states: WorkerStates,
     ) -> None:
         super().__init__(worker_id)
         heartbeats.begin(worker_id)
+        states.begin(worker_id)
+
+        def progressing() -> None:
+            heartbeats.beat(worker_id)
+            states.report(worker_id, self._process.able())
+
         self._process = ListenerProcess(
             conf,
             own_process=True,
             ready=lambda: notifier.send(systemd.READY),
-            progressing=lambda: heartbeats.beat(worker_id),
+            progressing=progressing,
         )
 
     def run(self) -> None:
@@ -76,12 +87,16 @@ class ListenerService(cotyledon.Service):
 
 
 class EndpointService(cotyledon.Service):
-    """The Prometheus endpoint under cotyledon, in a separate process."""
+    """The Prometheus endpoint and the health checks under cotyledon, in a separate process."""
 
     name = "eventalarm-metrics"
 
     def __init__(
-        self, worker_id: cotyledon.types.WorkerId, conf: cfg.ConfigOpts, folder: pathlib.Path
+        self,
+        worker_id: cotyledon.types.WorkerId,
+        conf: cfg.ConfigOpts,
+        folder: pathlib.Path,
+        states: WorkerStates,
     ) -> None:
         super().__init__(worker_id)
         group = conf[options.GROUP]
@@ -91,6 +106,7 @@ class EndpointService(cotyledon.Service):
             group.metrics_port,
             lambda: service.database(conf),
             group.metrics_outbox_interval,
+            pages=_health_pages(conf, states),
         )
 
     def run(self) -> None:
@@ -100,6 +116,16 @@ class EndpointService(cotyledon.Service):
     def terminate(self) -> None:
         """Stop on SIGTERM."""
         self._endpoint.stop()
+
+
+def _health_pages(conf: cfg.ConfigOpts, states: WorkerStates) -> dict[str, Callable[[], str]]:
+    """Return by path what returns an empty string if the listener is healthy, else why not."""
+    database = BoundedCheck("database", DatabaseCheck(conf), conf[options.GROUP].health_timeout)
+
+    def unready() -> str:
+        return states.unable() or ("the database does not answer" if database.problem() else "")
+
+    return {"/healthz": states.stalled, "/readyz": unready}
 
 
 def run_listener(conf: cfg.ConfigOpts) -> None:
@@ -112,14 +138,15 @@ def run_listener(conf: cfg.ConfigOpts) -> None:
     group = conf[options.GROUP]
     notifier = systemd.Notifier.from_environment()
     heartbeats = systemd.Heartbeats(notifier, group.workers, group.watchdog_warn)
+    states = WorkerStates(group.workers, group.watchdog_warn)
     with contextlib.ExitStack() as stack:
         folder = None
         if group.metrics_port:
             check_free(group.metrics_host, group.metrics_port, options.GROUP)
             folder = stack.enter_context(shared_folder())
         manager = cotyledon.ServiceManager()
-        manager.add(ListenerService, workers=group.workers, args=(conf, notifier, heartbeats))
+        manager.add(ListenerService, workers=group.workers, args=(conf, notifier, heartbeats, states))
         manager.register_hooks(on_terminate=lambda: notifier.send(systemd.STOPPING))
         if folder is not None:
-            manager.add(EndpointService, workers=1, args=(conf, folder))
+            manager.add(EndpointService, workers=1, args=(conf, folder, states))
         manager.run()

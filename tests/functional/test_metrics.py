@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
@@ -32,6 +33,15 @@ def scrape(port: int) -> dict[tuple[str, ...], float]:
     return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
 
 
+def probe(port: int, path: str) -> tuple[int, str]:
+    """Return status and text of a health check of the listener."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as exc:
+        return exc.code, exc.read().decode()
+
+
 @pytest.fixture
 def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str) -> Iterator[Cloud]:
     (port,) = free_ports(1)
@@ -41,6 +51,7 @@ def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url
         "metrics_outbox_interval": 0.2,
         "batch_size": 1,
         "prefetch": 32,
+        "watchdog_warn": 2,
     }
     delivery = {"max_attempts": 2, "retry_initial": 0.01}
     made = Cloud(spawn, tmp_path, our_mariadb_url, rabbit_url, eventalarm=ours, eventalarm_delivery=delivery)
@@ -116,6 +127,8 @@ def workers_of(listener: Process, broker: int) -> list[psutil.Process]:
 def test_all_processes_on_one_endpoint(cloud: Cloud, webhook_sink: WebhookSink) -> None:
     port = cloud.conf.eventalarm.metrics_port
     listener, good = fire(cloud, webhook_sink)
+    wait_until(lambda: probe(port, "/readyz") == (200, "ok\n"), 30.0, "the listener to be ready")
+    assert probe(port, "/healthz") == (200, "ok\n")
     found = settled(port)
     check_counters(found)
     check_times_and_gauges(found, cloud.database.now().timestamp())
