@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from eventalarm.exceptions import InvalidOption
+from eventalarm.guru_report import report_on_signal
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -194,6 +195,7 @@ class ApiCommand(Command):
             where = f"{settings.host}:{settings.port}"
             option = f"[{self.group}] host, port"
             raise InvalidOption(option, f"{where}: {exc.strerror}", "choose another") from exc
+        report_on_signal(conf, self.prog)
         server = http_server.WebServer(app, listening, limits, ident=self.prog)
         # On KeyboardInterrupt the server finishes the requests in progress and leaves its loop.
         signal.signal(signal.SIGTERM, signal.default_int_handler)

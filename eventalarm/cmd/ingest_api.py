@@ -45,6 +45,8 @@ examples:
 
 signals:
   SIGTERM, SIGINT  finish the requests in progress, then exit
+  SIGUSR2          write a report of the threads and of the configuration to
+                   stderr
 
 exit codes:
   0  stopped by a signal

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from eventalarm.cmd.command import Command
+from eventalarm.guru_report import report_on_signal
 from eventalarm.conf import INSPECTOR_GROUP
 
 DESCRIPTION = """\
@@ -33,6 +34,8 @@ examples:
 
 signals:
   SIGTERM, SIGINT  finish the current batch, then exit
+  SIGUSR2          write a report of the threads and of the configuration to
+                   stderr
 
 exit codes:
   0  stopped by a signal; status: the resource map is up to date
@@ -59,6 +62,7 @@ def _run(conf: cfg.ConfigOpts) -> None:
     from eventalarm import systemd  # noqa: PLC0415 - not needed for --help
     from eventalarm.inspector.process import InspectorProcess  # noqa: PLC0415 - slow to import
 
+    report_on_signal(conf, COMMAND.prog)
     notifier = systemd.Notifier.from_environment()
     process = InspectorProcess(conf)
     for number in (signal.SIGTERM, signal.SIGINT):

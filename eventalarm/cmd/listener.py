@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from eventalarm.cmd.command import Command
+from eventalarm.guru_report import report_on_signal
 
 DESCRIPTION = """\
 Consume events from the topic event_eval, evaluate Aodh's event alarms and
@@ -35,6 +36,8 @@ examples:
 
 signals:
   SIGTERM  finish the current batch and the calls in progress, then exit
+  SIGUSR2  write a report of the threads and of the configuration to stderr;
+           send it to the process in question
 
 exit codes:
   0  stopped by a signal
@@ -48,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command until a signal stops it; the exit codes are those of the help text."""
     conf = COMMAND.configure(argv)
     from eventalarm.app import services  # noqa: PLC0415 - slow to import, and not needed for --help
+
+    report_on_signal(conf, COMMAND.prog)
 
     with COMMAND.errors():
         services.check_options(conf)

@@ -124,6 +124,17 @@ def workers_of(listener: Process, broker: int) -> list[psutil.Process]:
     return found
 
 
+def check_report(listener: Process, worker: psutil.Process) -> None:
+    """A worker that gets SIGUSR2 writes its threads and its configuration, without secrets, and goes on."""
+    before = len(listener.text())
+    worker.send_signal(signal.SIGUSR2)
+    listener.wait_for_log(r"Configuration of eventalarm-listener[\s\S]*transport_url = \*\*\*")
+    report = listener.text()[before:]
+    assert "Threads" in report
+    assert "pifpaf:secret" not in report
+    assert worker.is_running()
+
+
 def test_all_processes_on_one_endpoint(cloud: Cloud, webhook_sink: WebhookSink) -> None:
     port = cloud.conf.eventalarm.metrics_port
     listener, good = fire(cloud, webhook_sink)
@@ -136,6 +147,7 @@ def test_all_processes_on_one_endpoint(cloud: Cloud, webhook_sink: WebhookSink) 
 
     broker = int(cloud.conf.transport_url.rpartition(":")[2].partition("/")[0])
     killed = workers_of(listener, broker)[0]
+    check_report(listener, killed)
     folder = next(pathlib.Path(tempfile.gettempdir()).glob(f"{metrics_server.FOLDER}{listener.pid}-*"))
     before = {path.name for path in folder.glob("gauge_live*.db")}
     assert before
