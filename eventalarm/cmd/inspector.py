@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from eventalarm.cmd.command import Command
-from eventalarm.guru_report import report_on_signal
 from eventalarm.conf import INSPECTOR_GROUP
+from eventalarm.guru_report import report_on_signal
 
 DESCRIPTION = """\
 Consume the events of the topic event_eval from a separate queue, and publish
