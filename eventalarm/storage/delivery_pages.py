@@ -61,12 +61,15 @@ class DeliveryPages:
         with self._database.read() as connection:
             looked = self._few(connection, wanted)
             ends = looked is not None
+            rest, beyond = wanted, after
             # Without a filter on single rows all that are examined are on the page.
             scan = limit + 1 if wanted == _range_of(wanted) else self._scan
             if looked is None:
                 looked = _in_order(sa.select(delivery.c.seq, delivery.c.created_at), wanted, after)
                 looked = looked.where(*conditions(_range_of(wanted))).limit(scan)
-            rows = connection.execute(_shown(looked, wanted, after, limit + 1)).all()
+                # Said again, the range would lead PostgreSQL to read all of it for the join.
+                rest, beyond = _without_range(wanted), None
+            rows = connection.execute(_shown(looked, wanted, rest, beyond, limit + 1)).all()
             if len(rows) > limit:
                 return Page([to_stored(row) for row in rows[:limit]], _position(rows[limit - 1]))
             ends = ends or scan <= limit + 1
@@ -156,6 +159,11 @@ def _range_of(wanted: Selection) -> Selection:
     return Selection(project_id=wanted.project_id, since=wanted.since, until=wanted.until)
 
 
+def _without_range(wanted: Selection) -> Selection:
+    """Return the part of a filter that is about single rows."""
+    return dataclasses.replace(wanted, project_id="", since=None, until=None)
+
+
 def _order(wanted: Selection) -> list[sa.Column[Any]]:
     # Only the index of a project has the time; over all projects the rows are in the order of their numbers.
     return [delivery.c.created_at, delivery.c.seq] if wanted.project_id else [delivery.c.seq]
@@ -174,12 +182,17 @@ def _in_order(query: sa.Select[Any], wanted: Selection, after: Position | None) 
     return query.where(delivery.c.created_at <= moment, earlier)
 
 
-def _shown(looked: sa.Select[Any], wanted: Selection, after: Position | None, limit: int) -> sa.Select[Any]:
-    """Return the query of the first wanted deliveries among those that *looked* selects."""
+def _shown(
+    looked: sa.Select[Any], wanted: Selection, rest: Selection, after: Position | None, limit: int
+) -> sa.Select[Any]:
+    """Return the query of the first wanted deliveries among those that *looked* selects.
+
+    :param rest: the part of the filter that *looked* does not contain; so is *after*.
+    """
     inner = looked.subquery()
     # Only the chosen rows are read whole: sorting many wide rows is most of the time of a page.
     chosen = sa.select(delivery.c.seq).select_from(delivery.join(inner, inner.c.seq == delivery.c.seq))
-    chosen = _in_order(chosen.where(*conditions(wanted)), wanted, after).limit(limit)
+    chosen = _in_order(chosen.where(*conditions(rest)), wanted, after).limit(limit)
     few = chosen.subquery()
     joined = _with_transition(delivery.join(few, few.c.seq == delivery.c.seq))
     return _in_order(sa.select(*SHOWN).select_from(joined), wanted, None)
