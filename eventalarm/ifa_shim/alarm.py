@@ -7,6 +7,7 @@ import datetime
 import enum
 import hashlib
 import json
+import urllib.parse
 from typing import Any, Final
 
 from eventalarm.model import UTC, parse_time
@@ -160,6 +161,11 @@ def from_json(text: str) -> IfaAlarm:
 Document = dict[str, Any]
 
 
+def alarm_link(root: str, alarm_id: str) -> str:
+    """Return the URL of an alarm in the fault management interface at *root*; an id may be any text."""
+    return f"{root}/alarms/{urllib.parse.quote(alarm_id, safe='')}"
+
+
 def _times(alarm: IfaAlarm) -> Document:
     times: Document = {"alarmRaisedTime": rfc3339(alarm.raised_time)}
     if alarm.changed_time is not None:
@@ -205,7 +211,7 @@ def as_sol003(alarm: IfaAlarm, *, root: str = "", vim_connection_id: str = "") -
         "isRootCause": alarm.is_root_cause,
         "correlatedAlarmIds": list(alarm.correlated_alarm_ids),
         "faultDetails": list(alarm.fault_details),
-        "_links": {"self": {"href": f"{root}/alarms/{alarm.alarm_id}"}},
+        "_links": {"self": {"href": alarm_link(root, alarm.alarm_id)}},
     }
     if alarm.acknowledged_time is not None:
         body["alarmAcknowledgedTime"] = rfc3339(alarm.acknowledged_time)

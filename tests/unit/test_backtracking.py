@@ -47,7 +47,7 @@ REVIEWED_SCHEMAS = {
     r"^[^\u0000]+$",
     r"^[^\u0000]*$",
     "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
-    "^(pending|leased|deferred|delivered|failed)(,(pending|leased|deferred|delivered|failed))*$",
+    "^(pending|leased|deferred|delivered|failed|superseded)(,(pending|leased|deferred|delivered|failed|superseded))*$",
     "^whsec_",
     "^whpk_",
 }

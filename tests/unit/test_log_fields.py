@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from oslo_context import fixture
 from oslo_log import formatters
 
 from eventalarm.delivery.dead_letters import DeadLetterLog
@@ -38,7 +39,9 @@ def lines() -> Iterator[io.StringIO]:
     handler.setFormatter(formatters.JSONFormatter())
     logger = logging.getLogger("eventalarm")
     logger.addHandler(handler)
-    yield found
+    # A request of another test would name its own project.
+    with fixture.ClearRequestContext():
+        yield found
     logger.removeHandler(handler)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventalarm.delivery.action import destination
-from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, as_sol003, rfc3339
+from eventalarm.ifa_shim.alarm import IfaAlarm, Severity, alarm_link, as_sol003, rfc3339
 from eventalarm.ifa_shim.filter_match import NotificationType, matches, matches_severity
 from eventalarm.model import Delivery, Notification
 from eventalarm.storage.deliveries import order_key
@@ -127,7 +127,7 @@ def notification_body(notification: AlarmNotification, subscription_id: str, sty
     elif notification.kind is NotificationType.CLEARED:
         cleared_time = rfc3339(alarm.cleared_time or notification.at)
         found |= {"alarmId": alarm.alarm_id, "alarmClearedTime": cleared_time}
-        links["alarm"] = {"href": f"{style.root}/alarms/{alarm.alarm_id}"}
+        links["alarm"] = {"href": alarm_link(style.root, alarm.alarm_id)}
     else:
         found["alarm"] = as_sol003(alarm, root=style.root, vim_connection_id=style.vim_connection_id)
     return found | {"_links": links}
