@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.containers import FOLDER, instructions
 from tests.support.deployment_projects import DEPLOY
-from tests.unit.deploy.test_container import FOLDER, instructions
 
 CHART = DEPLOY / "helm/eventalarm"
 MANIFESTS = DEPLOY / "kubernetes/eventalarm.yaml"
