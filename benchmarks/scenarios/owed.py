@@ -67,6 +67,8 @@ class Backlog:
         with self._database.begin() as connection:
             for start in range(0, len(rows), CHUNK):
                 connection.execute(sa.insert(tables.delivery), rows[start : start + CHUNK])
+            # The listener may have stored it again since it was removed.
+            connection.execute(sa.delete(circuits))
             connection.execute(sa.insert(circuits), values)
 
     def remove(self) -> int:
