@@ -75,17 +75,21 @@ def build_cache(
 
     return AlarmCache(
         AlarmReader(database, ALARM_TYPES, group.full_reload_interval),
-        CacheOptions(
-            resource_traits=tuple(group.resource_traits),
-            overlap=group.definitions_overlap,
-            reload_interval=group.full_reload_interval,
-            max_alarms=group.max_cached_alarms,
-            max_scan_groups=group.max_scan_groups,
-        ),
+        _cache_options(group),
         clears=lambda definition: decide.clears(group.clear_event_alarms, definition),
         bad_rule=bad_rule,
         crowded=crowded,
         monotonic=time.monotonic,
+    )
+
+
+def _cache_options(group: Any) -> CacheOptions:
+    return CacheOptions(
+        resource_traits=tuple(group.resource_traits),
+        overlap=group.definitions_overlap,
+        reload_interval=group.full_reload_interval,
+        max_alarms=group.max_cached_alarms,
+        max_scan_groups=group.max_scan_groups,
     )
 
 
@@ -117,7 +121,21 @@ def build_engine(
 ) -> Engine:
     """Return the evaluator."""
     group = conf[options.GROUP]
-    engine_options = EngineOptions(
+    return Engine(
+        database,
+        cache,
+        enqueuer,
+        _engine_options(conf),
+        trace=trace,
+        progress=progress,
+        recorder=recorder,
+        sampler=Sampler(group.profile_sampling, group.profile_interval),
+    )
+
+
+def _engine_options(conf: cfg.ConfigOpts) -> EngineOptions:
+    group = conf[options.GROUP]
+    return EngineOptions(
         types=ALARM_TYPES,
         owner_traits=tuple(group.owner_traits),
         resource_traits=tuple(group.resource_traits),
@@ -135,16 +153,6 @@ def build_engine(
         resource_of=resource_naming(conf),
         never_inhibited=never_inhibited(conf),
         record_matched=group.record_events != "off",
-    )
-    return Engine(
-        database,
-        cache,
-        enqueuer,
-        engine_options,
-        trace=trace,
-        progress=progress,
-        recorder=recorder,
-        sampler=Sampler(group.profile_sampling, group.profile_interval),
     )
 
 

@@ -111,12 +111,7 @@ def build(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]
     schemas = Schemas(document)
     bounds = Bounds(ingest.max_body_size, ingest.max_events, event_limits(group))
     reader = EventReader(schemas, bounds, group.resource_traits)
-    status = BrokerStatus(f"{bus.describe(conf)} topic {group.topic}", time.monotonic)
-    split = Partitioning.configured(conf).split
-    send = bus.events_sender(
-        transport, split=split, exchange=group.exchange, publisher_id="eventalarm.ingest"
-    )
-    gateway = Gateway(send, ingest.max_message_size, status)
+    gateway = _gateway(conf, transport)
     guard = Guard(conf, ingest_policies.RULES)
     routes: dict[str, Any] = {
         path: Events(guard, read, gateway, max_body=ingest.max_body_size, retry_after=ingest.retry_after)
@@ -144,6 +139,16 @@ def build(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]
         signed=frozenset({ingest_policies.HANDLED_PATH}),
     )
     return http_application.create(conf, api, routes, bad_requests=[BadMarker, BadParameter])
+
+
+def _gateway(conf: cfg.ConfigOpts, transport: Any) -> Gateway:
+    group = conf[GROUP]
+    status = BrokerStatus(f"{bus.describe(conf)} topic {group.topic}", time.monotonic)
+    split = Partitioning.configured(conf).split
+    send = bus.events_sender(
+        transport, split=split, exchange=group.exchange, publisher_id="eventalarm.ingest"
+    )
+    return Gateway(send, conf[INGEST_GROUP].max_message_size, status)
 
 
 def _maintenance(

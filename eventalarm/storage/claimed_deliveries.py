@@ -114,7 +114,31 @@ class AskedDeliveries:
 
 def _delivery(row: sa.RowMapping, shared: Mapping[str, _Event]) -> Delivery:
     known = shared.get(row["event_id"], NO_EVENT) if row["event_id"] else _read(row["event"])
-    notification = Notification(
+    return Delivery(
+        delivery_id=row["delivery_id"],
+        order_key=row["order_key"],
+        alarm_id=row["alarm_id"],
+        project_id=row["project_id"],
+        # Without its transition nothing can be sent: an empty action, which no sender accepts.
+        action=row["action"] if row["current"] is not None or row["body"] else "",
+        notification=_notification(row, known),
+        created_at=row["created_at"],
+        attempts=row["attempts"],
+        seq=row["seq"],
+        subscription_id=row["subscription_id"] or "",
+        body=row["body"] or "",
+        losses=row["losses"],
+        destination=row["destination"] or "",
+        replay_id=row["replay_id"] or "",
+        replay_of=row["replay_of"] or "",
+        retried_at=row["retried_at"],
+        superseded_by=row.get("superseded_by") or "",
+        profile=Profile.parse(row["profile"]),
+    )
+
+
+def _notification(row: sa.RowMapping, known: _Event) -> Notification:
+    return Notification(
         alarm_name=row["alarm_name"] or "",
         alarm_id=row["alarm_id"],
         severity=row["severity"],
@@ -131,27 +155,6 @@ def _delivery(row: sa.RowMapping, shared: Mapping[str, _Event]) -> Delivery:
             inhibited_by=row["inhibited_by"],
         ),
         event_json=known.text,
-    )
-    return Delivery(
-        delivery_id=row["delivery_id"],
-        order_key=row["order_key"],
-        alarm_id=row["alarm_id"],
-        project_id=row["project_id"],
-        # Without its transition nothing can be sent: an empty action, which no sender accepts.
-        action=row["action"] if row["current"] is not None or row["body"] else "",
-        notification=notification,
-        created_at=row["created_at"],
-        attempts=row["attempts"],
-        seq=row["seq"],
-        subscription_id=row["subscription_id"] or "",
-        body=row["body"] or "",
-        losses=row["losses"],
-        destination=row["destination"] or "",
-        replay_id=row["replay_id"] or "",
-        replay_of=row["replay_of"] or "",
-        retried_at=row["retried_at"],
-        superseded_by=row.get("superseded_by") or "",
-        profile=Profile.parse(row["profile"]),
     )
 
 

@@ -129,24 +129,8 @@ def write(
     attempts.copy_before(connection, worker_ids, results, kept)
     retries = [result for result in results if result.state in UNFINISHED]
     finished = [result for result in results if result.state not in UNFINISHED]
-    bare = {result.delivery_id: result.action for result in finished if result.action}
-    if bare:
-        # The text column is not compared: every row gets its own value.
-        values = sa.case(bare, value=delivery.c.delivery_id)
-        named = delivery.c.delivery_id.in_(bare)
-        drop = sa.update(delivery).where(held_by(worker_ids), named).values(action=values)
-        connection.execute(drop, execution_options=NOT_CACHED)
-    if finished and len({_outcome(result) for result in finished}) == 1:
-        ids = [result.delivery_id for result in finished]
-        outcome = {f"new_{name}": value for name, value in _outcome(finished[0])._asdict().items()}
-        outcome |= {**attempts.latency_values(finished), "now": now, "workers": worker_ids, "ids": ids}
-        profiled = [result for result in finished if result.profile]
-        outcome |= _profile_values(profiled)
-        sizes = attempts.size_for(len(finished)), attempts.size_for(len(profiled)) if profiled else 0
-        connection.execute(_finish_alike(*sizes), outcome)
-    elif finished:
-        done = _update(worker_ids, finished).values(owner=None, finished_at=now, attempted_at=now)
-        connection.execute(done, execution_options=NOT_CACHED)
+    if finished:
+        _finish(connection, worker_ids, finished, now)
     dead = [result.delivery_id for result in finished if result.state == DeliveryState.FAILED]
     if dead and reports_dead:
         operational_events.add_dead(connection, delivery.c.delivery_id.in_(dead), now)
@@ -157,6 +141,33 @@ def write(
         columns |= {"losses": 0, "started": None, "attempted_at": now}
         again = _update(worker_ids, retries).values(columns)
         connection.execute(again, execution_options=NOT_CACHED)
+
+
+def _finish(
+    connection: sa.Connection,
+    worker_ids: Sequence[str],
+    finished: Sequence[DeliveryResult],
+    now: datetime.datetime,
+) -> None:
+    """Write final results; actions with credentials are replaced by those without."""
+    bare = {result.delivery_id: result.action for result in finished if result.action}
+    if bare:
+        # The text column is not compared: every row gets its own value.
+        values = sa.case(bare, value=delivery.c.delivery_id)
+        named = delivery.c.delivery_id.in_(bare)
+        drop = sa.update(delivery).where(held_by(worker_ids), named).values(action=values)
+        connection.execute(drop, execution_options=NOT_CACHED)
+    if len({_outcome(result) for result in finished}) > 1:
+        done = _update(worker_ids, finished).values(owner=None, finished_at=now, attempted_at=now)
+        connection.execute(done, execution_options=NOT_CACHED)
+        return
+    ids = [result.delivery_id for result in finished]
+    outcome = {f"new_{name}": value for name, value in _outcome(finished[0])._asdict().items()}
+    outcome |= {**attempts.latency_values(finished), "now": now, "workers": worker_ids, "ids": ids}
+    profiled = [result for result in finished if result.profile]
+    outcome |= _profile_values(profiled)
+    sizes = attempts.size_for(len(finished)), attempts.size_for(len(profiled)) if profiled else 0
+    connection.execute(_finish_alike(*sizes), outcome)
 
 
 class _Outcome(NamedTuple):

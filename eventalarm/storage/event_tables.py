@@ -1,4 +1,4 @@
-"""The tables of recorded events and of the decisions about them."""
+"""The tables of recorded events, of the decisions about them, and of redelivered messages."""
 
 from __future__ import annotations
 
@@ -41,4 +41,13 @@ recorded_decision = eventalarm_table(
     sa.Column("state", sa.String(32), nullable=False),
     sa.Column("decided_at", UtcDateTime, nullable=False),
     sa.Index("ix_eventalarm_recorded_decision_decided", "decided_at"),
+)
+
+# Redelivered messages of the bus, with the number of evaluations that were begun and did not end. The row is
+# removed when an evaluation ends.
+suspect = eventalarm_table(
+    "eventalarm_suspect",
+    sa.Column("message_id", KEY, primary_key=True),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("tried_at", UtcDateTime, nullable=False),
 )

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from eventalarm.model import Event, JSONDict, Transition
 from eventalarm.storage.column_types import KEY_LENGTH, clean, in_chunks, to_key
 from eventalarm.storage.database import Database
-from eventalarm.storage.tables import event, suspect, transition
+from eventalarm.storage.event_tables import suspect
+from eventalarm.storage.tables import event, transition
 
 EVENT_LENGTH: Final = 1024 * 1024
 REST_OF_ROW: Final = 600

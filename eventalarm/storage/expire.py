@@ -20,6 +20,7 @@ from eventalarm.exceptions import Retryable
 from eventalarm.model import FINISHED, CircuitState
 from eventalarm.storage.circuit_tables import destination
 from eventalarm.storage.database import Database
+from eventalarm.storage.event_tables import suspect
 from eventalarm.storage.ifa_tables import acknowledgement
 from eventalarm.storage.operational_events import PUBLISHED
 from eventalarm.storage.operational_tables import operational_event
@@ -30,7 +31,6 @@ from eventalarm.storage.tables import (
     delivery_attempt,
     event,
     occurrence,
-    suspect,
     timer,
     transition,
     worker,

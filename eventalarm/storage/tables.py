@@ -123,15 +123,6 @@ alarm_count = eventalarm_table(
     sa.Column("inhibited", sa.Integer, nullable=False, default=0),
 )
 
-# Redelivered messages of the bus, with the number of evaluations that were begun and did not end. The row is
-# removed when an evaluation ends.
-suspect = eventalarm_table(
-    "eventalarm_suspect",
-    sa.Column("message_id", KEY, primary_key=True),
-    sa.Column("tries", sa.Integer, nullable=False),
-    sa.Column("tried_at", UtcDateTime, nullable=False),
-)
-
 # The body of an event that caused several transitions, stored once for each transaction. ``message_id`` is
 # that of the transitions, by whose index the expirer finds them.
 event = eventalarm_table(
