@@ -1,0 +1,1 @@
+../../eventalarm/etc/event_definitions.d
