@@ -21,7 +21,7 @@ from tests.support.delivery_worker import (
     states,
     workers,
 )
-from tests.support.helpers import WebhookSink, wait_until
+from tests.support.helpers import Process, WebhookSink, wait_until
 
 
 def test_deliveries_of_a_killed_process_are_taken_over_within_its_lease(
@@ -47,6 +47,14 @@ def test_deliveries_of_a_killed_process_are_taken_over_within_its_lease(
     assert received(webhook_sink).count(items[2].delivery_id) == 1
 
 
+def suspend_between_writes(process: Process, database: storage.Database) -> None:
+    """Suspend a process, not while it holds the only lock of SQLite: then no other could take over."""
+    process.suspend()
+    while not database.takes_writes():
+        os.kill(process.pid, signal.SIGCONT)
+        process.suspend()
+
+
 def test_a_suspended_process_does_not_send_deliveries_taken_over_by_others(
     database: storage.Database, start: StartWorker, worker_process: StartProcess, webhook_sink: WebhookSink
 ) -> None:
@@ -57,7 +65,7 @@ def test_a_suspended_process_does_not_send_deliveries_taken_over_by_others(
     webhook_sink.wait(1)
     wait_until(lambda: set(states(database).values()) == {"leased"})
     # Its event loop must not receive the answer before it stops.
-    process.suspend()
+    suspend_between_writes(process, database)
     release()
     other = start()
     wait_until(lambda: all_are(database, "delivered"))
