@@ -32,7 +32,7 @@ class Attempt:
     These are ``delivered``, ``given_up``, ``superseded``, or the reason for a retry.
 
     :param circuits: are told what each attempt says of its destination.
-    :param profiles: is told the times of profiled deliveries that were accepted.
+    :param profiles: receives the times of profiled deliveries that were accepted.
     :param clock: the time of day in seconds since 1970, for profiles.
     """
 

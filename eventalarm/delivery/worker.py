@@ -117,7 +117,7 @@ class DeliveryWorker:
     :param host: the name of this host, which is shown to operators.
     :param last_event: when the last event was received, for the health check.
     :param on_database_failure: called in the event loop each time the database failed.
-    :param profiles: is told the times of profiled deliveries that were accepted.
+    :param profiles: receives the times of profiled deliveries that were accepted.
     :param rounds: further work that is repeated in the event loop.
     :param now: the clock by which circuits are probed and deliveries are given up; the database's by default.
     """
