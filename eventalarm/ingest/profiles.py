@@ -74,8 +74,8 @@ class HandledContext:
     def project_of_signature(self, headers: Mapping[str, str], content: bytes, delivery_id: str) -> str:
         """Return the project of a delivery whose secret signed a request.
 
-        An unknown delivery, a project without a secret and a wrong signature have one answer: a caller that does
-        not know the secret learns nothing.
+        An unknown delivery, a project without a secret and a wrong signature have one answer: a caller
+        that does not know the secret learns nothing.
 
         :raises falcon.HTTPUnauthorized: in each of these cases.
         """
