@@ -9,9 +9,9 @@ from functools import partial
 import pytest
 
 from benchmarks.progress import Progress
+from eventalarm.trial.history.availability import cells
 from tests.functional.disruption.cluster import broker_cluster
 from tests.functional.disruption.cluster_disruptors import PAUSE_MINORITY, Cluster, Partition
-from tests.functional.disruption.history.availability import cells
 from tests.functional.disruption.stage import Ground
 from tests.support.services import MariaDB, RabbitMQ
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from benchmarks.progress import Progress
+from eventalarm.trial.history.availability import cells
+from eventalarm.trial.history.verdict import Verdict
 from tests.functional.disruption import monitors, report, rig, scenarios
 from tests.functional.disruption.disruptors import STRIKES, Used
-from tests.functional.disruption.history.availability import cells
-from tests.functional.disruption.history.verdict import Verdict
 from tests.functional.disruption.host_down import host_down
 from tests.functional.disruption.outbox_scenarios import beside_the_expirer
 from tests.functional.disruption.stage import Ground

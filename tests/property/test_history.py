@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.functional.disruption.history.check import check
-from tests.functional.disruption.history.records import (
+from eventalarm.trial.history.check import check
+from eventalarm.trial.history.records import (
     Alarm,
     Delivery,
     Event,

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from tests.functional.disruption.history.records import (
+from eventalarm.trial.history.records import (
     Alarm,
     Committed,
     Delivery,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.functional.disruption.history.availability import (
+from eventalarm.trial.history.availability import (
     DETECTIONS,
     HEADINGS,
     Availability,
@@ -16,8 +16,8 @@ from tests.functional.disruption.history.availability import (
     level,
     recovery,
 )
-from tests.functional.disruption.history.check import check
-from tests.functional.disruption.history.records import History, Record, Strike
+from eventalarm.trial.history.check import check
+from eventalarm.trial.history.records import History, Record, Strike
 from tests.support.histories import GOOD, NOON, no_trace, receipt
 
 

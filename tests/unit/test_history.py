@@ -9,14 +9,14 @@ import dataclasses
 
 import pytest
 
-from tests.functional.disruption.history import (
+from eventalarm.trial.history import (
     delivery_checks,
     transition_checks,
     user_checks,
 )
-from tests.functional.disruption.history.check import CHECKS, check
-from tests.functional.disruption.history.facts import Facts, awaited
-from tests.functional.disruption.history.records import (
+from eventalarm.trial.history.check import CHECKS, check
+from eventalarm.trial.history.facts import Facts, awaited
+from eventalarm.trial.history.records import (
     Alarm,
     Committed,
     Delivery,
@@ -29,7 +29,7 @@ from tests.functional.disruption.history.records import (
     Strike,
     Transition,
 )
-from tests.functional.disruption.history.verdict import ERRORS, Check
+from eventalarm.trial.history.verdict import ERRORS, Check
 from tests.support.histories import (
     GOOD,
     NOON,

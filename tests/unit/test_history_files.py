@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from tests.functional.disruption.history import __main__ as command
-from tests.functional.disruption.history import records
-from tests.functional.disruption.history.records import History, HistoryError
+from eventalarm.trial.history import __main__ as command
+from eventalarm.trial.history import records
+from eventalarm.trial.history.records import History, HistoryError
 from tests.support.histories import GOOD, no_trace
 
 
@@ -51,4 +51,4 @@ def test_a_history_is_checked_without_eventalarm() -> None:
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             for name in names:
                 outside = name.partition(".")[0] not in sys.stdlib_module_names
-                assert not outside or name.startswith("tests.functional.disruption.history"), (path, name)
+                assert not outside or name.startswith("eventalarm.trial.history"), (path, name)

@@ -19,13 +19,13 @@ from rich.console import Console
 
 from benchmarks.ground import environment
 from benchmarks.progress import Progress
+from eventalarm.trial.history.__main__ import main as check_files
 from tests.functional.disruption import report
 from tests.functional.disruption.cluster import broker_cluster
 from tests.functional.disruption.delivery_limit import delivery_limit
 from tests.functional.disruption.freeze import freeze
 from tests.functional.disruption.galera import galera
 from tests.functional.disruption.half_open import half_open
-from tests.functional.disruption.history.__main__ import main as check_files
 from tests.functional.disruption.host_down import host_down
 from tests.functional.disruption.outbox_scenarios import beside_the_expirer, held_snapshot
 from tests.functional.disruption.play import HISTORY

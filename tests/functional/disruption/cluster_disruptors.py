@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from benchmarks.progress import wait
 from benchmarks.workload import AlarmSpec
-from tests.functional.disruption.history.records import Strike
+from eventalarm.trial.history.records import Strike
 from tests.functional.disruption.play import SETTLE, Play
 from tests.functional.disruption.runners import Publisher
 from tests.functional.disruption.stage import Listener, epoch

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from eventalarm.storage.tables import alarm, delivery, transition
-from tests.functional.disruption.history.records import Delivery, Edit, Final, Transition
+from eventalarm.trial.history.records import Delivery, Edit, Final, Transition
 from tests.functional.disruption.stage import Stage
 from tests.functional.disruption.users import as_recorded
 

@@ -20,8 +20,8 @@ from aiohttp import web
 
 from benchmarks.children import Child
 from benchmarks.sink import DELIVERY_ID, HOST
-from tests.functional.disruption.history.records import Receipt
-from tests.functional.disruption.history.user_checks import TRAP
+from eventalarm.trial.history.records import Receipt
+from eventalarm.trial.history.user_checks import TRAP
 
 OK, REFUSE, HANG, DRIP, GONE, TLS = "ok", "refuse", "hang", "drip", "gone", "break TLS"
 ANSWERS: dict[str, tuple[int, dict[str, str]]] = {

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from benchmarks.progress import NotInTime, Progress, wait
 from eventalarm.database_url import with_driver
 from eventalarm.storage.tables import alarm
-from tests.functional.disruption.history.records import Strike
+from eventalarm.trial.history.records import Strike
 from tests.functional.disruption.monitors import depth
 from tests.functional.disruption.play import SETTLE, Play
 from tests.functional.disruption.scenarios import Finding

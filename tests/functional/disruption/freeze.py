@@ -13,8 +13,8 @@ from collections.abc import Set as AbstractSet
 from benchmarks import stats
 from benchmarks.progress import Progress
 from benchmarks.workload import AlarmSpec
-from tests.functional.disruption.history.records import Strike
-from tests.functional.disruption.history.verdict import REPEATED
+from eventalarm.trial.history.records import Strike
+from eventalarm.trial.history.verdict import REPEATED
 from tests.functional.disruption.play import Play
 from tests.functional.disruption.scenarios import Finding
 from tests.functional.disruption.stage import Ground, epoch

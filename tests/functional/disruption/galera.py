@@ -17,10 +17,10 @@ import sqlalchemy as sa
 
 from benchmarks.progress import Progress, wait
 from benchmarks.workload import AlarmSpec
+from eventalarm.trial.history.availability import Availability, recovery
+from eventalarm.trial.history.records import Edit, Strike
 from tests.functional.disruption.cluster import load
 from tests.functional.disruption.galera_disruptors import CONTENTION, DISRUPTORS
-from tests.functional.disruption.history.availability import Availability, recovery
-from tests.functional.disruption.history.records import Edit, Strike
 from tests.functional.disruption.play import SETTLE, Play
 from tests.functional.disruption.scenarios import Finding
 from tests.functional.disruption.stage import Ground, epoch

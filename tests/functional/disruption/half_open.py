@@ -16,8 +16,8 @@ from typing import Final
 
 from benchmarks.progress import Progress
 from benchmarks.workload import AlarmSpec
+from eventalarm.trial.history.records import Strike
 from tests.functional.disruption.cluster import LEAD, load
-from tests.functional.disruption.history.records import Strike
 from tests.functional.disruption.play import Play
 from tests.functional.disruption.proxy import BACK, BOTH, THERE
 from tests.functional.disruption.scenarios import Finding

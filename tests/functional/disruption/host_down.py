@@ -13,7 +13,7 @@ from benchmarks.workload import FAULT, HEALTH
 from eventalarm.inspector.fan_out import event_id
 from eventalarm.model import STRING, Resource, ResourceKind, make_body
 from eventalarm.storage.resource_map import ResourceMap
-from tests.functional.disruption.history.records import Event, Publish, Strike
+from eventalarm.trial.history.records import Event, Publish, Strike
 from tests.functional.disruption.play import Play
 from tests.functional.disruption.scenarios import Finding
 from tests.functional.disruption.stage import Ground, epoch

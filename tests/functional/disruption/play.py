@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from benchmarks import workload
 from benchmarks.progress import Progress, wait
 from benchmarks.workload import AlarmSpec, EventSpec
+from eventalarm.trial.history.availability import Availability, availability
+from eventalarm.trial.history.check import check
+from eventalarm.trial.history.records import Delivery, Receipt, Run
+from eventalarm.trial.history.verdict import Verdict
 from tests.functional.disruption import hostile
 from tests.functional.disruption.collect import collect
 from tests.functional.disruption.consumers import ANSWERS, OK
-from tests.functional.disruption.history.availability import Availability, availability
-from tests.functional.disruption.history.check import check
-from tests.functional.disruption.history.records import Delivery, Receipt, Run
-from tests.functional.disruption.history.verdict import Verdict
 from tests.functional.disruption.monitors import depth
 from tests.functional.disruption.runners import Publisher
 from tests.functional.disruption.stage import Ground, Stage, epoch

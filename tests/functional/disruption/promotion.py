@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from benchmarks.progress import Progress
+from eventalarm.trial.history.records import Strike, Transition
 from tests.functional.disruption.cluster import load
-from tests.functional.disruption.history.records import Strike, Transition
 from tests.functional.disruption.play import Play
 from tests.functional.disruption.scenarios import Finding
 from tests.functional.disruption.stage import Ground, epoch

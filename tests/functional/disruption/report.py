@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.functional.disruption.history.availability import HEADINGS, Availability, cells
-from tests.functional.disruption.history.verdict import DOUBLED, LOST, REPEATED
+from eventalarm.trial.history.availability import HEADINGS, Availability, cells
+from eventalarm.trial.history.verdict import DOUBLED, LOST, REPEATED
 from tests.functional.disruption.rig import Result
 from tests.functional.disruption.scenarios import Finding
 

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 
 from benchmarks.progress import Progress
 from eventalarm.exceptions import Retryable
+from eventalarm.trial.history.availability import Availability, availability
+from eventalarm.trial.history.check import check
+from eventalarm.trial.history.facts import awaited
+from eventalarm.trial.history.records import Receipt, Run, Strike, Transition
+from eventalarm.trial.history.verdict import Verdict
 from tests.functional.disruption import monitors
 from tests.functional.disruption.collect import collect
 from tests.functional.disruption.consumers import ANSWERS, OK
 from tests.functional.disruption.disruptors import CONSUMER, STRIKES, Moods, Striker, Used
-from tests.functional.disruption.history.availability import Availability, availability
-from tests.functional.disruption.history.check import check
-from tests.functional.disruption.history.facts import awaited
-from tests.functional.disruption.history.records import Receipt, Run, Strike, Transition
-from tests.functional.disruption.history.verdict import Verdict
 from tests.functional.disruption.play import HISTORY
 from tests.functional.disruption.runners import EventLoad, Publisher
 from tests.functional.disruption.service_disruptors import possible

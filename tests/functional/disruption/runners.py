@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks import workload
 from eventalarm import bus
 from eventalarm.exceptions import PublishError
-from tests.functional.disruption.history.records import Event, History, Publish
+from eventalarm.trial.history.records import Event, History, Publish
 from tests.functional.disruption.stories import Story
 
 # Returns those of the message ids whose transition is committed; an empty set while the database is away.

@@ -14,10 +14,10 @@ from benchmarks import stats
 from benchmarks.children import Load
 from benchmarks.progress import Progress, wait
 from benchmarks.workload import AlarmSpec, EventSpec
+from eventalarm.trial.history.availability import Availability
+from eventalarm.trial.history.records import Event, Publish
 from tests.functional.disruption import hostile, monitors
 from tests.functional.disruption.consumers import HANG, OK, REFUSE
-from tests.functional.disruption.history.availability import Availability
-from tests.functional.disruption.history.records import Event, Publish
 from tests.functional.disruption.monitors import MIB, Watch, depth
 from tests.functional.disruption.play import SETTLE, Attack, Play
 from tests.functional.disruption.stage import Ground, epoch

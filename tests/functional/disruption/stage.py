@@ -21,9 +21,9 @@ from aodh.storage.sqlalchemy import models
 from benchmarks import workload
 from eventalarm.exceptions import Retryable
 from eventalarm.storage.tables import delivery, transition, worker
+from eventalarm.trial.history.facts import LATE
+from eventalarm.trial.history.records import Alarm, Committed, History
 from tests.functional.disruption.consumers import Consumers
-from tests.functional.disruption.history.facts import LATE
-from tests.functional.disruption.history.records import Alarm, Committed, History
 from tests.functional.disruption.proxy import HOST, Links
 from tests.support.cloud import Cloud
 from tests.support.disks import Disk

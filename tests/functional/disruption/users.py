@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import workload
 from benchmarks.workload import FAULT
-from tests.functional.disruption.history.records import Alarm, Edit, History
+from eventalarm.trial.history.records import Alarm, Edit, History
 from tests.functional.disruption.runners import LOOK, Committed, Publisher
 
 

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Final
 
-from tests.functional.disruption.history.facts import LATE, Facts
-from tests.functional.disruption.history.records import Delivery, Receipt, Strike
-from tests.functional.disruption.history.verdict import REPEATED, Verdict, named
+from eventalarm.trial.history.facts import LATE, Facts
+from eventalarm.trial.history.records import Delivery, Receipt, Strike
+from eventalarm.trial.history.verdict import REPEATED, Verdict, named
 
 # Seconds before a process ended or froze within which it may have received answers that it did not record.
 UNRECORDED: Final = 1.0

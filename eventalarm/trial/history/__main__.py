@@ -1,4 +1,4 @@
-"""``python -m tests.functional.disruption.history FILE …``: check histories; exit code 1 if one is wrong."""
+"""``python -m eventalarm.trial.history FILE …``: check histories; exit code 1 if one is wrong."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pathlib
 import sys
 from collections.abc import Callable, Sequence
 
-from tests.functional.disruption.history import records
-from tests.functional.disruption.history.availability import HEADINGS, availability, cells
-from tests.functional.disruption.history.check import check
-from tests.functional.disruption.history.facts import Facts
+from eventalarm.trial.history import records
+from eventalarm.trial.history.availability import HEADINGS, availability, cells
+from eventalarm.trial.history.check import check
+from eventalarm.trial.history.facts import Facts
 
 RIGHT, WRONG, UNREADABLE = 0, 1, 2
 

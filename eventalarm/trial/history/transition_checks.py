@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from tests.functional.disruption.history.facts import CHANGED, CLEARED, LATE, RAISED, SLACK, Facts, Published
-from tests.functional.disruption.history.records import Alarm, Transition
-from tests.functional.disruption.history.verdict import Verdict, named
+from eventalarm.trial.history.facts import CHANGED, CLEARED, LATE, RAISED, SLACK, Facts, Published
+from eventalarm.trial.history.records import Alarm, Transition
+from eventalarm.trial.history.verdict import Verdict, named
 
 
 def required_transitions(facts: Facts, verdict: Verdict) -> None:
@@ -40,9 +40,7 @@ def caused_transitions(facts: Facts, verdict: Verdict) -> None:
         known = alarm is not None and published is not None
         if alarm is not None and published is not None:
             about = published.event.resource == alarm.resource and facts.matters(alarm, published)
-            known = about and (
-                row.kind == CLEARED or row.kind == LATE or published.event.state == alarm.state
-            )
+            known = about and (row.kind in (CLEARED, LATE) or published.event.state == alarm.state)
             known = known and (row.kind != CLEARED or published.event.state != alarm.state)
         if not known:
             verdict.error("invented transition", named(row))

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tests.functional.disruption.history.records import (
+from eventalarm.trial.history.records import (
     Alarm,
     Committed,
     Delivery,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import urllib.parse
 from typing import Any, Final
 
-from tests.functional.disruption.history.facts import Facts
-from tests.functional.disruption.history.verdict import Verdict, named
+from eventalarm.trial.history.facts import Facts
+from eventalarm.trial.history.verdict import Verdict, named
 
 # Where a consumer redirects to; nothing may follow.
 TRAP: Final = "/-/trap"

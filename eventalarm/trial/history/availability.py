@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tests.functional.disruption.history.facts import Facts
-from tests.functional.disruption.history.records import History, Strike
-from tests.functional.disruption.history.verdict import DOUBLED, LOST, Verdict
+from eventalarm.trial.history.facts import Facts
+from eventalarm.trial.history.records import History, Strike
+from eventalarm.trial.history.verdict import DOUBLED, LOST, Verdict
 
 # ETSI GS NFV-REL 001 V1.1.1, as OPNFV's availability project quotes it: the longest recovery and the longest
 # detection in seconds at service availability levels 1, 2 and 3.
@@ -26,7 +26,7 @@ HEADINGS: Final = (
     *("disruption", "times", "events", "lost", "doubled"),
     *("event to webhook, median / p99", "recovery, median / worst", "level"),
 )
-NOTHING: Final = "–"
+NOTHING: Final = "\N{EN DASH}"
 
 
 def level(seconds: float, longest: Sequence[float] = RECOVERIES) -> str:
@@ -72,10 +72,11 @@ def availability(history: History, verdict: Verdict) -> list[Availability]:
     targets = {one.target for one in strikes if one.target}
     broken = set(_during([one for one in strikes if not one.target], facts, webhooks))
     calm = [one for one in facts.events if one not in broken and webhooks.consumer.get(one) not in targets]
-    rows = [_row(UNDISTURBED, (), calm, facts, webhooks, verdict)]
+    rows = [_row(UNDISTURBED, (), calm, facts, webhooks=webhooks, verdict=verdict)]
     for name in sorted({one.name for one in strikes}):
         alike = [one for one in strikes if one.name == name]
-        rows.append(_row(name, alike, _during(alike, facts, webhooks), facts, webhooks, verdict))
+        events = _during(alike, facts, webhooks)
+        rows.append(_row(name, alike, events, facts, webhooks=webhooks, verdict=verdict))
     return rows
 
 
@@ -145,6 +146,7 @@ def _row(
     strikes: Sequence[Strike],
     events: Sequence[str],
     facts: Facts,
+    *,
     webhooks: _Webhooks,
     verdict: Verdict,
 ) -> Availability:

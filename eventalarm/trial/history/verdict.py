@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.functional.disruption.history.facts import Facts
-from tests.functional.disruption.history.records import Transition
+from eventalarm.trial.history.facts import Facts
+from eventalarm.trial.history.records import Transition
 
 MOST_NAMED: Final = 20
 REPEATED: Final = "accepted POSTs repeated"

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from tests.functional.disruption.history import delivery_checks, transition_checks, user_checks
-from tests.functional.disruption.history.facts import LATE, Facts
-from tests.functional.disruption.history.records import History
-from tests.functional.disruption.history.verdict import Check, Verdict
+from eventalarm.trial.history import delivery_checks, transition_checks, user_checks
+from eventalarm.trial.history.facts import LATE, Facts
+from eventalarm.trial.history.records import History
+from eventalarm.trial.history.verdict import Check, Verdict
 
 CHECKS: Final[Sequence[Check]] = (
     transition_checks.required_transitions,
