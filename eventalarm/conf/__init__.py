@@ -15,6 +15,7 @@ from eventalarm.conf.inspector import INSPECTOR_GROUP, INSPECTOR_OPTS
 from eventalarm.conf.listener import GROUP, LISTENER_OPTS, METRICS_OPTS
 from eventalarm.conf.operational import OPERATIONAL_OPTS
 from eventalarm.conf.profile import PROFILE_OPTS
+from eventalarm.conf.pulse import PULSE_GROUP, PULSE_OPTS
 from eventalarm.conf.recorder import RECORDER_OPTS
 from eventalarm.conf.rules import RULE_OPTS
 
@@ -26,6 +27,7 @@ __all__ = [
     "INGEST_GROUP",
     "INSPECTOR_GROUP",
     "LISTENER_OPTS",
+    "PULSE_GROUP",
     "list_opts",
     "register_opts",
 ]
@@ -49,6 +51,7 @@ def list_opts() -> list[tuple[str, list[Any]]]:
         (IFA_GROUP, IFA_OPTS),
         (INGEST_GROUP, INGEST_OPTS),
         (INSPECTOR_GROUP, INSPECTOR_OPTS),
+        (PULSE_GROUP, PULSE_OPTS),
     ]
 
 

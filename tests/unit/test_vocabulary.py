@@ -37,7 +37,6 @@ RETIRED = {
     **dict.fromkeys(("judge", "judged"), "evaluate"),
     **dict.fromkeys(("bucket", "buckets", "filing"), "postings"),
     "wall": "NOC dashboard",
-    "pulse": "last event",
     "own": "occurrence of eventalarm",
 }
 

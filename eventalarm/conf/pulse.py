@@ -1,0 +1,34 @@
+"""Options of eventalarm-pulse, group ``[eventalarm_pulse]``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oslo_config import cfg
+
+PULSE_GROUP = "eventalarm_pulse"
+
+ROUND_OPTS: list[Any] = [
+    cfg.StrOpt(
+        "cloud",
+        default="",
+        help="Name of the cloud in clouds.yaml that is checked. If empty, the credentials in "
+        "[service_credentials] are used, as by Aodh.",
+    ),
+    cfg.ListOpt(
+        "checks",
+        default=["endpoint"],
+        help="Names of the health checks that are run; `eventalarm-pulse list` shows those that are "
+        "installed.",
+    ),
+    cfg.FloatOpt(
+        "timeout",
+        default=10.0,
+        min=0.1,
+        help="Seconds after which a request of a health check fails.",
+    ),
+]
+
+TARGET_OPTS: list[Any] = []
+
+PULSE_OPTS: list[Any] = [*ROUND_OPTS, *TARGET_OPTS]

@@ -1,0 +1,1 @@
+"""Health checks of the cloud around eventalarm, whose findings become events. Optional: extra ``pulse``."""
