@@ -20,8 +20,8 @@ from benchmarks import plot, report
 from benchmarks.ground import Ground, environment
 from benchmarks.measurement import Measurement
 from benchmarks.options import Options, parse
-from benchmarks.progress import Progress
 from benchmarks.scenarios.context import Context, Scenario
+from eventalarm.trial.own_cloud.progress import Progress
 
 FAILED = 1
 USAGE = 2

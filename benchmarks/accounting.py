@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-# An alarm and the event that fired it: the identity of one webhook.
-Hit = tuple[str, str]
+from eventalarm.trial.own_cloud.load.workload import Hit
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,17 @@ from typing import Any
 import sqlalchemy as sa
 from aodh.storage.sqlalchemy import models
 
-from benchmarks import accounting, broker, contenders
-from benchmarks.accounting import Hit, Tally, tally
+from benchmarks import accounting, contenders
+from benchmarks.accounting import Tally, tally
 from benchmarks.children import Arrival, Distance, Load, Sink
 from benchmarks.contenders import Recipe, Running
 from benchmarks.ground import Ground, execute
 from benchmarks.measurement import Contender
 from benchmarks.options import Options
-from benchmarks.progress import Progress
-from benchmarks.workload import AlarmSpec, EventSpec, alarm_row
 from eventalarm.conf import LISTENER_OPTS
+from eventalarm.trial.own_cloud import broker_queue
+from eventalarm.trial.own_cloud.load.workload import AlarmSpec, EventSpec, Hit, alarm_row
+from eventalarm.trial.own_cloud.progress import Progress
 from tests.support.helpers import aodh_config, console_script
 
 ALARM = models.Alarm.__table__
@@ -207,7 +208,7 @@ class Arena:
         """Run a contender on a reset database, from the moment it takes messages to the end of the block."""
         self.clean()
         for topic in recipe.topics:
-            broker.purge(self.url, topic)
+            broker_queue.purge(self.url, topic)
         running = self.launch(recipe)
         try:
             running.await_consumers()

@@ -2,67 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import requests
 import sqlalchemy as sa
 
 from benchmarks import sink as sink_process
-from benchmarks.accounting import Hit
-from benchmarks.progress import Progress
-from benchmarks.workload import AlarmSpec, EventSpec
+from eventalarm.trial.own_cloud.load.workload import AlarmSpec, EventSpec, Hit
+from eventalarm.trial.own_cloud.programs import children
+from eventalarm.trial.own_cloud.progress import Progress
 
 ROOT = pathlib.Path(__file__).parents[1]
 LOOK = 1.0
 
 
-class Child:
-    """A Python module of ours that ends when its standard input closes."""
+class Child(children.Child):
+    """A module of the benchmarks, which are not installed."""
 
-    def __init__(self, module: str, *arguments: str) -> None:
-        self._name = module
-        self._popen = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def read(self) -> str:
-        """Return its next line.
-
-        :raises RuntimeError: if the process ended instead.
-        """
-        assert self._popen.stdout is not None
-        line = self._popen.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self._name} ended with {self._popen.wait(30)}")
-        return line
-
-    def ask(self, **request: Any) -> Any:
-        """Send one request and return the answer to it."""
-        assert self._popen.stdin is not None
-        self._popen.stdin.write(json.dumps(request) + "\n")
-        self._popen.stdin.flush()
-        return json.loads(self.read())
-
-    def close(self) -> None:
-        """End the process."""
-        assert self._popen.stdin is not None
-        self._popen.stdin.close()
-        try:
-            self._popen.wait(30)
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-            self._popen.wait(10)
+    directory = ROOT
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from aodh.storage.sqlalchemy import models
 
-from benchmarks import workload
+from eventalarm.trial.own_cloud.load import workload
 
 ALARM = models.Alarm.__table__
 THREADS = 8

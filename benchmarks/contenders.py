@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import psutil
 
-from benchmarks import broker, tap
+from benchmarks import tap
 from benchmarks.children import ROOT
 from benchmarks.measurement import Contender
-from benchmarks.progress import NotInTime, Progress, wait
 from eventalarm.publisher.partitions import all_of
+from eventalarm.trial.own_cloud import broker_queue
+from eventalarm.trial.own_cloud.progress import NotInTime, Progress, wait
 from tests.support.helpers import Process, console_script
 
 START_TIMEOUT = 120.0
@@ -105,7 +106,7 @@ class Running:
 
         def ready() -> bool:
             self.check()
-            queues = [broker.look(self._url, topic) for topic in self.recipe.topics]
+            queues = [broker_queue.look(self._url, topic) for topic in self.recipe.topics]
             return all(queue is not None and queue.consumers >= self.recipe.consumers for queue in queues)
 
         wait(ready, START_TIMEOUT, self._progress, lambda: f"starting {self.recipe.contender}", pause=0.1)
@@ -166,7 +167,7 @@ class Running:
         for process in reversed(self._processes):
             process.close()
         for topic in self.recipe.topics:
-            broker.purge(self._url, topic)
+            broker_queue.purge(self._url, topic)
 
 
 class Guard:

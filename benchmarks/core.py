@@ -18,7 +18,6 @@ from typing import Any, cast
 
 import psutil
 
-from benchmarks import workload
 from benchmarks.measurement import Contender
 from eventalarm.conf import LISTENER_OPTS
 from eventalarm.evaluator import decide
@@ -30,6 +29,7 @@ from eventalarm.model import UTC, AlarmDefinition, Event
 from eventalarm.storage.alarms import AlarmReader
 from eventalarm.storage.change_window import ChangeWindow, Look
 from eventalarm.storage.database import Database
+from eventalarm.trial.own_cloud.load import workload
 
 PROJECT = workload.project_name(0)
 OPTIONS = {option.dest: option.default for option in LISTENER_OPTS}

@@ -15,10 +15,10 @@ import psutil
 import sqlalchemy as sa
 
 from benchmarks.children import ROOT
-from benchmarks.progress import Progress
 from eventalarm.database_url import with_driver
+from eventalarm.trial.own_cloud.progress import Progress
+from eventalarm.trial.own_cloud.services.kept import MariaDB, PostgreSQL, RabbitMQ
 from tests.support.databases import Databases, MariadbDatabases, PostgresqlDatabases
-from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
 
 # The servers of the tests lose data on a power cut; with these settings a commit waits for the disk.
 DURABLE = {

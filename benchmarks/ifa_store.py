@@ -19,11 +19,19 @@ from typing import Any
 import sqlalchemy as sa
 
 from benchmarks.arena import ALARM
-from benchmarks.progress import Progress
-from benchmarks.workload import AlarmSpec, EventSpec, alarm_row, body, project_name, resource_name, template
 from eventalarm.model import ALARM as RAISED
 from eventalarm.model import OK, Kind, object_alarm_id
 from eventalarm.storage import tables
+from eventalarm.trial.own_cloud.load.workload import (
+    AlarmSpec,
+    EventSpec,
+    alarm_row,
+    body,
+    project_name,
+    resource_name,
+    template,
+)
+from eventalarm.trial.own_cloud.progress import Progress
 
 OCCURRENCES, RECORDS = 5, 10
 OTHERS_SHARE = 10

@@ -23,9 +23,9 @@ from oslo_messaging._drivers import amqp as oslo_amqp
 from oslo_messaging._drivers import common as oslo_common
 from oslo_utils import timeutils
 
-from benchmarks import workload
-from benchmarks.broker import connect
 from eventalarm.publisher.partitions import of_project
+from eventalarm.trial.own_cloud.broker_queue import connect
+from eventalarm.trial.own_cloud.load import workload
 
 LEAD = 0.2
 CONFIRM_TIMEOUT = 120.0

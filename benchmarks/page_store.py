@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from benchmarks.progress import Progress
-from benchmarks.workload import EventSpec, body, template
 from eventalarm.storage import event_tables, tables
 from eventalarm.storage.database import Database
+from eventalarm.trial.own_cloud.load.workload import EventSpec, body, template
+from eventalarm.trial.own_cloud.progress import Progress
 from tests.support.delivery_rows import SECOND, START, delivery_row, put
 
 FIRST: Final = 5000

@@ -17,10 +17,10 @@ import aiohttp
 import amqp
 from oslo_config import cfg
 
-from benchmarks import workload
 from benchmarks.bare import BareCommits
-from benchmarks.broker import connect
 from eventalarm import bus
+from eventalarm.trial.own_cloud.broker_queue import connect
+from eventalarm.trial.own_cloud.load import workload
 
 PREFETCH = 1000
 CONNECTIONS = 200

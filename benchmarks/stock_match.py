@@ -12,7 +12,8 @@ from aodh.evaluator import event as aodh_event
 from aodh.storage import models
 from oslo_utils import timeutils
 
-from benchmarks import core, workload
+from benchmarks import core
+from eventalarm.trial.own_cloud.load import workload
 
 
 class _Counting(aodh_event.EventAlarmEvaluator):  # type: ignore[misc]

@@ -14,7 +14,7 @@ from benchmarks.contenders import Recipe, Running
 from benchmarks.measurement import Contender, Measurement
 from benchmarks.scenarios.context import Context, at
 from benchmarks.scenarios.latency import Latencies, waits, warm_up
-from benchmarks.workload import AlarmSpec, of_alarms, project_name, spread
+from eventalarm.trial.own_cloud.load.workload import AlarmSpec, of_alarms, project_name, spread
 
 NAME = "churn"
 RATE = 100

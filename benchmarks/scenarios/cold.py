@@ -16,10 +16,18 @@ from benchmarks.accounting import Tally
 from benchmarks.arena import WEBHOOK_TIMEOUT, Arena
 from benchmarks.contenders import Cut, Guard, Recipe, Running, await_acks
 from benchmarks.measurement import Contender, Measurement
-from benchmarks.progress import NotInTime
 from benchmarks.scenarios.context import TIMEOUT, Context
 from benchmarks.scenarios.latency import warm_up
-from benchmarks.workload import FAULT, AlarmSpec, EventSpec, of_alarms, project_name, resource_name, spread
+from eventalarm.trial.own_cloud.load.workload import (
+    FAULT,
+    AlarmSpec,
+    EventSpec,
+    of_alarms,
+    project_name,
+    resource_name,
+    spread,
+)
+from eventalarm.trial.own_cloud.progress import NotInTime
 
 NAME = "cold"
 RATE = 50

@@ -12,7 +12,7 @@ from benchmarks.arena import Arena
 from benchmarks.ground import Ground
 from benchmarks.measurement import Measurement
 from benchmarks.options import Options
-from benchmarks.progress import Progress
+from eventalarm.trial.own_cloud.progress import Progress
 
 # Longer than anything that works takes; a contender that needs more has failed.
 TIMEOUT = 600.0

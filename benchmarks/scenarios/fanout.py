@@ -20,18 +20,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import accounting, broker
+from benchmarks import accounting
 from benchmarks.accounting import Tally
 from benchmarks.arena import Arena
 from benchmarks.children import Arrival
 from benchmarks.measurement import Contender, Measurement
 from benchmarks.scenarios.context import Context
 from benchmarks.stats import percentile
-from benchmarks.workload import AlarmSpec, alarm_id_of, project_name, resource_name
 from eventalarm.inspector.fan_out import event_id
 from eventalarm.model import Resource, ResourceKind
 from eventalarm.storage.database import connect
 from eventalarm.storage.resource_map import ResourceMap
+from eventalarm.trial.own_cloud import broker_queue
+from eventalarm.trial.own_cloud.load.workload import AlarmSpec, alarm_id_of, project_name, resource_name
 from tests.support.helpers import Process, console_script, write_config
 
 NAME = "fanout"
@@ -99,7 +100,7 @@ class Stage:
         for process in self._processes:
             process.close()
         self.database.dispose()
-        broker.purge(self._arena.url, QUEUE)
+        broker_queue.purge(self._arena.url, QUEUE)
 
 
 def run(context: Context) -> Iterator[Measurement]:

@@ -18,7 +18,7 @@ from benchmarks.contenders import Running
 from benchmarks.measurement import Contender, Measurement
 from benchmarks.scenarios.context import Context, at
 from benchmarks.stats import percentile
-from benchmarks.workload import AlarmSpec, EventSpec, of_alarms, project_name, spread
+from eventalarm.trial.own_cloud.load.workload import AlarmSpec, EventSpec, of_alarms, project_name, spread
 
 NAME = "latency"
 PERCENTILES = (50.0, 90.0, 99.0)

@@ -21,12 +21,12 @@ from benchmarks.measurement import Contender, Measurement
 from benchmarks.scenarios.context import Context
 from benchmarks.scenarios.latency import waits, warm_up
 from benchmarks.stats import percentile
-from benchmarks.workload import AlarmSpec, of_alarms, project_name, spread
 from eventalarm.delivery.action import destination
 from eventalarm.model import UTC, CircuitState
 from eventalarm.storage import tables
 from eventalarm.storage.circuit_tables import destination as circuits
 from eventalarm.storage.database import Database, connect
+from eventalarm.trial.own_cloud.load.workload import AlarmSpec, of_alarms, project_name, spread
 from tests.support.delivery_rows import delivery_row, put
 
 NAME = "owed"

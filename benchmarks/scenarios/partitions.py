@@ -18,12 +18,12 @@ from benchmarks import accounting
 from benchmarks.arena import Arena
 from benchmarks.contenders import Cut, Guard, Recipe
 from benchmarks.measurement import Measurement
-from benchmarks.progress import NotInTime
 from benchmarks.scenarios.context import Context
 from benchmarks.scenarios.throughput import Drains, drain, fresh
-from benchmarks.workload import counted, project_name, spread, stream
 from eventalarm.storage.partition_leases import IDLE
 from eventalarm.storage.tables import leader_lease
+from eventalarm.trial.own_cloud.load.workload import counted, project_name, spread, stream
+from eventalarm.trial.own_cloud.progress import NotInTime
 
 NAME = "partitions"
 MEBIBYTE = 2**20

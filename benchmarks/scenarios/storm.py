@@ -17,7 +17,7 @@ from benchmarks.arena import Arena
 from benchmarks.contenders import Recipe, Running
 from benchmarks.measurement import Contender, Measurement
 from benchmarks.scenarios.context import TIMEOUT, Context, at
-from benchmarks.workload import AlarmSpec, counted, of_alarms, project_name, spread
+from eventalarm.trial.own_cloud.load.workload import AlarmSpec, counted, of_alarms, project_name, spread
 
 NAME = "storm"
 WARM = 20

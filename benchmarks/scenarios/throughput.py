@@ -18,9 +18,8 @@ from benchmarks.accounting import Tally
 from benchmarks.arena import WEBHOOK_TIMEOUT, Arena
 from benchmarks.contenders import Cut, Guard, Recipe, Running, await_acks
 from benchmarks.measurement import Contender, Measurement
-from benchmarks.progress import NotInTime
 from benchmarks.scenarios.context import TIMEOUT, Context
-from benchmarks.workload import (
+from eventalarm.trial.own_cloud.load.workload import (
     FAULT,
     SPACE,
     EventSpec,
@@ -30,6 +29,7 @@ from benchmarks.workload import (
     spread,
     stream,
 )
+from eventalarm.trial.own_cloud.progress import NotInTime
 
 NAME = "throughput"
 STOCK_BACKLOGS = (4, 16, 64, 256, 1024, 4096)

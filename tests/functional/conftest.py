@@ -13,6 +13,8 @@ from typing import TypeVar
 import pytest
 
 from eventalarm.storage import database as storage
+from eventalarm.trial.own_cloud.programs.processes import Programs
+from eventalarm.trial.own_cloud.services.kept import MariaDB, PostgreSQL, RabbitMQ, Service, SteppedMariaDB
 from tests.support.browser import Browser
 from tests.support.browser import chromium as start_chromium
 from tests.support.databases import (
@@ -28,8 +30,6 @@ from tests.support.galera import Galera
 from tests.support.helpers import Process, WebhookSink
 from tests.support.ifa_api import IfaApi
 from tests.support.listening import listening
-from tests.support.programs import Programs
-from tests.support.services import MariaDB, PostgreSQL, RabbitMQ, Service, SteppedMariaDB
 from tests.support.subscribers import World
 
 ENGINES = ["sqlite", "mariadb", "postgresql"]

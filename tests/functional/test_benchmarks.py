@@ -12,9 +12,9 @@ import sys
 import psutil
 
 from benchmarks.__main__ import INTERRUPTED, USAGE
+from eventalarm.trial.own_cloud.services.kept import RabbitMQ
 from tests.support.cloud import Spawn
 from tests.support.helpers import wait_until
-from tests.support.services import RabbitMQ
 
 ROOT = pathlib.Path(__file__).parents[2]
 

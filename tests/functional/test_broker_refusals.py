@@ -12,10 +12,10 @@ from kombu.connection import Connection
 from eventalarm import broker, bus
 from eventalarm.status.broker import check_queue
 from eventalarm.status.checks import Level
+from eventalarm.trial.own_cloud.services.kept import RabbitMQ
 from tests.functional.conftest import Spawn
 from tests.support.cloud import Cloud, make_event
 from tests.support.helpers import WebhookSink
-from tests.support.services import RabbitMQ
 from tests.support.telemetry import ceilometer_options
 
 QUEUE = "event_eval.sample"

@@ -24,15 +24,15 @@ from eventalarm.storage.database import Database
 from eventalarm.storage.leases import WorkerLease
 from eventalarm.storage.outbox import Outbox
 from eventalarm.storage.partition_leases import PartitionLeases
+from eventalarm.trial.own_cloud.services.faketime import faked_python
+from eventalarm.trial.own_cloud.services.kept import SteppedMariaDB
 from tests.support.builders import rule
 from tests.support.cloud import Cloud, Spawn, make_event
 from tests.support.deliveries import make_delivery
 from tests.support.delivery_worker import enqueue
 from tests.support.engine_harness import EngineHarness, alarm_row, insert_alarms, open_database, read_table
-from tests.support.faketime import faked_python
 from tests.support.helpers import WebhookSink, wait_until
 from tests.support.outbox import leases
-from tests.support.services import SteppedMariaDB
 
 QUICK = DeliveryOptions(
     retry_after_max=3.0, lease=2.0, poll_interval=0.1, total_timeout=60.0, retry_initial=0.1, retry_max=0.5

@@ -8,12 +8,12 @@ from functools import partial
 
 import pytest
 
-from benchmarks.progress import Progress
 from eventalarm.trial.history.availability import cells
+from eventalarm.trial.own_cloud.progress import Progress
+from eventalarm.trial.own_cloud.services.kept import MariaDB, RabbitMQ
 from tests.functional.disruption.cluster import broker_cluster
 from tests.functional.disruption.cluster_disruptors import PAUSE_MINORITY, Cluster, Partition
 from tests.functional.disruption.stage import Ground
-from tests.support.services import MariaDB, RabbitMQ
 
 
 # Three nodes start, which takes ten seconds on two idle cores, and minutes on busy ones.

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from benchmarks.progress import Progress
 from eventalarm.trial.history.availability import cells
 from eventalarm.trial.history.verdict import Verdict
+from eventalarm.trial.own_cloud.progress import Progress
+from eventalarm.trial.own_cloud.services.kept import MariaDB, PostgreSQL, RabbitMQ
 from tests.functional.disruption import monitors, report, rig, scenarios
 from tests.functional.disruption.disruptors import STRIKES, Used
 from tests.functional.disruption.host_down import host_down
 from tests.functional.disruption.outbox_scenarios import beside_the_expirer
 from tests.functional.disruption.stage import Ground
 from tests.functional.disruption.stories import Plan, Story, Writer
-from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
 
 Figure = Callable[[str], None]
 

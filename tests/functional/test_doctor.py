@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from eventalarm.trial.own_cloud.programs.processes import Programs
+from eventalarm.trial.own_cloud.services.kept import RabbitMQ
 from tests.functional.conftest import _supply
 from tests.support.doctor import (
     ADMINS,
@@ -22,8 +24,6 @@ from tests.support.doctor import (
 )
 from tests.support.helpers import WebhookSink, wait_until
 from tests.support.ingest_api import report
-from tests.support.programs import Programs
-from tests.support.services import RabbitMQ
 
 WITHIN = 1000.0
 ROUNDS = 3

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks.progress import Progress
 from eventalarm.exceptions import Conflict, Retryable
 from eventalarm.status.checks import Level
 from eventalarm.status.database_server import check_server
 from eventalarm.storage import connections, tables
 from eventalarm.storage.database import Database, connect
 from eventalarm.storage.outbox import Outbox
+from eventalarm.trial.own_cloud.progress import Progress
+from eventalarm.trial.own_cloud.services.kept import RabbitMQ
 from tests.functional.disruption.galera import MULTI, SINGLE, Front, behind_haproxy
 from tests.functional.disruption.galera_disruptors import desynced
 from tests.functional.disruption.stage import Ground
@@ -27,7 +28,6 @@ from tests.support.galera import Galera
 from tests.support.haproxy import UP
 from tests.support.helpers import wait_until
 from tests.support.outbox import done, enqueue, rows
-from tests.support.services import RabbitMQ
 
 PROJECT = "project-a"
 ALARMS = 100

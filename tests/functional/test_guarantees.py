@@ -15,9 +15,9 @@ import oslo_messaging
 import pytest
 import sqlalchemy as sa
 
+from eventalarm.trial.own_cloud.services.kept import MariaDB, RabbitMQ
 from tests.support.cloud import PROJECT, Cloud, Spawn, make_event
 from tests.support.helpers import WebhookSink, wait_until
-from tests.support.services import MariaDB, RabbitMQ
 
 QUORUM = "?rabbit_quorum_queue=true"
 QUICK = {"lease": 2.0, "poll_interval": 0.2, "retry_initial": 0.1, "retry_max": 1.0}

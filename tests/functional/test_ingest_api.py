@@ -23,6 +23,7 @@ from eventalarm.ingest import application
 from eventalarm.publisher.codec import decode
 from eventalarm.storage import database as storage
 from eventalarm.storage.tables import metadata
+from eventalarm.trial.own_cloud.services.kept import RabbitMQ
 from tests.functional.conftest import Spawn
 from tests.functional.test_ifa_service import CHECKS, QUICK, TOKEN, keystone
 from tests.support import monitors
@@ -30,7 +31,6 @@ from tests.support.builders import PROJECT, event_body
 from tests.support.engine_harness import alarm_row, insert_alarms, read_table
 from tests.support.helpers import TopicListener, WebhookSink, aodh_config, console_script, wait_until
 from tests.support.ingest_api import IngestApi, report
-from tests.support.services import RabbitMQ
 from tests.support.signing import new_key
 from tests.support.telemetry import ceilometer_options
 from tests.support.timers import Listener, notification_alarm

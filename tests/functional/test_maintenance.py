@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from eventalarm.trial.own_cloud.programs.processes import Programs
+from eventalarm.trial.own_cloud.services.kept import RabbitMQ
 from tests.functional.conftest import _supply
 from tests.support import openstack_client
 from tests.support.cloud import PROJECT, USER, Cloud
@@ -20,9 +22,7 @@ from tests.support.engine_harness import alarm_row, insert_alarms
 from tests.support.helpers import Process, WebhookSink, wait_until
 from tests.support.ingest_api import report
 from tests.support.inspector import Inspectors
-from tests.support.programs import Programs
 from tests.support.scenarios import PAGES, blocks
-from tests.support.services import RabbitMQ
 
 STATE = {"field": "traits.status", "op": "eq", "type": "string"}
 INSTANCE_RULE = {"event_type": "maintenance.instance", "query": [{**STATE, "value": "planned"}]}

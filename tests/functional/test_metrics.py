@@ -19,10 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from eventalarm import metrics_server
 from eventalarm.exceptions import InvalidOption
+from eventalarm.trial.own_cloud.services.keeper import free_ports
 from tests.functional.conftest import Spawn
 from tests.support.cloud import Cloud, make_event
 from tests.support.helpers import Process, WebhookSink, wait_until
-from tests.support.keeper import free_ports
 
 
 def scrape(port: int) -> dict[tuple[str, ...], float]:

@@ -15,10 +15,10 @@ from eventalarm.status.checks import Level
 from eventalarm.status.database_server import check_server
 from eventalarm.storage import database as storage
 from eventalarm.storage.upgrade import upgrade
+from eventalarm.trial.own_cloud.services.keeper import SERVER_PATH, free_ports
 from tests.functional.conftest import Spawn
 from tests.support.cloud import Cloud, make_event
 from tests.support.helpers import WebhookSink
-from tests.support.keeper import SERVER_PATH, free_ports
 
 SETTINGS = """\
 [databases]

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from benchmarks.progress import Progress
 from eventalarm.status.checks import Level
 from eventalarm.status.database_server import check_server
 from eventalarm.storage.database import connect
+from eventalarm.trial.own_cloud.progress import Progress
+from eventalarm.trial.own_cloud.services.kept import RabbitMQ
 from tests.functional.disruption.promotion import fail_over, freeze, jump_back
 from tests.functional.disruption.stage import Ground
 from tests.support.databases import PostgresqlDatabases
 from tests.support.postgresql_cluster import PostgresqlCluster
-from tests.support.services import RabbitMQ
 
 
 @pytest.fixture(scope="module")

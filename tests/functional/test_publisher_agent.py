@@ -12,10 +12,10 @@ import pytest
 
 from eventalarm import bus
 from eventalarm.publisher.codec import decode
+from eventalarm.trial.own_cloud.services.kept import RabbitMQ
 from tests.functional.conftest import Spawn
 from tests.support.cloud import load_notification
 from tests.support.helpers import TopicListener
-from tests.support.services import RabbitMQ
 from tests.support.telemetry import agent_command, ceilometer_options, notify
 
 UPDATE = "nova-compute.instance.update-error.json"

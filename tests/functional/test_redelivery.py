@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from kombu.connection import Connection
 
+from eventalarm.trial.own_cloud.services.kept import MariaDB, RabbitMQ
 from tests.functional.conftest import Spawn
 from tests.functional.disruption.delivery_limit import AlarmLocks
 from tests.support.cloud import Cloud, make_event
 from tests.support.helpers import WebhookSink, wait_until
-from tests.support.services import MariaDB, RabbitMQ
 
 QUEUE = "event_eval.sample"
 LIMIT = 2

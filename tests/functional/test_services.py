@@ -15,9 +15,9 @@ from sqlalchemy.engine.interfaces import ReflectedIndex
 from eventalarm.storage import database, schema
 from eventalarm.storage.schema import SchemaState
 from eventalarm.storage.upgrade import upgrade
+from eventalarm.trial.own_cloud.services.kept import MariaDB, PostgreSQL, RabbitMQ, Service
 from tests.functional.conftest import ENGINES, Spawn, _supply
 from tests.support.helpers import WebhookSink
-from tests.support.services import MariaDB, PostgreSQL, RabbitMQ, Service
 
 
 @pytest.mark.parametrize("name", ["mariadb", "postgresql"])

@@ -28,12 +28,12 @@ from eventalarm.storage.project_secrets import ProjectSecrets
 from eventalarm.storage.resource_map import SNAPSHOT_LEASE, ResourceMap
 from eventalarm.storage.synthetic_alarms import insert_alarm
 from eventalarm.storage.upgrade import upgrade
+from eventalarm.trial.own_cloud.services.kept import RabbitMQ
 from eventalarm.vault import Vault
 from tests.functional.conftest import Spawn
 from tests.support import inprocess
 from tests.support.cloud import Cloud, load_notification, make_event
 from tests.support.helpers import WebhookSink, console_script, wait_until
-from tests.support.services import RabbitMQ
 from tests.support.telemetry import agent_command, notify
 
 QUEUE = "event_eval.sample"

@@ -24,10 +24,10 @@ from typing import Any, ClassVar
 import psutil
 from pifpaf.drivers import Driver
 
-from tests.support.keeper import LOCALHOST, SERVER_PATH, free_ports, keep, kill_all
+from eventalarm.trial.own_cloud.services.keeper import LOCALHOST, SERVER_PATH, free_ports, keep, kill_all
+from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.servers import QUIET_ERLANG
 from tests.support.netns import Network
-from tests.support.servers import QUIET_ERLANG
-from tests.support.services import RabbitMQ
 
 NODES = ("1", "2", "3")
 USER, PASSWORD = "cluster", "secret"
@@ -282,6 +282,7 @@ class RabbitMQCluster(RabbitMQ):
 
     name = "rabbitmq-cluster"
     module: ClassVar[str] = "tests.support.broker_cluster"
+    directory: ClassVar[pathlib.Path | None] = pathlib.Path(__file__).parents[2]
 
     def new_url(self) -> str:
         """Return the transport URL of an unused vhost, with all nodes."""

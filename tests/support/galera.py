@@ -20,8 +20,8 @@ import psutil
 import pymysql
 from pifpaf.drivers import Driver
 
-from tests.support.keeper import LOCALHOST, free_ports, keep, kill_all
-from tests.support.services import Service
+from eventalarm.trial.own_cloud.services.keeper import LOCALHOST, free_ports, keep, kill_all
+from eventalarm.trial.own_cloud.services.kept import Service
 
 NODES = ("a", "b", "c")
 STATE, SIZE = "wsrep_local_state", "wsrep_cluster_size"
@@ -149,6 +149,7 @@ class Galera(Service):
 
     name = "galera"
     module: ClassVar[str] = "tests.support.galera"
+    directory: ClassVar[pathlib.Path | None] = pathlib.Path(__file__).parents[2]
     programs: ClassVar[dict[str, str]] = {"mysqld": "mariadb-server", "rsync": "rsync", "lsof": "lsof"}
 
     def url(self, node: str, database: str) -> str:

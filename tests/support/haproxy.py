@@ -14,8 +14,8 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from eventalarm.trial.own_cloud.services.keeper import LOCALHOST, SERVER_PATH, free_ports
 from tests.support.helpers import Process, wait_until
-from tests.support.keeper import LOCALHOST, SERVER_PATH, free_ports
 
 UP, DOWN = "UP", "DOWN"
 

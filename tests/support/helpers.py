@@ -2,112 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.server
 import itertools
 import json
-import os
-import pathlib
-import re
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import oslo_messaging
 
-T = TypeVar("T")
+from eventalarm.trial.own_cloud.programs.configuration import aodh_config, create_aodh_schema, write_config
+from eventalarm.trial.own_cloud.programs.processes import Process, console_script, wait_until
 
-
-def wait_until(predicate: Callable[[], T | None], timeout: float = 30.0, what: str = "") -> T:
-    """Return the first true result of *predicate*; raise AssertionError after *timeout* seconds."""
-    deadline = time.monotonic() + timeout
-    while True:
-        answer = predicate()
-        if answer:
-            return answer
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what or predicate}; last answer {answer!r}")
-        time.sleep(0.01)
-
-
-def console_script(name: str) -> str:
-    """Return the path of an installed console script."""
-    return str(pathlib.Path(sys.executable).parent / name)
-
-
-class Process:
-    """A program under test: its output goes to *log*; ``close`` ends it and all its children."""
-
-    def __init__(
-        self,
-        command: Sequence[str | os.PathLike[str]],
-        log: pathlib.Path,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        self.log = log
-        with log.open("ab") as output:
-            self.popen = subprocess.Popen(
-                [str(word) for word in command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
-                start_new_session=True,
-            )
-        self.pid = self.popen.pid
-
-    def text(self) -> str:
-        """Return what the program printed so far."""
-        return self.log.read_text(errors="replace")
-
-    def wait_for_log(self, pattern: str, timeout: float = 60.0) -> re.Match[str]:
-        """Return the first match of *pattern* in the output; fails if the program ends before."""
-
-        def look() -> re.Match[str] | None:
-            ended = self.popen.poll()
-            match = re.search(pattern, self.text())
-            if match is None and ended is not None:
-                raise AssertionError(f"ended with {ended} before {pattern!r}:\n{self.text()[-4000:]}")
-            return match
-
-        try:
-            match = wait_until(look, timeout, pattern)
-        except AssertionError as exc:
-            raise AssertionError(f"{exc}\n{self.text()[-4000:]}") from None
-        assert match is not None
-        return match
-
-    def terminate(self, timeout: float = 30.0) -> int:
-        """Send SIGTERM and return the exit code."""
-        self.popen.terminate()
-        return self.popen.wait(timeout)
-
-    def wait(self, timeout: float = 60.0) -> int:
-        """Return the exit code once the program has ended by itself."""
-        return self.popen.wait(timeout)
-
-    def suspend(self) -> None:
-        """Send SIGSTOP, and wait until every thread of the program has stopped."""
-        os.kill(self.pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
-
-    def kill(self) -> None:
-        """Send SIGKILL to the program and all its children."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self.popen.wait(10)
-
-    def close(self) -> None:
-        """End the program with SIGTERM, then with SIGKILL."""
-        if self.popen.poll() is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.terminate(10)
-        self.kill()
+__all__ = [
+    "Behaviour",
+    "Process",
+    "Received",
+    "TopicListener",
+    "WebhookSink",
+    "aodh_config",
+    "console_script",
+    "create_aodh_schema",
+    "wait_until",
+    "write_config",
+]
 
 
 @dataclass(frozen=True)
@@ -278,49 +198,3 @@ class TopicListener:
         """Stop listening."""
         self._listener.stop()
         self._listener.wait()
-
-
-def write_config(path: pathlib.Path, sections: Mapping[str, Mapping[str, Any]]) -> pathlib.Path:
-    """Write an oslo.config file; list values become repeated lines."""
-    lines = []
-    for section, options in sections.items():
-        lines.append(f"[{section}]")
-        for name, value in options.items():
-            values = value if isinstance(value, list) else [value]
-            lines.extend(f"{name} = {one}" for one in values)
-        lines.append("")
-    path.write_text("\n".join(lines))
-    return path
-
-
-def aodh_config(
-    tmp_path: pathlib.Path, database_url: str, transport_url: str, **sections: Mapping[str, Any]
-) -> pathlib.Path:
-    """Write the ``aodh.conf`` that Aodh's programs and ours share and return its path.
-
-    There is one worker, so that a test knows which process did what, unless it sets more.
-    *sections* add or override options: ``eventalarm={"workers": 2}, DEFAULT={"debug": True}``.
-    """
-    merged: dict[str, dict[str, Any]] = {
-        "DEFAULT": {"transport_url": transport_url},
-        "database": {"connection": database_url, "max_retries": 0},
-        "eventalarm": {"workers": 1},
-        # Consumers of tests are on this host.
-        "eventalarm_delivery": {"allow_networks": "127.0.0.0/8,::1/128"},
-    }
-    for section, options in sections.items():
-        merged.setdefault(section, {}).update(options)
-    return write_config(tmp_path / "aodh.conf", merged)
-
-
-def create_aodh_schema(tmp_path: pathlib.Path, database_url: str) -> None:
-    """Give the database Aodh's tables, by Aodh's own command."""
-    conf = aodh_config(tmp_path, database_url, "fake://")
-    done = subprocess.run(
-        [console_script("aodh-dbsync"), "--config-file", str(conf)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr

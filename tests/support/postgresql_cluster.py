@@ -16,12 +16,12 @@ import psutil
 import psycopg
 from pifpaf.drivers import Driver
 
-from tests.support.faketime import faked_clock, set_clock
+from eventalarm.trial.own_cloud.services.faketime import faked_clock, set_clock
+from eventalarm.trial.own_cloud.services.keeper import LOCALHOST, keep, kill_all
+from eventalarm.trial.own_cloud.services.kept import PostgreSQL
 from tests.support.haproxy import DOWN, UP, Backend, HAProxy, HealthCheck
 from tests.support.helpers import wait_until
-from tests.support.keeper import LOCALHOST, keep, kill_all
 from tests.support.replicas import KeptPostgresqlPair, run
-from tests.support.services import PostgreSQL
 
 NODES = ("a", "b")
 # Seconds for a change of roles.
@@ -112,6 +112,7 @@ class PostgresqlCluster(PostgreSQL):
 
     name = "postgresql-cluster"
     module: ClassVar[str] = "tests.support.postgresql_cluster"
+    directory: ClassVar[pathlib.Path | None] = pathlib.Path(__file__).parents[2]
 
     def __init__(self, log_dir: pathlib.Path) -> None:
         super().__init__(log_dir)

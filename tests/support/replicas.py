@@ -12,10 +12,10 @@ import psutil
 import sqlalchemy as sa
 from pifpaf.drivers import Driver
 
+from eventalarm.trial.own_cloud.services.keeper import LOCALHOST, free_ports, keep, kill_all
+from eventalarm.trial.own_cloud.services.kept import Service
+from eventalarm.trial.own_cloud.services.servers import KeptMariaDB, KeptPostgreSQL
 from tests.support.helpers import wait_until
-from tests.support.keeper import LOCALHOST, free_ports, keep, kill_all
-from tests.support.servers import KeptMariaDB, KeptPostgreSQL
-from tests.support.services import Service
 
 # What a service account may do: neither SUPER nor READ ONLY ADMIN, which may write to a read-only server.
 MAY = "ALTER, CREATE, CREATE VIEW, DELETE, DROP, INDEX, INSERT, PROCESS, REFERENCES, SELECT, UPDATE"
@@ -79,6 +79,7 @@ class Pair(Service):
     """A primary ``a`` and its replica ``b``; :meth:`url` is what a service account uses."""
 
     module: ClassVar[str] = "tests.support.replicas"
+    directory: ClassVar[pathlib.Path | None] = pathlib.Path(__file__).parents[2]
 
     def url(self, database: str, node: str = "a") -> str:
         """Return the SQLAlchemy URL of *database* on one of the two."""

@@ -10,9 +10,11 @@ import xml.etree.ElementTree as ET
 import pytest
 from rich.console import Console
 
-from benchmarks import accounting, options, plot, report, stats, tap, workload
+from benchmarks import accounting, options, plot, report, stats, tap
 from benchmarks.accounting import Tally, tally
 from benchmarks.measurement import Contender, Measurement, ratio
+from eventalarm.trial.own_cloud.load import workload
+from eventalarm.trial.own_cloud.load.workload import Hit
 
 GOOD = Tally(2, 2, 0, 0, 0, 2)
 
@@ -92,9 +94,7 @@ OWED = [("a", "1"), ("b", "2")]
         ([], 0, Tally(2, 0, 0, 2, 0, 0), False),
     ],
 )
-def test_accounting(
-    received: list[accounting.Hit], transitions: int | None, expected: Tally, right: bool
-) -> None:
+def test_accounting(received: list[Hit], transitions: int | None, expected: Tally, right: bool) -> None:
     found = tally(OWED, received, transitions)
     assert found == expected
     assert found.right is right

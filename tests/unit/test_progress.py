@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from eventalarm.cmd.command import Progress
+from eventalarm.progress import Progress
 
 
 def test_long_work_is_reported_every_two_seconds() -> None:

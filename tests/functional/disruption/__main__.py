@@ -18,8 +18,10 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.console import Console
 
 from benchmarks.ground import environment
-from benchmarks.progress import Progress
 from eventalarm.trial.history.__main__ import main as check_files
+from eventalarm.trial.own_cloud.progress import Progress
+from eventalarm.trial.own_cloud.services.disks import MIB, Disk
+from eventalarm.trial.own_cloud.services.kept import MariaDB, PostgreSQL, RabbitMQ
 from tests.functional.disruption import report
 from tests.functional.disruption.cluster import broker_cluster
 from tests.functional.disruption.delivery_limit import delivery_limit
@@ -34,8 +36,6 @@ from tests.functional.disruption.rig import Result, Setup, run
 from tests.functional.disruption.scenarios import Finding, backlog, beside_a_hostile_tenant, isolation, soak
 from tests.functional.disruption.stage import Ground
 from tests.support.databases import Databases, MariadbDatabases, PostgresqlDatabases
-from tests.support.disks import MIB, Disk
-from tests.support.services import MariaDB, PostgreSQL, RabbitMQ
 
 FAILED = 1
 # Bytes of the disk of each service.

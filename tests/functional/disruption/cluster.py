@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks.progress import Progress
-from benchmarks.workload import AlarmSpec
+from eventalarm.trial.own_cloud.load.workload import AlarmSpec
+from eventalarm.trial.own_cloud.progress import Progress
 from tests.functional.disruption.cluster_disruptors import (
     AUTOHEAL,
     IGNORE,

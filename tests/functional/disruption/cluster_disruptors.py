@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.progress import wait
-from benchmarks.workload import AlarmSpec
 from eventalarm.trial.history.records import Strike
+from eventalarm.trial.own_cloud.load.workload import AlarmSpec
+from eventalarm.trial.own_cloud.progress import wait
 from tests.functional.disruption.play import SETTLE, Play
 from tests.functional.disruption.runners import Publisher
 from tests.functional.disruption.stage import Listener, epoch

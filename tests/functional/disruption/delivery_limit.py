@@ -11,15 +11,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from benchmarks.progress import NotInTime, Progress, wait
 from eventalarm.database_url import with_driver
 from eventalarm.storage.tables import alarm
 from eventalarm.trial.history.records import Strike
+from eventalarm.trial.own_cloud.progress import NotInTime, Progress, wait
+from eventalarm.trial.own_cloud.services.kept import RabbitMQ
 from tests.functional.disruption.monitors import depth
 from tests.functional.disruption.play import SETTLE, Play
 from tests.functional.disruption.scenarios import Finding
 from tests.functional.disruption.stage import Ground, epoch
-from tests.support.services import RabbitMQ
 
 DEAD = "event_eval.dead"
 POLICY = {"dead-letter-exchange": "", "dead-letter-routing-key": DEAD}

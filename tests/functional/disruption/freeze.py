@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from benchmarks import stats
-from benchmarks.progress import Progress
-from benchmarks.workload import AlarmSpec
 from eventalarm.trial.history.records import Strike
 from eventalarm.trial.history.verdict import REPEATED
+from eventalarm.trial.own_cloud.load.workload import AlarmSpec
+from eventalarm.trial.own_cloud.progress import Progress
 from tests.functional.disruption.play import Play
 from tests.functional.disruption.scenarios import Finding
 from tests.functional.disruption.stage import Ground, epoch

@@ -15,10 +15,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import sqlalchemy as sa
 
-from benchmarks.progress import Progress, wait
-from benchmarks.workload import AlarmSpec
 from eventalarm.trial.history.availability import Availability, recovery
 from eventalarm.trial.history.records import Edit, Strike
+from eventalarm.trial.own_cloud.load.workload import AlarmSpec
+from eventalarm.trial.own_cloud.progress import Progress, wait
 from tests.functional.disruption.cluster import load
 from tests.functional.disruption.galera_disruptors import CONTENTION, DISRUPTORS
 from tests.functional.disruption.play import SETTLE, Play

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.progress import Progress
-from benchmarks.workload import AlarmSpec
 from eventalarm.trial.history.records import Strike
+from eventalarm.trial.own_cloud.load.workload import AlarmSpec
+from eventalarm.trial.own_cloud.progress import Progress
 from tests.functional.disruption.cluster import LEAD, load
 from tests.functional.disruption.play import Play
 from tests.functional.disruption.proxy import BACK, BOTH, THERE

@@ -7,13 +7,13 @@ import pathlib
 import uuid
 from collections.abc import Sequence
 
-from benchmarks.progress import Progress
 from benchmarks.scenarios.fanout import HostAlarm, host_alarm
-from benchmarks.workload import FAULT, HEALTH
 from eventalarm.inspector.fan_out import event_id
 from eventalarm.model import STRING, Resource, ResourceKind, make_body
 from eventalarm.storage.resource_map import ResourceMap
 from eventalarm.trial.history.records import Event, Publish, Strike
+from eventalarm.trial.own_cloud.load.workload import FAULT, HEALTH
+from eventalarm.trial.own_cloud.progress import Progress
 from tests.functional.disruption.play import Play
 from tests.functional.disruption.scenarios import Finding
 from tests.functional.disruption.stage import Ground, epoch

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import amqp
 
-from benchmarks import broker
 from eventalarm.exceptions import Retryable
+from eventalarm.trial.own_cloud import broker_queue
 from tests.functional.disruption.disruptors import CONSUMER, Used
 from tests.functional.disruption.stage import Stage, epoch
 
@@ -68,7 +68,7 @@ def shown(number: int | None) -> str:
 def depth(stage: Stage) -> int | None:
     """Return how many events wait on the broker, or None while it is away."""
     try:
-        found = broker.look(stage.transport_url, stage.cloud.conf.eventalarm.topic)
+        found = broker_queue.look(stage.transport_url, stage.cloud.conf.eventalarm.topic)
     except (OSError, amqp.AMQPError):
         return None
     return found.messages if found else 0

@@ -16,10 +16,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from benchmarks import stats
-from benchmarks.progress import Progress, wait
-from benchmarks.workload import AlarmSpec
 from eventalarm.model import UTC
 from eventalarm.storage.tables import delivery, transition
+from eventalarm.trial.own_cloud.load.workload import AlarmSpec
+from eventalarm.trial.own_cloud.progress import Progress, wait
 from tests.functional.disruption.play import SETTLE, Play
 from tests.functional.disruption.scenarios import Finding, queue_events
 from tests.functional.disruption.service_disruptors import snapshot

@@ -10,13 +10,13 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 
-from benchmarks import workload
-from benchmarks.progress import Progress, wait
-from benchmarks.workload import AlarmSpec, EventSpec
 from eventalarm.trial.history.availability import Availability, availability
 from eventalarm.trial.history.check import check
 from eventalarm.trial.history.records import Delivery, Receipt, Run
 from eventalarm.trial.history.verdict import Verdict
+from eventalarm.trial.own_cloud.load import workload
+from eventalarm.trial.own_cloud.load.workload import AlarmSpec, EventSpec
+from eventalarm.trial.own_cloud.progress import Progress, wait
 from tests.functional.disruption import hostile
 from tests.functional.disruption.collect import collect
 from tests.functional.disruption.consumers import ANSWERS, OK

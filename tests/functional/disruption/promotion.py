@@ -7,8 +7,8 @@ import pathlib
 import time
 from collections.abc import Callable, Sequence
 
-from benchmarks.progress import Progress
 from eventalarm.trial.history.records import Strike, Transition
+from eventalarm.trial.own_cloud.progress import Progress
 from tests.functional.disruption.cluster import load
 from tests.functional.disruption.play import Play
 from tests.functional.disruption.scenarios import Finding

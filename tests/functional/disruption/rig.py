@@ -8,13 +8,13 @@ import pathlib
 import time
 from collections.abc import Sequence
 
-from benchmarks.progress import Progress
 from eventalarm.exceptions import Retryable
 from eventalarm.trial.history.availability import Availability, availability
 from eventalarm.trial.history.check import check
 from eventalarm.trial.history.facts import awaited
 from eventalarm.trial.history.records import Receipt, Run, Strike, Transition
 from eventalarm.trial.history.verdict import Verdict
+from eventalarm.trial.own_cloud.progress import Progress
 from tests.functional.disruption import monitors
 from tests.functional.disruption.collect import collect
 from tests.functional.disruption.consumers import ANSWERS, OK

@@ -13,10 +13,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks import workload
 from eventalarm import bus
 from eventalarm.exceptions import PublishError
 from eventalarm.trial.history.records import Event, History, Publish
+from eventalarm.trial.own_cloud.load import workload
 from tests.functional.disruption.stories import Story
 
 # Returns those of the message ids whose transition is committed; an empty set while the database is away.

@@ -12,10 +12,10 @@ from typing import Any
 
 from benchmarks import stats
 from benchmarks.children import Load
-from benchmarks.progress import Progress, wait
-from benchmarks.workload import AlarmSpec, EventSpec
 from eventalarm.trial.history.availability import Availability
 from eventalarm.trial.history.records import Event, Publish
+from eventalarm.trial.own_cloud.load.workload import AlarmSpec, EventSpec
+from eventalarm.trial.own_cloud.progress import Progress, wait
 from tests.functional.disruption import hostile, monitors
 from tests.functional.disruption.consumers import HANG, OK, REFUSE
 from tests.functional.disruption.monitors import MIB, Watch, depth

@@ -18,19 +18,19 @@ import sqlalchemy as sa
 import trustme
 from aodh.storage.sqlalchemy import models
 
-from benchmarks import workload
 from eventalarm.exceptions import Retryable
 from eventalarm.storage.tables import delivery, transition, worker
 from eventalarm.trial.history.facts import LATE
 from eventalarm.trial.history.records import Alarm, Committed, History
+from eventalarm.trial.own_cloud.load import workload
+from eventalarm.trial.own_cloud.programs.processes import Programs
+from eventalarm.trial.own_cloud.services.disks import Disk
+from eventalarm.trial.own_cloud.services.faketime import faked_python, set_clock
+from eventalarm.trial.own_cloud.services.kept import RabbitMQ, Service
 from tests.functional.disruption.consumers import Consumers
 from tests.functional.disruption.proxy import HOST, Links
 from tests.support.cloud import Cloud
-from tests.support.disks import Disk
-from tests.support.faketime import faked_python, set_clock
 from tests.support.helpers import Process, write_config
-from tests.support.programs import Programs
-from tests.support.services import RabbitMQ, Service
 
 QUORUM = "?rabbit_quorum_queue=true"
 CHUNK = 1000

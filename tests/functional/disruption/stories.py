@@ -11,7 +11,14 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.workload import FAULT, HEALTH, AlarmSpec, EventSpec, project_name, resource_name
+from eventalarm.trial.own_cloud.load.workload import (
+    FAULT,
+    HEALTH,
+    AlarmSpec,
+    EventSpec,
+    project_name,
+    resource_name,
+)
 
 HOUR = 3600.0
 

@@ -11,9 +11,9 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks import workload
-from benchmarks.workload import FAULT
 from eventalarm.trial.history.records import Alarm, Edit, History
+from eventalarm.trial.own_cloud.load import workload
+from eventalarm.trial.own_cloud.load.workload import FAULT
 from tests.functional.disruption.runners import LOOK, Committed, Publisher
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from eventalarm.trial.own_cloud.programs.processes import Programs
+from eventalarm.trial.own_cloud.services.kept import RabbitMQ
 from tests.functional.conftest import _supply
 from tests.support.helpers import WebhookSink
 from tests.support.host_policy import POLICY
 from tests.support.house import House
 from tests.support.inspector import Inspectors
-from tests.support.programs import Programs
-from tests.support.services import RabbitMQ
 
 
 @pytest.fixture(scope="package")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from eventalarm.cmd.command import Progress
+from eventalarm.progress import Progress
 
 __all__ = ["NotInTime", "Progress", "wait"]
 

@@ -1,7 +1,7 @@
-"""Real brokers and databases for the functional tests, started through pifpaf and killed on request.
+"""Real brokers and databases, started through pifpaf and killed on request.
 
 Each service belongs to a keeper, a child process that obeys one JSON command per line and ends, with
-everything it started, as soon as its input closes: however the test run ends, nothing is left running.
+everything it started, as soon as its input closes: however a run ends, nothing is left running.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ import subprocess
 import sys
 from typing import Any, ClassVar
 
-from tests.support.keeper import SERVER_PATH
+from eventalarm.trial.own_cloud.services.keeper import SERVER_PATH
 
 
 class Service:
-    """The tests' end of one kept service; ``kill`` and ``start`` keep its data."""
+    """Our end of one kept service; ``kill`` and ``start`` keep its data.
+
+    ``module`` is the keeper's, and ``directory`` where that is found if it is not installed.
+    """
 
     name: ClassVar[str]
-    module: ClassVar[str] = "tests.support.servers"
+    module: ClassVar[str] = "eventalarm.trial.own_cloud.services.servers"
+    directory: ClassVar[pathlib.Path | None] = None
     programs: ClassVar[dict[str, str]]
 
     def __init__(self, log_dir: pathlib.Path, tempdir: pathlib.Path | None = None) -> None:
@@ -34,7 +38,7 @@ class Service:
         with self.log.open("w") as log:
             self._keeper = subprocess.Popen(
                 [sys.executable, "-m", self.module, self.name],
-                cwd=pathlib.Path(__file__).parents[2],
+                cwd=self.directory,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -78,7 +82,7 @@ class Service:
 
 
 class RabbitMQ(Service):
-    """A RabbitMQ node; every test gets its own vhost."""
+    """A RabbitMQ node; every stage gets its own vhost."""
 
     name = "rabbitmq"
     programs: ClassVar[dict[str, str]] = {"rabbitmq-server": "rabbitmq-server"}

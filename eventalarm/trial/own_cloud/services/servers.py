@@ -1,6 +1,6 @@
 """The servers that a keeper runs: drivers of pifpaf that can be killed and started again.
 
-``python -m tests.support.servers NAME`` keeps one of them.
+``python -m eventalarm.trial.own_cloud.services.servers NAME`` keeps one of them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from pifpaf.drivers.mysql import MySQLDriver
 from pifpaf.drivers.postgresql import PostgreSQLDriver
 from pifpaf.drivers.rabbitmq import RabbitMQDriver
 
-from tests.support.faketime import faked_clock, set_clock
-from tests.support.keeper import LOCALHOST, free_ports, keep, kill_all
+from eventalarm.trial.own_cloud.services.faketime import faked_clock, set_clock
+from eventalarm.trial.own_cloud.services.keeper import LOCALHOST, free_ports, keep, kill_all
 
 # An idle node must not spin: the machine may have two cores.
 QUIET_ERLANG = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
@@ -68,6 +68,7 @@ class KeptRabbitMQ(RabbitMQDriver):
         super()._setUp()
 
     def info(self) -> dict[str, Any]:
+        """Return what a client must know to connect."""
         # With these in its environment ``rabbitmqctl`` finds this node.
         command = shutil.which("rabbitmqctl", path=":".join(self._path))
         environment = {name: value for name, value in {**os.environ, **self.env}.items() if _is_erlang(name)}
@@ -80,15 +81,18 @@ class KeptRabbitMQ(RabbitMQDriver):
         }
 
     def kill(self) -> None:
+        """End the server by SIGKILL."""
         server = self._process[self.node]
         family = server.children(recursive=True)
         self.kill_node(self.node, signal.SIGKILL)
         kill_all(family)
 
     def start(self) -> None:
+        """Start the server again on its port and data."""
         self.start_node(self.node)
 
     def ctl(self, *arguments: str) -> str:
+        """Run ``rabbitmqctl`` and return what it printed."""
         done: subprocess.CompletedProcess[str] = subprocess.run(
             [
                 shutil.which("rabbitmqctl", path=":".join(self._path)) or "rabbitmqctl",
@@ -186,12 +190,15 @@ class KeptMariaDB(MySQLDriver):
         return self.server, output
 
     def info(self) -> dict[str, Any]:
+        """Return what a client must know to connect."""
         return {"port": self.port}
 
     def kill(self) -> None:
+        """End the server by SIGKILL."""
         kill_all([self.server])
 
     def start(self) -> None:
+        """Start the server again on its port and data."""
         command, options = self.again
         self._exec(command, **options)
 
@@ -250,15 +257,18 @@ class KeptPostgreSQL(PostgreSQLDriver):
         return result
 
     def info(self) -> dict[str, Any]:
+        """Return what a client must know to connect."""
         owner = self.user or pwd.getpwuid(os.geteuid()).pw_name
         return {"port": self.port, "user": owner}
 
     def kill(self) -> None:
+        """End the server by SIGKILL."""
         pid = int(pathlib.Path(self.tempdir, "postmaster.pid").read_text().split()[0])
         postmaster = psutil.Process(pid)
         kill_all([postmaster, *postmaster.children()])
 
     def start(self) -> None:
+        """Start the server again on its port and data."""
         command, options = self.again
         self._exec(command, **options)
 

@@ -28,6 +28,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def kill_all(processes: list[psutil.Process]) -> None:
+    """Kill processes, and wait until they have ended."""
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

@@ -11,12 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.accounting import Hit
-
-TEMPLATE = (
-    pathlib.Path(__file__).parents[1] / "tests" / "data" / "ceilometer-event-update-error-to-active.json"
-)
+TEMPLATE = pathlib.Path(__file__).with_name("instance-update.json")
 SPACE = uuid.UUID("5f8f41cc-5d0c-4a4b-9c3c-6b5a0a0ec3a1")
+# An alarm and the event that fired it: the identity of one webhook.
+Hit = tuple[str, str]
 EVENT_TYPE = "compute.instance.update"
 FAULT, HEALTH = "error", "active"
 OWNERS = frozenset({"project_id", "tenant_id"})

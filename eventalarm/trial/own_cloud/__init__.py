@@ -1,0 +1,1 @@
+"""An own cloud: our services, a broker and a database of this machine, which a trial disrupts."""

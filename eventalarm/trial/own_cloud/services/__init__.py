@@ -1,0 +1,1 @@
+"""RabbitMQ, MariaDB and PostgreSQL of our own, which may be killed and started again."""
