@@ -1,4 +1,4 @@
-"""Actions of other schemes: Aodh's own plugins, Keystone trusts, and aodh-notifier's topic."""
+"""Actions of other schemes: Aodh's own plugins, and aodh-notifier's topic."""
 
 from __future__ import annotations
 
@@ -12,37 +12,25 @@ from typing import Any
 
 import oslo_messaging
 import pytest
-from aodh import keystone_client
-from aodh import opts as aodh_opts
 from aodh.notifier import rest
-from keystoneauth1 import loading
 from oslo_config import cfg
 
 from eventalarm import bus
 from eventalarm import conf as our_options
 from eventalarm.delivery.options import DeliveryOptions, from_conf
 from eventalarm.delivery.senders.aodh import EVENT_TYPE, AodhTopicSender, PluginSender, installed
-from eventalarm.delivery.senders.base import Router, Sender
+from eventalarm.delivery.senders.base import Router
 from eventalarm.delivery.senders.http import HttpSender
-from eventalarm.delivery.senders.trust import TrustSender
 from eventalarm.delivery.threads import Threads
 from eventalarm.exceptions import DeliveryError, MessageTooLarge, PublishError
-from eventalarm.model import Delivery
+from tests.support.actions import OPTIONS, aodh_options, attempt, failure
 from tests.support.deliveries import make_delivery
 from tests.support.helpers import WebhookSink, wait_until
-
-OPTIONS = DeliveryOptions(total_timeout=5.0, plugin_threads=2)
 
 
 @pytest.fixture(scope="module")
 def conf() -> cfg.ConfigOpts:
-    conf = cfg.ConfigOpts()
-    for group, opts in aodh_opts.list_opts():
-        conf.register_opts(list(opts), group=None if group == "DEFAULT" else group)
-    keystone_client.register_keystoneauth_opts(conf)
-    conf([])
-    conf.register_opts(loading.get_auth_plugin_conf_options("password"), group="service_credentials")
-    return conf
+    return aodh_options()
 
 
 def build_options() -> DeliveryOptions:
@@ -52,27 +40,6 @@ def build_options() -> DeliveryOptions:
     made.register_opts(rest.OPTS)
     made([], default_config_files=[])
     return from_conf(made)
-
-
-def attempt(sender: Sender, item: Delivery) -> int | DeliveryError | None:
-    """Return what one attempt returned, or the DeliveryError it raised."""
-
-    async def run() -> int | DeliveryError | None:
-        try:
-            return await sender.send(item)
-        except DeliveryError as exc:
-            return exc
-        finally:
-            await sender.close()
-
-    return asyncio.run(run())
-
-
-def failure(sender: Sender, item: Delivery) -> DeliveryError:
-    """Return the error of one attempt, which must fail."""
-    error = attempt(sender, item)
-    assert isinstance(error, DeliveryError)
-    return error
 
 
 def test_aodh_plugins_are_installed() -> None:
@@ -292,81 +259,6 @@ def test_a_scheme_that_is_not_enabled_is_given_up_at_once(conf: cfg.ConfigOpts) 
     assert (error.reason, error.permanent) == ("scheme_disabled", True)
     assert "[eventalarm_delivery] action_schemes" in error.detail
     assert attempt(Router({}, plugins, enabled=default), make_delivery("LOG://x")) is None
-
-
-# ---- trust+http
-
-
-def keystone(sink: WebhookSink, conf: cfg.ConfigOpts, status: int = 201) -> None:
-    """Make *sink* answer as Keystone too."""
-    expires = "2099-01-01T00:00:00.000000Z"
-    token = {
-        "token": {"expires_at": expires, "issued_at": expires, "methods": ["password"], "user": {"id": "u"}}
-    }
-    version = {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": sink.url("/v3/")}]}
-    versions = json.dumps({"version": version}).encode()
-    headers = {"Content-Type": "application/json"}
-    sink.behave("/v3", body=versions, headers=headers)
-    sink.behave("/v3/", body=versions, headers=headers)
-    token_headers = {**headers, "X-Subject-Token": "token-of-the-trust"}
-    sink.behave("/v3/auth/tokens", statuses=[status], body=json.dumps(token).encode(), headers=token_headers)
-    for name, value in {"auth_url": sink.url("/v3"), "username": "aodh", "password": "pw"}.items():
-        conf.set_override(name, value, group="service_credentials")
-    conf.set_override("user_domain_id", "default", group="service_credentials")
-
-
-def trust_sender(conf: cfg.ConfigOpts, options: DeliveryOptions = OPTIONS) -> TrustSender:
-    return TrustSender(conf, options, HttpSender(options))
-
-
-def test_a_trust_action_is_posted_with_a_token_of_its_trust(
-    conf: cfg.ConfigOpts, webhook_sink: WebhookSink
-) -> None:
-    keystone(webhook_sink, conf)
-    url = webhook_sink.url("/signal?a=%2F").replace("http://", "trust+http://trust-id@")
-    assert attempt(trust_sender(conf), make_delivery(url)) == 200
-    (asked,) = webhook_sink.at("/v3/auth/tokens")
-    assert asked.json["auth"]["scope"]["OS-TRUST:trust"] == {"id": "trust-id"}
-    (posted,) = webhook_sink.at("/signal?a=%2F")
-    assert posted.headers["X-Auth-Token"] == "token-of-the-trust"
-    assert posted.json["current"] == "alarm"
-    assert "Authorization" not in posted.headers
-
-
-def test_without_keystone_only_trust_actions_fail(conf: cfg.ConfigOpts, webhook_sink: WebhookSink) -> None:
-    keystone(webhook_sink, conf, status=503)
-    url = webhook_sink.url("/signal").replace("http://", "trust+http://trust-id@")
-    error = failure(trust_sender(conf), make_delivery(url))
-    assert (error.reason, error.permanent) == ("keystone", False)
-    assert webhook_sink.at("/signal") == []
-    assert attempt(HttpSender(OPTIONS), make_delivery(webhook_sink.url("/"))) == 200
-
-
-def test_a_trust_action_does_not_bypass_the_egress_filter(
-    conf: cfg.ConfigOpts, webhook_sink: WebhookSink
-) -> None:
-    keystone(webhook_sink, conf)
-    from ipaddress import ip_network  # noqa: PLC0415
-
-    filtered = DeliveryOptions(deny_networks=(ip_network("169.254.0.0/16"),))
-    error = failure(trust_sender(conf, filtered), make_delivery("trust+http://t@169.254.169.254/"))
-    assert (error.reason, error.permanent) == ("egress_denied", True)
-
-
-def test_a_hung_consumer_of_a_trust_action_costs_its_timeout(
-    conf: cfg.ConfigOpts, webhook_sink: WebhookSink
-) -> None:
-    keystone(webhook_sink, conf)
-    release = webhook_sink.hang("/signal")
-    url = webhook_sink.url("/signal").replace("http://", "trust+http://trust-id@")
-    options = DeliveryOptions(total_timeout=1.0)
-    assert failure(trust_sender(conf, options), make_delivery(url)).reason == "timeout"
-    release()
-
-
-def test_a_trust_action_without_a_trust(conf: cfg.ConfigOpts) -> None:
-    error = failure(trust_sender(conf), make_delivery("trust+http://127.0.0.1:1/"))
-    assert (error.reason, error.permanent) == ("bad_action", True)
 
 
 # ---- mode = aodh

@@ -6,8 +6,8 @@ import json
 import pathlib
 from typing import Any
 
-from tests.functional.test_standalone import notification, running
 from tests.support.helpers import WebhookSink, wait_until
+from tests.support.standalone import notification, running
 from tests.support.walkthrough import blocks, run_here, tenant
 
 PAGE = pathlib.Path(__file__).parents[2] / "doc" / "source" / "user" / "deliveries.rst"

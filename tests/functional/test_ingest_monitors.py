@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from tests.functional.conftest import Spawn
-from tests.functional.test_ingest_api import send
 from tests.support.cloud import Cloud
 from tests.support.doctor import ADMINS, HOST_RULE, SERVICE
 from tests.support.engine_harness import alarm_row, insert_alarms
 from tests.support.helpers import WebhookSink, console_script
+from tests.support.ingest_api import send
 from tests.support.monitors import ENDED, alert, alertmanager, collectd, zabbix
 
 NIC_RULE: dict[str, Any] = {

@@ -6,11 +6,10 @@ import json
 import pathlib
 import urllib.request
 
-from tests.functional.test_ingest_api import RULE, send
-from tests.functional.test_standalone import running
 from tests.support.helpers import WebhookSink, wait_until
-from tests.support.ingest_api import report
+from tests.support.ingest_api import HOST_RULE, report, send
 from tests.support.signing import valid
+from tests.support.standalone import running
 
 SERVICE = {"X-Project-Id": "admins", "X-User-Id": "u", "X-Roles": "service,reader"}
 
@@ -21,7 +20,7 @@ def test_a_report_raises_and_clears(tmp_path: pathlib.Path, webhook_sink: Webhoo
         alarm = {
             "name": "host-down",
             "type": "notification",
-            "notification_rule": RULE,
+            "notification_rule": HOST_RULE,
             "alarm_actions": [webhook_sink.url("/bad")],
             "ok_actions": [webhook_sink.url("/good")],
         }
@@ -36,7 +35,7 @@ def test_a_report_raises_and_clears(tmp_path: pathlib.Path, webhook_sink: Webhoo
             assert hook.json["alarm_id"] == alarm_id
             assert hook.json["reason_data"]["event"]["message_id"] == answer[1]["message_ids"][0]
         assert send(url, {"event": reported}, **{**SERVICE, "X-Roles": "reader"})[0] == 403
-        asked = {"rule": RULE, "event": reported}
+        asked = {"rule": HOST_RULE, "event": reported}
         code, said = send(f"{standalone.endpoint}/v1/rules/test", asked, **SERVICE)
         assert (code, said["verdict"], said["seen"]) == (200, "clears", False)
         with urllib.request.urlopen(f"{standalone.endpoint}/v1/openapi.json", timeout=10) as document:
@@ -50,7 +49,7 @@ def test_webhooks_are_signed(tmp_path: pathlib.Path, webhook_sink: WebhookSink) 
     (overrides / "signing.conf").write_text("[eventalarm_delivery]\nsecret_refresh = 0.1\n")
     with running(tmp_path / "data", tmp_path / "log") as standalone:
         actions = {"alarm_actions": [webhook_sink.url("/bad")], "ok_actions": [webhook_sink.url("/good")]}
-        alarm = {"name": "host-down", "type": "notification", "notification_rule": RULE, **actions}
+        alarm = {"name": "host-down", "type": "notification", "notification_rule": HOST_RULE, **actions}
         standalone.client("tenant-a").alarm.create(alarm)
         member = {"X-Project-Id": "tenant-a", "X-User-Id": "u", "X-Roles": "member"}
         _, made = send(f"{standalone.endpoint}/v1/secret", None, **member)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from eventalarm.standalone import sample
-from tests.functional.test_standalone import Standalone, running
 from tests.support.helpers import WebhookSink, wait_until
+from tests.support.standalone import Standalone, running
 from tests.support.walkthrough import blocks, run
 
 PAGE = pathlib.Path(__file__).parents[2] / "doc" / "source" / "nfvo" / "walkthrough.rst"

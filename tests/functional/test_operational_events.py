@@ -20,7 +20,6 @@ from eventalarm.storage.database import Database
 from eventalarm.storage.leases import LeaderLease
 from eventalarm.storage.operational_events import OperationalEvents
 from eventalarm.storage.outbox import Outbox
-from tests.functional.test_standalone import Standalone, notification, running
 from tests.support.deliveries import sender_options
 from tests.support.engine_harness import (
     EngineHarness,
@@ -31,6 +30,7 @@ from tests.support.engine_harness import (
     transitions,
 )
 from tests.support.helpers import WebhookSink
+from tests.support.standalone import Standalone, notification, running
 from tests.support.walkthrough import blocks, run_here, tenant
 
 PAGE = pathlib.Path(__file__).parents[2] / "doc" / "source" / "user" / "operational-events.rst"

@@ -18,9 +18,9 @@ import sqlalchemy as sa
 from eventalarm.model import Delivery
 from eventalarm.storage import database as storage
 from eventalarm.storage import tables
-from tests.functional.test_delivery_plugins import keystone
 from tests.functional.test_ifa_client import identity
 from tests.support import openstack_client
+from tests.support.actions import keystone
 from tests.support.builders import PROJECT
 from tests.support.deliveries import make_delivery
 from tests.support.delivery_worker import ID, all_are, rows, send, states

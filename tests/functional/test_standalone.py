@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import datetime
 import json
 import os
@@ -15,86 +14,16 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-import aodhclient.client
-import aodhclient.noauth
 import pytest
-from keystoneauth1 import session
 
 from eventalarm.cmd import profile as profile_command
-from eventalarm.exceptions import InvalidOption
-from eventalarm.standalone import datadir, sample
-from tests.support.helpers import Process, WebhookSink, console_script, wait_until
+from eventalarm.standalone import sample
+from tests.support.helpers import WebhookSink, wait_until
 from tests.support.openstack_client import openstack
+from tests.support.standalone import Standalone, notification, running
 from tests.support.walkthrough import tenant
-
-PROGRAM = console_script("eventalarm-standalone")
-
-
-@dataclass
-class Standalone:
-    """A running program under test."""
-
-    process: Process
-    data_dir: pathlib.Path
-    endpoint: str
-
-    def client(self, project: str | None = None) -> Any:
-        auth = aodhclient.noauth.AodhNoAuthPlugin(
-            "tester", project or sample.project(), sample.ROLES, self.endpoint
-        )
-        return aodhclient.client.Client("2", session=session.Session(auth=auth))
-
-    def post(
-        self, notification: object, exchange: str | None = None, **headers: str
-    ) -> tuple[int, dict[str, Any]]:
-        body = notification if isinstance(notification, bytes) else json.dumps(notification).encode()
-        query = f"?exchange={exchange}" if exchange is not None else ""
-        request = urllib.request.Request(
-            f"{self.endpoint}/notifications{query}",
-            body,
-            {"Content-Type": "application/json", **headers},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as exc:
-            return exc.code, json.load(exc)
-
-    def watch(self, url: str, instance: str, **more: Any) -> str:
-        """Create the alarm of the installation page on *instance* and return its id."""
-        rule = {
-            "event_type": "compute.instance.update",
-            "query": [
-                {"field": "traits.instance_id", "op": "eq", "type": "string", "value": instance},
-                {"field": "traits.state", "op": "eq", "type": "string", "value": "error"},
-            ],
-        }
-        alarm = {"name": f"failed-{instance}", "type": "event", "event_rule": rule, "alarm_actions": [url]}
-        created: str = self.client().alarm.create({**alarm, **more})["alarm_id"]
-        return created
-
-
-def start(data_dir: pathlib.Path, log: pathlib.Path, *arguments: str) -> Standalone:
-    process = Process([PROGRAM, "--data-dir", str(data_dir), "--port", "0", *arguments], log)
-    try:
-        endpoint = process.wait_for_log(r"Serving on (http://\S+)")[1]
-        process.wait_for_log("standalone.log")
-    except BaseException:
-        process.close()
-        raise
-    return Standalone(process, data_dir, endpoint)
-
-
-@contextlib.contextmanager
-def running(data_dir: pathlib.Path, log: pathlib.Path, *arguments: str) -> Iterator[Standalone]:
-    one = start(data_dir, log, *arguments)
-    try:
-        yield one
-    finally:
-        one.process.close()
 
 
 @pytest.fixture(scope="module")
@@ -102,26 +31,6 @@ def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]
     folder = tmp_path_factory.mktemp("standalone")
     with running(folder / "data", folder / "log") as one:
         yield one
-
-
-def notification(instance: str, state: str, **more: Any) -> dict[str, Any]:
-    payload = {**sample.fault()["payload"], "instance_id": instance, "state": state}
-    return {**sample.fault(), "payload": payload, **more}
-
-
-def refused(*arguments: str) -> str:
-    """Return the output of a program that refuses to start."""
-    done = subprocess.run(
-        [PROGRAM, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert len(done.stderr.splitlines()) == 1, done.stderr
-    return done.stderr
 
 
 def test_a_fault_raises_and_its_recovery_clears(standalone: Standalone, webhook_sink: WebhookSink) -> None:
@@ -299,87 +208,6 @@ def test_the_printed_commands_work(standalone: Standalone, webhook_sink: Webhook
     hooks = webhook_sink.wait(2, "/host")
     assert [hook.json["current"] for hook in hooks] == ["alarm", "ok"]
     assert ["is_root_cause", 1, "False"] in hooks[0].json["reason_data"]["event"]["traits"]
-
-
-def test_a_second_process_on_the_same_directory_is_refused(standalone: Standalone) -> None:
-    said = refused("--data-dir", str(standalone.data_dir), "--port", "0")
-
-    assert f"in use by process {standalone.process.pid}" in said
-    assert standalone.client().alarm.list() is not None
-
-
-def test_an_occupied_port_is_refused(standalone: Standalone, tmp_path: pathlib.Path) -> None:
-    port = standalone.endpoint.rpartition(":")[2]
-
-    said = refused("--data-dir", str(tmp_path / "data"), "--port", port)
-
-    assert f"--port: {port} on 127.0.0.1" in said
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
-def test_listening_beyond_loopback_needs_consent(tmp_path: pathlib.Path, host: str) -> None:
-    said = refused("--data-dir", str(tmp_path / "data"), "--port", "0", "--host", host)
-
-    assert "--i-know-there-is-no-authentication" in said
-
-
-@pytest.mark.parametrize("path", ["/v2/alarms", "/notifications", "/v1/events", "/ifa/v1/alarms", "/ui"])
-def test_a_foreign_web_page_reaches_nothing(standalone: Standalone, path: str) -> None:
-    """Its name was rebound to loopback, or it posts across origins; Host or Origin reveal this."""
-    port = standalone.endpoint.rpartition(":")[2]
-    for headers in ({"Host": f"evil.example:{port}"}, {"Origin": "http://evil.example"}):
-        alarm = json.dumps({"name": "rebound", "type": "event", "event_rule": {}}).encode()
-        request = urllib.request.Request(
-            f"{standalone.endpoint}{path}", alarm, {"Content-Type": "application/json", **headers}
-        )
-        with pytest.raises(urllib.error.HTTPError) as refusal:
-            urllib.request.urlopen(request, timeout=10)
-        assert refusal.value.code == 421
-        assert "--allow-host" in json.load(refusal.value)["detail"]
-    assert not [one for one in standalone.client().alarm.list() if one["name"] == "rebound"]
-
-
-def test_a_host_name_can_be_allowed(tmp_path: pathlib.Path) -> None:
-    with running(tmp_path / "data", tmp_path / "log", "--allow-host", "cloud.example") as one:
-        request = urllib.request.Request(
-            f"{one.endpoint}/vnffm/api_versions", headers={"Host": "cloud.example"}
-        )
-        assert urllib.request.urlopen(request, timeout=10).status == 200
-
-
-def test_the_data_is_readable_by_its_owner_only(standalone: Standalone) -> None:
-    assert standalone.data_dir.stat().st_mode & 0o777 == 0o700
-
-
-def test_an_open_directory_is_closed_or_refused_if_it_holds_other_files(tmp_path: pathlib.Path) -> None:
-    ours, others = tmp_path / "ours", tmp_path / "others"
-    for folder, file in ((ours, "event_pipeline.yaml"), (others, "letter.txt")):
-        folder.mkdir()
-        folder.chmod(0o755)
-        (folder / file).touch()
-
-    with datadir.claim(str(ours)):
-        assert ours.stat().st_mode & 0o777 == 0o700
-    with (
-        pytest.raises(InvalidOption, match=r"--data-dir: .* is accessible to other users"),
-        datadir.claim(str(others)),
-    ):
-        pass
-    assert others.stat().st_mode & 0o777 == 0o755
-
-
-def test_an_invalid_pipeline_is_reported(tmp_path: pathlib.Path) -> None:
-    data = tmp_path / "data"
-    data.mkdir()
-    pipeline = data / "event_pipeline.yaml"
-    source = {"name": "s", "events": ["*"], "sinks": ["k"]}
-    sink = {"name": "k", "publishers": ["eventalarm://?policy=none"]}
-    pipeline.write_text(json.dumps({"sources": [source], "sinks": [sink]}))
-
-    said = refused("--data-dir", str(data), "--port", "0")
-
-    assert str(pipeline) in said
-    assert "policy" in (data / "standalone.log").read_text()
 
 
 def test_data_survive_a_clean_stop_and_a_webhook_an_absent_consumer(

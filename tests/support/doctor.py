@@ -11,12 +11,11 @@ from typing import Any
 
 import oslo_messaging
 
-from tests.functional.test_ingest_api import send
 from tests.support.cloud import Cloud, Spawn, load_notification
 from tests.support.definitions import merged
 from tests.support.engine_harness import alarm_row, insert_alarms
 from tests.support.helpers import WebhookSink, console_script, write_config
-from tests.support.ingest_api import report
+from tests.support.ingest_api import report, send
 from tests.support.telemetry import agent_command, ceilometer_options, notify
 
 ADMINS = "admins"

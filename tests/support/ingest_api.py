@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +23,13 @@ from eventalarm.storage.database import Database
 from eventalarm.storage.maintenance_sessions import MaintenanceSessions
 
 PROJECT = "project-a"
+
+HOST_RULE = {
+    "event_type": "compute.host.*",
+    "query": [{"field": "traits.status", "value": "down"}],
+    "clear": {"query": [{"field": "traits.status", "value": "up"}]},
+    "group_by": ["hostname"],
+}
 
 
 def report(kind: str, at: datetime.datetime | None = None, **details: Any) -> dict[str, Any]:
@@ -103,3 +112,15 @@ class SessionsApi(IngestApi):
     def put(self, session: MaintenanceSession, **changes: Any) -> None:
         one = dataclasses.replace(session, **changes)
         MaintenanceSessions(self.database).update(one.session_id, lambda known: [one])
+
+
+def send(url: str, body: Any, **headers: str) -> tuple[int, Any]:
+    """Post JSON over a socket."""
+    request = urllib.request.Request(
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"} | headers
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as exc:
+        return exc.code, json.load(exc)

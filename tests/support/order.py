@@ -12,7 +12,7 @@ FUNCTIONAL: Final = "tests/functional/"
 LONG: Final = {
     "tests/functional/test_disruption.py": 170,
     "tests/functional/test_guarantees.py": 120,
-    "tests/functional/test_standalone.py": 80,
+    "tests/functional/test_standalone.py": 65,
     "tests/functional/test_demo.py": 60,
     "tests/functional/test_cluster.py": 55,
     "tests/functional/test_partitions.py": 50,

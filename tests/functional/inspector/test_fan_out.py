@@ -15,13 +15,12 @@ import pytest
 import sqlalchemy as sa
 
 from eventalarm.trial.own_cloud.services.kept import RabbitMQ
-from tests.functional.test_ingest_api import send
 from tests.support.cloud import load_notification
 from tests.support.doctor import ADMINS, HOST_RULE, SERVER_RULE, SERVICE
 from tests.support.engine_harness import alarm_row, insert_alarms
 from tests.support.helpers import wait_until
 from tests.support.house import House, once, servers
-from tests.support.ingest_api import report
+from tests.support.ingest_api import report, send
 from tests.support.inspector import Inspectors, server_event
 
 QUEUE = "eventalarm-inspector"
