@@ -16,7 +16,9 @@ import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
+
+from eventalarm.exceptions import EventAlarmError
 
 STAGE: Final = "eventalarm.trial.stage"
 RUNNER: Final = "eventalarm.trial.runner"
@@ -24,6 +26,10 @@ DISRUPTOR: Final = "eventalarm.trial.disruptor"
 MONITOR: Final = "eventalarm.trial.monitor"
 # The options of a plugin, as the scenario has them, without those that the engine reads itself.
 Options = Mapping[str, Any]
+
+
+class Refused(EventAlarmError):
+    """The trial must not begin, though nothing is wrong with its scenario; the message has the remedy."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +47,29 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Effect:
-    """What the history checker must know about a disruption, as in its record ``strike``."""
+class Notification:
+    """One webhook that a monitor received, at *at* in epoch seconds.
 
+    *is_probe* is true for the webhooks of the alarms that a runner has made, which concern no disruption.
+    """
+
+    at: float
+    alarm: str
+    state: str
+    severity: str = ""
+    resource: str = ""
+    is_probe: bool = False
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What the history checker must know about a disruption, as in its record ``strike``.
+
+    *hosts* are those that it breaks: the trial makes it only if the command line names all of them. It is
+    empty for what the stage itself has started.
+    """
+
+    hosts: tuple[str, ...] = ()
     target: str = ""
     ends_process: bool = False
     survivable: bool = False
@@ -84,6 +110,8 @@ class Context:
 
     *chance* is its own source of randomness, which follows from the seed of the trial and its place in the
     scenario. *directory* is where it may write; *clock* returns epoch seconds; *say* shows progress.
+    *permitted* are the hosts that may be broken; *state* is the file of what is broken; with *ignore_health*
+    the trial begins although a monitor finds the cloud ill.
     """
 
     history: Recorder
@@ -93,6 +121,9 @@ class Context:
     say: Callable[[str], None]
     name: str = ""
     stage: Stage | None = None
+    permitted: frozenset[str] = frozenset()
+    ignore_health: bool = False
+    state: pathlib.Path = pathlib.Path()
 
 
 class Runner(Protocol):
@@ -106,6 +137,9 @@ class Runner(Protocol):
 
     def stop(self) -> None:
         """End, and wait until it has ended; may be called more than once, also without :meth:`start`."""
+
+    def close(self) -> None:
+        """Remove what it has made; called after the stage has settled, also if :meth:`start` failed."""
 
     def results(self) -> Mapping[str, float]:
         """Return the numbers for the report, after :meth:`stop`."""
@@ -156,6 +190,14 @@ class Monitor(Protocol):
 
     def stop(self) -> None:
         """Release everything; may be called more than once."""
+
+
+@runtime_checkable
+class Receiver(Protocol):
+    """A monitor that receives webhooks."""
+
+    def notifications(self) -> Sequence[Notification]:
+        """Return what was received so far, the oldest first."""
 
 
 Factory = Callable[[Context, Options], Any]

@@ -126,7 +126,7 @@ def scripts() -> list[str]:
 
 
 # They read no configuration: their arguments say all, or they write one of their own.
-WITHOUT = {f"eventalarm.cmd.{name}" for name in ("config", "definitions", "demo", "standalone")}
+WITHOUT = {f"eventalarm.cmd.{name}" for name in ("config", "definitions", "demo", "standalone", "trial")}
 
 
 def test_every_command_that_reads_a_configuration_has_config_dir() -> None:

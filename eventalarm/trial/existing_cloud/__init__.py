@@ -1,0 +1,1 @@
+"""The stage *existing cloud*: hosts that are there already, reached by name."""

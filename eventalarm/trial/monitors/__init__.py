@@ -1,0 +1,1 @@
+"""The monitors that work on every stage."""

@@ -1,0 +1,1 @@
+"""The runners that work on every stage."""
