@@ -11,9 +11,9 @@ import pytest
 from eventalarm.trial.history.availability import cells
 from eventalarm.trial.own_cloud.progress import Progress
 from eventalarm.trial.own_cloud.services.kept import MariaDB, RabbitMQ
+from eventalarm.trial.own_cloud.stage import Ground
 from tests.functional.disruption.cluster import broker_cluster
 from tests.functional.disruption.cluster_disruptors import PAUSE_MINORITY, Cluster, Partition
-from tests.functional.disruption.stage import Ground
 
 
 # Three nodes start, which takes ten seconds on two idle cores, and minutes on busy ones.

@@ -15,14 +15,15 @@ import pytest
 
 from eventalarm.trial.history.availability import cells
 from eventalarm.trial.history.verdict import Verdict
+from eventalarm.trial.own_cloud import monitors, report, rig
+from eventalarm.trial.own_cloud.disruptors import STRIKES, Used
+from eventalarm.trial.own_cloud.load.stories import Plan, Story, Writer
 from eventalarm.trial.own_cloud.progress import Progress
 from eventalarm.trial.own_cloud.services.kept import MariaDB, PostgreSQL, RabbitMQ
-from tests.functional.disruption import monitors, report, rig, scenarios
-from tests.functional.disruption.disruptors import STRIKES, Used
+from eventalarm.trial.own_cloud.stage import Ground
+from tests.functional.disruption import scenarios
 from tests.functional.disruption.host_down import host_down
 from tests.functional.disruption.outbox_scenarios import beside_the_expirer
-from tests.functional.disruption.stage import Ground
-from tests.functional.disruption.stories import Plan, Story, Writer
 
 Figure = Callable[[str], None]
 

@@ -17,9 +17,9 @@ from eventalarm.storage.database import Database, connect
 from eventalarm.storage.outbox import Outbox
 from eventalarm.trial.own_cloud.progress import Progress
 from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.stage import Ground
 from tests.functional.disruption.galera import MULTI, SINGLE, Front, behind_haproxy
 from tests.functional.disruption.galera_disruptors import desynced
-from tests.functional.disruption.stage import Ground
 from tests.support.builders import rule
 from tests.support.cloud import make_event
 from tests.support.deliveries import make_delivery

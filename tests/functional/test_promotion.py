@@ -12,8 +12,8 @@ from eventalarm.status.database_server import check_server
 from eventalarm.storage.database import connect
 from eventalarm.trial.own_cloud.progress import Progress
 from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.stage import Ground
 from tests.functional.disruption.promotion import fail_over, freeze, jump_back
-from tests.functional.disruption.stage import Ground
 from tests.support.databases import PostgresqlDatabases
 from tests.support.postgresql_cluster import PostgresqlCluster
 

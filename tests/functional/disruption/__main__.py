@@ -19,10 +19,13 @@ from rich.console import Console
 
 from benchmarks.ground import environment
 from eventalarm.trial.history.__main__ import main as check_files
+from eventalarm.trial.own_cloud import report
+from eventalarm.trial.own_cloud.play import HISTORY, Finding
 from eventalarm.trial.own_cloud.progress import Progress
+from eventalarm.trial.own_cloud.rig import Result, Setup, run
 from eventalarm.trial.own_cloud.services.disks import MIB, Disk
 from eventalarm.trial.own_cloud.services.kept import MariaDB, PostgreSQL, RabbitMQ
-from tests.functional.disruption import report
+from eventalarm.trial.own_cloud.stage import Ground
 from tests.functional.disruption.cluster import broker_cluster
 from tests.functional.disruption.delivery_limit import delivery_limit
 from tests.functional.disruption.freeze import freeze
@@ -30,11 +33,8 @@ from tests.functional.disruption.galera import galera
 from tests.functional.disruption.half_open import half_open
 from tests.functional.disruption.host_down import host_down
 from tests.functional.disruption.outbox_scenarios import beside_the_expirer, held_snapshot
-from tests.functional.disruption.play import HISTORY
 from tests.functional.disruption.promotion import postgresql_failover
-from tests.functional.disruption.rig import Result, Setup, run
-from tests.functional.disruption.scenarios import Finding, backlog, beside_a_hostile_tenant, isolation, soak
-from tests.functional.disruption.stage import Ground
+from tests.functional.disruption.scenarios import backlog, beside_a_hostile_tenant, isolation, soak
 from tests.support.databases import Databases, MariadbDatabases, PostgresqlDatabases
 
 FAILED = 1

@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from eventalarm.trial.own_cloud.load.workload import AlarmSpec
+from eventalarm.trial.own_cloud.play import Finding, Play
 from eventalarm.trial.own_cloud.progress import Progress
+from eventalarm.trial.own_cloud.stage import Ground
 from tests.functional.disruption.cluster_disruptors import (
     AUTOHEAL,
     IGNORE,
@@ -21,9 +23,6 @@ from tests.functional.disruption.cluster_disruptors import (
     Cluster,
     Partition,
 )
-from tests.functional.disruption.play import Play
-from tests.functional.disruption.scenarios import Finding
-from tests.functional.disruption.stage import Ground
 from tests.support.broker_cluster import RabbitMQCluster
 
 # Seconds of load before a disruption.

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from eventalarm.trial.history.records import Strike
+from eventalarm.trial.own_cloud.load.runners import Publisher
 from eventalarm.trial.own_cloud.load.workload import AlarmSpec
+from eventalarm.trial.own_cloud.play import SETTLE, Play
+from eventalarm.trial.own_cloud.programs.listeners import Listener
 from eventalarm.trial.own_cloud.progress import wait
-from tests.functional.disruption.play import SETTLE, Play
-from tests.functional.disruption.runners import Publisher
-from tests.functional.disruption.stage import Listener, epoch
+from eventalarm.trial.own_cloud.stage import epoch
 from tests.support.broker_cluster import NODES, RabbitMQCluster, name_of
 
 QUEUE = "event_eval.sample"

@@ -14,12 +14,11 @@ import sqlalchemy as sa
 from eventalarm.database_url import with_driver
 from eventalarm.storage.tables import alarm
 from eventalarm.trial.history.records import Strike
+from eventalarm.trial.own_cloud.monitors import depth
+from eventalarm.trial.own_cloud.play import SETTLE, Finding, Play
 from eventalarm.trial.own_cloud.progress import NotInTime, Progress, wait
 from eventalarm.trial.own_cloud.services.kept import RabbitMQ
-from tests.functional.disruption.monitors import depth
-from tests.functional.disruption.play import SETTLE, Play
-from tests.functional.disruption.scenarios import Finding
-from tests.functional.disruption.stage import Ground, epoch
+from eventalarm.trial.own_cloud.stage import Ground, epoch
 
 DEAD = "event_eval.dead"
 POLICY = {"dead-letter-exchange": "", "dead-letter-routing-key": DEAD}

@@ -14,10 +14,9 @@ from benchmarks import stats
 from eventalarm.trial.history.records import Strike
 from eventalarm.trial.history.verdict import REPEATED
 from eventalarm.trial.own_cloud.load.workload import AlarmSpec
+from eventalarm.trial.own_cloud.play import Finding, Play
 from eventalarm.trial.own_cloud.progress import Progress
-from tests.functional.disruption.play import Play
-from tests.functional.disruption.scenarios import Finding
-from tests.functional.disruption.stage import Ground, epoch
+from eventalarm.trial.own_cloud.stage import Ground, epoch
 from tests.support.locked_rows import locked, wait_for_waiter
 
 RATE = 20.0

@@ -18,12 +18,11 @@ import sqlalchemy as sa
 from eventalarm.trial.history.availability import Availability, recovery
 from eventalarm.trial.history.records import Edit, Strike
 from eventalarm.trial.own_cloud.load.workload import AlarmSpec
+from eventalarm.trial.own_cloud.play import SETTLE, Finding, Play
 from eventalarm.trial.own_cloud.progress import Progress, wait
+from eventalarm.trial.own_cloud.stage import Ground, epoch
 from tests.functional.disruption.cluster import load
 from tests.functional.disruption.galera_disruptors import CONTENTION, DISRUPTORS
-from tests.functional.disruption.play import SETTLE, Play
-from tests.functional.disruption.scenarios import Finding
-from tests.functional.disruption.stage import Ground, epoch
 from tests.support.databases import GaleraDatabases
 from tests.support.galera import NODES, Galera, NodeCheck
 from tests.support.haproxy import UP, Backend, HAProxy, HealthCheck

@@ -16,12 +16,12 @@ from typing import Final
 
 from eventalarm.trial.history.records import Strike
 from eventalarm.trial.own_cloud.load.workload import AlarmSpec
+from eventalarm.trial.own_cloud.play import Finding, Play
+from eventalarm.trial.own_cloud.programs.listeners import Listener
 from eventalarm.trial.own_cloud.progress import Progress
+from eventalarm.trial.own_cloud.proxy import BACK, BOTH, THERE
+from eventalarm.trial.own_cloud.stage import Ground, epoch
 from tests.functional.disruption.cluster import LEAD, load
-from tests.functional.disruption.play import Play
-from tests.functional.disruption.proxy import BACK, BOTH, THERE
-from tests.functional.disruption.scenarios import Finding
-from tests.functional.disruption.stage import Ground, Listener, epoch
 from tests.support.helpers import write_config
 from tests.support.netns import OUTSIDE, Network
 from tests.support.relay import Relay

@@ -13,10 +13,9 @@ from eventalarm.model import STRING, Resource, ResourceKind, make_body
 from eventalarm.storage.resource_map import ResourceMap
 from eventalarm.trial.history.records import Event, Publish, Strike
 from eventalarm.trial.own_cloud.load.workload import FAULT, HEALTH
+from eventalarm.trial.own_cloud.play import Finding, Play
 from eventalarm.trial.own_cloud.progress import Progress
-from tests.functional.disruption.play import Play
-from tests.functional.disruption.scenarios import Finding
-from tests.functional.disruption.stage import Ground, epoch
+from eventalarm.trial.own_cloud.stage import Ground, epoch
 from tests.support.helpers import wait_until
 from tests.support.inspector import Inspectors
 

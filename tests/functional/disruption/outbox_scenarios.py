@@ -19,11 +19,11 @@ from benchmarks import stats
 from eventalarm.model import UTC
 from eventalarm.storage.tables import delivery, transition
 from eventalarm.trial.own_cloud.load.workload import AlarmSpec
+from eventalarm.trial.own_cloud.play import SETTLE, Finding, Play
 from eventalarm.trial.own_cloud.progress import Progress, wait
-from tests.functional.disruption.play import SETTLE, Play
-from tests.functional.disruption.scenarios import Finding, queue_events
-from tests.functional.disruption.service_disruptors import snapshot
-from tests.functional.disruption.stage import Ground
+from eventalarm.trial.own_cloud.service_disruptors import snapshot
+from eventalarm.trial.own_cloud.stage import Ground
+from tests.functional.disruption.scenarios import queue_events
 from tests.support.helpers import console_script, write_config
 
 # The share of the throughput that must remain beside a held snapshot.

@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from eventalarm.trial.history.records import Strike, Transition
+from eventalarm.trial.own_cloud.play import Finding, Play
 from eventalarm.trial.own_cloud.progress import Progress
+from eventalarm.trial.own_cloud.stage import Ground, epoch
 from tests.functional.disruption.cluster import load
-from tests.functional.disruption.play import Play
-from tests.functional.disruption.scenarios import Finding
-from tests.functional.disruption.stage import Ground, epoch
 from tests.support.databases import PostgresqlDatabases
 from tests.support.postgresql_cluster import PostgresqlCluster
 

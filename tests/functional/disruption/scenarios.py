@@ -12,15 +12,16 @@ from typing import Any
 
 from benchmarks import stats
 from benchmarks.children import Load
-from eventalarm.trial.history.availability import Availability
 from eventalarm.trial.history.records import Event, Publish
+from eventalarm.trial.own_cloud import monitors
+from eventalarm.trial.own_cloud.consumers import HANG, OK, REFUSE
 from eventalarm.trial.own_cloud.load.workload import AlarmSpec, EventSpec
+from eventalarm.trial.own_cloud.monitors import MIB, Watch, depth
+from eventalarm.trial.own_cloud.play import SETTLE, Finding, Play
 from eventalarm.trial.own_cloud.progress import Progress, wait
-from tests.functional.disruption import hostile, monitors
-from tests.functional.disruption.consumers import HANG, OK, REFUSE
-from tests.functional.disruption.monitors import MIB, Watch, depth
-from tests.functional.disruption.play import SETTLE, Attack, Play
-from tests.functional.disruption.stage import Ground, epoch
+from eventalarm.trial.own_cloud.stage import Ground, epoch
+from tests.functional.disruption import hostile
+from tests.functional.disruption.attack import Attack
 
 HUNG = 20
 # The hung destinations want more concurrent calls than there are: eighty of sixty, before any retry. With so
@@ -31,16 +32,6 @@ TAKE_HOLD = 20.0
 CHUNK = 20000
 HOSTILE_HUNG, DEAD_NAMES = 60, 150
 ALLOWED = 1.5
-
-
-@dataclasses.dataclass
-class Finding:
-    """The result of a scenario: figures by name, what is wrong, and a row for each kind of disruption."""
-
-    name: str
-    figures: dict[str, float]
-    wrong: list[str]
-    rows: list[Availability] = dataclasses.field(default_factory=list)
 
 
 def isolation(

@@ -1,4 +1,7 @@
-"""The real Aodh API in its own process: ``python -m tests.support.aodh_api --config-file FILE``."""
+"""The real Aodh API in a process of its own.
+
+``python -m eventalarm.trial.own_cloud.programs.aodh_api --config-file FILE``
+"""
 
 from __future__ import annotations
 

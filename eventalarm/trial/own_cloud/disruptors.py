@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from eventalarm.exceptions import Retryable
-from tests.functional.disruption.consumers import MODES, OK, TLS
-from tests.functional.disruption.proxy import BACK, BOTH, THERE
-from tests.functional.disruption.stage import MOODY, SECURE, Listener, Stage, epoch
+from eventalarm.trial.own_cloud.consumers import MODES, OK, TLS
+from eventalarm.trial.own_cloud.programs.listeners import Listener
+from eventalarm.trial.own_cloud.proxy import BACK, BOTH, THERE
+from eventalarm.trial.own_cloud.stage import MOODY, SECURE, Stage, epoch
 
 # Seconds until a supervisor restarts what died, and between two looks at an awaited condition.
 SUPERVISOR_PAUSE = 1.0

@@ -12,10 +12,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from eventalarm.trial.history.availability import HEADINGS, Availability, cells
+from eventalarm.trial.history.availability import HEADINGS, NOTHING, Availability, cells
 from eventalarm.trial.history.verdict import DOUBLED, LOST, REPEATED
-from tests.functional.disruption.rig import Result
-from tests.functional.disruption.scenarios import Finding
+from eventalarm.trial.own_cloud.play import Finding
+from eventalarm.trial.own_cloud.rig import Result
 
 WIDTH = 130
 FIRST = (
@@ -51,7 +51,7 @@ def sums(result: Result) -> dict[str, float]:
 
 
 def _seconds(values: Sequence[float]) -> str:
-    return f"{statistics.median(values):.2f} / {max(values):.2f}" if values else "–"
+    return f"{statistics.median(values):.2f} / {max(values):.2f}" if values else NOTHING
 
 
 def _numbers(results: Sequence[Result]) -> Table:
@@ -84,7 +84,7 @@ def _recoveries(result: Result) -> Table:
             one.name,
             str(one.times),
             *(_seconds(values) for values in (one.commits, one.deliveries, one.taken_over)),
-            str(one.held or "–"),
+            str(one.held or NOTHING),
         )
     return table
 

@@ -17,7 +17,7 @@ from eventalarm import bus
 from eventalarm.exceptions import PublishError
 from eventalarm.trial.history.records import Event, History, Publish
 from eventalarm.trial.own_cloud.load import workload
-from tests.functional.disruption.stories import Story
+from eventalarm.trial.own_cloud.load.stories import Story
 
 # Returns those of the message ids whose transition is committed; an empty set while the database is away.
 Committed = Callable[[Collection[str]], set[str]]

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from eventalarm.storage.tables import alarm, delivery, transition
 from eventalarm.trial.history.records import Delivery, Edit, Final, Transition
-from tests.functional.disruption.stage import Stage
-from tests.functional.disruption.users import as_recorded
+from eventalarm.trial.own_cloud.load.users import as_recorded
+from eventalarm.trial.own_cloud.stage import Stage
 
 EDITABLE = ("alarm_id", "name", "severity", "enabled", "alarm_actions")
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from eventalarm.trial.history.records import Alarm, Edit, History
 from eventalarm.trial.own_cloud.load import workload
+from eventalarm.trial.own_cloud.load.runners import LOOK, Committed, Publisher
 from eventalarm.trial.own_cloud.load.workload import FAULT
-from tests.functional.disruption.runners import LOOK, Committed, Publisher
 
 
 class Users(threading.Thread):

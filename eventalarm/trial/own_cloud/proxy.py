@@ -1,6 +1,6 @@
 """TCP links that can be cut half-open, in a process of their own.
 
-``python -m tests.functional.disruption.proxy`` obeys one JSON request per line: ``open`` a link to a port,
+``python -m eventalarm.trial.own_cloud.proxy`` obeys one JSON request per line: ``open`` a link to a port,
 ``hold`` it (nothing is forwarded any more, or only one way, without a RST), ``reset`` it (RST to both ends,
 then it works).
 """
@@ -16,7 +16,7 @@ import sys
 import threading
 from typing import Any
 
-from benchmarks.children import Child
+from eventalarm.trial.own_cloud.programs.children import Child
 
 HOST = "127.0.0.1"
 # What is held: everything, what the client sends, or what the server answers.
@@ -110,7 +110,7 @@ class Links:
     """The rig's end of the process; safe to share between threads."""
 
     def __init__(self) -> None:
-        self._child = Child("tests.functional.disruption.proxy")
+        self._child = Child("eventalarm.trial.own_cloud.proxy")
         self._lock = threading.Lock()
 
     def _ask(self, **request: Any) -> int:

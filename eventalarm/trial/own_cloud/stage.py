@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import os
 import pathlib
 import re
-import signal
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-import psutil
 import sqlalchemy as sa
 import trustme
 from aodh.storage.sqlalchemy import models
@@ -22,15 +19,16 @@ from eventalarm.exceptions import Retryable
 from eventalarm.storage.tables import delivery, transition, worker
 from eventalarm.trial.history.facts import LATE
 from eventalarm.trial.history.records import Alarm, Committed, History
+from eventalarm.trial.own_cloud.consumers import Consumers
 from eventalarm.trial.own_cloud.load import workload
+from eventalarm.trial.own_cloud.programs.cloud import Cloud
+from eventalarm.trial.own_cloud.programs.configuration import write_config
+from eventalarm.trial.own_cloud.programs.listeners import Listener
 from eventalarm.trial.own_cloud.programs.processes import Programs
+from eventalarm.trial.own_cloud.proxy import HOST, Links
 from eventalarm.trial.own_cloud.services.disks import Disk
 from eventalarm.trial.own_cloud.services.faketime import faked_python, set_clock
 from eventalarm.trial.own_cloud.services.kept import RabbitMQ, Service
-from tests.functional.disruption.consumers import Consumers
-from tests.functional.disruption.proxy import HOST, Links
-from tests.support.cloud import Cloud
-from tests.support.helpers import Process, write_config
 
 QUORUM = "?rabbit_quorum_queue=true"
 CHUNK = 1000
@@ -55,52 +53,6 @@ class Ground:
     disks: Mapping[str, Disk] = dataclasses.field(default_factory=dict)
 
 
-class Listener:
-    """One ``eventalarm-listener``, restarted by a supervisor if it dies."""
-
-    def __init__(self, cloud: Cloud, conf_path: pathlib.Path, env: Mapping[str, str] | None = None) -> None:
-        self._cloud = cloud
-        self._conf_path = conf_path
-        self._env = env
-        self._process: Process | None = None
-
-    def start(self, *, wait: bool = False, prefix: Sequence[str] = ()) -> None:
-        """Start it, with the command *prefix* if given; with *wait*, return once it takes messages."""
-        self._process = self._cloud.start_listener(
-            "--config-file", str(self._conf_path), wait=wait, prefix=prefix, env=self._env
-        )
-
-    @property
-    def is_started(self) -> bool:
-        """True once it was started, even if it died."""
-        return self._process is not None
-
-    @property
-    def process(self) -> Process:
-        """The program that is running."""
-        assert self._process is not None
-        return self._process
-
-    def kill(self) -> None:
-        """SIGKILL it and its worker."""
-        self.process.kill()
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to it and its worker."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
-
-    def memory(self) -> int:
-        """Return the resident bytes of its largest process; 0 while it is dead."""
-        sizes = [0]
-        with contextlib.suppress(psutil.NoSuchProcess):
-            parent = psutil.Process(self.process.pid)
-            for one in (parent, *parent.children(recursive=True)):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    sizes.append(one.memory_info().rss)
-        return max(sizes)
-
-
 class Stage:
     """Cloud, listeners, links and consumers; ``close`` ends them, but not the services."""
 
@@ -109,6 +61,7 @@ class Stage:
         ground: Ground,
         directory: pathlib.Path,
         delivery_options: Mapping[str, Any],
+        *,
         listeners: int = 2,
         consumers: Sequence[str] = (STEADY, *MOODY, SECURE),
         outage: tuple[float, float] = (0.0, 15.0),

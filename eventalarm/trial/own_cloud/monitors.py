@@ -14,8 +14,8 @@ import amqp
 
 from eventalarm.exceptions import Retryable
 from eventalarm.trial.own_cloud import broker_queue
-from tests.functional.disruption.disruptors import CONSUMER, Used
-from tests.functional.disruption.stage import Stage, epoch
+from eventalarm.trial.own_cloud.disruptors import CONSUMER, Used
+from eventalarm.trial.own_cloud.stage import Stage, epoch
 
 EVERY = 1.0
 MIB = 2**20

@@ -1,6 +1,6 @@
 """Webhook consumers that misbehave on request, in a process of their own.
 
-``python -m tests.functional.disruption.consumers`` obeys one JSON request per line: ``open`` a consumer,
+``python -m eventalarm.trial.own_cloud.consumers`` obeys one JSON request per line: ``open`` a consumer,
 ``mode`` (how it behaves from now on), ``results`` (what it received and answered since the last request).
 """
 
@@ -18,11 +18,12 @@ from typing import Any
 
 from aiohttp import web
 
-from benchmarks.children import Child
-from benchmarks.sink import DELIVERY_ID, HOST
 from eventalarm.trial.history.records import Receipt
 from eventalarm.trial.history.user_checks import TRAP
+from eventalarm.trial.own_cloud.programs.children import Child
 
+HOST = "127.0.0.1"
+DELIVERY_ID = "X-Eventalarm-Delivery-Id"
 OK, REFUSE, HANG, DRIP, GONE, TLS = "ok", "refuse", "hang", "drip", "gone", "break TLS"
 ANSWERS: dict[str, tuple[int, dict[str, str]]] = {
     OK: (200, {}),
@@ -174,7 +175,7 @@ class Consumers:
     """The rig's end of the process; safe to share between threads."""
 
     def __init__(self) -> None:
-        self._child = Child("tests.functional.disruption.consumers")
+        self._child = Child("eventalarm.trial.own_cloud.consumers")
         self._lock = threading.Lock()
 
     def _ask(self, **request: Any) -> Any:

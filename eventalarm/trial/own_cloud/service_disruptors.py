@@ -17,10 +17,10 @@ from sqlalchemy.engine.interfaces import IsolationLevel
 from eventalarm.database_url import with_driver
 from eventalarm.exceptions import Retryable
 from eventalarm.storage.tables import delivery
+from eventalarm.trial.own_cloud.disruptors import LOOK, Strike, Used
 from eventalarm.trial.own_cloud.services.disks import MIB
 from eventalarm.trial.own_cloud.services.faketime import set_clock
-from tests.functional.disruption.disruptors import LOOK, Strike, Used
-from tests.functional.disruption.stage import Stage, epoch
+from eventalarm.trial.own_cloud.stage import Stage, epoch
 
 HOUR: Final = 3600.0
 NO_MEMORY, DEFAULT_MEMORY = "0.00001", "0.4"

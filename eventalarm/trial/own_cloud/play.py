@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import pathlib
 import random
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -14,22 +14,27 @@ from eventalarm.trial.history.availability import Availability, availability
 from eventalarm.trial.history.check import check
 from eventalarm.trial.history.records import Delivery, Receipt, Run
 from eventalarm.trial.history.verdict import Verdict
+from eventalarm.trial.own_cloud.collect import collect
+from eventalarm.trial.own_cloud.consumers import ANSWERS, OK
 from eventalarm.trial.own_cloud.load import workload
+from eventalarm.trial.own_cloud.load.runners import Publisher
 from eventalarm.trial.own_cloud.load.workload import AlarmSpec, EventSpec
+from eventalarm.trial.own_cloud.monitors import depth
 from eventalarm.trial.own_cloud.progress import Progress, wait
-from tests.functional.disruption import hostile
-from tests.functional.disruption.collect import collect
-from tests.functional.disruption.consumers import ANSWERS, OK
-from tests.functional.disruption.monitors import depth
-from tests.functional.disruption.runners import Publisher
-from tests.functional.disruption.stage import Ground, Stage, epoch
+from eventalarm.trial.own_cloud.stage import Ground, Stage, epoch
 
 SETTLE = 60.0
 HISTORY = "history.jsonl"
-# Events per second of a hostile tenant, and the number of events between two large ones.
-ATTACK_RATE, BETWEEN_BIG = 8.0, 64
-# A new attack begins with this many events at a higher rate, to take effect.
-HOLD, HOLD_RATE = 60, 30.0
+
+
+@dataclasses.dataclass
+class Finding:
+    """The result of a scenario: figures by name, what is wrong, and a row for each kind of disruption."""
+
+    name: str
+    figures: dict[str, float]
+    wrong: list[str]
+    rows: list[Availability] = dataclasses.field(default_factory=list)
 
 
 class Play:
@@ -188,40 +193,3 @@ class Play:
         """End the process."""
         self.publisher.close()
         self.stage.close()
-
-
-class Attack:
-    """Publishes events about *instances* of a hostile tenant in a thread, until it is stopped."""
-
-    def __init__(self, play: Play, instances: Sequence[str], seed: int) -> None:
-        self._publisher = play.publisher
-        self._chance = random.Random(f"{seed} attack")
-        self._events = hostile.events(instances, self._chance)
-        self._stopping = threading.Event()
-        self._held = threading.Event()
-        self._thread: threading.Thread | None = None
-        self.sent = 0
-
-    def start(self) -> None:
-        """Start (again); return once the attack has taken effect."""
-        self._stopping.clear()
-        self._held.clear()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        self._held.wait()
-
-    def stop(self) -> None:
-        """Stop; safe to call twice."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        began = self.sent
-        while not self._stopping.wait(1 / (ATTACK_RATE if self._held.is_set() else HOLD_RATE)):
-            large = self.sent % BETWEEN_BIG == BETWEEN_BIG - 1
-            event = hostile.big(self._chance) if large else next(self._events)
-            self._publisher.put([event])
-            self.sent += 1
-            if self.sent - began >= HOLD:
-                self._held.set()

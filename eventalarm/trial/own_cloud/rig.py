@@ -14,17 +14,17 @@ from eventalarm.trial.history.check import check
 from eventalarm.trial.history.facts import awaited
 from eventalarm.trial.history.records import Receipt, Run, Strike, Transition
 from eventalarm.trial.history.verdict import Verdict
+from eventalarm.trial.own_cloud import monitors
+from eventalarm.trial.own_cloud.collect import collect
+from eventalarm.trial.own_cloud.consumers import ANSWERS, OK
+from eventalarm.trial.own_cloud.disruptors import CONSUMER, STRIKES, Moods, Striker, Used
+from eventalarm.trial.own_cloud.load.runners import EventLoad, Publisher
+from eventalarm.trial.own_cloud.load.stories import Plan, Writer
+from eventalarm.trial.own_cloud.load.users import Users
+from eventalarm.trial.own_cloud.play import HISTORY
 from eventalarm.trial.own_cloud.progress import Progress
-from tests.functional.disruption import monitors
-from tests.functional.disruption.collect import collect
-from tests.functional.disruption.consumers import ANSWERS, OK
-from tests.functional.disruption.disruptors import CONSUMER, STRIKES, Moods, Striker, Used
-from tests.functional.disruption.play import HISTORY
-from tests.functional.disruption.runners import EventLoad, Publisher
-from tests.functional.disruption.service_disruptors import possible
-from tests.functional.disruption.stage import Ground, Stage
-from tests.functional.disruption.stories import Plan, Writer
-from tests.functional.disruption.users import Users
+from eventalarm.trial.own_cloud.service_disruptors import possible
+from eventalarm.trial.own_cloud.stage import Ground, Stage
 
 FIRING_RESUMES = 5.0
 DEFAULT_LEASE = 6.0
