@@ -90,7 +90,7 @@ class Broker:
         last: Exception | None = None
         for _, connection in self.connections():
             try:
-                connection.connect()
+                open_once(connection)
             except Exception as exc:  # noqa: BLE001 - three libraries' errors, without a common class
                 last = exc
                 continue
@@ -189,6 +189,14 @@ class QueueWatch:
         stack, self._stack, self._connection = self._stack, contextlib.ExitStack(), None
         with contextlib.suppress(Exception):
             stack.close()
+
+
+def open_once(connection: Any) -> None:
+    """Open *connection* in one attempt; kombu's own ``connect`` makes another one two seconds later.
+
+    :raises Exception: errors of three libraries, without a common class.
+    """
+    connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
 
 
 def hosts(url: Any) -> Sequence[Any]:

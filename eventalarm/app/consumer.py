@@ -7,8 +7,9 @@ import dataclasses
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Final
 
 from oslo_config import cfg
 
@@ -33,6 +34,9 @@ from eventalarm.watchdog import Progress
 
 LOG = logging.getLogger(__name__)
 
+# Seconds of a poll after which the broker is considered not to answer: several times what one takes.
+LONGEST_POLL: Final = 5.0
+
 
 @dataclasses.dataclass(frozen=True)
 class ProcessSignals:
@@ -45,19 +49,30 @@ class ProcessSignals:
 
 
 class BrokerReport:
-    """Logs once why the broker refuses the consumer, and once when messages are consumed again."""
+    """Logs once why the broker refuses the consumer, and once when messages are consumed again.
 
-    def __init__(self, where: str) -> None:
+    :param where: the broker, for the log.
+    """
+
+    def __init__(self, where: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._where = where
+        self._monotonic = monotonic
         self._reported = ""
+        self._polls: dict[int, float] = {}
 
     @property
     def failing(self) -> bool:
-        """True while the broker refuses the consumer."""
-        return bool(self._reported)
+        """True while the broker refuses the consumer, or has not answered a poll for LONGEST_POLL seconds."""
+        before = self._monotonic() - LONGEST_POLL
+        return bool(self._reported) or any(began < before for began in list(self._polls.values()))
+
+    def begins(self) -> None:
+        """Record that a poll of the calling thread begins."""
+        self._polls[threading.get_ident()] = self._monotonic()
 
     def __call__(self, error: Exception | None) -> None:
-        """Log *error* of the consumer; None means that it consumes again."""
+        """Record the end of the poll and log its *error*; None means that messages are consumed."""
+        self._polls.pop(threading.get_ident(), None)
         if error is None:
             if self._reported:
                 LOG.warning("Consuming messages from the broker %s again", self._where)

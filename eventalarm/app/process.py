@@ -14,6 +14,7 @@ from eventalarm.app import waiting
 from eventalarm.app.build import build_cache, build_engine, build_recorder, build_sender, build_timers
 from eventalarm.app.consumer import ConsumerAssembly, ProcessSignals
 from eventalarm.app.partitions import Consumer
+from eventalarm.app.worker_states import Lack
 from eventalarm.delivery import enqueue, spans
 from eventalarm.delivery import options as delivery_options
 from eventalarm.delivery import worker as worker_module
@@ -68,12 +69,17 @@ class ListenerProcess:
         self._watchdog = self._build_watchdog(progressing)
         self._stack = contextlib.ExitStack()
         self._server: Consumer | None = None
+        self._waiting_for = Lack.DATABASE
         # What must hold besides, so that events are handled.
-        self._conditions: list[Callable[[], bool]] = []
+        self._conditions: dict[Lack, Callable[[], bool]] = {}
 
-    def able(self) -> bool:
-        """Return True if messages are consumed now and the lease of the deliveries is valid."""
-        return self._server is not None and all(holds() for holds in self._conditions)
+    def lacks(self) -> Lack:
+        """Return what is missing so that messages are consumed and their deliveries sent."""
+        found = self._waiting_for
+        for lack, holds in list(self._conditions.items()):
+            if not holds():
+                found |= lack
+        return found
 
     def start(self) -> None:
         """Wait for the database and the broker, then start; returns once messages are being consumed.
@@ -91,7 +97,8 @@ class ListenerProcess:
         notifications = build_module.Notifications(self._conf, database)
         worker = self._start_delivery(database, notifications)
         self._stack.callback(worker.stop, STOP_GRACE)
-        self._conditions.append(lambda: worker.owner is not None)
+        self._waiting_for = Lack.BROKER
+        self._conditions[Lack.LEASE] = lambda: worker.owner is not None
         enqueuer = enqueue.OutboxEnqueuer(Outbox(database), worker, announce=notifications.publisher.announce)
         cache = build_cache(self._conf, database, self.metrics, self._start_reporter(database))
         if not self._start_consumer(database, cache, enqueuer):
@@ -136,8 +143,9 @@ class ListenerProcess:
         if not waiting.wait_for_broker(self._conf, self._signals.stopping):
             return False
         server.begin()
-        self._conditions.append(lambda: not assembly.report.failing)
+        self._conditions[Lack.CONSUMER] = lambda: not assembly.report.failing
         self._server = server
+        self._waiting_for = Lack.NOTHING
         for stop in (server.wait, server.stop, loader.stop):
             self._stack.callback(stop)
         if self._conf[options.GROUP].preload and isinstance(server, BatchServer):

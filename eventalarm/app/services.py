@@ -62,7 +62,7 @@ class ListenerService(cotyledon.Service):
 
         def progressing() -> None:
             heartbeats.beat(worker_id)
-            states.report(worker_id, self._process.able())
+            states.report(worker_id, self._process.lacks())
 
         self._process = ListenerProcess(
             conf,
@@ -123,7 +123,9 @@ def _health_pages(conf: cfg.ConfigOpts, states: WorkerStates) -> dict[str, Calla
     database = BoundedCheck("database", DatabaseCheck(conf), conf[options.GROUP].health_timeout)
 
     def unready() -> str:
-        return states.unable() or ("the database does not answer" if database.problem() else "")
+        return "; ".join(
+            filter(None, (states.unable(), database.problem() and "the database does not answer"))
+        )
 
     return {"/healthz": states.stalled, "/readyz": unready}
 

@@ -34,9 +34,29 @@ DELIVERY_COUNT: Final = "x-delivery-count"
 POLL_TIMEOUT: Final = 1.0
 POLL_TIMEOUT_PAUSED: Final = 0.1
 AFTER_FAILURE: Final = 1.0
+LOST: Final = "the connection is lost; it is opened again as soon as the broker answers"
 
-Report = Callable[[Exception | None], None]
 Held = Callable[[], Sequence[Any]]
+
+
+class Report(Protocol):
+    """Learns how the polls of a consumer end; called by the thread that polls."""
+
+    def begins(self) -> None:
+        """Record that a poll begins, which lasts POLL_TIMEOUT at most while the broker answers."""
+
+    def __call__(self, error: Exception | None) -> None:
+        """Record that the poll ended, by *error* if it failed."""
+
+
+class NoReport:
+    """The report that nobody reads."""
+
+    def begins(self) -> None:
+        """Do nothing."""
+
+    def __call__(self, error: Exception | None) -> None:
+        """Do nothing."""
 
 
 class ConsumerControl(Protocol):
@@ -105,6 +125,11 @@ class RabbitControl:
         self.paused = False
         if not self._full or first_prefetch < self._full:
             self._set_prefetch(first_prefetch)
+
+    @property
+    def connected(self) -> bool:
+        """True while the connection to the broker is open; used between polls."""
+        return bool(self._connection.connection.connected)
 
     def acknowledge(self, messages: Sequence[Any]) -> None:
         """See ConsumerControl; messages of other classes, such as renewed ones, acknowledge themselves."""
@@ -201,7 +226,8 @@ class _NoMessageIds(driver_amqp._MsgIdCache):  # type: ignore[misc]
 class GuardedPoller(base.PollStyleListener):  # type: ignore[misc]
     """A poller that reports failures, and runs the tasks of the control even while no message arrives.
 
-    :param report: called with each failure, and with None when a poll succeeds.
+    While the broker is away, oslo.messaging connects again and again: its polls do not end, or they end after
+    their time as if no message had arrived.
     """
 
     def __init__(self, poller: Any, control: RabbitControl, report: Report) -> None:
@@ -213,6 +239,7 @@ class GuardedPoller(base.PollStyleListener):  # type: ignore[misc]
 
     def poll(self, **batch: Any) -> Sequence[Any]:
         """Return the next messages; an empty list after a timeout or a failure."""
+        self._report.begins()
         try:
             timeout = POLL_TIMEOUT_PAUSED if self._control.paused else POLL_TIMEOUT
             taken: list[Any] = self._poller.poll(timeout=timeout, **batch)
@@ -220,7 +247,7 @@ class GuardedPoller(base.PollStyleListener):  # type: ignore[misc]
             self._report(exc)
             self._stopping.wait(AFTER_FAILURE)
             return []
-        self._report(None)
+        self._report(None if self._control.connected else ConnectionError(LOST))
         # Those that were read with the first one.
         taken += self._poller.incoming
         self._poller.incoming.clear()
@@ -240,7 +267,7 @@ def take_control(listener: Any, first_prefetch: int, report: Report) -> Consumer
     """Return the control of a listener of oslo.messaging that has not been started yet.
 
     :param first_prefetch: see :class:`RabbitControl`.
-    :param report: see :class:`GuardedPoller`.
+    :param report: used with RabbitMQ only.
     """
     poller = getattr(listener, "_poll_style_listener", None)
     if not isinstance(poller, amqpdriver.AMQPListener):

@@ -63,7 +63,7 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         *,
         redelivery: Redelivery | None = None,
         interruptions: Interruptions | None = None,
-        report: consumer_control.Report = lambda error: None,
+        report: consumer_control.Report | None = None,
         topics: Sequence[str] = (),
         gated: Collection[str] = (),
     ) -> None:
@@ -82,7 +82,8 @@ class BatchServer(notify_listener.NotificationServerBase):  # type: ignore[misc]
         self._enough = threading.Event()
         self._deferred: dict[str, list[Message]] = {}
         self._resumable: list[str] = []
-        self._redelivery, self._interruptions, self._report = redelivery, interruptions, report
+        self._redelivery, self._interruptions = redelivery, interruptions
+        self._report = report or consumer_control.NoReport()
         self._control: consumer_control.ConsumerControl = consumer_control.NoControl()
         self._narrow = True
         self._suspect = False

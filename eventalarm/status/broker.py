@@ -11,7 +11,7 @@ import amqp.exceptions
 from oslo_config import cfg
 
 from eventalarm import bus
-from eventalarm.broker import Broker, Unusable, hosts, unusable
+from eventalarm.broker import Broker, Unusable, hosts, open_once, unusable
 from eventalarm.conf import GROUP, INSPECTOR_GROUP
 from eventalarm.publisher import partitions
 from eventalarm.status.checks import Finding, Level
@@ -36,7 +36,7 @@ def check_hosts(conf: cfg.ConfigOpts, timeout: float) -> Finding:
     for name, connection in broker.connections():
         try:
             with connection:
-                connection.connect()
+                open_once(connection)
         except Exception as exc:  # noqa: BLE001 - three libraries' errors, without a common class
             error = unusable(exc)
             problems.append(f"{name}: {error.problem}")

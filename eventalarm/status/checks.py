@@ -78,7 +78,8 @@ class Runner:
 
     :param timeout: seconds that each check may take.
     :param progress: called with a line of text for every check that takes more than two seconds.
-    :param within: seconds that all checks together may take.
+    :param within: seconds that all checks together may take. With a limit, checks that do not need each other
+        run at the same time, so that one that hangs takes no time from the others.
     """
 
     def __init__(
@@ -87,25 +88,30 @@ class Runner:
         self._checks = {check.name: check for check in checks}
         self._timeout = timeout
         self._progress = progress
+        self._together = within < math.inf
         self._until = time.monotonic() + within
         self._results: dict[str, Result] = {}
+        self._locks = {name: threading.Lock() for name in self._checks}
 
     def run(self) -> list[Result]:
         """Return the result of every check; never raises."""
+        if self._together:
+            for name in self._checks:
+                threading.Thread(target=self._settled, args=(name,), daemon=True).start()
         return [self._settled(name) for name in self._checks]
 
     def _settled(self, name: str) -> Result:
-        if name not in self._results:
-            check = self._checks[name]
-            missing = [need for need in check.needs if self._settled(need).finding.level not in USABLE]
-            if missing:
-                finding = Finding(
-                    Level.SKIPPED, f"not checked, because these failed or were skipped: {', '.join(missing)}"
-                )
-                self._results[name] = Result(name, finding, 0.0)
-            else:
-                self._results[name] = self._bounded(check)
-        return self._results[name]
+        with self._locks[name]:
+            if name not in self._results:
+                self._results[name] = self._settle(self._checks[name])
+            return self._results[name]
+
+    def _settle(self, check: Check) -> Result:
+        missing = [need for need in check.needs if self._settled(need).finding.level not in USABLE]
+        if missing:
+            text = f"not checked, because these failed or were skipped: {', '.join(missing)}"
+            return Result(check.name, Finding(Level.SKIPPED, text), 0.0)
+        return self._bounded(check)
 
     def _bounded(self, check: Check) -> Result:
         found: list[Finding] = []

@@ -112,3 +112,23 @@ def test_all_checks_together_take_no_longer_than_allowed() -> None:
         gate.set()
     assert [one.finding.level for one in found] == [Level.FAILED] * 3
     assert sum(one.seconds for one in found) < 60
+
+
+def test_a_check_that_hangs_takes_no_time_from_others_if_the_time_is_limited() -> None:
+    """Fails if a broker that hangs makes the database look dead."""
+    gate = threading.Event()
+
+    def hang() -> Finding:
+        gate.wait()
+        return Finding(Level.OK, "late")
+
+    checks = [
+        Check("broker", hang),
+        Check("database", lambda: GOOD),
+        Check("schema", lambda: GOOD, ("database",)),
+    ]
+    try:
+        found = Runner(checks, 60.0, lambda text: None, within=0.2).run()
+    finally:
+        gate.set()
+    assert [one.finding.level for one in found] == [Level.FAILED, Level.OK, Level.OK]
