@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 PROG: Final = "eventalarm-trial"
 REPORT, DATA, HISTORY = "report.html", "report.json", "history.jsonl"
-UNDO_WITHIN: Final = 120.0
 
 DESCRIPTION = """\
 Disrupt a cloud while load and monitors run: kill containers, stop services,
@@ -285,7 +284,7 @@ def _undo(chosen: argparse.Namespace) -> int:
                 print(f"{described(one)}; undo on {one.host.name} ({one.host.place}): {script}")
                 continue
             try:
-                undo(one, UNDO_WITHIN)
+                undo(one)
             except ShellError as exc:
                 COMMAND.say(str(exc))
                 continue

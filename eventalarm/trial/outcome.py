@@ -155,7 +155,7 @@ def _first(place: int, made: Sequence[Made], notifications: Sequence[Notificatio
     again = (other.began for other in made if other.name == one.name and other.began > one.began)
     until = min(again, default=math.inf)
     for found in notifications:
-        is_about = matches_glob(one.noticed_by, found.alarm) if one.noticed_by else True
+        is_about = matches_glob(found.alarm, one.noticed_by) if one.noticed_by else True
         is_in_time = one.began <= found.at < until
         if found.state == ALARM and not found.is_probe and is_in_time and is_about:
             return Noticed(found.alarm, found.at - one.began)

@@ -61,8 +61,8 @@ def process(fields: Fields) -> Act:
     pid = f"{group}$(cat {shlex.quote(fields.text('pid_file'))})"
     ready = fields.text("ready", "")
     if action == "pause":
-        return Act(f"kill -STOP {pid}", f"kill -CONT {pid}", ready)
-    return Act(f"kill -KILL {pid}", fields.text("start"), ready)
+        return Act(f"kill -s STOP {pid}", f"kill -s CONT {pid}", ready)
+    return Act(f"kill -s KILL {pid}", fields.text("start"), ready)
 
 
 def command(fields: Fields) -> Act:

@@ -69,7 +69,8 @@ class HostDisruptor:
         act = acts.self_healing(self._act, seconds, token) if self._act.cuts else self._act
         if act.reboots:
             self._boot_id = run(self._host, BOOT_ID).strip()
-        left = Left(token, self._host, self.name, act.undo, act.ready, self._context.clock())
+        now = self._context.clock()
+        left = Left(token, self._host, self.name, act.undo, act.ready, now, self._heal_within)
         self._stage.journal.add(left)
         self._left = left
         run(self._host, act.strike)
@@ -92,18 +93,18 @@ class HostDisruptor:
         if self._act.reboots:
             wait_for(self._host, f'test "$({BOOT_ID})" != {self._boot_id}', self._heal_within)
         else:
-            undo(left, self._heal_within)
+            undo(left)
 
 
-def undo(left: Left, within: float) -> None:
+def undo(left: Left) -> None:
     """Undo what was broken, and wait until it works again; harmless if it does already.
 
-    :raises ShellError: if that takes longer than *within* seconds.
+    :raises ShellError: if that takes too long.
     """
     if not left.undo:
-        wait_for(left.host, left.ready or "true", within)
+        wait_for(left.host, left.ready or "true", left.within)
     elif not left.ready:
-        wait_for(left.host, left.undo, within)
+        wait_for(left.host, left.undo, left.within)
     else:
         # An undo may fail because it was made before; whether it works is what counts.
         def again() -> None:
@@ -111,7 +112,7 @@ def undo(left: Left, within: float) -> None:
                 run(left.host, left.undo)
 
         again()
-        wait_for(left.host, left.ready, within)
+        wait_for(left.host, left.ready, left.within, again)
 
 
 def _host(fields: Fields, stage: ExistingCloud) -> Host:

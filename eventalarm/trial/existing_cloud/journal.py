@@ -24,7 +24,10 @@ class JournalError(EventAlarmError):
 
 @dataclass(frozen=True)
 class Left:
-    """One disruption that was not undone yet; *undo* and *ready* are shell scripts on *host*."""
+    """One disruption that was not undone yet; *undo* and *ready* are shell scripts on *host*.
+
+    *began* is in epoch seconds; *within* is how many seconds the undo may take.
+    """
 
     token: str
     host: Host
@@ -32,6 +35,7 @@ class Left:
     undo: str
     ready: str
     began: float
+    within: float
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, for the file."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 import time
 from collections.abc import Callable
 from typing import Final
@@ -12,8 +11,9 @@ from eventalarm.exceptions import EventAlarmError
 from eventalarm.trial.existing_cloud.hosts import SSH, SSH_FAILED, Host
 
 TIMEOUT: Final = 60.0
-# Seconds between two looks whether a host, or what runs on it, works again.
-LOOK: Final = 0.25
+# Seconds between two looks whether a host, or what runs on it, works again: the first, and the most.
+LOOK: Final = 0.2
+MOST_LOOK: Final = 3.0
 MOST_OUTPUT: Final = 500
 
 
@@ -56,20 +56,20 @@ def wait_for(
     script: str,
     within: float,
     between: Callable[[], None] = lambda: None,
-    over: threading.Event | None = None,
 ) -> None:
-    """Return once a script succeeds; *between* is called after each failure.
+    """Return once a script succeeds; *between* is called before each further attempt.
 
-    :raises ShellError: of the last failure, if that takes longer than *within* seconds or *over* is set.
+    :raises ShellError: of the last failure, if that takes longer than *within* seconds.
     """
-    deadline = time.monotonic() + within
+    deadline, pause = time.monotonic() + within, LOOK
     while True:
         try:
             run(host, script, max(1.0, min(TIMEOUT, deadline - time.monotonic())))
         except ShellError:
-            if time.monotonic() > deadline or (over is not None and over.is_set()):
+            if time.monotonic() > deadline:
                 raise
+            time.sleep(pause)
+            pause = min(2 * pause, MOST_LOOK)
             between()
-            time.sleep(LOOK)
         else:
             return
