@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import json
 import os
 import pathlib
 import pwd
@@ -17,7 +18,7 @@ from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 from keystoneclient.v3 import client as keystone_client
 
-from tests.support.helpers import console_script, wait_until
+from tests.support.helpers import wait_until
 
 PASSWORD = "secret"
 DOMAIN = "default"
@@ -30,6 +31,21 @@ os.environ.update(OS_KEYSTONE_CONFIG_DIR=folder, OS_KEYSTONE_CONFIG_FILES="keyst
 import waitress
 from keystone.wsgi.api import application
 waitress.serve(application, host="127.0.0.1", port=int(port), threads=4)
+"""
+
+# Its imports take longer than what is done; each verb has a process of its own, as with keystone-manage.
+MANAGE = """
+import json, os, sys
+from keystone.cmd import cli
+config, *lines = sys.argv[1:]
+for line in lines:
+    child = os.fork()
+    if not child:
+        cli.main(["keystone-manage", "--config-file", config, *json.loads(line)])
+        sys.stdout.flush()
+        os._exit(0)
+    if status := os.waitpid(child, 0)[1]:
+        sys.exit(f"{line}: {status}")
 """
 
 
@@ -56,16 +72,20 @@ class Keystone:
         )
         for directory in ("fernet-keys", "credential-keys"):
             (folder / directory).mkdir(mode=0o700)
-        self._manage("db_sync")
-        user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
-        for verb in ("fernet_setup", "credential_setup"):
-            self._manage(verb, "--keystone-user", user, "--keystone-group", group)
-        self._manage("bootstrap", "--bootstrap-password", PASSWORD, "--bootstrap-public-url", self.url)
+        owner = ["--keystone-user", pwd.getpwuid(os.getuid()).pw_name]
+        owner += ["--keystone-group", grp.getgrgid(os.getgid()).gr_name]
+        self._manage(
+            ["db_sync"],
+            ["fernet_setup", *owner],
+            ["credential_setup", *owner],
+            ["bootstrap", "--bootstrap-password", PASSWORD, "--bootstrap-public-url", self.url],
+        )
 
-    def _manage(self, *words: str) -> None:
+    def _manage(self, *verbs: list[str]) -> None:
         config = str(self._folder / "keystone.conf")
-        command = [console_script("keystone-manage"), "--config-file", config, *words]
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        command = [sys.executable, "-c", MANAGE, config, *map(json.dumps, verbs)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -124,6 +144,19 @@ class Keystone:
         if name not in self._projects:
             self._projects[name] = self.client.projects.create(name, DOMAIN).id
         return self._projects[name]
+
+    def register(self, name: str, service_type: str, url: str) -> None:
+        """List a service in the catalogue."""
+        service = self.client.services.create(name, type=service_type)
+        self.client.endpoints.create(service, url, interface="public")
+
+    def application_credential(self, user_name: str, project_id: str) -> tuple[str, str]:
+        """Return the id and the secret of an application credential with all roles of a user on a project."""
+        auth = v3.Password(
+            self.url, username=user_name, password=PASSWORD, user_domain_id=DOMAIN, project_id=project_id
+        )
+        made = keystone_client.Client(session=Session(auth)).application_credentials.create("pulse")
+        return made.id, made.secret
 
     def close(self, project_id: str) -> None:
         """Disable a project."""
