@@ -16,11 +16,12 @@ import pytest
 from eventalarm.trial.history.availability import cells
 from eventalarm.trial.history.verdict import Verdict
 from eventalarm.trial.own_cloud import monitors, report, rig
-from eventalarm.trial.own_cloud.disruptors import STRIKES, Used
+from eventalarm.trial.own_cloud.disruptors import STRIKES
 from eventalarm.trial.own_cloud.load.stories import Plan, Story, Writer
 from eventalarm.trial.own_cloud.progress import Progress
 from eventalarm.trial.own_cloud.services.kept import MariaDB, PostgreSQL, RabbitMQ
 from eventalarm.trial.own_cloud.stage import Ground
+from eventalarm.trial.own_cloud.striker import Used
 from tests.functional.disruption import scenarios
 from tests.functional.disruption.host_down import host_down
 from tests.functional.disruption.outbox_scenarios import beside_the_expirer

@@ -14,8 +14,9 @@ import amqp
 
 from eventalarm.exceptions import Retryable
 from eventalarm.trial.own_cloud import broker_queue
-from eventalarm.trial.own_cloud.disruptors import CONSUMER, Used
+from eventalarm.trial.own_cloud.disruptors import CONSUMER
 from eventalarm.trial.own_cloud.stage import Stage, epoch
+from eventalarm.trial.own_cloud.striker import Used
 
 EVERY = 1.0
 MIB = 2**20

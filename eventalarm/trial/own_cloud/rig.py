@@ -17,7 +17,7 @@ from eventalarm.trial.history.verdict import Verdict
 from eventalarm.trial.own_cloud import monitors
 from eventalarm.trial.own_cloud.collect import collect
 from eventalarm.trial.own_cloud.consumers import ANSWERS, OK
-from eventalarm.trial.own_cloud.disruptors import CONSUMER, STRIKES, Moods, Striker, Used
+from eventalarm.trial.own_cloud.disruptors import STRIKES
 from eventalarm.trial.own_cloud.load.runners import EventLoad, Publisher
 from eventalarm.trial.own_cloud.load.stories import Plan, Writer
 from eventalarm.trial.own_cloud.load.users import Users
@@ -25,6 +25,7 @@ from eventalarm.trial.own_cloud.play import HISTORY
 from eventalarm.trial.own_cloud.progress import Progress
 from eventalarm.trial.own_cloud.service_disruptors import possible
 from eventalarm.trial.own_cloud.stage import Ground, Stage
+from eventalarm.trial.own_cloud.striker import Moods, Striker, Used
 
 FIRING_RESUMES = 5.0
 DEFAULT_LEASE = 6.0
@@ -44,10 +45,6 @@ DATABASE_AWAY = (
     "database disk full",
     "database read-only",
 )
-# What ends, freezes or cuts off a process between a POST and the record of its answer.
-ENDS_PROCESS = ("kill listener", "stop listener", "cut database link")
-# What concerns one of two listeners, or none: the other goes on.
-SURVIVABLE = (*ENDS_PROCESS, "cut broker link", "listener clock", "snapshot held")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,9 +254,9 @@ def strikes(used: Sequence[Used]) -> list[Strike]:
             one.began,
             one.back,
             one.name,
-            ends_process=one.name in ENDS_PROCESS,
-            survivable=one.name in SURVIVABLE,
-            target=one.target if one.name.startswith(CONSUMER) else "",
+            ends_process=one.effect.ends_process,
+            survivable=one.effect.survivable,
+            target=one.effect.target,
             taken_over=one.taken_over,
             alone=one.alone,
         )

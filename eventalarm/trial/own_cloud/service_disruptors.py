@@ -1,7 +1,4 @@
-"""Disruptors of the long form: services that stay up but refuse, and clocks that jump.
-
-They sleep for as long as the disruption lasts.
-"""
+"""Disruptors of the long form: services that stay up but refuse, and clocks that jump."""
 
 from __future__ import annotations
 
@@ -17,10 +14,11 @@ from sqlalchemy.engine.interfaces import IsolationLevel
 from eventalarm.database_url import with_driver
 from eventalarm.exceptions import Retryable
 from eventalarm.storage.tables import delivery
-from eventalarm.trial.own_cloud.disruptors import LOOK, Strike, Used
+from eventalarm.trial.own_cloud.disruption import LOOK, Disruption, Kind, Opened
 from eventalarm.trial.own_cloud.services.disks import MIB
 from eventalarm.trial.own_cloud.services.faketime import set_clock
-from eventalarm.trial.own_cloud.stage import Stage, epoch
+from eventalarm.trial.own_cloud.stage import Stage
+from eventalarm.trial.plugins import Effect
 
 HOUR: Final = 3600.0
 NO_MEMORY, DEFAULT_MEMORY = "0.00001", "0.4"
@@ -40,46 +38,65 @@ OTHERS: Final = (
 )
 
 
-def starve_broker(stage: Stage, chance: random.Random) -> Used:
+class StarveBroker(Disruption):
     """Let RabbitMQ believe that its memory is used up: it accepts no message."""
-    began = epoch()
-    stage.ground.rabbitmq.ctl("set_vm_memory_high_watermark", NO_MEMORY)
-    try:
-        time.sleep(chance.uniform(*stage.outage))
-    finally:
-        stage.ground.rabbitmq.ctl("set_vm_memory_high_watermark", DEFAULT_MEMORY)
-    return Used("broker memory alarm", "", began, epoch())
+
+    about = "let RabbitMQ believe that its memory is used up, then give it back"
+
+    def __init__(self, opened: Opened, chance: random.Random, name: str = "") -> None:
+        super().__init__(opened, chance, name or "broker memory alarm")
+
+    def damage(self) -> None:
+        """Lower its limit."""
+        self.stage.ground.rabbitmq.ctl("set_vm_memory_high_watermark", NO_MEMORY)
+
+    def repair(self) -> None:
+        """Set the limit that it had."""
+        self.stage.ground.rabbitmq.ctl("set_vm_memory_high_watermark", DEFAULT_MEMORY)
 
 
-def fill_broker_disk(stage: Stage, chance: random.Random) -> Used:
+class FillBrokerDisk(Disruption):
     """Fill the disk under RabbitMQ up to its limit: it accepts no message."""
-    disk = stage.ground.disks["broker"]
-    began = epoch()
-    disk.fill(BROKER_LEFT)
-    try:
-        # RabbitMQ looks at its disk every ten seconds, so that a shorter disruption is none.
-        time.sleep(10.0 + chance.uniform(*stage.outage))
-    finally:
-        disk.release()
-    return Used("broker disk full", "", began, epoch())
+
+    about = "fill the disk under RabbitMQ, then empty it; needs a small disk"
+
+    def __init__(self, opened: Opened, chance: random.Random, name: str = "") -> None:
+        super().__init__(opened, chance, name or "broker disk full")
+
+    def lasts(self) -> float:
+        """Return more than ten seconds: RabbitMQ looks at its disk that often."""
+        return 10.0 + super().lasts()
+
+    def damage(self) -> None:
+        """Fill it."""
+        self.stage.ground.disks["broker"].fill(BROKER_LEFT)
+
+    def repair(self) -> None:
+        """Empty it."""
+        self.stage.ground.disks["broker"].release()
 
 
-def fill_database_disk(stage: Stage, chance: random.Random) -> Used:
+class FillDatabaseDisk(Disruption):
     """Fill the disk under the database; start the database again if it does not survive that."""
-    disk = stage.ground.disks["database"]
-    began = epoch()
-    disk.fill(DATABASE_LEFT)
-    try:
-        time.sleep(chance.uniform(*stage.outage))
-    finally:
-        disk.release()
-    deadline = time.monotonic() + RETURNS_WITHIN
-    while not _writes(stage):
-        if time.monotonic() > deadline:
-            stage.ground.database.running = False
-            stage.ground.database.start()
-        time.sleep(LOOK)
-    return Used("database disk full", "", began, epoch())
+
+    about = "fill the disk under the database, then empty it; needs a small disk"
+
+    def __init__(self, opened: Opened, chance: random.Random, name: str = "") -> None:
+        super().__init__(opened, chance, name or "database disk full")
+
+    def damage(self) -> None:
+        """Fill it."""
+        self.stage.ground.disks["database"].fill(DATABASE_LEFT)
+
+    def repair(self) -> None:
+        """Empty it, and wait until the database accepts writes."""
+        self.stage.ground.disks["database"].release()
+        deadline = time.monotonic() + RETURNS_WITHIN
+        while not _writes(self.stage):
+            if time.monotonic() > deadline:
+                self.stage.ground.database.running = False
+                self.stage.ground.database.start()
+            time.sleep(LOOK)
 
 
 def _writes(stage: Stage) -> bool:
@@ -89,18 +106,26 @@ def _writes(stage: Stage) -> bool:
     return False
 
 
-def freeze_database(stage: Stage, chance: random.Random) -> Used:
+class FreezeDatabase(Disruption):
     """Make the database read-only, as it is after a failover that is not finished."""
-    kind = stage.ground.database.name
-    off, on = READ_ONLY[kind]
-    began = epoch()
-    with _session(stage, "AUTOCOMMIT") as connection:
-        _set(connection, kind, off)
-        try:
-            time.sleep(chance.uniform(*stage.outage))
-        finally:
-            _set(connection, kind, on)
-    return Used("database read-only", "", began, epoch())
+
+    about = "make the database read-only and end its sessions, then writable"
+
+    def __init__(self, opened: Opened, chance: random.Random, name: str = "") -> None:
+        super().__init__(opened, chance, name or "database read-only")
+
+    def _set(self, place: int) -> None:
+        kind = self.stage.ground.database.name
+        with _session(self.stage, "AUTOCOMMIT") as connection:
+            _set(connection, kind, READ_ONLY[kind][place])
+
+    def damage(self) -> None:
+        """Make it read-only."""
+        self._set(0)
+
+    def repair(self) -> None:
+        """Make it writable."""
+        self._set(1)
 
 
 @contextlib.contextmanager
@@ -125,15 +150,23 @@ def _set(connection: sa.Connection, kind: str, statement: str) -> None:
             connection.exec_driver_sql(f"KILL {int(number)}")
 
 
-def set_listener_clock(stage: Stage, chance: random.Random) -> Used:
+class SetListenerClock(Disruption):
     """Set the clock of the host of one listener an hour ahead or behind, and right again."""
-    began = epoch()
-    set_clock(stage.clock, chance.choice((-HOUR, HOUR)))
-    try:
-        time.sleep(chance.uniform(*stage.outage))
-    finally:
-        set_clock(stage.clock, 0.0)
-    return Used("listener clock", "listener 0", began, epoch())
+
+    about = "set the clock of a listener an hour ahead or behind, then right"
+    effect = Effect(survivable=True)
+
+    def __init__(self, opened: Opened, chance: random.Random, name: str = "") -> None:
+        super().__init__(opened, chance, name or "listener clock")
+        self.target = "listener 0"
+
+    def damage(self) -> None:
+        """Set it wrong."""
+        set_clock(self.stage.clock, self.chance.choice((-HOUR, HOUR)))
+
+    def repair(self) -> None:
+        """Set it right."""
+        set_clock(self.stage.clock, 0.0)
 
 
 @contextlib.contextmanager
@@ -144,25 +177,36 @@ def snapshot(stage: Stage) -> Iterator[None]:
         yield
 
 
-def hold_snapshot(stage: Stage, chance: random.Random) -> Used:
+class HoldSnapshot(Disruption):
     """Hold a snapshot of the outbox, as a backup does: nothing that is deleted can be cleaned up."""
-    began = epoch()
-    with snapshot(stage):
-        time.sleep(chance.uniform(*stage.outage))
-    return Used("snapshot held", "", began, epoch())
+
+    about = "hold a transaction that has read the outbox, then end it"
+    effect = Effect(survivable=True)
+
+    def __init__(self, opened: Opened, chance: random.Random, name: str = "") -> None:
+        super().__init__(opened, chance, name or "snapshot held")
+        self._holding = contextlib.ExitStack()
+
+    def damage(self) -> None:
+        """Begin it."""
+        self._holding.enter_context(snapshot(self.stage))
+
+    def repair(self) -> None:
+        """End it."""
+        self._holding.close()
 
 
-MORE: Final[Mapping[str, Strike]] = {
-    "starve broker": starve_broker,
-    "fill broker disk": fill_broker_disk,
-    "fill database disk": fill_database_disk,
-    "make database read-only": freeze_database,
-    "set listener clock": set_listener_clock,
-    "hold snapshot": hold_snapshot,
+MORE: Final[Mapping[str, Kind]] = {
+    "starve broker": StarveBroker,
+    "fill broker disk": FillBrokerDisk,
+    "fill database disk": FillDatabaseDisk,
+    "make database read-only": FreezeDatabase,
+    "set listener clock": SetListenerClock,
+    "hold snapshot": HoldSnapshot,
 }
 NEED_DISKS: Final = ("fill broker disk", "fill database disk")
 
 
-def possible(stage: Stage) -> dict[str, Strike]:
-    """Return those strikes that this stage can make: small disks need the right to mount."""
-    return {name: strike for name, strike in MORE.items() if stage.ground.disks or name not in NEED_DISKS}
+def possible(stage: Stage) -> dict[str, Kind]:
+    """Return those that this stage can make: small disks need the right to mount."""
+    return {name: kind for name, kind in MORE.items() if stage.ground.disks or name not in NEED_DISKS}
