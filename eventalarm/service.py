@@ -44,6 +44,8 @@ QUIET = (
     "kombu=WARN",
     "oslo.messaging=WARN",
     "oslo_db.sqlalchemy=WARN",
+    # It warns of every request that waits for a thread.
+    "waitress.queue=ERROR",
 )
 # In the text of an error of oslo.config: the file or the environment variable that sets the option.
 SOURCE = re.compile(r"detail='(.*)'")

@@ -102,10 +102,7 @@ def test_a_tenant_lists_shows_and_acknowledges(cloud: Cloud) -> None:
     assert answer("list", "--raised-before", "2020-01-01T00:00:00Z") == []
     rows = list(csv.reader(io.StringIO(openstack("list", "-f", "csv", "-c", "ID", "--order", "oldest")[1])))
     assert rows == [["ID"], ["a-1"], ["a-2"]]
-    code, output, complaints = openstack("ack", "a-1", "--comment", "replacing the disk")
-    # Heat, which is in the environment of the tests, brings clients whose commands cannot be loaded.
-    ours = [line for line in complaints.splitlines() if not line.startswith("Could not load ")]
-    assert (code, output, ours) == (0, "", [])
+    assert openstack("ack", "a-1", "--comment", "replacing the disk") == (0, "", "")
     acknowledged = {row["ID"]: (row["Name"], row["Acknowledgement"]) for row in answer("list")}
     assert acknowledged == {"a-1": ("an alarm", "ACKNOWLEDGED"), "a-2": ("an alarm", "UNACKNOWLEDGED")}
     assert "Project" not in answer("list")[0]
