@@ -6,6 +6,8 @@ from typing import Any
 
 from oslo_config import cfg
 
+from eventalarm.conf.pulse_targets import TARGET_OPTS
+
 PULSE_GROUP = "eventalarm_pulse"
 
 ROUND_OPTS: list[Any] = [
@@ -28,7 +30,5 @@ ROUND_OPTS: list[Any] = [
         help="Seconds after which a request of a health check fails.",
     ),
 ]
-
-TARGET_OPTS: list[Any] = []
 
 PULSE_OPTS: list[Any] = [*ROUND_OPTS, *TARGET_OPTS]

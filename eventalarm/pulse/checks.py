@@ -35,10 +35,12 @@ class Probe:
     :ivar target: as in :class:`Finding`, for when the look itself fails.
     :ivar look: makes one request and returns what it found. What it raises becomes a finding: the runner
         reports an EventAlarmError with its text, and everything else as unknown.
+    :ivar timeout: seconds within which the look ends by itself, if that is not the timeout of the context.
     """
 
     target: str
     look: Callable[[], Iterable[Finding]]
+    timeout: float = 0.0
 
 
 class Check(Protocol):
