@@ -35,6 +35,8 @@ REVIEWED = {
     "publisher/options.py": "publisher URLs of the deployer",
     "publisher/partitions.py": "names of our own topics",
     "cmd/filters.py": "arguments of our commands",
+    "pulse/plugins/service_urls.py": "URLs of the catalogue, which operators write",
+    "pulse/plugins/web.py": "texts of errors about URLs of operators",
     "metrics_server.py": "names of our own files",
     "status/checks.py": "our own reports, wrapped for a terminal",
     "trial/own_cloud/programs/processes.py": "what programs of ours print",

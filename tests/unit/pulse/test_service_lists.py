@@ -63,7 +63,7 @@ def test_cinder(changes: dict[str, Any], health: Health, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("alive", "enabled", "health"),
+    ("up", "enabled", "health"),
     [
         (True, True, Health.OK),
         (False, True, Health.CRITICAL),
@@ -71,9 +71,9 @@ def test_cinder(changes: dict[str, Any], health: Health, text: str) -> None:
         (True, False, Health.OK),
     ],
 )
-def test_neutron(alive: bool, enabled: bool, health: Health) -> None:
+def test_neutron(up: bool, enabled: bool, health: Health) -> None:
     agent = {"id": "a1", "agent_type": "L3 agent", "binary": "neutron-l3-agent", "host": "net-1"}
-    found = neutron_agent(agent | {"alive": alive, "admin_state_up": enabled})
+    found = neutron_agent(agent | {"alive": up, "admin_state_up": enabled})
     assert (found.health, found.target) == (health, "neutron-l3-agent on net-1")
 
 
