@@ -203,17 +203,17 @@ def _finding_of_service(service: BrokenService) -> Finding:
     lists = ", ".join(f"{kind.words}s" for kind in service.kinds)
     name = f"service {service.service_type}"
     if service.error:
-        summary = f"{lists} cannot be listed: {service.error}"
+        summary = f"{name}: {lists} cannot be listed: {service.error}"
         remedy = "see the log of the service, then compare again"
     else:
-        summary = f"the catalog no longer has a service that lists {lists}"
+        summary = f"{name} is no longer in the catalog: {lists} cannot be listed"
         remedy = "restore the service and its endpoint, which openstack catalog list must show"
     return Finding(target=name, health=Health.CRITICAL, summary=summary, remedy=remedy)
 
 
 def _finding(one: Difference) -> Finding:
     item = one.item
-    described = f"{item.kind.words} {item.name or item.id}"
+    described = f"{item.kind.words} {item.name} ({item.id})" if item.name else target_of(item)
     if one.change is Change.MISSING:
         summary = f"{described} is missing"
         remedy = "create it again, or take another snapshot if its owner deleted it"

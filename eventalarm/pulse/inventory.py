@@ -31,7 +31,11 @@ class Kind(enum.StrEnum):
     @property
     def words(self) -> str:
         """The kind in messages."""
-        return self.value.replace("_", " ")
+        return "floating IP" if self is Kind.FLOATING_IP else self.value.replace("_", " ")
+
+    def number(self, number: int) -> str:
+        """Return a number of resources in messages."""
+        return f"{number} {self.words}{'' if number == 1 else 's'}"
 
 
 # The type of the service in the catalog that lists each kind.

@@ -58,8 +58,13 @@ class Survey:
         :raises SurveyFailed: when there is no catalog to read.
         """
         with self._sorting_errors():
-            found = {kind: self._adapter(SERVICE_TYPES[kind]).get_endpoint() for kind in kinds}
-        return tuple(kind for kind, url in found.items() if url)
+            return tuple(kind for kind in kinds if self._is_offered(SERVICE_TYPES[kind]))
+
+    def _is_offered(self, service_type: str) -> bool:
+        try:
+            return bool(self._adapter(service_type).get_endpoint())
+        except auth_exceptions.EndpointNotFound:
+            return False
 
     def items(self, kind: Kind) -> Iterator[Item]:
         """Yield the resources of a kind.

@@ -1,9 +1,11 @@
 """A stand-in of the HTTP APIs of Nova, Neutron and Masakari for a real openstacksdk.
 
-It holds servers, ports, services of hosts, and the hosts that Masakari watches, by Masakari's ids.
+It holds servers, ports, services of hosts, and the hosts that Masakari watches, by Masakari's ids; and what
+else Neutron, Cinder and Octavia list.
 
-Only what ``eventalarm-inspector`` requests is there, in the form of the API reference. There is no Keystone:
-clouds.yaml names the endpoints (``auth_type: none``).
+Only what ``eventalarm-inspector`` and ``eventalarm-pulse`` request is there, in the form of the API
+reference. There is no Keystone: clouds.yaml names the endpoints (``auth_type: none``), or a real Keystone
+lists ``SERVICES``. Tokens are ignored.
 """
 
 from __future__ import annotations
@@ -20,16 +22,35 @@ import yaml
 
 SEGMENT = "3a5b0c1e-6a0f-4d0a-9d59-2f0c7a2f6a01"
 
+# The path of each service below the URL of the stand-in.
+SERVICES = {
+    "compute": "/compute/v2.1",
+    "network": "/network",
+    "block-storage": "/volume/v3",
+    "load-balancer": "/load-balancer",
+}
+LISTS = (
+    "/network/v2.0/networks",
+    "/network/v2.0/routers",
+    "/network/v2.0/floatingips",
+    "/volume/v3/volumes/detail",
+    "/load-balancer/v2.0/lbaas/loadbalancers",
+)
+
 
 class OpenStack:
     """Serves on a free port; ``servers`` and ``ports`` may be changed at any time.
 
+    ``lists`` holds the other resources, by the names that lists of them have in answers. Without
+    ``all_tenants``, only the servers and volumes of ``project`` are shown, unless it is empty.
     ``changes`` are the requests that were made to change something; while ``fail`` is true, reading fails.
     """
 
     def __init__(self) -> None:
         self.servers: list[dict[str, Any]] = []
         self.ports: list[dict[str, Any]] = []
+        self.lists: dict[str, list[dict[str, Any]]] = {_list_name(path): [] for path in LISTS}
+        self.project = ""
         self.groups: list[dict[str, Any]] = []
         self.watched: dict[str, str] = {}
         self.disabled: set[str] = set()
@@ -68,6 +89,12 @@ class OpenStack:
             }
         )
 
+    def add(self, listed: str, name: str, project: str, **fields: Any) -> None:
+        """Add a resource whose id is its name to one of ``lists``."""
+        self.lists[listed].append(
+            {"id": name, "name": name, "project_id": project, "status": "ACTIVE", **fields}
+        )
+
     def move(self, name: str, host: str) -> None:
         """Move a server; its port follows."""
         for server in self.servers:
@@ -83,6 +110,7 @@ class OpenStack:
             "auth_type": "none",
             "compute_endpoint_override": f"{self.url}/compute/v2.1",
             "network_endpoint_override": f"{self.url}/network",
+            "block_storage_endpoint_override": f"{self.url}/volume/v3",
             "instance_ha_endpoint_override": f"{self.url}/masakari/v1",
             "compute_api_version": "2",
             "network_api_version": "2",
@@ -128,10 +156,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         self.cloud.pages.append(self.path)
         match url.path.rstrip("/"):
-            case "/compute/v2.1":
-                self._answer({"version": _version("v2.1", f"{self.cloud.url}/compute/v2.1/", "2.96")})
-            case "/network" | "/network/v2.0":
-                self._answer({"versions": [_version("v2.0", f"{self.cloud.url}/network/v2.0/")]})
+            case "/network/v2.0":
+                self._answer(self._versions("/network"))
+            case path if path in SERVICES.values():
+                self._answer(self._versions(path))
             case "/compute/v2.1/servers/detail":
                 self._page("servers", self.cloud.servers, query, url.path)
             case "/compute/v2.1/os-server-groups":
@@ -144,8 +172,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self._answer_for_masakari(path.removeprefix("/masakari/v1"))
             case "/network/v2.0/ports":
                 self._page("ports", self.cloud.ports, query, url.path)
+            case path if path in LISTS:
+                self._page(_list_name(path), self.cloud.lists[_list_name(path)], query, path)
             case _:
                 self._answer({"error": f"the stand-in has no {url.path}"}, 404)
+
+    def _versions(self, path: str) -> dict[str, Any]:
+        url = f"{self.cloud.url}{path}/"
+        match path.split("/")[1]:
+            case "compute":
+                return {"version": _version("v2.1", url, "2.96")}
+            case "volume":
+                return {"versions": [_version("v3.0", url, "3.70", "3.0")]}
+            case _:
+                return {"versions": [_version("v2.0", f"{url}v2.0/" if "load" in path else url)]}
 
     def _answer_for_masakari(self, path: str) -> None:
         if path == "/segments":
@@ -157,6 +197,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _page(self, key: str, items: list[dict[str, Any]], query: dict[str, str], path: str) -> None:
         start = 0
+        project = query.get("project_id", "")
+        if key in ("servers", "volumes") and query.get("all_tenants", "").lower() not in ("1", "true"):
+            project = self.cloud.project
+        items = [one for one in items if project in ("", one.get("project_id", one.get("tenant_id")))]
         if marker := query.get("marker"):
             start = next(n for n, one in enumerate(items) if one["id"] == marker) + 1
         limit = int(query.get("limit", 1000))
@@ -191,6 +235,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
+
+
+def _list_name(path: str) -> str:
+    return path.removesuffix("/detail").rpartition("/")[2]
 
 
 def _version(name: str, url: str, newest: str = "", oldest: str = "2.1") -> dict[str, Any]:

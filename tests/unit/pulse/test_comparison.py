@@ -57,20 +57,23 @@ def test_the_resources_of_a_service_that_failed_are_not_missing() -> None:
     assert (found.broken, found.differences, found.compared) == ((broken,), (), 1)
     (finding,) = findings(found)
     assert (finding.target, finding.health) == ("service network", Health.CRITICAL)
-    assert finding.summary == "ports, routers cannot be listed: 503 Service Unavailable"
+    assert finding.summary == "service network: ports, routers cannot be listed: 503 Service Unavailable"
 
 
 def test_a_service_that_left_the_catalog_is_a_fault() -> None:
     found = compare([Item(Kind.LOAD_BALANCER, "lb")], [BrokenService("load-balancer", (Kind.LOAD_BALANCER,))])
     (finding,) = findings(found)
-    assert finding.summary == "the catalog no longer has a service that lists load balancers"
+    assert (
+        finding.summary
+        == "service load-balancer is no longer in the catalog: load balancers cannot be listed"
+    )
     assert found.health is Health.CRITICAL
 
 
 def test_the_finding_of_a_resource_belongs_to_its_owner() -> None:
     (finding,) = findings(compare([SERVER], []))
     assert (finding.target, finding.project_id) == ("server s-1", "a")
-    assert finding.summary == "server web is missing"
+    assert finding.summary == "server web (s-1) is missing"
     assert finding.remedy
 
 
