@@ -78,11 +78,13 @@ def tls_server(
     *,
     client_certificate: bool = False,
     status: Callable[[str], int] = lambda method: 200,
+    body: bytes = b"",
 ) -> Iterator[tuple[int, list[str | None]]]:
     """A real https consumer for localhost; yields the port and a list of client names seen.
 
     :param client_certificate: refuse clients without a certificate of *authority*.
     :param status: the status by method.
+    :param body: of every response.
     """
     context = _context(authority, client_certificate)
     loop, ready = asyncio.new_event_loop(), threading.Event()
@@ -93,7 +95,7 @@ def tls_server(
         assert request.transport is not None
         peer = request.transport.get_extra_info("peercert") or {}
         seen.append(dict(pair for part in peer.get("subject", ()) for pair in part).get("commonName"))
-        return web.Response(status=status(request.method))
+        return web.Response(status=status(request.method), body=body)
 
     async def serve() -> None:
         app = web.Application()

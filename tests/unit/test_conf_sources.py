@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import pathlib
@@ -19,7 +18,6 @@ from eventalarm import bus, etc, service
 from eventalarm import conf as options
 from eventalarm.cmd.command import wsgi_application
 from eventalarm.conf.listener import LISTENER_OPTS
-from tests.support.helpers import WebhookSink
 
 ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ROOT / "tests/data/option-names.txt"
@@ -201,15 +199,6 @@ def test_options_are_read_from_the_environment(home: pathlib.Path, monkeypatch: 
     monkeypatch.setenv("OS_EVENTALARM__TOPIC", "of-environment")
     conf = read()
     assert (conf.database.connection, conf.eventalarm.topic) == ("sqlite:///of-environment", "of-environment")
-
-
-def test_secrets_are_read_from_a_web_server(home: pathlib.Path) -> None:
-    """The driver of oslo.config for other sources; that of castellan is named in the same way."""
-    with contextlib.closing(WebhookSink()) as sink:
-        sink.behave("/secrets.conf", body=b"[database]\nconnection = sqlite:///secret\n")
-        source = f"[secrets]\ndriver = remote_file\nuri = {sink.url('/secrets.conf')}\n"
-        write(home / ".eventalarm/eventalarm.conf", f"[DEFAULT]\nconfig_source = secrets\n{source}")
-        assert read().database.connection == "sqlite:///secret"
 
 
 def names_of(group: str, opt: cfg.Opt) -> Sequence[str]:
