@@ -225,7 +225,7 @@ def test_what_is_broken_is_undone_when_the_trial_is_ended(
     assert json.loads(trial.state.read_text()) == []
 
 
-def test_what_a_killed_trial_left_is_told_and_undone(
+def test_what_a_killed_trial_left_is_named_and_undone(
     trial: Trial, tmp_path: pathlib.Path, spawn: Spawn
 ) -> None:
     """Red if the file is written after the strike, or the next trial begins all the same."""

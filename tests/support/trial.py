@@ -39,8 +39,8 @@ class Trial:
 
     def command(self, *arguments: str, verb: str = "run") -> list[str]:
         """Return the command line."""
-        own = [str(self.scenario), "--output", str(self.output)] if verb == "run" else []
-        return [console_script("eventalarm-trial"), verb, *own, "--state", str(self.state), *arguments]
+        extra = [str(self.scenario), "--output", str(self.output)] if verb == "run" else []
+        return [console_script("eventalarm-trial"), verb, *extra, "--state", str(self.state), *arguments]
 
     def run(self, *arguments: str, verb: str = "run") -> subprocess.CompletedProcess[str]:
         """Run the command to its end."""

@@ -43,8 +43,8 @@ def test_every_plugin_on_hosts_is_shown_in_a_scenario_or_on_the_page() -> None:
     for namespace in (plugins.DISRUPTOR, plugins.RUNNER, plugins.MONITOR):
         names = build.names_in(namespace)
         assert len(names) > 1
-        own = {one.name for one in _of_own_cloud(namespace)}
-        assert [name for name in names if name not in own and f"``{name}``" not in page] == []
+        others = {one.name for one in _of_own_cloud(namespace)}
+        assert [name for name in names if name not in others and f"``{name}``" not in page] == []
 
 
 def _of_own_cloud(namespace: str) -> list[Any]:
