@@ -8,6 +8,7 @@ from oslo_config import cfg
 
 from eventalarm.conf.database import DATABASE_OPTS
 from eventalarm.conf.delivery import DELIVERY_GROUP, DELIVERY_OPTS
+from eventalarm.conf.guest import GUEST_GROUP, GUEST_OPTS
 from eventalarm.conf.health import HEALTH_OPTS
 from eventalarm.conf.http import INGEST_GROUP, INGEST_OPTS
 from eventalarm.conf.ifa import IFA_GROUP, IFA_OPTS
@@ -22,6 +23,7 @@ from eventalarm.conf.rules import RULE_OPTS
 __all__ = [
     "DELIVERY_GROUP",
     "GROUP",
+    "GUEST_GROUP",
     "IFA_GROUP",
     "IFA_OPTS",
     "INGEST_GROUP",
@@ -52,6 +54,7 @@ def list_opts() -> list[tuple[str, list[Any]]]:
         (INGEST_GROUP, INGEST_OPTS),
         (INSPECTOR_GROUP, INSPECTOR_OPTS),
         (PULSE_GROUP, PULSE_OPTS),
+        (GUEST_GROUP, GUEST_OPTS),
     ]
 
 

@@ -1,0 +1,1 @@
+"""The monitor of guests: what libvirt and the guest agents of a compute node report, as events."""
