@@ -111,7 +111,7 @@ class LibvirtHypervisor:
         if self._connection is None:
             self._events.start()
             connection = self._libvirt.open(self._uri)
-            _keep_alive(self._libvirt, connection)
+            _set_keepalive(self._libvirt, connection)
             self._connection = connection
             self._register(connection)
             LOG.info("Connected to libvirt at %s", self._uri)
@@ -151,7 +151,7 @@ class LibvirtHypervisor:
                 LOG.warning("libvirt at %s does not report events of type %s: %s", self._uri, name, exc)
 
 
-def _keep_alive(libvirt: Any, connection: Any) -> None:
+def _set_keepalive(libvirt: Any, connection: Any) -> None:
     # Drivers inside this process, such as libvirt's test driver, have no connection to keep.
     with contextlib.suppress(libvirt.libvirtError):
         connection.setKeepAlive(*KEEPALIVE)
@@ -242,7 +242,7 @@ class LibvirtTransport:
         try:
             if connection is None or not connection.isAlive():
                 connection = self._local.connection = libvirt.open(self._uri)
-                _keep_alive(libvirt, connection)
+                _set_keepalive(libvirt, connection)
             domain = connection.lookupByUUIDString(instance_id)
         except libvirt.libvirtError as exc:
             if exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:

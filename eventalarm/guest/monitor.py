@@ -143,13 +143,19 @@ class Monitor:
         one.wake.clear()
 
     async def _challenge(self, one: Watched) -> None:
+        silence = ""
+        health = None
         try:
             health = await self._challenger.challenge(one.settings, suspect=one.state.suspect)
         except Silent as exc:
-            self._guests.missed(one, str(exc), self._options.startup_grace)
+            silence = str(exc)
         except HypervisorUnavailable as exc:
             # Says nothing about the guest; the listing reports it.
             LOG.debug("Guest %s was not challenged: %s", one.settings.instance_id, exc)
+            return
+        # Outside the block, in which each log message would be followed by the exception.
+        if silence:
+            self._guests.missed(one, silence, self._options.startup_grace)
         else:
             self._guests.answered(one, health)
 

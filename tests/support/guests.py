@@ -195,6 +195,8 @@ def slow_proxy(path: str, delay: float) -> Callable[[socket.socket], None]:
             agent.connect(path)
             threading.Thread(target=_copy, args=(agent, client, delay), daemon=True).start()
             _copy(client, agent, 0.0)
+            # The other thread still reads from it.
+            agent.shutdown(socket.SHUT_RDWR)
 
     return answer
 

@@ -47,6 +47,8 @@ ALLOWED = {
     "DeadLetter": "the industry's term",
     "is_alive": "the method of threading.Thread",
     "keepalive": "the TCP option",
+    "isAlive": "the method of libvirt",
+    "setKeepAlive": "the method of libvirt",
     "pack_window": "a public option",
     "pack_limit": "a public option",
     "pack_into": "the function of struct",
