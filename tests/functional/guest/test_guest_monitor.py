@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from eventalarm import systemd
+from eventalarm.trial.own_cloud.programs.processes import Programs
+from eventalarm.trial.own_cloud.services.kept import RabbitMQ
 from tests.functional.conftest import Spawn, _supply
 from tests.support.doctor import ADMINS
 from tests.support.guest_monitor import BEAT_RULE, HOST, ComputeNode
@@ -28,8 +30,6 @@ from tests.support.guests import (
 )
 from tests.support.helpers import WebhookSink
 from tests.support.notify_socket import NotifySocket
-from tests.support.programs import Programs
-from tests.support.services import RabbitMQ
 
 pytestmark = needs_qemu_ga
 
