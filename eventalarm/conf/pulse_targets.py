@@ -122,6 +122,7 @@ INFRASTRUCTURE_OPTS: list[Any] = [
     cfg.MultiStrOpt(
         "commands",
         default=[],
+        secret=True,
         help="Program that the check command runs, in the form NAME: COMMAND LINE, or with settings NAME "
         "timeout=SECONDS project=ID host=NAME: COMMAND LINE; may be repeated. Its exit code is that of a "
         "Nagios plugin: 0 ok, 1 warning, 2 critical, 3 unknown. No shell reads the line unless it names one. "
