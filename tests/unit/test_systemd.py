@@ -64,9 +64,13 @@ def test_an_abstract_socket_is_found() -> None:
         assert receiver.recv(100) == b"STOPPING=1"
 
 
-@pytest.mark.parametrize("address", ["", "/nonexistent/notify"])
-def test_a_missing_socket_does_not_stop_a_service(address: str) -> None:
-    systemd.Notifier(address).send(systemd.READY)
+@pytest.mark.parametrize(("address", "logged"), [("", 0), ("/nonexistent/notify", 1)])
+def test_a_missing_socket_does_not_stop_a_service(
+    address: str, logged: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("DEBUG", "eventalarm.systemd"):
+        systemd.Notifier(address).send(systemd.READY)
+    assert len(caplog.records) == logged
 
 
 def test_progress_is_reported_while_every_worker_makes_it(clock: list[float]) -> None:

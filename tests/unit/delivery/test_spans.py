@@ -54,12 +54,16 @@ def test_the_exporter_is_named_by_the_option() -> None:
         spans.configured("nothing")
 
 
-def test_a_failure_of_the_sdk_is_no_failure_of_the_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_the_sdk_is_no_failure_of_the_delivery(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     sender = SpanSender(ConsoleSpanExporter())
     sender.close()
     monkeypatch.setattr(sender, "_tracer", None)
 
-    ProfileObserver(Metrics(), sender).answered(make_delivery(), profile(0, 1, 2))
+    with caplog.at_level("DEBUG", "eventalarm.delivery"):
+        ProfileObserver(Metrics(), sender).answered(make_delivery(), profile(0, 1, 2))
+    assert caplog.records, "the failure is logged"
 
 
 def test_nothing_is_imported_without_the_option() -> None:

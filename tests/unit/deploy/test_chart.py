@@ -57,10 +57,15 @@ def test_helm_finds_nothing_wrong() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_kubernetes_accepts_the_manifests(version: str) -> None:
+    validated = set()
     for one in documents(MANIFESTS.read_text()):
-        # A custom resource: its schema is that of an operator.
-        if one["kind"] != "ServiceMonitor":
+        # Custom resources: tests/unit/deploy/test_prometheus_operator.py.
+        if not one["apiVersion"].startswith("monitoring.coreos.com/"):
             kubernetes_validate.validate(one, version, strict=True)
+            validated.add(one["kind"])
+            with pytest.raises(kubernetes_validate.ValidationError):
+                kubernetes_validate.validate({**one, "spek": {}}, version, strict=True)
+    assert {"Deployment", "Service", "PodDisruptionBudget", "Job", "CronJob"} <= validated
 
 
 def test_every_service_has_a_deployment_that_survives_a_drained_node() -> None:

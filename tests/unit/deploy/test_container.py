@@ -53,7 +53,11 @@ def test_the_image_has_every_service() -> None:
 
 
 def test_the_compose_file_is_valid() -> None:
-    jsonschema.Draft7Validator(SCHEMA).validate(COMPOSE)
+    schema = jsonschema.Draft7Validator(SCHEMA)
+    assert [error.message for error in schema.iter_errors(COMPOSE)] == []
+    name = next(iter(OURS))
+    misspelled = {**COMPOSE, "services": {name: {**OURS[name], "readonly": True}}}
+    assert not schema.is_valid(misspelled)
 
 
 @pytest.mark.parametrize("name", OURS)
