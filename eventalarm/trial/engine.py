@@ -13,7 +13,7 @@ from eventalarm.trial.history.records import Publish, Run, Strike
 from eventalarm.trial.history.verdict import Verdict
 from eventalarm.trial.outcome import Made, Outcome, alone
 from eventalarm.trial.plugins import Notification, Receiver
-from eventalarm.trial.sampling import Sampling
+from eventalarm.trial.sampling import Sampling, Ticker
 from eventalarm.trial.schedule import Sequel
 from eventalarm.trial.strikes import Strikes
 
@@ -43,6 +43,9 @@ def run(built: Built, timed: Sequel, over: threading.Event) -> Outcome:
         began = setup.clock()
         sampling.start()
         strikes = Strikes(tuple(scenario.disruptions()), built.disruptors, over, setup.clock, setup.say)
+        ticker = Ticker(setup.say, lambda: _progress(built, strikes, sampling))
+        stack.callback(ticker.finish)
+        ticker.start()
         strikes.play(timed)
         setup.say("no further disruption; waiting until all work is done")
         for runner in built.runners.values():
@@ -53,6 +56,15 @@ def run(built: Built, timed: Sequel, over: threading.Event) -> Outcome:
         return _outcome(
             built, alone(strikes.made), sampling, began, tuple(problems), interrupted=over.is_set()
         )
+
+
+def _progress(built: Built, strikes: Strikes, sampling: Sampling) -> str:
+    parts = (
+        f"broken: {strikes.now or 'nothing'}",
+        sampling.summary(),
+        f"{len(built.history.of(Publish))} events, {len(_notifications(built))} webhooks",
+    )
+    return "; ".join(one for one in parts if one)
 
 
 def _outcome(

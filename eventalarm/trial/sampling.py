@@ -1,13 +1,17 @@
-"""Sampling the monitors, each in a thread of its own so that a slow one delays no other."""
+"""Sampling the monitors, each in a thread of its own so that a slow one delays no other; and the progress."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from eventalarm.trial.outcome import Watched
 from eventalarm.trial.plugins import Monitor, Sample
+
+# Seconds between two lines of progress.
+TICK: Final = 2.0
 
 
 class Sampling:
@@ -40,6 +44,11 @@ class Sampling:
         """Return the samples so far."""
         return tuple(Watched(name, tuple(samples)) for name, samples in self._samples.items())
 
+    def summary(self) -> str:
+        """Return the last result of each monitor, for a line of progress."""
+        last = {name: samples[-1] for name, samples in self._samples.items() if samples}
+        return ", ".join(f"{name} {'ok' if one.is_ok else 'FAILS'}" for name, one in last.items())
+
     def _run(self, name: str, monitor: Monitor) -> None:
         interval = monitor.interval or 1.0
         due = time.monotonic()
@@ -54,3 +63,23 @@ class Sampling:
             due = max(due + interval, time.monotonic())
             if self._over.wait(due - time.monotonic()):
                 return
+
+
+class Ticker(threading.Thread):
+    """Shows progress every *pause* seconds, until it is finished."""
+
+    def __init__(self, say: Callable[[str], None], about: Callable[[], str], pause: float = TICK) -> None:
+        super().__init__(name="progress", daemon=True)
+        self._say = say
+        self._about = about
+        self._pause = pause
+        self._over = threading.Event()
+
+    def finish(self) -> None:
+        """End; may be called more than once, also before ``start``."""
+        self._over.set()
+
+    def run(self) -> None:
+        """Show progress; called by ``start``."""
+        while not self._over.wait(self._pause):
+            self._say(self._about())

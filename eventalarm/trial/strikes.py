@@ -34,11 +34,17 @@ class Strikes:
         self._say = say
         self._made: list[Made] = []
         self._failed = threading.Event()
+        self._now: list[str] = []
 
     @property
     def made(self) -> tuple[Made, ...]:
         """What was made so far, in the order in which it began."""
         return tuple(sorted(self._made, key=lambda one: one.began))
+
+    @property
+    def now(self) -> str:
+        """What is broken now, for a line of progress."""
+        return ", ".join(self._now)
 
     def play(self, timed: Timed) -> None:
         """Return when it is over, everything is healed."""
@@ -65,6 +71,7 @@ class Strikes:
         disruption, disruptor = self._disruptions[planned.place], self._disruptors[planned.place]
         name = disruption.part.name
         self._say(f"{name}, for {planned.seconds:g} s")
+        self._now.append(name)
         began, problem = self._clock(), ""
         try:
             disruptor.strike(planned.seconds, self._over)
@@ -73,6 +80,7 @@ class Strikes:
         undone = self._clock()
         left, taken_over = self._heal(name, disruptor)
         ended = self._clock()
+        self._now.remove(name)
         if problem or left:
             self._failed.set()
         self._say(f"{name}: {problem or left or f'works again {ended - undone:.1f} s after its end'}")

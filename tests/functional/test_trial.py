@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 import shlex
@@ -53,6 +54,10 @@ def health(sink: WebhookSink, status: str, *findings: dict[str, str]) -> dict[st
     return {"use": "pulse", "url": sink.url(), "interval": 0.2}
 
 
+def _is_listening(log: pathlib.Path) -> bool:
+    return log.exists() and "Listening on topic" in log.read_text()
+
+
 class Listeners:
     """Two listeners that are started by shell, as an operator's supervisor would, with a pid file each."""
 
@@ -77,12 +82,11 @@ class Listeners:
     def begin(self) -> None:
         for number in range(2):
             assert self._spawn(["sh", "-c", self.start(number)]).wait() == 0
-        for number in range(2):
-            self._wait(number)
 
-    def _wait(self, number: int) -> None:
-        log = self._directory / f"listener-{number}.log"
-        wait_until(lambda: log.exists() and "Listening on topic" in log.read_text(), 60, "a listener")
+    def wait(self) -> None:
+        for number in range(2):
+            log = self._directory / f"listener-{number}.log"
+            wait_until(functools.partial(_is_listening, log), 60, "a listener")
 
     def end(self) -> None:
         for number in range(2):
@@ -127,8 +131,9 @@ def test_alarms_go_on_while_a_listener_is_killed_and_its_loss_is_noticed(
     cloud: Cloud, listeners: Listeners, trial: Trial, spawn: Spawn, webhook_sink: WebhookSink
 ) -> None:
     """Red if an event is lost, the alarm on lost listeners does not fire, or the report lacks one of them."""
-    cloud.start_api()
     ingest = spawn([console_script("eventalarm-ingest-api"), "--config-file", cloud.conf_path])
+    cloud.start_api()
+    listeners.wait()
     root = ingest.wait_for_log(r"Serving on (http://\S+)")[1]
     (port,) = free_ports(1)
     cloud.client().alarm.create(

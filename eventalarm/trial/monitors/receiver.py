@@ -13,7 +13,7 @@ from eventalarm.exceptions import InvalidOption
 from eventalarm.trial.fields import Fields
 from eventalarm.trial.history.records import Delivery, Receipt, Transition
 from eventalarm.trial.plugins import Context, Notification, Options, Recorder
-from eventalarm.trial.runners.probe_events import PROBE_PATH, event_of, probe_alarm, seconds_of
+from eventalarm.trial.runners.probe_events import PROBE_PATH, RECEIVING, event_of, probe_alarm, seconds_of
 
 ACCEPTED: Final = 200
 MOST_BODY: Final = 4 * 2**20
@@ -159,6 +159,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.receiver.take(self.path, self.headers.get(DELIVERY_ID, ""), body)
         self.send_response(ACCEPTED)
         self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        """Show that a receiver is here."""
+        self.send_response(RECEIVING)
         self.end_headers()
 
     do_PUT = do_POST  # noqa: N815 - the name that http.server calls

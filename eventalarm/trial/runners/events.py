@@ -17,12 +17,14 @@ from eventalarm.trial.calls import Access, Caller, CallFailed, access_of, http_u
 from eventalarm.trial.fields import Fields
 from eventalarm.trial.history.records import Publish
 from eventalarm.trial.plugins import Context, Options
-from eventalarm.trial.runners.probe_events import ProbeAlarm
+from eventalarm.trial.runners.probe_events import RECEIVING, ProbeAlarm
 
 ACCEPTED: Final = 202
 RETRY_PAUSE: Final = 0.2
 # Seconds for which the last event is sent again at the end.
 PATIENCE: Final = 60.0
+# Seconds for which a receiver is looked for.
+LOOK: Final = 3.0
 PROJECT_HEADER: Final = "X-Project-Id"
 
 
@@ -94,9 +96,21 @@ class Events:
             raise InvalidOption(
                 "alarming", f"the alarm was refused with {answer.status}: {text}", "correct it"
             )
+        self._look_for_receiver()
         self._alarm_id, self._made = str(created["alarm_id"]), self._context.clock()
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self._thread.start()
+
+    def _look_for_receiver(self) -> None:
+        """Show a warning if no receiver answers: every event would count as lost."""
+        url = self._alarm.webhook
+        try:
+            status = Caller(Access(timeout=LOOK)).request("GET", url).status
+        except CallFailed as exc:
+            self._context.say(f"no receiver answers as this machine sees it: {exc}; add the monitor receiver")
+        else:
+            if status != RECEIVING:
+                self._context.say(f"{url} answers {status}, which is not a receiver; correct webhook")
 
     def stop(self) -> None:
         """End once the last event is accepted."""

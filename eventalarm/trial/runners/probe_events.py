@@ -17,6 +17,8 @@ EVENT_TYPE: Final = "trial.probe"
 STATE: Final = "down"
 # Where the receiver gets the webhooks of these alarms.
 PROBE_PATH: Final = "/probe"
+# The status of the receiver's answer to GET.
+RECEIVING: Final = 204
 
 
 @dataclass(frozen=True)
