@@ -205,7 +205,7 @@ class LibvirtTransport:
         """Begin a conversation, unless a call to the same guest still blocks a thread."""
         del timeout  # Each command has its own.
         if guest.instance_id in self._busy:
-            raise Silent("the guest has not answered the challenge before")
+            raise Silent("no answer yet to the challenge before")
         yield _LibvirtConversation(self, guest.instance_id, self._suspect if suspect else self._prompt)
 
     async def run(self, pool: ThreadPoolExecutor, instance_id: str, text: str, timeout: float) -> Any:
