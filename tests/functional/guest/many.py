@@ -66,7 +66,7 @@ def measure(stack: contextlib.ExitStack, folder: pathlib.Path, number: int, seco
 
 
 def fail(stack: contextlib.ExitStack, agents: Agents, names: list[str]) -> list[str]:
-    """Let a tenth of the guests hang, be killed or answer nonsense, and one be slow; return all but the last."""
+    """Let a tenth of the guests hang, be killed or answer nonsense; return them. One more becomes slow."""
     tenth = max(4, len(names) // 10)
     hung, killed, wild = names[: tenth // 2], names[tenth // 2 : tenth - 2], names[tenth - 2 : tenth]
     for name in hung:
