@@ -169,9 +169,12 @@ def test_silent_guests_never_hold_up_others() -> None:
         suspects = [asyncio.create_task(_outcome(challenger, name, suspect=True)) for name in sorted(hung)]
         await asyncio.sleep(0)
         began = time.monotonic()
-        healthy = await asyncio.gather(
-            *(_outcome(challenger, f"well-{one}", suspect=False) for one in range(50))
-        )
+        well = (_outcome(challenger, f"well-{one}", suspect=False) for one in range(50))
+        try:
+            healthy = await asyncio.wait_for(asyncio.gather(*well), 5)
+        except TimeoutError:
+            stand_in.released.set()
+            raise
         lasted = time.monotonic() - began
         first = [await suspects[0], await suspects[1], await _outcome(challenger, "hung-0", suspect=True)]
         stand_in.released.set()
