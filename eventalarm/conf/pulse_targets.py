@@ -125,7 +125,8 @@ INFRASTRUCTURE_OPTS: list[Any] = [
         secret=True,
         help="Program that the check command runs, in the form NAME: COMMAND LINE, or with settings NAME "
         "timeout=SECONDS project=ID host=NAME: COMMAND LINE; may be repeated. Its exit code is that of a "
-        "Nagios plugin: 0 ok, 1 warning, 2 critical, 3 unknown. No shell reads the line unless it names one. "
+        "Nagios plugin: 0 ok, 1 warning, 2 critical, 3 unknown. No shell reads the line unless it names one; "
+        "$$ stands for $, which oslo.config replaces. "
         "After timeout, by default that of all checks, the program and its children are killed.",
     ),
 ]

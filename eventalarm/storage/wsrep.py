@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Final
 
@@ -49,21 +50,19 @@ def wsrep_status(url: str, timeout: float) -> dict[str, str]:
     """
     seconds = math.ceil(timeout)
     limits = {"connect_timeout": seconds, "read_timeout": seconds, "write_timeout": seconds}
+    parsed = sa.make_url(url)
     try:
-        engine = sa.create_engine(url, poolclass=sa.pool.NullPool, connect_args=limits)
+        dialect = parsed.get_dialect()()
+        driver = dialect.import_dbapi()
+        arguments, named = dialect.create_connect_args(parsed)
     except (sa.exc.ArgumentError, ImportError) as exc:
-        raise UnusableUrl(f"{node_name(url)}: the driver cannot be used: {exc}") from None
+        raise UnusableUrl(f"{node_name(url)}: its driver cannot be used: {exc}") from None
     try:
-        # The settings of SQLAlchemy's first connection, such as the version of the server, need no query of
-        # our own: a node outside of the primary component refuses those.
-        connection = engine.raw_connection()
-        try:
+        # Not by an engine, which asks a server for its settings first: a node outside of the primary
+        # component refuses every query but SHOW.
+        with contextlib.closing(driver.connect(*arguments, **{**named, **limits})) as connection:
             cursor = connection.cursor()
             cursor.execute(_QUERY)
             return {str(name): str(value) for name, value in cursor.fetchall()}
-        finally:
-            connection.close()
-    except (sa.exc.SQLAlchemyError, engine.dialect.loaded_dbapi.Error, OSError) as exc:
-        raise Retryable(str(getattr(exc, "orig", None) or exc)) from exc
-    finally:
-        engine.dispose()
+    except (driver.Error, OSError) as exc:
+        raise Retryable(str(exc)) from exc

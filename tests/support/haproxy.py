@@ -84,6 +84,8 @@ class Backend:
 class HAProxy:
     """HAProxy on ``port``, before *backends*; it ends the sessions of a server that is marked down.
 
+    Its statistics are at ``socket``.
+
     :param directory: an existing directory for its configuration and log.
     :param balance: how connections are spread over servers that are up and not backups.
     :param lines: further lines of its section, for example ``stick on dst``.
@@ -104,8 +106,8 @@ class HAProxy:
         (self.port,) = free_ports(1)
         # The path of a socket may have 107 bytes.
         self._folder = pathlib.Path(tempfile.mkdtemp(prefix="haproxy-"))
-        self._socket = self._folder / "stats"
-        settings = SETTINGS.format(socket=self._socket, host=LOCALHOST, port=self.port, balance=balance)
+        self.socket = self._folder / "stats"
+        settings = SETTINGS.format(socket=self.socket, host=LOCALHOST, port=self.port, balance=balance)
         config = directory / "haproxy.cfg"
         config.write_text(settings + "".join(f"    {line}\n" for line in (*lines, *map(_line, backends))))
         self._process = Process([program, "-db", "-f", config], directory / "haproxy.log")
@@ -124,7 +126,7 @@ class HAProxy:
         """Return what the stats socket answers to *command*, for example ``disable server database/a``."""
         with socket.socket(socket.AF_UNIX) as end:
             end.settimeout(10)
-            end.connect(str(self._socket))
+            end.connect(str(self.socket))
             end.sendall(f"{command}\n".encode())
             return b"".join(iter(lambda: end.recv(65536), b"")).decode()
 

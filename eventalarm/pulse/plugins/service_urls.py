@@ -102,8 +102,8 @@ def service_urls(
             if endpoint.get("interface") not in interfaces or (regions and region not in regions):
                 continue
             url, known = _request(kind, str(endpoint.get("url") or ""), tenant)
-            place = [region, endpoint["interface"]] if len(interfaces) > 1 else [region]
-            found.setdefault(url, (f"{name} ({', '.join(filter(None, place))})", known))
+            place = ", ".join(filter(None, [region, endpoint["interface"] if len(interfaces) > 1 else ""]))
+            found.setdefault(url, (f"{name} ({place})" if place else name, known))
     often = Counter(target for target, _ in found.values())
     return [
         ServiceUrl(target if often[target] == 1 else f"{target} {_root(url)}", url, known)

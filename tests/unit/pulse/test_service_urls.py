@@ -74,5 +74,6 @@ def test_interfaces_regions_and_excluded_services_are_left_out() -> None:
     catalogue = (nova, far, service("object-store", "http://swift"))
     found = requested(*catalogue, regions=["RegionOne"], exclude=["object-store"])
     assert [one.url for one in found] == ["http://c/v2.1/servers?limit=1"]
+    assert [one.target for one in requested(service("image", "http://c", region=""))] == ["image"]
     both = requested(*catalogue, interfaces=["public", "admin"])
     assert [one.target for one in both][:2] == ["compute (RegionOne, admin)", "compute (RegionOne, public)"]
