@@ -82,10 +82,13 @@ class Caller:
         try:
             self._connection = openstack.connect(cloud=self._access.cloud)
         except exceptions.SDKException as exc:
-            raise InvalidOption("cloud", str(exc), "name a cloud of clouds.yaml") from exc
+            problem = str(exc).rstrip(".")
+            raise InvalidOption("cloud", problem, "name a cloud of clouds.yaml") from exc
 
     def request(self, method: str, url: str, body: Any = None, service: str = "") -> Answer:
-        """Return the answer, whatever its status; *url* is relative if *service* is a type of the catalogue.
+        """Return the answer, whatever its status; *url* is a path of *service*, if that is given.
+
+        *service* is an official type of the catalogue, such as ``compute``; the path follows its version.
 
         :raises CallFailed: if there is none.
         """
@@ -95,30 +98,21 @@ class Caller:
         return self._plain(method, url, body)
 
     def _by_session(self, method: str, url: str, body: Any, service: str) -> Answer:
-        from keystoneauth1 import exceptions  # noqa: PLC0415 - not needed without a cloud
+        from keystoneauth1.exceptions import ClientException  # noqa: PLC0415 - not needed without a cloud
+        from openstack.exceptions import SDKException  # noqa: PLC0415
 
-        where = {}
-        if service:
-            config = self._connection.config
-            where["endpoint_filter"] = {
-                "service_type": service,
-                "interface": config.get_interface(service),
-                "region_name": config.get_region_name(service),
-            }
+        headers = dict(self._access.headers or {})
+        options = {"raise_exc": False, "connect_retries": 0, "timeout": self._access.timeout}
         try:
-            found = self._connection.session.request(
-                url,
-                method,
-                json=body,
-                raise_exc=False,
-                connect_retries=0,
-                timeout=self._access.timeout,
-                headers=dict(self._access.headers or {}),
-                **where,
-            )
-        except exceptions.ClientException as exc:
+            session = self._proxy(service) if service else self._connection.session
+            found = session.request(url, method, json=body, headers=headers, **options)
+        except (ClientException, SDKException) as exc:
             raise CallFailed(f"{service or url}: {' '.join(str(exc).split())[:300]}") from exc
         return Answer(found.status_code, found.content)
+
+    def _proxy(self, service: str) -> Any:
+        """Return what knows the endpoint of a service, with the version in it where there is one."""
+        return getattr(self._connection, service.replace("-", "_"))
 
     def _plain(self, method: str, url: str, body: Any) -> Answer:
         data = None if body is None else json.dumps(body).encode()

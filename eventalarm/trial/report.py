@@ -126,11 +126,14 @@ def _disruptions(outcome: Outcome) -> str:
 def _events(outcome: Outcome) -> str:
     if not outcome.rows:
         return "<h2>What was lost</h2><p>Unknown, since no events were reported: add the runner events.</p>"
-    verdict = outcome.verdict
-    numbers = _table(("events and webhooks", "number"), sorted(verdict.numbers.items()))
+    numbers = _table(("events and webhooks", "number"), _counted(outcome))
     table = _table(HEADINGS, (cells(row) for row in outcome.rows))
     words = f"{outcome.lost} lost, {outcome.doubled} doubled."
     return f"<h2>What was lost</h2><p>{words}</p>{numbers}{table}"
+
+
+def _counted(outcome: Outcome) -> list[tuple[str, int]]:
+    return [(name, number) for name, number in outcome.verdict.numbers.items() if number]
 
 
 def _monitors(outcome: Outcome) -> str:

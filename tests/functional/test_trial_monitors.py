@@ -25,6 +25,7 @@ from eventalarm.trial.plugins import Context, Refused
 from eventalarm.trial.runners.command import CommandRunner
 from eventalarm.trial.runners.events import Events
 from tests.support.helpers import WebhookSink, wait_until
+from tests.support.keystone import Keystone
 
 
 @pytest.fixture
@@ -44,25 +45,38 @@ def test_http_statuses_and_silence_are_samples(context: Context, webhook_sink: W
     assert not expected.sample().is_ok
 
 
-def test_a_service_of_a_cloud_is_asked_with_its_credentials(
-    context: Context, webhook_sink: WebhookSink, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Red if the path of the service is not asked, or an error of the server counts as an answer."""
-    cloud = {"auth_type": "none", "auth": {"endpoint": webhook_sink.url("/compute").rstrip("/")}}
+@pytest.fixture
+def cloud(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Keystone:
+    """A real Keystone, whose administrator is the cloud ``trial`` of ``clouds.yaml``."""
+    folder = tmp_path / "keystone"
+    folder.mkdir()
+    made = Keystone(folder)
+    auth = {name: value for name, value in made.credentials().items() if name != "auth_type"}
     path = tmp_path / "clouds.yaml"
-    path.write_text(yaml.safe_dump({"clouds": {"trial": cloud}}))
+    path.write_text(yaml.safe_dump({"clouds": {"trial": {"auth_type": "password", "auth": auth}}}))
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
-    monitor = probe.openstack(context, {"cloud": "trial", "service": "compute"})
-    monitor.start()
-    assert monitor.sample().is_ok
-    (asked,) = webhook_sink.requests
-    assert asked.path == "/compute/servers?limit=1"
-    webhook_sink.behave("/compute/servers?limit=1", statuses=[503])
-    found = monitor.sample()
-    assert (found.is_ok, found.detail) == (False, "status 503")
-    unknown = probe.openstack(context, {"cloud": "other", "service": "compute"})
+    return made
+
+
+def test_services_of_a_cloud_are_asked_with_its_credentials(
+    context: Context, webhook_sink: WebhookSink, cloud: Keystone
+) -> None:
+    """Red if the service is asked elsewhere or without a token, or its failure counts as an answer."""
+    nova = probe.openstack(context, {"cloud": "trial", "service": "compute"})
+    keystone = probe.openstack(context, {"cloud": "trial", "service": "identity"})
+    with cloud.running():
+        cloud.register("nova", "compute", webhook_sink.url("/compute/v2.1"))
+        for monitor in (nova, keystone):
+            monitor.start()
+            found = monitor.sample()
+            assert (found.is_ok, found.detail) == (True, "")
+    asked = webhook_sink.at("/compute/v2.1/servers?limit=1")[-1]
+    assert asked.headers["X-Auth-Token"]
+    webhook_sink.behave("/compute/v2.1/servers?limit=1", statuses=[503])
+    assert nova.sample().detail == "status 503"
+    assert "Unable to establish connection" in keystone.sample().detail
     with pytest.raises(InvalidOption, match="name a cloud of clouds"):
-        unknown.start()
+        probe.openstack(context, {"cloud": "other", "service": "compute"}).start()
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ from eventalarm.trial.plugins import Context, Options, Sample
 INTERVAL: Final = 1.0
 # What a nagging failure looks like in the report.
 MOST_DETAIL: Final = 200
-# A cheap authenticated request to each service.
+# A cheap authenticated request to each service; the path follows the version that openstacksdk finds.
 PATHS: Final[Mapping[str, str]] = {
     "compute": "/servers?limit=1",
-    "network": "/v2.0/networks?limit=1&fields=id",
-    "identity": "/v3/auth/catalog",
-    "image": "/v2/images?limit=1",
+    "network": "/networks?limit=1&fields=id",
+    "identity": "/auth/catalog",
+    "image": "/images?limit=1",
     "block-storage": "/volumes?limit=1",
     "alarm": "/v2/alarms?limit=1",
 }
