@@ -33,6 +33,7 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "deliveries": ("Attempts to call an action, by result", ("result",)),
     "inspector_events": ("Events that the inspector read or published, by outcome", ("outcome",)),
     "inspector_reactions": ("Requests of the inspector to Nova and Neutron, by result", ("result",)),
+    "pulse_findings": ("Findings of health checks of the cloud, by check and health", ("check", "health")),
     "circuit_probes": ("Deliveries sent as probes of destinations whose circuit is open", ()),
     "delivery_retries": ("Attempts that failed and will be repeated, by reason", ("reason",)),
 }

@@ -204,10 +204,14 @@ def config_arguments(args: argparse.Namespace) -> list[str]:
     ]
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--config-file`` and ``--config-dir`` to *parser*, as the other commands have them."""
+def add_config_arguments(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
+    """Add ``--config-file`` and ``--config-dir`` to *parser*, as the other commands have them.
+
+    :param again: it is the parser of a subcommand, and the one above has them too.
+    """
+    default: Any = argparse.SUPPRESS if again else []
     for kind, text in (
         ("file", "read this file instead of aodh.conf"),
         ("dir", "read the *.conf files in this directory"),
     ):
-        parser.add_argument(f"--config-{kind}", action="append", default=[], metavar="PATH", help=text)
+        parser.add_argument(f"--config-{kind}", action="append", default=default, metavar="PATH", help=text)

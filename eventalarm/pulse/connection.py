@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from keystoneauth1 import exceptions as auth_exceptions
-from keystoneauth1 import loading
+from keystoneauth1 import loading, session
+from keystoneauth1.identity import v3
 from oslo_config import cfg
 
 from eventalarm.conf.pulse import PULSE_GROUP
@@ -65,12 +67,38 @@ def connect(conf: cfg.ConfigOpts, environ: Mapping[str, str] = os.environ) -> An
         raise InvalidOption(source, " ".join(str(exc).split())[:300], REMEDY) from exc
 
 
+class Once:
+    """Calls *make* once and keeps what it returned; after an error the next call tries again. Thread-safe."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._made: Any = None
+        self._lock = threading.Lock()
+
+    def __call__(self) -> Any:
+        """Return what was made."""
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+
+def connect_with_token(conf: cfg.ConfigOpts, auth_url: str, token: str, project_id: str) -> Any:
+    """Return a connection with a caller's own token for their project; nothing is requested yet.
+
+    :param auth_url: Keystone's, such as ``[keystone_authtoken] www_authenticate_uri``.
+    :raises InvalidOption: when openstacksdk is missing.
+    """
+    auth = v3.Token(auth_url, token=token, project_id=project_id)
+    made = session.Session(auth=auth, timeout=conf[PULSE_GROUP].timeout)
+    return sdk().connection.Connection(session=made)
+
+
 def _of_service(conf: cfg.ConfigOpts, openstack: Any, timeout: float) -> Any:
-    session = loading.load_session_from_conf_options(
-        conf, CREDENTIALS, auth=loading.load_auth_from_conf_options(conf, CREDENTIALS)
-    )
-    session.timeout = session.timeout or timeout
+    auth = loading.load_auth_from_conf_options(conf, CREDENTIALS)
+    made = loading.load_session_from_conf_options(conf, CREDENTIALS, auth=auth)
+    made.timeout = made.timeout or timeout
     credentials = conf[CREDENTIALS]
     return openstack.connection.Connection(
-        session=session, region_name=credentials.region_name, interface=credentials.interface
+        session=made, region_name=credentials.region_name, interface=credentials.interface
     )

@@ -24,6 +24,7 @@ from eventalarm.storage.event_tables import suspect
 from eventalarm.storage.ifa_tables import acknowledgement
 from eventalarm.storage.operational_events import PUBLISHED
 from eventalarm.storage.operational_tables import operational_event
+from eventalarm.storage.pulse_tables import pulse_change
 from eventalarm.storage.tables import (
     alarm,
     alarm_count,
@@ -126,6 +127,7 @@ SWEEPS: Final = (
         operational_event.c.at,
         operational_event.c.state == PUBLISHED,
     ),
+    Sweep("changes of health checks", pulse_change.c.seq, pulse_change.c.at),
     Sweep(
         "counts of deleted alarms",
         alarm_count.c.alarm_id,

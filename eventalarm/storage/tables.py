@@ -13,6 +13,7 @@ from eventalarm.storage import (  # noqa: F401
     ifa_tables,
     inspector_tables,
     operational_tables,
+    pulse_tables,
 )
 from eventalarm.storage.column_types import (
     ALARM_ID,

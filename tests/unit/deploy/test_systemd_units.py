@@ -64,7 +64,9 @@ def test_every_service_of_the_package_has_a_unit() -> None:
     units = {unit.stem for unit in SERVICES}
     assert units <= set(scripts)
     assert {
-        name for name in scripts if name.endswith(("-listener", "-api", "-inspector", "-expirer", "-monitor"))
+        name
+        for name in scripts
+        if name.endswith(("-listener", "-api", "-inspector", "-pulse", "-expirer", "-monitor"))
     } == units
 
 

@@ -14,6 +14,7 @@ from eventalarm.storage.migrations import operations
 from eventalarm.storage.migrations.initial_delivery_tables import create_delivery_tables
 from eventalarm.storage.migrations.initial_event_tables import create_event_tables
 from eventalarm.storage.migrations.initial_inspector_tables import create_inspector_tables
+from eventalarm.storage.migrations.initial_pulse_tables import create_pulse_tables
 from eventalarm.storage.migrations.operations import ALARM_ID, ID, KEY, LONG_TEXT, MOMENT
 
 revision = "0001"
@@ -39,6 +40,7 @@ def upgrade() -> None:
     _create_notification_log()
     _create_project_secret()
     create_inspector_tables()
+    create_pulse_tables()
 
 
 def _create_occurrence() -> None:
