@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import pathlib
 import time
 from collections.abc import Sequence
 
-from eventalarm.exceptions import Retryable
 from eventalarm.trial.history.availability import Availability, availability
 from eventalarm.trial.history.check import check
-from eventalarm.trial.history.facts import awaited
 from eventalarm.trial.history.records import Receipt, Run, Strike, Transition
 from eventalarm.trial.history.verdict import Verdict
 from eventalarm.trial.own_cloud import monitors
@@ -24,6 +21,7 @@ from eventalarm.trial.own_cloud.load.users import Users
 from eventalarm.trial.own_cloud.play import HISTORY
 from eventalarm.trial.own_cloud.progress import Progress
 from eventalarm.trial.own_cloud.service_disruptors import possible
+from eventalarm.trial.own_cloud.settling import settle
 from eventalarm.trial.own_cloud.stage import Ground, Stage
 from eventalarm.trial.own_cloud.striker import Moods, Striker, Used
 
@@ -36,8 +34,6 @@ PATIENT = {
     "circuit_probe_max": 2.0,
     "circuit_disable_gone": False,
 }
-# Seconds between two looks whether all work is done.
-IDLE_LOOK = 0.5
 DATABASE_AWAY = (
     "kill mariadb",
     "kill postgresql",
@@ -186,21 +182,9 @@ class _Run:
         deadline = began + self._setup.patience
         self._load.join(self._setup.patience)
         self._users.finish()
-        quiet = 0
-        while quiet < 3 and time.monotonic() < deadline:
-            # Idle is what three looks in a row find idle.
-            time.sleep(IDLE_LOOK)
-            with contextlib.suppress(Retryable):
-                busy = self._publisher.waiting or monitors.depth(self._stage) != 0 or self._stage.unfinished()
-                missing = self._missing() if not busy else set()
-                quiet = 0 if busy or missing else quiet + 1
+        settle(self._stage, self._publisher, deadline)
         self._publisher.close()
         return time.monotonic() - began
-
-    def _missing(self) -> set[str]:
-        """Return the events that should have caused a transition by now but did not."""
-        due = awaited(self._history)
-        return due - self._stage.committed(due)
 
     # -- the result
 

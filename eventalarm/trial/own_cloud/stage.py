@@ -68,10 +68,11 @@ class Stage:
         linked: bool = True,
         broker: str = "",
         clock: bool = False,
+        history: History | None = None,
     ) -> None:
         self.ground = ground
         self.outage = outage
-        self.history = History()
+        self.history = History() if history is None else history
         self._read: set[str] = set()
         self._stack = contextlib.ExitStack()
         self._programs = Programs(directory)

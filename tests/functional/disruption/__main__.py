@@ -24,8 +24,8 @@ from eventalarm.trial.own_cloud.play import HISTORY, Finding
 from eventalarm.trial.own_cloud.progress import Progress
 from eventalarm.trial.own_cloud.rig import Result, Setup, run
 from eventalarm.trial.own_cloud.services.disks import MIB, Disk
-from eventalarm.trial.own_cloud.services.kept import MariaDB, PostgreSQL, RabbitMQ
 from eventalarm.trial.own_cloud.stage import Ground
+from eventalarm.trial.own_cloud.trial_stage import services as start_services
 from tests.functional.disruption.cluster import broker_cluster
 from tests.functional.disruption.delivery_limit import delivery_limit
 from tests.functional.disruption.freeze import freeze
@@ -35,7 +35,6 @@ from tests.functional.disruption.host_down import host_down
 from tests.functional.disruption.outbox_scenarios import beside_the_expirer, held_snapshot
 from tests.functional.disruption.promotion import postgresql_failover
 from tests.functional.disruption.scenarios import backlog, beside_a_hostile_tenant, isolation, soak
-from tests.support.databases import Databases, MariadbDatabases, PostgresqlDatabases
 
 FAILED = 1
 # Bytes of the disk of each service.
@@ -131,23 +130,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 @contextlib.contextmanager
 def services(directory: pathlib.Path, kind: str, progress: Progress) -> Iterator[Ground]:
-    """Start RabbitMQ and a database for one run."""
+    """Start RabbitMQ and a database for one run, on small disks."""
     with contextlib.ExitStack() as stack:
         disks = _disks(progress, stack)
-        places = {name: disk.place for name, disk in disks.items()}
-        progress.say("starting RabbitMQ")
-        rabbitmq = RabbitMQ(directory, places.get("broker"))
-        stack.callback(rabbitmq.stop)
-        progress.say(f"starting {kind}")
-        server = MariaDB if kind == "mariadb" else PostgreSQL
-        database: MariaDB | PostgreSQL = server(directory, places.get("database"))
-        stack.callback(database.stop)
-        supply: Databases = (
-            MariadbDatabases(database.url, directory)
-            if isinstance(database, MariaDB)
-            else PostgresqlDatabases(database.url, directory)
-        )
-        yield Ground(rabbitmq, database, supply.with_ours, disks)
+        yield stack.enter_context(start_services(directory, kind, progress.say, disks))
 
 
 def _disks(progress: Progress, stack: contextlib.ExitStack) -> dict[str, Disk]:

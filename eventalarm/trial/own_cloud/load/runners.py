@@ -121,8 +121,13 @@ class EventLoad(threading.Thread):
         self._numbers = itertools.count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._awaited: dict[str, StoryInProgress] = {}
+        self._over = threading.Event()
         self.counts = {"doubled messages": 0, "skewed events": 0}
         self.late_by = 0.0
+
+    def finish(self) -> None:
+        """Begin no further story."""
+        self._over.set()
 
     def run(self) -> None:
         """Play all stories; called by ``start``."""
@@ -150,6 +155,8 @@ class EventLoad(threading.Thread):
             self._at(began + story.at, lambda: self._begin(story, began))
 
     def _begin(self, story: Story, began: float) -> None:
+        if self._over.is_set():
+            return
         self._next_story(began)
         played = StoryInProgress(story)
         self._publish(played)

@@ -62,6 +62,11 @@ class Plan:
     doubled: float = 0.05
 
 
+def projects_of(plan: Plan) -> list[str]:
+    """Return the projects whose alarms the stories are about."""
+    return [project_name(number, "disruption") for number in range(plan.projects)]
+
+
 class Writer:
     """Generates stories from a seed; *actions* are the URLs of the consumers, which alarms call in turn."""
 
@@ -82,7 +87,7 @@ class Writer:
         self._plan = plan
         self._actions = actions
         self._chance = random.Random(f"{plan.seed} stories")
-        self._projects = [project_name(number, "disruption") for number in range(plan.projects)]
+        self._projects = projects_of(plan)
         self._made = 0
         self._shared = [self._alarm(repeat=True) for _ in range(plan.shared)]
 
