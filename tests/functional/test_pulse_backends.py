@@ -26,7 +26,11 @@ WRITE = (
     "{{ok, File}} = application:get_env(rabbit, enabled_plugins_file), "
     'ok = file:write_file(File, "{plugins}.\\n"), {{ok, _, _}} = rabbit_plugins:ensure(File).'
 )
-PLACE = 'application:set_env(rabbitmq_management, tcp_config, [{{port, {port}}}, {{ip, "127.0.0.1"}}]).'
+PLACE = (
+    'application:set_env(rabbitmq_management, tcp_config, [{{port, {port}}}, {{ip, "127.0.0.1"}}]), '
+    "application:set_env(rabbit, collect_statistics_interval, 500)."
+)
+USUAL = "application:set_env(rabbit, collect_statistics_interval, 5000)."
 
 
 @pytest.fixture
@@ -34,11 +38,11 @@ def management(rabbitmq: RabbitMQ) -> Iterator[str]:
     """The URL of the management API, with user and password."""
     rabbitmq.start()
     (port,) = free_ports(1)
-    rabbitmq.ctl("eval", PLACE.format(port=port))
-    rabbitmq.ctl("eval", WRITE.format(plugins="[rabbitmq_management]"))
+    start = WRITE.format(plugins="[rabbitmq_management]")
+    rabbitmq.ctl("eval", f"{PLACE.format(port=port)[:-1]}, {start}")
     rabbitmq.ctl("set_user_tags", rabbitmq.info["user"], "monitoring")
     yield f"http://{rabbitmq.info['user']}:{rabbitmq.info['password']}@{LOCALHOST}:{port}"
-    rabbitmq.ctl("eval", WRITE.format(plugins="[]"))
+    rabbitmq.ctl("eval", f"{USUAL[:-1]}, {WRITE.format(plugins='[]')}")
 
 
 def test_a_memory_alarm_of_rabbitmq_is_found_and_its_end(
@@ -50,7 +54,7 @@ def test_a_memory_alarm_of_rabbitmq_is_found_and_its_end(
         return look(RabbitMQCheck, rabbitmq_urls=[management], timeout=timeout)[target]
 
     expected = {"messages", "fd_used_percent", "memory_used_percent"}
-    # The plugin collects figures every five seconds.
+    # The plugin collects figures regularly.
     well = wait_until(lambda: one if expected <= (one := finding()).figures.keys() else None, 20, "figures")
     assert (well.health, well.figures["nodes"]) == (Health.OK, 1.0), well.summary
     figure(f"rabbitmq: {well.figures['seconds']:.3f} s")

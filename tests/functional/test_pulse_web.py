@@ -56,7 +56,8 @@ def test_every_service_of_the_catalogue_answers_or_has_its_own_remedy(
     project = keystone.project("tenant")
     keystone.user("tenant", project, "member")
     try:
-        found = look(Endpoint, connect=lambda: cloud(keystone), timeout=2.0)
+        admin = cloud(keystone)
+        found = look(Endpoint, connect=lambda: admin, timeout=2.0)
         tenant = cloud(keystone, username="tenant", project_name="tenant")
         of_tenant = look(Endpoint, connect=lambda: tenant, timeout=2.0, project_id=project)
     finally:
@@ -80,6 +81,7 @@ def test_every_service_of_the_catalogue_answers_or_has_its_own_remedy(
     tokens = [one.headers.get("X-Auth-Token") for one in webhook_sink.at(paths["nova"])]
     assert len(tokens) == 2, "one request each time"
     assert None not in tokens
+    assert admin.auth_token != tokens[0], "the token that was refused is not used again"
     assert len(webhook_sink.at("/slow/v3/volumes?limit=1")) == 2
     assert [one.headers.get("X-Auth-Token") for one in webhook_sink.at("/new/")] == [None, None]
 

@@ -52,11 +52,14 @@ class Endpoint:
             tenant=bool(self._context.project_id),
         )
         web = Web(session.verify, session.cert)
-        return [Probe(one.target, partial(self._look, web, one, token)) for one in urls]
+        return [Probe(one.target, partial(self._look, web, one, token, session.auth)) for one in urls]
 
-    def _look(self, web: Web, one: ServiceUrl, token: str) -> list[Finding]:
+    def _look(self, web: Web, one: ServiceUrl, token: str, auth: Any) -> list[Finding]:
         headers = {"Accept": "application/json"} | ({"X-Auth-Token": token} if one.known else {})
         found = web.get(one.url, self._context.timeout, headers)
+        if isinstance(found, Answer) and found.status == 401:
+            # The next round takes a new token: this one may have been revoked.
+            auth.invalidate()
         return [evaluate(one, found, slow=self._context.options.slow, project_id=self._context.project_id)]
 
 
