@@ -8,6 +8,8 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
+
 from eventalarm.trial.history import records
 from eventalarm.trial.history.check import check
 from tests.support.helpers import console_script
@@ -24,6 +26,8 @@ NAMES = {
 }
 
 
+# It starts its own services and disrupts them one after the other: half a minute, and more on a busy machine.
+@pytest.mark.timeout(300)
 def test_the_shipped_scenario_disrupts_a_cloud_of_its_own_and_loses_nothing(
     tmp_path: pathlib.Path, figure: Figure
 ) -> None:
@@ -35,7 +39,7 @@ def test_the_shipped_scenario_disrupts_a_cloud_of_its_own_and_loses_nothing(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
