@@ -27,6 +27,8 @@ examples:
   OS_CLOUD=mine eventalarm-pulse run endpoint   as a tenant
   eventalarm-pulse list                         which checks there are
   eventalarm-pulse history --check endpoint     what changed
+  eventalarm-pulse snapshot before.json         before an upgrade
+  eventalarm-pulse compare before.json          after it
 
 eventalarm-pulse SUBCOMMAND --help explains a subcommand.
 
@@ -46,6 +48,8 @@ SUBCOMMANDS: Final = {
     "run": "run checks once and print what they find",
     "list": "list the checks that are installed",
     "history": "show changes of health",
+    "snapshot": "list the resources of a cloud before an upgrade",
+    "compare": "find what is missing or stopped since a snapshot",
 }
 SERVICE: Final = "service"
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import json
 import pathlib
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from eventalarm.cmd import pulse_snapshot
-from eventalarm.cmd.command import Command, add_config_arguments, config_arguments
+from eventalarm.cmd.command import Command
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -43,40 +43,60 @@ exit codes, as of Nagios plugins:
   3  nothing could be compared: the reason and the remedy are on stderr
 """
 
-COMMAND: Final = Command("eventalarm-pulse compare", DESCRIPTION, EPILOG)
 UNKNOWN: Final = 3
+CHECK: Final = "upgrade"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit codes are those of the help text."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the subcommand."""
+    parser.add_argument("file", metavar="FILE", type=pathlib.Path, help="what `snapshot` wrote")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--report-events",
+        action="store_true",
+        help="publish an event for the owner of each resource that is missing or stopped, and another when a "
+        "later comparison finds it; needs the database and the broker",
+    )
+
+
+def main(command: Command, conf_arguments: Sequence[str], chosen: argparse.Namespace) -> int:
+    """Run the subcommand; return its exit code."""
     try:
-        chosen = _parser().parse_args(argv)
-        conf = COMMAND.configure(config_arguments(chosen))
-        with COMMAND.errors():
-            return _compare(conf, chosen)
+        conf = command.configure(conf_arguments)
+        with command.errors():
+            return _compare(command, conf, chosen)
     except SystemExit as exc:
         # Code 2 would mean that resources are missing.
         return UNKNOWN if exc.code else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    reader = COMMAND.parser()
-    add_config_arguments(reader)
-    reader.add_argument("file", metavar="FILE", type=pathlib.Path, help="what `snapshot` wrote")
-    reader.add_argument("--json", action="store_true", help="print JSON")
-    return reader
-
-
-def _compare(conf: cfg.ConfigOpts, chosen: argparse.Namespace) -> int:
+def _compare(command: Command, conf: cfg.ConfigOpts, chosen: argparse.Namespace) -> int:
     from eventalarm.pulse import connection, inventory_file  # noqa: PLC0415 - not needed for --help
 
     header, items = inventory_file.read(chosen.file)
     cloud = connection.connect(conf)
     _require_project(cloud, header, chosen.file)
     survey = pulse_snapshot.survey_of(cloud, header.project_id)
-    found = inventory_file.compare_with(survey, header, items, COMMAND.progress().tick)
+    found = inventory_file.compare_with(survey, header, items, command.progress().tick)
+    if chosen.report_events:
+        _report(command, conf, header, found)
     print(_as_json(header, found) if chosen.json else "\n".join(_as_text(header, found)))
     return int(found.health)
+
+
+def _report(command: Command, conf: cfg.ConfigOpts, header: Header, found: Comparison) -> None:
+    """Publish what changed since the last comparison with this option."""
+    from eventalarm.cmd.pulse_service import recorder  # noqa: PLC0415 - imports the database and the broker
+    from eventalarm.operational.build import EventSender  # noqa: PLC0415
+    from eventalarm.pulse.comparison import findings, recovered  # noqa: PLC0415
+    from eventalarm.pulse.runner import Round  # noqa: PLC0415
+    from eventalarm.storage.pulse import PulseStore  # noqa: PLC0415
+
+    sender = EventSender(conf)
+    with command.database(conf) as database, contextlib.closing(sender):
+        known = [state.finding for _, state in PulseStore(database).states(CHECK)]
+        ended = recovered(known, found, header.kinds, header.project_id)
+        recorder(conf, database, sender).record(CHECK, Round((*findings(found), *ended), complete=False))
 
 
 def _require_project(cloud: Any, header: Header, path: pathlib.Path) -> None:
@@ -141,7 +161,3 @@ def _difference(one: Difference) -> dict[str, str]:
         "state_before": "" if one.change.value == "new" else item.state,
         "state": item.state if one.change.value == "new" else one.state,
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

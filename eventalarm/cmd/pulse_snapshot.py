@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import datetime
 import pathlib
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from eventalarm.cmd.command import Command, add_config_arguments, config_arguments
+from eventalarm.cmd.command import Command
 from eventalarm.exceptions import EventAlarmError, InvalidOption
 from eventalarm.pulse.inventory import SERVICE_TYPES, Header, Kind
 
@@ -42,34 +41,29 @@ exit codes:
   2  nothing is written: the reason and the remedy are on stderr
 """
 
-COMMAND: Final = Command("eventalarm-pulse snapshot", DESCRIPTION, EPILOG)
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit codes are those of the help text."""
-    chosen = _parser().parse_args(argv)
-    conf = COMMAND.configure(config_arguments(chosen))
-    with COMMAND.errors():
-        _take(conf, chosen)
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    reader = COMMAND.parser()
-    add_config_arguments(reader)
-    reader.add_argument("file", metavar="FILE", type=pathlib.Path, help="the file to write")
-    reader.add_argument(
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the subcommand."""
+    parser.add_argument("file", metavar="FILE", type=pathlib.Path, help="the file to write")
+    parser.add_argument(
         "--all-projects", action="store_true", help="the resources of all projects, as an administrator"
     )
-    reader.add_argument(
+    parser.add_argument(
         "--kind", action="append", choices=list(Kind), metavar="KIND",
         help=f"only this kind; may be repeated. One of {KINDS}",
     )  # fmt: skip
-    reader.add_argument("--force", action="store_true", help="replace FILE if it exists")
-    return reader
+    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
 
 
-def _take(conf: cfg.ConfigOpts, chosen: argparse.Namespace) -> None:
+def main(command: Command, conf_arguments: Sequence[str], chosen: argparse.Namespace) -> int:
+    """Run the subcommand; return its exit code."""
+    conf = command.configure(conf_arguments)
+    with command.errors():
+        _take(command, conf, chosen)
+    return 0
+
+
+def _take(command: Command, conf: cfg.ConfigOpts, chosen: argparse.Namespace) -> None:
     from eventalarm.pulse import connection, inventory_file  # noqa: PLC0415 - not needed for --help
     from eventalarm.pulse.survey import SurveyFailed  # noqa: PLC0415
 
@@ -81,7 +75,7 @@ def _take(conf: cfg.ConfigOpts, chosen: argparse.Namespace) -> None:
     header = Header(cloud.name or "", datetime.datetime.now(datetime.UTC), project, kinds)
     try:
         written, numbers = inventory_file.take(
-            survey_of(cloud, project), chosen.file, header, COMMAND.progress().tick
+            survey_of(cloud, project), chosen.file, header, command.progress().tick
         )
     except SurveyFailed as exc:
         raise EventAlarmError(
@@ -89,7 +83,7 @@ def _take(conf: cfg.ConfigOpts, chosen: argparse.Namespace) -> None:
         ) from exc
     print(f"{chosen.file}: " + ", ".join(kind.number(numbers[kind]) for kind in written.kinds))
     for kind in written.absent:
-        COMMAND.say(f"no {kind.words}s: the catalog has no service of type {SERVICE_TYPES[kind]}")
+        command.say(f"no {kind.words}s: the catalog has no service of type {SERVICE_TYPES[kind]}")
 
 
 def project_of(cloud: Any, *, all_projects: bool) -> str:
@@ -117,7 +111,3 @@ def survey_of(cloud: Any, project: str) -> Survey:
     from eventalarm.pulse.survey import Survey  # noqa: PLC0415
 
     return Survey(cloud, connection.sdk_errors(), page_size=PAGE, project_id=project)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

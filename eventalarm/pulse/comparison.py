@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Final
 
 from eventalarm.pulse.finding import Finding, Health, worst
-from eventalarm.pulse.inventory import Item, Kind
+from eventalarm.pulse.inventory import SERVICE_TYPES, Item, Kind
 
 # The states in which a resource does its work. A kind that is not here has none that matter.
 OPERATIONAL: Final[Mapping[Kind, frozenset[str]]] = {
@@ -192,6 +192,36 @@ def findings(comparison: Comparison) -> Iterator[Finding]:
     for one in comparison.differences:
         if one.change is not Change.NEW:
             yield _finding(one)
+
+
+def recovered(
+    known: Iterable[Finding], comparison: Comparison, kinds: Iterable[Kind], project_id: str
+) -> Iterator[Finding]:
+    """Yield a finding for each target that an earlier comparison found failed, and this one does not.
+
+    That includes what the inventory does not list any more, as after its owner deleted it.
+
+    :param known: the last finding of each target.
+    :param kinds: what the inventory lists.
+    :param project_id: whose resources it lists, empty for all; those of others are left alone.
+    """
+    failing = {finding.target for finding in findings(comparison)}
+    unread = {kind for service in comparison.broken for kind in service.kinds}
+    compared = [kind for kind in kinds if kind not in unread]
+    begins = tuple({*(f"{kind.words} " for kind in compared), *map(_service_target, compared)})
+    for finding in known:
+        theirs = bool(project_id and finding.project_id and finding.project_id != project_id)
+        if (
+            finding.failed
+            and not theirs
+            and finding.target not in failing
+            and finding.target.startswith(begins)
+        ):
+            yield dataclasses.replace(finding, health=Health.OK, summary="as expected", remedy="")
+
+
+def _service_target(kind: Kind) -> str:
+    return f"service {SERVICE_TYPES[kind]}"
 
 
 def target_of(item: Item) -> str:

@@ -71,7 +71,7 @@ class Survey:
 
         :raises SurveyFailed: when its service fails.
         """
-        with self._sorting_errors():
+        with self._sorting_errors(f"{kind.words}s: "):
             yield from self._lists[kind]()
 
     def everything(self, kinds: Iterable[Kind]) -> Iterator[Item | BrokenService]:
@@ -91,13 +91,13 @@ class Survey:
                 yield BrokenService(service_type, tuple(left), str(exc))
 
     @contextlib.contextmanager
-    def _sorting_errors(self) -> Iterator[None]:
+    def _sorting_errors(self, prefix: str = "") -> Iterator[None]:
         try:
             yield
         except self._errors as exc:
-            raise SurveyFailed(" ".join(str(exc).split())[:300] or type(exc).__name__) from exc
+            raise SurveyFailed(prefix + (" ".join(str(exc).split())[:300] or type(exc).__name__)) from exc
         except (KeyError, TypeError, ValueError) as exc:
-            raise SurveyFailed(f"an answer is not as expected: {exc!r}"[:300]) from exc
+            raise SurveyFailed(f"{prefix}an answer is not as expected: {exc!r}"[:300]) from exc
 
     def _servers(self) -> Iterator[Item]:
         found = self._connection.compute.servers(all_projects=not self._project_id, limit=self._page_size)

@@ -33,7 +33,9 @@ LISTS = (
     "/network/v2.0/networks",
     "/network/v2.0/routers",
     "/network/v2.0/floatingips",
+    "/volume/v3/volumes",
     "/volume/v3/volumes/detail",
+    "/load-balancer/v2/lbaas/loadbalancers",
     "/load-balancer/v2.0/lbaas/loadbalancers",
 )
 
@@ -160,7 +162,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self._answer(self._versions("/network"))
             case path if path in SERVICES.values():
                 self._answer(self._versions(path))
-            case "/compute/v2.1/servers/detail":
+            case "/compute/v2.1/servers/detail" | "/compute/v2.1/servers":
                 self._page("servers", self.cloud.servers, query, url.path)
             case "/compute/v2.1/os-server-groups":
                 offset = int(query.get("offset", 0))
@@ -185,7 +187,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             case "volume":
                 return {"versions": [_version("v3.0", url, "3.70", "3.0")]}
             case _:
-                return {"versions": [_version("v2.0", f"{url}v2.0/" if "load" in path else url)]}
+                return {"versions": [_version("v2.0", f"{url}v2.0/")]}
 
     def _answer_for_masakari(self, path: str) -> None:
         if path == "/segments":

@@ -13,8 +13,9 @@ from eventalarm.pulse.comparison import (
     Change,
     compare,
     findings,
+    recovered,
 )
-from eventalarm.pulse.finding import Health
+from eventalarm.pulse.finding import Finding, Health
 from eventalarm.pulse.inventory import Item, Kind
 
 SERVER = Item(Kind.SERVER, "s-1", "web", "ACTIVE", "a")
@@ -87,3 +88,31 @@ def test_an_item_that_was_listed_twice_counts_as_it_was_listed_last() -> None:
     error = dataclasses.replace(SERVER, state="ERROR")
     assert compare([SERVER], [error, SERVER]).differences == ()
     assert [one.state for one in compare([SERVER], [SERVER, error]).differences] == ["ERROR"]
+
+
+KNOWN = (
+    Finding(target="server s-1", health=Health.CRITICAL, summary="missing", remedy="x", project_id="a"),
+    Finding(target="router r-1", health=Health.WARNING, summary="stopped", project_id="b"),
+    Finding(target="service network", health=Health.CRITICAL, summary="failed"),
+    Finding(target="server s-2", health=Health.OK, summary="as expected", project_id="a"),
+)
+ALL = tuple(Kind)
+
+
+@pytest.mark.parametrize(
+    ("now", "kinds", "project", "targets"),
+    [
+        ([SERVER], ALL, "", ["server s-1", "router r-1", "service network"]),
+        ([], ALL, "", ["router r-1", "service network"]),
+        ([SERVER], ALL, "a", ["server s-1", "service network"]),
+        ([SERVER], (Kind.SERVER,), "", ["server s-1"]),
+        ([SERVER, BrokenService("network", (Kind.ROUTER, Kind.PORT), "503")], ALL, "", ["server s-1"]),
+    ],
+    ids=["all is well", "still missing", "of another project", "of another kind", "cannot be compared"],
+)
+def test_a_fault_ends_only_if_it_was_compared(
+    now: list[Item | BrokenService], kinds: tuple[Kind, ...], project: str, targets: list[str]
+) -> None:
+    found = list(recovered(KNOWN, compare([SERVER], now), kinds, project))
+    assert [one.target for one in found] == targets
+    assert {one.health for one in found} == {Health.OK}
