@@ -22,6 +22,7 @@ from tests.support.helpers import wait_until
 
 PASSWORD = "secret"
 DOMAIN = "default"
+REGION = "RegionOne"
 # Keystone reads sys.argv when it is imported.
 SERVE = """
 import os, sys
@@ -78,8 +79,11 @@ class Keystone:
             ["db_sync"],
             ["fernet_setup", *owner],
             ["credential_setup", *owner],
-            ["bootstrap", "--bootstrap-password", PASSWORD, "--bootstrap-public-url", self.url],
-        )
+            [
+                "bootstrap", "--bootstrap-password", PASSWORD, "--bootstrap-region-id", REGION,
+                "--bootstrap-public-url", self.url, "--bootstrap-internal-url", self.url,
+            ],
+        )  # fmt: skip
 
     def _manage(self, *verbs: list[str]) -> None:
         config = str(self._folder / "keystone.conf")
@@ -148,7 +152,7 @@ class Keystone:
     def register(self, name: str, service_type: str, url: str) -> None:
         """List a service in the catalogue."""
         service = self.client.services.create(name, type=service_type)
-        self.client.endpoints.create(service, url, interface="public")
+        self.client.endpoints.create(service, url, interface="public", region=REGION)
 
     def application_credential(self, user_name: str, project_id: str) -> tuple[str, str]:
         """Return the id and the secret of an application credential with all roles of a user on a project."""
