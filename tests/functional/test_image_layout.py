@@ -91,7 +91,17 @@ class Layout:
 
 @pytest.fixture
 def cloud(spawn: Spawn, tmp_path: pathlib.Path, our_mariadb_url: str, rabbit_url: str) -> Iterator[Cloud]:
-    one = Cloud(spawn, tmp_path, our_mariadb_url, rabbit_url, **SETTINGS)
+    # The StateDirectory of the guest monitor, which here also stands in for libvirt.
+    state = tmp_path / "state"
+    state.mkdir()
+    os.chown(state, NOBODY, NOBODY)
+    guest = {
+        "uri": f"dir://{state}",
+        "spool_directory": state,
+        "auth_mode": "noauth",
+        "endpoint": "http://[::1]:9",
+    }
+    one = Cloud(spawn, tmp_path, our_mariadb_url, rabbit_url, **SETTINGS, eventalarm_guest=guest)
     yield one
     one.close()
 
@@ -122,7 +132,7 @@ def test_services_start_by_their_units_and_a_canary_arrives(
         name: layout.start(
             spawn, name, NOTIFY_SOCKET=str(managers[name].path), **(small if name in apis else {})
         )
-        for name in (*apis, "eventalarm-listener", "eventalarm-inspector")
+        for name in (*apis, "eventalarm-listener", "eventalarm-inspector", "eventalarm-guest-monitor")
     }
     for name in started:
         managers[name].wait(systemd.READY)

@@ -46,9 +46,9 @@ def test_events_and_states_survive_a_restart_in_order(tmp_path: pathlib.Path) ->
 
 def test_beyond_the_bound_the_newest_event_of_each_guest_is_kept(tmp_path: pathlib.Path) -> None:
     spool = Spool(tmp_path, 4)
-    spool.add([event(0, "a"), event(1, "b"), event(2, "a", "crash"), event(3, "a")])
+    spool.add([event(0, "b"), event(1, "a"), event(2, "a", "crash"), event(3, "a")])
     spool.add([event(4, "c")])
-    assert (ids(spool), spool.dropped) == (["m-1", "m-2", "m-3", "m-4"], 1)
+    assert (ids(spool), spool.dropped) == (["m-0", "m-2", "m-3", "m-4"], 1)
     spool.add([event(5, "d")])
     assert (ids(spool), spool.dropped) == (["m-2", "m-3", "m-4", "m-5"], 2)
     assert len(list(tmp_path.glob("*.event"))) == 4
