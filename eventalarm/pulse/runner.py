@@ -80,13 +80,16 @@ class Runner:
         found = tuple(finding for look in looks for finding in look.findings or ())
         return Round(found, not any(look.failed for look in looks))
 
+    def _limit(self, look: _Look) -> float:
+        return look.probe.timeout + GRACE if look.probe.timeout else self._timeout
+
     def _begin(self, unfinished: Sequence[_Look]) -> None:
         """Begin as many looks as there is room for; the caller has the lock."""
         for look in unfinished:
             if look.began is not None:
                 continue
             if look.key in self._hung:
-                look.end((_hanging(look.probe.target, self._timeout),), failed=True)
+                look.end((_hanging(look.probe.target, self._limit(look)),), failed=True)
             elif self._running < self._workers:
                 self._running += 1
                 look.began = self._monotonic()
@@ -100,9 +103,9 @@ class Runner:
                 return 0.0
             if look.began is None:
                 continue
-            left = look.began + self._timeout - now
+            left = look.began + self._limit(look) - now
             if left <= 0.0:
-                look.end((_hanging(look.probe.target, self._timeout),), failed=True)
+                look.end((_hanging(look.probe.target, self._limit(look)),), failed=True)
                 self._hung.add(look.key)
                 self._running -= 1
                 self._changed.notify_all()

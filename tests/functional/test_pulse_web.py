@@ -64,16 +64,16 @@ def test_every_service_of_the_catalogue_answers_or_has_its_own_remedy(
         release()
     healths = {target: one.health for target, one in found.items()}
     assert healths == {
-        "keystone": Health.OK,
-        "nova": Health.OK,
-        "glance": Health.CRITICAL,
-        "heat": Health.CRITICAL,
-        "neutron": Health.CRITICAL,
-        "cinder": Health.CRITICAL,
-        "plain": Health.OK,
+        "keystone (RegionOne)": Health.OK,
+        "nova (RegionOne)": Health.OK,
+        "glance (RegionOne)": Health.CRITICAL,
+        "heat (RegionOne)": Health.CRITICAL,
+        "neutron (RegionOne)": Health.CRITICAL,
+        "cinder (RegionOne)": Health.CRITICAL,
+        "plain (RegionOne)": Health.OK,
     }
-    assert "refuses connections" in found["neutron"].summary
-    assert "no answer" in found["cinder"].summary
+    assert "refuses connections" in found["neutron (RegionOne)"].summary
+    assert "no answer" in found["cinder (RegionOne)"].summary
     remedies = [one.remedy for one in found.values() if one.remedy]
     assert len(set(remedies)) == 4
     assert {target: one.health for target, one in of_tenant.items()} == healths
