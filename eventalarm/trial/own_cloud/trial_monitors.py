@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 from eventalarm.exceptions import Retryable
 from eventalarm.trial.fields import Fields
+from eventalarm.trial.history.records import Receipt
+from eventalarm.trial.own_cloud.consumers import ANSWERS, OK
 from eventalarm.trial.own_cloud.monitors import EVERY, MIB, depth
 from eventalarm.trial.own_cloud.trial_stage import own_cloud_of
-from eventalarm.trial.plugins import Context, Options, Sample
+from eventalarm.trial.plugins import Context, Notification, Options, Sample
 
 
 class BacklogMonitor:
@@ -46,5 +48,15 @@ class BacklogMonitor:
         seconds = time.monotonic() - began
         return Sample(at, seconds, not away, f"no answer: {', '.join(away)}" if away else "", figures)
 
+    def notifications(self) -> Sequence[Notification]:
+        """Return the accepted webhooks of the runners' alarms; which state each reports is not recorded."""
+        accepted = ANSWERS[OK][0]
+        found = [one for one in self._cloud.history.of(Receipt) if one.status == accepted]
+        return [_notification(one.began, one.path.rpartition("/")[2]) for one in found]
+
     def stop(self) -> None:
         """Do nothing."""
+
+
+def _notification(at: float, alarm: str) -> Notification:
+    return Notification(at, alarm, "", resource=alarm, is_probe=True)

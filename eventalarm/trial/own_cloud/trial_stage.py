@@ -51,7 +51,7 @@ class OwnCloud:
         self.has_clock = fields.flag("clock")
         fields.done()
         assert isinstance(context.history, History)
-        self._history = context.history
+        self.history = context.history
         self._directory = context.directory
         self._say = context.say
         self._preparations: list[Callable[[Stage], None]] = []
@@ -107,12 +107,12 @@ class OwnCloud:
                 options,
                 listeners=self.listeners,
                 clock=self.has_clock,
-                history=self._history,
+                history=self.history,
             )
             self._stack.callback(stage.close)
             # The configuration of the cloud has set up logging again.
             log_to_file()
-            self._opened = stage, Publisher(stage.cloud.conf, self._history)
+            self._opened = stage, Publisher(stage.cloud.conf, self.history)
             for prepare in self._preparations:
                 prepare(stage)
             self._say("starting the Aodh API and the listeners")
@@ -122,7 +122,7 @@ class OwnCloud:
 
     def receive(self) -> None:
         """Add what consumers received to the history."""
-        self._history.add(*self.stage.consumers.results())
+        self.history.add(*self.stage.consumers.results())
 
     def settle(self, seconds: float) -> Sequence[str]:
         """Wait until everything is evaluated and delivered; return what is not."""
@@ -141,7 +141,7 @@ class OwnCloud:
         self.publisher.close()
         self.receive()
         lost = self.stage.lost_leases()
-        self._history.add(*(Strike(one - self._lease, one, "lost lease") for one in lost))
+        self.history.add(*(Strike(one - self._lease, one, "lost lease") for one in lost))
         collect(self.stage)
 
     def close(self) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from eventalarm.trial import build
 from eventalarm.trial.fields import InvalidScenario
-from eventalarm.trial.history.records import History
+from eventalarm.trial.history.records import History, Receipt
 from eventalarm.trial.own_cloud import entry_points
-from eventalarm.trial.plugins import Context
+from eventalarm.trial.plugins import Context, Receiver
 from eventalarm.trial.scenario import parse
 
 
@@ -91,6 +91,17 @@ def test_every_action_is_known(use: str, options: dict[str, Any]) -> None:
 def test_other_stages_have_nothing_that_these_can_break() -> None:
     with pytest.raises(InvalidScenario, match="works only on the stage own-cloud"):
         entry_points.broker(context(stage=None, name="kill RabbitMQ"), {})
+
+
+def test_accepted_webhooks_are_those_of_the_runners() -> None:
+    cloud = own_cloud()
+    monitor = entry_points.backlog(context(cloud), {})
+    assert isinstance(monitor, Receiver)
+    cloud.history.add(
+        Receipt(1.0, 1.1, "a", "/a/one", "d-1", "m-1", 200),
+        Receipt(2.0, 2.1, "a", "/a/two", "d-2", "m-2", 503),
+    )
+    assert [(one.at, one.alarm, one.is_probe) for one in monitor.notifications()] == [(1.0, "one", True)]
 
 
 WITHOUT_EXTRA = """
