@@ -114,7 +114,7 @@ async def _watch_the_test_driver(hypervisor: Any) -> None:
     hypervisor.close()
 
 
-def test_a_hypervisor_that_does_not_answer_is_an_error_of_its_own() -> None:
+def test_a_hypervisor_that_does_not_answer_is_not_a_silent_guest() -> None:
     from eventalarm.guest.libvirt_hypervisor import LibvirtHypervisor  # noqa: PLC0415
 
     hypervisor = LibvirtHypervisor("qemu:///session?socket=/nowhere/socket", 4, 4096)
@@ -189,7 +189,7 @@ def test_silent_guests_never_hold_up_others() -> None:
     agents.close()
 
 
-def test_the_time_in_which_a_guest_waits_for_its_turn_is_not_its_own() -> None:
+def test_the_wait_of_a_guest_for_a_thread_does_not_count() -> None:
     """Red if the timeout begins before a thread is free: healthy guests would be lost."""
     stand_in = StandIn({"hung"})
     agents = transport(stand_in, 2)

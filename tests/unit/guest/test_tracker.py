@@ -65,7 +65,7 @@ def test_a_guest_that_starts_has_time_for_its_first_answer() -> None:
     assert tracker.missed(state, GUEST, later(500), "no answer", 300) == (state, ())
 
 
-def test_the_health_command_has_a_fault_of_its_own() -> None:
+def test_the_health_command_has_a_separate_fault() -> None:
     state, first = tracker.answered(known(), GUEST, AT, SICK)
     state, second = tracker.answered(state, GUEST, AT, SICK)
     state, third = tracker.answered(state, GUEST, AT, SICK)
