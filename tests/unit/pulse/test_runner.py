@@ -115,3 +115,24 @@ def test_a_check_that_does_not_know_its_targets_is_critical() -> None:
     found = Runner(4, 5.0).run("endpoint", Unknowing())
     assert [(f.target, f.health) for f in found.findings] == [("endpoint", Health.CRITICAL)]
     assert not found.complete
+
+
+def test_a_look_with_its_own_timeout_may_take_longer(no_grace: None) -> None:
+    class Slow:
+        description: ClassVar[str] = "waits longer than the others may"
+        for_tenants: ClassVar[bool] = False
+
+        def __init__(self, context: CheckContext = CONTEXT) -> None:
+            self.waited = threading.Event()
+
+        def probes(self) -> list[Probe]:
+            return [Probe("slow", self.look, timeout=20.0), Probe("hung", lambda: self.look(20.0))]
+
+        def look(self, seconds: float = 0.4) -> list[Finding]:
+            self.waited.wait(seconds)
+            return [well("slow")]
+
+    check = Slow()
+    found = Runner(workers=2, timeout=0.2).run("c", check)
+    check.waited.set()
+    assert {one.target: one.failed for one in found.findings} == {"slow": False, "hung": True}
