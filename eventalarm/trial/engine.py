@@ -9,7 +9,7 @@ from typing import Final
 from eventalarm.trial.build import Built
 from eventalarm.trial.history.availability import availability
 from eventalarm.trial.history.check import check
-from eventalarm.trial.history.records import Publish, Run, Strike
+from eventalarm.trial.history.records import Publish, Receipt, Run, Strike
 from eventalarm.trial.history.verdict import Verdict
 from eventalarm.trial.outcome import Made, Outcome, alone
 from eventalarm.trial.plugins import Notification, Receiver
@@ -62,7 +62,8 @@ def _progress(built: Built, strikes: Strikes, sampling: Sampling) -> str:
     parts = (
         f"broken: {strikes.now or 'nothing'}",
         sampling.summary(),
-        f"{len(built.history.of(Publish))} events, {len(_notifications(built))} webhooks",
+        f"{len(built.history.of(Publish))} messages of events",
+        f"{len(built.history.of(Receipt))} webhooks",
     )
     return "; ".join(one for one in parts if one)
 
@@ -97,6 +98,7 @@ def _outcome(
         verdict=verdict,
         rows=tuple(availability(history, verdict)) if has_events else (),
         is_interrupted=interrupted,
+        has_receiver=any(isinstance(one, Receiver) for one in built.monitors.values()),
         limits=built.scenario.limits,
     )
 

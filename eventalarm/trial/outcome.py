@@ -87,7 +87,10 @@ class Watched:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything that is known at the end; times are in epoch seconds."""
+    """Everything that is known at the end; times are in epoch seconds.
+
+    What was noticed is known only if the trial *has_receiver*.
+    """
 
     name: str
     stage: str
@@ -102,6 +105,7 @@ class Outcome:
     verdict: Verdict
     rows: tuple[Availability, ...]
     is_interrupted: bool = False
+    has_receiver: bool = True
     limits: Limits = dataclasses.field(default_factory=Limits)
 
     @property

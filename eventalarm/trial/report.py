@@ -42,7 +42,8 @@ def lines(outcome: Outcome) -> Iterator[str]:
     """Yield what a person reads at the end on a terminal."""
     yield f"{outcome.name} on {outcome.stage}, seed {outcome.seed}: {headline(outcome)}"
     for made, found in zip(outcome.made, outcome.noticed, strict=True):
-        yield f"  {made.name}: broken {made.undone - made.began:.1f} s, {_healing(made)}, {_noticed(found)}"
+        broken = f"broken {made.undone - made.began:.1f} s"
+        yield f"  {made.name}: {broken}, {_healing(made)}{_noticed(found, outcome)}"
     for one in outcome.watched:
         yield f"  monitor {one.name}: {one.percent:.2f} %, longest outage {one.longest:.1f} s"
     if outcome.rows:
@@ -83,8 +84,13 @@ def _healing(made: Made) -> str:
     return f"works again {made.ended - made.undone:.1f} s later" if not made.error else made.error
 
 
-def _noticed(found: Noticed) -> str:
-    return "not noticed" if found.latency is None else f"noticed after {found.latency:.2f} s by {found.alarm}"
+def _noticed(found: Noticed, outcome: Outcome) -> str:
+    """Return the end of a line; nothing if the trial has no receiver."""
+    if not outcome.has_receiver:
+        return ""
+    if found.latency is None:
+        return ", not noticed"
+    return f", noticed after {found.latency:.2f} s by {found.alarm}"
 
 
 def _wrong(outcome: Outcome) -> str:

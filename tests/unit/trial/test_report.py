@@ -70,5 +70,7 @@ def test_the_lines_say_what_was_noticed_and_what_is_wrong() -> None:
     text = "\n".join(report.lines(outcome(problems=("rally failed",))))
     assert "noticed after 2.50 s by host-down" in text
     assert "WRONG rally failed" in text
+    blind = outcome(notifications=(), has_receiver=False)
+    assert "noticed" not in "".join(report.lines(blind)), "nobody could have"
     assert report.headline(outcome()) == "passed"
     assert "undo" in report.headline(dataclasses.replace(outcome(), made=(made(1, is_left=True),)))
