@@ -28,6 +28,7 @@ confirmed its events, and with 503 while the broker is unavailable.
   POST /v1/deliveries/ID/retry, /v1/deliveries/replay
                          send failed ones, or those of a period, again
   GET  /v1/destinations  success rates and latencies of a project's destinations
+  GET  /v1/health        what the health checks of the cloud found
   POST /v1/secret        create the secret that signs the webhooks of a project
   GET  /v1/keys          the public keys that verify signatures of webhooks
   GET  /v1/openapi.json  the OpenAPI document

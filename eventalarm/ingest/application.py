@@ -31,6 +31,7 @@ from eventalarm.http.parameters import BadParameter
 from eventalarm.http.responses import BadMarker
 from eventalarm.ingest import ingest_policies
 from eventalarm.ingest.answers import AnswerSender
+from eventalarm.ingest.cloud_health import CloudHealth, HealthContext
 from eventalarm.ingest.deliveries import (
     DeliveryContext,
     DeliveryList,
@@ -42,6 +43,7 @@ from eventalarm.ingest.destinations import DestinationEnabling, DestinationList
 from eventalarm.ingest.dryrun import DryRunOptions, RuleTest
 from eventalarm.ingest.event_explanation import EventExplanation
 from eventalarm.ingest.events import Events, Gateway
+from eventalarm.ingest.health_check import HealthCheckRun
 from eventalarm.ingest.hosts import HostContext, HostMaintenanceResource
 from eventalarm.ingest.monitors import MonitorReader, read_alertmanager, read_collectd, read_zabbix
 from eventalarm.ingest.past_test import PastTest
@@ -131,6 +133,10 @@ def build(conf: cfg.ConfigOpts, transport: Any, database: Callable[[], Database]
     routes |= _recorded_events(conf, guard, routes[ingest_policies.EVENTS_PATH], database)
     routes |= _maintenance(conf, guard, schemas, gateway, database)
     routes |= _signatures(conf, guard, schemas, database)
+    routes |= {
+        ingest_policies.HEALTH_PATH: CloudHealth(HealthContext(guard, ingest_policies.HEALTH_ALL, database)),
+        ingest_policies.HEALTH_CHECK_PATH: HealthCheckRun(guard, conf),
+    }
     api = Api(
         document,
         DOCUMENT,

@@ -19,6 +19,9 @@ DELIVERY_ALL: Final = "eventalarm:deliveries:all_projects"
 EVENT_READ: Final = "eventalarm:events:read"
 EVENT_ALL: Final = "eventalarm:events:all_projects"
 HANDLED: Final = "eventalarm:handled"
+HEALTH_READ: Final = "eventalarm:health:read"
+HEALTH_CHECK: Final = "eventalarm:health:check"
+HEALTH_ALL: Final = "eventalarm:health:all_projects"
 
 EVENTS_PATH: Final = "/v1/events"
 EVENT_PATH: Final = "/v1/events/{event_id}"
@@ -42,6 +45,8 @@ DESTINATIONS_PATH: Final = "/v1/destinations"
 ENABLING_PATH: Final = "/v1/destinations/enable"
 PROFILES_PATH: Final = "/v1/profiles"
 HANDLED_PATH: Final = "/v1/handled"
+HEALTH_PATH: Final = "/v1/health"
+HEALTH_CHECK_PATH: Final = "/v1/health/checks/{name}"
 
 RULES: Final = (
     rule(
@@ -128,6 +133,24 @@ RULES: Final = (
         ADMIN,
         "Read recorded events of other projects (all_projects, project_id).",
         GET=(EVENTS_PATH, EVENT_PATH, EXPLAIN_PATH),
+    ),
+    rule(
+        HEALTH_READ,
+        READER,
+        "Read what the health checks of the cloud found in the caller's project.",
+        GET=(HEALTH_PATH,),
+    ),
+    rule(
+        HEALTH_CHECK,
+        MEMBER,
+        "Run a health check of the cloud with the caller's own token.",
+        POST=(HEALTH_CHECK_PATH,),
+    ),
+    rule(
+        HEALTH_ALL,
+        ADMIN,
+        "Read what the health checks found in the infrastructure and in all projects, with the hosts.",
+        GET=(HEALTH_PATH,),
     ),
 )
 

@@ -88,11 +88,18 @@ ROWS: dict[str, tuple[set[str], set[str]]] = {
     ingest_policies.HANDLED: (MEMBERS, ADMINS),
     ingest_policies.EVENT_READ: (READERS, ADMINS),
     ingest_policies.EVENT_ALL: (ADMINS, ADMINS),
+    ingest_policies.HEALTH_READ: (READERS, ADMINS),
+    ingest_policies.HEALTH_CHECK: (MEMBERS, ADMINS),
+    ingest_policies.HEALTH_ALL: (ADMINS, ADMINS),
 }
 RULES: dict[str, Any] = {rule.name: rule for rule in (*ifa_policies.RULES, *ingest_policies.RULES)}
 # Parameters that an operation requires, and those by which one names another project than the own.
 REQUIRED = {ingest_policies.EXPLAIN_PATH: "alarm_id=x"}
-NAMED_PROJECT = (ingest_policies.DESTINATIONS_PATH, ingest_policies.PROFILES_PATH)
+NAMED_PROJECT = (
+    ingest_policies.DESTINATIONS_PATH,
+    ingest_policies.PROFILES_PATH,
+    ingest_policies.HEALTH_PATH,
+)
 ALL_PROJECTS = {name for name in RULES if name.endswith(":all_projects")}
 
 # Operations without a policy: they need no token.
