@@ -12,7 +12,7 @@ import docutils.nodes
 ROOT = pathlib.Path(__file__).parents[2]
 TEXT = (ROOT / "README.rst").read_text()
 # What a newcomer types, in this order, until the service runs and is checked.
-STEPS = (
+COMMANDS = (
     "pip install '.[mysql]'",
     "eventalarm-dbsync",
     "eventalarm-listener",
@@ -39,13 +39,13 @@ def files() -> list[pathlib.Path]:
     return [ROOT / link.removeprefix(base) for link in links() if link.startswith(base)]
 
 
-def follow(text: str, steps: tuple[str, ...]) -> list[str]:
-    """Return those of *steps* that *text* does not have after the ones before."""
+def follow(text: str, commands: tuple[str, ...]) -> list[str]:
+    """Return those of *commands* that *text* does not have after the ones before."""
     missing, at = [], 0
-    for step in steps:
-        found = re.compile(rf"(?:^ +|``){re.escape(step)}", re.MULTILINE).search(text, at)
+    for command in commands:
+        found = re.compile(rf"(?:^ +|``){re.escape(command)}", re.MULTILINE).search(text, at)
         if found is None:
-            missing.append(step)
+            missing.append(command)
         else:
             at = found.end()
     return missing
@@ -67,15 +67,15 @@ def test_project_urls_lead_to_what_exists() -> None:
 
 
 def test_a_newcomer_finds_a_running_service_on_one_page_and_more_on_the_next() -> None:
-    assert follow(TEXT, STEPS) == []
+    assert follow(TEXT, COMMANDS) == []
     install = ROOT / "doc/source/install/install.rst"
     assert install in files()
-    assert follow(install.read_text(), STEPS) == []
+    assert follow(install.read_text(), COMMANDS) == []
     scripts = setup_cfg()["options.entry_points"]["console_scripts"]
-    for step in STEPS:
-        command = step.split()[0]
-        assert not command.startswith("eventalarm-") or f"\n{command} = " in scripts
+    for command in COMMANDS:
+        program = command.split()[0]
+        assert not program.startswith("eventalarm-") or f"\n{program} = " in scripts
 
 
-def test_a_missing_step_is_noticed() -> None:
-    assert follow(TEXT.replace("       eventalarm-dbsync\n", ""), STEPS) == ["eventalarm-dbsync"]
+def test_a_missing_command_is_noticed() -> None:
+    assert follow(TEXT.replace("       eventalarm-dbsync\n", ""), COMMANDS) == ["eventalarm-dbsync"]

@@ -99,6 +99,6 @@ def test_how_old_an_inventory_is(minutes: int, text: str) -> None:
     assert age(WANTED, NOW + datetime.timedelta(minutes=minutes)) == text
 
 
-def test_a_survey_needs_no_other_argument_than_its_own() -> None:
+def test_a_survey_needs_no_other_argument_than_its_file() -> None:
     made: Any = Survey(None, (OSError,), page_size=1)
     assert set(made._lists) == set(Kind)
