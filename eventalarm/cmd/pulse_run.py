@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from eventalarm.cmd.command import Command
 from eventalarm.cmd.pulse_service import operator_context
 from eventalarm.conf import PULSE_GROUP
-from eventalarm.pulse import installed, text
+from eventalarm.pulse import connection, installed, text
 from eventalarm.pulse.runner import Runner, run_all
 
 DESCRIPTION = """\
@@ -49,7 +50,11 @@ def main(command: Command, conf_arguments: Sequence[str], chosen: argparse.Names
     conf = command.configure(conf_arguments)
     group = conf[PULSE_GROUP]
     with command.errors():
-        checks = installed.make(chosen.checks or group.checks, operator_context(conf))
+        context = operator_context(conf)
+        project = connection.tenant_project(conf, context.connect)
+        checks = installed.make(
+            chosen.checks or group.checks, dataclasses.replace(context, project_id=project)
+        )
         runner = Runner(group.workers, group.timeout)
         found = run_all(runner, checks.items(), waiting=command.progress().tick)
     findings = [(name, finding) for name, one in found.items() for finding in one.findings]

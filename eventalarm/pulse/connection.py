@@ -83,6 +83,25 @@ class Once:
             return self._made
 
 
+def tenant_project(
+    conf: cfg.ConfigOpts, made: Callable[[], Any], environ: Mapping[str, str] = os.environ
+) -> str:
+    """Return the project of a tenant, who has the variables ``OS_...`` and not the role admin; else nothing.
+
+    :param made: returns the connection. If Keystone refuses its credentials, the checks report that.
+    """
+    if conf[PULSE_GROUP].cloud or not any(environ.get(name) for name in VARIABLES):
+        return ""
+    session = made().session
+    # A plugin without a catalogue, such as none, has no such method.
+    failures: tuple[type[Exception], ...] = (*sdk_errors(), AttributeError)
+    try:
+        access = session.auth.get_access(session)
+    except failures:
+        return ""
+    return "" if "admin" in access.role_names else str(access.project_id or "")
+
+
 def connect_with_token(conf: cfg.ConfigOpts, auth_url: str, token: str, project_id: str) -> Any:
     """Return a connection with a caller's own token for their project; nothing is requested yet.
 

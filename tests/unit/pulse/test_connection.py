@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import types
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 
 from eventalarm import service
 from eventalarm.exceptions import InvalidOption
-from eventalarm.pulse.connection import connect
+from eventalarm.pulse.connection import connect, tenant_project
 from tests.support.helpers import write_config
 
 AUTH = {"username": "watcher", "password": "secret", "project_name": "p", "user_domain_id": "d",
@@ -64,3 +65,21 @@ def test_an_unknown_cloud_is_named_with_its_option(tmp_path: pathlib.Path) -> No
     conf = configured(tmp_path, eventalarm_pulse={"cloud": "elsewhere"})
     with pytest.raises(InvalidOption, match=r"\[eventalarm_pulse\] cloud.*elsewhere"):
         connect(conf, {})
+
+
+@pytest.mark.parametrize(
+    ("environ", "roles", "project"),
+    [
+        ({"OS_CLOUD": "mine"}, ["member"], "p-1"),
+        ({"OS_CLOUD": "mine"}, ["member", "admin"], ""),
+        ({}, ["member"], ""),
+    ],
+    ids=["a tenant", "an administrator", "the service"],
+)
+def test_who_runs_a_check_as_a_tenant(
+    tmp_path: pathlib.Path, environ: dict[str, str], roles: list[str], project: str
+) -> None:
+    access = types.SimpleNamespace(role_names=roles, project_id="p-1")
+    auth = types.SimpleNamespace(get_access=lambda session: access)
+    made = types.SimpleNamespace(session=types.SimpleNamespace(auth=auth))
+    assert tenant_project(configured(tmp_path), lambda: made, environ) == project
