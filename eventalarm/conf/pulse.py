@@ -14,8 +14,8 @@ ROUND_OPTS: list[Any] = [
     cfg.StrOpt(
         "cloud",
         default="",
-        help="Name of the cloud in clouds.yaml that is checked. If empty, the cloud that variables OS_... of "
-        "the environment name is used, else the credentials in [service_credentials], as by Aodh.",
+        help="Name of the cloud in clouds.yaml that is checked. If empty, the cloud that variables such as "
+        "OS_CLOUD and OS_AUTH_URL name is used, else the credentials in [service_credentials], as by Aodh.",
     ),
     cfg.ListOpt(
         "checks",
