@@ -20,7 +20,6 @@ from eventalarm.exceptions import EventAlarmError
 if TYPE_CHECKING:
     from eventalarm.trial.build import Built, Setup
     from eventalarm.trial.outcome import Outcome
-    from eventalarm.trial.schedule import Sequel
 
 PROG: Final = "eventalarm-trial"
 REPORT, DATA, HISTORY = "report.html", "report.json", "history.jsonl"
@@ -177,7 +176,7 @@ def _history(chosen: argparse.Namespace) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    from eventalarm.trial import build, engine  # noqa: PLC0415 - not needed for --help
+    from eventalarm.trial import build, engine, plan  # noqa: PLC0415 - not needed for --help
     from eventalarm.trial.schedule import schedule  # noqa: PLC0415
 
     scenario = build.load(chosen.scenario)
@@ -194,7 +193,7 @@ def _run(chosen: argparse.Namespace) -> int:
     built = build.build(scenario, setup)
     timed = schedule(scenario, setup.seed)
     if chosen.dry_run or (built.hosts and not setup.permitted):
-        _print_plan(built, timed)
+        print(plan.text(built, timed))
         return 0
     _require_permission(built)
     setup.directory.mkdir(parents=True, exist_ok=True)
@@ -232,25 +231,6 @@ def _end_on_signals(over: threading.Event) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
-
-
-def _print_plan(built: Built, timed: Sequel) -> None:
-    """Print what would be done where."""
-    from eventalarm.trial.schedule import duration, timetable  # noqa: PLC0415 - not needed for --help
-
-    scenario = built.scenario
-    print(f"{scenario.name} on {scenario.stage.use}, seed {built.setup.seed}: nothing was done.\n")
-    parts: list[tuple[str, Sequence[str]]] = [("stage", built.stage.plan())]
-    parts += [(f"monitor {name}", one.plan()) for name, one in built.monitors.items()]
-    parts += [(f"runner {name}", one.plan()) for name, one in built.runners.items()]
-    parts += [(f"disruption {one.name}", one.plan()) for one in built.disruptors]
-    for title, found in parts:
-        print("\n".join((title, *(f"  {line}" for line in found))))
-    print(f"\nIn {duration(timed):.0f} s, and the time that it takes to heal:")
-    for at, planned in timetable(timed):
-        print(f"  {at:8.1f} s  {built.disruptors[planned.place].name}, for {planned.seconds:g} s")
-    if built.hosts:
-        print(f"\nTo do it: --i-mean-it {' '.join(sorted(built.hosts))}")
 
 
 def _reported(outcome: Outcome, built: Built, setup: Setup) -> int:

@@ -93,11 +93,7 @@ def read_domain(xml: str, defaults: Defaults) -> GuestSettings | None:
 
     :raises UnreadableDomain: when the XML is malformed.
     """
-    try:
-        # Written by libvirt, which has parsed it itself: it has no DTD.
-        root = ET.fromstring(xml)  # noqa: S314
-    except ET.ParseError as exc:
-        raise UnreadableDomain(f"the XML of a domain cannot be read: {exc}") from exc
+    root = _parse(xml)
     instance, space = _instance(root)
     if instance is None:
         return None
@@ -129,6 +125,14 @@ def read_domain(xml: str, defaults: Defaults) -> GuestSettings | None:
         socket=socket,
         problem=problem,
     )
+
+
+def _parse(xml: str) -> ET.Element:
+    try:
+        # Written by libvirt, which has parsed it itself: it has no DTD.
+        return ET.fromstring(xml)  # noqa: S314
+    except ET.ParseError as exc:
+        raise UnreadableDomain(f"the XML of a domain cannot be read: {exc}") from exc
 
 
 def _instance(root: ET.Element) -> tuple[ET.Element | None, str]:

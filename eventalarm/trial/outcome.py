@@ -241,19 +241,19 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
             "problems": outcome.verdict.problems,
         },
         "event_availability": [dataclasses.asdict(one) | {"level": one.level} for one in outcome.rows],
-        "monitors": [
-            {
-                "name": one.name,
-                "percent": one.percent,
-                "longest_outage": one.longest,
-                "outages": [
-                    {"began": began, "ended": ended, "detail": detail}
-                    for began, ended, detail in one.outages()
-                ],
-                "samples": [dataclasses.asdict(sample) for sample in one.samples],
-            }
-            for one in outcome.watched
-        ],
+        "monitors": [_watched_json(one) for one in outcome.watched],
         "runners": {name: dict(numbers) for name, numbers in outcome.results.items()},
         "notifications": [dataclasses.asdict(one) for one in outcome.notifications],
+    }
+
+
+def _watched_json(one: Watched) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "percent": one.percent,
+        "longest_outage": one.longest,
+        "outages": [
+            {"began": began, "ended": ended, "detail": detail} for began, ended, detail in one.outages()
+        ],
+        "samples": [dataclasses.asdict(sample) for sample in one.samples],
     }
