@@ -85,27 +85,36 @@ class Lease:
         self._closed = False
         self._valid_until = 0.0
         self._no_takeover_before = 0.0
+        self._database_away = False
 
     def begin(self, owner: str, asked_at: float) -> None:
         """Record that this process is registered as *owner*, which it requested at *asked_at*."""
         self._valid_until = asked_at + self.seconds
         self.owner = owner
+        self._database_returned()
 
     def renewed(self, asked_at: float) -> None:
         """Record that the database confirmed the renewal that was requested at *asked_at*."""
         self._valid_until = max(self._valid_until, asked_at + self.seconds)
+        self._database_returned()
 
     def lost(self) -> None:
         """Record that the row of this process was missing, or had expired."""
         self.owner = None
 
     def database_failed(self) -> None:
-        """Take over no deliveries of other workers for the length of a lease.
+        """Take over no deliveries of other workers until the length of a lease after it works again.
 
-        They may look dead only because they could not reach the database either. They need that time to
+        They may look dead only because they could not write to the database either. They need that time to
         reconnect and record what they sent, which would otherwise be sent twice (guarantee G2).
         """
+        self._database_away = True
         self._no_takeover_before = self.now() + self.seconds
+
+    def _database_returned(self) -> None:
+        if self._database_away:
+            self._database_away = False
+            self._no_takeover_before = self.now() + self.seconds
 
     def close(self) -> bool:
         """Start nothing more under this lease, since the worker stops; return False if already closed."""

@@ -78,6 +78,21 @@ def test_after_a_failure_of_the_database_others_get_one_lease_to_come_back(
     assert lease.may_take_over()
 
 
+def test_others_have_the_time_of_a_lease_after_the_database_works_again(
+    lease: Lease, clock: list[float]
+) -> None:
+    """The last failed write may be long ago by then, and others try again a moment later than this one."""
+    lease.begin("w", 0.0)
+    lease.database_failed()
+    clock[0] = 9.0
+    lease.renewed(asked_at=9.0)
+    clock[0] = 18.9
+    assert not lease.may_take_over()
+    lease.renewed(asked_at=18.9)
+    clock[0] = 19.0
+    assert lease.may_take_over()
+
+
 @pytest.mark.parametrize(("promised", "poll"), [(10.0, 1.0), (2.0, 0.2), (30.0, 5.0), (6.0, 1.0), (1.0, 0.1)])
 def test_a_lease_renewed_right_before_death_is_found_in_time(promised: float, poll: float) -> None:
     assert promised / 2 <= term(promised, poll, 0.0) <= promised - 2 * poll * (1 + SPREAD)
