@@ -70,15 +70,15 @@ class HealthCheckRun:
     def _keystone(self) -> str:
         """Return the address of Keystone.
 
-        :raises falcon.HTTPNotImplemented: when this service cannot run checks.
+        :raises falcon.HTTPNotFound: when this service cannot run checks.
         """
         uri = ""
         if self._conf[INGEST_GROUP].auth_mode == KEYSTONE:
             uri = str(getattr(self._conf.keystone_authtoken, "www_authenticate_uri", "") or "")
         if not uri:
-            raise falcon.HTTPNotImplemented(description=WITHOUT_KEYSTONE)
+            raise falcon.HTTPNotFound(description=WITHOUT_KEYSTONE)
         if importlib.util.find_spec("openstack") is None:
-            raise falcon.HTTPNotImplemented(description=NOT_INSTALLED)
+            raise falcon.HTTPNotFound(description=NOT_INSTALLED)
         return uri
 
     def _require_check(self, name: str) -> None:

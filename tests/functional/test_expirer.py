@@ -14,7 +14,15 @@ import sqlalchemy as sa
 
 from eventalarm.cmd import expirer as command
 from eventalarm.model import UTC
-from eventalarm.storage import circuit_tables, database, expire, ifa_tables, operational_tables, tables
+from eventalarm.storage import (
+    circuit_tables,
+    database,
+    expire,
+    ifa_tables,
+    operational_tables,
+    pulse_tables,
+    tables,
+)
 from eventalarm.storage.column_types import UtcDateTime
 from eventalarm.storage.upgrade import upgrade
 from tests.support import inprocess
@@ -99,6 +107,8 @@ def test_expired_rows_are_removed_and_current_ones_stay(opened: database.Databas
     for state, at in (("published", OLD), ("published", NEW), ("ready", OLD)):
         values = {"state": state, "at": at, "once": f"{state}-{at.isoformat()}"}
         insert(opened, operational_tables.operational_event, **values)
+    for at in (OLD, NEW):
+        insert(opened, pulse_tables.pulse_change, at=at, target=at.isoformat())
     insert(opened, tables.worker, worker_id="dead", expires_at=OLD)
     insert(opened, tables.worker, worker_id="quiet", expires_at=NEW)
     insert(opened, tables.worker, worker_id="alive", expires_at=NOW + DAY)
@@ -118,6 +128,7 @@ def test_expired_rows_are_removed_and_current_ones_stay(opened: database.Databas
     assert names(opened, circuit_tables.destination.c.project_id) == {"b-closed", "b-disabled"}
     left = {f"published-{NEW.isoformat()}", f"ready-{OLD.isoformat()}"}
     assert names(opened, operational_tables.operational_event.c.once) == left
+    assert names(opened, pulse_tables.pulse_change.c.target) == {NEW.isoformat()}
     assert names(opened, tables.worker.c.worker_id) == {"alive", "quiet"}
     assert removed == {
         "deliveries": 2,
@@ -130,6 +141,7 @@ def test_expired_rows_are_removed_and_current_ones_stay(opened: database.Databas
         "suspected messages": 0,
         "closed circuits": 1,
         "published operational events": 1,
+        "changes of health checks": 1,
         "counts of deleted alarms": 0,
         "timers of deleted alarms": 1,
         "workers": 1,
@@ -240,6 +252,7 @@ def test_the_command(aodh_sqlite_url: str, tmp_path: pathlib.Path) -> None:
         "  suspected messages": "0",
         "  closed circuits": "0",
         "  published operational events": "0",
+        "  changes of health checks": "0",
         "  counts of deleted alarms": "0",
         "  timers of deleted alarms": "0",
         "  workers": "0",

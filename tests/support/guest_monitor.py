@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import pathlib
 import socket
 import subprocess
@@ -138,11 +140,26 @@ class ComputeNode:
         event = self.sink.at(path)[-1].json["reason_data"]["event"]
         return {name: value for name, _, value in event["traits"]} | {"event_type": event["event_type"]}
 
-    def wait_for_spool(self, number: int) -> None:
-        """Wait until the spool has *number* events."""
-        wait_until(
-            lambda: len(list(self.spool.glob("*.event"))) == number, 20, f"{number} events in the spool"
-        )
+    def wait_for_spool(self, *events: tuple[str, str]) -> None:
+        """Wait until the spool has *events*, each a type and a project; without them, until it is empty."""
+
+        def spooled() -> bool:
+            found = [json.loads(path.read_bytes()) for path in self.spool.glob("*.event")]
+            waiting = {
+                (one["event_type"], value)
+                for one in found
+                for name, _, value in one["traits"]
+                if name == "project_id"
+            }
+            return waiting >= set(events) if events else not waiting
+
+        def looked() -> bool:
+            # An event that is sent meanwhile is removed.
+            with contextlib.suppress(FileNotFoundError):
+                return spooled()
+            return False
+
+        wait_until(looked, 20, f"{events} in the spool")
 
     def close(self) -> None:
         self.agents.close()

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from unittest import mock
 
+import oslo_i18n
 from openstackclient.shell import OpenStackShell
 from osc_lib.clientmanager import ClientCache, ClientManager
 
@@ -23,6 +24,8 @@ def openstack(*words: str, env: Mapping[str, str] | None = None) -> subprocess.C
     with contextlib.ExitStack() as stack:
         stack.enter_context(_separate_logging())
         _forget_clients()
+        # Importing Heat makes translations lazy in the whole process, with which some clients do not load.
+        oslo_i18n.enable_lazy(enable=False)
         if env is not None:
             others = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
             stack.enter_context(mock.patch.dict(os.environ, {**others, **env}, clear=True))

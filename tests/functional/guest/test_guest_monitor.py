@@ -10,7 +10,6 @@ import json
 import pathlib
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -134,17 +133,18 @@ def test_nothing_is_lost_while_the_ingest_api_is_away_and_the_monitor_is_killed(
     node.api.kill()
     node.agents.freeze("vm-1")
     node.agents.kill("vm-2")
-    node.wait_for_spool(2)
+    lost = [("guest.heartbeat.lost", "of-vm-1"), ("guest.heartbeat.lost", "of-vm-2")]
+    node.wait_for_spool(*lost)
     node.monitor.kill()
     node.start_monitor()
     node.agents.thaw("vm-1")
     # vm-2 is still lost: a new monitor knows it, and does not report it again.
-    node.wait_for_spool(3)
+    node.wait_for_spool(*lost, ("guest.heartbeat.restored", "of-vm-1"))
     assert {"/of-vm-1", "/of-vm-2"} & set(node.calls()) == set()
     node.start_api()
     for path in ("/of-vm-1", "/of-vm-1/ok", "/of-vm-2"):
         node.sink.wait(1, path)
-    node.wait_for_spool(0)
+    node.wait_for_spool()
     node.agents.start("vm-2")
     node.sink.wait(1, "/of-vm-2/ok")
     assert {
@@ -154,16 +154,20 @@ def test_nothing_is_lost_while_the_ingest_api_is_away_and_the_monitor_is_killed(
 
 def test_the_command_lists_guests_and_challenges_them_once(running: ComputeNode) -> None:
     node = running
-    with ThreadPoolExecutor(2) as pool:
-        started = [pool.submit(node.command, *words) for words in (["list"], ["--once", "--json"])]
-        listed, once = (one.result() for one in started)
-    assert (listed.returncode, once.returncode) == (1, 1)
-    states = {one["name"]: one["state"] for one in json.loads(once.stdout)}
-    failed = {name for name, state in states.items() if state == "failed"}
-    assert (failed, states["slow"]) == (set(BROKEN), "ok")
+    listed = node.command("list")
+    assert listed.returncode == 1
     lines = {line.split()[1]: line for line in listed.stdout.splitlines()}
     assert "guest-agent since" in lines["dead"]
     assert "ok" in lines["vm-3"].split()
+
+    def failed() -> set[str]:
+        once = node.command("--once", "--json")
+        assert once.returncode == 1
+        states = {one["name"]: one["state"] for one in json.loads(once.stdout)}
+        return {name for name, state in states.items() if state == "failed"}
+
+    # A guest that works may be too slow once on a busy machine; one that is broken never answers.
+    wait_until(lambda: failed() == set(BROKEN), 60, "only broken guests at fault")
 
 
 def test_a_monitor_that_dies_is_missed(running: ComputeNode, tmp_path: pathlib.Path) -> None:
