@@ -150,15 +150,14 @@ class PulseCloud:
             repeat_actions=True,
         )
 
-    def ifa_alarm(self, alarm_id: str) -> dict[str, Any]:
-        """Return the only occurrence of an alarm, as an NFVO of all projects gets it."""
+    def ifa_alarms(self, alarm_id: str) -> list[dict[str, Any]]:
+        """Return the active occurrences of an alarm, as an NFVO of all projects gets them."""
         token = self.keystone.client.session.get_token()
         request = urllib.request.Request(f"{self.ifa_url}/ifa/v1/alarms?all_projects=true")
         request.add_header("X-Auth-Token", token)
         with urllib.request.urlopen(request, timeout=30) as answer:
             found: list[dict[str, Any]] = json.load(answer)
-        (one,) = [one for one in found if f"aodh.alarm_id={alarm_id}" in one["faultDetails"]]
-        return one
+        return [one for one in found if f"aodh.alarm_id={alarm_id}" in one["faultDetails"]]
 
     def known(self) -> list[str]:
         """Return the targets of which the service knows something."""
