@@ -170,8 +170,14 @@ def test_sequences_of_calls_along_links_are_as_documented(lite: IfaApi) -> None:
             return {"headers": HEADERS}
 
         def before_call(self, case: Any) -> None:
-            if case.operation.definition.raw["operationId"] == "subscribe" and isinstance(case.body, dict):
-                case.body["callbackUri"] = f"http://consumer/{next(self.numbers)}"
+            if case.operation.definition.raw["operationId"] != "subscribe":
+                return
+            number = next(self.numbers)
+            if not number % 2:
+                # Whether a generated request is ever accepted depends on the constants of imported modules.
+                case.body = {}
+            if isinstance(case.body, dict):
+                case.body["callbackUri"] = f"http://consumer/{number}"
                 case.body.pop("authentication", None)
 
         def validate_response(self, response: Any, case: Any, *args: Any, **kwargs: Any) -> None:
