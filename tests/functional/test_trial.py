@@ -181,6 +181,8 @@ def test_alarms_go_on_while_a_listener_is_killed_and_its_loss_is_noticed(
     assert "<svg" in page
     assert check(records.read(trial.output / "history.jsonl")).right
     assert [one["name"] for one in cloud.client().alarm.list()] == ["listener-lost"]
+    log = listeners.pid_file(0).with_suffix(".log").read_text()
+    assert log.count("Listening on topic") == 2, "it was started once more"
 
 
 def test_nothing_is_done_unless_the_hosts_are_named(trial: Trial, tmp_path: pathlib.Path, sshd: Sshd) -> None:

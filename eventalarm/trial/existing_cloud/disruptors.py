@@ -106,10 +106,16 @@ def undo(left: Left) -> None:
     elif not left.ready:
         wait_for(left.host, left.undo, left.within)
     else:
-        # An undo may fail because it was made before; whether it works is what counts.
+        # An undo may fail because it was made before; whether it works is what counts. One that succeeded is
+        # not repeated, since it may start a process.
+        is_undone = False
+
         def again() -> None:
-            with contextlib.suppress(ShellError):
-                run(left.host, left.undo)
+            nonlocal is_undone
+            if not is_undone:
+                with contextlib.suppress(ShellError):
+                    run(left.host, left.undo)
+                    is_undone = True
 
         again()
         wait_for(left.host, left.ready, left.within, again)
