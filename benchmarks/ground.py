@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from benchmarks.children import ROOT
 from eventalarm.database_url import with_driver
 from eventalarm.trial.own_cloud.progress import Progress
-from eventalarm.trial.own_cloud.services.kept import MariaDB, PostgreSQL, RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import MariaDB, PostgreSQL, RabbitMQ
 from tests.support.databases import Databases, MariadbDatabases, PostgresqlDatabases
 
 # The servers of the tests lose data on a power cut; with these settings a commit waits for the disk.

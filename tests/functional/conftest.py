@@ -14,7 +14,13 @@ import pytest
 
 from eventalarm.storage import database as storage
 from eventalarm.trial.own_cloud.programs.processes import Programs
-from eventalarm.trial.own_cloud.services.kept import MariaDB, PostgreSQL, RabbitMQ, Service, SteppedMariaDB
+from eventalarm.trial.own_cloud.services.restartable import (
+    MariaDB,
+    PostgreSQL,
+    RabbitMQ,
+    Service,
+    SteppedMariaDB,
+)
 from tests.support.browser import Browser
 from tests.support.browser import chromium as start_chromium
 from tests.support.databases import (

@@ -12,7 +12,7 @@ import sys
 import psutil
 
 from benchmarks.__main__ import INTERRUPTED, USAGE
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from tests.support.cloud import Spawn
 from tests.support.helpers import wait_until
 

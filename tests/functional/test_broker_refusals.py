@@ -12,7 +12,7 @@ from kombu.connection import Connection
 from eventalarm import broker, bus
 from eventalarm.status.broker import check_queue
 from eventalarm.status.checks import Level
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from tests.functional.conftest import Spawn
 from tests.support.cloud import Cloud, make_event
 from tests.support.helpers import WebhookSink

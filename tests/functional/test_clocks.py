@@ -25,7 +25,7 @@ from eventalarm.storage.leases import WorkerLease
 from eventalarm.storage.outbox import Outbox
 from eventalarm.storage.partition_leases import PartitionLeases
 from eventalarm.trial.own_cloud.services.faketime import faked_python
-from eventalarm.trial.own_cloud.services.kept import SteppedMariaDB
+from eventalarm.trial.own_cloud.services.restartable import SteppedMariaDB
 from tests.support.builders import rule
 from tests.support.cloud import Cloud, Spawn, make_event
 from tests.support.deliveries import make_delivery

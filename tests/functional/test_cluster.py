@@ -10,7 +10,7 @@ import pytest
 
 from eventalarm.trial.history.availability import cells
 from eventalarm.trial.own_cloud.progress import Progress
-from eventalarm.trial.own_cloud.services.kept import MariaDB, RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import MariaDB, RabbitMQ
 from eventalarm.trial.own_cloud.stage import Ground
 from tests.functional.disruption.cluster import broker_cluster
 from tests.functional.disruption.cluster_disruptors import PAUSE_MINORITY, Cluster, Partition

@@ -19,7 +19,7 @@ from eventalarm.trial.own_cloud import monitors, report, rig
 from eventalarm.trial.own_cloud.disruptors import STRIKES
 from eventalarm.trial.own_cloud.load.stories import Plan, Story, Writer
 from eventalarm.trial.own_cloud.progress import Progress
-from eventalarm.trial.own_cloud.services.kept import MariaDB, PostgreSQL, RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import MariaDB, PostgreSQL, RabbitMQ
 from eventalarm.trial.own_cloud.stage import Ground
 from eventalarm.trial.own_cloud.striker import Used
 from tests.functional.disruption import scenarios

@@ -16,7 +16,7 @@ from eventalarm.storage import connections, tables
 from eventalarm.storage.database import Database, connect
 from eventalarm.storage.outbox import Outbox
 from eventalarm.trial.own_cloud.progress import Progress
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from eventalarm.trial.own_cloud.stage import Ground
 from tests.functional.disruption.galera import MULTI, SINGLE, Front, behind_haproxy
 from tests.functional.disruption.galera_disruptors import desynced

@@ -15,7 +15,7 @@ import oslo_messaging
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.trial.own_cloud.services.kept import MariaDB, RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import MariaDB, RabbitMQ
 from tests.support.cloud import PROJECT, Cloud, Spawn, make_event
 from tests.support.helpers import WebhookSink, wait_until
 

@@ -20,7 +20,7 @@ from eventalarm.cmd import status
 from eventalarm.ifa_shim.api import application as ifa
 from eventalarm.ingest import application as ingest
 from eventalarm.trial.own_cloud.services.keeper import free_ports
-from eventalarm.trial.own_cloud.services.kept import MariaDB, RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import MariaDB, RabbitMQ
 from tests.functional.conftest import Spawn
 from tests.support import inprocess
 from tests.support.cloud import Cloud

@@ -15,7 +15,7 @@ from eventalarm import bus
 from eventalarm.ifa_shim.subscriptions import aodh_listener
 from eventalarm.model import ALARM, UTC
 from eventalarm.storage import database as storage
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from tests.support.helpers import WebhookSink, wait_until
 from tests.support.listening import listening
 from tests.support.subscribers import SUBSCRIPTIONS, THRESHOLD, World, threshold

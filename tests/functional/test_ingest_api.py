@@ -19,7 +19,7 @@ from eventalarm.http import openapi
 from eventalarm.ingest import application
 from eventalarm.publisher.codec import decode
 from eventalarm.storage import database as storage
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from tests.functional.conftest import Spawn
 from tests.functional.test_ifa_service import CHECKS, QUICK, TOKEN, keystone
 from tests.support import monitors

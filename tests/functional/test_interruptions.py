@@ -19,7 +19,7 @@ from eventalarm.evaluator.options import ListenerOptions
 from eventalarm.evaluator.redelivery import Interruptions
 from eventalarm.metrics import Metrics
 from eventalarm.storage.events import Suspects
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from tests.support.cloud import Spawn
 from tests.support.handlers import FakeHandler
 from tests.support.helpers import Process, aodh_config, wait_until

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from eventalarm.trial.own_cloud.programs.processes import Programs
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from tests.functional.conftest import _supply
 from tests.support import openstack_client
 from tests.support.cloud import PROJECT, USER, Cloud

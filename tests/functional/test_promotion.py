@@ -11,7 +11,7 @@ from eventalarm.status.checks import Level
 from eventalarm.status.database_server import check_server
 from eventalarm.storage.database import connect
 from eventalarm.trial.own_cloud.progress import Progress
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from eventalarm.trial.own_cloud.stage import Ground
 from tests.functional.disruption.promotion import fail_over, freeze, jump_back
 from tests.support.databases import PostgresqlDatabases

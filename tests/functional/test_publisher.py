@@ -18,7 +18,7 @@ from oslo_config import cfg
 from eventalarm import bus
 from eventalarm.exceptions import PublishError
 from eventalarm.publisher.event_eval import EventEvalPublisher
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from tests.support.helpers import TopicListener, wait_until
 from tests.support.telemetry import ceilometer_options, load_publisher, make_ceilometer_event
 

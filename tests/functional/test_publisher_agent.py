@@ -12,7 +12,7 @@ import pytest
 
 from eventalarm import bus
 from eventalarm.publisher.codec import decode
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from tests.functional.conftest import Spawn
 from tests.support.cloud import load_notification
 from tests.support.helpers import TopicListener

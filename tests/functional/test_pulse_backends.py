@@ -14,7 +14,7 @@ from eventalarm.pulse.plugins.haproxy import HAProxy as HAProxyCheck
 from eventalarm.pulse.plugins.pacemaker import Pacemaker
 from eventalarm.pulse.plugins.rabbitmq import RabbitMQ as RabbitMQCheck
 from eventalarm.trial.own_cloud.services.keeper import LOCALHOST, free_ports
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from tests.support.galera import Galera
 from tests.support.haproxy import DOWN, UP, Backend, HAProxy, HealthCheck
 from tests.support.helpers import wait_until

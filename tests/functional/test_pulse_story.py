@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from eventalarm.trial.own_cloud.programs.processes import Programs
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from tests.functional.conftest import _supply
 from tests.support.helpers import WebhookSink, wait_until
 from tests.support.keystone import Keystone

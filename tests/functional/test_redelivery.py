@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kombu.connection import Connection
 
-from eventalarm.trial.own_cloud.services.kept import MariaDB, RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import MariaDB, RabbitMQ
 from tests.functional.conftest import Spawn
 from tests.functional.disruption.delivery_limit import AlarmLocks
 from tests.support.cloud import Cloud, make_event

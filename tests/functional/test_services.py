@@ -15,7 +15,7 @@ from sqlalchemy.engine.interfaces import ReflectedIndex
 from eventalarm.storage import database, schema
 from eventalarm.storage.schema import SchemaState
 from eventalarm.storage.upgrade import upgrade
-from eventalarm.trial.own_cloud.services.kept import MariaDB, PostgreSQL, RabbitMQ, Service
+from eventalarm.trial.own_cloud.services.restartable import MariaDB, PostgreSQL, RabbitMQ, Service
 from tests.functional.conftest import ENGINES, Spawn, _supply
 from tests.support.helpers import WebhookSink
 

@@ -28,7 +28,7 @@ from eventalarm.storage.project_secrets import ProjectSecrets
 from eventalarm.storage.resource_map import SNAPSHOT_LEASE, ResourceMap
 from eventalarm.storage.synthetic_alarms import insert_alarm
 from eventalarm.storage.upgrade import upgrade
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from eventalarm.vault import Vault
 from tests.functional.conftest import Spawn
 from tests.support import inprocess

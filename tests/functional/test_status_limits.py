@@ -13,7 +13,7 @@ import pytest
 from eventalarm import broker, bus
 from eventalarm.status.checks import Finding, Level
 from eventalarm.status.queue_limits import QueueLimits, check_limits, limits_finding
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from tests.functional.conftest import Spawn
 from tests.support.cloud import Cloud, make_event
 

@@ -12,7 +12,7 @@ from typing import Any
 import oslo_messaging
 import pytest
 
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from tests.support.cloud import Cloud, Spawn, make_event
 from tests.support.helpers import Process, WebhookSink, console_script, wait_until
 from tests.support.telemetry import agent_command, notify

@@ -25,7 +25,7 @@ import psutil
 from pifpaf.drivers import Driver
 
 from eventalarm.trial.own_cloud.services.keeper import LOCALHOST, SERVER_PATH, free_ports, keep, kill_all
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from eventalarm.trial.own_cloud.services.servers import QUIET_ERLANG
 from tests.support.netns import Network
 

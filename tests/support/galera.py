@@ -21,7 +21,7 @@ import pymysql
 from pifpaf.drivers import Driver
 
 from eventalarm.trial.own_cloud.services.keeper import LOCALHOST, free_ports, keep, kill_all
-from eventalarm.trial.own_cloud.services.kept import Service
+from eventalarm.trial.own_cloud.services.restartable import Service
 
 NODES = ("a", "b", "c")
 STATE, SIZE = "wsrep_local_state", "wsrep_cluster_size"

@@ -18,7 +18,7 @@ from pifpaf.drivers import Driver
 
 from eventalarm.trial.own_cloud.services.faketime import faked_clock, set_clock
 from eventalarm.trial.own_cloud.services.keeper import LOCALHOST, keep, kill_all
-from eventalarm.trial.own_cloud.services.kept import PostgreSQL
+from eventalarm.trial.own_cloud.services.restartable import PostgreSQL
 from tests.support.haproxy import DOWN, UP, Backend, HAProxy, HealthCheck
 from tests.support.helpers import wait_until
 from tests.support.replicas import KeptPostgresqlPair, run

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pifpaf.drivers import Driver
 
 from eventalarm.trial.own_cloud.services.keeper import LOCALHOST, free_ports, keep, kill_all
-from eventalarm.trial.own_cloud.services.kept import Service
+from eventalarm.trial.own_cloud.services.restartable import Service
 from eventalarm.trial.own_cloud.services.servers import KeptMariaDB, KeptPostgreSQL
 from tests.support.helpers import wait_until
 

@@ -28,7 +28,7 @@ from eventalarm.trial.own_cloud.programs.processes import Programs
 from eventalarm.trial.own_cloud.proxy import HOST, Links
 from eventalarm.trial.own_cloud.services.disks import Disk
 from eventalarm.trial.own_cloud.services.faketime import faked_python, set_clock
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ, Service
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ, Service
 
 QUORUM = "?rabbit_quorum_queue=true"
 CHUNK = 1000

@@ -22,7 +22,7 @@ from eventalarm.trial.own_cloud.services.databases import (
     PostgresqlDatabases,
 )
 from eventalarm.trial.own_cloud.services.disks import Disk
-from eventalarm.trial.own_cloud.services.kept import MariaDB, PostgreSQL, RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import MariaDB, PostgreSQL, RabbitMQ
 from eventalarm.trial.own_cloud.settling import missing, settle
 from eventalarm.trial.own_cloud.stage import Ground, Stage
 from eventalarm.trial.plugins import Context, Options

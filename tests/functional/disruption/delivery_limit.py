@@ -17,7 +17,7 @@ from eventalarm.trial.history.records import Strike
 from eventalarm.trial.own_cloud.monitors import depth
 from eventalarm.trial.own_cloud.play import SETTLE, Finding, Play
 from eventalarm.trial.own_cloud.progress import NotInTime, Progress, wait
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from eventalarm.trial.own_cloud.stage import Ground, epoch
 
 DEAD = "event_eval.dead"

@@ -15,7 +15,7 @@ import pytest
 
 from eventalarm import systemd
 from eventalarm.trial.own_cloud.programs.processes import Programs
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from tests.functional.conftest import _supply
 from tests.support.doctor import ADMINS
 from tests.support.guest_monitor import BEAT_RULE, HOST, ComputeNode

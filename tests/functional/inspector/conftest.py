@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from eventalarm.trial.own_cloud.programs.processes import Programs
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from tests.functional.conftest import _supply
 from tests.support.helpers import WebhookSink
 from tests.support.host_policy import POLICY

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from eventalarm.trial.own_cloud.services.kept import RabbitMQ
+from eventalarm.trial.own_cloud.services.restartable import RabbitMQ
 from tests.support.cloud import load_notification
 from tests.support.doctor import ADMINS, HOST_RULE, SERVER_RULE, SERVICE
 from tests.support.engine_harness import alarm_row, insert_alarms
