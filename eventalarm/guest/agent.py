@@ -1,6 +1,6 @@
 """Challenges of a guest through its agent: one conversation, over a socket or through libvirt.
 
-A :class:`Transport` carries the commands; whoever owns the agent's socket decides which one is used.
+A :class:`Transport` carries the commands; the owner of the agent's socket decides which one is used.
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ class Profile:
     Not thread-safe: the evaluator passes it on to the delivery worker with the committed deliveries.
 
     :param times: seconds since 1970, each by the clock of the host that took it.
-    :param reporter: the checkpoints of whoever reported the event.
-    :param publisher: the id of who put the event on the bus.
+    :param reporter: the checkpoints of the reporter of the event.
+    :param publisher: the id of the process that put the event on the bus.
     """
 
     __slots__ = ("publisher", "reporter", "times")

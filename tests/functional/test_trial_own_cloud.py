@@ -49,7 +49,7 @@ def test_the_shipped_scenario_disrupts_a_cloud_of_its_own_and_loses_nothing(
     verdict = check(history)
     assert verdict.problems == []
     for name, number in verdict.numbers.items():
-        figure(f"trial of an own cloud: {name}: {number:,}")
+        figure(f"trial of a cloud of its own: {name}: {number:,}")
     assert verdict.numbers["transitions"] > 100
     assert {one.name for one in history.of(records.Strike)} >= NAMES
     killed = [one for one in history.of(records.Strike) if one.name == "kill listener"]

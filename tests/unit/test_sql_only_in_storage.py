@@ -13,7 +13,7 @@ import eventalarm
 ROOT = pathlib.Path(eventalarm.__file__).parent
 # What modules outside of storage may use of sqlalchemy: a type, the errors, and the parts of a URL.
 ALLOWED = {"Connection", "exc", "make_url"}
-# The rig of an own cloud creates its databases, and observes what services wrote without their code.
+# The rig of a cloud of its own creates its databases, and observes what services wrote without their code.
 OBSERVERS = {
     "trial/own_cloud/collect.py",
     "trial/own_cloud/service_disruptors.py",

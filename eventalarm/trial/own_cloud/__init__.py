@@ -1,1 +1,1 @@
-"""An own cloud: our services, a broker and a database of this machine, which a trial disrupts."""
+"""A cloud of its own: our services, a broker and a database of this machine, which a trial disrupts."""

@@ -1,4 +1,4 @@
-"""What the disruptors of an own cloud share; each implements ``eventalarm.trial.plugins.Disruptor``."""
+"""What the disruptors of a cloud of its own share; each implements ``eventalarm.trial.plugins.Disruptor``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The disruptors of an own cloud: broker, database, the links to them, consumers; and which a run makes.
+"""The disruptors of a cloud of its own, and which of them a run makes.
 
 Each breaks one thing and makes it work again.
 """

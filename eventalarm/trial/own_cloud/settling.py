@@ -1,4 +1,4 @@
-"""Waiting until all work of an own cloud is done: everything is published, evaluated and delivered."""
+"""Waiting until all work of a cloud of its own is done: everything is published, evaluated and delivered."""
 
 from __future__ import annotations
 

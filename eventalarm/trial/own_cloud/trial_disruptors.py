@@ -1,4 +1,4 @@
-"""From the options of a scenario to the disruptors of an own cloud."""
+"""From the options of a scenario to the disruptors of a cloud of its own."""
 
 from __future__ import annotations
 

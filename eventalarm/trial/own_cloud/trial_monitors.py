@@ -1,4 +1,4 @@
-"""The monitor of an own cloud: what waits on the broker and in the outbox, and the memory of listeners."""
+"""The monitor of a cloud of its own: waiting messages and deliveries, and memory of listeners."""
 
 from __future__ import annotations
 

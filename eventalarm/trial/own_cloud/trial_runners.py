@@ -1,4 +1,4 @@
-"""The runners of an own cloud: stories of events and alarms, and users who edit alarms through Aodh's API."""
+"""The runners of a cloud of its own: events of many alarms, and users of Aodh's API."""
 
 from __future__ import annotations
 

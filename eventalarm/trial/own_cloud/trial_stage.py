@@ -195,7 +195,7 @@ def services(
 
 
 def own_cloud_of(context: Context) -> OwnCloud:
-    """Return the stage of a plugin that needs an own cloud.
+    """Return the stage of a plugin that needs a cloud of its own.
 
     :raises InvalidScenario: if the scenario has another one.
     """

@@ -1,4 +1,4 @@
-"""What the disruptors of an own cloud share: they undo only what they did, and end early when asked."""
+"""What the disruptors of a cloud of its own share: they undo only what they did, and end early when asked."""
 
 from __future__ import annotations
 

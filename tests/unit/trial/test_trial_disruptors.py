@@ -1,4 +1,4 @@
-"""From a scenario to the plugins of an own cloud: wrong options are refused before anything is started."""
+"""From a scenario to the plugins of a cloud of its own: wrong options are refused first."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The programs of an own cloud: they are configured, started, awaited and killed."""
+"""The programs of a cloud of its own: they are configured, started, awaited and killed."""

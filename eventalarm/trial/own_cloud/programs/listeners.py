@@ -1,4 +1,4 @@
-"""The listeners of an own cloud, which are killed, suspended and started again."""
+"""The listeners of a cloud of its own, which are killed, suspended and started again."""
 
 from __future__ import annotations
 
